@@ -1,0 +1,45 @@
+"""The root of Cidery's errors and its categories: whose fault it is, and what to do next.
+
+CideryError
+ +-- InvalidInput          the caller passed something that makes no sense: change the call
+ +-- NotFound              the thing is not here and could not be found: try elsewhere or later
+ +-- IntegrityError        bytes do not match their hash or structure: never use them
+ +-- LimitExceeded         a named bound was reached: send less, or raise the bound
+ +-- Unavailable           cannot be done now (locked, offline, timed out, disk full): retry
+ +-- RemoteProtocolError   a peer broke a protocol: its connection or stream ends, others go on
+ +-- LocalProtocolError    we used a protocol machine wrongly: a bug of ours
+
+Leaves live beside the code that raises them, carry data as attributes, and format in ``__str__``.
+"""
+
+
+class CideryError(Exception):
+    """Root of every error that Cidery raises on purpose."""
+
+
+class InvalidInput(CideryError):
+    """The caller's argument makes no sense; the message says what is wrong and what to do."""
+
+
+class NotFound(CideryError):
+    """What was asked for is not stored here and no source had it."""
+
+
+class IntegrityError(CideryError):
+    """Bytes that do not match their hash, or a structure that contradicts itself."""
+
+
+class LimitExceeded(CideryError):
+    """A named bound was reached."""
+
+
+class Unavailable(CideryError):
+    """Not possible right now: offline, locked, timed out, no space. Trying again may help."""
+
+
+class RemoteProtocolError(CideryError):
+    """A peer sent what its protocol forbids."""
+
+
+class LocalProtocolError(CideryError):
+    """A protocol machine was called in a state that does not allow the call: our bug."""

@@ -1,0 +1,1 @@
+"""Blocks, codecs that know links, DAG walks and CAR framing. Pure."""

@@ -1,0 +1,38 @@
+"""A block: bytes and the CID they are asked by."""
+
+from typing import NamedTuple
+
+from cidery.errors import IntegrityError
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multihash import matches
+from cidery.multiformats.varint import Buffer
+
+MAX_BLOCK = 2 * 1024 * 1024
+"""Largest block accepted, in bytes: "MUST support blocks up to 2 MiB"
+(https://specs.ipfs.tech/bitswap-protocol/#block-sizes)."""
+
+
+class HashMismatch(IntegrityError):
+    """Bytes that do not hash to the CID they were given for."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"the bytes received for {self.cid} do not match its hash; they were discarded"
+
+
+class Block(NamedTuple):
+    """Bytes under a CID. Who makes one from untrusted bytes calls verified()."""
+
+    cid: CID
+    data: Buffer
+    """0..MAX_BLOCK bytes."""
+
+    @classmethod
+    def verified(cls, cid: CID, data: Buffer) -> "Block":
+        """A block whose hash was checked. One pass over the bytes. Raises HashMismatch."""
+        if not matches(cid.multihash, data):
+            raise HashMismatch(cid)
+        return cls(cid, data)

@@ -1,0 +1,1 @@
+"""Self-describing values: varint, multibase, multicodec, multihash, CID, multiaddr, protobuf wire fields. Pure."""

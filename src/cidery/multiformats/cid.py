@@ -1,0 +1,161 @@
+"""Content identifiers: version, codec of the content, and multihash of its bytes.
+
+CIDv0 is a bare sha2-256 multihash written in base58btc (``Qm...``), always dag-pb.
+CIDv1 is ``<0x01><codec varint><multihash>`` in any multibase (base32 by default, ``b...``).
+
+Spec: https://github.com/multiformats/cid
+"""
+
+from typing import Self
+
+from cidery.errors import InvalidInput
+from cidery.multiformats import multibase
+from cidery.multiformats.multicodec import CODEC_NAMES, DAG_PB, RAW
+from cidery.multiformats.multihash import IDENTITY, SHA2_256, Multihash, MultihashError, decode_multihash, multihash
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
+
+MAX_CID_TEXT = 1024
+"""Longest CID text accepted, in characters."""
+
+
+class CIDError(InvalidInput):
+    """Text or bytes that are not a CID."""
+
+    def __init__(self, reason: str, given: str = "") -> None:
+        super().__init__(reason, given)
+        self.reason = reason
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"{self.given[:80]!r} is not a CID: {self.reason}" if self.given else f"bad CID: {self.reason}"
+
+
+class CID:
+    """An immutable, hashable content identifier. Compared and ordered by its bytes."""
+
+    __slots__ = ("_bytes", "codec", "multihash", "version")
+
+    version: int
+    """0 or 1."""
+    codec: int
+    """Multicodec of the content; 0x70 (dag-pb) for version 0."""
+    multihash: bytes
+    """The encoded multihash: what stored bytes are keyed by."""
+    _bytes: bytes
+
+    def __init__(self, version: int, codec: int, multihash: bytes) -> None:
+        """Trusts its arguments; untrusted input goes through decode() or parse()."""
+        set_ = object.__setattr__
+        set_(self, "version", version)
+        set_(self, "codec", codec)
+        set_(self, "multihash", multihash)
+        set_(self, "_bytes", multihash if version == 0 else b"\x01" + encode_uvarint(codec) + multihash)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a CID is immutable, {name} cannot be set")
+
+    @classmethod
+    def of(cls, data: Buffer, codec: int = RAW, *, version: int = 1, hash_code: int = SHA2_256) -> Self:
+        """The CID of ``data``. One pass over the bytes; frees the GIL for large ones."""
+        return cls(version, codec, multihash(hash_code, data))
+
+    @classmethod
+    def decode_prefix(cls, buf: Buffer, start: int = 0) -> tuple[Self, int]:
+        """Decode one binary CID at ``buf[start:]``; returns it and the offset after it.
+
+        Raises:
+            CIDError: truncated, unknown version, bad multihash, not minimal. Nothing else (fuzzed).
+        """
+        if bytes(buf[start : start + 2]) == b"\x12\x20":
+            if len(buf) - start < 34:
+                raise CIDError("truncated CIDv0")
+            return cls(0, DAG_PB, bytes(buf[start : start + 34])), start + 34
+        try:
+            version, at = decode_uvarint(buf, start)
+            if version != 1:
+                raise CIDError(f"version {version} is not known")
+            codec, at = decode_uvarint(buf, at)
+            _, end = decode_multihash(buf, at)
+        except VarintError as exc:
+            raise CIDError(exc.reason) from exc
+        except MultihashError as exc:
+            raise CIDError(exc.reason) from exc
+        return cls(1, codec, bytes(buf[at:end])), end
+
+    @classmethod
+    def decode(cls, buf: Buffer) -> Self:
+        """Decode a binary CID that fills ``buf``. Raises CIDError only."""
+        cid, end = cls.decode_prefix(buf)
+        if end != len(buf):
+            raise CIDError(f"{len(buf) - end} bytes after the CID")
+        return cid
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a CID in any supported multibase, or a bare ``Qm...`` CIDv0. Raises CIDError only (fuzzed)."""
+        if not text:
+            raise CIDError("empty text")
+        if len(text) > MAX_CID_TEXT:
+            raise CIDError(f"longer than {MAX_CID_TEXT} characters", text)
+        try:
+            if len(text) == 46 and text.startswith("Qm"):
+                cid = cls.decode(multibase.decode_base58btc(text))
+                if cid.version != 0:
+                    raise CIDError("a CIDv0 is a sha2-256 multihash", text)
+                return cid
+            _, data = multibase.decode_multibase(text)
+            cid = cls.decode(data)
+        except multibase.MultibaseError as exc:
+            raise CIDError(exc.reason, text) from exc
+        except CIDError as exc:
+            raise CIDError(exc.reason, text) from exc
+        if cid.version == 0:
+            # "CIDv0 ... MUST NOT be multibase-prefixed": https://github.com/multiformats/cid#decoding-algorithm
+            raise CIDError("a CIDv0 has no multibase prefix", text)
+        return cid
+
+    def encode(self) -> bytes:
+        """The binary form; for version 0 the bare multihash."""
+        return self._bytes
+
+    def format(self, base: str = "base32") -> str:
+        """Text in the given multibase; a CIDv0 is always base58btc without prefix."""
+        if self.version == 0:
+            return multibase.encode_base58btc(self.multihash)
+        return multibase.encode_multibase(base, self._bytes)
+
+    def to_v1(self) -> "CID":
+        """The same content as CIDv1."""
+        return self if self.version == 1 else CID(1, self.codec, self.multihash)
+
+    def decoded_multihash(self) -> Multihash:
+        return decode_multihash(self.multihash)[0]
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the "hash" is the content itself."""
+        return self.multihash[0] == IDENTITY
+
+    @property
+    def identity_data(self) -> bytes:
+        """The content of an identity CID."""
+        assert self.is_identity  # callers check first
+        return self.decoded_multihash().digest
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def __repr__(self) -> str:
+        return f"CID({self.format()}, {CODEC_NAMES.get(self.codec, hex(self.codec))})"
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    def __eq__(self, other: object) -> bool:
+        return self._bytes == other._bytes if isinstance(other, CID) else NotImplemented
+
+    def __lt__(self, other: "CID") -> bool:
+        return self._bytes < other._bytes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CID, (self.version, self.codec, self.multihash)

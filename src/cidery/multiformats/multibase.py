@@ -1,0 +1,179 @@
+"""Text forms of bytes, each led by the character that names its base.
+
+Decoders accept only what the encoder of the same base would write (canonical: no padding, no stray bits,
+no other case).
+
+Spec: https://github.com/multiformats/multibase
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from cidery.errors import InvalidInput
+
+MAX_TEXT = 1 << 20
+"""Longest text decoded in the linear bases, in characters."""
+MAX_BIGNUM_TEXT = 4096
+"""Longest text decoded in base36/base58, in characters: their cost is quadratic."""
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class MultibaseError(InvalidInput):
+    """Text that is not canonical in the base its first character names."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"bad multibase text: {self.reason}"
+
+
+def _big_encode(data: bytes, alphabet: str) -> str:
+    base = len(alphabet)
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    number = int.from_bytes(data, "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, base)
+        digits.append(alphabet[digit])
+    return alphabet[0] * zeros + "".join(reversed(digits))
+
+
+def _big_decode(text: str, alphabet: str) -> bytes:
+    if len(text) > MAX_BIGNUM_TEXT:
+        raise MultibaseError(f"longer than {MAX_BIGNUM_TEXT} characters")
+    base, number = len(alphabet), 0
+    for char in text:
+        digit = alphabet.find(char)
+        if digit < 0:
+            raise MultibaseError(f"{char!r} is not a digit of base{base}")
+        number = number * base + digit
+    zeros = len(text) - len(text.lstrip(alphabet[0]))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def encode_base58btc(data: bytes) -> str:
+    """Encode without a prefix character, as CIDv0 and peer ids are written."""
+    return _big_encode(data, _BASE58)
+
+
+def decode_base58btc(text: str) -> bytes:
+    """Decode text without a prefix character. Raises MultibaseError."""
+    return _big_decode(text, _BASE58)
+
+
+def _encode_base32(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
+
+
+def _decode_base32(text: str) -> bytes:
+    if text != text.lower():
+        raise MultibaseError("upper-case letter in base32")
+    return _exact(text.upper(), lambda t: base64.b32decode(t + "=" * (-len(t) % 8)), _b32_upper)
+
+
+def _b32_upper(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=")
+
+
+def _encode_base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+
+
+def _encode_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii").rstrip("=")
+
+
+def _exact(text: str, decode: Callable[[str], bytes], encode: Callable[[bytes], str]) -> bytes:
+    if len(text) > MAX_TEXT:
+        raise MultibaseError(f"longer than {MAX_TEXT} characters")
+    try:
+        data = decode(text)
+    except (binascii.Error, ValueError) as exc:
+        raise MultibaseError(str(exc)) from exc
+    if encode(data) != text:
+        raise MultibaseError("not canonical")
+    return data
+
+
+def _upper(encode: Callable[[bytes], str]) -> Callable[[bytes], str]:
+    return lambda data: encode(data).upper()
+
+
+def _from_upper(name: str, decode: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    def decode_upper(text: str) -> bytes:
+        if text != text.upper():
+            raise MultibaseError(f"lower-case letter in {name}")
+        return decode(text.lower())
+
+    return decode_upper
+
+
+def _encode_identity(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise MultibaseError("these bytes have no text form in the identity base") from exc
+
+
+def _decode_base36(text: str) -> bytes:
+    return _big_decode(text, _BASE36)
+
+
+def _encode_base36(data: bytes) -> str:
+    return _big_encode(data, _BASE36)
+
+
+def _decode_base16(text: str) -> bytes:
+    return _exact(text, bytes.fromhex, bytes.hex)
+
+
+def _decode_base64url(text: str) -> bytes:
+    return _exact(text, lambda t: base64.urlsafe_b64decode(t + "=" * (-len(t) % 4)), _encode_base64url)
+
+
+def _decode_base64(text: str) -> bytes:
+    return _exact(text, lambda t: base64.b64decode(t + "=" * (-len(t) % 4), validate=True), _encode_base64)
+
+
+BASES: dict[str, tuple[str, Callable[[bytes], str], Callable[[str], bytes]]] = {
+    "identity": ("\0", _encode_identity, lambda text: text.encode("utf-8", "surrogatepass")),
+    "base16": ("f", bytes.hex, _decode_base16),
+    "base16upper": ("F", _upper(bytes.hex), _from_upper("base16upper", _decode_base16)),
+    "base32": ("b", _encode_base32, _decode_base32),
+    "base32upper": ("B", _upper(_encode_base32), _from_upper("base32upper", _decode_base32)),
+    "base36": ("k", _encode_base36, _decode_base36),
+    "base36upper": ("K", _upper(_encode_base36), _from_upper("base36upper", _decode_base36)),
+    "base58btc": ("z", encode_base58btc, decode_base58btc),
+    "base64": ("m", _encode_base64, _decode_base64),
+    "base64url": ("u", _encode_base64url, _decode_base64url),
+}
+"""name -> (prefix character, encode, decode)."""
+
+_BY_PREFIX = {prefix: (name, decode) for name, (prefix, _, decode) in BASES.items()}
+
+
+def encode_multibase(base: str, data: bytes) -> str:
+    """Encode ``data`` with its prefix character. Raises MultibaseError for an unknown base."""
+    if base not in BASES:
+        raise MultibaseError(f"unknown base {base!r}; known: {', '.join(BASES)}")
+    prefix, encode, _ = BASES[base]
+    return prefix + encode(data)
+
+
+def decode_multibase(text: str) -> tuple[str, bytes]:
+    """Decode prefixed text. Returns (base name, bytes). Raises MultibaseError, nothing else (fuzzed)."""
+    if not text:
+        raise MultibaseError("empty")
+    known = _BY_PREFIX.get(text[0])
+    if known is None:
+        raise MultibaseError(f"unknown base prefix {text[0]!r}")
+    name, decode = known
+    try:
+        return name, decode(text[1:])
+    except UnicodeError as exc:
+        raise MultibaseError("not encodable") from exc
