@@ -1,0 +1,61 @@
+"""What every block store does: memory, segments on disk, verifying, later caching and remote ones.
+
+Bytes are keyed by **multihash**; the codec of the CID that asks is not part of the key. Identity CIDs are never
+stored: get answers from the CID, put ignores them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum
+from typing import Protocol
+
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+
+
+class Durability(Enum):
+    """What a put waits for."""
+
+    VISIBLE = "visible"
+    """Readers in this process and others see the block; a power cut may lose it."""
+    DURABLE = "durable"
+    """On disk: a power cut cannot lose it."""
+
+
+class BlockStore(Protocol):
+    """Async, in batches. Batches are processed in order; results keep the order of the arguments."""
+
+    def get_if_ready(self, cid: CID) -> bytes | None:
+        """The block if it can be had without waiting for a disk, else None (absent or cold). Never blocks the loop."""
+        ...
+
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """Bytes per CID, None where absent. Never returns bytes of another block, even when an index is stale."""
+        ...
+
+    async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
+        """Length in bytes per CID, None where absent. Does not read the blocks."""
+        ...
+
+    async def put_many(self, blocks: Sequence[Block], *, kept: bool, durability: Durability) -> None:
+        """Store blocks whose hashes were checked by the caller. ``kept``: put by the user or pinned, never evicted."""
+        ...
+
+    def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
+        """put_many() to VISIBLE for worker threads: thread-safe, frees the GIL in the writes, may group commits."""
+        ...
+
+    async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
+        """Remove blocks; True where one was there."""
+        ...
+
+    def keys(self) -> AsyncIterator[list[bytes]]:
+        """Encoded multihashes of all blocks, in pages; blocks put or deleted meanwhile may or may not appear."""
+        ...
+
+    async def sync(self) -> None:
+        """Make every block that was visible at the call durable."""
+        ...
+
+    async def close(self) -> None:
+        """Make all durable and free files. Idempotent."""
+        ...

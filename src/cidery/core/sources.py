@@ -1,0 +1,126 @@
+"""What the core needs from below, stated as the smallest interfaces: block sessions and the network.
+
+``node/build.py`` connects them to the swarm and to Bitswap; offline nodes have a store-only session and no network.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multiaddr import Multiaddr
+
+
+class BlockSession(Protocol):
+    """Blocks for one request: local ones at once, others from peers when the node is online. Verified, always.
+
+    Used by one task at a time. Leaving its context cancels everything it still wants.
+    """
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        """The block if it is at hand without waiting."""
+        ...
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block. Raises NotFound (offline, not stored) or Unavailable (no source gave it in time). Cancel-safe."""
+        ...
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """Where the blocks of a session came from."""
+
+    local_blocks: int = 0
+    local_bytes: int = 0
+    by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Source name (peer id text) -> (blocks, bytes)."""
+    duplicate_blocks: int = 0
+    stage: str = "local"
+    """What it is doing: "local", "finding", "dialling", "receiving", "stalled", "done"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedPeer:
+    """One connection, as ``swarm peers`` shows it."""
+
+    peer: str
+    addr: str
+    direction: str
+    """"inbound" or "outbound"."""
+    muxer: str
+    security: str
+    latency: float | None
+    """Smoothed round trip, seconds."""
+    streams: tuple[str, ...]
+    """Protocol per open stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIdentity:
+    """What ``id`` shows of this node or of a peer."""
+
+    id: str
+    public_key: str
+    """base64 of the protobuf public key; "" if unknown."""
+    addresses: tuple[str, ...]
+    """With /p2p/ID at the end."""
+    agent_version: str
+    protocols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BitswapStat:
+    """Counters since start, as ``bitswap stat`` shows them."""
+
+    wantlist: tuple[str, ...]
+    peers: tuple[str, ...]
+    blocks_received: int
+    data_received: int
+    dup_blocks_received: int
+    dup_data_received: int
+    messages_received: int
+    blocks_sent: int
+    data_sent: int
+
+
+class Network(Protocol):
+    """The online half of a node. Peer ids are text (base58btc)."""
+
+    def session(self, *, kept: bool) -> AbstractAsyncContextManager[BlockSession]:
+        """A session over the local store and the peers. ``kept``: store what arrives as kept, else as cached."""
+        ...
+
+    def identity(self) -> PeerIdentity: ...
+
+    async def identify(self, peer: str) -> PeerIdentity:
+        """Identity of a connected or known peer, dialling if need be. Raises NotFound, Unavailable."""
+        ...
+
+    async def connect(self, addr: Multiaddr) -> None:
+        """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried)."""
+        ...
+
+    async def disconnect(self, addr: Multiaddr) -> bool:
+        """Close connections to the peer in ``addr``; False if there were none."""
+        ...
+
+    def peers(self) -> list[ConnectedPeer]: ...
+
+    def known_addrs(self) -> dict[str, list[str]]:
+        """Peer id -> addresses from the peer store."""
+        ...
+
+    def listen_addrs(self) -> list[str]:
+        """Bound addresses, without /p2p/."""
+        ...
+
+    def ping(self, peer: str, count: int) -> AsyncIterator[float]:
+        """Round trips in seconds, one each second as ping does. Raises Unavailable."""
+        ...
+
+    def bitswap_stat(self) -> BitswapStat: ...

@@ -1,0 +1,5 @@
+"""Composable network addresses. (Filled in by the multiformats work.)"""
+
+
+class Multiaddr:
+    """Parsed address."""
