@@ -1,5 +1,172 @@
-"""Composable network addresses. (Filled in by the multiformats work.)"""
+"""Composable network addresses: ``/ip4/127.0.0.1/tcp/4001/p2p/QmPeer``.
+
+Binary form: per component ``<code varint><value>``, the value led by its length where its size varies.
+
+Spec: https://github.com/multiformats/multiaddr
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from cidery.multiformats.multiaddr_protocols import (
+    BY_CODE,
+    BY_NAME,
+    DNS,
+    DNS4,
+    DNS6,
+    IP4,
+    IP6,
+    IP6ZONE,
+    P2P,
+    TCP,
+    MultiaddrError,
+)
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
+
+__all__ = ["Component", "MAX_MULTIADDR", "Multiaddr", "MultiaddrError"]
+
+MAX_MULTIADDR = 4096
+"""Longest address accepted, in bytes or characters: several times the longest real one (I2P, certificate hashes)."""
+
+Component = tuple[int, bytes]
+"""Protocol code and value, without length prefix; b"" for a protocol without value."""
 
 
+@dataclass(frozen=True, slots=True)
 class Multiaddr:
-    """Parsed address."""
+    """An immutable, hashable address; at least one component. Made by parse() and decode(), which validate."""
+
+    components: tuple[Component, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse the text form. Reads any base of a peer id; a trailing slash is ignored. Raises MultiaddrError only."""
+        if not text.startswith("/"):
+            raise MultiaddrError("it must begin with a slash, as /ip4/127.0.0.1/tcp/4001 does", text)
+        if len(text) > MAX_MULTIADDR:
+            raise MultiaddrError(f"longer than {MAX_MULTIADDR} characters", text)
+        parts = text.rstrip("/").split("/")[1:]
+        if not parts:
+            raise MultiaddrError("it has no components", text)
+        try:
+            return cls(tuple(_parse_components(parts)))
+        except MultiaddrError as exc:
+            raise MultiaddrError(exc.reason, text) from exc
+
+    @classmethod
+    def decode(cls, buf: Buffer) -> Self:
+        """Decode the binary form that fills ``buf``, untrusted. Raises MultiaddrError only (fuzzed)."""
+        if not 0 < len(buf) <= MAX_MULTIADDR:
+            raise MultiaddrError(f"{len(buf)} bytes, 1 to {MAX_MULTIADDR} are allowed")
+        components: list[Component] = []
+        at = 0
+        while at < len(buf):
+            component, at = _decode_component(buf, at)
+            components.append(component)
+        return cls(tuple(components))
+
+    @classmethod
+    def tcp(cls, host: str, port: int) -> Self:
+        """The address of an IPv4 or IPv6 socket (``fe80::1%eth0`` becomes /ip6zone). Raises MultiaddrError."""
+        address, _, zone = host.partition("%")
+        zoned = f"/ip6zone/{zone}" if zone else ""
+        return cls.parse(f"{zoned}/{'ip6' if ':' in address else 'ip4'}/{address}/tcp/{port}")
+
+    def encode(self) -> bytes:
+        """The binary form."""
+        out = bytearray()
+        for code, value in self.components:
+            out += encode_uvarint(code)
+            if BY_CODE[code].size < 0:
+                out += encode_uvarint(len(value))
+            out += value
+        return bytes(out)
+
+    def __str__(self) -> str:
+        out: list[str] = []
+        for code, value in self.components:
+            protocol = BY_CODE[code]
+            out.append(protocol.name)
+            if protocol.text is not None:
+                out.append(protocol.text.format(value))
+        return "/" + "/".join(out)
+
+    @property
+    def peer_id_bytes(self) -> bytes | None:
+        """Multihash of the last /p2p component: the peer this address leads to. None without one."""
+        return next((value for code, value in reversed(self.components) if code == P2P), None)
+
+    def with_peer(self, peer_id: bytes) -> "Multiaddr":
+        """This address ending in /p2p of the given multihash; a different one at the end is replaced."""
+        return Multiaddr((*self.without_peer().components, (P2P, peer_id)) if self.components else ((P2P, peer_id),))
+
+    def without_peer(self) -> "Multiaddr":
+        """This address without a /p2p component at its end. May be empty, for "/p2p/ID" alone."""
+        if self.components and self.components[-1][0] == P2P:
+            return Multiaddr(self.components[:-1])
+        return self
+
+    def tcp_endpoint(self) -> tuple[str, int] | None:
+        """(host, port) of a plain TCP address: ip4, ip6 (with zone) or dns, dns4, dns6, then tcp, then at most /p2p.
+
+        None for everything else; WebSocket or relayed addresses are not plain TCP.
+        """
+        parts = list(self.without_peer().components)
+        zone = ""
+        if len(parts) == 3 and parts[0][0] == IP6ZONE and parts[1][0] == IP6:
+            zone = "%" + parts.pop(0)[1].decode("utf-8")
+        if len(parts) != 2 or parts[0][0] not in _HOSTS or parts[1][0] != TCP:
+            return None
+        code, value = parts[0]
+        text = BY_CODE[code].text
+        assert text is not None  # all of _HOSTS have values
+        return text.format(value) + zone, int.from_bytes(parts[1][1], "big")
+
+
+_HOSTS = frozenset({IP4, IP6, DNS, DNS4, DNS6})
+
+
+def _parse_components(parts: list[str]) -> list[Component]:
+    out: list[Component] = []
+    at = 0
+    while at < len(parts):
+        name = parts[at]
+        protocol = BY_NAME.get(name)
+        if protocol is None:
+            raise MultiaddrError(f"unknown protocol {name[:40]!r}")
+        at += 1
+        if protocol.text is None:
+            out.append((protocol.code, b""))
+            continue
+        if at >= len(parts) or not parts[at]:
+            raise MultiaddrError(f"/{name} needs a value")
+        text = parts[at]
+        at += 1
+        if protocol.is_path:
+            text = "/".join([text, *parts[at:]])
+            at = len(parts)
+        out.append((protocol.code, protocol.text.parse(text)))
+    return out
+
+
+def _decode_component(buf: Buffer, at: int) -> tuple[Component, int]:
+    try:
+        code, at = decode_uvarint(buf, at)
+        protocol = BY_CODE.get(code)
+        if protocol is None:
+            raise MultiaddrError(f"unknown protocol code {code}")
+        size = protocol.size
+        if size < 0:
+            size, at = decode_uvarint(buf, at)
+    except VarintError as exc:
+        raise MultiaddrError(exc.reason) from exc
+    if at + size > len(buf):
+        raise MultiaddrError(f"truncated value of /{protocol.name}")
+    value = bytes(buf[at : at + size])
+    if protocol.text is not None:
+        if not value:
+            raise MultiaddrError(f"/{protocol.name} needs a value")
+        protocol.text.format(value)  # raises where the bytes have no text form
+        if protocol.is_path and at + size != len(buf):
+            raise MultiaddrError(f"bytes after the path of /{protocol.name}, which takes all the rest")
+    return (code, value), at + size
