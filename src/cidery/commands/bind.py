@@ -1,0 +1,140 @@
+"""From texts to a checked Call: the same rules for the command line and for RPC queries."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from cidery.commands.definition import GLOBAL_OPTIONS, Call, Command, Input, Option, OptionType
+from cidery.errors import InvalidInput
+
+MAX_ARGUMENTS = 100_000
+"""Most arguments of one call: far above what an argv holds, a bound on what a request can make us keep."""
+MAX_TEXT = 1 << 20
+"""Longest single argument or option value, in characters."""
+
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+MAX_DURATION = 2.0**33
+"""Longest duration, in seconds (about Go's int64 of nanoseconds)."""
+
+
+class BadCall(InvalidInput):
+    """Arguments or options that do not fit the command."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def parse_bool(text: str, name: str) -> bool:
+    """Go's ParseBool. Raises BadCall."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise BadCall(f"option {name!r} takes true or false, not {text[:40]!r}")
+
+
+def parse_duration(text: str, name: str) -> float:
+    """Seconds of a Go duration, like ``1h30m``, ``300ms``, ``0``. Raises BadCall."""
+    if text == "0":
+        return 0.0
+    seconds, at = 0.0, 0
+    while match := _DURATION_PART.match(text, at):
+        seconds += float(match[1]) * _UNIT_SECONDS[match[2]]
+        at = match.end()
+    if not text or at != len(text) or seconds > MAX_DURATION:
+        raise BadCall(f"option {name!r} takes a duration such as 30s, 5m or 1h30m, not {text[:40]!r}")
+    return seconds
+
+
+def parse_int(text: str, name: str) -> int:
+    """A decimal int of 64 bits. Raises BadCall."""
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 1 << 63:
+        return int(text)
+    raise BadCall(f"option {name!r} takes a whole number, not {text[:40]!r}")
+
+
+def _parse(option: Option, name: str, texts: list[str]) -> Any:
+    if option.type is OptionType.TEXTS:
+        return texts
+    if len(texts) > 1:
+        raise BadCall(f"option {option.name!r} was given more than once")
+    text = texts[0]
+    if len(text) > MAX_TEXT:
+        raise BadCall(f"the value of option {name!r} is longer than {MAX_TEXT} characters")
+    if option.choices and text not in option.choices:
+        raise BadCall(f"option {name!r} takes one of {', '.join(option.choices)}, not {text[:40]!r}")
+    if option.type is OptionType.BOOL:
+        return parse_bool(text, name)
+    if option.type is OptionType.INT:
+        return parse_int(text, name)
+    if option.type is OptionType.DURATION:
+        return parse_duration(text, name)
+    return text
+
+
+def options_by_name(command: Command | None) -> dict[str, Option]:
+    """All names, global ones included; a command's own option hides a global one of the same name."""
+    table = {name: option for option in GLOBAL_OPTIONS for name in option.names}
+    if command is not None:
+        table.update({name: option for option in command.options for name in option.names})
+    return table
+
+
+def bind(command: Command, arguments: list[str], options: Iterable[tuple[str, str]], *, body: bool = False) -> Call:
+    """Check texts against the definition.
+
+    Args:
+        options: (any name of the option, text); unknown names must have been sorted out by the caller.
+        body: file arguments come in a request body, so they take none of ``arguments``.
+    Raises:
+        BadCall: one line that names the argument or option and says what fits.
+    """
+    known = options_by_name(command)
+    texts: dict[str, list[str]] = {}
+    for name, text in options:
+        texts.setdefault(known[name].name, []).append(text)
+    values = {option.name: option.default for option in (*GLOBAL_OPTIONS, *command.options)}
+    for name, given in texts.items():
+        values[name] = _parse(known[name], name, given)
+    return Call(command, _bind_arguments(command, arguments, body), values, frozenset(texts))
+
+
+def _bind_arguments(command: Command, given: list[str], body: bool) -> dict[str, list[str]]:
+    if len(given) > MAX_ARGUMENTS:
+        raise BadCall(f"more than {MAX_ARGUMENTS} arguments")
+    bound: dict[str, list[str]] = {}
+    rest = list(given)
+    for argument in command.arguments:
+        if argument.is_file and body:
+            bound[argument.name] = []
+            continue
+        take = len(rest) if argument.variadic else 1
+        bound[argument.name], rest = rest[:take], rest[take:]
+        if not bound[argument.name] and argument.required and argument.input is not Input.FILE_OR_STDIN:
+            raise BadCall(f"argument {argument.name!r} is required: {usage(command)}")
+        for text in bound[argument.name]:
+            if len(text) > MAX_TEXT:
+                raise BadCall(f"argument {argument.name!r} is longer than {MAX_TEXT} characters")
+            if "\0" in text:
+                raise BadCall(f"argument {argument.name!r} contains a NUL character")
+    if rest:
+        raise BadCall(f"{rest[0][:80]!r} is one argument too many: {usage(command)}")
+    return bound
+
+
+def usage(command: Command) -> str:
+    """``cidery pin add <path>... [options]``."""
+    parts = ["cidery", *command.path]
+    for argument in command.arguments:
+        text = f"<{argument.name}>" + ("..." if argument.variadic else "")
+        parts.append(text if argument.required else f"[{text}]")
+    if command.options:
+        parts.append("[options]")
+    return " ".join(parts)

@@ -1,0 +1,231 @@
+"""One declarative definition per command: the CLI parser, ``--help`` and the RPC endpoint are derived from it.
+
+A definition names its implementation as text (``"package.module:function"``), so that printing help, a version or a
+usage error imports no implementation (no asyncio, no HTTP, no cryptography, no database). This module and all
+definitions stay free of ``dataclasses`` for the same reason: it costs more than the rest of a start together.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from importlib import import_module
+from typing import Any, NamedTuple
+
+Value = Mapping[str, Any]
+"""One result as JSON: exactly the object that goes over the wire; its shape is the TypedDict in ``Command.result``."""
+
+
+class OptionType(Enum):
+    """How the text of an option is read."""
+
+    BOOL = "bool"
+    INT = "int"
+    TEXT = "text"
+    TEXTS = "texts"
+    """May be given many times."""
+    DURATION = "duration"
+    """Go's notation (``1h30m``, ``300ms``); the value is seconds as float."""
+
+
+class Input(Enum):
+    """What an argument names."""
+
+    TEXT = "text"
+    TEXT_OR_STDIN = "text, or lines of standard input when no argument is given"
+    FILES = "file tree: paths for the CLI, a multipart body for the RPC"
+    FILE_OR_STDIN = "one file: a path or standard input for the CLI, a multipart body for the RPC"
+
+
+class Output(Enum):
+    """What a run gives."""
+
+    VALUE = "one value"
+    STREAM = "a stream of values"
+    BYTES = "bytes with a media type"
+    NOTHING = "no result"
+
+
+class Where(Enum):
+    """Where a command may run; with a live daemon, always there unless CLIENT."""
+
+    BOTH = "in the daemon when one runs, else in this process without a network"
+    DAEMON = "only in a running daemon: it needs the network"
+    CLIENT = "only in this process"
+
+
+class Repo(Enum):
+    """What a run in this process needs of the repository."""
+
+    NONE = "none"
+    READ = "read without the lock"
+    WRITE = "locked for writing"
+
+
+class Option(NamedTuple):
+    """One option. Names are matched exactly; over RPC any of the names is accepted."""
+
+    name: str
+    type: OptionType
+    help: str
+    default: object = None
+    """None: absent unless given."""
+    short: str = ""
+    """One letter."""
+    choices: tuple[str, ...] = ()
+    alias: str = ""
+    """A second long name."""
+    deprecated: str = ""
+    """What to use instead; empty while it is current."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.name, self.alias, self.short) if name)
+
+
+class Argument(NamedTuple):
+    """One positional argument; only the last may be variadic."""
+
+    name: str
+    help: str
+    input: Input = Input.TEXT
+    required: bool = True
+    variadic: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        return self.input in (Input.FILES, Input.FILE_OR_STDIN)
+
+
+class Command(NamedTuple):
+    """Everything that is to know about a command without running it."""
+
+    path: tuple[str, ...]
+    summary: str
+    """One line, imperative, without a full stop."""
+    run: str = ""
+    """``module:function``; ``async def (Context, Call) -> Value | Body``, or an async generator for STREAM."""
+    example: str = ""
+    """One command line that works, shown by --help."""
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    output: Output = Output.VALUE
+    media_type: str = "application/json"
+    result: type | None = None
+    """TypedDict of one value."""
+    text: Callable[[Value, "Call"], str] | None = None
+    """Text form of one value, with its line end; "" prints nothing. None: JSON."""
+    client: str = ""
+    """``module:function`` of what the CLI does before and after (upload, unpack, progress); "" for nothing special."""
+    where: Where = Where.BOTH
+    repo: Repo = Repo.WRITE
+    description: str = ""
+    aliases: tuple[tuple[str, ...], ...] = ()
+    deprecated: str = ""
+    progress: bool = False
+    """Whether values without a result tell how far the run is, or the length of a BYTES body is known."""
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.path)
+
+    @property
+    def over_rpc(self) -> bool:
+        return self.where is not Where.CLIENT
+
+    @property
+    def file_argument(self) -> Argument | None:
+        return next((arg for arg in self.arguments if arg.is_file), None)
+
+
+class Call(NamedTuple):
+    """A command with its checked arguments and options: what an implementation gets."""
+
+    command: Command
+    arguments: dict[str, list[str]]
+    """Argument name -> texts; empty list when absent. File arguments: local paths (CLI) or empty (RPC)."""
+    options: dict[str, Any]
+    """Option name -> value of its type; defaults filled in, None when absent without default."""
+    given: frozenset[str]
+    """Names of the options that were given."""
+
+    def one(self, argument: str) -> str:
+        """The only text of a required argument."""
+        return self.arguments[argument][0]
+
+    def optional(self, argument: str) -> str | None:
+        texts = self.arguments[argument]
+        return texts[0] if texts else None
+
+    def many(self, argument: str) -> list[str]:
+        return self.arguments[argument]
+
+    def flag(self, option: str) -> bool:
+        value = self.options[option]
+        assert isinstance(value, bool)  # bind() made it from an OptionType.BOOL with a default
+        return value
+
+    def number(self, option: str) -> int:
+        value = self.options[option]
+        assert isinstance(value, int)  # bind() made it from an OptionType.INT with a default
+        return value
+
+    def number_or_none(self, option: str) -> int | None:
+        value = self.options[option]
+        assert value is None or isinstance(value, int)  # as in number()
+        return value
+
+    def text(self, option: str) -> str:
+        """The text, "" when absent."""
+        value = self.options[option]
+        assert value is None or isinstance(value, str)  # bind() made it from an OptionType.TEXT
+        return value or ""
+
+    def texts(self, option: str) -> list[str]:
+        value = self.options[option]
+        return list(value) if value else []
+
+    def seconds(self, option: str) -> float | None:
+        value = self.options[option]
+        assert value is None or isinstance(value, float)  # bind() made it from an OptionType.DURATION
+        return value
+
+
+def load(reference: str) -> Any:
+    """Import what ``module:function`` names."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+def flag(name: str, help: str, *, default: bool = False, short: str = "", deprecated: str = "") -> Option:
+    return Option(name, OptionType.BOOL, help, default, short, deprecated=deprecated)
+
+
+def number(name: str, help: str, *, default: int | None = None, short: str = "", alias: str = "") -> Option:
+    return Option(name, OptionType.INT, help, default, short, alias=alias)
+
+
+def text(
+    name: str,
+    help: str,
+    *,
+    default: str | None = None,
+    short: str = "",
+    choices: tuple[str, ...] = (),
+    alias: str = "",
+    deprecated: str = "",
+) -> Option:
+    return Option(name, OptionType.TEXT, help, default, short, choices, alias, deprecated)
+
+
+GLOBAL_OPTIONS: tuple[Option, ...] = (
+    text("repo-dir", "Repository to use instead of $CIDERY_PATH, $IPFS_PATH or ~/.cidery"),
+    text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001"),
+    flag("offline", "Do not use the network: only what is stored here"),
+    text("cid-base", "Multibase of the CIDs printed (a CIDv0 becomes CIDv1 in any base but base58btc)"),
+    text("encoding", "Form of the result", choices=("json", "text"), alias="enc"),
+    Option("timeout", OptionType.DURATION, "Give up after this time (30s, 5m, 1h30m)"),
+    flag("stream-channels", "Accepted for Kubo's clients; results are always streamed", default=True),
+    flag("debug", "Log what happens to standard error", short="D"),
+    flag("help", "Show help", short="h"),
+)
+"""Options of every command, in the CLI anywhere on the line. Over RPC only those of REMOTE_GLOBALS count."""
+REMOTE_GLOBALS = ("offline", "cid-base", "encoding", "timeout", "stream-channels")

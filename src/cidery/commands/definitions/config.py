@@ -1,0 +1,131 @@
+"""Definitions of config and bootstrap."""
+
+from typing import Any, TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
+
+
+class ConfigField(TypedDict):
+    Key: str
+    Value: Any
+
+
+class ProfileApplied(TypedDict):
+    OldCfg: dict[str, Any]
+    NewCfg: dict[str, Any]
+
+
+class Peers(TypedDict):
+    Peers: list[str]
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _field(value: Value, call: Call) -> str:
+    if call.optional("value") is not None:
+        return ""
+    return f"{value['Value']}\n" if isinstance(value["Value"], str) else _json(value["Value"])
+
+
+def _show(value: Value, call: Call) -> str:
+    return _json(dict(value))
+
+
+def _applied(value: Value, call: Call) -> str:
+    import difflib
+
+    old, new = (_json(value[name]).splitlines() for name in ("OldCfg", "NewCfg"))
+    return "".join(f"{line}\n" for line in difflib.unified_diff(old, new, "before", "after", lineterm="", n=1))
+
+
+def _peers(value: Value, call: Call) -> str:
+    return "".join(f"{peer}\n" for peer in value["Peers"])
+
+
+def _peers_added(value: Value, call: Call) -> str:
+    return "".join(f"added {peer}\n" for peer in value["Peers"])
+
+
+def _peers_removed(value: Value, call: Call) -> str:
+    return "".join(f"removed {peer}\n" for peer in value["Peers"])
+
+
+_PEERS = Argument("peer", "Address with the peer id: /ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN)
+
+COMMANDS = (
+    Command(
+        ("config",),
+        "Print or set a value of the config",
+        "cidery.commands.run.config:config",
+        "cidery config Datastore.StorageMax 20GB",
+        (
+            Argument("key", "Name of the value, as Addresses.API"),
+            Argument("value", "New value; printed if absent", required=False),
+        ),
+        (flag("bool", "The value is true or false"), flag("json", "The value is JSON")),
+        result=ConfigField,
+        text=_field,
+        description="Changes take effect when the daemon starts. The private key is never shown or set here.",
+    ),
+    Command(
+        ("config", "show"),
+        "Print the config without the private key",
+        "cidery.commands.run.config:show",
+        "cidery config show",
+        result=dict,
+        text=_show,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("config", "replace"),
+        "Replace the config by a file; the identity stays",
+        "cidery.commands.run.config:replace",
+        "cidery config replace new-config.json",
+        (Argument("file", "JSON file", Input.FILE_OR_STDIN),),
+        output=Output.NOTHING,
+        client="cidery.cli.adding:run_config_replace",
+    ),
+    Command(
+        ("config", "profile", "apply"),
+        "Change the config to a purpose",
+        "cidery.commands.run.config:profile_apply",
+        "cidery config profile apply server",
+        (Argument("profile", "test, server, lowpower, unixfs-v1-2025 or unixfs-v0-2015"),),
+        (flag("dry-run", "Show what would change"),),
+        result=ProfileApplied,
+        text=_applied,
+    ),
+    Command(
+        ("bootstrap", "list"),
+        "List the peers that are dialled first",
+        "cidery.commands.run.config:bootstrap_list",
+        "cidery bootstrap list",
+        result=Peers,
+        text=_peers,
+        repo=Repo.READ,
+        aliases=(("bootstrap",),),
+    ),
+    Command(
+        ("bootstrap", "add"),
+        "Add peers that are dialled first",
+        "cidery.commands.run.config:bootstrap_add",
+        "cidery bootstrap add /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+        (_PEERS._replace(variadic=True),),
+        result=Peers,
+        text=_peers_added,
+    ),
+    Command(
+        ("bootstrap", "rm"),
+        "Remove peers that are dialled first",
+        "cidery.commands.run.config:bootstrap_rm",
+        "cidery bootstrap rm --all",
+        (Argument("peer", _PEERS.help, required=False, variadic=True),),
+        (flag("all", "Remove every peer"),),
+        result=Peers,
+        text=_peers_removed,
+    ),
+)

@@ -1,0 +1,206 @@
+"""Definitions of add, cat, get, ls and refs."""
+
+from typing import NotRequired, TypedDict
+
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Input,
+    Option,
+    OptionType,
+    Output,
+    Repo,
+    Value,
+    flag,
+    number,
+    text,
+)
+
+PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
+PATH = Argument("path", "CID, /ipfs/CID/a/b, CID/a/b or ipfs://CID/a/b", Input.TEXT_OR_STDIN, variadic=True)
+
+
+class AddEvent(TypedDict):
+    """One line of ``add``: a finished entry (Hash), or how far a file is (Bytes)."""
+
+    Name: str
+    Hash: NotRequired[str]
+    Size: NotRequired[str]
+    """Cumulative size of the DAG in bytes, as text (Kubo's habit)."""
+    Bytes: NotRequired[int]
+
+
+class LsLink(TypedDict):
+    Name: str
+    Hash: str
+    Size: int
+    Type: int
+    """1 directory, 2 file, 4 symlink, 5 HAMT shard; 0 unknown."""
+    Target: str
+
+
+class LsObject(TypedDict):
+    Hash: str
+    Links: list[LsLink]
+
+
+class LsResult(TypedDict):
+    Objects: list[LsObject]
+
+
+class RefLine(TypedDict):
+    Ref: str
+    Err: str
+
+
+def _add_text(value: Value, call: Call) -> str:
+    if "Hash" not in value or call.flag("silent"):
+        return ""
+    if call.flag("quiet") or call.flag("quieter"):
+        return f"{value['Hash']}\n"
+    return f"added {value['Hash']} {value['Name']}\n" if value["Name"] else f"added {value['Hash']}\n"
+
+
+def _ls_text(value: Value, call: Call) -> str:
+    lines: list[str] = []
+    several = len(value["Objects"]) > 1
+    for position, one in enumerate(value["Objects"]):
+        if several:
+            lines.append(f"{one['Hash']}:")
+        if call.flag("headers"):
+            lines.append("Hash" + " " * 56 + "Size Name")
+        for link in one["Links"]:
+            name = link["Name"] + ("/" if link["Type"] in (1, 5) else "")
+            size = ("-" if link["Type"] in (1, 5) else str(link["Size"])) if call.flag("size") else ""
+            lines.append(" ".join(part for part in (link["Hash"], size, name) if part))
+        if several and position + 1 < len(value["Objects"]):
+            lines.append("")
+    return "".join(line + "\n" for line in lines)
+
+
+def _refs_text(value: Value, call: Call) -> str:
+    return f"{value['Ref']}\n" if not value["Err"] else ""
+
+
+_ADD_OPTIONS = (
+    flag("recursive", "Add directories with what is in them", short="r"),
+    flag("hidden", "Include hidden files when recursing", short="H"),
+    flag("empty-dirs", "Include empty directories", default=True, short="E"),
+    flag("dereference-symlinks", "Add what symlinks point to instead of the symlinks"),
+    text("stdin-name", "Name of the file read from standard input"),
+    flag("quiet", "Print CIDs only", short="q"),
+    flag("quieter", "Print the last CID only", short="Q"),
+    flag("silent", "Print nothing"),
+    flag("progress", "Report progress", short="p"),
+    flag("only-hash", "Compute the CID, store nothing", short="n"),
+    flag("wrap-with-directory", "Wrap the files in a directory, so that their names are kept", short="w"),
+    flag("pin", "Pin what is added", default=True),
+    text("pin-name", "Name of the pin"),
+    Option("cid-version", OptionType.INT, "CID version, 0 or 1 (default: Import.CidVersion of the config)"),
+    text("hash", "Hash function (default: Import.HashFunction)"),
+    flag("raw-leaves", "Store the data of files as raw blocks (default: Import.UnixFSRawLeaves)"),
+    text("chunker", "How files are cut: size-N (default: Import.UnixFSChunker)", short="s"),
+    number("max-file-links", "Most links of a node of a file (default: Import.UnixFSFileMaxLinks)"),
+    text("cid-profile", "Rules that decide the CID, instead of the config's Import section", choices=PROFILES),
+)
+
+COMMANDS = (
+    Command(
+        ("add",),
+        "Add a file or a folder and print its CID",
+        "cidery.commands.run.content:add",
+        "cidery add -r photos",
+        (Argument("path", "Files or folders; - for standard input", Input.FILES, variadic=True),),
+        _ADD_OPTIONS,
+        Output.STREAM,
+        result=AddEvent,
+        text=_add_text,
+        client="cidery.cli.adding:run",
+        progress=True,
+        description="The CID depends on the Import section of the config, written at `init` from the profile\n"
+        "unixfs-v1-2025 (or unixfs-v0-2015 for a binary named ipfs). Hidden files are skipped unless -H.",
+    ),
+    Command(
+        ("cat",),
+        "Print the contents of files",
+        "cidery.commands.run.content:cat",
+        "cidery cat bafy.../readme.md > readme.md",
+        (PATH,),
+        (
+            number("offset", "First byte to print", default=0, short="o"),
+            number("length", "Most bytes to print (default: all)", short="l"),
+            flag("progress", "Show progress", default=True, short="p"),
+        ),
+        Output.BYTES,
+        media_type="application/octet-stream",
+        repo=Repo.READ,
+        progress=True,
+    ),
+    Command(
+        ("get",),
+        "Save a file or folder to disk",
+        "cidery.commands.run.content:get",
+        "cidery get -o photos bafy...",
+        (Argument("path", PATH.help, Input.TEXT_OR_STDIN),),
+        (
+            text("output", "Where to save it (default: the last part of the path, here)", short="o"),
+            flag("archive", "Save a TAR archive", short="a"),
+            flag("compress", "Compress with gzip", short="C"),
+            number("compression-level", "1 (fast) to 9 (small)", short="l"),
+            flag("progress", "Show progress", default=True, short="p"),
+        ),
+        Output.BYTES,
+        media_type="application/x-tar",
+        client="cidery.cli.getting:run",
+        repo=Repo.READ,
+        progress=True,
+        description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"
+        "A run that was stopped goes on where it was when repeated.",
+    ),
+    Command(
+        ("ls",),
+        "List a directory",
+        "cidery.commands.run.content:ls",
+        "cidery ls bafy...",
+        (PATH,),
+        (
+            flag("headers", "Print a header line", short="v"),
+            flag("resolve-type", "Look at each entry for its type", default=True),
+            flag("size", "Look at each entry for its size", default=True),
+            flag("stream", "Print entries as they come", short="s"),
+        ),
+        Output.STREAM,
+        result=LsResult,
+        text=_ls_text,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("refs",),
+        "List the links of an object",
+        "cidery.commands.run.content:refs",
+        "cidery refs -r -u bafy...",
+        (PATH,),
+        (
+            text("format", "Form of a line, from <src>, <dst> and <linkname>", default="<dst>"),
+            flag("edges", "Print <src> -> <dst>", short="e"),
+            flag("unique", "Print each CID once", short="u"),
+            flag("recursive", "Follow the links", short="r"),
+            number("max-depth", "Follow at most so many links deep (needs -r); -1: no bound", default=-1),
+        ),
+        Output.STREAM,
+        result=RefLine,
+        text=_refs_text,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("refs", "local"),
+        "List the CIDs of all blocks stored here",
+        "cidery.commands.run.content:refs_local",
+        "cidery refs local",
+        output=Output.STREAM,
+        result=RefLine,
+        text=_refs_text,
+        repo=Repo.READ,
+    ),
+)

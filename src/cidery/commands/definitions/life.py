@@ -1,0 +1,143 @@
+"""Definitions of init, daemon, shutdown, version, commands and help."""
+
+from typing import Any, TypedDict
+
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Input,
+    Output,
+    Repo,
+    Value,
+    Where,
+    flag,
+    text,
+)
+
+
+class Version(TypedDict):
+    Version: str
+    Commit: str
+    Repo: str
+    """Number of the repository format."""
+    System: str
+    Golang: str
+    """What runs it; the field keeps Kubo's name."""
+
+
+class CommandNode(TypedDict):
+    Name: str
+    Subcommands: list[Any]
+    """CommandNode, nested."""
+    Options: list[dict[str, list[str]]]
+
+
+def _version(value: Value, call: Call) -> str:
+    if call.flag("number"):
+        return f"{value['Version']}\n"
+    if call.flag("all"):
+        return (
+            f"cidery version: {value['Version']}\nRepo version: {value['Repo']}\n"
+            f"System version: {value['System']}\nPython version: {value['Golang'].removeprefix('python')}\n"
+        )
+    if call.flag("repo"):
+        return f"{value['Repo']}\n"
+    commit = f"-{value['Commit']}" if call.flag("commit") and value["Commit"] else ""
+    return f"cidery version {value['Version']}{commit}\n"
+
+
+def _commands(value: Value, call: Call) -> str:
+    lines: list[str] = []
+    stack: list[tuple[str, Value]] = [("", value)]
+    while stack:
+        prefix, node = stack.pop()
+        name = f"{prefix} {node['Name']}".strip()
+        lines.append(name)
+        if call.flag("flags"):
+            lines += [f"{name} {flag}" for option in node["Options"] for flag in option["Names"]]
+        stack += [(name, child) for child in reversed(node["Subcommands"])]
+    return "".join(line + "\n" for line in lines)
+
+
+COMMANDS = (
+    Command(
+        ("init",),
+        "Create the repository: identity and config",
+        "cidery.commands.run.life:init",
+        "cidery init",
+        (Argument("default-config", "Config to start from (JSON)", Input.FILES, required=False),),
+        (
+            text("profile", "Config profiles to apply, separated by commas", short="p"),
+            text("algorithm", "Kind of the key", default="ed25519", short="a", choices=("ed25519",)),
+            flag(
+                "empty-repo", "Accepted for Kubo's scripts; the repository always starts empty", default=True, short="e"
+            ),
+        ),
+        Output.STREAM,
+        text=lambda value, call: f"{value['Message']}\n",
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        description="Profiles: test, server, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"
+        "never changed.",
+    ),
+    Command(
+        ("daemon",),
+        "Run the node until it is stopped",
+        "cidery.node.daemon:run",
+        "cidery daemon --init",
+        options=(
+            flag("init", "Create the repository if there is none"),
+            text("init-profile", "Config profiles for --init, separated by commas"),
+            text("routing", "Overrides Routing.Type of the config"),
+            flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
+            flag("enable-gc", "Accepted for Kubo's scripts; what you add is kept"),
+        ),
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        description="Stops at Ctrl-C, SIGTERM or `cidery shutdown`.",
+    ),
+    Command(
+        ("shutdown",),
+        "Stop the running daemon",
+        "cidery.commands.run.life:shutdown",
+        "cidery shutdown",
+        output=Output.NOTHING,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("version",),
+        "Print the version",
+        "cidery.commands.run.version:version",
+        "cidery version --number",
+        options=(
+            flag("number", "Print the number only", short="n"),
+            flag("commit", "Include the commit"),
+            flag("repo", "Print the number of the repository format"),
+            flag("all", "Print all that is known"),
+        ),
+        result=Version,
+        text=_version,
+        repo=Repo.NONE,
+    ),
+    Command(
+        ("commands",),
+        "List all commands",
+        "cidery.commands.run.version:commands",
+        "cidery commands --flags",
+        options=(flag("flags", "Show the options", short="f"),),
+        result=CommandNode,
+        text=_commands,
+        repo=Repo.NONE,
+    ),
+    Command(
+        ("help",),
+        "Show help for a command",
+        "",
+        "cidery help add",
+        (Argument("command", "Words of the command", required=False, variadic=True),),
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+    ),
+)

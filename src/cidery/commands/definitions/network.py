@@ -1,0 +1,236 @@
+"""Definitions of id, ping, swarm and bitswap."""
+
+from typing import NotRequired, TypedDict
+
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Input,
+    Output,
+    Repo,
+    Value,
+    Where,
+    flag,
+    number,
+    text,
+)
+
+
+class Identity(TypedDict):
+    ID: str
+    PublicKey: str
+    Addresses: list[str]
+    AgentVersion: str
+    Protocols: list[str]
+
+
+class PingLine(TypedDict):
+    Success: bool
+    Time: int
+    """Nanoseconds."""
+    Text: str
+
+
+class StreamInfo(TypedDict):
+    Protocol: str
+
+
+class PeerInfo(TypedDict):
+    Addr: str
+    Peer: str
+    Latency: NotRequired[str]
+    Muxer: NotRequired[str]
+    Direction: NotRequired[str]
+    Streams: NotRequired[list[StreamInfo]]
+
+
+class SwarmPeers(TypedDict):
+    Peers: list[PeerInfo]
+
+
+class SwarmAddrs(TypedDict):
+    Addrs: dict[str, list[str]]
+
+
+class Strings(TypedDict):
+    Strings: list[str]
+
+
+class BitswapStat(TypedDict):
+    Wantlist: list[dict[str, str]]
+    Peers: list[str]
+    BlocksReceived: int
+    DataReceived: int
+    DupBlksReceived: int
+    DupDataReceived: int
+    MessagesReceived: int
+    BlocksSent: int
+    DataSent: int
+
+
+def _id(value: Value, call: Call) -> str:
+    form = call.text("format")
+    if not form:
+        import json
+
+        return json.dumps(dict(value), indent=1) + "\n"
+    for name, shown in (
+        ("<id>", value["ID"]),
+        ("<aver>", value["AgentVersion"]),
+        ("<pubkey>", value["PublicKey"]),
+        ("<addrs>", "\n".join(value["Addresses"])),
+        ("<protocols>", "\n".join(value["Protocols"])),
+    ):
+        form = form.replace(name, shown)
+    return form.replace("\\n", "\n").replace("\\t", "\t") + "\n"
+
+
+def _ping(value: Value, call: Call) -> str:
+    if value["Text"]:
+        return f"{value['Text']}\n"
+    return f"Pong received: time={value['Time'] / 1e6:.2f} ms\n" if value["Success"] else ""
+
+
+def _peers(value: Value, call: Call) -> str:
+    lines: list[str] = []
+    verbose = call.flag("verbose")
+    for peer in value["Peers"]:
+        at = f"{peer['Addr']}/p2p/{peer['Peer']}"
+        extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
+        lines.append(" ".join([at, *(extra for extra in extras if extra)]))
+        lines += [f"  {stream['Protocol'] or '<no protocol name>'}" for stream in peer.get("Streams", ())]
+    return "".join(line + "\n" for line in lines)
+
+
+def _addrs(value: Value, call: Call) -> str:
+    lines: list[str] = []
+    for peer, addrs in value["Addrs"].items():
+        lines += [f"{peer} ({len(addrs)})", *(f"\t{addr}" for addr in addrs)]
+    return "".join(line + "\n" for line in lines)
+
+
+def _strings(value: Value, call: Call) -> str:
+    return "".join(f"{line}\n" for line in value["Strings"])
+
+
+def _bitswap(value: Value, call: Call) -> str:
+    lines = ["bitswap status"]
+    for label, name in (
+        ("blocks received", "BlocksReceived"),
+        ("blocks sent", "BlocksSent"),
+        ("data received", "DataReceived"),
+        ("data sent", "DataSent"),
+        ("dup blocks received", "DupBlksReceived"),
+        ("dup data received", "DupDataReceived"),
+    ):
+        lines.append(f"\t{label}: {value[name]}")
+    lines.append(f"\twantlist [{len(value['Wantlist'])} keys]")
+    lines += [f"\t\t{want['/']}" for want in value["Wantlist"]]
+    lines.append(f"\tpartners [{len(value['Peers'])}]")
+    if call.flag("verbose"):
+        lines += [f"\t\t{peer}" for peer in value["Peers"]]
+    return "".join(line + "\n" for line in lines)
+
+
+_ADDRESS = Argument("address", "/ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN, variadic=True)
+
+COMMANDS = (
+    Command(
+        ("id",),
+        "Print this node's identity, or a peer's",
+        "cidery.commands.run.network:identity",
+        'cidery id --format="<id>"',
+        (Argument("peer", "Peer id", required=False),),
+        (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),
+        result=Identity,
+        text=_id,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("ping",),
+        "Measure the round trip to a peer",
+        "cidery.commands.run.network:ping",
+        "cidery ping -n 3 12D3KooW...",
+        (Argument("peer", "Peer id, or address that ends in /p2p/PEER"),),
+        (number("count", "How many pings", default=10, short="n"),),
+        Output.STREAM,
+        result=PingLine,
+        text=_ping,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "peers"),
+        "List the connected peers",
+        "cidery.commands.run.network:swarm_peers",
+        "cidery swarm peers -v",
+        options=(
+            flag("verbose", "Show all that is known", short="v"),
+            flag("streams", "Show the streams"),
+            flag("latency", "Show the round trip"),
+            flag("direction", "Show who dialled"),
+        ),
+        result=SwarmPeers,
+        text=_peers,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "addrs"),
+        "List the known addresses of peers",
+        "cidery.commands.run.network:swarm_addrs",
+        "cidery swarm addrs",
+        result=SwarmAddrs,
+        text=_addrs,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "addrs", "listen"),
+        "List the addresses this node listens on",
+        "cidery.commands.run.network:swarm_addrs_listen",
+        "cidery swarm addrs listen",
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "addrs", "local"),
+        "List the addresses this node listens on, with its peer id if asked",
+        "cidery.commands.run.network:swarm_addrs_local",
+        "cidery swarm addrs local --id",
+        options=(flag("id", "Append /p2p/ID"),),
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "connect"),
+        "Connect to peers",
+        "cidery.commands.run.network:swarm_connect",
+        "cidery swarm connect /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+        (_ADDRESS,),
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "disconnect"),
+        "Close the connections to peers",
+        "cidery.commands.run.network:swarm_disconnect",
+        "cidery swarm disconnect /p2p/12D3KooW...",
+        (_ADDRESS,),
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("bitswap", "stat"),
+        "Print what the block exchange did",
+        "cidery.commands.run.network:bitswap_stat",
+        "cidery bitswap stat",
+        options=(flag("verbose", "List the partners", short="v"), flag("human", "Accepted for Kubo's scripts")),
+        result=BitswapStat,
+        text=_bitswap,
+        where=Where.DAEMON,
+        aliases=(("stats", "bitswap"),),
+    ),
+)

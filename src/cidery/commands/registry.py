@@ -1,0 +1,95 @@
+"""All commands by name. A group's definitions are imported when one of its names is asked for."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from cidery.commands.definition import Command
+from cidery.errors import InvalidInput
+
+_MODULES = {
+    "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
+    "pin": "pin", "repo": "repo", "stats": "repo", "config": "config", "bootstrap": "config", "swarm": "network",
+    "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
+    "version": "life", "commands": "life", "help": "life",
+}  # fmt: skip
+"""First word -> module in commands/definitions with a tuple COMMANDS."""
+
+GROUP_SUMMARIES = {
+    "block": "Work with raw blocks",
+    "pin": "Keep content from being collected as garbage",
+    "repo": "Look at and check the repository",
+    "stats": "Statistics",
+    "swarm": "Connections to peers",
+    "bitswap": "The block exchange",
+    "config profile": "Change the configuration to a purpose",
+}
+"""Names that only group commands -> summary."""
+
+
+class UnknownCommand(InvalidInput):
+    """No command has this name."""
+
+    def __init__(self, words: str, near: str = "") -> None:
+        super().__init__(words, near)
+        self.words = words
+        self.near = near
+
+    def __str__(self) -> str:
+        advice = f"did you mean {self.near!r}?" if self.near else "see: cidery help"
+        return f"unknown command {self.words[:80]!r}; {advice}"
+
+
+class Found(NamedTuple):
+    """A command and how many words of the line named it."""
+
+    command: Command
+    words: int
+
+
+def _module_commands(module: str) -> tuple[Command, ...]:
+    commands: tuple[Command, ...] = import_module(f"cidery.commands.definitions.{module}").COMMANDS
+    return commands
+
+
+def all_commands() -> list[Command]:
+    """Every command, sorted by name. Imports all definitions."""
+    found = [command for module in sorted(set(_MODULES.values())) for command in _module_commands(module)]
+    return sorted(found, key=lambda command: command.path)
+
+
+def first_words() -> list[str]:
+    return sorted(_MODULES)
+
+
+def subcommands(prefix: Sequence[str]) -> list[Command]:
+    """Commands below a group, sorted; empty if there is no such group."""
+    words = tuple(prefix)
+    if not words or words[0] not in _MODULES:
+        return []
+    below = [c for c in _module_commands(_MODULES[words[0]]) if c.path[: len(words)] == words and c.path != words]
+    return sorted(below, key=lambda command: command.path)
+
+
+def find(words: Sequence[str]) -> Found | None:
+    """The command with the longest path (or alias) that starts ``words``; the rest are its arguments."""
+    if not words or words[0] not in _MODULES:
+        return None
+    best: Found | None = None
+    for command in _module_commands(_MODULES[words[0]]):
+        for path in (command.path, *command.aliases):
+            if tuple(words[: len(path)]) == path and (best is None or len(path) > best.words):
+                best = Found(command, len(path))
+    return best
+
+
+def suggest(words: Sequence[str]) -> UnknownCommand:
+    """The error for words that name no command, with the nearest name."""
+    from difflib import get_close_matches
+
+    names = [command.name for command in all_commands()] + first_words()
+    text = " ".join(words[:3])
+    for wanted in (text, " ".join(words[:2]), words[0]):
+        if near := get_close_matches(wanted, names, n=1, cutoff=0.6):
+            return UnknownCommand(wanted, near[0])
+    return UnknownCommand(words[0])
