@@ -8,8 +8,30 @@ from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from typing import Protocol
 
-from cidery.ipld.block import Block
+from cidery.errors import LimitExceeded
+from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID
+
+KEYS_PAGE = 1024
+"""Most multihashes in one page of keys(): about 40 KiB, well under a millisecond to make."""
+
+
+class BlockTooLarge(LimitExceeded):
+    """A block over MAX_BLOCK bytes: other peers would refuse it."""
+
+    def __init__(self, cid: CID, size: int) -> None:
+        super().__init__(cid, size)
+        self.cid = cid
+        self.size = size
+
+    def __str__(self) -> str:
+        return f"block {self.cid} has {self.size} bytes, at most {MAX_BLOCK} can be stored; use smaller chunks"
+
+
+def check_block_size(block: Block) -> None:
+    """Raises BlockTooLarge."""
+    if len(block.data) > MAX_BLOCK:
+        raise BlockTooLarge(block.cid, len(block.data))
 
 
 class Durability(Enum):
