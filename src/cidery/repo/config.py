@@ -1,0 +1,299 @@
+"""The config: JSON with Kubo's keys in ``$REPO/config``, and the frozen values that the rest of a node gets.
+
+The file holds the private key, so it is written with mode 0600, whole or not at all. Everything shown to a user or
+over RPC goes through without_secrets().
+
+Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cidery.errors import CideryError, InvalidInput
+from cidery.identity.keys import PrivateKey
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
+from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
+
+MAX_CONFIG_BYTES = 4 << 20
+"""Largest config file read, in bytes."""
+DEFAULT_CID_PROFILE = "unixfs-v1-2025"
+BOOTSTRAP = (
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+    "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+)
+"""Public entry points of the Amino network, as every IPFS node ships them."""
+Raw = dict[str, Any]
+
+
+class ConfigMissing(InvalidInput):
+    """There is no config, so no repository, at the path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"no repository at {self.path.parent}; create it with: cidery init"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportConfig:
+    """What decides the CIDs of ``add``."""
+
+    cid_version: int
+    raw_leaves: bool
+    chunker: str
+    """``size-N``, bytes."""
+    hash_function: str
+    file_max_links: int
+    directory_max_links: int
+    hamt_fanout: int
+    hamt_threshold: int
+    """Bytes."""
+    hamt_estimation: str
+    """"links", "block" or "disabled"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnMgrConfig:
+    """How many connections to keep."""
+
+    low_water: int
+    high_water: int
+    grace_period: float
+    """Seconds a new connection is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The values in effect: defaults filled in, everything checked."""
+
+    peer_id: str
+    private_key: PrivateKey
+    api: tuple[Multiaddr, ...]
+    gateway: tuple[Multiaddr, ...]
+    swarm: tuple[Multiaddr, ...]
+    announce: tuple[Multiaddr, ...]
+    append_announce: tuple[Multiaddr, ...]
+    bootstrap: tuple[Multiaddr, ...]
+    api_headers: dict[str, list[str]]
+    storage_max: int
+    """Bytes."""
+    hash_on_read: bool
+    mdns: bool
+    routing: str
+    imports: ImportConfig
+    conn_mgr: ConnMgrConfig
+
+
+def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFILE) -> Raw:
+    """The config that ``init`` writes."""
+    swarm = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]
+    raw: Raw = {
+        "Identity": {
+            "PeerID": str(private_key.peer_id),
+            "PrivKey": base64.b64encode(private_key.encode()).decode(),
+        },
+        "Datastore": {"StorageMax": "10GB", "StorageGCWatermark": 90, "GCPeriod": "1h", "HashOnRead": False},
+        "Addresses": {
+            "Swarm": swarm,
+            "Announce": [],
+            "AppendAnnounce": [],
+            "NoAnnounce": [],
+            "API": "/ip4/127.0.0.1/tcp/5001",
+            "Gateway": "/ip4/127.0.0.1/tcp/8080",
+        },
+        "Discovery": {"MDNS": {"Enabled": True}},
+        "Routing": {"Type": "auto", "DelegatedRouters": []},
+        "Bootstrap": list(BOOTSTRAP),
+        "API": {"HTTPHeaders": {}},
+        "Swarm": {
+            "AddrFilters": None,
+            "DisableNatPortMap": False,
+            "ConnMgr": {"LowWater": 32, "HighWater": 96, "GracePeriod": "20s"},
+        },
+        "Import": {},
+    }
+    return apply_profile(raw, cid_profile)
+
+
+def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list[str], given: Raw | None = None) -> Raw:
+    """A config for a new repository: fresh key, or the key of ``given``; then the profiles. Raises ConfigError."""
+    raw = default_raw(PrivateKey.generate_ed25519(entropy), cid_profile=cid_profile)
+    if given is not None:
+        if lookup(given, "Identity.PrivKey"):
+            raw = deepcopy(given)
+        else:
+            raw = {**deepcopy(given), "Identity": raw["Identity"]}
+    for name in profiles:
+        raw = apply_profile(raw, name)
+    parse_config(raw)
+    return raw
+
+
+def parse_config(raw: Raw) -> Config:
+    """Check and freeze. Raises ConfigError naming the key and what it accepts. O(size)."""
+    check_all(raw)
+    key = _private_key(raw)
+    if lookup(raw, "Identity.PeerID") not in (None, "", str(key.peer_id)):
+        raise ConfigError("Identity.PeerID", "does not belong to Identity.PrivKey; restore the config from a copy")
+
+    def get(name: str, default: Any) -> Any:
+        value = lookup(raw, name)
+        return default if value is None else value
+
+    def addrs(name: str, default: Any) -> tuple[Multiaddr, ...]:
+        value = get(name, default)
+        texts = [value] if isinstance(value, str) else value
+        expanded = [text for one in texts for text in (BOOTSTRAP if one == "auto" else (one,))]
+        return tuple(Multiaddr.parse(text) for text in expanded)
+
+    return Config(
+        peer_id=str(key.peer_id),
+        private_key=key,
+        api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
+        gateway=addrs("Addresses.Gateway", []),
+        swarm=addrs("Addresses.Swarm", []),
+        announce=addrs("Addresses.Announce", []),
+        append_announce=addrs("Addresses.AppendAnnounce", []),
+        bootstrap=addrs("Bootstrap", []),
+        api_headers=get("API.HTTPHeaders", {}),
+        storage_max=parse_size(get("Datastore.StorageMax", "10GB")),
+        hash_on_read=get("Datastore.HashOnRead", False),
+        mdns=get("Discovery.MDNS.Enabled", True),
+        routing=get("Routing.Type", "auto"),
+        imports=_imports(get),
+        conn_mgr=_conn_mgr(get),
+    )
+
+
+def _private_key(raw: Raw) -> PrivateKey:
+    text = lookup(raw, "Identity.PrivKey")
+    if not text:
+        raise ConfigError("Identity.PrivKey", "is missing; restore the config from a copy")
+    try:
+        return PrivateKey.decode(base64.b64decode(text, validate=True))
+    except (binascii.Error, CideryError) as exc:
+        raise ConfigError("Identity.PrivKey", "is not a private key in base64; restore the config from a copy") from exc
+
+
+def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
+    # A config without Import is one written for Kubo, whose implicit defaults are the old profile.
+    default = IMPORT_PROFILES["unixfs-v0-2015"]
+
+    def value(name: str) -> Any:
+        return get(f"Import.{name}", default[name])
+
+    version = value("CidVersion")
+    return ImportConfig(
+        cid_version=version,
+        raw_leaves=get("Import.UnixFSRawLeaves", version == 1),
+        chunker=value("UnixFSChunker"),
+        hash_function=value("HashFunction"),
+        file_max_links=value("UnixFSFileMaxLinks"),
+        directory_max_links=value("UnixFSDirectoryMaxLinks"),
+        hamt_fanout=value("UnixFSHAMTDirectoryMaxFanout"),
+        hamt_threshold=parse_size(value("UnixFSHAMTDirectorySizeThreshold")),
+        hamt_estimation=value("UnixFSHAMTDirectorySizeEstimation"),
+    )
+
+
+def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
+    low, high = get("Swarm.ConnMgr.LowWater", 32), get("Swarm.ConnMgr.HighWater", 96)
+    if low > high:
+        raise ConfigError("Swarm.ConnMgr.LowWater", f"is {low}, more than HighWater, {high}")
+    return ConnMgrConfig(low, high, parse_seconds(get("Swarm.ConnMgr.GracePeriod", "20s")))
+
+
+def read_raw(path: Path) -> Raw:
+    """The JSON of the config file. Raises ConfigMissing, ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError as exc:
+        raise ConfigMissing(path) from exc
+    except OSError as exc:
+        raise ConfigError("", f"{path} cannot be read: {exc.strerror}") from exc
+    return parse_json(data, str(path))
+
+
+def parse_json(data: bytes, name: str) -> Raw:
+    """A config's JSON object. Raises ConfigError."""
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError("", f"{name} is larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError("", f"{name} is not JSON: {exc}") from exc
+    if not isinstance(raw, dict):
+        raise ConfigError("", f"{name} is not a JSON object")
+    return raw
+
+
+def write_raw(path: Path, raw: Raw) -> None:
+    """Replace the file atomically and durably, mode 0600. Raises ConfigError if the disk does not take it."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        temporary.unlink(missing_ok=True)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(json.dumps(raw, indent=2).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as exc:
+        raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc
+
+
+def without_secrets(raw: Raw) -> Raw:
+    """A copy that may be shown: no private key."""
+    shown = deepcopy(raw)
+    if isinstance(shown.get("Identity"), dict):
+        shown["Identity"].pop("PrivKey", None)
+    if isinstance(shown.get("API"), dict):
+        shown["API"].pop("Authorizations", None)
+    return shown
+
+
+def get_key(raw: Raw, key: str) -> Any:
+    """The value at a dotted key for showing. Raises ConfigError for secrets and absent keys."""
+    _refuse_secret(key)
+    value = lookup(without_secrets(raw), key)
+    if value is None:
+        raise ConfigError(key, "is not set")
+    return value
+
+
+def set_key(raw: Raw, key: str, value: Any) -> Raw:
+    """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
+    _refuse_secret(key)
+    changed = deepcopy(raw)
+    at = changed
+    *parents, last = key.split(".")
+    for part in parents:
+        if at.get(part) is None:
+            at[part] = {}
+        at = at[part]
+        if not isinstance(at, dict):
+            raise ConfigError(key, f"cannot be set: {part} is not an object")
+    at[last] = value
+    if last == "" or "" in parents:
+        raise ConfigError(key, "is not a key such as Addresses.API")
+    parse_config(changed)
+    return changed
+
+
+def _refuse_secret(key: str) -> None:
+    if key.lower() in ("identity", "identity.privkey", "api.authorizations"):
+        raise ConfigError(key, "holds a secret that is neither shown nor set here; edit the config file")

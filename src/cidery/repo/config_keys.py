@@ -1,0 +1,169 @@
+"""What each known key of the config accepts: one table, so that a wrong value is named with what fits.
+
+Keys unknown to this table are kept as they are and have no effect (configs written for Kubo have many).
+
+Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cidery.errors import InvalidInput
+from cidery.multiformats.multiaddr import Multiaddr
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
+_SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|0")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+MAX_CONFIG_LIST = 10_000
+"""Most entries of a list in the config: a bound on what a file can make us keep."""
+
+
+class ConfigError(InvalidInput):
+    """A config that makes no sense."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"config: {self.key} {self.reason}" if self.key else f"config: {self.reason}"
+
+
+class Accepts(NamedTuple):
+    """A test for a value and its description in words."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of "10GB" (powers of 1000), "10GiB" (powers of 1024), "1048576". Raises ValueError."""
+    match = _SIZE.fullmatch(str(text))
+    if match is None:
+        raise ValueError(f"{str(text)[:40]!r} is not a size such as 10GB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** _SIZE_POWER[match[2].upper()])
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of "20s", "1h30m". Raises ValueError."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a duration such as 20s or 1h30m")
+    return sum(float(value) * _SECONDS[unit] for value, unit in _DURATION_PART.findall(text))
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    return _SIZE.fullmatch(str(value)) is not None
+
+
+def is_addr(value: Any) -> bool:
+    """Whether this is the text of a multiaddr."""
+    if not isinstance(value, str):
+        return False
+    try:
+        Multiaddr.parse(value)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _is_peer_addr(value: Any) -> bool:
+    return value == "auto" or (is_addr(value) and Multiaddr.parse(value).peer_id_bytes is not None)
+
+
+def list_of(accepts: Accepts) -> Accepts:
+    def test(value: Any) -> bool:
+        return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
+
+    return Accepts(test, f"a list of {accepts.words}")
+
+
+def choice(*values: Any) -> Accepts:
+    return Accepts(lambda value: value in values, "one of " + ", ".join(str(value) for value in values))
+
+
+def whole(low: int, high: int) -> Accepts:
+    def test(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return Accepts(test, f"a whole number from {low} to {high}")
+
+
+ANY_BOOL = Accepts(lambda value: isinstance(value, bool), "true or false")
+TEXT = Accepts(lambda value: isinstance(value, str), "a text")
+SIZE = Accepts(_is_size, 'a size in bytes such as "10GB"')
+DURATION = Accepts(
+    lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
+)
+ADDR = Accepts(is_addr, "an address such as /ip4/127.0.0.1/tcp/5001")
+ADDR_OR_LIST = Accepts(lambda value: ADDR.test(value) or list_of(ADDR).test(value), ADDR.words + ", or a list of them")
+PEER_ADDR = Accepts(_is_peer_addr, "addresses with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...")
+CHUNKER = Accepts(
+    lambda value: (
+        isinstance(value, str)
+        and re.fullmatch(r"size-[1-9][0-9]{0,6}", value) is not None
+        and int(value[5:]) <= 2_096_896
+    ),
+    "size-N with N from 1 to 2096896, as size-1048576",
+)
+
+KEYS: dict[str, Accepts] = {
+    "Identity.PeerID": TEXT,
+    "Identity.PrivKey": TEXT,
+    "Addresses.API": ADDR_OR_LIST,
+    "Addresses.Gateway": ADDR_OR_LIST,
+    "Addresses.Swarm": list_of(ADDR),
+    "Addresses.Announce": list_of(ADDR),
+    "Addresses.AppendAnnounce": list_of(ADDR),
+    "Addresses.NoAnnounce": list_of(TEXT),
+    "API.HTTPHeaders": Accepts(lambda value: isinstance(value, dict), "an object of header name to list of texts"),
+    "Bootstrap": list_of(PEER_ADDR),
+    "Datastore.StorageMax": SIZE,
+    "Datastore.StorageGCWatermark": whole(1, 100),
+    "Datastore.GCPeriod": DURATION,
+    "Datastore.HashOnRead": ANY_BOOL,
+    "Discovery.MDNS.Enabled": ANY_BOOL,
+    "DNS.Resolvers": Accepts(lambda value: isinstance(value, dict), "an object of domain to resolver URL"),
+    "Import.CidVersion": choice(0, 1),
+    "Import.UnixFSRawLeaves": ANY_BOOL,
+    "Import.UnixFSChunker": CHUNKER,
+    "Import.HashFunction": TEXT,
+    "Import.UnixFSFileMaxLinks": whole(2, 8192),
+    "Import.UnixFSDirectoryMaxLinks": whole(0, 1 << 20),
+    "Import.UnixFSHAMTDirectoryMaxFanout": choice(8, 16, 32, 64, 128, 256, 512, 1024),
+    "Import.UnixFSHAMTDirectorySizeThreshold": SIZE,
+    "Import.UnixFSHAMTDirectorySizeEstimation": choice("links", "block", "disabled"),
+    "Import.UnixFSDAGLayout": choice("balanced"),
+    "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
+    "Routing.DelegatedRouters": list_of(TEXT),
+    "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
+    "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
+    "Swarm.ConnMgr.GracePeriod": DURATION,
+    "Swarm.AddrFilters": list_of(TEXT),
+    "Swarm.DisableNatPortMap": ANY_BOOL,
+}
+"""Dotted key -> what it accepts."""
+
+
+def lookup(raw: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key, None if absent."""
+    at: Any = raw
+    for part in key.split("."):
+        if not isinstance(at, dict) or part not in at:
+            return None
+        at = at[part]
+    return at
+
+
+def check_all(raw: dict[str, Any]) -> None:
+    """Check every known key that is present; null means default. Raises ConfigError naming the first wrong one."""
+    for key, accepts in KEYS.items():
+        value = lookup(raw, key)
+        if value is not None and not accepts.test(value):
+            raise ConfigError(key, f"takes {accepts.words}, not {str(value)[:60]!r}")

@@ -1,0 +1,133 @@
+"""The config file: defaults, profiles, nonsense values, secrets."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from cidery.repo.config import (
+    ConfigMissing,
+    get_key,
+    new_raw,
+    parse_config,
+    parse_json,
+    read_raw,
+    set_key,
+    without_secrets,
+    write_raw,
+)
+from cidery.repo.config_keys import ConfigError, parse_size
+from cidery.repo.config_profiles import PROFILES, apply_profile
+
+
+def _entropy(n: int) -> bytes:
+    return hashlib.shake_128(b"seed").digest(n)
+
+
+def _raw(*profiles: str, cid_profile: str = "unixfs-v1-2025") -> dict[str, object]:
+    return new_raw(_entropy, cid_profile=cid_profile, profiles=list(profiles))
+
+
+def test_the_default_config_is_valid_and_ships_the_public_bootstrap_list() -> None:
+    config = parse_config(_raw())
+    assert len(config.bootstrap) == 5
+    assert str(config.api[0]) == "/ip4/127.0.0.1/tcp/5001"
+    assert config.imports.cid_version == 1 and config.imports.chunker == "size-1048576"
+    assert config.storage_max == 10_000_000_000
+
+
+def test_the_old_cid_profile_is_written_for_a_binary_named_ipfs() -> None:
+    imports = parse_config(_raw(cid_profile="unixfs-v0-2015")).imports
+    assert (imports.cid_version, imports.raw_leaves, imports.chunker) == (0, False, "size-262144")
+    assert (imports.file_max_links, imports.hamt_estimation) == (174, "links")
+
+
+def test_the_test_profile_reaches_nothing_outside() -> None:
+    config = parse_config(_raw("test"))
+    assert config.bootstrap == () and not config.mdns and config.routing == "none"
+    assert {str(addr) for addr in (*config.api, *config.gateway, *config.swarm)} == {"/ip4/127.0.0.1/tcp/0"}
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_applying_a_profile_twice_is_applying_it_once(name: str) -> None:
+    once = apply_profile(_raw(), name)
+    assert apply_profile(once, name) == once
+    parse_config(once)
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no profile 'tset'; choose from test, server"):
+        apply_profile(_raw(), "tset")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("Datastore.StorageMax", "ten", "a size in bytes"),
+        ("Datastore.StorageMax", True, "a size in bytes"),
+        ("Addresses.API", "127.0.0.1:5001", "an address such as"),
+        ("Addresses.Swarm", "/ip4/127.0.0.1/tcp/4001", "a list of an address"),
+        ("Bootstrap", ["/ip4/127.0.0.1/tcp/4001"], "with a peer id"),
+        ("Import.CidVersion", 2, "one of 0, 1"),
+        ("Import.UnixFSChunker", "size-0", "size-N"),
+        ("Swarm.ConnMgr.GracePeriod", "soon", "a duration"),
+        ("Swarm.ConnMgr.LowWater", 500, "more than HighWater"),
+        ("Discovery.MDNS.Enabled", "yes", "true or false"),
+        ("Identity.PeerID", "12D3KooW", "does not belong"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_naming_its_key(key: str, value: object, words: str) -> None:
+    raw = _raw()
+    with pytest.raises(ConfigError) as caught:
+        set_key(raw, key, value)
+    assert key in str(caught.value) and words in str(caught.value) and "\n" not in str(caught.value)
+    assert raw == _raw()
+
+
+def test_the_private_key_is_never_shown_or_set() -> None:
+    raw = _raw()
+    secret = raw["Identity"]["PrivKey"]  # type: ignore[index]
+    assert secret not in json.dumps(without_secrets(raw))
+    for key in ("Identity", "Identity.PrivKey", "identity.privkey"):
+        with pytest.raises(ConfigError, match="secret"):
+            get_key(raw, key)
+        with pytest.raises(ConfigError, match="secret"):
+            set_key(raw, key, {"PrivKey": "x"})
+    assert get_key(raw, "Identity.PeerID") == parse_config(raw).peer_id
+
+
+def test_keys_that_are_not_known_are_kept() -> None:
+    raw = set_key(_raw(), "Experimental.FilestoreEnabled", True)
+    assert get_key(raw, "Experimental.FilestoreEnabled") is True
+
+
+def test_the_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    write_raw(path, _raw())
+    write_raw(path, _raw("test"))
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert read_raw(path) == _raw("test")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_missing_config_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigMissing, match="cidery init"):
+        read_raw(tmp_path / "config")
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
+def test_a_file_that_is_no_json_object_is_refused(data: bytes) -> None:
+    with pytest.raises(ConfigError):
+        parse_json(data, "config")
+
+
+def test_sizes_are_read_in_powers_of_1000_and_1024() -> None:
+    assert [parse_size(text) for text in ("10GB", "1 KiB", "5", "1.5MB", "256KiB")] == [
+        10**10,
+        1024,
+        5,
+        1_500_000,
+        262_144,
+    ]
