@@ -1,0 +1,221 @@
+"""Identify and ping over the swarm: asks each new peer who it is, answers the same, and pushes changes."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+from cidery.errors import CideryError, Unavailable
+from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record, seal_peer_record
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols import identify, ping
+from cidery.libp2p.protocols.identify import Identify, IdentifyError
+from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+
+log = logging.getLogger("cidery.libp2p")
+
+MAX_OBSERVED = 256
+"""Different addresses at which peers see us that are counted."""
+
+
+class PingFailed(Unavailable):
+    """No echo, or a wrong one."""
+
+    def __init__(self, peer: PeerId, reason: str) -> None:
+        super().__init__(peer, reason)
+        self.peer = peer
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"ping {self.peer}: {self.reason}"
+
+
+class Identification:
+    """Registers its handlers on a swarm; ``known`` holds what each connected peer said."""
+
+    def __init__(self, swarm: Swarm, agent: str, entropy: Callable[[int], bytes], sequence: int) -> None:
+        """``sequence``: of the first signed peer record; grows from start to start (nanoseconds of wall time do)."""
+        self._swarm = swarm
+        self._clock = swarm.clock
+        self._agent = agent
+        self._entropy = entropy
+        self._sequence = sequence
+        self._pings: Counter[PeerId] = Counter()
+        self.known: dict[PeerId, Identify] = {}
+        self.observed: Counter[Multiaddr] = Counter()
+        """Where peers see us: address -> how many said so."""
+        swarm.handlers[identify.PROTOCOL] = self._answer
+        swarm.handlers[identify.PUSH_PROTOCOL] = self._receive_push
+        swarm.handlers[ping.PROTOCOL] = self._echo
+        swarm.on_connected.append(self._ask)
+        swarm.on_disconnected.append(self._forget)
+
+    def _forget(self, peer: PeerId) -> None:
+        self.known.pop(peer, None)
+
+    # --- what we say
+
+    def advertised_addrs(self) -> list[Multiaddr]:
+        """Addresses others can dial: the bound ones, wildcards replaced by this machine's own address as seen."""
+        out: dict[Multiaddr, None] = {}
+        for addr in self._swarm.listen_addrs():
+            endpoint = addr.tcp_endpoint()
+            if endpoint is None:
+                continue
+            host, port = endpoint
+            if not ipaddress.ip_address(host).is_unspecified:
+                out[addr] = None
+                continue
+            family = 6 if ":" in host else 4
+            for seen in self.observed:
+                ip = seen.tcp_endpoint()
+                if ip is not None and ipaddress.ip_address(ip[0]).version == family:
+                    out[Multiaddr.tcp(ip[0], port)] = None
+            out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
+        return list(out)
+
+    def ours(self, observed: Multiaddr | None) -> Identify:
+        """What this node says of itself now."""
+        addrs = tuple(addr.encode() for addr in self.advertised_addrs())
+        record = PeerRecord(self._swarm.local_peer, self._sequence, addrs)
+        return Identify(
+            public_key=self._swarm.identity.public.encode(),
+            listen_addrs=addrs,
+            protocols=tuple(sorted(self._swarm.handlers)),
+            observed_addr=observed.encode() if observed is not None else b"",
+            protocol_version=identify.PROTOCOL_VERSION,
+            agent_version=self._agent,
+            signed_peer_record=seal_peer_record(self._swarm.identity, record),
+        )
+
+    async def _answer(self, stream: Stream) -> None:
+        assert isinstance(stream.connection, Connection)
+        for message in self.ours(stream.connection.remote_addr).messages():
+            await stream.write_message(message)
+
+    async def push(self) -> None:
+        """Tell every connected peer what changed (addresses, protocols). Failures concern one peer each."""
+        self._sequence += 1
+        for connection in self._swarm.connections():
+            try:
+                stream = await connection.open_stream([identify.PUSH_PROTOCOL])
+                await self._answer(stream)
+                stream.close_write()
+            except (CideryError, TimeoutError) as exc:
+                log.debug("push to %s: %s", connection, exc)
+
+    # --- what others say
+
+    async def _ask(self, connection: Connection) -> None:
+        """Identify a new connection. A peer that does not answer stays connected, unknown."""
+        timeouts = self._swarm.config.timeouts
+        try:
+            async with asyncio.timeout(connection.wait(timeouts.stream_base)):
+                stream = await connection.open_stream([identify.PROTOCOL], optimistic=True)
+                said = await self._read(stream)
+                stream.close_write()
+        except (CideryError, TimeoutError) as exc:
+            log.debug("identify %s: %s", connection, exc)
+            return
+        self._learn(connection, said)
+
+    async def _read(self, stream: Stream) -> Identify:
+        said: Identify | None = None
+        for _ in range(identify.MAX_MESSAGES):
+            message = await stream.read_message(identify.MAX_MESSAGE)
+            if message is None:
+                break
+            one = Identify.decode(message)
+            said = one if said is None else said.merged(one)
+        if said is None:
+            raise IdentifyError("the peer said nothing")
+        return said
+
+    async def _receive_push(self, stream: Stream) -> None:
+        assert isinstance(stream.connection, Connection)
+        said = await self._read(stream)
+        known = self.known.get(stream.connection.peer)
+        self._learn(stream.connection, said if known is None else known.updated(said))
+
+    def _learn(self, connection: Connection, said: Identify) -> None:
+        peer = connection.peer
+        self.known[peer] = said
+        if connection.closed.done():
+            self.known.pop(peer, None)
+        store = self._swarm.peer_store
+        entry = store.know(peer)
+        entry.agent, entry.protocols = said.agent_version, said.protocols
+        entry.protocol_version = said.protocol_version
+        assert connection.secured is not None  # it is upgraded
+        entry.public_key = connection.secured.public_key
+        addrs = said.listen_addrs
+        if said.signed_peer_record:
+            try:
+                record = open_peer_record(said.signed_peer_record)
+            except EnvelopeError as exc:
+                log.debug("%s: %s", connection, exc)
+            else:
+                if record.peer == peer and record.sequence >= entry.record_sequence:
+                    entry.record_sequence = record.sequence
+                    addrs = record.addrs
+        store.add_addrs(peer, _parsed(addrs))
+        if said.observed_addr:
+            for addr in _parsed([said.observed_addr]):
+                if len(self.observed) < MAX_OBSERVED or addr in self.observed:
+                    self.observed[addr] += 1
+
+    # --- ping
+
+    async def _echo(self, stream: Stream) -> None:
+        peer = stream.connection.peer
+        if self._pings[peer] >= ping.MAX_INBOUND:
+            stream.reset("too many ping streams")
+            return
+        self._pings[peer] += 1
+        try:
+            while await stream.wait_readable():
+                await stream.write(await stream.read_exactly(ping.SIZE))
+        finally:
+            self._pings[peer] -= 1
+            if not self._pings[peer]:
+                del self._pings[peer]
+
+    async def ping(self, peer: PeerId, count: int, interval: float) -> AsyncIterator[float]:
+        """Round trips in seconds, ``interval`` seconds apart. Raises PingFailed, DialFailed."""
+        connection = self._swarm.best(peer) or await self._swarm.dial(peer)
+        stream = await connection.open_stream([ping.PROTOCOL])
+        try:
+            for at in range(count):
+                if at:
+                    await asyncio.sleep(interval)
+                sent, began = self._entropy(ping.SIZE), self._clock()
+                try:
+                    async with asyncio.timeout(connection.wait(self._swarm.config.timeouts.stream_base)):
+                        await stream.write(sent)
+                        back = await stream.read_exactly(ping.SIZE)
+                except TimeoutError as exc:
+                    raise PingFailed(peer, "no answer in time") from exc
+                if back != sent:
+                    raise PingFailed(peer, "the answer is not what was sent")
+                taken = self._clock() - began
+                connection.round_trip.sample(taken)
+                yield taken
+        finally:
+            stream.reset("done")
+
+
+def _parsed(addrs: tuple[bytes, ...] | list[bytes]) -> list[Multiaddr]:
+    """Those that parse: a peer may list transports of the future."""
+    out = []
+    for addr in addrs:
+        try:
+            out.append(Multiaddr.decode(addr))
+        except MultiaddrError:
+            continue
+    return out

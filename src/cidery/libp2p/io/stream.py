@@ -1,0 +1,218 @@
+"""A stream as tasks use it: await bytes, messages, room to write. One reader and one writer at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, TypeVar
+
+from cidery.errors import RemoteProtocolError
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.protocols import multistream
+from cidery.libp2p.protocols.steps import Send, Steps
+from cidery.libp2p.protocols.yamux import LOW_WATER
+from cidery.libp2p.protocols.yamux_stream import StreamReset, YamuxStream
+from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint, encode_uvarint
+
+T = TypeVar("T")
+
+
+class Carrier(Protocol):
+    """The connection as its streams see it."""
+
+    @property
+    def peer(self) -> PeerId: ...
+
+    def wait(self, base: float, factor: float = 4.0) -> float: ...
+
+    def send(self, inner: YamuxStream, *data: Buffer) -> None: ...
+
+    def read(self, inner: YamuxStream, limit: int) -> bytes: ...
+
+    def read_into(self, inner: YamuxStream, target: memoryview) -> None: ...
+
+    def close_write(self, inner: YamuxStream) -> None: ...
+
+    def reset(self, inner: YamuxStream, reason: str) -> None: ...
+
+
+class StreamCut(RemoteProtocolError):
+    """The peer ended the stream in the middle of something."""
+
+    def __str__(self) -> str:
+        return "the peer ended the stream in the middle of a message"
+
+
+class MessageTooLarge(RemoteProtocolError):
+    """A length-prefixed message announces more than the protocol allows."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes, at most {self.limit} are allowed"
+
+
+class Stream:
+    """One negotiated stream of a connection.
+
+    Cancellation: every method may be cancelled; bytes already queued are still sent, bytes already received stay.
+    """
+
+    def __init__(self, connection: Carrier, inner: YamuxStream, protocol: str = "") -> None:
+        self.connection = connection
+        self.inner = inner
+        self.protocol = protocol
+        self._unconfirmed = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    # --- negotiation
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run a handshake on this stream. Raises what it raises, StreamCut, StreamReset."""
+        resume: bytes | None = None
+        while True:
+            try:
+                step = next(steps) if resume is None else steps.send(resume)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if isinstance(step, Send):
+                await self.write(step.data)
+                resume = b""
+            else:
+                resume = await self.read_exactly(step.size)
+
+    def propose_optimistically(self, protocol: str) -> None:
+        """Queue the proposal without waiting; the first read checks the answer."""
+        self.protocol = protocol
+        self._unconfirmed = True
+        self.connection.send(self.inner, multistream.optimistic_opening(protocol))
+
+    async def _confirm(self) -> None:
+        if self._unconfirmed:
+            self._unconfirmed = False
+            await self.run(multistream.confirm(self.protocol))
+
+    # --- reading
+
+    async def read(self, limit: int) -> bytes:
+        """Up to ``limit`` bytes as soon as any are there; b"" at the end. Raises StreamReset."""
+        await self._confirm()
+        if not await self._wait_more(0):
+            return b""
+        return self.connection.read(self.inner, limit)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises StreamCut at an early end, StreamReset."""
+        await self._confirm()
+        out = bytearray()
+        while len(out) < size:
+            if not await self._wait_more(0):
+                raise StreamCut()
+            out += self.connection.read(self.inner, size - len(out))
+        return bytes(out)
+
+    async def read_message(self, limit: int) -> memoryview | None:
+        """One uvarint-length-prefixed message of at most ``limit`` bytes; None at the end of the stream.
+
+        The message's bytes are copied once, from the decrypted frame to the returned buffer.
+
+        Raises:
+            MessageTooLarge, StreamCut, StreamReset, VarintError.
+        """
+        await self._confirm()
+        inner = self.inner
+        while True:
+            if inner.inbox:
+                try:
+                    size, used = decode_uvarint(inner.inbox)
+                    break
+                except VarintError:
+                    if len(inner.inbox) >= MAX_VARINT_BYTES or inner.fin_received:
+                        raise
+            had = len(inner.inbox)
+            if not await self._wait_more(had):
+                if had:
+                    raise StreamCut()
+                return None
+        if size > limit:
+            raise MessageTooLarge(size, limit)
+        self.connection.read(inner, used)
+        target = memoryview(bytearray(size))
+        if size:
+            self.connection.read_into(inner, target)
+            try:
+                while inner.target_at < size:
+                    if inner.reset_reason:
+                        raise StreamReset(inner.reset_reason)
+                    if inner.fin_received:
+                        raise StreamCut()
+                    await self._sleep_reader()
+            finally:
+                inner.target = None
+        return target
+
+    async def wait_readable(self) -> bool:
+        """Wait for the next byte without taking it; False at the end of the stream. Raises StreamReset."""
+        await self._confirm()
+        return await self._wait_more(0)
+
+    async def _wait_more(self, had: int) -> bool:
+        """Wait until more than ``had`` bytes are there; False at the end. Raises StreamReset."""
+        inner = self.inner
+        while len(inner.inbox) <= had:
+            if inner.reset_reason:
+                raise StreamReset(inner.reset_reason)
+            if inner.fin_received:
+                return False
+            await self._sleep_reader()
+        return True
+
+    async def _sleep_reader(self) -> None:
+        assert self._reader is None  # one reader at a time
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    # --- writing
+
+    async def write(self, *data: Buffer) -> None:
+        """Queue buffers and wait until little of this stream is unsent. Raises StreamReset, StreamClosed.
+
+        Buffers are not copied: leave them unchanged until the write returns and the stream is drained.
+        """
+        self.connection.send(self.inner, *data)
+        while self.inner.out_bytes >= LOW_WATER:
+            assert self._writer is None  # one writer at a time
+            self._writer = asyncio.get_running_loop().create_future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
+            if self.inner.reset_reason:
+                raise StreamReset(self.inner.reset_reason)
+
+    async def write_message(self, *data: Buffer) -> None:
+        """Write the buffers as one length-prefixed message."""
+        await self.write(encode_uvarint(sum(len(piece) for piece in data)), *data)
+
+    def close_write(self) -> None:
+        """Half-close after what is queued."""
+        self.connection.close_write(self.inner)
+
+    def reset(self, reason: str = "cancelled here") -> None:
+        """End both directions at once."""
+        self.connection.reset(self.inner, reason)
+
+    def wake(self) -> None:
+        """Called by the connection when the machine says that this stream changed."""
+        inner = self.inner
+        if self._reader is not None and inner.readable and not self._reader.done():
+            self._reader.set_result(None)
+        if self._writer is not None and not self._writer.done():
+            if inner.out_bytes < LOW_WATER or inner.reset_reason:
+                self._writer.set_result(None)

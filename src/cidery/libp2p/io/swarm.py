@@ -1,0 +1,294 @@
+"""The swarm: listening, dialling, and the connections per peer.
+
+Several connections to a peer are legal. New streams use the one with the least delay; an idle duplicate is closed by
+the side with the smaller peer id, after it announced that and the peer had time to finish what it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
+from cidery.identity.keys import PrivateKey
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.connection import Connection, ConnectionConfig, Handler
+from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
+from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.protocols.timeouts import Timeouts
+from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
+from cidery.multiformats.multiaddr import Multiaddr
+
+log = logging.getLogger("cidery.libp2p")
+
+MAX_PER_PEER = 4
+"""Connections to one peer; a further inbound one is refused."""
+DUPLICATE_GRACE = 0.5
+"""Seconds, beside round trips, that a duplicate connection lives after its closing was announced."""
+
+
+class CannotListen(Unavailable):
+    """An address cannot be bound."""
+
+    def __init__(self, addr: Multiaddr, reason: str) -> None:
+        super().__init__(addr, reason)
+        self.addr = addr
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.addr}: {self.reason}; change Addresses.Swarm or stop what uses it"
+
+
+class SelfDial(InvalidInput):
+    """The address is our own."""
+
+    def __str__(self) -> str:
+        return "that is this node itself"
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmConfig:
+    """Limits and waits of a swarm."""
+
+    timeouts: Timeouts
+    max_connections: int = 256
+    """Connections in all; a further inbound one is closed at once, outbound ones are the user's own and go first."""
+    max_pending_inbound: int = 64
+    """Inbound connections that are still in their handshake."""
+
+
+class Swarm:
+    """All connections of a node. ``handlers`` and the on_* lists are filled before start."""
+
+    def __init__(
+        self, config: SwarmConfig, upgrade: UpgradeConfig, store: PeerStore, clock: Callable[[], float]
+    ) -> None:
+        self.config = config
+        self.handlers: dict[str, Handler] = {}
+        self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
+        """Awaited for each new connection before connect() returns; identify is the first."""
+        self.on_disconnected: list[Callable[[PeerId], None]] = []
+        """Called when the last connection to a peer is gone."""
+        self.peer_store = store
+        self._upgrade = upgrade
+        self.clock = clock
+        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
+        self._connections: dict[PeerId, list[Connection]] = {}
+        self._pending_inbound = 0
+        self._dials: dict[PeerId, asyncio.Task[Connection]] = {}
+        self._servers: list[asyncio.Server] = []
+        self._listen_addrs: list[Multiaddr] = []
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._closing = False
+
+    @property
+    def identity(self) -> PrivateKey:
+        return self._upgrade.identity
+
+    @property
+    def local_peer(self) -> PeerId:
+        return self._upgrade.identity.peer_id
+
+    # --- listening
+
+    async def listen(self, addrs: Sequence[Multiaddr]) -> None:
+        """Bind TCP addresses; others are skipped with a warning. Raises CannotListen."""
+        loop = asyncio.get_running_loop()
+        for addr in addrs:
+            endpoint = addr.tcp_endpoint()
+            if endpoint is None:
+                log.info("no transport here listens on %s", addr)
+                continue
+            try:
+                server = await loop.create_server(self._make_inbound, *endpoint, backlog=256)
+            except OSError as exc:
+                raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
+            self._servers.append(server)
+            for sock in server.sockets:
+                self._listen_addrs.append(_socket_addr(sock.getsockname()))
+
+    def listen_addrs(self) -> list[Multiaddr]:
+        """Bound addresses, wildcards as they are."""
+        return list(self._listen_addrs)
+
+    def _make_inbound(self) -> Connection:
+        connection = Connection(self._connection_config, upgrade_inbound(self._upgrade), outbound=False)
+        self._spawn(self._welcome(connection))
+        return connection
+
+    async def _welcome(self, connection: Connection) -> None:
+        if self._pending_inbound >= self.config.max_pending_inbound:
+            await asyncio.sleep(0)  # the transport exists after this turn
+            connection.close("too many handshakes at once")
+            return
+        self._pending_inbound += 1
+        try:
+            await connection.upgraded
+        except CideryError as exc:
+            log.debug("inbound handshake: %s", exc)
+            return
+        finally:
+            self._pending_inbound -= 1
+        peer = connection.peer
+        known = self._connections.get(peer, [])
+        if len(known) >= MAX_PER_PEER or (not known and self.connection_count() >= self.config.max_connections):
+            connection.close("connection limit reached")
+            return
+        connection.remote_addr = _socket_addr(connection.remote_endpoint())
+        await self._register(connection)
+
+    # --- dialling
+
+    async def connect(self, addr: Multiaddr) -> PeerId:
+        """Connect to ``.../p2p/ID``; at once if already connected. Raises InvalidInput, DialFailed, LimitExceeded."""
+        if addr.peer_id_bytes is None:
+            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
+        peer = PeerId.decode(addr.peer_id_bytes)
+        if not addr.without_peer().components:
+            await self.dial(peer)
+        else:
+            await self.dial(peer, [addr.without_peer()])
+        return peer
+
+    async def dial(self, peer: PeerId, addrs: Sequence[Multiaddr] = ()) -> Connection:
+        """A connection to ``peer``: an open one, or a new one from the given and the known addresses.
+
+        Calls for the same peer at the same time share one dial. Cancellation: safe, the dial goes on for the others.
+        """
+        if peer == self.local_peer:
+            raise SelfDial()
+        if (connection := self.best(peer)) is not None:
+            return connection
+        task = self._dials.get(peer)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._dial(peer, addrs))
+            self._dials[peer] = task
+            task.add_done_callback(lambda done: self._dial_done(peer, done))
+        return await asyncio.shield(task)
+
+    def _dial_done(self, peer: PeerId, task: asyncio.Task[Connection]) -> None:
+        self._dials.pop(peer, None)
+        if not task.cancelled():
+            task.exception()  # its waiters may be gone
+
+    async def _dial(self, peer: PeerId, given: Sequence[Multiaddr]) -> Connection:
+        addrs = list(dict.fromkeys([*given, *self.peer_store.addrs(peer)]))
+        if not addrs:
+            raise DialFailed(peer, [])
+        seconds = self.config.timeouts.wait(self.config.timeouts.dial_base, None)
+
+        def start(addr: Multiaddr) -> asyncio.Future[Connection]:
+            def make() -> Connection:
+                return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
+
+            return asyncio.ensure_future(dial_tcp(addr, make, seconds))
+
+        connection = await race(peer, addrs, start, self.peer_store.dial_failed)
+        assert connection.remote_addr is not None  # dial_tcp sets it
+        self.peer_store.dial_succeeded(connection.remote_addr)
+        self.peer_store.add_addrs(peer, [connection.remote_addr], trusted=True)
+        await self._register(connection)
+        return connection
+
+    # --- connections
+
+    def best(self, peer: PeerId) -> Connection | None:
+        """The usable connection with the least delay."""
+        usable = [c for c in self._connections.get(peer, []) if c.usable]
+        return min(usable, key=lambda c: c.round_trip.smoothed or 0.0) if usable else None
+
+    def peers(self) -> list[PeerId]:
+        return list(self._connections)
+
+    def connections(self) -> list[Connection]:
+        return [connection for several in self._connections.values() for connection in several]
+
+    def connection_count(self) -> int:
+        return sum(map(len, self._connections.values()))
+
+    async def open_stream(self, peer: PeerId, protocols: Sequence[str], *, optimistic: bool = False) -> Stream:
+        """A stream to ``peer``, dialling if need be."""
+        connection = self.best(peer) or await self.dial(peer)
+        return await connection.open_stream(protocols, optimistic=optimistic)
+
+    def disconnect(self, peer: PeerId) -> bool:
+        """Close all connections to a peer; False if there were none."""
+        several = list(self._connections.get(peer, []))
+        for connection in several:
+            connection.close("disconnected by the user")
+        return bool(several)
+
+    async def close(self) -> None:
+        """Stop listening, close every connection, wait for their tasks."""
+        self._closing = True
+        for server in self._servers:
+            server.close()
+        for dial in list(self._dials.values()):
+            dial.cancel()
+        for connection in self.connections():
+            connection.close("node is stopping")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.peer_store.save()
+
+    async def _register(self, connection: Connection) -> None:
+        peer = connection.peer
+        if self._closing:
+            connection.close("node is stopping")
+            raise LimitExceeded("the node is stopping")
+        several = self._connections.setdefault(peer, [])
+        several.append(connection)
+        connection.closed.add_done_callback(lambda _: self._forget(peer, connection))
+        if connection.closed.done():
+            return
+        if len(several) > 1 and self.local_peer < peer:
+            self._spawn(self._resolve_duplicate(peer))
+        for hook in self.on_connected:
+            await hook(connection)
+
+    def _forget(self, peer: PeerId, connection: Connection) -> None:
+        several = self._connections.get(peer, [])
+        if connection in several:
+            several.remove(connection)
+        if not several and self._connections.pop(peer, None) is not None:
+            for hook in self.on_disconnected:
+                hook(peer)
+
+    async def _resolve_duplicate(self, peer: PeerId) -> None:
+        """Close the duplicates of the best connection that carry nothing, after announcing it."""
+        several = [c for c in self._connections.get(peer, []) if c.usable]
+        best = self.best(peer)
+        if best is None or len(several) < 2:
+            return
+        await asyncio.sleep(best.wait(DUPLICATE_GRACE))
+        for connection in several:
+            if connection is best or connection.streams:
+                continue
+            connection.announce_close()
+            await asyncio.sleep(connection.wait(DUPLICATE_GRACE))
+            if not connection.streams:
+                connection.close("duplicate")
+
+    def _spawn(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _logged(work: Awaitable[object]) -> None:
+    """The supervisor of background tasks: their failure ends them, never the node."""
+    try:
+        await work
+    except CideryError as exc:
+        log.debug("background: %s", exc)
+    except Exception:
+        log.exception("a background task of the swarm failed")
+
+
+def _socket_addr(name: Sequence[object]) -> Multiaddr:
+    host, port = str(name[0]).partition("%")[0], name[1]
+    return Multiaddr.parse(f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}")

@@ -1,0 +1,80 @@
+"""From a raw byte stream to a secured, multiplexed connection: negotiate security, run it, agree on the muxer.
+
+Security is never optional: plaintext is not among the protocols.
+
+Spec: https://github.com/libp2p/specs/blob/master/connections/README.md#upgrading-connections
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cidery.identity.keys import PrivateKey
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.protocols import multistream, noise, tls, yamux
+from cidery.libp2p.protocols.channel import Secured, SecurityError
+from cidery.libp2p.protocols.steps import Read, Send, Steps
+
+MUXERS = (yamux.PROTOCOL,)
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeConfig:
+    """What this node offers, and who it is."""
+
+    identity: PrivateKey
+    certificate: tls.TlsIdentity
+    entropy: Callable[[int], bytes]
+    security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL)
+    """In order of preference."""
+
+
+def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None) -> Steps[Secured]:
+    """The dialling side. Raises MultistreamError, SecurityError, WrongPeer."""
+    security = yield from multistream.propose(config.security)
+    if security == noise.PROTOCOL:
+        secured = yield from noise.initiate(config.identity, MUXERS, config.entropy, expected)
+    else:
+        secured = yield from tls.initiate(config.certificate, expected)
+    if secured.muxer is None:
+        secured = yield from _through(secured, multistream.propose(MUXERS))
+    return _checked(secured)
+
+
+def upgrade_inbound(config: UpgradeConfig) -> Steps[Secured]:
+    """The listening side. Raises MultistreamError, SecurityError."""
+    security = yield from multistream.respond(config.security)
+    if security == noise.PROTOCOL:
+        secured = yield from noise.respond(config.identity, MUXERS, config.entropy)
+    else:
+        secured = yield from tls.respond(config.certificate)
+    if secured.muxer is None:
+        secured = yield from _through(secured, multistream.respond(MUXERS))
+    return _checked(secured)
+
+
+def _checked(secured: Secured) -> Secured:
+    if secured.muxer not in MUXERS:
+        raise SecurityError("muxer", f"{secured.muxer!r} was agreed on but is not spoken here")
+    return secured
+
+
+def _through(secured: Secured, inner: Steps[str]) -> Steps[Secured]:
+    """Run a negotiation inside the secure channel; plaintext beyond it becomes ``early``."""
+    plain = bytearray()
+    resume: bytes | None = None
+    while True:
+        try:
+            step = next(inner) if resume is None else inner.send(resume)
+        except StopIteration as stop:
+            return replace(secured, muxer=stop.value, early=bytes(plain))
+        if isinstance(step, Send):
+            out = memoryview(bytearray(secured.channel.sealed_size))
+            yield Send(bytes(out[: secured.channel.seal_into(memoryview(step.data), out)]))
+            resume = b""
+            continue
+        assert isinstance(step, Read)  # steps yield nothing else
+        while len(plain) < step.size:
+            sealed = yield from secured.channel.sealed_message()
+            secured.channel.receive(memoryview(sealed), plain.extend)
+        resume = bytes(plain[: step.size])
+        del plain[: step.size]

@@ -1,0 +1,447 @@
+"""Yamux: many flow-controlled streams over one connection. A pure machine.
+
+    offset  size  field         a 12-byte big-endian header before each frame
+    0       1     version = 0
+    1       1     type          0 data, 1 window update, 2 ping, 3 go away
+    2       2     flags         1 SYN, 2 ACK, 4 FIN, 8 RST
+    4       4     stream id     odd: opened by the dialler; 0: the session
+    8       4     length        data: bytes that follow; window update: delta; ping: opaque; go away: code
+
+Flow control is enforced on receipt: a peer that sends beyond its credit loses the connection. Windows start at
+256 KiB and double while a window is used up within a few round trips, up to the bandwidth-delay product or a bound.
+
+Spec: https://github.com/hashicorp/yamux/blob/master/spec.md, https://github.com/libp2p/specs/blob/master/yamux/README.md
+"""
+
+import struct
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from cidery.errors import LimitExceeded, RemoteProtocolError
+from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
+from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
+from cidery.multiformats.varint import Buffer
+
+PROTOCOL = "/yamux/1.0.0"
+HEADER = struct.Struct(">BBHII")
+HEADER_SIZE = HEADER.size
+
+DATA, WINDOW_UPDATE, PING, GO_AWAY = 0, 1, 2, 3
+SYN, ACK, FIN, RST = 1, 2, 4, 8
+
+MAX_STREAMS = 512
+"""Open inbound streams per connection; a further one is reset. At 256 KiB each they bound what a peer can park here."""
+MAX_UNACKED = 256
+"""Streams we opened that the peer has not acknowledged ("ACK backlog ... at most 256": libp2p yamux spec)."""
+MAX_WINDOW = 16 * 1024 * 1024
+"""Largest window of one stream, in bytes: 1.3 Gbit/s over 100 ms."""
+WINDOW_BUDGET = 64 * 1024 * 1024
+"""Sum of what windows may grow beyond their initial size on one connection, in bytes."""
+MAX_FRAME = 16 * 1024 * 1024
+"""Longest data frame accepted, in bytes; the window is the real bound."""
+MAX_CONTROL = 4096
+"""Control frames waiting to be sent; more means the peer asks (pings, opens) and does not read."""
+MAX_DRAINING = 256
+"""Streams we reset whose late data is still expected."""
+LEAST_TUNING_ROUND_TRIP = 0.005
+"""Seconds; below it scheduling, not distance, sets the pace of window updates."""
+LOW_WATER = 512 * 1024
+"""Queued bytes of a stream below which its writer is woken."""
+
+
+class YamuxError(RemoteProtocolError):
+    """The peer broke the Yamux protocol; the connection ends with go-away code 1."""
+
+    wire_code = 1
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"yamux: {self.reason}"
+
+
+class TooManyStreams(LimitExceeded):
+    """No stream can be opened now: too many wait for the peer's acknowledgement, or the peer is going away."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot open a stream: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The peer opened a stream."""
+
+    stream: YamuxStream
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChanged:
+    """Bytes, the end, a reset, or room to write: whoever waits on the stream looks at it again."""
+
+    stream: YamuxStream
+
+
+@dataclass(frozen=True, slots=True)
+class GoneAway:
+    """The peer accepts no more streams."""
+
+    code: int
+    """0 normal, 1 protocol error, 2 internal error."""
+
+
+Event = StreamOpened | StreamChanged | GoneAway
+
+
+class Yamux:
+    """One session.
+
+    Input: receive_data() with plaintext, the verbs open_stream/send/close_write/reset/read_into, and deadlines.
+    After each, the caller takes next_event() until None and moves data_into() output until it returns 0.
+    """
+
+    def __init__(self, *, initiator: bool, now: float, round_trip: RoundTrip, timeouts: Timeouts) -> None:
+        self.streams: dict[int, YamuxStream] = {}
+        self.round_trip = round_trip
+        self.going_away = False
+        self._timeouts = timeouts
+        self._initiator = initiator
+        self._next_id = 1 if initiator else 2
+        self._last_remote_id = 0
+        self._inbound = self._unacked = 0
+        self._header = bytearray()
+        self._body = 0
+        self._body_flags = 0
+        self._current: YamuxStream | None = None
+        self._draining: OrderedDict[int, int] = OrderedDict()
+        self._control: deque[bytes] = deque()
+        self._active: deque[YamuxStream] = deque()
+        self._events: deque[Event] = deque()
+        self._changed: dict[int, YamuxStream] = {}
+        self._grown = 0
+        self._learned_window = INITIAL_WINDOW
+        self._heard_at = now
+        self._ping_at: float | None = None
+        self._ping_id = 0
+        self.ping(now)
+
+    # --- verbs
+
+    def open_stream(self, now: float) -> YamuxStream:
+        """Open a stream; usable at once, before the peer acknowledges it. Raises TooManyStreams."""
+        if self.going_away:
+            raise TooManyStreams("the peer is going away")
+        if self._unacked >= MAX_UNACKED:
+            raise TooManyStreams(f"{MAX_UNACKED} wait for the peer's acknowledgement")
+        stream = YamuxStream(self._next_id, True, now)
+        self._next_id += 2
+        self._unacked += 1
+        self.streams[stream.id] = stream
+        self._queue_control(WINDOW_UPDATE, SYN, stream.id, self._widen(stream, self._learned_window))
+        return stream
+
+    def send(self, stream: YamuxStream, *data: Buffer) -> None:
+        """Queue bytes on a stream. Buffers must stay unchanged until sent. Raises StreamReset, StreamClosed."""
+        stream.check_writable()
+        idle = not stream.out_bytes
+        for piece in data:
+            stream.queue(piece)
+        if idle and stream.out_bytes and stream.send_window > 0:
+            self._active.append(stream)
+
+    def close_write(self, stream: YamuxStream) -> None:
+        """Half-close: FIN after what is queued. Idempotent."""
+        if stream.fin_queued or stream.reset_reason:
+            return
+        stream.fin_queued = True
+        if not stream.out_bytes:
+            self._send_fin(stream)
+
+    def reset(self, stream: YamuxStream, reason: str = "cancelled here") -> None:
+        """End both directions at once. Idempotent."""
+        if stream.finished:
+            return
+        self._queue_control(WINDOW_UPDATE, RST, stream.id, 0)
+        self._draining[stream.id] = stream.credit
+        if len(self._draining) > MAX_DRAINING:
+            self._draining.popitem(last=False)
+        self._end(stream, reason)
+
+    def read(self, stream: YamuxStream, limit: int, now: float) -> bytes:
+        """Up to ``limit`` received bytes, b"" if none are there."""
+        data = bytes(stream.inbox[:limit])
+        del stream.inbox[:limit]
+        self._consume(stream, len(data), now)
+        return data
+
+    def read_into(self, stream: YamuxStream, target: memoryview, now: float) -> None:
+        """Fill ``target`` from what is there and what comes; full when ``stream.target_at == len(target)``."""
+        taken = min(len(stream.inbox), len(target))
+        target[:taken] = stream.inbox[:taken]
+        del stream.inbox[:taken]
+        stream.target, stream.target_at = target, taken
+        self._consume(stream, taken, now)
+
+    def ping(self, now: float) -> None:
+        """Measure a round trip, unless a ping is under way."""
+        if self._ping_at is None:
+            self._ping_at = now
+            self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
+            self._queue_control(PING, SYN, 0, self._ping_id)
+
+    def go_away(self, code: int) -> None:
+        """Tell the peer that no more streams are accepted."""
+        self._queue_control(GO_AWAY, 0, 0, code)
+
+    def fail(self, reason: str) -> None:
+        """The connection ended: every stream is reset, without sending anything."""
+        for stream in list(self.streams.values()):
+            self._end(stream, reason)
+        self._control.clear()
+
+    # --- input
+
+    def receive_data(self, data: memoryview, now: float) -> None:
+        """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
+        self._heard_at = now
+        at, end = 0, len(data)
+        while at < end:
+            if self._body:
+                size = min(self._body, end - at)
+                self._receive_body(data[at : at + size], now)
+                at += size
+                continue
+            if not self._header and end - at >= HEADER_SIZE:
+                fields: tuple[int, int, int, int, int] = HEADER.unpack_from(data, at)
+                at += HEADER_SIZE
+            else:
+                need = min(HEADER_SIZE - len(self._header), end - at)
+                self._header += data[at : at + need]
+                at += need
+                if len(self._header) < HEADER_SIZE:
+                    return
+                fields = HEADER.unpack(self._header)
+                self._header.clear()
+            self._receive_header(fields, now)
+
+    def _receive_header(self, fields: tuple[int, int, int, int, int], now: float) -> None:
+        version, kind, flags, stream_id, length = fields
+        if version != 0:
+            raise YamuxError(f"version {version}")
+        if kind == PING:
+            self._receive_ping(flags, length, now)
+        elif kind == GO_AWAY:
+            self.going_away = True
+            self._events.append(GoneAway(length))
+        elif kind in (DATA, WINDOW_UPDATE):
+            if stream_id == 0:
+                raise YamuxError("stream 0 carries no data")
+            stream = self._accept(stream_id, now) if flags & SYN else self.streams.get(stream_id)
+            if stream is not None and flags & ACK and not stream.acked:
+                stream.acked = True
+                self._unacked -= 1
+            if kind == DATA:
+                self._receive_data_header(stream, stream_id, flags, length)
+            else:
+                self._receive_window_update(stream, flags, length)
+        else:
+            raise YamuxError(f"frame type {kind}")
+
+    def _accept(self, stream_id: int, now: float) -> YamuxStream | None:
+        # "The client side should use odd ID's, and the server even": yamux spec, StreamID Field
+        if stream_id % 2 == (1 if self._initiator else 0):
+            raise YamuxError(f"the peer opened stream {stream_id} of our half of the ids")
+        if stream_id <= self._last_remote_id:
+            raise YamuxError(f"stream id {stream_id} used twice or out of order")
+        self._last_remote_id = stream_id
+        if self._inbound >= MAX_STREAMS:
+            self._queue_control(WINDOW_UPDATE, RST, stream_id, 0)
+            self._draining[stream_id] = INITIAL_WINDOW
+            if len(self._draining) > MAX_DRAINING:
+                self._draining.popitem(last=False)
+            return None
+        stream = YamuxStream(stream_id, False, now)
+        self.streams[stream_id] = stream
+        self._inbound += 1
+        self._queue_control(WINDOW_UPDATE, ACK, stream_id, self._widen(stream, self._learned_window))
+        self._events.append(StreamOpened(stream))
+        return stream
+
+    def _receive_data_header(self, stream: YamuxStream | None, stream_id: int, flags: int, length: int) -> None:
+        if length > MAX_FRAME:
+            raise YamuxError(f"frame of {length} bytes")
+        credit = stream.credit if stream is not None else self._draining.get(stream_id, 0)
+        # "flow control MUST be enforced on receipt": a sender beyond its window is broken or hostile
+        if length > credit:
+            raise YamuxError(f"{length} bytes on stream {stream_id}, which has {credit} left in its window")
+        if stream is not None:
+            if stream.fin_received and length:
+                raise YamuxError(f"data after FIN on stream {stream_id}")
+            stream.credit -= length
+        else:
+            self._draining[stream_id] = credit - length
+        self._current, self._body, self._body_flags = stream, length, flags
+        if not length:
+            self._finish_frame(stream, flags)
+
+    def _receive_body(self, view: memoryview, now: float) -> None:
+        stream = self._current
+        if stream is not None and not stream.reset_reason:
+            taken = stream.accept(view)
+            if taken:
+                self._consume(stream, taken, now)
+        self._body -= len(view)
+        if stream is not None and stream.readable:
+            self._changed[stream.id] = stream
+        if not self._body:
+            self._finish_frame(stream, self._body_flags)
+
+    def _receive_window_update(self, stream: YamuxStream | None, flags: int, length: int) -> None:
+        if stream is None:
+            return
+        if stream.send_window + length > 0xFFFFFFFF:
+            raise YamuxError("send window over 32 bits")
+        blocked = stream.send_window <= 0 and stream.out_bytes
+        stream.send_window += length
+        if blocked and length:
+            self._active.append(stream)
+        self._finish_frame(stream, flags)
+
+    def _finish_frame(self, stream: YamuxStream | None, flags: int) -> None:
+        if stream is None or stream.reset_reason:
+            return
+        if flags & RST:
+            self._end(stream, "by the peer")
+        elif flags & FIN:
+            stream.fin_received = True
+            self._changed[stream.id] = stream
+            self._forget_if_finished(stream)
+
+    def _receive_ping(self, flags: int, opaque: int, now: float) -> None:
+        if flags & SYN:
+            self._queue_control(PING, ACK, 0, opaque)
+        elif flags & ACK and self._ping_at is not None and opaque == self._ping_id:
+            self.round_trip.sample(now - self._ping_at)
+            self._ping_at = None
+
+    # --- output
+
+    def next_event(self) -> Event | None:
+        if self._events:
+            return self._events.popleft()
+        if self._changed:
+            return StreamChanged(self._changed.popitem()[1])
+        return None
+
+    def data_into(self, out: memoryview) -> int:
+        """Write whole frames into ``out`` (room for a header and a byte); returns the bytes written, 0 if idle.
+
+        Streams take turns frame by frame.
+        """
+        at, size = 0, len(out)
+        control, active = self._control, self._active
+        while control and size - at >= HEADER_SIZE:
+            out[at : at + HEADER_SIZE] = control.popleft()
+            at += HEADER_SIZE
+        while active and size - at > HEADER_SIZE and not control:
+            stream = active.popleft()
+            length = min(stream.out_bytes, stream.send_window, size - at - HEADER_SIZE)
+            if length <= 0:
+                continue
+            start = at + HEADER_SIZE
+            stream.take_into(out[start : start + length])
+            last = stream.fin_queued and not stream.out_bytes
+            HEADER.pack_into(out, at, 0, DATA, FIN if last else 0, stream.id, length)
+            stream.send_window -= length
+            at = start + length
+            if last:
+                stream.fin_sent = True
+                self._forget_if_finished(stream)
+            elif stream.out_bytes and stream.send_window > 0:
+                active.append(stream)
+            if stream.out_bytes < LOW_WATER:
+                self._changed[stream.id] = stream
+        return at
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._control or self._active)
+
+    def next_deadline(self) -> float:
+        """When handle_deadline() wants to be called. Seconds of the caller's clock."""
+        if self._ping_at is not None:
+            return self._ping_at + self._timeouts.wait(self._timeouts.dead_base, self.round_trip.smoothed)
+        return self._heard_at + self._timeouts.wait(self._timeouts.keepalive_base, self.round_trip.smoothed)
+
+    def handle_deadline(self, now: float) -> None:
+        """Ping a silent peer. Raises YamuxError when it did not answer and sent nothing else either."""
+        if now < self.next_deadline():
+            return
+        if self._ping_at is None:
+            self.ping(now)
+        elif self._heard_at <= self._ping_at:
+            raise YamuxError("the peer has gone silent")
+        else:
+            self._ping_at = None  # the answer is lost in a busy queue, but the peer lives
+
+    # --- inside
+
+    def _queue_control(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        if len(self._control) >= MAX_CONTROL:
+            raise YamuxError(f"{MAX_CONTROL} answers wait because the peer does not read")
+        self._control.append(HEADER.pack(0, kind, flags, stream_id, length))
+
+    def _send_fin(self, stream: YamuxStream) -> None:
+        stream.fin_sent = True
+        self._queue_control(WINDOW_UPDATE, FIN, stream.id, 0)
+        self._forget_if_finished(stream)
+
+    def _consume(self, stream: YamuxStream, size: int, now: float) -> None:
+        if not size or stream.fin_received or stream.reset_reason:
+            return
+        stream.consumed += size
+        if stream.consumed * 2 < stream.window:
+            return
+        delta, stream.consumed = stream.consumed, 0
+        pace = max(self.round_trip.smoothed or 0.0, LEAST_TUNING_ROUND_TRIP)
+        stream.credit += delta
+        if now - stream.epoch < 4 * pace:
+            delta += self._widen(stream, stream.window * 2)
+            self._learned_window = max(self._learned_window, stream.window)
+        stream.epoch = now
+        self._queue_control(WINDOW_UPDATE, 0, stream.id, delta)
+
+    def _widen(self, stream: YamuxStream, wanted: int) -> int:
+        """Grow a stream's window towards ``wanted`` within the bounds; returns the credit added."""
+        growth = max(0, min(wanted, MAX_WINDOW, stream.window + WINDOW_BUDGET - self._grown) - stream.window)
+        stream.window += growth
+        stream.credit += growth
+        self._grown += growth
+        return growth
+
+    def _end(self, stream: YamuxStream, reason: str) -> None:
+        if stream.reset_reason:
+            return
+        stream.reset_reason = reason
+        stream.drop_output()
+        self._changed[stream.id] = stream
+        self._forget(stream)
+
+    def _forget_if_finished(self, stream: YamuxStream) -> None:
+        if stream.finished:
+            self._forget(stream)
+
+    def _forget(self, stream: YamuxStream) -> None:
+        if self.streams.pop(stream.id, None) is None:
+            return
+        self._changed[stream.id] = stream
+        if not stream.acked:
+            self._unacked -= 1
+        if not stream.initiator:
+            self._inbound -= 1
+        self._grown -= stream.window - INITIAL_WINDOW
