@@ -1,0 +1,128 @@
+"""dag-pb: the node format under UnixFS: named links with sizes, and bytes.
+
+Layout: ``PBNode{repeated PBLink Links = 2; optional bytes Data = 1}``, ``PBLink{Hash = 1, Name = 2, Tsize = 3}``.
+Written with Links before Data; the order of the links is the caller's (writers of directories sort by name).
+Names are kept as text with "surrogateescape", so that any bytes survive a round trip.
+
+Spec: https://ipld.io/specs/codecs/dag-pb/spec/
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cidery.errors import IntegrityError
+from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, read_fields, varint_field
+from cidery.multiformats.varint import Buffer, encode_uvarint
+
+
+class DagPbError(IntegrityError):
+    """Bytes that are not a dag-pb node."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"not a dag-pb node: {self.reason}"
+
+
+class Link(NamedTuple):
+    """One link of a node."""
+
+    cid: CID
+    name: str | None
+    """None: the field is absent; file chunks have ""."""
+    tsize: int | None
+    """Cumulative size of the DAG below in bytes, as the writer claims; None: absent."""
+
+
+class Node(NamedTuple):
+    """A decoded node."""
+
+    links: tuple[Link, ...]
+    data: Buffer | None
+    """A view into the block it was decoded from; None: absent."""
+
+
+def encode_name(name: str) -> bytes:
+    """The bytes of a link name."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def encode_link(link: Link) -> bytes:
+    """One Links field with its key and length."""
+    cid = link.cid.encode()
+    body = b"\x0a" + encode_uvarint(len(cid)) + cid
+    if link.name is not None:
+        name = encode_name(link.name)
+        body += b"\x12" + encode_uvarint(len(name)) + name
+    if link.tsize is not None:
+        body += varint_field(3, link.tsize)
+    return b"\x12" + encode_uvarint(len(body)) + body
+
+
+def encode(links: Iterable[Link], data: Buffer | None) -> bytes:
+    """Encode a node byte-exactly as Kubo does: Links in the given order, then Data."""
+    parts = [encode_link(link) for link in links]
+    if data is not None:
+        parts.append(bytes_field(1, data))
+    return b"".join(parts)
+
+
+def decode(block: Buffer) -> Node:
+    """Decode an untrusted node. O(len(block)); ``data`` is a view, not a copy.
+
+    Accepts what the specification allows: Data before or after all Links, absent Name and Tsize, links in any order.
+
+    Raises:
+        DagPbError: unknown or repeated fields, fields of a link out of order, Links in two runs, a link without a
+            valid CID. Nothing else (fuzzed).
+    """
+    links: list[Link] = []
+    data: memoryview | None = None
+    links_closed = False
+    try:
+        for number, wire, _, view in read_fields(block):
+            if wire != BYTES:
+                raise DagPbError(f"field {number} has wire type {wire}")
+            if number == 2:
+                if links_closed:
+                    raise DagPbError("links before and after the data")
+                links.append(_decode_link(view))
+            elif number == 1:
+                if data is not None:
+                    raise DagPbError("two data fields")
+                data = view
+                links_closed = bool(links)
+            else:
+                raise DagPbError(f"unknown field {number}")
+    except ProtobufError as exc:
+        raise DagPbError(exc.reason) from exc
+    return Node(tuple(links), data)
+
+
+def _decode_link(view: memoryview) -> Link:
+    cid: CID | None = None
+    name: str | None = None
+    tsize: int | None = None
+    last = 0
+    for number, wire, value, inner in read_fields(view):
+        # Fields of a link appear at most once and in order: https://ipld.io/specs/codecs/dag-pb/spec/#serial-format
+        if number <= last or number > 3:
+            raise DagPbError(f"field {number} of a link is unknown, repeated or out of order")
+        if wire != (VARINT if number == 3 else BYTES):
+            raise DagPbError(f"field {number} of a link has wire type {wire}")
+        last = number
+        if number == 1:
+            try:
+                cid = CID.decode(inner)
+            except CIDError as exc:
+                raise DagPbError(f"a link whose Hash is no CID ({exc.reason})") from exc
+        elif number == 2:
+            name = str(inner, "utf-8", "surrogateescape")
+        else:
+            tsize = value
+    if cid is None:
+        raise DagPbError("a link without Hash")
+    return Link(cid, name, tsize)

@@ -1,0 +1,167 @@
+"""Walks over DAGs as generators: they ask for blocks and yield results, and know nothing of where blocks come from.
+
+A walk yields ``Need(cid)`` and is sent the block back; it yields ``Prefetch(cids)`` as a hint; anything else it yields
+is a result. ``core.drive`` runs walks over a block session. Stacks are explicit and every bound is named, because
+peers can make DAGs as deep, as wide and as repetitive as they like.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cidery.errors import LimitExceeded
+from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.links import named_links
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+
+MAX_DEPTH = 4096
+"""Deepest DAG walked, in links from the root: far above any tree of files, and bounds the stack."""
+MAX_PENDING = 1 << 18
+"""Most links waiting on a stack (about 90 MB of Python objects): several full 2 MiB nodes above each other."""
+MAX_EDGES = 100_000_000
+"""Most links reported by one walk that repeats shared parts: such a walk is exponential in the depth of the DAG."""
+PREFETCH_WINDOW = 1024
+"""CIDs named ahead in one hint; the session decides how many of them it really asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The walk goes on when it is sent the block of this CID."""
+
+    cid: CID
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """These will be needed soon, in this order."""
+
+    cids: tuple[CID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Bytes of a file, in order."""
+
+    chunk: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A link found by a walk."""
+
+    source: CID
+    target: CID
+    name: str
+    depth: int
+    """Links from the root to ``target``: 1 and up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """A block that was here, with its size."""
+
+    cid: CID
+    size: int
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+Walk = Generator[Need | Prefetch | T, Buffer | None, R]
+"""Yields needs, hints and results of type T; returns R."""
+
+
+class WalkLimit(LimitExceeded):
+    """A DAG that goes beyond a bound of this module."""
+
+    def __init__(self, root: CID, reason: str) -> None:
+        super().__init__(root, reason)
+        self.root = root
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"gave up walking {self.root}: {self.reason}"
+
+
+def need(cid: CID) -> Generator[Need, Buffer | None, Buffer]:
+    """One block; identity CIDs answer themselves. Raises WalkLimit for a block above MAX_BLOCK."""
+    if cid.is_identity:
+        return cid.identity_data
+    block = yield Need(cid)
+    assert block is not None  # the contract of Need
+    if len(block) > MAX_BLOCK:
+        raise WalkLimit(cid, f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
+    return block
+
+
+class Ahead:
+    """Turns a stack of pending CIDs into hints: every CID is named early, and not much more than once."""
+
+    def __init__(self) -> None:
+        self._named = 0
+
+    def popped(self) -> None:
+        """One entry left the top of the stack."""
+        self._named -= 1
+
+    def grown(self) -> None:
+        """Entries were put on top: they come first now."""
+        self._named = 0
+
+    def hint(self, upcoming: list[CID]) -> Prefetch | None:
+        """``upcoming``: the next PREFETCH_WINDOW CIDs, soonest first."""
+        self._named = len(upcoming)
+        return Prefetch(tuple(upcoming)) if len(upcoming) > 1 else None
+
+    @property
+    def due(self) -> bool:
+        return self._named <= PREFETCH_WINDOW // 2
+
+
+def walk_edges(root: CID, *, unique: bool, max_depth: int = -1) -> Walk[Edge | Visited, None]:
+    """Every link below ``root``, depth first in the order of the links, and every block when it was read.
+
+    Args:
+        unique: report each target once. Each block is then read once; memory is O(distinct CIDs).
+        max_depth: links to follow; -1: all. A block at that depth is reported as a target but not read.
+    Yields:
+        Edge before its target is read; Visited per block read (the root first).
+    Raises:
+        WalkLimit, UnsupportedCodec, DagPbError.
+    """
+    stack: list[tuple[CID, int]] = [(root, 0)]
+    edges: list[Edge | None] = [None]  # beside ``stack``: the edge to report on the way in
+    seen: dict[CID, int] = {}
+    reported: set[CID] = set()
+    ahead = Ahead()
+    count = 0
+    while stack:
+        if ahead.due:
+            hint = ahead.hint([cid for cid, depth in reversed(stack[-PREFETCH_WINDOW:]) if depth != max_depth])
+            if hint is not None:
+                yield hint
+        cid, depth = stack.pop()
+        edge = edges.pop()
+        ahead.popped()
+        if edge is not None and not (unique and cid in reported):
+            count += 1
+            if count > MAX_EDGES:
+                raise WalkLimit(root, f"more than {MAX_EDGES} links; ask for unique ones")
+            if unique:
+                reported.add(cid)
+            yield edge
+        if depth == max_depth or (unique and seen.get(cid, MAX_DEPTH + 1) <= (depth if max_depth >= 0 else MAX_DEPTH)):
+            continue
+        if depth >= MAX_DEPTH:
+            raise WalkLimit(root, f"deeper than {MAX_DEPTH} links")
+        if unique:
+            seen[cid] = depth
+        block = yield from need(cid)
+        yield Visited(cid, len(block))
+        links = named_links(cid, block)
+        if len(stack) + len(links) > MAX_PENDING:
+            raise WalkLimit(root, f"more than {MAX_PENDING} links pending")
+        if links:
+            stack += [(target, depth + 1) for target, _ in reversed(links)]
+            edges += [Edge(cid, target, name, depth + 1) for target, name in reversed(links)]
+            ahead.grown()
