@@ -1,0 +1,116 @@
+"""A block read as a UnixFS node: file (or part of one), directory, symlink; sizes checked against links.
+
+Spec: https://specs.ipfs.tech/unixfs/
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from cidery.errors import InvalidInput
+from cidery.ipld import dag_pb
+from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.links import UnsupportedCodec
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs import data as unixfs_data
+from cidery.unixfs.data import Mtime, NodeType, UnixFSError
+
+MAX_SYMLINK_TARGET = 4096
+"""Longest target of a symlink, in bytes (PATH_MAX of Linux)."""
+MAX_NAME = 255
+"""Longest name of an entry, in bytes (NAME_MAX of all common file systems)."""
+
+
+class Kind(Enum):
+    """What a node is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+
+
+class ShardedDirectory(InvalidInput):
+    """A HAMT-sharded directory, which cannot be read yet."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid} is a sharded (HAMT) directory, which this version cannot read yet"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixFSNode:
+    """A decoded node; sizes agree with each other."""
+
+    cid: CID
+    kind: Kind
+    size: int
+    """Files: bytes of the whole file. Symlinks: length of the target. Directories: 0."""
+    inline: Buffer = b""
+    """Files: bytes before those of the children. Symlinks: the target."""
+    links: tuple[dag_pb.Link, ...] = ()
+    blocksizes: tuple[int, ...] = ()
+    """Files: bytes of the file below each link."""
+    mode: int | None = None
+    """Permission bits, as stored."""
+    mtime: Mtime | None = None
+
+    @property
+    def target(self) -> str:
+        """Target of a symlink, as text with "surrogateescape"."""
+        return str(bytes(self.inline), "utf-8", "surrogateescape")
+
+
+def decode_node(cid: CID, block: Buffer) -> UnixFSNode:
+    """Read ``block`` as the node that ``cid`` names.
+
+    Raises:
+        UnixFSError: sizes that contradict each other, named links in a file, not UnixFS at all.
+        DagPbError: not dag-pb. UnsupportedCodec: another codec. ShardedDirectory: a HAMT.
+    Spec: https://specs.ipfs.tech/unixfs/#dag-pb-file
+    """
+    if len(block) > MAX_BLOCK:
+        raise UnixFSError(f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
+    if cid.codec == RAW:
+        return UnixFSNode(cid, Kind.FILE, len(block), block)
+    if cid.codec != DAG_PB:
+        raise UnsupportedCodec(cid)
+    node = dag_pb.decode(block)
+    if node.data is None:
+        raise UnixFSError("a dag-pb node without data")
+    message = unixfs_data.decode(node.data)
+    if message.type in (NodeType.FILE, NodeType.RAW):
+        return _file(cid, node.links, message)
+    if message.type is NodeType.DIRECTORY:
+        return UnixFSNode(cid, Kind.DIRECTORY, 0, links=node.links, mode=message.mode, mtime=message.mtime)
+    if message.type is NodeType.SYMLINK:
+        return _symlink(cid, node.links, message)
+    if message.type is NodeType.HAMT_SHARD:
+        raise ShardedDirectory(cid)
+    raise UnixFSError("type Metadata, which nobody writes")
+
+
+def _file(cid: CID, links: tuple[dag_pb.Link, ...], message: unixfs_data.UnixFSData) -> UnixFSNode:
+    # "the number of blocksizes MUST be equal to the number of links"
+    if len(message.blocksizes) != len(links):
+        raise UnixFSError(f"{len(message.blocksizes)} blocksizes for {len(links)} links")
+    if any(link.name for link in links):
+        raise UnixFSError("a named link inside a file")
+    inline = message.data if message.data is not None else b""
+    size = len(inline) + sum(message.blocksizes)
+    # "filesize ... equal to the length of the Data field plus the sum of blocksizes"; old Raw leaves omit it.
+    if message.filesize != size and not (message.filesize is None and (size == 0 or message.type is NodeType.RAW)):
+        raise UnixFSError(f"filesize {message.filesize}, but its parts sum up to {size}")
+    return UnixFSNode(cid, Kind.FILE, size, inline, links, message.blocksizes, message.mode, message.mtime)
+
+
+def _symlink(cid: CID, links: tuple[dag_pb.Link, ...], message: unixfs_data.UnixFSData) -> UnixFSNode:
+    target = message.data if message.data is not None else b""
+    if links:
+        raise UnixFSError("a symlink with links")
+    if len(target) > MAX_SYMLINK_TARGET:
+        raise UnixFSError(f"a symlink target of {len(target)} bytes, at most {MAX_SYMLINK_TARGET} are allowed")
+    return UnixFSNode(cid, Kind.SYMLINK, len(target), target, mode=message.mode, mtime=message.mtime)

@@ -1,0 +1,140 @@
+"""Walks that read UnixFS: bytes of a file from any offset, entries of a directory, paths.
+
+Only the blocks that hold wanted bytes are asked for. Every child is checked against the size its parent states, so
+work is bounded by the bytes delivered times MAX_FILE_DEPTH, whatever a peer invents: a part that holds no
+wanted bytes is never opened.
+
+Spec: https://specs.ipfs.tech/unixfs/
+"""
+
+from collections.abc import Generator, Sequence
+
+from cidery.errors import InvalidInput, NotFound
+from cidery.ipld.walk import MAX_PENDING, PREFETCH_WINDOW, Ahead, Data, Need, Walk, WalkLimit, need
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import UnixFSError
+from cidery.unixfs.node import Kind, UnixFSNode, decode_node
+
+MAX_FILE_DEPTH = 128
+"""Deepest file, in links from its root: a binary tree over 2**63 single bytes has 63."""
+
+
+class NotAFile(InvalidInput):
+    """Bytes were asked of something that has none."""
+
+    def __init__(self, cid: CID, kind: Kind) -> None:
+        super().__init__(cid, kind)
+        self.cid = cid
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return f"{self.cid} is a {self.kind.value}, not a file"
+
+
+class NotADirectory(InvalidInput):
+    """A path goes on below something that is not a directory."""
+
+    def __init__(self, cid: CID, kind: Kind, name: str) -> None:
+        super().__init__(cid, kind, name)
+        self.cid = cid
+        self.kind = kind
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.cid} is a {self.kind.value}, it has no entry {self.name!r}"
+
+
+class NoSuchEntry(NotFound):
+    """A directory has no entry of a name."""
+
+    def __init__(self, cid: CID, name: str) -> None:
+        super().__init__(cid, name)
+        self.cid = cid
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"no link named {self.name!r} under {self.cid}"
+
+
+def read_node(cid: CID) -> Generator[Need, Buffer | None, UnixFSNode]:
+    """One node: asks for one block (none for an identity CID). Raises as decode_node()."""
+    block = yield from need(cid)
+    return decode_node(cid, block)
+
+
+def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Data, None]:
+    """The bytes ``[offset, offset+length)`` of a file, in order, clipped to its end.
+
+    Asks for the blocks on the way to those bytes only, and names the following ones ahead. Memory: the links of the
+    nodes on the way, at most MAX_PENDING.
+
+    Raises:
+        InvalidInput: negative offset or length. NotAFile. UnixFSError: sizes that disagree. WalkLimit.
+    """
+    if offset < 0 or (length is not None and length < 0):
+        raise InvalidInput("offset and length must not be negative")
+    end = None if length is None else offset + length
+    stack: list[tuple[CID, int | None, int, int]] = [(root, None, 0, 0)]  # cid, size its parent states, start, depth
+    ahead = Ahead()
+    while stack:
+        if ahead.due:
+            hint = ahead.hint([entry[0] for entry in reversed(stack[-PREFETCH_WINDOW:])])
+            if hint is not None:
+                yield hint
+        cid, stated, start, depth = stack.pop()
+        ahead.popped()
+        node = yield from read_node(cid)
+        if node.kind is not Kind.FILE:
+            raise NotAFile(cid, node.kind) if stated is None else UnixFSError(f"a {node.kind.value} inside a file")
+        if stated is not None and node.size != stated:
+            raise UnixFSError(f"{cid} holds {node.size} bytes, its parent says {stated}")
+        chunk = _clip(node.inline, offset - start, None if end is None else end - start)
+        if len(chunk):
+            yield Data(chunk)
+        children = _children_within(node, start, offset, end, depth + 1)
+        if children:
+            if depth >= MAX_FILE_DEPTH or len(stack) + len(children) > MAX_PENDING:
+                raise WalkLimit(root, f"deeper than {MAX_FILE_DEPTH} or wider than {MAX_PENDING} links")
+            stack += reversed(children)
+            ahead.grown()
+
+
+def _clip(chunk: Buffer, first: int, last: int | None) -> Buffer:
+    size = len(chunk)
+    low = min(max(first, 0), size)
+    high = size if last is None else min(max(last, low), size)
+    return chunk if low == 0 and high == size else memoryview(chunk)[low:high]
+
+
+def _children_within(
+    node: UnixFSNode, start: int, offset: int, end: int | None, depth: int
+) -> list[tuple[CID, int | None, int, int]]:
+    out: list[tuple[CID, int | None, int, int]] = []
+    at = start + len(node.inline)
+    for link, size in zip(node.links, node.blocksizes, strict=True):
+        if end is not None and at >= end:
+            break
+        if size and at + size > offset:
+            out.append((link.cid, size, at, depth))
+        at += size
+    return out
+
+
+def find_entry(node: UnixFSNode, name: str) -> CID:
+    """The entry of a directory; of several with one name the first. Raises NotADirectory, NoSuchEntry."""
+    if node.kind is not Kind.DIRECTORY:
+        raise NotADirectory(node.cid, node.kind, name)
+    for link in node.links:
+        if (link.name or "") == name:
+            return link.cid
+    raise NoSuchEntry(node.cid, name)
+
+
+def resolve_path(root: CID, segments: Sequence[str]) -> Generator[Need, Buffer | None, CID]:
+    """Follow names from ``root`` down; symlinks are not followed. One block per segment."""
+    cid = root
+    for name in segments:
+        node = yield from read_node(cid)
+        cid = find_entry(node, name)
+    return cid
