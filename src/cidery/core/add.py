@@ -1,0 +1,368 @@
+"""Adds files and folders: scan, read, hash and store in two threads, assemble in order, one sync at the end.
+
+An entry at the top level is reported only when everything up to it is durable; entries inside folders are reported
+as they are stored. The blocks of an add that was stopped may stay in the store, without anything that points at them.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar
+
+from cidery.blockstore.interface import BlockStore
+from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
+from cidery.core.add_tree import AddTree
+from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, open_regular
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import Mtime
+from cidery.unixfs.importer import FileBuilder
+from cidery.unixfs.layout import Child
+from cidery.unixfs.profile import UNIXFS_V1_2025, Profile
+
+THREADS = 2
+"""Worker threads per add: hashing is bound by the memory bus and the cores of small machines."""
+MAX_JOBS = 6
+"""Jobs handed to the threads and not yet assembled: keeps both busy while results are awaited in order."""
+JOB_ITEMS = 128
+"""Items per job, so that the loop hears of progress often."""
+JOB_BYTES = 8 << 20
+"""Bytes of a big file per job."""
+JOB_CHUNKS = 1024
+"""Chunks of a big file per job, for tiny chunk sizes."""
+STREAM_BATCH = 1 << 20
+"""Bytes of small streams collected into one job."""
+
+T = TypeVar("T")
+Source = str | os.PathLike[str] | bytes | AddItem
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """Everything ``add`` can be told."""
+
+    profile: Profile = UNIXFS_V1_2025
+    """Rules that decide the CID; unixfs.profile.with_options() derives one from command-line options."""
+    scan: ScanOptions = field(default_factory=ScanOptions)
+    wrap: bool = False
+    """Put everything into one more directory, so that names are kept."""
+    only_hash: bool = False
+    """Compute CIDs, store nothing."""
+    progress: bool = False
+    """Yield AddProgress for big files and streams."""
+    mode: int | None = None
+    """Permission bits for every entry."""
+    mtime: Mtime | None = None
+    """Time of modification for every entry."""
+
+    @property
+    def metadata(self) -> Metadata:
+        return Metadata(self.scan.preserve_mode, self.scan.preserve_mtime, self.mode, self.mtime)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An entry is complete."""
+
+    name: str
+    """Relative path; the CID for a nameless file; "" for the wrapping directory."""
+    cid: CID
+    size: int
+    """Cumulative size of its DAG, in bytes."""
+    bytes: int
+    """Bytes of content read for it; 0 for directories and symlinks."""
+    root: bool
+    """Whether nothing above it is added: pin this one. It is durable."""
+    mode: int | None = None
+    mtime: Mtime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddProgress:
+    """How far a big file or stream is."""
+
+    name: str
+    bytes: int
+    """Bytes read of it so far."""
+
+
+async def add(
+    sources: Sequence[Source] | AsyncIterable[AddItem], store: BlockStore, options: AddOptions | None = None
+) -> AsyncIterator[Added | AddProgress]:
+    """Add paths, bytes or items; events in Kubo's order: files and links as walked, then directories, roots last.
+
+    Limits: THREADS threads, about 60 MB of buffers, one index entry per added name.
+    Raises:
+        CannotAdd, BadName, DirectoryTooLarge, ImportOptionError, and what the store raises (disk full, read-only).
+    Cancellation: safe at any point; threads stop within one chunk before this returns.
+    """
+    adding = _Adding(store, options or AddOptions())
+    try:
+        async for event in adding.run(sources):
+            yield event
+    finally:
+        await adding.close()
+
+
+async def add_root(
+    sources: Sequence[Source] | AsyncIterable[AddItem], store: BlockStore, options: AddOptions | None = None
+) -> CID:
+    """As add(), for the CID of the last root only."""
+    root: CID | None = None
+    async for event in add(sources, store, options):
+        if isinstance(event, Added) and event.root:
+            root = event.cid
+    if root is None:
+        raise CannotAdd("nothing", "no file, folder or bytes were given")
+    return root
+
+
+class _Adding:
+    """One add() in progress."""
+
+    def __init__(self, store: BlockStore, options: AddOptions) -> None:
+        self._store = store
+        self._options = options
+        self._metadata = options.metadata
+        self._ingest = Ingest(options.profile, None if options.only_hash else store, options.metadata)
+        self._tree = AddTree(options.mode, options.mtime)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
+        self._open: set[int] = set()
+
+    async def close(self) -> None:
+        """Stop the threads; returns when none works any more, at most one chunk later."""
+        self._ingest.stop.set()
+        await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)
+        while self._open:
+            os.close(self._open.pop())
+
+    async def run(self, sources: Sequence[Source] | AsyncIterable[AddItem]) -> AsyncIterator[Added | AddProgress]:
+        pending: deque[tuple[list[AddItem], Future[list[Finished | BigFile | None]]]] = deque()
+        async for job in _jobs(sources, self._options):
+            if isinstance(job, _LongStream):
+                while pending:
+                    async for event in self._finish(*pending.popleft()):
+                        yield event
+                async for event in self._long(job):
+                    yield event
+                continue
+            pending.append((job, self._pool.submit(self._ingest.items, job)))
+            if len(pending) >= MAX_JOBS:
+                async for event in self._finish(*pending.popleft()):
+                    yield event
+        while pending:
+            async for event in self._finish(*pending.popleft()):
+                yield event
+        folders = await asyncio.wrap_future(self._pool.submit(self._write_folders))
+        if folders:
+            await self._sync()
+        for added in folders:
+            yield added
+
+    async def _sync(self) -> None:
+        if not self._options.only_hash:
+            await self._store.sync()
+
+    async def _finish(
+        self, items: list[AddItem], future: "Future[list[Finished | BigFile | None]]"
+    ) -> AsyncIterator[Added | AddProgress]:
+        """Place the results of one job into the tree."""
+        events: list[Added] = []
+        results: list[Finished | BigFile | None] = await asyncio.wrap_future(future)
+        for item, result in zip(items, results, strict=True):
+            if result is None:
+                self._tree.put_folder(item.name, *self._metadata.of_item(item.mode, item.mtime))
+            elif isinstance(result, Finished):
+                events.append(self._place(item.name, result))
+            else:
+                async for part in self._big(item.name, result):
+                    if isinstance(part, AddProgress):
+                        yield part
+                    else:
+                        events.append(self._place(item.name, part))
+        if any(event.root for event in events):
+            await self._sync()
+        for event in events:
+            yield event
+
+    def _place(self, name: str, done: Finished) -> Added:
+        name = name or str(done.child.cid)
+        self._tree.put(name, done.child)
+        is_root = "/" not in name and not self._options.wrap
+        return Added(name, done.child.cid, done.child.tsize, done.size, is_root, done.mode, done.mtime)
+
+    async def _big(self, name: str, big: BigFile) -> AsyncIterator[AddProgress | Finished]:
+        fd, before = await asyncio.to_thread(open_regular, big.path, True)
+        self._open.add(fd)  # closed in close() if this is stopped half-way, when no thread reads any more
+        if not os.path.samestat(before, big.found):
+            raise CannotAdd(big.path, "it was replaced while it was read")
+        size = before.st_size
+        chunk_size = self._options.profile.chunk_size
+        step = max(1, min(JOB_BYTES // chunk_size, JOB_CHUNKS)) * chunk_size
+        jobs = (
+            partial(self._ingest.range, fd, big.path, start, min(start + step, size)) for start in range(0, size, step)
+        )
+        finished: Finished | None = None
+        async for part in self._assemble(name, _each(jobs), big.mode, big.mtime):
+            if isinstance(part, Finished):
+                finished = part
+            else:
+                yield part
+        after = os.fstat(fd)
+        self._open.discard(fd)
+        os.close(fd)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise CannotAdd(big.path, "it changed while it was read; add it again when it is still")
+        assert finished is not None  # _assemble ends with it
+        yield finished
+
+    async def _long(self, stream: "_LongStream") -> AsyncIterator[Added | AddProgress]:
+        mode, mtime = self._metadata.of_item(stream.item.mode, stream.item.mtime)
+        async for part in self._assemble(stream.item.name, self._groups(stream.chunks), mode, mtime):
+            if isinstance(part, AddProgress):
+                yield part
+                continue
+            event = self._place(stream.item.name, part)
+            if event.root:
+                await self._sync()
+            yield event
+
+    async def _groups(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Callable[[], list[Child]]]:
+        group: list[bytes] = []
+        size = 0
+        async for chunk in chunks:
+            group.append(chunk)
+            size += len(chunk)
+            if size >= JOB_BYTES or len(group) >= JOB_CHUNKS:
+                yield partial(self._ingest.chunks, group)
+                group, size = [], 0
+        if group:
+            yield partial(self._ingest.chunks, group)
+
+    async def _assemble(
+        self, name: str, jobs: AsyncIterator[Callable[[], list[Child]]], mode: int | None, mtime: Mtime | None
+    ) -> AsyncIterator[AddProgress | Finished]:
+        """Run jobs that make the leaves of one file, a few at a time; the Finished file comes last."""
+        builder = FileBuilder(self._options.profile, mode, mtime)
+        window: deque[Future[list[Child]]] = deque()
+        nodes: list[Block] = []
+        read = 0
+
+        async def oldest() -> int:
+            children = await asyncio.wrap_future(window.popleft())
+            for child in children:
+                nodes.extend(builder.add_leaf(child))
+            return sum(child.filesize for child in children)
+
+        async for job in jobs:
+            window.append(self._pool.submit(job))
+            if len(window) >= MAX_JOBS:
+                read += await oldest()
+                if self._options.progress:
+                    yield AddProgress(name, read)
+        while window:
+            read += await oldest()
+        root, rest = builder.finish()
+        await asyncio.wrap_future(self._pool.submit(self._ingest.blocks, nodes + rest))
+        yield Finished(root, read, mode, mtime)
+
+    def _write_folders(self) -> list[Added]:
+        """Runs in a thread."""
+        batch = Batch(None if self._options.only_hash else self._store)
+        out: list[Added] = []
+        wrap = self._options.wrap
+        for path, folder, child, block in self._tree.finish(self._options.profile, wrap=wrap):
+            batch.put(block)
+            is_root = path == "" if wrap else "/" not in path
+            out.append(Added(path, child.cid, child.tsize, 0, is_root, folder.mode, folder.mtime))
+        batch.flush()
+        return out
+
+
+class _LongStream(NamedTuple):
+    """A stream of two chunks or more."""
+
+    item: AddItem
+    chunks: AsyncIterator[bytes]
+
+
+async def _each(jobs: Iterable[T]) -> AsyncIterator[T]:
+    for job in jobs:
+        yield job
+
+
+async def _jobs(
+    sources: Sequence[Source] | AsyncIterable[AddItem], options: AddOptions
+) -> AsyncIterator[list[AddItem] | _LongStream]:
+    """Items in order: in batches for one thread job each, or a long stream alone."""
+    batch: list[AddItem] = []
+    size = 0
+    async for item in _items(sources, options.scan):
+        if item.stream is not None:
+            chunks = _rechunked(item.stream, options.profile.chunk_size)
+            first = await anext(chunks, b"")
+            second = await anext(chunks, None) if first else None
+            if second is not None:
+                if batch:
+                    yield batch
+                batch, size = [], 0
+                yield _LongStream(item, _chain(first, second, chunks))
+                continue
+            item = replace(item, stream=None, data=first)
+        batch.append(item)
+        size += len(item.data or b"")
+        if len(batch) >= JOB_ITEMS or size >= STREAM_BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+async def _items(sources: Sequence[Source] | AsyncIterable[AddItem], options: ScanOptions) -> AsyncIterator[AddItem]:
+    if isinstance(sources, AsyncIterable):
+        async for item in sources:
+            yield item
+        return
+    walk = chain.from_iterable(_scanned(source, options) for source in sources)
+    while batch := await asyncio.to_thread(lambda: list(islice(walk, JOB_ITEMS))):
+        for item in batch:
+            yield item
+
+
+def _scanned(source: Source, options: ScanOptions) -> Iterable[AddItem]:
+    if isinstance(source, AddItem):
+        return (source,)
+    if isinstance(source, bytes):
+        return (AddItem.of_bytes(source),)
+    return scan(source, options)
+
+
+async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    yield second
+    async for chunk in rest:
+        yield chunk
+
+
+async def _rechunked(stream: AsyncIterable[Buffer], size: int) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of exactly ``size``, the last one shorter; one copy at most."""
+    parts: list[memoryview] = []
+    held = 0
+    async for piece in stream:
+        view = memoryview(piece)
+        while held + len(view) >= size:
+            take = size - held
+            parts.append(view[:take])
+            yield b"".join(parts)
+            view, parts, held = view[take:], [], 0
+        if len(view):
+            parts.append(view)
+            held += len(view)
+    if held:
+        yield b"".join(parts)

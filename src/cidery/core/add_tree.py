@@ -1,0 +1,99 @@
+"""The directories of one add(), collected while their entries come in, written bottom-up at the end."""
+
+from collections.abc import Iterator
+
+from cidery.core.add_items import MAX_TREE_DEPTH, CannotAdd, TooDeep
+from cidery.ipld.block import Block
+from cidery.unixfs.data import Mtime
+from cidery.unixfs.directory import Entry, check_name, directory
+from cidery.unixfs.layout import Child
+from cidery.unixfs.profile import Profile
+
+
+class Folder:
+    """One directory being collected."""
+
+    __slots__ = ("entries", "mode", "mtime")
+
+    def __init__(self, mode: int | None, mtime: Mtime | None) -> None:
+        self.entries: dict[str, Folder | Child] = {}
+        self.mode = mode
+        self.mtime = mtime
+
+
+class AddTree:
+    """Entries by path. The root is a nameless directory that holds the top-level entries."""
+
+    def __init__(self, mode: int | None = None, mtime: Mtime | None = None) -> None:
+        """``mode``, ``mtime``: of directories that no item describes."""
+        self._mode = mode
+        self._mtime = mtime
+        self.root = Folder(mode, mtime)
+        self._last: tuple[str, Folder] = ("", self.root)
+
+    def put(self, name: str, child: Child) -> None:
+        """Place a finished file or symlink. Raises BadName, CannotAdd for a name that is taken."""
+        parent, _, last = name.rpartition("/")
+        folder = self.folder(parent)
+        check_name(last)
+        if last in folder.entries:
+            raise CannotAdd(name, "two entries would have this name; add them one by one or rename one")
+        folder.entries[last] = child
+
+    def put_folder(self, name: str, mode: int | None, mtime: Mtime | None) -> None:
+        """Place a directory; one that is there already stays. Raises BadName, CannotAdd, TooDeep."""
+        if "/" not in name and name in self.root.entries:
+            raise CannotAdd(name, "two entries would have this name; add them one by one or rename one")
+        folder = self.folder(name)
+        folder.mode, folder.mtime = mode, mtime
+
+    def folder(self, path: str) -> Folder:
+        """The directory at ``path``, made up where it is missing."""
+        if self._last[0] == path:
+            return self._last[1]
+        folder = self.root
+        names = path.split("/") if path else []
+        if len(names) > MAX_TREE_DEPTH:
+            raise TooDeep(path)
+        for name in names:
+            found = folder.entries.get(name)
+            if found is None:
+                check_name(name)
+                found = folder.entries[name] = Folder(self._mode, self._mtime)
+            elif isinstance(found, Child):
+                raise CannotAdd(path, f"{name} is both a file and a directory")
+            folder = found
+        self._last = (path, folder)
+        return folder
+
+    def finish(self, profile: Profile, *, wrap: bool) -> Iterator[tuple[str, Folder, Child, Block]]:
+        """(path, folder, node, block) per directory, contents before containers, siblings by the bytes of their names.
+
+        ``wrap``: the nameless root too, last. CPU-bound; iterate it in a thread. Raises DirectoryTooLarge.
+        """
+        stack: list[tuple[str, str, Folder, Folder | None]] = [("", "", self.root, None)]
+        order: list[tuple[str, str, Folder, Folder | None]] = []
+        while stack:
+            path, name, folder, parent = stack.pop()
+            order.append((path, name, folder, parent))
+            stack += [
+                (f"{path}/{inner}" if path else inner, inner, entry, folder)
+                for inner, entry in sorted(folder.entries.items(), key=_by_bytes)
+                if isinstance(entry, Folder)
+            ]
+        for path, name, folder, parent in reversed(order):
+            if parent is None and not wrap:
+                return
+            entries = [
+                Entry(inner, entry.cid, entry.tsize)
+                for inner, entry in folder.entries.items()
+                if isinstance(entry, Child)
+            ]
+            child, block = directory(profile, entries, folder.mode, folder.mtime)
+            if parent is not None:
+                parent.entries[name] = child
+            yield path, folder, child, block
+
+
+def _by_bytes(entry: tuple[str, object]) -> bytes:
+    return entry[0].encode("utf-8", "surrogateescape")

@@ -1,0 +1,113 @@
+"""Runs walks over a block session, without ever holding the event loop for long.
+
+Also the offline session: the blocks of one store, and a clear answer for what it lacks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cidery.blockstore.interface import BlockStore
+from cidery.core.sources import BlockSession
+from cidery.errors import NotFound
+from cidery.ipld.walk import Need, Prefetch, Walk
+from cidery.multiformats.cid import CID
+
+SLICE = 0.005
+"""Longest run of a walk between two turns of the event loop, in seconds, when no block has to be waited for."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class NotStored(NotFound):
+    """A block that is not in the store of an offline node."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"
+
+
+class StoreSession:
+    """A BlockSession over a store alone. Its context does nothing: it holds nothing."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def get_if_ready(self, cid: CID) -> bytes | None:
+        return self._store.get_if_ready(cid)
+
+    async def get(self, cid: CID) -> bytes:
+        """The block. Raises NotStored. Cancel-safe."""
+        found = (await self._store.get_many((cid,)))[0]
+        if found is None:
+            raise NotStored(cid)
+        return found
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """The store is read when asked: nothing to do."""
+
+
+async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:
+    """Yield the results of ``walk``, with its needs met by ``session``.
+
+    Raises what the walk and the session raise. Cancellation: safe; the walk is closed. The loop gets a turn at
+    least every SLICE seconds plus one step of the walk.
+    """
+    clock = asyncio.get_running_loop().time
+    turn = clock() + SLICE
+    answer: bytes | memoryview | None = None
+    try:
+        while True:
+            try:
+                step = walk.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            if isinstance(step, Need):
+                answer = session.get_if_ready(step.cid)
+                if answer is None:
+                    answer = await session.get(step.cid)
+                    turn = clock() + SLICE
+            elif isinstance(step, Prefetch):
+                session.prefetch(step.cids)
+            else:
+                yield step
+            if clock() >= turn:
+                await asyncio.sleep(0)
+                turn = clock() + SLICE
+    finally:
+        walk.close()
+
+
+async def run(walk: Walk[Any, R], session: BlockSession) -> R:
+    """Run a walk for its return value; what it yields on the way is dropped. Raises and cancels as drive()."""
+    answer: bytes | memoryview | None = None
+    try:
+        while True:
+            try:
+                step = walk.send(answer)
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            answer = None
+            if isinstance(step, Need):
+                answer = session.get_if_ready(step.cid)
+                if answer is None:
+                    answer = await session.get(step.cid)
+            elif isinstance(step, Prefetch):
+                session.prefetch(step.cids)
+    finally:
+        walk.close()

@@ -1,0 +1,278 @@
+"""The worker-thread half of add(): read, hash, store. Nothing here touches the event loop.
+
+Reading, hashing and writing free the GIL for buffers of this size, so two threads keep two cores busy. A job stores
+its blocks in batches as it goes, so memory is bounded by MAX_BATCH per thread whatever the files are.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cidery.blockstore.interface import BlockStore
+from cidery.core.add_items import AddItem, CannotAdd, mtime_of
+from cidery.errors import Unavailable
+from cidery.ipld.block import Block
+from cidery.unixfs.data import Mtime
+from cidery.unixfs.importer import FileBuilder, leaf, symlink
+from cidery.unixfs.layout import Child
+from cidery.unixfs.node import Kind
+from cidery.unixfs.profile import Profile
+
+MAX_BATCH = 4 << 20
+"""Bytes of blocks collected before they go to the store: large writes, small memory."""
+MAX_BATCH_BLOCKS = 512
+"""Blocks collected before they go to the store, for tiny files."""
+BIG_FILE = 8 << 20
+"""Files above this many bytes are read by several threads, a range each."""
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+class Stopped(Unavailable):
+    """The add was cancelled while this thread worked for it."""
+
+
+class Batch:
+    """Blocks on their way to the store. One thread's."""
+
+    def __init__(self, store: BlockStore | None) -> None:
+        self._store = store
+        self._blocks: list[Block] = []
+        self._bytes = 0
+
+    def put(self, block: Block) -> None:
+        if self._store is None:
+            return
+        self._blocks.append(block)
+        self._bytes += len(block.data)
+        if self._bytes >= MAX_BATCH or len(self._blocks) >= MAX_BATCH_BLOCKS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._blocks and self._store is not None:
+            self._store.put_many_blocking(self._blocks, kept=True)
+        self._blocks = []
+        self._bytes = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is written into nodes beside the bytes."""
+
+    preserve_mode: bool = False
+    preserve_mtime: bool = False
+    mode: int | None = None
+    """Given for every entry; goes before preserved ones."""
+    mtime: Mtime | None = None
+
+    @property
+    def any(self) -> bool:
+        return self.preserve_mode or self.preserve_mtime or self.mode is not None or self.mtime is not None
+
+    def of_item(self, mode: int | None, mtime: Mtime | None) -> tuple[int | None, Mtime | None]:
+        """Mode and time to store for an entry that has these."""
+        return self.mode if self.mode is not None else mode, self.mtime if self.mtime is not None else mtime
+
+    def of_file(self, found: os.stat_result) -> tuple[int | None, Mtime | None]:
+        return self.of_item(
+            stat.S_IMODE(found.st_mode) if self.preserve_mode else None,
+            mtime_of(found) if self.preserve_mtime else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An item that is stored (files, symlinks)."""
+
+    child: Child
+    size: int
+    """Bytes read."""
+    mode: int | None
+    mtime: Mtime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BigFile:
+    """A file that was left to ingest_range()."""
+
+    path: str
+    found: os.stat_result
+    mode: int | None
+    mtime: Mtime | None
+
+
+class Ingest:
+    """The jobs of one add(). Methods run in worker threads, several at once."""
+
+    def __init__(self, profile: Profile, store: BlockStore | None, metadata: Metadata) -> None:
+        """``store``: None to compute CIDs only."""
+        self.profile = profile
+        self.store = store
+        self.metadata = metadata
+        self.stop = threading.Event()
+
+    def items(self, items: Sequence[AddItem]) -> list[Finished | BigFile | None]:
+        """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises."""
+        batch = Batch(self.store)
+        out: list[Finished | BigFile | None] = []
+        for item in items:
+            if self.stop.is_set():
+                raise Stopped("add was cancelled")
+            if item.kind is Kind.DIRECTORY:
+                out.append(None)
+            elif item.kind is Kind.SYMLINK:
+                _, mtime = self.metadata.of_item(None, item.mtime)
+                child, block = symlink(self.profile, item.target, mtime)
+                batch.put(block)
+                out.append(Finished(child, 0, None, mtime))
+            elif item.path is not None:
+                out.append(self._file(item, batch))
+            else:
+                assert item.data is not None  # add() turns streams into data or feeds chunks()
+                mode, mtime = self.metadata.of_item(item.mode, item.mtime)
+                chunks = [item.data[at : at + self.profile.chunk_size] for at in self._offsets(len(item.data))]
+                out.append(Finished(self._build(chunks, mode, mtime, batch), len(item.data), mode, mtime))
+        batch.flush()
+        return out
+
+    def _offsets(self, size: int) -> range:
+        return range(0, size, self.profile.chunk_size)
+
+    def _build(self, chunks: Sequence[bytes], mode: int | None, mtime: Mtime | None, batch: Batch) -> Child:
+        if len(chunks) <= 1:
+            child, block = leaf(self.profile, chunks[0] if chunks else b"", mode, mtime)
+            batch.put(block)
+            return child
+        builder = FileBuilder(self.profile, mode, mtime)
+        for chunk in chunks:
+            for block in builder.add_chunk(chunk):
+                batch.put(block)
+        child, blocks = builder.finish()
+        for block in blocks:
+            batch.put(block)
+        return child
+
+    def _file(self, item: AddItem, batch: Batch) -> Finished | BigFile:
+        assert item.path is not None
+        fd, found = open_regular(item.path, item.follow)
+        try:
+            mode, mtime = self.metadata.of_file(found)
+            size = found.st_size
+            if size > BIG_FILE:
+                return BigFile(item.path, found, mode, mtime)
+            try:
+                chunks = list(self._read_all(fd, size))
+            except OSError as exc:
+                raise CannotAdd(item.path, (exc.strerror or str(exc)).lower()) from exc
+            if sum(map(len, chunks)) != size:
+                raise CannotAdd(item.path, "it changed size while it was read; add it again when it is still")
+            return Finished(self._build(chunks, mode, mtime, batch), size, mode, mtime)
+        finally:
+            os.close(fd)
+
+    def _read_all(self, fd: int, size: int) -> Iterator[bytes]:
+        """Chunks of a whole file; one byte more is asked for, so that a file that grew shows."""
+        chunk_size = self.profile.chunk_size
+        left = size
+        while left > chunk_size:
+            chunk = read_exactly(fd, chunk_size)
+            if not chunk:
+                return
+            yield chunk
+            left -= len(chunk)
+        last = read_exactly(fd, left + 1)
+        if last:
+            yield last
+
+    def range(self, fd: int, path: str, start: int, end: int) -> list[Child]:
+        """Store the leaves of bytes ``[start, end)`` of a big file; ``start`` is a multiple of the chunk size."""
+        batch = Batch(self.store)
+        out: list[Child] = []
+        chunk_size = self.profile.chunk_size
+        for at in range(start, end, chunk_size):
+            if self.stop.is_set():
+                raise Stopped("add was cancelled")
+            wanted = min(chunk_size, end - at)
+            try:
+                chunk = pread_exactly(fd, wanted, at)
+            except OSError as exc:
+                raise CannotAdd(path, (exc.strerror or str(exc)).lower()) from exc
+            if len(chunk) != wanted:
+                raise CannotAdd(path, "it became shorter while it was read; add it again when it is still")
+            child, block = leaf(self.profile, chunk)
+            out.append(child)
+            batch.put(block)
+        batch.flush()
+        return out
+
+    def chunks(self, chunks: Sequence[bytes]) -> list[Child]:
+        """Store the leaves of consecutive chunks of a stream."""
+        batch = Batch(self.store)
+        out: list[Child] = []
+        for chunk in chunks:
+            if self.stop.is_set():
+                raise Stopped("add was cancelled")
+            child, block = leaf(self.profile, chunk)
+            out.append(child)
+            batch.put(block)
+        batch.flush()
+        return out
+
+    def blocks(self, blocks: Sequence[Block]) -> None:
+        """Store finished nodes."""
+        batch = Batch(self.store)
+        for block in blocks:
+            batch.put(block)
+        batch.flush()
+
+
+def open_regular(path: str, follow: bool) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading: (descriptor, its stat). Never blocks on a pipe. Raises CannotAdd."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS if follow else _OPEN_FLAGS | _NO_FOLLOW)
+    except (OSError, ValueError) as exc:
+        raise CannotAdd(path, (getattr(exc, "strerror", None) or str(exc)).lower()) from exc
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        raise CannotAdd(path, "it is no longer a file")
+    return fd, found
+
+
+def read_exactly(fd: int, size: int) -> bytes:
+    """Up to ``size`` bytes, fewer only at the end of the file."""
+    data = os.read(fd, size)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing and (data := os.read(fd, missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts) if len(parts) > 1 else parts[0]
+
+
+def pread_exactly(fd: int, size: int, offset: int) -> bytes:
+    """As read_exactly() at an offset; where the platform has no pread, files are read by one thread at a time."""
+    data = _pread(fd, size, offset)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing and (data := _pread(fd, missing, offset + size - missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    with _SEEK:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, size)
+
+
+_SEEK = threading.Lock()
