@@ -1,0 +1,113 @@
+"""What was deleted, outside the index: a rebuild of the index from the segments must resurrect nothing.
+
+``deleted.log`` is append-only. An entry is a multihash and a horizon: every record of that multihash that was in the
+segments when it was written is dead, wherever it lies; records appended later are alive. Byte layout, big-endian:
+crc32 u32 of the rest, next segment u32, kept segment u32, its end u32, cached segment u32, its end u32, length u8,
+multihash.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cidery.blockstore.platform_io import FileLayer, SyncPoint
+
+LOG_NAME = "deleted.log"
+READ_CHUNK = 1 << 20
+"""Bytes read at once; an entry has at most 280."""
+
+_FIXED = struct.Struct(">IIIIIIB")
+_BODY = struct.Struct(">IIIIIB")
+
+
+class Horizon(NamedTuple):
+    """The end of the store at one moment: what lies before it had been written."""
+
+    next_segment: int
+    """All segments from this number on came later."""
+    kept: int
+    """The segment that kept blocks were being appended to, and how long it was; 0, 0 if none was open."""
+    kept_end: int
+    cached: int
+    cached_end: int
+
+    def covers(self, segment: int, offset: int) -> bool:
+        """Whether a record at this place was written before the horizon."""
+        if segment >= self.next_segment:
+            return False
+        if segment == self.kept and self.kept_end:
+            return offset < self.kept_end
+        return not (segment == self.cached and self.cached_end) or offset < self.cached_end
+
+
+class Tombstone(NamedTuple):
+    multihash: bytes
+    horizon: Horizon
+    end: int
+    """Offset in the log after this entry."""
+
+
+class DeleteLog:
+    """The open log. The writer appends; recovery and rebuild read."""
+
+    def __init__(self, directory: Path, files: FileLayer) -> None:
+        """Opens or creates the log. Raises OSError."""
+        self._files = files
+        path = directory / LOG_NAME
+        if path.exists():
+            self._fd = files.open(path, write=True)
+        else:
+            self._fd = files.open(path, write=True, create=True)
+            files.sync_directory(directory, SyncPoint.DELETE_LOG_NAME)
+        self.end = files.size(self._fd)
+
+    def append(self, multihashes: Sequence[bytes], horizon: Horizon) -> None:
+        """Write and sync the entries: when this returns, no rebuild brings the blocks back. Raises OSError."""
+        parts: list[bytes] = []
+        for key in multihashes:
+            body = _BODY.pack(*horizon, len(key)) + key
+            parts.append(zlib.crc32(body).to_bytes(4, "big") + body)
+        data = b"".join(parts)
+        try:
+            self._files.write(self._fd, [data], self.end)
+            self._files.sync(self._fd, SyncPoint.DELETE_LOG)
+        except OSError:
+            self._files.truncate(self._fd, self.end)
+            raise
+        self.end += len(data)
+
+    def entries(self, start: int = 0) -> Iterator[Tombstone]:
+        """Entries from the offset on, up to the first that is torn."""
+        buf, at = b"", start
+        while True:
+            buf += self._files.read(self._fd, READ_CHUNK, at + len(buf))
+            used, found = 0, list(decode_tombstones(buf, at))
+            yield from found
+            if not found:
+                return
+            used = found[-1].end - at
+            buf, at = buf[used:], at + used
+
+    def drop_torn_tail(self, good_end: int) -> None:
+        """Truncate to the end of the last whole entry, and sync. Raises OSError."""
+        if good_end < self.end:
+            self._files.truncate(self._fd, good_end)
+            self.end = good_end
+        self._files.sync(self._fd, SyncPoint.DELETE_LOG)
+
+    def close(self) -> None:
+        self._files.close(self._fd)
+
+
+def decode_tombstones(buf: bytes, base: int = 0) -> Iterator[Tombstone]:
+    """The whole entries at the start of ``buf``; any bytes give some or none. ``base`` is added to the offsets."""
+    at = 0
+    while at + _FIXED.size <= len(buf):
+        crc, *numbers, length = _FIXED.unpack_from(buf, at)
+        end = at + _FIXED.size + length
+        if end > len(buf) or zlib.crc32(buf[at + 4 : end]) != crc:
+            return
+        yield Tombstone(buf[end - length : end], Horizon(*numbers), base + end)
+        at = end

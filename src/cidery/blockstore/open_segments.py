@@ -1,0 +1,117 @@
+"""The segment files that are open, bounded in number, and reading one record from them."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from cidery.blockstore.platform_io import FileLayer, SyncPoint
+from cidery.blockstore.segment_file import (
+    SEGMENT_HEADER,
+    CorruptSegment,
+    Location,
+    head_matches,
+    segment_name,
+)
+from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.car import MAX_SECTION_HEAD
+
+MAX_OPEN = 128
+"""Most segments open at once (32 GiB of blocks): well under the usual limit of 1,024 descriptors a process."""
+
+
+class OpenSegment:
+    """One open file. Closed when the last holder lets go, so that no reader ever meets a reused descriptor."""
+
+    __slots__ = ("_files", "fd", "number")
+
+    def __init__(self, files: FileLayer, number: int, fd: int) -> None:
+        self._files = files
+        self.number = number
+        self.fd = fd
+
+    def __del__(self) -> None:
+        self._files.close(self.fd)
+
+
+class OpenSegments:
+    """Segments by number, least recently used closed first. Thread-safe."""
+
+    def __init__(self, directory: Path, files: FileLayer, *, writable: bool) -> None:
+        self.directory = directory
+        self.files = files
+        self._writable = writable
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, OpenSegment] = OrderedDict()
+        self._scratch = threading.local()
+
+    def at_hand(self, number: int) -> OpenSegment | None:
+        """The segment if it is open already. Never touches the disk."""
+        with self._lock:
+            found = self._open.get(number)
+            if found is not None:
+                self._open.move_to_end(number)
+            return found
+
+    def get(self, number: int) -> OpenSegment:
+        """Open the segment if need be. Raises OSError, FileNotFoundError among them."""
+        found = self.at_hand(number)
+        if found is None:
+            fd = self.files.open(self.directory / segment_name(number), write=self._writable)
+            found = self._keep(OpenSegment(self.files, number, fd))
+        return found
+
+    def create(self, number: int) -> OpenSegment:
+        """Make a segment with its header and sync the directory. Raises OSError, and then leaves no file of use."""
+        fd = self.files.open(self.directory / segment_name(number), write=True, create=True)
+        made = OpenSegment(self.files, number, fd)
+        self.files.write(fd, [SEGMENT_HEADER], 0)
+        self.files.sync_directory(self.directory, SyncPoint.SEGMENT_NAME)
+        return self._keep(made)
+
+    def _keep(self, segment: OpenSegment) -> OpenSegment:
+        with self._lock:
+            kept = self._open.setdefault(segment.number, segment)
+            self._open.move_to_end(segment.number)
+            if len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)
+            return kept
+
+    def close(self) -> None:
+        """Let go of all files; those in use by a reader close when it is done."""
+        with self._lock:
+            self._open.clear()
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def read(self, at: Location, multihash: bytes) -> bytes:
+        """The data of the record, checked against its own head. May wait for the disk.
+
+        Raises:
+            CorruptSegment: the record is another, or is cut off. OSError: missing file and the like.
+        """
+        segment = self.get(at.segment)
+        raw = self.files.read(segment.fd, at.head + at.length, at.offset)
+        if len(raw) != at.head + at.length:
+            raise CorruptSegment(at.segment, at.offset, "the file ends inside the record")
+        if not head_matches(raw[: at.head], multihash, at.length):
+            raise CorruptSegment(at.segment, at.offset, "another record is there")
+        return raw[at.head :]
+
+    def read_ready(self, at: Location, multihash: bytes) -> bytes | None:
+        """The same without waiting: None if the file is not open, its pages are cold, or the record is another."""
+        segment = self.at_hand(at.segment)
+        size = at.head + at.length
+        if segment is None or size > MAX_SECTION_HEAD + MAX_BLOCK:
+            return None
+        scratch = self._scratch_view()
+        if self.files.read_ready(segment.fd, scratch[:size], at.offset) != size:
+            return None
+        if not head_matches(scratch[: at.head], multihash, at.length):
+            return None
+        return bytes(scratch[at.head : size])
+
+    def _scratch_view(self) -> memoryview:
+        view: memoryview | None = getattr(self._scratch, "view", None)
+        if view is None:
+            view = self._scratch.view = memoryview(bytearray(MAX_SECTION_HEAD + MAX_BLOCK))
+        return view

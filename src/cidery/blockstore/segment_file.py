@@ -1,0 +1,146 @@
+"""The format of a segment: a CARv1 whose sections are the records, and what one record must look like when read back.
+
+``NNNNNN.car`` = header with roots [bafkqaaa] (several readers refuse an empty list), then per block
+``<uvarint length><CIDv1><data>``. Numbers are never reused; an even number is a segment of kept blocks, an odd one of
+cached blocks, so that the class survives the loss of the index.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cidery.blockstore.platform_io import FileLayer
+from cidery.errors import IntegrityError
+from cidery.ipld.car import MAX_SECTION, MAX_SECTION_HEAD, CarError, decode_section_head, encode_header
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multihash import MultihashError, matches
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint
+
+SEGMENT_BYTES = 256 * 1024 * 1024
+"""Size at which a segment is full, in bytes: few files for a large store, little to rewrite when one is compacted."""
+SEGMENT_HEADER = encode_header([CID(1, 0x55, b"\x00\x00")])
+"""roots = [bafkqaaa], the identity CID of no bytes."""
+SCAN_READ = 4 * 1024 * 1024
+"""Bytes per read when a segment is scanned: at least one whole record."""
+
+_NAME = re.compile(r"(\d{6,})\.car")
+
+
+class Location(NamedTuple):
+    """Where a block lies."""
+
+    segment: int
+    offset: int
+    """Of the record, in bytes from the start of the file."""
+    length: int
+    """Of the data, in bytes."""
+    head: int
+    """Length of what stands before the data in the record (uvarint and CID), in bytes."""
+    ordinal: int
+    """Counts blocks from 0, never reused: the bit of this block in bitmaps over the store."""
+
+    @property
+    def end(self) -> int:
+        """Offset of the next record."""
+        return self.offset + self.head + self.length
+
+    @property
+    def kept(self) -> bool:
+        return self.segment % 2 == 0
+
+
+class Record(NamedTuple):
+    """One record met in a scan."""
+
+    multihash: bytes
+    offset: int
+    length: int
+    head: int
+    intact: bool
+    """Whether the data matches the multihash."""
+
+
+class CorruptSegment(IntegrityError):
+    """A record that is not what the index says: the file was damaged from outside, or the disk lost it."""
+
+    def __init__(self, segment: int, offset: int, reason: str) -> None:
+        super().__init__(segment, offset, reason)
+        self.segment = segment
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        where = f"segment {segment_name(self.segment)} is damaged at byte {self.offset}"
+        return f"{where}: {self.reason}; run `cidery repo verify` and add or get the data again"
+
+
+def segment_name(number: int) -> str:
+    return f"{number:06d}.car"
+
+
+def parse_segment_name(name: str) -> int | None:
+    """The number in a segment's file name; None for other files."""
+    found = _NAME.fullmatch(name)
+    if found is None or segment_name(int(found[1])) != name:
+        return None
+    return int(found[1])
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """Numbers of all segments in the directory, ascending."""
+    found = (parse_segment_name(entry.name) for entry in directory.iterdir())
+    return sorted(number for number in found if number is not None)
+
+
+def head_matches(head: Buffer, multihash: bytes, length: int) -> bool:
+    """Whether the head of a record names this multihash and this data length. O(1)."""
+    if len(head) <= len(multihash) or bytes(head[len(head) - len(multihash) :]) != multihash:
+        return False
+    try:
+        size, at = decode_uvarint(head)
+        version, at = decode_uvarint(head, at)
+        _, at = decode_uvarint(head, at)
+    except VarintError:
+        return False
+    return version == 1 and at + len(multihash) == len(head) and size == len(head) - _varint_size(size) + length
+
+
+def _varint_size(value: int) -> int:
+    return max(1, (value.bit_length() + 6) // 7)
+
+
+def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Record]:
+    """Walk and rehash the records of ``[start, end)``; stops before the first that is torn.
+
+    ``start`` is 0 (the header is then checked first) or the offset of a record. Torn means that no whole record is
+    there: the framing makes no sense or passes ``end``. A record whose data is wrong is yielded with ``intact`` False.
+    Reads SCAN_READ bytes at a time; hashes every byte.
+    """
+    at = start
+    if start == 0:
+        if files.read(fd, len(SEGMENT_HEADER), 0) != SEGMENT_HEADER:
+            return
+        at = len(SEGMENT_HEADER)
+    window, base = b"", at
+    while at < end:
+        window_end = base + len(window)
+        if window_end < end and at + MAX_SECTION_HEAD + MAX_SECTION > window_end:
+            window, base = files.read(fd, min(SCAN_READ, end - at), at), at
+        try:
+            section = decode_section_head(window, at - base)
+        except CarError:
+            return
+        if base + section.data_end > end or section.data_end > len(window) or section.cid.version != 1:
+            return
+        data = memoryview(window)[section.data_start : section.data_end]
+        head = base + section.data_start - at
+        yield Record(section.cid.multihash, at, len(data), head, _intact(section.cid.multihash, data))
+        at = base + section.data_end
+
+
+def _intact(multihash: bytes, data: memoryview) -> bool:
+    try:
+        return matches(multihash, data)
+    except MultihashError:
+        return False

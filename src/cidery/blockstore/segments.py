@@ -1,0 +1,316 @@
+"""The block store on disk: append-only CAR segments and an LMDB index, one writing process, any number of readers.
+
+::
+
+    ROOT/blocks/NNNNNN.car   segments          ROOT/blocks/deleted.log   what a rebuild must not bring back
+    ROOT/meta/index/         LMDB, rebuildable  ROOT/blocks/writer.lock   held by the one writer
+
+Reads look up ``pending`` (written here, not yet committed) and the index, then read the record and check its head.
+A block that is put as kept after it was cached is written again into a kept segment; the cached record becomes garbage.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from cidery.blockstore.delete_log import DeleteLog
+from cidery.blockstore.index import INITIAL_MAP, Index
+from cidery.blockstore.index_records import IndexDamaged
+from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
+from cidery.blockstore.open_segments import OpenSegments
+from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
+from cidery.blockstore.recovery import Recovered, rebuild, recover
+from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location
+from cidery.blockstore.writer import SegmentWriter, StoreClosed, StoreReadOnly, write_error
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+
+T = TypeVar("T")
+
+BLOCKS_DIR = Path("blocks")
+INDEX_DIR = Path("meta", "index")
+WRITER_LOCK = "writer.lock"
+IO_THREADS = 4
+"""Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
+READ_SLICE = 4 * 1024 * 1024
+"""Bytes read in one go on the event loop: warm, they take about 1 ms."""
+READ_OVERHEAD = 16 * 1024
+"""What one read costs besides its bytes, as bytes."""
+
+
+class StoreStat(NamedTuple):
+    """What is in a store."""
+
+    blocks: int
+    """Number of blocks."""
+    bytes: int
+    """Data of all blocks, in bytes."""
+    kept_blocks: int
+    kept_bytes: int
+
+
+class SegmentStore:
+    """A BlockStore in segments. Made by open(); methods are for one event loop, put_many_blocking() for any thread."""
+
+    def __init__(
+        self, segments: OpenSegments, index: Index, writer: SegmentWriter | None, lock: int, recovered: Recovered
+    ) -> None:
+        self._segments = segments
+        self._index = index
+        self._writer = writer
+        self._lock = lock
+        self._threads = ThreadPoolExecutor(IO_THREADS, "cidery-store")
+        self._closed = False
+        self._pending: dict[bytes, Location] = {} if writer is None else writer.pending
+        self.recovered = recovered
+        """What opening found and mended."""
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        read_only: bool = False,
+        files: FileLayer = OS_FILES,
+        segment_bytes: int = SEGMENT_BYTES,
+        map_size: int = INITIAL_MAP,
+    ) -> "SegmentStore":
+        """Open the store under ``root``, making it if need be; recovers first. Blocks: call it in a thread.
+
+        Args:
+            read_only: for other processes than the writer; never writes, sees what the writer has committed.
+            segment_bytes: size at which a segment is full; only tests make it small.
+            map_size: first size of the index map in bytes; it grows.
+        Raises:
+            FileLocked: another process writes. NetworkFilesystem. IndexMissing (read-only, nothing there),
+            IndexDamaged, IndexUnavailable, StoreReadOnly, DiskFull.
+        """
+        directory = root / BLOCKS_DIR
+        if read_only:
+            index = Index(root / INDEX_DIR, read_only=True, map_size=map_size)
+            return cls(OpenSegments(directory, files, writable=False), index, None, -1, Recovered())
+        return _open_writer(root, files, segment_bytes, map_size, recover)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _locate(self, multihashes: Sequence[bytes]) -> list[Location | None]:
+        pending = self._pending
+        if not pending:
+            return self._index.get_many(multihashes)
+        # Pending first: what leaves it in between is in the index by then.
+        early = [pending.get(key) for key in multihashes]
+        return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
+
+    def get_if_ready(self, cid: CID) -> bytes | None:
+        """See BlockStore. About 5 us and a copy of the data; never waits for a disk."""
+        if cid.is_identity:
+            return cid.identity_data
+        self._check_open()
+        at = self._locate([cid.multihash])[0]
+        return None if at is None else self._segments.read_ready(at, cid.multihash)
+
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """See BlockStore. Warm blocks are read in the loop, a few at a time; cold ones in one hop to a thread.
+
+        Raises:
+            CorruptSegment: the index is right and the record is not. Cancellation: safe.
+        """
+        self._check_open()
+        keys = [b"" if cid.is_identity else cid.multihash for cid in cids]
+        found: list[bytes | None] = [cid.identity_data if cid.is_identity else None for cid in cids]
+        wanted = [i for i, key in enumerate(keys) if key]
+        places = dict(zip(wanted, self._locate([keys[i] for i in wanted]), strict=True))
+        cold: list[tuple[int, Location]] = []
+        spent = 0
+        for i, at in places.items():
+            if at is None:
+                continue
+            found[i] = self._segments.read_ready(at, keys[i])
+            if found[i] is None:
+                cold.append((i, at))
+            spent += at.length + READ_OVERHEAD
+            if spent > READ_SLICE:
+                spent = 0
+                await asyncio.sleep(0)
+        if cold:
+            read = await self._in_thread(lambda: [self._read(at, keys[i]) for i, at in cold])
+            for (i, _), data in zip(cold, read, strict=True):
+                found[i] = data
+        return found
+
+    def _read(self, at: Location | None, multihash: bytes) -> bytes | None:
+        """Read in a thread; a record that is not there is looked up once more, the index may have been stale."""
+        if at is None:
+            return None
+        try:
+            return self._segments.read(at, multihash)
+        except (CorruptSegment, FileNotFoundError) as exc:
+            again = self._locate([multihash])[0]
+            if again is None:
+                return None
+            if again != at:
+                return self._segments.read(again, multihash)
+            if isinstance(exc, CorruptSegment):
+                raise
+            raise CorruptSegment(at.segment, at.offset, "the file is missing") from exc
+
+    async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
+        self._check_open()
+        places = self._locate([cid.multihash for cid in cids])
+        return [
+            len(cid.identity_data) if cid.is_identity else None if at is None else at.length
+            for cid, at in zip(cids, places, strict=True)
+        ]
+
+    async def keys(self) -> AsyncIterator[list[bytes]]:
+        """See BlockStore. Pages by cursor key, so it holds no transaction between pages."""
+        if self._writer is not None:
+            await asyncio.wrap_future(self._writer.commit(durable=False))
+        after = b""
+        while page := await self._in_thread(partial(self._index.page, after, KEYS_PAGE)):
+            after = page[-1][0]
+            yield [key for key, _ in page]
+
+    async def stat(self) -> StoreStat:
+        """Numbers of the whole store, as committed. O(number of segments)."""
+        if self._writer is not None:
+            await asyncio.wrap_future(self._writer.commit(durable=False))
+        infos = await self._in_thread(self._index.segments)
+        kept = [info for number, info in infos.items() if number % 2 == 0]
+        return StoreStat(
+            sum(info.live_blocks for info in infos.values()),
+            sum(info.live_bytes for info in infos.values()),
+            sum(info.live_blocks for info in kept),
+            sum(info.live_bytes for info in kept),
+        )
+
+    def is_kept(self, cid: CID) -> bool | None:
+        """Whether the block is in the class that is never evicted; None if it is not here."""
+        at = self._locate([cid.multihash])[0]
+        return None if at is None else at.kept
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    async def put_many(self, blocks: Sequence[Block], *, kept: bool, durability: Durability) -> None:
+        """See BlockStore. One hop to a thread, then the group commit.
+
+        Raises:
+            BlockTooLarge, DiskFull, StoreReadOnly, StoreFailed, StoreClosed, IndexUnavailable.
+        Cancellation: safe; the blocks may be stored all the same.
+        """
+        writer = self._writing()
+        await self._in_thread(lambda: self.put_many_blocking(blocks, kept=kept))
+        await asyncio.wrap_future(writer.commit(durable=durability is Durability.DURABLE))
+
+    def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
+        """See BlockStore. This process sees the blocks on return, others within COMMIT_DELAY or after sync().
+
+        Buffers go to the kernel uncopied, so they must not change during the call. Raises as put_many().
+        """
+        writer = self._writing()
+        for block in blocks:
+            check_block_size(block)
+        writer.append(blocks, kept=kept)
+
+    async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
+        """See BlockStore. Durable on return: no crash and no rebuild of the index brings a block back."""
+        return await asyncio.wrap_future(self._writing().delete([cid.multihash for cid in cids]))
+
+    async def sync(self) -> None:
+        """See BlockStore. One fdatasync per segment written since the last, and one index commit."""
+        await asyncio.wrap_future(self._writing().commit(durable=True))
+
+    async def close(self) -> None:
+        """See BlockStore. Raises what the last sync raised; the files are closed all the same."""
+        await asyncio.to_thread(self.close_blocking)
+
+    def close_blocking(self) -> None:
+        """close() for code without an event loop."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._threads.shutdown()
+            self._segments.close()
+            self._index.close()
+            if self._lock >= 0:
+                os.close(self._lock)
+
+    def _writing(self) -> SegmentWriter:
+        self._check_open()
+        if self._writer is None:
+            raise StoreReadOnly("it was opened read-only")
+        return self._writer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed
+
+    def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        self._check_open()
+        future: Future[T] = self._threads.submit(work)
+        return asyncio.wrap_future(future)
+
+
+def rebuild_index(root: Path, *, files: FileLayer = OS_FILES) -> Recovered:
+    """Make the index anew from the segments, as the one writer. Blocks; hashes every stored byte.
+
+    Raises as SegmentStore.open(), except that a damaged index is thrown away.
+    """
+    store = _open_writer(root, files, SEGMENT_BYTES, INITIAL_MAP, rebuild)
+    store.close_blocking()
+    return store.recovered
+
+
+def _open_writer(
+    root: Path,
+    files: FileLayer,
+    segment_bytes: int,
+    map_size: int,
+    prepare: Callable[[Path, FileLayer, Index, DeleteLog], Recovered],
+) -> SegmentStore:
+    directory = root / BLOCKS_DIR
+    refuse_network_filesystem(root)
+    with ExitStack() as undo:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = lock_file(directory / WRITER_LOCK)
+            undo.callback(os.close, lock)
+            index = _open_index(root / INDEX_DIR, map_size, discard_damaged=prepare is rebuild)
+            undo.callback(index.close)
+            log = DeleteLog(directory, files)
+            undo.callback(log.close)
+            recovered = prepare(directory, files, index, log)
+            segments = OpenSegments(directory, files, writable=True)
+            whole = [segments.get(number) for number in _last_whole(recovered.ends, segment_bytes)]
+        except OSError as exc:
+            raise write_error(exc) from exc
+        writer = SegmentWriter(segments, index, log, next_segment=recovered.next_segment, segment_bytes=segment_bytes)
+        for segment in whole:
+            writer.resume(segment, recovered.ends[segment.number])
+        undo.pop_all()
+    return SegmentStore(segments, index, writer, lock, recovered)
+
+
+def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
+    """The newest segment of each class, if it has room: appending goes on there."""
+    newest = (max((number for number in ends if number % 2 == odd), default=-1) for odd in (0, 1))
+    return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
+
+
+def _open_index(path: Path, map_size: int, *, discard_damaged: bool) -> Index:
+    try:
+        return Index(path, map_size=map_size)
+    except IndexDamaged:
+        if not discard_damaged:
+            raise
+    (path / "data.mdb").unlink()
+    return Index(path, map_size=map_size)

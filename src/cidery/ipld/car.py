@@ -1,0 +1,152 @@
+"""CARv1 framing: the header and the heads of its sections. Pure, and no payload byte is copied.
+
+A CAR is ``<uvarint length><header>`` and then sections ``<uvarint length><CID><data>``. The header is DAG-CBOR,
+``{"roots": [CID, ...], "version": 1}``; only its canonical form is accepted.
+
+Spec: https://ipld.io/specs/transport/car/carv1/
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cidery.errors import InvalidInput
+from cidery.ipld.block import MAX_BLOCK
+from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
+
+MAX_HEADER = 1 << 20
+"""Longest header accepted, in bytes: about 20,000 roots."""
+MAX_CID_BYTES = 160
+"""Longest binary CID, in bytes: version, 9 of codec, 18 of multihash head, 128 of digest, rounded up."""
+MAX_SECTION = MAX_BLOCK + MAX_CID_BYTES
+"""Longest section accepted, in bytes, without its length."""
+MAX_SECTION_HEAD = 9 + MAX_CID_BYTES
+"""Bytes that always suffice to decode the head of a section: the longest varint and the longest CID."""
+
+_ROOTS = b"\xa2\x65roots"
+_VERSION = b"\x67version\x01"
+_ARRAY, _BYTES = 0x80, 0x40
+_LINK = b"\xd8\x2a"
+
+
+class CarError(InvalidInput):
+    """Bytes that are not the header or a section of a CARv1."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"bad CAR: {self.reason}"
+
+
+class Section(NamedTuple):
+    """Where one section lies in the buffer it was decoded from."""
+
+    cid: CID
+    data_start: int
+    data_end: int
+    """May lie past the end of the buffer: the head alone was decoded."""
+
+
+def encode_header(roots: Sequence[CID]) -> bytes:
+    """The header with its length in front."""
+    body = bytearray(_ROOTS + _cbor_head(_ARRAY, len(roots)))
+    for root in roots:
+        link = b"\x00" + root.encode()
+        body += _LINK + _cbor_head(_BYTES, len(link)) + link
+    body += _VERSION
+    return encode_uvarint(len(body)) + bytes(body)
+
+
+def decode_header(buf: Buffer, start: int = 0) -> tuple[list[CID], int]:
+    """Decode a header with its length in front.
+
+    Returns:
+        (roots, end): ``end`` is the offset of the first section.
+    Raises:
+        CarError: truncated, not canonical, not version 1, over MAX_HEADER. Nothing else (fuzzed).
+    """
+    try:
+        size, at = decode_uvarint(buf, start)
+    except VarintError as exc:
+        raise CarError(f"header length: {exc.reason}") from exc
+    if size > MAX_HEADER:
+        raise CarError(f"header of {size} bytes, at most {MAX_HEADER} are allowed")
+    if at + size > len(buf):
+        raise CarError("truncated header")
+    body = bytes(buf[at : at + size])
+    if not body.startswith(_ROOTS):
+        raise CarError("the header is not a map of roots and version (a CARv2, or not a CAR)")
+    count, where = _read_cbor_head(body, len(_ROOTS), _ARRAY)
+    roots: list[CID] = []
+    for _ in range(count):
+        root, where = _read_link(body, where)
+        roots.append(root)
+    if body[where:] != _VERSION:
+        raise CarError("the header does not end in version 1")
+    return roots, at + size
+
+
+def encode_section_head(cid: CID, length: int) -> bytes:
+    """What goes in front of ``length`` bytes of data: uvarint length and the CID."""
+    name = cid.encode()
+    return encode_uvarint(len(name) + length) + name
+
+
+def decode_section_head(buf: Buffer, start: int = 0) -> Section:
+    """Decode the head of one section; MAX_SECTION_HEAD bytes from ``start`` always suffice.
+
+    Raises:
+        CarError: truncated, bad CID, longer than MAX_SECTION, shorter than its CID. Nothing else (fuzzed).
+    Cost: O(1).
+    """
+    try:
+        size, at = decode_uvarint(buf, start)
+        if size > MAX_SECTION:
+            raise CarError(f"section of {size} bytes, at most {MAX_SECTION} are allowed")
+        cid, data_start = CID.decode_prefix(buf, at)
+    except VarintError as exc:
+        raise CarError(f"section length: {exc.reason}") from exc
+    except CIDError as exc:
+        raise CarError(f"section CID: {exc.reason}") from exc
+    if data_start > at + size:
+        raise CarError("section shorter than its CID")
+    return Section(cid, data_start, at + size)
+
+
+def _cbor_head(major: int, value: int) -> bytes:
+    """Major type and argument in the shortest form, as DAG-CBOR demands."""
+    if value < 24:
+        return bytes([major | value])
+    for code, width in ((24, 1), (25, 2), (26, 4)):
+        if value < 1 << (8 * width):
+            return bytes([major | code]) + value.to_bytes(width, "big")
+    raise CarError(f"{value} roots, too many for one header")
+
+
+def _read_cbor_head(body: bytes, at: int, major: int) -> tuple[int, int]:
+    if at >= len(body) or body[at] & 0xE0 != major:
+        raise CarError("unexpected CBOR type in the header")
+    value, at = body[at] & 0x1F, at + 1
+    if value >= 24:
+        width = {24: 1, 25: 2, 26: 4}.get(value, 0)
+        if not width or at + width > len(body):
+            raise CarError("bad CBOR length in the header")
+        value, at = int.from_bytes(body[at : at + width], "big"), at + width
+        if value < 24 or (width > 1 and value < 1 << (4 * width)):
+            raise CarError("CBOR length in the header is not minimal")
+    return value, at
+
+
+def _read_link(body: bytes, at: int) -> tuple[CID, int]:
+    if body[at : at + 2] != _LINK:
+        raise CarError("a root is not a link")
+    size, at = _read_cbor_head(body, at + 2, _BYTES)
+    link = body[at : at + size]
+    if len(link) != size or link[:1] != b"\x00":
+        raise CarError("a root is not a CID")
+    try:
+        return CID.decode(link[1:]), at + size
+    except CIDError as exc:
+        raise CarError(f"a root is not a CID: {exc.reason}") from exc
