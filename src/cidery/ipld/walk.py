@@ -13,6 +13,7 @@ from cidery.errors import LimitExceeded
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
 
 MAX_DEPTH = 4096
@@ -95,35 +96,37 @@ def need(cid: CID) -> Generator[Need, Buffer | None, Buffer]:
 
 
 class Ahead:
-    """Turns a stack of pending CIDs into hints: every CID is named early, and not much more than once."""
+    """Decides how much of a walk's stack to name in a hint: each entry early, and mostly once."""
 
     def __init__(self) -> None:
+        self._fresh = 0
         self._named = 0
 
-    def popped(self) -> None:
-        """One entry left the top of the stack."""
-        self._named -= 1
+    def grown(self, count: int) -> None:
+        """``count`` entries were put on top of the stack."""
+        self._fresh = count
 
-    def grown(self) -> None:
-        """Entries were put on top: they come first now."""
-        self._named = 0
+    def due(self, pending: int) -> int:
+        """How many of the ``pending`` entries, from the top, to name before the next one is popped; mostly 0."""
+        if self._fresh:
+            count = min(self._fresh, PREFETCH_WINDOW)
+            self._named = count + (self._named if count == self._fresh else 0)
+            self._fresh = 0
+        elif self._named <= PREFETCH_WINDOW // 2 and pending > self._named:
+            count = self._named = min(pending, PREFETCH_WINDOW)
+        else:
+            count = 0
+        self._named = max(0, self._named - 1)  # the one that is popped now
+        return count if count > 1 else 0
 
-    def hint(self, upcoming: list[CID]) -> Prefetch | None:
-        """``upcoming``: the next PREFETCH_WINDOW CIDs, soonest first."""
-        self._named = len(upcoming)
-        return Prefetch(tuple(upcoming)) if len(upcoming) > 1 else None
 
-    @property
-    def due(self) -> bool:
-        return self._named <= PREFETCH_WINDOW // 2
-
-
-def walk_edges(root: CID, *, unique: bool, max_depth: int = -1) -> Walk[Edge | Visited, None]:
+def walk_edges(root: CID, *, unique: bool, max_depth: int = -1, read_raw: bool = True) -> Walk[Edge | Visited, None]:
     """Every link below ``root``, depth first in the order of the links, and every block when it was read.
 
     Args:
         unique: report each target once. Each block is then read once; memory is O(distinct CIDs).
         max_depth: links to follow; -1: all. A block at that depth is reported as a target but not read.
+        read_raw: False spares reading raw blocks, which have no links.
     Yields:
         Edge before its target is read; Visited per block read (the root first).
     Raises:
@@ -136,13 +139,13 @@ def walk_edges(root: CID, *, unique: bool, max_depth: int = -1) -> Walk[Edge | V
     ahead = Ahead()
     count = 0
     while stack:
-        if ahead.due:
-            hint = ahead.hint([cid for cid, depth in reversed(stack[-PREFETCH_WINDOW:]) if depth != max_depth])
-            if hint is not None:
-                yield hint
+        if named := ahead.due(len(stack)):
+            upcoming = reversed(stack[-named:])
+            yield Prefetch(
+                tuple(cid for cid, depth in upcoming if depth != max_depth and (read_raw or cid.codec != RAW))
+            )
         cid, depth = stack.pop()
         edge = edges.pop()
-        ahead.popped()
         if edge is not None and not (unique and cid in reported):
             count += 1
             if count > MAX_EDGES:
@@ -150,7 +153,9 @@ def walk_edges(root: CID, *, unique: bool, max_depth: int = -1) -> Walk[Edge | V
             if unique:
                 reported.add(cid)
             yield edge
-        if depth == max_depth or (unique and seen.get(cid, MAX_DEPTH + 1) <= (depth if max_depth >= 0 else MAX_DEPTH)):
+        if depth == max_depth or (cid.codec == RAW and not read_raw):
+            continue
+        if unique and seen.get(cid, MAX_DEPTH + 1) <= (depth if max_depth >= 0 else MAX_DEPTH):
             continue
         if depth >= MAX_DEPTH:
             raise WalkLimit(root, f"deeper than {MAX_DEPTH} links")
@@ -164,4 +169,4 @@ def walk_edges(root: CID, *, unique: bool, max_depth: int = -1) -> Walk[Edge | V
         if links:
             stack += [(target, depth + 1) for target, _ in reversed(links)]
             edges += [Edge(cid, target, name, depth + 1) for target, name in reversed(links)]
-            ahead.grown()
+            ahead.grown(len(links))

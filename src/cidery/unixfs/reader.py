@@ -10,7 +10,7 @@ Spec: https://specs.ipfs.tech/unixfs/
 from collections.abc import Generator, Sequence
 
 from cidery.errors import InvalidInput, NotFound
-from cidery.ipld.walk import MAX_PENDING, PREFETCH_WINDOW, Ahead, Data, Need, Walk, WalkLimit, need
+from cidery.ipld.walk import MAX_PENDING, Ahead, Data, Need, Prefetch, Walk, WalkLimit, need
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
@@ -78,12 +78,9 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
     stack: list[tuple[CID, int | None, int, int]] = [(root, None, 0, 0)]  # cid, size its parent states, start, depth
     ahead = Ahead()
     while stack:
-        if ahead.due:
-            hint = ahead.hint([entry[0] for entry in reversed(stack[-PREFETCH_WINDOW:])])
-            if hint is not None:
-                yield hint
+        if named := ahead.due(len(stack)):
+            yield Prefetch(tuple(entry[0] for entry in reversed(stack[-named:])))
         cid, stated, start, depth = stack.pop()
-        ahead.popped()
         node = yield from read_node(cid)
         if node.kind is not Kind.FILE:
             raise NotAFile(cid, node.kind) if stated is None else UnixFSError(f"a {node.kind.value} inside a file")
@@ -97,7 +94,7 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
             if depth >= MAX_FILE_DEPTH or len(stack) + len(children) > MAX_PENDING:
                 raise WalkLimit(root, f"deeper than {MAX_FILE_DEPTH} or wider than {MAX_PENDING} links")
             stack += reversed(children)
-            ahead.grown()
+            ahead.grown(len(children))
 
 
 def _clip(chunk: Buffer, first: int, last: int | None) -> Buffer:
