@@ -51,7 +51,7 @@ def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
     """Bring segments, delete log and index in agreement; rebuilds an index that is new or half rebuilt.
 
     Only the one writer calls this. Cost: one stat per segment after a clean stop; else one hash of what lies past the
-    watermarks. Raises OSError, IndexUnavailable, IndexDamaged.
+    watermarks. Raises OSError, DatabaseUnavailable, IndexDamaged.
     """
     counters = index.counters()
     numbers = segment_numbers(directory)

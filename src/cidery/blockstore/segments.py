@@ -22,6 +22,7 @@ from cidery.blockstore.delete_log import DeleteLog
 from cidery.blockstore.index import INITIAL_MAP, Index
 from cidery.blockstore.index_records import IndexDamaged
 from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
+from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
 from cidery.blockstore.recovery import Recovered, rebuild, recover
@@ -87,8 +88,8 @@ class SegmentStore:
             segment_bytes: size at which a segment is full; only tests make it small.
             map_size: first size of the index map in bytes; it grows.
         Raises:
-            FileLocked: another process writes. NetworkFilesystem. IndexMissing (read-only, nothing there),
-            IndexDamaged, IndexUnavailable, StoreReadOnly, DiskFull.
+            FileLocked: another process writes. NetworkFilesystem. DatabaseMissing (read-only, nothing there),
+            DatabaseDamaged, DatabaseUnavailable, StoreReadOnly, DiskFull.
         """
         directory = root / BLOCKS_DIR
         if read_only:
@@ -200,7 +201,7 @@ class SegmentStore:
         """See BlockStore. One hop to a thread, then the group commit.
 
         Raises:
-            BlockTooLarge, DiskFull, StoreReadOnly, StoreFailed, StoreClosed, IndexUnavailable.
+            BlockTooLarge, DiskFull, StoreReadOnly, StoreFailed, StoreClosed, DatabaseUnavailable.
         Cancellation: safe; the blocks may be stored all the same.
         """
         writer = self._writing()
@@ -309,7 +310,7 @@ def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
 def _open_index(path: Path, map_size: int, *, discard_damaged: bool) -> Index:
     try:
         return Index(path, map_size=map_size)
-    except IndexDamaged:
+    except (IndexDamaged, DatabaseDamaged):
         if not discard_damaged:
             raise
     (path / "data.mdb").unlink()

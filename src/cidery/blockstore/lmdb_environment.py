@@ -1,0 +1,200 @@
+"""One LMDB environment: opening, read and write transactions, a map that grows, other processes that read along.
+
+Every commit is synced by LMDB, so a power cut leaves the state before or after a commit, never between. The map grows
+by doubling; other processes notice (MapResizedError) and follow. Reads open a transaction of microseconds; in this
+process they exclude only the moment in which the map is resized, which LMDB demands.
+
+Spec: http://www.lmdb.tech/doc/
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from cidery.errors import IntegrityError, NotFound, Unavailable
+
+Transaction = Any
+"""lmdb.Transaction; the package has no types."""
+Table = Any
+T = TypeVar("T")
+
+MAX_MAP = 1 << 46
+"""Largest map, in bytes: the address space of a process on common 64-bit machines is 2**47."""
+MAX_READERS = 512
+"""Slots for concurrent read transactions of all processes (64 bytes each in the lock file)."""
+
+
+class DatabaseMissing(NotFound):
+    """There is nothing to read at the path."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(path, what)
+        self.path = path
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"no {self.what} at {self.path}; create the repository first: `cidery init`"
+
+
+class DatabaseUnavailable(Unavailable):
+    """LMDB cannot do it now: disk full, no permission, too many readers."""
+
+    def __init__(self, path: Path, what: str, reason: str) -> None:
+        super().__init__(path, what, reason)
+        self.path = path
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the {self.what} at {self.path} is not usable now: {self.reason}; free space or check permissions"
+
+
+class DatabaseDamaged(IntegrityError):
+    """The files are not what LMDB wrote."""
+
+    def __init__(self, path: Path, what: str, reason: str) -> None:
+        super().__init__(path, what, reason)
+        self.path = path
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the {self.what} at {self.path} is damaged: {self.reason}; restore it from a backup or rebuild it"
+
+
+_DAMAGED = (
+    lmdb.InvalidError,
+    lmdb.CorruptedError,
+    lmdb.VersionMismatchError,
+    lmdb.PageNotFoundError,
+    lmdb.BadValsizeError,
+)
+
+
+class Environment:
+    """An open environment. read() from any thread; write() from one thread at a time (LMDB makes others wait)."""
+
+    def __init__(
+        self, path: Path, tables: Sequence[bytes], *, what: str, read_only: bool = False, map_size: int
+    ) -> None:
+        """Open or create.
+
+        Args:
+            what: its name in error messages.
+            map_size: first size of the map in bytes: address space, not disk, until it is used.
+        Raises:
+            DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, OSError.
+        """
+        self.path = path
+        self.what = what
+        self._resizing = threading.Lock()
+        if read_only and not (path / "data.mdb").exists():
+            raise DatabaseMissing(path, what)
+        if not read_only:
+            path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._env = lmdb.open(
+                str(path),
+                map_size=map_size,
+                max_dbs=len(tables),
+                max_readers=MAX_READERS,
+                readonly=read_only,
+                create=not read_only,
+            )
+            if not read_only:
+                self._env.reader_check()
+            self.tables: list[Table] = [self._env.open_db(name, create=not read_only) for name in tables]
+        except lmdb.NotFoundError as exc:
+            raise DatabaseMissing(path, what) from exc
+        except lmdb.Error as exc:
+            raise self._error(exc) from exc
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._resizing:
+            self._env.close()
+
+    def reader_check(self) -> int:
+        """Free the slots of readers that died; returns how many."""
+        return int(self._env.reader_check())
+
+    def map_size(self) -> int:
+        """Size of the map in bytes."""
+        return int(self._env.info()["map_size"])
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a read transaction. Keep it short: the resize of the map waits for it.
+
+        Raises DatabaseDamaged, DatabaseUnavailable.
+        """
+        with self._resizing:
+            try:
+                try:
+                    with self._env.begin() as txn:
+                        return work(txn)
+                except lmdb.MapResizedError:
+                    self._env.set_mapsize(0)
+                    with self._env.begin() as txn:
+                        return work(txn)
+            except lmdb.Error as exc:
+                raise self._error(exc) from exc
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a write transaction and commit it durably; ``work`` runs again when the map had to grow.
+
+        Raises:
+            DatabaseUnavailable, DatabaseDamaged: and then nothing was changed.
+        """
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    return work(txn)
+            except lmdb.MapFullError as exc:
+                self._grow(exc)
+            except lmdb.MapResizedError:
+                with self._resizing:
+                    self._env.set_mapsize(0)
+            except lmdb.Error as exc:
+                raise self._error(exc) from exc
+
+    def _grow(self, cause: lmdb.Error) -> None:
+        with self._resizing:
+            size = self.map_size() * 2
+            if size > MAX_MAP:
+                reason = f"it cannot grow over {MAX_MAP} bytes"
+                raise DatabaseUnavailable(self.path, self.what, reason) from cause
+            try:
+                self._env.set_mapsize(size)
+            except lmdb.Error as exc:
+                raise self._error(exc) from exc
+
+    def _error(self, exc: lmdb.Error) -> DatabaseDamaged | DatabaseUnavailable:
+        kind = DatabaseDamaged if isinstance(exc, _DAMAGED) else DatabaseUnavailable
+        return kind(self.path, self.what, str(exc))
+
+
+def items_with_prefix(txn: Transaction, table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """All items of a table whose key starts with ``prefix``, ascending."""
+    found: list[tuple[bytes, bytes]] = []
+    with txn.cursor(db=table) as cursor:
+        more = cursor.set_range(prefix)
+        while more and cursor.key().startswith(prefix):
+            found.append(cursor.item())
+            more = cursor.next()
+    return found
+
+
+def items_after(txn: Transaction, table: Table, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """Up to ``limit`` items whose key sorts after ``after``, ascending: one page of a listing."""
+    found: list[tuple[bytes, bytes]] = []
+    with txn.cursor(db=table) as cursor:
+        more = cursor.set_range(after) if after else cursor.first()
+        if more and after and cursor.key() == after:
+            more = cursor.next()
+        while more and len(found) < limit:
+            found.append(cursor.item())
+            more = cursor.next()
+    return found
