@@ -1,0 +1,180 @@
+"""Where things lie in a repository, which format it has, and whether a directory is one at all.
+
+::
+
+    config  keystore/  version  repo.lock  api      blocks/NNNNNN.car  blocks/deleted.log
+    meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache  safe to lose
+
+A Kubo repository found at the path is never written to.
+"""
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from cidery.blockstore.segments import BLOCKS_DIR, INDEX_DIR
+from cidery.errors import InvalidInput, NotFound
+
+REPO_FORMAT = 1
+"""Number in the ``version`` file. Raised when an older Cidery could no longer read the repository."""
+MAX_VERSION_TEXT = 32
+"""Most bytes read from the ``version`` file."""
+
+
+class RepoMissing(NotFound):
+    """No repository at the path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"no repository at {self.path}; create it with: cidery init"
+
+
+class KuboRepo(InvalidInput):
+    """The path holds a repository of Kubo, which Cidery never writes to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is a Kubo repository, left untouched; choose another place with --repo-dir or $CIDERY_PATH"
+
+
+class RepoTooNew(InvalidInput):
+    """The repository was written by a later Cidery."""
+
+    def __init__(self, path: Path, found: int) -> None:
+        super().__init__(path, found)
+        self.path = path
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"{self.path} has repository format {self.found}, this Cidery knows {REPO_FORMAT}; upgrade Cidery"
+
+
+class NotARepo(InvalidInput):
+    """The directory is something else."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a Cidery repository ({self.reason}); choose an empty or new directory"
+
+
+class RepoKind(Enum):
+    """What is at a path."""
+
+    MISSING = "missing"
+    """Nothing, or an empty directory: can be made a repository."""
+    CIDERY = "cidery"
+    KUBO = "kubo"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class RepoLayout:
+    """Paths in the repository at ``root``. Nothing is touched by making one."""
+
+    root: Path
+
+    @property
+    def version(self) -> Path:
+        return self.root / "version"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def keystore(self) -> Path:
+        return self.root / "keystore"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "repo.lock"
+
+    @property
+    def api(self) -> Path:
+        """Multiaddr of the running daemon's RPC."""
+        return self.root / "api"
+
+    @property
+    def blocks(self) -> Path:
+        return self.root / BLOCKS_DIR
+
+    @property
+    def index(self) -> Path:
+        return self.root / INDEX_DIR
+
+    @property
+    def state(self) -> Path:
+        return self.root / "meta" / "state"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "meta" / "cache"
+
+    def kind(self) -> RepoKind:
+        """What is at the root. Raises OSError (no permission and the like)."""
+        try:
+            names = {entry.name for entry in self.root.iterdir()}
+        except FileNotFoundError:
+            return RepoKind.MISSING
+        except NotADirectoryError:
+            return RepoKind.OTHER
+        if "datastore_spec" in names or (self.blocks / "SHARDING").exists():
+            return RepoKind.KUBO
+        if "version" in names:
+            return RepoKind.CIDERY
+        # A repository whose making was cut off has only these: it can be made again.
+        return RepoKind.MISSING if names <= {"repo.lock", "meta", "blocks", "config"} else RepoKind.OTHER
+
+    def check(self) -> int:
+        """The format number of the repository at the root.
+
+        Raises:
+            RepoMissing, KuboRepo, RepoTooNew, NotARepo: with what to do. OSError.
+        """
+        kind = self.kind()
+        if kind is RepoKind.MISSING:
+            raise RepoMissing(self.root)
+        if kind is RepoKind.KUBO:
+            raise KuboRepo(self.root)
+        if kind is RepoKind.OTHER:
+            raise NotARepo(self.root, "it holds other files")
+        with self.version.open("rb") as file:
+            text = file.read(MAX_VERSION_TEXT).strip()
+        if not text.isdigit():
+            raise NotARepo(self.root, "its version file holds no number")
+        found = int(text)
+        if found > REPO_FORMAT:
+            raise RepoTooNew(self.root, found)
+        return found
+
+    def create(self) -> None:
+        """Make the directories and, last, the version file. Repeating it is harmless.
+
+        Raises:
+            KuboRepo, NotARepo, RepoTooNew: and nothing was written. OSError.
+        """
+        kind = self.kind()
+        if kind is not RepoKind.MISSING:
+            self.check()
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (self.blocks, self.state, self.index):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.keystore.mkdir(exist_ok=True, mode=0o700)
+        if not self.version.exists():
+            part = self.root / "version.part"
+            with part.open("wb") as file:
+                file.write(b"%d\n" % REPO_FORMAT)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.version)

@@ -1,0 +1,90 @@
+"""The lock on a repository: one process writes. The operating system holds it, so it is free when that process dies.
+
+The file's content (pid and command of the holder) is only for messages; that the file exists means nothing.
+"""
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from cidery.blockstore.platform_io import FileLocked, lock_file
+from cidery.errors import Unavailable
+
+MAX_HOLDER_TEXT = 4096
+"""Most bytes of the lock file that are read or written."""
+MAX_COMMAND = 200
+"""Most characters of the command that are kept."""
+
+
+class Holder(NamedTuple):
+    """Who holds, or last held, a lock."""
+
+    pid: int
+    command: str
+
+
+class RepoLocked(Unavailable):
+    """Another process has the repository open for writing."""
+
+    def __init__(self, path: Path, holder: Holder | None) -> None:
+        super().__init__(path, holder)
+        self.path = path
+        self.holder = holder
+
+    def __str__(self) -> str:
+        who = f"process {self.holder.pid} ({self.holder.command})" if self.holder else "another process"
+        return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
+
+
+class RepoLock:
+    """A held lock; a context manager. Not inherited by child processes that exec."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def acquire(cls, path: Path, command: str) -> Self:
+        """Take the lock now or not at all.
+
+        Args:
+            path: the lock file, made if missing.
+            command: shown to others that want it, e.g. "cidery daemon".
+        Raises:
+            RepoLocked: names the holder. OSError: no permission, no directory.
+        """
+        try:
+            fd = lock_file(path)
+        except FileLocked as exc:
+            raise RepoLocked(path, read_holder(path)) from exc
+        text = json.dumps({"pid": os.getpid(), "command": command[:MAX_COMMAND]}).encode()
+        os.ftruncate(fd, 0)
+        os.write(fd, text)
+        return cls(path, fd)
+
+    def release(self) -> None:
+        """Idempotent. The file stays: removing it would let two processes lock two files of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Who wrote the lock file last; None if it cannot be told. Says nothing about whether the lock is held."""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(MAX_HOLDER_TEXT))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    pid, command = found.get("pid"), found.get("command")
+    return Holder(pid, command) if isinstance(pid, int) and isinstance(command, str) else None

@@ -1,0 +1,118 @@
+"""Operations under way, and the roots they will need: what a collector must spare although nothing pins it yet.
+
+A record is written before the first block of an add, get, import or pin and removed after its commit. If the process
+dies in between, the record stays and is listed as left over; its blocks are spared until somebody discards it.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cidery.errors import IntegrityError
+from cidery.multiformats.cid import CID, CIDError
+from cidery.repo.state import Put, State, StateTable
+
+MAX_OPERATIONS = 10_000
+"""Most records listed: far more operations than one process runs at once."""
+
+
+class ProvisionalDamaged(IntegrityError):
+    """A record in the table that was never written so."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a record of an operation under way is damaged ({self.reason}); restore meta/state from a backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation under way, or left over."""
+
+    id: bytes
+    """8 bytes of the process's session, then 8 of its own."""
+    kind: str
+    """"add", "get", "pin", "import"."""
+    started: float
+    """Seconds since 1970-01-01 UTC."""
+    since_ordinal: int
+    """Blocks with this ordinal or a higher one may belong to it, for operations that learn their root last."""
+    roots: tuple[CID, ...]
+    """Roots known so far."""
+
+
+def encode_operation(operation: Operation) -> bytes:
+    roots = [str(root) for root in operation.roots]
+    return json.dumps([operation.kind, operation.started, operation.since_ordinal, roots]).encode()
+
+
+def decode_operation(key: bytes, raw: bytes) -> Operation:
+    """Raises ProvisionalDamaged, nothing else (fuzzed)."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as exc:
+        raise ProvisionalDamaged("not JSON") from exc
+    match found:
+        case [str(kind), float(started), int(since), [*texts]] if all(isinstance(text, str) for text in texts):
+            try:
+                return Operation(key, kind, started, since, tuple(CID.parse(text) for text in texts))
+            except CIDError as exc:
+                raise ProvisionalDamaged(str(exc)) from exc
+    raise ProvisionalDamaged("not the fields of an operation")
+
+
+class ProvisionalRoots:
+    """The table, for one process that holds the repository's lock."""
+
+    def __init__(self, state: State, entropy: Callable[[int], bytes]) -> None:
+        self._state = state
+        self._entropy = entropy
+        self._session = entropy(8)
+
+    @asynccontextmanager
+    async def operation(
+        self, kind: str, roots: Sequence[CID] = (), *, now: float, since_ordinal: int
+    ) -> AsyncIterator["RunningOperation"]:
+        """Hold a record while the block runs; it is durable before the block begins.
+
+        It is removed at the end, also of a block that raises: what it stored is then ordinary unpinned content.
+        """
+        record = Operation(self._session + self._entropy(8), kind, float(now), since_ordinal, tuple(roots))
+        await self._state.apply(Put(StateTable.PROVISIONAL, record.id, encode_operation(record)))
+        try:
+            yield RunningOperation(self._state, record)
+        finally:
+            await self._state.apply(Put(StateTable.PROVISIONAL, record.id, None))
+
+    def under_way(self) -> list[Operation]:
+        """Operations of this process."""
+        return [found for found in self._every() if found.id.startswith(self._session)]
+
+    def left_over(self) -> list[Operation]:
+        """Operations whose process died: their blocks are still spared."""
+        return [found for found in self._every() if not found.id.startswith(self._session)]
+
+    async def discard(self, operations: Sequence[Operation]) -> None:
+        """Forget left-over operations; what they stored becomes collectable."""
+        await self._state.apply(*(Put(StateTable.PROVISIONAL, found.id, None) for found in operations))
+
+    def _every(self) -> list[Operation]:
+        page = self._state.page(StateTable.PROVISIONAL, b"", MAX_OPERATIONS)
+        return [decode_operation(key, raw) for key, raw in page]
+
+
+class RunningOperation:
+    """The record of an operation under way."""
+
+    def __init__(self, state: State, record: Operation) -> None:
+        self._state = state
+        self.record = record
+
+    async def protect(self, *roots: CID) -> None:
+        """Add roots that became known; durable on return."""
+        old = self.record
+        self.record = Operation(old.id, old.kind, old.started, old.since_ordinal, (*old.roots, *roots))
+        await self._state.apply(Put(StateTable.PROVISIONAL, old.id, encode_operation(self.record)))

@@ -1,0 +1,110 @@
+"""The precious state of a repository: pins, provisional roots, settings. LMDB, every commit synced.
+
+Only the holder of the repository's lock writes, in one thread; other processes read along.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+from cidery.blockstore.lmdb_environment import Environment, Table, Transaction, items_after
+from cidery.blockstore.platform_io import refuse_network_filesystem
+from cidery.errors import Unavailable
+
+T = TypeVar("T")
+
+INITIAL_MAP = 16 * 1024 * 1024
+"""First size of the map, in bytes: about 100,000 pins; it grows."""
+
+
+class StateTable(IntEnum):
+    """The tables; each module of this package owns its own."""
+
+    PINS = 0
+    PROVISIONAL = 1
+    SETTINGS = 2
+
+
+class Put(NamedTuple):
+    """Set a key, or remove it when the value is None."""
+
+    table: StateTable
+    key: bytes
+    value: bytes | None
+
+
+class StateReadOnly(Unavailable):
+    """A write to a state that was opened for reading."""
+
+    def __str__(self) -> str:
+        return "the repository was opened read-only; nothing was changed"
+
+
+class State:
+    """An open state. Reads are synchronous and take microseconds; writes are awaited until they are on disk."""
+
+    def __init__(self, environment: Environment, *, read_only: bool) -> None:
+        self._env = environment
+        self._writer = None if read_only else ThreadPoolExecutor(1, "cidery-state")
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> Self:
+        """Open ``REPO/meta/state``, creating it unless read-only.
+
+        Raises DatabaseMissing, DatabaseDamaged, DatabaseUnavailable, NetworkFilesystem, OSError.
+        """
+        refuse_network_filesystem(path)
+        names = [table.name.lower().encode() for table in StateTable]
+        environment = Environment(path, names, what="repository state", read_only=read_only, map_size=map_size)
+        return cls(environment, read_only=read_only)
+
+    def _table(self, table: StateTable) -> Table:
+        return self._env.tables[table]
+
+    def get(self, table: StateTable, key: bytes) -> bytes | None:
+        found: bytes | None = self._env.read(lambda txn: txn.get(key, db=self._table(table)))
+        return found
+
+    def page(self, table: StateTable, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Up to ``limit`` items whose key sorts after ``after``; b"" begins at the first."""
+        return self._env.read(lambda txn: items_after(txn, self._table(table), after, limit))
+
+    def count(self, table: StateTable) -> int:
+        """O(1)."""
+        return self._env.read(lambda txn: int(txn.stat(self._table(table))["entries"]))
+
+    async def apply(self, *puts: Put) -> None:
+        """All of the changes or none; durable on return.
+
+        Raises:
+            StateReadOnly, DatabaseUnavailable (disk full and the like: nothing was changed).
+        Cancellation: the change may be made all the same.
+        """
+
+        def work(txn: Transaction) -> None:
+            for table, key, value in puts:
+                if value is None:
+                    txn.delete(key, db=self._table(table))
+                else:
+                    txn.put(key, value, db=self._table(table))
+
+        await self.update(work)
+
+    async def update(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a write transaction in the writer thread; it may run twice. Raises as apply()."""
+        if self._writer is None:
+            raise StateReadOnly
+        return await asyncio.wrap_future(self._writer.submit(self._env.write, work))
+
+    def table(self, table: StateTable) -> Table:
+        """The handle that ``work`` of update() passes as ``db``."""
+        return self._table(table)
+
+    def close(self) -> None:
+        """Wait for the writes under way and close. Idempotent."""
+        if self._writer is not None:
+            self._writer.shutdown()
+        self._env.close()
