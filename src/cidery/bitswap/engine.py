@@ -1,0 +1,183 @@
+"""The serving side: who wants what of us, in which order it goes out, and the ledgers. Pure.
+
+Each peer has a queue of its own; service.py sends one message of bounded size per turn for each, so that peers share
+the line fairly. Wants that cannot be served stay, bounded, and are served when the block comes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cidery.bitswap.message import Entry, WantType
+from cidery.multiformats.cid import CID
+
+MAX_WANTS_PER_PEER = 1024
+"""Wants remembered per peer; the oldest unserved ones go first (boxo's default)."""
+MAX_QUEUED_PER_PEER = 16 * 1024
+"""Answers waiting per peer; more means the peer asks and does not read, and further wants are dropped."""
+MESSAGE_BYTES = 1024 * 1024
+"""Block bytes after which a message is closed. Helia loses blocks of streams that hold more than 4 MiB unread."""
+INLINE_BYTES = 1024
+"""Blocks up to this size are sent in answer to want-have: the block is no larger than the question back."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What passed between us and one peer."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    blocks_sent: int = 0
+    blocks_received: int = 0
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What the next message to a peer carries; blocks are still to be read from the store."""
+
+    blocks: list[CID] = field(default_factory=list)
+    haves: list[CID] = field(default_factory=list)
+    dont_haves: list[CID] = field(default_factory=list)
+    pending_bytes: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.blocks or self.haves or self.dont_haves)
+
+
+class _PeerQueue:
+    def __init__(self) -> None:
+        self.wants: OrderedDict[CID, Entry] = OrderedDict()
+        """Wants not served yet because the block is not here."""
+        self.blocks: OrderedDict[CID, int] = OrderedDict()
+        """To be sent -> bytes."""
+        self.presences: OrderedDict[CID, bool] = OrderedDict()
+        """To be said -> whether we have it."""
+        self.queued_bytes = 0
+
+
+class Engine:
+    """Wants in, envelopes out. Peers are any hashable text."""
+
+    def __init__(self) -> None:
+        self.ledgers: dict[str, Ledger] = {}
+        self._peers: dict[str, _PeerQueue] = {}
+        self._wanted_by: dict[CID, set[str]] = {}
+
+    def add_peer(self, peer: str) -> None:
+        self._peers.setdefault(peer, _PeerQueue())
+        self.ledgers.setdefault(peer, Ledger())
+
+    def remove_peer(self, peer: str) -> None:
+        queue = self._peers.pop(peer, None)
+        if queue is not None:
+            for cid in queue.wants:
+                self._unwant(cid, peer)
+        self.ledgers.pop(peer, None)
+
+    def ledger(self, peer: str) -> Ledger:
+        return self.ledgers.setdefault(peer, Ledger())
+
+    def on_wantlist(self, peer: str, entries: Sequence[Entry], full: bool) -> list[CID]:
+        """Take a wantlist; returns the CIDs whose sizes on_sizes() wants to be told."""
+        queue = self._peers.get(peer)
+        if queue is None:
+            return []
+        if full:
+            self._forget(peer, queue, [*queue.wants, *queue.blocks])
+        lookups: list[CID] = []
+        for entry in entries:
+            if entry.cancel:
+                self._forget(peer, queue, [entry.cid])
+            elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
+                queue.wants[entry.cid] = entry
+                queue.wants.move_to_end(entry.cid)
+                self._wanted_by.setdefault(entry.cid, set()).add(peer)
+                lookups.append(entry.cid)
+        return lookups
+
+    def on_sizes(self, peer: str, cids: Sequence[CID], sizes: Sequence[int | None]) -> None:
+        """What the store knows of the looked-up wants: sizes in bytes, None where absent."""
+        queue = self._peers.get(peer)
+        if queue is None:
+            return
+        for cid, size in zip(cids, sizes, strict=True):
+            entry = queue.wants.get(cid)
+            if entry is None:
+                continue
+            if size is not None:
+                self._serve(peer, queue, entry, size)
+            elif entry.send_dont_have:
+                queue.presences[cid] = False
+        while len(queue.wants) > MAX_WANTS_PER_PEER:
+            cid, _ = queue.wants.popitem(last=False)
+            self._unwant(cid, peer)
+
+    def on_new_blocks(self, blocks: Sequence[tuple[CID, int]]) -> set[str]:
+        """Blocks came into the store; returns the peers that now have something to be sent."""
+        woken = set()
+        for cid, size in blocks:
+            for peer in list(self._wanted_by.get(cid, ())):
+                queue = self._peers[peer]
+                self._serve(peer, queue, queue.wants[cid], size)
+                woken.add(peer)
+        return woken
+
+    def next_envelope(self, peer: str) -> Envelope:
+        """Take the next message's worth off the peer's queue; empty if nothing is due."""
+        envelope, queue = Envelope(), self._peers.get(peer)
+        if queue is None:
+            return envelope
+        size = 0
+        while queue.blocks and (not envelope.blocks or size + next(iter(queue.blocks.values())) <= MESSAGE_BYTES):
+            cid, length = queue.blocks.popitem(last=False)
+            envelope.blocks.append(cid)
+            queue.queued_bytes -= length
+            size += length
+        while queue.presences and len(envelope.haves) + len(envelope.dont_haves) < MAX_WANTS_PER_PEER:
+            cid, have = queue.presences.popitem(last=False)
+            (envelope.haves if have else envelope.dont_haves).append(cid)
+        envelope.pending_bytes = queue.queued_bytes
+        return envelope
+
+    def sent(self, peer: str, blocks: int, size: int) -> None:
+        ledger = self.ledger(peer)
+        ledger.blocks_sent += blocks
+        ledger.bytes_sent += size
+
+    def received(self, peer: str, blocks: int, size: int) -> None:
+        ledger = self.ledger(peer)
+        ledger.blocks_received += blocks
+        ledger.bytes_received += size
+
+    def wantlist(self, peer: str) -> list[CID]:
+        """What the peer wants of us and we do not have."""
+        queue = self._peers.get(peer)
+        return list(queue.wants) if queue else []
+
+    # --- inside
+
+    def _serve(self, peer: str, queue: _PeerQueue, entry: Entry, size: int) -> None:
+        cid = entry.cid
+        del queue.wants[cid]
+        self._unwant(cid, peer)
+        if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
+            queue.presences[cid] = True
+        elif cid not in queue.blocks:
+            queue.presences.pop(cid, None)
+            queue.blocks[cid] = size
+            queue.queued_bytes += size
+
+    def _forget(self, peer: str, queue: _PeerQueue, cids: Sequence[CID]) -> None:
+        for cid in cids:
+            if queue.wants.pop(cid, None) is not None:
+                self._unwant(cid, peer)
+            queue.queued_bytes -= queue.blocks.pop(cid, 0)
+            queue.presences.pop(cid, None)
+
+    def _unwant(self, cid: CID, peer: str) -> None:
+        peers = self._wanted_by.get(cid)
+        if peers is not None:
+            peers.discard(peer)
+            if not peers:
+                del self._wanted_by[cid]

@@ -1,0 +1,240 @@
+"""Bitswap messages: wantlist entries, blocks, presences.
+
+Blocks are views into the received message, and references to the stored bytes in a message to be sent: they are never
+copied here.
+
+Spec: https://specs.ipfs.tech/bitswap-protocol/
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from cidery.errors import RemoteProtocolError
+from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.multihash import SHA2_256, MultihashError, multihash
+from cidery.multiformats.protobuf import (
+    BYTES,
+    VARINT,
+    ProtobufError,
+    bytes_field,
+    bytes_header,
+    expect,
+    read_fields,
+    varint_field,
+)
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
+
+PROTOCOL_1_2 = "/ipfs/bitswap/1.2.0"
+PROTOCOL_1_1 = "/ipfs/bitswap/1.1.0"
+PROTOCOL_1_0 = "/ipfs/bitswap/1.0.0"
+PROTOCOLS = (PROTOCOL_1_2, PROTOCOL_1_1, PROTOCOL_1_0)
+"""In order of preference."""
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Longest message, in bytes ("MUST support messages up to 4 MiB")."""
+MAX_ENTRIES = 16 * 1024
+"""Most wantlist entries, blocks and presences read from one message."""
+MAX_CID = 168
+"""Longest CID in a wantlist, in bytes (boxo's limit: a 128-byte digest and its prefix fit)."""
+
+
+class WantType(IntEnum):
+    BLOCK = 0
+    HAVE = 1
+
+
+class BitswapError(RemoteProtocolError):
+    """A message does not parse, or exceeds its bounds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"bitswap: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a wantlist."""
+
+    cid: CID
+    priority: int = 1
+    cancel: bool = False
+    want_type: WantType = WantType.BLOCK
+    send_dont_have: bool = False
+
+    def encode(self) -> bytes:
+        out = bytes_field(1, self.cid.encode()) + varint_field(2, self.priority)
+        if self.cancel:
+            out += varint_field(3, 1)
+        if self.want_type:
+            out += varint_field(4, self.want_type)
+        if self.send_dont_have:
+            out += varint_field(5, 1)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A received block with the CID prefix the sender states; its CID is known once it is hashed."""
+
+    version: int
+    codec: int
+    hash_code: int
+    digest_size: int
+    data: memoryview
+
+    def cid(self) -> CID:
+        """Hash the data. One pass over the bytes; frees the GIL for large ones. Raises BitswapError."""
+        try:
+            length = -1 if self.hash_code == SHA2_256 and self.digest_size == 32 else self.digest_size
+            return CID(self.version, self.codec, multihash(self.hash_code, self.data, length))
+        except MultihashError as exc:
+            raise BitswapError(f"block prefix: {exc.reason}") from exc
+
+
+@dataclass(slots=True)
+class Message:
+    """A message, received or to be sent."""
+
+    entries: list[Entry] = field(default_factory=list)
+    full: bool = False
+    """Whether ``entries`` replaces what was wanted before."""
+    payloads: list[Payload] = field(default_factory=list)
+    """Received blocks."""
+    blocks: list[Block] = field(default_factory=list)
+    """Blocks to send."""
+    haves: list[CID] = field(default_factory=list)
+    dont_haves: list[CID] = field(default_factory=list)
+    pending_bytes: int = 0
+
+    def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
+        """The message as buffers to be written one after another, without a length prefix.
+
+        For versions 1.1.0 and 1.0.0 want-have entries and presences, which they do not know, are left out.
+        """
+        modern = protocol == PROTOCOL_1_2
+        out: list[Buffer] = []
+        entries = self.entries if modern else [e for e in self.entries if e.want_type is WantType.BLOCK]
+        if entries or self.full:
+            body = b"".join(bytes_field(1, entry.encode()) for entry in entries)
+            out.append(bytes_field(1, body + (varint_field(2, 1) if self.full else b"")))
+        for block in self.blocks:
+            if protocol == PROTOCOL_1_0:
+                out += (bytes_header(2, len(block.data)), block.data)
+            else:
+                prefix = bytes_field(1, _prefix(block.cid))
+                data = bytes_header(2, len(block.data))
+                out += (bytes_header(3, len(prefix) + len(data) + len(block.data)) + prefix + data, block.data)
+        if modern:
+            for kind, cids in ((0, self.haves), (1, self.dont_haves)):
+                tail = varint_field(2, kind)
+                out += [bytes_field(4, bytes_field(1, cid.encode()) + tail) for cid in cids]
+            if self.pending_bytes:
+                out.append(varint_field(5, self.pending_bytes))
+        return out
+
+    @classmethod
+    def decode(cls, buf: Buffer) -> "Message":
+        """Decode one message; blocks stay views into ``buf``. Raises BitswapError only (fuzzed)."""
+        message, count = cls(), 0
+        try:
+            for number, wire, value, view in read_fields(buf):
+                count += 1
+                if number == 1:
+                    expect(wire, BYTES, "wantlist")
+                    message._read_wantlist(view)
+                elif number == 2:
+                    expect(wire, BYTES, "blocks")
+                    message.payloads.append(Payload(0, 0x70, SHA2_256, 32, _sized(view)))
+                elif number == 3:
+                    expect(wire, BYTES, "payload")
+                    message.payloads.append(_read_payload(view))
+                elif number == 4:
+                    expect(wire, BYTES, "blockPresences")
+                    message._read_presence(view)
+                elif number == 5:
+                    expect(wire, VARINT, "pendingBytes")
+                    message.pending_bytes = value
+                if count > MAX_ENTRIES:
+                    raise BitswapError(f"more than {MAX_ENTRIES} fields")
+        except (ProtobufError, CIDError, VarintError) as exc:
+            raise BitswapError(exc.reason) from exc
+        return message
+
+    def _read_wantlist(self, view: memoryview) -> None:
+        for number, wire, value, entry in read_fields(view):
+            if number == 1:
+                expect(wire, BYTES, "entries")
+                if len(self.entries) >= MAX_ENTRIES:
+                    raise BitswapError(f"more than {MAX_ENTRIES} wants")
+                self.entries.append(_read_entry(entry))
+            elif number == 2:
+                expect(wire, VARINT, "full")
+                self.full = bool(value)
+
+    def _read_presence(self, view: memoryview) -> None:
+        cid, kind = None, 0
+        for number, wire, value, data in read_fields(view):
+            if number == 1:
+                expect(wire, BYTES, "cid")
+                cid = _read_cid(data)
+            elif number == 2:
+                expect(wire, VARINT, "type")
+                kind = value
+        if cid is None:
+            raise BitswapError("a block presence without a CID")
+        (self.dont_haves if kind else self.haves).append(cid)
+
+
+def _read_cid(view: memoryview) -> CID:
+    if len(view) > MAX_CID:
+        raise BitswapError(f"a CID of {len(view)} bytes, at most {MAX_CID} are allowed")
+    return CID.decode(view)
+
+
+def _read_entry(view: memoryview) -> Entry:
+    cid = None
+    numbers = {2: 1, 3: 0, 4: 0, 5: 0}
+    for number, wire, value, data in read_fields(view):
+        if number == 1:
+            expect(wire, BYTES, "block")
+            cid = _read_cid(data)
+        elif number in numbers:
+            expect(wire, VARINT, str(number))
+            numbers[number] = value
+    if cid is None:
+        raise BitswapError("a want without a CID")
+    want_type = WantType.HAVE if numbers[4] == WantType.HAVE else WantType.BLOCK
+    return Entry(cid, min(numbers[2], 2**31 - 1), bool(numbers[3]), want_type, bool(numbers[5]))
+
+
+def _sized(view: memoryview) -> memoryview:
+    if len(view) > MAX_BLOCK:
+        raise BitswapError(f"a block of {len(view)} bytes, at most {MAX_BLOCK} are allowed")
+    return view
+
+
+def _read_payload(view: memoryview) -> Payload:
+    prefix = data = memoryview(b"")
+    for number, wire, _, part in read_fields(view):
+        if number == 1:
+            expect(wire, BYTES, "prefix")
+            prefix = part
+        elif number == 2:
+            expect(wire, BYTES, "data")
+            data = _sized(part)
+    at = 0
+    numbers = []
+    for _ in range(4):
+        value, at = decode_uvarint(prefix, at)
+        numbers.append(value)
+    if at != len(prefix) or numbers[0] not in (0, 1):
+        raise BitswapError("a block's CID prefix is not four varints of version 0 or 1")
+    return Payload(numbers[0], numbers[1], numbers[2], numbers[3], data)
+
+
+def _prefix(cid: CID) -> bytes:
+    decoded = cid.decoded_multihash()
+    return b"".join(map(encode_uvarint, (cid.version, cid.codec, decoded.code, len(decoded.digest))))

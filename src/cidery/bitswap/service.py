@@ -1,0 +1,359 @@
+"""Bitswap over the swarm: reads messages, verifies blocks, hands them to sessions, serves wants. The only IO here.
+
+Answers go out on streams of our own, never on the requester's (Kubo does not read there). Peers that are known to
+read many messages from one stream get one long-lived stream each way; others one message per stream (see
+``one_message_per_stream``).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cidery.bitswap.engine import Engine, Envelope
+from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
+from cidery.bitswap.wantlist import PeerWantlist
+from cidery.blockstore.interface import BlockStore
+from cidery.errors import CideryError, RemoteProtocolError
+from cidery.exchange.service import NetworkSession
+from cidery.exchange.session import SessionWaits
+from cidery.identity.peer_id import PeerId
+from cidery.ipld.block import Block
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.swarm import Swarm
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+
+log = logging.getLogger("cidery.bitswap")
+
+VERIFY_THREADS = 2
+"""Threads that hash received blocks; hashing frees the GIL."""
+VERIFY_INLINE = 32 * 1024
+"""Bytes below which hashing on the loop is cheaper than a thread."""
+MAX_VERIFYING = 8
+"""Messages of one stream whose blocks are being hashed while the next ones are read."""
+MAX_UNWANTED = 64 * 1024 * 1024
+"""Bytes a peer may send beyond what was wanted of it before its connection ends: late answers to cancels fit."""
+SERVING_TURNS = 4
+"""Messages being read from the store and written at once, over all peers; the others wait their turn in order."""
+
+
+class UnwantedBlocks(RemoteProtocolError):
+    """A peer keeps sending blocks that nobody asked it for."""
+
+    def __str__(self) -> str:
+        return f"bitswap: more than {MAX_UNWANTED} bytes of blocks that were not asked for"
+
+
+def one_message_per_stream(agent: str) -> bool:
+    """Whether a peer gets a new stream for each message.
+
+    js-libp2p resets a stream that holds more than 4 MiB unread and Helia never asks again for what was lost, so only
+    peers that are known to keep reading get long-lived streams.
+    """
+    return not agent.startswith(("cidery/", "kubo/", "go-ipfs/"))
+
+
+class _Peer:
+    """What one connected peer needs: wants towards it, and its two outgoing streams."""
+
+    def __init__(self, peer: PeerId, name: str) -> None:
+        self.peer = peer
+        self.name = name
+        self.wantlist = PeerWantlist()
+        self.streams: dict[str, Stream] = {}
+        self.sending: dict[str, asyncio.Task[None]] = {}
+        self.unwanted = 0
+        self.gone = False
+
+
+class BitswapService:
+    """One per node. Satisfies ``exchange.service.Sources``."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        store: BlockStore,
+        *,
+        clock: Callable[[], float],
+        waits: SessionWaits,
+        agent_of: Callable[[PeerId], str],
+        speaks: Callable[[PeerId, str], bool],
+    ) -> None:
+        """``agent_of`` and ``speaks``: what identify learned of a peer."""
+        self.engine = Engine()
+        self.blocks_received = self.data_received = 0
+        self.duplicate_blocks = self.duplicate_data = 0
+        self.messages_received = 0
+        self.blocks_sent = self.data_sent = 0
+        self._swarm = swarm
+        self._store = store
+        self._clock = clock
+        self._waits = waits
+        self._agent_of = agent_of
+        self._speaks = speaks
+        self._peers: dict[str, _Peer] = {}
+        self._sessions: set[NetworkSession] = set()
+        self._interest: dict[CID, set[NetworkSession]] = {}
+        self._turns = asyncio.Semaphore(SERVING_TURNS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
+        for protocol in PROTOCOLS:
+            swarm.handlers[protocol] = self._receive
+        swarm.on_connected.append(self._connected)
+        swarm.on_disconnected.append(self._disconnected)
+
+    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
+        """A new session. ``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
+        return NetworkSession(
+            self._store if keep_blocks else None,
+            self,
+            clock=self._clock,
+            waits=self._waits,
+            kept=kept,
+            on_stored=self.new_blocks,
+        )
+
+    def new_blocks(self, blocks: Sequence[Block]) -> None:
+        """Blocks came into the store: serve whoever waits for them."""
+        for name in self.engine.on_new_blocks([(block.cid, len(block.data)) for block in blocks]):
+            self._kick_answers(name)
+
+    def wantlist(self) -> list[CID]:
+        """What sessions want now."""
+        return list(self._interest)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # --- Sources, for sessions
+
+    def attach(self, session: NetworkSession) -> None:
+        self._sessions.add(session)
+        for name, peer in self._peers.items():
+            session.on_source(name, self._round_trip(peer.peer))
+
+    def detach(self, session: NetworkSession) -> None:
+        self._sessions.discard(session)
+        for cid in [cid for cid, sessions in self._interest.items() if session in sessions]:
+            self._uninterested(session, cid)
+        for peer in self._peers.values():
+            peer.wantlist.cancel_all(session)
+            self._kick_wants(peer)
+
+    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+        peer = self._peers.get(source)
+        if peer is None:
+            return
+        for cid in (*blocks, *haves):
+            self._interest.setdefault(cid, set()).add(session)
+        peer.wantlist.ask(session, blocks, haves)
+        self._kick_wants(peer)
+
+    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+        peer = self._peers.get(source)
+        if peer is not None:
+            peer.wantlist.cancel(session, cids)
+            self._kick_wants(peer)
+
+    def _uninterested(self, session: NetworkSession, cid: CID) -> None:
+        sessions = self._interest.get(cid)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._interest[cid]
+
+    def _round_trip(self, peer: PeerId) -> float | None:
+        connection = self._swarm.best(peer)
+        return connection.round_trip.smoothed if connection is not None else None
+
+    # --- peers
+
+    async def _connected(self, connection: Connection) -> None:
+        name = str(connection.peer)
+        if name in self._peers or connection.closed.done():
+            return
+        peer = self._peers[name] = _Peer(connection.peer, name)
+        self.engine.add_peer(name)
+        for session in list(self._sessions):
+            session.on_source(peer.name, self._round_trip(peer.peer))
+
+    def _disconnected(self, peer_id: PeerId) -> None:
+        peer = self._peers.pop(str(peer_id), None)
+        if peer is None:
+            return
+        peer.gone = True
+        self.engine.remove_peer(peer.name)
+        for session in list(self._sessions):
+            session.on_source_gone(peer.name)
+
+    # --- receiving
+
+    async def _receive(self, stream: Stream) -> None:
+        name = str(stream.connection.peer)
+        if name not in self._peers and isinstance(stream.connection, Connection):
+            await self._connected(stream.connection)
+        verifying = asyncio.Semaphore(MAX_VERIFYING)
+        async with asyncio.TaskGroup() as group:
+            while (data := await stream.read_message(MAX_MESSAGE)) is not None:
+                message = Message.decode(data)
+                self.messages_received += 1
+                self._receive_presences(name, message)
+                if message.entries or message.full:
+                    await self._receive_wantlist(name, message)
+                if message.payloads:
+                    await verifying.acquire()
+                    group.create_task(self._receive_blocks(stream, name, message.payloads, verifying))
+
+    def _receive_presences(self, name: str, message: Message) -> None:
+        touched: set[NetworkSession] = set()
+        for cids, have in ((message.haves, True), (message.dont_haves, False)):
+            for cid in cids:
+                for session in self._interest.get(cid, ()):
+                    (session.on_have if have else session.on_dont_have)(name, cid)
+                    touched.add(session)
+        for session in touched:
+            session.turn()
+
+    async def _receive_wantlist(self, name: str, message: Message) -> None:
+        cids = self.engine.on_wantlist(name, message.entries, message.full)
+        self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
+        self._kick_answers(name)
+
+    async def _receive_blocks(
+        self, stream: Stream, name: str, payloads: Sequence[Payload], verifying: asyncio.Semaphore
+    ) -> None:
+        try:
+            size = sum(len(payload.data) for payload in payloads)
+            if size < VERIFY_INLINE:
+                cids = [payload.cid() for payload in payloads]
+            else:
+                loop = asyncio.get_running_loop()
+                cids = await loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
+        finally:
+            verifying.release()
+        peer = self._peers.get(name)
+        wanted = 0
+        touched: set[NetworkSession] = set()
+        for cid, payload in zip(cids, payloads, strict=True):
+            sessions = self._interest.pop(cid, None)
+            if peer is not None:
+                peer.wantlist.satisfied(cid)
+            taken = [session for session in sessions or () if session.on_block(name, cid, payload.data)]
+            touched.update(sessions or ())
+            if taken:
+                wanted += len(payload.data)
+            else:
+                self.duplicate_blocks += 1
+                self.duplicate_data += len(payload.data)
+        for session in touched:
+            session.turn()
+        self.blocks_received += len(payloads)
+        self.data_received += size
+        self.engine.received(name, len(payloads), size)
+        if peer is not None:
+            peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
+            if peer.unwanted > MAX_UNWANTED:
+                if isinstance(stream.connection, Connection):
+                    stream.connection.close(str(UnwantedBlocks()))
+                raise UnwantedBlocks()
+
+    # --- sending
+
+    def _kick_wants(self, peer: _Peer) -> None:
+        if peer.wantlist.has_pending:
+            self._spawn(peer, "wants", self._send_wants)
+
+    def _kick_answers(self, name: str) -> None:
+        peer = self._peers.get(name)
+        if peer is not None:
+            self._spawn(peer, "answers", self._send_answers)
+
+    def _spawn(self, peer: _Peer, kind: str, work: Callable[[_Peer], Awaitable[None]]) -> None:
+        """Run ``work`` for a peer unless it runs already; its failure ends what it does for this peer."""
+        if kind in peer.sending or peer.gone:
+            return
+
+        async def run() -> None:
+            try:
+                await work(peer)
+            except (CideryError, TimeoutError) as exc:
+                log.debug("%s to %s: %s", kind, peer.name, exc)
+                stream = peer.streams.pop(kind, None)
+                if stream is not None:
+                    stream.reset(str(exc))
+            finally:
+                del peer.sending[kind]
+
+        task = asyncio.get_running_loop().create_task(run())
+        peer.sending[kind] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_wants(self, peer: _Peer) -> None:
+        while peer.wantlist.has_pending and not peer.gone:
+            await self._send(peer, "wants", Message(entries=peer.wantlist.next_entries()))
+            await asyncio.sleep(0)  # changes of the same turn of the loop travel together
+
+    async def _send_answers(self, peer: _Peer) -> None:
+        while not peer.gone:
+            async with self._turns:
+                envelope = self.engine.next_envelope(peer.name)
+                if envelope.empty:
+                    return
+                message = await self._read_blocks(envelope)
+                size = sum(len(block.data) for block in message.blocks)
+                await self._send(peer, "answers", message)
+            self.engine.sent(peer.name, len(message.blocks), size)
+            self.blocks_sent += len(message.blocks)
+            self.data_sent += size
+
+    async def _read_blocks(self, envelope: Envelope) -> Message:
+        message = Message(haves=envelope.haves, dont_haves=envelope.dont_haves, pending_bytes=envelope.pending_bytes)
+        for cid, data in zip(envelope.blocks, await self._store.get_many(envelope.blocks), strict=True):
+            if data is None:
+                message.dont_haves.append(cid)
+            else:
+                message.blocks.append(Block(cid, data))
+        return message
+
+    async def _send(self, peer: _Peer, kind: str, message: Message) -> None:
+        stream = peer.streams.get(kind)
+        if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(stream):
+            stream = await self._open(peer)
+        await stream.write_message(*_joined(message.encode(stream.protocol)))
+        if one_message_per_stream(self._agent_of(peer.peer)):
+            peer.streams.pop(kind, None)
+            stream.close_write()
+        else:
+            peer.streams[kind] = stream
+
+    async def _open(self, peer: _Peer) -> Stream:
+        if self._speaks(peer.peer, PROTOCOL_1_2):
+            return await self._swarm.open_stream(peer.peer, [PROTOCOL_1_2], optimistic=True)
+        return await self._swarm.open_stream(peer.peer, PROTOCOLS)
+
+    @staticmethod
+    def _usable(stream: Stream) -> bool:
+        return isinstance(stream.connection, Connection) and stream.connection.usable
+
+
+def _joined(parts: list[Buffer]) -> list[Buffer]:
+    """Neighbouring small buffers in one, so that a wantlist is one write and a block is never copied."""
+    out: list[Buffer] = []
+    small: list[Buffer] = []
+    for part in parts:
+        if len(part) < 4096:
+            small.append(part)
+            continue
+        if small:
+            out.append(b"".join(small))
+            small.clear()
+        out.append(part)
+    if small:
+        out.append(b"".join(small))
+    return out

@@ -1,0 +1,86 @@
+"""What we want of one peer: the union over sessions, and the changes not yet sent. Pure."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from cidery.bitswap.message import Entry, WantType
+from cidery.multiformats.cid import CID
+
+MAX_MESSAGE_ENTRIES = 1024
+"""Most entries in one message: boxo keeps 1024 wants per peer."""
+
+
+class PeerWantlist:
+    """Wants of all sessions towards one peer. A session is any hashable token."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[CID, set[object]] = {}
+        self._haves: dict[CID, set[object]] = {}
+        self._pending: OrderedDict[CID, Entry] = OrderedDict()
+
+    def ask(self, session: object, blocks: Iterable[CID], haves: Iterable[CID]) -> None:
+        """Add wants; what another session already asked is not sent again."""
+        for cid in blocks:
+            askers = self._blocks.setdefault(cid, set())
+            if not askers:
+                self._pending[cid] = Entry(cid, send_dont_have=True)
+            askers.add(session)
+        for cid in haves:
+            asking = self._haves.setdefault(cid, set())
+            # a want-have is answered once, so it is asked anew for each session
+            if cid not in self._blocks:
+                self._pending[cid] = Entry(cid, want_type=WantType.HAVE, send_dont_have=True)
+            asking.add(session)
+
+    def ask_again(self, blocks: Iterable[CID]) -> None:
+        """Send want-block for these once more: the peer may have lost them."""
+        for cid in blocks:
+            if cid in self._blocks:
+                self._pending[cid] = Entry(cid, send_dont_have=True)
+
+    def cancel(self, session: object, cids: Iterable[CID]) -> None:
+        """Withdraw a session's wants; the peer is told when no session wants them any more."""
+        for cid in cids:
+            was = cid in self._blocks or cid in self._haves
+            self._drop(self._blocks, cid, session)
+            self._drop(self._haves, cid, session)
+            if was and cid not in self._blocks and cid not in self._haves:
+                unsent = self._pending.pop(cid, None)
+                if unsent is None or unsent.cancel:
+                    self._pending[cid] = Entry(cid, cancel=True)
+
+    def cancel_all(self, session: object) -> None:
+        self.cancel(session, [cid for cid in {**self._blocks, **self._haves} if self._has(cid, session)])
+
+    def satisfied(self, cid: CID) -> None:
+        """The peer sent the block, and by that forgot our want."""
+        self._blocks.pop(cid, None)
+        self._haves.pop(cid, None)
+        self._pending.pop(cid, None)
+
+    def next_entries(self) -> list[Entry]:
+        """Changes for the next message, at most MAX_MESSAGE_ENTRIES."""
+        taken: list[Entry] = []
+        while self._pending and len(taken) < MAX_MESSAGE_ENTRIES:
+            taken.append(self._pending.popitem(last=False)[1])
+        return taken
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._pending)
+
+    @property
+    def wants(self) -> list[CID]:
+        """What is wanted of this peer."""
+        return list(self._blocks)
+
+    def _has(self, cid: CID, session: object) -> bool:
+        return session in self._blocks.get(cid, ()) or session in self._haves.get(cid, ())
+
+    @staticmethod
+    def _drop(table: dict[CID, set[object]], cid: CID, session: object) -> None:
+        sessions = table.get(cid)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del table[cid]

@@ -1,0 +1,320 @@
+"""The driver of a fetch session: local blocks at once, the others from sources, what arrives into the store.
+
+Knows no protocol: whoever finds and asks sources is a ``Sources``.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from cidery.blockstore.interface import BlockStore, Durability
+from cidery.errors import CideryError, Unavailable
+from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, SessionWaits
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+
+READ_AHEAD = 64 * 1024 * 1024
+"""Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
+KEPT_READY = 24 * 1024 * 1024
+"""Bytes of arrived blocks kept in memory for the reader; what is stored beyond them is read back from the store."""
+STORE_BATCH = 8 * 1024 * 1024
+"""Bytes stored at a time."""
+MAX_UNCHECKED = 64 * 1024
+"""Prefetch hints waiting to be looked up in the store; further ones are dropped."""
+CHECK_BATCH = 256
+"""Hints looked up at a time."""
+
+
+class NoSourceHasIt(Unavailable):
+    """Everyone who could be asked was asked, for long enough."""
+
+    def __init__(self, cid: CID, sources: int, stage: str) -> None:
+        super().__init__(cid, sources, stage)
+        self.cid = cid
+        self.sources = sources
+        self.stage = stage
+
+    def __str__(self) -> str:
+        if not self.sources:
+            return (
+                f"{self.cid} is not stored here and no peer is connected: "
+                "connect to one that has it with cidery swarm connect ADDRESS"
+            )
+        return (
+            f"none of {self.sources} connected peers sent {self.cid} in time ({self.stage}): "
+            "connect to one that has it with cidery swarm connect ADDRESS, then try again"
+        )
+
+
+class Sources(Protocol):
+    """Finds and asks sources on behalf of sessions; calls their on_* methods."""
+
+    def attach(self, session: "NetworkSession") -> None: ...
+
+    def detach(self, session: "NetworkSession") -> None: ...
+
+    def ask(self, session: "NetworkSession", source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
+
+    def cancel(self, session: "NetworkSession", source: str, cids: Sequence[CID]) -> None: ...
+
+
+class NetworkSession:
+    """One request's blocks. Satisfies ``core.sources.BlockSession``; used by one task, within ``async with``."""
+
+    def __init__(
+        self,
+        store: BlockStore | None,
+        sources: Sources,
+        *,
+        clock: Callable[[], float],
+        waits: SessionWaits,
+        kept: bool = False,
+        on_stored: Callable[[Sequence[Block]], None] | None = None,
+    ) -> None:
+        """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
+        self.by_source: dict[str, tuple[int, int]] = {}
+        """Source -> (blocks, bytes)."""
+        self.local_blocks = self.local_bytes = 0
+        self._store = store
+        self._sources = sources
+        self._clock = clock
+        self._kept = kept
+        self._on_stored = on_stored
+        self._machine = FetchSession(waits, clock())
+        self._ready: OrderedDict[CID, memoryview] = OrderedDict()
+        self._ready_bytes = 0
+        self._waiters: dict[CID, asyncio.Future[memoryview]] = {}
+        self._unchecked: OrderedDict[CID, None] = OrderedDict()
+        self._checking: asyncio.Task[None] | None = None
+        self._unstored: OrderedDict[CID, Block] = OrderedDict()
+        self._unstored_bytes = 0
+        self._storing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: CideryError | None = None
+        self._attached = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._attached:
+            self._attached = False
+            self._sources.detach(self)
+        if self._checking is not None:
+            self._checking.cancel()
+        if self._storing is not None:
+            await asyncio.wait([self._storing])
+        if self._failure is not None and kind is None:
+            raise self._failure
+
+    # --- the reader
+
+    @property
+    def stage(self) -> str:
+        """ "local", "finding", "asking", "receiving", "stalled" or "done"."""
+        return self._machine.stage(self._clock()) if self._attached else "local"
+
+    @property
+    def duplicate_blocks(self) -> int:
+        return self._machine.duplicates
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        """The block if it is at hand without waiting."""
+        if cid.is_identity:
+            return cid.identity_data
+        data = self._take(cid)
+        if data is not None or self._store is None:
+            return data
+        local = self._store.get_if_ready(cid)
+        if local is not None:
+            self.local_blocks += 1
+            self.local_bytes += len(local)
+        return local
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block, from the store or a source. Raises NoSourceHasIt, or what storing raised. Cancel-safe."""
+        data = self.get_if_ready(cid)
+        if data is not None:
+            return data
+        if self._store is not None and cid not in self._waiters:
+            local = (await self._store.get_many([cid]))[0]
+            if local is not None:
+                self.local_blocks += 1
+                self.local_bytes += len(local)
+                return local
+            if (data := self._take(cid)) is not None:
+                return data
+        if self._failure is not None:
+            raise self._failure
+        waiter = self._waiters.get(cid)
+        if waiter is None:
+            waiter = self._waiters[cid] = asyncio.get_running_loop().create_future()
+        self._attach()
+        self._machine.need(cid, self._clock())
+        self._turn()
+        try:
+            return await waiter
+        finally:
+            self._waiters.pop(cid, None)
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """These will be asked for soon, in this order."""
+        if self._store is None:
+            fresh = [cid for cid in cids if not cid.is_identity and cid not in self._ready]
+            self._attach()
+            self._machine.want(fresh, self._clock())
+            self._turn()
+            return
+        for cid in cids:
+            if len(self._unchecked) >= MAX_UNCHECKED:
+                break
+            if not cid.is_identity and cid not in self._ready and cid not in self._unstored:
+                self._unchecked[cid] = None
+        if self._unchecked and self._checking is None:
+            self._checking = asyncio.get_running_loop().create_task(self._check())
+
+    async def _check(self) -> None:
+        """Ask the network only for what the store does not have."""
+        assert self._store is not None  # prefetch() asks at once without a store
+        try:
+            while self._unchecked:
+                batch = [self._unchecked.popitem(last=False)[0] for _ in range(min(CHECK_BATCH, len(self._unchecked)))]
+                sizes = await self._store.size_many(batch)
+                absent = [cid for cid, size in zip(batch, sizes, strict=True) if size is None]
+                absent = [cid for cid in absent if cid not in self._ready and cid not in self._unstored]
+                if absent:
+                    self._attach()
+                    self._machine.want(absent, self._clock())
+                    self._turn()
+        except CideryError as exc:
+            self._fail(exc)
+        finally:
+            self._checking = None
+
+    # --- sources
+
+    def on_source(self, name: str, round_trip: float | None) -> None:
+        """A source can be asked."""
+        self._machine.add_source(name, round_trip, self._clock())
+        self._turn()
+
+    def on_source_gone(self, name: str) -> None:
+        self._machine.remove_source(name, self._clock())
+        self._turn()
+
+    def on_have(self, name: str, cid: CID) -> None:
+        self._machine.on_have(name, cid, self._clock())
+
+    def on_dont_have(self, name: str, cid: CID) -> None:
+        self._machine.on_dont_have(name, cid, self._clock())
+
+    def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
+        """A verified block; False if this session did not want it. turn() follows when a message is through."""
+        if not self._machine.on_block(name, cid, len(data), self._clock()):
+            return False
+        blocks, size = self.by_source.get(name, (0, 0))
+        self.by_source[name] = (blocks + 1, size + len(data))
+        waiter = self._waiters.pop(cid, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(data)
+        else:
+            self._ready[cid] = data
+            self._ready_bytes += len(data)
+        if self._store is not None:
+            self._unstored[cid] = Block(cid, data)
+            self._unstored_bytes += len(data)
+            if self._storing is None:
+                self._storing = asyncio.get_running_loop().create_task(self._store_all())
+        return True
+
+    def turn(self) -> None:
+        """After a batch of on_* calls: decide what to ask next."""
+        self._turn()
+
+    # --- inside
+
+    def _attach(self) -> None:
+        if not self._attached:
+            self._attached = True
+            self._sources.attach(self)
+
+    def _take(self, cid: CID) -> memoryview | None:
+        data = self._ready.pop(cid, None)
+        if data is not None:
+            self._ready_bytes -= len(data)
+            if self._attached:
+                self._turn()
+        elif cid in self._unstored:
+            return memoryview(self._unstored[cid].data)
+        return data
+
+    def _turn(self) -> None:
+        now = self._clock()
+        room = READ_AHEAD - self._machine.outstanding_bytes - self._ready_bytes - self._unstored_bytes
+        for command in self._machine.poll(now, room):
+            match command:
+                case Ask(source, blocks, haves):
+                    self._sources.ask(self, source, blocks, haves)
+                case Cancel(source, cids):
+                    self._sources.cancel(self, source, cids)
+                case GiveUp(stage, sources):
+                    self._give_up(stage, sources)
+        deadline = self._machine.next_deadline()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self._attached:
+            self._timer = asyncio.get_running_loop().call_later(max(0.001, deadline - now), self._turn)
+
+    def _give_up(self, stage: str, sources: int) -> None:
+        for cid, waiter in self._waiters.items():
+            if not waiter.done():
+                waiter.set_exception(NoSourceHasIt(cid, sources, stage))
+
+    def _fail(self, exc: CideryError) -> None:
+        self._failure = exc
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_exception(exc)
+
+    async def _store_all(self) -> None:
+        """Store what arrived, batch by batch, while the reader goes on."""
+        assert self._store is not None  # on_block() starts this only with a store
+        try:
+            while self._unstored:
+                batch, size = [], 0
+                for block in self._unstored.values():
+                    batch.append(block)
+                    size += len(block.data)
+                    if size >= STORE_BATCH:
+                        break
+                await self._store.put_many(batch, kept=self._kept, durability=Durability.VISIBLE)
+                for block in batch:
+                    del self._unstored[block.cid]
+                self._unstored_bytes -= size
+                self._trim()
+                if self._on_stored is not None:
+                    self._on_stored(batch)
+                if self._attached:
+                    self._turn()
+        except CideryError as exc:
+            self._unstored.clear()
+            self._unstored_bytes = 0
+            self._fail(exc)
+        finally:
+            self._storing = None
+
+    def _trim(self) -> None:
+        """Drop arrived blocks that the reader can as well read from the store, the latest ones first."""
+        while self._ready_bytes > KEPT_READY:
+            cid, data = self._ready.popitem()
+            if cid in self._unstored:
+                self._ready[cid] = data
+                break
+            self._ready_bytes -= len(data)

@@ -1,0 +1,132 @@
+"""One source of blocks within a session: what it owes, how fast it is, how much may be in flight to it.
+
+The window follows the bandwidth-delay product: it grows by every block that arrives while the delay stays near the
+least one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
+"""
+
+from collections.abc import Callable
+
+from cidery.multiformats.cid import CID
+
+FIRST_WINDOW = 2 * 1024 * 1024
+"""Bytes in flight before anything is known of a source: two blocks of 1 MiB or eight of 256 KiB."""
+LEAST_WINDOW = 512 * 1024
+MAX_WINDOW = 32 * 1024 * 1024
+"""Most bytes in flight to one source: 2.6 Gbit/s over 100 ms."""
+MAX_WANTS = 512
+"""Most wants in flight to one source; boxo keeps 1024 per peer and drops the rest."""
+ASSUMED_BLOCK = 256 * 1024
+"""Size in bytes of a block of which nothing is known."""
+QUEUEING_SLACK = 0.05
+"""Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
+
+
+class Source:
+    """A peer or server that answers wants. Times are seconds of the session's clock."""
+
+    __slots__ = (
+        "blocks",
+        "bytes",
+        "denials",
+        "has_any",
+        "least_delay",
+        "name",
+        "outstanding",
+        "outstanding_bytes",
+        "probed",
+        "progress_at",
+        "rate",
+        "stalled",
+        "window",
+    )
+
+    def __init__(self, name: str, round_trip: float | None) -> None:
+        self.name = name
+        self.outstanding: dict[CID, tuple[float, int]] = {}
+        """Wanted block -> (asked at, bytes assumed)."""
+        self.outstanding_bytes = 0
+        self.window = FIRST_WINDOW
+        self.least_delay = round_trip
+        self.rate = 0.0
+        """Smoothed bytes a second while it owes something."""
+        self.progress_at = 0.0
+        """When it last answered, or was first asked after owing nothing."""
+        self.probed: set[CID] = set()
+        """CIDs it was asked want-have for and has not answered."""
+        self.has_any = False
+        """It gave or confirmed a block of this session: later wants go to it unasked."""
+        self.denials = 0
+        """DONT_HAVE answers in a row."""
+        self.stalled = False
+        self.blocks = self.bytes = 0
+
+    @property
+    def average_block(self) -> int:
+        return self.bytes // self.blocks if self.blocks else ASSUMED_BLOCK
+
+    def has_room(self) -> bool:
+        """Whether one more want may be in flight. A single one always may."""
+        if not self.outstanding:
+            return True
+        return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < self.window
+
+    def delay(self) -> float:
+        """Seconds until a block asked for now would be complete, by what was measured."""
+        least = self.least_delay or 0.0
+        return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
+
+    def asked(self, cid: CID, now: float) -> None:
+        if not self.outstanding:
+            self.progress_at = now
+        size = self.average_block
+        self.outstanding[cid] = (now, size)
+        self.outstanding_bytes += size
+
+    def answered(self, cid: CID, now: float) -> float | None:
+        """Take a want off; returns how long it took, None if it was not outstanding."""
+        known = self.outstanding.pop(cid, None)
+        if known is None:
+            return None
+        asked_at, size = known
+        self.outstanding_bytes -= size
+        return now - asked_at
+
+    def received(self, cid: CID, size: int, now: float) -> None:
+        """A block came: learn delay, rate and window from it."""
+        since = now - self.progress_at
+        delay = self.answered(cid, now)
+        self.progress_at = now
+        self.stalled, self.has_any, self.denials = False, True, 0
+        self.blocks += 1
+        self.bytes += size
+        if since > 0 and delay is not None:
+            sample = size / since
+            self.rate = sample if not self.rate else self.rate + (sample - self.rate) / 8
+        if delay is None:
+            return
+        self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)
+        if delay < 2 * self.least_delay + QUEUEING_SLACK:
+            self.window = min(MAX_WINDOW, self.window + size)
+        else:
+            self.window = max(LEAST_WINDOW, self.window - size // 8)
+
+    def replied(self, now: float, asked_at: float | None = None) -> None:
+        """It answered something that is not a block."""
+        self.progress_at = now
+        self.stalled = False
+        if asked_at is not None:
+            delay = now - asked_at
+            self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)
+
+    def release(self) -> list[CID]:
+        """Take everything outstanding off, in the order it was asked."""
+        cids = list(self.outstanding)
+        self.outstanding.clear()
+        self.outstanding_bytes = 0
+        return cids
+
+    def stall_deadline(self, wait: Callable[[float | None], float]) -> float | None:
+        """When this source counts as stalled; None while it owes nothing."""
+        if self.stalled or not (self.outstanding or self.probed):
+            return None
+        return self.progress_at + wait(self.least_delay)
