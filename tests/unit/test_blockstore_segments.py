@@ -220,3 +220,34 @@ async def test_warm_blocks_are_ready_in_the_loop(store):
     await store.put_many([one], kept=True, durability=VISIBLE)
     await store.get_many([one.cid])
     assert store.get_if_ready(one.cid) == b"warm"
+
+
+async def test_verify_counts_sound_blocks_and_reports_none(store):
+    blocks = [block(b"%d" % i * 9) for i in range(600)]
+    await store.put_many(blocks, kept=True, durability=VISIBLE)
+    reports = [report async for report in store.verify()]
+    assert reports[-1].blocks == 600 and reports[-1].bytes == sum(len(b.data) for b in blocks)
+    assert not any(report.faults for report in reports)
+
+
+async def test_verify_of_an_empty_store_reports_nothing_to_do(store):
+    assert [tuple(report) async for report in store.verify()] == [(0, 0, ())]
+
+
+async def test_verify_names_each_block_that_cannot_be_had(tmp_path):
+    store = SegmentStore.open(tmp_path, segment_bytes=400)
+    blocks = [block(b"%d" % i * 200) for i in range(4)]
+    await store.put_many(blocks, kept=True, durability=DURABLE)
+    paths = [tmp_path / "blocks" / segment_name(number) for number in (0, 2, 4)]
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    paths[2].write_bytes(paths[2].read_bytes()[:-1] + b"?")
+    await store.close()
+    store = SegmentStore.open(tmp_path, segment_bytes=400)
+    faults = {fault.multihash: fault.reason for report in [r async for r in store.verify()] for fault in report.faults}
+    assert faults == {
+        blocks[0].cid.multihash: "000000.car: the file is missing",
+        blocks[1].cid.multihash: "000002.car at byte 26: the file ends inside the record",
+        blocks[2].cid.multihash: "000004.car at byte 26: its bytes do not match its hash",
+    }
+    await store.close()

@@ -27,6 +27,7 @@ from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
 from cidery.blockstore.recovery import Recovered, rebuild, recover
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location
+from cidery.blockstore.verify import VerifyProgress, verify_blocks
 from cidery.blockstore.writer import SegmentWriter, StoreClosed, StoreReadOnly, write_error
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -189,6 +190,18 @@ class SegmentStore:
             sum(info.live_blocks for info in kept),
             sum(info.live_bytes for info in kept),
         )
+
+    @property
+    def next_ordinal(self) -> int:
+        """The ordinal that the next new block will get. Raises StoreReadOnly."""
+        return self._writing().next_ordinal
+
+    async def verify(self) -> AsyncIterator[VerifyProgress]:
+        """Read and hash every block; reports progress and each fault. See verify_blocks()."""
+        if self._writer is not None:
+            await asyncio.wrap_future(self._writer.commit(durable=False))
+        async for progress in verify_blocks(self._segments, self._index):
+            yield progress
 
     def is_kept(self, cid: CID) -> bool | None:
         """Whether the block is in the class that is never evicted; None if it is not here."""

@@ -137,6 +137,11 @@ class SegmentWriter:
         self._thread = threading.Thread(target=self._run, name="cidery-commit", daemon=True)
         self._thread.start()
 
+    @property
+    def next_ordinal(self) -> int:
+        """The ordinal that the next new block will get."""
+        return self._next_ordinal
+
     def resume(self, segment: OpenSegment, end: int) -> None:
         """Go on appending to an old segment that is whole up to ``end``."""
         with self._lock:
