@@ -1,3 +1,36 @@
-"""Cidery: an IPFS node for Python."""
+"""Cidery: an IPFS node for Python.
+
+    async with cidery.Node("repo") as node:
+        cid = await node.add("photos")
+        async for chunk in node.cat(f"{cid}/readme.md"): ...
+
+Names are imported on first use, so that ``import cidery`` costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["CID", "Client", "Node", "__version__", "open"]
+
+if TYPE_CHECKING:
+    from cidery.client.client import Client
+    from cidery.multiformats.cid import CID
+    from cidery.node.node import Node
+    from cidery.node.open import open
+
+_HOMES = {
+    "CID": "cidery.multiformats.cid",
+    "Client": "cidery.client.client",
+    "Node": "cidery.node.node",
+    "open": "cidery.node.open",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cidery' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

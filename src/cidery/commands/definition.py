@@ -56,6 +56,7 @@ class Repo(Enum):
     """What a run in this process needs of the repository."""
 
     NONE = "none"
+    CONFIG = "its config file"
     READ = "read without the lock"
     WRITE = "locked for writing"
 

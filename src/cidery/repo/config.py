@@ -62,7 +62,7 @@ class ImportConfig:
     hamt_threshold: int
     """Bytes."""
     hamt_estimation: str
-    """"links", "block" or "disabled"."""
+    """"links" or "block"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ COMMANDS = (
         ),
         (flag("bool", "The value is true or false"), flag("json", "The value is JSON")),
         result=ConfigField,
+        repo=Repo.CONFIG,
         text=_field,
         description="Changes take effect when the daemon starts. The private key is never shown or set here.",
     ),
@@ -77,8 +78,8 @@ COMMANDS = (
         "cidery.commands.run.config:show",
         "cidery config show",
         result=dict,
+        repo=Repo.CONFIG,
         text=_show,
-        repo=Repo.READ,
     ),
     Command(
         ("config", "replace"),
@@ -87,6 +88,7 @@ COMMANDS = (
         "cidery config replace new-config.json",
         (Argument("file", "JSON file", Input.FILE_OR_STDIN),),
         output=Output.NOTHING,
+        repo=Repo.CONFIG,
         client="cidery.cli.adding:run_config_replace",
     ),
     Command(
@@ -97,6 +99,7 @@ COMMANDS = (
         (Argument("profile", "test, server, lowpower, unixfs-v1-2025 or unixfs-v0-2015"),),
         (flag("dry-run", "Show what would change"),),
         result=ProfileApplied,
+        repo=Repo.CONFIG,
         text=_applied,
     ),
     Command(
@@ -105,8 +108,8 @@ COMMANDS = (
         "cidery.commands.run.config:bootstrap_list",
         "cidery bootstrap list",
         result=Peers,
+        repo=Repo.CONFIG,
         text=_peers,
-        repo=Repo.READ,
         aliases=(("bootstrap",),),
     ),
     Command(
@@ -116,6 +119,7 @@ COMMANDS = (
         "cidery bootstrap add /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
         (_PEERS._replace(variadic=True),),
         result=Peers,
+        repo=Repo.CONFIG,
         text=_peers_added,
     ),
     Command(
@@ -126,6 +130,7 @@ COMMANDS = (
         (Argument("peer", _PEERS.help, required=False, variadic=True),),
         (flag("all", "Remove every peer"),),
         result=Peers,
+        repo=Repo.CONFIG,
         text=_peers_removed,
     ),
 )

@@ -111,7 +111,7 @@ COMMANDS = (
         "Add a file or a folder and print its CID",
         "cidery.commands.run.content:add",
         "cidery add -r photos",
-        (Argument("path", "Files or folders; - for standard input", Input.FILES, variadic=True),),
+        (Argument("path", "Files or folders; - for standard input", Input.FILES, required=False, variadic=True),),
         _ADD_OPTIONS,
         Output.STREAM,
         result=AddEvent,
@@ -196,7 +196,7 @@ COMMANDS = (
     Command(
         ("refs", "local"),
         "List the CIDs of all blocks stored here",
-        "cidery.commands.run.content:refs_local",
+        "cidery.commands.run.content:refs_here",
         "cidery refs local",
         output=Output.STREAM,
         result=RefLine,

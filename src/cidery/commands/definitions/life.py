@@ -64,7 +64,7 @@ COMMANDS = (
     Command(
         ("init",),
         "Create the repository: identity and config",
-        "cidery.commands.run.life:init",
+        "cidery.node.create:init",
         "cidery init",
         (Argument("default-config", "Config to start from (JSON)", Input.FILES, required=False),),
         (
@@ -100,7 +100,7 @@ COMMANDS = (
     Command(
         ("shutdown",),
         "Stop the running daemon",
-        "cidery.commands.run.life:shutdown",
+        "cidery.commands.run.network:shutdown",
         "cidery shutdown",
         output=Output.NOTHING,
         where=Where.DAEMON,

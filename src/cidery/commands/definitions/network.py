@@ -145,7 +145,7 @@ COMMANDS = (
         (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),
         result=Identity,
         text=_id,
-        repo=Repo.READ,
+        repo=Repo.CONFIG,
     ),
     Command(
         ("ping",),

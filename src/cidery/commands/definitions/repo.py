@@ -85,6 +85,6 @@ COMMANDS = (
         options=(flag("quiet", "Print the number only", short="q"),),
         result=RepoVersion,
         text=_version,
-        repo=Repo.READ,
+        repo=Repo.NONE,
     ),
 )

@@ -1,0 +1,187 @@
+"""The client's part of add, block put and config replace: paths and standard input to uploads, progress to a bar."""
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cidery.cli.output import Sink, progress_for, text_of
+from cidery.client.address import Endpoint
+from cidery.client.blocking import call as rpc
+from cidery.client.multipart import FILE, CannotUpload, Part, Selection, content_type, encode_parts, walk_paths
+from cidery.commands.bind import BadCall, usage
+from cidery.commands.definition import Call
+
+if TYPE_CHECKING:
+    from cidery.core.add_items import AddItem
+
+READ_SIZE = 1 << 20
+"""Bytes of standard input read at once."""
+
+
+class AddSink(Sink):
+    """Prints finished entries; with -Q the last only. Progress is what values with Bytes say."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._last: dict[str, Any] | None = None
+        self._progress = progress_for(call, wanted=not call.flag("quieter") and not call.flag("silent"))
+        self._seen = (0, "")
+        self._progress.start("add", _total(call))
+
+    def value(self, value: dict[str, Any]) -> None:
+        amount, name = self._seen
+        if "Hash" not in value:
+            done = int(value.get("Bytes", 0))
+            self._progress.advance(done - (amount if name == value["Name"] else 0), stage=value["Name"][-40:])
+            self._seen = (done, value["Name"])
+            return
+        self._last = value
+        if not self._call.flag("quieter"):
+            sys.stdout.write(text_of(value, self._call))
+
+    def finish(self) -> None:
+        """Everything is stored."""
+        if self._call.flag("quieter") and self._last is not None:
+            sys.stdout.write(text_of(self._last, self._call))
+
+
+def _total(call: Call) -> int | None:
+    """Bytes to read if that is known at once: a single file."""
+    paths = call.many("path")
+    if len(paths) == 1 and paths[0] != "-" and os.path.isfile(paths[0]):
+        return os.path.getsize(paths[0])
+    return None
+
+
+def _selection(call: Call) -> Selection:
+    return Selection(
+        recursive=call.flag("recursive"),
+        hidden=call.flag("hidden"),
+        empty_dirs=call.flag("empty-dirs"),
+        dereference=call.flag("dereference-symlinks"),
+    )
+
+
+def _from_stdin(call: Call) -> bool:
+    """Whether the bytes come from standard input. Raises BadCall for a mixture with paths."""
+    paths = call.arguments[call.command.arguments[0].name]
+    if "-" in paths and len(paths) > 1:
+        raise BadCall("'-' (standard input) cannot be added together with paths")
+    if not paths and sys.stdin.isatty():
+        raise BadCall(f"give a file or folder: {usage(call.command)}")
+    return not paths or paths == ["-"]
+
+
+def _parts(call: Call) -> Iterator[Part]:
+    if _from_stdin(call):
+        yield Part(call.text("stdin-name"), FILE, sys.stdin.buffer, None)
+        return
+    yield from walk_paths(call.many("path"), _selection(call))
+
+
+def _upload(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], parts: Iterator[Part], sink: Sink) -> int:
+    boundary = secrets.token_hex(16)
+    body = encode_parts(parts, boundary)
+    answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=content_type(boundary))
+    try:
+        with answer:
+            for value in answer.values():
+                sink.value(value)
+        if isinstance(sink, AddSink):
+            sink.finish()
+    finally:
+        sink.close()
+    return 0
+
+
+def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
+    """``add`` in the daemon: this process reads the files and sends them."""
+    sink = AddSink(call)
+    return _upload(endpoint, call, [*query, ("progress", str(sink.shows_progress).lower())], _parts(call), sink)
+
+
+async def run_local(repo: Path, call: Call) -> int:
+    """``add`` without a daemon: the files are read by the importer itself."""
+    from cidery.cli.local import run_with_sink
+
+    sink = AddSink(call)
+    call.options["progress"] = sink.shows_progress
+    uploads = _stdin_items(call.text("stdin-name")) if _from_stdin(call) else None
+    code = await run_with_sink(repo, call, uploads, sink)
+    sink.finish()
+    return code
+
+
+async def _stdin_items(name: str) -> "AsyncIterator[AddItem]":
+    from cidery.core.add_items import AddItem
+
+    yield AddItem.of_stream(_stdin_chunks(), name)
+
+
+async def _stdin_chunks() -> AsyncIterator[bytes]:
+    """Standard input, read by a thread that may be left behind: a read from a terminal cannot be interrupted."""
+    import asyncio
+    import threading
+
+    loop = asyncio.get_running_loop()
+    while True:
+        arrived: asyncio.Future[bytes] = loop.create_future()
+
+        def read(arrived: asyncio.Future[bytes] = arrived) -> None:
+            data = os.read(sys.stdin.fileno(), READ_SIZE)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: None if arrived.done() else arrived.set_result(data))
+
+        threading.Thread(target=read, daemon=True).start()
+        if not (data := await arrived):
+            return
+        yield data
+
+
+def _single_files(call: Call) -> Iterator[Part]:
+    """The files named on the line, each whole, or standard input."""
+    paths = call.arguments[call.command.arguments[0].name]
+    if _from_stdin(call):
+        yield Part("", FILE, sys.stdin.buffer, None)
+        return
+    for path in paths:
+        if not os.path.isfile(path):
+            raise CannotUpload(path, "there is no such file")
+        yield Part("", FILE, path, os.path.getsize(path))
+
+
+def run_block_put(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
+    """``block put`` in the daemon."""
+    return _upload(endpoint, call, query, _single_files(call), Sink(call))
+
+
+async def run_block_put_local(repo: Path, call: Call) -> int:
+    """``block put`` without a daemon."""
+    from cidery.cli.local import run_with_sink
+
+    return await run_with_sink(repo, call, _file_items(call), Sink(call))
+
+
+run_config_replace, run_config_replace_local = run_block_put, run_block_put_local
+
+
+async def _file_items(call: Call) -> "AsyncIterator[AddItem]":
+    from cidery.core.add_items import AddItem
+
+    for part in _single_files(call):
+        if isinstance(part.source, str):
+            yield AddItem.of_stream(_file_chunks(part.source))
+        else:
+            yield AddItem.of_stream(_stdin_chunks())
+
+
+async def _file_chunks(path: str) -> AsyncIterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(READ_SIZE):
+                yield chunk
+    except OSError as exc:
+        raise CannotUpload(path, exc.strerror or str(exc)) from exc

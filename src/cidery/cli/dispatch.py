@@ -1,0 +1,116 @@
+"""Where a command line runs: in the daemon when one is alive, else in this process when the definition allows it."""
+
+import sys
+
+from cidery.cli.arguments import Line
+from cidery.cli.output import Sink
+from cidery.client.address import Endpoint, parse_endpoint, read_api_file
+from cidery.client.answer import DaemonGone
+from cidery.commands.bind import BadCall, bind
+from cidery.commands.definition import Call, Command, Input, Output, Where, load
+from cidery.errors import Unavailable
+from cidery.node.location import repo_dir
+
+MAX_STDIN_LINES = 100_000
+"""Most arguments read from standard input for one call."""
+
+
+class NeedsDaemon(Unavailable):
+    """The command needs the network, and no daemon runs."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command)
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"`cidery {self.command.name}` needs a running daemon; start it with: cidery daemon"
+
+
+def dispatch(line: Line) -> int:
+    """Run a split line. Returns the exit code. Raises CideryError."""
+    assert line.command is not None  # main() handles lines without a command
+    call = bind(line.command, _with_stdin(line.command, line.arguments), line.options)
+    repo = repo_dir(line.last("repo-dir"))
+    if line.command.where is not Where.CLIENT:
+        endpoint, explicit = _daemon(line, repo)
+        if endpoint is not None:
+            try:
+                return run_remote(endpoint, call, _query(call, line))
+            except DaemonGone:
+                # A killed daemon leaves its api file behind: work without it where that is possible.
+                if explicit or line.command.where is Where.DAEMON:
+                    raise
+    if line.command.where is Where.DAEMON:
+        raise NeedsDaemon(line.command)
+    from cidery.cli.local import run_local
+
+    return run_local(repo, call)
+
+
+def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
+    """Where a daemon should be, and whether the user said so."""
+    explicit = line.last("api")
+    text = explicit or read_api_file(repo)
+    return (parse_endpoint(text) if text else None), explicit is not None
+
+
+def _with_stdin(command: Command, arguments: list[str]) -> list[str]:
+    """Arguments, or the lines of standard input for a command that takes them from there."""
+    takes = [argument for argument in command.arguments if argument.input is Input.TEXT_OR_STDIN]
+    if not takes or len(arguments) >= len(command.arguments) or sys.stdin is None or sys.stdin.isatty():
+        return arguments
+    lines: list[str] = []
+    for text in sys.stdin:
+        if stripped := text.strip():
+            lines.append(stripped)
+        if len(lines) > MAX_STDIN_LINES:
+            raise BadCall(f"more than {MAX_STDIN_LINES} lines on standard input; use xargs")
+    return [*arguments, *lines]
+
+
+def _query(call: Call, line: Line) -> list[tuple[str, str]]:
+    """The RPC query of a call: its arguments (not local paths) and the options given, but those of this program."""
+    own = ("repo-dir", "api", "help", "debug", "encoding")
+    known = {name: option.name for option in call.command.options for name in option.names}
+    query = [
+        ("arg", text)
+        for argument in call.command.arguments
+        if not argument.is_file
+        for text in call.arguments[argument.name]
+    ]
+    for name, text in line.options:
+        option = known.get(name) or {"enc": "encoding", "D": "debug", "h": "help"}.get(name, name)
+        if option not in own and option not in _CLIENT_ONLY.get(call.command.path, ()):
+            query.append((option, text))
+    return query
+
+
+_CLIENT_ONLY: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("add",): ("progress",),
+    ("get",): ("output", "progress"),
+    ("cat",): ("progress",),
+}
+"""Options that only the client side of a command reads."""
+
+
+def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
+    """Run in the daemon. Raises DaemonGone, RpcError, BadResponse."""
+    if call.command.client:
+        code: int = load(call.command.client)(call, endpoint, query)
+        return code
+    from cidery.client.blocking import call as rpc
+
+    sink = Sink(call)
+    with rpc(endpoint, list(call.command.path), query) as answer:
+        try:
+            if call.command.output is Output.BYTES:
+                length = answer.headers.get("x-content-length", "")
+                sink.start(int(length) if length.isdigit() else None)
+                for chunk in answer.chunks():
+                    sink.chunk(chunk)
+            else:
+                for value in answer.values():
+                    sink.value(value)
+        finally:
+            sink.close()
+    return 1 if sink.failed else 0

@@ -1,0 +1,76 @@
+"""Runs a command in this process: an event loop, the repository opened as its definition says, no network."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from cidery.cli.output import Sink
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import Call, Output, Repo, load
+from cidery.core.add_items import AddItem
+from cidery.node.build import Access, build
+from cidery.rpc.server import TimedOut
+
+
+def run_local(repo: str, call: Call) -> int:
+    """Run to the end. Returns the exit code. Raises CideryError, KeyboardInterrupt."""
+    if call.command.path == ("daemon",):
+        code: int = load(call.command.run)(Path(repo), call)
+        return code
+    if call.command.client:
+        main = load(call.command.client + "_local")(Path(repo), call)
+    else:
+        main = run_with_sink(Path(repo), call, None, Sink(call))
+    return run_coroutine(_within_timeout(main, call.seconds("timeout")))
+
+
+def run_coroutine(main: Any) -> int:
+    """A loop for one command; Ctrl-C cancels the command, waits for its clean-up, then raises KeyboardInterrupt."""
+    with asyncio.Runner() as runner:
+        code: int = runner.run(main)
+        return code
+
+
+async def _within_timeout(main: Any, seconds: float | None) -> int:
+    try:
+        async with asyncio.timeout(seconds or None):
+            code: int = await main
+            return code
+    except TimeoutError as exc:
+        raise TimedOut(seconds or 0.0) from exc
+
+
+async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[AddItem] | None, sink: Sink) -> int:
+    """Run the implementation and give its results to ``sink``."""
+    implementation = load(call.command.run)
+    need = call.command.repo
+    try:
+        if need in (Repo.NONE, Repo.CONFIG):
+            await _feed(implementation, Context(None, repo, uploads), call, sink)
+        else:
+            access = Access.READ if need is Repo.READ else Access.WRITE
+            async with build(repo, access) as api:
+                await _feed(implementation, Context(api, repo, uploads), call, sink)
+    finally:
+        sink.close()
+    return 1 if sink.failed else 0
+
+
+async def _feed(implementation: Any, context: Context, call: Call, sink: Sink) -> None:
+    if call.command.output is Output.STREAM:
+        async with aclosing(implementation(context, call)) as values:
+            async for value in values:
+                sink.value(value)
+        return
+    result = await implementation(context, call)
+    if isinstance(result, Body):
+        sink.start(result.length)
+        async with aclosing(result.chunks) as chunks:
+            async for chunk in chunks:
+                sink.chunk(chunk)
+        sys.stdout.flush()
+    elif result is not None:
+        sink.value(result)

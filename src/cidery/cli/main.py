@@ -1,0 +1,73 @@
+"""The program: split the line, answer what needs no node at once, hand the rest to dispatch."""
+
+import os
+import sys
+
+from cidery.errors import CideryError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line. Returns the exit code: 0, or 1 for any error or an interrupt."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): end quietly, and keep the exit from flushing once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except CideryError as exc:
+        return _fail(str(exc))
+    except MemoryError:
+        return _fail("out of memory")
+    except Exception as exc:  # noqa: BLE001 - the last resort: a bug of ours must still be one readable line
+        if os.environ.get("CIDERY_DEBUG") or "-D" in words or "--debug" in words:
+            raise
+        return _fail(f"{type(exc).__name__}: {exc} (a bug; run again with -D for details)")
+
+
+def _fail(message: str) -> int:
+    try:
+        sys.stdout.flush()
+        print(f"Error: {' '.join(message.splitlines())}", file=sys.stderr)
+    except OSError:
+        return 1  # nobody reads any more; the exit code still tells
+    return 1
+
+
+def _run(words: list[str]) -> int:
+    from cidery.cli.arguments import split
+
+    if words in (["--version"], ["-v"]):
+        words = ["version"]
+    line = split(words)
+    if line.has("debug", "D"):
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG)
+    is_help = line.command is not None and line.command.path == ("help",)
+    if line.command is None or is_help or line.has("help", "h"):
+        return _help(words, line.arguments if is_help else None)
+    if line.command.path in (("version",), ("commands",)) and not line.last("api"):
+        from cidery.cli.immediate import run_immediately
+
+        return run_immediately(line)
+    from cidery.cli.dispatch import dispatch
+
+    return dispatch(line)
+
+
+def _help(words: list[str], topic: list[str] | None) -> int:
+    from cidery.cli.arguments import split
+    from cidery.commands.help import command_help, group_help, root_help
+
+    line = split(topic) if topic is not None else split(words)
+    if line.command is not None:
+        text = command_help(line.command)
+    else:
+        text = group_help(line.group) if line.group else root_help()
+    sys.stdout.write(text)
+    return 0

@@ -1,0 +1,101 @@
+"""Results to standard output, progress to standard error if that is a terminal."""
+
+import sys
+from typing import Any, Protocol
+
+from cidery.commands.definition import Call, Value
+
+
+def text_of(value: Value, call: Call) -> str:
+    """The form of a value that the user asked for: text, or JSON with --enc=json."""
+    if call.text("encoding") == "json" or call.command.text is None:
+        import json
+
+        return json.dumps(value) + "\n"
+    return printable(call.command.text(value, call))
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could drive a terminal; names come from other people's trees."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class Progress(Protocol):
+    """A bar, or nothing."""
+
+    def start(self, label: str, total: int | None) -> None: ...
+
+    def advance(self, amount: int, *, stage: str = "") -> None: ...
+
+    def close(self) -> None: ...
+
+
+class NoProgress:
+    """Standard error is no terminal, or the user asked for quiet."""
+
+    def start(self, label: str, total: int | None) -> None:
+        return None
+
+    def advance(self, amount: int, *, stage: str = "") -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+def progress_for(call: Call, *, wanted: bool = True) -> Progress:
+    """A live bar when standard error is a terminal and the result does not go to the same terminal as bytes."""
+    if not wanted or not sys.stderr.isatty():
+        return NoProgress()
+    if "progress" in call.options and "progress" in call.given and not call.flag("progress"):
+        return NoProgress()
+    from cidery.cli.bar import Bar
+
+    return Bar()
+
+
+class Sink:
+    """Takes a run's results as they come. Used by one run."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._progress: Progress = NoProgress()
+        self.failed = False
+        """A value said that something is wrong: exit code 1."""
+
+    @property
+    def shows_progress(self) -> bool:
+        return not isinstance(self._progress, NoProgress)
+
+    def start(self, length: int | None) -> None:
+        """Bytes come next, ``length`` in all if known."""
+        self._progress = progress_for(self._call, wanted=not sys.stdout.isatty())
+        self._progress.start(self._call.command.name, length)
+
+    def value(self, value: dict[str, Any]) -> None:
+        if value.get("Err"):
+            self.failed = True
+            print(f"Error: {value['Err']}", file=sys.stderr)
+        if value.get("Msg") and value.get("Fault"):
+            self.failed = True
+        text = text_of(value, self._call)
+        if text:
+            sys.stdout.write(text)
+            if self._call.command.name == "ping":
+                sys.stdout.flush()
+
+    def chunk(self, data: bytes | memoryview) -> None:
+        sys.stdout.buffer.write(data)
+        self._progress.advance(len(data))
+
+    def close(self) -> None:
+        self._progress.close()

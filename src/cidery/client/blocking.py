@@ -1,0 +1,155 @@
+"""The RPC client of the CLI: one blocking socket per call, no event loop, so that it starts in milliseconds.
+
+A body is sent from a thread while the answer is read, because ``add`` answers while it is still being fed.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any, Self
+
+from cidery.client.address import Endpoint
+from cidery.client.answer import MAX_ERROR_BODY, DaemonGone, ValueLines, check_end, error_of
+from cidery.client.http1 import ResponseReader, chunk_frame, request_head
+from cidery.errors import CideryError
+
+RECEIVE_SIZE = 1 << 20
+"""Bytes asked of the socket at once."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds for a connection to this machine: longer means that nothing accepts there."""
+
+
+class Answer:
+    """One call: status and headers are read on construction, the body as it is iterated. Close it, or use ``with``."""
+
+    def __init__(self, connection: socket.socket, upload: "_Upload | None") -> None:
+        self._socket = connection
+        self._upload = upload
+        self._reader = ResponseReader()
+        try:
+            while self._reader.status == 0:
+                self._receive()
+            if self._reader.status != 200:
+                raise self._error()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._reader.headers
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(RECEIVE_SIZE)
+        except ConnectionError:
+            data = b""
+        if self._upload is not None and self._upload.failure is not None:
+            raise self._upload.failure
+        if data:
+            self._reader.receive_data(data)
+        else:
+            self._reader.receive_eof()
+
+    def _error(self) -> CideryError:
+        body = bytearray()
+        while not self._reader.done and len(body) < MAX_ERROR_BODY:
+            self._receive()
+            body += b"".join(self._reader.body())
+        body += b"".join(self._reader.body())
+        return error_of(self._reader.status, self._reader.reason, bytes(body))
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body. Raises RpcError for an error after the first byte, BadResponse for a cut one."""
+        while True:
+            yield from self._reader.body()
+            if self._reader.done:
+                break
+            self._receive()
+        check_end(self._reader)
+
+    def values(self) -> Iterator[dict[str, Any]]:
+        """The body as JSON values, one a line; raises as chunks() does."""
+        lines = ValueLines()
+        for chunk in self.chunks():
+            yield from lines.receive_data(chunk)
+        yield from lines.receive_eof()
+
+    def close(self) -> None:
+        """End the connection; the daemon cancels a call that is still running."""
+        self._socket.close()
+        if self._upload is not None:
+            self._upload.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Upload:
+    """Sends a body in chunks from a thread; ``failure`` is what stopped it, if it was on our side."""
+
+    def __init__(self, connection: socket.socket, body: Iterator[bytes]) -> None:
+        self.failure: CideryError | None = None
+        self._socket = connection
+        self._body = body
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="cidery-upload", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for data in self._body:
+                if self._stopped:
+                    return
+                if data:
+                    self._socket.sendall(chunk_frame(len(data)) + data + b"\r\n")
+            self._socket.sendall(chunk_frame(0) + b"\r\n")
+        except CideryError as exc:
+            self.failure = exc
+            self._shutdown()
+        except OSError:
+            # The daemon stopped reading: it has answered, or is gone. The answer, or its end, says which.
+            self._stopped = True
+
+    def _shutdown(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the reader, which raises ``failure``
+        except OSError:
+            self._stopped = True  # closed already: there is no reader to wake
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+def call(
+    endpoint: Endpoint,
+    path: list[str],
+    query: list[tuple[str, str]],
+    *,
+    body: Iterator[bytes] | None = None,
+    content_type: str = "",
+) -> Answer:
+    """Make one call.
+
+    Args:
+        body: sent in chunks with ``content_type``, while the answer is read.
+    Raises:
+        DaemonGone: nothing listens there.
+        RpcError: the daemon answered with an error.
+        BadResponse: it does not speak HTTP.
+    """
+    head = request_head(endpoint.authority, path, query, content_type=content_type)
+    try:
+        connection = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
+    except OSError as exc:
+        raise DaemonGone(endpoint.authority, exc.strerror or str(exc)) from exc
+    connection.settimeout(None)
+    try:
+        connection.sendall(head)
+    except OSError as exc:
+        connection.close()
+        raise DaemonGone(endpoint.authority, exc.strerror or str(exc)) from exc
+    return Answer(connection, _Upload(connection, body) if body is not None else None)

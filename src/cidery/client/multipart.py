@@ -1,0 +1,126 @@
+"""A multipart body for ``add``: parts of a tree in constant memory.
+
+Part headers follow the RPC convention: ``filename`` is the URL-escaped path, directories and symlinks are marked by
+their content type (https://docs.ipfs.tech/reference/kubo/rpc/). Paths come from one walk, sorted by name.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+from urllib.parse import quote
+
+from cidery.errors import InvalidInput
+
+READ_SIZE = 1 << 20
+"""Bytes of a file per chunk."""
+MAX_DEPTH = 512
+"""Deepest directory uploaded: deeper is a loop, and each level costs an open iterator."""
+DIRECTORY, FILE, SYMLINK = "application/x-directory", "application/octet-stream", "application/symlink"
+
+
+class CannotUpload(InvalidInput):
+    """A path that cannot be read or has no place in a tree."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot add {self.path}: {self.reason}"
+
+
+class Selection(NamedTuple):
+    """Which entries of a tree to send."""
+
+    recursive: bool = False
+    hidden: bool = False
+    empty_dirs: bool = True
+    dereference: bool = False
+
+
+class Part(NamedTuple):
+    """One entry to send."""
+
+    name: str
+    """Path in the tree with "/" between names; "" for the only, nameless stream."""
+    kind: str
+    """DIRECTORY, FILE or SYMLINK."""
+    source: str | bytes | BinaryIO
+    """Path of a file; or its bytes (also the target of a symlink); or an open stream."""
+    size: int | None
+    """Bytes, None if not known."""
+
+
+def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
+    """Parts for local paths. Raises CannotUpload."""
+    for path in paths:
+        name = os.path.basename(os.path.abspath(path))
+        yield from _walk(path, name, selection)
+
+
+def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
+    """Depth first with an explicit stack; a directory comes before what is in it."""
+    stack = [(path, name, 0)]
+    while stack:
+        at, shown, depth = stack.pop()
+        try:
+            info = os.stat(at) if selection.dereference else os.lstat(at)
+            if stat.S_ISDIR(info.st_mode):
+                if not selection.recursive:
+                    raise CannotUpload(at, "it is a directory; use -r to add it with all in it")
+                if depth >= MAX_DEPTH:
+                    raise CannotUpload(at, f"more than {MAX_DEPTH} directories deep")
+                below = _names(at, selection)
+                if below or selection.empty_dirs or depth == 0:
+                    yield Part(shown, DIRECTORY, b"", 0)
+                stack += [(os.path.join(at, one), f"{shown}/{one}", depth + 1) for one in reversed(below)]
+            elif stat.S_ISLNK(info.st_mode):
+                target = os.fsencode(os.readlink(at))
+                yield Part(shown, SYMLINK, target, len(target))
+            elif stat.S_ISREG(info.st_mode):
+                yield Part(shown, FILE, at, info.st_size)
+            else:
+                raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
+        except OSError as exc:
+            raise CannotUpload(at, exc.strerror or str(exc)) from exc
+
+
+def _names(directory: str, selection: Selection) -> list[str]:
+    names = [name for name in os.listdir(directory) if selection.hidden or not name.startswith(".")]
+    return sorted(names, key=os.fsencode)
+
+
+def content_type(boundary: str) -> str:
+    return f"multipart/form-data; boundary={boundary}"
+
+
+def encode_parts(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
+    """The body, in chunks of at most READ_SIZE and some headers. Raises CannotUpload."""
+    for part in parts:
+        # quote() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
+        filename = quote(os.fsencode(part.name), safe="")
+        yield (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            f"Content-Type: {part.kind}\r\n\r\n"
+        ).encode()
+        yield from _content(part)
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _content(part: Part) -> Iterator[bytes]:
+    if isinstance(part.source, bytes):
+        yield part.source
+        return
+    if not isinstance(part.source, str):
+        while chunk := part.source.read(READ_SIZE):
+            yield chunk
+        return
+    try:
+        with open(part.source, "rb", buffering=0) as file:
+            while chunk := file.read(READ_SIZE):
+                yield chunk
+    except OSError as exc:
+        raise CannotUpload(part.source, exc.strerror or str(exc)) from exc

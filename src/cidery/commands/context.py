@@ -1,0 +1,46 @@
+"""What an implementation gets beside its Call, and the form of a result of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cidery.core.add_items import AddItem
+    from cidery.core.api import Api
+
+
+class Body(NamedTuple):
+    """A result of bytes."""
+
+    chunks: AsyncGenerator[bytes | memoryview, None]
+    """Closed by who iterates it (aclose)."""
+    length: int | None = None
+    """Bytes in all, None if not known before the end."""
+    media_type: str = ""
+    """Overrides the definition's."""
+
+
+class Context(NamedTuple):
+    """The surroundings of one run."""
+
+    api: Api | None
+    """None for commands that need no open repository."""
+    path: Path | None = None
+    """The repository's directory; None for commands that need none."""
+    uploads: AsyncIterator[AddItem] | None = None
+    """The files of a request body, in order; None when file arguments are local paths."""
+    stop: Callable[[], None] | None = None
+    """Asks the daemon to stop; None outside a daemon."""
+
+    @property
+    def config_file(self) -> Path:
+        assert self.path is not None  # dispatch gives it unless the definition says Repo.NONE
+        return self.path / "config"
+
+    @property
+    def node(self) -> Api:
+        assert self.api is not None  # dispatch opens the repository unless the definition says Repo.NONE or CONFIG
+        return self.api

@@ -1,0 +1,60 @@
+"""block get, put and stat."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from cidery.commands.cid_text import cid_text
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.block import BlockStat
+from cidery.core.add_items import AddItem
+from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
+from cidery.core.resolve import parse_path
+
+MAX_UPLOAD = 64 << 20
+"""Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
+
+
+async def get(context: Context, call: Call) -> Body:
+    path = parse_path(call.one("cid"))
+    async with context.node.session() as session:
+        data = await block_get(path, session)
+
+    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        yield data
+
+    return Body(chunks(), len(data))
+
+
+async def stat(context: Context, call: Call) -> BlockStat:
+    path = parse_path(call.one("cid"))
+    async with context.node.session() as session:
+        found = await block_stat(path, session)
+    return BlockStat(Key=cid_text(found.cid, call), Size=found.size)
+
+
+async def _read(item: AddItem) -> bytes:
+    if item.stream is None:
+        return item.data or b""
+    data = bytearray()
+    async for chunk in item.stream:
+        data += chunk
+        if len(data) > MAX_UPLOAD:
+            raise BlockTooBig(len(data))
+    return bytes(data)
+
+
+async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
+    assert context.uploads is not None  # the definition's file argument; the CLI opens local paths
+    async for item in context.uploads:
+        stored = await block_put(
+            await _read(item),
+            context.node.store,
+            cid_codec=call.text("cid-codec"),
+            mhtype=call.text("mhtype"),
+            mhlen=call.number("mhlen"),
+            format=call.text("format") or None,
+            allow_big_block=call.flag("allow-big-block"),
+        )
+        if call.flag("pin"):
+            await context.node.pin_stored(stored.cid, recursive=False)
+        yield BlockStat(Key=cid_text(stored.cid, call), Size=stored.size)

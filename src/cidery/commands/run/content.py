@@ -1,0 +1,141 @@
+"""add, cat, get, ls and refs."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.content import AddEvent, LsLink, LsObject, LsResult, RefLine
+from cidery.core.add import Added, AddOptions
+from cidery.core.add_items import ScanOptions
+from cidery.core.api import Api, import_profile
+from cidery.core.cat import cat as cat_file
+from cidery.core.cat import file_size
+from cidery.core.ls import LsEntry
+from cidery.core.ls import ls as ls_entries
+from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
+from cidery.core.refs import refs as walk_refs
+from cidery.core.resolve import parse_path
+from cidery.unixfs.profile import Profile, profile, with_options
+
+
+def add_profile(api: Api, call: Call) -> Profile:
+    """The config's rules changed by the options. Raises ImportOptionError."""
+    named = call.text("cid-profile")
+    base = profile(named) if named else import_profile(api.config.imports)
+    return with_options(
+        base,
+        cid_version=call.number_or_none("cid-version"),
+        raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else None,
+        chunker=call.text("chunker") or None,
+        max_links=call.number_or_none("max-file-links"),
+        hash_name=call.text("hash") or None,
+    )
+
+
+async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
+    api = context.node
+    options = AddOptions(
+        profile=add_profile(api, call),
+        scan=ScanOptions(
+            recursive=call.flag("recursive"),
+            hidden=call.flag("hidden"),
+            empty_dirs=call.flag("empty-dirs"),
+            dereference=call.flag("dereference-symlinks"),
+        ),
+        wrap=call.flag("wrap-with-directory"),
+        only_hash=call.flag("only-hash"),
+        progress=call.flag("progress"),
+    )
+    sources = call.many("path") if context.uploads is None else context.uploads
+    async for event in api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name")):
+        if isinstance(event, Added):
+            yield AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+        else:
+            yield AddEvent(Name=event.name, Bytes=event.bytes)
+
+
+async def cat(context: Context, call: Call) -> Body:
+    """Several files one after the other; offset and length count over all of them, as Kubo's do."""
+    offset, length = call.number("offset"), call.number_or_none("length")
+    if offset < 0 or (length is not None and length < 0):
+        raise BadCall("options 'offset' and 'length' take numbers from 0 up")
+    paths = [parse_path(text) for text in call.many("path")]
+    api = context.node
+    async with api.session() as session:
+        sizes = [await file_size(path, session) for path in paths]
+    total = max(0, sum(sizes) - offset)
+    wanted = total if length is None else min(length, total)
+
+    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        skip, left = offset, wanted
+        async with api.session() as session:
+            for path, size in zip(paths, sizes, strict=True):
+                here = min(left, max(0, size - skip))
+                if here:
+                    async for chunk in cat_file(path, session, skip, here):
+                        yield chunk if isinstance(chunk, memoryview) else bytes(chunk)
+                skip, left = max(0, skip - size), left - here
+                if not left:
+                    return
+
+    return Body(chunks(), wanted)
+
+
+def _link(entry: LsEntry, call: Call) -> LsLink:
+    return LsLink(
+        Name=entry.name,
+        Hash=cid_text(entry.cid, call),
+        Size=entry.size,
+        Type=int(entry.type),
+        Target=entry.target,
+    )
+
+
+async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
+    """One value with all objects; with --stream one value per entry."""
+    paths = [(text, parse_path(text)) for text in call.many("path")]
+    look = {"resolve_type": call.flag("resolve-type"), "size": call.flag("size")}
+    objects: list[LsObject] = []
+    async with context.node.session() as session:
+        for text, path in paths:
+            links: list[LsLink] = []
+            async for entry in ls_entries(path, session, **look):
+                if call.flag("stream"):
+                    yield LsResult(Objects=[LsObject(Hash=text, Links=[_link(entry, call)])])
+                else:
+                    links.append(_link(entry, call))
+            objects.append(LsObject(Hash=text, Links=links))
+    if not call.flag("stream"):
+        yield LsResult(Objects=objects)
+
+
+async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
+    form = call.text("format")
+    if call.flag("edges"):
+        if "format" in call.given:
+            raise BadCall("options 'edges' and 'format' exclude each other")
+        form = EDGE_FORMAT
+    paths = [parse_path(text) for text in call.many("path")]
+    seen: set[bytes] = set()
+    async with context.node.session() as session:
+        for path in paths:
+            edges = walk_refs(
+                path,
+                session,
+                recursive=call.flag("recursive"),
+                unique=call.flag("unique"),
+                max_depth=call.number("max-depth"),
+            )
+            async for edge in edges:
+                if call.flag("unique") and len(paths) > 1:
+                    if edge.target.encode() in seen:
+                        continue
+                    seen.add(edge.target.encode())
+                yield RefLine(Ref=format_edge(edge, form), Err="")
+
+
+async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:
+    async for cid in refs_local(context.node.store):
+        yield RefLine(Ref=cid_text(cid, call), Err="")

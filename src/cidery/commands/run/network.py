@@ -1,0 +1,170 @@
+"""id, ping, swarm, bitswap and shutdown."""
+
+import base64
+from collections.abc import AsyncIterator
+
+from cidery import __version__
+from cidery.commands.bind import BadCall
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.network import (
+    BitswapStat,
+    Identity,
+    PeerInfo,
+    PingLine,
+    StreamInfo,
+    Strings,
+    SwarmAddrs,
+    SwarmPeers,
+)
+from cidery.core.api import NoNetwork
+from cidery.core.sources import PeerIdentity
+from cidery.errors import CideryError, Unavailable
+from cidery.identity.peer_id import PeerId
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.config import parse_config, read_raw
+
+AGENT = f"cidery/{__version__}"
+
+
+class ConnectFailed(Unavailable):
+    """A peer could not be reached."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"connect {self.address} failure: {self.reason}"
+
+
+def _identity(found: PeerIdentity) -> Identity:
+    return Identity(
+        ID=found.id,
+        PublicKey=found.public_key,
+        Addresses=list(found.addresses),
+        AgentVersion=found.agent_version,
+        Protocols=list(found.protocols),
+    )
+
+
+async def identity(context: Context, call: Call) -> Identity:
+    peer = call.optional("peer")
+    network = context.api.network if context.api is not None else None
+    if peer is not None:
+        PeerId.parse(peer)
+        if network is None:
+            raise NoNetwork
+        return _identity(await network.identify(peer))
+    if network is not None:
+        return _identity(network.identity())
+    config = parse_config(read_raw(context.config_file))
+    key = base64.b64encode(config.private_key.public.encode()).decode()
+    return Identity(ID=config.peer_id, PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
+
+
+async def ping(context: Context, call: Call) -> AsyncIterator[PingLine]:
+    count = call.number("count")
+    if count < 1:
+        raise BadCall("option 'count' takes a number from 1 up")
+    network = context.node.online
+    text = call.one("peer")
+    if text.startswith("/"):
+        address = Multiaddr.parse(text)
+        if address.peer_id_bytes is None:
+            raise BadCall(f"{text[:80]!r} does not end in /p2p/PEER")
+        await network.connect(address)
+        peer = PeerId.decode(address.peer_id_bytes)
+    else:
+        peer = PeerId.parse(text)
+    yield PingLine(Success=True, Time=0, Text=f"PING {peer}.")
+    total, done = 0.0, 0
+    async for seconds in network.ping(str(peer), count):
+        total, done = total + seconds, done + 1
+        yield PingLine(Success=True, Time=int(seconds * 1e9), Text="")
+    if done:
+        yield PingLine(Success=True, Time=0, Text=f"Average latency: {total / done * 1e3:.2f}ms")
+
+
+async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
+    verbose = call.flag("verbose")
+    shown: list[PeerInfo] = []
+    for peer in context.node.online.peers():
+        info = PeerInfo(Addr=peer.addr, Peer=peer.peer)
+        if (verbose or call.flag("latency")) and peer.latency is not None:
+            info["Latency"] = f"{peer.latency * 1e3:.3f}ms"
+        if verbose or call.flag("direction"):
+            info["Direction"] = peer.direction
+        if verbose:
+            info["Muxer"] = peer.muxer
+        if verbose or call.flag("streams"):
+            info["Streams"] = [StreamInfo(Protocol=protocol) for protocol in peer.streams]
+        shown.append(info)
+    return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])))
+
+
+async def swarm_addrs(context: Context, call: Call) -> SwarmAddrs:
+    return SwarmAddrs(Addrs=dict(sorted(context.node.online.known_addrs().items())))
+
+
+async def swarm_addrs_listen(context: Context, call: Call) -> Strings:
+    return Strings(Strings=context.node.online.listen_addrs())
+
+
+async def swarm_addrs_local(context: Context, call: Call) -> Strings:
+    network = context.node.online
+    suffix = f"/p2p/{network.identity().id}" if call.flag("id") else ""
+    return Strings(Strings=[addr + suffix for addr in network.listen_addrs()])
+
+
+def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
+    """All checked before the first is used."""
+    checked: list[tuple[str, Multiaddr, PeerId]] = []
+    for text in call.many("address"):
+        address = Multiaddr.parse(text)
+        if address.peer_id_bytes is None:
+            raise BadCall(f"{text[:80]!r} does not end in /p2p/PEER; add the peer's id")
+        checked.append((text, address, PeerId.decode(address.peer_id_bytes)))
+    return checked
+
+
+async def swarm_connect(context: Context, call: Call) -> Strings:
+    network, done = context.node.online, []
+    for _, address, peer in _peer_addresses(call):
+        try:
+            await network.connect(address)
+        except CideryError as exc:
+            raise ConnectFailed(str(peer), str(exc)) from exc
+        done.append(f"connect {peer} success")
+    return Strings(Strings=done)
+
+
+async def swarm_disconnect(context: Context, call: Call) -> Strings:
+    network, done = context.node.online, []
+    for _, address, peer in _peer_addresses(call):
+        if not await network.disconnect(address):
+            raise ConnectFailed(str(peer), "not connected")
+        done.append(f"disconnect {peer} success")
+    return Strings(Strings=done)
+
+
+async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
+    stat = context.node.online.bitswap_stat()
+    return BitswapStat(
+        Wantlist=[{"/": cid} for cid in stat.wantlist],
+        Peers=list(stat.peers),
+        BlocksReceived=stat.blocks_received,
+        DataReceived=stat.data_received,
+        DupBlksReceived=stat.dup_blocks_received,
+        DupDataReceived=stat.dup_data_received,
+        MessagesReceived=stat.messages_received,
+        BlocksSent=stat.blocks_sent,
+        DataSent=stat.data_sent,
+    )
+
+
+async def shutdown(context: Context, call: Call) -> None:
+    if context.stop is None:
+        raise NoNetwork
+    context.stop()

@@ -1,0 +1,45 @@
+"""version and commands: everything they need is at hand, so they import next to nothing."""
+
+import sys
+
+from cidery import __version__
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.life import CommandNode, Version
+from cidery.commands.registry import all_commands
+
+REPO_FORMAT = "1"
+"""Number of the repository format that this version writes."""
+_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
+"""Go's names, which scripts written for Kubo compare with."""
+
+
+def _system() -> str:
+    if sys.platform == "win32":
+        return "windows"
+    import os
+
+    info = os.uname()
+    return f"{_MACHINES.get(info.machine, info.machine)}/{info.sysname.lower()}"
+
+
+async def version(context: Context, call: Call) -> Version:
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return Version(Version=__version__, Commit="", Repo=REPO_FORMAT, System=_system(), Golang=f"python{python}")
+
+
+async def commands(context: Context, call: Call) -> CommandNode:
+    root = CommandNode(Name="cidery", Subcommands=[], Options=[])
+    for command in all_commands():
+        at = root
+        for word in command.path:
+            child = next((node for node in at["Subcommands"] if node["Name"] == word), None)
+            if child is None:
+                child = CommandNode(Name=word, Subcommands=[], Options=[])
+                at["Subcommands"].append(child)
+            at = child
+        at["Options"] = [
+            {"Names": [f"--{name}" if len(name) > 1 else f"-{name}" for name in option.names]}
+            for option in command.options
+        ]
+    return root

@@ -1,0 +1,122 @@
+"""The Api: what a node can do, as one object. Commands, the Python faces and the gateway get it, already connected.
+
+It holds the parts and offers the porcelain that needs more than one of them; single steps live in their own modules
+of this package.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cidery.blockstore.segments import SegmentStore
+from cidery.core.add import Added, AddOptions, AddProgress, Source, add
+from cidery.core.add_items import AddItem
+from cidery.core.drive import StoreSession
+from cidery.core.sources import BlockSession, Network
+from cidery.errors import Unavailable
+from cidery.multiformats.cid import CID
+from cidery.repo.config import Config, ImportConfig
+from cidery.repo.pins import Pin, Pins
+from cidery.repo.provisional import ProvisionalRoots
+from cidery.unixfs.profile import Profile, ShardEstimate, parse_chunker, parse_hash
+
+PIN_BATCH = 128
+"""Roots pinned in one transaction: each transaction waits for the disk."""
+
+
+class NoNetwork(Unavailable):
+    """Something that needs peers was asked of an offline node."""
+
+    def __str__(self) -> str:
+        return "this needs the network and the node is offline; start it with: cidery daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A connected node. Made by node/build.py, valid inside its context."""
+
+    path: Path
+    """The repository."""
+    config: Config
+    store: SegmentStore
+    pins: Pins
+    provisional: ProvisionalRoots
+    network: Network | None
+    """None: offline."""
+    clock: Callable[[], float]
+    """Seconds since 1970-01-01 UTC, for records."""
+
+    def offline(self) -> "Api":
+        """The same node without its network, for --offline."""
+        return replace(self, network=None)
+
+    @property
+    def online(self) -> Network:
+        """The network. Raises NoNetwork."""
+        if self.network is None:
+            raise NoNetwork
+        return self.network
+
+    def session(self, *, kept: bool = False) -> AbstractAsyncContextManager[BlockSession]:
+        """Blocks for one request: from the store, and from peers when online. ``kept``: what arrives is kept."""
+        return StoreSession(self.store) if self.network is None else self.network.session(kept=kept)
+
+    async def add(
+        self,
+        sources: Sequence[Source] | AsyncIterable[AddItem],
+        options: AddOptions,
+        *,
+        pin: bool = True,
+        pin_name: str = "",
+    ) -> AsyncIterator[Added | AddProgress]:
+        """core.add.add(), protected while it runs, its roots pinned recursively before they are reported.
+
+        Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
+        or about to be.
+        """
+        if options.only_hash:
+            async for event in add(sources, self.store, options):
+                yield event
+            return
+        held: list[Added] = []
+        roots = 0
+        async with self.provisional.operation("add", now=self.clock(), since_ordinal=self.store.next_ordinal):
+            async for event in add(sources, self.store, options):
+                if not pin or not isinstance(event, Added) or not (event.root or held):
+                    yield event
+                    continue
+                held.append(event)
+                roots += event.root
+                if roots >= PIN_BATCH:
+                    await self._pin(held, pin_name)
+                    for one in held:
+                        yield one
+                    held, roots = [], 0
+            await self._pin(held, pin_name)
+            for one in held:
+                yield one
+
+    async def _pin(self, events: list[Added], name: str) -> None:
+        pins = [Pin(event.cid, True, name, self.clock()) for event in events if event.root]
+        if not name:
+            pins = [pin for pin in pins if (known := self.pins.get(pin.cid)) is None or not known.recursive]
+        if pins:
+            await self.pins.add(*pins)
+
+    async def pin_stored(self, cid: CID, *, recursive: bool, name: str = "") -> None:
+        """Pin what is known to be stored whole. Durable on return. Raises PinNameTooLong."""
+        await self.pins.add(Pin(cid, recursive, name, self.clock()))
+
+
+def import_profile(config: ImportConfig) -> Profile:
+    """The rules of ``add`` that the config's Import section states."""
+    return Profile(
+        cid_version=config.cid_version,
+        raw_leaves=config.raw_leaves,
+        chunk_size=parse_chunker(config.chunker),
+        max_links=config.file_max_links,
+        shard_estimate=ShardEstimate(config.hamt_estimation),
+        hash_code=parse_hash(config.hash_function),
+        shard_threshold=config.hamt_threshold,
+    )

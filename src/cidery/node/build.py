@@ -1,0 +1,71 @@
+"""The composition root: from the directory of a repository to a connected Api. How a node is put together.
+
+::
+
+    config  ->  lock  ->  block store  ->  pins  ->  network (online nodes)  ->  Api
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum
+from pathlib import Path
+
+from cidery.blockstore.segments import SegmentStore
+from cidery.core.api import Api
+from cidery.core.sources import Network
+from cidery.repo.config import parse_config, read_raw
+from cidery.repo.layout import RepoLayout
+from cidery.repo.lock import RepoLock
+from cidery.repo.pins import Pins
+from cidery.repo.provisional import ProvisionalRoots
+from cidery.repo.state import State
+
+
+class Access(Enum):
+    """How the repository is opened."""
+
+    READ = "read"
+    """Without the lock, beside the process that writes; sees what that one has committed."""
+    WRITE = "write"
+    """With the lock: the only process that changes anything."""
+
+
+@asynccontextmanager
+async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIterator[Api]:
+    """Open a repository and connect its parts; everything is closed in reverse order at the end.
+
+    Args:
+        online: whether to listen and dial; only with Access.WRITE.
+    Raises:
+        ConfigMissing, ConfigError, RepoLocked, and what the store raises.
+    """
+    layout = RepoLayout(path)
+    layout.check()
+    config = parse_config(read_raw(layout.config))
+    read_only = access is Access.READ
+    async with AsyncExitStack() as stack:
+        if not read_only:
+            stack.enter_context(RepoLock.acquire(layout.lock, _command()))
+        store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
+        stack.push_async_callback(store.close)
+        state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
+        stack.push_async_callback(asyncio.to_thread, state.close)
+        network: Network | None = None
+        yield Api(
+            path=path,
+            config=config,
+            store=store,
+            pins=Pins(state),
+            provisional=ProvisionalRoots(state, os.urandom),
+            network=network,
+            clock=time.time,
+        )
+
+
+def _command() -> str:
+    """How the lock names this process to others."""
+    return " ".join([os.path.basename(sys.argv[0] if sys.argv else "") or "python", *sys.argv[1:2]])

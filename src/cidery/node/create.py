@@ -1,0 +1,116 @@
+"""Creating a repository: ``init``, ``daemon --init``, ``Node(init=True)``."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TypedDict
+
+from cidery.blockstore.segments import SegmentStore
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.errors import InvalidInput, Unavailable
+from cidery.repo.config import DEFAULT_CID_PROFILE, MAX_CONFIG_BYTES, Raw, new_raw, parse_json, write_raw
+from cidery.repo.layout import KuboRepo, RepoKind, RepoLayout
+from cidery.repo.lock import RepoLock
+from cidery.repo.state import State
+
+
+class AlreadyInitialised(InvalidInput):
+    """There is a repository at the path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"there is a repository at {self.path} already; nothing was changed"
+
+
+class CannotCreate(Unavailable):
+    """The place does not take a repository."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no repository can be made at {self.path}: {self.reason}"
+
+
+class Message(TypedDict):
+    """A line that ``init`` prints."""
+
+    Message: str
+
+
+def cid_profile_of_program() -> str:
+    """The CID profile for new repositories: Kubo's when this runs under the name of its binary."""
+    name = os.path.basename(sys.argv[0] if sys.argv else "")
+    return "unixfs-v0-2015" if name.removesuffix(".exe") == "ipfs" else DEFAULT_CID_PROFILE
+
+
+def create_repository(
+    path: Path, *, profiles: list[str] | None = None, cid_profile: str = DEFAULT_CID_PROFILE, given: Raw | None = None
+) -> str:
+    """Make a repository; returns the peer id. Blocks for some disk syncs.
+
+    The config comes last, so that a place where this was stopped is no repository, and can be tried again.
+
+    Args:
+        profiles: config profiles to apply, in order.
+        given: a config to start from; a private key in it is kept.
+    Raises:
+        AlreadyInitialised, KuboRepo, NotARepo, CannotCreate, ConfigError (an unknown profile, a bad given config).
+    """
+    layout = RepoLayout(path)
+    try:
+        kind = layout.kind()
+    except OSError as exc:
+        raise CannotCreate(path, exc.strerror or str(exc)) from exc
+    if kind is RepoKind.KUBO:
+        raise KuboRepo(path)
+    if layout.config.exists():
+        raise AlreadyInitialised(path)
+    raw = new_raw(os.urandom, cid_profile=cid_profile, profiles=profiles or [], given=given)
+    try:
+        layout.create()
+    except OSError as exc:
+        raise CannotCreate(path, exc.strerror or str(exc)) from exc
+    with RepoLock.acquire(layout.lock, "cidery init"):
+        SegmentStore.open(path).close_blocking()
+        State.open(layout.state).close()
+        if layout.config.exists():  # another process was faster
+            raise AlreadyInitialised(path)
+        write_raw(layout.config, raw)
+    peer: str = raw["Identity"]["PeerID"]
+    return peer
+
+
+def split_profiles(text: str) -> list[str]:
+    """Names in ``a,b``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+async def init(context: Context, call: Call) -> AsyncIterator[Message]:
+    """The command. Its Context has the path; there is no Api yet."""
+    assert context.path is not None  # dispatch gives every local run the path
+    given: Raw | None = None
+    if (file := call.optional("default-config")) is not None:
+        try:
+            with open(file, "rb") as stream:
+                given = parse_json(stream.read(MAX_CONFIG_BYTES + 1), file)
+        except OSError as exc:
+            raise CannotCreate(context.path, f"{file} cannot be read: {exc.strerror}") from exc
+    peer = await asyncio.to_thread(
+        create_repository,
+        context.path,
+        profiles=split_profiles(call.text("profile")),
+        cid_profile=cid_profile_of_program(),
+        given=given,
+    )
+    yield Message(Message="generating ED25519 keypair...done")
+    yield Message(Message=f"peer identity: {peer}")
+    yield Message(Message=f"initializing IPFS node at {context.path}")

@@ -1,0 +1,9 @@
+"""Where the repository is. Imports next to nothing: the CLI asks at each start."""
+
+import os
+
+
+def repo_dir(explicit: str | None = None) -> str:
+    """Absolute path: ``explicit``, else $CIDERY_PATH, else $IPFS_PATH, else ~/.cidery."""
+    chosen = explicit or os.environ.get("CIDERY_PATH") or os.environ.get("IPFS_PATH") or "~/.cidery"
+    return os.path.abspath(os.path.expanduser(chosen))

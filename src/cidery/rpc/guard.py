@@ -1,0 +1,82 @@
+"""Who may call the RPC: nothing that a web page can make a browser send.
+
+The RPC has no password on this machine, so any page in a browser could otherwise command the node (cross-site request
+forgery), or read from it after pointing its own name at 127.0.0.1 (DNS rebinding). Rules, in order:
+1. the Host header is an IP address or localhost, never a name that somebody else controls;
+2. an Origin header is one of the allowed ones; without it, a Referer starts with one of them;
+3. with neither, a User-Agent of a browser is refused;
+4. the method is POST (OPTIONS answers preflights).
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+
+class Refusal(NamedTuple):
+    """An answer for who may not call."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_FORBIDDEN = Refusal(403, "403 - Forbidden")
+_METHOD = Refusal(405, "405 - Method Not Allowed", (("Allow", "OPTIONS, POST"),))
+_LOCAL_NAMES = ("127.0.0.1", "[::1]", "localhost")
+
+
+def default_origins(port: int) -> frozenset[str]:
+    """Origins of pages that the node itself serves."""
+    return frozenset(f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
+
+
+def check(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> Refusal | None:
+    """None if the request may go on.
+
+    Args:
+        headers: case-insensitive mapping.
+        origins: allowed ``scheme://host:port``; "*" allows every origin.
+    """
+    if not _is_local_host(headers.get("Host", "")):
+        return _FORBIDDEN
+    origin, referer = headers.get("Origin"), headers.get("Referer")
+    if origin is not None:
+        if not _allowed(origin, origins):
+            return _FORBIDDEN
+    elif referer is not None:
+        parts = urlsplit(referer)
+        if not _allowed(f"{parts.scheme}://{parts.netloc}", origins):
+            return _FORBIDDEN
+    elif _is_browser(headers.get("User-Agent", "")):
+        return _FORBIDDEN
+    if method not in ("POST", "OPTIONS"):
+        return _METHOD
+    return None
+
+
+def _allowed(origin: str, origins: frozenset[str]) -> bool:
+    return "*" in origins or origin.lower() in origins
+
+
+def _is_browser(agent: str) -> bool:
+    return agent.startswith("Mozilla") and "Electron" not in agent
+
+
+def _is_local_host(host: str) -> bool:
+    """Whether a Host header names this machine in a way that no DNS answer can forge."""
+    if host.startswith("["):
+        name, _, port = host[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = host.partition(":")
+    if port and not port.isdigit():
+        return False
+    if name.lower() in ("localhost", "localhost."):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

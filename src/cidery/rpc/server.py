@@ -1,0 +1,214 @@
+"""The RPC over HTTP: ``POST /api/v0/<command path>``, derived from the command definitions.
+
+Spec: https://docs.ipfs.tech/reference/kubo/rpc/
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from cidery.commands.bind import BadCall, bind, options_by_name
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, load
+from cidery.commands.registry import find
+from cidery.core.add_items import AddItem
+from cidery.core.api import Api
+from cidery.errors import CideryError, Unavailable
+from cidery.rpc.answer import COMMON_HEADERS, StreamAnswer, error_answer, text_answer, value_line
+from cidery.rpc.guard import check
+from cidery.rpc.uploads import is_multipart, read_uploads
+
+PREFIX = "/api/v0/"
+MAX_CALLS = 256
+"""Most calls at once: each may hold sockets, buffers of some MiB and a fetch session."""
+log = logging.getLogger("cidery.rpc")
+
+
+class TimedOut(Unavailable):
+    """The time given with --timeout is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"timed out after {self.seconds:g} s, as --timeout says"
+
+
+class TooManyCalls(Unavailable):
+    """MAX_CALLS calls are running."""
+
+    def __str__(self) -> str:
+        return f"{MAX_CALLS} calls are running; try again when some are done"
+
+
+class Routed(NamedTuple):
+    """A request that names a command."""
+
+    command: Command
+    arguments: list[str]
+    options: list[tuple[str, str]]
+
+
+class RpcHandler:
+    """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
+
+    def __init__(self, api: Api, origins: frozenset[str], stop: Callable[[], None]) -> None:
+        self._api = api
+        self._origins = origins
+        self._stop = stop
+        self._running = 0
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Cancellation: the run is cancelled when the client goes away."""
+        refusal = check(request.method, request.headers, self._origins)
+        if refusal is not None:
+            return text_answer(*refusal)
+        answer = await self._answer(request)
+        if (origin := request.headers.get("Origin")) and not answer.prepared:
+            answer.headers["Access-Control-Allow-Origin"] = origin
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        routed = route(request)
+        if routed is None:
+            return text_answer(404, "404 page not found")
+        if request.method == "OPTIONS":
+            return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
+        if self._running >= MAX_CALLS:
+            return error_answer(TooManyCalls())
+        try:
+            call = bind(routed.command, routed.arguments, routed.options, body=True)
+        except BadCall as exc:
+            return text_answer(400, str(exc))
+        argument = routed.command.file_argument
+        if argument is not None and not is_multipart(request):
+            return text_answer(400, f"file argument {argument.name!r} is required")
+        self._running += 1
+        try:
+            return await self._run(request, call)
+        finally:
+            self._running -= 1
+
+    async def _run(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        api = self._api.offline() if call.flag("offline") else self._api
+        uploads: AsyncIterator[AddItem] | None = None
+        if call.command.file_argument is not None and is_multipart(request):
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            uploads = read_uploads(request)
+        reply = _Reply(request, call)
+        seconds = call.seconds("timeout")
+        try:
+            async with asyncio.timeout(seconds or None):
+                await _perform(load(call.command.run), Context(api, self._api.path, uploads, self._stop), call, reply)
+        except TimeoutError:
+            return await reply.fail(TimedOut(seconds or 0.0))
+        except ConnectionError:
+            return reply.abandon()
+        except CideryError as exc:
+            return await reply.fail(exc)
+        except Exception as exc:
+            # A request handler may not bring the daemon down; the traceback is for us, the line for the caller.
+            log.exception("%s failed", call.command.name)
+            return await reply.fail(exc)
+        return await reply.end()
+
+
+def route(request: web.BaseRequest) -> Routed | None:
+    """The command a request names; words behind it, then ``arg=``, are its arguments; other options are ignored."""
+    raw = request.rel_url.raw_path
+    if not raw.startswith(PREFIX):
+        return None
+    words = [unquote(word, errors="surrogateescape") for word in raw[len(PREFIX) :].strip("/").split("/")]
+    found = find(words)
+    if found is None or not found.command.over_rpc:
+        return None
+    command = found.command
+    own = {name for option in command.options for name in option.names}
+    known = {name for name, option in options_by_name(command).items() if name in own or option.name in REMOTE_GLOBALS}
+    query = request.rel_url.query
+    options = [(name, text or "true") for name, text in query.items() if name in known]
+    return Routed(command, words[found.words :] + query.getall("arg", []), options)
+
+
+class _Reply:
+    """The answer to one call; its head is sent with the first byte, so that an earlier error gets its own status."""
+
+    def __init__(self, request: web.BaseRequest, call: Call) -> None:
+        self._request = request
+        self._call = call
+        self._stream: StreamAnswer | None = None
+
+    async def _begin(self, content_type: str, extra: dict[str, str]) -> StreamAnswer:
+        stream = StreamAnswer(content_type, extra)
+        if origin := self._request.headers.get("Origin"):
+            stream.headers["Access-Control-Allow-Origin"] = origin
+        await stream.begin(self._request)
+        self._stream = stream
+        return stream
+
+    async def value(self, value: Any) -> None:
+        as_text = self._call.text("encoding") == "text" and self._call.command.text is not None
+        if self._stream is None:
+            content_type = "text/plain" if as_text else "application/json"
+            await self._begin(content_type, {"X-Chunked-Output": "1"})
+        assert self._stream is not None  # _begin set it
+        if as_text:
+            assert self._call.command.text is not None  # checked above
+            text = self._call.command.text(value, self._call)
+            await self._stream.send(text.encode("utf-8", "surrogateescape"))
+        else:
+            await self._stream.send(value_line(value))
+
+    async def body(self, body: Body) -> None:
+        extra = {"X-Stream-Output": "1", "X-Content-Type-Options": "nosniff"}
+        if body.length is not None:
+            extra["X-Content-Length"] = str(body.length)
+        content_type = body.media_type or self._call.command.media_type
+        async with aclosing(body.chunks) as chunks:
+            async for chunk in chunks:
+                if self._stream is None:
+                    await self._begin(content_type, extra)
+                assert self._stream is not None  # _begin set it
+                await self._stream.send(chunk)
+        if self._stream is None:
+            await self._begin(content_type, extra)
+
+    async def fail(self, error: BaseException) -> web.StreamResponse:
+        if self._stream is None:
+            return error_answer(error)
+        await self._stream.end(error)
+        return self._stream
+
+    def abandon(self) -> web.StreamResponse:
+        """The client has gone: there is nobody to answer."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return self._stream or web.Response()
+
+    async def end(self) -> web.StreamResponse:
+        if self._stream is None:
+            # a stream without values, or a command without a result
+            return web.Response(status=200, headers={**COMMON_HEADERS, "X-Chunked-Output": "1"})
+        await self._stream.end()
+        return self._stream
+
+
+async def _perform(run: Callable[[Context, Call], Any], context: Context, call: Call, reply: _Reply) -> None:
+    if call.command.output is Output.STREAM:
+        async with aclosing(run(context, call)) as values:
+            async for value in values:
+                await reply.value(value)
+        return
+    running: Awaitable[Any] = run(context, call)
+    result = await running
+    if isinstance(result, Body):
+        await reply.body(result)
+    elif result is not None:
+        await reply.value(result)
