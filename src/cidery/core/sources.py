@@ -71,6 +71,7 @@ class PeerIdentity:
     """With /p2p/ID at the end."""
     agent_version: str
     protocols: tuple[str, ...]
+    protocol_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

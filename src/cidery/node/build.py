@@ -55,6 +55,21 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
         stack.push_async_callback(asyncio.to_thread, state.close)
         network: Network | None = None
+        if online:
+            # imported here: an offline node, such as the CLI's own, starts without the network's libraries
+            from cidery.node.network import open_network
+
+            network = await stack.enter_async_context(
+                open_network(
+                    config.private_key,
+                    store,
+                    cache=layout.cache,
+                    listen=config.swarm,
+                    bootstrap=config.bootstrap,
+                    max_connections=config.conn_mgr.high_water,
+                    security=config.security,
+                )
+            )
         yield Api(
             path=path,
             config=config,

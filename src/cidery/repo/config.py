@@ -95,6 +95,8 @@ class Config:
     routing: str
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
+    security: tuple[str, ...]
+    """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
 
 
 def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFILE) -> Raw:
@@ -175,6 +177,7 @@ def parse_config(raw: Raw) -> Config:
         routing=get("Routing.Type", "auto"),
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
+        security=_security(get),
     )
 
 
@@ -207,6 +210,20 @@ def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
         hamt_threshold=parse_size(value("UnixFSHAMTDirectorySizeThreshold")),
         hamt_estimation=value("UnixFSHAMTDirectorySizeEstimation"),
     )
+
+
+def _security(get: Callable[[str, Any], Any]) -> tuple[str, ...]:
+    # As in Kubo's config, a protocol's value is a priority (the lower, the more preferred) or false.
+    section = "Swarm.Transports.Security"
+    known = {"Noise": ("/noise", 100), "TLS": ("/tls/1.0.0", 200)}
+    offered = []
+    for name, (protocol, default) in known.items():
+        priority = get(f"{section}.{name}", default)
+        if priority is not False:
+            offered.append((default if priority is True else priority, protocol))
+    if not offered:
+        raise ConfigError(section, "switches every protocol off; leave Noise or TLS on")
+    return tuple(protocol for _, protocol in sorted(offered))
 
 
 def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:

@@ -113,7 +113,13 @@ CHUNKER = Accepts(
     "size-N with N from 1 to 2096896, as size-1048576",
 )
 
+SECURITY = Accepts(
+    lambda value: isinstance(value, bool | int) and 0 <= value <= 1_000_000, "false, true, or a priority such as 100"
+)
+
 KEYS: dict[str, Accepts] = {
+    "Swarm.Transports.Security.Noise": SECURITY,
+    "Swarm.Transports.Security.TLS": SECURITY,
     "Identity.PeerID": TEXT,
     "Identity.PrivKey": TEXT,
     "Addresses.API": ADDR_OR_LIST,

@@ -1,0 +1,227 @@
+"""The online half of a node, composed: swarm, identify and ping, Bitswap. Satisfies ``core.sources.Network``."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cidery import __version__
+from cidery.bitswap.service import BitswapService
+from cidery.blockstore.interface import BlockStore
+from cidery.core.sources import BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.errors import CideryError, InvalidInput, NotFound
+from cidery.exchange.service import NetworkSession
+from cidery.exchange.session import SessionWaits
+from cidery.identity.keys import PrivateKey
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.identify import Identification
+from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.swarm import Swarm, SwarmConfig
+from cidery.libp2p.protocols import noise, tls, yamux
+from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
+from cidery.libp2p.protocols.timeouts import Timeouts
+from cidery.libp2p.protocols.tls import TlsIdentity
+from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.cache import PeerRows
+
+log = logging.getLogger("cidery.node")
+
+AGENT = f"cidery/{__version__}"
+SAVE_PEERS_EVERY = 60.0
+"""Seconds between two writes of the peer store."""
+PING_INTERVAL = 1.0
+"""Seconds between two pings of the ping command, as everywhere."""
+
+
+class PeerUnknown(NotFound):
+    """A peer that was never met and is not connected."""
+
+    def __init__(self, peer: PeerId) -> None:
+        super().__init__(peer)
+        self.peer = peer
+
+    def __str__(self) -> str:
+        return f"peer {self.peer} is not connected; connect first with: cidery swarm connect ADDRESS/p2p/{self.peer}"
+
+
+class NodeNetwork:
+    """See ``core.sources.Network`` for the methods."""
+
+    def __init__(
+        self,
+        private_key: PrivateKey,
+        store: BlockStore,
+        *,
+        peers: PeerRows | None = None,
+        security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
+        max_connections: int = 256,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        certificate = TlsIdentity(private_key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+        upgrade = UpgradeConfig(private_key, certificate, os.urandom, security)
+        self.swarm = Swarm(
+            SwarmConfig(timeouts, max_connections=max_connections),
+            upgrade,
+            PeerStore(time.monotonic, peers),
+            time.monotonic,
+        )
+        self.identification = Identification(self.swarm, AGENT, os.urandom, time.time_ns())
+        self.bitswap = BitswapService(
+            self.swarm,
+            store,
+            clock=time.monotonic,
+            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, ceiling=6 * 3600.0),
+            agent_of=lambda peer: self._said(peer).agent_version,
+            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _said(self, peer: PeerId) -> Identify:
+        return self.identification.known.get(peer, Identify())
+
+    async def start(self, listen: tuple[Multiaddr, ...], bootstrap: tuple[Multiaddr, ...] = ()) -> None:
+        """Listen, then dial the bootstrap peers in the background. Raises CannotListen."""
+        await self.swarm.listen(listen)
+        for addr in bootstrap:
+            if addr.tcp_endpoint() is not None and addr.peer_id_bytes is not None:
+                self._spawn(self._bootstrap(addr))
+        self._spawn(self._save_peers())
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bitswap.close()
+        await self.swarm.close()
+
+    def _spawn(self, work: object) -> None:
+        assert asyncio.iscoroutine(work)
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bootstrap(self, addr: Multiaddr) -> None:
+        try:
+            await self.swarm.connect(addr)
+        except (CideryError, TimeoutError) as exc:
+            log.info("bootstrap peer %s: %s", addr, exc)
+
+    async def _save_peers(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_PEERS_EVERY)
+            await asyncio.to_thread(self.swarm.peer_store.save)
+
+    # --- core.sources.Network
+
+    def session(self, *, kept: bool) -> NetworkSession:
+        return self.bitswap.session(kept=kept)
+
+    def identity(self) -> PeerIdentity:
+        peer = self.swarm.local_peer
+        return PeerIdentity(
+            id=str(peer),
+            public_key=base64.b64encode(self.swarm.identity.public.encode()).decode(),
+            addresses=tuple(str(a.with_peer(peer.multihash)) for a in self.identification.advertised_addrs()),
+            agent_version=AGENT,
+            protocols=tuple(sorted(self.swarm.handlers)),
+            protocol_version=PROTOCOL_VERSION,
+        )
+
+    async def identify(self, peer: str) -> PeerIdentity:
+        peer_id = PeerId.parse(peer)
+        if peer_id == self.swarm.local_peer:
+            return self.identity()
+        if self.swarm.best(peer_id) is None:
+            if not self.swarm.peer_store.addrs(peer_id):
+                raise PeerUnknown(peer_id)
+            await self.swarm.dial(peer_id)
+        known = self.swarm.peer_store.know(peer_id)
+        return PeerIdentity(
+            id=str(peer_id),
+            public_key=base64.b64encode(known.public_key).decode(),
+            addresses=tuple(str(addr.with_peer(peer_id.multihash)) for addr in known.addrs),
+            agent_version=known.agent,
+            protocols=tuple(sorted(known.protocols)),
+            protocol_version=known.protocol_version,
+        )
+
+    async def connect(self, addr: Multiaddr) -> None:
+        await self.swarm.connect(addr)
+
+    async def disconnect(self, addr: Multiaddr) -> bool:
+        if addr.peer_id_bytes is None:
+            raise InvalidInput(f"{addr} does not say which peer: add /p2p/PEER_ID")
+        return self.swarm.disconnect(PeerId.decode(addr.peer_id_bytes))
+
+    def peers(self) -> list[ConnectedPeer]:
+        out = []
+        for connection in self.swarm.connections():
+            assert connection.secured is not None  # the swarm holds upgraded ones
+            out.append(
+                ConnectedPeer(
+                    peer=str(connection.peer),
+                    addr=str(connection.remote_addr),
+                    direction="outbound" if connection.outbound else "inbound",
+                    muxer=connection.secured.muxer or "",
+                    security=connection.secured.security,
+                    latency=connection.round_trip.smoothed,
+                    streams=tuple(stream.protocol for stream in connection.streams),
+                )
+            )
+        return out
+
+    def known_addrs(self) -> dict[str, list[str]]:
+        return {str(peer): list(map(str, addrs)) for peer, addrs in self.swarm.peer_store.all_addrs().items()}
+
+    def listen_addrs(self) -> list[str]:
+        return [str(addr) for addr in self.swarm.listen_addrs()]
+
+    def ping(self, peer: str, count: int) -> AsyncIterator[float]:
+        return self.identification.ping(PeerId.parse(peer), count, PING_INTERVAL)
+
+    def bitswap_stat(self) -> BitswapStat:
+        service = self.bitswap
+        return BitswapStat(
+            wantlist=tuple(map(str, service.wantlist())),
+            peers=tuple(sorted(service.engine.ledgers)),
+            blocks_received=service.blocks_received,
+            data_received=service.data_received,
+            dup_blocks_received=service.duplicate_blocks,
+            dup_data_received=service.duplicate_data,
+            messages_received=service.messages_received,
+            blocks_sent=service.blocks_sent,
+            data_sent=service.data_sent,
+        )
+
+
+@asynccontextmanager
+async def open_network(
+    private_key: PrivateKey,
+    store: BlockStore,
+    *,
+    cache: Path,
+    listen: tuple[Multiaddr, ...],
+    bootstrap: tuple[Multiaddr, ...],
+    max_connections: int,
+    security: tuple[str, ...],
+) -> AsyncIterator[NodeNetwork]:
+    """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
+    rows = await asyncio.to_thread(PeerRows.open, cache)
+    try:
+        network = NodeNetwork(private_key, store, peers=rows, max_connections=max_connections, security=security)
+        try:
+            await network.start(listen, bootstrap)
+            yield network
+        finally:
+            await network.close()
+    finally:
+        rows.close()
