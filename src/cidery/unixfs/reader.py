@@ -8,8 +8,10 @@ Spec: https://specs.ipfs.tech/unixfs/
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 from cidery.errors import InvalidInput, NotFound
+from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import MAX_PENDING, Ahead, Data, Need, Prefetch, Walk, WalkLimit, need
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
@@ -63,6 +65,18 @@ def read_node(cid: CID) -> Generator[Need, Buffer | None, UnixFSNode]:
     return decode_node(cid, block)
 
 
+@dataclass(slots=True)
+class Offer:
+    """A part of a file about to be read. Who has its bytes already sets ``taken``, and the walk leaves it out."""
+
+    cid: CID
+    start: int
+    """Offset in the file, in bytes."""
+    size: int | None
+    """Bytes; None for the root, whose size is not known before it is read."""
+    taken: bool = False
+
+
 def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Data, None]:
     """The bytes ``[offset, offset+length)`` of a file, in order, clipped to its end.
 
@@ -72,6 +86,26 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
     Raises:
         InvalidInput: negative offset or length. NotAFile. UnixFSError: sizes that disagree. WalkLimit.
     """
+    walk = _read_parts(root, offset, length, offers=False)
+    answer: Buffer | None = None
+    while True:
+        try:
+            step = walk.send(answer)
+        except StopIteration:
+            return
+        assert not isinstance(step, Offer)  # none were asked for
+        answer = yield step
+
+
+def read_missing(root: CID) -> Walk[Data | Offer, None]:
+    """A whole file as read_file() does, with an Offer before each part that may be there already.
+
+    Offers come for every part up to 2 MiB, from the largest to its own parts if it is not taken, in file order.
+    """
+    yield from _read_parts(root, 0, None, offers=True)
+
+
+def _read_parts(root: CID, offset: int, length: int | None, *, offers: bool) -> Walk[Data | Offer, None]:
     if offset < 0 or (length is not None and length < 0):
         raise InvalidInput("offset and length must not be negative")
     end = None if length is None else offset + length
@@ -81,6 +115,11 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
         if named := ahead.due(len(stack)):
             yield Prefetch(tuple(entry[0] for entry in reversed(stack[-named:])))
         cid, stated, start, depth = stack.pop()
+        if offers and (stated is None or stated <= MAX_BLOCK):
+            offer = Offer(cid, start, stated)
+            yield offer
+            if offer.taken:
+                continue
         node = yield from read_node(cid)
         if node.kind is not Kind.FILE:
             raise NotAFile(cid, node.kind) if stated is None else UnixFSError(f"a {node.kind.value} inside a file")

@@ -1,0 +1,227 @@
+"""Writes a tree to disk: safely (core.target), and going on where an earlier run stopped.
+
+What is on disk already is hashed against the tree; only parts that differ or are missing are asked for. A file
+appears under its name when it is whole.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, TypeVarTuple
+
+from cidery.core.drive import drive
+from cidery.core.file_copy import FileCopy, is_leaf_of
+from cidery.core.ingest import pread_exactly
+from cidery.core.resolve import ContentPath, resolve
+from cidery.core.sources import BlockSession
+from cidery.core.target import Target
+from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.walk import Data
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.node import Kind
+from cidery.unixfs.reader import Offer, read_file, read_missing
+from cidery.unixfs.tree import TreeEntry, walk_tree
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+WRITE_BATCH = 4 << 20
+"""Bytes collected before a thread writes them."""
+WRITE_ITEMS = 64
+"""Directories and small files collected before a thread writes them."""
+SMALL_FILE = MAX_BLOCK
+"""Files of one block are written in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetProgress:
+    """How far a get is. The last one has ``done``."""
+
+    name: str
+    """Path of the entry being written, below the target; "" for the root."""
+    written: int
+    """Bytes of files that are on disk now, in all."""
+    reused: int
+    """Of these, bytes that were there before."""
+    total: int
+    """Bytes to expect in all, as the tree states (sizes of nodes included); 0 if unknown."""
+    done: bool = False
+
+
+async def get(
+    path: str | CID | ContentPath, session: BlockSession, target: str | os.PathLike[str]
+) -> AsyncIterator[GetProgress]:
+    """Write the file, directory or symlink at ``path`` to ``target``, which is created or brought up to date.
+
+    Existing files of other content are replaced; other files in existing directories are left alone.
+    Limits: memory about WRITE_BATCH; depth and entries as walk_tree().
+    Raises:
+        PathError, NotFound, UnsafeName, InTheWay, CannotWrite, UnixFSError.
+    Cancellation: safe; what is whole stays, unfinished files keep a name that ends in PART_SUFFIX.
+    """
+    root = await resolve(path, session)
+    place = await in_thread(Target, target)
+    try:
+        async for progress in _Getting(session, place).run(root):
+            yield progress
+    finally:
+        place.close()
+
+
+class _Getting:
+    """One get() in progress."""
+
+    def __init__(self, session: BlockSession, target: Target) -> None:
+        self._session = session
+        self._target = target
+        self._jobs: list[Callable[[], int]] = []
+        self._small: list[TreeEntry] = []
+        self._links: list[TreeEntry] = []
+        self._fresh = True
+        self._written = 0
+        self._reused = 0
+        self._total = 0
+
+    async def run(self, root: CID) -> AsyncIterator[GetProgress]:
+        self._fresh = await in_thread(self._target.kind, ()) is None
+        async for entry in drive(walk_tree(root), self._session):
+            if not entry.path:
+                self._total = entry.stated_size or 0
+            if entry.kind is Kind.DIRECTORY:
+                self._jobs.append(partial(self._directory, entry))
+            elif entry.kind is Kind.SYMLINK:
+                self._links.append(entry)
+            elif entry.path and _is_small(entry):
+                self._small.append(entry)
+            else:
+                await self._flush()
+                async for _ in self._file(entry):
+                    yield self._progress(entry)
+            if len(self._jobs) + len(self._small) >= WRITE_ITEMS:
+                await self._flush()
+                yield self._progress(entry)
+        await self._flush()
+        # Symlinks come last, so that nothing of this tree could be written through one.
+        self._jobs += [partial(self._symlink, entry) for entry in self._links]
+        self._jobs.append(self._finish)
+        await self._flush()
+        yield GetProgress("", self._written, self._reused, self._total, done=True)
+
+    def _progress(self, entry: TreeEntry) -> GetProgress:
+        return GetProgress("/".join(entry.path), self._written, self._reused, self._total)
+
+    async def _flush(self) -> None:
+        """Write the directories and small files collected so far, in that order."""
+        await self._run(self._jobs)
+        small, self._small = self._small, []
+        if small and not self._fresh:
+            small = await in_thread(lambda: [entry for entry in small if not self._is_there(entry)])
+        size = 0
+        for entry in small:
+            data = await read_whole(entry.cid, self._session)
+            self._jobs.append(partial(self._small_file, entry, data))
+            size += len(data)
+            if size >= WRITE_BATCH:
+                await self._run(self._jobs)
+                size = 0
+        await self._run(self._jobs)
+
+    async def _run(self, jobs: list[Callable[[], int]]) -> None:
+        """Run and clear ``jobs``."""
+        batch = jobs[:]
+        jobs.clear()
+        if batch:
+            self._written += await in_thread(lambda: sum(job() for job in batch))
+
+    def _is_there(self, entry: TreeEntry) -> bool:
+        """Whether a small file on disk is whole already."""
+        fd = self._target.open_file(entry.path)
+        if fd is None:
+            return False
+        try:
+            size = os.fstat(fd).st_size
+            if size > SMALL_FILE or not is_leaf_of(entry.cid, pread_exactly(fd, size, 0), entry.mode, entry.mtime):
+                return False
+        finally:
+            os.close(fd)
+        self._written += size
+        self._reused += size
+        return True
+
+    def _directory(self, entry: TreeEntry) -> int:
+        self._target.make_directory(entry.path, entry.mode, entry.mtime)
+        return 0
+
+    def _small_file(self, entry: TreeEntry, data: bytes) -> int:
+        self._target.write_file(entry.path, part_key(entry.cid), data, entry.mode, entry.mtime)
+        return len(data)
+
+    def _symlink(self, entry: TreeEntry) -> int:
+        self._target.write_symlink(entry.path, part_key(entry.cid), entry.target, entry.mtime)
+        return 0
+
+    def _finish(self) -> int:
+        self._target.finish()
+        return 0
+
+    async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
+        """One file, with what is on disk of it; yields now and then."""
+        copy = await in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
+        pending: list[Buffer] = []
+        size = 0
+        try:
+            steps: AsyncIterator[Data | Offer] = drive(read_missing(entry.cid), self._session)
+            async for step in steps:
+                if isinstance(step, Offer):
+                    if not copy.has_source:
+                        continue
+                    if pending:
+                        await in_thread(copy.write, pending)
+                        pending, size = [], 0
+                    reused = await in_thread(copy.reuse, step)
+                    self._reused += reused
+                    self._written += reused
+                    continue
+                pending.append(step.chunk)
+                size += len(step.chunk)
+                self._written += len(step.chunk)
+                if size >= WRITE_BATCH:
+                    await in_thread(copy.write, pending)
+                    pending, size = [], 0
+                    yield
+            await in_thread(copy.write, pending)
+            await in_thread(copy.commit, entry.mode, entry.mtime)
+            yield
+        finally:
+            copy.close()
+
+
+def _is_small(entry: TreeEntry) -> bool:
+    return entry.size is None or entry.size <= SMALL_FILE
+
+
+async def read_whole(cid: CID, session: BlockSession) -> bytes:
+    """All bytes of a small file."""
+    parts: list[Buffer] = []
+    async for step in drive(read_file(cid), session):
+        parts.append(step.chunk)
+    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+
+def part_key(cid: CID) -> str:
+    """What names the unfinished file of this content: the same content continues it, other content does not."""
+    return hashlib.sha256(cid.encode()).hexdigest()[:16]
+
+
+async def in_thread(call: Callable[[*Ts], T], *args: *Ts) -> T:
+    """As asyncio.to_thread(), but when cancelled it waits for the thread first: descriptors may be closed then."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

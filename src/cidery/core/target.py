@@ -1,0 +1,344 @@
+"""A place on disk that a tree is written into, and nothing is ever written outside it.
+
+Every operation walks from an open directory down, one name at a time, and refuses to pass a symlink; names that mean
+another place are refused before. Files are written under a temporary name and renamed when whole. Where the platform
+has no directory descriptors (Windows), each component is checked by path instead.
+
+Symlinks of the tree are restored as they are, also those that point out, after all files: nothing is written
+through them, now or by a later run.
+"""
+
+import os
+import stat
+from typing import Self
+
+from cidery.errors import InvalidInput, Unavailable
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import Mtime
+
+PART_SUFFIX = ".cidery-part"
+"""Ending of the temporary names of unfinished files."""
+RESTORED_MODE = 0o777
+"""Permission bits that are restored: never set-user-id, set-group-id or sticky."""
+_DIR_FDS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FILE |= getattr(os, "O_NONBLOCK", 0)
+_TIMES = (-(1 << 31), (1 << 33) - 1)
+"""Seconds since 1970 that common file systems can hold (1901 to 2242); others are moved to the nearer end."""
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{kind}{n}" for kind in ("COM", "LPT") for n in "123456789¹²³"}
+)
+
+
+class UnsafeName(InvalidInput):
+    """An entry whose name would lead elsewhere."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"refused to write an entry named {_printable(self.name)}: {self.reason}"
+
+
+class InTheWay(InvalidInput):
+    """Something in the target is not what has to go there."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot write {_printable(self.path)}: {self.reason}; move it away or choose another target"
+
+
+class CannotWrite(Unavailable):
+    """The file system refused: no space, no permission, read-only."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot write {_printable(self.path)}: {self.reason}"
+
+
+def _printable(text: str) -> str:
+    return repr(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))[:200]
+
+
+def check_safe_name(name: str, *, windows: bool = os.name == "nt") -> None:
+    """Raises UnsafeName for a name that is no plain name on this platform."""
+    if name in ("", ".", ".."):
+        raise UnsafeName(name, "it means another directory")
+    if "/" in name or "\0" in name:
+        raise UnsafeName(name, "it contains a slash or a NUL")
+    if not windows:
+        return
+    if any(char in '\\:*?"<>|' or ord(char) < 32 for char in name):
+        raise UnsafeName(name, "it contains a character that Windows gives a meaning")
+    if name[-1] in ". " or name.split(".")[0].rstrip(" ").upper() in _DEVICES:
+        raise UnsafeName(name, "Windows takes it for a device or another name")
+
+
+class Target:
+    """Where the root of one tree goes: a path that need not exist. All methods block; use from one thread at a time.
+
+    Paths are tuples of names below the root; () is the root itself.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Creates the directories above ``path``. Raises CannotWrite."""
+        absolute = os.path.abspath(os.fspath(path))
+        base, self._name = os.path.split(absolute)
+        if not self._name:
+            raise UnsafeName(absolute, "a tree cannot be written over the root directory")
+        self.path = absolute
+        self._base = base
+        self._base_fd = -1
+        self._cached: tuple[tuple[str, ...], int] = ((), -1)
+        self._metadata: list[tuple[tuple[str, ...], int | None, Mtime | None]] = []
+        try:
+            os.makedirs(base, exist_ok=True)
+            if _DIR_FDS:
+                self._base_fd = os.open(base, _DIRECTORY & ~getattr(os, "O_NOFOLLOW", 0))
+        except OSError as exc:
+            raise CannotWrite(base, (exc.strerror or str(exc)).lower()) from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free descriptors. Idempotent."""
+        self._drop_cache()
+        if self._base_fd >= 0:
+            os.close(self._base_fd)
+            self._base_fd = -1
+
+    def _drop_cache(self) -> None:
+        if self._cached[1] >= 0:
+            os.close(self._cached[1])
+        self._cached = ((), -1)
+
+    def shown(self, path: tuple[str, ...]) -> str:
+        """The path on disk, for messages."""
+        return os.path.join(self._base, self._name, *path)
+
+    def _at(self, path: tuple[str, ...]) -> tuple[str, int | None]:
+        """(name or path, dir_fd) of an entry for os functions; no symlink lies between. Raises UnsafeName, InTheWay."""
+        for name in path:
+            check_safe_name(name)
+        names = (self._name, *path)
+        if not _DIR_FDS:
+            return self._checked_path(names), None
+        parent = names[:-1]
+        if not parent:
+            return self._name, self._base_fd
+        if self._cached[1] < 0 or self._cached[0] != parent:
+            fd = self._open_directory(parent)
+            self._drop_cache()
+            self._cached = (parent, fd)
+        return names[-1], self._cached[1]
+
+    def _open_directory(self, names: tuple[str, ...]) -> int:
+        fd = self._base_fd
+        try:
+            for name in names:
+                inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                if fd != self._base_fd:
+                    os.close(fd)
+                fd = inner
+        except OSError as exc:
+            if fd != self._base_fd:
+                os.close(fd)
+            raise InTheWay(
+                os.path.join(self._base, *names), "a part of it is not a directory that can be opened"
+            ) from exc
+        return fd
+
+    def _checked_path(self, names: tuple[str, ...]) -> str:
+        path = self._base
+        for name in names[:-1]:
+            path = os.path.join(path, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode) or os.path.islink(path):
+                raise InTheWay(path, "it is not a directory")
+        return os.path.join(path, names[-1])
+
+    def _failed(self, path: tuple[str, ...], exc: OSError) -> CannotWrite:
+        return CannotWrite(self.shown(path), (exc.strerror or str(exc)).lower())
+
+    def kind(self, path: tuple[str, ...]) -> int | None:
+        """File type bits (stat.S_IFMT) of what is there; None where nothing is."""
+        name, dir_fd = self._at(path)
+        try:
+            return stat.S_IFMT(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise self._failed(path, exc) from exc
+
+    def make_directory(self, path: tuple[str, ...], mode: int | None = None, mtime: Mtime | None = None) -> None:
+        """Make sure of a directory; ``mode`` and ``mtime`` are set by finish(). Raises InTheWay, CannotWrite."""
+        name, dir_fd = self._at(path)
+        try:
+            os.mkdir(name, dir_fd=dir_fd)
+        except FileExistsError:
+            if self.kind(path) != stat.S_IFDIR:
+                raise InTheWay(self.shown(path), "something that is not a directory is there") from None
+        except OSError as exc:
+            raise self._failed(path, exc) from exc
+        if mode is not None or mtime is not None:
+            self._metadata.append((path, mode, mtime))
+
+    def open_file(self, path: tuple[str, ...]) -> int | None:
+        """A descriptor of the regular file that is there, for reading; None where nothing or something else is."""
+        return self._open(path, self._at(path), os.O_RDONLY)
+
+    def open_part(self, path: tuple[str, ...], key: str) -> tuple[int, bool]:
+        """The unfinished file that becomes ``path``: (descriptor, whether an earlier run left one)."""
+        at = self._part(path, key)
+        found = self._open(path, at, os.O_RDWR)
+        if found is not None:
+            return found, True
+        try:
+            return os.open(at[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o666, dir_fd=at[1]), False
+        except OSError as exc:
+            raise self._failed(path, exc) from exc
+
+    def has_part(self, path: tuple[str, ...], key: str) -> bool:
+        """Whether an earlier run left an unfinished file."""
+        name, dir_fd = self._part(path, key)
+        try:
+            return stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+        except OSError:
+            return False
+
+    def _part(self, path: tuple[str, ...], key: str) -> tuple[str, int | None]:
+        return self._at((*path[:-1], f".{key}{PART_SUFFIX}")) if path else self._part_of_root(key)
+
+    def _part_of_root(self, key: str) -> tuple[str, int | None]:
+        name = f".{key}{PART_SUFFIX}"
+        return (name, self._base_fd) if _DIR_FDS else (os.path.join(self._base, name), None)
+
+    def _open(self, path: tuple[str, ...], at: tuple[str, int | None], flags: int) -> int | None:
+        try:
+            fd = os.open(at[0], flags | _FILE, dir_fd=at[1])
+        except OSError:
+            return None  # absent, a symlink, or not readable: it is replaced as a whole
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return None
+
+    def commit_part(
+        self, path: tuple[str, ...], key: str, fd: int, mode: int | None = None, mtime: Mtime | None = None
+    ) -> None:
+        """Close a whole file and give it its name at once. Raises InTheWay for a directory there, CannotWrite."""
+        try:
+            try:
+                if mode is not None and hasattr(os, "fchmod"):
+                    os.fchmod(fd, mode & RESTORED_MODE)
+                if mtime is not None and os.utime in os.supports_fd:
+                    os.utime(fd, ns=_times(mtime))
+            finally:
+                os.close(fd)
+            self._rename(self._part(path, key), path)
+        except OSError as exc:
+            raise self._failed(path, exc) from exc
+
+    def write_file(
+        self, path: tuple[str, ...], key: str, data: bytes, mode: int | None = None, mtime: Mtime | None = None
+    ) -> None:
+        """A small file in one go."""
+        fd, _ = self.open_part(path, key)
+        try:
+            os.ftruncate(fd, 0)
+            write_at(fd, data, 0)
+        except OSError as exc:
+            os.close(fd)
+            raise self._failed(path, exc) from exc
+        self.commit_part(path, key, fd, mode, mtime)
+
+    def write_symlink(self, path: tuple[str, ...], key: str, target: str, mtime: Mtime | None = None) -> None:
+        """A symlink, as it is. Raises UnsafeName for a target with NUL, InTheWay, CannotWrite."""
+        if "\0" in target or not target:
+            raise UnsafeName(target, "it is no target for a symlink")
+        name, dir_fd = self._at(path)
+        part, part_fd = self._part(path, key)
+        try:
+            if self.kind(path) == stat.S_IFLNK and os.readlink(name, dir_fd=dir_fd) == target:
+                return
+            if stat.S_ISLNK(_mode_of(part, part_fd)):
+                os.unlink(part, dir_fd=part_fd)
+            os.symlink(target, part, dir_fd=part_fd)
+            if mtime is not None and os.utime in os.supports_follow_symlinks:
+                os.utime(part, ns=_times(mtime), dir_fd=part_fd, follow_symlinks=False)
+            self._rename((part, part_fd), path)
+        except OSError as exc:
+            raise self._failed(path, exc) from exc
+
+    def _rename(self, part: tuple[str, int | None], path: tuple[str, ...]) -> None:
+        name, dir_fd = self._at(path)
+        try:
+            os.replace(part[0], name, src_dir_fd=part[1], dst_dir_fd=dir_fd)
+        except (IsADirectoryError, PermissionError) as exc:
+            if self.kind(path) == stat.S_IFDIR:
+                raise InTheWay(self.shown(path), "a directory is there") from exc
+            raise
+
+    def finish(self) -> None:
+        """Set modes and times of directories, innermost first. Call once, after everything else."""
+        for path, mode, mtime in reversed(self._metadata):
+            try:
+                if _DIR_FDS:
+                    self._drop_cache()
+                    fd = self._open_directory((self._name, *path))
+                    try:
+                        _set_metadata(fd, mode, mtime)
+                    finally:
+                        os.close(fd)
+            except OSError as exc:
+                raise self._failed(path, exc) from exc
+        self._metadata.clear()
+
+
+def _set_metadata(fd: int, mode: int | None, mtime: Mtime | None) -> None:
+    if mtime is not None:
+        os.utime(fd, ns=_times(mtime))
+    if mode is not None:
+        os.fchmod(fd, mode & RESTORED_MODE)
+
+
+def _times(mtime: Mtime) -> tuple[int, int]:
+    seconds = min(max(mtime.seconds, _TIMES[0]), _TIMES[1])
+    nanoseconds = seconds * 1_000_000_000 + mtime.nanoseconds
+    return nanoseconds, nanoseconds
+
+
+def _mode_of(name: str, dir_fd: int | None) -> int:
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def write_at(fd: int, data: Buffer, offset: int) -> None:
+    """Write all of ``data`` at ``offset``. Raises OSError."""
+    view = memoryview(data)
+    if not hasattr(os, "pwrite"):
+        os.lseek(fd, offset, os.SEEK_SET)
+        while len(view):
+            view = view[os.write(fd, view) :]
+        return
+    while len(view):
+        written = os.pwrite(fd, view, offset)
+        offset += written
+        view = view[written:]
