@@ -1,0 +1,126 @@
+"""One RPC call on an asyncio connection: the counterpart of client/blocking.py for programs with an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+from cidery.client.address import Endpoint
+from cidery.client.answer import MAX_ERROR_BODY, DaemonGone, ValueLines, check_end, error_of
+from cidery.client.blocking import CONNECT_TIMEOUT, RECEIVE_SIZE
+from cidery.client.http1 import ResponseReader, chunk_frame, request_head
+from cidery.errors import CideryError
+
+
+class AsyncAnswer:
+    """One call as an async context: entering sends it and reads the head, leaving ends the connection.
+
+    The daemon cancels a call whose connection ends. Raises as client.blocking.call().
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        path: list[str],
+        query: list[tuple[str, str]],
+        *,
+        body: AsyncIterator[bytes] | None = None,
+        content_type: str = "",
+    ) -> None:
+        self._endpoint = endpoint
+        self._head = request_head(endpoint.authority, path, query, content_type=content_type)
+        self._body = body
+        self._reader = ResponseReader()
+        self._upload: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        endpoint = self._endpoint
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                self._incoming, self._outgoing = await asyncio.open_connection(
+                    endpoint.host, endpoint.port, limit=RECEIVE_SIZE
+                )
+        except OSError as exc:  # TimeoutError is one
+            raise DaemonGone(endpoint.authority, exc.strerror or "no connection in time") from exc
+        try:
+            self._outgoing.write(self._head)
+            if self._body is not None:
+                self._upload = asyncio.create_task(self._send(self._body))
+            while self._reader.status == 0:
+                await self._receive()
+            if self._reader.status != 200:
+                raise await self._error()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._upload is not None:
+            self._upload.cancel()
+            await asyncio.wait([self._upload])
+        self._outgoing.close()
+        try:
+            await self._outgoing.wait_closed()
+        except OSError:
+            return  # the other end was faster
+
+    async def _send(self, body: AsyncIterator[bytes]) -> None:
+        async for data in body:
+            if data:
+                self._outgoing.writelines((chunk_frame(len(data)), data, b"\r\n"))
+                await self._outgoing.drain()
+        self._outgoing.write(chunk_frame(0) + b"\r\n")
+        await self._outgoing.drain()
+
+    async def _receive(self) -> None:
+        receiving = asyncio.ensure_future(self._incoming.read(RECEIVE_SIZE))
+        try:
+            if self._upload is not None and not self._upload.done():
+                await asyncio.wait([receiving, self._upload], return_when=asyncio.FIRST_COMPLETED)
+            self._raise_upload_failure()
+            data = await receiving
+        except ConnectionError:
+            data = b""
+        finally:
+            receiving.cancel()
+        if data:
+            self._reader.receive_data(data)
+        else:
+            self._reader.receive_eof()
+
+    def _raise_upload_failure(self) -> None:
+        """Errors of our own body; a connection that broke is told by the answer, or its end."""
+        if self._upload is not None and self._upload.done() and not self._upload.cancelled():
+            failure = self._upload.exception()
+            if failure is not None and not isinstance(failure, ConnectionError):
+                raise failure
+
+    async def _error(self) -> CideryError:
+        body = bytearray()
+        while not self._reader.done and len(body) < MAX_ERROR_BODY:
+            await self._receive()
+            body += b"".join(self._reader.body())
+        body += b"".join(self._reader.body())
+        return error_of(self._reader.status, self._reader.reason, bytes(body))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body. Raises RpcError for an error after the first byte, BadResponse for a cut one."""
+        while True:
+            for chunk in self._reader.body():
+                yield chunk
+            if self._reader.done:
+                break
+            await self._receive()
+        check_end(self._reader)
+
+    async def values(self) -> AsyncIterator[dict[str, Any]]:
+        """The body as JSON values, one a line; raises as chunks() does."""
+        lines = ValueLines()
+        async for chunk in self.chunks():
+            for value in lines.receive_data(chunk):
+                yield value
+        for value in lines.receive_eof():
+            yield value

@@ -1,0 +1,137 @@
+"""Client: the methods of Node, run in a daemon over its RPC."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from typing import Self
+
+from cidery.client.address import parse_endpoint
+from cidery.client.asynchronous import AsyncAnswer
+from cidery.client.http1 import BadResponse
+from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
+from cidery.core.ls import EntryType, LsEntry
+from cidery.multiformats.cid import CID
+
+UPLOAD_BATCH = 1 << 20
+"""Bytes of small pieces of a body sent together: one hop to a thread for many small files."""
+
+
+class Client:
+    """A daemon on this machine. Holds no connection between calls, so it needs no closing.
+
+    Errors of the daemon come as RpcError with the daemon's message; DaemonGone when nothing answers.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Args:
+            url: ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001`` or ``127.0.0.1:5001``.
+        Raises:
+            BadApiAddress: it is none of these.
+        """
+        self._endpoint = parse_endpoint(url)
+
+    async def __aenter__(self) -> Self:
+        """Checks that a daemon answers. Raises DaemonGone."""
+        await self.peer_id()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def peer_id(self) -> str:
+        """The daemon's peer id."""
+        async with AsyncAnswer(self._endpoint, ["id"], []) as answer:
+            async for value in answer.values():
+                return str(value.get("ID", ""))
+        raise BadResponse("id gave no value")
+
+    async def add(
+        self,
+        source: str | os.PathLike[str] | bytes | AsyncIterable[bytes],
+        *,
+        hidden: bool = False,
+        wrap: bool = False,
+        only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
+    ) -> CID:
+        """As Node.add(); files are read by this process and sent."""
+        boundary = secrets.token_hex(16)
+        flags = {"wrap-with-directory": wrap, "only-hash": only_hash, "pin": pin}
+        query = [(option, str(value).lower()) for option, value in flags.items()]
+        if isinstance(source, str | os.PathLike):
+            parts = walk_paths([os.fspath(source)], Selection(recursive=True, hidden=hidden))
+            body = _in_batches(encode_parts(parts, boundary))
+        elif isinstance(source, bytes):
+            body = _in_batches(encode_parts(iter([Part(name, FILE, source, len(source))]), boundary))
+        else:
+            body = _stream_body(source, name, boundary)
+        last: str | None = None
+        kind = content_type(boundary)
+        async with AsyncAnswer(self._endpoint, ["add"], query, body=body, content_type=kind) as answer:
+            async for value in answer.values():
+                last = value.get("Hash", last)
+        if last is None:
+            raise BadResponse("add gave no CID")
+        return CID.parse(last)
+
+    async def cat(
+        self, path: str | CID, offset: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes | memoryview, None]:
+        """As Node.cat()."""
+        query = [("arg", str(path)), ("offset", str(offset))]
+        if length is not None:
+            query.append(("length", str(length)))
+        async with AsyncAnswer(self._endpoint, ["cat"], query) as answer:
+            async for chunk in answer.chunks():
+                yield chunk
+
+    async def ls(self, path: str | CID) -> list[LsEntry]:
+        """As Node.ls()."""
+        entries: list[LsEntry] = []
+        async with AsyncAnswer(self._endpoint, ["ls"], [("arg", str(path))]) as answer:
+            async for value in answer.values():
+                for one in value["Objects"]:
+                    entries += [
+                        LsEntry(
+                            link["Name"],
+                            CID.parse(link["Hash"]),
+                            link["Size"],
+                            EntryType(link["Type"]),
+                            link.get("Target") or "",
+                        )
+                        for link in one["Links"]
+                    ]
+        return entries
+
+
+async def _in_batches(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a blocking iterator, read in a thread."""
+
+    def batch() -> bytes | None:
+        taken: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            taken.append(piece)
+            size += len(piece)
+            if size >= UPLOAD_BATCH:
+                break
+        return (taken[0] if len(taken) == 1 else b"".join(taken)) if taken else None
+
+    while (data := await asyncio.to_thread(batch)) is not None:
+        yield data
+
+
+async def _stream_body(source: AsyncIterable[bytes], name: str, boundary: str) -> AsyncIterator[bytes]:
+    head, end = _frame(name, boundary)
+    yield head
+    async for chunk in source:
+        yield chunk
+    yield end
+
+
+def _frame(name: str, boundary: str) -> tuple[bytes, bytes]:
+    """What goes before and after the bytes of the only file of a body."""
+    *before, line_end, end = encode_parts(iter([Part(name, FILE, b"", 0)]), boundary)
+    return b"".join(before), line_end + end
