@@ -1,0 +1,201 @@
+"""Pins: what is kept on purpose. Adding one walks everything below it in; the table knows roots only."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cidery.core.blocks import block_get
+from cidery.core.drive import drive
+from cidery.core.resolve import ContentPath, resolve
+from cidery.core.sources import BlockSession
+from cidery.errors import InvalidInput, NotFound
+from cidery.ipld.walk import Edge, Visited, walk_edges
+from cidery.multiformats.cid import CID
+from cidery.repo.pins import PINS_PAGE, Pin
+
+PROGRESS_BLOCKS = 256
+"""Blocks between two reports of progress."""
+TYPES = ("all", "direct", "indirect", "recursive")
+"""What pin_ls() can be asked for."""
+
+
+class PinTable(Protocol):
+    """What this module needs of the table; repo.pins.Pins is it."""
+
+    def get(self, cid: CID) -> Pin | None: ...
+
+    def page(self, after: bytes = b"", limit: int = PINS_PAGE) -> list[Pin]: ...
+
+    async def add(self, *pins: Pin) -> None: ...
+
+    async def remove(self, cids: Sequence[CID]) -> list[bool]: ...
+
+
+class NotPinned(NotFound):
+    """A CID without a pin."""
+
+    def __init__(self, cid: CID, through: CID | None = None) -> None:
+        super().__init__(cid, through)
+        self.cid = cid
+        self.through = through
+
+    def __str__(self) -> str:
+        if self.through is not None:
+            return f"{self.cid} is pinned indirectly; unpin {self.through}, which holds it"
+        return f"{self.cid} is not pinned"
+
+
+class PinConflict(InvalidInput):
+    """A pin of the other kind is there."""
+
+    def __init__(self, cid: CID, reason: str) -> None:
+        super().__init__(cid, reason)
+        self.cid = cid
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.cid} {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class PinProgress:
+    """How much of a DAG is here. The last one has ``done``."""
+
+    cid: CID
+    blocks: int
+    """Blocks seen so far."""
+    bytes: int
+    """Their bytes."""
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedEntry:
+    """One line of pin_ls()."""
+
+    cid: CID
+    type: str
+    """"direct", "recursive" or "indirect"."""
+    name: str = ""
+    through: CID | None = None
+    """For an indirect one: the recursive pin it was found below."""
+
+
+async def pin_add(
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    pins: PinTable,
+    *,
+    now: float,
+    recursive: bool = True,
+    name: str = "",
+) -> AsyncIterator[PinProgress]:
+    """Fetch what is missing, then write the pin, durably; ``now`` in seconds since 1970.
+
+    A recursive pin replaces a direct one of the same CID, and a name replaces a name.
+    Raises PinConflict for a direct pin where a recursive one is, PinNameTooLong, NotFound, and as the walk.
+    Cancellation: safe; what was fetched stays, no pin is written.
+    """
+    root = await resolve(path, session)
+    known = pins.get(root)
+    if not recursive:
+        if known is not None and known.recursive:
+            raise PinConflict(root, "is pinned recursively already; remove that pin first")
+        size = len(await block_get(root, session))
+        await pins.add(Pin(root, False, name, now))
+        yield PinProgress(root, 1, size, done=True)
+        return
+    blocks = size = 0
+    async for step in drive(walk_edges(root, unique=True), session):
+        if isinstance(step, Visited):
+            blocks += 1
+            size += step.size
+            if blocks % PROGRESS_BLOCKS == 0:
+                yield PinProgress(root, blocks, size)
+    if known is not None and known.recursive and not name:
+        name = known.name
+    await pins.add(Pin(root, True, name, now))
+    yield PinProgress(root, blocks, size, done=True)
+
+
+async def pin_rm(
+    path: str | CID | ContentPath, session: BlockSession, pins: PinTable, *, recursive: bool = True
+) -> CID:
+    """Remove the pin of exactly this CID. Raises NotPinned, PinConflict (recursive pin, ``recursive`` off)."""
+    root = await resolve(path, session)
+    known = pins.get(root)
+    if known is None:
+        raise NotPinned(root, await _holder(root, session, pins))
+    if known.recursive and not recursive:
+        raise PinConflict(root, "is pinned recursively; use --recursive to remove that pin")
+    await pins.remove((root,))
+    return known.cid
+
+
+async def pin_ls(
+    session: BlockSession,
+    pins: PinTable,
+    *,
+    type: str = "all",
+    name: str = "",
+    paths: Sequence[str | CID | ContentPath] = (),
+) -> AsyncIterator[PinnedEntry]:
+    """Pins in the order of their CIDs, then indirect ones; or those of ``paths`` only.
+
+    ``name``: only pins whose name contains it (indirect ones have none). Indirect ones are found by walking every
+    recursive pin in ``session``, which should be the offline one: O(blocks) time, O(CIDs) memory.
+    Raises InvalidInput for another type, NotPinned for a path without a pin of that type.
+    """
+    if type not in TYPES:
+        raise InvalidInput(f"unknown pin type {type!r}; use one of {', '.join(TYPES)}")
+    if paths:
+        for path in paths:
+            yield await _one(await resolve(path, session), session, pins, type)
+        return
+    for pin in _every(pins):
+        if type in ("all", _type(pin)) and name in pin.name:
+            yield PinnedEntry(pin.cid, _type(pin), pin.name)
+    if name or type not in ("all", "indirect"):
+        return
+    seen: set[CID] = set()
+    for pin in _every(pins):
+        if not pin.recursive:
+            continue
+        async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
+            if isinstance(step, Edge) and step.target not in seen:
+                seen.add(step.target)
+                if pins.get(step.target) is None:
+                    yield PinnedEntry(step.target, "indirect", through=pin.cid)
+
+
+async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> PinnedEntry:
+    known = pins.get(cid)
+    if known is not None and type in ("all", _type(known)):
+        return PinnedEntry(known.cid, _type(known), known.name)
+    if known is None and type in ("all", "indirect"):
+        holder = await _holder(cid, session, pins)
+        if holder is not None:
+            return PinnedEntry(cid, "indirect", through=holder)
+    raise NotPinned(cid)
+
+
+async def _holder(cid: CID, session: BlockSession, pins: PinTable) -> CID | None:
+    """The first recursive pin that reaches ``cid``."""
+    for pin in _every(pins):
+        if not pin.recursive:
+            continue
+        async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
+            if isinstance(step, Edge) and step.target.to_v1() == cid.to_v1():
+                return pin.cid
+    return None
+
+
+def _type(pin: Pin) -> str:
+    return "recursive" if pin.recursive else "direct"
+
+
+def _every(pins: PinTable) -> Iterator[Pin]:
+    page = pins.page()
+    while page:
+        yield from page
+        page = pins.page(page[-1].cursor)

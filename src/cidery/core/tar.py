@@ -1,0 +1,76 @@
+"""Trees as TAR streams, for archives and the RPC; core.untar reads them.
+
+Long names and times with fractions use PAX records (POSIX.1-2001).
+"""
+
+import tarfile
+import zlib
+from collections.abc import AsyncIterator
+
+from cidery.core.drive import drive, run
+from cidery.core.resolve import ContentPath, parse_path, resolve
+from cidery.core.sources import BlockSession
+from cidery.multiformats.cid import CID
+from cidery.unixfs.node import Kind
+from cidery.unixfs.reader import read_file, read_node
+from cidery.unixfs.tree import TreeEntry, walk_tree
+
+BLOCK = 512
+"""Everything in a TAR stream is padded to this many bytes."""
+DEFAULT_FILE_MODE = 0o644
+DEFAULT_DIRECTORY_MODE = 0o755
+"""Modes of entries that have none."""
+
+
+async def tar_stream(
+    path: str | CID | ContentPath, session: BlockSession, name: str | None = None
+) -> AsyncIterator[bytes | memoryview]:
+    """The tree at ``path`` as TAR, its root called ``name`` (default: the last part of the path).
+
+    Raises as core.get.get(), also after bytes were yielded. Cancellation: safe.
+    """
+    root = await resolve(path, session)
+    if name is None:
+        name = ContentPath(root).name if isinstance(path, CID) else _name_of(path)
+    async for entry in drive(walk_tree(root), session):
+        size = entry.size
+        if size is None:
+            size = (await run(read_node(entry.cid), session)).size
+        yield _header("/".join((name, *entry.path)), entry, size)
+        if entry.kind is not Kind.FILE:
+            continue
+        async for data in drive(read_file(entry.cid), session):
+            yield data.chunk if not isinstance(data.chunk, bytearray) else bytes(data.chunk)
+        if size % BLOCK:
+            yield bytes(BLOCK - size % BLOCK)
+    yield bytes(2 * BLOCK)
+
+
+def _name_of(path: str | ContentPath) -> str:
+    return (parse_path(path) if isinstance(path, str) else path).name
+
+
+def _header(name: str, entry: TreeEntry, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    is_directory = entry.kind is Kind.DIRECTORY
+    info.type = tarfile.DIRTYPE if is_directory else tarfile.REGTYPE
+    info.mode = DEFAULT_DIRECTORY_MODE if is_directory else DEFAULT_FILE_MODE
+    if entry.kind is Kind.SYMLINK:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.target
+    if entry.mode is not None:
+        info.mode = entry.mode & 0o7777
+    if entry.mtime is not None:
+        info.mtime = entry.mtime.seconds
+        if entry.mtime.nanoseconds:
+            info.pax_headers = {"mtime": f"{entry.mtime.seconds}.{entry.mtime.nanoseconds:09d}"}
+    info.size = size if entry.kind is Kind.FILE else 0
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+async def gzip_stream(chunks: AsyncIterator[bytes | memoryview], level: int = 6) -> AsyncIterator[bytes]:
+    """The same bytes compressed with gzip; ``level`` 1 (fast) to 9 (small)."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
+    async for chunk in chunks:
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
