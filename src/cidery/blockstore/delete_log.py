@@ -50,18 +50,15 @@ class Tombstone(NamedTuple):
 
 
 class DeleteLog:
-    """The open log. The writer appends; recovery and rebuild read."""
+    """The log, made at the first delete. The writer appends; recovery and rebuild read."""
 
     def __init__(self, directory: Path, files: FileLayer) -> None:
-        """Opens or creates the log. Raises OSError."""
+        """Opens the log if there is one. Raises OSError."""
         self._files = files
-        path = directory / LOG_NAME
-        if path.exists():
-            self._fd = files.open(path, write=True)
-        else:
-            self._fd = files.open(path, write=True, create=True)
-            files.sync_directory(directory, SyncPoint.DELETE_LOG_NAME)
-        self.end = files.size(self._fd)
+        self._directory = directory
+        self._path = directory / LOG_NAME
+        self._fd = files.open(self._path, write=True) if self._path.exists() else -1
+        self.end = files.size(self._fd) if self._fd >= 0 else 0
 
     def append(self, multihashes: Sequence[bytes], horizon: Horizon) -> None:
         """Write and sync the entries: when this returns, no rebuild brings the blocks back. Raises OSError."""
@@ -70,6 +67,9 @@ class DeleteLog:
             body = _BODY.pack(*horizon, len(key)) + key
             parts.append(zlib.crc32(body).to_bytes(4, "big") + body)
         data = b"".join(parts)
+        if self._fd < 0:
+            self._fd = self._files.open(self._path, write=True, create=True)
+            self._files.sync_directory(self._directory, SyncPoint.DELETE_LOG_NAME)
         try:
             self._files.write(self._fd, [data], self.end)
             self._files.sync(self._fd, SyncPoint.DELETE_LOG)
@@ -81,24 +81,31 @@ class DeleteLog:
     def entries(self, start: int = 0) -> Iterator[Tombstone]:
         """Entries from the offset on, up to the first that is torn."""
         buf, at = b"", start
-        while True:
+        while self._fd >= 0:
             buf += self._files.read(self._fd, READ_CHUNK, at + len(buf))
-            used, found = 0, list(decode_tombstones(buf, at))
-            yield from found
+            found = list(decode_tombstones(buf, at))
             if not found:
                 return
-            used = found[-1].end - at
-            buf, at = buf[used:], at + used
+            yield from found
+            buf, at = buf[found[-1].end - at :], found[-1].end
+
+    def sync(self) -> None:
+        """Make what the log holds durable: it may so far be in the page cache only. Raises OSError."""
+        if self._fd >= 0:
+            self._files.sync(self._fd, SyncPoint.RECOVERED_LOG)
 
     def drop_torn_tail(self, good_end: int) -> None:
-        """Truncate to the end of the last whole entry, and sync. Raises OSError."""
+        """Truncate to the end of the last whole entry. Raises OSError.
+
+        Not synced: if a power cut undoes it, the same tail is dropped again.
+        """
         if good_end < self.end:
             self._files.truncate(self._fd, good_end)
             self.end = good_end
-        self._files.sync(self._fd, SyncPoint.DELETE_LOG)
 
     def close(self) -> None:
-        self._files.close(self._fd)
+        if self._fd >= 0:
+            self._files.close(self._fd)
 
 
 def decode_tombstones(buf: bytes, base: int = 0) -> Iterator[Tombstone]:

@@ -25,6 +25,7 @@ from cidery.blockstore.index_records import (
     encode_tail_key,
 )
 from cidery.blockstore.lmdb_environment import Environment, Table, Transaction, items_after, items_with_prefix
+from cidery.blockstore.platform_io import FileLayer
 from cidery.blockstore.segment_file import Location
 
 INITIAL_MAP = 64 * 1024 * 1024
@@ -47,8 +48,12 @@ class Index:
     Besides what is said below, reads raise IndexDamaged, DatabaseDamaged, DatabaseUnavailable.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> None:
-        """Raises DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, IndexDamaged."""
+    def __init__(self, path: Path, files: FileLayer, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> None:
+        """Open or create; ``files`` is told of commits.
+
+        Raises DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, IndexDamaged.
+        """
+        self._files = files
         tables = (b"blocks", b"segments", b"tails", b"counters")
         self._env = Environment(path, tables, what="block index", read_only=read_only, map_size=map_size)
         self._blocks, self._segments, self._tails, self._counters = self._env.tables
@@ -110,6 +115,7 @@ class Index:
             DatabaseUnavailable: no space, and then nothing of the change was applied.
         """
         self._env.write(lambda txn: self._apply(txn, change))
+        self._files.committed(self._env.path)
 
     def clear(self) -> None:
         """Forget every block and segment, keep the counters: the first step of a rebuild."""
@@ -119,6 +125,7 @@ class Index:
                 txn.drop(table, delete=False)
 
         self._env.write(work)
+        self._files.committed(self._env.path)
 
     def _apply(self, txn: Transaction, change: IndexChange) -> None:
         sums = _Sums(txn, self._segments)

@@ -27,6 +27,8 @@ class SyncPoint(Enum):
     DELETE_LOG = "the delete log, before the index forgets a block"
     DELETE_LOG_NAME = "the directory, after the delete log was created"
     RECOVERED_DATA = "records found after an unclean stop, before the index calls them durable"
+    RECOVERED_LOG = "deletes found after an unclean stop, before the index forgets the blocks"
+    REBUILT_DATA = "records found by a rebuild, before the index calls them durable"
 
 
 class FileLayer(Protocol):
@@ -60,6 +62,10 @@ class FileLayer(Protocol):
 
     def sync_directory(self, path: Path, point: SyncPoint) -> None:
         """Return when the names in the directory are on disk."""
+        ...
+
+    def committed(self, environment: Path) -> None:
+        """Told after each commit of the index, in the thread that made it. LMDB writes and syncs its own file."""
         ...
 
 
@@ -102,6 +108,9 @@ class OsFiles:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def committed(self, environment: Path) -> None:
+        """Nothing to do: the commit is on disk."""
 
 
 OS_FILES = OsFiles()

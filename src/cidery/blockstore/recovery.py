@@ -5,12 +5,12 @@ are adopted, the first that is not ends the segment, which is truncated there. I
 Deletes that reached the log but not the index are applied. A rebuild does the same with every watermark at 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cidery.blockstore.delete_log import DeleteLog, Horizon, Tombstone
+from cidery.blockstore.delete_log import DeleteLog, Horizon
 from cidery.blockstore.index import (
     COUNTER_FORMAT,
     COUNTER_LOG_APPLIED,
@@ -54,14 +54,21 @@ def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
     watermarks. Raises OSError, DatabaseUnavailable, IndexDamaged.
     """
     counters = index.counters()
-    numbers = segment_numbers(directory)
+    numbers = frozenset(segment_numbers(directory))
     if COUNTER_FORMAT not in counters or counters.get(COUNTER_REBUILDING, 0):
         return rebuild(directory, files, index, log)
     infos = index.segments()
+    dead = _Dead(log, counters.get(COUNTER_LOG_APPLIED, 0))
+    # Before the segments: a block that was put again after its delete must not be taken for the deleted one.
+    _apply_log(index, log, dead)
     report = Recovered(next_segment=max([counters.get(COUNTER_NEXT_SEGMENT, 0), *(number + 1 for number in numbers)]))
-    for number in numbers:
-        _recover_segment(directory, files, index, number, infos.get(number, SegmentInfo(0)), report)
-    _apply_log(index, log, counters.get(COUNTER_LOG_APPLIED, 0))
+    for number in sorted(infos.keys() | numbers):
+        info = infos.get(number, SegmentInfo(0))
+        intact = _recover_segment(directory, files, index, number, info, dead, report) if number in numbers else {}
+        lost = _lost(index, number, intact, info.watermark)
+        if lost:
+            index.commit(IndexChange(deletes=lost))
+            report.lost_blocks += len(lost)
     return report
 
 
@@ -72,53 +79,66 @@ def rebuild(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
     """
     numbers = segment_numbers(directory)
     counters = index.counters()
-    dead: dict[bytes, list[Horizon]] = {}
-    log_end = 0
-    next_segment = max([counters.get(COUNTER_NEXT_SEGMENT, 0), *(number + 1 for number in numbers)])
-    for stone in log.entries():
-        dead.setdefault(stone.multihash, []).append(stone.horizon)
-        next_segment, log_end = max(next_segment, stone.horizon.next_segment), stone.end
+    dead = _Dead(log, 0)
+    next_segment = max([counters.get(COUNTER_NEXT_SEGMENT, 0), dead.next_segment, *(number + 1 for number in numbers)])
     index.commit(IndexChange(counters={COUNTER_REBUILDING: 1, COUNTER_FORMAT: FORMAT}))
     index.clear()
     report = Recovered(next_segment=next_segment)
-
-    def alive(number: int, record: Record) -> bool:
-        return not any(horizon.covers(number, record.offset) for horizon in dead.get(record.multihash, ()))
-
     for number in numbers:
-        _rebuild_segment(directory, files, index, number, alive, report)
-    _apply_log(index, log, log_end)
+        _rebuild_segment(directory, files, index, number, dead, report)
+    _apply_log(index, log, dead)
     index.commit(IndexChange(counters={COUNTER_REBUILDING: 0, COUNTER_NEXT_SEGMENT: next_segment}))
     return report
 
 
+class _Dead:
+    """The tombstones of the log from an offset on."""
+
+    def __init__(self, log: DeleteLog, start: int) -> None:
+        self.start = self.end = min(start, log.end)
+        self.next_segment = 0
+        self._horizons: dict[bytes, list[Horizon]] = {}
+        for stone in log.entries(self.start):
+            self._horizons.setdefault(stone.multihash, []).append(stone.horizon)
+            self.next_segment = max(self.next_segment, stone.horizon.next_segment)
+            self.end = stone.end
+
+    def covers(self, multihash: bytes, segment: int, offset: int) -> bool:
+        return any(horizon.covers(segment, offset) for horizon in self._horizons.get(multihash, ()))
+
+    def multihashes(self) -> Iterator[bytes]:
+        return iter(self._horizons)
+
+
 def _recover_segment(
-    directory: Path, files: FileLayer, index: Index, number: int, info: SegmentInfo, report: Recovered
-) -> None:
+    directory: Path, files: FileLayer, index: Index, number: int, info: SegmentInfo, dead: _Dead, report: Recovered
+) -> dict[bytes, int]:
+    """Adopt what is whole past the watermark, truncate the rest. Returns multihash -> offset of what is whole there."""
+    intact: dict[bytes, int] = {}
     fd = files.open(directory / segment_name(number), write=True)
     try:
-        size = files.size(fd)
-        if size < info.watermark:
-            return  # damaged from outside: reads say so, `verify` lists it, nothing is appended
-        end = info.watermark
+        size, end = files.size(fd), info.watermark
+        if size < end:
+            return intact  # damaged from outside: reads say so, `verify` lists it, nothing is appended
         if size > end:
             # Synced before it is believed: what was read may so far be in the page cache only.
             files.sync(fd, SyncPoint.RECOVERED_DATA)
-            intact: dict[bytes, int] = {}
             for batch in _batches(_intact_prefix(scan_records(files, fd, end, size)), ADOPT_BATCH):
                 intact.update((record.multihash, record.offset) for record in batch)
                 end = batch[-1].offset + batch[-1].head + batch[-1].length
-                report.adopted_blocks += _adopt(index, number, batch)
+                report.adopted_blocks += _adopt(index, number, batch, dead)
             if end < size:
                 files.truncate(fd, end)
                 report.truncated_bytes += size - end
             lost = _lost(index, number, intact, info.watermark)
             report.lost_blocks += len(lost)
+            # Deleted in the commit that raises the watermark, which forgets the tails that name them.
             index.commit(IndexChange(deletes=lost, watermarks={number: end}))
         if end > 0:
             report.ends[number] = end
     finally:
         files.close(fd)
+    return intact
 
 
 def _lost(index: Index, number: int, intact: dict[bytes, int], watermark: int) -> list[bytes]:
@@ -133,22 +153,17 @@ def _lost(index: Index, number: int, intact: dict[bytes, int], watermark: int) -
 
 
 def _rebuild_segment(
-    directory: Path,
-    files: FileLayer,
-    index: Index,
-    number: int,
-    alive: Callable[[int, Record], bool],
-    report: Recovered,
+    directory: Path, files: FileLayer, index: Index, number: int, dead: _Dead, report: Recovered
 ) -> None:
     fd = files.open(directory / segment_name(number), write=True)
     try:
-        files.sync(fd, SyncPoint.RECOVERED_DATA)
+        files.sync(fd, SyncPoint.REBUILT_DATA)
         size, end = files.size(fd), 0
         for batch in _batches(scan_records(files, fd, 0, size), ADOPT_BATCH):
             end = batch[-1].offset + batch[-1].head + batch[-1].length
-            whole = [record for record in batch if record.intact and alive(number, record)]
+            whole = [record for record in batch if record.intact]
             report.skipped_blocks += sum(not record.intact for record in batch)
-            report.adopted_blocks += _adopt(index, number, whole)
+            report.adopted_blocks += _adopt(index, number, whole, dead)
         # Bytes after a damaged frame stay for `verify` and for tools: a rebuild truncates nothing.
         index.commit(IndexChange(watermarks={number: size}))
         if end == size > 0:
@@ -157,12 +172,14 @@ def _rebuild_segment(
         files.close(fd)
 
 
-def _adopt(index: Index, number: int, records: list[Record]) -> int:
+def _adopt(index: Index, number: int, records: list[Record], dead: _Dead) -> int:
     """Put records into the index that it lacks; a kept copy replaces a cached one. Returns how many."""
     ordinal = index.counters().get(COUNTER_NEXT_ORDINAL, 0)
     puts: dict[bytes, Location] = {}
     places = index.get_many([record.multihash for record in records])
     for record, at in zip(records, places, strict=True):
+        if dead.covers(record.multihash, number, record.offset):
+            continue
         if at is None or (number % 2 == 0 and not at.kept):
             place = Location(number, record.offset, record.length, record.head, ordinal)
             if puts.setdefault(record.multihash, place) is place:
@@ -172,22 +189,18 @@ def _adopt(index: Index, number: int, records: list[Record]) -> int:
     return len(puts)
 
 
-def _apply_log(index: Index, log: DeleteLog, start: int) -> None:
-    """Apply the tombstones from ``start`` on, drop a torn end of the log, and note how far the index has it."""
-    good_end = start = min(start, log.end)
-    for batch in _batches(log.entries(start), ADOPT_BATCH):
-        good_end = batch[-1].end
-        index.commit(IndexChange(deletes=_dead(index, batch)))
-    if log.end != good_end:
-        log.drop_torn_tail(good_end)
-    if good_end != index.counters().get(COUNTER_LOG_APPLIED):
-        index.commit(IndexChange(counters={COUNTER_LOG_APPLIED: good_end}))
-
-
-def _dead(index: Index, stones: list[Tombstone]) -> list[bytes]:
-    places = index.get_many([stone.multihash for stone in stones])
-    pairs = zip(stones, places, strict=True)
-    return [stone.multihash for stone, at in pairs if at and stone.horizon.covers(at.segment, at.offset)]
+def _apply_log(index: Index, log: DeleteLog, dead: _Dead) -> None:
+    """Delete what the tombstones cover, drop a torn end of the log, and note how far the index has it."""
+    if log.end != dead.end:
+        log.drop_torn_tail(dead.end)
+    if dead.end == index.counters().get(COUNTER_LOG_APPLIED, 0):
+        return
+    log.sync()
+    for keys in _batches(dead.multihashes(), ADOPT_BATCH):
+        places = zip(keys, index.get_many(keys), strict=True)
+        gone = [key for key, at in places if at and dead.covers(key, at.segment, at.offset)]
+        index.commit(IndexChange(deletes=gone))
+    index.commit(IndexChange(counters={COUNTER_LOG_APPLIED: dead.end}))
 
 
 def _intact_prefix(records: Iterator[Record]) -> Iterator[Record]:

@@ -94,7 +94,7 @@ class SegmentStore:
         """
         directory = root / BLOCKS_DIR
         if read_only:
-            index = Index(root / INDEX_DIR, read_only=True, map_size=map_size)
+            index = Index(root / INDEX_DIR, files, read_only=True, map_size=map_size)
             return cls(OpenSegments(directory, files, writable=False), index, None, -1, Recovered())
         return _open_writer(root, files, segment_bytes, map_size, recover)
 
@@ -298,7 +298,7 @@ def _open_writer(
             directory.mkdir(parents=True, exist_ok=True)
             lock = lock_file(directory / WRITER_LOCK)
             undo.callback(os.close, lock)
-            index = _open_index(root / INDEX_DIR, map_size, discard_damaged=prepare is rebuild)
+            index = _open_index(root / INDEX_DIR, files, map_size, discard_damaged=prepare is rebuild)
             undo.callback(index.close)
             log = DeleteLog(directory, files)
             undo.callback(log.close)
@@ -320,11 +320,11 @@ def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
     return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
 
 
-def _open_index(path: Path, map_size: int, *, discard_damaged: bool) -> Index:
+def _open_index(path: Path, files: FileLayer, map_size: int, *, discard_damaged: bool) -> Index:
     try:
-        return Index(path, map_size=map_size)
+        return Index(path, files, map_size=map_size)
     except (IndexDamaged, DatabaseDamaged):
         if not discard_damaged:
             raise
     (path / "data.mdb").unlink()
-    return Index(path, map_size=map_size)
+    return Index(path, files, map_size=map_size)
