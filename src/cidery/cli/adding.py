@@ -90,8 +90,7 @@ def _upload(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], parts:
         with answer:
             for value in answer.values():
                 sink.value(value)
-        if isinstance(sink, AddSink):
-            sink.finish()
+        sink.finish()
     finally:
         sink.close()
     return 0
@@ -110,9 +109,7 @@ async def run_local(repo: Path, call: Call) -> int:
     sink = AddSink(call)
     call.options["progress"] = sink.shows_progress
     uploads = _stdin_items(call.text("stdin-name")) if _from_stdin(call) else None
-    code = await run_with_sink(repo, call, uploads, sink)
-    sink.finish()
-    return code
+    return await run_with_sink(repo, call, uploads, sink)
 
 
 async def _stdin_items(name: str) -> "AsyncIterator[AddItem]":

@@ -4,9 +4,25 @@ import sys
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 _MIB = 1 << 20
+SILENCE = 1.0
+"""Seconds without progress after which the bar says so."""
+
+
+class _Stage(ProgressColumn):
+    """What is going on; redrawn by the bar's own clock, so that silence shows without an event."""
+
+    max_refresh = None
+
+    def render(self, task: Task) -> Text:
+        quiet = monotonic() - task.fields["since"]
+        if quiet < SILENCE:
+            return Text(task.fields["stage"])
+        what = "stalled" if task.completed else "finding the first block"
+        return Text(f"{what} for {quiet:.0f} s")
 
 
 class Bar:
@@ -18,8 +34,7 @@ class Bar:
             BarColumn(),
             DownloadColumn(binary_units=True),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[stage]}"),
+            _Stage(),
             console=Console(file=sys.stderr),
             transient=True,
         )
@@ -29,15 +44,16 @@ class Bar:
 
     def start(self, label: str, total: int | None) -> None:
         self._began = monotonic()
-        self._task = self._bar.add_task(label, total=total, rate="", stage="waiting for the first block")
+        self._task = self._bar.add_task(label, total=total, rate="", stage="", since=self._began)
         self._bar.start()
 
-    def advance(self, amount: int, *, stage: str = "") -> None:
+    def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
         if self._task is None:
             return
+        now = monotonic()
         self._done += amount
-        rate = self._done / _MIB / max(monotonic() - self._began, 1e-3)
-        self._bar.update(self._task, advance=amount, rate=f"{rate:.1f} MiB/s", stage=stage)
+        rate = f"{self._done / _MIB / max(now - self._began, 1e-3):.1f} MiB/s"
+        self._bar.update(self._task, advance=amount, total=total, rate=rate, stage=stage, since=now)
 
     def close(self) -> None:
         self._bar.stop()

@@ -111,6 +111,7 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
             else:
                 for value in answer.values():
                     sink.value(value)
+            sink.finish()
         finally:
             sink.close()
     return 1 if sink.failed else 0

@@ -54,6 +54,7 @@ async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[AddItem] 
             access = Access.READ if need is Repo.READ else Access.WRITE
             async with build(repo, access) as api:
                 await _feed(implementation, Context(api, repo, uploads), call, sink)
+        sink.finish()
     finally:
         sink.close()
     return 1 if sink.failed else 0

@@ -34,7 +34,7 @@ class Progress(Protocol):
 
     def start(self, label: str, total: int | None) -> None: ...
 
-    def advance(self, amount: int, *, stage: str = "") -> None: ...
+    def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -45,7 +45,7 @@ class NoProgress:
     def start(self, label: str, total: int | None) -> None:
         return None
 
-    def advance(self, amount: int, *, stage: str = "") -> None:
+    def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
         return None
 
     def close(self) -> None:
@@ -85,8 +85,6 @@ class Sink:
         if value.get("Err"):
             self.failed = True
             print(f"Error: {value['Err']}", file=sys.stderr)
-        if value.get("Msg") and value.get("Fault"):
-            self.failed = True
         text = text_of(value, self._call)
         if text:
             sys.stdout.write(text)
@@ -96,6 +94,9 @@ class Sink:
     def chunk(self, data: bytes | memoryview) -> None:
         sys.stdout.buffer.write(data)
         self._progress.advance(len(data))
+
+    def finish(self) -> None:
+        """The run ended well; close() follows."""
 
     def close(self) -> None:
         self._progress.close()

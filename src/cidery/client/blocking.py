@@ -75,6 +75,13 @@ class Answer:
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()
 
+    def abort(self) -> None:
+        """End the connection from another thread: a reader that waits gets an error."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # closed already
+
     def close(self) -> None:
         """End the connection; the daemon cancels a call that is still running."""
         self._socket.close()

@@ -4,13 +4,16 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from pathlib import Path
 from typing import Self
 
 from cidery.client.address import parse_endpoint
 from cidery.client.asynchronous import AsyncAnswer
+from cidery.client.blocking import Answer, call
 from cidery.client.http1 import BadResponse
 from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
 from cidery.core.ls import EntryType, LsEntry
+from cidery.core.untar import unpack_tar
 from cidery.multiformats.cid import CID
 
 UPLOAD_BATCH = 1 << 20
@@ -86,6 +89,26 @@ class Client:
         async with AsyncAnswer(self._endpoint, ["cat"], query) as answer:
             async for chunk in answer.chunks():
                 yield chunk
+
+    async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+        """As Node.get(), but everything is sent again each time."""
+        opened: list[Answer] = []
+
+        def receive() -> None:
+            with call(self._endpoint, ["get"], [("arg", str(path))]) as answer:
+                opened.append(answer)
+                for _ in unpack_tar(answer.chunks(), target):
+                    continue
+
+        running = asyncio.ensure_future(asyncio.to_thread(receive))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            for answer in opened:
+                answer.abort()
+            await asyncio.wait([running])
+            raise
+        return Path(target)
 
     async def ls(self, path: str | CID) -> list[LsEntry]:
         """As Node.ls()."""

@@ -4,7 +4,7 @@ It holds the parts and offers the porcelain that needs more than one of them; si
 of this package.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.config import Config, ImportConfig
 from cidery.repo.pins import Pin, Pins
-from cidery.repo.provisional import ProvisionalRoots
+from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.unixfs.profile import Profile, ShardEstimate, parse_chunker, parse_hash
 
 PIN_BATCH = 128
@@ -62,6 +62,10 @@ class Api:
         """Blocks for one request: from the store, and from peers when online. ``kept``: what arrives is kept."""
         return StoreSession(self.store) if self.network is None else self.network.session(kept=kept)
 
+    def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
+        """What is stored inside the context is spared by a collector until it ends. Needs the lock."""
+        return self.provisional.operation(kind, roots, now=self.clock(), since_ordinal=self.store.next_ordinal)
+
     async def add(
         self,
         sources: Sequence[Source] | AsyncIterable[AddItem],
@@ -69,7 +73,7 @@ class Api:
         *,
         pin: bool = True,
         pin_name: str = "",
-    ) -> AsyncIterator[Added | AddProgress]:
+    ) -> AsyncGenerator[Added | AddProgress, None]:
         """core.add.add(), protected while it runs, its roots pinned recursively before they are reported.
 
         Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
@@ -81,7 +85,7 @@ class Api:
             return
         held: list[Added] = []
         roots = 0
-        async with self.provisional.operation("add", now=self.clock(), since_ordinal=self.store.next_ordinal):
+        async with self.operation("add"):
             async for event in add(sources, self.store, options):
                 if not pin or not isinstance(event, Added) or not (event.root or held):
                     yield event

@@ -12,12 +12,20 @@ from cidery.core.add_items import ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
+from cidery.core.drive import run
 from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.refs import refs as walk_refs
-from cidery.core.resolve import parse_path
+from cidery.core.resolve import parse_path, resolve
+from cidery.core.tar import gzip_stream, tar_stream
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile, profile, with_options
+from cidery.unixfs.reader import read_node
+
+DEFAULT_GZIP = 6
+"""Compression level when none is given: zlib's own choice."""
 
 
 def add_profile(api: Api, call: Call) -> Profile:
@@ -74,13 +82,44 @@ async def cat(context: Context, call: Call) -> Body:
             for path, size in zip(paths, sizes, strict=True):
                 here = min(left, max(0, size - skip))
                 if here:
-                    async for chunk in cat_file(path, session, skip, here):
-                        yield chunk if isinstance(chunk, memoryview) else bytes(chunk)
+                    async for chunk in _frozen(cat_file(path, session, skip, here)):
+                        yield chunk
                 skip, left = max(0, skip - size), left - here
                 if not left:
                     return
 
     return Body(chunks(), wanted)
+
+
+async def get(context: Context, call: Call) -> Body:
+    """TAR, gzipped with --compress; a client unpacks it. Its length is what the tree states, for progress only."""
+    path = parse_path(call.one("path"))
+    api = context.node
+    compress, archive = call.flag("compress"), call.flag("archive")
+    level = call.number_or_none("compression-level") or DEFAULT_GZIP
+    if not 1 <= level <= 9:
+        raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    async with api.session() as session:
+        root = await resolve(path, session)
+        node = await run(read_node(root), session)
+    is_file = node.kind is Kind.FILE
+    total = node.size if is_file else sum(link.tsize or 0 for link in node.links)
+
+    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        async with api.session() as session:
+            if compress and not archive and is_file:
+                stream = _frozen(cat_file(root, session))
+            else:
+                stream = tar_stream(root, session, path.name)
+            async for chunk in gzip_stream(stream, level) if compress else stream:
+                yield chunk
+
+    return Body(chunks(), None if compress else total, "application/gzip" if compress else "")
+
+
+async def _frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memoryview]:
+    async for chunk in chunks:
+        yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
 
 
 def _link(entry: LsEntry, call: Call) -> LsLink:

@@ -9,7 +9,7 @@ from cidery.commands.definitions.life import CommandNode, Version
 from cidery.commands.registry import all_commands
 
 REPO_FORMAT = "1"
-"""Number of the repository format that this version writes."""
+"""As repo.layout has it, which costs too much to import here; a test compares them."""
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 """Go's names, which scripts written for Kubo compare with."""
 

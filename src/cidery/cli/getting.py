@@ -1,0 +1,167 @@
+"""The client's part of get: where to save, progress, and in the daemon's case unpacking."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cidery.cli.output import Sink, printable, progress_for
+from cidery.commands.bind import BadCall
+from cidery.commands.definition import Call
+from cidery.errors import Unavailable
+
+if TYPE_CHECKING:
+    from cidery.client.address import Endpoint
+    from cidery.client.blocking import Answer
+
+
+def target_of(call: Call) -> str:
+    """Where to save: --output, or the last part of the path, in the current directory."""
+    from cidery.core.resolve import parse_path
+
+    name = parse_path(call.one("path")).name
+    output = call.text("output")
+    if not output:
+        return name
+    # As Kubo: into a directory that is there, when the output is written as a directory
+    return os.path.join(output, name) if output.endswith("/") else output
+
+
+def wants_archive(call: Call) -> bool:
+    """Whether the result is a file in an archive format. Raises BadCall for a bad level."""
+    level = call.number_or_none("compression-level")
+    if level is not None and not 1 <= level <= 9:
+        raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    return call.flag("archive") or call.flag("compress")
+
+
+def archive_path(call: Call, target: str) -> str:
+    """Where an archive goes: the target with the ending of its format, unless --output names it."""
+    if call.text("output"):
+        return target
+    ending = (".tar" if call.flag("archive") else "") + (".gz" if call.flag("compress") else "")
+    return target + ending
+
+
+async def run_local(repo: Path, call: Call) -> int:
+    """``get`` without a daemon: the tree goes to disk as it is read."""
+    from cidery.cli.local import run_with_sink
+    from cidery.core.get import get
+    from cidery.core.resolve import parse_path
+    from cidery.node.build import Access, build
+
+    target = target_of(call)
+    if wants_archive(call):
+        return await run_with_sink(repo, call, None, ArchiveSink(call, archive_path(call, target)))
+    say_saving(target)
+    bar = progress_for(call)
+    bar.start("get", None)
+    try:
+        async with build(repo, Access.READ) as api, api.session() as session:
+            done = 0
+            async for progress in get(parse_path(call.one("path")), session, target):
+                bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
+                done = progress.written
+    finally:
+        bar.close()
+    return 0
+
+
+def say_saving(target: str) -> None:
+    print(printable(f"Saving file(s) to {target}"), flush=True)
+
+
+def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
+    """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
+    from cidery.client.blocking import call as rpc
+
+    target = target_of(call)
+    archive = wants_archive(call)
+    with rpc(endpoint, ["get"], query) as answer:
+        if archive:
+            _save_archive(call, target, answer)
+        else:
+            _unpack(call, target, answer)
+    return 0
+
+
+def _unpack(call: Call, target: str, answer: "Answer") -> None:
+    from cidery.core.untar import unpack_tar
+
+    say_saving(target)
+    bar = progress_for(call)
+    bar.start("get", _length(answer))
+    done = 0
+    try:
+        for written in unpack_tar(answer.chunks(), target):
+            bar.advance(written - done)
+            done = written
+    finally:
+        bar.close()
+
+
+def _save_archive(call: Call, target: str, answer: "Answer") -> None:
+    sink = ArchiveSink(call, archive_path(call, target))
+    sink.start(_length(answer))
+    try:
+        for chunk in answer.chunks():
+            sink.chunk(chunk)
+        sink.finish()
+    finally:
+        sink.close()
+
+
+def _length(answer: "Answer") -> int | None:
+    text = answer.headers.get("x-content-length", "")
+    return int(text) if text.isdigit() else None
+
+
+class ArchiveSink(Sink):
+    """Bytes to a file that gets its name when it is whole."""
+
+    def __init__(self, call: Call, path: str) -> None:
+        super().__init__(call)
+        self._path = path
+        self._part = f"{path}.cidery-part"
+        self._file: BinaryIO | None = None
+
+    def start(self, length: int | None) -> None:
+        print(printable(f"Saving archive to {self._path}"), flush=True)
+        try:
+            self._file = open(self._part, "wb")
+        except OSError as exc:
+            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+        self._progress = progress_for(self._call)
+        self._progress.start("get", length)
+
+    def chunk(self, data: bytes | memoryview) -> None:
+        assert self._file is not None  # start() comes first
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+        self._progress.advance(len(data))
+
+    def finish(self) -> None:
+        """The archive is whole: give it its name."""
+        assert self._file is not None  # start() comes first
+        self._file.close()
+        os.replace(self._part, self._path)
+
+    def close(self) -> None:
+        super().close()
+        if self._file is not None:
+            self._file.close()
+        if os.path.exists(self._part):
+            os.unlink(self._part)
+
+
+class CannotSave(Unavailable):
+    """The file system refused."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot write {self.path}: {self.reason}"

@@ -1,0 +1,162 @@
+"""Node: a repository opened in this process, with asyncio methods."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import Self
+
+from cidery.core.add import Added, AddOptions
+from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
+from cidery.core.api import Api, import_profile
+from cidery.core.cat import cat
+from cidery.core.get import get
+from cidery.core.ls import LsEntry, ls
+from cidery.core.resolve import parse_path
+from cidery.errors import LocalProtocolError
+from cidery.multiformats.cid import CID
+from cidery.node.build import Access, build
+from cidery.node.create import create_repository
+from cidery.node.location import repo_dir
+
+
+class NotOpen(LocalProtocolError):
+    """A method was called outside ``async with``."""
+
+    def __str__(self) -> str:
+        return "the node is not open; use it inside `async with cidery.Node(path) as node:`"
+
+
+class Node:
+    """An IPFS node in this process.
+
+    ``async with Node("repo") as node`` opens the repository, makes it first if there is none (see ``init``), and goes
+    online unless ``offline``. One process at a time writes a repository; with a daemon on it, use cidery.open() or
+    Client.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        profile: str | None = None,
+        init: bool = True,
+        offline: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        """Nothing is touched before ``async with``.
+
+        Args:
+            path: the repository; None: $CIDERY_PATH, $IPFS_PATH or ~/.cidery.
+            profile: config profiles, separated by commas, for a repository that is made now ("test": loopback only).
+            init: whether to make the repository if there is none.
+            read_only: open beside the process that writes, without network; implies ``init=False``.
+        """
+        self.path = Path(repo_dir(os.fspath(path) if path is not None else None))
+        self._profiles = [name for name in (profile or "").split(",") if name]
+        self._init = init and not read_only
+        self._offline = offline or read_only
+        self._access = Access.READ if read_only else Access.WRITE
+        self._stack: AsyncExitStack | None = None
+        self._opened: Api | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and what the store raises."""
+        if self._init and not (self.path / "config").exists():
+            await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
+        async with AsyncExitStack() as stack:
+            self._opened = await stack.enter_async_context(build(self.path, self._access, online=not self._offline))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        stack, self._stack, self._opened = self._stack, None, None
+        if stack is not None:
+            await stack.aclose()
+
+    @property
+    def api(self) -> Api:
+        """Everything else a node can do. Raises NotOpen."""
+        if self._opened is None:
+            raise NotOpen
+        return self._opened
+
+    async def peer_id(self) -> str:
+        """This node's peer id."""
+        return self.api.config.peer_id
+
+    async def add(
+        self,
+        source: str | os.PathLike[str] | bytes | AsyncIterable[bytes],
+        *,
+        hidden: bool = False,
+        wrap: bool = False,
+        only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
+    ) -> CID:
+        """Add a file or folder (a path), bytes, or a stream of bytes; durable on return.
+
+        The CID depends on the Import section of the config.
+
+        Args:
+            hidden: include names with a leading dot inside folders.
+            wrap: put it into one more directory, so that its name is kept.
+            name: the name of bytes or a stream in that directory.
+        Raises:
+            CannotAdd, and what the store raises (disk full, read-only).
+        Cancellation: safe; nothing stays pinned.
+        """
+        if isinstance(source, str | os.PathLike):
+            sources: list[str | AddItem] = [os.fspath(source)]
+        elif isinstance(source, bytes):
+            sources = [AddItem.of_bytes(source, name)]
+        else:
+            sources = [AddItem.of_stream(source, name)]
+        api = self.api
+        options = AddOptions(
+            profile=import_profile(api.config.imports), scan=ScanOptions(hidden=hidden), wrap=wrap, only_hash=only_hash
+        )
+        root: CID | None = None
+        async with aclosing(api.add(sources, options, pin=pin)) as events:
+            async for event in events:
+                if isinstance(event, Added) and event.root:
+                    root = event.cid
+        if root is None:
+            raise CannotAdd(str(source)[:80], "there is nothing in it")
+        return root
+
+    async def cat(
+        self, path: str | CID, offset: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes | memoryview, None]:
+        """The bytes of a file in order, ``[offset, offset+length)``; only the blocks needed are read or fetched.
+
+        Raises:
+            PathError, NotAFile, NotFound, InvalidInput (negative numbers).
+        Cancellation: safe.
+        """
+        api = self.api
+        where = parse_path(path) if isinstance(path, str) else path
+        async with api.session() as session:
+            async for chunk in cat(where, session, offset, length):
+                yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
+
+    async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+        """Save a file or folder as ``target``; returns it. Nothing is written outside; repeated, it goes on.
+
+        Raises:
+            PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
+        Cancellation: safe; what is whole stays.
+        """
+        where = parse_path(path) if isinstance(path, str) else path
+        async with self.api.session() as session:
+            async for _ in get(where, session, target):
+                continue
+        return Path(target)
+
+    async def ls(self, path: str | CID) -> list[LsEntry]:
+        """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""
+        where = parse_path(path) if isinstance(path, str) else path
+        async with self.api.session() as session:
+            return [entry async for entry in ls(where, session)]

@@ -1,0 +1,157 @@
+"""cidery.open(): the same node for programs without an event loop."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from cidery.client.address import read_api_file
+from cidery.client.answer import DaemonGone
+from cidery.client.client import Client
+from cidery.core.ls import LsEntry
+from cidery.multiformats.cid import CID
+from cidery.node.location import repo_dir
+from cidery.node.node import Node
+
+T = TypeVar("T")
+
+READ_AHEAD = 4
+"""Chunks of cat() held for a slow reader: some MiB."""
+
+
+class SyncNode:
+    """A Node, or a Client of the daemon that has the repository, behind blocking methods. Made by open().
+
+    Its event loop runs in a thread of its own; methods may be called from any thread.
+    """
+
+    def __init__(self, inner: Node | Client) -> None:
+        self._inner = inner
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
+        self._closed = False
+        self._thread.start()
+        try:
+            self._run(inner.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._run(self._loop.shutdown_asyncgens())
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def close(self) -> None:
+        """Close the node and end its thread. Idempotent."""
+        if self._closed:
+            return
+        try:
+            self._run(self._inner.__aexit__(None, None, None))
+        finally:
+            self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def attached(self) -> bool:
+        """Whether this is a client of a running daemon."""
+        return isinstance(self._inner, Client)
+
+    def peer_id(self) -> str:
+        """The node's peer id."""
+        return self._run(self._inner.peer_id())
+
+    def add(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        hidden: bool = False,
+        wrap: bool = False,
+        only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
+    ) -> CID:
+        """As Node.add()."""
+        return self._run(self._inner.add(source, hidden=hidden, wrap=wrap, only_hash=only_hash, pin=pin, name=name))
+
+    def cat(self, path: str | CID, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
+        """As Node.cat(), as a blocking iterator; stop early and the rest is not fetched."""
+        chunks: asyncio.Queue[bytes | memoryview | None] = asyncio.Queue(READ_AHEAD)
+        # One task runs the whole generator: a session belongs to one task.
+        pump = asyncio.run_coroutine_threadsafe(_pump(self._inner.cat(path, offset, length), chunks), self._loop)
+        try:
+            while (chunk := self._run(chunks.get())) is not None:
+                yield chunk
+            pump.result()
+        finally:
+            pump.cancel()
+
+    def read(self, path: str | CID, offset: int = 0, length: int | None = None) -> bytes:
+        """The bytes of a file at once."""
+        return b"".join(self.cat(path, offset, length))
+
+    def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+        """As Node.get()."""
+        return self._run(self._inner.get(path, target))
+
+    def ls(self, path: str | CID) -> list[LsEntry]:
+        """As Node.ls()."""
+        return self._run(self._inner.ls(path))
+
+
+async def _pump(
+    source: AsyncGenerator[bytes | memoryview, None], chunks: "asyncio.Queue[bytes | memoryview | None]"
+) -> None:
+    try:
+        async for chunk in source:
+            await chunks.put(chunk)
+    finally:
+        await source.aclose()
+        if not chunks.full():
+            chunks.put_nowait(None)
+        elif (task := asyncio.current_task()) is not None and not task.cancelling():
+            await chunks.put(None)
+
+
+def open(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    profile: str | None = None,
+    init: bool = True,
+    offline: bool = False,
+    read_only: bool = False,
+) -> SyncNode:
+    """A node for scripts and notebooks: ``with cidery.open("repo") as node: node.add("photos")``.
+
+    With a live daemon on the repository this is a client of that daemon; else the repository is opened here. Arguments
+    as Node; ``read_only`` reads the repository directly even beside a daemon.
+
+    Raises:
+        RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.
+    """
+    repo = repo_dir(os.fspath(path) if path is not None else None)
+    address = None if read_only else read_api_file(repo)
+    if address is not None:
+        try:
+            return SyncNode(Client(address))
+        except DaemonGone:
+            address = None  # a killed daemon left its api file behind
+    return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only))
