@@ -1,0 +1,106 @@
+"""``add`` of one file, durable, default profile, beside the bare limit of the same run; and of many small files.
+
+    python bench/add.py [MIB=1024] [RUNS=7] [FILES=20000]
+
+Runs alternate; medians and spread are printed, and the largest lag of the event loop.
+"""
+
+import hashlib
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+from add_limit import MIB, make_source, run_limit
+from cidery.blockstore.segments import SegmentStore
+from cidery.core.add import AddOptions, add_root
+from lag import LagMeter, runner
+
+FILES_PER_DIRECTORY = 1000
+SMALL = 1024
+"""Bytes of a small file."""
+
+
+async def timed_add(path: Path, store_path: Path, lag: LagMeter) -> float:
+    """Seconds from the call until the root is durable."""
+    store = SegmentStore.open(store_path)
+    try:
+        async with lag:
+            begun = time.perf_counter()
+            await add_root([path], store, AddOptions())
+            return time.perf_counter() - begun
+    finally:
+        await store.close()
+        shutil.rmtree(store_path)
+
+
+def run(adding: Coroutine[None, None, float]) -> float:
+    with runner() as loop:
+        return loop.run(adding)
+
+
+def make_small_files(root: Path, count: int) -> None:
+    for number in range(count):
+        folder = root / f"{number // FILES_PER_DIRECTORY:04}"
+        if number % FILES_PER_DIRECTORY == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{number:06}").write_bytes(number.to_bytes(8, "big") * (SMALL // 8))
+
+
+def run_small_limit(root: Path, directory: Path) -> float:
+    """Seconds to scan, read, hash and append small files in one bare loop, with one fdatasync."""
+    begun = time.perf_counter()
+    out = os.open(directory / "small", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    batch: list[bytes] = []
+    for folder in sorted(os.scandir(root), key=lambda entry: entry.name):
+        for entry in sorted(os.scandir(folder.path), key=lambda entry: entry.name):
+            fd = os.open(entry.path, os.O_RDONLY)
+            data = os.read(fd, SMALL + 1)
+            os.close(fd)
+            hashlib.sha256(data).digest()
+            batch.append(data)
+            if len(batch) == 512:
+                os.writev(out, batch)
+                batch.clear()
+    os.writev(out, batch)
+    os.fdatasync(out)
+    os.close(out)
+    return time.perf_counter() - begun
+
+
+def line(name: str, unit: str, ours: list[float], limit: list[float], lag: LagMeter) -> str:
+    mine, theirs = statistics.median(ours), statistics.median(limit)
+    return (
+        f"{name}: {mine:.0f} {unit} ({min(ours):.0f}-{max(ours):.0f}); limit {theirs:.0f}"
+        f" ({min(limit):.0f}-{max(limit):.0f}); ratio {mine / theirs:.2f}; largest loop lag {lag.worst * 1000:.0f} ms"
+    )
+
+
+def main() -> None:
+    numbers = [int(text) for text in sys.argv[1:]]
+    mib, runs, files = (numbers + [1024, 7, 20_000][len(numbers) :])[:3]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as name:
+        work = Path(name)
+        make_source(work / "source", mib * MIB)
+        ours: list[float] = []
+        limit: list[float] = []
+        lag = LagMeter()
+        for _ in range(runs):
+            limit.append(mib / run_limit(work / "source", work))
+            ours.append(mib / run(timed_add(work / "source", work / "store", lag)))
+        print(line(f"add {mib} MiB", "MiB/s", ours, limit, lag), flush=True)
+        (work / "source").unlink()
+        make_small_files(work / "small-files", files)
+        ours, limit, lag = [], [], LagMeter()
+        for _ in range(runs):
+            limit.append(files / run_small_limit(work / "small-files", work))
+            ours.append(files / run(timed_add(work / "small-files", work / "store", lag)))
+        print(line(f"add {files} files of 1 KiB", "files/s", ours, limit, lag))
+
+
+if __name__ == "__main__":
+    main()
