@@ -199,7 +199,7 @@ class BitswapService:
             await self._connected(stream.connection)
         verifying = asyncio.Semaphore(MAX_VERIFYING)
         async with asyncio.TaskGroup() as group:
-            while (data := await stream.read_message(MAX_MESSAGE)) is not None:
+            async for data in stream.messages(MAX_MESSAGE):
                 message = Message.decode(data)
                 self.messages_received += 1
                 self._receive_presences(name, message)

@@ -29,12 +29,12 @@ FIRST_BUFFER = 66 * 1024
 """Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
 LARGEST_BUFFER = 1024 * 1024
 """Receive buffer of a busy connection, in bytes: about a millisecond of decryption, so no read stalls the loop."""
-WRITE_BATCH = 256 * 1024
-"""Sealed bytes handed to the socket at a time."""
+WRITE_BATCH = 4 * (66 * 1024)
+"""Sealed bytes handed to the socket at a time: four whole messages, which stay in the processor's cache."""
 FLUSH_SLICE = 512 * 1024
 """Bytes sealed in one turn of the loop; the rest waits for the next turn."""
-WRITE_HIGH_WATER = 1024 * 1024
-"""Unsent bytes in the socket's queue above which nothing more is sealed."""
+WRITE_HIGH_WATER = 128 * 1024
+"""Unsent bytes in the socket's queue above which nothing more is sealed, and above which uvloop writes at once."""
 MAX_HANDSHAKE_BYTES = 128 * 1024
 """Most bytes a peer may send before it is authenticated."""
 MAX_HANDLERS = 512
@@ -89,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(FIRST_BUFFER))
         self._filled = 0
         self._plain = memoryview(b"")
+        self._spare: memoryview | None = None
         self._paused = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
@@ -183,6 +184,19 @@ class Connection(asyncio.BufferedProtocol):
         self._mux.read_into(inner, target, self.config.clock())
         if self._mux.has_output:
             self._flush()
+
+    def frame(self, inner: YamuxStream, limit: int) -> None:
+        assert self._mux is not None
+        self._mux.frame(inner, limit, self.config.clock())
+        if self._mux.has_output:
+            self._flush()
+
+    def next_message(self, inner: YamuxStream) -> memoryview | None:
+        assert self._mux is not None
+        message = self._mux.next_message(inner, self.config.clock())
+        if self._mux.has_output:
+            self._flush()
+        return message
 
     def close_write(self, inner: YamuxStream) -> None:
         assert self._mux is not None
@@ -350,17 +364,19 @@ class Connection(asyncio.BufferedProtocol):
             first = mux.data_into(self._plain)
             if not first:
                 break
+            bulk = first == len(self._plain)
+            spare, self._spare = self._spare if bulk else None, None if bulk else self._spare
             # a lone small message gets a small buffer, a bulk transfer one for several messages
-            out = memoryview(
-                bytearray(
-                    WRITE_BATCH if first == len(self._plain) else first + channel.sealed_size - channel.plain_size
-                )
+            out = spare or memoryview(
+                bytearray(WRITE_BATCH if bulk else first + channel.sealed_size - len(self._plain))
             )
             at = channel.seal_into(self._plain[:first], out)
             while at + channel.sealed_size <= len(out) and (size := mux.data_into(self._plain)):
                 at += channel.seal_into(self._plain[:size], out[at:])
             slice_left -= at
             transport.write(out[:at])
+            if bulk and not transport.get_write_buffer_size():
+                self._spare = out  # all of it went into the socket: the buffer is ours again
         self._dispatch()
 
     def _flush_again(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Protocol, TypeVar
 
 from cidery.errors import RemoteProtocolError
@@ -10,7 +11,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.steps import Send, Steps
 from cidery.libp2p.protocols.yamux import LOW_WATER
-from cidery.libp2p.protocols.yamux_stream import StreamReset, YamuxStream
+from cidery.libp2p.protocols.yamux_stream import MessageTooLarge, StreamReset, YamuxStream
 from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint, encode_uvarint
 
 T = TypeVar("T")
@@ -30,6 +31,10 @@ class Carrier(Protocol):
 
     def read_into(self, inner: YamuxStream, target: memoryview) -> None: ...
 
+    def frame(self, inner: YamuxStream, limit: int) -> None: ...
+
+    def next_message(self, inner: YamuxStream) -> memoryview | None: ...
+
     def close_write(self, inner: YamuxStream) -> None: ...
 
     def reset(self, inner: YamuxStream, reason: str) -> None: ...
@@ -40,18 +45,6 @@ class StreamCut(RemoteProtocolError):
 
     def __str__(self) -> str:
         return "the peer ended the stream in the middle of a message"
-
-
-class MessageTooLarge(RemoteProtocolError):
-    """A length-prefixed message announces more than the protocol allows."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
-        self.size = size
-        self.limit = limit
-
-    def __str__(self) -> str:
-        return f"a message of {self.size} bytes, at most {self.limit} are allowed"
 
 
 class Stream:
@@ -153,6 +146,29 @@ class Stream:
             finally:
                 inner.target = None
         return target
+
+    async def messages(self, limit: int) -> AsyncIterator[memoryview]:
+        """Every length-prefixed message until the end of the stream, each in a buffer of its own.
+
+        The machine cuts them as bytes arrive, also while the reader is busy: one copy per byte. Nothing else can be
+        read from the stream afterwards. Raises as read_message().
+        """
+        await self._confirm()
+        inner = self.inner
+        self.connection.frame(inner, limit)
+        while True:
+            if (message := self.connection.next_message(inner)) is not None:
+                yield message
+            elif inner.reset_reason:
+                raise StreamReset(inner.reset_reason)
+            elif inner.frame_error is not None:
+                raise inner.frame_error
+            elif inner.fin_received:
+                if inner.target is not None or inner.inbox:
+                    raise StreamCut()
+                return
+            else:
+                await self._sleep_reader()
 
     async def wait_readable(self) -> bool:
         """Wait for the next byte without taking it; False at the end of the stream. Raises StreamReset."""

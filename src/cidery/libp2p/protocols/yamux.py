@@ -187,6 +187,18 @@ class Yamux:
         stream.target, stream.target_at = target, taken
         self._consume(stream, taken, now)
 
+    def frame(self, stream: YamuxStream, limit: int, now: float) -> None:
+        """Let the stream cut length-prefixed messages of at most ``limit`` bytes; next_message() takes them."""
+        self._consume(stream, stream.frame(limit), now)
+
+    def next_message(self, stream: YamuxStream, now: float) -> memoryview | None:
+        """The oldest whole message of a framed stream, None if there is none yet."""
+        if not stream.messages:
+            return None
+        message, credit = stream.take_message()
+        self._consume(stream, credit, now)
+        return message
+
     def ping(self, now: float) -> None:
         """Measure a round trip, unless a ping is under way."""
         if self._ping_at is None:

@@ -3,10 +3,25 @@
 from collections import deque
 
 from cidery.errors import LocalProtocolError, RemoteProtocolError
-from cidery.multiformats.varint import Buffer
+from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint
 
 INITIAL_WINDOW = 256 * 1024
 """Bytes each side may send on a new stream ("Both sides assume the initial 256KB window": yamux spec)."""
+
+FRAMED_AHEAD = 4 * 1024 * 1024
+"""Bytes of whole messages that may wait for a framed stream's reader before credit is held back."""
+
+
+class MessageTooLarge(RemoteProtocolError):
+    """A length-prefixed message announces more than the protocol allows."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes, at most {self.limit} are allowed"
 
 
 class StreamReset(RemoteProtocolError):
@@ -31,6 +46,7 @@ class YamuxStream:
     """State of one stream. Its muxer moves the bytes; readers and writers call the verbs here through the muxer.
 
     Received bytes go into ``target`` when a reader gave one (no second copy for large messages), else into ``inbox``.
+    A framed stream cuts length-prefixed messages itself: their bytes go straight into buffers of their own.
     """
 
     __slots__ = (
@@ -41,9 +57,14 @@ class YamuxStream:
         "fin_queued",
         "fin_received",
         "fin_sent",
+        "frame_error",
+        "frame_limit",
+        "held",
         "id",
         "inbox",
         "initiator",
+        "messages",
+        "messages_bytes",
         "out",
         "out_bytes",
         "reset_reason",
@@ -75,12 +96,23 @@ class YamuxStream:
         self.out_bytes = 0
         self.fin_queued = self.fin_sent = self.fin_received = False
         self.reset_reason = ""
+        self.frame_limit = 0
+        """Longest message of a framed stream, in bytes; 0: not framed."""
+        self.frame_error: MessageTooLarge | VarintError | None = None
+        self.messages: deque[memoryview] = deque()
+        """Whole messages that wait for the reader."""
+        self.messages_bytes = 0
+        self.held = 0
+        """Bytes of waiting messages whose credit is given back only when they are taken."""
 
     @property
     def readable(self) -> bool:
         """Whether a reader has something to wake for: bytes, a filled target, the end, or a reset."""
-        filled = self.target is not None and self.target_at == len(self.target)
-        return bool(self.inbox) or filled or self.fin_received or bool(self.reset_reason)
+        if self.fin_received or self.reset_reason:
+            return True
+        if self.frame_limit:
+            return bool(self.messages) or self.frame_error is not None
+        return bool(self.inbox) or (self.target is not None and self.target_at == len(self.target))
 
     @property
     def finished(self) -> bool:
@@ -95,7 +127,9 @@ class YamuxStream:
             raise StreamClosed()
 
     def accept(self, data: memoryview) -> int:
-        """Take received bytes; returns how many were consumed at once by the target."""
+        """Take received bytes; returns how many may be given back as credit at once."""
+        if self.frame_limit:
+            return self._accept_framed(data)
         taken = 0
         if self.target is not None:
             taken = min(len(data), len(self.target) - self.target_at)
@@ -104,6 +138,61 @@ class YamuxStream:
         if taken < len(data):
             self.inbox += data[taken:]
         return taken
+
+    def frame(self, limit: int) -> int:
+        """Cut messages of at most ``limit`` bytes from now on; returns the credit for what was waiting."""
+        assert self.target is None and limit > 0  # readers of bytes are done
+        waiting = bytes(self.inbox)
+        self.inbox.clear()
+        self.frame_limit = limit
+        return self.accept(memoryview(waiting)) if waiting else 0
+
+    def take_message(self) -> tuple[memoryview, int]:
+        """The oldest whole message, and the credit that its reading gives back."""
+        message = self.messages.popleft()
+        self.messages_bytes -= len(message)
+        credit, self.held = (self.held, 0) if self.messages_bytes <= FRAMED_AHEAD else (0, self.held)
+        return message, credit
+
+    def _accept_framed(self, data: memoryview) -> int:
+        at, size = 0, len(data)
+        while at < size and self.frame_error is None:
+            target = self.target
+            if target is None:
+                at = self._read_length(data, at)
+                continue
+            taken = min(size - at, len(target) - self.target_at)
+            target[self.target_at : self.target_at + taken] = data[at : at + taken]
+            self.target_at += taken
+            at += taken
+            if self.target_at == len(target):
+                self._finish_message(target)
+        if self.messages_bytes <= FRAMED_AHEAD:
+            return size
+        self.held += size
+        return 0
+
+    def _read_length(self, data: memoryview, at: int) -> int:
+        """Take one byte of the length prefix; start the message when it is whole."""
+        self.inbox.append(data[at])
+        if data[at] < 0x80 or len(self.inbox) >= MAX_VARINT_BYTES:
+            try:
+                size, _ = decode_uvarint(self.inbox)
+                if size > self.frame_limit:
+                    raise MessageTooLarge(size, self.frame_limit)
+            except (VarintError, MessageTooLarge) as exc:
+                self.frame_error = exc
+                return at + 1
+            self.inbox.clear()
+            self.target, self.target_at = memoryview(bytearray(size)), 0
+            if not size:
+                self._finish_message(self.target)
+        return at + 1
+
+    def _finish_message(self, message: memoryview) -> None:
+        self.messages.append(message)
+        self.messages_bytes += len(message)
+        self.target = None
 
     def queue(self, data: Buffer) -> None:
         """Queue bytes to be sent; not copied until they are framed, so the caller leaves them unchanged."""

@@ -1,0 +1,162 @@
+"""Node to node by Bitswap over loopback: 1 GiB to memory and to disk, beside the bare probe of the same run.
+
+    python bench/transfer.py [--mib 1024] [--runs 7] [--kubo]
+
+Two processes with real nodes (Noise, Yamux, Bitswap, segment stores). "To memory": verified, then dropped. The limit is
+bench/loopback_probe.py. ``--kubo`` adds Kubo 0.22 to Kubo 0.22.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cidery.blockstore.memory import MemoryStore
+from cidery.blockstore.segments import SegmentStore
+from cidery.core.add import add_root
+from cidery.core.drive import drive
+from cidery.exchange.service import NetworkSession
+from cidery.identity.keys import PrivateKey
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+from cidery.unixfs.reader import read_file
+from lag import LagMeter, runner
+from peers import Kubo
+
+LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+Pipe = multiprocessing.connection.Connection
+
+
+def make_file(path: Path, mib: int) -> None:
+    with path.open("wb") as out:
+        for _ in range(mib):
+            out.write(os.urandom(1 << 20))
+
+
+async def serve(root: Path, file: Path, pipe: Pipe) -> None:
+    root.mkdir()
+    store = SegmentStore.open(root)
+    cid = await add_root([file], store)
+    network = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), store)
+    await network.start((LOOPBACK,))
+    async with LagMeter() as lag:
+        pipe.send((network.identity().addresses[0], str(cid)))
+        await asyncio.to_thread(pipe.recv)
+    pipe.send(lag.worst)
+    await network.close()
+    await store.close()
+
+
+async def fetch(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:
+    """``root`` None: to memory."""
+    store = SegmentStore.open(root) if root is not None else None
+    network = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), store or MemoryStore())
+    await network.start((LOOPBACK,))
+    await network.connect(Multiaddr.parse(addr))
+    async with LagMeter() as lag:
+        began, size = time.perf_counter(), 0
+        async with network.bitswap.session(kept=False, keep_blocks=store is not None) as session:
+            async for data in drive(read_file(CID.parse(cid)), session):
+                size += len(data.chunk)
+        if store is not None:
+            await store.sync()
+        seconds = time.perf_counter() - began
+    assert isinstance(session, NetworkSession)
+    pipe.send((size / seconds / 2**20, lag.worst, session.duplicate_blocks))
+    await network.close()
+    if store is not None:
+        await store.close()
+
+
+def serve_process(root: Path, file: Path, pipe: Pipe) -> None:
+    with runner() as run:
+        run.run(serve(root, file, pipe))
+
+
+def fetch_process(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:
+    with runner() as run:
+        run.run(fetch(addr, cid, root, pipe))
+
+
+def fetch_once(addr: str, cid: str, root: Path | None) -> tuple[float, float, int]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    if root is not None:
+        root.mkdir()
+    child = context.Process(target=fetch_process, args=(addr, cid, root, theirs))
+    child.start()
+    theirs.close()
+    result: tuple[float, float, int] = ours.recv()
+    child.join()
+    if root is not None:
+        shutil.rmtree(root)
+    return result
+
+
+def probe(mib: int) -> float:
+    script = Path(__file__).parent / "loopback_probe.py"
+    out = subprocess.run([sys.executable, str(script), str(mib)], check=True, capture_output=True, text=True).stdout
+    return float(out.split()[0])
+
+
+def kubo_to_kubo(file: Path, work: Path) -> float:
+    """MiB/s of Kubo 0.22 fetching from Kubo 0.22."""
+    with Kubo(work / "kubo-one") as one, Kubo(work / "kubo-two") as two:
+        cid = one.say(f"add {file}")["cid"]
+        two.say(f"connect {one.addr}")
+        rate: float = two.say(f"get {cid} {work / 'kubo-out'}")["MiBps"]
+    (work / "kubo-out").unlink(missing_ok=True)
+    return rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--kubo", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+        work = Path(folder)
+        file = work / "file"
+        make_file(file, options.mib)
+        context = multiprocessing.get_context("spawn")
+        pipe, theirs = context.Pipe()
+        server = context.Process(target=serve_process, args=(work / "server", file, theirs))
+        server.start()
+        theirs.close()
+        addr, cid = pipe.recv()
+        figures: dict[str, list[float]] = {"limit": [], "memory": [], "disk": []}
+        worst, duplicates = 0.0, 0
+        for _ in range(options.runs):
+            figures["limit"].append(probe(options.mib))
+            for kind, root in (("memory", None), ("disk", work / "client")):
+                rate, lag, doubled = fetch_once(addr, cid, root)
+                figures[kind].append(rate)
+                worst, duplicates = max(worst, lag), duplicates + doubled
+        pipe.send("stop")
+        worst = max(worst, pipe.recv())
+        server.join()
+        limit = statistics.median(figures["limit"])
+        for kind, rates in figures.items():
+            middle = statistics.median(rates)
+            spread = f"{min(rates):.0f}-{max(rates):.0f}"
+            print(f"{kind:8} {middle:6.0f} MiB/s  ({spread})  {middle / limit:5.0%} of the limit")
+        print(f"largest loop lag {worst * 1000:.0f} ms, duplicate blocks {duplicates}")
+        if options.kubo:
+            kubo = statistics.median(kubo_to_kubo(file, work) for _ in range(min(3, options.runs)))
+            print(f"kubo to kubo {kubo:.0f} MiB/s: ours to memory {statistics.median(figures['memory']) / kubo:.1f}x")
+
+
+if __name__ == "__main__":
+    main()
