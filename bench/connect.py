@@ -107,7 +107,7 @@ def main() -> None:
             with runner() as run:
                 to_kubo, _ = run.run(connect_times(Multiaddr.parse(one.addr), runs))
             show("connect + identify, ours to Kubo", to_kubo, "")
-            show("Kubo to Kubo (one try)", [two.say(f"connect {one.addr}")["s"] * 1000], "")
+            show("Kubo to Kubo (one try)", [two.say("connect", one.addr)["seconds"] * 1000], "")
         print(f"largest loop lag {lag * 1000:.0f} ms")
         show(
             "cidery version",

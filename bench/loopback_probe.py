@@ -1,7 +1,7 @@
 """The ceiling for node-to-node transfer in Python: one TCP connection on loopback, two processes.
 
-ChaCha20-Poly1305 messages of at most 65,519 bytes, a Yamux header on each, blocks joined and hashed with sha2-256 by the
-receiver. No negotiation, no flow control, no Bitswap, no store: what remains between this figure and ours is ours.
+ChaCha20-Poly1305 messages of at most 65,519 bytes, a Yamux header on each, blocks joined and hashed with sha2-256 by
+the receiver. No negotiation, no flow control, no Bitswap, no store: what remains between this figure and ours is ours.
 
     python bench/loopback_probe.py [MIB=1024] [BLOCK_KIB=1024]
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +12,13 @@ from typing import Any, Self
 SCRIPT = Path(__file__).parents[1] / "tests/peers/kubo_peer.py"
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 class Kubo:
     """A Kubo node in a process of its own, with a fresh repository in ``root``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(root), str(free_port())],
+            [sys.executable, str(SCRIPT), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -42,9 +34,9 @@ class Kubo:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def say(self, command: str) -> dict[str, Any]:
+    def say(self, *command: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(command + "\n")
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return self._answer()
 

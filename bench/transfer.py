@@ -113,11 +113,11 @@ def probe(mib: int) -> float:
 def kubo_to_kubo(file: Path, work: Path) -> float:
     """MiB/s of Kubo 0.22 fetching from Kubo 0.22."""
     with Kubo(work / "kubo-one") as one, Kubo(work / "kubo-two") as two:
-        cid = one.say(f"add {file}")["cid"]
-        two.say(f"connect {one.addr}")
-        rate: float = two.say(f"get {cid} {work / 'kubo-out'}")["MiBps"]
+        cid = one.say("add", str(file))["cid"]
+        two.say("connect", one.addr)
+        seconds: float = two.say("get", cid, str(work / "kubo-out"))["seconds"]
     (work / "kubo-out").unlink(missing_ok=True)
-    return rate
+    return file.stat().st_size / seconds / 2**20
 
 
 def main() -> None:
