@@ -14,7 +14,7 @@ from cidery.blockstore.segment_file import CorruptSegment
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.ipld.block import Block
 from cidery.testing.blockstore_contract import block
-from cidery.testing.crash_files import CrashFiles, CrashState, Noted, Trace, UnsyncedFiles, Disk, crash_states
+from cidery.testing.crash_files import CrashFiles, CrashState, Disk, Noted, Trace, UnsyncedFiles, crash_states
 
 SEGMENT = 3000
 STATES = 1000

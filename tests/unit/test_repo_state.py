@@ -13,7 +13,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.repo.layout import REPO_FORMAT, KuboRepo, NotARepo, RepoKind, RepoLayout, RepoMissing, RepoTooNew
 from cidery.repo.lock import Holder, RepoLock, RepoLocked, read_holder
-from cidery.repo.pins import MAX_NAME, Pin, PinNameTooLong, Pins
+from cidery.repo.pins import MAX_NAME, BadPinName, Pin, Pins
 from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.state import Put, State, StateReadOnly, StateTable
 
@@ -167,8 +167,10 @@ async def test_one_multihash_pinned_under_two_codecs_is_two_pins(state):
 
 
 async def test_a_pin_name_over_the_limit_is_refused(state):
-    with pytest.raises(PinNameTooLong, match=f"at most {MAX_NAME}"):
+    with pytest.raises(BadPinName, match=f"at most {MAX_NAME}"):
         await Pins(state).add(Pin(CID.of(b"x"), True, "é" * 128))
+    with pytest.raises(BadPinName, match="not valid Unicode"):
+        await Pins(state).add(Pin(CID.of(b"x"), True, "\udc80"))
 
 
 async def test_a_provisional_root_lives_as_long_as_its_operation(state):

@@ -21,15 +21,15 @@ PINS_PAGE = 1000
 _FIXED = struct.Struct(">BBd")
 
 
-class PinNameTooLong(InvalidInput):
-    """A name over MAX_NAME bytes."""
+class BadPinName(InvalidInput):
+    """A name over MAX_NAME bytes, or one that is not Unicode text."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"the pin's name has {self.size} bytes, at most {MAX_NAME} are allowed; choose a shorter one"
+        return f"the pin's name {self.reason}; choose another one"
 
 
 class PinDamaged(IntegrityError):
@@ -66,10 +66,13 @@ def pin_key(cid: CID) -> bytes:
 
 
 def encode_pin(pin: Pin) -> bytes:
-    """Raises PinNameTooLong."""
-    name = pin.name.encode()
+    """Raises BadPinName."""
+    try:
+        name = pin.name.encode()
+    except UnicodeEncodeError as exc:
+        raise BadPinName("is not valid Unicode") from exc
     if len(name) > MAX_NAME:
-        raise PinNameTooLong(len(name))
+        raise BadPinName(f"has {len(name)} bytes, at most {MAX_NAME} are allowed")
     return _FIXED.pack(pin.cid.version, pin.recursive, pin.created) + name
 
 
@@ -110,7 +113,7 @@ class Pins:
         return self._state.count(StateTable.PINS)
 
     async def add(self, *pins: Pin) -> None:
-        """Add or replace. All or none. Raises PinNameTooLong, DatabaseUnavailable, StateReadOnly."""
+        """Add or replace. All or none. Raises BadPinName, DatabaseUnavailable, StateReadOnly."""
         records = [(pin_key(pin.cid), encode_pin(pin)) for pin in pins]
 
         def work(txn: Transaction) -> None:
