@@ -120,6 +120,7 @@ class Yamux:
         self._current: YamuxStream | None = None
         self._draining: OrderedDict[int, int] = OrderedDict()
         self._control: deque[bytes] = deque()
+        self._overflowed = False
         self._active: deque[YamuxStream] = deque()
         self._events: deque[Event] = deque()
         self._changed: dict[int, YamuxStream] = {}
@@ -221,6 +222,7 @@ class Yamux:
     def receive_data(self, data: memoryview, now: float) -> None:
         """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
         self._heard_at = now
+        self._check_overflow()
         at, end = 0, len(data)
         while at < end:
             if self._body:
@@ -240,6 +242,8 @@ class Yamux:
                 fields = HEADER.unpack(self._header)
                 self._header.clear()
             self._receive_header(fields, now)
+            if self._overflowed:
+                self._check_overflow()
 
     def _receive_header(self, fields: tuple[int, int, int, int, int], now: float) -> None:
         version, kind, flags, stream_id, length = fields
@@ -392,6 +396,7 @@ class Yamux:
 
     def handle_deadline(self, now: float) -> None:
         """Ping a silent peer. Raises YamuxError when it did not answer and sent nothing else either."""
+        self._check_overflow()
         if now < self.next_deadline():
             return
         if self._ping_at is None:
@@ -405,8 +410,14 @@ class Yamux:
 
     def _queue_control(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if len(self._control) >= MAX_CONTROL:
-            raise YamuxError(f"{MAX_CONTROL} answers wait because the peer does not read")
+            # raised to the driver at the next input or deadline, never out of a verb that a stream's task calls
+            self._overflowed = True
+            return
         self._control.append(HEADER.pack(0, kind, flags, stream_id, length))
+
+    def _check_overflow(self) -> None:
+        if self._overflowed:
+            raise YamuxError(f"{MAX_CONTROL} answers wait because the peer does not read")
 
     def _send_fin(self, stream: YamuxStream) -> None:
         stream.fin_sent = True

@@ -10,6 +10,8 @@ INITIAL_WINDOW = 256 * 1024
 
 FRAMED_AHEAD = 4 * 1024 * 1024
 """Bytes of whole messages that may wait for a framed stream's reader before credit is held back."""
+MESSAGE_COST = 256
+"""Bytes that a waiting message counts beside its own, so that a flood of empty ones is bounded too."""
 
 
 class MessageTooLarge(RemoteProtocolError):
@@ -150,7 +152,7 @@ class YamuxStream:
     def take_message(self) -> tuple[memoryview, int]:
         """The oldest whole message, and the credit that its reading gives back."""
         message = self.messages.popleft()
-        self.messages_bytes -= len(message)
+        self.messages_bytes -= len(message) + MESSAGE_COST
         credit, self.held = (self.held, 0) if self.messages_bytes <= FRAMED_AHEAD else (0, self.held)
         return message, credit
 
@@ -191,7 +193,7 @@ class YamuxStream:
 
     def _finish_message(self, message: memoryview) -> None:
         self.messages.append(message)
-        self.messages_bytes += len(message)
+        self.messages_bytes += len(message) + MESSAGE_COST
         self.target = None
 
     def queue(self, data: Buffer) -> None:
