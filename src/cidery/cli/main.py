@@ -50,7 +50,8 @@ def _run(words: list[str]) -> int:
         logging.basicConfig(level=logging.DEBUG)
     is_help = line.command is not None and line.command.path == ("help",)
     if line.command is None or is_help or line.has("help", "h"):
-        return _help(words, line.arguments if is_help else None)
+        topic = line.arguments or (["help"] if line.has("help", "h") else [])
+        return _help(words, topic if is_help else None)
     if line.command.path in (("version",), ("commands",)) and not line.last("api"):
         from cidery.cli.immediate import run_immediately
 

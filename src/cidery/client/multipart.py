@@ -118,9 +118,14 @@ def _content(part: Part) -> Iterator[bytes]:
         while chunk := part.source.read(READ_SIZE):
             yield chunk
         return
+    assert part.size is not None  # walk_paths() sets it for files
+    left = part.size
     try:
         with open(part.source, "rb", buffering=0) as file:
-            while chunk := file.read(READ_SIZE):
+            while left and (chunk := file.read(min(READ_SIZE, left))):
+                left -= len(chunk)
                 yield chunk
+            if left or file.read(1):
+                raise CannotUpload(part.source, "it changed while it was read; add it again when it is still")
     except OSError as exc:
         raise CannotUpload(part.source, exc.strerror or str(exc)) from exc

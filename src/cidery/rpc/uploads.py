@@ -37,6 +37,11 @@ class BadUpload(InvalidInput):
         return self.reason
 
 
+def _malformed(exc: ValueError | AssertionError) -> BadUpload:
+    """What the framework's parser reports with these: a malformed body, or one that ends early."""
+    return BadUpload(f"the request body is not valid multipart: {' '.join(str(exc).split())}")
+
+
 def is_multipart(request: web.BaseRequest) -> bool:
     return request.content_type.startswith("multipart/")
 
@@ -57,8 +62,7 @@ async def read_uploads(request: web.BaseRequest) -> AsyncIterator[AddItem]:
                 raise BadUpload("parts in parts are not supported")
             yield await _item(part)
     except (ValueError, AssertionError) as exc:
-        # the framework's parser reports malformed bodies with these
-        raise BadUpload(f"the request body is not valid multipart: {' '.join(str(exc).split())}") from exc
+        raise _malformed(exc) from exc
     raise BadUpload(f"more than {MAX_PARTS} parts")
 
 
@@ -74,7 +78,13 @@ async def _item(part: BodyPartReader) -> AddItem:
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(READ_SIZE):
+    while True:
+        try:
+            chunk = await part.read_chunk(READ_SIZE)
+        except (ValueError, AssertionError) as exc:
+            raise _malformed(exc) from exc
+        if not chunk:
+            return
         yield chunk
 
 

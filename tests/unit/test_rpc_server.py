@@ -1,0 +1,285 @@
+"""The RPC over a real socket: routing, bad calls, streams, uploads, errors after the first byte."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+import cidery
+from cidery.commands.context import Body
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.rpc.listen import CannotListen, NotLoopback, listen
+from cidery.rpc.uploads import BadUpload, clean_name
+
+EMPTY_FOLDER = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+
+
+class Answered:
+    def __init__(self, data: bytes) -> None:
+        head, _, self.raw = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.trailer = ""
+        self.body = self._unchunk() if self.headers.get("transfer-encoding") == "chunked" else self.raw
+
+    def _unchunk(self) -> bytes:
+        out, rest = b"", self.raw
+        while True:
+            size, _, rest = rest.partition(b"\r\n")
+            if int(size, 16) == 0:
+                self.trailer = rest.decode().strip()
+                return out
+            out, rest = out + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+
+    def json(self):  # type: ignore[no-untyped-def]
+        return [json.loads(line) for line in self.body.splitlines()]
+
+
+class Server:
+    def __init__(self, addr: Multiaddr, node: cidery.Node) -> None:
+        self.node = node
+        endpoint = addr.tcp_endpoint()
+        assert endpoint is not None
+        self.host, self.port = endpoint
+        self.stopped = False
+
+    async def raw(self, request: bytes) -> Answered:
+        incoming, outgoing = await asyncio.open_connection(self.host, self.port)
+        outgoing.write(request)
+        data = await incoming.read()
+        outgoing.close()
+        await outgoing.wait_closed()
+        return Answered(data)
+
+    async def post(self, target: str, body: bytes = b"", method: str = "POST", **headers: str) -> Answered:
+        lines = [f"{method} /api/v0/{target} HTTP/1.1", "Connection: close", f"Content-Length: {len(body)}"]
+        named = {"Host": f"127.0.0.1:{self.port}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        lines += [f"{name}: {value}" for name, value in named.items()]
+        return await self.raw("\r\n".join([*lines, "", ""]).encode() + body)
+
+    async def upload(self, target: str, parts: list[tuple[str, str, bytes]]) -> Answered:
+        body = b""
+        for name, kind, data in parts:
+            body += f'--B\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'.encode()
+            body += f"Content-Type: {kind}\r\n\r\n".encode() + data + b"\r\n"
+        return await self.post(target, body + b"--B--\r\n", Content_Type="multipart/form-data; boundary=B")
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        stops: list[bool] = []
+        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: stops.append(True)) as addrs:
+            made = Server(addrs[0], node)
+            yield made
+            made.stopped = bool(stops)
+
+
+async def test_one_value_is_one_line_of_json(server: Server) -> None:
+    answer = await server.post("version")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.headers["x-chunked-output"] == "1"
+    assert answer.json()[0]["Version"] == cidery.__version__
+
+
+async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
+    assert (await server.post("nothing/here")).status == 404
+    assert (await server.post("init")).status == 404, "commands of the client are not served"
+    assert (await server.post("daemon")).status == 404
+    assert (await server.post("swarm")).status == 404
+    got = await server.post("version", method="GET")
+    assert got.status == 405 and got.headers["allow"] == "OPTIONS, POST"
+    assert (await server.post("version", method="OPTIONS")).status == 204
+    assert (await server.post("version", Origin="http://evil.example")).status == 403
+    assert (await server.post("version", Host="evil.example")).status == 403
+    assert (await server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("cat", "'path' is required"),
+        ("cat?arg=x&offset=far", "whole number"),
+        ("add?q=true&quiet=true", "more than once"),
+        ("add", "file argument 'path' is required"),
+        ("pin/ls?type=odd", "one of all"),
+        ("version?arg=x", "one argument too many"),
+    ],
+)
+async def test_a_bad_call_is_told_in_one_line(server: Server, target: str, reason: str) -> None:
+    answer = await server.post(target)
+    assert answer.status == 400 and reason in answer.body.decode()
+    assert answer.body.count(b"\n") == 1
+
+
+async def test_an_error_before_the_first_byte_has_its_own_status(server: Server) -> None:
+    answer = await server.post("cat?arg=bafkqaaa%2Fno%2Fsuch")
+    assert answer.status in (400, 500)
+    assert answer.json()[0]["Type"] == "error" and "Message" in answer.json()[0]
+    missing = await server.post(f"cat?arg={cidery.CID.of(b'nobody')}")
+    assert missing.status == 500 and missing.json()[0]["Code"] == 0
+
+
+async def test_options_that_are_not_known_are_passed_over(server: Server) -> None:
+    assert (await server.post("version?novelty=1")).status == 200
+
+
+async def test_the_last_words_of_a_path_may_be_the_argument(server: Server) -> None:
+    cid = await server.node.add(b"in the path")
+    assert (await server.post(f"cat/{cid}")).body == b"in the path"
+
+
+async def test_a_folder_is_added_from_parts(server: Server) -> None:
+    answer = await server.upload(
+        "add?wrap-with-directory=false",
+        [
+            ("d", "application/x-directory", b""),
+            ("d%2Fa+b.txt", "application/octet-stream", b"a\r\n-B not the end"),
+            ("d%2Flink", "application/symlink", b"a b.txt"),
+            ("d%2Fempty", "application/x-directory", b""),
+        ],
+    )
+    events = {value["Name"]: value for value in answer.json()}
+    assert answer.status == 200 and not answer.trailer
+    assert set(events) == {"d", "d/a b.txt", "d/link", "d/empty"}
+    assert events["d/empty"]["Hash"] == EMPTY_FOLDER and events["d/empty"]["Size"] == "4"
+    folder = events["d"]["Hash"]
+    assert (await server.post(f"cat?arg={folder}/a%20b.txt")).body == b"a\r\n-B not the end"
+    listed = (await server.post(f"ls?arg={folder}")).json()[0]["Objects"][0]["Links"]
+    assert [(link["Name"], link["Type"], link["Target"]) for link in listed][-1] == ("link", 4, "a b.txt")
+    pins = (await server.post("pin/ls?type=recursive")).json()[0]["Keys"]
+    assert pins == {folder: {"Type": "recursive"}}
+
+
+async def test_many_parts_stream_through(server: Server) -> None:
+    parts = [(f"d%2F{n:04}", "application/octet-stream", b"%d" % n * n) for n in range(300)]
+    answer = await server.upload("add?progress=false", [("d", "application/x-directory", b""), *parts])
+    assert len(answer.json()) == 301
+    folder = answer.json()[-1]["Hash"]
+    assert (await server.post(f"cat?arg={folder}/0250")).body == b"250" * 250
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--B",
+        b"--B\r\nContent-Disposition: form-data; name=x\r\n\r\nabc",
+        b"nonsense\r\n--C\r\n\r\n",
+        b"--B\r\nContent-Disposition: form-data\r\n\r\n" + bytes(3 << 20),
+    ],
+)
+async def test_a_broken_upload_is_an_error_and_the_server_goes_on(server: Server, body: bytes) -> None:
+    answer = await server.post("add", body, Content_Type="multipart/form-data; boundary=B")
+    assert answer.status == 400 and "not valid multipart" in answer.json()[0]["Message"]
+    assert (await server.post("version")).status == 200
+
+
+@pytest.mark.parametrize("name", ["..", "a/../b", "/../x", "a\0b"])
+def test_a_part_cannot_name_a_place_outside(name: str) -> None:
+    with pytest.raises(BadUpload):
+        clean_name(name)
+
+
+def test_leading_slashes_and_dots_of_a_part_mean_nothing() -> None:
+    assert clean_name("/a//./b") == "a/b"
+
+
+async def test_bytes_come_with_their_type_and_length(server: Server) -> None:
+    cid = await server.node.add(b"x" * 3000)
+    answer = await server.post(f"cat?arg={cid}&offset=10&length=100")
+    assert answer.body == b"x" * 100 and answer.headers["x-content-length"] == "100"
+    assert answer.headers["x-stream-output"] == "1" and answer.headers["trailer"] == "X-Stream-Error"
+    block = await server.post(f"block/get?arg={cid}")
+    assert block.headers["content-type"] == "application/vnd.ipld.raw" and len(block.body) == 3000
+    tar = await server.post(f"get?arg={cid}")
+    assert tar.headers["content-type"] == "application/x-tar" and tar.body[257:262] == b"ustar"
+
+
+async def test_an_error_after_the_first_byte_comes_in_the_trailer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(context: object, call: object) -> Body:
+        async def chunks():  # type: ignore[no-untyped-def]
+            yield b"part"
+            raise cidery.multiformats.cid.CIDError("two\nlines")
+
+        return Body(chunks(), 100)
+
+    monkeypatch.setattr("cidery.commands.run.content.cat", breaks)
+    answer = await server.post("cat?arg=x")
+    assert answer.status == 200 and answer.body == b"part"
+    assert answer.trailer == "X-Stream-Error: bad CID: two lines"
+    client = cidery.Client(f"127.0.0.1:{server.port}")
+    with pytest.raises(cidery.client.answer.RpcError, match="two lines"):
+        async for _ in client.cat("x"):
+            continue
+
+
+async def test_a_run_is_cancelled_when_its_client_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def endless(context: object, call: object) -> Body:
+        async def chunks():  # type: ignore[no-untyped-def]
+            try:
+                yield b"first"
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        return Body(chunks())
+
+    monkeypatch.setattr("cidery.commands.run.content.cat", endless)
+    client = cidery.Client(f"127.0.0.1:{server.port}")
+    async with aclosing(client.cat("x")) as chunks:
+        async for _ in chunks:
+            break
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_timeout_ends_a_call(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waits(context: object, call: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("cidery.commands.run.version.version", waits)
+    answer = await server.post("version?timeout=50ms")
+    assert answer.status == 500 and "timed out after 0.05 s" in answer.json()[0]["Message"]
+
+
+async def test_the_private_key_never_leaves_by_the_rpc(server: Server) -> None:
+    shown = await server.post("config/show")
+    assert shown.status == 200 and b"PrivKey" not in shown.body
+    assert (await server.post("config?arg=Identity.PrivKey")).status == 400
+    applied = await server.post("config/profile/apply?arg=lowpower&dry-run=true")
+    assert applied.status == 200 and b"PrivKey" not in applied.body
+
+
+async def test_blocks_are_put_and_counted(server: Server) -> None:
+    answer = await server.upload("block/put", [("x", "application/octet-stream", b"Hello Mars!\n")])
+    assert answer.json() == [{"Key": "bafkreibmlvvgdyihetgocpof6xk64kjjzdeq2e4c7hqs3krdheosk4tgj4", "Size": 12}]
+    stat = await server.post("repo/stat")
+    assert stat.json()[0]["NumObjects"] == 1 and (await server.post("stats/repo")).json() == stat.json()
+    assert (await server.post("repo/verify")).json()[-1]["Msg"] == "verify complete, all 1 blocks validated."
+    too_big = await server.upload("block/put", [("x", "application/octet-stream", bytes(3 << 20))])
+    assert too_big.status == 500 and "at most 2097152" in too_big.json()[0]["Message"]
+
+
+async def test_a_command_without_a_network_says_what_to_do(server: Server) -> None:
+    answer = await server.post("swarm/peers")
+    assert answer.status == 500 and "cidery daemon" in answer.json()[0]["Message"]
+
+
+async def test_the_rpc_listens_on_this_machine_only(server: Server, tmp_path: Path) -> None:
+    for text in ("/ip4/0.0.0.0/tcp/0", "/ip4/192.0.2.1/tcp/5001", "/dns4/localhost/tcp/0", "/ip4/127.0.0.1/udp/1"):
+        with pytest.raises(NotLoopback):
+            async with listen(server.node.api, (Multiaddr.parse(text),), {}, tmp_path / "api", lambda: None):
+                raise AssertionError("it listened")
+    taken = Multiaddr.tcp("127.0.0.1", server.port)
+    with pytest.raises(CannotListen, match="free port"):
+        async with listen(server.node.api, (taken,), {}, tmp_path / "api", lambda: None):
+            raise AssertionError("it listened")
+    assert not (tmp_path / "api").exists()
