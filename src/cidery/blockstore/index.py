@@ -8,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from cidery.blockstore.index_records import (
+    REBUILD_ADVICE,
     IndexChange,
     IndexDamaged,
     SegmentInfo,
@@ -55,7 +56,9 @@ class Index:
         """
         self._files = files
         tables = (b"blocks", b"segments", b"tails", b"counters")
-        self._env = Environment(path, tables, what="block index", read_only=read_only, map_size=map_size)
+        self._env = Environment(
+            path, tables, what="block index", advice=REBUILD_ADVICE, read_only=read_only, map_size=map_size
+        )
         self._blocks, self._segments, self._tails, self._counters = self._env.tables
         found = self.counters().get(COUNTER_FORMAT, FORMAT)
         if found != FORMAT:
@@ -73,6 +76,11 @@ class Index:
     def map_size(self) -> int:
         """Size of the LMDB map in bytes."""
         return self._env.map_size()
+
+    def get(self, multihash: bytes) -> Location | None:
+        """One look-up, about 3 us."""
+        raw = self._env.get(self._blocks, multihash)
+        return None if raw is None else decode_location(raw)
 
     def get_many(self, multihashes: Sequence[bytes]) -> list[Location | None]:
         """One look-up of about 1 us per multihash; each run of READ_BATCH sees one state of the index."""

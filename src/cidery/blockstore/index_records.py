@@ -26,6 +26,8 @@ _TAIL_KEY = struct.Struct(">II")
 _NUMBER = struct.Struct(">Q")
 _SEGMENT_KEY = struct.Struct(">I")
 
+REBUILD_ADVICE = "delete the directory meta/index of the repository, it is rebuilt from the segments at the next start"
+
 
 class IndexDamaged(IntegrityError):
     """The index holds what it never writes."""
@@ -35,9 +37,7 @@ class IndexDamaged(IntegrityError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return (
-            f"the block index is damaged ({self.reason}); rebuild it from the segments: `cidery repo verify --rebuild`"
-        )
+        return f"the block index is damaged ({self.reason}); {REBUILD_ADVICE}"
 
 
 class SegmentInfo(NamedTuple):

@@ -55,14 +55,15 @@ class DatabaseUnavailable(Unavailable):
 class DatabaseDamaged(IntegrityError):
     """The files are not what LMDB wrote."""
 
-    def __init__(self, path: Path, what: str, reason: str) -> None:
-        super().__init__(path, what, reason)
+    def __init__(self, path: Path, what: str, reason: str, advice: str) -> None:
+        super().__init__(path, what, reason, advice)
         self.path = path
         self.what = what
         self.reason = reason
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"the {self.what} at {self.path} is damaged: {self.reason}; restore it from a backup or rebuild it"
+        return f"the {self.what} at {self.path} is damaged: {self.reason}; {self.advice}"
 
 
 _DAMAGED = (
@@ -78,18 +79,27 @@ class Environment:
     """An open environment. read() from any thread; write() from one thread at a time (LMDB makes others wait)."""
 
     def __init__(
-        self, path: Path, tables: Sequence[bytes], *, what: str, read_only: bool = False, map_size: int
+        self,
+        path: Path,
+        tables: Sequence[bytes],
+        *,
+        what: str,
+        map_size: int,
+        advice: str = "delete it, it is made again",
+        read_only: bool = False,
     ) -> None:
         """Open or create.
 
         Args:
             what: its name in error messages.
+            advice: what to do when it is damaged, for error messages.
             map_size: first size of the map in bytes: address space, not disk, until it is used.
         Raises:
             DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, OSError.
         """
         self.path = path
         self.what = what
+        self.advice = advice
         self._resizing = threading.Lock()
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
@@ -142,6 +152,20 @@ class Environment:
             except lmdb.Error as exc:
                 raise self._error(exc) from exc
 
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """One value: read() without its overhead. Raises as read()."""
+        with self._resizing:
+            try:
+                with self._env.begin(table) as txn:
+                    found: bytes | None = txn.get(key)
+                    return found
+            except lmdb.MapResizedError:
+                self._env.set_mapsize(0)
+            except lmdb.Error as exc:
+                raise self._error(exc) from exc
+        again: list[bytes | None] = self.read(lambda txn: [txn.get(key, db=table)])
+        return again[0]
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a write transaction and commit it durably; ``work`` runs again when the map had to grow.
 
@@ -172,8 +196,9 @@ class Environment:
                 raise self._error(exc) from exc
 
     def _error(self, exc: lmdb.Error) -> DatabaseDamaged | DatabaseUnavailable:
-        kind = DatabaseDamaged if isinstance(exc, _DAMAGED) else DatabaseUnavailable
-        return kind(self.path, self.what, str(exc))
+        if isinstance(exc, _DAMAGED):
+            return DatabaseDamaged(self.path, self.what, str(exc), self.advice)
+        return DatabaseUnavailable(self.path, self.what, str(exc))
 
 
 def items_with_prefix(txn: Transaction, table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:

@@ -106,9 +106,10 @@ class OpenSegments:
         scratch = self._scratch_view()
         if self.files.read_ready(segment.fd, scratch[:size], at.offset) != size:
             return None
-        if not head_matches(scratch[: at.head], multihash, at.length):
+        head = at.head
+        if not head_matches(bytes(scratch[:head]), multihash, at.length):
             return None
-        return bytes(scratch[at.head : size])
+        return bytes(scratch[head:size])
 
     def _scratch_view(self) -> memoryview:
         view: memoryview | None = getattr(self._scratch, "view", None)

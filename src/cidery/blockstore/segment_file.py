@@ -15,7 +15,7 @@ from cidery.errors import IntegrityError
 from cidery.ipld.car import MAX_SECTION, MAX_SECTION_HEAD, CarError, decode_section_head, encode_header
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import MultihashError, matches
-from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint
+from cidery.multiformats.varint import VarintError, decode_uvarint
 
 SEGMENT_BYTES = 256 * 1024 * 1024
 """Size at which a segment is full, in bytes: few files for a large store, little to rewrite when one is compacted."""
@@ -93,21 +93,17 @@ def segment_numbers(directory: Path) -> list[int]:
     return sorted(number for number in found if number is not None)
 
 
-def head_matches(head: Buffer, multihash: bytes, length: int) -> bool:
+def head_matches(head: bytes, multihash: bytes, length: int) -> bool:
     """Whether the head of a record names this multihash and this data length. O(1)."""
-    if len(head) <= len(multihash) or bytes(head[len(head) - len(multihash) :]) != multihash:
+    if not head.endswith(multihash):
         return False
     try:
         size, at = decode_uvarint(head)
-        version, at = decode_uvarint(head, at)
-        _, at = decode_uvarint(head, at)
+        version, codec_at = decode_uvarint(head, at)
+        _, end = decode_uvarint(head, codec_at)
     except VarintError:
         return False
-    return version == 1 and at + len(multihash) == len(head) and size == len(head) - _varint_size(size) + length
-
-
-def _varint_size(value: int) -> int:
-    return max(1, (value.bit_length() + 6) // 7)
+    return version == 1 and end + len(multihash) == len(head) and size == len(head) - at + length
 
 
 def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Record]:

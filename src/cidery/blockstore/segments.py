@@ -109,12 +109,13 @@ class SegmentStore:
         return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
 
     def get_if_ready(self, cid: CID) -> bytes | None:
-        """See BlockStore. About 5 us and a copy of the data; never waits for a disk."""
+        """See BlockStore. About 10 us and a copy of the data; never waits for a disk."""
         if cid.is_identity:
             return cid.identity_data
         self._check_open()
-        at = self._locate([cid.multihash])[0]
-        return None if at is None else self._segments.read_ready(at, cid.multihash)
+        key = cid.multihash
+        at = self._pending.get(key) or self._index.get(key)
+        return None if at is None else self._segments.read_ready(at, key)
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
         """See BlockStore. Warm blocks are read in the loop, a few at a time; cold ones in one hop to a thread.

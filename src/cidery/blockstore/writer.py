@@ -24,8 +24,7 @@ from cidery.blockstore.platform_io import SyncPoint
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
 from cidery.errors import CideryError, Unavailable
 from cidery.ipld.block import Block
-from cidery.ipld.car import encode_section_head
-from cidery.multiformats.varint import Buffer
+from cidery.multiformats.varint import Buffer, encode_uvarint
 
 COMMIT_DELAY = 0.1
 """Seconds after which blocks that nobody waits for are committed: what other processes lag behind a bulk import."""
@@ -198,17 +197,22 @@ class SegmentWriter:
         number, at, ordinal = lane.segment.number, lane.end, self._next_ordinal
         parts: list[Buffer] = []
         placed: list[tuple[bytes, Location]] = []
+        # Neighbours mostly have the same size, and so the same varint in front: encoded once for all of them.
+        last_size, varint = -1, b""
         stop = start
         for stop in range(start, len(blocks)):  # noqa: B007 (read after the loop)
             cid, data = blocks[stop]
             length = len(data)
             if placed and at + MAX_RECORD_HEAD + length > self._segment_bytes:
                 break
-            head = encode_section_head(cid.to_v1(), length)
-            parts.append(head)
-            parts.append(data)
-            placed.append((cid.multihash, Location(number, at, length, len(head), ordinal)))
-            at += len(head) + length
+            name = cid.encode() if cid.version else cid.to_v1().encode()
+            size = len(name) + length
+            if size != last_size:
+                last_size, varint = size, encode_uvarint(size)
+            parts += (varint, name, data)
+            head = len(varint) + len(name)
+            placed.append((cid.multihash, Location(number, at, length, head, ordinal)))
+            at += head + length
             ordinal += 1
         else:
             stop = len(blocks)

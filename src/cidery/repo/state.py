@@ -58,7 +58,14 @@ class State:
         """
         refuse_network_filesystem(path)
         names = [table.name.lower().encode() for table in StateTable]
-        environment = Environment(path, names, what="repository state", read_only=read_only, map_size=map_size)
+        environment = Environment(
+            path,
+            names,
+            what="repository state",
+            advice="restore meta/state from a backup; the blocks are not concerned",
+            read_only=read_only,
+            map_size=map_size,
+        )
         return cls(environment, read_only=read_only)
 
     def _table(self, table: StateTable) -> Table:
