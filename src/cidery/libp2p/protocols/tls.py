@@ -33,6 +33,9 @@ VALIDITY = datetime.timedelta(days=365 * 100)
 """The certificate is made anew at each start; peers with a wrong clock must still accept it."""
 CLOCK_SKEW = datetime.timedelta(days=1)
 
+_OUT_OF_TIME = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+
 
 class TlsError(SecurityError):
     """The TLS handshake, the peer's certificate or a record is wrong."""
@@ -136,8 +139,7 @@ class TlsIdentity:
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
         context.use_certificate(self._certificate)
         context.use_privatekey(self._key)
-        # our own rules, in verify_certificate(), replace the chain of authorities
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _judge)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         return context
 
@@ -166,6 +168,15 @@ def respond(identity: TlsIdentity) -> Steps[Secured]:
     connection = SSL.Connection(context, None)
     connection.set_accept_state()
     return (yield from _handshake(connection, None))
+
+
+def _judge(_connection: SSL.Connection, _certificate: object, error: int, depth: int, _ok: int) -> bool:
+    """Our own rules, in verify_certificate(), replace the chain of authorities; OpenSSL checks the rest.
+
+    "an endpoint MUST ... abort the connection attempt if (a) the presented certificate is not yet valid, OR (b) if it
+    is expired. Endpoints MUST abort the connection attempt if more than one certificate is received": tls spec.
+    """
+    return error not in _OUT_OF_TIME and depth == 0
 
 
 def _pending(connection: SSL.Connection) -> bytes:
@@ -200,17 +211,28 @@ def _handshake(connection: SSL.Connection, expected: PeerId | None) -> Steps[Sec
             raise TlsError(f"handshake failed: {_reason(exc)}") from exc
     if out := _pending(connection):
         yield Send(out)
-    certificate = connection.get_peer_certificate(as_cryptography=True)
-    if certificate is None:
-        raise TlsError("the peer showed no certificate")
-    if len(certificate.public_bytes(Encoding.DER)) > MAX_CERTIFICATE:
-        raise TlsError(f"certificate over {MAX_CERTIFICATE} bytes")
-    key = verify_certificate(certificate)
+    key = verify_certificate(_peer_certificate(connection))
     if expected is not None and key.peer_id != expected:
         raise WrongPeer("tls", expected, key.peer_id)
     chosen = connection.get_alpn_proto_negotiated()
     muxer = chosen.decode("ascii", "replace") if chosen and chosen != ALPN_LIBP2P else None
     return Secured(TlsChannel(connection), key.peer_id, key.encode(), PROTOCOL, muxer)
+
+
+def _peer_certificate(connection: SSL.Connection) -> x509.Certificate:
+    """The one certificate that the peer showed. Raises TlsError."""
+    try:
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        others = connection.get_peer_cert_chain(as_cryptography=True) or []
+    except ValueError as exc:  # OpenSSL took what cryptography does not parse
+        raise TlsError("the peer's certificate does not parse") from exc
+    if certificate is None:
+        raise TlsError("the peer showed no certificate")
+    if any(other != certificate for other in others):
+        raise TlsError("the peer showed more than one certificate")
+    if len(certificate.public_bytes(Encoding.DER)) > MAX_CERTIFICATE:
+        raise TlsError(f"certificate over {MAX_CERTIFICATE} bytes")
+    return certificate
 
 
 def _reason(exc: SSL.Error) -> str:
