@@ -19,7 +19,15 @@ class PeerRows:
     @classmethod
     def open(cls, path: Path) -> "PeerRows":
         """Open ``REPO/meta/cache`` for the lock's holder. Raises DatabaseDamaged, DatabaseUnavailable."""
-        return cls(Environment(path, [b"peers"], what="peer cache", map_size=INITIAL_MAP))
+        return cls(
+            Environment(
+                path,
+                [b"peers"],
+                what="peer cache",
+                advice="remove meta/cache; known peers are found again",
+                map_size=INITIAL_MAP,
+            )
+        )
 
     def load(self) -> list[tuple[bytes, bytes]]:
         """All rows; at most as many as the peer store keeps."""
