@@ -32,9 +32,12 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 from cidery.unixfs.reader import read_file
 from lag import LagMeter, runner
+from machine import warm_memory
 from peers import Kubo
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+MARGIN = 512
+"""MiB of memory beside the file that a run may touch."""
 Pipe = multiprocessing.connection.Connection
 
 
@@ -73,7 +76,7 @@ async def fetch(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:
             await store.sync()
         seconds = time.perf_counter() - began
     assert isinstance(session, NetworkSession)
-    pipe.send((size / seconds / 2**20, lag.worst, session.duplicate_blocks))
+    pipe.send((size / seconds / 2**20, lag.worst, session.stats().duplicate_blocks))
     await network.close()
     if store is not None:
         await store.close()
@@ -139,8 +142,10 @@ def main() -> None:
         figures: dict[str, list[float]] = {"limit": [], "memory": [], "disk": []}
         worst, duplicates = 0.0, 0
         for _ in range(options.runs):
+            warm_memory(MARGIN)
             figures["limit"].append(probe(options.mib))
             for kind, root in (("memory", None), ("disk", work / "client")):
+                warm_memory(options.mib + MARGIN if root is not None else MARGIN)
                 rate, lag, doubled = fetch_once(addr, cid, root)
                 figures[kind].append(rate)
                 worst, duplicates = max(worst, lag), duplicates + doubled

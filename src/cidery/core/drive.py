@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from cidery.blockstore.interface import BlockStore
 from cidery.core.sources import BlockSession
 from cidery.errors import NotFound
+from cidery.exchange.stats import SessionStats
 from cidery.ipld.walk import Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
 
@@ -37,6 +38,7 @@ class StoreSession:
 
     def __init__(self, store: BlockStore) -> None:
         self._store = store
+        self._blocks = self._bytes = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,17 +49,27 @@ class StoreSession:
         return None
 
     def get_if_ready(self, cid: CID) -> bytes | None:
-        return self._store.get_if_ready(cid)
+        return self._counted(self._store.get_if_ready(cid))
 
     async def get(self, cid: CID) -> bytes:
         """The block. Raises NotStored. Cancel-safe."""
         found = (await self._store.get_many((cid,)))[0]
         if found is None:
             raise NotStored(cid)
+        self._counted(found)
+        return found
+
+    def _counted(self, found: bytes | None) -> bytes | None:
+        if found is not None:
+            self._blocks += 1
+            self._bytes += len(found)
         return found
 
     def prefetch(self, cids: Sequence[CID]) -> None:
         """The store is read when asked: nothing to do."""
+
+    def stats(self) -> SessionStats:
+        return SessionStats("local", (self._blocks, self._bytes), {}, 0)
 
 
 async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:

@@ -5,9 +5,10 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
+from cidery.exchange.stats import SessionStats
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -30,18 +31,9 @@ class BlockSession(Protocol):
         """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class SessionStats:
-    """Where the blocks of a session came from."""
-
-    local_blocks: int = 0
-    local_bytes: int = 0
-    by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Source name (peer id text) -> (blocks, bytes)."""
-    duplicate_blocks: int = 0
-    stage: str = "local"
-    """What it is doing: "local", "finding", "dialling", "receiving", "stalled", "done"."""
+    def stats(self) -> SessionStats:
+        """What happened so far."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

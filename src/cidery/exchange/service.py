@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.errors import CideryError, Unavailable
 from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, SessionWaits
+from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
@@ -74,9 +75,8 @@ class NetworkSession:
         on_stored: Callable[[Sequence[Block]], None] | None = None,
     ) -> None:
         """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
-        self.by_source: dict[str, tuple[int, int]] = {}
-        """Source -> (blocks, bytes)."""
-        self.local_blocks = self.local_bytes = 0
+        self._by_source: dict[str, tuple[int, int]] = {}
+        self._local_blocks = self._local_bytes = 0
         self._store = store
         self._sources = sources
         self._clock = clock
@@ -115,14 +115,12 @@ class NetworkSession:
 
     # --- the reader
 
-    @property
-    def stage(self) -> str:
-        """ "local", "finding", "asking", "receiving", "stalled" or "done"."""
-        return self._machine.stage(self._clock()) if self._attached else "local"
-
-    @property
-    def duplicate_blocks(self) -> int:
-        return self._machine.duplicates
+    def stats(self) -> SessionStats:
+        """What happened so far."""
+        stage = self._machine.stage(self._clock()) if self._attached else "local"
+        return SessionStats(
+            stage, (self._local_blocks, self._local_bytes), dict(self._by_source), self._machine.duplicates
+        )
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """The block if it is at hand without waiting."""
@@ -133,8 +131,8 @@ class NetworkSession:
             return data
         local = self._store.get_if_ready(cid)
         if local is not None:
-            self.local_blocks += 1
-            self.local_bytes += len(local)
+            self._local_blocks += 1
+            self._local_bytes += len(local)
         return local
 
     async def get(self, cid: CID) -> bytes | memoryview:
@@ -145,8 +143,8 @@ class NetworkSession:
         if self._store is not None and cid not in self._waiters:
             local = (await self._store.get_many([cid]))[0]
             if local is not None:
-                self.local_blocks += 1
-                self.local_bytes += len(local)
+                self._local_blocks += 1
+                self._local_bytes += len(local)
                 return local
             if (data := self._take(cid)) is not None:
                 return data
@@ -218,8 +216,8 @@ class NetworkSession:
         """A verified block; False if this session did not want it. turn() follows when a message is through."""
         if not self._machine.on_block(name, cid, len(data), self._clock()):
             return False
-        blocks, size = self.by_source.get(name, (0, 0))
-        self.by_source[name] = (blocks + 1, size + len(data))
+        blocks, size = self._by_source.get(name, (0, 0))
+        self._by_source[name] = (blocks + 1, size + len(data))
         waiter = self._waiters.pop(cid, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(data)
