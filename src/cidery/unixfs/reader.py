@@ -147,6 +147,8 @@ def _children_within(
     node: UnixFSNode, start: int, offset: int, end: int | None, depth: int
 ) -> list[tuple[CID, int | None, int, int]]:
     out: list[tuple[CID, int | None, int, int]] = []
+    if end is not None and end <= offset:
+        return out
     at = start + len(node.inline)
     for link, size in zip(node.links, node.blocksizes, strict=True):
         if end is not None and at >= end:
