@@ -268,15 +268,16 @@ def filesystem_kind(path: Path) -> str:
 
 def kind_in_mountinfo(text: str, path: Path) -> str:
     """The type of the innermost mount over ``path`` in the text of a mountinfo file (proc(5))."""
-    best, kind = -1, ""
+    inside, best, kind = f"{path}/", -1, ""
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
-        fields, kinds = left.split(" "), right.split(" ")
+        fields = left.split(" ")
         if len(fields) < 5:
             continue
-        mount = Path(fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace"))
-        if (mount == path or mount in path.parents) and len(mount.parts) >= best:
-            best, kind = len(mount.parts), kinds[0]
+        # Spaces and the like are octal escapes.
+        mount = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace")
+        if inside.startswith(mount.rstrip("/") + "/") and len(mount) >= best:
+            best, kind = len(mount), right.split(" ")[0]
     return kind
 
 
