@@ -16,11 +16,11 @@ from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
-READ_AHEAD = 64 * 1024 * 1024
+READ_AHEAD = 40 * 1024 * 1024
 """Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
-KEPT_READY = 24 * 1024 * 1024
+KEPT_READY = 12 * 1024 * 1024
 """Bytes of arrived blocks kept in memory for the reader; what is stored beyond them is read back from the store."""
-STORE_BATCH = 8 * 1024 * 1024
+STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
