@@ -1,0 +1,39 @@
+"""All figures, one bench after the other: ``make bench``. Takes some 15 minutes on two quiet cores and 12 GB of disk.
+
+    python bench/run.py [--quick]
+
+``--quick``: smaller inputs and fewer runs, to see that everything works.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FULL = [
+    ["connect.py"],
+    ["add.py", "1024", "7"],
+    ["transfer.py", "--kubo", "--mixed"],
+    ["memory.py", "4096"],
+    ["store_bench.py"],
+]
+QUICK = [
+    ["connect.py", "--runs", "10"],
+    ["add.py", "128", "2", "2000"],
+    ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],
+    ["memory.py", "256"],
+]
+
+
+def main() -> int:
+    here = Path(__file__).parent
+    failed = 0
+    for script, *arguments in QUICK if "--quick" in sys.argv else FULL:
+        print(f"\n== {script} {' '.join(arguments)}", flush=True)
+        failed += subprocess.run([sys.executable, str(here / script), *arguments], check=False).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
