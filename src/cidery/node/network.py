@@ -8,7 +8,7 @@ import datetime
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
+from cidery.libp2p.io.transport import Network
 from cidery.libp2p.protocols import noise, tls, yamux
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
@@ -64,21 +65,32 @@ class NodeNetwork:
         security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
         max_connections: int = 256,
         timeouts: Timeouts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        entropy: Callable[[int], bytes] = os.urandom,
+        network: Network | None = None,
+        first_sequence: int | None = None,
     ) -> None:
+        """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
+
+        ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
+        """
         timeouts = timeouts or Timeouts()
         certificate = TlsIdentity(private_key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
-        upgrade = UpgradeConfig(private_key, certificate, os.urandom, security)
+        upgrade = UpgradeConfig(private_key, certificate, entropy, security)
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections),
             upgrade,
-            PeerStore(time.monotonic, peers),
-            time.monotonic,
+            PeerStore(clock, peers),
+            clock,
+            network,
         )
-        self.identification = Identification(self.swarm, AGENT, os.urandom, time.time_ns())
+        self.identification = Identification(
+            self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence
+        )
         self.bitswap = BitswapService(
             self.swarm,
             store,
-            clock=time.monotonic,
+            clock=clock,
             waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, ceiling=6 * 3600.0),
             agent_of=lambda peer: self._said(peer).agent_version,
             speaks=lambda peer, protocol: protocol in self._said(peer).protocols,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.transport import Network
 from cidery.multiformats.multiaddr import Multiaddr
 
 MAX_RACED = 16
@@ -44,7 +45,7 @@ class UnsupportedAddress(Unavailable):
         return "only /ip4|ip6|dns*/.../tcp/... addresses can be dialled"
 
 
-async def dial_tcp(addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
+async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
     """Connect one TCP address and upgrade. Raises CideryError kinds, OSError, TimeoutError. Cancel-safe."""
     endpoint = addr.tcp_endpoint()
     if endpoint is None:
@@ -53,7 +54,7 @@ async def dial_tcp(addr: Multiaddr, make: Callable[[], Connection], seconds: flo
     connection: Connection | None = None
     try:
         async with asyncio.timeout(seconds):
-            _, connection = await asyncio.get_running_loop().create_connection(make, host, port)
+            connection = await network.connect(make, host, port)
             connection.remote_addr = addr
             await asyncio.shield(connection.upgraded)
     except BaseException:
@@ -95,9 +96,16 @@ async def race(
     finally:
         for task in running:
             task.cancel()
+            task.add_done_callback(_close_latecomer)
     if winner is None:
         raise DialFailed(peer, failures)
     return winner
+
+
+def _close_latecomer(task: asyncio.Future[Connection]) -> None:
+    """A dial that was through before its cancellation reached it: nobody wants its connection."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close("another address was faster")
 
 
 def _why(exc: BaseException) -> str:

@@ -18,6 +18,7 @@ from cidery.libp2p.io.connection import Connection, ConnectionConfig, Handler
 from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.transport import Listener, Network, TcpNetwork
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
 from cidery.multiformats.multiaddr import Multiaddr
@@ -64,8 +65,14 @@ class Swarm:
     """All connections of a node. ``handlers`` and the on_* lists are filled before start."""
 
     def __init__(
-        self, config: SwarmConfig, upgrade: UpgradeConfig, store: PeerStore, clock: Callable[[], float]
+        self,
+        config: SwarmConfig,
+        upgrade: UpgradeConfig,
+        store: PeerStore,
+        clock: Callable[[], float],
+        network: Network | None = None,
     ) -> None:
+        """``network`` None: TCP."""
         self.config = config
         self.handlers: dict[str, Handler] = {}
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
@@ -75,11 +82,12 @@ class Swarm:
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
+        self._network = network or TcpNetwork()
         self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
         self._connections: dict[PeerId, list[Connection]] = {}
         self._pending_inbound = 0
         self._dials: dict[PeerId, asyncio.Task[Connection]] = {}
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._listen_addrs: list[Multiaddr] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self._closing = False
@@ -96,19 +104,17 @@ class Swarm:
 
     async def listen(self, addrs: Sequence[Multiaddr]) -> None:
         """Bind TCP addresses; others are skipped with a warning. Raises CannotListen."""
-        loop = asyncio.get_running_loop()
         for addr in addrs:
             endpoint = addr.tcp_endpoint()
             if endpoint is None:
                 log.info("no transport here listens on %s", addr)
                 continue
             try:
-                server = await loop.create_server(self._make_inbound, *endpoint, backlog=256)
+                listener = await self._network.listen(self._make_inbound, *endpoint)
             except OSError as exc:
                 raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
-            self._servers.append(server)
-            for sock in server.sockets:
-                self._listen_addrs.append(_socket_addr(sock.getsockname()))
+            self._listeners.append(listener)
+            self._listen_addrs += map(_socket_addr, listener.endpoints)
 
     def listen_addrs(self) -> list[Multiaddr]:
         """Bound addresses, wildcards as they are."""
@@ -184,7 +190,7 @@ class Swarm:
             def make() -> Connection:
                 return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
 
-            return asyncio.ensure_future(dial_tcp(addr, make, seconds))
+            return asyncio.ensure_future(dial_tcp(self._network, addr, make, seconds))
 
         connection = await race(peer, addrs, start, self.peer_store.dial_failed)
         assert connection.remote_addr is not None  # dial_tcp sets it
@@ -224,8 +230,8 @@ class Swarm:
     async def close(self) -> None:
         """Stop listening, close every connection, wait for their tasks."""
         self._closing = True
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         for dial in list(self._dials.values()):
             dial.cancel()
         for connection in self.connections():

@@ -1,0 +1,59 @@
+"""Where byte streams come from: the operating system's TCP, or a network in memory with the same interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+BACKLOG = 256
+"""Connections that the system accepts before we do; beyond it dialling takes a second try."""
+
+
+class Listener(Protocol):
+    """A bound address."""
+
+    @property
+    def endpoints(self) -> Sequence[tuple[str, int]]:
+        """(host, port) of each bound socket."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more. Connections that exist go on."""
+        ...
+
+
+class Network(Protocol):
+    """Makes asyncio transports and attaches protocols to them."""
+
+    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> Listener:
+        """Accept connections; ``make`` is called for each. Raises OSError."""
+        ...
+
+    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
+        """Connect; the protocol has its transport when this returns. Raises OSError. Cancel-safe."""
+        ...
+
+
+class TcpListener:
+    """A listening TCP socket per family that the host name stands for."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+        self.endpoints = [(str(sock.getsockname()[0]), int(sock.getsockname()[1])) for sock in server.sockets]
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class TcpNetwork:
+    """TCP over IPv4 and IPv6 by the running loop."""
+
+    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
+        return TcpListener(await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG))
+
+    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
+        _, protocol = await asyncio.get_running_loop().create_connection(make, host, port)
+        return protocol

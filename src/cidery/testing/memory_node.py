@@ -1,0 +1,79 @@
+"""A whole online node for simulations: the real swarm, Noise, Yamux, identify and Bitswap over a MemoryNetwork."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from cidery.blockstore.interface import Durability
+from cidery.blockstore.memory import MemoryStore
+from cidery.exchange.service import NetworkSession
+from cidery.identity.keys import PrivateKey
+from cidery.ipld.block import Block
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.protocols import noise
+from cidery.libp2p.protocols.timeouts import Timeouts
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+from cidery.testing.memory_network import MemoryNetwork, seeded_entropy
+
+PORT = 4001
+"""Every node listens here."""
+
+
+class MemoryNode:
+    """One node at ``10.0.0.<number>``. Its key and randomness come from its number."""
+
+    def __init__(self, network: MemoryNetwork, number: int, timeouts: Timeouts | None = None) -> None:
+        self.address = f"10.0.0.{number}"
+        self.store = MemoryStore()
+        entropy = seeded_entropy(number)
+        self.key = PrivateKey.generate_ed25519(entropy)
+        self.peer = self.key.peer_id
+        self.name = str(self.peer)
+        self.network = NodeNetwork(
+            self.key,
+            self.store,
+            security=(noise.PROTOCOL,),
+            timeouts=timeouts,
+            clock=asyncio.get_running_loop().time,
+            entropy=entropy,
+            network=network.host(self.address),
+            first_sequence=number,
+        )
+
+    @property
+    def addr(self) -> Multiaddr:
+        """Where to dial it."""
+        return Multiaddr.tcp(self.address, PORT).with_peer(self.peer.multihash)
+
+    @property
+    def connections(self) -> list[Connection]:
+        return self.network.swarm.connections()
+
+    async def put(self, blocks: Sequence[Block]) -> None:
+        """Store blocks and serve whoever waits for them."""
+        await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)
+        self.network.bitswap.new_blocks(blocks)
+
+    async def connect(self, other: MemoryNode) -> None:
+        await self.network.connect(other.addr)
+
+    def session(self) -> NetworkSession:
+        return self.network.session(kept=False)
+
+
+@asynccontextmanager
+async def memory_nodes(
+    network: MemoryNetwork, count: int, timeouts: Timeouts | None = None
+) -> AsyncIterator[list[MemoryNode]]:
+    """``count`` started nodes, numbered from 1, closed at the end."""
+    nodes = [MemoryNode(network, number, timeouts) for number in range(1, count + 1)]
+    try:
+        for node in nodes:
+            await node.network.start((Multiaddr.tcp(node.address, PORT),))
+        yield nodes
+    finally:
+        for node in nodes:
+            await node.network.close()
