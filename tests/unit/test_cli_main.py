@@ -1,8 +1,10 @@
 """The program: parsing, help, errors in one line, what runs without a daemon, what it imports."""
 
+import contextlib
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -309,3 +311,26 @@ def test_the_version_of_the_repository_format_is_stated_once() -> None:
     from cidery.repo.layout import REPO_FORMAT as LAYOUT_FORMAT
 
     assert str(LAYOUT_FORMAT) == REPO_FORMAT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo terminals")
+def test_progress_is_drawn_on_a_terminal_and_results_still_go_where_they_should(repo: Run, tmp_path: Path) -> None:
+    import pty
+
+    (tmp_path / "big").write_bytes(bytes(20_000_000))
+    terminal, inner = pty.openpty()
+    drawn: list[bytes] = []
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cidery", "add", "big"], cwd=tmp_path, stdout=out, stderr=inner, stdin=inner
+        )
+        os.close(inner)
+        # Linux reports a pseudo terminal whose other side is closed as an error, others as the end.
+        with contextlib.suppress(OSError):
+            while data := os.read(terminal, 4096):
+                drawn.append(data)
+        os.close(terminal)
+        assert process.wait() == 0
+    text = b"".join(drawn).decode()
+    assert "MiB/s" in text and "added" not in text
+    assert (tmp_path / "out").read_text().startswith("added bafy")

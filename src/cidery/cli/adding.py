@@ -32,11 +32,12 @@ class AddSink(Sink):
         self._progress.start("add", _total(call))
 
     def value(self, value: dict[str, Any]) -> None:
-        amount, name = self._seen
-        if "Hash" not in value:
-            done = int(value.get("Bytes", 0))
-            self._progress.advance(done - (amount if name == value["Name"] else 0), stage=value["Name"][-40:])
+        before, name = self._seen
+        if "Bytes" in value:
+            done = int(value["Bytes"])
+            self._progress.advance(done - (before if name == value["Name"] else 0), stage=value["Name"][-40:])
             self._seen = (done, value["Name"])
+        if "Hash" not in value:
             return
         self._last = value
         if not self._call.flag("quieter"):

@@ -37,6 +37,8 @@ class Bar:
             _Stage(),
             console=Console(file=sys.stderr),
             transient=True,
+            # Results that go to the same terminal are printed above the bar; others must not be caught.
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._task: TaskID | None = None
         self._done = 0

@@ -89,7 +89,7 @@ COMMANDS = (
         options=(
             flag("init", "Create the repository if there is none"),
             text("init-profile", "Config profiles for --init, separated by commas"),
-            text("routing", "Overrides Routing.Type of the config"),
+            text("routing", "Accepted for Kubo's scripts; content is found at connected peers only, as yet"),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Accepted for Kubo's scripts; what you add is kept"),
         ),

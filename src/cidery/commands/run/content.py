@@ -59,7 +59,10 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     sources = call.many("path") if context.uploads is None else context.uploads
     async for event in api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name")):
         if isinstance(event, Added):
-            yield AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+            done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+            if options.progress and event.bytes:
+                done["Bytes"] = event.bytes
+            yield done
         else:
             yield AddEvent(Name=event.name, Bytes=event.bytes)
 
