@@ -17,7 +17,8 @@ from cidery.core.file_copy import FileCopy, is_leaf_of
 from cidery.core.ingest import pread_exactly
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
-from cidery.core.target import Target
+from cidery.core.target import Target, check_safe_name
+from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
@@ -89,6 +90,8 @@ class _Getting:
     async def run(self, root: CID) -> AsyncIterator[GetProgress]:
         self._fresh = await in_thread(self._target.kind, ()) is None
         async for entry in drive(walk_tree(root), self._session):
+            for name in entry.path[-1:]:
+                check_safe_name(name)  # before anything of the entry is fetched or written
             if not entry.path:
                 self._total = entry.stated_size or 0
             if entry.kind is Kind.DIRECTORY:
@@ -171,33 +174,47 @@ class _Getting:
     async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
         """One file, with what is on disk of it; yields now and then."""
         copy = await in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
-        pending: list[Buffer] = []
-        size = 0
+        steps: AsyncIterator[Data | Offer] = drive(read_missing(entry.cid), self._session)
+        pending = _Pending()
         try:
-            steps: AsyncIterator[Data | Offer] = drive(read_missing(entry.cid), self._session)
             async for step in steps:
                 if isinstance(step, Offer):
-                    if not copy.has_source:
-                        continue
-                    if pending:
-                        await in_thread(copy.write, pending)
-                        pending, size = [], 0
-                    reused = await in_thread(copy.reuse, step)
-                    self._reused += reused
-                    self._written += reused
+                    if copy.has_source:
+                        await in_thread(copy.write, pending.take())
+                        reused = await in_thread(copy.reuse, step)
+                        self._reused += reused
+                        self._written += reused
                     continue
-                pending.append(step.chunk)
-                size += len(step.chunk)
+                pending.add(step.chunk)
                 self._written += len(step.chunk)
-                if size >= WRITE_BATCH:
-                    await in_thread(copy.write, pending)
-                    pending, size = [], 0
+                if pending.size >= WRITE_BATCH:
+                    await in_thread(copy.write, pending.take())
                     yield
-            await in_thread(copy.write, pending)
+            await in_thread(copy.write, pending.take())
             await in_thread(copy.commit, entry.mode, entry.mtime)
             yield
+        except (CideryError, asyncio.CancelledError, GeneratorExit):
+            copy.write(pending.take())  # a few MiB at most: what came is kept for the next run
+            raise
         finally:
             copy.close()
+
+
+class _Pending:
+    """Chunks that wait to be written."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Buffer] = []
+        self.size = 0
+
+    def add(self, chunk: Buffer) -> None:
+        self._chunks.append(chunk)
+        self.size += len(chunk)
+
+    def take(self) -> list[Buffer]:
+        """All chunks; they are handed over."""
+        taken, self._chunks, self.size = self._chunks, [], 0
+        return taken
 
 
 def _is_small(entry: TreeEntry) -> bool:

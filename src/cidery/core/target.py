@@ -222,7 +222,10 @@ class Target:
             return False
 
     def _part(self, path: tuple[str, ...], key: str) -> tuple[str, int | None]:
-        return self._at((*path[:-1], f".{key}{PART_SUFFIX}")) if path else self._part_of_root(key)
+        if not path:
+            return self._part_of_root(key)
+        check_safe_name(path[-1])
+        return self._at((*path[:-1], f".{key}{PART_SUFFIX}"))
 
     def _part_of_root(self, key: str) -> tuple[str, int | None]:
         name = f".{key}{PART_SUFFIX}"
