@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
-from cidery.core.target import CannotWrite, Target, write_at
+from cidery.core.target import CannotWrite, Target, UnsafeName, write_at
 from cidery.errors import IntegrityError
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.node import MAX_SYMLINK_TARGET
@@ -52,6 +52,8 @@ def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str]) -> Iterator
     with Target(target) as place:
         for entry in _entries(source):
             name, *rest = entry.name.rstrip("/").split("/")
+            if not name:
+                raise UnsafeName(entry.name, "it is absolute")
             if root is None:
                 root = name
             path = tuple(rest)
