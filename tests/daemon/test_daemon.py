@@ -120,6 +120,33 @@ def test_a_folder_goes_from_node_to_node(pair: tuple[Daemon, Daemon], tmp_path: 
     assert pair[1].text("repo", "verify").startswith("verify complete")
 
 
+def test_a_run_can_be_watched_and_says_who_sent_what(pair: tuple[Daemon, Daemon]) -> None:
+    cid = pair[0].text("add", "-Q", stdin=os.urandom(3_000_000))
+    pair[1].run("cat", "--session=mine", cid)
+    report = json.loads(pair[1].text("bitswap", "session", "mine", "--enc=json"))
+    first = pair[0].text("id", "-f", "<id>")
+    assert report["Stage"] == "done" and [one["Peer"] for one in report["Sources"]] == [first]
+    assert report["Sources"][0]["Blocks"] == 4 and report["Sources"][0]["Bytes"] > 3_000_000
+    assert b"no session is named" in pair[1].run("bitswap", "session", "other", check=False).stderr
+
+
+def test_a_get_on_a_terminal_ends_with_its_sums(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    import pty
+
+    cid = pair[0].text("add", "-Q", stdin=os.urandom(2_000_000))
+    terminal, inner = pty.openpty()
+    command = pair[1].command("get", cid, "-o", tmp_path / "got")
+    process = subprocess.Popen(command, env=pair[1].environment, stdout=subprocess.DEVNULL, stderr=inner)
+    os.close(inner)
+    drawn = b""
+    with contextlib.suppress(OSError):  # how Linux reports the end of a pseudo terminal
+        while data := os.read(terminal, 4096):
+            drawn += data
+    os.close(terminal)
+    assert process.wait(DEADLINE) == 0
+    assert f"blocks: 3 from {pair[0].text('id', '-f', '<id>')}" in drawn.decode().replace("\r\n", " ")
+
+
 def test_the_offline_option_asks_no_peer(pair: tuple[Daemon, Daemon]) -> None:
     cid = pair[0].text("add", "-Q", stdin=b"only on the first")
     refused = pair[1].run("cat", "--offline", cid, check=False)

@@ -19,10 +19,11 @@ class _Stage(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         quiet = monotonic() - task.fields["since"]
+        doing = task.fields["doing"]
         if quiet < SILENCE:
-            return Text(task.fields["stage"])
-        what = "stalled" if task.completed else "finding the first block"
-        return Text(f"{what} for {quiet:.0f} s")
+            return Text(doing or task.fields["stage"])
+        what = doing or ("stalled" if task.completed else "waiting for the first block")
+        return Text(f"{what}; nothing for {quiet:.0f} s")
 
 
 class Bar:
@@ -46,7 +47,7 @@ class Bar:
 
     def start(self, label: str, total: int | None) -> None:
         self._began = monotonic()
-        self._task = self._bar.add_task(label, total=total, rate="", stage="", since=self._began)
+        self._task = self._bar.add_task(label, total=total, rate="", stage="", doing="", since=self._began)
         self._bar.start()
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
@@ -56,6 +57,11 @@ class Bar:
         self._done += amount
         rate = f"{self._done / _MIB / max(now - self._began, 1e-3):.1f} MiB/s"
         self._bar.update(self._task, advance=amount, total=total, rate=rate, stage=stage, since=now)
+
+    def say(self, doing: str) -> None:
+        """What goes on; from any thread."""
+        if self._task is not None:
+            self._bar.update(self._task, doing=doing)
 
     def close(self) -> None:
         self._bar.stop()

@@ -3,7 +3,7 @@
 import sys
 
 from cidery.cli.arguments import Line
-from cidery.cli.output import Sink
+from cidery.cli.output import Sink, progress_for
 from cidery.client.address import Endpoint, parse_endpoint, read_api_file
 from cidery.client.answer import DaemonGone
 from cidery.commands.bind import BadCall, bind
@@ -100,18 +100,39 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
         return code
     from cidery.client.blocking import call as rpc
 
+    if call.command.output is Output.BYTES:
+        return _run_bytes(endpoint, call, query)
     sink = Sink(call)
     with rpc(endpoint, list(call.command.path), query) as answer:
         try:
-            if call.command.output is Output.BYTES:
-                length = answer.headers.get("x-content-length", "")
-                sink.start(int(length) if length.isdigit() else None)
-                for chunk in answer.chunks():
-                    sink.chunk(chunk)
-            else:
-                for value in answer.values():
-                    sink.value(value)
+            for value in answer.values():
+                sink.value(value)
             sink.finish()
         finally:
             sink.close()
     return 1 if sink.failed else 0
+
+
+def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
+    from cidery.cli.watching import Watch
+    from cidery.client.blocking import call as rpc
+
+    bar = progress_for(call, wanted=call.command.progress and not sys.stdout.isatty())
+    sink, watch = Sink(call, bar), Watch(endpoint, bar)
+    bar.start(call.command.name, None)
+    watch.start()
+    try:
+        with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
+            sink.expect(length_of(answer.headers))
+            for chunk in answer.chunks():
+                sink.chunk(chunk)
+    finally:
+        watch.stop()
+        sink.close()
+    return 0
+
+
+def length_of(headers: dict[str, str]) -> int | None:
+    """Bytes that the answer announces, for progress."""
+    text = headers.get("x-content-length", "")
+    return int(text) if text.isdigit() and len(text) < 20 else None

@@ -1,10 +1,12 @@
 """The client's part of get: where to save, progress, and in the daemon's case unpacking."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from cidery.cli.output import Sink, printable, progress_for
+from cidery.cli.dispatch import length_of
+from cidery.cli.output import NoProgress, Progress, Sink, printable, progress_for
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import Unavailable
@@ -72,54 +74,60 @@ def say_saving(target: str) -> None:
 
 def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
+    from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
     target = target_of(call)
     archive = wants_archive(call)
-    with rpc(endpoint, ["get"], query) as answer:
-        if archive:
-            _save_archive(call, target, answer)
-        else:
-            _unpack(call, target, answer)
+    bar = progress_for(call)
+    watch = Watch(endpoint, bar)
+    bar.start("get", None)
+    watch.start()
+    try:
+        with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
+            bar.advance(0, total=length_of(answer.headers))
+            if archive:
+                size = _save_archive(call, target, answer, bar)
+            else:
+                size = _unpack(target, answer, bar)
+    finally:
+        watch.stop()
+        bar.close()
+    if summary := watch.summary(size):
+        print(summary, file=sys.stderr)
     return 0
 
 
-def _unpack(call: Call, target: str, answer: "Answer") -> None:
+def _unpack(target: str, answer: "Answer", bar: Progress) -> int:
     from cidery.core.untar import unpack_tar
 
     say_saving(target)
-    bar = progress_for(call)
-    bar.start("get", _length(answer))
     done = 0
-    try:
-        for written in unpack_tar(answer.chunks(), target):
-            bar.advance(written - done)
-            done = written
-    finally:
-        bar.close()
+    for written in unpack_tar(answer.chunks(), target):
+        bar.advance(written - done)
+        done = written
+    return done
 
 
-def _save_archive(call: Call, target: str, answer: "Answer") -> None:
-    sink = ArchiveSink(call, archive_path(call, target))
-    sink.start(_length(answer))
+def _save_archive(call: Call, target: str, answer: "Answer", bar: Progress) -> int:
+    sink = ArchiveSink(call, archive_path(call, target), bar)
+    sink.start(None)
+    size = 0
     try:
         for chunk in answer.chunks():
             sink.chunk(chunk)
+            size += len(chunk)
         sink.finish()
     finally:
         sink.close()
-
-
-def _length(answer: "Answer") -> int | None:
-    text = answer.headers.get("x-content-length", "")
-    return int(text) if text.isdigit() else None
+    return size
 
 
 class ArchiveSink(Sink):
     """Bytes to a file that gets its name when it is whole."""
 
-    def __init__(self, call: Call, path: str) -> None:
-        super().__init__(call)
+    def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
+        super().__init__(call, progress)
         self._path = path
         self._part = f"{path}.cidery-part"
         self._file: BinaryIO | None = None
@@ -130,8 +138,9 @@ class ArchiveSink(Sink):
             self._file = open(self._part, "wb")
         except OSError as exc:
             raise CannotSave(self._path, exc.strerror or str(exc)) from exc
-        self._progress = progress_for(self._call)
-        self._progress.start("get", length)
+        if isinstance(self._progress, NoProgress):
+            self._progress = progress_for(self._call)
+            self._progress.start("get", length)
 
     def chunk(self, data: bytes | memoryview) -> None:
         assert self._file is not None  # start() comes first

@@ -36,6 +36,8 @@ class Progress(Protocol):
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
 
+    def say(self, doing: str) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -46,6 +48,9 @@ class NoProgress:
         return None
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
+        return None
+
+    def say(self, doing: str) -> None:
         return None
 
     def close(self) -> None:
@@ -66,9 +71,10 @@ def progress_for(call: Call, *, wanted: bool = True) -> Progress:
 class Sink:
     """Takes a run's results as they come. Used by one run."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, progress: Progress | None = None) -> None:
+        """``progress``: the bar for bytes; None: made when they come."""
         self._call = call
-        self._progress: Progress = NoProgress()
+        self._progress = progress or NoProgress()
         self.failed = False
         """A value said that something is wrong: exit code 1."""
 
@@ -80,6 +86,10 @@ class Sink:
         """Bytes come next, ``length`` in all if known."""
         self._progress = progress_for(self._call, wanted=not sys.stdout.isatty())
         self._progress.start(self._call.command.name, length)
+
+    def expect(self, length: int | None) -> None:
+        """How many bytes will come, for a bar that is drawn already."""
+        self._progress.advance(0, total=length)
 
     def value(self, value: dict[str, Any]) -> None:
         if value.get("Err"):

@@ -6,7 +6,7 @@ of this package.
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cidery.blockstore.segments import SegmentStore
@@ -14,6 +14,7 @@ from cidery.core.add import Added, AddOptions, AddProgress, Source, add
 from cidery.core.add_items import AddItem
 from cidery.core.drive import StoreSession
 from cidery.core.sources import BlockSession, Network
+from cidery.core.watch import WatchedSessions
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.config import Config, ImportConfig
@@ -46,6 +47,7 @@ class Api:
     """None: offline."""
     clock: Callable[[], float]
     """Seconds since 1970-01-01 UTC, for records."""
+    watched: WatchedSessions = field(default_factory=WatchedSessions)
 
     def offline(self) -> "Api":
         """The same node without its network, for --offline."""
@@ -58,9 +60,16 @@ class Api:
             raise NoNetwork
         return self.network
 
-    def session(self, *, kept: bool = False) -> AbstractAsyncContextManager[BlockSession]:
-        """Blocks for one request: from the store, and from peers when online. ``kept``: what arrives is kept."""
-        return StoreSession(self.store) if self.network is None else self.network.session(kept=kept)
+    def session(self, *, kept: bool = False, name: str = "") -> AbstractAsyncContextManager[BlockSession]:
+        """Blocks for one request: from the store, and from peers when online.
+
+        Args:
+            kept: what arrives is stored as kept, not as cached.
+            name: others may watch how it is doing under this name.
+        """
+        opened: AbstractAsyncContextManager[BlockSession]
+        opened = StoreSession(self.store) if self.network is None else self.network.session(kept=kept)
+        return self.watched.watch(name, opened) if name else opened
 
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
         """What is stored inside the context is spared by a collector until it ends. Needs the lock."""

@@ -18,6 +18,7 @@ from cidery.commands.definition import (
 )
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
+SESSION = text("session", "Name under which `bitswap session` reports on this run")
 PATH = Argument("path", "CID, /ipfs/CID/a/b, CID/a/b or ipfs://CID/a/b", Input.TEXT_OR_STDIN, variadic=True)
 
 
@@ -131,6 +132,7 @@ COMMANDS = (
             number("offset", "First byte to print", default=0, short="o"),
             number("length", "Most bytes to print (default: all)", short="l"),
             flag("progress", "Show progress", default=True, short="p"),
+            SESSION,
         ),
         Output.BYTES,
         media_type="application/octet-stream",
@@ -149,6 +151,7 @@ COMMANDS = (
             flag("compress", "Compress with gzip", short="C"),
             number("compression-level", "1 (fast) to 9 (small)", short="l"),
             flag("progress", "Show progress", default=True, short="p"),
+            SESSION,
         ),
         Output.BYTES,
         media_type="application/x-tar",

@@ -69,6 +69,28 @@ class BitswapStat(TypedDict):
     DataSent: int
 
 
+class SourceCount(TypedDict):
+    Peer: str
+    Blocks: int
+    Bytes: int
+
+
+class SessionReport(TypedDict):
+    Stage: str
+    """"local", "finding", "asking", "receiving", "stalled" or "done"."""
+    LocalBlocks: int
+    LocalBytes: int
+    Sources: list[SourceCount]
+    DuplicateBlocks: int
+
+
+def _session(value: Value, call: Call) -> str:
+    lines = [f"{value['Stage']}", f"\tstored here: {value['LocalBlocks']} blocks, {value['LocalBytes']} bytes"]
+    lines += [f"\t{one['Peer']}: {one['Blocks']} blocks, {one['Bytes']} bytes" for one in value["Sources"]]
+    lines.append(f"\ttwice: {value['DuplicateBlocks']} blocks")
+    return "".join(line + "\n" for line in lines)
+
+
 def _id(value: Value, call: Call) -> str:
     form = call.text("format")
     if not form:
@@ -232,5 +254,15 @@ COMMANDS = (
         text=_bitswap,
         where=Where.DAEMON,
         aliases=(("stats", "bitswap"),),
+    ),
+    Command(
+        ("bitswap", "session"),
+        "Print how a running cat or get is doing, and which peers sent its blocks",
+        "cidery.commands.run.network:bitswap_session",
+        "cidery bitswap session mine   # beside: cidery get --session=mine bafy...",
+        (Argument("name", "The --session of the run"),),
+        result=SessionReport,
+        text=_session,
+        where=Where.DAEMON,
     ),
 )

@@ -74,14 +74,14 @@ async def cat(context: Context, call: Call) -> Body:
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
     paths = [parse_path(text) for text in call.many("path")]
     api = context.node
-    async with api.session() as session:
+    async with api.session(name=call.text("session")) as session:
         sizes = [await file_size(path, session) for path in paths]
     total = max(0, sum(sizes) - offset)
     wanted = total if length is None else min(length, total)
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         skip, left = offset, wanted
-        async with api.session() as session:
+        async with api.session(name=call.text("session")) as session:
             for path, size in zip(paths, sizes, strict=True):
                 here = min(left, max(0, size - skip))
                 if here:
@@ -102,14 +102,14 @@ async def get(context: Context, call: Call) -> Body:
     level = call.number_or_none("compression-level") or DEFAULT_GZIP
     if not 1 <= level <= 9:
         raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
-    async with api.session() as session:
+    async with api.session(name=call.text("session")) as session:
         root = await resolve(path, session)
         node = await run(read_node(root), session)
     is_file = node.kind is Kind.FILE
     total = node.size if is_file else sum(link.tsize or 0 for link in node.links)
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        async with api.session() as session:
+        async with api.session(name=call.text("session")) as session:
             if compress and not archive and is_file:
                 stream = _frozen(cat_file(root, session))
             else:

@@ -12,6 +12,8 @@ from cidery.commands.definitions.network import (
     Identity,
     PeerInfo,
     PingLine,
+    SessionReport,
+    SourceCount,
     StreamInfo,
     Strings,
     SwarmAddrs,
@@ -161,6 +163,17 @@ async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
         MessagesReceived=stat.messages_received,
         BlocksSent=stat.blocks_sent,
         DataSent=stat.data_sent,
+    )
+
+
+async def bitswap_session(context: Context, call: Call) -> SessionReport:
+    stats = context.node.watched.stats(call.one("name"))
+    return SessionReport(
+        Stage=stats.stage,
+        LocalBlocks=stats.local[0],
+        LocalBytes=stats.local[1],
+        Sources=[SourceCount(Peer=peer, Blocks=n, Bytes=size) for peer, (n, size) in sorted(stats.by_source.items())],
+        DuplicateBlocks=stats.duplicate_blocks,
     )
 
 

@@ -1,0 +1,84 @@
+"""What a daemon is doing for a running cat or get, asked beside it and shown on the bar; the sums at the end."""
+
+import secrets
+import threading
+from time import monotonic
+from typing import Any
+
+from cidery.cli.output import NoProgress, Progress
+from cidery.client.address import Endpoint
+from cidery.client.blocking import call as rpc
+from cidery.errors import CideryError
+
+INTERVAL = 0.5
+"""Seconds between two questions: a change of stage shows within a second."""
+_MIB = 1 << 20
+
+
+class Watch:
+    """Names the session of a call; between start() and stop() a thread asks how it is doing.
+
+    Does nothing for a bar that is not drawn, and gives up on a daemon that does not know the question.
+    """
+
+    def __init__(self, endpoint: Endpoint, bar: Progress) -> None:
+        self._endpoint = endpoint
+        self._bar = bar
+        self._name = secrets.token_hex(8)
+        self._active = not isinstance(bar, NoProgress)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="cidery-watch", daemon=True)
+        self._began = monotonic()
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """To be added to the call's query."""
+        return [("session", self._name)] if self._active else []
+
+    def start(self) -> None:
+        self._began = monotonic()
+        if self._active:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Idempotent; waits for a question under way, which a daemon answers at once."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(INTERVAL)
+
+    def _ask(self) -> dict[str, Any] | None:
+        try:
+            with rpc(self._endpoint, ["bitswap", "session"], [("arg", self._name)]) as answer:
+                return next(iter(answer.values()), None)
+        except (CideryError, OSError):
+            return None  # not begun yet, or another server: the bar goes on without
+
+    def _poll(self) -> None:
+        while not self._stopping.wait(INTERVAL):
+            if (report := self._ask()) is not None:
+                self._bar.say(describe(report))
+
+    def summary(self, size: int) -> str:
+        """One line for the end of a run that wrote ``size`` bytes; "" if there is nothing to say."""
+        report = self._ask() if self._active else None
+        if report is None:
+            return ""
+        seconds = max(monotonic() - self._began, 1e-3)
+        parts = [f"{one['Blocks']} from {one['Peer']}" for one in report["Sources"]]
+        parts += [f"{report['LocalBlocks']} read here"] if report["LocalBlocks"] else []
+        blocks = f"; blocks: {', '.join(parts)}" if parts else ""
+        return f"{size / _MIB:.1f} MiB in {seconds:.1f} s, {size / _MIB / seconds:.1f} MiB/s{blocks}"
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The stage in a few words: ``receiving from 12D3KooWabc and 2 more``."""
+    stage, sources = str(report["Stage"]), report["Sources"]
+    if stage == "local":
+        return "reading what is here"
+    if stage == "finding":
+        return "finding peers that have it"
+    if not sources or stage not in ("receiving", "stalled"):
+        return stage
+    first = max(sources, key=lambda one: int(one["Bytes"]))["Peer"]
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return f"{stage}, from ...{first[-8:]}{more}"

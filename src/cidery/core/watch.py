@@ -1,0 +1,69 @@
+"""Looking at sessions from outside: how a long cat or get is doing, by a name that its caller chose."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from cidery.core.sources import BlockSession
+from cidery.errors import NotFound
+from cidery.exchange.stats import SessionStats
+
+MAX_ENDED = 256
+"""Ended sessions remembered, so that a caller can ask for the sums after the last byte: some KiB each at most."""
+
+
+class NoSuchSession(NotFound):
+    """No session has this name, or it ended long ago."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"no session is named {self.name[:40]!r}; name one with --session of cat or get"
+
+
+class WatchedSessions:
+    """The named sessions of one node. Several under one name count together."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, list[BlockSession]] = {}
+        self._ended: OrderedDict[str, SessionStats] = OrderedDict()
+
+    @asynccontextmanager
+    async def watch(self, name: str, opened: AbstractAsyncContextManager[BlockSession]) -> AsyncIterator[BlockSession]:
+        """``opened`` as it is, listed under ``name`` while it is open."""
+        async with opened as session:
+            self._live.setdefault(name, []).append(session)
+            try:
+                yield session
+            finally:
+                self._end(name, session)
+
+    def _end(self, name: str, session: BlockSession) -> None:
+        before = self._ended.pop(name, None)
+        last = session.stats()._replace(stage="done")
+        self._ended[name] = last if before is None else _sum(before, last)
+        if len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
+        self._live[name].remove(session)
+        if not self._live[name]:
+            del self._live[name]
+
+    def stats(self, name: str) -> SessionStats:
+        """What happened so far under the name. Raises NoSuchSession."""
+        total = self._ended.get(name)
+        for session in self._live.get(name, ()):
+            total = session.stats() if total is None else _sum(total, session.stats())
+        if total is None:
+            raise NoSuchSession(name)
+        return total
+
+
+def _sum(first: SessionStats, last: SessionStats) -> SessionStats:
+    by_source = dict(first.by_source)
+    for name, (blocks, size) in last.by_source.items():
+        had = by_source.get(name, (0, 0))
+        by_source[name] = (had[0] + blocks, had[1] + size)
+    local = (first.local[0] + last.local[0], first.local[1] + last.local[1])
+    return SessionStats(last.stage, local, by_source, first.duplicate_blocks + last.duplicate_blocks)
