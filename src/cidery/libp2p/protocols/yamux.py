@@ -112,7 +112,6 @@ class Yamux:
         self._timeouts = timeouts
         self._initiator = initiator
         self._next_id = 1 if initiator else 2
-        self._last_remote_id = 0
         self._inbound = self._unacked = 0
         self._header = bytearray()
         self._body = 0
@@ -272,9 +271,10 @@ class Yamux:
         # "The client side should use odd ID's, and the server even": yamux spec, StreamID Field
         if stream_id % 2 == (1 if self._initiator else 0):
             raise YamuxError(f"the peer opened stream {stream_id} of our half of the ids")
-        if stream_id <= self._last_remote_id:
-            raise YamuxError(f"stream id {stream_id} used twice or out of order")
-        self._last_remote_id = stream_id
+        # Ids may come out of order: go-yamux numbers streams before it queues their first frames, in several threads.
+        if stream_id in self.streams:
+            raise YamuxError(f"stream {stream_id} is opened twice")
+        self._draining.pop(stream_id, None)
         if self._inbound >= MAX_STREAMS:
             self._queue_control(WINDOW_UPDATE, RST, stream_id, 0)
             self._draining[stream_id] = INITIAL_WINDOW
