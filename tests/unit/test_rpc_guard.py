@@ -43,6 +43,10 @@ def test_other_pages_may_not(origin: str) -> None:
     assert _status(Referer=f"{origin}/page") == 403
 
 
+def test_a_referer_that_is_no_url_is_refused() -> None:
+    assert _status(Referer="http://[") == 403
+
+
 def test_a_referer_of_the_node_itself_may_call() -> None:
     assert _status(Referer="http://localhost:5001/webui/", User_Agent="Mozilla/5.0") == 200
 

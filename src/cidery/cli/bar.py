@@ -5,6 +5,7 @@ from time import monotonic
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 _MIB = 1 << 20
@@ -32,10 +33,10 @@ class Bar:
     def __init__(self) -> None:
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             DownloadColumn(binary_units=True),
             TextColumn("{task.fields[rate]}"),
-            _Stage(),
+            _Stage(Column(no_wrap=True, overflow="ellipsis")),
             console=Console(file=sys.stderr),
             transient=True,
             # Results that go to the same terminal are printed above the bar; others must not be caught.

@@ -135,4 +135,4 @@ def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
 def length_of(headers: dict[str, str]) -> int | None:
     """Bytes that the answer announces, for progress."""
     text = headers.get("x-content-length", "")
-    return int(text) if text.isdigit() and len(text) < 20 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

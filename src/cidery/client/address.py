@@ -48,7 +48,15 @@ def parse_endpoint(text: str) -> Endpoint:
             raise BadApiAddress(text)
         return Endpoint(*found)
     host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host or "@" in host:
+    if (
+        not colon
+        or not host
+        or not (port.isascii() and port.isdigit())
+        or len(port) > 5
+        or not 0 < int(port) < 65536
+        or "/" in host
+        or "@" in host
+    ):
         raise BadApiAddress(text)
     return Endpoint(host.strip("[]"), int(port))
 

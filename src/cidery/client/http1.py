@@ -148,7 +148,7 @@ class ResponseReader:
         del self._buffer[: end + 4]
         version, _, rest = first.partition(" ")
         code, _, self.reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or len(code) != 3 or not code.isdigit():
+        if not version.startswith("HTTP/1.") or len(code) != 3 or not _is_number(code):
             raise BadResponse("it is not HTTP/1.1")
         if code.startswith("1"):  # RFC 9110 section 15.2: a final response follows an interim one
             return True
@@ -163,7 +163,7 @@ class ResponseReader:
         elif self.headers.get("transfer-encoding", "").lower() == "chunked":
             self._state = _State.CHUNK_SIZE
         elif (length := self.headers.get("content-length")) is not None:
-            if not length.isdigit() or len(length) > 19:
+            if not _is_number(length) or len(length) > 19:
                 raise BadResponse("the content length is not a number")
             self._left = int(length)
             self._state = _State.LENGTH if self._left else _State.DONE
@@ -182,6 +182,10 @@ class ResponseReader:
         self.trailers = _fields(self._buffer[:end].decode("utf-8", "replace").split("\r\n"))
         self._state = _State.DONE
         return True
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()  # isdigit() alone takes superscripts, which int() does not
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

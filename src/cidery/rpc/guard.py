@@ -46,14 +46,21 @@ def check(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> R
         if not _allowed(origin, origins):
             return _FORBIDDEN
     elif referer is not None:
-        parts = urlsplit(referer)
-        if not _allowed(f"{parts.scheme}://{parts.netloc}", origins):
+        if not _allowed(_origin_of(referer), origins):
             return _FORBIDDEN
     elif _is_browser(headers.get("User-Agent", "")):
         return _FORBIDDEN
     if method not in ("POST", "OPTIONS"):
         return _METHOD
     return None
+
+
+def _origin_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""  # no URL: the origin of nothing that is allowed
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _allowed(origin: str, origins: frozenset[str]) -> bool:
