@@ -13,6 +13,7 @@ Input: want/need/forget from the reader, sources and their answers, time. Output
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from cidery.exchange.source import MAX_WANTS, Source
 from cidery.multiformats.cid import CID
@@ -72,7 +73,7 @@ class SessionWaits:
 
 
 class _Want:
-    __slots__ = ("asked", "denied", "holders", "source")
+    __slots__ = ("asked", "denied", "holders", "parked", "source")
 
     def __init__(self) -> None:
         self.source: str | None = None
@@ -83,6 +84,8 @@ class _Want:
         """Who said HAVE."""
         self.asked: set[str] = set()
         """Of whom the block was asked and not cancelled, besides ``source``: late answers still count."""
+        self.parked: str | None = None
+        """For whose window it waits, because the others do not have it."""
 
 
 class FetchSession:
@@ -92,7 +95,7 @@ class FetchSession:
         self.sources: dict[str, Source] = {}
         self.duplicates = 0
         self._waits = waits
-        self._wants: dict[CID, _Want] = {}
+        self._wants: OrderedDict[CID, _Want] = OrderedDict()
         self._queue: OrderedDict[CID, None] = OrderedDict()
         self._orphans: OrderedDict[CID, None] = OrderedDict()
         self._done: set[CID] = set()
@@ -100,24 +103,31 @@ class FetchSession:
         self._progress_at = now
         self._longest_wait: float | None = None
         self._gave_up = False
+        self._sources_changed = False
 
     # --- the reader
 
     def want(self, cids: Iterable[CID], now: float) -> None:
         """These will be needed, in this order. Repeats cost nothing; beyond MAX_SESSION_WANTS they are dropped."""
         if not self._wants:
-            self._progress_at = now
+            self._begin_waiting(now)
         for cid in cids:
             if cid not in self._wants and len(self._wants) < MAX_SESSION_WANTS:
                 self._wants[cid] = _Want()
                 self._queue[cid] = None
-                self._gave_up = False
+                if self._gave_up:
+                    self._begin_waiting(now)
 
     def need(self, cid: CID, now: float) -> None:
-        """Somebody waits for this one: it goes to the front."""
+        """Somebody waits for this one: it goes to the front, and giving up starts anew."""
         self.want((cid,), now)
+        if self._gave_up:
+            self._begin_waiting(now)
+        want = self._wants.get(cid)
         if cid in self._queue:
             self._queue.move_to_end(cid, last=False)
+        elif want is not None and want.parked is not None:
+            self.sources[want.parked].parked.move_to_end(cid, last=False)
 
     def forget(self, cids: Iterable[CID]) -> None:
         """No longer wanted; whoever was asked is told."""
@@ -126,6 +136,7 @@ class FetchSession:
             self._queue.pop(cid, None)
             self._orphans.pop(cid, None)
             if want is not None:
+                self._unpark(cid, want)
                 self._cancel_all(cid, want)
 
     @property
@@ -155,13 +166,16 @@ class FetchSession:
         if name not in self.sources:
             self.sources[name] = Source(name, round_trip)
             self._requeue_orphans()
-            self._gave_up = False
+            if self._gave_up:
+                self._begin_waiting(now)
+            self._sources_changed = True
 
     def remove_source(self, name: str, now: float) -> None:
         """It is gone: what it owed is asked of others."""
         source = self.sources.pop(name, None)
         if source is None:
             return
+        self._unpark_all(source)
         for cid in reversed(source.release()):
             self._unassign(cid, name)
         for want in self._wants.values():
@@ -174,17 +188,19 @@ class FetchSession:
         if source is None:
             return
         source.probed.discard(cid)
+        self._revive(source)
         source.replied(now)
         source.denials = 0
         want = self._wants.get(cid)
         if want is not None:
-            source.has_any = True
+            self._prove(source)
             want.holders.add(name)
             want.denied.discard(name)
-            if want.source is None and cid in self._orphans:
+            if cid in self._orphans:
                 del self._orphans[cid]
-                self._queue[cid] = None
-                self._queue.move_to_end(cid, last=False)
+                self._enqueue_first(cid)
+            elif self._unpark(cid, want):
+                self._enqueue_first(cid)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -193,10 +209,12 @@ class FetchSession:
         source.probed.discard(cid)
         asked = source.outstanding.get(cid)
         source.answered(cid, now)
+        self._revive(source)
         source.replied(now, asked[0] if asked else None)
         source.denials += 1
         if source.denials >= MAX_DENIALS:
             source.has_any = False
+            self._unpark_all(source)
         want = self._wants.get(cid)
         if want is not None:
             want.denied.add(name)
@@ -204,24 +222,31 @@ class FetchSession:
             want.asked.discard(name)
             if want.source == name:
                 self._unassign(cid, name)
+            elif want.parked == name and self._unpark(cid, want):
+                self._enqueue_first(cid)
 
     def on_block(self, name: str, cid: CID, size: int, now: float) -> bool:
         """A verified block came. False if it was not wanted (any more): a duplicate, to be dropped."""
         source = self.sources.get(name)
         want = self._wants.pop(cid, None)
+        if want is None and cid not in self._done:
+            return False  # never asked for: it is no sign that the source answers
         if source is not None:
             source.probed.discard(cid)
+            self._revive(source)
+            self._prove(source)
             source.received(cid, size, now)
             if source.least_delay is not None:
                 self._longest_wait = max(self._longest_wait or 0.0, source.least_delay)
         if want is None:
-            self.duplicates += cid in self._done
+            self.duplicates += 1
             return False
         self._progress_at = now
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
         self._queue.pop(cid, None)
         self._orphans.pop(cid, None)
+        self._unpark(cid, want)
         want.asked.discard(name)
         if want.source == name:
             want.source = None
@@ -257,6 +282,23 @@ class FetchSession:
         delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]
         return self._progress_at + self._waits.give_up(max(delays, default=self._longest_wait))
 
+    def _begin_waiting(self, now: float) -> None:
+        self._progress_at = now
+        self._gave_up = False
+
+    def _revive(self, source: Source) -> None:
+        """It answered: what no other source had may be asked of it again, and it may take over what others owe."""
+        if source.stalled:
+            source.stalled = False
+            self._requeue_orphans()
+            self._sources_changed = True
+
+    def _prove(self, source: Source) -> None:
+        """It has something of this session, so it may well have what nobody else had."""
+        if not source.has_any:
+            source.has_any = True
+            self._requeue_orphans()
+
     def _check_stalls(self, now: float) -> None:
         for source in self.sources.values():
             deadline = source.stall_deadline(self._waits.stall)
@@ -264,12 +306,21 @@ class FetchSession:
                 continue
             source.stalled = True
             source.has_any = source.has_any and len(self.sources) == 1
-            for cid in list(source.outstanding):
-                want = self._wants.get(cid)
-                if want is not None and self._others_may_have(want, source.name):
-                    source.answered(cid, now)
-                    want.asked.add(source.name)
-                    self._unassign(cid, source.name)
+            self._unpark_all(source)
+            self._sources_changed = True
+        if self._sources_changed:
+            self._sources_changed = False
+            for source in [s for s in self.sources.values() if s.stalled]:
+                self._relieve(source, now)
+
+    def _relieve(self, source: Source, now: float) -> None:
+        """Let others have what a stalled source owes, as far as they may have it. O(what it owes)."""
+        for cid in reversed(list(source.outstanding)):
+            want = self._wants.get(cid)
+            if want is not None and self._others_may_have(want, source.name):
+                source.answered(cid, now)
+                want.asked.add(source.name)
+                self._unassign(cid, source.name)
 
     def _others_may_have(self, want: _Want, name: str) -> bool:
         return any(
@@ -278,34 +329,66 @@ class FetchSession:
         )
 
     def _assign(self, now: float, room: int) -> None:
-        """Give queued wants to sources with room, each to the one that would have it here first."""
+        """Give queued wants to sources with room, each to the one that would have it here first.
+
+        A want that none of them has waits, parked, for one that may have it: no want is looked at twice in vain.
+        """
         batches: dict[str, list[CID]] = {}
         able = [s for s in self._able() if s.has_room()]
-        left, assigned, orphaned = room, [], []
-        for cid in self._queue:
-            if not able or (left <= 0 and (batches or self.outstanding_bytes)):
-                break
+        left = room
+        for source in able[:]:
+            while source.parked and source.has_room() and self._may_ask(left, batches):
+                cid, _ = source.parked.popitem(last=False)
+                left -= self._give(cid, source, now, batches)
+            if not source.has_room():
+                able.remove(source)
+        while self._queue and able and self._may_ask(left, batches):
+            cid, _ = self._queue.popitem(last=False)
             want = self._wants[cid]
             candidates = [s for s in able if s.name not in want.denied]
             holders = [s for s in candidates if s.name in want.holders]
             chosen = min(holders or candidates, key=Source.delay, default=None)
             if chosen is None:
-                if not self._could_get(want):
-                    orphaned.append(cid)
+                self._park(cid, want)
                 continue
-            assigned.append(cid)
-            want.source = chosen.name
-            chosen.asked(cid, now)
-            left -= chosen.average_block
-            batches.setdefault(chosen.name, []).append(cid)
+            left -= self._give(cid, chosen, now, batches)
             if not chosen.has_room():
                 able.remove(chosen)
-        for cid in assigned:
-            del self._queue[cid]
-        for cid in orphaned:
-            del self._queue[cid]
-            self._orphans[cid] = None
         self._commands += [Ask(name, tuple(cids), ()) for name, cids in batches.items()]
+
+    def _may_ask(self, left: int, batches: dict[str, list[CID]]) -> bool:
+        return left > 0 or not (batches or self.outstanding_bytes)
+
+    def _give(self, cid: CID, source: Source, now: float, batches: dict[str, list[CID]]) -> int:
+        """Ask ``source`` for it; returns the bytes assumed."""
+        want = self._wants[cid]
+        want.source, want.parked = source.name, None
+        source.asked(cid, now)
+        batches.setdefault(source.name, []).append(cid)
+        return source.average_block
+
+    def _park(self, cid: CID, want: _Want) -> None:
+        """Nobody with room has it: wait for one that may, else until somebody says that they have it."""
+        busy = [s for s in self.sources.values() if s.has_any and not s.stalled and s.name not in want.denied]
+        chosen = min(busy, key=Source.delay, default=None)
+        if chosen is None:
+            self._orphans[cid] = None
+        else:
+            want.parked = chosen.name
+            chosen.parked[cid] = None
+
+    def _unpark(self, cid: CID, want: _Want) -> bool:
+        if want.parked is None:
+            return False
+        self.sources[want.parked].parked.pop(cid, None)
+        want.parked = None
+        return True
+
+    def _unpark_all(self, source: Source) -> None:
+        for cid in reversed(source.parked):
+            self._wants[cid].parked = None
+            self._enqueue_first(cid)
+        source.parked.clear()
 
     def _able(self) -> list[Source]:
         """Sources that may be asked for blocks: those known to have something, else the nearest unknown one."""
@@ -314,19 +397,16 @@ class FetchSession:
             return known
         unknown = [s for s in self.sources.values() if not s.stalled and s.denials == 0]
         if not unknown:
-            stalled = [s for s in self.sources.values() if s.stalled and s.outstanding == {}]
-            return stalled[:1]
+            stalled = [s for s in self.sources.values() if s.stalled and not s.outstanding]
+            return [max(stalled, key=lambda s: s.progress_at)] if stalled else []
         busy = any(s.outstanding for s in unknown)
         return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
 
-    def _could_get(self, want: _Want) -> bool:
-        """Whether a source that is busy now may have it."""
-        return any(s.has_any and s.name not in want.denied for s in self.sources.values())
-
     def _probe(self, now: float) -> None:
         """Ask want-have where nobody is known to have a want, or where only one source is."""
-        targets = list(self._orphans)[:MAX_PROBES]
-        unknown = [s for s in self.sources.values() if not s.has_any and not s.stalled]
+        targets = list(islice(self._orphans, MAX_PROBES))
+        # a stalled one is asked a single question: its answer is the sign that it is back
+        unknown = [s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed)]
         if unknown and self._wants:
             first = next(iter(self._wants))
             if first not in targets:
@@ -352,8 +432,11 @@ class FetchSession:
         want = self._wants.get(cid)
         if want is not None and want.source == name:
             want.source = None
-            self._queue[cid] = None
-            self._queue.move_to_end(cid, last=False)
+            self._enqueue_first(cid)
+
+    def _enqueue_first(self, cid: CID) -> None:
+        self._queue[cid] = None
+        self._queue.move_to_end(cid, last=False)
 
     def _cancel_all(self, cid: CID, want: _Want) -> None:
         """Tell everyone who was asked for the block, or whether they have it, that it is no longer wanted."""

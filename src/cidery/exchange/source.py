@@ -4,6 +4,7 @@ The window follows the bandwidth-delay product: it grows by every block that arr
 least one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from cidery.multiformats.cid import CID
@@ -33,6 +34,7 @@ class Source:
         "name",
         "outstanding",
         "outstanding_bytes",
+        "parked",
         "probed",
         "progress_at",
         "rate",
@@ -45,6 +47,8 @@ class Source:
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
         self.outstanding_bytes = 0
+        self.parked: OrderedDict[CID, None] = OrderedDict()
+        """Wants that wait for room here because no other source has them, in order."""
         self.window = FIRST_WINDOW
         self.least_delay = round_trip
         self.rate = 0.0
