@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
@@ -66,8 +66,7 @@ class AddOptions:
         return Metadata(self.scan.preserve_mode, self.scan.preserve_mtime, self.mode, self.mtime)
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(NamedTuple):
     """An entry is complete."""
 
     name: str
@@ -83,8 +82,7 @@ class Added:
     mtime: Mtime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AddProgress:
+class AddProgress(NamedTuple):
     """How far a big file or stream is."""
 
     name: str
@@ -133,12 +131,15 @@ class _Adding:
         self._ingest = Ingest(options.profile, None if options.only_hash else store, options.metadata)
         self._tree = AddTree(options.mode, options.mtime)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
+        # Whole small files spend their time in short system calls: two threads would only pass the GIL to and fro.
+        self._one = ThreadPoolExecutor(1, thread_name_prefix="cidery-add")
         self._open: set[int] = set()
 
     async def close(self) -> None:
         """Stop the threads; returns when none works any more, at most one chunk later."""
         self._ingest.stop.set()
-        await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)
+        for pool in (self._one, self._pool):
+            await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
         while self._open:
             os.close(self._open.pop())
 
@@ -152,7 +153,7 @@ class _Adding:
                 async for event in self._long(job):
                     yield event
                 continue
-            pending.append((job, self._pool.submit(self._ingest.items, job)))
+            pending.append((job, self._one.submit(self._ingest.items, job)))
             if len(pending) >= MAX_JOBS:
                 async for event in self._finish(*pending.popleft()):
                     yield event
@@ -314,7 +315,7 @@ async def _jobs(
                 batch, size = [], 0
                 yield _LongStream(item, _chain(first, second, chunks))
                 continue
-            item = replace(item, stream=None, data=first)
+            item = item._replace(stream=None, data=first)
         batch.append(item)
         size += len(item.data or b"")
         if len(batch) >= JOB_ITEMS or size >= STREAM_BATCH:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.multiformats.varint import Buffer
@@ -41,8 +42,7 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
-@dataclass(frozen=True, slots=True)
-class AddItem:
+class AddItem(NamedTuple):
     """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are made up."""
 
     name: str

@@ -35,7 +35,8 @@ class AddTree:
         """Place a finished file or symlink. Raises BadName, CannotAdd for a name that is taken."""
         parent, _, last = name.rpartition("/")
         folder = self.folder(parent)
-        check_name(last)
+        if not parent:
+            check_name(last)  # directory() checks those inside directories
         if last in folder.entries:
             raise CannotAdd(name, "two entries would have this name; add them one by one or rename one")
         folder.entries[last] = child

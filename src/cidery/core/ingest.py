@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
@@ -82,8 +83,7 @@ class Metadata:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """An item that is stored (files, symlinks)."""
 
     child: Child
@@ -112,6 +112,7 @@ class Ingest:
         self.store = store
         self.metadata = metadata
         self.stop = threading.Event()
+        self._has_metadata = metadata.any
 
     def items(self, items: Sequence[AddItem]) -> list[Finished | BigFile | None]:
         """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises."""
@@ -158,11 +159,16 @@ class Ingest:
         assert item.path is not None
         fd, found = open_regular(item.path, item.follow)
         try:
-            mode, mtime = self.metadata.of_file(found)
+            mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
             size = found.st_size
             if size > BIG_FILE:
                 return BigFile(item.path, found, mode, mtime)
             try:
+                if size <= self.profile.chunk_size:
+                    data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
+                    if len(data) == size:
+                        return Finished(self._build((data,), mode, mtime, batch), size, mode, mtime)
+                    os.lseek(fd, 0, os.SEEK_SET)
                 chunks = list(self._read_all(fd, size))
             except OSError as exc:
                 raise CannotAdd(item.path, (exc.strerror or str(exc)).lower()) from exc
