@@ -131,12 +131,12 @@ def test_a_half_closed_stream_still_carries_the_other_direction():
         pair.a.send(near, b"more")
 
 
-def test_fin_travels_on_the_last_data_frame():
+def test_fin_follows_the_last_data_frame_in_a_frame_of_its_own():
     pair = Pair()
     near, _ = pair.open()
     pair.a.send(near, b"x" * 10)
     pair.a.close_write(near)
-    assert parse(output(pair.a)) == [(DATA, FIN, 1, 10)]
+    assert parse(output(pair.a)) == [(DATA, 0, 1, 10), (WINDOW_UPDATE, FIN, 1, 0)]
 
 
 def test_a_reset_ends_both_directions_and_late_data_is_dropped():

@@ -371,13 +371,12 @@ class Yamux:
                 continue
             start = at + HEADER_SIZE
             stream.take_into(out[start : start + length])
-            last = stream.fin_queued and not stream.out_bytes
-            HEADER.pack_into(out, at, 0, DATA, FIN if last else 0, stream.id, length)
+            HEADER.pack_into(out, at, 0, DATA, 0, stream.id, length)
             stream.send_window -= length
             at = start + length
-            if last:
-                stream.fin_sent = True
-                self._forget_if_finished(stream)
+            if stream.fin_queued and not stream.out_bytes:
+                # a frame of its own, as go-yamux does: js-libp2p takes a FIN on a data frame to come before the data
+                self._send_fin(stream)
             elif stream.out_bytes and stream.send_window > 0:
                 active.append(stream)
             if stream.out_bytes < LOW_WATER:
