@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cidery.cli.output import Sink
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import Call, Output, Repo, load
 from cidery.core.add_items import AddItem
 from cidery.node.build import Access, build
-from cidery.rpc.server import TimedOut
 
 
 def run_local(repo: str, call: Call) -> int:
@@ -36,10 +35,12 @@ def run_coroutine(main: Any) -> int:
 
 async def _within_timeout(main: Any, seconds: float | None) -> int:
     try:
-        async with asyncio.timeout(seconds or None):
+        async with asyncio.timeout(seconds or None) as limit:
             code: int = await main
             return code
     except TimeoutError as exc:
+        if not limit.expired():
+            raise
         raise TimedOut(seconds or 0.0) from exc
 
 

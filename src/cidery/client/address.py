@@ -1,10 +1,12 @@
 """Where a daemon listens: the ``api`` file of a repository, or an address given by hand."""
 
+import re
 from typing import NamedTuple
 
 from cidery.errors import InvalidInput
-from cidery.multiformats.multiaddr import Multiaddr
 
+_USUAL = re.compile(r"/ip4/(127\.0\.0\.1)/tcp/([1-9][0-9]{0,3}|[1-5][0-9]{4})")
+"""What an ``api`` file nearly always holds, read without importing all protocols: that is half of a call's start."""
 MAX_API_FILE = 1024
 """Most bytes read of the ``api`` file."""
 
@@ -39,7 +41,11 @@ def parse_endpoint(text: str) -> Endpoint:
         BadApiAddress: anything else.
     """
     text = text.strip()
+    if usual := _USUAL.fullmatch(text):
+        return Endpoint(usual[1], int(usual[2]))
     if text.startswith("/"):
+        from cidery.multiformats.multiaddr import Multiaddr
+
         try:
             found = Multiaddr.parse(text.removesuffix("/http")).tcp_endpoint()
         except InvalidInput as exc:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from cidery.errors import Unavailable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cidery.core.add_items import AddItem
     from cidery.core.api import Api
+
+
+class TimedOut(Unavailable):
+    """The time given with --timeout is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"timed out after {self.seconds:g} s, as --timeout says"
 
 
 class Body(NamedTuple):

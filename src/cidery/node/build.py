@@ -83,4 +83,5 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
 
 def _command() -> str:
     """How the lock names this process to others."""
-    return " ".join([os.path.basename(sys.argv[0] if sys.argv else "") or "python", *sys.argv[1:2]])
+    program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])

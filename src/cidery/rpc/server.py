@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from cidery.commands.bind import BadCall, bind, options_by_name
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, load
 from cidery.commands.registry import find
 from cidery.core.add_items import AddItem
@@ -27,17 +27,6 @@ PREFIX = "/api/v0/"
 MAX_CALLS = 256
 """Most calls at once: each may hold sockets, buffers of some MiB and a fetch session."""
 log = logging.getLogger("cidery.rpc")
-
-
-class TimedOut(Unavailable):
-    """The time given with --timeout is over."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-    def __str__(self) -> str:
-        return f"timed out after {self.seconds:g} s, as --timeout says"
 
 
 class TooManyCalls(Unavailable):
@@ -105,10 +94,10 @@ class RpcHandler:
         reply = _Reply(request, call)
         seconds = call.seconds("timeout")
         try:
-            async with asyncio.timeout(seconds or None):
+            async with asyncio.timeout(seconds or None) as limit:
                 await _perform(load(call.command.run), Context(api, self._api.path, uploads, self._stop), call, reply)
-        except TimeoutError:
-            return await reply.fail(TimedOut(seconds or 0.0))
+        except TimeoutError as exc:
+            return await reply.fail(TimedOut(seconds or 0.0) if limit.expired() else exc)
         except ConnectionError:
             return reply.abandon()
         except CideryError as exc:
