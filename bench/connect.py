@@ -22,7 +22,7 @@ from cidery.identity.keys import PrivateKey
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 from lag import LagMeter, runner
-from peers import Kubo
+from others import start_kubo
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
 CIDERY = [sys.executable, "-m", "cidery"]
@@ -103,11 +103,11 @@ def main() -> None:
     show("connect + identify, ours to ours", times, "target <= 10 ms")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        with Kubo(work / "one") as one, Kubo(work / "two") as two:
+        with start_kubo(work / "one") as one, start_kubo(work / "two") as two:
             with runner() as run:
                 to_kubo, _ = run.run(connect_times(Multiaddr.parse(one.addr), runs))
             show("connect + identify, ours to Kubo", to_kubo, "")
-            show("Kubo to Kubo (one try)", [two.say("connect", one.addr)["seconds"] * 1000], "")
+            show("Kubo to Kubo (one try)", [two.ask("connect", one.addr)["seconds"] * 1000], "")
         print(f"largest loop lag {lag * 1000:.0f} ms")
         show(
             "cidery version",

@@ -1,6 +1,6 @@
 """Node to node by Bitswap over loopback: 1 GiB to memory and to disk, beside the bare probe of the same run.
 
-    python bench/transfer.py [--mib 1024] [--runs 7] [--kubo]
+    python bench/transfer.py [--mib 1024] [--runs 7] [--kubo] [--mixed]
 
 Two processes with real nodes (Noise, Yamux, Bitswap, segment stores). "To memory": verified, then dropped. The limit is
 bench/loopback_probe.py. ``--kubo`` adds Kubo 0.22 to Kubo 0.22.
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cidery.blockstore.memory import MemoryStore
@@ -33,9 +34,13 @@ from cidery.node.network import NodeNetwork
 from cidery.unixfs.reader import read_file
 from lag import LagMeter, runner
 from machine import warm_memory
-from peers import Kubo
+from others import start_helia, start_kubo
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+MIXED_MIB = 128
+"""Size of transfers with other implementations, in MiB."""
+FOREIGN_SECONDS = 300.0
+"""Longest wait for another implementation's transfer."""
 MARGIN = 512
 """MiB of memory beside the file that a run may touch."""
 Pipe = multiprocessing.connection.Connection
@@ -55,7 +60,8 @@ async def serve(root: Path, file: Path, pipe: Pipe) -> None:
     await network.start((LOOPBACK,))
     async with LagMeter() as lag:
         pipe.send((network.identity().addresses[0], str(cid)))
-        await asyncio.to_thread(pipe.recv)
+        while (order := await asyncio.to_thread(pipe.recv)) != "stop":
+            pipe.send(str(await add_root([order], store)))
     pipe.send(lag.worst)
     await network.close()
     await store.close()
@@ -115,19 +121,51 @@ def probe(mib: int) -> float:
 
 def kubo_to_kubo(file: Path, work: Path) -> float:
     """MiB/s of Kubo 0.22 fetching from Kubo 0.22."""
-    with Kubo(work / "kubo-one") as one, Kubo(work / "kubo-two") as two:
-        cid = one.say("add", str(file))["cid"]
-        two.say("connect", one.addr)
-        seconds: float = two.say("get", cid, str(work / "kubo-out"))["seconds"]
+    try:
+        with start_kubo(work / "kubo-one") as one, start_kubo(work / "kubo-two") as two:
+            cid = one.ask("add", str(file))["cid"]
+            two.ask("connect", one.addr)
+            began = time.perf_counter()
+            two.ask("get", cid, str(work / "kubo-out"), seconds=FOREIGN_SECONDS)
+            return file.stat().st_size / (time.perf_counter() - began) / 2**20
+    finally:
+        for left in work.glob("kubo-*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def mixed(work: Path, server: tuple[str, str], size: int, file: Path) -> dict[str, float]:
+    """MiB/s of transfers with Kubo or Helia at one end or both. ``server``: address and CID of ours."""
+    rates: dict[str, float] = {}
+
+    def timed(name: str, fetch: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        fetch()
+        rates[name] = size / (time.perf_counter() - began) / 2**20
+
+    ours, ours_cid = server
+    with start_kubo(work / "kubo") as kubo, start_helia(work / "helia") as helia, start_helia(work / "helia2") as other:
+        for name, peer, get in (("kubo", kubo, "get"), ("helia", helia, "cat")):
+            cid = peer.ask("add", str(file))["cid"]
+            rates[f"ours from {name}"] = fetch_once(peer.addr, cid, work / "client")[0]
+            peer.ask("connect" if name == "kubo" else "dial", ours)
+            out = str(work / f"{name}-out")
+            timed(f"{name} from ours", lambda p=peer, g=get, o=out: p.ask(g, ours_cid, o, seconds=FOREIGN_SECONDS))  # type: ignore[misc]
+        cid = helia.ask("add", str(file))["cid"]
+        other.ask("dial", helia.addr)
+        timed("helia from helia", lambda: other.ask("cat", cid, str(work / "helia-out2"), seconds=FOREIGN_SECONDS))
+    for left in work.glob("helia-out*"):
+        left.unlink()
+    shutil.rmtree(work / "kubo-out", ignore_errors=True)
     (work / "kubo-out").unlink(missing_ok=True)
-    return file.stat().st_size / seconds / 2**20
+    return rates
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--kubo", action="store_true")
+    parser.add_argument("--kubo", action="store_true", help="also Kubo 0.22 to itself")
+    parser.add_argument("--mixed", action="store_true", help="also with Kubo or Helia at the other end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as folder:
         work = Path(folder)
@@ -149,6 +187,12 @@ def main() -> None:
                 rate, lag, doubled = fetch_once(addr, cid, root)
                 figures[kind].append(rate)
                 worst, duplicates = max(worst, lag), duplicates + doubled
+        small = work / "small"
+        foreign: dict[str, float] = {}
+        if options.mixed:
+            make_file(small, MIXED_MIB)
+            pipe.send(str(small))
+            foreign = mixed(work, (addr, pipe.recv()), MIXED_MIB << 20, small)
         pipe.send("stop")
         worst = max(worst, pipe.recv())
         server.join()
@@ -158,6 +202,8 @@ def main() -> None:
             spread = f"{min(rates):.0f}-{max(rates):.0f}"
             print(f"{kind:8} {middle:6.0f} MiB/s  ({spread})  {middle / limit:5.0%} of the limit")
         print(f"largest loop lag {worst * 1000:.0f} ms, duplicate blocks {duplicates}")
+        for name, rate in foreign.items():
+            print(f"{name:18} {rate:4.0f} MiB/s ({MIXED_MIB} MiB)")
         if options.kubo:
             kubo = statistics.median(kubo_to_kubo(file, work) for _ in range(min(3, options.runs)))
             print(f"kubo to kubo {kubo:.0f} MiB/s: ours to memory {statistics.median(figures['memory']) / kubo:.1f}x")
