@@ -17,6 +17,8 @@ MAX_QUEUED_PER_PEER = 16 * 1024
 """Answers waiting per peer; more means the peer asks and does not read, and further wants are dropped."""
 MESSAGE_BYTES = 1024 * 1024
 """Block bytes after which a message is closed. Helia loses blocks of streams that hold more than 4 MiB unread."""
+MESSAGE_BLOCKS = 1024
+"""Most blocks in one message, however small: receivers bound the fields they read."""
 INLINE_BYTES = 1024
 """Blocks up to this size are sent in answer to want-have: the block is no larger than the question back."""
 
@@ -62,7 +64,7 @@ class Engine:
     def __init__(self) -> None:
         self.ledgers: dict[str, Ledger] = {}
         self._peers: dict[str, _PeerQueue] = {}
-        self._wanted_by: dict[CID, set[str]] = {}
+        self._wanted_by: dict[CID, dict[str, None]] = {}
 
     def add_peer(self, peer: str) -> None:
         self._peers.setdefault(peer, _PeerQueue())
@@ -75,16 +77,13 @@ class Engine:
                 self._unwant(cid, peer)
         self.ledgers.pop(peer, None)
 
-    def ledger(self, peer: str) -> Ledger:
-        return self.ledgers.setdefault(peer, Ledger())
-
     def on_wantlist(self, peer: str, entries: Sequence[Entry], full: bool) -> list[CID]:
         """Take a wantlist; returns the CIDs whose sizes on_sizes() wants to be told."""
         queue = self._peers.get(peer)
         if queue is None:
             return []
         if full:
-            self._forget(peer, queue, [*queue.wants, *queue.blocks])
+            self._forget(peer, queue, [*queue.wants, *queue.blocks, *queue.presences])
         lookups: list[CID] = []
         for entry in entries:
             if entry.cancel:
@@ -92,7 +91,7 @@ class Engine:
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 queue.wants[entry.cid] = entry
                 queue.wants.move_to_end(entry.cid)
-                self._wanted_by.setdefault(entry.cid, set()).add(peer)
+                self._wanted_by.setdefault(entry.cid, {})[peer] = None
                 lookups.append(entry.cid)
         return lookups
 
@@ -113,15 +112,15 @@ class Engine:
             cid, _ = queue.wants.popitem(last=False)
             self._unwant(cid, peer)
 
-    def on_new_blocks(self, blocks: Sequence[tuple[CID, int]]) -> set[str]:
+    def on_new_blocks(self, blocks: Sequence[tuple[CID, int]]) -> list[str]:
         """Blocks came into the store; returns the peers that now have something to be sent."""
-        woken = set()
+        woken: dict[str, None] = {}
         for cid, size in blocks:
             for peer in list(self._wanted_by.get(cid, ())):
                 queue = self._peers[peer]
                 self._serve(peer, queue, queue.wants[cid], size)
-                woken.add(peer)
-        return woken
+                woken[peer] = None
+        return list(woken)
 
     def next_envelope(self, peer: str) -> Envelope:
         """Take the next message's worth off the peer's queue; empty if nothing is due."""
@@ -129,7 +128,9 @@ class Engine:
         if queue is None:
             return envelope
         size = 0
-        while queue.blocks and (not envelope.blocks or size + next(iter(queue.blocks.values())) <= MESSAGE_BYTES):
+        while queue.blocks and len(envelope.blocks) < MESSAGE_BLOCKS:
+            if envelope.blocks and size + next(iter(queue.blocks.values())) > MESSAGE_BYTES:
+                break
             cid, length = queue.blocks.popitem(last=False)
             envelope.blocks.append(cid)
             queue.queued_bytes -= length
@@ -141,14 +142,14 @@ class Engine:
         return envelope
 
     def sent(self, peer: str, blocks: int, size: int) -> None:
-        ledger = self.ledger(peer)
-        ledger.blocks_sent += blocks
-        ledger.bytes_sent += size
+        if (ledger := self.ledgers.get(peer)) is not None:
+            ledger.blocks_sent += blocks
+            ledger.bytes_sent += size
 
     def received(self, peer: str, blocks: int, size: int) -> None:
-        ledger = self.ledger(peer)
-        ledger.blocks_received += blocks
-        ledger.bytes_received += size
+        if (ledger := self.ledgers.get(peer)) is not None:
+            ledger.blocks_received += blocks
+            ledger.bytes_received += size
 
     def wantlist(self, peer: str) -> list[CID]:
         """What the peer wants of us and we do not have."""
@@ -178,6 +179,6 @@ class Engine:
     def _unwant(self, cid: CID, peer: str) -> None:
         peers = self._wanted_by.get(cid)
         if peers is not None:
-            peers.discard(peer)
+            peers.pop(peer, None)
             if not peers:
                 del self._wanted_by[cid]

@@ -7,6 +7,7 @@ read many messages from one stream get one long-lived stream each way; others on
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +23,9 @@ from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.multistream import ProtocolNotSupported
+from cidery.libp2p.protocols.timeouts import Timeouts
+from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
@@ -32,11 +36,18 @@ VERIFY_THREADS = 2
 VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
 MAX_VERIFYING = 8
-"""Messages of one stream whose blocks are being hashed while the next ones are read."""
+"""Messages of one peer whose blocks are being hashed while the next ones are read."""
+MAX_READING = 32
+"""Streams of one peer whose messages are being read; further ones wait, with their first window at most. Each may
+hold a message that is not whole and those that wait for the reader."""
+RETRY_BASE = 1.0
+"""Seconds, beside round trips, until wants that could not be sent are sent again."""
+MAX_HALF_CLOSED = 64
+"""Streams of one peer that we have written and ended, and the peer has not; the oldest is reset beyond that."""
 MAX_UNWANTED = 64 * 1024 * 1024
 """Bytes a peer may send beyond what was wanted of it before its connection ends: late answers to cancels fit."""
 SERVING_TURNS = 4
-"""Messages being read from the store and written at once, over all peers; the others wait their turn in order."""
+"""Messages being read from the store at once, over all peers; the others wait their turn in order."""
 
 
 class UnwantedBlocks(RemoteProtocolError):
@@ -64,7 +75,12 @@ class _Peer:
         self.wantlist = PeerWantlist()
         self.streams: dict[str, Stream] = {}
         self.sending: dict[str, asyncio.Task[None]] = {}
+        self.half_closed: deque[Stream] = deque()
+        self.reading = asyncio.Semaphore(MAX_READING)
+        self.verifying = asyncio.Semaphore(MAX_VERIFYING)
         self.unwanted = 0
+        self.deaf = False
+        """It does not speak Bitswap."""
         self.gone = False
 
 
@@ -94,8 +110,8 @@ class BitswapService:
         self._agent_of = agent_of
         self._speaks = speaks
         self._peers: dict[str, _Peer] = {}
-        self._sessions: set[NetworkSession] = set()
-        self._interest: dict[CID, set[NetworkSession]] = {}
+        self._sessions: dict[NetworkSession, None] = {}
+        self._interest: dict[CID, dict[NetworkSession, None]] = {}
         self._turns = asyncio.Semaphore(SERVING_TURNS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
@@ -125,6 +141,8 @@ class BitswapService:
         return list(self._interest)
 
     async def close(self) -> None:
+        for peer in self._peers.values():
+            peer.gone = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -133,12 +151,13 @@ class BitswapService:
     # --- Sources, for sessions
 
     def attach(self, session: NetworkSession) -> None:
-        self._sessions.add(session)
+        self._sessions[session] = None
         for name, peer in self._peers.items():
-            session.on_source(name, self._round_trip(peer.peer))
+            if not peer.deaf:
+                session.on_source(name, self._round_trip(peer.peer))
 
     def detach(self, session: NetworkSession) -> None:
-        self._sessions.discard(session)
+        self._sessions.pop(session, None)
         for cid in [cid for cid, sessions in self._interest.items() if session in sessions]:
             self._uninterested(session, cid)
         for peer in self._peers.values():
@@ -150,7 +169,7 @@ class BitswapService:
         if peer is None:
             return
         for cid in (*blocks, *haves):
-            self._interest.setdefault(cid, set()).add(session)
+            self._interest.setdefault(cid, {})[session] = None
         peer.wantlist.ask(session, blocks, haves)
         self._kick_wants(peer)
 
@@ -163,7 +182,7 @@ class BitswapService:
     def _uninterested(self, session: NetworkSession, cid: CID) -> None:
         sessions = self._interest.get(cid)
         if sessions is not None:
-            sessions.discard(session)
+            sessions.pop(session, None)
             if not sessions:
                 del self._interest[cid]
 
@@ -197,25 +216,32 @@ class BitswapService:
         name = str(stream.connection.peer)
         if name not in self._peers and isinstance(stream.connection, Connection):
             await self._connected(stream.connection)
-        verifying = asyncio.Semaphore(MAX_VERIFYING)
-        async with asyncio.TaskGroup() as group:
-            async for data in stream.messages(MAX_MESSAGE):
-                message = Message.decode(data)
-                self.messages_received += 1
-                self._receive_presences(name, message)
-                if message.entries or message.full:
-                    await self._receive_wantlist(name, message)
-                if message.payloads:
-                    await verifying.acquire()
-                    group.create_task(self._receive_blocks(stream, name, message.payloads, verifying))
+        peer = self._peers.get(name)
+        if peer is None:
+            return  # its connection ended meanwhile
+        try:
+            async with peer.reading, asyncio.TaskGroup() as group:
+                async for data in stream.messages(MAX_MESSAGE):
+                    message = Message.decode(data)
+                    self.messages_received += 1
+                    self._receive_presences(peer, message)
+                    if message.entries or message.full:
+                        await self._receive_wantlist(name, message)
+                    if message.payloads:
+                        await peer.verifying.acquire()
+                        group.create_task(self._receive_blocks(stream, peer, message.payloads))
+        except ExceptionGroup as group_error:
+            raise _first_of(group_error) from group_error
 
-    def _receive_presences(self, name: str, message: Message) -> None:
-        touched: set[NetworkSession] = set()
+    def _receive_presences(self, peer: _Peer, message: Message) -> None:
+        for cid in message.dont_haves:
+            peer.wantlist.denied(cid)
+        touched: dict[NetworkSession, None] = {}
         for cids, have in ((message.haves, True), (message.dont_haves, False)):
             for cid in cids:
                 for session in self._interest.get(cid, ()):
-                    (session.on_have if have else session.on_dont_have)(name, cid)
-                    touched.add(session)
+                    (session.on_have if have else session.on_dont_have)(peer.name, cid)
+                    touched[session] = None
         for session in touched:
             session.turn()
 
@@ -224,9 +250,7 @@ class BitswapService:
         self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
         self._kick_answers(name)
 
-    async def _receive_blocks(
-        self, stream: Stream, name: str, payloads: Sequence[Payload], verifying: asyncio.Semaphore
-    ) -> None:
+    async def _receive_blocks(self, stream: Stream, peer: _Peer, payloads: Sequence[Payload]) -> None:
         try:
             size = sum(len(payload.data) for payload in payloads)
             if size < VERIFY_INLINE:
@@ -235,16 +259,15 @@ class BitswapService:
                 loop = asyncio.get_running_loop()
                 cids = await loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
         finally:
-            verifying.release()
-        peer = self._peers.get(name)
+            peer.verifying.release()
         wanted = 0
-        touched: set[NetworkSession] = set()
+        touched: dict[NetworkSession, None] = {}
         for cid, payload in zip(cids, payloads, strict=True):
-            sessions = self._interest.pop(cid, None)
-            if peer is not None:
-                peer.wantlist.satisfied(cid)
-            taken = [session for session in sessions or () if session.on_block(name, cid, payload.data)]
-            touched.update(sessions or ())
+            self._interest.pop(cid, None)
+            peer.wantlist.satisfied(cid)
+            # each session judges for itself: a duplicate to one may be what another was about to ask for
+            taken = [session for session in list(self._sessions) if session.on_block(peer.name, cid, payload.data)]
+            touched.update(dict.fromkeys(taken or self._sessions))
             if taken:
                 wanted += len(payload.data)
             else:
@@ -254,13 +277,12 @@ class BitswapService:
             session.turn()
         self.blocks_received += len(payloads)
         self.data_received += size
-        self.engine.received(name, len(payloads), size)
-        if peer is not None:
-            peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
-            if peer.unwanted > MAX_UNWANTED:
-                if isinstance(stream.connection, Connection):
-                    stream.connection.close(str(UnwantedBlocks()))
-                raise UnwantedBlocks()
+        self.engine.received(peer.name, len(payloads), size)
+        peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
+        if peer.unwanted > MAX_UNWANTED:
+            if isinstance(stream.connection, Connection):
+                stream.connection.close(str(UnwantedBlocks()))
+            raise UnwantedBlocks()
 
     # --- sending
 
@@ -283,9 +305,7 @@ class BitswapService:
                 await work(peer)
             except (CideryError, TimeoutError) as exc:
                 log.debug("%s to %s: %s", kind, peer.name, exc)
-                stream = peer.streams.pop(kind, None)
-                if stream is not None:
-                    stream.reset(str(exc))
+                self._sending_failed(peer, kind, exc)
             finally:
                 del peer.sending[kind]
 
@@ -293,6 +313,19 @@ class BitswapService:
         peer.sending[kind] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _sending_failed(self, peer: _Peer, kind: str, exc: Exception) -> None:
+        stream = peer.streams.pop(kind, None)
+        if stream is not None:
+            stream.reset(str(exc))
+        if isinstance(exc, ProtocolNotSupported):
+            peer.deaf = True
+            for session in list(self._sessions):
+                session.on_source_gone(peer.name)
+        elif kind == "wants" and not peer.gone:
+            peer.wantlist.ask_again()
+            delay = Timeouts.wait(RETRY_BASE, self._round_trip(peer.peer))
+            asyncio.get_running_loop().call_later(delay, self._kick_wants, peer)
 
     async def _send_wants(self, peer: _Peer) -> None:
         while peer.wantlist.has_pending and not peer.gone:
@@ -306,8 +339,9 @@ class BitswapService:
                 if envelope.empty:
                     return
                 message = await self._read_blocks(envelope)
-                size = sum(len(block.data) for block in message.blocks)
-                await self._send(peer, "answers", message)
+            size = sum(len(block.data) for block in message.blocks)
+            # outside the turn: a peer that reads slowly, or not at all, holds up nobody but itself
+            await self._send(peer, "answers", message)
             self.engine.sent(peer.name, len(message.blocks), size)
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
@@ -324,13 +358,22 @@ class BitswapService:
     async def _send(self, peer: _Peer, kind: str, message: Message) -> None:
         stream = peer.streams.get(kind)
         if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(stream):
-            stream = await self._open(peer)
-        await stream.write_message(*_joined(message.encode(stream.protocol)))
+            if stream is not None and kind == "wants":
+                peer.wantlist.ask_again()  # what the old stream carried may not have been read
+            stream = peer.streams[kind] = await self._open(peer)
+        try:
+            await stream.write_message(*_joined(message.encode(stream.protocol)))
+        except StreamReset:
+            # once more on a stream of its own: messages are whole, what was cut is sent again
+            stream = peer.streams[kind] = await self._open(peer)
+            await stream.write_message(*_joined(message.encode(stream.protocol)))
         if one_message_per_stream(self._agent_of(peer.peer)):
-            peer.streams.pop(kind, None)
+            del peer.streams[kind]
             stream.close_write()
-        else:
-            peer.streams[kind] = stream
+            await stream.drain()  # or streams without end would pile up for a peer that does not read
+            peer.half_closed.append(stream)
+            if len(peer.half_closed) > MAX_HALF_CLOSED:
+                peer.half_closed.popleft().reset("never ended by the peer")
 
     async def _open(self, peer: _Peer) -> Stream:
         if self._speaks(peer.peer, PROTOCOL_1_2):
@@ -340,6 +383,17 @@ class BitswapService:
     @staticmethod
     def _usable(stream: Stream) -> bool:
         return isinstance(stream.connection, Connection) and stream.connection.usable
+
+
+def _first_of(group: ExceptionGroup[Exception]) -> Exception:
+    """What ended the reading of a stream: the peer's fault if there is one, else the group as it is."""
+    peers_fault, ours = group.split(CideryError)
+    if peers_fault is None or ours is not None:
+        return group
+    first: Exception = peers_fault
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def _joined(parts: list[Buffer]) -> list[Buffer]:

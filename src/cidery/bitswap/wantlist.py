@@ -17,12 +17,17 @@ class PeerWantlist:
         self._blocks: dict[CID, set[object]] = {}
         self._haves: dict[CID, set[object]] = {}
         self._pending: OrderedDict[CID, Entry] = OrderedDict()
+        self._told: set[CID] = set()
+        """What the peer was sent a want for and may still answer."""
+        self._denied: set[CID] = set()
+        """Block wants it answered with DONT_HAVE: who asks anew wants a new answer."""
 
     def ask(self, session: object, blocks: Iterable[CID], haves: Iterable[CID]) -> None:
         """Add wants; what another session already asked is not sent again."""
         for cid in blocks:
             askers = self._blocks.setdefault(cid, set())
-            if not askers:
+            if not askers or cid in self._denied:
+                self._denied.discard(cid)
                 self._pending[cid] = Entry(cid, send_dont_have=True)
             askers.add(session)
         for cid in haves:
@@ -32,11 +37,10 @@ class PeerWantlist:
                 self._pending[cid] = Entry(cid, want_type=WantType.HAVE, send_dont_have=True)
             asking.add(session)
 
-    def ask_again(self, blocks: Iterable[CID]) -> None:
-        """Send want-block for these once more: the peer may have lost them."""
-        for cid in blocks:
-            if cid in self._blocks:
-                self._pending[cid] = Entry(cid, send_dont_have=True)
+    def ask_again(self) -> None:
+        """Send every want-block once more: the peer may have lost them with a stream."""
+        for cid in self._blocks:
+            self._pending[cid] = Entry(cid, send_dont_have=True)
 
     def cancel(self, session: object, cids: Iterable[CID]) -> None:
         """Withdraw a session's wants; the peer is told when no session wants them any more."""
@@ -45,8 +49,9 @@ class PeerWantlist:
             self._drop(self._blocks, cid, session)
             self._drop(self._haves, cid, session)
             if was and cid not in self._blocks and cid not in self._haves:
-                unsent = self._pending.pop(cid, None)
-                if unsent is None or unsent.cancel:
+                self._denied.discard(cid)
+                self._pending.pop(cid, None)
+                if cid in self._told:
                     self._pending[cid] = Entry(cid, cancel=True)
 
     def cancel_all(self, session: object) -> None:
@@ -57,12 +62,21 @@ class PeerWantlist:
         self._blocks.pop(cid, None)
         self._haves.pop(cid, None)
         self._pending.pop(cid, None)
+        self._told.discard(cid)
+        self._denied.discard(cid)
+
+    def denied(self, cid: CID) -> None:
+        """The peer said that it does not have the block."""
+        if cid in self._blocks:
+            self._denied.add(cid)
 
     def next_entries(self) -> list[Entry]:
         """Changes for the next message, at most MAX_MESSAGE_ENTRIES."""
         taken: list[Entry] = []
         while self._pending and len(taken) < MAX_MESSAGE_ENTRIES:
-            taken.append(self._pending.popitem(last=False)[1])
+            entry = self._pending.popitem(last=False)[1]
+            taken.append(entry)
+            (self._told.discard if entry.cancel else self._told.add)(entry.cid)
         return taken
 
     @property

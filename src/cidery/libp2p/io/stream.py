@@ -202,7 +202,14 @@ class Stream:
         Buffers are not copied: leave them unchanged until the write returns and the stream is drained.
         """
         self.connection.send(self.inner, *data)
-        while self.inner.out_bytes >= LOW_WATER:
+        await self._wait_below(LOW_WATER)
+
+    async def drain(self) -> None:
+        """Wait until everything queued was handed to the connection. Raises StreamReset."""
+        await self._wait_below(1)
+
+    async def _wait_below(self, limit: int) -> None:
+        while self.inner.out_bytes >= limit:
             assert self._writer is None  # one writer at a time
             self._writer = asyncio.get_running_loop().create_future()
             try:

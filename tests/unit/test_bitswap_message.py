@@ -1,0 +1,124 @@
+"""Bitswap messages: bytes in both directions, all three versions."""
+
+import pytest
+
+from cidery.bitswap.message import (
+    MAX_CID,
+    MAX_ENTRIES,
+    PROTOCOL_1_0,
+    PROTOCOL_1_1,
+    PROTOCOL_1_2,
+    BitswapError,
+    Entry,
+    Message,
+    WantType,
+)
+from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_PB
+from cidery.multiformats.multihash import BLAKE3, IDENTITY, SHA2_512
+from cidery.multiformats.protobuf import bytes_field, varint_field
+
+
+def wire(message: Message, protocol: str = PROTOCOL_1_2) -> bytes:
+    return b"".join(bytes(part) for part in message.encode(protocol))
+
+
+CIDS = [CID.of(bytes([at])) for at in range(6)]
+
+
+def test_a_full_message_survives_its_encoding():
+    sent = Message(
+        entries=[
+            Entry(CIDS[0], 7, send_dont_have=True),
+            Entry(CIDS[1], want_type=WantType.HAVE),
+            Entry(CIDS[2], cancel=True),
+        ],
+        full=True,
+        blocks=[Block(CIDS[3], bytes([3]))],
+        haves=[CIDS[4]],
+        dont_haves=[CIDS[5]],
+        pending_bytes=1 << 40,
+    )
+    got = Message.decode(wire(sent))
+    assert got.entries == sent.entries and got.full
+    assert got.haves == sent.haves and got.dont_haves == sent.dont_haves and got.pending_bytes == 1 << 40
+    assert got.payloads[0].cid() == CIDS[3] and bytes(got.payloads[0].data) == bytes([3])
+
+
+def test_version_1_1_knows_neither_want_have_nor_presences():
+    message = Message(
+        entries=[Entry(CIDS[0]), Entry(CIDS[1], want_type=WantType.HAVE)],
+        blocks=[Block(CIDS[2], bytes([2]))],
+        haves=[CIDS[3]],
+        dont_haves=[CIDS[4]],
+        pending_bytes=5,
+    )
+    got = Message.decode(wire(message, PROTOCOL_1_1))
+    assert got.entries == [Entry(CIDS[0])] and not got.haves and not got.dont_haves and not got.pending_bytes
+    assert got.payloads[0].cid() == CIDS[2]
+
+
+def test_version_1_0_carries_bare_blocks_which_are_sha2_256_dag_pb_of_version_0():
+    data = b"a block of old times"
+    block = Block(CID.of(data, DAG_PB, version=0), data)
+    got = Message.decode(wire(Message(blocks=[block]), PROTOCOL_1_0))
+    assert got.payloads[0].cid() == block.cid
+
+
+@pytest.mark.parametrize("code", [SHA2_512, BLAKE3, 0xB220])
+def test_blocks_of_other_hashes_are_named_by_their_prefix(code):
+    block = Block(CID.of(b"data", hash_code=code), b"data")
+    assert Message.decode(wire(Message(blocks=[block]))).payloads[0].cid() == block.cid
+
+
+def test_a_block_under_another_prefix_than_it_was_asked_by_is_another_cid():
+    message = wire(Message(blocks=[Block(CID.of(b"wanted"), b"garbage")]))
+    assert Message.decode(message).payloads[0].cid() == CID.of(b"garbage")
+
+
+def test_a_block_is_a_view_into_the_message():
+    data = wire(Message(blocks=[Block(CID.of(bytes(5000)), bytes(5000))]))
+    assert Message.decode(data).payloads[0].data.obj is data
+
+
+@pytest.mark.parametrize(
+    "data, reason",
+    [
+        (b"\x0a\x05abc", "truncated"),
+        (bytes_field(1, bytes_field(1, varint_field(2, 1))), "a want without a CID"),
+        (bytes_field(4, varint_field(2, 1)), "presence without a CID"),
+        (bytes_field(1, bytes_field(1, bytes_field(1, bytes(MAX_CID + 1)))), f"at most {MAX_CID}"),
+        (bytes_field(3, bytes_field(1, b"\x02\x55\x12\x20") + bytes_field(2, b"x")), "CID prefix"),
+        (bytes_field(3, bytes_field(1, b"\x01\x55\x12\x20\x00") + bytes_field(2, b"x")), "CID prefix"),
+        (bytes_field(3, bytes_field(2, b"x")), "truncated"),
+        (varint_field(1, 5), "wire type"),
+        (bytes_field(2, bytes(MAX_BLOCK + 1)), f"at most {MAX_BLOCK}"),
+        (varint_field(9, 1) * (MAX_ENTRIES + 1), "fields"),
+        (bytes_field(1, bytes_field(1, bytes_field(1, CIDS[0].encode())) * (MAX_ENTRIES + 1)), "wants"),
+    ],
+)
+def test_a_message_out_of_bounds_is_refused(data, reason):
+    with pytest.raises(BitswapError, match=reason):
+        Message.decode(data)
+
+
+@pytest.mark.parametrize("prefix", [(1, 0x55, 0x9999, 32), (1, 0x55, 0x12, 33), (1, 0x55, IDENTITY, 1 << 40)])
+def test_a_block_whose_hash_cannot_be_computed_is_refused(prefix):
+    body = bytes_field(1, b"".join(_uvarint(n) for n in prefix)) + bytes_field(2, b"x")
+    payload = Message.decode(bytes_field(3, body)).payloads[0]
+    with pytest.raises(BitswapError, match="block prefix"):
+        payload.cid()
+
+
+def _uvarint(value: int) -> bytes:
+    return varint_field(1, value)[1:]
+
+
+def test_unknown_fields_are_skipped():
+    assert Message.decode(bytes_field(15, b"future") + varint_field(5, 9)).pending_bytes == 9
+
+
+def test_a_negative_priority_as_go_writes_it_is_accepted():
+    entry = bytes_field(1, CIDS[0].encode()) + varint_field(2, -1)
+    assert Message.decode(bytes_field(1, bytes_field(1, entry))).entries[0].cid == CIDS[0]

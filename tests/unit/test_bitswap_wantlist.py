@@ -1,0 +1,94 @@
+"""What we want of one peer: the union over sessions, sent as changes."""
+
+from cidery.bitswap.message import Entry, WantType
+from cidery.bitswap.wantlist import MAX_MESSAGE_ENTRIES, PeerWantlist
+from cidery.multiformats.cid import CID
+
+A, B, C = (CID.of(letter) for letter in (b"a", b"b", b"c"))
+BLOCK = {"send_dont_have": True}
+HAVE = {"send_dont_have": True, "want_type": WantType.HAVE}
+
+
+def test_a_want_of_two_sessions_is_sent_once_and_cancelled_with_the_last():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.ask("two", [A], [])
+    assert wants.next_entries() == [Entry(A, **BLOCK)] and wants.wants == [A]
+    wants.cancel("one", [A])
+    assert wants.next_entries() == []
+    wants.cancel("two", [A])
+    assert wants.next_entries() == [Entry(A, cancel=True)] and wants.wants == []
+
+
+def test_a_want_that_was_never_sent_needs_no_cancel():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [B])
+    wants.cancel("one", [A, B, C])
+    assert wants.next_entries() == [] and not wants.has_pending
+
+
+def test_a_want_have_that_became_a_want_block_is_cancelled_although_the_block_was_never_asked():
+    wants = PeerWantlist()
+    wants.ask("one", [], [A])
+    assert wants.next_entries() == [Entry(A, **HAVE)]
+    wants.ask("one", [A], [])
+    wants.cancel("one", [A])
+    assert wants.next_entries() == [Entry(A, cancel=True)]
+
+
+def test_a_cancel_that_was_not_sent_is_undone_by_asking_again():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.next_entries()
+    wants.cancel("one", [A])
+    wants.ask("one", [A], [])
+    assert wants.next_entries() == [Entry(A, **BLOCK)]
+
+
+def test_a_want_have_is_not_sent_for_what_is_asked_as_a_block():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.ask("two", [], [A])
+    assert wants.next_entries() == [Entry(A, **BLOCK)]
+
+
+def test_a_satisfied_want_is_forgotten_by_both_sides():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [A])
+    wants.next_entries()
+    wants.satisfied(A)
+    wants.cancel("one", [A])
+    assert wants.next_entries() == []
+
+
+def test_a_denied_want_is_asked_again_by_the_next_session():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.next_entries()
+    wants.denied(A)
+    wants.ask("two", [A], [])
+    assert wants.next_entries() == [Entry(A, **BLOCK)]
+
+
+def test_a_session_that_ends_takes_all_its_wants_with_it():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [B])
+    wants.ask("two", [C], [])
+    wants.next_entries()
+    wants.cancel_all("one")
+    assert sorted(e.cid for e in wants.next_entries() if e.cancel) == sorted([A, B])
+    assert wants.wants == [C]
+
+
+def test_after_a_lost_stream_every_block_is_asked_once_more():
+    wants = PeerWantlist()
+    wants.ask("one", [A, B], [C])
+    wants.next_entries()
+    wants.ask_again()
+    assert wants.next_entries() == [Entry(A, **BLOCK), Entry(B, **BLOCK)]
+
+
+def test_a_message_has_a_bounded_number_of_entries():
+    wants = PeerWantlist()
+    wants.ask("one", [CID.of(str(at).encode()) for at in range(MAX_MESSAGE_ENTRIES + 5)], [])
+    assert len(wants.next_entries()) == MAX_MESSAGE_ENTRIES and len(wants.next_entries()) == 5
