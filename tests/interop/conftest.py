@@ -47,6 +47,13 @@ def helia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
         yield peer
 
 
+@pytest.fixture
+def new_helia(tmp_path: Path) -> Iterator[LinePeer]:
+    """A Helia that has no blocks yet."""
+    with LinePeer(helia_command(), tmp_path / "helia.log") as peer:
+        yield peer
+
+
 @pytest.fixture(scope="session")
 def pylibp2p(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
     folder = tmp_path_factory.mktemp("pylibp2p")
