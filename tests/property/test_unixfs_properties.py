@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,25 @@ def test_any_bytes_are_a_dag_pb_node_or_a_dag_pb_error(block: bytes) -> None:
         dag_pb.decode(block)
     except DagPbError:
         return
+
+
+@quick
+@given(st.lists(links, max_size=3), fields, st.integers(0, 200), st.integers(0, 255))
+def test_the_fast_and_the_full_decoder_agree(some: list[Link], rest: bytes, at: int, byte: int) -> None:
+    block = bytearray(dag_pb.encode(some, None) + rest)
+    if at < len(block):
+        block[at] = byte
+
+    def outcome() -> object:
+        try:
+            return dag_pb.decode(bytes(block))
+        except DagPbError:
+            return DagPbError
+
+    fast = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dag_pb, "_leading_links", lambda _: ([], 0))
+        assert outcome() == fast
 
 
 @quick

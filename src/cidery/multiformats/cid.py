@@ -10,7 +10,7 @@ from typing import Self
 
 from cidery.errors import InvalidInput
 from cidery.multiformats import multibase
-from cidery.multiformats.multicodec import CODEC_NAMES, DAG_PB, RAW
+from cidery.multiformats.multicodec import CODEC_NAMES, DAG_CBOR, DAG_PB, RAW
 from cidery.multiformats.multihash import IDENTITY, SHA2_256, Multihash, MultihashError, decode_multihash, multihash
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
 
@@ -28,6 +28,10 @@ class CIDError(InvalidInput):
 
     def __str__(self) -> str:
         return f"{self.given[:80]!r} is not a CID: {self.reason}" if self.given else f"bad CID: {self.reason}"
+
+
+_USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB, b"\x01\x71\x12\x20": DAG_CBOR}
+"""First bytes of nearly all CIDv1 in the wild (sha2-256), and their codec."""
 
 
 class CID:
@@ -66,7 +70,11 @@ class CID:
         Raises:
             CIDError: truncated, unknown version, bad multihash, not minimal. Nothing else (fuzzed).
         """
-        if bytes(buf[start : start + 2]) == b"\x12\x20":
+        head = bytes(buf[start : start + 4])
+        usual = _USUAL.get(head)
+        if usual is not None and len(buf) - start >= 36:
+            return cls(1, usual, bytes(buf[start + 2 : start + 36])), start + 36
+        if head[:2] == b"\x12\x20":
             if len(buf) - start < 34:
                 raise CIDError("truncated CIDv0")
             return cls(0, DAG_PB, bytes(buf[start : start + 34])), start + 34
