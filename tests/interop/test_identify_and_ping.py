@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+
 from peers.cidery_daemon import CideryDaemon
 from peers.line_peer import LinePeer
 

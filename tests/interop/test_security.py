@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import helia_command, kubo_command
 from peers.line_peer import LinePeer

@@ -1,0 +1,38 @@
+"""What is shipped says the same everywhere."""
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import cidery
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_version_is_the_same_in_the_project_file_and_in_the_package():
+    assert PROJECT["version"] == cidery.__version__
+
+
+def test_the_installed_metadata_have_that_version_too():
+    assert version("cidery") == cidery.__version__
+
+
+def test_the_types_are_shipped():
+    assert files("cidery").joinpath("py.typed").is_file()
+    assert (
+        "py.typed"
+        in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["cidery"]
+    )
+
+
+def test_the_licences_named_in_the_project_file_are_there():
+    assert all((ROOT / name).is_file() for name in PROJECT["license-files"])
+
+
+def test_the_command_runs_as_a_module_and_prints_the_version():
+    done = subprocess.run([sys.executable, "-m", "cidery", "version", "-n"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == cidery.__version__
