@@ -39,6 +39,13 @@ class CountingSession(StoreSession):
         return super().get_if_ready(cid)
 
 
+@pytest.fixture(autouse=True, params=["descriptors", "paths"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs twice: with directory descriptors, and as on platforms without them."""
+    if request.param == "paths":
+        monkeypatch.setattr("cidery.core.target._DIR_FDS", False)
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()

@@ -168,7 +168,7 @@ class Target:
         path = self._base
         for name in names[:-1]:
             path = os.path.join(path, name)
-            if not stat.S_ISDIR(os.lstat(path).st_mode) or os.path.islink(path):
+            if not os.path.isdir(path) or os.path.islink(path) or _is_junction(path):
                 raise InTheWay(path, "it is not a directory")
         return os.path.join(path, names[-1])
 
@@ -301,23 +301,31 @@ class Target:
         """Set modes and times of directories, innermost first. Call once, after everything else."""
         for path, mode, mtime in reversed(self._metadata):
             try:
-                if _DIR_FDS:
-                    self._drop_cache()
-                    fd = self._open_directory((self._name, *path))
-                    try:
-                        _set_metadata(fd, mode, mtime)
-                    finally:
-                        os.close(fd)
+                if not _DIR_FDS:
+                    _set_metadata(self._checked_path((self._name, *path)), mode, mtime)
+                    continue
+                self._drop_cache()
+                fd = self._open_directory((self._name, *path))
+                try:
+                    _set_metadata(fd, mode, mtime)
+                finally:
+                    os.close(fd)
             except OSError as exc:
                 raise self._failed(path, exc) from exc
         self._metadata.clear()
 
 
-def _set_metadata(fd: int, mode: int | None, mtime: Mtime | None) -> None:
+def _set_metadata(directory: int | str, mode: int | None, mtime: Mtime | None) -> None:
     if mtime is not None:
-        os.utime(fd, ns=_times(mtime))
+        os.utime(directory, ns=_times(mtime))
     if mode is not None:
-        os.fchmod(fd, mode & RESTORED_MODE)
+        os.chmod(directory, mode & RESTORED_MODE)
+
+
+def _is_junction(path: str) -> bool:
+    """Whether a directory of Windows leads elsewhere without being a symlink."""
+    tag = getattr(os.lstat(path), "st_reparse_tag", 0)
+    return bool(tag)
 
 
 def _times(mtime: Mtime) -> tuple[int, int]:
