@@ -133,8 +133,12 @@ def kubo_to_kubo(file: Path, work: Path) -> float:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def mixed(work: Path, server: tuple[str, str], size: int, file: Path) -> dict[str, float]:
-    """MiB/s of transfers with Kubo or Helia at one end or both. ``server``: address and CID of ours."""
+def mixed(work: Path, server: tuple[str, str], file: Path) -> dict[str, float]:
+    """MiB/s of transfers with Kubo or Helia at one end or both.
+
+    ``server``: address of ours and the CID it holds; ``file``: another one of MIXED_MIB, that the others hold.
+    """
+    size = MIXED_MIB << 20
     rates: dict[str, float] = {}
 
     def timed(name: str, fetch: Callable[[], object]) -> None:
@@ -150,7 +154,6 @@ def mixed(work: Path, server: tuple[str, str], size: int, file: Path) -> dict[st
             peer.ask("connect" if name == "kubo" else "dial", ours)
             out = str(work / f"{name}-out")
             timed(f"{name} from ours", lambda p=peer, g=get, o=out: p.ask(g, ours_cid, o, seconds=FOREIGN_SECONDS))  # type: ignore[misc]
-        cid = helia.ask("add", str(file))["cid"]
         other.ask("dial", helia.addr)
         timed("helia from helia", lambda: other.ask("cat", cid, str(work / "helia-out2"), seconds=FOREIGN_SECONDS))
     for left in work.glob("helia-out*"):
@@ -192,7 +195,9 @@ def main() -> None:
         if options.mixed:
             make_file(small, MIXED_MIB)
             pipe.send(str(small))
-            foreign = mixed(work, (addr, pipe.recv()), MIXED_MIB << 20, small)
+            served = (addr, pipe.recv())
+            make_file(small, MIXED_MIB)
+            foreign = mixed(work, served, small)
         pipe.send("stop")
         worst = max(worst, pipe.recv())
         server.join()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from cidery.blockstore.interface import BlockStore, Durability
+from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
 from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, SessionWaits
 from cidery.exchange.stats import SessionStats
@@ -59,6 +59,10 @@ class Sources(Protocol):
     def ask(self, session: "NetworkSession", source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
 
     def cancel(self, session: "NetworkSession", source: str, cids: Sequence[CID]) -> None: ...
+
+    def heard_at(self, source: str) -> float:
+        """When bytes last came from a source, whole messages or not; 0.0 if never."""
+        ...
 
 
 class NetworkSession:
@@ -268,7 +272,12 @@ class NetworkSession:
             self._timer.cancel()
             self._timer = None
         if deadline is not None and self._attached:
-            self._timer = asyncio.get_running_loop().call_later(max(0.001, deadline - now), self._turn)
+            self._timer = asyncio.get_running_loop().call_later(max(0.001, deadline - now), self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        for name in self._machine.sources:
+            self._machine.on_bytes(name, self._sources.heard_at(name))
+        self._turn()
 
     def _give_up(self, stage: str, sources: int) -> None:
         for cid, waiter in self._waiters.items():
@@ -292,7 +301,8 @@ class NetworkSession:
                     size += len(block.data)
                     if size >= STORE_BATCH:
                         break
-                await self._store.put_many(batch, kept=self._kept, durability=Durability.VISIBLE)
+                # visible in this process at once; the index is committed in groups, which nobody waits for here
+                await asyncio.to_thread(self._store.put_many_blocking, batch, kept=self._kept)
                 for block in batch:
                     del self._unstored[block.cid]
                 self._unstored_bytes -= size

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from cidery.exchange.source import MAX_WANTS, Source
+from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
 from cidery.multiformats.cid import CID
 
 MAX_SESSION_WANTS = 64 * 1024
@@ -202,6 +202,12 @@ class FetchSession:
             elif self._unpark(cid, want):
                 self._enqueue_first(cid)
 
+    def on_bytes(self, name: str, at: float) -> None:
+        """Bytes of a message came at time ``at``; nothing is said of what they are."""
+        source = self.sources.get(name)
+        if source is not None:
+            source.heard_at = max(source.heard_at, at)
+
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
         if source is None:
@@ -280,7 +286,10 @@ class FetchSession:
 
     def _give_up_at(self) -> float:
         delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]
-        return self._progress_at + self._waits.give_up(max(delays, default=self._longest_wait))
+        heard_at = max((s.heard_at for s in self.sources.values()), default=0.0)
+        return patient_deadline(
+            self._progress_at, heard_at, self._waits.give_up(max(delays, default=self._longest_wait))
+        )
 
     def _begin_waiting(self, now: float) -> None:
         self._progress_at = now
@@ -365,7 +374,7 @@ class FetchSession:
         want.source, want.parked = source.name, None
         source.asked(cid, now)
         batches.setdefault(source.name, []).append(cid)
-        return source.average_block
+        return source.expected_block
 
     def _park(self, cid: CID, want: _Want) -> None:
         """Nobody with room has it: wait for one that may, else until somebody says that they have it."""

@@ -18,6 +18,9 @@ MAX_WANTS = 512
 """Most wants in flight to one source; boxo keeps 1024 per peer and drops the rest."""
 ASSUMED_BLOCK = 256 * 1024
 """Size in bytes of a block of which nothing is known."""
+PATIENCE = 8
+"""Waits for which bytes that make no whole block count as progress: a large block over a long line takes several
+round trips, and who drips bytes for ever must not hold a want."""
 QUEUEING_SLACK = 0.05
 """Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
 
@@ -29,7 +32,9 @@ class Source:
         "blocks",
         "bytes",
         "denials",
+        "expected_block",
         "has_any",
+        "heard_at",
         "least_delay",
         "name",
         "outstanding",
@@ -55,6 +60,10 @@ class Source:
         """Smoothed bytes a second while it owes something."""
         self.progress_at = 0.0
         """When it last answered, or was first asked after owing nothing."""
+        self.heard_at = 0.0
+        """When bytes last came from it, be they a whole answer or not."""
+        self.expected_block = ASSUMED_BLOCK
+        """Bytes a want is assumed to bring: quick to rise and slow to fall, for roots are small and leaves are not."""
         self.probed: set[CID] = set()
         """CIDs it was asked want-have for and has not answered."""
         self.has_any = False
@@ -63,10 +72,6 @@ class Source:
         """DONT_HAVE answers in a row."""
         self.stalled = False
         self.blocks = self.bytes = 0
-
-    @property
-    def average_block(self) -> int:
-        return self.bytes // self.blocks if self.blocks else ASSUMED_BLOCK
 
     def has_room(self) -> bool:
         """Whether one more want may be in flight. A single one always may."""
@@ -82,7 +87,7 @@ class Source:
     def asked(self, cid: CID, now: float) -> None:
         if not self.outstanding:
             self.progress_at = now
-        size = self.average_block
+        size = self.expected_block
         self.outstanding[cid] = (now, size)
         self.outstanding_bytes += size
 
@@ -103,6 +108,7 @@ class Source:
         self.stalled, self.has_any, self.denials = False, True, 0
         self.blocks += 1
         self.bytes += size
+        self.expected_block = max(size, self.expected_block - (self.expected_block - size) // 4, 1)
         if since > 0 and delay is not None:
             sample = size / since
             self.rate = sample if not self.rate else self.rate + (sample - self.rate) / 8
@@ -133,4 +139,9 @@ class Source:
         """When this source counts as stalled; None while it owes nothing."""
         if self.stalled or not (self.outstanding or self.probed):
             return None
-        return self.progress_at + wait(self.least_delay)
+        return patient_deadline(self.progress_at, self.heard_at, wait(self.least_delay))
+
+
+def patient_deadline(progress_at: float, heard_at: float, wait: float) -> float:
+    """``wait`` seconds after the last bytes, but at most PATIENCE waits after the last progress."""
+    return max(progress_at + wait, min(heard_at + wait, progress_at + PATIENCE * wait))
