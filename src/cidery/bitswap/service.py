@@ -20,7 +20,7 @@ from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
-from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
@@ -75,6 +75,7 @@ class _Peer:
         self.wantlist = PeerWantlist()
         self.streams: dict[str, Stream] = {}
         self.sending: dict[str, asyncio.Task[None]] = {}
+        self.inbound: dict[Stream, None] = {}
         self.half_closed: deque[Stream] = deque()
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
@@ -179,6 +180,11 @@ class BitswapService:
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
 
+    def heard_at(self, source: str) -> float:
+        """To the half of a stream's window: that is when credit was last given back."""
+        peer = self._peers.get(source)
+        return max((stream.inner.epoch for stream in peer.inbound), default=0.0) if peer is not None else 0.0
+
     def _uninterested(self, session: NetworkSession, cid: CID) -> None:
         sessions = self._interest.get(cid)
         if sessions is not None:
@@ -221,6 +227,7 @@ class BitswapService:
             return  # its connection ended meanwhile
         try:
             async with peer.reading, asyncio.TaskGroup() as group:
+                peer.inbound[stream] = None
                 async for data in stream.messages(MAX_MESSAGE):
                     message = Message.decode(data)
                     self.messages_received += 1
@@ -232,6 +239,8 @@ class BitswapService:
                         group.create_task(self._receive_blocks(stream, peer, message.payloads))
         except ExceptionGroup as group_error:
             raise _first_of(group_error) from group_error
+        finally:
+            peer.inbound.pop(stream, None)
 
     def _receive_presences(self, peer: _Peer, message: Message) -> None:
         for cid in message.dont_haves:
@@ -376,9 +385,12 @@ class BitswapService:
                 peer.half_closed.popleft().reset("never ended by the peer")
 
     async def _open(self, peer: _Peer) -> Stream:
+        connection = self._swarm.best(peer.peer)
+        if connection is None:
+            raise ConnectionFailed("the peer has disconnected")  # and is not dialled just to be answered
         if self._speaks(peer.peer, PROTOCOL_1_2):
-            return await self._swarm.open_stream(peer.peer, [PROTOCOL_1_2], optimistic=True)
-        return await self._swarm.open_stream(peer.peer, PROTOCOLS)
+            return await connection.open_stream([PROTOCOL_1_2], optimistic=True)
+        return await connection.open_stream(PROTOCOLS)
 
     @staticmethod
     def _usable(stream: Stream) -> bool:

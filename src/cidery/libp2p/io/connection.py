@@ -273,8 +273,8 @@ class Connection(asyncio.BufferedProtocol):
         assert secured is not None  # done
         self._handshake = None
         self.secured = secured
-        # the handshake took some three round trips: a first guess, until the first ping comes back
-        self.round_trip.smoothed = (now - self.opened_at) / 3
+        # the handshake took two round trips: a first guess, until the first ping comes back
+        self.round_trip.smoothed = (now - self.opened_at) / 2
         self._channel = secured.channel
         self._plain = memoryview(bytearray(secured.channel.plain_size))
         self._mux = Yamux(initiator=self.outbound, now=now, round_trip=self.round_trip, timeouts=self.config.timeouts)
