@@ -138,7 +138,7 @@ async def test_a_folder_is_added_from_parts(server: Server) -> None:
         "add?wrap-with-directory=false",
         [
             ("d", "application/x-directory", b""),
-            ("d%2Fa+b.txt", "application/octet-stream", b"a\r\n-B not the end"),
+            ("d%2Fa+b.txt", "application/octet-stream", b"a\r\n-B\r\n--b not the end\r\n"),
             ("d%2Flink", "application/symlink", b"a b.txt"),
             ("d%2Fempty", "application/x-directory", b""),
         ],
@@ -148,7 +148,7 @@ async def test_a_folder_is_added_from_parts(server: Server) -> None:
     assert set(events) == {"d", "d/a b.txt", "d/link", "d/empty"}
     assert events["d/empty"]["Hash"] == EMPTY_FOLDER and events["d/empty"]["Size"] == "4"
     folder = events["d"]["Hash"]
-    assert (await server.post(f"cat?arg={folder}/a%20b.txt")).body == b"a\r\n-B not the end"
+    assert (await server.post(f"cat?arg={folder}/a%20b.txt")).body == b"a\r\n-B\r\n--b not the end\r\n"
     listed = (await server.post(f"ls?arg={folder}")).json()[0]["Objects"][0]["Links"]
     assert [(link["Name"], link["Type"], link["Target"]) for link in listed][-1] == ("link", 4, "a b.txt")
     pins = (await server.post("pin/ls?type=recursive")).json()[0]["Keys"]

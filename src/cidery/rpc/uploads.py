@@ -1,19 +1,18 @@
 """The files of a multipart request body as items to add, read as they arrive: constant memory.
 
-Spec: https://www.rfc-editor.org/rfc/rfc7578, and the conventions of https://docs.ipfs.tech/reference/kubo/rpc/
+Spec: the conventions of https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
 from collections.abc import AsyncIterator
 from urllib.parse import unquote_plus
 
-from aiohttp import BodyPartReader, web
+from aiohttp import ClientPayloadError, web
 
 from cidery.core.add_items import AddItem
 from cidery.errors import InvalidInput
+from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
 from cidery.unixfs.node import Kind
 
-READ_SIZE = 1 << 18
-"""Bytes of a part read at once."""
 MAX_NAME = 16_384
 """Longest decoded path of a part, in characters: four times PATH_MAX of Linux."""
 MAX_TARGET = 4096
@@ -37,60 +36,94 @@ class BadUpload(InvalidInput):
         return self.reason
 
 
-def _malformed(exc: ValueError | AssertionError) -> BadUpload:
-    """What the framework's parser reports with these: a malformed body, or one that ends early."""
-    return BadUpload(f"the request body is not valid multipart: {' '.join(str(exc).split())}")
-
-
 def is_multipart(request: web.BaseRequest) -> bool:
     return request.content_type.startswith("multipart/")
 
 
 async def read_uploads(request: web.BaseRequest) -> AsyncIterator[AddItem]:
-    """Items in the order of the parts; each stream must be read to its end before the next item.
+    """Items in the order of the parts; what of a stream was not read when the next item is asked for is dropped.
 
     Raises:
-        BadUpload: not multipart, a path that is no path, a body that ends early.
+        BadUpload, BadMultipart: a path that is no path, a body that is malformed or ends early.
     """
-    try:
-        reader = await request.multipart()
-        for _ in range(MAX_PARTS):
-            part = await reader.next()
-            if part is None:
-                return
-            if not isinstance(part, BodyPartReader):
-                raise BadUpload("parts in parts are not supported")
-            yield await _item(part)
-    except (ValueError, AssertionError) as exc:
-        raise _malformed(exc) from exc
+    body = _Body(request)
+    for _ in range(MAX_PARTS):
+        part = await body.next_part()
+        if part is None:
+            return
+        yield await _item(part, body)
     raise BadUpload(f"more than {MAX_PARTS} parts")
 
 
-async def _item(part: BodyPartReader) -> AddItem:
-    name = clean_name(unquote_plus(part.filename or "", errors="surrogateescape"))
-    kind = _KINDS.get(part.headers.get("Content-Type", ""), Kind.FILE)
+class _Body:
+    """The events of one request's body."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._content = request.content
+        self._reader = MultipartReader(boundary_of(request.headers.get("Content-Type", "")))
+        self._inside = False  # whether bytes of a part may follow
+        self._pushed: list[bytes] = []
+
+    async def _next(self) -> Event:
+        while (event := self._reader.next_event()) is None:
+            try:
+                data = await self._content.readany()
+            except ClientPayloadError as exc:
+                raise BadMultipart("it ends early") from exc
+            if not data:
+                self._reader.receive_eof()
+                return Mark.END
+            self._reader.receive_data(data)
+        return event
+
+    async def next_part(self) -> Part | None:
+        """The next part, after what is left of this one; None after the last."""
+        async for _ in self.chunks():
+            continue
+        event = await self._next()
+        if isinstance(event, Part):
+            self._inside = True
+            return event
+        return None
+
+    def whole(self) -> bytes | None:
+        """All bytes of the part, if they have arrived; else None, and chunks() gives them."""
+        while event := self._reader.next_event():
+            if isinstance(event, Data):
+                self._pushed.append(event.data)
+            else:
+                self._inside = False
+                data, self._pushed = b"".join(self._pushed), []
+                return data
+        return None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What is left of the part."""
+        while self._pushed:
+            yield self._pushed.pop(0)
+        while self._inside:
+            event = await self._next()
+            if isinstance(event, Data):
+                yield event.data
+            else:
+                assert event is Mark.PART_END  # the reader ends each part before anything else
+                self._inside = False
+
+
+async def _item(part: Part, body: _Body) -> AddItem:
+    name = clean_name(unquote_plus(part.filename, errors="surrogateescape"))
+    kind = _KINDS.get(part.content_type, Kind.FILE)
     if kind is Kind.DIRECTORY:
-        await part.release()
         return AddItem(name, kind)
     if kind is Kind.SYMLINK:
-        return AddItem(name, kind, target=(await _short(part)).decode("utf-8", "surrogateescape"))
-    return AddItem.of_stream(_chunks(part), name)
+        return AddItem(name, kind, target=(await _short(body)).decode("utf-8", "surrogateescape"))
+    data = body.whole()
+    return AddItem.of_stream(body.chunks(), name) if data is None else AddItem.of_bytes(data, name)
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            chunk = await part.read_chunk(READ_SIZE)
-        except (ValueError, AssertionError) as exc:
-            raise _malformed(exc) from exc
-        if not chunk:
-            return
-        yield chunk
-
-
-async def _short(part: BodyPartReader) -> bytes:
+async def _short(body: _Body) -> bytes:
     target = bytearray()
-    async for chunk in _chunks(part):
+    async for chunk in body.chunks():
         target += chunk
         if len(target) > MAX_TARGET:
             raise BadUpload(f"the target of a symlink is longer than {MAX_TARGET} bytes")

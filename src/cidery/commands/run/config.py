@@ -63,6 +63,7 @@ async def replace(context: Context, call: Call) -> None:
     assert context.uploads is not None  # the definition's file argument; the CLI reads it as one item
     data = bytearray()
     async for item in context.uploads:
+        data += item.data or b""
         if item.stream is not None:
             async for chunk in item.stream:
                 data += chunk

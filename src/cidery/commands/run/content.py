@@ -24,6 +24,8 @@ from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile, profile, with_options
 from cidery.unixfs.reader import read_node
 
+JOIN_BYTES = 128 * 1024
+"""Bytes sent at once at least, but for the last: each send costs some system calls on both sides."""
 DEFAULT_GZIP = 6
 """Compression level when none is given: zlib's own choice."""
 
@@ -114,10 +116,24 @@ async def get(context: Context, call: Call) -> Body:
                 stream = _frozen(cat_file(root, session))
             else:
                 stream = tar_stream(root, session, path.name)
-            async for chunk in gzip_stream(stream, level) if compress else stream:
+            async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
                 yield chunk
 
     return Body(chunks(), None if compress else total, "application/gzip" if compress else "")
+
+
+async def _joined(chunks: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
+    """The same bytes with small pieces put together: a folder of small files is a third headers and padding."""
+    held: list[bytes | memoryview] = []
+    size = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= JOIN_BYTES:
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 async def _frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memoryview]:
