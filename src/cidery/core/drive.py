@@ -68,6 +68,10 @@ class StoreSession:
     def prefetch(self, cids: Sequence[CID]) -> None:
         """The store is read when asked: nothing to do."""
 
+    async def sync(self) -> None:
+        """Stored blocks may still wait for the disk: see to it."""
+        await self._store.sync()
+
     def stats(self) -> SessionStats:
         return SessionStats("local", (self._blocks, self._bytes), {}, 0)
 

@@ -102,6 +102,7 @@ async def pin_add(
         if known is not None and known.recursive:
             raise PinConflict(root, "is pinned recursively already; remove that pin first")
         size = len(await block_get(root, session))
+        await session.sync()  # a pin on disk must not outlive a block that was not
         await pins.add(Pin(root, False, name, now))
         yield PinProgress(root, 1, size, done=True)
         return
@@ -114,6 +115,7 @@ async def pin_add(
                 yield PinProgress(root, blocks, size)
     if known is not None and known.recursive and not name:
         name = known.name
+    await session.sync()
     await pins.add(Pin(root, True, name, now))
     yield PinProgress(root, blocks, size, done=True)
 

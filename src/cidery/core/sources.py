@@ -31,6 +31,10 @@ class BlockSession(Protocol):
         """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
         ...
 
+    async def sync(self) -> None:
+        """On return, every block that this session gave so far is stored durably."""
+        ...
+
     def stats(self) -> SessionStats:
         """What happened so far."""
         ...

@@ -119,6 +119,15 @@ class NetworkSession:
 
     # --- the reader
 
+    async def sync(self) -> None:
+        """On return, every block that came so far is stored durably. Raises what storing raised."""
+        while self._storing is not None:
+            await asyncio.wait([self._storing])
+        if self._failure is not None:
+            raise self._failure
+        if self._store is not None:
+            await self._store.sync()
+
     def stats(self) -> SessionStats:
         """What happened so far."""
         stage = self._machine.stage(self._clock()) if self._attached else "local"
