@@ -118,7 +118,7 @@ def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
     from cidery.client.blocking import call as rpc
 
     bar = progress_for(call, wanted=call.command.progress and not sys.stdout.isatty())
-    sink, watch = Sink(call, bar), Watch(endpoint, bar)
+    sink, watch = Sink(call, bar), Watch(endpoint, bar, call)
     bar.start(call.command.name, None)
     watch.start()
     try:

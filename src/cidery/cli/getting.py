@@ -80,7 +80,7 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     target = target_of(call)
     archive = wants_archive(call)
     bar = progress_for(call)
-    watch = Watch(endpoint, bar)
+    watch = Watch(endpoint, bar, call)
     bar.start("get", None)
     watch.start()
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from cidery.cli.output import NoProgress, Progress
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
+from cidery.commands.definition import Call
 from cidery.errors import CideryError
 
 INTERVAL = 0.5
@@ -21,10 +22,12 @@ class Watch:
     Does nothing for a bar that is not drawn, and gives up on a daemon that does not know the question.
     """
 
-    def __init__(self, endpoint: Endpoint, bar: Progress) -> None:
+    def __init__(self, endpoint: Endpoint, bar: Progress, call: Call) -> None:
+        name = call.text("session") if "session" in call.options else ""
         self._endpoint = endpoint
         self._bar = bar
-        self._name = secrets.token_hex(8)
+        self._given = bool(name)  # by the user: it is in the query already
+        self._name = name or secrets.token_hex(8)
         self._active = not isinstance(bar, NoProgress)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="cidery-watch", daemon=True)
@@ -33,7 +36,7 @@ class Watch:
     @property
     def query(self) -> list[tuple[str, str]]:
         """To be added to the call's query."""
-        return [("session", self._name)] if self._active else []
+        return [("session", self._name)] if self._active and not self._given else []
 
     def start(self) -> None:
         self._began = monotonic()
