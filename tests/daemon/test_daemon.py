@@ -188,6 +188,29 @@ def test_an_interrupted_cat_ends_quietly_and_the_daemon_goes_on(pair: tuple[Daem
         assert time.monotonic() < deadline, "the daemon still wants what nobody asks for"
 
 
+@pytest.mark.parametrize("served", [True, False], ids=["by a daemon", "without a daemon"])
+def test_an_interrupted_add_pins_nothing(pair: tuple[Daemon, Daemon], tmp_path: Path, served: bool) -> None:
+    node = pair[0] if served else Daemon(tmp_path / "repo")
+    if not served:
+        node.run("init", "--profile=test")
+    before = node.text("pin", "ls", "--type=recursive")
+    adding = subprocess.Popen(
+        node.command("add", "-"),
+        env=node.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert adding.stdin is not None
+    adding.stdin.write(os.urandom(5_000_000))  # more than a pipe holds: it is being read by now
+    adding.stdin.flush()
+    adding.send_signal(signal.SIGINT)
+    output, errors = adding.communicate(timeout=DEADLINE)
+    assert (adding.returncode, output, errors) == (1, b"", b"")
+    assert node.text("pin", "ls", "--type=recursive") == before
+    assert node.text("repo", "verify").startswith("verify complete")
+
+
 def test_a_reader_that_leaves_is_no_error(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(20_000_000))
     cid = pair[0].text("add", "-Q", tmp_path / "big")
