@@ -253,6 +253,8 @@ def test_blocks_pins_and_bases(repo: Run, tmp_path: Path) -> None:
     assert repo("block", "stat", key, "--cid-base=base58btc").out.startswith("Key: z")
     assert "cid-base" in repo("block", "stat", key, "--cid-base=base1000").err
     assert "there is no such file" in repo("block", "put", "absent").err
+    old = repo("block", "put", "--format=v0", "data")
+    assert old.code == 1 and "deprecated: use --cid-codec" in old.err
 
 
 def test_the_config_is_read_changed_and_checked(repo: Run, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def dispatch(line: Line) -> int:
     """Run a split line. Returns the exit code. Raises CideryError."""
     assert line.command is not None  # main() handles lines without a command
     call = bind(line.command, _with_stdin(line.command, line.arguments), line.options)
+    _say_deprecated(call)
     repo = repo_dir(line.last("repo-dir"))
     if line.command.where is not Where.CLIENT:
         endpoint, explicit = _daemon(line, repo)
@@ -45,6 +46,14 @@ def dispatch(line: Line) -> int:
     from cidery.cli.local import run_local
 
     return run_local(repo, call)
+
+
+def _say_deprecated(call: Call) -> None:
+    if call.command.deprecated:
+        print(f"`cidery {call.command.name}` is deprecated: use {call.command.deprecated}", file=sys.stderr)
+    for option in call.command.options:
+        if option.deprecated and option.name in call.given:
+            print(f"option --{option.name} is deprecated: use {option.deprecated}", file=sys.stderr)
 
 
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
