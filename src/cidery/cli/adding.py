@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cidery.cli.output import Sink, progress_for, text_of
 from cidery.client.address import Endpoint
@@ -76,9 +76,14 @@ def _from_stdin(call: Call) -> bool:
     return not paths or paths == ["-"]
 
 
+def _raw_stdin() -> BinaryIO:
+    """Standard input without a buffer: the buffer's lock, held by a thread that waits, would break the exit."""
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+
+
 def _parts(call: Call) -> Iterator[Part]:
     if _from_stdin(call):
-        yield Part(call.text("stdin-name"), FILE, sys.stdin.buffer, None)
+        yield Part(call.text("stdin-name"), FILE, _raw_stdin(), None)
         return
     yield from walk_paths(call.many("path"), _selection(call))
 
@@ -143,7 +148,7 @@ def _single_files(call: Call) -> Iterator[Part]:
     """The files named on the line, each whole, or standard input."""
     paths = call.arguments[call.command.arguments[0].name]
     if _from_stdin(call):
-        yield Part("", FILE, sys.stdin.buffer, None)
+        yield Part("", FILE, _raw_stdin(), None)
         return
     for path in paths:
         if not os.path.isfile(path):
