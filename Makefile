@@ -53,7 +53,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 unit: setup
 	$(BIN)/pytest $(wildcard tests/unit tests/property tests/sim)
