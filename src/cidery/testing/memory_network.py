@@ -127,11 +127,13 @@ class MemoryTransport(asyncio.Transport):
         self._arm()
 
     def close(self) -> None:
-        """Deliver what was written, then the end."""
+        """Deliver what was written, then the end; until it has left, the connection stays."""
         if not self._closing:
             self._closing = True
+            waiting = self.get_write_buffer_size()
             self.write_eof()
-            self._loop.call_soon(self._lose, None)
+            if not waiting:
+                self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
         """Drop what was written; the other end sees a reset."""
@@ -182,7 +184,9 @@ class MemoryTransport(asyncio.Transport):
             other.take(data)
         if pipe.segments and other.reading:
             self._arm()
-        if self._full and self.get_write_buffer_size() <= self._low and not self._lost:
+        if self._closing and not pipe.segments:
+            self._lose(None)
+        elif self._full and self.get_write_buffer_size() <= self._low and not self._lost:
             self._full = False
             self._protocol.resume_writing()
 

@@ -18,7 +18,7 @@ from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
-from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux
+from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
@@ -39,6 +39,9 @@ MAX_HANDSHAKE_BYTES = 128 * 1024
 """Most bytes a peer may send before it is authenticated."""
 MAX_HANDLERS = 512
 """Inbound stream handlers at once per connection; a further stream is reset."""
+
+CLOSE_GRACE = 5.0
+"""Seconds, beside round trips, for the last bytes of a closed connection to leave."""
 
 Handler = Callable[[Stream], Awaitable[None]]
 
@@ -92,6 +95,7 @@ class Connection(asyncio.BufferedProtocol):
         self._spare: memoryview | None = None
         self._paused = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._aborting: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
 
     # --- what others see
@@ -213,6 +217,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        if self.closed.done():  # refused before the socket was handed over
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
         self._arm()
         self._advance_handshake(b"")
@@ -243,6 +250,8 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._aborting is not None:
+            self._aborting.cancel()
         self._fail(ConnectionFailed(str(exc) if exc else "closed"))
 
     def pause_writing(self) -> None:
@@ -340,6 +349,10 @@ class Connection(asyncio.BufferedProtocol):
                 stream.protocol = await stream.run(multistream.respond(self.config.handlers.keys()))
             await self.config.handlers[stream.protocol](stream)
             stream.close_write()
+            # a peer that goes on sending, or never ends its side, would hold the stream and its window for ever
+            async with asyncio.timeout(self.wait(self.config.timeouts.idle_base)):
+                while not stream.inner.finished and await stream.read(FIRST_BUFFER):
+                    pass
         except (CideryError, TimeoutError) as exc:
             log.debug("%s %s: %s", self, stream.protocol or "negotiation", exc)
             stream.reset(str(exc))
@@ -411,6 +424,9 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection: every stream is reset, every handler cancelled, the socket closed."""
         if self.closed.done():
             return
+        if self._mux is not None and isinstance(exc, YamuxError):
+            self._mux.go_away(exc.wire_code)
+            self._flush()
         self._failure = exc
         self.closed.set_result(None)
         if self._timer is not None:
@@ -429,6 +445,10 @@ class Connection(asyncio.BufferedProtocol):
             task.cancel()
         if self._transport is not None:
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # the socket stays until the last byte is read; a peer that reads no more must not keep it
+                grace = self.wait(CLOSE_GRACE)
+                self._aborting = self._loop.call_later(grace, self._transport.abort)
 
     def __str__(self) -> str:
         peer = str(self.secured.peer)[-8:] if self.secured else "?"

@@ -118,8 +118,11 @@ class Identification:
         try:
             async with asyncio.timeout(connection.wait(timeouts.stream_base)):
                 stream = await connection.open_stream([identify.PROTOCOL], optimistic=True)
-                said = await self._read(stream)
-                stream.close_write()
+                try:
+                    said = await self._read(stream)
+                    stream.close_write()
+                finally:
+                    stream.reset("identify is over")  # unless both sides have ended it
         except (CideryError, TimeoutError) as exc:
             log.debug("identify %s: %s", connection, exc)
             return

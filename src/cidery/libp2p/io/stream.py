@@ -50,7 +50,8 @@ class StreamCut(RemoteProtocolError):
 class Stream:
     """One negotiated stream of a connection.
 
-    Cancellation: every method may be cancelled; bytes already queued are still sent, bytes already received stay.
+    Cancellation: every method may be cancelled; bytes already queued are still sent. What an unfinished
+    read_exactly() or read_message() had taken is lost; the other readers lose nothing.
     """
 
     def __init__(self, connection: Carrier, inner: YamuxStream, protocol: str = "") -> None:
@@ -86,7 +87,11 @@ class Stream:
     async def _confirm(self) -> None:
         if self._unconfirmed:
             self._unconfirmed = False
-            await self.run(multistream.confirm(self.protocol))
+            try:
+                await self.run(multistream.confirm(self.protocol))
+            except BaseException:
+                self.reset("negotiation failed")  # half an answer may have been read
+                raise
 
     # --- reading
 

@@ -136,6 +136,9 @@ class Swarm:
         except CideryError as exc:
             log.debug("inbound handshake: %s", exc)
             return
+        except asyncio.CancelledError:
+            connection.close("node is stopping")
+            raise
         finally:
             self._pending_inbound -= 1
         peer = connection.peer
