@@ -23,10 +23,14 @@ from add_limit import MIB, run_limit
 from cidery.blockstore.memory import MemoryStore
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.add import AddOptions, add_root
+from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
 from lag import LagMeter, runner
 from machine import warm_memory
+from others import start_kubo
 
 FILES_PER_DIRECTORY = 1000
+KUBO_SECONDS = 300.0
+"""Longest wait for Kubo's add."""
 MARGIN = 256
 """MiB beyond the size of the file that a run touches: buffers, segments."""
 SMALL = 1024
@@ -65,13 +69,13 @@ async def check_vectors(path: Path, next_byte: bytes) -> None:
     print("add: both 1 GiB vectors of IPIP-499 have their CIDs", flush=True)
 
 
-async def timed_add(path: Path, store_path: Path, lag: LagMeter) -> float:
+async def timed_add(path: Path, store_path: Path, lag: LagMeter, profile: Profile = UNIXFS_V1_2025) -> float:
     """Seconds from the call until the root is durable."""
     store = SegmentStore.open(store_path)
     try:
         async with lag:
             begun = time.perf_counter()
-            await add_root([path], store, AddOptions())
+            await add_root([path], store, AddOptions(profile=profile))
             return time.perf_counter() - begun
     finally:
         await store.close()
@@ -120,6 +124,30 @@ def line(name: str, unit: str, ours: list[float], limit: list[float], lag: LagMe
     )
 
 
+def kubo_add(source: Path, root: Path) -> float:
+    """Seconds that Kubo 0.22 takes, with its own profile and store, in a fresh repository."""
+    with start_kubo(root) as kubo:
+        begun = time.perf_counter()
+        kubo.ask("add", str(source), seconds=KUBO_SECONDS)
+        seconds = time.perf_counter() - begun
+    shutil.rmtree(root)
+    return seconds
+
+
+def beside_kubo(work: Path, mib: int, runs: int) -> None:
+    """Ours and Kubo's, both with Kubo's profile (CIDv0, 256 KiB, 174 links), alternating."""
+    ours: list[float] = []
+    kubo: list[float] = []
+    lag = LagMeter()
+    for number in range(2 * runs):
+        warm_memory(mib + MARGIN)
+        if number % 4 in (0, 3):
+            kubo.append(mib / kubo_add(work / "source", work / "kubo"))
+        else:
+            ours.append(mib / run(timed_add(work / "source", work / "store", lag, UNIXFS_V0_2015)))
+    print(line(f"add {mib} MiB, unixfs-v0-2015", "MiB/s", ours, kubo, lag).replace("limit", "Kubo 0.22"), flush=True)
+
+
 def main() -> None:
     numbers = [int(text) for text in sys.argv[1:]]
     mib, runs, files = (numbers + [1024, 7, 20_000][len(numbers) :])[:3]
@@ -136,6 +164,7 @@ def main() -> None:
             else:
                 ours.append(mib / run(timed_add(work / "source", work / "store", lag)))
         print(line(f"add {mib} MiB", "MiB/s", ours, limit, lag), flush=True)
+        beside_kubo(work, mib, min(3, runs))
         if mib == VECTOR_MIB:
             with runner() as loop:
                 loop.run(check_vectors(work / "source", next_byte))
