@@ -5,9 +5,10 @@ import random
 
 import pytest
 
+from cidery.blockstore.interface import BlockTooLarge
 from cidery.core.cat import cat
 from cidery.exchange.service import NetworkSession, NoSourceHasIt
-from cidery.ipld.block import Block
+from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.dial import DialFailed
 from cidery.libp2p.protocols.timeouts import CEILING, Timeouts
 from cidery.multiformats.cid import CID
@@ -287,6 +288,38 @@ def test_what_was_fetched_is_served_on():
             return network.trace, blocks_from(session, second)
 
     assert twice(main)[1] == 20
+
+
+def test_the_largest_blocks_of_today_travel_and_larger_ones_are_no_blocks():
+    async def main():
+        network = MemoryNetwork(9, Link(0.02))
+        largest = blocks(5, MAX_BLOCK)
+        async with memory_nodes(network, 2) as (one, two):
+            await one.put(largest)
+            await two.connect(one)
+            await fetch(two, largest)
+            with pytest.raises(BlockTooLarge):
+                await one.put(blocks(1, MAX_BLOCK + 1))
+            return (network.trace,)
+
+    twice(main)
+
+
+def test_the_first_window_of_blocks_after_a_small_root_is_no_flood():
+    async def main():
+        network = MemoryNetwork(9, Link(0.02))
+        root, _, stored = file_blocks(64 * MIB)
+        async with memory_nodes(network, 2) as (one, two):
+            await one.put(stored)
+            await two.connect(one)
+            async with two.session() as session:
+                async for _ in cat(root, session):
+                    break
+                machine = session._machine
+                asked = sum(len(source.outstanding) for source in machine.sources.values())
+            return network.trace, asked
+
+    assert twice(main)[1] <= 16  # of 1 MiB each; counted by the size of the root it would be all 64
 
 
 # --- connections
