@@ -463,3 +463,36 @@ def test_half_closed_frames_and_updates_for_streams_long_gone_are_ignored():
             assert not attacker.lost.done()
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "protocol", ["/libp2p/autonat/2/dial-request", "/libp2p/autonat/2/dial-back", "/meshsub/1.3.0"]
+)
+def test_a_protocol_of_later_years_is_refused_and_the_connection_stays(protocol):
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            attacker.open(1, protocol)
+            await asyncio.sleep(1)
+            answer = b"".join(body for kind, _, stream, _, body in attacker.frames() if kind == DATA and stream == 1)
+            assert answer == multistream.encode_line(multistream.HEADER) + multistream.encode_line("na")
+            assert not attacker.lost.done() and not attacker.was_reset(1)
+
+    run_virtual(main())
+
+
+def test_a_want_that_comes_without_a_broadcast_before_it_is_served():
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            wanted = [Entry(WANTED[0].cid), Entry(CID.of(b"missing"), send_dont_have=True)]
+            body = b"".join(bytes(part) for part in Message(entries=wanted).encode())
+            attacker.open(1, PROTOCOL_1_2, message(body), fin=True)
+            await asyncio.sleep(1)
+            ours = [
+                stream for _, flags, stream, _, _ in attacker.frames() if flags & SYN and stream and stream % 2 == 0
+            ]
+            assert ours  # the answer waits on a stream of the victim's own, for an agreement that never comes
+            assert victim.network.bitswap.engine.wantlist(str(attacker.key.peer_id)) == [CID.of(b"missing")]
+
+    run_virtual(main())
