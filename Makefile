@@ -56,7 +56,7 @@ check: setup
 	$(BIN)/lint-imports --no-cache
 
 unit: setup
-	$(BIN)/pytest $(wildcard tests/unit tests/property tests/sim)
+	$(BIN)/pytest $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers
 	$(BIN)/pytest tests/interop
