@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 from cidery.errors import InvalidInput
-from cidery.ipld import dag_pb
+from cidery.ipld import codecs, dag_pb
+from cidery.ipld.data_model import links_of
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import CODEC_NAMES, DAG_PB, RAW
+from cidery.multiformats.multicodec import CBOR, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, JSON, LIBP2P_KEY, RAW
 from cidery.multiformats.varint import Buffer
+
+_WITHOUT_LINKS = frozenset((RAW, LIBP2P_KEY, JSON, CBOR))
+_WITH_LINKS = frozenset((DAG_CBOR, DAG_JSON, DAG_JOSE))
 
 
 class UnsupportedCodec(InvalidInput):
@@ -17,14 +21,18 @@ class UnsupportedCodec(InvalidInput):
         self.cid = cid
 
     def __str__(self) -> str:
-        name = CODEC_NAMES.get(self.cid.codec, f"0x{self.cid.codec:x}")
-        return f"the codec {name} of {self.cid} is not supported yet: only raw and dag-pb are"
+        return f"the codec {codecs.codec_name(self.cid.codec)} of {self.cid} is not supported here"
 
 
 def named_links(cid: CID, block: Buffer) -> Sequence[tuple[CID, str]]:
-    """(target, name) per link in the block's order. Raises UnsupportedCodec, DagPbError. O(len(block))."""
-    if cid.codec == RAW:
-        return ()
+    """(target, name) per link in the block's order; a name inside a value is its path, as "a/0/b". O(len(block)).
+
+    Raises UnsupportedCodec, DagPbError, CodecError.
+    """
     if cid.codec == DAG_PB:
         return [(link.cid, link.name or "") for link in dag_pb.decode(block).links]
+    if cid.codec in _WITHOUT_LINKS:
+        return ()
+    if cid.codec in _WITH_LINKS:
+        return links_of(codecs.decode(cid.codec, block))
     raise UnsupportedCodec(cid)

@@ -1,0 +1,75 @@
+"""The IPLD data model as Python values: what every codec decodes to and encodes from.
+
+Links are ``CID`` objects and byte strings are ``bytes``, never each other. Maps keep the order of the block.
+
+Spec: https://ipld.io/docs/data-model/
+"""
+
+from collections.abc import Iterator
+
+from cidery.errors import IntegrityError, InvalidInput
+from cidery.multiformats.cid import CID
+
+MAX_NESTING = 512
+"""Deepest value, in lists and maps inside each other: half of what the standard JSON parser survives."""
+MIN_INT, MAX_INT = -(1 << 64), (1 << 64) - 1
+"""Integers that CBOR can hold."""
+
+Value = None | bool | int | float | str | bytes | CID | list["Value"] | dict[str, "Value"]
+"""One value of the data model."""
+
+
+class CodecError(IntegrityError):
+    """Bytes that are not a valid block of their codec."""
+
+    def __init__(self, codec: str, reason: str) -> None:
+        super().__init__(codec, reason)
+        self.codec = codec
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"not valid {self.codec}: {self.reason}"
+
+
+class NotEncodable(InvalidInput):
+    """A value that a codec has no form for."""
+
+    def __init__(self, codec: str, reason: str) -> None:
+        super().__init__(codec, reason)
+        self.codec = codec
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot be written as {self.codec}: {self.reason}"
+
+
+def kind_of(value: Value) -> str:
+    """The data model's word for a value's kind."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null", bool: "bool", int: "int", float: "float", str: "string", bytes: "bytes", CID: "link",
+    list: "list", dict: "map",
+}  # fmt: skip
+
+
+def links_of(value: Value) -> list[tuple[CID, str]]:
+    """(target, path inside the value) of every link, in the value's order. O(size), explicit stack."""
+    found: list[tuple[CID, str]] = []
+    stack: list[tuple[str, Iterator[tuple[object, Value]]]] = [("", iter((("", value),)))]
+    while stack:
+        path, items = stack[-1]
+        for name, item in items:
+            here = f"{path}/{name}" if path else str(name)
+            if isinstance(item, CID):
+                found.append((item, here))
+            elif isinstance(item, dict):
+                stack.append((here, iter(item.items())))
+                break
+            elif isinstance(item, list):
+                stack.append((here, iter(enumerate(item))))
+                break
+        else:
+            stack.pop()
+    return found
