@@ -22,9 +22,12 @@ class GatedFiles(OsFiles):
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.waiting = threading.Event()
+        """A sync has come to the gate."""
         self.synced = 0
 
     def sync(self, fd, point):
+        self.waiting.set()
         self.gate.wait(60)
         self.synced += point is SyncPoint.SEGMENT_DATA
         super().sync(fd, point)
@@ -34,8 +37,7 @@ async def test_many_durable_puts_share_one_sync(tmp_path):
     files = GatedFiles()
     store = SegmentStore.open(tmp_path, files=files)
     puts = [asyncio.ensure_future(store.put_many([block(b"0")], kept=True, durability=DURABLE))]
-    while not store._pending or store._writer._waiters:
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(files.waiting.wait, 60), "the first round is on its way to the disk"
     puts += [
         asyncio.ensure_future(store.put_many([block(b"%d" % i)], kept=True, durability=DURABLE)) for i in range(1, 50)
     ]
