@@ -15,7 +15,7 @@ from cidery.core.drive import StoreSession
 from cidery.core.ingest import BIG_FILE
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
-from cidery.unixfs.directory import BadName, DirectoryTooLarge
+from cidery.unixfs.directory import BadName
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, with_options
 
@@ -269,12 +269,6 @@ async def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, mon
     monkeypatch.setattr("cidery.core.ingest.os.fstat", smaller)
     with pytest.raises(CannotAdd, match="changed size"):
         await names([path])
-
-
-async def test_a_folder_that_needs_sharding_is_refused(tmp_path: Path) -> None:
-    items = [AddItem.of_bytes(b"", f"d/{number:0240}") for number in range(1000)]
-    with pytest.raises(DirectoryTooLarge, match="needs sharding"):
-        await names(items)  # type: ignore[arg-type]
 
 
 async def test_folders_too_deep_are_refused() -> None:

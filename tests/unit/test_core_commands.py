@@ -21,9 +21,10 @@ from cidery.ipld.dag_pb import DagPbError
 from cidery.ipld.walk import Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.repo.pins import PINS_PAGE, Pin
+from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015
-from cidery.unixfs.reader import NoSuchEntry, NotADirectory, NotAFile
+from cidery.unixfs.reader import NotAFile
 
 ROOT = "QmU6xujRsYzcrkocuR3fhfnkZBB8eyUFFq4WKRGw2aS15h"
 ONE = "QmdytmR4wULMd3SLo6ePF4s3WcRHWcpnJZ7bHhoj3QB13v"

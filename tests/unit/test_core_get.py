@@ -87,8 +87,9 @@ async def link(store: MemoryStore, target: str) -> Child:
 
 
 async def folder(store: MemoryStore, entries: Sequence[tuple[str, Child]]) -> Child:
-    child, block = directory(UNIXFS_V1_2025, [Entry(name, one.cid, one.tsize) for name, one in entries])
-    await put(store, block)
+    blocks: list[Block] = []
+    child = directory(UNIXFS_V1_2025, [Entry(name, one.cid, one.tsize) for name, one in entries], blocks.append)
+    await put(store, blocks[-1])
     return child
 
 

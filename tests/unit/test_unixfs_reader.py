@@ -11,13 +11,13 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, RAW
 from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
 from cidery.unixfs.directory import BadName, Entry, check_name, directory
+from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
-from cidery.unixfs.node import Kind, ShardedDirectory, decode_node
+from cidery.unixfs.layout import Child
+from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportOptionError, Profile, with_options
 from cidery.unixfs.reader import (
     MAX_FILE_DEPTH,
-    NoSuchEntry,
-    NotADirectory,
     NotAFile,
     Offer,
     read_file,
@@ -28,6 +28,13 @@ from cidery.unixfs.tree import MAX_TREE_DEPTH, walk_tree
 
 T = TypeVar("T")
 SMALL = with_options(UNIXFS_V1_2025, chunker="size-10", max_links=3)
+
+
+def written(recipe: Profile, entries: Sequence[Entry]) -> tuple[Child, Block]:
+    """A directory of one node."""
+    blocks: list[Block] = []
+    child = directory(recipe, entries, blocks.append)
+    return child, blocks[-1]
 
 
 class Dag:
@@ -158,7 +165,7 @@ def test_sizes_that_contradict_each_other_are_refused(dag: Dag, changes: dict[st
 
 
 def test_a_directory_or_symlink_is_no_file_and_none_may_be_inside_one(dag: Dag) -> None:
-    folder = dag.put(directory(SMALL, [])[1])
+    folder = dag.put(written(SMALL, [])[1])
     with pytest.raises(NotAFile, match="is a directory"):
         dag.read(folder)
     with pytest.raises(NotAFile, match="is a symlink"):
@@ -203,7 +210,7 @@ def test_types_that_nobody_writes_are_refused(dag: Dag, kind: NodeType) -> None:
 
 
 def test_sharded_directories_other_codecs_and_bare_nodes_have_their_own_errors(dag: Dag) -> None:
-    with pytest.raises(ShardedDirectory, match="cannot read yet"):
+    with pytest.raises(NotAFile, match="is a directory"):
         dag.read(dag.node(UnixFSData(NodeType.HAMT_SHARD, b"", hash_type=0x22, fanout=256)))
     with pytest.raises(InvalidInput, match="dag-cbor"):
         dag.read(dag.put(Block(CID.of(b"\xa0", DAG_CBOR), b"\xa0")))
@@ -217,9 +224,9 @@ def test_old_raw_leaves_without_filesize_are_read(dag: Dag) -> None:
 
 def test_paths_lead_through_directories(dag: Dag) -> None:
     file = dag.put(leaf(SMALL, b"x")[1])
-    inner, inner_block = directory(SMALL, [Entry("file", file, 1)])
+    inner, inner_block = written(SMALL, [Entry("file", file, 1)])
     dag.put(inner_block)
-    root = dag.put(directory(SMALL, [Entry("inner", inner.cid, inner.tsize)])[1])
+    root = dag.put(written(SMALL, [Entry("inner", inner.cid, inner.tsize)])[1])
     dag.run(resolve_path(root, ["inner", "file"]))
     assert dag.result == file
     with pytest.raises(NoSuchEntry, match="no link named 'fil'"):
@@ -239,7 +246,7 @@ def test_of_two_entries_with_one_name_the_first_counts(dag: Dag) -> None:
 def test_directories_sort_by_bytes_whatever_the_order_given() -> None:
     cid = leaf(SMALL, b"x")[0].cid
     names = ["é", "z", "a", "B", "\udcff"]
-    blocks = [directory(SMALL, [Entry(name, cid, 1) for name in order])[1] for order in (names, names[::-1])]
+    blocks = [written(SMALL, [Entry(name, cid, 1) for name in order])[1] for order in (names, names[::-1])]
     assert blocks[0] == blocks[1]
     assert [link.name for link in dag_pb.decode(blocks[0].data).links] == ["B", "a", "z", "é", "\udcff"]
 
@@ -249,13 +256,13 @@ def test_names_that_readers_would_refuse_are_not_written(name: str) -> None:
     with pytest.raises(BadName):
         check_name(name)
     with pytest.raises(BadName):
-        directory(SMALL, [Entry(name, leaf(SMALL, b"x")[0].cid, 1)])
+        written(SMALL, [Entry(name, leaf(SMALL, b"x")[0].cid, 1)])
 
 
 def test_two_entries_cannot_have_one_name() -> None:
     cid = leaf(SMALL, b"x")[0].cid
     with pytest.raises(BadName, match="two entries"):
-        directory(SMALL, [Entry("a", cid, 1), Entry("a", cid, 1)])
+        written(SMALL, [Entry("a", cid, 1), Entry("a", cid, 1)])
 
 
 def test_a_symlink_target_is_bounded() -> None:
@@ -266,9 +273,9 @@ def test_a_symlink_target_is_bounded() -> None:
 def test_a_tree_is_walked_directories_first(dag: Dag) -> None:
     file = dag.put(leaf(SMALL, b"x")[1])
     link = dag.put(symlink(SMALL, "to")[1])
-    inner, inner_block = directory(SMALL, [Entry("f", file, 1), Entry("l", link, 9)])
+    inner, inner_block = written(SMALL, [Entry("f", file, 1), Entry("l", link, 9)])
     dag.put(inner_block)
-    root = dag.put(directory(SMALL, [Entry("d", inner.cid, inner.tsize), Entry("e", file, 1)])[1])
+    root = dag.put(written(SMALL, [Entry("d", inner.cid, inner.tsize), Entry("e", file, 1)])[1])
     entries = dag.run(walk_tree(root))
     assert [("/".join(entry.path), entry.kind) for entry in entries] == [
         ("", Kind.DIRECTORY),
@@ -282,10 +289,10 @@ def test_a_tree_is_walked_directories_first(dag: Dag) -> None:
 
 
 def test_trees_are_bounded(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
-    child, block = directory(SMALL, [])
+    child, block = written(SMALL, [])
     dag.put(block)
     for _ in range(MAX_TREE_DEPTH + 1):
-        child, block = directory(SMALL, [Entry("d", child.cid, 0), Entry("e", child.cid, 0)])
+        child, block = written(SMALL, [Entry("d", child.cid, 0), Entry("e", child.cid, 0)])
         dag.put(block)
     with pytest.raises(WalkLimit, match="deeper"):
         dag.run(walk_tree(child.cid))

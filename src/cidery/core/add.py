@@ -97,7 +97,7 @@ async def add(
 
     Limits: THREADS threads, about 60 MB of buffers, one index entry per added name.
     Raises:
-        CannotAdd, BadName, DirectoryTooLarge, ImportOptionError, and what the store raises (disk full, read-only).
+        CannotAdd, BadName, TooManyCollisions, ImportOptionError, and what the store raises (disk full, read-only).
     Cancellation: safe at any point; threads stop within one chunk before this returns.
     """
     adding = _Adding(store, options or AddOptions())
@@ -278,8 +278,7 @@ class _Adding:
         batch = Batch(None if self._options.only_hash else self._store)
         out: list[Added] = []
         wrap = self._options.wrap
-        for path, folder, child, block in self._tree.finish(self._options.profile, wrap=wrap):
-            batch.put(block)
+        for path, folder, child in self._tree.finish(self._options.profile, batch.put, wrap=wrap):
             is_root = path == "" if wrap else "/" not in path
             out.append(Added(path, child.cid, child.tsize, 0, is_root, folder.mode, folder.mtime))
         batch.flush()

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from cidery.core.add_items import MAX_TREE_DEPTH, CannotAdd, TooDeep
-from cidery.ipld.block import Block
 from cidery.unixfs.data import Mtime
-from cidery.unixfs.directory import Entry, check_name, directory
+from cidery.unixfs.directory import Entry, Put, check_name, directory
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
 
@@ -67,10 +66,10 @@ class AddTree:
         self._last = (path, folder)
         return folder
 
-    def finish(self, profile: Profile, *, wrap: bool) -> Iterator[tuple[str, Folder, Child, Block]]:
-        """(path, folder, node, block) per directory, contents before containers, siblings by the bytes of their names.
+    def finish(self, profile: Profile, put: Put, *, wrap: bool) -> Iterator[tuple[str, Folder, Child]]:
+        """(path, folder, node) per directory, contents before containers, siblings by the bytes of their names.
 
-        ``wrap``: the nameless root too, last. CPU-bound; iterate it in a thread. Raises DirectoryTooLarge.
+        ``wrap``: the nameless root too, last. CPU-bound; iterate it in a thread. Blocks go to ``put``.
         """
         stack: list[tuple[str, str, Folder, Folder | None]] = [("", "", self.root, None)]
         order: list[tuple[str, str, Folder, Folder | None]] = []
@@ -90,10 +89,10 @@ class AddTree:
                 for inner, entry in folder.entries.items()
                 if isinstance(entry, Child)
             ]
-            child, block = directory(profile, entries, folder.mode, folder.mtime)
+            child = directory(profile, entries, put, folder.mode, folder.mtime)
             if parent is not None:
                 parent.entries[name] = child
-            yield path, folder, child, block
+            yield path, folder, child
 
 
 def _by_bytes(entry: tuple[str, object]) -> bytes:

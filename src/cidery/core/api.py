@@ -132,4 +132,6 @@ def import_profile(config: ImportConfig) -> Profile:
         shard_estimate=ShardEstimate(config.hamt_estimation),
         hash_code=parse_hash(config.hash_function),
         shard_threshold=config.hamt_threshold,
+        hamt_fanout=config.hamt_fanout,
+        directory_links=config.directory_max_links,
     )

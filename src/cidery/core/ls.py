@@ -11,8 +11,10 @@ from cidery.ipld.dag_pb import Link
 from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime
-from cidery.unixfs.node import Kind, ShardedDirectory
+from cidery.unixfs.directory_reader import walk_entries
+from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
 
 
@@ -50,7 +52,7 @@ async def ls(
     """The entries in stored order. Of a file: its parts, nameless, as Kubo does.
 
     ``resolve_type``, ``size``: with both off no entry's own block is read.
-    Raises PathError, ShardedDirectory, NotFound and as the reader. Cancellation: safe.
+    Raises PathError, NotFound and as the reader. Cancellation: safe.
     """
     root = await resolve(path, session)
     async for entry in drive(_entries(root, look=resolve_type or size), session):
@@ -59,7 +61,31 @@ async def ls(
 
 def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:
     node = yield from read_node(root)
-    links = node.links
+    if not node.fanout:
+        yield from _page(list(node.links), look)
+        return
+    walk = walk_entries(node)
+    page: list[Link] = []
+    answer: Buffer | None = None
+    while True:
+        try:
+            step = walk.send(answer)
+        except StopIteration:
+            break
+        answer = None
+        if isinstance(step, Link):
+            page.append(step)
+        elif isinstance(step, Prefetch):
+            yield step
+            # a shard was read: its entries before the next one
+            yield from _page(page, look)
+            page = []
+        else:
+            answer = yield step
+    yield from _page(page, look)
+
+
+def _page(links: list[Link], look: bool) -> Walk[LsEntry, None]:
     for at, link in enumerate(links):
         if look and at % PREFETCH_WINDOW == 0:
             yield Prefetch(tuple(one.cid for one in links[at : at + PREFETCH_WINDOW] if one.cid.codec == DAG_PB))
@@ -73,10 +99,7 @@ def _entry(link: Link) -> Walk[LsEntry, LsEntry]:
         return LsEntry(name, link.cid, link.tsize or 0, EntryType.FILE)
     if link.cid.codec != DAG_PB:
         return LsEntry(name, link.cid, 0, EntryType.UNKNOWN)
-    try:
-        node = yield from read_node(link.cid)
-    except ShardedDirectory:
-        return LsEntry(name, link.cid, 0, EntryType.HAMT_SHARD)
+    node = yield from read_node(link.cid)
     is_link = node.kind is Kind.SYMLINK
     size = node.size if node.kind is Kind.FILE else 0
     return LsEntry(name, link.cid, size, _TYPES[node.kind], node.target if is_link else "", node.mode, node.mtime)

@@ -1,35 +1,35 @@
-"""Basic directories: one node with a link per entry, sorted by the bytes of the names.
+"""Writes directories: one node with a link per entry, sorted by the bytes of names, or a HAMT when that is too large.
 
-Spec: https://specs.ipfs.tech/unixfs/#dag-pb-directory
+Spec: https://specs.ipfs.tech/unixfs/#dag-pb-directory and #dag-pb-hamtdirectory
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
-from cidery.errors import InvalidInput, LimitExceeded
+from cidery.errors import InvalidInput
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
+from cidery.ipld.dag_pb import Link
 from cidery.multiformats.cid import CID
+from cidery.multiformats.protobuf import bytes_field
 from cidery.unixfs.data import Mtime, NodeType, UnixFSData
 from cidery.unixfs.layout import Child, dag_pb_block
 from cidery.unixfs.node import MAX_NAME
 from cidery.unixfs.profile import Profile, ShardEstimate
+from cidery.unixfs.shard import (
+    HASH_BITS,
+    Slot,
+    TooManyCollisions,
+    bucket_at,
+    encode_shard,
+    hash_name,
+    level_bits,
+    max_levels,
+)
 
-
-class DirectoryTooLarge(LimitExceeded):
-    """A directory that has to be sharded, which is not supported yet."""
-
-    def __init__(self, entries: int, estimate: int, threshold: int) -> None:
-        super().__init__(entries, estimate, threshold)
-        self.entries = entries
-        self.estimate = estimate
-        self.threshold = threshold
-
-    def __str__(self) -> str:
-        return (
-            f"a directory with {self.entries} entries ({self.estimate} bytes, above {self.threshold}) needs sharding,"
-            " which this version cannot do yet; spread its entries over subdirectories"
-        )
+Put = Callable[[Block], object]
+"""Takes a finished block, children before parents."""
 
 
 class BadName(InvalidInput):
@@ -66,20 +66,92 @@ def check_name(name: str) -> None:
 
 
 def directory(
-    profile: Profile, entries: Iterable[Entry], mode: int | None = None, mtime: Mtime | None = None
-) -> tuple[Child, Block]:
-    """The node of a directory. Raises BadName (also for duplicates), DirectoryTooLarge."""
-    ordered = sorted(entries, key=lambda entry: dag_pb.encode_name(entry.name))
-    for at, entry in enumerate(ordered):
+    profile: Profile, entries: Iterable[Entry], put: Put, mode: int | None = None, mtime: Mtime | None = None
+) -> Child:
+    """Write a directory of either shape; its blocks go to ``put``, the root last. CPU-bound, O(n log n).
+
+    Raises BadName (also for duplicates), TooManyCollisions and what ``put`` raises.
+    """
+    ordered = sorted(((dag_pb.encode_name(entry.name), entry) for entry in entries), key=itemgetter(0))
+    for at, (name, entry) in enumerate(ordered):
         check_name(entry.name)
-        if at and ordered[at - 1].name == entry.name:
+        if at and ordered[at - 1][0] == name:
             raise BadName(entry.name, "two entries have it")
-    message = UnixFSData(NodeType.DIRECTORY, mode=mode, mtime=mtime).encode()
-    encoded = dag_pb.encode([dag_pb.Link(entry.cid, entry.name, entry.tsize) for entry in ordered], message)
-    estimate = len(encoded)
-    if profile.shard_estimate is ShardEstimate.LINKS:
-        estimate = sum(len(dag_pb.encode_name(entry.name)) + len(entry.cid.encode()) for entry in ordered)
-    if estimate > profile.shard_threshold:
-        raise DirectoryTooLarge(len(ordered), estimate, profile.shard_threshold)
+    links = [dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)) for _, entry in ordered]
+    estimate = base_estimate(profile, mode, mtime)
+    if profile.shard_estimate is ShardEstimate.BLOCK:
+        estimate += sum(map(len, links))
+    else:
+        estimate += sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
+    if profile.shards(estimate, len(ordered)):
+        return _trie(profile, [entry for _, entry in ordered], put, mode, mtime)
+    return basic_directory(profile, links, sum(entry.tsize for _, entry in ordered), put, mode, mtime)
+
+
+def basic_directory(
+    profile: Profile, links: Iterable[bytes], tsize: int, put: Put, mode: int | None, mtime: Mtime | None
+) -> Child:
+    """A directory of one node from encoded links in order; ``tsize``: of all entries together."""
+    encoded = b"".join((*links, _data_field(mode, mtime)))
     block = dag_pb_block(profile, encoded)
-    return Child(block.cid, 0, len(encoded) + sum(entry.tsize for entry in ordered)), block
+    put(block)
+    return Child(block.cid, 0, len(encoded) + tsize)
+
+
+def entry_estimate(profile: Profile, entry: Entry) -> int:
+    """What an entry adds to the estimate that is compared to the threshold of sharding, in bytes."""
+    if profile.shard_estimate is ShardEstimate.BLOCK:
+        return len(dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)))
+    return len(dag_pb.encode_name(entry.name)) + len(entry.cid.encode())
+
+
+def base_estimate(profile: Profile, mode: int | None, mtime: Mtime | None) -> int:
+    """The estimate of a directory without entries."""
+    return len(_data_field(mode, mtime)) if profile.shard_estimate is ShardEstimate.BLOCK else 0
+
+
+def _data_field(mode: int | None, mtime: Mtime | None) -> bytes:
+    return bytes_field(1, UnixFSData(NodeType.DIRECTORY, mode=mode, mtime=mtime).encode())
+
+
+def _trie(profile: Profile, entries: list[Entry], put: Put, mode: int | None, mtime: Mtime | None) -> Child:
+    """A HAMT over entries with distinct names."""
+    bits = level_bits(profile.hamt_fanout)
+    hashed = sorted(((hash_name(entry.name), entry) for entry in entries), key=itemgetter(0))
+
+    def shard(start: int, end: int, level: int) -> Child:
+        """The node over ``hashed[start:end]``, which agree in the levels above: at most max_levels() deep."""
+        if level >= max_levels(profile.hamt_fanout):
+            raise TooManyCollisions(hashed[start][1].name)
+        slots: list[Slot] = []
+        while start < end:
+            bucket = bucket_at(hashed[start][0], level, bits)
+            shift = HASH_BITS - bits * (level + 1)
+            key, stop = hashed[start][0] >> shift, start + 1
+            while stop < end and hashed[stop][0] >> shift == key:
+                stop += 1
+            if stop - start == 1:
+                name, cid, tsize = hashed[start][1]
+                slots.append(Slot(bucket, Link(cid, name, tsize)))
+            else:
+                child = shard(start, stop, level + 1)
+                slots.append(Slot(bucket, Link(child.cid, "", child.tsize)))
+            start = stop
+        return write_shard(profile, profile.hamt_fanout, slots, put, *(() if level else (mode, mtime)))
+
+    return shard(0, len(hashed), 0)
+
+
+def write_shard(
+    profile: Profile,
+    fanout: int,
+    slots: list[Slot],
+    put: Put,
+    mode: int | None = None,
+    mtime: Mtime | None = None,
+) -> Child:
+    """One node of a HAMT."""
+    encoded, tsize = encode_shard(fanout, slots, mode, mtime)
+    block = dag_pb_block(profile, encoded)
+    put(block)
+    return Child(block.cid, 0, tsize)

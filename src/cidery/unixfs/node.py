@@ -6,7 +6,6 @@ Spec: https://specs.ipfs.tech/unixfs/
 from dataclasses import dataclass
 from enum import Enum
 
-from cidery.errors import InvalidInput
 from cidery.ipld import dag_pb
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.links import UnsupportedCodec
@@ -15,6 +14,7 @@ from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs import data as unixfs_data
 from cidery.unixfs.data import Mtime, NodeType, UnixFSError
+from cidery.unixfs.shard import check_shard
 
 MAX_SYMLINK_TARGET = 4096
 """Longest target of a symlink, in bytes (PATH_MAX of Linux)."""
@@ -30,17 +30,6 @@ class Kind(Enum):
     SYMLINK = "symlink"
 
 
-class ShardedDirectory(InvalidInput):
-    """A HAMT-sharded directory, which cannot be read yet."""
-
-    def __init__(self, cid: CID) -> None:
-        super().__init__(cid)
-        self.cid = cid
-
-    def __str__(self) -> str:
-        return f"{self.cid} is a sharded (HAMT) directory, which this version cannot read yet"
-
-
 @dataclass(frozen=True, slots=True)
 class UnixFSNode:
     """A decoded node; sizes agree with each other."""
@@ -52,11 +41,14 @@ class UnixFSNode:
     inline: Buffer = b""
     """Files: bytes before those of the children. Symlinks: the target."""
     links: tuple[dag_pb.Link, ...] = ()
+    """Basic directories: the entries. Shards (``fanout`` not 0): directory_reader.py gives the entries."""
     blocksizes: tuple[int, ...] = ()
     """Files: bytes of the file below each link."""
     mode: int | None = None
     """Permission bits, as stored."""
     mtime: Mtime | None = None
+    fanout: int = 0
+    """Directories: buckets of a HAMT shard; 0: a basic directory."""
 
     @property
     def target(self) -> str:
@@ -69,7 +61,7 @@ def decode_node(cid: CID, block: Buffer) -> UnixFSNode:
 
     Raises:
         UnixFSError: sizes that contradict each other, named links in a file, not UnixFS at all.
-        DagPbError: not dag-pb. UnsupportedCodec: another codec. ShardedDirectory: a HAMT.
+        DagPbError: not dag-pb. UnsupportedCodec: another codec.
     Spec: https://specs.ipfs.tech/unixfs/#dag-pb-file
     """
     if len(block) > MAX_BLOCK:
@@ -89,7 +81,10 @@ def decode_node(cid: CID, block: Buffer) -> UnixFSNode:
     if message.type is NodeType.SYMLINK:
         return _symlink(cid, node.links, message)
     if message.type is NodeType.HAMT_SHARD:
-        raise ShardedDirectory(cid)
+        fanout = check_shard(node.links, message)
+        return UnixFSNode(
+            cid, Kind.DIRECTORY, 0, links=node.links, mode=message.mode, mtime=message.mtime, fanout=fanout
+        )
     raise UnixFSError("type Metadata, which nobody writes")
 
 

@@ -51,6 +51,14 @@ class Profile:
     hash_code: int = SHA2_256
     shard_threshold: int = 262_144
     """A directory whose estimate is above this many bytes is sharded."""
+    hamt_fanout: int = 256
+    """Buckets per node of a sharded directory."""
+    directory_links: int = 0
+    """A directory with more entries is sharded too; 0: only its estimate counts."""
+
+    def shards(self, estimate: int, entries: int) -> bool:
+        """Whether a directory of this estimate, in bytes, and so many entries is sharded."""
+        return estimate > self.shard_threshold or 0 < self.directory_links < entries
 
 
 UNIXFS_V1_2025 = Profile(1, True, 1_048_576, 1024, ShardEstimate.BLOCK)

@@ -10,12 +10,13 @@ Spec: https://specs.ipfs.tech/unixfs/
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from cidery.errors import InvalidInput, NotFound
+from cidery.errors import InvalidInput
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import MAX_PENDING, Ahead, Data, Need, Prefetch, Walk, WalkLimit, need
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
+from cidery.unixfs.directory_reader import find_entry
 from cidery.unixfs.node import Kind, UnixFSNode, decode_node
 
 MAX_FILE_DEPTH = 128
@@ -32,31 +33,6 @@ class NotAFile(InvalidInput):
 
     def __str__(self) -> str:
         return f"{self.cid} is a {self.kind.value}, not a file"
-
-
-class NotADirectory(InvalidInput):
-    """A path goes on below something that is not a directory."""
-
-    def __init__(self, cid: CID, kind: Kind, name: str) -> None:
-        super().__init__(cid, kind, name)
-        self.cid = cid
-        self.kind = kind
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.cid} is a {self.kind.value}, it has no entry {self.name!r}"
-
-
-class NoSuchEntry(NotFound):
-    """A directory has no entry of a name."""
-
-    def __init__(self, cid: CID, name: str) -> None:
-        super().__init__(cid, name)
-        self.cid = cid
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"no link named {self.name!r} under {self.cid}"
 
 
 def read_node(cid: CID) -> Generator[Need, Buffer | None, UnixFSNode]:
@@ -159,20 +135,13 @@ def _children_within(
     return out
 
 
-def find_entry(node: UnixFSNode, name: str) -> CID:
-    """The entry of a directory; of several with one name the first. Raises NotADirectory, NoSuchEntry."""
-    if node.kind is not Kind.DIRECTORY:
-        raise NotADirectory(node.cid, node.kind, name)
-    for link in node.links:
-        if (link.name or "") == name:
-            return link.cid
-    raise NoSuchEntry(node.cid, name)
-
-
 def resolve_path(root: CID, segments: Sequence[str]) -> Generator[Need, Buffer | None, CID]:
-    """Follow names from ``root`` down; symlinks are not followed. One block per segment."""
+    """Follow names from ``root`` down; symlinks are not followed. Raises as find_entry().
+
+    One block per segment, and one per level of a sharded directory.
+    """
     cid = root
     for name in segments:
         node = yield from read_node(cid)
-        cid = find_entry(node, name)
+        cid = yield from find_entry(node, name)
     return cid

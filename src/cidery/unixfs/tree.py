@@ -3,14 +3,19 @@
 Spec: https://specs.ipfs.tech/unixfs/
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from cidery.ipld.walk import MAX_PENDING, Ahead, Prefetch, Walk, WalkLimit
+from cidery.ipld.walk import MAX_PENDING, Ahead, Need, Prefetch, Walk, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime
-from cidery.unixfs.node import Kind
+from cidery.unixfs.directory_reader import first_links, read_shard
+from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.reader import read_node
+from cidery.unixfs.shard import Slot, level_bits, placed_slots
 
 MAX_TREE_DEPTH = 1024
 """Deepest tree walked, in directories: half of what PATH_MAX (4096 bytes) allows on Linux."""
@@ -42,32 +47,78 @@ def walk_tree(root: CID) -> Walk[TreeEntry, None]:
     Raw blocks below the root are taken for files without being read; they are named ahead with the rest.
 
     Raises:
-        WalkLimit, ShardedDirectory, UnixFSError, DagPbError, UnsupportedCodec.
+        WalkLimit, UnixFSError, DagPbError, UnsupportedCodec.
     """
-    stack: list[tuple[CID, tuple[str, ...], int | None]] = [(root, (), None)]
+    stack: list[_Pending] = [_Pending(root, (), None)]
     ahead = Ahead()
     count = 0
     while stack:
         if named := ahead.due(len(stack)):
-            yield Prefetch(tuple(entry[0] for entry in reversed(stack[-named:])))
-        cid, path, stated = stack.pop()
-        count += 1
-        if count > MAX_TREE_ENTRIES:
-            raise WalkLimit(root, f"more than {MAX_TREE_ENTRIES} entries")
-        if cid.codec == RAW and path:
-            yield TreeEntry(path, Kind.FILE, cid, None, stated_size=stated)
-            continue
-        node = yield from read_node(cid)
-        target = node.target if node.kind is Kind.SYMLINK else ""
-        size = node.size if node.kind is Kind.FILE else 0
-        if stated is None:
-            stated = size + (sum(link.tsize or 0 for link in node.links) if node.kind is Kind.DIRECTORY else 0)
-        yield TreeEntry(path, node.kind, cid, size, target, node.mode, node.mtime, stated)
-        if node.kind is not Kind.DIRECTORY:
-            continue
-        first = {link.name or "": link for link in reversed(node.links)}
-        if len(path) >= MAX_TREE_DEPTH or len(stack) + len(first) > MAX_PENDING:
+            yield Prefetch(tuple(entry.cid for entry in reversed(stack[-named:])))
+        entry = stack.pop()
+        cid, path, stated, _ = entry
+        if entry.shard is not None:
+            children = yield from _shard_children(entry)
+        else:
+            count += 1
+            if count > MAX_TREE_ENTRIES:
+                raise WalkLimit(root, f"more than {MAX_TREE_ENTRIES} entries")
+            if cid.codec == RAW and path:
+                yield TreeEntry(path, Kind.FILE, cid, None, stated_size=stated)
+                continue
+            node = yield from read_node(cid)
+            yield _described(node, path, stated)
+            if node.kind is not Kind.DIRECTORY:
+                continue
+            children = _children(node, path)
+        if len(path) >= MAX_TREE_DEPTH or len(stack) + len(children) > MAX_PENDING:
             raise WalkLimit(root, f"deeper than {MAX_TREE_DEPTH} directories or wider than {MAX_PENDING} entries")
-        # ``first`` runs from the last link to the first one, which is the order a stack wants.
-        stack += [(link.cid, (*path, name), link.tsize) for name, link in first.items()]
-        ahead.grown(len(first))
+        stack += reversed(children)
+        ahead.grown(len(children))
+
+
+class _Shard(NamedTuple):
+    """Where a shard below the root of a directory is."""
+
+    fanout: int
+    level: int
+    path: int
+
+
+class _Pending(NamedTuple):
+    """An entry to report, or with ``shard`` more entries of the directory at ``path``."""
+
+    cid: CID
+    path: tuple[str, ...]
+    stated: int | None
+    shard: _Shard | None = None
+
+
+def _described(node: UnixFSNode, path: tuple[str, ...], stated: int | None) -> TreeEntry:
+    target = node.target if node.kind is Kind.SYMLINK else ""
+    size = node.size if node.kind is Kind.FILE else 0
+    if stated is None:
+        stated = size + (sum(link.tsize or 0 for link in node.links) if node.kind is Kind.DIRECTORY else 0)
+    return TreeEntry(path, node.kind, node.cid, size, target, node.mode, node.mtime, stated)
+
+
+def _children(node: UnixFSNode, path: tuple[str, ...]) -> list[_Pending]:
+    if node.fanout:
+        return _of_slots(placed_slots(node.fanout, node.links, 0, 0), path, _Shard(node.fanout, 0, 0))
+    return [_Pending(link.cid, (*path, link.name or ""), link.tsize) for link in first_links(node.links)]
+
+
+def _shard_children(entry: _Pending) -> Generator[Need, Buffer | None, list[_Pending]]:
+    assert entry.shard is not None  # the caller looked
+    _, slots = yield from read_shard(entry.cid, *entry.shard)
+    return _of_slots(slots, entry.path, entry.shard)
+
+
+def _of_slots(slots: list[Slot], path: tuple[str, ...], at: _Shard) -> list[_Pending]:
+    bits = level_bits(at.fanout)
+    return [
+        _Pending(link.cid, (*path, link.name), link.tsize)
+        if link.name
+        else _Pending(link.cid, path, None, _Shard(at.fanout, at.level + 1, at.path << bits | bucket))
+        for bucket, link in slots
+    ]
