@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from typing import Self
@@ -19,6 +20,8 @@ class LagMeter:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        gc.collect()
+        gc.freeze()  # as the daemon does when it is ready
         self._task = asyncio.get_running_loop().create_task(self._watch())
         return self
 
