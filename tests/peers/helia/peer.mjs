@@ -137,9 +137,15 @@ const commands = {
     return { milliseconds: await libp2p.services.ping.ping(peerIdFromString(peer)) }
   },
   async identified (peer) {
-    const known = await libp2p.peerStore.get(peerIdFromString(peer))
-    const agent = known.metadata.get('AgentVersion')
-    return { protocols: known.protocols, addrs: known.addresses.map(a => a.multiaddr.toString()), agent: agent && new TextDecoder().decode(agent) }
+    // libp2p asks by itself after a connection, in the background: a dial may return before the answer is there
+    const signal = AbortSignal.timeout(DIAL_MS)
+    for (;;) {
+      const known = await libp2p.peerStore.get(peerIdFromString(peer)).catch(() => null)
+      const agent = known?.metadata.get('AgentVersion')
+      if (agent) return { protocols: known.protocols, addrs: known.addresses.map(a => a.multiaddr.toString()), agent: new TextDecoder().decode(agent) }
+      signal.throwIfAborted()
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
   }
 }
 
