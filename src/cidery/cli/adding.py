@@ -66,9 +66,15 @@ def _selection(call: Call) -> Selection:
     )
 
 
+def _file_paths(call: Call) -> list[str]:
+    argument = call.command.file_argument
+    assert argument is not None  # the definitions of these commands have one
+    return call.arguments[argument.name]
+
+
 def _from_stdin(call: Call) -> bool:
     """Whether the bytes come from standard input. Raises BadCall for a mixture with paths."""
-    paths = call.arguments[call.command.arguments[0].name]
+    paths = _file_paths(call)
     if "-" in paths and len(paths) > 1:
         raise BadCall("'-' (standard input) cannot be added together with paths")
     if not paths and sys.stdin.isatty():
@@ -121,10 +127,10 @@ async def run_local(repo: Path, call: Call) -> int:
 async def _stdin_items(name: str) -> "AsyncIterator[AddItem]":
     from cidery.core.add_items import AddItem
 
-    yield AddItem.of_stream(_stdin_chunks(), name)
+    yield AddItem.of_stream(stdin_chunks(), name)
 
 
-async def _stdin_chunks() -> AsyncIterator[bytes]:
+async def stdin_chunks() -> AsyncIterator[bytes]:
     """Standard input, read by a thread that may be left behind: a read from a terminal cannot be interrupted."""
     import asyncio
     import threading
@@ -144,9 +150,9 @@ async def _stdin_chunks() -> AsyncIterator[bytes]:
         yield data
 
 
-def _single_files(call: Call) -> Iterator[Part]:
+def single_files(call: Call) -> Iterator[Part]:
     """The files named on the line, each whole, or standard input."""
-    paths = call.arguments[call.command.arguments[0].name]
+    paths = _file_paths(call)
     if _from_stdin(call):
         yield Part("", FILE, _raw_stdin(), None)
         return
@@ -158,27 +164,27 @@ def _single_files(call: Call) -> Iterator[Part]:
 
 def run_block_put(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``block put`` in the daemon."""
-    return _upload(endpoint, call, query, _single_files(call), Sink(call))
+    return _upload(endpoint, call, query, single_files(call), Sink(call))
 
 
 async def run_block_put_local(repo: Path, call: Call) -> int:
     """``block put`` without a daemon."""
     from cidery.cli.local import run_with_sink
 
-    return await run_with_sink(repo, call, _file_items(call), Sink(call))
+    return await run_with_sink(repo, call, file_items(call), Sink(call))
 
 
 run_config_replace, run_config_replace_local = run_block_put, run_block_put_local
 
 
-async def _file_items(call: Call) -> "AsyncIterator[AddItem]":
+async def file_items(call: Call) -> "AsyncIterator[AddItem]":
     from cidery.core.add_items import AddItem
 
-    for part in _single_files(call):
+    for part in single_files(call):
         if isinstance(part.source, str):
             yield AddItem.of_stream(_file_chunks(part.source))
         else:
-            yield AddItem.of_stream(_stdin_chunks())
+            yield AddItem.of_stream(stdin_chunks())
 
 
 async def _file_chunks(path: str) -> AsyncIterator[bytes]:

@@ -29,7 +29,7 @@ class NeedsDaemon(Unavailable):
 def dispatch(line: Line) -> int:
     """Run a split line. Returns the exit code. Raises CideryError."""
     assert line.command is not None  # main() handles lines without a command
-    call = bind(line.command, _with_stdin(line.command, line.arguments), line.options)
+    call = bind(line.command, with_stdin(line.command, line.arguments), line.options)
     _say_deprecated(call)
     repo = repo_dir(line.last("repo-dir"))
     if line.command.where is not Where.CLIENT:
@@ -63,7 +63,7 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     return (parse_endpoint(text) if text else None), explicit is not None
 
 
-def _with_stdin(command: Command, arguments: list[str]) -> list[str]:
+def with_stdin(command: Command, arguments: list[str]) -> list[str]:
     """Arguments, or the lines of standard input for a command that takes them from there."""
     takes = [argument for argument in command.arguments if argument.input is Input.TEXT_OR_STDIN]
     if not takes or len(arguments) >= len(command.arguments) or sys.stdin is None or sys.stdin.isatty():

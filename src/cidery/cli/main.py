@@ -5,6 +5,19 @@ import sys
 
 from cidery.errors import CideryError
 
+IMMEDIATE = (
+    ("version",),
+    ("commands",),
+    ("cid", "format"),
+    ("cid", "base32"),
+    ("cid", "inspect"),
+    ("cid", "bases"),
+    ("cid", "codecs"),
+    ("cid", "hashes"),
+    ("multibase", "list"),
+)
+"""Commands that need neither a node nor an event loop."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line. Returns the exit code: 0, or 1 for any error or an interrupt."""
@@ -52,7 +65,7 @@ def _run(words: list[str]) -> int:
     if line.command is None or is_help or line.has("help", "h"):
         topic = line.arguments or (["help"] if line.has("help", "h") else [])
         return _help(words, topic if is_help else None)
-    if line.command.path in (("version",), ("commands",)) and not line.last("api"):
+    if line.command.path in IMMEDIATE and not line.last("api"):
         from cidery.cli.immediate import run_immediately
 
         return run_immediately(line)

@@ -9,6 +9,7 @@ from cidery.errors import InvalidInput
 
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
+    "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid",
     "pin": "pin", "repo": "repo", "stats": "repo", "config": "config", "bootstrap": "config", "swarm": "network",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
     "version": "life", "commands": "life", "help": "life",
@@ -17,6 +18,9 @@ _MODULES = {
 
 GROUP_SUMMARIES = {
     "block": "Work with raw blocks",
+    "dag": "Work with nodes of any codec, and with CAR archives",
+    "cid": "Convert and understand CIDs",
+    "multibase": "Bytes as text in any base",
     "pin": "Keep content from being collected as garbage",
     "repo": "Look at and check the repository",
     "stats": "Statistics",

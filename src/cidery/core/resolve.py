@@ -1,12 +1,24 @@
-"""Paths to content: ``CID``, ``CID/a/b``, ``/ipfs/CID/a/b``, ``ipfs://CID/a/b``."""
+"""Paths to content: ``CID``, ``CID/a/b``, ``/ipfs/CID/a/b``, ``ipfs://CID/a/b``.
 
+Below dag-pb the names are those of UnixFS; below every other codec they are map keys and list positions. Links are
+followed from block to block, whatever their codecs.
+"""
+
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from cidery.core.drive import run
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput
+from cidery.ipld import codecs, dag_pb
+from cidery.ipld.path import NoSuchPath, follow
+from cidery.ipld.walk import Need, need
 from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.reader import resolve_path
 
 MAX_PATH = 16_384
@@ -76,11 +88,73 @@ def parse_path(text: str) -> ContentPath:
     return ContentPath(root, tuple(segments))
 
 
+class InsideBlock(InvalidInput):
+    """A path that ends inside a block, where a whole one was wanted."""
+
+    def __init__(self, path: ContentPath, cid: CID) -> None:
+        super().__init__(path, cid)
+        self.path = path
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.path} is a value inside the block {self.cid}; see: cidery dag get {self.path}"
+
+
+class Resolved(NamedTuple):
+    """The last block of a path."""
+
+    cid: CID
+    remainder: tuple[str, ...]
+    """Names that lead on inside the block's value."""
+
+
 async def resolve(path: str | CID | ContentPath, session: BlockSession) -> CID:
-    """The CID that a path leads to; one block per name. Raises PathError, NoSuchEntry, NotADirectory and as get()."""
+    """The CID that a path leads to; one block per name.
+
+    Raises PathError, NoSuchEntry, NotADirectory, NoSuchPath, InsideBlock, and as get() and the codecs.
+    """
     if isinstance(path, CID):
         return path
     parsed = parse_path(path) if isinstance(path, str) else path
     if not parsed.segments:
         return parsed.root
-    return await run(resolve_path(parsed.root, parsed.segments), session)
+    found = await run(walk_path(parsed), session)
+    if found.remainder:
+        raise InsideBlock(parsed, found.cid)
+    return found.cid
+
+
+async def resolve_inside(path: str | CID | ContentPath, session: BlockSession) -> Resolved:
+    """As resolve(), but a path may end inside a block."""
+    if isinstance(path, CID):
+        return Resolved(path, ())
+    return await run(walk_path(parse_path(path) if isinstance(path, str) else path), session)
+
+
+def walk_path(path: ContentPath) -> Generator[Need, Buffer | None, Resolved]:
+    """Follow a path across codecs. One block per name at most. Raises as resolve()."""
+    cid, left = path.root, path.segments
+    while left:
+        if cid.codec in (DAG_PB, RAW):
+            cid, left = (yield from _named_entry(cid, left[0])), left[1:]
+            continue
+        block = yield from need(cid)
+        reached = follow(cid, codecs.decode(cid.codec, block), left)
+        if not isinstance(reached.value, CID):
+            return Resolved(cid, left)
+        cid, left = reached.value, left[reached.used :]
+    return Resolved(cid, ())
+
+
+def _named_entry(cid: CID, name: str) -> Generator[Need, Buffer | None, CID]:
+    """An entry of a UnixFS directory; of another dag-pb node the link of that name."""
+    try:
+        return (yield from resolve_path(cid, (name,)))
+    except UnixFSError:
+        if cid.codec != DAG_PB:
+            raise
+    block = yield from need(cid)
+    for link in dag_pb.decode(block).links:
+        if (link.name or "") == name:
+            return link.cid
+    raise NoSuchPath(cid, name)

@@ -18,7 +18,10 @@ MAX_BIGNUM_TEXT = 4096
 """Longest text decoded in base36/base58, in characters: their cost is quadratic."""
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BASE58_FLICKR = "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TO_HEX32 = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_FROM_HEX32 = str.maketrans("0123456789abcdefghijklmnopqrstuv", "abcdefghijklmnopqrstuvwxyz234567")
 
 
 class MultibaseError(InvalidInput):
@@ -140,17 +143,75 @@ def _decode_base64(text: str) -> bytes:
     return _exact(text, lambda t: base64.b64decode(t + "=" * (-len(t) % 4), validate=True), _encode_base64)
 
 
+def _encode_base2(data: bytes) -> str:
+    return "".join(f"{byte:08b}" for byte in data)
+
+
+def _decode_base2(text: str) -> bytes:
+    return _exact(text, lambda t: bytes(int(t[at : at + 8], 2) for at in range(0, len(t), 8)), _encode_base2)
+
+
+def _encode_base32hex(data: bytes) -> str:
+    return _encode_base32(data).translate(_TO_HEX32)
+
+
+def _decode_base32hex(text: str) -> bytes:
+    if set(text) - set(_BASE36[:32]):
+        raise MultibaseError("a character outside base32hex")
+    return _decode_base32(text.translate(_FROM_HEX32))
+
+
+def _padded(encode: Callable[[bytes], str], block: int) -> Callable[[bytes], str]:
+    def encode_padded(data: bytes) -> str:
+        text = encode(data)
+        return text + "=" * (-len(text) % block)
+
+    return encode_padded
+
+
+def _from_padded(decode: Callable[[str], bytes], block: int) -> Callable[[str], bytes]:
+    def decode_padded(text: str) -> bytes:
+        bare = text.rstrip("=")
+        if len(text) - len(bare) != -len(bare) % block:
+            raise MultibaseError("wrong padding")
+        return decode(bare)
+
+    return decode_padded
+
+
 BASES: dict[str, tuple[str, Callable[[bytes], str], Callable[[str], bytes]]] = {
     "identity": ("\0", _encode_identity, lambda text: text.encode("utf-8", "surrogatepass")),
+    "base2": ("0", _encode_base2, _decode_base2),
     "base16": ("f", bytes.hex, _decode_base16),
     "base16upper": ("F", _upper(bytes.hex), _from_upper("base16upper", _decode_base16)),
     "base32": ("b", _encode_base32, _decode_base32),
     "base32upper": ("B", _upper(_encode_base32), _from_upper("base32upper", _decode_base32)),
+    "base32pad": ("c", _padded(_encode_base32, 8), _from_padded(_decode_base32, 8)),
+    "base32padupper": (
+        "C",
+        _upper(_padded(_encode_base32, 8)),
+        _from_upper("base32padupper", _from_padded(_decode_base32, 8)),
+    ),
+    "base32hex": ("v", _encode_base32hex, _decode_base32hex),
+    "base32hexupper": ("V", _upper(_encode_base32hex), _from_upper("base32hexupper", _decode_base32hex)),
+    "base32hexpad": ("t", _padded(_encode_base32hex, 8), _from_padded(_decode_base32hex, 8)),
+    "base32hexpadupper": (
+        "T",
+        _upper(_padded(_encode_base32hex, 8)),
+        _from_upper("base32hexpadupper", _from_padded(_decode_base32hex, 8)),
+    ),
     "base36": ("k", _encode_base36, _decode_base36),
     "base36upper": ("K", _upper(_encode_base36), _from_upper("base36upper", _decode_base36)),
     "base58btc": ("z", encode_base58btc, decode_base58btc),
+    "base58flickr": (
+        "Z",
+        lambda data: _big_encode(data, _BASE58_FLICKR),
+        lambda text: _big_decode(text, _BASE58_FLICKR),
+    ),
     "base64": ("m", _encode_base64, _decode_base64),
+    "base64pad": ("M", _padded(_encode_base64, 4), _from_padded(_decode_base64, 4)),
     "base64url": ("u", _encode_base64url, _decode_base64url),
+    "base64urlpad": ("U", _padded(_encode_base64url, 4), _from_padded(_decode_base64url, 4)),
 }
 """name -> (prefix character, encode, decode)."""
 

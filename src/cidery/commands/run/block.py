@@ -32,7 +32,8 @@ async def stat(context: Context, call: Call) -> BlockStat:
     return BlockStat(Key=cid_text(found.cid, call), Size=found.size)
 
 
-async def _read(item: AddItem) -> bytes:
+async def read_upload(item: AddItem) -> bytes:
+    """All bytes of one file. Raises BlockTooBig above MAX_UPLOAD."""
     if item.stream is None:
         return item.data or b""
     data = bytearray()
@@ -47,7 +48,7 @@ async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
     assert context.uploads is not None  # the definition's file argument; the CLI opens local paths
     async for item in context.uploads:
         stored = await block_put(
-            await _read(item),
+            await read_upload(item),
             context.node.store,
             cid_codec=call.text("cid-codec"),
             mhtype=call.text("mhtype"),

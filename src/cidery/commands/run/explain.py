@@ -1,0 +1,22 @@
+"""cid explain."""
+
+from cidery.commands.cid_text import cid_text
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.cid import Difference, Explained
+from cidery.core.explain import explain as explain_cids
+from cidery.core.resolve import parse_path, resolve
+
+
+async def explain(context: Context, call: Call) -> Explained:
+    """The shape of both DAGs is read only if their CIDs do not tell already."""
+    async with context.node.session() as session:
+        a, b = [await resolve(parse_path(call.one(name)), session) for name in ("a", "b")]
+        found = await explain_cids(a, b, session)
+    return Explained(
+        A=cid_text(a, call),
+        B=cid_text(b, call),
+        Same=found.same,
+        Differences=[Difference(Setting=one.setting, A=one.a, B=one.b, Option=one.option) for one in found.differences],
+        Conclusion=found.conclusion,
+    )
