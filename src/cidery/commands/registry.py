@@ -9,7 +9,7 @@ from cidery.errors import InvalidInput
 
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
-    "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid",
+    "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "pin": "pin", "repo": "repo", "stats": "repo", "config": "config", "bootstrap": "config", "swarm": "network",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
     "version": "life", "commands": "life", "help": "life",
@@ -21,6 +21,7 @@ GROUP_SUMMARIES = {
     "dag": "Work with nodes of any codec, and with CAR archives",
     "cid": "Convert and understand CIDs",
     "multibase": "Bytes as text in any base",
+    "files": "Work with mutable files",
     "pin": "Keep content from being collected as garbage",
     "repo": "Look at and check the repository",
     "stats": "Statistics",

@@ -16,6 +16,7 @@ from cidery.core.drive import StoreSession
 from cidery.core.sources import BlockSession, Network
 from cidery.core.watch import WatchedSessions
 from cidery.errors import Unavailable
+from cidery.mfs.files import MutableFiles
 from cidery.multiformats.cid import CID
 from cidery.repo.config import Config, ImportConfig
 from cidery.repo.pins import Pin, Pins
@@ -44,6 +45,7 @@ class Api:
     pins: Pins
     provisional: ProvisionalRoots
     network: Network | None
+    files: MutableFiles
     """None: offline."""
     clock: Callable[[], float]
     """Seconds since 1970-01-01 UTC, for records."""

@@ -2,7 +2,7 @@
 
 ::
 
-    config  ->  lock  ->  block store  ->  pins  ->  network (online nodes)  ->  Api
+    config  ->  lock  ->  block store  ->  pins  ->  network (online nodes)  ->  mutable files  ->  Api
 """
 
 import asyncio
@@ -10,18 +10,22 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from enum import Enum
 from pathlib import Path
 
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.api import Api
-from cidery.core.sources import Network
+from cidery.core.api import Api, import_profile
+from cidery.core.drive import StoreSession
+from cidery.core.sources import BlockSession, Network
+from cidery.mfs.files import MutableFiles
+from cidery.mfs.protection import Protection
 from cidery.repo.config import parse_config, read_raw
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import RepoLock
+from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
-from cidery.repo.provisional import ProvisionalRoots
+from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.repo.state import State
 
 
@@ -70,12 +74,30 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
                     security=config.security,
                 )
             )
+        provisional = ProvisionalRoots(state, os.urandom)
+
+        def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
+            return StoreSession(store) if network is None else network.session(kept=True)
+
+        def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
+            return provisional.operation(kind, now=time.time(), since_ordinal=store.next_ordinal)
+
+        files = MutableFiles(
+            store,
+            MfsRoot(state),
+            Protection(provisional, open_record),
+            open_blocks,
+            lambda: import_profile(config.imports),
+            read_only=read_only,
+        )
+        stack.push_async_callback(files.close)
         yield Api(
             path=path,
             config=config,
             store=store,
             pins=Pins(state),
-            provisional=ProvisionalRoots(state, os.urandom),
+            provisional=provisional,
+            files=files,
             network=network,
             clock=time.time,
         )

@@ -116,6 +116,10 @@ class DirectoryEditor:
                 editor._put_basic(Entry(link.name or "", link.cid, link.tsize or 0))
         return editor
 
+    def use(self, profile: Profile) -> None:
+        """Write in another CID form from now on; shards that do not change keep theirs."""
+        self._profile = profile
+
     def find(self, name: str) -> "Edit[Entry | None]":
         """The entry of a name, None if there is none."""
         if self._root is None:

@@ -1,0 +1,291 @@
+"""Mutable files: the operations, one at a time over one tree, written in groups, durable when flushed.
+
+An operation is a step over the open directories (tree.py) that runs without a pause, so none sees another half done. A
+block that it lacks is fetched while others go on, then it runs again from its beginning; nobody holds what another
+waits for. Reads get the CID of the whole tree and walk that: a snapshot.
+
+A flush writes the changed directories, makes all blocks durable and then commits the root in one transaction. Those who
+wait for a flush at the same time share one. What is not flushed yet is spared by a collector (protection.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+from cidery.blockstore.interface import BlockStore
+from cidery.errors import Unavailable
+from cidery.ipld.walk import Need
+from cidery.mfs.blocks import Blocks, StagedBlocks, Staging, run
+from cidery.mfs.path import FilePath
+from cidery.mfs.protection import Protection
+from cidery.mfs.tree import Folder, NoSuchFile, Step, formed_like, from_below, new_folder, open_folder
+from cidery.multiformats.cid import CID
+from cidery.repo.mfs_root import MfsRoot
+from cidery.unixfs.directory import Entry
+from cidery.unixfs.directory_editor import Edited
+from cidery.unixfs.directory_reader import NoSuchEntry
+from cidery.unixfs.layout import Child
+from cidery.unixfs.profile import Profile
+from cidery.unixfs.reader import resolve_path
+
+MAX_UNFLUSHED = 256
+"""Operations acknowledged without a flush, after which the next one flushes: what a crash may lose (as Kubo)."""
+BATCH_CHANGES = 8192
+"""Changes between two flushes inside a batch: bounds what is held and what a crash may lose, about 10 MB."""
+OPEN_CHANGES = 65_536
+"""Changes after which open directories are closed: their editors then hold at most some 100,000 entries (60 MB)."""
+THREAD_CHANGES = 64
+"""Changes from which directories are encoded in a thread: fewer take less than a millisecond."""
+FETCH_SECONDS = 60.0
+"""Longest wait for a block of the tree that is not stored here (as Kubo)."""
+
+R = TypeVar("R")
+OpenBlocks = Callable[[], AbstractAsyncContextManager[Blocks]]
+"""Opens a session for what the tree itself has to read."""
+
+
+class TreeIncomplete(Unavailable):
+    """A directory on the way is not stored here and did not come."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid}, a part of the mutable files, did not arrive within {FETCH_SECONDS:g} s; try again later"
+
+
+class MutableFiles:
+    """The tree of one repository. For one event loop; any number of tasks may call at once. Close it at the end."""
+
+    def __init__(
+        self,
+        store: BlockStore,
+        record: MfsRoot,
+        protection: Protection,
+        open_blocks: OpenBlocks,
+        profile: Callable[[], Profile],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """Nothing is read, and ``profile`` is not asked, before the first call.
+
+        Args:
+            profile: gives the form of the root and of new files. Raises ImportOptionError.
+            read_only: the record is read along with the process that writes; root() and resolve() work.
+        """
+        self._profile = profile
+        self.staging = Staging(store)
+        self.protection = protection
+        self._store = store
+        self._record = record
+        self._open_blocks = open_blocks
+        self._read_only = read_only
+        self._root: Folder | None = None
+        self._turn = asyncio.Lock()
+        self._committing = asyncio.Lock()
+        self._next_flush: asyncio.Task[None] | None = None
+        self._unflushed = 0
+        self._changes = 0  # since the last write of changed directories
+        self._opened_changes = 0  # since the open directories were last closed
+        self._committed: CID | None = None
+        self._batches = 0
+
+    @property
+    def profile(self) -> Profile:
+        """The form of the root and of new files. Raises ImportOptionError."""
+        return self._profile()
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    async def edit(self, blocks: Blocks, step: Callable[[Folder], Step[R]]) -> R:
+        """Run a step on the tree, alone and whole. Raises what it raises, TreeIncomplete, and what the store raises.
+
+        Cancellation: the step has run or not.
+        """
+        staged = self.staging.over(blocks)
+        fetched: dict[CID, bytes | memoryview] = {}
+        while True:
+            async with self._turn:
+                root = await self._opened_root()
+                done, result = _attempt(step(root), staged, fetched)
+                if done:
+                    self._changes += 1
+                    self._opened_changes += 1
+                    if self._changes >= BATCH_CHANGES:
+                        await self._write_folders(root)
+                    break
+            fetched[result] = await _fetched(result, staged)
+        await self.staging.relieve()
+        return result  # type: ignore[no-any-return]  # _attempt gives a result of the step, or a CID
+
+    async def done(self, *, flush: bool) -> None:
+        """Call it after each change: flushes, or counts what is not flushed. Raises as flush()."""
+        self._unflushed += 1
+        if flush or self._unflushed >= (BATCH_CHANGES if self._batches else MAX_UNFLUSHED):
+            await self.flush()
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator[None]:
+        """Inside, changes with ``flush=False`` are flushed in larger groups; at the end all are durable."""
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            await self.flush()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def over(self, blocks: Blocks) -> StagedBlocks:
+        """``blocks`` with those of the tree that are not stored yet."""
+        return self.staging.over(blocks)
+
+    async def root(self) -> CID:
+        """The CID of the tree as it is now; its new blocks can be read, and are not durable before a flush."""
+        if self._read_only:
+            return self._recorded().cid
+        async with self._turn:
+            folder = await self._opened_root()
+            await self._write_folders(folder)
+        await self.staging.settle()
+        return folder.saved.cid
+
+    async def resolve(self, blocks: Blocks, path: FilePath) -> CID:
+        """What a path names now. Raises NoSuchFile, NotADirectory, and what ``blocks`` raises."""
+        root = await self.root()
+        try:
+            return await run(resolve_path(root, path.names), self.over(blocks))
+        except NoSuchEntry as exc:
+            raise NoSuchFile(path) from exc
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> CID:
+        """Make everything acknowledged so far durable; returns the root. Callers at the same time share one flush.
+
+        Raises what the store and the state raise; the changes are then still there, unflushed.
+        Cancellation: safe, the flush goes on.
+        """
+        if self._next_flush is None:
+            self._next_flush = asyncio.create_task(self._flush())
+        await asyncio.shield(self._next_flush)
+        assert self._committed is not None  # a flush commits a root
+        return self._committed
+
+    async def _flush(self) -> None:
+        async with self._committing:
+            self._next_flush = None  # who comes from now on may have changed what this one has passed
+            async with self._turn:
+                folder = await self._opened_root()
+                self._unflushed = 0
+                covered = self.protection.mark()
+                await self._write_folders(folder)
+                cid = folder.saved.cid
+            await self.staging.settle()
+            if cid != self._committed:
+                await self._store.sync()
+                await self._record.set(cid)
+                self._committed = cid
+            self.protection.covered(covered)
+
+    async def close(self) -> None:
+        """Flush what is left. Idempotent."""
+        if self._root is not None and not self._read_only:
+            await self.flush()
+        await self.protection.close()
+
+    async def replace_root(self, blocks: Blocks, cid: CID) -> None:
+        """Another tree altogether, which must be stored here; durable. Raises NotADirectory, and as the reader."""
+        folder = await run(open_folder(formed_like(self.profile, cid), Child(cid, 0, 0)), blocks)
+        async with self._turn:
+            self._root = folder
+        await self.flush()
+
+    def _recorded(self) -> Child:
+        """The root as stored, or an empty directory, whose block is staged."""
+        found = self._record.get()
+        if found is not None:
+            return Child(found, 0, 0)
+        folder, block = new_folder(self.profile)
+        self.staging.add((block,))
+        return folder.saved
+
+    async def _opened_root(self) -> Folder:
+        if self._root is None:
+            await self.protection.discard_left_over()
+            self._committed = self._record.get()
+            self._root = await self._reopened(self._recorded())
+        return self._root
+
+    async def _reopened(self, saved: Child) -> Folder:
+        async with self._open_blocks() as blocks:
+            folder = await run(open_folder(self.profile, saved), self.over(blocks))
+        formed = formed_like(self.profile, saved.cid)
+        # The config decides the form of the root: after it was changed, the root is written anew.
+        folder.dirty = (formed.cid_version, formed.hash_code) != (self.profile.cid_version, self.profile.hash_code)
+        return folder
+
+    async def _write_folders(self, root: Folder) -> None:
+        """Write all changed directories; the turn is held. They are staged then, and ``root.saved`` is the tree."""
+        in_thread = self._changes >= THREAD_CHANGES
+        async with self._open_blocks() as blocks:
+            staged = self.over(blocks)
+            for parent, name, folder in from_below(root):
+                if not folder.dirty:
+                    continue
+                edited = await (_run_in_thread if in_thread else run)(folder.editor.finish(), staged)
+                if parent is not None:
+                    await run(parent.editor.insert(Entry(name, edited.root.cid, edited.root.tsize)), staged)
+                    parent.dirty = True
+                self.staging.add(edited.blocks)
+                folder.saved, folder.dirty = edited.root, False
+                await self.staging.relieve()
+        self._changes = 0
+        if self._opened_changes >= OPEN_CHANGES:
+            self._opened_changes = 0
+            self._root = await self._reopened(root.saved)
+
+
+def _attempt(step: Step[Any], blocks: Blocks, fetched: dict[CID, bytes | memoryview]) -> tuple[bool, Any]:
+    """Run a step without a pause: (True, its result), or (False, the CID of a block that is not at hand)."""
+    answer: bytes | memoryview | None = None
+    try:
+        while True:
+            asked = step.send(answer)
+            answer = fetched[asked.cid] if asked.cid in fetched else blocks.get_if_ready(asked.cid)
+            if answer is None:
+                return False, asked.cid
+    except StopIteration as stop:
+        return True, stop.value
+    finally:
+        step.close()
+
+
+async def _fetched(cid: CID, blocks: Blocks) -> bytes | memoryview:
+    try:
+        async with asyncio.timeout(FETCH_SECONDS):
+            return await blocks.get(cid)
+    except TimeoutError as exc:
+        raise TreeIncomplete(cid) from exc
+
+
+async def _run_in_thread(walk: Step[Edited], blocks: Blocks) -> Edited:
+    """As run(), with the work between two blocks in a thread."""
+    answer: bytes | memoryview | None = None
+
+    def go_on() -> Need | Edited:
+        try:
+            return walk.send(answer)
+        except StopIteration as stop:
+            edited: Edited = stop.value
+            return edited
+
+    while True:
+        step = await asyncio.to_thread(go_on)
+        if isinstance(step, Edited):
+            return step
+        answer = blocks.get_if_ready(step.cid)
+        if answer is None:
+            answer = await _fetched(step.cid, blocks)

@@ -1,0 +1,284 @@
+"""Writes bytes into a file: over what is there, beyond its end, or into a new one.
+
+The bytes become blocks while they arrive and nothing waits for them; only then the file gets its new root, if it still
+is the file it was. If somebody changed it meanwhile, the same bytes are written over that one, so no write is lost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from cidery.errors import LimitExceeded
+from cidery.ipld import dag_pb
+from cidery.ipld.block import Block
+from cidery.ipld.walk import need
+from cidery.mfs.blocks import Blocks, read_bytes, run
+from cidery.mfs.changes import Form, cumulative_size
+from cidery.mfs.files import MutableFiles
+from cidery.mfs.growth import Growth, reopen
+from cidery.mfs.overwrite import cut_off, overwrite
+from cidery.mfs.path import FilePath
+from cidery.mfs.tree import Folder, NoSuchFile, Step, WrongKind, find, folder_at, formed_like, make_folders, put
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.directory import Entry
+from cidery.unixfs.layout import Child, dag_pb_block
+from cidery.unixfs.node import Kind, decode_node
+from cidery.unixfs.profile import Profile
+from cidery.unixfs.reader import read_node
+
+SPARSE_CHUNK = 4096
+"""Bytes of a leaf of zeros between the end of a file and the offset of a write, as Kubo's."""
+MAX_SPARSE = 1 << 30
+"""Most zeros made by one write, in bytes: about a second of work."""
+SPARSE_SLICE = 1024
+"""Leaves of zeros made between two turns of the event loop: about a millisecond."""
+THREAD_BYTES = 128 * 1024
+"""Chunks from this size on are hashed in a thread: smaller ones take less time than the hop."""
+
+
+class TooSparse(LimitExceeded):
+    """A write far beyond the end of a file."""
+
+    def __init__(self, gap: int) -> None:
+        super().__init__(gap)
+        self.gap = gap
+
+    def __str__(self) -> str:
+        return f"the offset is {self.gap} bytes beyond the end of the file, at most {MAX_SPARSE} are filled with zeros"
+
+
+class Writing(NamedTuple):
+    """How to write."""
+
+    offset: int = 0
+    limit: int | None = None
+    """Most bytes to take from the source; None: all."""
+    create: bool = False
+    parents: bool = False
+    """Make missing directories above a new file."""
+    truncate: bool = False
+    """Cut off everything first."""
+    raw_leaves: bool | None = None
+    """None: as the CID version of the file implies."""
+    form: Form | None = None
+    """Of a new file, and of directories made; None: as the directory they are in."""
+    mtime: Mtime | None = None
+    """New time for a file that has one."""
+
+
+async def write(
+    files: MutableFiles,
+    blocks: Blocks,
+    path: FilePath,
+    source: AsyncIterable[Buffer],
+    how: Writing,
+    *,
+    flush: bool = True,
+) -> int:
+    """Write the bytes of ``source``; returns how many.
+
+    Limits: holds a chunk and STAGED_BYTES, whatever comes.
+    Raises:
+        NoSuchFile, WrongKind, TooSparse, what ``source`` raises, and as MutableFiles.edit() and flush().
+    Cancellation: safe; the file is then as before or, from the last moment on, written.
+    """
+    base, profile = await files.edit(blocks, lambda root: _look(files.profile, root, path, how))
+    async with files.protection.change(flush=flush):
+        content = _Content(files, blocks, profile, how)
+        root = await content.make(base, _limited(source, how.limit))
+        while True:
+            found = await files.edit(blocks, partial(_attach, files, path, how, base, root))
+            if found is None:
+                break
+            base = found.base
+            written = read_bytes(root.cid, files.over(blocks), how.offset, content.written)
+            root = await _Content(files, blocks, profile, how).make(base, written)
+        await files.done(flush=flush)
+    return content.written
+
+
+async def _limited(source: AsyncIterable[Buffer], count: int | None) -> AsyncIterator[Buffer]:
+    left = count
+    async for chunk in source:
+        if left is None:
+            yield chunk
+            continue
+        if left > 0:
+            yield memoryview(chunk)[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
+
+
+def _look(default: Profile, root: Folder, path: FilePath, how: Writing) -> Step[tuple[CID | None, Profile]]:
+    """The file to write to, None for a new one, and the form of its nodes."""
+    if not path.names or path.folder:
+        raise WrongKind(path, "a directory, not a file")
+    try:
+        folder, entry = yield from find(root, path)
+    except NoSuchFile:
+        if not (how.create and how.parents):
+            raise
+        folder, entry = (yield from _nearest(root, path)), None
+    if entry is None:
+        if not how.create:
+            raise NoSuchFile(path)
+        profile = how.form.of(default) if how.form else folder.profile
+    else:
+        node = yield from read_node(entry.cid)
+        if node.kind is not Kind.FILE:
+            raise WrongKind(path, f"a {node.kind.value}, not a file")
+        profile = formed_like(folder.profile, entry.cid)
+    if how.raw_leaves is not None:
+        profile = replace(profile, raw_leaves=how.raw_leaves)
+    return (entry.cid if entry else None), profile
+
+
+def _nearest(root: Folder, path: FilePath) -> Step[Folder]:
+    """The directory that exists, nearest above a path."""
+    folder = root
+    for depth in range(1, len(path.names)):
+        try:
+            folder = yield from folder_at(root, FilePath(path.names[:depth]))
+        except NoSuchFile:
+            break
+    return folder
+
+
+class _Found(NamedTuple):
+    """What is at the path instead of the file that was written to."""
+
+    base: CID | None
+
+
+def _attach(
+    files: MutableFiles, path: FilePath, how: Writing, base: CID | None, content: Child, root: Folder
+) -> Step[_Found | None]:
+    """Put the new content at the path, unless another file is there than the one it was made from."""
+    if how.create and how.parents:
+        form = how.form.of(files.profile) if how.form else None
+        files.staging.add((yield from make_folders(root, path.parent, form)))
+    folder, entry = yield from find(root, path)
+    if entry is None and not how.create:
+        raise NoSuchFile(path)
+    now = entry.cid if entry is not None else None
+    if now != base:
+        if now is not None and (yield from read_node(now)).kind is not Kind.FILE:
+            raise WrongKind(path, "it is no file any more")
+        return _Found(now)
+    yield from put(folder, Entry(path.name, content.cid, content.tsize))
+    return None
+
+
+class _Content:
+    """One file being made out of another and a stream."""
+
+    def __init__(self, files: MutableFiles, blocks: Blocks, profile: Profile, how: Writing) -> None:
+        self._files = files
+        self._staging = files.staging
+        self._blocks = files.over(blocks)
+        self._profile = profile
+        self._how = how
+        self.written = 0
+
+    async def make(self, base: CID | None, source: AsyncIterable[Buffer]) -> Child:
+        """The root of the new content; all blocks are staged."""
+        root, size = await self._start(base)
+        growth: Growth | None = None
+        gap = self._how.offset - size
+        if gap > 0:
+            growth = await self._grown(root)
+            await self._add_zeros(growth, gap)
+        at = self._how.offset
+        held: list[memoryview] = []
+        holding = 0
+        async for chunk in source:
+            view = memoryview(chunk)
+            self.written += len(view)
+            if at < size and root is not None:
+                inside = view[: size - at]
+                root, blocks = await run(overwrite(root, at, inside, self._how.mtime), self._blocks)
+                self._staging.add(blocks)
+                await self._staging.relieve()
+                at += len(inside)
+                view = view[len(inside) :]
+            while len(view):
+                part = view[: self._profile.chunk_size - holding]
+                view = view[len(part) :]
+                held.append(part)
+                holding += len(part)
+                if holding == self._profile.chunk_size:
+                    growth = growth or await self._grown(root)
+                    await self._add_leaf(growth, held)
+                    held, holding = [], 0
+        if held:
+            growth = growth or await self._grown(root)
+            await self._add_leaf(growth, held)
+        return await self._finished(root, growth)
+
+    async def _start(self, base: CID | None) -> tuple[CID | None, int]:
+        if base is None:
+            return None, 0
+        size = (await run(read_node(base), self._blocks)).size
+        if not self._how.truncate or not size:
+            return base, size
+        root, blocks = await run(cut_off(base, self._how.mtime), self._blocks)
+        self._staging.add(blocks)
+        return root, 0
+
+    async def _grown(self, root: CID | None) -> Growth:
+        if root is None:
+            return Growth(self._profile)
+        return await run(reopen(self._profile, root), self._blocks)
+
+    async def _add_leaf(self, growth: Growth, parts: list[memoryview]) -> None:
+        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        raw = self._profile.raw_leaves or growth.raw
+        if len(data) < THREAD_BYTES:
+            child, block = _leaf(self._profile, data, raw)
+        else:
+            child, block = await asyncio.to_thread(_leaf, self._profile, data, raw)
+        self._staging.add((block, *growth.add(child)))
+        await self._staging.relieve()
+
+    async def _add_zeros(self, growth: Growth, gap: int) -> None:
+        if gap > MAX_SPARSE:
+            raise TooSparse(gap)
+        raw = self._profile.raw_leaves or growth.raw
+        full, rest = divmod(gap, SPARSE_CHUNK)
+        child, block = _leaf(self._profile, bytes(SPARSE_CHUNK), raw)
+        if full:
+            self._staging.add((block,))
+        for number in range(full):
+            self._staging.add(growth.add(child))
+            if number % SPARSE_SLICE == 0:
+                await asyncio.sleep(0)
+        if rest:
+            child, block = _leaf(self._profile, bytes(rest), raw)
+            self._staging.add((block, *growth.add(child)))
+
+    async def _finished(self, root: CID | None, growth: Growth | None) -> Child:
+        if growth is None and root is not None:
+            block = await run(need(root), self._blocks)
+            node = decode_node(root, block)
+            lone = len(node.links) == 1 and node.links[0].cid.codec == RAW and not len(node.inline)
+            if not (lone and self._profile.raw_leaves):
+                return Child(root, node.size, cumulative_size(root, block))
+        growth = growth or await self._grown(root)
+        child, blocks = growth.finish(self._how.mtime)
+        self._staging.add(blocks)
+        return child
+
+
+def _leaf(profile: Profile, data: bytes, raw: bool) -> tuple[Child, Block]:
+    """A leaf as the trickle layout has it."""
+    if raw:
+        block = Block(CID.of(data, RAW, hash_code=profile.hash_code), data)
+    else:
+        block = dag_pb_block(profile, dag_pb.encode((), UnixFSData(NodeType.RAW, data, len(data)).encode()))
+    return Child(block.cid, len(data), len(block.data)), block
