@@ -344,7 +344,7 @@ def test_parts_that_are_there_are_not_read(dag: Dag) -> None:
         {"chunker": "size-2096897"},
         {"chunker": "size--1"},
         {"chunker": "size-"},
-        {"chunker": "rabin"},
+        {"chunker": "rabin-30"},
         {"max_links": 1},
         {"max_links": 8193},
         {"raw_leaves": True, "stores_metadata": True},

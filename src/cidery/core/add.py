@@ -17,10 +17,10 @@ from typing import NamedTuple, TypeVar
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
 from cidery.core.add_tree import AddTree
+from cidery.core.chunk_stream import chunks_of, file_pieces
 from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, open_regular
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
-from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Child
@@ -204,13 +204,15 @@ class _Adding:
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
         size = before.st_size
-        chunk_size = self._options.profile.chunk_size
-        step = max(1, min(JOB_BYTES // chunk_size, JOB_CHUNKS)) * chunk_size
-        jobs = (
+        profile = self._options.profile
+        step = max(1, min(JOB_BYTES // profile.chunk_size, JOB_CHUNKS)) * profile.chunk_size
+        jobs: AsyncIterator[Callable[[], list[Child]]] = _each(
             partial(self._ingest.range, fd, big.path, start, min(start + step, size)) for start in range(0, size, step)
         )
+        if profile.chunker is not None:
+            jobs = self._groups(chunks_of(file_pieces(fd), profile))
         finished: Finished | None = None
-        async for part in self._assemble(name, _each(jobs), big.mode, big.mtime):
+        async for part in self._assemble(name, jobs, big.mode, big.mtime):
             if isinstance(part, Finished):
                 finished = part
             else:
@@ -305,7 +307,7 @@ async def _jobs(
     size = 0
     async for item in _items(sources, options.scan):
         if item.stream is not None:
-            chunks = _rechunked(item.stream, options.profile.chunk_size)
+            chunks = chunks_of(item.stream, options.profile)
             first = await anext(chunks, b"")
             second = await anext(chunks, None) if first else None
             if second is not None:
@@ -348,21 +350,3 @@ async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> Asy
     yield second
     async for chunk in rest:
         yield chunk
-
-
-async def _rechunked(stream: AsyncIterable[Buffer], size: int) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of exactly ``size``, the last one shorter; one copy at most."""
-    parts: list[memoryview] = []
-    held = 0
-    async for piece in stream:
-        view = memoryview(piece)
-        while held + len(view) >= size:
-            take = size - held
-            parts.append(view[:take])
-            yield b"".join(parts)
-            view, parts, held = view[take:], [], 0
-        if len(view):
-            parts.append(view)
-            held += len(view)
-    if held:
-        yield b"".join(parts)

@@ -21,7 +21,8 @@ from cidery.multiformats.cid import CID
 from cidery.repo.config import Config, ImportConfig
 from cidery.repo.pins import Pin, Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
-from cidery.unixfs.profile import Profile, ShardEstimate, parse_chunker, parse_hash
+from cidery.unixfs.chunker import parse_chunker
+from cidery.unixfs.profile import Profile, ShardEstimate, parse_hash, with_chunker
 
 PIN_BATCH = 128
 """Roots pinned in one transaction: each transaction waits for the disk."""
@@ -44,8 +45,8 @@ class Api:
     store: SegmentStore
     pins: Pins
     provisional: ProvisionalRoots
-    network: Network | None
     files: MutableFiles
+    network: Network | None
     """None: offline."""
     clock: Callable[[], float]
     """Seconds since 1970-01-01 UTC, for records."""
@@ -126,14 +127,17 @@ class Api:
 
 def import_profile(config: ImportConfig) -> Profile:
     """The rules of ``add`` that the config's Import section states."""
-    return Profile(
+    chunker = parse_chunker(config.chunker)
+    base = Profile(
         cid_version=config.cid_version,
         raw_leaves=config.raw_leaves,
-        chunk_size=parse_chunker(config.chunker),
+        chunk_size=chunker.max_size,
         max_links=config.file_max_links,
         shard_estimate=ShardEstimate(config.hamt_estimation),
         hash_code=parse_hash(config.hash_function),
         shard_threshold=config.hamt_threshold,
         hamt_fanout=config.hamt_fanout,
         directory_links=config.directory_max_links,
+        trickle=config.layout == "trickle",
     )
+    return with_chunker(base, chunker)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
+from cidery.core.chunk_stream import cut
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
 from cidery.unixfs.data import Mtime
@@ -133,21 +134,18 @@ class Ingest:
             else:
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
                 mode, mtime = self.metadata.of_item(item.mode, item.mtime)
-                chunks = [item.data[at : at + self.profile.chunk_size] for at in self._offsets(len(item.data))]
-                out.append(Finished(self._build(chunks, mode, mtime, batch), len(item.data), mode, mtime))
+                child = self._build(cut(self.profile, item.data), mode, mtime, batch)
+                out.append(Finished(child, len(item.data), mode, mtime))
         batch.flush()
         return out
 
-    def _offsets(self, size: int) -> range:
-        return range(0, size, self.profile.chunk_size)
-
     def _build(self, chunks: Sequence[bytes], mode: int | None, mtime: Mtime | None, batch: Batch) -> Child:
-        if len(chunks) <= 1:
+        if len(chunks) <= 1 and not self.profile.trickle:
             child, block = leaf(self.profile, chunks[0] if chunks else b"", mode, mtime)
             batch.put(block)
             return child
         builder = FileBuilder(self.profile, mode, mtime)
-        for chunk in chunks:
+        for chunk in filter(None, chunks):
             for block in builder.add_chunk(chunk):
                 batch.put(block)
         child, blocks = builder.finish()
@@ -167,9 +165,12 @@ class Ingest:
                 if size <= self.profile.chunk_size:
                     data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
                     if len(data) == size:
-                        return Finished(self._build((data,), mode, mtime, batch), size, mode, mtime)
+                        return Finished(self._build(cut(self.profile, data), mode, mtime, batch), size, mode, mtime)
                     os.lseek(fd, 0, os.SEEK_SET)
-                chunks = list(self._read_all(fd, size))
+                if self.profile.chunker is None:
+                    chunks = list(self._read_all(fd, size))
+                else:
+                    chunks = cut(self.profile, read_exactly(fd, size + 1))
             except OSError as exc:
                 raise CannotAdd(item.path, (exc.strerror or str(exc)).lower()) from exc
             if sum(map(len, chunks)) != size:

@@ -63,6 +63,8 @@ class ImportConfig:
     """Bytes."""
     hamt_estimation: str
     """"links" or "block"."""
+    layout: str
+    """"balanced" or "trickle"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,7 @@ def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
         hamt_fanout=value("UnixFSHAMTDirectoryMaxFanout"),
         hamt_threshold=parse_size(value("UnixFSHAMTDirectorySizeThreshold")),
         hamt_estimation=value("UnixFSHAMTDirectorySizeEstimation"),
+        layout=value("UnixFSDAGLayout"),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from cidery.errors import InvalidInput
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.unixfs.chunker import ChunkerError, parse_chunker
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -77,6 +78,14 @@ def _is_peer_addr(value: Any) -> bool:
     return value == "auto" or (is_addr(value) and Multiaddr.parse(value).peer_id_bytes is not None)
 
 
+def _is_chunker(value: Any) -> bool:
+    try:
+        parse_chunker(value if isinstance(value, str) else "")
+    except ChunkerError:
+        return False
+    return True
+
+
 def list_of(accepts: Accepts) -> Accepts:
     def test(value: Any) -> bool:
         return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
@@ -105,12 +114,7 @@ ADDR = Accepts(is_addr, "an address such as /ip4/127.0.0.1/tcp/5001")
 ADDR_OR_LIST = Accepts(lambda value: ADDR.test(value) or list_of(ADDR).test(value), ADDR.words + ", or a list of them")
 PEER_ADDR = Accepts(_is_peer_addr, "addresses with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...")
 CHUNKER = Accepts(
-    lambda value: (
-        isinstance(value, str)
-        and re.fullmatch(r"size-[1-9][0-9]{0,6}", value) is not None
-        and int(value[5:]) <= 2_096_896
-    ),
-    "size-N with N from 1 to 2096896, as size-1048576",
+    _is_chunker, "size-N with N from 1 to 2096896, as size-1048576, or rabin-MIN-AVG-MAX, rabin, buzhash, fastcdc"
 )
 
 SECURITY = Accepts(
@@ -145,7 +149,7 @@ KEYS: dict[str, Accepts] = {
     "Import.UnixFSHAMTDirectoryMaxFanout": choice(8, 16, 32, 64, 128, 256, 512, 1024),
     "Import.UnixFSHAMTDirectorySizeThreshold": SIZE,
     "Import.UnixFSHAMTDirectorySizeEstimation": choice("links", "block"),
-    "Import.UnixFSDAGLayout": choice("balanced"),
+    "Import.UnixFSDAGLayout": choice("balanced", "trickle"),
     "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
     "Routing.DelegatedRouters": list_of(TEXT),
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),

@@ -8,11 +8,13 @@ from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.multihash import IDENTITY
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime, NodeType, UnixFSData
 from cidery.unixfs.layout import Balanced, Child, dag_pb_block
 from cidery.unixfs.node import MAX_SYMLINK_TARGET
 from cidery.unixfs.profile import Profile
+from cidery.unixfs.trickle import Trickle
 
 
 def leaf(profile: Profile, chunk: Buffer, mode: int | None = None, mtime: Mtime | None = None) -> tuple[Child, Block]:
@@ -20,9 +22,11 @@ def leaf(profile: Profile, chunk: Buffer, mode: int | None = None, mtime: Mtime 
     size = len(chunk)
     if profile.raw_leaves:
         assert mode is None and mtime is None  # with_options() turns raw leaves off for them
-        block = Block(CID.of(chunk, RAW, hash_code=profile.hash_code), chunk)
+        code = IDENTITY if profile.inlines(size) else profile.hash_code
+        block = Block(CID.of(chunk, RAW, hash_code=code), chunk)
         return Child(block.cid, size, size), block
-    message = UnixFSData(NodeType.FILE, chunk if size else None, size, mode=mode, mtime=mtime)
+    kind = NodeType.RAW if profile.trickle else NodeType.FILE
+    message = UnixFSData(kind, chunk if size else None, size, mode=mode, mtime=mtime)
     block = dag_pb_block(profile, dag_pb.encode((), message.encode()))
     return Child(block.cid, size, len(block.data)), block
 
@@ -40,20 +44,20 @@ class FileBuilder:
     """One file out of chunks that come in order and are hashed by the caller or here.
 
     Files of one chunk with mode or mtime carry them in the leaf, so the first leaf is held back until it is known
-    whether another follows.
+    whether another follows. Trickle files always have a root above their leaves.
     """
 
     def __init__(self, profile: Profile, mode: int | None = None, mtime: Mtime | None = None) -> None:
         self._profile = profile
         self._mode = mode
         self._mtime = mtime
-        self._layout = Balanced(profile)
+        self._layout = Trickle(profile) if profile.trickle else Balanced(profile)
         self._leaves = 0
         self._first: Buffer | None = None
 
     def add_chunk(self, chunk: Buffer) -> list[Block]:
         """Hash and append one chunk of 1..chunk_size bytes; returns the blocks to store."""
-        if self._leaves == 0 and self._first is None and self._has_metadata:
+        if self._leaves == 0 and self._first is None and self._in_leaf:
             self._first = chunk
             return []
         blocks: list[Block] = []
@@ -69,14 +73,15 @@ class FileBuilder:
 
     def finish(self) -> tuple[Child, list[Block]]:
         """(root, blocks to store). A file without chunks becomes the empty file."""
-        if self._leaves == 0:
+        if self._leaves == 0 and not self._profile.trickle:
             root, block = leaf(self._profile, self._first or b"", self._mode, self._mtime)
             return root, [block]
         return self._layout.finish(self._mode, self._mtime)
 
     @property
-    def _has_metadata(self) -> bool:
-        return self._mode is not None or self._mtime is not None
+    def _in_leaf(self) -> bool:
+        """Whether the only leaf of a file carries its metadata."""
+        return not self._profile.trickle and (self._mode is not None or self._mtime is not None)
 
     def _append(self, child: Child, block: Block) -> list[Block]:
         return [block, *self.add_leaf(child)]

@@ -12,6 +12,7 @@ from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
+from cidery.multiformats.multihash import IDENTITY
 from cidery.unixfs.data import Mtime, NodeType, UnixFSData
 from cidery.unixfs.profile import Profile
 
@@ -27,7 +28,9 @@ class Child(NamedTuple):
 
 
 def dag_pb_block(profile: Profile, encoded: bytes) -> Block:
-    """A dag-pb block under the CID version and hash of the profile."""
+    """A dag-pb block under the CID version and hash of the profile, or inside its CID."""
+    if profile.inlines(len(encoded)):
+        return Block(CID.of(encoded, DAG_PB, hash_code=IDENTITY), encoded)
     return Block(CID.of(encoded, DAG_PB, version=profile.cid_version, hash_code=profile.hash_code), encoded)
 
 

@@ -8,12 +8,16 @@ from enum import Enum
 
 from cidery.errors import InvalidInput
 from cidery.multiformats.multihash import IDENTITY, MIN_SECURE_DIGEST, SHA2_256, hash_function, hash_names
+from cidery.unixfs.chunker import Chunker, ChunkerError, parse_chunker
+from cidery.unixfs.shard import MAX_FANOUT, MIN_FANOUT, is_fanout
 
-MAX_CHUNK = 2_096_896
-"""Largest chunk, in bytes: a 2 MiB block less room for the node around it (as Kubo)."""
 MIN_LINKS = 2
 MAX_LINKS = 8192
 """Most links of a file node, such that the node stays far below 2 MiB."""
+MAX_INLINE = 128
+"""Most bytes of a block inside its own CID: the specification says to refuse longer identity CIDs."""
+MAX_DIRECTORY_LINKS = 1 << 20
+"""Most entries of a directory of one node."""
 
 
 class ImportOptionError(InvalidInput):
@@ -44,7 +48,7 @@ class Profile:
     raw_leaves: bool
     """Whether chunks are raw blocks (always CIDv1) or dag-pb nodes."""
     chunk_size: int
-    """Bytes per leaf."""
+    """Bytes per leaf; with a ``chunker`` the most."""
     max_links: int
     """Links per file node."""
     shard_estimate: ShardEstimate
@@ -55,6 +59,16 @@ class Profile:
     """Buckets per node of a sharded directory."""
     directory_links: int = 0
     """A directory with more entries is sharded too; 0: only its estimate counts."""
+    chunker: Chunker | None = None
+    """Cuts files where their content says; None: every ``chunk_size`` bytes."""
+    trickle: bool = False
+    """The trickle layout instead of the balanced one."""
+    inline_limit: int | None = None
+    """Blocks of at most so many bytes are put into their CIDs instead of the store; None: no blocks."""
+
+    def inlines(self, size: int) -> bool:
+        """Whether a block of so many bytes is put into its CID."""
+        return self.inline_limit is not None and size <= self.inline_limit
 
     def shards(self, estimate: int, entries: int) -> bool:
         """Whether a directory of this estimate, in bytes, and so many entries is sharded."""
@@ -83,6 +97,10 @@ def with_options(
     max_links: int | None = None,
     hash_name: str | None = None,
     stores_metadata: bool = False,
+    trickle: bool | None = None,
+    inline_limit: int | None = None,
+    directory_links: int | None = None,
+    hamt_fanout: int | None = None,
 ) -> Profile:
     """``base`` changed by the options of ``add``; None keeps what the profile says.
 
@@ -107,25 +125,36 @@ def with_options(
     links = base.max_links if max_links is None else max_links
     if not MIN_LINKS <= links <= MAX_LINKS:
         raise ImportOptionError(f"{links} links per file node; {MIN_LINKS} to {MAX_LINKS} are allowed")
-    return replace(
-        base,
-        cid_version=version,
-        raw_leaves=raw,
-        chunk_size=base.chunk_size if chunker is None else parse_chunker(chunker),
-        max_links=links,
-        hash_code=hash_code,
-    )
+    changed = replace(base, cid_version=version, raw_leaves=raw, max_links=links, hash_code=hash_code)
+    if chunker is not None:
+        try:
+            changed = with_chunker(changed, parse_chunker(chunker))
+        except ChunkerError as exc:
+            raise ImportOptionError(exc.reason) from exc
+    if trickle is not None:
+        changed = replace(changed, trickle=trickle)
+    if inline_limit is not None:
+        if not 0 <= inline_limit <= MAX_INLINE:
+            raise ImportOptionError(f"inlining blocks of {inline_limit} bytes; 0 to {MAX_INLINE} are allowed")
+        changed = replace(changed, inline_limit=inline_limit)
+    if directory_links is not None:
+        if not 0 <= directory_links <= MAX_DIRECTORY_LINKS:
+            raise ImportOptionError(
+                f"{directory_links} links per directory; 0 (no bound) to {MAX_DIRECTORY_LINKS} are allowed"
+            )
+        changed = replace(changed, directory_links=directory_links)
+    if hamt_fanout is not None:
+        if not is_fanout(hamt_fanout):
+            raise ImportOptionError(
+                f"a HAMT fanout of {hamt_fanout}; powers of two from {MIN_FANOUT} to {MAX_FANOUT} are allowed"
+            )
+        changed = replace(changed, hamt_fanout=hamt_fanout)
+    return changed
 
 
-def parse_chunker(text: str) -> int:
-    """Bytes per chunk of ``size-N``. Raises ImportOptionError; other chunkers are not supported yet."""
-    kind, _, number = text.partition("-")
-    if kind != "size" or not (number.isascii() and number.isdigit()) or len(number) > 9:
-        raise ImportOptionError(f"unknown chunker {text!r}; use size-N with N in bytes, as size-262144")
-    size = int(number)
-    if not 1 <= size <= MAX_CHUNK:
-        raise ImportOptionError(f"chunks of {size} bytes; 1 to {MAX_CHUNK} are allowed")
-    return size
+def with_chunker(base: Profile, chunker: Chunker) -> Profile:
+    """``base`` with files cut by ``chunker``."""
+    return replace(base, chunk_size=chunker.max_size, chunker=None if chunker.is_fixed else chunker)
 
 
 def parse_hash(name: str) -> int:
