@@ -20,7 +20,7 @@ from cidery.core.drive import StoreSession
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
-from cidery.repo.config import parse_config, read_raw
+from cidery.repo.config import Config, parse_config, read_raw
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import RepoLock
 from cidery.repo.mfs_root import MfsRoot
@@ -76,20 +76,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             )
         provisional = ProvisionalRoots(state, os.urandom)
 
-        def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
-            return StoreSession(store) if network is None else network.session(kept=True)
-
-        def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
-            return provisional.operation(kind, now=time.time(), since_ordinal=store.next_ordinal)
-
-        files = MutableFiles(
-            store,
-            MfsRoot(state),
-            Protection(provisional, open_record),
-            open_blocks,
-            lambda: import_profile(config.imports),
-            read_only=read_only,
-        )
+        files = _mutable_files(store, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         yield Api(
             path=path,
@@ -101,6 +88,32 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             network=network,
             clock=time.time,
         )
+
+
+def _mutable_files(
+    store: SegmentStore,
+    state: State,
+    provisional: ProvisionalRoots,
+    network: Network | None,
+    config: Config,
+    *,
+    read_only: bool,
+) -> MutableFiles:
+    def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
+        return StoreSession(store) if network is None else network.session(kept=True)
+
+    def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
+        return provisional.operation(kind, now=time.time(), since_ordinal=store.next_ordinal)
+
+    protection = Protection(provisional, open_record)
+    return MutableFiles(
+        store,
+        MfsRoot(state),
+        protection,
+        open_blocks,
+        lambda: import_profile(config.imports),
+        read_only=read_only,
+    )
 
 
 def _command() -> str:
