@@ -14,7 +14,9 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
 JOIN_BYTES = 256 * 1024
-"""Bytes sent at once at least: each send costs some system calls."""
+"""Bytes of small blocks sent at once: each send costs some system calls."""
+ALONE = 64 * 1024
+"""A block of this many bytes is sent as it is: copying it would cost more than a send."""
 
 
 async def export_car(
@@ -28,15 +30,21 @@ async def export_car(
     Cost: one read per block; memory O(distinct CIDs).
     """
     held: list[Buffer] = [encode_header(roots)]
-    size = len(held[0])
+    size = 0
     async for cid, data in _blocks(roots, session, local_only):
-        head = encode_section_head(cid, len(data))
-        held += (head, data)
-        size += len(head) + len(data)
+        held.append(encode_section_head(cid, len(data)))
+        if len(data) >= ALONE:
+            yield b"".join(held)
+            yield data if isinstance(data, bytes) else memoryview(data)
+            held, size = [], 0
+            continue
+        held.append(data)
+        size += len(data)
         if size >= JOIN_BYTES:
             yield b"".join(held)
             held, size = [], 0
-    yield b"".join(held)
+    if held:
+        yield b"".join(held)
 
 
 async def _blocks(roots: Sequence[CID], session: BlockSession, local_only: bool) -> AsyncIterator[Block]:

@@ -1,0 +1,143 @@
+"""CAR import and export of a file, beside the limits of the same run; DAG-CBOR beside the bare library.
+
+    python bench/car.py [MIB=1024] [RUNS=7]
+
+Import: read, sha2-256 in two threads, append, one fdatasync. Export: reading as many bytes from the page cache.
+Runs alternate; medians and spread are printed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from add_limit import MIB, make_source, run_limit
+from cidery.blockstore.segments import SegmentStore
+from cidery.core.add import AddOptions, add_root
+from cidery.core.car_export import export_car
+from cidery.core.car_import import CarStats, import_car, read_pieces
+from cidery.core.drive import StoreSession
+from cidery.ipld import dag_cbor
+from cidery.multiformats.cid import CID
+from lag import LagMeter, runner
+from machine import warm_memory
+
+MARGIN = 256
+"""MiB beyond the size of the file that a run touches."""
+CBOR_SECONDS = 1.0
+"""How long each side of DAG-CBOR is measured."""
+CBOR_ENTRIES = 300
+"""Entries of the block that is measured: a map with a link, a name, a size and bytes each, 20 KiB in all."""
+
+
+async def make_car(source: Path, work: Path) -> tuple[Path, CID]:
+    """The archive of a file, and its root."""
+    store = SegmentStore.open(work / "source-store")
+    target = work / "file.car"
+    try:
+        root = await add_root([source], store, AddOptions())
+        with target.open("wb") as file:
+            async for chunk in export_car([root], StoreSession(store)):
+                file.write(chunk)
+    finally:
+        await store.close()
+    return target, root
+
+
+async def timed_import(car: Path, store_path: Path, lag: LagMeter) -> float:
+    """Seconds until everything is durable."""
+    store = SegmentStore.open(store_path)
+    try:
+        async with lag:
+            begun = time.perf_counter()
+            await import_car(read_pieces(str(car)), store, CarStats())
+            await store.sync()
+            return time.perf_counter() - begun
+    finally:
+        await store.close()
+        shutil.rmtree(store_path)
+
+
+async def timed_export(root: CID, store_path: Path, lag: LagMeter) -> float:
+    store = SegmentStore.open(store_path)
+    try:
+        async with lag:
+            begun = time.perf_counter()
+            async for _ in export_car([root], StoreSession(store)):
+                continue
+            return time.perf_counter() - begun
+    finally:
+        await store.close()
+
+
+def timed_read(car: Path) -> float:
+    begun = time.perf_counter()
+    with car.open("rb", buffering=0) as file:
+        while file.read(MIB):
+            continue
+    return time.perf_counter() - begun
+
+
+def line(name: str, mib: float, ours: list[float], limit: list[float], lag: LagMeter) -> str:
+    mine, theirs = mib / statistics.median(ours), mib / statistics.median(limit)
+    return (
+        f"{name}: {mine:.0f} MiB/s ({mib / max(ours):.0f}-{mib / min(ours):.0f}); limit {theirs:.0f}"
+        f" ({mib / max(limit):.0f}-{mib / min(limit):.0f}); ratio {mine / theirs:.2f};"
+        f" largest loop lag {lag.worst * 1000:.0f} ms"
+    )
+
+
+def archives(work: Path, mib: int, runs: int) -> None:
+    source = work / "source"
+    make_source(source, mib * MIB)
+    with runner() as loop:
+        car, root = loop.run(make_car(source, work))
+    source.unlink()
+    imports, limits, exports, reads = [], [], [], []
+    import_lag, export_lag = LagMeter(), LagMeter()
+    for _ in range(runs):
+        warm_memory(mib + MARGIN)
+        with runner() as loop:
+            imports.append(loop.run(timed_import(car, work / "store", import_lag)))
+        warm_memory(mib + MARGIN)
+        limits.append(run_limit(car, work))
+        with runner() as loop:
+            exports.append(loop.run(timed_export(root, work / "source-store", export_lag)))
+        reads.append(timed_read(car))
+    print(line("CAR import", mib, imports, limits, import_lag), flush=True)
+    print(line("CAR export", mib, exports, reads, export_lag), flush=True)
+
+
+def rate(step: object, size: int) -> float:
+    """MB/s of a function without arguments that handles ``size`` bytes."""
+    assert callable(step)
+    done, begun = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begun) < CBOR_SECONDS:
+        step()
+        done += size
+    return done / spent / 1e6
+
+
+def codec() -> None:
+    entry = [{"Hash": CID.of(os.urandom(8)), "Name": f"file-{at}", "Size": at * 1000} for at in range(CBOR_ENTRIES)]
+    value: dag_cbor.Value = {"entries": [dict(one) for one in entry], "version": 1}
+    block = dag_cbor.encode(value)
+    ours = rate(lambda: dag_cbor.decode(block), len(block)), rate(lambda: dag_cbor.encode(value), len(block))
+    print(f"DAG-CBOR of {len(block)} bytes: decode {ours[0]:.1f} MB/s, encode {ours[1]:.1f} MB/s", flush=True)
+
+
+def main() -> None:
+    mib = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    codec()
+    with tempfile.TemporaryDirectory(prefix="cidery-bench-") as work:
+        archives(Path(work), mib, runs)
+
+
+if __name__ == "__main__":
+    main()
