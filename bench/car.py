@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from add_limit import MIB, make_source, run_limit
@@ -22,7 +23,7 @@ from cidery.core.add import AddOptions, add_root
 from cidery.core.car_export import export_car
 from cidery.core.car_import import CarStats, import_car, read_pieces
 from cidery.core.drive import StoreSession
-from cidery.ipld import dag_cbor
+from cidery.ipld import dag_cbor, dag_cbor_native
 from cidery.multiformats.cid import CID
 from lag import LagMeter, runner
 from machine import warm_memory
@@ -113,9 +114,8 @@ def archives(work: Path, mib: int, runs: int) -> None:
     print(line("CAR export", mib, exports, reads, export_lag), flush=True)
 
 
-def rate(step: object, size: int) -> float:
-    """MB/s of a function without arguments that handles ``size`` bytes."""
-    assert callable(step)
+def rate(step: Callable[[], object], size: int) -> float:
+    """MB/s of a function that handles ``size`` bytes."""
     done, begun = 0, time.perf_counter()
     while (spent := time.perf_counter() - begun) < CBOR_SECONDS:
         step()
@@ -124,11 +124,30 @@ def rate(step: object, size: int) -> float:
 
 
 def codec() -> None:
-    entry = [{"Hash": CID.of(os.urandom(8)), "Name": f"file-{at}", "Size": at * 1000} for at in range(CBOR_ENTRIES)]
-    value: dag_cbor.Value = {"entries": [dict(one) for one in entry], "version": 1}
+    """Ours with what is installed, ours in Python alone, and bare cbrrr (if installed) with our CID type."""
+    entries: list[dag_cbor.Value] = [
+        {"Hash": CID.of(os.urandom(8)), "Name": f"file-{at}", "Size": at * 1000} for at in range(CBOR_ENTRIES)
+    ]
+    value: dag_cbor.Value = {"entries": entries, "version": 1}
     block = dag_cbor.encode(value)
-    ours = rate(lambda: dag_cbor.decode(block), len(block)), rate(lambda: dag_cbor.encode(value), len(block))
-    print(f"DAG-CBOR of {len(block)} bytes: decode {ours[0]:.1f} MB/s, encode {ours[1]:.1f} MB/s", flush=True)
+    size = len(block)
+    both = {
+        "ours": (lambda: dag_cbor.decode(block), lambda: dag_cbor.encode(value)),
+        "ours in Python": (lambda: dag_cbor.decode_here(block), lambda: dag_cbor.encode_here(value)),
+    }
+    if dag_cbor_native.AVAILABLE:
+        import cbrrr
+
+        both["bare cbrrr"] = (
+            lambda: cbrrr.decode_dag_cbor(block, False, CID.decode),
+            lambda: cbrrr.encode_dag_cbor(value, False, CID),
+        )
+    for name, (decode, encode) in both.items():
+        print(
+            f"DAG-CBOR of {size} bytes, {name}: decode {rate(decode, size):.1f} MB/s,"
+            f" encode {rate(encode, size):.1f} MB/s",
+            flush=True,
+        )
 
 
 def main() -> None:

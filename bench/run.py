@@ -14,6 +14,7 @@ from pathlib import Path
 FULL = [
     ["connect.py"],
     ["add.py", "1024", "7"],
+    ["car.py", "1024", "7"],
     ["transfer.py", "--kubo", "--mixed"],
     ["memory.py", "4096"],
     ["store_bench.py"],
@@ -21,6 +22,7 @@ FULL = [
 QUICK = [
     ["connect.py", "--runs", "10"],
     ["add.py", "128", "2", "2000"],
+    ["car.py", "128", "2"],
     ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],
     ["memory.py", "256"],
 ]

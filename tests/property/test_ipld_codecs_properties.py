@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cidery.ipld import codecs, dag_cbor, dag_json
+from cidery.ipld import codecs, dag_cbor, dag_cbor_native, dag_json
 from cidery.ipld.dag_pb import DagPbError
-from cidery.ipld.data_model import CodecError, Value
+from cidery.ipld.data_model import MAX_NESTING, CodecError, Value
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import CODECS
 
@@ -86,3 +86,31 @@ def test_a_changed_byte_gives_another_block_or_an_error(value: Value, at: int, b
     except CodecError:
         return
     assert dag_cbor.encode(found) == block
+
+
+blocks = st.lists(pieces, max_size=5).map(b"".join) | values.map(dag_cbor.encode_here)
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(blocks, st.integers(0, 200), st.integers(0, 255), st.booleans())
+def test_the_compiled_codec_takes_and_makes_the_same_blocks(data: bytes, at: int, byte: int, change: bool) -> None:
+    pytest.importorskip("cbrrr")
+    block = bytearray(data)
+    if change and block:
+        block[at % len(block)] = byte
+    native, taken = dag_cbor_native.decode(bytes(block))
+    try:
+        value = dag_cbor.decode_here(bytes(block))
+    except CodecError:
+        assert not taken
+        return
+    assert taken and same(native, value)
+    assert dag_cbor_native.encode(value) == bytes(block)
+
+
+def test_the_compiled_codec_is_bounded_too() -> None:
+    assert dag_cbor_native.nesting_is_bounded({"a": [{}] * 1000})
+    deep: Value = []
+    for _ in range(MAX_NESTING):
+        deep = [deep]
+    assert not dag_cbor_native.nesting_is_bounded(deep)

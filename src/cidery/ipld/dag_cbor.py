@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Iterator
 
+from cidery.ipld import dag_cbor_native
 from cidery.ipld.data_model import MAX_INT, MAX_NESTING, MIN_INT, CodecError, NotEncodable, Value, kind_of
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
@@ -21,6 +22,9 @@ _CONSTANTS: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
 _FLOATS = {0xF9: struct.Struct(">e"), 0xFA: struct.Struct(">f"), 0xFB: struct.Struct(">d")}
 _DOUBLE = _FLOATS[0xFB]
 _LINK_HEAD = b"\xd8\x2a"
+_USUAL_LINK = b"\xd8\x2a\x58\x25\x00"
+"""The start of a link to a CIDv1 with a digest of 32 bytes, in a byte string of 37; most links are such."""
+_USUAL_LINK_SIZE = len(_USUAL_LINK) + 36
 
 
 class DagCborError(CodecError):
@@ -57,6 +61,15 @@ def decode(block: Buffer, *, canonical: bool = True) -> Value:
         DagCborError: with the offset and the reason. Nothing else (fuzzed).
     """
     buf = block if isinstance(block, bytes) else bytes(block)
+    if canonical and dag_cbor_native.AVAILABLE:
+        value, whole = dag_cbor_native.decode(buf)
+        if whole:
+            return value
+    return decode_here(buf, canonical=canonical)
+
+
+def decode_here(buf: bytes, *, canonical: bool = True) -> Value:
+    """decode() in Python alone. Raises as decode()."""
     try:
         value, at = _decode(buf, canonical)
     except (IndexError, struct.error) as exc:
@@ -91,6 +104,12 @@ def _decode(buf: bytes, canonical: bool) -> tuple[Value, int]:
             value = opened.value
         elif head < 0x18:
             value, at = head, at + 1
+        elif head == 0xD8 and buf.startswith(_USUAL_LINK, at) and size - at >= _USUAL_LINK_SIZE:
+            try:
+                value = CID.decode(buf[at + len(_USUAL_LINK) : at + _USUAL_LINK_SIZE])
+            except CIDError as exc:
+                raise DagCborError(f"a link that is no CID ({exc.reason})", at) from exc
+            at += _USUAL_LINK_SIZE
         else:
             value, at = _read_scalar(buf, at, canonical)
         while True:
@@ -214,6 +233,15 @@ def encode(value: Value) -> bytes:
         NotEncodable: integers over 64 bits, NaN, infinities, keys that are not text, text with lone surrogates,
             nesting over MAX_NESTING, other types.
     """
+    if dag_cbor_native.AVAILABLE:
+        block = dag_cbor_native.encode(value)
+        if block is not None:
+            return block
+    return encode_here(value)
+
+
+def encode_here(value: Value) -> bytes:
+    """encode() in Python alone. Raises as encode()."""
     parts: list[bytes] = []
     stack: list[Iterator[tuple[bytes, Value]]] = [iter(((b"", value),))]
     while stack:
@@ -281,6 +309,8 @@ def _scalar(item: Value) -> bytes:
         return _head(_UNSIGNED, item) if item >= 0 else _head(_NEGATIVE, -1 - item)
     if isinstance(item, CID):
         raw = item.encode()
+        if len(raw) == 36:
+            return _USUAL_LINK + raw
         return _LINK_HEAD + _head(_BYTES, len(raw) + 1) + b"\x00" + raw
     if isinstance(item, bytes | bytearray | memoryview):
         return _head(_BYTES, len(item)) + item

@@ -34,6 +34,9 @@ _USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB, b"\x01\x71\x12\
 """First bytes of nearly all CIDv1 in the wild (sha2-256), and their codec."""
 
 
+_USUAL_SIZE = 36
+
+
 class CID:
     """An immutable, hashable content identifier. Compared and ordered by its bytes."""
 
@@ -54,6 +57,17 @@ class CID:
         set_(self, "codec", codec)
         set_(self, "multihash", multihash)
         set_(self, "_bytes", multihash if version == 0 else b"\x01" + encode_uvarint(codec) + multihash)
+
+    @classmethod
+    def _usual(cls, codec: int, raw: bytes) -> Self:
+        """A sha2-256 CIDv1 of its own bytes: what __init__ makes, in half the time."""
+        made = cls.__new__(cls)
+        set_ = object.__setattr__
+        set_(made, "version", 1)
+        set_(made, "codec", codec)
+        set_(made, "multihash", raw[2:])
+        set_(made, "_bytes", raw)
+        return made
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a CID is immutable, {name} cannot be set")
@@ -93,6 +107,8 @@ class CID:
     @classmethod
     def decode(cls, buf: Buffer) -> Self:
         """Decode a binary CID that fills ``buf``. Raises CIDError only."""
+        if len(buf) == _USUAL_SIZE and (codec := _USUAL.get(bytes(buf[:4]))) is not None:
+            return cls._usual(codec, bytes(buf))
         cid, end = cls.decode_prefix(buf)
         if end != len(buf):
             raise CIDError(f"{len(buf) - end} bytes after the CID")
@@ -125,6 +141,8 @@ class CID:
     def encode(self) -> bytes:
         """The binary form; for version 0 the bare multihash."""
         return self._bytes
+
+    __bytes__ = encode
 
     def format(self, base: str = "base32") -> str:
         """Text in the given multibase; a CIDv0 is always base58btc without prefix."""
