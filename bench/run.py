@@ -18,6 +18,7 @@ FULL = [
     ["transfer.py", "--kubo", "--mixed"],
     ["memory.py", "4096"],
     ["store_bench.py"],
+    ["mfs.py"],
 ]
 QUICK = [
     ["connect.py", "--runs", "10"],
@@ -25,6 +26,7 @@ QUICK = [
     ["car.py", "128", "2"],
     ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],
     ["memory.py", "256"],
+    ["mfs.py", "20000"],
 ]
 
 

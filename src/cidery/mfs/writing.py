@@ -38,7 +38,9 @@ MAX_SPARSE = 1 << 30
 SPARSE_SLICE = 1024
 """Leaves of zeros made between two turns of the event loop: about a millisecond."""
 THREAD_BYTES = 128 * 1024
-"""Chunks from this size on are hashed in a thread: smaller ones take less time than the hop."""
+"""Bytes from which on they are cut and hashed in a thread: fewer take less time than the hop."""
+CUT_BYTES = 4 << 20
+"""Bytes collected before they are cut."""
 
 
 class TooSparse(LimitExceeded):
@@ -82,7 +84,7 @@ async def write(
 ) -> int:
     """Write the bytes of ``source``; returns how many.
 
-    Limits: holds a chunk and STAGED_BYTES, whatever comes.
+    Limits: holds some 3 * CUT_BYTES and STAGED_BYTES, whatever comes.
     Raises:
         NoSuchFile, WrongKind, TooSparse, what ``source`` raises, and as MutableFiles.edit() and flush().
     Cancellation: safe; the file is then as before or, from the last moment on, written.
@@ -195,8 +197,7 @@ class _Content:
             growth = await self._grown(root)
             await self._add_zeros(growth, gap)
         at = self._how.offset
-        held: list[memoryview] = []
-        holding = 0
+        held = bytearray()
         async for chunk in source:
             view = memoryview(chunk)
             self.written += len(view)
@@ -207,18 +208,13 @@ class _Content:
                 await self._staging.relieve()
                 at += len(inside)
                 view = view[len(inside) :]
-            while len(view):
-                part = view[: self._profile.chunk_size - holding]
-                view = view[len(part) :]
-                held.append(part)
-                holding += len(part)
-                if holding == self._profile.chunk_size:
-                    growth = growth or await self._grown(root)
-                    await self._add_leaf(growth, held)
-                    held, holding = [], 0
+            held += view
+            if len(held) >= CUT_BYTES + self._profile.chunk_size:
+                growth = growth or await self._grown(root)
+                await self._add_leaves(growth, held, final=False)
         if held:
             growth = growth or await self._grown(root)
-            await self._add_leaf(growth, held)
+            await self._add_leaves(growth, held, final=True)
         return await self._finished(root, growth)
 
     async def _start(self, base: CID | None) -> tuple[CID | None, int]:
@@ -236,14 +232,17 @@ class _Content:
             return Growth(self._profile)
         return await run(reopen(self._profile, root), self._blocks)
 
-    async def _add_leaf(self, growth: Growth, parts: list[memoryview]) -> None:
-        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+    async def _add_leaves(self, growth: Growth, held: bytearray, *, final: bool) -> None:
+        """Cut what is held into leaves, all of it if it is ``final``, and take them out."""
         raw = self._profile.raw_leaves or growth.raw
+        data = bytes(held)
         if len(data) < THREAD_BYTES:
-            child, block = _leaf(self._profile, data, raw)
+            leaves, end = _leaves(self._profile, data, raw, final)
         else:
-            child, block = await asyncio.to_thread(_leaf, self._profile, data, raw)
-        self._staging.add((block, *growth.add(child)))
+            leaves, end = await asyncio.to_thread(_leaves, self._profile, data, raw, final)
+        del held[:end]
+        for child, block in leaves:
+            self._staging.add((block, *growth.add(child)))
         await self._staging.relieve()
 
     async def _add_zeros(self, growth: Growth, gap: int) -> None:
@@ -273,6 +272,17 @@ class _Content:
         child, blocks = growth.finish(self._how.mtime)
         self._staging.add(blocks)
         return child
+
+
+def _leaves(profile: Profile, data: bytes, raw: bool, final: bool) -> tuple[list[tuple[Child, Block]], int]:
+    """(leaves, the offset of what is left): the chunks whose end is certain, or all if nothing follows. CPU-bound."""
+    out: list[tuple[Child, Block]] = []
+    at = 0
+    while at < len(data) and (final or at + profile.chunk_size <= len(data)):
+        end = at + profile.chunk_size if profile.chunker is None else profile.chunker.next_cut(data, at)
+        out.append(_leaf(profile, data[at:end], raw))
+        at = min(end, len(data))
+    return out, at
 
 
 def _leaf(profile: Profile, data: bytes, raw: bool) -> tuple[Child, Block]:
