@@ -36,9 +36,9 @@ def _read(body: bytes, step: int) -> list[tuple[Part, bytes]]:
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 64, 10_000])
 def test_a_body_reads_the_same_however_it_is_cut(step: int) -> None:
     assert _read(BODY, step) == [
-        (Part("a%2Fb", "text/plain"), b"first\r\n-B\r\n--not\r\n"),
+        (Part("a%2Fb", "text/plain", "file"), b"first\r\n-B\r\n--not\r\n"),
         (Part("", ""), b"second"),
-        (Part('q"uo;te', ""), b""),
+        (Part('q"uo;te', "", ""), b""),
     ]
 
 

@@ -58,11 +58,16 @@ def _total(call: Call) -> int | None:
 
 
 def _selection(call: Call) -> Selection:
+    from cidery.commands.run.content import ignore_rules
+
     return Selection(
         recursive=call.flag("recursive"),
         hidden=call.flag("hidden"),
         empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
+        ignore=ignore_rules(call),
+        preserve_mode=call.flag("preserve-mode"),
+        preserve_mtime=call.flag("preserve-mtime"),
     )
 
 
@@ -91,7 +96,19 @@ def _parts(call: Call) -> Iterator[Part]:
     if _from_stdin(call):
         yield Part(call.text("stdin-name"), FILE, _raw_stdin(), None)
         return
-    yield from walk_paths(call.many("path"), _selection(call))
+    selection = _selection(call)
+    for path in call.many("path"):
+        if _is_web(path):
+            from cidery.client.web_file import WebFile, web_name
+
+            file = WebFile(path)
+            yield Part(web_name(path), FILE, file, file.size)
+        else:
+            yield from walk_paths([path], selection)
+
+
+def _is_web(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
 
 
 def _upload(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], parts: Iterator[Part], sink: Sink) -> int:
@@ -120,7 +137,11 @@ async def run_local(repo: Path, call: Call) -> int:
 
     sink = AddSink(call)
     call.options["progress"] = sink.shows_progress
-    uploads = _stdin_items(call.text("stdin-name")) if _from_stdin(call) else None
+    uploads: AsyncIterator[AddItem] | None = None
+    if _from_stdin(call):
+        uploads = _stdin_items(call.text("stdin-name"))
+    elif any(map(_is_web, call.many("path"))):
+        uploads = _web_and_local_items(call)
     return await run_with_sink(repo, call, uploads, sink)
 
 
@@ -128,6 +149,28 @@ async def _stdin_items(name: str) -> "AsyncIterator[AddItem]":
     from cidery.core.add_items import AddItem
 
     yield AddItem.of_stream(stdin_chunks(), name)
+
+
+async def _web_and_local_items(call: Call) -> "AsyncIterator[AddItem]":
+    import asyncio
+
+    from cidery.client.web_file import WebFile, web_name
+    from cidery.commands.run.content import scan_options
+    from cidery.core.add_items import AddItem, scan
+
+    async def chunks(url: str) -> AsyncIterator[bytes]:
+        file = await asyncio.to_thread(WebFile, url)
+        while data := await asyncio.to_thread(file.read, READ_SIZE):
+            yield data
+
+    options = scan_options(call)
+    for path in call.many("path"):
+        if _is_web(path):
+            yield AddItem.of_stream(chunks(path), web_name(path))
+            continue
+        walk = scan(path, options)
+        while item := await asyncio.to_thread(next, walk, None):
+            yield item
 
 
 async def stdin_chunks() -> AsyncIterator[bytes]:

@@ -7,9 +7,10 @@ their content type (https://docs.ipfs.tech/reference/kubo/rpc/). Paths come from
 import os
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
-from urllib.parse import quote
+from typing import NamedTuple, Protocol
+from urllib.parse import quote, urlencode
 
+from cidery.core.ignore_rules import IgnoreRules
 from cidery.errors import InvalidInput
 
 READ_SIZE = 1 << 20
@@ -31,6 +32,12 @@ class CannotUpload(InvalidInput):
         return f"cannot add {self.path}: {self.reason}"
 
 
+class Readable(Protocol):
+    """What bytes can be read from; BinaryIO is one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Selection(NamedTuple):
     """Which entries of a tree to send."""
 
@@ -38,6 +45,9 @@ class Selection(NamedTuple):
     hidden: bool = False
     empty_dirs: bool = True
     dereference: bool = False
+    ignore: IgnoreRules | None = None
+    preserve_mode: bool = False
+    preserve_mtime: bool = False
 
 
 class Part(NamedTuple):
@@ -47,10 +57,14 @@ class Part(NamedTuple):
     """Path in the tree with "/" between names; "" for the only, nameless stream."""
     kind: str
     """DIRECTORY, FILE or SYMLINK."""
-    source: str | bytes | BinaryIO
+    source: str | bytes | Readable
     """Path of a file; or its bytes (also the target of a symlink); or an open stream."""
     size: int | None
     """Bytes, None if not known."""
+    mode: int | None = None
+    """Permission bits to store."""
+    mtime_ns: int | None = None
+    """Time of modification to store, in ns since 1970."""
 
 
 def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
@@ -72,24 +86,41 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
                     raise CannotUpload(at, "it is a directory; use -r to add it with all in it")
                 if depth >= MAX_DEPTH:
                     raise CannotUpload(at, f"more than {MAX_DEPTH} directories deep")
-                below = _names(at, selection)
+                below = _names(at, shown, selection)
                 if below or selection.empty_dirs or depth == 0:
-                    yield Part(shown, DIRECTORY, b"", 0)
+                    yield Part(shown, DIRECTORY, b"", 0, *_metadata(info, selection))
                 stack += [(os.path.join(at, one), f"{shown}/{one}", depth + 1) for one in reversed(below)]
             elif stat.S_ISLNK(info.st_mode):
                 target = os.fsencode(os.readlink(at))
-                yield Part(shown, SYMLINK, target, len(target))
+                yield Part(shown, SYMLINK, target, len(target), None, _metadata(info, selection)[1])
             elif stat.S_ISREG(info.st_mode):
-                yield Part(shown, FILE, at, info.st_size)
+                yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection))
             else:
                 raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
         except OSError as exc:
             raise CannotUpload(at, exc.strerror or str(exc)) from exc
 
 
-def _names(directory: str, selection: Selection) -> list[str]:
+def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, int | None]:
+    return (
+        stat.S_IMODE(info.st_mode) if selection.preserve_mode else None,
+        info.st_mtime_ns if selection.preserve_mtime else None,
+    )
+
+
+def _names(directory: str, shown: str, selection: Selection) -> list[str]:
     names = [name for name in os.listdir(directory) if selection.hidden or not name.startswith(".")]
+    if selection.ignore:
+        _, _, within = shown.partition("/")
+        names = [name for name in names if not _left_out(directory, within, name, selection)]
     return sorted(names, key=os.fsencode)
+
+
+def _left_out(directory: str, within: str, name: str, selection: Selection) -> bool:
+    assert selection.ignore is not None  # the caller looked
+    at = os.path.join(directory, name)
+    is_directory = os.path.isdir(at) and (selection.dereference or not os.path.islink(at))
+    return selection.ignore.leaves_out(f"{within}/{name}" if within else name, is_directory=is_directory)
 
 
 def content_type(boundary: str) -> str:
@@ -102,12 +133,25 @@ def encode_parts(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
         # quote() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
         filename = quote(os.fsencode(part.name), safe="")
         yield (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_field(part)}"; filename="{filename}"\r\n'
             f"Content-Type: {part.kind}\r\n\r\n"
         ).encode()
         yield from _content(part)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
+
+
+def _field(part: Part) -> str:
+    """The name of the form field, with mode and time as Kubo's clients send them."""
+    query: dict[str, str] = {}
+    if part.mode is not None:
+        query["mode"] = f"{part.mode:04o}"
+    if part.mtime_ns is not None:
+        seconds, nanoseconds = divmod(part.mtime_ns, 1_000_000_000)
+        query["mtime"] = str(seconds)
+        if nanoseconds:
+            query["mtime-nsecs"] = str(nanoseconds)
+    return f"file?{urlencode(query)}" if query else "file"
 
 
 def _content(part: Part) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cidery.core.ignore_rules import IgnoreRules
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime
@@ -83,6 +84,8 @@ class ScanOptions:
     """Follow symlinks instead of adding them."""
     preserve_mode: bool = False
     preserve_mtime: bool = False
+    ignore: IgnoreRules | None = None
+    """What is left out inside directories."""
 
 
 def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem]:
@@ -147,8 +150,17 @@ def _list(directory: AddItem, options: ScanOptions) -> list[AddItem]:
             found = [entry for entry in entries if options.hidden or not entry.name.startswith(".")]
     except OSError as exc:
         raise CannotAdd(directory.path, _reason(exc)) from exc
+    if options.ignore:
+        _, _, within = directory.name.partition("/")
+        found = [entry for entry in found if not _left_out(entry, within, options)]
     found.sort(key=lambda entry: os.fsencode(entry.name))
     return [_listed(entry, f"{directory.name}/{entry.name}", options) for entry in found]
+
+
+def _left_out(entry: "os.DirEntry[str]", within: str, options: ScanOptions) -> bool:
+    assert options.ignore is not None  # the caller looked
+    path = f"{within}/{entry.name}" if within else entry.name
+    return options.ignore.leaves_out(path, is_directory=entry.is_dir(follow_symlinks=options.dereference))
 
 
 def _listed(entry: "os.DirEntry[str]", name: str, options: ScanOptions) -> AddItem:

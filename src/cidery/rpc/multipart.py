@@ -20,6 +20,7 @@ MAX_BOUNDARY = 70
 """RFC 2046 section 5.1.1: "no longer than 70 characters"."""
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _FILENAME = re.compile(r';\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
+_FIELD = re.compile(r';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
 _EXTENDED = re.compile(r";\s*filename\*=UTF-8'[^']*'([^\s;]+)", re.IGNORECASE)
 
 
@@ -41,6 +42,10 @@ class Part(NamedTuple):
     """As sent, "" if there is none."""
     content_type: str
     """Lower case, without parameters; "" if not stated."""
+    field: str = ""
+    """Name of the form field, as sent: "file?mode=0644&mtime=1" says what else is known of a file."""
+    abspath: str = ""
+    """Where the file is on the machine of the sender, as sent (escaped), for --nocopy; "" if not stated."""
 
 
 class Data(NamedTuple):
@@ -151,15 +156,18 @@ class MultipartReader:
         text = self._buffer[self._at : end].decode("utf-8", "surrogateescape")
         self._at = end + 4
         self._state = _State.BODY
-        filename = content_type = ""
+        filename = content_type = field = abspath = ""
         for line in text.split("\r\n"):
             name, _, value = line.partition(":")
             name = name.strip().lower()
             if name == "content-disposition":
                 filename = _filename(value)
+                field = _parameter(_FIELD, value)
             elif name == "content-type":
                 content_type = value.partition(";")[0].strip().lower()
-        return Part(filename, content_type)
+            elif name == "abspath-encoded":
+                abspath = value.strip()
+        return Part(filename, content_type, field, abspath)
 
     def _read_body(self) -> Data | Mark | None:
         found = self._buffer.find(self._delimiter, self._at)
@@ -179,7 +187,11 @@ class MultipartReader:
 def _filename(value: str) -> str:
     if extended := _EXTENDED.search(value):
         return unquote(extended[1], errors="surrogateescape")
-    match = _FILENAME.search(value)
+    return _parameter(_FILENAME, value)
+
+
+def _parameter(form: re.Pattern[str], value: str) -> str:
+    match = form.search(value)
     if match is None:
         return ""
     return re.sub(r"\\(.)", r"\1", match[1]) if match[1] is not None else match[2]

@@ -4,19 +4,22 @@ Spec: the conventions of https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
 from collections.abc import AsyncIterator
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import ClientPayloadError, web
 
 from cidery.core.add_items import AddItem
 from cidery.errors import InvalidInput
 from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
+from cidery.unixfs.data import MODE_MASK, Mtime
 from cidery.unixfs.node import Kind
 
 MAX_NAME = 16_384
 """Longest decoded path of a part, in characters: four times PATH_MAX of Linux."""
 MAX_TARGET = 4096
 """Longest target of a symlink, in bytes: PATH_MAX of Linux."""
+MAX_FIELDS = 16
+"""Most fields in the name of a form field: three are known."""
 MAX_PARTS = 50_000_000
 """Most parts of one body: a bound on endless streams, far above any folder."""
 _KINDS = {
@@ -113,12 +116,32 @@ class _Body:
 async def _item(part: Part, body: _Body) -> AddItem:
     name = clean_name(unquote_plus(part.filename, errors="surrogateescape"))
     kind = _KINDS.get(part.content_type, Kind.FILE)
+    mode, mtime = _metadata(part.field)
+    item = AddItem(name, kind, mode=mode, mtime=mtime)
     if kind is Kind.DIRECTORY:
-        return AddItem(name, kind)
+        return item
     if kind is Kind.SYMLINK:
-        return AddItem(name, kind, target=(await _short(body)).decode("utf-8", "surrogateescape"))
+        return item._replace(target=(await _short(body)).decode("utf-8", "surrogateescape"))
     data = body.whole()
-    return AddItem.of_stream(body.chunks(), name) if data is None else AddItem.of_bytes(data, name)
+    return item._replace(stream=body.chunks()) if data is None else item._replace(data=data)
+
+
+def _metadata(field: str) -> tuple[int | None, Mtime | None]:
+    """Mode and time that the name of a form field states. Raises BadUpload."""
+    _, _, query = field.partition("?")
+    if not query:
+        return None, None
+    stated = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    try:
+        mode = int(stated["mode"], 8) if "mode" in stated else None
+        mtime = Mtime(int(stated["mtime"]), int(stated.get("mtime-nsecs", "0"))) if "mtime" in stated else None
+    except ValueError as exc:
+        raise BadUpload(f"{field[:80]!r} states no mode and time of a file") from exc
+    if mode is not None and not 0 <= mode <= MODE_MASK:
+        raise BadUpload(f"mode {mode:o} has other bits than {MODE_MASK:o}")
+    if mtime is not None and not (0 <= mtime.nanoseconds < 10**9 and -(1 << 63) <= mtime.seconds < 1 << 63):
+        raise BadUpload(f"{field[:80]!r} states a time that cannot be")
+    return mode, mtime
 
 
 async def _short(body: _Body) -> bytes:

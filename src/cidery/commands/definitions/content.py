@@ -30,6 +30,11 @@ class AddEvent(TypedDict):
     Size: NotRequired[str]
     """Cumulative size of the DAG in bytes, as text (Kubo's habit)."""
     Bytes: NotRequired[int]
+    Mode: NotRequired[str]
+    """Permission bits in octal, as 0644."""
+    Mtime: NotRequired[int]
+    """Seconds since 1970."""
+    MtimeNsecs: NotRequired[int]
 
 
 class LsLink(TypedDict):
@@ -39,6 +44,10 @@ class LsLink(TypedDict):
     Type: int
     """1 directory, 2 file, 4 symlink, 5 HAMT shard; 0 unknown."""
     Target: str
+    Mode: NotRequired[int]
+    """Permission bits, if stored."""
+    ModTime: NotRequired[str]
+    """RFC 3339, if stored."""
 
 
 class LsObject(TypedDict):
@@ -70,14 +79,27 @@ def _ls_text(value: Value, call: Call) -> str:
         if several:
             lines.append(f"{one['Hash']}:")
         if call.flag("headers"):
-            lines.append("Hash" + " " * 56 + "Size Name")
+            lines.append(_LONG_HEAD if call.flag("long") else "Hash" + " " * 56 + "Size Name")
         for link in one["Links"]:
             name = link["Name"] + ("/" if link["Type"] in (1, 5) else "")
             size = ("-" if link["Type"] in (1, 5) else str(link["Size"])) if call.flag("size") else ""
-            lines.append(" ".join(part for part in (link["Hash"], size, name) if part))
+            columns: tuple[str, ...] = (link["Hash"], size, name)
+            if call.flag("long"):
+                columns = (_mode_text(link), link["Hash"], size, link.get("ModTime", "-"), name)
+            lines.append(" ".join(part for part in columns if part))
         if several and position + 1 < len(value["Objects"]):
             lines.append("")
     return "".join(line + "\n" for line in lines)
+
+
+_LONG_HEAD = "Mode" + " " * 7 + "Hash" + " " * 56 + "Size ModTime Name"
+
+
+def _mode_text(link: Value) -> str:
+    """As ``ls -l`` of Unix; dashes for bits that are not stored."""
+    kind = {1: "d", 4: "l", 5: "d"}.get(link["Type"], "-")
+    mode = link.get("Mode", 0)
+    return kind + "".join(letter if mode >> 8 - at & 1 else "-" for at, letter in enumerate("rwxrwxrwx"))
 
 
 def _refs_text(value: Value, call: Call) -> str:
@@ -88,6 +110,8 @@ _ADD_OPTIONS = (
     flag("recursive", "Add directories with what is in them", short="r"),
     flag("hidden", "Include hidden files when recursing", short="H"),
     flag("empty-dirs", "Include empty directories", default=True, short="E"),
+    Option("ignore", OptionType.TEXTS, "Leave out what matches this pattern, as in .gitignore; may be given often"),
+    text("ignore-rules-path", "Leave out what matches the patterns of this file"),
     flag("dereference-symlinks", "Add what symlinks point to instead of the symlinks"),
     text("stdin-name", "Name of the file read from standard input"),
     flag("quiet", "Print CIDs only", short="q"),
@@ -101,8 +125,18 @@ _ADD_OPTIONS = (
     Option("cid-version", OptionType.INT, "CID version, 0 or 1 (default: Import.CidVersion of the config)"),
     text("hash", "Hash function (default: Import.HashFunction)"),
     flag("raw-leaves", "Store the data of files as raw blocks (default: Import.UnixFSRawLeaves)"),
-    text("chunker", "How files are cut: size-N (default: Import.UnixFSChunker)", short="s"),
+    text("chunker", "How files are cut: size-N, rabin, rabin-MIN-AVG-MAX, buzhash, fastcdc", short="s"),
+    flag("trickle", "Use the trickle layout instead of the balanced one", short="t"),
     number("max-file-links", "Most links of a node of a file (default: Import.UnixFSFileMaxLinks)"),
+    number("max-directory-links", "Most entries of a directory that is not sharded; 0: only its size counts"),
+    number("max-hamt-fanout", "Buckets per node of a sharded directory (default: Import.UnixFSHAMTDirectoryMaxFanout)"),
+    flag("inline", "Put small blocks into their CIDs"),
+    number("inline-limit", "Most bytes of an inlined block, up to 128", default=32),
+    flag("preserve-mode", "Store the permissions of files and directories"),
+    flag("preserve-mtime", "Store when files and directories were modified"),
+    text("mode", "Store these permissions for all entries, as 0644"),
+    Option("mtime", OptionType.INT, "Store this time of modification for all entries, in seconds since 1970"),
+    number("mtime-nsecs", "Nanoseconds of --mtime"),
     text("cid-profile", "Rules that decide the CID, instead of the config's Import section", choices=PROFILES),
 )
 
@@ -120,7 +154,8 @@ COMMANDS = (
         client="cidery.cli.adding:run",
         progress=True,
         description="The CID depends on the Import section of the config, written at `init` from the profile\n"
-        "unixfs-v1-2025 (or unixfs-v0-2015 for a binary named ipfs). Hidden files are skipped unless -H.",
+        "unixfs-v1-2025 (or unixfs-v0-2015 for a binary named ipfs). Hidden files are skipped unless -H.\n"
+        "A path may be an http:// or https:// URL.",
     ),
     Command(
         ("cat",),
@@ -172,6 +207,7 @@ COMMANDS = (
             flag("resolve-type", "Look at each entry for its type", default=True),
             flag("size", "Look at each entry for its size", default=True),
             flag("stream", "Print entries as they come", short="s"),
+            flag("long", "Print permissions and time of modification, where they are stored", short="l"),
         ),
         Output.STREAM,
         result=LsResult,

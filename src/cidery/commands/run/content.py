@@ -1,6 +1,7 @@
 """add, cat, get, ls and refs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import datetime, timedelta
 
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
@@ -8,11 +9,12 @@ from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent, LsLink, LsObject, LsResult, RefLine
 from cidery.core.add import Added, AddOptions
-from cidery.core.add_items import ScanOptions
+from cidery.core.add_items import AddItem, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
 from cidery.core.drive import run
+from cidery.core.ignore_rules import IgnoreRules
 from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
@@ -20,12 +22,15 @@ from cidery.core.refs import refs as walk_refs
 from cidery.core.resolve import parse_path, resolve
 from cidery.core.tar import gzip_stream, tar_stream
 from cidery.multiformats.varint import Buffer
+from cidery.unixfs.data import MODE_MASK, Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile, profile, with_options
 from cidery.unixfs.reader import read_node
 
 JOIN_BYTES = 128 * 1024
 """Bytes sent at once at least, but for the last: each send costs some system calls on both sides."""
+MAX_RULES_FILE = 1 << 20
+"""Most characters of --ignore-rules-path that are read."""
 DEFAULT_GZIP = 6
 """Compression level when none is given: zlib's own choice."""
 
@@ -41,27 +46,88 @@ def add_profile(api: Api, call: Call) -> Profile:
         chunker=call.text("chunker") or None,
         max_links=call.number_or_none("max-file-links"),
         hash_name=call.text("hash") or None,
+        stores_metadata=_metadata_options(call) != (None, None)
+        or call.flag("preserve-mode")
+        or call.flag("preserve-mtime"),
+        trickle=call.flag("trickle") if "trickle" in call.given else None,
+        inline_limit=call.number("inline-limit") if call.flag("inline") else None,
+        directory_links=call.number_or_none("max-directory-links"),
+        hamt_fanout=call.number_or_none("max-hamt-fanout"),
     )
+
+
+def _metadata_options(call: Call) -> tuple[int | None, Mtime | None]:
+    """--mode and --mtime; a mode of 0 means none, as Kubo's does. Raises BadCall."""
+    seconds, nanoseconds = call.number_or_none("mtime"), call.number_or_none("mtime-nsecs")
+    if nanoseconds is not None and seconds is None:
+        raise BadCall("option 'mtime-nsecs' needs --mtime")
+    if nanoseconds is not None and not 0 <= nanoseconds < 10**9:
+        raise BadCall("option 'mtime-nsecs' takes 0 to 999999999")
+    text = call.text("mode")
+    try:
+        mode = int(text, 8 if text[:1] == "0" and text.isdigit() else 0) if text else 0
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= MODE_MASK:
+        raise BadCall(f"option 'mode' takes permission bits such as 0644, not {text[:40]!r}")
+    return mode or None, None if seconds is None else Mtime(seconds, nanoseconds or 0)
+
+
+def ignore_rules(call: Call) -> IgnoreRules | None:
+    """--ignore-rules-path and --ignore, in this order: the latter win. Raises BadCall, BadRule."""
+    lines: list[str] = []
+    path = call.text("ignore-rules-path")
+    if path:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = file.read(MAX_RULES_FILE).splitlines()
+        except OSError as exc:
+            raise BadCall(f"cannot read the rules in {path}: {(exc.strerror or str(exc)).lower()}") from exc
+    return IgnoreRules([*lines, *call.texts("ignore")]) or None
+
+
+def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
+    """How folders are read. Raises BadCall, BadRule."""
+    return ScanOptions(
+        recursive=call.flag("recursive"),
+        hidden=call.flag("hidden"),
+        empty_dirs=call.flag("empty-dirs"),
+        dereference=call.flag("dereference-symlinks"),
+        preserve_mode=call.flag("preserve-mode"),
+        preserve_mtime=call.flag("preserve-mtime"),
+        ignore=ignore_rules(call) if ignore else None,
+    )
+
+
+async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> AsyncIterator[AddItem]:
+    """Clients may send what nobody asked to store."""
+    modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
+    async for item in uploads:
+        yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)
 
 
 async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     api = context.node
+    mode, mtime = _metadata_options(call)
     options = AddOptions(
         profile=add_profile(api, call),
-        scan=ScanOptions(
-            recursive=call.flag("recursive"),
-            hidden=call.flag("hidden"),
-            empty_dirs=call.flag("empty-dirs"),
-            dereference=call.flag("dereference-symlinks"),
-        ),
+        scan=scan_options(call, ignore=context.uploads is None),
+        mode=mode,
+        mtime=mtime,
         wrap=call.flag("wrap-with-directory"),
         only_hash=call.flag("only-hash"),
         progress=call.flag("progress"),
     )
-    sources = call.many("path") if context.uploads is None else context.uploads
+    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
     async for event in api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name")):
         if isinstance(event, Added):
             done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+            if event.mode is not None:
+                done["Mode"] = f"{event.mode:04o}"
+            if event.mtime is not None:
+                done["Mtime"] = event.mtime.seconds
+                if event.mtime.nanoseconds:
+                    done["MtimeNsecs"] = event.mtime.nanoseconds
             if options.progress and event.bytes:
                 done["Bytes"] = event.bytes
             yield done
@@ -142,19 +208,34 @@ async def _frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memory
 
 
 def _link(entry: LsEntry, call: Call) -> LsLink:
-    return LsLink(
+    link = LsLink(
         Name=entry.name,
         Hash=cid_text(entry.cid, call),
         Size=entry.size,
         Type=int(entry.type),
         Target=entry.target,
     )
+    if entry.mode is not None:
+        link["Mode"] = entry.mode & MODE_MASK
+    if entry.mtime is not None:
+        link["ModTime"] = _time_text(entry.mtime)
+    return link
+
+
+def _time_text(mtime: Mtime) -> str:
+    """RFC 3339 in UTC; seconds as they are for times that no calendar has."""
+    try:
+        day = datetime(1970, 1, 1) + timedelta(seconds=mtime.seconds)
+    except OverflowError:
+        return f"@{mtime.seconds}"
+    fraction = f".{mtime.nanoseconds:09}".rstrip("0") if mtime.nanoseconds else ""
+    return f"{day.isoformat()}{fraction}Z"
 
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
     """One value with all objects; with --stream one value per entry."""
     paths = [(text, parse_path(text)) for text in call.many("path")]
-    look = {"resolve_type": call.flag("resolve-type"), "size": call.flag("size")}
+    look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
     objects: list[LsObject] = []
     async with context.node.session() as session:
         for text, path in paths:
