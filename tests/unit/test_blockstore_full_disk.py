@@ -18,7 +18,7 @@ from cidery.blockstore.platform_io import (
 )
 from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
 from cidery.blockstore.segments import SegmentStore
-from cidery.blockstore.writer import DiskFull, StoreFailed, StoreReadOnly
+from cidery.blockstore.write_errors import DiskFull, StoreFailed, StoreReadOnly
 from cidery.testing.blockstore_contract import block
 
 VISIBLE, DURABLE = Durability.VISIBLE, Durability.DURABLE

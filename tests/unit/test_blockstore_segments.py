@@ -11,7 +11,7 @@ from cidery.blockstore.platform_io import FileLocked
 from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, segment_name
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.blockstore.verifying import StoredBlockCorrupt, VerifyingStore
-from cidery.blockstore.writer import StoreClosed
+from cidery.blockstore.write_errors import StoreClosed
 from cidery.ipld.block import Block
 from cidery.ipld.car import decode_header, decode_section_head
 from cidery.multiformats.cid import CID

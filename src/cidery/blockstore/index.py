@@ -65,6 +65,10 @@ class Index:
             self.close()
             raise IndexDamaged(f"its format is {found}, this version knows {FORMAT}")
 
+    @property
+    def path(self) -> Path:
+        return self._env.path
+
     def close(self) -> None:
         """Idempotent."""
         self._env.close()
@@ -156,6 +160,10 @@ class Index:
                 if decode_tail_key(key)[1] < watermark:
                     txn.delete(key, db=self._tails)
         sums.save()
+        for segment in change.dropped:
+            txn.delete(encode_segment_key(segment), db=self._segments)
+            for key, _ in items_with_prefix(txn, self._tails, encode_segment_key(segment)):
+                txn.delete(key, db=self._tails)
         for name, number in change.counters.items():
             txn.put(name, encode_number(number), db=self._counters)
 

@@ -60,9 +60,11 @@ class IndexChange:
     watermarks: dict[int, int] = field(default_factory=dict)
     """Segment -> bytes known to be on disk. Puts past it are noted in ``tails``."""
     counters: dict[bytes, int] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
+    """Segments whose file is gone."""
 
     def __bool__(self) -> bool:
-        return bool(self.puts or self.deletes or self.watermarks or self.counters)
+        return bool(self.puts or self.deletes or self.watermarks or self.counters or self.dropped)
 
 
 encode_location = _LOCATION.pack

@@ -2,6 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cidery.blockstore.platform_io import FileLayer, SyncPoint
@@ -10,6 +12,7 @@ from cidery.blockstore.segment_file import (
     CorruptSegment,
     Location,
     head_matches,
+    scan_multihashes,
     segment_name,
 )
 from cidery.ipld.block import MAX_BLOCK
@@ -31,6 +34,15 @@ class OpenSegment:
 
     def __del__(self) -> None:
         self._files.close(self.fd)
+
+
+@dataclass(slots=True)
+class Lane:
+    """The segment that blocks of one class are appended to."""
+
+    segment: OpenSegment | None = None
+    end: int = 0
+    """Where the next record goes: the end of the last good one."""
 
 
 class OpenSegments:
@@ -68,6 +80,13 @@ class OpenSegments:
         self.files.sync_directory(self.directory, SyncPoint.SEGMENT_NAME)
         return self._keep(made)
 
+    def remove(self, number: int) -> None:
+        """Unlink the file and sync the directory; readers that have it open finish. Raises OSError."""
+        with self._lock:
+            self._open.pop(number, None)
+        self.files.remove(self.directory / segment_name(number))
+        self.files.sync_directory(self.directory, SyncPoint.SEGMENT_NAME)
+
     def _keep(self, segment: OpenSegment) -> OpenSegment:
         with self._lock:
             kept = self._open.setdefault(segment.number, segment)
@@ -89,13 +108,22 @@ class OpenSegments:
         Raises:
             CorruptSegment: the record is another, or is cut off. OSError: missing file and the like.
         """
+        return self.read_record(at, multihash)[at.head :]
+
+    def read_record(self, at: Location, multihash: bytes) -> bytes:
+        """The whole record, head and data. Raises as read()."""
         segment = self.get(at.segment)
         raw = self.files.read(segment.fd, at.head + at.length, at.offset)
         if len(raw) != at.head + at.length:
             raise CorruptSegment(at.segment, at.offset, "the file ends inside the record")
         if not head_matches(raw[: at.head], multihash, at.length):
             raise CorruptSegment(at.segment, at.offset, "another record is there")
-        return raw[at.head :]
+        return raw
+
+    def heads(self, number: int) -> Iterator[bytes]:
+        """Multihashes of the records of a segment, in order, up to the first that makes no sense. Raises OSError."""
+        segment = self.get(number)
+        return scan_multihashes(self.files, segment.fd, self.files.size(segment.fd))
 
     def read_ready(self, at: Location, multihash: bytes) -> bytes | None:
         """The same without waiting: None if the file is not open, its pages are cold, or the record is another."""

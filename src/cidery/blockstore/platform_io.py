@@ -56,6 +56,10 @@ class FileLayer(Protocol):
 
     def truncate(self, fd: int, size: int) -> None: ...
 
+    def remove(self, path: Path) -> None:
+        """Unlink the file if it is there."""
+        ...
+
     def sync(self, fd: int, point: SyncPoint) -> None:
         """Return when the data and size of the file are on disk."""
         ...
@@ -96,6 +100,9 @@ class OsFiles:
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def sync(self, fd: int, point: SyncPoint) -> None:
         _sync_data(fd)

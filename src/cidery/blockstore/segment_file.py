@@ -135,6 +135,21 @@ def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Re
         at = base + section.data_end
 
 
+def scan_multihashes(files: FileLayer, fd: int, end: int) -> Iterator[bytes]:
+    """The names of the records, unhashed, up to the first whose framing makes no sense. Reads the whole file."""
+    at = len(SEGMENT_HEADER)
+    window, base = b"", at
+    while at < end:
+        if at + MAX_SECTION_HEAD > base + len(window) and base + len(window) < end:
+            window, base = files.read(fd, min(SCAN_READ, end - at), at), at
+        try:
+            section = decode_section_head(window, at - base)
+        except CarError:
+            return
+        yield section.cid.multihash
+        at = base + section.data_end
+
+
 def _intact(multihash: bytes, data: memoryview) -> bool:
     try:
         return matches(multihash, data)

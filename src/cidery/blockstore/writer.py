@@ -9,19 +9,21 @@ order on disk is always data, then index. Deletes sync, write the delete log, th
     append -> pending --(round)--> [sync segments -> watermarks] -> index commit -> waiters woken, pending forgotten
 """
 
-import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from cidery.blockstore.delete_log import DeleteLog, Horizon
 from cidery.blockstore.index import COUNTER_LOG_APPLIED, COUNTER_NEXT_ORDINAL, COUNTER_NEXT_SEGMENT, Index
 from cidery.blockstore.index_records import IndexChange
-from cidery.blockstore.open_segments import OpenSegment, OpenSegments
+from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
 from cidery.blockstore.platform_io import SyncPoint
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
+from cidery.blockstore.touched import Touched
+from cidery.blockstore.write_errors import StoreClosed, StoreFailed, write_error
 from cidery.errors import CideryError, Unavailable
 from cidery.ipld.block import Block
 from cidery.multiformats.varint import Buffer, encode_uvarint
@@ -39,73 +41,14 @@ READER_CHECK_SECONDS = 60.0
 MAX_RECORD_HEAD = 192
 """More than any record's head, in bytes; decides when a segment is full."""
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-class DiskFull(Unavailable):
-    """No room for a block; what was stored before is intact and readable."""
-
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-    def __str__(self) -> str:
-        return f"no space left for blocks ({self.cause.strerror}); nothing stored was lost, free space and try again"
-
-
-class StoreReadOnly(Unavailable):
-    """Something to write, and a store that cannot be written."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the block store cannot be written: {self.reason}; nothing was changed"
-
-
-class StoreFailed(Unavailable):
-    """The disk failed. After a failed sync nothing more is written until the store is opened again; reading goes on."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-    def __str__(self) -> str:
-        return f"writing to the disk failed ({self.cause}); what was stored is intact, check the disk and restart"
-
-
-class StoreClosed(Unavailable):
-    """The store was closed."""
-
-    def __str__(self) -> str:
-        return "the block store is closed; open it again"
-
-
-def write_error(cause: OSError) -> Unavailable:
-    """The typed error for a failed write."""
-    if cause.errno in _NO_SPACE:
-        return DiskFull(cause)
-    if cause.errno in _READ_ONLY:
-        return StoreReadOnly(str(cause.strerror))
-    return StoreFailed(cause)
-
-
-@dataclass(slots=True)
-class Lane:
-    """The segment that blocks of one class are appended to."""
-
-    segment: OpenSegment | None = None
-    end: int = 0
-    """Where the next record goes: the end of the last good one."""
-
 
 @dataclass(slots=True)
 class _Waiter:
     durable: bool
     done: "Future[list[bool]]"
     deletes: Sequence[bytes] = ()
+    work: Callable[[], None] | None = None
+    """Runs in the commit thread after the round."""
 
 
 class SegmentWriter:
@@ -129,6 +72,12 @@ class SegmentWriter:
         self._moved = False
         self._failed: Unavailable | None = None
         self._waiters: list[_Waiter] = []
+        self.touched = Touched()
+        """Blocks that operations under way found here."""
+        self._doomed: set[bytes] = set()
+        """A sweep decided that these go: they are not "already there" for anybody any more."""
+        self._awaited: set[bytes] = set()
+        self._arrived: set[bytes] = set()
         self._closing = False
         self._delayed = False
         self._lock = threading.RLock()
@@ -138,7 +87,7 @@ class SegmentWriter:
 
     @property
     def next_ordinal(self) -> int:
-        """The ordinal that the next new block will get."""
+        """Of the next new block."""
         return self._next_ordinal
 
     def resume(self, segment: OpenSegment, end: int) -> None:
@@ -175,13 +124,17 @@ class SegmentWriter:
         unknown = [key for key in fresh if key not in pending]
         known = dict(zip(unknown, self._index.get_many(unknown), strict=True))
         out = []
+        found: list[int] = []
         for key, block in fresh.items():
-            at = known.get(key) or pending.get(key)
+            at = pending.get(key) or (None if key in self._doomed else known.get(key))
             if at is None:
                 out.append(block)
             elif kept and not at.kept:
                 self._moved = True
                 out.append(block)
+            else:
+                found.append(at.ordinal)
+        self.touched.note(found)
         return out
 
     def _append(self, blocks: Sequence[Block], kept: bool) -> None:
@@ -216,17 +169,154 @@ class SegmentWriter:
             ordinal += 1
         else:
             stop = len(blocks)
+        self._write(lane, parts, placed, at)
+        self._next_ordinal = ordinal
+        return stop
+
+    def _write(self, lane: Lane, parts: Sequence[Buffer], placed: list[tuple[bytes, Location]], end: int) -> None:
+        assert lane.segment is not None  # _make_room() opened it
         try:
             self._segments.files.write(lane.segment.fd, parts, lane.end)
         except OSError as exc:
             self._roll_back(lane)
             raise write_error(exc) from exc
-        self._dirty_bytes += at - lane.end
-        lane.end, self._next_ordinal = at, ordinal
-        self._dirty[number] = lane.segment, at
+        self._dirty_bytes += end - lane.end
+        lane.end = end
+        self._dirty[lane.segment.number] = lane.segment, end
         self.pending.update(placed)
         self._appended.extend(placed)
-        return stop
+        if self._awaited:
+            self._arrived.update(key for key, _ in placed if key in self._awaited)
+
+    def relocate(self, records: Sequence[tuple[bytes, Location, bytes]], *, kept: bool) -> int:
+        """Copy records (multihash, place, bytes with head) to the end of a lane; returns how many were still there.
+
+        Ordinals stay. The copies count once a durable commit() is done. Raises as append().
+        """
+        moved = 0
+        with self._lock:
+            self._check_usable()
+            places = self._index.get_many([key for key, _, _ in records])
+            lane = self._lanes[kept]
+            for (key, at, raw), now in zip(records, places, strict=True):
+                if now != at or key in self.pending or key in self._doomed:
+                    continue
+                self._make_room(lane, kept, at.length)
+                assert lane.segment is not None  # _make_room() opened it
+                place = at._replace(segment=lane.segment.number, offset=lane.end)
+                self._moved = True
+                self._write(lane, [raw], [(key, place)], lane.end + len(raw))
+                moved += 1
+        return moved
+
+    def touch(self, keys: Sequence[bytes]) -> list[Location | None]:
+        """Where blocks are, noted as found: what is returned is spared by a sweep while an operation holds it."""
+        pending = self.pending
+        early = [pending.get(key) for key in keys]
+        places = [a or b for a, b in zip(early, self._index.get_many(keys), strict=True)]
+        self.touched.note([at.ordinal for at in places if at is not None])
+        if self._doomed:
+            # A sweep dooms first and then looks at what was touched, so one of the two sees the other.
+            with self._lock:
+                doomed = self._doomed
+                return [
+                    None if key in doomed and key not in pending else at for key, at in zip(keys, places, strict=True)
+                ]
+        return places
+
+    def await_blocks(self, multihashes: Iterable[bytes]) -> None:
+        """Let doom() refuse once one of these was put, until arrived() told so."""
+        with self._lock:
+            self._awaited.update(multihashes)
+
+    def arrived(self) -> set[bytes]:
+        """Awaited blocks that were put since the last call; they are awaited no more."""
+        with self._lock:
+            found, self._arrived = self._arrived, set()
+            self._awaited -= found
+            return found
+
+    def await_nothing(self) -> None:
+        with self._lock:
+            self._awaited, self._arrived = set(), set()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No thread appends inside the context. For moments."""
+        with self._lock:
+            yield
+
+    def doom(
+        self, candidates: Sequence[tuple[bytes, Location]], spare: Callable[[int], bool]
+    ) -> tuple[list[tuple[bytes, Location]], Horizon] | None:
+        """Decide which candidates go: those not put again, moved, touched, or spared by their ordinal.
+
+        From here on a put of one of them stores it anew. None: an awaited block came, nothing was decided.
+        """
+        with self._lock:
+            self._check_usable()
+            if self._arrived:
+                return None
+            places = self._index.get_many([key for key, _ in candidates])
+            before = set(self._doomed)
+            self._doomed.update(key for key, _ in candidates)
+            gone = [
+                (key, at)
+                for (key, at), now in zip(candidates, places, strict=True)
+                if now == at and key not in self.pending and at.ordinal not in self.touched and not spare(at.ordinal)
+            ]
+            self._doomed = before.union(key for key, _ in gone)
+            return gone, self._horizon()
+
+    def bury(self, doomed: Sequence[tuple[bytes, Location]], horizon: Horizon) -> None:
+        """Forget doomed blocks, durably; waits for one sync of the delete log and one index commit. Raises as append().
+
+        If the index cannot be written the blocks stay doomed: the log says already that they are gone.
+        """
+
+        def work() -> None:
+            self._round(durable=True)
+            places = self._index.get_many([key for key, _ in doomed])
+            gone = [key for (key, at), now in zip(doomed, places, strict=True) if now == at]
+            if gone:
+                self._log.append(gone, horizon)
+                self._index.commit(IndexChange(deletes=gone, counters={COUNTER_LOG_APPLIED: self._log.end}))
+            with self._lock:
+                self._doomed.difference_update(key for key, _ in doomed)
+
+        self.in_commit_thread(work)
+
+    def in_commit_thread(self, work: Callable[[], None]) -> None:
+        """Run ``work`` between two rounds and wait for it. Raises what it raises."""
+        self._ask(_Waiter(True, Future(), work=work)).result()
+
+    def seal(self, number: int) -> None:
+        """Append no more to this segment."""
+        with self._lock:
+            for lane in self._lanes.values():
+                if lane.segment is not None and lane.segment.number == number:
+                    lane.segment = None
+
+    def drop_segment(self, number: int) -> bool:
+        """Remove the file of a sealed segment that no block is in any more; False: some are.
+
+        Raises DatabaseUnavailable, StoreFailed.
+        """
+        dropped: list[int] = []
+
+        def work() -> None:
+            self._round(durable=True)
+            info = self._index.segments().get(number)
+            lanes = [lane.segment.number for lane in self._lanes.values() if lane.segment]
+            if number in lanes or (info is not None and info.live_blocks):
+                return
+            # The file first: a file without its record in the index would be taken for one to recover.
+            self._segments.remove(number)
+            self._index.commit(IndexChange(dropped=[number]))
+            dropped.append(number)
+
+        self.in_commit_thread(work)
+        return bool(dropped)
 
     def _make_room(self, lane: Lane, kept: bool, size: int) -> None:
         if lane.segment is not None and lane.end + MAX_RECORD_HEAD + size <= self._segment_bytes:
@@ -329,7 +419,10 @@ class SegmentWriter:
         done: list[list[bool]] = []
         try:
             self._round(durable=any(waiter.durable for waiter in waiters))
-            done = [self._delete(waiter.deletes) if waiter.deletes else [] for waiter in waiters]
+            for waiter in waiters:
+                if waiter.work is not None:
+                    waiter.work()
+                done.append(self._delete(waiter.deletes) if waiter.deletes else [])
         except OSError as exc:
             failure = write_error(exc)
         except CideryError as exc:
@@ -383,6 +476,8 @@ class SegmentWriter:
             for key, at in appended:
                 if pending.get(key) is at:
                     del pending[key]
+            if self._doomed:
+                self._doomed.difference_update(key for key, _ in appended)
 
     def _delete(self, multihashes: Sequence[bytes]) -> list[bool]:
         self._round(durable=True)

@@ -1,6 +1,6 @@
 """Pins: what is kept on purpose. Adding one walks everything below it in; the table knows roots only."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,10 @@ PROGRESS_BLOCKS = 256
 """Blocks between two reports of progress."""
 TYPES = ("all", "direct", "indirect", "recursive")
 """What pin_ls() can be asked for."""
+
+
+Keep = Callable[[Sequence[CID]], Awaitable[None]]
+"""Sees to it that blocks stay; Api.keep is it."""
 
 
 class PinTable(Protocol):
@@ -87,11 +91,15 @@ async def pin_add(
     pins: PinTable,
     *,
     now: float,
+    keep: Keep | None = None,
     recursive: bool = True,
     name: str = "",
+    expires: float | None = None,
 ) -> AsyncIterator[PinProgress]:
-    """Fetch what is missing, then write the pin, durably; ``now`` in seconds since 1970.
+    """Fetch what is missing, then write the pin, durably; ``now`` and ``expires`` in seconds since 1970.
 
+    ``keep`` is called with every block that was seen, before the pin is written: a collector that runs beside it must
+    spare them, and none may stay among those that can be evicted.
     A recursive pin replaces a direct one of the same CID, and a name replaces a name.
     Raises PinConflict for a direct pin where a recursive one is, PinNameTooLong, NotFound, and as the walk.
     Cancellation: safe; what was fetched stays, no pin is written.
@@ -102,21 +110,30 @@ async def pin_add(
         if known is not None and known.recursive:
             raise PinConflict(root, "is pinned recursively already; remove that pin first")
         size = len(await block_get(root, session))
+        if keep is not None:
+            await keep([root])
         await session.sync()  # a pin on disk must not outlive a block that was not
-        await pins.add(Pin(root, False, name, now))
+        await pins.add(Pin(root, False, name, now, expires))
         yield PinProgress(root, 1, size, done=True)
         return
     blocks = size = 0
+    fresh: list[CID] = []
     async for step in drive(walk_edges(root, unique=True), session):
         if isinstance(step, Visited):
             blocks += 1
             size += step.size
+            fresh.append(step.cid)
             if blocks % PROGRESS_BLOCKS == 0:
+                if keep is not None:
+                    await keep(fresh)
+                fresh = []
                 yield PinProgress(root, blocks, size)
+    if keep is not None:
+        await keep(fresh)
     if known is not None and known.recursive and not name:
         name = known.name
     await session.sync()
-    await pins.add(Pin(root, True, name, now))
+    await pins.add(Pin(root, True, name, now, expires))
     yield PinProgress(root, blocks, size, done=True)
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.api import Api, import_profile
 from cidery.core.drive import StoreSession
+from cidery.core.gc import Collector
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
 from cidery.repo.config import Config, parse_config, read_raw
+from cidery.repo.gc_roots import GcRoots
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import RepoLock
 from cidery.repo.mfs_root import MfsRoot
@@ -74,15 +76,17 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
                     security=config.security,
                 )
             )
-        provisional = ProvisionalRoots(state, os.urandom)
-
+        pins = Pins(state)
+        provisional = ProvisionalRoots(state, os.urandom, store.holding)
+        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence)
         files = _mutable_files(store, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         yield Api(
             path=path,
             config=config,
             store=store,
-            pins=Pins(state),
+            pins=pins,
+            collector=Collector(path, store, pins, provisional, roots, time.time, time.monotonic),
             provisional=provisional,
             files=files,
             network=network,

@@ -37,4 +37,4 @@ class MfsRoot:
 
     async def set(self, root: CID) -> None:
         """Replace the root; its blocks must be durable already. Raises StateReadOnly, DatabaseUnavailable."""
-        await self._state.apply(Put(StateTable.SETTINGS, MFS_ROOT_KEY, root.encode()))
+        await self._state.apply(Put(StateTable.SETTINGS, MFS_ROOT_KEY, root.encode()), roots=(root,))

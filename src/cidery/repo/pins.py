@@ -19,6 +19,8 @@ PINS_PAGE = 1000
 """Most pins in one page: about 1 ms of reading."""
 
 _FIXED = struct.Struct(">BBd")
+_EXPIRY = struct.Struct(">d")
+_RECURSIVE, _EXPIRES = 1, 2
 
 
 class BadPinName(InvalidInput):
@@ -54,6 +56,12 @@ class Pin:
     name: str = ""
     created: float = 0.0
     """Seconds since 1970-01-01 UTC."""
+    expires: float | None = None
+    """Seconds since 1970-01-01 UTC from when on it counts no more; None: never."""
+
+    def expired(self, now: float) -> bool:
+        """Whether it is over."""
+        return self.expires is not None and self.expires <= now
 
     @property
     def cursor(self) -> bytes:
@@ -73,24 +81,32 @@ def encode_pin(pin: Pin) -> bytes:
         raise BadPinName("is not valid Unicode") from exc
     if len(name) > MAX_NAME:
         raise BadPinName(f"has {len(name)} bytes, at most {MAX_NAME} are allowed")
-    return _FIXED.pack(pin.cid.version, pin.recursive, pin.created) + name
+    flags = _RECURSIVE * pin.recursive | _EXPIRES * (pin.expires is not None)
+    expiry = b"" if pin.expires is None else _EXPIRY.pack(pin.expires)
+    return _FIXED.pack(pin.cid.version, flags, pin.created) + expiry + name
 
 
 def decode_pin(key: bytes, raw: bytes) -> Pin:
     """Raises PinDamaged, nothing else (fuzzed)."""
     if len(raw) < _FIXED.size:
         raise PinDamaged("truncated")
-    version, recursive, created = _FIXED.unpack_from(raw)
-    if version > 1 or recursive > 1:
+    version, flags, created = _FIXED.unpack_from(raw)
+    if version > 1 or flags > _RECURSIVE | _EXPIRES:
         raise PinDamaged("unknown version or mode")
+    at, expires = _FIXED.size, None
+    if flags & _EXPIRES:
+        if len(raw) < at + _EXPIRY.size:
+            raise PinDamaged("truncated")
+        expires, at = _EXPIRY.unpack_from(raw, at)[0], at + _EXPIRY.size
     try:
         cid = CID.decode(key)
-        name = raw[_FIXED.size :].decode()
+        name = raw[at:].decode()
     except CIDError as exc:
         raise PinDamaged(exc.reason) from exc
     except UnicodeDecodeError as exc:
         raise PinDamaged("its name is not UTF-8") from exc
-    return Pin(CID(0, cid.codec, cid.multihash) if version == 0 else cid, bool(recursive), name, created)
+    shown = CID(0, cid.codec, cid.multihash) if version == 0 else cid
+    return Pin(shown, bool(flags & _RECURSIVE), name, created, expires)
 
 
 class Pins:
@@ -119,6 +135,30 @@ class Pins:
         def work(txn: Transaction) -> None:
             for key, raw in records:
                 txn.put(key, raw, db=self._state.table(StateTable.PINS))
+
+        await self._state.update(work, [pin.cid for pin in pins])
+
+    async def replace(self, old: CID, pin: Pin, *, keep_old: bool) -> None:
+        """Write ``pin`` and remove the one of ``old``, both or none. Raises as add()."""
+        key, raw, old_key = pin_key(pin.cid), encode_pin(pin), pin_key(old)
+
+        def work(txn: Transaction) -> None:
+            if not keep_old:
+                txn.delete(old_key, db=self._state.table(StateTable.PINS))
+            txn.put(key, raw, db=self._state.table(StateTable.PINS))
+
+        await self._state.update(work, [pin.cid])
+
+    async def remove_expired(self, now: float, cids: Sequence[CID]) -> None:
+        """Remove those of ``cids`` whose pin is over by now: one that was renewed meanwhile stays."""
+        keys = [pin_key(cid) for cid in cids]
+
+        def work(txn: Transaction) -> None:
+            table = self._state.table(StateTable.PINS)
+            for key in keys:
+                raw = txn.get(key, db=table)
+                if raw is not None and decode_pin(key, raw).expired(now):
+                    txn.delete(key, db=table)
 
         await self._state.update(work)
 

@@ -6,7 +6,7 @@ dies in between, the record stays and is listed as left over; its blocks are spa
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from cidery.errors import IntegrityError
@@ -67,8 +67,15 @@ def decode_operation(key: bytes, raw: bytes) -> Operation:
 class ProvisionalRoots:
     """The table, for one process that holds the repository's lock."""
 
-    def __init__(self, state: State, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        state: State,
+        entropy: Callable[[int], bytes],
+        holding: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """``holding``: the context in which the store notes what an operation finds "already there"."""
         self._state = state
+        self._holding = holding
         self._entropy = entropy
         self._session = entropy(8)
 
@@ -81,25 +88,28 @@ class ProvisionalRoots:
         It is removed at the end, also of a block that raises: what it stored is then ordinary unpinned content.
         """
         record = Operation(self._session + self._entropy(8), kind, float(now), since_ordinal, tuple(roots))
-        await self._state.apply(Put(StateTable.PROVISIONAL, record.id, encode_operation(record)))
-        try:
-            yield RunningOperation(self._state, record)
-        finally:
-            await self._state.apply(Put(StateTable.PROVISIONAL, record.id, None))
+        with self._holding():
+            put = Put(StateTable.PROVISIONAL, record.id, encode_operation(record))
+            await self._state.apply(put, roots=record.roots)
+            try:
+                yield RunningOperation(self._state, record)
+            finally:
+                await self._state.apply(Put(StateTable.PROVISIONAL, record.id, None))
 
     def under_way(self) -> list[Operation]:
         """Operations of this process."""
-        return [found for found in self._every() if found.id.startswith(self._session)]
+        return [found for found in self.every() if found.id.startswith(self._session)]
 
     def left_over(self) -> list[Operation]:
         """Operations whose process died: their blocks are still spared."""
-        return [found for found in self._every() if not found.id.startswith(self._session)]
+        return [found for found in self.every() if not found.id.startswith(self._session)]
 
     async def discard(self, operations: Sequence[Operation]) -> None:
         """Forget left-over operations; what they stored becomes collectable."""
         await self._state.apply(*(Put(StateTable.PROVISIONAL, found.id, None) for found in operations))
 
-    def _every(self) -> list[Operation]:
+    def every(self) -> list[Operation]:
+        """All records, at most MAX_OPERATIONS."""
         page = self._state.page(StateTable.PROVISIONAL, b"", MAX_OPERATIONS)
         return [decode_operation(key, raw) for key, raw in page]
 
@@ -115,4 +125,4 @@ class RunningOperation:
         """Add roots that became known; durable on return."""
         old = self.record
         self.record = Operation(old.id, old.kind, old.started, old.since_ordinal, (*old.roots, *roots))
-        await self._state.apply(Put(StateTable.PROVISIONAL, old.id, encode_operation(self.record)))
+        await self._state.apply(Put(StateTable.PROVISIONAL, old.id, encode_operation(self.record)), roots=roots)

@@ -4,7 +4,7 @@ Only the holder of the repository's lock writes, in one thread; other processes 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import NamedTuple, Self, TypeVar
 from cidery.blockstore.lmdb_environment import Environment, Table, Transaction, items_after
 from cidery.blockstore.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
+from cidery.multiformats.cid import CID
+from cidery.repo.root_fence import RootFence
 
 T = TypeVar("T")
 
@@ -26,6 +28,7 @@ class StateTable(IntEnum):
     PINS = 0
     PROVISIONAL = 1
     SETTINGS = 2
+    JOBS = 3
 
 
 class Put(NamedTuple):
@@ -48,6 +51,8 @@ class State:
 
     def __init__(self, environment: Environment, *, read_only: bool) -> None:
         self._env = environment
+        self.fence = RootFence()
+        """Told of roots that the changes make."""
         self._writer = None if read_only else ThreadPoolExecutor(1, "cidery-state")
 
     @classmethod
@@ -83,8 +88,11 @@ class State:
         """O(1)."""
         return self._env.read(lambda txn: int(txn.stat(self._table(table))["entries"]))
 
-    async def apply(self, *puts: Put) -> None:
+    async def apply(self, *puts: Put, roots: Sequence[CID] = ()) -> None:
         """All of the changes or none; durable on return.
+
+        Args:
+            roots: what the changes keep from being collected from now on.
 
         Raises:
             StateReadOnly, DatabaseUnavailable (disk full and the like: nothing was changed).
@@ -98,13 +106,20 @@ class State:
                 else:
                     txn.put(key, value, db=self._table(table))
 
-        await self.update(work)
+        await self.update(work, roots)
 
-    async def update(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` in a write transaction in the writer thread; it may run twice. Raises as apply()."""
+    async def update(self, work: Callable[[Transaction], T], roots: Sequence[CID] = ()) -> T:
+        """Run ``work`` in a write transaction in the writer thread; it may run twice. Arguments, raises as apply()."""
         if self._writer is None:
             raise StateReadOnly
-        return await asyncio.wrap_future(self._writer.submit(self._env.write, work))
+
+        def write() -> T:
+            result = self._env.write(work)
+            if roots:
+                self.fence.told(roots)
+            return result
+
+        return await asyncio.wrap_future(self._writer.submit(write))
 
     def table(self, table: StateTable) -> Table:
         """The handle that ``work`` of update() passes as ``db``."""

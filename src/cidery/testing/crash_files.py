@@ -34,6 +34,12 @@ class Truncated(NamedTuple):
     size: int
 
 
+class Removed(NamedTuple):
+    """A name that is gone once the directory is synced."""
+
+    name: str
+
+
 class Synced(NamedTuple):
     name: str
 
@@ -54,7 +60,7 @@ class Noted(NamedTuple):
     what: object
 
 
-Event = Created | Written | Truncated | Synced | NamesSynced | Committed | Noted
+Event = Created | Written | Truncated | Removed | Synced | NamesSynced | Committed | Noted
 
 
 class Trace:
@@ -98,6 +104,10 @@ class CrashFiles(OsFiles):
     def truncate(self, fd: int, size: int) -> None:
         super().truncate(fd, size)
         self._record(Truncated(self._names[fd], size))
+
+    def remove(self, path: Path) -> None:
+        super().remove(path)
+        self._record(Removed(path.name))
 
     def sync(self, fd: int, point: SyncPoint) -> None:
         if point is not self._left_out:
@@ -145,6 +155,7 @@ class _File:
     durable: bytes = b""
     loose: list[Written | Truncated] = field(default_factory=list)
     named: bool = False
+    removed: bool = False
 
     def after(self, fate: Callable[[Written | Truncated], Written | Truncated | None]) -> bytes:
         content = bytearray(self.durable)
@@ -174,7 +185,10 @@ class Disk:
             case Synced(name):
                 file = self.files[name]
                 file.durable, file.loose = file.after(lambda loose: loose), []
+            case Removed(name):
+                self.files[name].removed = True
             case NamesSynced():
+                self.files = {name: file for name, file in self.files.items() if not file.removed}
                 for file in self.files.values():
                     file.named = True
             case Committed(content):
@@ -185,6 +199,8 @@ class Disk:
         mood = rng.choice(("mixed", "mixed", "all lost", "all whole"))
         files = {}
         for name, file in self.files.items():
+            if file.removed and (mood == "all whole" or (mood == "mixed" and rng.random() < 0.5)):
+                continue
             if file.named or mood == "all whole" or (mood == "mixed" and rng.random() < 0.5):
                 files[name] = file.after(lambda event: _fate(event, rng, mood))
         index = None

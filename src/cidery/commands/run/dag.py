@@ -1,6 +1,7 @@
 """dag put, get, resolve, import, export, stat and diff; resolve."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from functools import partial
 
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
@@ -64,7 +65,8 @@ async def put(context: Context, call: Call) -> AsyncIterator[DagPut]:
             )
             if call.flag("pin"):
                 async with api.session(kept=True) as session:
-                    async for _ in pin_add(stored.cid, session, api.pins, now=api.clock()):
+                    keep = partial(api.keep, session=session)
+                    async for _ in pin_add(stored.cid, session, api.pins, now=api.clock(), keep=keep):
                         continue
             yield DagPut(Cid=link(stored.cid, call))
 
@@ -109,10 +111,11 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
         if call.flag("pin-roots") and not call.flag("local-only"):
             await operation.protect(*stats.roots)
             async with api.offline().session() as session:
+                keep = partial(api.keep, session=session)
                 for root in stats.roots:
                     reason = ""
                     try:
-                        async for _ in pin_add(root, session, api.pins, now=api.clock()):
+                        async for _ in pin_add(root, session, api.pins, now=api.clock(), keep=keep):
                             continue
                     except CideryError as exc:
                         reason = str(exc)

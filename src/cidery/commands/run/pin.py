@@ -1,6 +1,7 @@
 """pin add, rm and ls."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
@@ -23,6 +24,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
                 session,
                 api.pins,
                 now=api.clock(),
+                keep=partial(api.keep, session=session),
                 recursive=call.flag("recursive"),
                 name=call.text("name"),
             )

@@ -1,0 +1,207 @@
+"""What a collector of garbage needs of a segment store: look, decide, forget, and give the disk its space back.
+
+Everything here blocks and is called from the collector's own thread, beside all other use of the store.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from cidery.blockstore.delete_log import Horizon
+from cidery.blockstore.index import Index
+from cidery.blockstore.open_segments import OpenSegments
+from cidery.blockstore.recency import Recency
+from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location, segment_numbers
+from cidery.blockstore.writer import SegmentWriter
+
+USUAL_HEAD = 39
+"""Bytes in front of the data in a usual record: a CIDv1 of sha2-256 and a length of up to three bytes."""
+COPY_BYTES = 4 * 1024 * 1024
+"""Most bytes copied under the writer's lock at once: about 4 ms of writing."""
+COPY_BLOCKS = 256
+"""Most blocks copied under the writer's lock at once: about 3 ms."""
+FLUSH_BLOCKS = 8192
+"""Copied blocks that wait for the index at most."""
+SCAN_PAGE = 1024
+"""Index entries read at once: about 1 ms."""
+
+
+class SegmentUse(NamedTuple):
+    """How much of a segment is of use."""
+
+    number: int
+    size: int
+    """Bytes of the file."""
+    live_bytes: int
+    """Data of its blocks."""
+    live_blocks: int
+
+    @property
+    def kept(self) -> bool:
+        return self.number % 2 == 0
+
+    @property
+    def dead_bytes(self) -> int:
+        """About what compacting it would free."""
+        return max(0, self.size - len(SEGMENT_HEADER) - self.live_bytes - self.live_blocks * USUAL_HEAD)
+
+
+class Doomed(NamedTuple):
+    """Blocks of which it was decided that they go."""
+
+    blocks: list[tuple[bytes, Location]]
+    horizon: Horizon
+
+
+class StoreCollector:
+    """The collector's face of one store; one collection at a time."""
+
+    def __init__(self, segments: OpenSegments, index: Index, writer: SegmentWriter, recency: Recency) -> None:
+        self._segments = segments
+        self._index = index
+        self._writer = writer
+        self.recency = recency
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def index_path(self) -> Path:
+        """The directory of the index; what is remembered by ordinal lies beside it and goes with it."""
+        return self._index.path
+
+    @property
+    def next_ordinal(self) -> int:
+        return self._writer.next_ordinal
+
+    def count(self) -> int:
+        """Blocks in the index. O(1)."""
+        return self._index.count()
+
+    def flush(self) -> None:
+        """Bring all that was put until now into the index."""
+        self._writer.commit(durable=False).result()
+
+    def locate(self, multihashes: Sequence[bytes]) -> list[Location | None]:
+        """Where blocks are; what a sweep is about to forget counts as there."""
+        pending = self._writer.pending
+        early = [pending.get(key) for key in multihashes]
+        return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
+
+    def read(self, multihash: bytes, at: Location) -> bytes | None:
+        """The data, from wherever it is by now; None: it is gone. Raises CorruptSegment, OSError."""
+        try:
+            return self._segments.read(at, multihash)
+        except (CorruptSegment, FileNotFoundError):
+            again = self.locate([multihash])[0]
+            if again is None:
+                return None
+            if again == at:
+                raise
+            return self._segments.read(again, multihash)
+
+    def pages(self) -> Iterator[list[tuple[bytes, Location]]]:
+        """All blocks of the index in pages, in the order of their multihashes."""
+        after = b""
+        while page := self._index.page(after, SCAN_PAGE):
+            after = page[-1][0]
+            yield page
+
+    def segments(self) -> list[SegmentUse]:
+        """All segments, ascending. One stat each."""
+        infos = self._index.segments()
+        found = []
+        for number in segment_numbers(self._segments.directory):
+            info = infos.get(number)
+            size = self._segments.files.size(self._segments.get(number).fd)
+            found.append(SegmentUse(number, size, info.live_bytes if info else 0, info.live_blocks if info else 0))
+        return found
+
+    # -- sweeping --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """From here on every "already there" is noted, and what is noted is not doomed."""
+        with self._writer.touched.hold():
+            try:
+                yield
+            finally:
+                self._writer.await_nothing()
+
+    def await_blocks(self, multihashes: Iterable[bytes]) -> None:
+        """Let doom() refuse once one of these was put: what lies below it has to be marked first."""
+        self._writer.await_blocks(multihashes)
+
+    def arrived(self) -> set[bytes]:
+        """Awaited blocks that were put since the last call."""
+        return self._writer.arrived()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nothing is put inside the context. For moments."""
+        with self._writer.frozen():
+            yield
+
+    def doom(self, candidates: Sequence[tuple[bytes, Location]], spare: Callable[[int], bool]) -> Doomed | None:
+        """See SegmentWriter.doom(). None: an awaited block came. Takes the writer's lock for about 3 us a block."""
+        decided = self._writer.doom(candidates, spare)
+        return None if decided is None else Doomed(*decided)
+
+    def bury(self, doomed: Doomed) -> None:
+        """Forget them, durably. Raises DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable."""
+        if doomed.blocks:
+            self._writer.bury(doomed.blocks, doomed.horizon)
+
+    # -- freeing space ---------------------------------------------------------------------------------------------
+
+    def compact(self, segment: SegmentUse, *, promote: Callable[[int], bool] | None = None) -> int:
+        """Copy what is alive out of a segment and remove its file; returns the bytes freed, 0 if it has to stay.
+
+        ``promote``: ordinals of cached blocks that become kept ones. Reads and writes the live part once; other
+        processes that read find the copies. Raises DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
+        """
+        self._writer.seal(segment.number)
+        copied = 0
+        if segment.live_blocks:
+            copied = self._copy(segment, promote)
+            self._writer.commit(durable=True).result()
+        if not self._writer.drop_segment(segment.number):
+            return 0
+        return max(0, segment.size - copied)
+
+    def _copy(self, segment: SegmentUse, promote: Callable[[int], bool] | None) -> int:
+        batch: list[tuple[bytes, Location, bytes]] = []
+        copied = size = waiting = 0
+        for key, at in self.blocks_of(segment.number):
+            raw = self._segments.read_record(at, key)
+            batch.append((key, at, raw))
+            size += len(raw)
+            if size >= COPY_BYTES or len(batch) >= COPY_BLOCKS:
+                self._move(batch, segment.kept, promote)
+                copied, waiting, batch, size = copied + size, waiting + len(batch), [], 0
+                if waiting >= FLUSH_BLOCKS:
+                    self.flush()
+                    waiting = 0
+        self._move(batch, segment.kept, promote)
+        return copied + size
+
+    def _move(
+        self, batch: list[tuple[bytes, Location, bytes]], kept: bool, promote: Callable[[int], bool] | None
+    ) -> None:
+        for to_kept in (True, False):
+            chosen = [item for item in batch if (kept or (promote is not None and promote(item[1].ordinal))) is to_kept]
+            if chosen:
+                self._writer.relocate(chosen, kept=to_kept)
+
+    def blocks_of(self, number: int) -> list[tuple[bytes, Location]]:
+        """The blocks that the index places in a segment, in the order of the file. Memory: about 200 bytes a block."""
+        self.flush()
+        found: dict[bytes, Location] = {}
+        keys = self._segments.heads(number)
+        while page := list(islice(keys, SCAN_PAGE)):
+            for key, at in zip(page, self._index.get_many(page), strict=True):
+                if at is not None and at.segment == number:
+                    found[key] = at
+        return sorted(found.items(), key=itemgetter(1))

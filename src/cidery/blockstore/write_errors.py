@@ -1,0 +1,57 @@
+"""Why a block could not be written."""
+
+import errno
+
+from cidery.errors import Unavailable
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class DiskFull(Unavailable):
+    """No room for a block; what was stored before is intact and readable."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"no space left for blocks ({self.cause.strerror}); nothing stored was lost, free space and try again"
+
+
+class StoreReadOnly(Unavailable):
+    """Something to write, and a store that cannot be written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the block store cannot be written: {self.reason}; nothing was changed"
+
+
+class StoreFailed(Unavailable):
+    """The disk failed. After a failed sync nothing more is written until the store is opened again; reading goes on."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"writing to the disk failed ({self.cause}); what was stored is intact, check the disk and restart"
+
+
+class StoreClosed(Unavailable):
+    """The store was closed."""
+
+    def __str__(self) -> str:
+        return "the block store is closed; open it again"
+
+
+def write_error(cause: OSError) -> Unavailable:
+    """The typed error for a failed write."""
+    if cause.errno in _NO_SPACE:
+        return DiskFull(cause)
+    if cause.errno in _READ_ONLY:
+        return StoreReadOnly(str(cause.strerror))
+    return StoreFailed(cause)

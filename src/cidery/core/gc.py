@@ -1,0 +1,90 @@
+"""Running collections: steps in a thread, results on the loop, never two at once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cidery.blockstore.collector import SegmentUse
+from cidery.blockstore.segments import SegmentStore
+from cidery.errors import Unavailable
+from cidery.repo.gc import Collection, Compacted, Marking, Step, Swept
+from cidery.repo.gc_roots import GcRoots
+from cidery.repo.pins import Pins
+from cidery.repo.provisional import ProvisionalRoots
+from cidery.repo.reserve import Reserve
+
+
+class GcRunning(Unavailable):
+    """A collection is under way already."""
+
+    def __str__(self) -> str:
+        return "garbage is being collected already; wait for it to end"
+
+
+@dataclass(slots=True)
+class Collector:
+    """The collections of one open repository."""
+
+    path: Path
+    """The repository."""
+    store: SegmentStore
+    pins: Pins
+    provisional: ProvisionalRoots
+    roots: GcRoots
+    wall: Callable[[], float]
+    """Seconds since 1970-01-01 UTC."""
+    clock: Callable[[], float]
+    """Seconds, monotonic."""
+    _busy: bool = field(default=False, init=False)
+
+    def garbage(self) -> AsyncGenerator[Step, None]:
+        """Remove what nothing reaches, then compact; goes on with a collection that was killed.
+
+        What operations of processes that died had stored is garbage, unless pinned. Raises GcRunning, and as
+        repo.gc.Collection.garbage(). Cancellation: safe; the next one goes on.
+        """
+        return self._run(lambda collection: collection.garbage())
+
+    def evict(self, wanted: int) -> AsyncGenerator[Step, None]:
+        """Remove cached blocks, coldest first, to free ``wanted`` bytes. Raises and cancels as garbage()."""
+        return self._run(lambda collection: collection.eviction(wanted))
+
+    def compact(self) -> AsyncGenerator[Step, None]:
+        """Rewrite every segment that holds garbage. Raises and cancels as garbage()."""
+        return self._run(lambda collection: collection.compaction(_has_garbage))
+
+    async def _run(self, begin: Callable[[Collection], Iterator[Step]]) -> AsyncGenerator[Step, None]:
+        if self._busy:
+            raise GcRunning
+        self._busy = True
+        reserve = Reserve(self.store.directory)
+        collection = Collection(self.store.collector(), self.roots, reserve, clock=self.clock, wall=self.wall)
+        steps = begin(collection)
+        try:
+            await self.provisional.discard(self.provisional.left_over())
+            while (step := await _in_thread(steps)) is not None:
+                yield step
+            if collection.expired:
+                await self.pins.remove_expired(self.wall(), collection.expired)
+            await asyncio.to_thread(reserve.keep)
+        finally:
+            await asyncio.shield(asyncio.to_thread(steps.close))  # type: ignore[attr-defined]
+            self._busy = False
+
+
+async def _in_thread(steps: Iterator[Step]) -> Step | None:
+    """The next step. A cancelled caller waits for it: a generator cannot be closed while it runs."""
+    running = asyncio.ensure_future(asyncio.to_thread(next, steps, None))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+def _has_garbage(use: SegmentUse) -> bool:
+    return use.dead_bytes > 0
+
+
+__all__ = ["Collector", "Compacted", "GcRunning", "Marking", "Step", "Swept"]

@@ -1,0 +1,272 @@
+"""Collecting garbage beside everything else: mark what the roots reach, forget the rest, give the disk its space back.
+
+Nothing stops meanwhile. What is put or found "already there" from the start on is spared by its ordinal or by the notes
+of the store; roots that appear are marked before the next batch is decided (see root_fence.py); a block that was
+missing below a root and comes is marked with what lies below it. A batch is decided in a few milliseconds under the
+store's write lock and forgotten outside of it.
+
+A collection is a generator that blocks: its caller runs each step in a thread and may close it between two steps.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from cidery.blockstore.collector import Doomed, SegmentUse, StoreCollector
+from cidery.blockstore.segment_file import CorruptSegment, Location
+from cidery.blockstore.write_errors import DiskFull
+from cidery.errors import IntegrityError
+from cidery.multiformats.cid import CID
+from cidery.repo.gc_file import MarkFile, MarkStart
+from cidery.repo.gc_mark import Mark, MarkFault
+from cidery.repo.gc_roots import GcRoots
+from cidery.repo.reserve import Reserve
+
+log = logging.getLogger("cidery.gc")
+
+SLICE = 0.05
+"""Seconds of marking between two reports."""
+SAVES = 128
+"""A mark is saved so many times: what a kill makes it repeat is below 1 %."""
+MIN_SAVE = 4096
+"""Blocks marked between two saves at least: about 20 ms."""
+SWEEP_BLOCKS = 512
+"""Blocks decided at once: the write lock is held for about 2 ms."""
+MAX_TRIES = 10
+"""Attempts to decide while roots keep appearing, before they are made to wait for one."""
+COMPACT_SHARE = 0.1
+"""Share of a segment that has to be garbage before the rest of it is copied."""
+COMPACT_BYTES = 16 * 1024 * 1024
+"""Bytes of garbage in a segment that are worth copying the rest of it."""
+
+
+class GcStopped(IntegrityError):
+    """Pinned blocks are missing, so what hangs below them is not known."""
+
+    def __init__(self, faults: Sequence[MarkFault]) -> None:
+        super().__init__(faults)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        first = self.faults[0]
+        return (
+            f"nothing was removed: {len(self.faults)} blocks below pins cannot be read, the first is {first}; "
+            "fetch them (cidery pin verify names the pins) or remove the pins"
+        )
+
+
+class Marking(NamedTuple):
+    """So many blocks were found to be in use."""
+
+    blocks: int
+
+
+class Swept(NamedTuple):
+    """These blocks are gone."""
+
+    blocks: list[tuple[bytes, int]]
+    """Multihash and bytes of data."""
+
+
+class Compacted(NamedTuple):
+    """A segment was rewritten."""
+
+    bytes: int
+    """What that freed on disk."""
+
+
+Step = Marking | Swept | Compacted
+
+
+class Collection:
+    """One collection. ``clock`` and ``wall``: seconds, monotonic and since 1970."""
+
+    def __init__(
+        self,
+        store: StoreCollector,
+        roots: GcRoots,
+        reserve: Reserve,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._roots = roots
+        self._reserve = reserve
+        self._clock = clock
+        self._wall = wall
+        self._mark = Mark(store)
+        self._file = MarkFile(store.index_path)
+        self._start = MarkStart(0, 0.0)
+        self._saved = 0
+        self.expired: list[CID] = []
+        """Pins that were over: they held nothing. Whoever runs the collection removes their records."""
+
+    def garbage(self) -> Iterator[Step]:
+        """Remove all that no root reaches, then compact.
+
+        Raises:
+            GcStopped: nothing was removed. MarkTooWide. DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable,
+            OSError.
+        """
+        with self._reachable() as steps:
+            yield from steps
+            for page in self._store.pages():
+                yield from self._sweep(page)
+            self._file.remove()
+            yield from self.compaction(self._worth_compacting)
+
+    def eviction(self, wanted: int) -> Iterator[Step]:
+        """Remove cached blocks, coldest segments first, until ``wanted`` bytes are free or none is left.
+
+        What a root reaches is moved to the kept class; what was read of late gets a second chance. Raises as garbage().
+        """
+        with self._reachable() as steps:
+            yield from steps
+            self._file.remove()
+            recency = self._store.recency
+            freed = 0
+            for _ in range(2):
+                cached = {use.number: use for use in self._store.segments() if not use.kept}
+                for number in recency.coldest(list(cached)):
+                    if freed >= wanted:
+                        return
+                    blocks = self._store.blocks_of(number)
+                    yield from self._sweep([item for item in blocks if not recency.is_hot(item[1])])
+                    for _, at in blocks:
+                        recency.cool(at)
+                    use = next((use for use in self._store.segments() if use.number == number), None)
+                    for step in self._compact(use) if use else ():
+                        freed += step.bytes
+                        yield step
+
+    def compaction(self, worth: Callable[[SegmentUse], bool]) -> Iterator[Compacted]:
+        """Rewrite the segments that are ``worth`` it, those with the least to copy first. Raises as garbage()."""
+        for use in sorted(filter(worth, self._store.segments()), key=lambda use: use.live_bytes):
+            yield from self._compact(use)
+
+    def _compact(self, use: SegmentUse) -> Iterator[Compacted]:
+        live = self._mark.live
+        try:
+            freed = self._retried(lambda: self._store.compact(use, promote=live.__contains__))
+        except CorruptSegment as exc:
+            log.warning("a segment is left as it is: %s", exc)
+        else:
+            if freed:
+                yield Compacted(freed)
+
+    @staticmethod
+    def _worth_compacting(use: SegmentUse) -> bool:
+        return use.dead_bytes >= min(COMPACT_BYTES, max(1, int(use.size * COMPACT_SHARE)))
+
+    # -- marking ---------------------------------------------------------------------------------------------------
+
+    def _reachable(self) -> "_Marked":
+        return _Marked(self._store, self._roots, self._everything)
+
+    def _everything(self) -> Iterator[Step]:
+        """Mark from all roots, saving on the way, until nothing is left to mark."""
+        now = self._wall()
+        found = self._file.load(self._mark, now)
+        since = self._roots.since_ordinal(self._store.next_ordinal)
+        self._start = MarkStart(since, now) if found is None else found._replace(since=min(found.since, since))
+        self._saved = self._mark.blocks
+        yield from self._steps()
+        for page in self._roots.pin_pages():
+            self.expired += [pin.cid for pin in page if pin.expired(now)]
+            valid = [pin for pin in page if not pin.expired(now)]
+            self._mark.push((pin.cid for pin in valid if pin.recursive), strict=True)
+            for pin in valid:
+                if not pin.recursive:
+                    self._mark.hold(pin.cid)
+            yield from self._steps()
+        if self._mark.faults:
+            raise GcStopped(self._mark.faults)
+        self._mark.push_present(list(self._mark.missing))
+        self._mark.push(self._roots.partial())
+        yield from self._steps()
+        self._store.await_blocks(key for _, key in self._mark.missing)
+        self._mark.push_present(list(self._mark.missing))
+        self._settle()
+        yield Marking(self._mark.blocks)
+
+    def _steps(self) -> Iterator[Step]:
+        mark, clock = self._mark, self._clock
+        gap = max(MIN_SAVE, self._store.count() // SAVES)
+        until = clock() + SLICE
+        while mark.step():
+            if mark.blocks - self._saved >= gap and not mark.faults:
+                self._saved = mark.blocks
+                self._file.save(mark, self._start)
+            if clock() >= until:
+                yield Marking(mark.blocks)
+                until = clock() + SLICE
+
+    def _settle(self) -> None:
+        """Mark what appeared: new roots, and missing blocks that came."""
+        mark = self._mark
+        while True:
+            mark.push(self._roots.fence.take())
+            mark.push_present(mark.waiting_for(self._store.arrived()))
+            # Awaited first and looked for after: one that came in between is seen by one of the two.
+            gaps = mark.take_gaps()
+            self._store.await_blocks(key for _, key in gaps)
+            mark.push_present(gaps)
+            if not mark.stack:
+                return
+            while mark.step():
+                continue
+
+    # -- sweeping --------------------------------------------------------------------------------------------------
+
+    def _sweep(self, blocks: Sequence[tuple[bytes, Location]]) -> Iterator[Swept]:
+        candidates = [item for item in blocks if not self._spared(item[1].ordinal)]
+        for start in range(0, len(candidates), SWEEP_BLOCKS):
+            doomed = self._decide(candidates[start : start + SWEEP_BLOCKS])
+            self._retried(lambda doomed=doomed: self._store.bury(doomed))  # type: ignore[misc]
+            if doomed.blocks:
+                yield Swept([(key, at.length) for key, at in doomed.blocks])
+
+    def _spared(self, ordinal: int) -> bool:
+        return ordinal >= self._start.since or ordinal in self._mark.live
+
+    def _decide(self, candidates: Sequence[tuple[bytes, Location]]) -> Doomed:
+        fence = self._roots.fence
+        for _ in range(MAX_TRIES):
+            self._settle()
+            with fence.holding():
+                doomed = self._store.doom(candidates, self._spared) if fence.quiet else None
+            if doomed is not None:
+                return doomed
+        with fence.holding(), self._store.frozen():
+            self._settle()
+            doomed = self._store.doom(candidates, self._spared)
+        assert doomed is not None  # nothing could come between
+        return doomed
+
+    def _retried(self, work: Callable[[], "int | None"]) -> int:
+        """Run it; on a full disk once more with the reserve given up."""
+        try:
+            return work() or 0
+        except DiskFull:
+            if not self._reserve.release():
+                raise
+        return work() or 0
+
+
+class _Marked:
+    """The context of a collection: notes, fence and awaited blocks from before the first root is read to the end."""
+
+    def __init__(self, store: StoreCollector, roots: GcRoots, steps: Callable[[], Iterator[Step]]) -> None:
+        self._holding = store.holding()
+        self._fence = roots.fence
+        self._steps = steps
+
+    def __enter__(self) -> Iterator[Step]:
+        self._holding.__enter__()
+        self._fence.listen()
+        return self._steps()
+
+    def __exit__(self, *exc: object) -> None:
+        self._fence.stop()
+        self._holding.__exit__(None, None, None)

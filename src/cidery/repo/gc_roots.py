@@ -1,0 +1,36 @@
+"""What a collector starts from: pins, operations under way, the mutable files, jobs that wait to go on."""
+
+from collections.abc import Iterator
+
+from cidery.multiformats.cid import CID
+from cidery.repo.mfs_root import MfsRoot
+from cidery.repo.pins import PINS_PAGE, Pin, Pins
+from cidery.repo.provisional import ProvisionalRoots
+from cidery.repo.root_fence import RootFence
+
+
+class GcRoots:
+    """The roots of one repository, read afresh from their tables at each call."""
+
+    def __init__(self, pins: Pins, provisional: ProvisionalRoots, mfs: MfsRoot, fence: RootFence) -> None:
+        self._pins = pins
+        self._provisional = provisional
+        self._mfs = mfs
+        self.fence = fence
+
+    def pin_pages(self) -> Iterator[list[Pin]]:
+        """All pins, also those that are over. Roots that must be whole."""
+        after = b""
+        while page := self._pins.page(after, PINS_PAGE):
+            after = page[-1].cursor
+            yield page
+
+    def partial(self) -> list[CID]:
+        """Roots of DAGs that may lie here in part only. Raises MfsRootDamaged, ProvisionalDamaged."""
+        roots = [root for operation in self._provisional.every() for root in operation.roots]
+        mfs = self._mfs.get()
+        return roots if mfs is None else [*roots, mfs]
+
+    def since_ordinal(self, now: int) -> int:
+        """Blocks from this ordinal on may belong to an operation under way; ``now`` if there is none."""
+        return min([now, *(operation.since_ordinal for operation in self._provisional.every())])
