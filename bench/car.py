@@ -2,7 +2,8 @@
 
     python bench/car.py [MIB=1024] [RUNS=7]
 
-Import: read, sha2-256 in two threads, append, one fdatasync. Export: reading as many bytes from the page cache.
+Import: read, sha2-256 in two threads, append, one fdatasync. Export: reading as many bytes from the page cache,
+and writing them to a file.
 Runs alternate; medians and spread are printed.
 """
 
@@ -64,24 +65,35 @@ async def timed_import(car: Path, store_path: Path, lag: LagMeter) -> float:
         shutil.rmtree(store_path)
 
 
-async def timed_export(root: CID, store_path: Path, lag: LagMeter) -> float:
+async def timed_export(root: CID, store_path: Path, target: Path | None, lag: LagMeter) -> float:
+    """``target``: a file that is written; None to drop what comes."""
     store = SegmentStore.open(store_path)
+    out = None if target is None else os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         async with lag:
             begun = time.perf_counter()
-            async for _ in export_car([root], StoreSession(store)):
-                continue
+            async for chunk in export_car([root], StoreSession(store)):
+                if out is not None:
+                    os.write(out, chunk)
             return time.perf_counter() - begun
     finally:
+        if out is not None:
+            os.close(out)
         await store.close()
 
 
-def timed_read(car: Path) -> float:
+def timed_read(car: Path, target: Path | None) -> float:
+    """The limit of an export: the archive read in pieces of 1 MiB, and written if ``target`` is given."""
+    out = None if target is None else os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     begun = time.perf_counter()
     with car.open("rb", buffering=0) as file:
-        while file.read(MIB):
-            continue
-    return time.perf_counter() - begun
+        while chunk := file.read(MIB):
+            if out is not None:
+                os.write(out, chunk)
+    spent = time.perf_counter() - begun
+    if out is not None:
+        os.close(out)
+    return spent
 
 
 def line(name: str, mib: float, ours: list[float], limit: list[float], lag: LagMeter) -> str:
@@ -99,19 +111,32 @@ def archives(work: Path, mib: int, runs: int) -> None:
     with runner() as loop:
         car, root = loop.run(make_car(source, work))
     source.unlink()
-    imports, limits, exports, reads = [], [], [], []
-    import_lag, export_lag = LagMeter(), LagMeter()
+    imports: list[float] = []
+    limits: list[float] = []
+    import_lag = LagMeter()
     for _ in range(runs):
         warm_memory(mib + MARGIN)
         with runner() as loop:
             imports.append(loop.run(timed_import(car, work / "store", import_lag)))
         warm_memory(mib + MARGIN)
         limits.append(run_limit(car, work))
-        with runner() as loop:
-            exports.append(loop.run(timed_export(root, work / "source-store", export_lag)))
-        reads.append(timed_read(car))
     print(line("CAR import", mib, imports, limits, import_lag), flush=True)
-    print(line("CAR export", mib, exports, reads, export_lag), flush=True)
+    for name, target in (("CAR export, dropped", None), ("CAR export to a file", work / "out.car")):
+        exports: list[float] = []
+        reads: list[float] = []
+        export_lag = LagMeter()
+        for _ in range(runs):
+            if target is not None:
+                warm_memory(mib + MARGIN)
+            with runner() as loop:
+                exports.append(loop.run(timed_export(root, work / "source-store", target, export_lag)))
+            if target is not None:
+                target.unlink()
+                warm_memory(mib + MARGIN)
+            reads.append(timed_read(car, target))
+            if target is not None:
+                target.unlink()
+        print(line(name, mib, exports, reads, export_lag), flush=True)
 
 
 def rate(step: Callable[[], object], size: int) -> float:

@@ -11,7 +11,7 @@ from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
-from cidery.core.car_export import export_car
+from cidery.core.car_export import export_car, export_car_v2
 from cidery.core.car_import import CarStats, import_car, read_pieces
 from cidery.core.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
 from cidery.core.drive import NotStored, StoreSession
@@ -201,6 +201,25 @@ async def test_a_version_2_is_exported_as_the_version_1_inside(store: MemoryStor
     stats = CarStats()
     await import_car(pieces(archive), store, stats)
     assert await exported(stats.roots, store) == archive[51 : 51 + 448]
+
+
+async def test_a_version_2_is_written_around_the_version_1_with_an_index_of_every_block(store: MemoryStore) -> None:
+    leaf = CID.of(b"leaf", hash_code=SHA1)
+    await store.put_many((Block(leaf, b"leaf"),), kept=True, durability=Durability.VISIBLE)
+    root = await put(store, [leaf, await put(store, "one"), await put(store, "two")])
+    inner = await exported([root], store)
+    archive = b"".join([bytes(chunk) async for chunk in export_car_v2([root], StoreSession(store))])
+    assert archive[51 : 51 + len(inner)] == inner
+    other, stats = MemoryStore(), CarStats()
+    await import_car(pieces(archive, 9), other, stats)
+    assert (stats.blocks, stats.roots) == (4, [root])
+    index = archive[51 + len(inner) :]
+    assert index[:6] == b"\x81\x08\x02\x00\x00\x00"  # 0x0401, two hash functions
+    for cid, data in ((root, b""), (leaf, b"leaf")):
+        digest = cid.decoded_multihash().digest
+        at = index.index(digest) + len(digest)
+        offset = int.from_bytes(index[at : at + 8], "little")
+        assert cid.encode() + data in inner[offset : offset + 60]
 
 
 async def test_several_roots_share_their_blocks(store: MemoryStore) -> None:

@@ -209,6 +209,7 @@ COMMANDS = (
         (
             flag("progress", "Report progress", default=True, short="p"),
             flag("local-only", "Leave out blocks that are not stored here"),
+            text("car-version", "Version of the archive; 2 has an index", default="1", choices=("1", "2")),
         ),
         Output.BYTES,
         media_type="application/vnd.ipld.car",

@@ -21,7 +21,8 @@ from cidery.commands.definitions.dag import (
 )
 from cidery.commands.run.block import read_upload
 from cidery.core.add_items import AddItem
-from cidery.core.car_export import export_car as car_chunks
+from cidery.core.car_export import export_car as export_car_v1
+from cidery.core.car_export import export_car_v2
 from cidery.core.car_import import CarStats, import_car, read_pieces
 from cidery.core.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
 from cidery.core.pin import pin_add
@@ -151,7 +152,8 @@ async def export_car(context: Context, call: Call) -> Body:
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session() as session:
-            async for chunk in car_chunks(roots, session, local_only=local_only):
+            export = export_car_v2 if call.text("car-version") == "2" else export_car_v1
+            async for chunk in export(roots, session, local_only=local_only):
                 yield chunk
 
     return Body(chunks())
