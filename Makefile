@@ -11,11 +11,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test fuzz demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons build clean"
+	@echo "more: setup peers unit interop other-pythons fuzz build clean"
 
 setup: $(VENV)/.ready
 
@@ -65,6 +65,10 @@ other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
 
 test: check unit interop other-pythons
+
+# every decoder with broken vectors, for a minute
+fuzz: setup
+	@$(BIN)/python tests/fuzz/decoders.py 60
 
 demo: setup
 	@$(BIN)/python demo/share.py

@@ -88,7 +88,9 @@ def _decode(buf: bytes, canonical: bool) -> tuple[Value, int]:
         if here is not None and here.map is not None:
             at = _read_key(buf, at, here, canonical)
         head = buf[at]
-        if 0x80 <= head < 0xC0:
+        if head in (0x80, 0xA0):
+            value, at = ([] if head == 0x80 else {}), at + 1
+        elif 0x80 <= head < 0xC0:
             start = at
             count, at = _read_head(buf, at, canonical)
             if count * (2 if head >= 0xA0 else 1) > size - at:

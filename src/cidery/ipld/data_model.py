@@ -56,20 +56,27 @@ _KINDS: dict[type, str] = {
 
 def links_of(value: Value) -> list[tuple[CID, str]]:
     """(target, path inside the value) of every link, in the value's order. O(size), explicit stack."""
+    if isinstance(value, CID):
+        return [(value, "")]
     found: list[tuple[CID, str]] = []
-    stack: list[tuple[str, Iterator[tuple[object, Value]]]] = [("", iter((("", value),)))]
+    stack = [_children(value)]
+    names: list[object] = []  # of the values that are open, but the outermost
     while stack:
-        path, items = stack[-1]
-        for name, item in items:
-            here = f"{path}/{name}" if path else str(name)
+        for name, item in stack[-1]:
             if isinstance(item, CID):
-                found.append((item, here))
-            elif isinstance(item, dict):
-                stack.append((here, iter(item.items())))
-                break
-            elif isinstance(item, list):
-                stack.append((here, iter(enumerate(item))))
+                found.append((item, "/".join(map(str, (*names, name)))))
+            elif item and isinstance(item, dict | list):
+                stack.append(_children(item))
+                names.append(name)
                 break
         else:
             stack.pop()
+            if names:
+                names.pop()
     return found
+
+
+def _children(value: Value) -> Iterator[tuple[object, Value]]:
+    if isinstance(value, dict):
+        return iter(value.items())
+    return iter(enumerate(value)) if isinstance(value, list) else iter(())
