@@ -17,7 +17,7 @@ class Shell:
     def __init__(self, api: Api) -> None:
         self.api = api
 
-    async def run(self, line: str, data: bytes | None = None) -> str:
+    async def run(self, line: str, data: bytes | AddItem | None = None) -> str:
         """Run a line; ``data`` is the file it takes. Returns what it prints."""
         words = line.split()
         found = find(words)
@@ -48,5 +48,5 @@ class Shell:
         return found.command.text(result, call) if found.command.text is not None else str(result)
 
 
-async def _uploads(data: bytes) -> AsyncIterator[AddItem]:
-    yield AddItem.of_bytes(data)
+async def _uploads(data: bytes | AddItem) -> AsyncIterator[AddItem]:
+    yield AddItem.of_bytes(data) if isinstance(data, bytes) else data

@@ -72,6 +72,7 @@ OPTIONS = [
     ["--preserve-mode", "--preserve-mtime"],
     ["--mode=0600", "--mtime=77", "--mtime-nsecs=5", "-w"],
     ["--ignore=*.log"],
+    ["--nocopy"],
     ["--ignore=sub/", "--chunker=rabin", "--trickle"],
     ["--inline", "--inline-limit=16", "--cid-version=1"],
     ["--max-hamt-fanout=16", "--max-directory-links=1", "--hash=blake3"],

@@ -59,7 +59,16 @@ class Doomed(NamedTuple):
 class StoreCollector:
     """The collector's face of one store; one collection at a time."""
 
-    def __init__(self, segments: OpenSegments, index: Index, writer: SegmentWriter, recency: Recency) -> None:
+    def __init__(
+        self,
+        segments: OpenSegments,
+        index: Index,
+        writer: SegmentWriter,
+        recency: Recency,
+        is_elsewhere: Callable[[bytes], bool],
+    ) -> None:
+        """``is_elsewhere``: whether a block that is not stored is in a file of the user."""
+        self.is_elsewhere = is_elsewhere
         self._segments = segments
         self._index = index
         self._writer = writer

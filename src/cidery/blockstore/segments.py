@@ -73,6 +73,8 @@ class SegmentStore:
         self._closed = False
         self._pending: dict[bytes, Location] = {} if writer is None else writer.pending
         self._recency = Recency()
+        self.is_elsewhere: Callable[[bytes], bool] = lambda multihash: False
+        """Whether a block that is not stored is in a file of the user: a collector does not miss it then."""
         self.recovered = recovered
         """What opening found and mended."""
 
@@ -241,7 +243,7 @@ class SegmentStore:
 
     def collector(self) -> StoreCollector:
         """For the collector's thread. Raises StoreReadOnly, StoreClosed."""
-        return StoreCollector(self._segments, self._index, self._writing(), self._recency)
+        return StoreCollector(self._segments, self._index, self._writing(), self._recency, self.is_elsewhere)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

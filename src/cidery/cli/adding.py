@@ -68,6 +68,7 @@ def _selection(call: Call) -> Selection:
         ignore=ignore_rules(call),
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
+        state_paths=call.flag("nocopy"),
     )
 
 

@@ -48,6 +48,8 @@ class Selection(NamedTuple):
     ignore: IgnoreRules | None = None
     preserve_mode: bool = False
     preserve_mtime: bool = False
+    state_paths: bool = False
+    """Say where files are, for --nocopy."""
 
 
 class Part(NamedTuple):
@@ -65,6 +67,8 @@ class Part(NamedTuple):
     """Permission bits to store."""
     mtime_ns: int | None = None
     """Time of modification to store, in ns since 1970."""
+    states_path: bool = False
+    """Whether to say where the file is, for --nocopy."""
 
 
 def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
@@ -94,7 +98,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
                 target = os.fsencode(os.readlink(at))
                 yield Part(shown, SYMLINK, target, len(target), None, _metadata(info, selection)[1])
             elif stat.S_ISREG(info.st_mode):
-                yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection))
+                yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection), selection.state_paths)
             else:
                 raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
         except OSError as exc:
@@ -134,11 +138,17 @@ def encode_parts(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
         filename = quote(os.fsencode(part.name), safe="")
         yield (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_field(part)}"; filename="{filename}"\r\n'
-            f"Content-Type: {part.kind}\r\n\r\n"
+            f"Content-Type: {part.kind}\r\n{_abspath(part)}\r\n"
         ).encode()
         yield from _content(part)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
+
+
+def _abspath(part: Part) -> str:
+    if not part.states_path or not isinstance(part.source, str):
+        return ""
+    return f"Abspath-Encoded: {quote(os.fsencode(os.path.abspath(part.source)), safe='')}\r\n"
 
 
 def _field(part: Part) -> str:

@@ -10,6 +10,7 @@ from cidery.errors import InvalidInput
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
+    "filestore": "filestore",
     "pin": "pin", "repo": "repo", "stats": "repo", "config": "config", "bootstrap": "config", "swarm": "network",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
     "version": "life", "commands": "life", "help": "life",
@@ -22,6 +23,7 @@ GROUP_SUMMARIES = {
     "cid": "Convert and understand CIDs",
     "multibase": "Bytes as text in any base",
     "files": "Work with mutable files",
+    "filestore": "Blocks that stay in files of yours (add --nocopy)",
     "pin": "Keep content from being collected as garbage",
     "repo": "Look at and check the repository",
     "stats": "Statistics",

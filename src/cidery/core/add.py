@@ -14,17 +14,18 @@ from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
+from cidery.blockstore.filestore import References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
 from cidery.core.add_tree import AddTree
 from cidery.core.chunk_stream import chunks_of, file_pieces
-from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, open_regular
+from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, Origin, open_regular
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Child
-from cidery.unixfs.profile import UNIXFS_V1_2025, Profile
+from cidery.unixfs.profile import UNIXFS_V1_2025, ImportOptionError, Profile
 
 THREADS = 2
 """Worker threads per add: hashing is bound by the memory bus and the cores of small machines."""
@@ -60,6 +61,8 @@ class AddOptions:
     """Permission bits for every entry."""
     mtime: Mtime | None = None
     """Time of modification for every entry."""
+    references: References | None = None
+    """Where the bytes of files on this machine are noted, which then stay there uncopied; needs raw leaves."""
 
     @property
     def metadata(self) -> Metadata:
@@ -128,7 +131,11 @@ class _Adding:
         self._store = store
         self._options = options
         self._metadata = options.metadata
-        self._ingest = Ingest(options.profile, None if options.only_hash else store, options.metadata)
+        if options.references is not None and not options.profile.raw_leaves:
+            raise ImportOptionError("files can stay where they are (--nocopy) with raw leaves only; use --raw-leaves")
+        self._ingest = Ingest(
+            options.profile, None if options.only_hash else store, options.metadata, options.references
+        )
         self._tree = AddTree(options.mode, options.mtime)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
         # Whole small files spend their time in short system calls: two threads would only pass the GIL to and fro.
@@ -210,7 +217,8 @@ class _Adding:
             partial(self._ingest.range, fd, big.path, start, min(start + step, size)) for start in range(0, size, step)
         )
         if profile.chunker is not None:
-            jobs = self._groups(chunks_of(file_pieces(fd), profile))
+            origin = self._ingest.origin(big.path, before)
+            jobs = self._groups(chunks_of(file_pieces(fd), profile), origin)
         finished: Finished | None = None
         async for part in self._assemble(name, jobs, big.mode, big.mtime):
             if isinstance(part, Finished):
@@ -236,17 +244,20 @@ class _Adding:
                 await self._sync()
             yield event
 
-    async def _groups(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Callable[[], list[Child]]]:
+    async def _groups(
+        self, chunks: AsyncIterator[bytes], origin: Origin | None = None
+    ) -> AsyncIterator[Callable[[], list[Child]]]:
         group: list[bytes] = []
         size = 0
         async for chunk in chunks:
             group.append(chunk)
             size += len(chunk)
             if size >= JOB_BYTES or len(group) >= JOB_CHUNKS:
-                yield partial(self._ingest.chunks, group)
+                yield partial(self._ingest.chunks, group, origin)
+                origin = origin and origin._replace(offset=origin.offset + size)
                 group, size = [], 0
         if group:
-            yield partial(self._ingest.chunks, group)
+            yield partial(self._ingest.chunks, group, origin)
 
     async def _assemble(
         self, name: str, jobs: AsyncIterator[Callable[[], list[Child]]], mode: int | None, mtime: Mtime | None

@@ -9,11 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cidery.blockstore.filestore import Filestore
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.add import Added, AddOptions, AddProgress, Source, add
 from cidery.core.add_items import AddItem
-from cidery.core.drive import StoreSession
+from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
 from cidery.core.sources import BlockSession, Network
 from cidery.core.watch import WatchedSessions
@@ -48,6 +49,8 @@ class Api:
     """The repository."""
     config: Config
     store: SegmentStore
+    blocks: Filestore
+    """The store, and the user's files for what was added without a copy: for reading."""
     pins: Pins
     collector: Collector
     provisional: ProvisionalRoots
@@ -77,7 +80,7 @@ class Api:
             name: others may watch how it is doing under this name.
         """
         opened: AbstractAsyncContextManager[BlockSession]
-        opened = StoreSession(self.store) if self.network is None else self.network.session(kept=kept)
+        opened = FilestoreSession(self.blocks) if self.network is None else self.network.session(kept=kept)
         return self.watched.watch(name, opened) if name else opened
 
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:

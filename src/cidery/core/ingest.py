@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
 from cidery.core.chunk_stream import cut
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
+from cidery.multiformats.multicodec import RAW
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.layout import Child
@@ -36,16 +38,42 @@ class Stopped(Unavailable):
     """The add was cancelled while this thread worked for it."""
 
 
+class Origin(NamedTuple):
+    """The file that chunks come from, when its bytes are to stay there."""
+
+    path: str
+    found: os.stat_result
+    offset: int = 0
+    """Of the first chunk, in bytes."""
+
+
 class Batch:
     """Blocks on their way to the store. One thread's."""
 
-    def __init__(self, store: BlockStore | None) -> None:
+    def __init__(self, store: BlockStore | None, references: References | None = None) -> None:
+        """``references``: where the leaves of files with an origin are noted instead of stored."""
         self._store = store
         self._blocks: list[Block] = []
         self._bytes = 0
+        self._references = references
+        self._noted: list[Reference] = []
+        self._origin: Origin | None = None
+
+    def begin(self, origin: Origin | None) -> None:
+        """The raw blocks that follow are, in order, the bytes of a file."""
+        self._origin = origin
 
     def put(self, block: Block) -> None:
         if self._store is None:
+            return
+        size = len(block.data)
+        if self._references is not None and self._origin is not None and block.cid.codec == RAW and size:
+            path, found, offset = self._origin
+            self._origin = Origin(path, found, offset + size)
+            if not block.cid.is_identity:
+                self._noted.append(Reference(block.cid.multihash, path, offset, size, found.st_size, found.st_mtime_ns))
+            if len(self._noted) >= MAX_BATCH_BLOCKS:
+                self.flush()
             return
         self._blocks.append(block)
         self._bytes += len(block.data)
@@ -55,7 +83,10 @@ class Batch:
     def flush(self) -> None:
         if self._blocks and self._store is not None:
             self._store.put_many_blocking(self._blocks, kept=True)
+        if self._noted and self._references is not None:
+            self._references.put(self._noted)
         self._blocks = []
+        self._noted = []
         self._bytes = 0
 
 
@@ -107,8 +138,15 @@ class BigFile:
 class Ingest:
     """The jobs of one add(). Methods run in worker threads, several at once."""
 
-    def __init__(self, profile: Profile, store: BlockStore | None, metadata: Metadata) -> None:
-        """``store``: None to compute CIDs only."""
+    def __init__(
+        self,
+        profile: Profile,
+        store: BlockStore | None,
+        metadata: Metadata,
+        references: References | None = None,
+    ) -> None:
+        """``store``: None to compute CIDs only. ``references``: for files whose bytes stay where they are."""
+        self.references = references
         self.profile = profile
         self.store = store
         self.metadata = metadata
@@ -117,7 +155,7 @@ class Ingest:
 
     def items(self, items: Sequence[AddItem]) -> list[Finished | BigFile | None]:
         """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises."""
-        batch = Batch(self.store)
+        batch = Batch(self.store, self.references)
         out: list[Finished | BigFile | None] = []
         for item in items:
             if self.stop.is_set():
@@ -132,6 +170,7 @@ class Ingest:
             elif item.path is not None:
                 out.append(self._file(item, batch))
             else:
+                batch.begin(None)
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
                 mode, mtime = self.metadata.of_item(item.mode, item.mtime)
                 child = self._build(cut(self.profile, item.data), mode, mtime, batch)
@@ -159,6 +198,7 @@ class Ingest:
         try:
             mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
             size = found.st_size
+            batch.begin(self.origin(item.path, found))
             if size > BIG_FILE:
                 return BigFile(item.path, found, mode, mtime)
             try:
@@ -193,9 +233,14 @@ class Ingest:
         if last:
             yield last
 
+    def origin(self, path: str, found: os.stat_result, offset: int = 0) -> Origin | None:
+        """Where chunks of a file come from, if they are to stay there."""
+        return Origin(os.path.abspath(path), found, offset) if self.references is not None else None
+
     def range(self, fd: int, path: str, start: int, end: int) -> list[Child]:
         """Store the leaves of bytes ``[start, end)`` of a big file; ``start`` is a multiple of the chunk size."""
-        batch = Batch(self.store)
+        batch = Batch(self.store, self.references)
+        batch.begin(self.origin(path, os.fstat(fd), start))
         out: list[Child] = []
         chunk_size = self.profile.chunk_size
         for at in range(start, end, chunk_size):
@@ -214,9 +259,10 @@ class Ingest:
         batch.flush()
         return out
 
-    def chunks(self, chunks: Sequence[bytes]) -> list[Child]:
-        """Store the leaves of consecutive chunks of a stream."""
-        batch = Batch(self.store)
+    def chunks(self, chunks: Sequence[bytes], origin: Origin | None = None) -> list[Child]:
+        """Store the leaves of consecutive chunks of a stream, or of a file with ``origin``."""
+        batch = Batch(self.store, self.references)
+        batch.begin(origin)
         out: list[Child] = []
         for chunk in chunks:
             if self.stop.is_set():

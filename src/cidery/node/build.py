@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from enum import Enum
 from pathlib import Path
 
+from cidery.blockstore.filestore import Filestore, References
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.api import Api, import_profile
 from cidery.core.drive import StoreSession
@@ -58,6 +59,10 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             stack.enter_context(RepoLock.acquire(layout.lock, _command()))
         store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
         stack.push_async_callback(store.close)
+        references = await asyncio.to_thread(References, layout.filestore, read_only=read_only)
+        stack.callback(references.close)
+        blocks = Filestore(store, references)
+        store.is_elsewhere = references.has
         state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
         stack.push_async_callback(asyncio.to_thread, state.close)
         network: Network | None = None
@@ -68,7 +73,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             network = await stack.enter_async_context(
                 open_network(
                     config.private_key,
-                    store,
+                    blocks,
                     cache=layout.cache,
                     listen=config.swarm,
                     bootstrap=config.bootstrap,
@@ -79,12 +84,13 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
         roots = GcRoots(pins, provisional, MfsRoot(state), state.fence)
-        files = _mutable_files(store, state, provisional, network, config, read_only=read_only)
+        files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         yield Api(
             path=path,
             config=config,
             store=store,
+            blocks=blocks,
             pins=pins,
             collector=Collector(path, store, pins, provisional, roots, time.time, time.monotonic),
             provisional=provisional,
@@ -96,6 +102,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
 
 def _mutable_files(
     store: SegmentStore,
+    blocks: Filestore,
     state: State,
     provisional: ProvisionalRoots,
     network: Network | None,
@@ -104,7 +111,7 @@ def _mutable_files(
     read_only: bool,
 ) -> MutableFiles:
     def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
-        return StoreSession(store) if network is None else network.session(kept=True)
+        return StoreSession(blocks) if network is None else network.session(kept=True)
 
     def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
         return provisional.operation(kind, now=time.time(), since_ordinal=store.next_ordinal)

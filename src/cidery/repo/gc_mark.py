@@ -32,6 +32,10 @@ class MarkedStore(Protocol):
 
     def locate(self, multihashes: Sequence[bytes]) -> list[Location | None]: ...
 
+    def is_elsewhere(self, multihash: bytes) -> bool:
+        """Whether a leaf that is not stored is in a file of the user."""
+        ...
+
     def read(self, multihash: bytes, at: Location) -> bytes | None: ...
 
 
@@ -157,10 +161,10 @@ class Mark:
         wanted = [target for target in leaves if target[1][0] != IDENTITY]
         add = self.live.add
         for target, at in zip(wanted, self._store.locate([key for _, key in wanted]), strict=True):
-            if at is None:
-                self._lacks(target, "it is not stored")
-            else:
+            if at is not None:
                 self.blocks += add(at.ordinal)
+            elif not self._store.is_elsewhere(target[1]):
+                self._lacks(target, "it is not stored")
 
     def _lacks(self, target: Target, reason: str) -> None:
         if target not in self.missing:

@@ -118,6 +118,11 @@ class RepoLayout:
         return self.root / "meta" / "state"
 
     @property
+    def filestore(self) -> Path:
+        """LMDB: which blocks are in the user's own files; absent until something is added without a copy."""
+        return self.root / "meta" / "filestore"
+
+    @property
     def cache(self) -> Path:
         return self.root / "meta" / "cache"
 

@@ -3,6 +3,7 @@
 Spec: the conventions of https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
+import os
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -117,7 +118,11 @@ async def _item(part: Part, body: _Body) -> AddItem:
     name = clean_name(unquote_plus(part.filename, errors="surrogateescape"))
     kind = _KINDS.get(part.content_type, Kind.FILE)
     mode, mtime = _metadata(part.field)
-    item = AddItem(name, kind, mode=mode, mtime=mtime)
+    # A path beside the bytes: which of the two counts is for --nocopy to say.
+    path = unquote_plus(part.abspath, errors="surrogateescape") if part.abspath else None
+    if path is not None and (not os.path.isabs(path) or "\0" in path or len(path) > MAX_NAME):
+        raise BadUpload(f"{path[:80]!r} is not an absolute path")
+    item = AddItem(name, kind, path if kind is Kind.FILE else None, mode=mode, mtime=mtime)
     if kind is Kind.DIRECTORY:
         return item
     if kind is Kind.SYMLINK:

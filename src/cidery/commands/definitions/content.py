@@ -132,6 +132,7 @@ _ADD_OPTIONS = (
     number("max-hamt-fanout", "Buckets per node of a sharded directory (default: Import.UnixFSHAMTDirectoryMaxFanout)"),
     flag("inline", "Put small blocks into their CIDs"),
     number("inline-limit", "Most bytes of an inlined block, up to 128", default=32),
+    flag("nocopy", "Leave the data in the files; they must not change (implies raw leaves)"),
     flag("preserve-mode", "Store the permissions of files and directories"),
     flag("preserve-mtime", "Store when files and directories were modified"),
     text("mode", "Store these permissions for all entries, as 0644"),

@@ -42,7 +42,7 @@ def add_profile(api: Api, call: Call) -> Profile:
     return with_options(
         base,
         cid_version=call.number_or_none("cid-version"),
-        raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else None,
+        raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else call.flag("nocopy") or None,
         chunker=call.text("chunker") or None,
         max_links=call.number_or_none("max-file-links"),
         hash_name=call.text("hash") or None,
@@ -102,7 +102,14 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
 async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> AsyncIterator[AddItem]:
     """Clients may send what nobody asked to store."""
     modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
+    nocopy = call.flag("nocopy")
     async for item in uploads:
+        if nocopy and item.kind is Kind.FILE:
+            if item.path is None:
+                raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
+            item = item._replace(data=None, stream=None)
+        elif item.path is not None:
+            item = item._replace(path=None)
         yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)
 
 
@@ -114,6 +121,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         scan=scan_options(call, ignore=context.uploads is None),
         mode=mode,
         mtime=mtime,
+        references=api.blocks.references if call.flag("nocopy") else None,
         wrap=call.flag("wrap-with-directory"),
         only_hash=call.flag("only-hash"),
         progress=call.flag("progress"),
@@ -276,5 +284,5 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
 
 
 async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:
-    async for cid in refs_local(context.node.store):
+    async for cid in refs_local(context.node.blocks):
         yield RefLine(Ref=cid_text(cid, call), Err="")

@@ -1,0 +1,250 @@
+"""Blocks whose bytes stay in the user's files: a layer over a block store, and the table of references.
+
+A reference says in which file, where and how long; what is read is hashed each time, so a file that was changed can
+make a block absent (and be fetched from peers again) but never wrong. The table is meta/filestore, made on first use.
+"""
+
+import asyncio
+import os
+import stat
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterable, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from cidery.blockstore.interface import KEYS_PAGE, BlockStore, Durability
+from cidery.blockstore.lmdb_environment import Environment, Transaction, items_after
+from cidery.errors import IntegrityError
+from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multihash import matches
+
+INITIAL_MAP = 16 << 20
+"""First size of the map, in bytes: about 100,000 references; it grows."""
+_FIXED = struct.Struct(">QqQI")
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class ReferenceDamaged(IntegrityError):
+    """A record of the table that was never written so."""
+
+    def __str__(self) -> str:
+        return "a filestore record is damaged; delete meta/filestore and add the files with --nocopy again"
+
+
+class Reference(NamedTuple):
+    """Where the bytes of a block are."""
+
+    multihash: bytes
+    path: str
+    offset: int
+    length: int
+    """Bytes."""
+    file_size: int
+    """Bytes of the whole file when it was added."""
+    mtime_ns: int
+    """When it was modified last, then."""
+
+
+class Status(IntEnum):
+    """What became of a reference; numbers and words as Kubo's."""
+
+    OK = 0
+    FILE_ERROR = 10
+    NO_FILE = 11
+    CHANGED = 12
+
+    @property
+    def word(self) -> str:
+        return {0: "ok", 10: "error", 11: "no-file", 12: "changed"}[self]
+
+
+class Checked(NamedTuple):
+    """One reference looked at."""
+
+    reference: Reference
+    status: Status
+    reason: str
+    """One line; "" when all is well."""
+
+
+class References:
+    """The table. Methods block for some us (put() and remove() for a sync of the disk); safe in any thread."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._opening = threading.Lock()
+        self._env: Environment | None = None
+        if (path / "data.mdb").exists():
+            self._env = self._open()
+
+    def _open(self) -> Environment:
+        return Environment(
+            self._path,
+            [b"references"],
+            what="table of files",
+            advice="delete it and add the files with --nocopy again",
+            read_only=self._read_only,
+            map_size=INITIAL_MAP,
+        )
+
+    def put(self, references: Sequence[Reference]) -> None:
+        """Note blocks; durable on return. A block that has a reference gets the new one. Raises DatabaseUnavailable."""
+        with self._opening:
+            env = self._env = self._env or self._open()
+
+        def work(txn: Transaction) -> None:
+            for one in references:
+                fixed = _FIXED.pack(one.file_size, one.mtime_ns, one.offset, one.length)
+                txn.put(one.multihash, fixed + os.fsencode(one.path), db=env.tables[0])
+
+        env.write(work)
+
+    def remove(self, multihashes: Iterable[bytes]) -> list[bool]:
+        """Forget blocks; True where one was noted. Durable on return."""
+        env, wanted = self._env, list(multihashes)
+        if env is None:
+            return [False] * len(wanted)
+        return env.write(lambda txn: [bool(txn.delete(key, db=env.tables[0])) for key in wanted])
+
+    def get(self, multihash: bytes) -> Reference | None:
+        if self._env is None:
+            return None
+        value = self._env.get(self._env.tables[0], multihash)
+        return None if value is None else _decode(multihash, value)
+
+    def has(self, multihash: bytes) -> bool:
+        return self._env is not None and self._env.get(self._env.tables[0], multihash) is not None
+
+    def page(self, after: bytes, limit: int = KEYS_PAGE) -> list[Reference]:
+        """Up to ``limit`` references whose multihash sorts after ``after``."""
+        env = self._env
+        if env is None:
+            return []
+        return [_decode(*item) for item in env.read(lambda txn: items_after(txn, env.tables[0], after, limit))]
+
+    def close(self) -> None:
+        if self._env is not None:
+            self._env.close()
+
+
+def _decode(multihash: bytes, value: bytes) -> Reference:
+    if len(value) <= _FIXED.size:
+        raise ReferenceDamaged
+    size, mtime_ns, offset, length = _FIXED.unpack_from(value)
+    return Reference(bytes(multihash), os.fsdecode(bytes(value[_FIXED.size :])), offset, length, size, mtime_ns)
+
+
+def look(reference: Reference) -> tuple[bytes | None, Checked]:
+    """Read and hash the bytes of a reference; None unless they are the block. Blocks; never waits on a pipe."""
+    try:
+        fd = os.open(reference.path, _OPEN_FLAGS)
+    except FileNotFoundError:
+        return None, Checked(reference, Status.NO_FILE, "the file is gone")
+    except (OSError, ValueError) as exc:
+        return None, Checked(reference, Status.FILE_ERROR, str(exc))
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return None, Checked(reference, Status.CHANGED, "it is no longer a file")
+        if reference.length > MAX_BLOCK or found.st_size < reference.offset + reference.length:
+            return None, Checked(reference, Status.CHANGED, "the file became shorter")
+        os.lseek(fd, reference.offset, os.SEEK_SET)
+        data = _read(fd, reference.length)
+    except OSError as exc:
+        return None, Checked(reference, Status.FILE_ERROR, str(exc))
+    finally:
+        os.close(fd)
+    if len(data) != reference.length or not matches(reference.multihash, data):
+        touched = (found.st_size, found.st_mtime_ns) != (reference.file_size, reference.mtime_ns)
+        return None, Checked(
+            reference, Status.CHANGED, "the file was changed" if touched else "the disk gives other bytes"
+        )
+    return data, Checked(reference, Status.OK, "")
+
+
+def _read(fd: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size and (part := os.read(fd, size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+class Filestore:
+    """A BlockStore: the inner one, and for what it lacks the user's files. A stored copy always goes first."""
+
+    def __init__(self, inner: BlockStore, references: References) -> None:
+        self._inner = inner
+        self.references = references
+
+    def get_if_ready(self, cid: CID) -> bytes | None:
+        """Of the inner store: files are read in a thread."""
+        return self._inner.get_if_ready(cid)
+
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """As BlockStore; a block whose file was changed counts as absent (why() says more)."""
+        found = await self._inner.get_many(cids)
+        missing = [i for i, data in enumerate(found) if data is None]
+        noted = [(i, reference) for i in missing if (reference := self.references.get(cids[i].multihash)) is not None]
+        if noted:
+            read = await asyncio.to_thread(lambda: [look(reference)[0] for _, reference in noted])
+            for (i, _), data in zip(noted, read, strict=True):
+                found[i] = data
+        return found
+
+    async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
+        """As BlockStore; of a file only its presence and size are looked at."""
+        sizes = await self._inner.size_many(cids)
+        for i, cid in enumerate(cids):
+            if sizes[i] is None and (reference := self.references.get(cid.multihash)) is not None:
+                sizes[i] = reference.length if _there(reference) else None
+        return sizes
+
+    async def put_many(self, blocks: Sequence[Block], *, kept: bool, durability: Durability) -> None:
+        await self._inner.put_many(blocks, kept=kept, durability=durability)
+
+    def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
+        self._inner.put_many_blocking(blocks, kept=kept)
+
+    async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
+        """As BlockStore; references are forgotten, the user's files stay."""
+        stored = await self._inner.delete_many(cids)
+        noted = await asyncio.to_thread(self.references.remove, [cid.multihash for cid in cids])
+        return [a or b for a, b in zip(stored, noted, strict=True)]
+
+    async def keys(self) -> AsyncIterator[list[bytes]]:
+        """As BlockStore; a block that is stored and noted comes twice."""
+        async for page in self._inner.keys():
+            yield page
+        after = b""
+        while noted := self.references.page(after):
+            after = noted[-1].multihash
+            yield [reference.multihash for reference in noted]
+
+    async def sync(self) -> None:
+        await self._inner.sync()
+
+    async def close(self) -> None:
+        """The inner store and the table."""
+        await self._inner.close()
+        self.references.close()
+
+    async def check(self, reference: Reference) -> Checked:
+        """Read and hash the bytes of a reference."""
+        return (await asyncio.to_thread(look, reference))[1]
+
+    async def why(self, cid: CID) -> Checked | None:
+        """What is wrong with the reference of a block that is absent; None if it has none."""
+        reference = self.references.get(cid.multihash)
+        return None if reference is None else await self.check(reference)
+
+
+def _there(reference: Reference) -> bool:
+    try:
+        return os.stat(reference.path).st_size >= reference.offset + reference.length
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,78 @@
+"""Definitions of filestore ls, verify and dups."""
+
+from typing import TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
+from cidery.commands.definitions.content import RefLine
+
+
+class FilestoreLine(TypedDict):
+    Status: int
+    """0 ok, 10 the file cannot be read, 11 it is gone, 12 it was changed, 30 no such key."""
+    ErrorMsg: str
+    Key: dict[str, str]
+    """{"/": CID}"""
+    FilePath: str
+    Offset: int
+    Size: int
+    """Bytes."""
+
+
+_WORDS = {0: "ok", 10: "error", 11: "no-file", 12: "changed", 30: "missing"}
+_KEYS = Argument("obj", "CIDs of blocks (default: all)", Input.TEXT_OR_STDIN, required=False, variadic=True)
+_ORDER = flag("file-order", "Sort by path and offset")
+
+
+def _ls_text(value: Value, call: Call) -> str:
+    if value["Status"]:
+        return f"{value['Key']['/']}: {value['ErrorMsg']}\n"
+    return f"{value['Key']['/']} {value['Size']:6d} {value['FilePath']} {value['Offset']}\n"
+
+
+def _verify_text(value: Value, call: Call) -> str:
+    place = f" {value['Size']:6d} {value['FilePath']} {value['Offset']}" if value["FilePath"] else ""
+    reason = f" ({value['ErrorMsg']})" if value["ErrorMsg"] else ""
+    return f"{_WORDS[value['Status']]:<7} {value['Key']['/']}{place}{reason}\n"
+
+
+def _dups_text(value: Value, call: Call) -> str:
+    return f"{value['Ref']}\n"
+
+
+COMMANDS = (
+    Command(
+        ("filestore", "ls"),
+        "List the blocks that stay in files of yours",
+        "cidery.commands.run.filestore:ls",
+        "cidery filestore ls --file-order",
+        (_KEYS,),
+        (_ORDER,),
+        Output.STREAM,
+        result=FilestoreLine,
+        text=_ls_text,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("filestore", "verify"),
+        "Check the blocks that stay in files of yours",
+        "cidery.commands.run.filestore:verify",
+        "cidery filestore verify --remove-bad-blocks",
+        (_KEYS,),
+        (_ORDER, flag("remove-bad-blocks", "Forget blocks whose files are gone or changed")),
+        Output.STREAM,
+        result=FilestoreLine,
+        text=_verify_text,
+        description="Exit code 1 if a file is gone or changed. What is forgotten or changed is fetched from peers\n"
+        "when it is asked for; adding the file again, from wherever it is now, mends its blocks.",
+    ),
+    Command(
+        ("filestore", "dups"),
+        "List the blocks that are stored although a file of yours has them",
+        "cidery.commands.run.filestore:dups",
+        "cidery filestore dups",
+        output=Output.STREAM,
+        result=RefLine,
+        text=_dups_text,
+        repo=Repo.READ,
+    ),
+)
