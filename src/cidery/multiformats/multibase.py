@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Callable
 
 from cidery.errors import InvalidInput
+from cidery.multiformats.base256emoji import BASE256_EMOJI
 
 MAX_TEXT = 1 << 20
 """Longest text decoded in the linear bases, in characters."""
@@ -161,6 +162,22 @@ def _decode_base32hex(text: str) -> bytes:
     return _decode_base32(text.translate(_FROM_HEX32))
 
 
+def _encode_emoji(data: bytes) -> str:
+    return "".join(BASE256_EMOJI[byte] for byte in data)
+
+
+def _decode_emoji(text: str) -> bytes:
+    if len(text) > MAX_TEXT:
+        raise MultibaseError(f"longer than {MAX_TEXT} characters")
+    try:
+        return bytes(_BYTE_OF_EMOJI[char] for char in text)
+    except KeyError as exc:
+        raise MultibaseError("a character outside base256emoji") from exc
+
+
+_BYTE_OF_EMOJI = {char: byte for byte, char in enumerate(BASE256_EMOJI)}
+
+
 def _padded(encode: Callable[[bytes], str], block: int) -> Callable[[bytes], str]:
     def encode_padded(data: bytes) -> str:
         text = encode(data)
@@ -211,6 +228,7 @@ BASES: dict[str, tuple[str, Callable[[bytes], str], Callable[[str], bytes]]] = {
     "base64": ("m", _encode_base64, _decode_base64),
     "base64pad": ("M", _padded(_encode_base64, 4), _from_padded(_decode_base64, 4)),
     "base64url": ("u", _encode_base64url, _decode_base64url),
+    "base256emoji": (BASE256_EMOJI[0], _encode_emoji, _decode_emoji),
     "base64urlpad": ("U", _padded(_encode_base64url, 4), _from_padded(_decode_base64url, 4)),
 }
 """name -> (prefix character, encode, decode)."""
