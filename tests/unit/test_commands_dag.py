@@ -289,3 +289,29 @@ def test_other_data_is_not_explained_by_settings(repo: Run, tmp_path: Path) -> N
     assert wrapped[1].startswith("In the entry 'data': ")
     node = put(repo, tmp_path, "{}")
     assert "dag diff" in explain(repo, node, put(repo, tmp_path, "[]"))[1]
+
+
+def test_layouts_chunkers_and_directories_are_told_apart(repo: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"".join(number.to_bytes(4, "big") for number in range(200_000)))
+
+    def add(*options: str) -> str:
+        return repo("add", "-Q", "--chunker=size-4096", "--max-file-links=50", *options, "data").out.strip()
+
+    assert explain(repo, add(), add("--trickle"))[0] == {"layout": "--trickle"}
+    assert explain(repo, add("--trickle"), add())[0] == {"layout": "--trickle=false"}
+    rabin = repo("add", "-Q", "--chunker=rabin-1024-4096-8192", "--max-file-links=50", "data").out.strip()
+    assert "by content" in repo("cid", "explain", add(), rabin).out
+    folder = tmp_path / "d" / "inner"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        (folder / f"{number}").write_text("x")
+    basic = repo("add", "-rQ", "d").out.strip()
+    assert repo("config", "Import.UnixFSHAMTDirectorySizeThreshold", "1B").code == 0
+    sharded = repo("add", "-rQ", "d").out.strip()
+    differences, conclusion, _ = explain(repo, basic, sharded)
+    assert differences == {"directory": ""}
+    assert conclusion == "In the entry 'inner': With equal entries, these settings are why the CIDs differ."
+    narrow = repo("add", "-rQ", "--max-hamt-fanout=16", "d").out.strip()
+    assert explain(repo, sharded, narrow)[0] == {"directory": "--max-hamt-fanout=16"}
+    one, other = (repo("add", "-rQ", path).out.strip() for path in ("d", "d/inner"))
+    assert "Not the same data: 21 entries are in one of them only" in explain(repo, one, other)[1]

@@ -79,9 +79,9 @@ async def _directories(found: Explanation, session: BlockSession) -> None:
         if change.type is not ChangeType.MOD or change.before is None or change.after is None:
             names += 1
             continue
+        if not change.path:
+            break  # the directories themselves: their entries are the same
         inner = await explain(change.before, change.after, session)
-        if inner.a.multihash == found.a.multihash:
-            break  # the directories themselves: nothing inside explains it
         known = {difference.setting for difference in found.differences}
         found.differences += [one for one in inner.differences if one.setting not in known]
         found.conclusion = f"In the entry {change.path!r}: {inner.conclusion}"
@@ -138,7 +138,8 @@ def _by_shape(a: Shape, b: Shape) -> Iterator[Difference]:
     if a.layout and b.layout and a.layout != b.layout:
         yield Difference("layout", a.layout, b.layout, "--trickle" if b.layout == "trickle" else "--trickle=false")
     if a.fanout is not None and b.fanout is not None and a.fanout != b.fanout:
-        yield Difference("directory", _directory(a.fanout), _directory(b.fanout))
+        option = f"--max-hamt-fanout={b.fanout}" if a.fanout and b.fanout else ""
+        yield Difference("directory", _directory(a.fanout), _directory(b.fanout), option)
     if a.metadata != b.metadata:
         option = "--preserve-mode --preserve-mtime" if b.metadata else ""
         yield Difference("mode or mtime", _yes(a.metadata), _yes(b.metadata), option)
