@@ -19,6 +19,8 @@ FULL = [
     ["memory.py", "4096"],
     ["store_bench.py"],
     ["mfs.py"],
+    ["chunkers.py"],
+    ["hamt.py"],
 ]
 QUICK = [
     ["connect.py", "--runs", "10"],
@@ -27,6 +29,8 @@ QUICK = [
     ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],
     ["memory.py", "256"],
     ["mfs.py", "20000"],
+    ["chunkers.py", "16", "2"],
+    ["hamt.py", "20000"],
 ]
 
 

@@ -292,7 +292,7 @@ def refused(dag: Dag, root: CID, reason: str, name: str = "x") -> None:
             result = act()
             if isinstance(result, DirectoryEditor):
                 dag.run(result.insert(Entry(name, CHILD.cid, 1)))
-    with pytest.raises(UnixFSError, match=reason):
+    with pytest.raises((UnixFSError, NoSuchEntry)):
         dag.run(resolve_path(root, [name]))
 
 

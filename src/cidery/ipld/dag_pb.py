@@ -52,13 +52,14 @@ def encode_name(name: str) -> bytes:
 
 def encode_link(link: Link) -> bytes:
     """One Links field with its key and length."""
-    cid = link.cid.encode()
+    target, text, tsize = link
+    cid = target.encode()
     body = b"\x0a" + encode_uvarint(len(cid)) + cid
-    if link.name is not None:
-        name = encode_name(link.name)
+    if text is not None:
+        name = encode_name(text)
         body += b"\x12" + encode_uvarint(len(name)) + name
-    if link.tsize is not None:
-        body += varint_field(3, link.tsize)
+    if tsize is not None:
+        body += b"\x18" + encode_uvarint(tsize) if 0 <= tsize < 1 << 63 else varint_field(3, tsize)
     return b"\x12" + encode_uvarint(len(body)) + body
 
 

@@ -77,14 +77,14 @@ def directory(
         check_name(entry.name)
         if at and ordered[at - 1][0] == name:
             raise BadName(entry.name, "two entries have it")
-    links = [dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)) for _, entry in ordered]
-    estimate = base_estimate(profile, mode, mtime)
-    if profile.shard_estimate is ShardEstimate.BLOCK:
-        estimate += sum(map(len, links))
-    else:
-        estimate += sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
-    if profile.shards(estimate, len(ordered)):
+    estimate = sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
+    if profile.shards(estimate, len(ordered)):  # by either way to estimate: the node would be larger
         return _trie(profile, [entry for _, entry in ordered], put, mode, mtime)
+    links = [dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)) for _, entry in ordered]
+    if profile.shard_estimate is ShardEstimate.BLOCK:
+        estimate = base_estimate(profile, mode, mtime) + sum(map(len, links))
+        if profile.shards(estimate, len(ordered)):
+            return _trie(profile, [entry for _, entry in ordered], put, mode, mtime)
     return basic_directory(profile, links, sum(entry.tsize for _, entry in ordered), put, mode, mtime)
 
 

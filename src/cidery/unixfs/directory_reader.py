@@ -12,7 +12,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.node import Kind, UnixFSNode, decode_node
-from cidery.unixfs.shard import Slot, bucket_at, hash_name, level_bits, placed_slots
+from cidery.unixfs.shard import Slot, bucket_at, hash_name, level_bits, max_levels, placed_slots, prefix_width
 
 
 class NotADirectory(InvalidInput):
@@ -48,7 +48,7 @@ def read_shard(
     block = yield from need(cid)
     node = decode_node(cid, block)
     if node.fanout != fanout:
-        raise UnixFSError(f"{cid} is no shard of fanout {fanout}, as those above it are")
+        raise _other_fanout(cid, fanout)
     return node, placed_slots(fanout, node.links, level, path)
 
 
@@ -97,16 +97,22 @@ def find_link(node: UnixFSNode, name: str) -> Generator[Need, Buffer | None, Lin
         raise NotADirectory(node.cid, node.kind, name)
     if not node.fanout:
         return next((link for link in node.links if (link.name or "") == name), None)
-    bits, hashed = level_bits(node.fanout), hash_name(name)
-    slots = placed_slots(node.fanout, node.links, 0, 0)
-    path = level = 0
-    while True:
-        bucket = bucket_at(hashed, level, bits)
-        link = next((slot.link for slot in slots if slot.bucket == bucket), None)
-        if link is None or link.name:
-            return link if link is not None and link.name == name else None
-        path, level = path << bits | bucket, level + 1
-        _, slots = yield from read_shard(link.cid, node.fanout, level, path)
+    fanout, bits, width, hashed = node.fanout, level_bits(node.fanout), prefix_width(node.fanout), hash_name(name)
+    for level in range(max_levels(fanout)):
+        prefix = f"{bucket_at(hashed, level, bits):0{width}X}"
+        link = next((link for link in node.links if link.name is not None and link.name.startswith(prefix)), None)
+        if link is None or link.name != prefix:
+            return link._replace(name=name) if link is not None and link.name == prefix + name else None
+        if level + 1 == max_levels(fanout):
+            break
+        node = decode_node(link.cid, (yield from need(link.cid)))
+        if node.fanout != fanout:
+            raise _other_fanout(link.cid, fanout)
+    raise UnixFSError(f"a directory of more than {max_levels(fanout)} levels of shards")
+
+
+def _other_fanout(cid: CID, fanout: int) -> UnixFSError:
+    return UnixFSError(f"{cid} is no shard of fanout {fanout}, as those above it are")
 
 
 def find_entry(node: UnixFSNode, name: str) -> Generator[Need, Buffer | None, CID]:

@@ -9,6 +9,7 @@ the bits, bytes of the bitfield) this is what implementations do.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import mmh3
@@ -113,33 +114,43 @@ def check_shard(links: Sequence[Link], message: UnixFSData) -> int:
     bitfield = bytes(message.data or b"")
     if len(bitfield) > fanout // 8:
         raise UnixFSError(f"a bitfield of {len(bitfield)} bytes for fanout {fanout}")
+    width, buckets = prefix_width(fanout), _buckets(fanout)
     found = 0
-    for bucket, _ in shard_slots(fanout, links):
-        if found >> bucket:
+    last = -1
+    for _, name, _ in links:
+        bucket = buckets.get(name[:width]) if name is not None else None
+        if bucket is None:
+            raise _without_bucket(name)
+        if bucket <= last:
             raise UnixFSError("links of a shard out of order, or two in one bucket")
+        last = bucket
         found |= 1 << bucket
     if found != int.from_bytes(bitfield, "big"):
         raise UnixFSError("the bitfield of a shard does not match its links")
     return fanout
 
 
+@cache
+def _buckets(fanout: int) -> dict[str, int]:
+    """Prefix -> bucket. There are eight fanouts."""
+    width = prefix_width(fanout)
+    return {f"{bucket:0{width}X}": bucket for bucket in range(fanout)}
+
+
+def _without_bucket(name: str | None) -> UnixFSError:
+    return UnixFSError(f"a link of a shard named {(name or '')[:20]!r}, without its bucket")
+
+
 def shard_slots(fanout: int, links: Sequence[Link]) -> list[Slot]:
     """The slots behind the links of a shard. Raises UnixFSError for names without a prefix."""
-    width = prefix_width(fanout)
-    buckets = _BUCKETS.get(fanout)
-    if buckets is None:
-        buckets = _BUCKETS[fanout] = {f"{bucket:0{width}X}": bucket for bucket in range(fanout)}
+    width, buckets = prefix_width(fanout), _buckets(fanout)
     out: list[Slot] = []
     for cid, name, tsize in links:
         bucket = buckets.get(name[:width]) if name is not None else None
         if name is None or bucket is None:
-            raise UnixFSError(f"a link of a shard named {(name or '')[:20]!r}, without its bucket")
+            raise _without_bucket(name)
         out.append(Slot(bucket, Link(cid, name[width:], tsize)))
     return out
-
-
-_BUCKETS: dict[int, dict[str, int]] = {}
-"""Prefix to bucket, per fanout: eight tables at most."""
 
 
 def placed_slots(fanout: int, links: Sequence[Link], level: int, path: int) -> list[Slot]:
