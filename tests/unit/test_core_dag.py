@@ -74,6 +74,41 @@ async def test_nodes_get_the_cids_that_kubo_gives_them(store: MemoryStore) -> No
     assert str((await dag_put(node, store, store_codec="dag-pb")).cid) == str(CID.of(b"\x0a\x02\x08\x01", DAG_PB))
 
 
+@pytest.mark.parametrize(
+    ("codec", "hash_name", "cid"),
+    [
+        ("dag-cbor", "sha2-256", "bafyreiblwimnjbqcdoeafiobk6q27jcw64ew7n2fmmhdpldd63edmjecde"),
+        ("dag-json", "sha2-256", "baguqeera6gviseelmbzn2ugoddo5vulxlshqs3kw5ymgsb6w4cabnoh4ldpa"),
+        (
+            "dag-cbor",
+            "sha3-512",
+            "bafyriqforjma7y7akqz7nhuu73r6liggj5zhkbfiqgicywe3fgkna2ijlhod2af3ue7doj56tlzt5hh6iu5esafc4msr3sd53jol5m2o25ucy",
+        ),
+    ],
+)
+async def test_the_object_of_kubos_own_tests_has_its_cids_and_paths(
+    store: MemoryStore, session: StoreSession, codec: str, hash_name: str, cid: str
+) -> None:
+    foo, bar, baz = [
+        await add_root([AddItem.of_bytes(text)], store, AddOptions(UNIXFS_V0_2015))
+        for text in (b"foo\n", b"bar\n", b"baz\n")
+    ]
+    text = (
+        f'{{"hello":"world","cats":[{{"/":"{foo}"}},{{"water":{{"/":"{bar}"}}}}],"magic":{{"/":"{baz}"}},'
+        '"sub":{"dict":"ionary","beep":[0,"bop"]}}'
+    )
+    stored = await dag_put(text.encode(), store, store_codec=codec, hash_name=hash_name)
+    assert str(stored.cid) == cid
+    assert await resolve(f"{cid}/cats/1/water", session) == bar
+    expected = {"hello": b'"world"', "sub": b'{"beep":[0,"bop"],"dict":"ionary"}', "sub/beep/1": b'"bop"'}
+    for path, value in expected.items():
+        assert await dag_get(f"{cid}/{path}", session) == value
+    assert await dag_get(f"{cid}/cats/0", session) == b'{"Data":{"/":{"bytes":"CAISBGZvbwoYBA"}},"Links":[]}'
+    assert await dag_get(f"/ipld/{foo}/Data", session) == b'{"/":{"bytes":"CAISBGZvbwoYBA"}}'
+    with pytest.raises(InsideBlock, match="/ipld/"):
+        await resolve(f"/ipld/{foo}/Data", session)
+
+
 async def test_any_form_is_read_and_the_canonical_one_is_stored(store: MemoryStore, session: StoreSession) -> None:
     loose = await dag_put(b'{ "b":1, "a":[1.5] }', store)
     from_cbor = await dag_put(b"\xa2\x61b\x18\x01\x61a\x81\xf9\x3e\x00", store, input_codec="dag-cbor")

@@ -107,6 +107,8 @@ def test_a_jose_fixture_decodes_and_encodes_to_the_same_bytes(name: str) -> None
         (b"\xd8\x2a\x01", "not a byte string"),
         (b"\xd8\x2a\x41\x01", "leading zero"),
         (b"\xd8\x2a\x42\x00\x01", "no CID"),
+        (b"\xd8\x2a\x58\x87\x00\x01\x55\x00\x81\x01" + bytes(129), "no CID .*129 bytes, at most 128"),
+        (b"\xd8\x2a\x58\x25\x00\x02" + bytes(35), "no CID"),
         (b"\x01\x01", "more than one value"),
         (b"\x62\xc3\x28", "UTF-8"),
         (b"\xa1\x61\xff\x00", "UTF-8"),

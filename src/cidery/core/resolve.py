@@ -1,7 +1,7 @@
 """Paths to content: ``CID``, ``CID/a/b``, ``/ipfs/CID/a/b``, ``ipfs://CID/a/b``.
 
 Below dag-pb the names are those of UnixFS; below every other codec they are map keys and list positions. Links are
-followed from block to block, whatever their codecs.
+followed from block to block, whatever their codecs. With ``/ipld/CID/a/b`` dag-pb is read as a value too: Data, Links.
 """
 
 from collections.abc import Generator
@@ -43,6 +43,8 @@ class ContentPath:
 
     root: CID
     segments: tuple[str, ...] = ()
+    namespace: str = "ipfs"
+    """"ipfs", or "ipld": no codec has names but those of its value."""
 
     @property
     def name(self) -> str:
@@ -50,7 +52,7 @@ class ContentPath:
         return self.segments[-1] if self.segments else str(self.root)
 
     def __str__(self) -> str:
-        return "/".join(("/ipfs", str(self.root), *self.segments))
+        return "/".join(("", self.namespace, str(self.root), *self.segments))
 
 
 def parse_path(text: str) -> ContentPath:
@@ -63,9 +65,10 @@ def parse_path(text: str) -> ContentPath:
         rest = f"/{scheme}/" + unquote(after.removeprefix("//"), errors="surrogateescape")
     if rest.startswith("/ipns/"):
         raise PathError(text, "names (/ipns/) cannot be resolved yet; use the CID they point to")
-    if rest.startswith("/") and not rest.startswith("/ipfs/"):
+    namespace = "ipld" if rest.startswith("/ipld/") else "ipfs"
+    if rest.startswith("/") and not rest.startswith(f"/{namespace}/"):
         raise PathError(text, "it must begin with a CID or /ipfs/CID")
-    first, *names = rest.removeprefix("/ipfs/").split("/")
+    first, *names = rest.removeprefix(f"/{namespace}/").split("/")
     if not first:
         raise PathError(text, "it names no CID; write /ipfs/CID/path")
     try:
@@ -85,7 +88,7 @@ def parse_path(text: str) -> ContentPath:
         if "\0" in name:
             raise PathError(text, "it contains a NUL")
         segments.append(name)
-    return ContentPath(root, tuple(segments))
+    return ContentPath(root, tuple(segments), namespace)
 
 
 class InsideBlock(InvalidInput):
@@ -135,7 +138,7 @@ def walk_path(path: ContentPath) -> Generator[Need, Buffer | None, Resolved]:
     """Follow a path across codecs. One block per name at most. Raises as resolve()."""
     cid, left = path.root, path.segments
     while left:
-        if cid.codec in (DAG_PB, RAW):
+        if path.namespace == "ipfs" and cid.codec in (DAG_PB, RAW):
             cid, left = (yield from _named_entry(cid, left[0])), left[1:]
             continue
         block = yield from need(cid)

@@ -80,8 +80,9 @@ def _cid(value: Value, call: Call) -> str:
 
 
 def _resolved(value: Value, call: Call) -> str:
+    """Without a line end, as Kubo."""
     rest = f"/{value['RemPath']}" if value["RemPath"] else ""
-    return f"{value['Cid']['/']}{rest}\n"
+    return f"{value['Cid']['/']}{rest}"
 
 
 def _imported(value: Value, call: Call) -> str:
