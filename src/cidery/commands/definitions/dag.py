@@ -138,7 +138,7 @@ def _path(value: Value, call: Call) -> str:
     return f"{value['Path']}\n"
 
 
-_ALLOW_BIG = flag("allow-big-block", "Allow more than 2 MiB, which other nodes will not fetch")
+_ALLOW_BIG = flag("allow-big-block", "Accepted for scripts: the store takes no block above 2 MiB, with or without")
 
 COMMANDS = (
     Command(
