@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 OTHER_PYTHONS := 3.12 3.13
+# two processes, each with whole files, so that fixtures are made once; the interop tests keep to one
+PARALLEL := -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -56,7 +58,7 @@ check: setup
 	$(BIN)/lint-imports --no-cache
 
 unit: setup
-	$(BIN)/pytest $(wildcard tests/unit tests/property tests/sim tests/daemon)
+	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers
 	$(BIN)/pytest tests/interop

@@ -49,7 +49,7 @@ def run(version: str, interpreter: str) -> int:
                 return 1
         stamp.touch()
     print(f"Python {version}: unit tests", flush=True)
-    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", TESTS]
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", TESTS]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
