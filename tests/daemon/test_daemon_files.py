@@ -58,17 +58,20 @@ def test_a_daemon_and_a_command_alone_make_the_same_tree(daemon: Daemon, tmp_pat
     assert daemon.text("files", "ls") == ""
 
 
-def test_several_processes_write_at_once_through_a_daemon(daemon: Daemon) -> None:
-    def write(path: str) -> "subprocess.Popen[bytes]":
-        command = daemon.command("files", "write", "-e", "-p", path)
-        return subprocess.Popen(command, env=daemon.environment, stdin=subprocess.PIPE)
+def _write_at_once(node: Daemon, scratch: Path) -> None:
+    (scratch / "data").write_bytes(b"data" * 1000)
+    paths = [f"/shared/{number}" for number in range(WRITERS)]
+    commands = [node.command("files", "write", "-e", "-p", path, scratch / "data") for path in paths]
+    writers = [subprocess.Popen(command, env=node.environment) for command in commands]
+    assert [process.wait(timeout=60) for process in writers] == [0] * WRITERS
+    for path in paths:
+        assert node.text("files", "read", path) == "data" * 1000
 
-    writers = {f"/shared/{number}": write(f"/shared/{number}") for number in range(WRITERS)}
-    for path, process in writers.items():
-        process.communicate(path.encode() * 1000, timeout=60)
-        assert process.returncode == 0
-    for path in writers:
-        assert daemon.text("files", "read", path) == path * 1000
+
+def test_several_processes_write_at_once_through_a_daemon_or_one_after_another(daemon: Daemon, tmp_path: Path) -> None:
+    _write_at_once(daemon, tmp_path)
     daemon.stop(9)
-    daemon.start()
-    assert daemon.text("files", "ls", "/shared").split() == sorted(str(number) for number in range(WRITERS))
+    names = sorted(str(number) for number in range(WRITERS))
+    assert daemon.text("files", "ls", "/shared").split() == names, "nothing was lost with the daemon"
+    daemon.run("files", "rm", "-r", "/shared")
+    _write_at_once(daemon, tmp_path)

@@ -210,10 +210,11 @@ class MutableFiles:
 
     async def replace_root(self, blocks: Blocks, cid: CID) -> None:
         """Another tree altogether, which must be stored here; durable. Raises NotADirectory, and as the reader."""
-        folder = await run(open_folder(formed_like(self.profile, cid), Child(cid, 0, 0)), blocks)
-        async with self._turn:
-            self._root = folder
-        await self.flush()
+        async with self.protection.change(cid, flush=True):
+            folder = await run(open_folder(formed_like(self.profile, cid), Child(cid, 0, 0)), blocks)
+            async with self._turn:
+                self._root = folder
+            await self.flush()
 
     def _recorded(self) -> Child:
         """The root as stored, or an empty directory, whose block is staged."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cidery.blockstore.filestore import Filestore, References
 from cidery.blockstore.segments import SegmentStore
+from cidery.commands.registry import first_words
 from cidery.core.api import Api, import_profile
 from cidery.core.drive import StoreSession
 from cidery.core.gc import Collector
@@ -25,11 +26,16 @@ from cidery.mfs.protection import Protection
 from cidery.repo.config import Config, parse_config, read_raw
 from cidery.repo.gc_roots import GcRoots
 from cidery.repo.layout import RepoLayout
-from cidery.repo.lock import RepoLock
+from cidery.repo.lock import Holder, RepoLock, RepoLocked
 from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.repo.state import State
+
+LOCK_WAIT = 10.0
+"""Seconds that a command waits for others that have the repository: several scripts at once are no error."""
+LOCK_POLL = 0.02
+"""Seconds between two tries: an eighth of what the shortest command takes."""
 
 
 class Access(Enum):
@@ -56,7 +62,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         if not read_only:
-            stack.enter_context(RepoLock.acquire(layout.lock, _command()))
+            stack.enter_context(await _locked(layout.lock))
         store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
         stack.push_async_callback(store.close)
         references = await asyncio.to_thread(References, layout.filestore, read_only=read_only)
@@ -125,6 +131,26 @@ def _mutable_files(
         lambda: import_profile(config.imports),
         read_only=read_only,
     )
+
+
+async def _locked(path: Path) -> RepoLock:
+    """The lock; while another command of this program has it, which will not be for long, wait. Raises RepoLocked."""
+    deadline = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            return RepoLock.acquire(path, _command())
+        except RepoLocked as exc:
+            if not _ends_soon(exc.holder) or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(LOCK_POLL)
+
+
+def _ends_soon(holder: Holder | None) -> bool:
+    """Whether a command holds the lock; also one that has not yet written who it is."""
+    if holder is None:
+        return True
+    program, _, word = holder.command.partition(" ")
+    return program == "cidery" and word != "daemon" and word in first_words()
 
 
 def _command() -> str:
