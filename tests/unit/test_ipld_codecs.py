@@ -14,6 +14,7 @@ from cidery.ipld.json_codec import JsonError
 from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import CODECS, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, JSON, RAW
+from cidery.repo.gc_links import link_targets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 FIXTURES = VECTORS / "codec-fixtures"
@@ -264,6 +265,17 @@ def test_links_come_in_the_order_of_the_block_with_their_paths() -> None:
     text = dag_json.encode(value)
     assert list(named_links(CID.of(text, DAG_JSON), text)) == [(LEAF, "aa"), (other, "z/1"), (LEAF, "z/2/deep")]
     assert list(named_links(CID.of(b"", JSON), b"")) == []
+
+
+def test_links_of_blocks_that_are_not_canonical_are_found_where_none_may_be_missed() -> None:
+    for codec, block in (
+        (DAG_CBOR, b"\xa2\x62bb\x18\x01\x61a" + LINK),
+        (DAG_JSON, f'{{"b":1,"a":{{"/":"{LEAF}"}}}}'.encode()),
+    ):
+        with pytest.raises(CodecError):
+            named_links(CID.of(block, codec), block)
+        assert list(named_links(CID.of(block, codec), block, canonical=False)) == [(LEAF, "a")]
+        assert link_targets(codec, LEAF.multihash, block) == [(RAW, LEAF.multihash)]
 
 
 def test_codecs_are_found_by_name_and_number() -> None:

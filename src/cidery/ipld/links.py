@@ -24,9 +24,11 @@ class UnsupportedCodec(InvalidInput):
         return f"the codec {codecs.codec_name(self.cid.codec)} of {self.cid} is not supported here"
 
 
-def named_links(cid: CID, block: Buffer) -> Sequence[tuple[CID, str]]:
+def named_links(cid: CID, block: Buffer, *, canonical: bool = True) -> Sequence[tuple[CID, str]]:
     """(target, name) per link in the block's order; a name inside a value is its path, as "a/0/b". O(len(block)).
 
+    Args:
+        canonical: False reads links of blocks in any valid form too: for who must not miss one, as a collector.
     Raises UnsupportedCodec, DagPbError, CodecError.
     """
     if cid.codec == DAG_PB:
@@ -34,5 +36,6 @@ def named_links(cid: CID, block: Buffer) -> Sequence[tuple[CID, str]]:
     if cid.codec in _WITHOUT_LINKS:
         return ()
     if cid.codec in _WITH_LINKS:
-        return links_of(codecs.decode(cid.codec, block))
+        codec = codecs.codec_of(cid.codec)
+        return links_of((codec.decode if canonical else codec.read_input)(block))
     raise UnsupportedCodec(cid)
