@@ -133,6 +133,12 @@ def with_options(
             raise ImportOptionError(exc.reason) from exc
     if trickle is not None:
         changed = replace(changed, trickle=trickle)
+    return _with_limits(changed, inline_limit, directory_links, hamt_fanout)
+
+
+def _with_limits(
+    changed: Profile, inline_limit: int | None, directory_links: int | None, hamt_fanout: int | None
+) -> Profile:
     if inline_limit is not None:
         if not 0 <= inline_limit <= MAX_INLINE:
             raise ImportOptionError(f"inlining blocks of {inline_limit} bytes; 0 to {MAX_INLINE} are allowed")

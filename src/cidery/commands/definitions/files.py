@@ -65,6 +65,10 @@ class Message(TypedDict):
     Message: str
 
 
+def _flushed(value: Value, _call: Call) -> str:
+    return f"{value['Cid']}\n"
+
+
 def _listed(value: Value, call: Call) -> str:
     entries = list(value["Entries"])
     if not call.flag("U"):
@@ -201,6 +205,7 @@ COMMANDS = (
         (_PATH._replace(required=False),),
         (_FLUSH,),
         result=Flushed,
+        text=_flushed,
     ),
     Command(
         ("files", "ls"),
