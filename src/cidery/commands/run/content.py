@@ -21,6 +21,8 @@ from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.refs import refs as walk_refs
 from cidery.core.resolve import parse_path, resolve
 from cidery.core.tar import gzip_stream, tar_stream
+from cidery.mfs.changes import copy_in
+from cidery.mfs.path import parse_file_path
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import MODE_MASK, Mtime
 from cidery.unixfs.node import Kind
@@ -115,6 +117,8 @@ async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> Async
 
 async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     api = context.node
+    if call.text("to-files") and call.flag("only-hash"):
+        raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
     mode, mtime = _metadata_options(call)
     options = AddOptions(
         profile=add_profile(api, call),
@@ -129,6 +133,8 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
     async for event in api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name")):
         if isinstance(event, Added):
+            if event.root and call.text("to-files"):
+                await _to_files(api, event, call.text("to-files"))
             done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
             if event.mode is not None:
                 done["Mode"] = f"{event.mode:04o}"
@@ -141,6 +147,15 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
             yield done
         else:
             yield AddEvent(Name=event.name, Bytes=event.bytes)
+
+
+async def _to_files(api: Api, added: Added, path: str) -> None:
+    """As ``files cp``. Raises BadPath and as it."""
+    target = parse_file_path(path)
+    if target.folder or not target.names:
+        target = target.child(added.name or str(added.cid))
+    async with api.session() as session:
+        await copy_in(api.files, session, added.cid, target, force=False, parents=False, flush=True)
 
 
 async def cat(context: Context, call: Call) -> Body:
