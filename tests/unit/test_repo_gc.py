@@ -1,74 +1,26 @@
 """Collections: what goes, what stays, in which order things may happen, and that a killed one goes on."""
 
 import asyncio
+import os
 import time
+from dataclasses import replace
 
 import pytest
 
-from cidery.blockstore.interface import Durability
-from cidery.blockstore.segments import SegmentStore, rebuild_index
-from cidery.core.gc import Collector, GcRunning
-from cidery.ipld import dag_pb
-from cidery.ipld.block import Block
+from cidery.blockstore.segments import rebuild_index
+from cidery.core.budget import collect_over, evict_over, keeping_budget
+from cidery.core.gc import GcRunning
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.multicodec import RAW
+from cidery.repo.config import DEFAULT_CID_PROFILE, new_raw, parse_config
 from cidery.repo.gc import Collection, Compacted, GcStopped, Marking, Swept
 from cidery.repo.gc_file import MarkFile
 from cidery.repo.gc_mark import Mark
-from cidery.repo.gc_roots import GcRoots
-from cidery.repo.mfs_root import MfsRoot
-from cidery.repo.pins import Pin, Pins
-from cidery.repo.provisional import Operation, ProvisionalRoots, encode_operation
+from cidery.repo.pins import Pin
+from cidery.repo.provisional import Operation, encode_operation
 from cidery.repo.reserve import Reserve
-from cidery.repo.state import Put, State, StateTable
-
-SEGMENT = 20_000
-
-
-class Repo:
-    """A store, a state and their collector, with the wall clock as a number."""
-
-    def __init__(self, path, *, segment_bytes=SEGMENT):
-        self.path = path
-        self.store = SegmentStore.open(path, segment_bytes=segment_bytes)
-        self.state = State.open(path / "meta" / "state")
-        self.pins = Pins(self.state)
-        numbers = iter(range(1, 1 << 30))
-        self.provisional = ProvisionalRoots(
-            self.state, lambda n: (next(numbers) + 1000 * id(self)).to_bytes(16, "big")[-n:], self.store.holding
-        )
-        self.mfs = MfsRoot(self.state)
-        self.roots = GcRoots(self.pins, self.provisional, self.mfs, self.state.fence)
-        self.now = 1000.0
-        self.collector = Collector(
-            path, self.store, self.pins, self.provisional, self.roots, lambda: self.now, time.monotonic
-        )
-
-    def operation(self, kind, *roots):
-        return self.provisional.operation(kind, roots, now=self.now, since_ordinal=self.store.next_ordinal)
-
-    async def put(self, *blocks, kept=True):
-        await self.store.put_many(blocks, kept=kept, durability=Durability.VISIBLE)
-
-    def has(self, block):
-        return self.store.get_if_ready(block.cid) is not None
-
-    async def collect(self):
-        return [step async for step in self.collector.garbage()]
-
-    async def close(self):
-        await self.store.close()
-        self.state.close()
-
-
-def leaf(number, size=400):
-    data = number.to_bytes(4, "big") * (size // 4)
-    return Block(CID.of(data, RAW), data)
-
-
-def node(*children):
-    data = dag_pb.encode([dag_pb.Link(child.cid, "", len(child.data)) for child in children], b"")
-    return Block(CID.of(data, DAG_PB), data)
+from cidery.repo.state import Put, StateTable
+from gc_repo import SEGMENT, Repo, leaf, node
 
 
 @pytest.fixture
@@ -324,3 +276,37 @@ async def test_a_full_disk_gives_up_the_reserve(tmp_path):
     reserve = Reserve(tmp_path)
     assert reserve.keep() and reserve.keep()
     assert reserve.release() and not reserve.release()
+
+
+async def test_a_store_over_its_budget_loses_cached_blocks_only(repo):
+    kept, cached = [leaf(n) for n in range(50)], [leaf(n) for n in range(100, 300)]
+    await repo.put(*kept)
+    await repo.put(*cached, kept=False)
+    config = replace(parse_config(new_raw(os.urandom, cid_profile=DEFAULT_CID_PROFILE, profiles=[])), gc_watermark=50)
+    before = await repo.store.stat()
+    await evict_over(repo.collector, replace(config, storage_max=before.disk_bytes))
+    assert (await repo.store.stat()).blocks == 250
+    await evict_over(repo.collector, replace(config, storage_max=before.disk_bytes - 1))
+    after = await repo.store.stat()
+    assert after.disk_bytes <= before.disk_bytes // 2 + SEGMENT and after.kept_blocks == 50
+    await collect_over(repo.collector, replace(config, storage_max=after.disk_bytes))
+    assert (await repo.store.stat()).blocks == 0
+
+
+async def test_a_daemon_looks_after_its_budget_again_and_again(repo):
+    await repo.put(*(leaf(n) for n in range(100)), kept=False)
+    config = parse_config(new_raw(os.urandom, cid_profile=DEFAULT_CID_PROFILE, profiles=[]))
+    waits: asyncio.Queue[float] = asyncio.Queue()
+    turns = asyncio.Semaphore(0)
+
+    async def sleep(seconds):
+        waits.put_nowait(seconds)
+        await turns.acquire()
+
+    config = replace(config, storage_max=10_000)
+    async with keeping_budget(repo.collector, config, collect=False, sleep=sleep):
+        for _ in range(2):
+            assert await waits.get() == 30.0
+            turns.release()
+        await waits.get()
+    assert (await repo.store.stat()).disk_bytes < 30_000

@@ -73,6 +73,10 @@ class Index:
         """Idempotent."""
         self._env.close()
 
+    def compact_at_close(self) -> int:
+        """Have the file rewritten without free pages by close(); returns its size then, in bytes."""
+        return self._env.compact_at_close()
+
     def reader_check(self) -> int:
         """Free the slots of readers that died; returns how many."""
         return self._env.reader_check()

@@ -7,6 +7,7 @@ process they exclude only the moment in which the map is resized, which LMDB dem
 Spec: http://www.lmdb.tech/doc/
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,6 +102,7 @@ class Environment:
         self.what = what
         self.advice = advice
         self._resizing = threading.Lock()
+        self._compact = False
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
         if not read_only:
@@ -122,10 +124,40 @@ class Environment:
         except lmdb.Error as exc:
             raise self._error(exc) from exc
 
+    def compact_at_close(self) -> int:
+        """Have close() leave out the free pages; returns the size of the pages in use, in bytes."""
+        self._compact = True
+
+        def used(txn: Transaction) -> int:
+            tables = [txn.stat(table) for table in self.tables]
+            pages = sum(found[kind] for found in tables for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
+            return int(pages * tables[0]["psize"])
+
+        return self.read(used)
+
     def close(self) -> None:
-        """Idempotent."""
+        """Idempotent. A disk too full for the compacted copy leaves the file as it is."""
         with self._resizing:
+            if self._compact:
+                self._compact = False
+                self._close_compacted()
             self._env.close()
+
+    def _close_compacted(self) -> None:
+        directory = self.path / "compacted"
+        copy = directory / "data.mdb"
+        directory.mkdir(exist_ok=True)
+        copy.unlink(missing_ok=True)
+        try:
+            self._env.copy(str(directory), compact=True)
+        except lmdb.Error:
+            copy.unlink(missing_ok=True)
+        else:
+            self._env.close()
+            with copy.open("rb+") as file:
+                os.fsync(file.fileno())
+            copy.replace(self.path / "data.mdb")
+        directory.rmdir()
 
     def reader_check(self) -> int:
         """Free the slots of readers that died; returns how many."""

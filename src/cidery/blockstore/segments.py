@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cidery.blockstore.collector import StoreCollector
-from cidery.blockstore.delete_log import DeleteLog
+from cidery.blockstore.delete_log import LOG_NAME, DeleteLog
 from cidery.blockstore.index import INITIAL_MAP, Index
 from cidery.blockstore.index_records import IndexDamaged
 from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
@@ -28,7 +28,7 @@ from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.recovery import Recovered, rebuild, recover
-from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location
+from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
 from cidery.blockstore.verify import VerifyProgress, verify_blocks
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly, write_error
 from cidery.blockstore.writer import SegmentWriter
@@ -57,6 +57,8 @@ class StoreStat(NamedTuple):
     """Data of all blocks, in bytes."""
     kept_blocks: int
     kept_bytes: int
+    disk_bytes: int
+    """Size of all segments, the garbage in them included."""
 
 
 class SegmentStore:
@@ -202,6 +204,7 @@ class SegmentStore:
             sum(info.live_bytes for info in infos.values()),
             sum(info.live_blocks for info in kept),
             sum(info.live_bytes for info in kept),
+            await self._in_thread(lambda: _disk_bytes(self.directory)),
         )
 
     @property
@@ -272,6 +275,14 @@ class SegmentStore:
         """See BlockStore. Durable on return: no crash and no rebuild of the index brings a block back."""
         return await asyncio.wrap_future(self._writing().delete([cid.multihash for cid in cids]))
 
+    async def compact_index(self) -> int:
+        """Let close() write the index without its free pages; returns its size then, in bytes. Raises StoreReadOnly.
+
+        Not at once, because everybody reads the old file. A process that reads along must open the store again after.
+        """
+        await self.sync()
+        return self._index.compact_at_close()
+
     async def sync(self) -> None:
         """See BlockStore. One fdatasync per segment written since the last, and one index commit."""
         await asyncio.wrap_future(self._writing().commit(durable=True))
@@ -309,6 +320,18 @@ class SegmentStore:
         self._check_open()
         future: Future[T] = self._threads.submit(work)
         return asyncio.wrap_future(future)
+
+
+def _disk_bytes(directory: Path) -> int:
+    """Size of segments and delete log. One stat each; files that go meanwhile count or not. Raises OSError."""
+    total = 0
+    for entry in os.scandir(directory):
+        try:
+            if parse_segment_name(entry.name) is not None or entry.name == LOG_NAME:
+                total += entry.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
 
 
 def rebuild_index(root: Path, *, files: FileLayer = OS_FILES) -> Recovered:

@@ -53,6 +53,16 @@ def parse_duration(text: str, name: str) -> float:
     return seconds
 
 
+def parse_lifetime(text: str) -> float:
+    """Seconds of a duration that may begin with days, like ``30d`` or ``1d12h``. Raises BadCall."""
+    days, _, rest = text.rpartition("d")
+    if not days:
+        return parse_duration(text, "expire-in")
+    if not days.isdecimal() or len(days) > 5:
+        raise BadCall(f"option 'expire-in' takes a duration such as 30d, 12h or 1d12h, not {text[:40]!r}")
+    return int(days) * 86400.0 + (parse_duration(rest, "expire-in") if rest else 0.0)
+
+
 def parse_int(text: str, name: str) -> int:
     """A decimal int of 64 bits. Raises BadCall."""
     if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 1 << 63:

@@ -93,7 +93,11 @@ class Api:
         Inside an operation(). Costs 2 us a block that is kept already. Raises as the session and the store.
         """
         places = self.store.touch(cids)
-        loose = [cid for cid, kept in zip(cids, places, strict=True) if not kept]
+        loose = [
+            cid
+            for cid, kept in zip(cids, places, strict=True)
+            if not kept and (kept is not None or not self.store.is_elsewhere(cid.multihash))
+        ]
         for start in range(0, len(loose), KEEP_BATCH):
             blocks = [Block(cid, await session.get(cid)) for cid in loose[start : start + KEEP_BATCH]]
             await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)

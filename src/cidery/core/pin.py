@@ -8,7 +8,7 @@ from cidery.core.blocks import block_get
 from cidery.core.drive import drive
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
-from cidery.errors import InvalidInput, NotFound
+from cidery.errors import IntegrityError, InvalidInput, NotFound
 from cidery.ipld.walk import Edge, Visited, walk_edges
 from cidery.multiformats.cid import CID
 from cidery.repo.pins import PINS_PAGE, Pin
@@ -33,6 +33,8 @@ class PinTable(Protocol):
     async def add(self, *pins: Pin) -> None: ...
 
     async def remove(self, cids: Sequence[CID]) -> list[bool]: ...
+
+    async def replace(self, old: CID, pin: Pin, *, keep_old: bool) -> None: ...
 
 
 class NotPinned(NotFound):
@@ -83,6 +85,8 @@ class PinnedEntry:
     name: str = ""
     through: CID | None = None
     """For an indirect one: the recursive pin it was found below."""
+    expires: float | None = None
+    """Seconds since 1970 when it ends; None: never."""
 
 
 async def pin_add(
@@ -137,6 +141,85 @@ async def pin_add(
     yield PinProgress(root, blocks, size, done=True)
 
 
+class PinsBroken(IntegrityError):
+    """Some pins are not whole."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+    def __str__(self) -> str:
+        return f"{self.count} pins are broken; go online and add them again to fetch what is missing"
+
+
+async def pin_update(
+    old: str | CID | ContentPath,
+    new: str | CID | ContentPath,
+    session: BlockSession,
+    pins: PinTable,
+    *,
+    now: float,
+    keep: Keep | None = None,
+    unpin: bool = True,
+) -> tuple[CID, CID]:
+    """Pin ``new`` recursively with the name and end of the pin of ``old``, which is removed if ``unpin``.
+
+    Both or none; what they share is walked but not fetched again. Raises NotPinned, PinConflict for a direct pin, and
+    as pin_add(). Cancellation: safe; no pin is changed.
+    """
+    before, after = await resolve(old, session), await resolve(new, session)
+    known = pins.get(before)
+    if known is None:
+        raise NotPinned(before)
+    if not known.recursive:
+        raise PinConflict(before, "is pinned directly; only recursive pins can be updated")
+    fresh: list[CID] = []
+    async for step in drive(walk_edges(after, unique=True), session):
+        if isinstance(step, Visited):
+            fresh.append(step.cid)
+            if keep is not None and len(fresh) == PROGRESS_BLOCKS:
+                await keep(fresh)
+                fresh = []
+    if keep is not None:
+        await keep(fresh)
+    await session.sync()
+    pin = Pin(after, True, known.name, now, known.expires)
+    await pins.replace(before, pin, keep_old=not unpin or before.to_v1() == after.to_v1())
+    return before, after
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPin:
+    """A pin that was walked."""
+
+    cid: CID
+    bad: tuple[tuple[CID, str], ...]
+    """What is missing or damaged, and why; the walk ends at the first. Empty: it is whole."""
+
+
+async def pin_verify(session: BlockSession, pins: PinTable, *, now: float) -> AsyncIterator[VerifiedPin]:
+    """Read everything below every pin; ``session`` should be the offline one. Bit rot is for `repo verify` to find.
+
+    O(pinned bytes).
+    """
+    for pin in _every(pins):
+        if pin.expired(now):
+            continue
+        bad: tuple[tuple[CID, str], ...] = ()
+        at = pin.cid
+        try:
+            async for step in drive(walk_edges(pin.cid, unique=True, max_depth=-1 if pin.recursive else 0), session):
+                if isinstance(step, Edge):
+                    at = step.target
+            if not pin.recursive:
+                await block_get(pin.cid, session)
+        except NotFound as exc:
+            bad = ((getattr(exc, "cid", at), str(exc)),)
+        except IntegrityError as exc:
+            bad = ((at, str(exc)),)
+        yield VerifiedPin(pin.cid, bad)
+
+
 async def pin_rm(
     path: str | CID | ContentPath, session: BlockSession, pins: PinTable, *, recursive: bool = True
 ) -> CID:
@@ -158,11 +241,13 @@ async def pin_ls(
     type: str = "all",
     name: str = "",
     paths: Sequence[str | CID | ContentPath] = (),
+    now: float = 0.0,
 ) -> AsyncIterator[PinnedEntry]:
     """Pins in the order of their CIDs, then indirect ones; or those of ``paths`` only.
 
-    ``name``: only pins whose name contains it (indirect ones have none). Indirect ones are found by walking every
-    recursive pin in ``session``, which should be the offline one: O(blocks) time, O(CIDs) memory.
+    Pins that are over at ``now`` (seconds since 1970) are left out. ``name``: only pins whose name contains it
+    (indirect ones have none). Indirect ones are found by walking every recursive pin in ``session``, which should be
+    the offline one: O(blocks) time, O(CIDs) memory.
     Raises InvalidInput for another type, NotPinned for a path without a pin of that type.
     """
     if type not in TYPES:
@@ -172,13 +257,13 @@ async def pin_ls(
             yield await _one(await resolve(path, session), session, pins, type)
         return
     for pin in _every(pins):
-        if type in ("all", _type(pin)) and name in pin.name:
-            yield PinnedEntry(pin.cid, _type(pin), pin.name)
+        if type in ("all", _type(pin)) and name in pin.name and not pin.expired(now):
+            yield PinnedEntry(pin.cid, _type(pin), pin.name, expires=pin.expires)
     if name or type not in ("all", "indirect"):
         return
     seen: set[CID] = set()
     for pin in _every(pins):
-        if not pin.recursive:
+        if not pin.recursive or pin.expired(now):
             continue
         async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
             if isinstance(step, Edge) and step.target not in seen:
@@ -190,7 +275,7 @@ async def pin_ls(
 async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> PinnedEntry:
     known = pins.get(cid)
     if known is not None and type in ("all", _type(known)):
-        return PinnedEntry(known.cid, _type(known), known.name)
+        return PinnedEntry(known.cid, _type(known), known.name, expires=known.expires)
     if known is None and type in ("all", "indirect"):
         holder = await _holder(cid, session, pins)
         if holder is not None:

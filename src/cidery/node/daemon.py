@@ -11,6 +11,7 @@ from cidery import __version__
 from cidery.commands.definition import Call
 from cidery.commands.run.version import REPO_FORMAT
 from cidery.core.api import Api
+from cidery.core.budget import keeping_budget
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
 from cidery.rpc.listen import listen
@@ -31,7 +32,7 @@ def run(path: Path, call: Call) -> int:
         create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program())
     sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(path, offline=call.flag("offline")))
+        runner.run(_serve(path, offline=call.flag("offline"), collect=call.flag("enable-gc")))
     return 0
 
 
@@ -50,7 +51,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def _serve(path: Path, *, offline: bool) -> None:
+async def _serve(path: Path, *, offline: bool, collect: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -62,7 +63,10 @@ async def _serve(path: Path, *, offline: bool) -> None:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
-        async with listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs:
+        async with (
+            keeping_budget(api.collector, api.config, collect=collect, sleep=asyncio.sleep),
+            listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
+        ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
             gc.collect()

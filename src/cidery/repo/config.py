@@ -92,6 +92,10 @@ class Config:
     api_headers: dict[str, list[str]]
     storage_max: int
     """Bytes."""
+    gc_watermark: int
+    """Percent of storage_max from which on space is made."""
+    gc_period: float
+    """Seconds between two looks of --enable-gc."""
     hash_on_read: bool
     mdns: bool
     routing: str
@@ -174,6 +178,8 @@ def parse_config(raw: Raw) -> Config:
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
         storage_max=parse_size(get("Datastore.StorageMax", "10GB")),
+        gc_watermark=get("Datastore.StorageGCWatermark", 90),
+        gc_period=parse_seconds(get("Datastore.GCPeriod", "1h")),
         hash_on_read=get("Datastore.HashOnRead", False),
         mdns=get("Discovery.MDNS.Enabled", True),
         routing=get("Routing.Type", "auto"),

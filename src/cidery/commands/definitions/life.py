@@ -91,7 +91,7 @@ COMMANDS = (
             text("init-profile", "Config profiles for --init, separated by commas"),
             text("routing", "Accepted for Kubo's scripts; content is found at connected peers only, as yet"),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
-            flag("enable-gc", "Accepted for Kubo's scripts; what you add is kept"),
+            flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),
         ),
         output=Output.NOTHING,
         where=Where.CLIENT,

@@ -1,8 +1,20 @@
-"""Definitions of pin add, rm and ls."""
+"""Definitions of the pin group."""
 
 from typing import NotRequired, TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag, text
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Input,
+    Option,
+    OptionType,
+    Output,
+    Repo,
+    Value,
+    flag,
+    text,
+)
 
 PIN_PATH = Argument("path", "CID or path to an object", Input.TEXT_OR_STDIN, variadic=True)
 
@@ -17,15 +29,39 @@ class PinLine(TypedDict):
     Cid: str
     Type: str
     Name: NotRequired[str]
+    Expires: NotRequired[str]
+    """When the pin ends, as 2026-01-31T12:00:00Z; absent for never."""
 
 
 class PinKey(TypedDict):
     Type: str
     Name: NotRequired[str]
+    Expires: NotRequired[str]
 
 
 class PinKeys(TypedDict):
     Keys: dict[str, PinKey]
+
+
+class BadNode(TypedDict):
+    Cid: str
+    Err: str
+
+
+class PinVerified(TypedDict):
+    Cid: str
+    Ok: bool
+    BadNodes: NotRequired[list[BadNode]]
+    Err: NotRequired[str]
+
+
+def _verified(value: Value, call: Call) -> str:
+    if value["Ok"]:
+        return f"{value['Cid']} ok\n" if call.flag("verbose") and not call.flag("quiet") else ""
+    if call.flag("quiet"):
+        return f"{value['Cid']}\n"
+    bad = "".join(f"  {node['Cid']}: {node['Err']}\n" for node in value.get("BadNodes", ()))
+    return f"{value['Cid']} broken\n{bad}"
 
 
 def _added(value: Value, call: Call) -> str:
@@ -60,11 +96,35 @@ COMMANDS = (
             flag("recursive", "Pin everything below too", default=True, short="r"),
             text("name", "Name of the pin", short="n"),
             flag("progress", "Report progress"),
+            Option("expire-in", OptionType.TEXT, "Let the pin end after this time (30d, 12h, 1h30m)"),
         ),
         Output.STREAM,
         result=PinsChanged,
         text=_added,
         progress=True,
+    ),
+    Command(
+        ("pin", "update"),
+        "Pin another object instead of one, faster than adding it",
+        "cidery.commands.run.pin:update",
+        "cidery pin update /ipfs/bafyold... /ipfs/bafynew...",
+        (Argument("from-path", "The object pinned now"), Argument("to-path", "The object to pin")),
+        (flag("unpin", "Remove the old pin", default=True),),
+        result=PinsChanged,
+        text=lambda value, call: f"updated {value['Pins'][0]} to {value['Pins'][1]}\n",
+    ),
+    Command(
+        ("pin", "verify"),
+        "Check that everything that is pinned is here and intact",
+        "cidery.commands.run.pin:verify",
+        "cidery pin verify --verbose",
+        options=(
+            flag("verbose", "Also print the pins that are whole"),
+            flag("quiet", "Print the CIDs of broken pins only", short="q"),
+        ),
+        output=Output.STREAM,
+        result=PinVerified,
+        text=_verified,
     ),
     Command(
         ("pin", "ls"),

@@ -1,8 +1,8 @@
-"""Definitions of repo stat, verify and version."""
+"""Definitions of the repo group."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from cidery.commands.definition import Call, Command, Output, Repo, Value, flag
+from cidery.commands.definition import Call, Command, Output, Repo, Value, Where, flag, number
 
 
 class RepoStat(TypedDict):
@@ -24,6 +24,46 @@ class VerifyLine(TypedDict):
     """A fault, or the result; empty in progress lines."""
     Progress: int
     """Blocks checked so far."""
+
+
+class GcLine(TypedDict):
+    Key: NotRequired[dict[str, str]]
+    """{"/": CID} of a removed block."""
+    Error: NotRequired[str]
+    Freed: NotRequired[int]
+    """In the last line: bytes that the disk got back."""
+    Removed: NotRequired[int]
+    """In the last line: blocks removed."""
+    Marked: NotRequired[int]
+    """In progress lines: blocks found in use so far."""
+
+
+class Freed(TypedDict):
+    Freed: int
+    """Bytes that the disk got back."""
+    IndexBytes: int
+    """Size of the index."""
+
+
+class LsLine(TypedDict):
+    Ref: str
+    Err: str
+
+
+class Message(TypedDict):
+    Message: str
+
+
+def _collected(value: Value, call: Call) -> str:
+    if call.flag("silent"):
+        return ""
+    if "Key" in value:
+        return f"{value['Key']['/']}\n" if call.flag("quiet") else f"removed {value['Key']['/']}\n"
+    if value.get("Error"):
+        return f"error: {value['Error']}\n"
+    if "Freed" in value and not call.flag("quiet"):
+        return f"freed {_human(value['Freed'])}\n"
+    return ""
 
 
 def _human(size: int) -> str:
@@ -64,6 +104,57 @@ COMMANDS = (
         text=_stat,
         repo=Repo.READ,
         aliases=(("stats", "repo"),),
+    ),
+    Command(
+        ("repo", "gc"),
+        "Remove what no pin, mutable file or running operation needs",
+        "cidery.commands.run.repo:collect",
+        "cidery repo gc",
+        options=(
+            flag("stream-errors", "Report pinned blocks that are missing, one line each"),
+            flag("quiet", "Print CIDs only", short="q"),
+            flag("silent", "Print nothing"),
+        ),
+        output=Output.STREAM,
+        result=GcLine,
+        text=_collected,
+        progress=True,
+        description="Nothing stops meanwhile: add, get and pin go on. The store does not know codecs, so removed\n"
+        "blocks are named by raw CIDs. If it is interrupted, the next one goes on. Nothing is removed if a\n"
+        "pinned block is missing: what hangs below it cannot be known.",
+    ),
+    Command(
+        ("repo", "compact"),
+        "Give the disk the space of removed blocks back",
+        "cidery.commands.run.repo:compact",
+        "cidery repo compact",
+        result=Freed,
+        text=lambda value, call: f"freed {_human(value['Freed'])}\n",
+        description="`repo gc` compacts where it is worth it; this rewrites every segment that holds any garbage.",
+    ),
+    Command(
+        ("repo", "ls"),
+        "List the stored blocks",
+        "cidery.commands.run.repo:ls",
+        "cidery repo ls",
+        output=Output.STREAM,
+        result=LsLine,
+        text=lambda value, call: f"{value['Ref']}\n",
+        repo=Repo.READ,
+    ),
+    Command(
+        ("repo", "migrate"),
+        "Bring the repository to the current format",
+        "cidery.commands.run.repo:migrate",
+        "cidery repo migrate",
+        options=(
+            number("to", "Format to migrate to"),
+            flag("allow-downgrade", "Accepted for Kubo's scripts; there is no older format"),
+        ),
+        result=Message,
+        text=lambda value, call: f"{value['Message']}\n",
+        where=Where.CLIENT,
+        repo=Repo.CONFIG,
     ),
     Command(
         ("repo", "verify"),

@@ -1,0 +1,123 @@
+"""The repo and pin groups as commands, on a node in this process."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+import cidery
+from cidery.blockstore.interface import Durability
+from cidery.core.drive import NotStored
+from cidery.core.pin import NotPinned, PinsBroken, pin_add
+from cidery.errors import CideryError
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+from cidery.repo.gc import GcStopped
+from shell import Shell
+
+
+@pytest.fixture
+async def shell(tmp_path):
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        yield Shell(node.api)
+
+
+async def added(shell, size, *, pin=True):
+    return await shell.run(f"add -Q --chunker=size-1000 --pin={str(pin).lower()}", bytes(range(256)) * (size // 256))
+
+
+async def test_gc_removes_what_is_unpinned_and_says_so(shell):
+    kept, gone = (await added(shell, 5120)).split()[0], (await added(shell, 10240, pin=False)).split()[0]
+    before = len((await shell.run("repo ls")).split())
+    lines = (await shell.run("repo gc")).splitlines()
+    assert lines[-1].startswith("freed ") and all(line.startswith("removed b") for line in lines[:-1])
+    after = (await shell.run("repo ls")).split()
+    assert len(after) == before - len(lines) + 1
+    assert (await shell.run(f"cat {kept}")).encode("latin-1") == bytes(range(256)) * 20
+    with pytest.raises(NotStored):
+        await shell.run(f"cat {gone}")
+
+
+async def test_gc_prints_cids_only_with_quiet_and_nothing_with_silent(shell):
+    await added(shell, 2560, pin=False)
+    quiet = (await shell.run("repo gc -q")).split()
+    assert quiet and all(CID.parse(text) for text in quiet)
+    await added(shell, 2560, pin=False)
+    assert await shell.run("repo gc --silent") == ""
+    assert await shell.run("repo ls") == ""
+
+
+async def test_gc_names_what_pins_lack_and_removes_nothing(shell):
+    root = (await added(shell, 5120)).split()[0]
+    child = (await shell.run(f"refs {root}")).split()[0]
+    await shell.api.store.delete_many([CID.parse(child)])
+    await added(shell, 256, pin=False)
+    before = await shell.run("repo ls")
+    with pytest.raises(GcStopped, match=child):
+        await shell.run("repo gc --stream-errors")
+    assert await shell.run("repo ls") == before
+    with pytest.raises(PinsBroken, match="1 pins are broken"):
+        await shell.run("pin verify")
+
+
+async def test_compact_leaves_a_dense_index(shell, tmp_path):
+    await added(shell, 1 << 20)
+    blocks = len((await shell.run("repo ls")).split())
+    assert re.fullmatch(r"freed [\d.]+ \w+\n", await shell.run("repo compact"))
+    assert await shell.api.store.compact_index() < 120 * blocks + 3 * 4096
+
+
+async def test_migrate_knows_one_format(shell):
+    assert "nothing to do" in await shell.run("repo migrate")
+    with pytest.raises(CideryError, match="no way to format 18"):
+        await shell.run("repo migrate --to=18")
+
+
+async def test_a_pin_that_ends_is_listed_until_then(shell):
+    root = (await added(shell, 2560, pin=False)).split()[0]
+    await shell.run(f"pin add --name=lent --expire-in=30d {root}")
+    assert await shell.run("pin ls --type=recursive --names") == f"{root} recursive lent\n"
+    later = Shell(replace(shell.api, clock=lambda: shell.api.clock() + 31 * 86400))
+    assert await later.run("pin ls --type=recursive") == ""
+    await shell.run("repo gc")
+    assert await shell.run(f"cat {root}")
+
+
+@pytest.mark.parametrize("text", ["d", "xd", "30", "1d2", "999999d", "-1d"])
+async def test_a_lifetime_that_is_none_is_refused(shell, text):
+    with pytest.raises(CideryError, match="takes a duration"):
+        await shell.run(f"pin add --expire-in={text} {(await added(shell, 256)).split()[0]}")
+
+
+async def test_update_moves_a_pin_with_its_name(shell):
+    old, new = (await added(shell, 2560, pin=False)).split()[0], (await added(shell, 5120, pin=False)).split()[0]
+    with pytest.raises(NotPinned):
+        await shell.run(f"pin update {old} {new}")
+    await shell.run(f"pin add -n site {old}")
+    assert await shell.run(f"pin update {old} {new}") == f"updated {old} to {new}\n"
+    assert await shell.run("pin ls --type=recursive --names") == f"{new} recursive site\n"
+    await shell.run(f"pin update --unpin=false {new} {old}")
+    assert len((await shell.run("pin ls --type=recursive")).splitlines()) == 2
+    await shell.run(f"pin update {old} {old}")
+    assert len((await shell.run("pin ls --type=recursive")).splitlines()) == 2
+
+
+async def test_verify_prints_whole_pins_when_asked(shell):
+    root = (await added(shell, 2560)).split()[0]
+    assert await shell.run("pin verify") == ""
+    assert await shell.run("pin verify --verbose") == f"{root} ok\n"
+
+
+async def test_pinning_what_is_cached_makes_it_kept(shell):
+    root = CID.parse((await added(shell, 5120, pin=False)).split()[0])
+    api = shell.api
+    blocks = [root, *(CID.parse(text) for text in (await shell.run(f"refs -r {root}")).split())]
+    data = await api.store.get_many(blocks)
+    await api.store.delete_many(blocks)
+    await api.store.put_many(
+        [Block(cid, one) for cid, one in zip(blocks, data, strict=True)], kept=False, durability=Durability.VISIBLE
+    )
+    async with api.operation("pin", root), api.session() as session:
+        async for _ in pin_add(root, session, api.pins, now=1.0, keep=lambda cids: api.keep(cids, session)):
+            continue
+    assert all(api.store.is_kept(cid) for cid in blocks)
