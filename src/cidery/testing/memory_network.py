@@ -68,7 +68,7 @@ class _Pipe:
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end of a connection. ``stop_reading()`` plays a peer whose receive window is full."""
+    """One end of a connection. ``pause_reading()`` plays a peer whose receive window is full."""
 
     def __init__(self, network: MemoryNetwork, protocol: asyncio.BaseProtocol, here: _Endpoint, there: _Endpoint):
         super().__init__({"peername": there, "sockname": here})
@@ -152,13 +152,11 @@ class MemoryTransport(asyncio.Transport):
         self._out.segments.clear()
         self._lose(exc)
 
-    # --- for simulations
-
-    def stop_reading(self) -> None:
-        """Receive nothing until resume_reading_bytes(): the other end's bytes pile up there."""
+    def pause_reading(self) -> None:
+        """Receive nothing until resume_reading(): the other end's bytes pile up there."""
         self.reading = False
 
-    def resume_reading_bytes(self) -> None:
+    def resume_reading(self) -> None:
         self.reading = True
         assert self.other is not None
         self.other._arm()
