@@ -13,7 +13,7 @@ from cidery.multiformats.varint import Buffer
 WINDOW = 32
 MASK = (1 << 17) - 1
 """Bits of the hash that are zero at a cut."""
-SCAN = 64 * 1024
+SCAN = 16 * 1024
 """Positions looked at together: their intermediate results fit into the cache of a core."""
 NUMBERS = np.array(
     [

@@ -66,8 +66,9 @@ def _cuts(data: Buffer, start: int, stop: int, mask: int) -> NDArray[np.intp]:
         passed.append(_sieved_again(pairs, octets, index, parity, mask) * 2 + parity)
     windows = np.concatenate(passed)
     windows.sort()
-    index = octets.take(windows[:, None] + np.arange(RABIN_WINDOW)) + np.arange(RABIN_WINDOW) * 256
-    digest = np.bitwise_xor.reduce(_byte_tables().reshape(-1).take(index), axis=1)
+    places = np.arange(RABIN_WINDOW)[:, None]
+    index = octets.take(windows + places) + places * 256
+    digest = np.bitwise_xor.reduce(_byte_tables().reshape(-1).take(index), axis=0)
     matching: NDArray[np.intp] = windows[(digest & np.uint64(mask)) == 0]
     return matching + start
 
@@ -78,9 +79,10 @@ def _sieved_again(
     """Of the windows ``index`` those with the next SIEVE bits zero, too."""
     last = index * 2 + parity + RABIN_WINDOW - 1
     bits = (octets.take(last).astype(np.uint32) | octets.take(last - 1).astype(np.uint32) << 8) >> np.uint32(SIEVE)
-    added = _packed_tables()[1].take(pairs.take(index[:, None] + np.arange(PLACES)))
-    added >>= np.arange(PLACES, dtype=np.uint32) * np.uint32(SIEVE)
-    bits ^= np.bitwise_xor.reduce(added, axis=1)
+    places = np.arange(PLACES)[:, None]
+    added = _packed_tables()[1].take(pairs.take(index + places))
+    added >>= places.astype(np.uint32) * np.uint32(SIEVE)
+    bits ^= np.bitwise_xor.reduce(added, axis=0)
     bits &= np.uint32(mask >> SIEVE & SIEVE_MASK)
     left: NDArray[np.intp] = index[bits == 0]
     return left
