@@ -19,6 +19,7 @@ FULL = [
     ["memory.py", "4096"],
     ["store_bench.py"],
     ["mfs.py"],
+    ["gc.py"],
     ["chunkers.py"],
     ["hamt.py"],
 ]
@@ -29,6 +30,7 @@ QUICK = [
     ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],
     ["memory.py", "256"],
     ["mfs.py", "20000"],
+    ["gc.py", "50000", "4000", "10000"],
     ["chunkers.py", "16", "2"],
     ["hamt.py", "20000"],
 ]
