@@ -326,6 +326,18 @@ async def test_chroot_replaces_the_tree(shell: Shell) -> None:
     assert await shell.run("files stat --hash /") == f"{EMPTY}\n"
 
 
+async def test_chroot_recovers_from_a_root_that_is_lost(tmp_path: Path) -> None:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        await Shell(node.api).run("files write -e /a", b"1")
+        root = await node.api.files.root()
+    async with cidery.Node(tmp_path / "repo", offline=True) as node:
+        await node.api.store.delete_many([root])
+        with pytest.raises(NotFound):
+            await Shell(node.api).run("files ls")
+        assert str(root) in await Shell(node.api).run("files chroot --confirm")
+        assert await Shell(node.api).run("files ls") == ""
+
+
 async def test_the_tree_survives_closing_even_unflushed(tmp_path: Path) -> None:
     async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
         await Shell(node.api).run("files write --flush=false -e -p /a/b", b"1")

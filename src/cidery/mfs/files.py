@@ -22,7 +22,7 @@ from cidery.mfs.path import FilePath
 from cidery.mfs.protection import Protection
 from cidery.mfs.tree import Folder, NoSuchFile, Step, formed_like, from_below, new_folder, open_folder
 from cidery.multiformats.cid import CID
-from cidery.repo.mfs_root import MfsRoot
+from cidery.repo.mfs_root import MfsRoot, MfsRootDamaged
 from cidery.unixfs.directory import Entry
 from cidery.unixfs.directory_editor import Edited
 from cidery.unixfs.directory_reader import NoSuchEntry
@@ -154,6 +154,13 @@ class MutableFiles:
         """``blocks`` with those of the tree that are not stored yet."""
         return self.staging.over(blocks)
 
+    def recorded(self) -> CID | None:
+        """The root as last committed; None: there is none, or its record cannot be read."""
+        try:
+            return self._record.get()
+        except MfsRootDamaged:
+            return None
+
     async def root(self) -> CID:
         """The CID of the tree as it is now; its new blocks can be read, and are not durable before a flush."""
         if self._read_only:
@@ -209,7 +216,10 @@ class MutableFiles:
         await self.protection.close()
 
     async def replace_root(self, blocks: Blocks, cid: CID) -> None:
-        """Another tree altogether, which must be stored here; durable. Raises NotADirectory, and as the reader."""
+        """Another tree altogether, which must be stored here; durable. The old one is not looked at.
+
+        Raises NotADirectory, and as the reader and flush().
+        """
         async with self.protection.change(cid, flush=True):
             folder = await run(open_folder(formed_like(self.profile, cid), Child(cid, 0, 0)), blocks)
             async with self._turn:

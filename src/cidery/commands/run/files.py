@@ -123,7 +123,7 @@ async def chroot(context: Context, call: Call) -> Message:
         raise BadCall("this is a potentially destructive operation; pass --confirm to proceed")
     api, text = context.node, call.optional("cid")
     async with api.offline().session() as session:
-        before = await api.files.root()
+        before = api.files.recorded()
         if text is None:
             folder, block = new_folder(api.files.profile)
             api.files.staging.add((block,))
@@ -131,7 +131,10 @@ async def chroot(context: Context, call: Call) -> Message:
         else:
             root = CID.parse(text.removeprefix("/ipfs/"))
         await api.files.replace_root(api.files.over(session), root)
-    new, old = cid_text(root, call), cid_text(before, call)
+    new = cid_text(root, call)
+    if before is None:
+        return Message(Message=f"MFS root set to {new}\n")
+    old = cid_text(before, call)
     said = f"MFS root changed from {old} to {new}\nThe old root {old} will be garbage collected unless pinned.\n"
     return Message(Message=said)
 
