@@ -19,6 +19,7 @@ from cidery.mfs.writing import Writing, write
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.reader import read_node
+from shell import Shell
 
 CREATE = Writing(create=True, parents=True)
 
@@ -188,3 +189,20 @@ async def test_a_failed_commit_keeps_the_changes_for_the_next(api: Api, monkeypa
         for path in ("/before", "/during", "/after"):
             await api.files.resolve(session, parse_file_path(path))
     assert record.get() == await api.files.root()
+
+
+async def test_a_collection_spares_what_is_not_flushed_and_takes_what_was_removed(api: Api) -> None:
+    run_line = Shell(api).run
+    await _put(api, "/a/old", b"old" * 1000, flush=True)
+    again = await add_root([b"garbage"], api.store, AddOptions(api.files.profile))
+    await _put(api, "/a/again", b"garbage")
+    await _put(api, "/a/new", b"new" * 1000)
+    await run_line("files mv --flush=false /a /b")
+    await run_line("repo gc")
+    await run_line("files flush")
+    await run_line("repo gc")
+    for name, data in (("old", "old" * 1000), ("again", "garbage"), ("new", "new" * 1000)):
+        assert await run_line(f"files read /b/{name}") == data
+    await run_line("files rm -r /b")
+    await api.files.protection.close()
+    assert str(again.to_v1()) in await run_line("repo gc -q")
