@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from enum import Enum
 from pathlib import Path
 
@@ -65,10 +65,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             stack.enter_context(await _locked(layout.lock))
         store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
         stack.push_async_callback(store.close)
-        references = await asyncio.to_thread(References, layout.filestore, read_only=read_only)
-        stack.callback(references.close)
-        blocks = Filestore(store, references)
-        store.is_elsewhere = references.has
+        blocks = stack.enter_context(_with_files(layout, store, read_only))
         state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
         stack.push_async_callback(asyncio.to_thread, state.close)
         network: Network | None = None
@@ -76,17 +73,16 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             # imported here: an offline node, such as the CLI's own, starts without the network's libraries
             from cidery.node.network import open_network
 
-            network = await stack.enter_async_context(
-                open_network(
-                    config.private_key,
-                    blocks,
-                    cache=layout.cache,
-                    listen=config.swarm,
-                    bootstrap=config.bootstrap,
-                    max_connections=config.conn_mgr.high_water,
-                    security=config.security,
-                )
+            opened = open_network(
+                config.private_key,
+                blocks,
+                cache=layout.cache,
+                listen=config.swarm,
+                bootstrap=config.bootstrap,
+                max_connections=config.conn_mgr.high_water,
+                security=config.security,
             )
+            network = await stack.enter_async_context(opened)
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
         roots = GcRoots(pins, provisional, MfsRoot(state), state.fence)
@@ -104,6 +100,15 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             network=network,
             clock=time.time,
         )
+
+
+@contextmanager
+def _with_files(layout: RepoLayout, store: SegmentStore, read_only: bool) -> Iterator[Filestore]:
+    """The store, and over it the files of the user that hold blocks."""
+    references = References(layout.filestore, read_only=read_only)
+    store.is_elsewhere = references.has
+    with closing(references):
+        yield Filestore(store, references)
 
 
 def _mutable_files(
