@@ -336,3 +336,9 @@ def test_progress_is_drawn_on_a_terminal_and_results_still_go_where_they_should(
     text = b"".join(drawn).decode()
     assert "MiB/s" in text and "added" not in text
     assert (tmp_path / "out").read_text().startswith("added bafy")
+
+
+def test_the_plain_version_line_is_what_the_command_prints(run: Run) -> None:
+    through_the_parser = run("version", "--enc=text")
+    for words in (["version"], ["--version"], ["-v"]):
+        assert run(*words) == through_the_parser

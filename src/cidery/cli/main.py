@@ -3,8 +3,11 @@
 import os
 import sys
 
+from cidery import __version__
 from cidery.errors import CideryError
 
+PLAIN_VERSION = (["version"], ["--version"], ["-v"])
+"""Lines answered without the parser, which would be most of their time; scripts ask this before anything else."""
 IMMEDIATE = (
     ("version",),
     ("commands",),
@@ -52,10 +55,11 @@ def _fail(message: str) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if words in PLAIN_VERSION:
+        print(f"cidery version {__version__}")
+        return 0
     from cidery.cli.arguments import split
 
-    if words in (["--version"], ["-v"]):
-        words = ["version"]
     line = split(words)
     if line.has("debug", "D"):
         import logging
