@@ -301,7 +301,7 @@ async def test_a_stopped_file_goes_on_where_it_was(store: MemoryStore, out: Path
 async def test_damage_in_an_older_copy_is_found_and_only_that_is_fetched(store: MemoryStore, out: Path) -> None:
     data = os.urandom(1_000_000)
     root = await add_root([data], store, AddOptions(SMALL))
-    out.write_bytes(data[:100_000] + b"!" + data[100_001:] + b"and more")
+    out.write_bytes(data[:100_000] + bytes([data[100_000] ^ 1]) + data[100_001:] + b"and more")
     done = await fetch(root, store, out)
     assert out.read_bytes() == data
     assert done.reused == 1_000_000 - 65536
