@@ -1,6 +1,6 @@
 """``add`` of one file, durable, default profile, beside the bare limit of the same run; and of many small files.
 
-    python bench/add.py [MIB=1024] [RUNS=7] [FILES=20000]
+    python bench/add.py [MIB=1024] [RUNS=7] [FILES=100000]
 
 Runs alternate; medians and spread are printed, and the largest lag of the event loop. The file is the keystream of
 IPIP-499, so at 1024 MiB its CIDs are checked against the published ones.
@@ -134,23 +134,24 @@ def kubo_add(source: Path, root: Path) -> float:
     return seconds
 
 
-def beside_kubo(work: Path, mib: int, runs: int) -> None:
-    """Ours and Kubo's, both with Kubo's profile (CIDv0, 256 KiB, 174 links), alternating."""
+def beside_kubo(work: Path, source: Path, amount: int, unit: str, runs: int, warm: int) -> None:
+    """Ours and Kubo's, both with Kubo's profile (CIDv0, 256 KiB, 174 links), alternating. ``amount``: in ``unit``."""
     ours: list[float] = []
     kubo: list[float] = []
     lag = LagMeter()
     for number in range(2 * runs):
-        warm_memory(mib + MARGIN)
+        warm_memory(warm)
         if number % 4 in (0, 3):
-            kubo.append(mib / kubo_add(work / "source", work / "kubo"))
+            kubo.append(amount / kubo_add(source, work / "kubo"))
         else:
-            ours.append(mib / run(timed_add(work / "source", work / "store", lag, UNIXFS_V0_2015)))
-    print(line(f"add {mib} MiB, unixfs-v0-2015", "MiB/s", ours, kubo, lag).replace("limit", "Kubo 0.22"), flush=True)
+            ours.append(amount / run(timed_add(source, work / "store", lag, UNIXFS_V0_2015)))
+    name = f"add {amount} {unit}, unixfs-v0-2015"
+    print(line(name, f"{unit}/s", ours, kubo, lag).replace("limit", "Kubo 0.22"), flush=True)
 
 
 def main() -> None:
     numbers = [int(text) for text in sys.argv[1:]]
-    mib, runs, files = (numbers + [1024, 7, 20_000][len(numbers) :])[:3]
+    mib, runs, files = (numbers + [1024, 7, 100_000][len(numbers) :])[:3]
     with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as name:
         work = Path(name)
         next_byte = make_keystream(work / "source", mib)
@@ -164,7 +165,7 @@ def main() -> None:
             else:
                 ours.append(mib / run(timed_add(work / "source", work / "store", lag)))
         print(line(f"add {mib} MiB", "MiB/s", ours, limit, lag), flush=True)
-        beside_kubo(work, mib, min(3, runs))
+        beside_kubo(work, work / "source", mib, "MiB", min(3, runs), mib + MARGIN)
         if mib == VECTOR_MIB:
             with runner() as loop:
                 loop.run(check_vectors(work / "source", next_byte))
@@ -174,7 +175,8 @@ def main() -> None:
         for _ in range(runs):
             limit.append(files / run_small_limit(work / "small-files", work))
             ours.append(files / run(timed_add(work / "small-files", work / "store", lag)))
-        print(line(f"add {files} files of 1 KiB", "files/s", ours, limit, lag))
+        print(line(f"add {files} files of 1 KiB", "files/s", ours, limit, lag), flush=True)
+        beside_kubo(work, work / "small-files", files, "files", min(3, runs), MARGIN)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,13 @@ from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
 from cidery.core.add_tree import AddTree
 from cidery.core.chunk_stream import chunks_of, file_pieces
 from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, Origin, open_regular
+from cidery.core.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Child
+from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, ImportOptionError, Profile
 
 THREADS = 2
@@ -141,10 +143,15 @@ class _Adding:
         # Whole small files spend their time in short system calls: two threads would only pass the GIL to and fro.
         self._one = ThreadPoolExecutor(1, thread_name_prefix="cidery-add")
         self._open: set[int] = set()
+        self._reader: ReaderProcess | None = None
+        self._reader_helps = options.references is None and can_read(options.profile)
+        self._files = 0
 
     async def close(self) -> None:
         """Stop the threads; returns when none works any more, at most one chunk later."""
         self._ingest.stop.set()
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.close)
         for pool in (self._one, self._pool):
             await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
         while self._open:
@@ -160,7 +167,7 @@ class _Adding:
                 async for event in self._long(job):
                     yield event
                 continue
-            pending.append((job, self._one.submit(self._ingest.items, job)))
+            pending.append((job, self._submit(job)))
             if len(pending) >= MAX_JOBS:
                 async for event in self._finish(*pending.popleft()):
                     yield event
@@ -172,6 +179,34 @@ class _Adding:
             await self._sync()
         for added in folders:
             yield added
+
+    def _submit(self, items: list[AddItem]) -> "Future[list[Finished | BigFile | None]]":
+        """Have whole items stored; many small files are read and hashed by a second process."""
+        paths = [(item.path, item.follow) for item in items if item.path is not None and item.kind is Kind.FILE]
+        self._files += len(paths)
+        if self._reader is None and self._reader_helps and self._files > START_AFTER:
+            metadata = self._metadata
+            try:
+                self._reader = ReaderProcess(
+                    self._options.profile,
+                    (metadata.preserve_mode, metadata.preserve_mtime),
+                    (metadata.mode, metadata.mtime),
+                )
+            except ReaderGone:
+                self._reader_helps = False
+        reader = self._reader
+        if reader is None or not reader.ready or not self._reader_helps or not paths:
+            return self._one.submit(self._ingest.items, items)
+        reader.ask(paths)
+        return self._one.submit(self._with_reader, reader, items)
+
+    def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Finished | BigFile | None]:
+        """Runs in the thread."""
+        try:
+            leaves = reader.answer() if self._reader_helps else []
+        except ReaderGone:
+            self._reader_helps, leaves = False, []
+        return self._ingest.items(items, leaves)
 
     async def _sync(self) -> None:
         if not self._options.only_hash:

@@ -1,12 +1,24 @@
-"""The directories of one add(), collected while their entries come in, written bottom-up at the end."""
+"""The directories of one add(), collected while their entries come in, written bottom-up at the end.
+
+An entry that is done is held as bytes: a quarter of the memory of its objects, and nothing for Python's cycle collector
+to visit, which would hold the event loop for 100 ms at 100,000 entries.
+"""
 
 from collections.abc import Iterator
 
 from cidery.core.add_items import MAX_TREE_DEPTH, CannotAdd, TooDeep
+from cidery.multiformats.cid import CID
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory import Entry, Put, check_name, directory
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
+
+_TSIZE = 8
+"""Bytes of a cumulative size in a packed entry, in front of the CID."""
+
+
+def _packed(child: Child) -> bytes:
+    return child.tsize.to_bytes(_TSIZE, "big") + child.cid.encode()
 
 
 class Folder:
@@ -15,7 +27,8 @@ class Folder:
     __slots__ = ("entries", "mode", "mtime")
 
     def __init__(self, mode: int | None, mtime: Mtime | None) -> None:
-        self.entries: dict[str, Folder | Child] = {}
+        self.entries: dict[str, Folder | bytes] = {}
+        """Directories under way, and what is done, packed."""
         self.mode = mode
         self.mtime = mtime
 
@@ -38,7 +51,7 @@ class AddTree:
             check_name(last)  # directory() checks those inside directories
         if last in folder.entries:
             raise CannotAdd(name, "two entries would have this name; add them one by one or rename one")
-        folder.entries[last] = child
+        folder.entries[last] = _packed(child)
 
     def put_folder(self, name: str, mode: int | None, mtime: Mtime | None) -> None:
         """Place a directory; one that is there already stays. Raises BadName, CannotAdd, TooDeep."""
@@ -60,7 +73,7 @@ class AddTree:
             if found is None:
                 check_name(name)
                 found = folder.entries[name] = Folder(self._mode, self._mtime)
-            elif isinstance(found, Child):
+            elif isinstance(found, bytes):
                 raise CannotAdd(path, f"{name} is both a file and a directory")
             folder = found
         self._last = (path, folder)
@@ -85,13 +98,13 @@ class AddTree:
             if parent is None and not wrap:
                 return
             entries = [
-                Entry(inner, entry.cid, entry.tsize)
+                Entry(inner, CID.decode(entry[_TSIZE:]), int.from_bytes(entry[:_TSIZE], "big"))
                 for inner, entry in folder.entries.items()
-                if isinstance(entry, Child)
+                if isinstance(entry, bytes)
             ]
             child = directory(profile, entries, put, folder.mode, folder.mtime)
             if parent is not None:
-                parent.entries[name] = child
+                parent.entries[name] = _packed(child)
             yield path, folder, child
 
 

@@ -15,8 +15,10 @@ from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
 from cidery.core.chunk_stream import cut
+from cidery.core.reader_process import SMALL_FILE, Leaf
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
@@ -153,10 +155,14 @@ class Ingest:
         self.stop = threading.Event()
         self._has_metadata = metadata.any
 
-    def items(self, items: Sequence[AddItem]) -> list[Finished | BigFile | None]:
-        """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises."""
+    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = ()) -> list[Finished | BigFile | None]:
+        """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises.
+
+        ``read``: files at paths among the items, in order, that a ReaderProcess may have read already.
+        """
         batch = Batch(self.store, self.references)
         out: list[Finished | BigFile | None] = []
+        leaves = iter(read)
         for item in items:
             if self.stop.is_set():
                 raise Stopped("add was cancelled")
@@ -168,7 +174,8 @@ class Ingest:
                 batch.put(block)
                 out.append(Finished(child, 0, None, mtime))
             elif item.path is not None:
-                out.append(self._file(item, batch))
+                found = next(leaves, None)
+                out.append(self._file(item, batch) if found is None else _store_leaf(found, batch))
             else:
                 batch.begin(None)
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
@@ -218,6 +225,27 @@ class Ingest:
             return Finished(self._build(chunks, mode, mtime, batch), size, mode, mtime)
         finally:
             os.close(fd)
+
+    def small_file(self, path: str, follow: bool) -> Leaf | None:
+        """A file of one leaf, read and hashed; None for what is not that, or cannot be read."""
+        try:
+            fd, found = open_regular(path, follow)
+        except CannotAdd:
+            return None
+        try:
+            size = found.st_size
+            if size > SMALL_FILE:
+                return None
+            data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        if len(data) != size:
+            return None
+        mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
+        child, block = leaf(self.profile, data, mode, mtime)
+        return Leaf(child.cid.encode(), bytes(block.data), size, child.tsize, mode, mtime)
 
     def _read_all(self, fd: int, size: int) -> Iterator[bytes]:
         """Chunks of a whole file; one byte more is asked for, so that a file that grew shows."""
@@ -279,6 +307,14 @@ class Ingest:
         for block in blocks:
             batch.put(block)
         batch.flush()
+
+
+def _store_leaf(found: Leaf, batch: Batch) -> Finished:
+    cid = CID.decode(found.cid)
+    batch.begin(None)
+    batch.put(Block(cid, found.block))
+    mtime = None if found.mtime is None else Mtime(*found.mtime)
+    return Finished(Child(cid, found.size, found.tsize), found.size, found.mode, mtime)
 
 
 def open_regular(path: str, follow: bool) -> tuple[int, os.stat_result]:

@@ -1,0 +1,24 @@
+"""The inside of a ReaderProcess (reader_process.py): reads and hashes small files until its input ends."""
+
+import marshal
+import pickle
+import sys
+
+from cidery.core.ingest import Ingest, Metadata
+from cidery.core.reader_process import frame, read_frame
+
+
+def serve() -> None:
+    """Answer jobs on standard input with leaves on standard output."""
+    source, out = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        profile, (preserve_mode, preserve_mtime), (mode, mtime) = pickle.loads(read_frame(source))
+        ingest = Ingest(profile, None, Metadata(preserve_mode, preserve_mtime, mode, mtime))
+        out.write(b"R")
+        out.flush()
+        while True:
+            leaves = [ingest.small_file(path, follow) for path, follow in marshal.loads(read_frame(source))]
+            out.write(frame(marshal.dumps([leaf and tuple(leaf) for leaf in leaves])))
+            out.flush()
+    except (EOFError, BrokenPipeError):
+        return
