@@ -14,6 +14,9 @@ from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record
 from cidery.identity.keys import BadKey, KeyType, PrivateKey, PublicKey
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipld.block import Block
+from cidery.kad.addresses import Scope, group_of, scope_of
+from cidery.kad.message import KadError, MessageType, PeerInfo, Record
+from cidery.kad.message import Message as KadMessage
 from cidery.libp2p.protocols import multistream, noise, tls, yamux
 from cidery.libp2p.protocols.channel import SecurityError
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
@@ -478,3 +481,36 @@ def test_a_bitswap_message_survives_its_encoding(wants, full, datas, haves, dont
             assert [p.cid() for p in got.payloads] == [block.cid for block in blocks]
         else:
             assert got.entries == [e for e in wants if e.want_type is WantType.BLOCK] and not got.haves
+
+
+# --- the DHT
+
+
+@many
+@given(anything)
+def test_any_bytes_are_a_dht_message_or_its_error(data):
+    try:
+        message = KadMessage.decode(data)
+    except KadError:
+        return
+    assert KadMessage.decode(message.encode()) == message
+
+
+@many
+@given(st.data())
+def test_a_damaged_dht_message_is_read_or_refused(data):
+    info = PeerInfo(KEY.peer_id, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
+    record = Record(b"/pk/x", b"value", "2026-01-01T00:00:00Z")
+    whole = KadMessage(MessageType.GET_VALUE, b"/pk/x", record, [info], [info])
+    assert KadMessage.decode(whole.encode()) == whole
+    try:
+        KadMessage.decode(data.draw(mutated(whole.encode())))
+    except KadError:
+        pass
+
+
+@many
+@given(st.binary(max_size=60))
+def test_any_bytes_have_a_scope_and_a_group(data):
+    assert scope_of(data) in Scope
+    assert group_of(data) is None or isinstance(group_of(data), bytes)

@@ -31,7 +31,7 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.cache import PeerRows
+from cidery.repo.cache import Cache, PeerRows
 
 log = logging.getLogger("cidery.node")
 
@@ -227,13 +227,15 @@ async def open_network(
     security: tuple[str, ...],
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
-    rows = await asyncio.to_thread(PeerRows.open, cache)
+    opened = await asyncio.to_thread(Cache.open, cache)
     try:
-        network = NodeNetwork(private_key, store, peers=rows, max_connections=max_connections, security=security)
+        network = NodeNetwork(
+            private_key, store, peers=PeerRows(opened), max_connections=max_connections, security=security
+        )
         try:
             await network.start(listen, bootstrap)
             yield network
         finally:
             await network.close()
     finally:
-        rows.close()
+        opened.close()

@@ -1,39 +1,67 @@
-"""``meta/cache``: what is pleasant to have after a restart and safe to lose (known peers). LMDB, one table each."""
+"""``meta/cache``: what is pleasant to have after a restart and safe to lose. LMDB, one table per kind.
+
+Known peers, provider and value records that this node holds for others, and what it has announced of its own.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
-from cidery.blockstore.lmdb_environment import Environment, Transaction
+from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
 
 INITIAL_MAP = 4 * 1024 * 1024
 """First size of the map, in bytes; it grows."""
-PEERS = 0
+TABLES = ("peers", "providers", "provider-peers", "values", "provide", "provide-fresh", "notes")
+"""Names of the tables; new ones are made in a cache of an older version."""
+
+
+class Cache:
+    """The open environment; others get their tables from it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open ``REPO/meta/cache`` for the lock's holder. Raises DatabaseDamaged, DatabaseUnavailable."""
+        return cls(
+            Environment(
+                path,
+                [name.encode() for name in TABLES],
+                what="cache of peers and records",
+                advice="remove meta/cache; what is in it is found again",
+                map_size=INITIAL_MAP,
+            )
+        )
+
+    def table(self, name: str) -> Table:
+        """One of TABLES."""
+        return self.environment.tables[TABLES.index(name)]
+
+    def note(self, name: str) -> bytes | None:
+        """A small thing kept under a name: a saved routing table, the place of the sweep."""
+        return self.environment.get(self.table("notes"), name.encode())
+
+    def set_note(self, name: str, value: bytes) -> None:
+        """Blocks for one disk sync. Raises DatabaseUnavailable."""
+        self.environment.write(lambda txn: txn.put(name.encode(), value, db=self.table("notes")))
+
+    def close(self) -> None:
+        self.environment.close()
 
 
 class PeerRows:
     """Rows of the peer store: peer id bytes -> opaque value."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._env = environment
-
-    @classmethod
-    def open(cls, path: Path) -> "PeerRows":
-        """Open ``REPO/meta/cache`` for the lock's holder. Raises DatabaseDamaged, DatabaseUnavailable."""
-        return cls(
-            Environment(
-                path,
-                [b"peers"],
-                what="peer cache",
-                advice="remove meta/cache; known peers are found again",
-                map_size=INITIAL_MAP,
-            )
-        )
+    def __init__(self, cache: Cache) -> None:
+        self._env = cache.environment
+        self._table = cache.table("peers")
 
     def load(self) -> list[tuple[bytes, bytes]]:
         """All rows; at most as many as the peer store keeps."""
 
         def work(txn: Transaction) -> list[tuple[bytes, bytes]]:
-            return [(bytes(key), bytes(value)) for key, value in txn.cursor(db=self._env.tables[PEERS])]
+            return [(bytes(key), bytes(value)) for key, value in txn.cursor(db=self._table)]
 
         return self._env.read(work)
 
@@ -43,10 +71,7 @@ class PeerRows:
 
         def work(txn: Transaction) -> None:
             for key, value in rows:
-                txn.put(key, value, db=self._env.tables[PEERS])
+                txn.put(key, value, db=self._table)
 
         if rows:
             self._env.write(work)
-
-    def close(self) -> None:
-        self._env.close()

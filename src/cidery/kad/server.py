@@ -1,0 +1,144 @@
+"""What a server of the DHT answers: one request in, one answer or a refusal out. Pure but for its stores.
+
+Spec: https://specs.ipfs.tech/routing/kad-dht/#rpc-messages
+"""
+
+from collections.abc import Callable, Sequence
+
+from cidery.identity.peer_id import PeerId, PeerIdError
+from cidery.kad.addresses import Scope, keep
+from cidery.kad.key import K, position
+from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.provider_store import ProviderStore
+from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
+from cidery.kad.routing_table import RoutingTable
+from cidery.kad.value_store import ValueStore
+
+MAX_CONTENT_KEY = 80
+"""Longest key of a provider record, in bytes: a multihash with a digest of 64 bytes and room to spare."""
+
+PUBLIC = frozenset({Scope.PUBLIC})
+PRIVATE = frozenset({Scope.PRIVATE, Scope.LOOPBACK})
+
+
+class Server:
+    """One per network (WAN, LAN)."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        providers: ProviderStore,
+        values: ValueStore,
+        validators: Validators,
+        *,
+        scopes: frozenset[Scope],
+        addrs_of: Callable[[PeerId], Sequence[bytes]],
+        learn: Callable[[PeerInfo], None],
+    ) -> None:
+        """``addrs_of``: the peer store; ``learn``: remember where a provider is. ``scopes``: addresses handed out."""
+        self._table = table
+        self._providers = providers
+        self._values = values
+        self._validators = validators
+        self._scopes = scopes
+        self._addrs_of = addrs_of
+        self._learn = learn
+
+    def handle(self, sender: PeerId, request: Message, now: float) -> Message | None:
+        """The answer; None where none is due. ``now``: wall clock seconds. Raises KadError: end the stream.
+
+        Cost: below a millisecond but for PUT_VALUE, which waits for the disk.
+        """
+        match request.type:
+            case MessageType.FIND_NODE:
+                return self._find_node(sender, request)
+            case MessageType.GET_PROVIDERS:
+                return self._get_providers(sender, request, now)
+            case MessageType.ADD_PROVIDER:
+                return self._add_provider(sender, request, now)
+            case MessageType.GET_VALUE:
+                return self._get_value(sender, request, now)
+            case MessageType.PUT_VALUE:
+                return self._put_value(request, now)
+            case MessageType.PING:
+                return Message(MessageType.PING)
+
+    def _find_node(self, sender: PeerId, request: Message) -> Message:
+        if not request.key:
+            raise KadError("FIND_NODE without a key")
+        closer = self._closer(sender, request.key)
+        wanted = self._named(request.key)
+        if wanted is not None and wanted.addrs and all(info.peer != wanted.peer for info in closer):
+            closer.insert(0, wanted)
+        return Message(request.type, request.key, closer=closer)
+
+    def _named(self, key: bytes) -> PeerInfo | None:
+        """The peer a key names, client or server, with what is known of it."""
+        try:
+            peer = PeerId.decode(key)
+        except PeerIdError:
+            return None
+        return PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
+
+    def _get_providers(self, sender: PeerId, request: Message, now: float) -> Message:
+        self._check_content_key(request)
+        providers = [
+            PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
+            for peer in self._providers.get(request.key, now)
+            if peer != sender
+        ]
+        return Message(request.type, request.key, closer=self._closer(sender, request.key), providers=providers)
+
+    def _add_provider(self, sender: PeerId, request: Message, now: float) -> Message | None:
+        """Only the sender's own record counts. The specification has it echoed; go-libp2p is silent."""
+        self._check_content_key(request)
+        own = next((info for info in request.providers if info.peer == sender), None)
+        if own is None:
+            raise KadError("ADD_PROVIDER names only others as providers")
+        addrs = keep(own.addrs, self._scopes)
+        if addrs:
+            self._learn(PeerInfo(sender, addrs))
+        self._providers.add(request.key, sender, now)
+        return None
+
+    @staticmethod
+    def _check_content_key(request: Message) -> None:
+        if not 0 < len(request.key) <= MAX_CONTENT_KEY:
+            raise KadError(f"a content key of {len(request.key)} bytes, 1 to {MAX_CONTENT_KEY} are allowed")
+
+    def _get_value(self, sender: PeerId, request: Message, now: float) -> Message:
+        if not request.key:
+            raise KadError("GET_VALUE without a key")
+        found = self._values.get(request.key, now)
+        record = None
+        if found is not None and self._acceptable(request.key, found[0]):
+            record = Record(request.key, found[0])
+        return Message(request.type, request.key, record, closer=self._closer(sender, request.key))
+
+    def _acceptable(self, key: bytes, value: bytes) -> bool:
+        """A stored value may have run out since."""
+        try:
+            self._validators.validate(key, value)
+        except RecordInvalid:
+            return False
+        return True
+
+    def _put_value(self, request: Message, now: float) -> Message:
+        record = request.record
+        if record is None or not request.key or record.key != request.key:
+            raise KadError("PUT_VALUE whose record has another key, or none")
+        if len(record.value) > MAX_VALUE:
+            raise KadError(f"a value of {len(record.value)} bytes, at most {MAX_VALUE} are allowed")
+        self._validators.validate(request.key, record.value)
+        known = self._values.get(request.key, now)
+        if known is not None and known[0] != record.value and self._acceptable(request.key, known[0]):
+            if self._validators.select(request.key, [record.value, known[0]]) != 0:
+                raise RecordInvalid("an older value than the one held here")
+        self._values.put(request.key, record.value, now)
+        return Message(request.type, request.key, Record(request.key, record.value))
+
+    def _closer(self, sender: PeerId, key: bytes) -> list[PeerInfo]:
+        """The K nearest peers that can be reached from where this network lies."""
+        found = self._table.nearest(position(key), K, without=sender)
+        kept = ((info, keep(info.addrs, self._scopes)) for info in found)
+        return [info if len(addrs) == len(info.addrs) else PeerInfo(info.peer, addrs) for info, addrs in kept if addrs]

@@ -1,0 +1,73 @@
+"""Value records that this node holds for others: the best one per key, with expiry and limits.
+
+Spec: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
+"""
+
+import struct
+from collections import OrderedDict
+from typing import Protocol
+
+from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
+
+MAX_AGE = 48 * 3600.0
+"""Seconds after which a value is no longer handed out, whatever it says of itself."""
+MAX_VALUES = 20_000
+"""Values kept; the one that came longest ago makes room. At most 200 MB."""
+
+_RECEIVED = struct.Struct(">d")
+
+
+class ValueStore(Protocol):
+    """Times are seconds of the wall clock."""
+
+    def get(self, key: bytes, now: float) -> tuple[bytes, float] | None:
+        """(value, received at), None if there is none or it is too old."""
+        ...
+
+    def put(self, key: bytes, value: bytes, now: float) -> None:
+        """Replace what is there."""
+        ...
+
+
+class MemoryValues:
+    """In memory, written through to a table if there is one.
+
+    The keys stand in memory in the order they came (some 100 bytes each); the values only without a table.
+    """
+
+    def __init__(self, environment: Environment | None = None, table: Table = None) -> None:
+        self._env = environment
+        self._table = table
+        self._values: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        if environment is not None:
+            rows = environment.read(lambda txn: [(bytes(k), bytes(v)) for k, v in txn.cursor(db=table)])
+            for key, raw in sorted(rows, key=lambda row: row[1][: _RECEIVED.size]):
+                if len(raw) > _RECEIVED.size:
+                    self._values[key] = (_RECEIVED.unpack_from(raw)[0], b"")
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: bytes, now: float) -> tuple[bytes, float] | None:
+        known = self._values.get(key)
+        if known is None or now - known[0] > MAX_AGE:
+            return None
+        if self._env is None:
+            return known[1], known[0]
+        raw = self._env.get(self._table, key)
+        return None if raw is None else (bytes(raw[_RECEIVED.size :]), known[0])
+
+    def put(self, key: bytes, value: bytes, now: float) -> None:
+        """Blocks for one commit when there is a table: values come by the handful."""
+        self._values[key] = (now, value if self._env is None else b"")
+        self._values.move_to_end(key)
+        gone = self._values.popitem(last=False)[0] if len(self._values) > MAX_VALUES else None
+        if self._env is None:
+            return
+
+        def work(txn: Transaction) -> None:
+            txn.put(key, _RECEIVED.pack(now) + value, db=self._table)
+            if gone is not None:
+                txn.delete(gone, db=self._table)
+
+        self._env.write(work)
