@@ -171,6 +171,9 @@ if sys.platform == "win32":
         os.lseek(fd, 1 << 30, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
+    def _try_share(fd: int) -> None:
+        """There are no shared locks of this kind; that the file could be opened says that nobody holds it now."""
+
 else:
     import fcntl
 
@@ -194,6 +197,11 @@ else:
 
     def _try_lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _try_share(fd: int) -> None:
+        # The two families of locks do not see each other on Linux, and other programs use the one or the other.
+        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
@@ -236,6 +244,30 @@ def lock_file(path: Path) -> int:
     except OSError as exc:
         os.close(fd)
         if exc.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise FileLocked(path) from exc
+        raise
+    return fd
+
+
+def share_lock(path: Path) -> int:
+    """Keep others from locking a file that is there, with a lock that writes nothing and other readers can share.
+
+    Returns:
+        A descriptor to close when done. On Windows only a lock that is held now is noticed.
+    Raises:
+        FileLocked, OSError (FileNotFoundError: no such file).
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except PermissionError as exc:
+        if sys.platform == "win32":  # opened without sharing: that is the lock there
+            raise FileLocked(path) from exc
+        raise
+    try:
+        _try_share(fd)
+    except OSError as exc:
+        os.close(fd)
+        if exc.errno in (errno.EAGAIN, errno.EACCES):
             raise FileLocked(path) from exc
         raise
     return fd

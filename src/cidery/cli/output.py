@@ -77,6 +77,7 @@ class Sink:
         self._progress = progress or NoProgress()
         self.failed = False
         """A value said that something is wrong: exit code 1."""
+        self._counting = False
 
     @property
     def shows_progress(self) -> bool:
@@ -97,9 +98,19 @@ class Sink:
             print(f"Error: {value['Err']}", file=sys.stderr)
         text = text_of(value, self._call)
         if text:
+            self._count("")
             sys.stdout.write(text)
             if self._call.command.name == "ping":
                 sys.stdout.flush()
+        elif self._call.command.progress and isinstance(value.get("Progress"), int) and sys.stderr.isatty():
+            self._count(f"{value['Progress']} blocks")
+
+    def _count(self, text: str) -> None:
+        """Show how far the run is on a line of its own, which the next one replaces; "" removes it."""
+        if text or self._counting:
+            sys.stderr.write(f"\r{text}\x1b[K")
+            sys.stderr.flush()
+        self._counting = bool(text)
 
     def chunk(self, data: bytes | memoryview) -> None:
         sys.stdout.buffer.write(data)
@@ -109,4 +120,5 @@ class Sink:
         """The run ended well; close() follows."""
 
     def close(self) -> None:
+        self._count("")
         self._progress.close()

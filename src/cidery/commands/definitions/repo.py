@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from cidery.commands.definition import Call, Command, Output, Repo, Value, Where, flag, number
+from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, flag, number
 
 
 class RepoStat(TypedDict):
@@ -45,6 +45,37 @@ class Freed(TypedDict):
     """Size of the index."""
 
 
+class ImportSum(TypedDict):
+    Blocks: int
+    """Imported now."""
+    Bytes: int
+    BlocksPresent: int
+    """Here already."""
+    BlocksBad: int
+    """Not what their names say, or not to be had; listed and left out."""
+    References: int
+    """Blocks that stay in files of yours."""
+    Pins: int
+    PinsPresent: int
+    Keys: int
+    KeysPresent: int
+    MfsPath: str
+    """Where Kubo's mutable files are; empty if it had none."""
+    Settings: int
+    """Config keys taken over."""
+    Faults: int
+    """All that was listed as missing or wrong."""
+
+
+class ImportLine(TypedDict):
+    Msg: NotRequired[str]
+    """What was done, or is wrong."""
+    Progress: NotRequired[int]
+    """Blocks met so far."""
+    Summary: NotRequired[ImportSum]
+    """The last line."""
+
+
 class LsLine(TypedDict):
     Ref: str
     Err: str
@@ -84,6 +115,22 @@ def _stat(value: Value, call: Call) -> str:
 
 def _verify(value: Value, call: Call) -> str:
     return f"{value['Msg']}\n" if value["Msg"] else ""
+
+
+def _imported(value: Value, call: Call) -> str:
+    if "Summary" not in value:
+        return f"{value['Msg']}\n" if value.get("Msg") else ""
+    one = value["Summary"]
+    rows = [
+        ("blocks", f"{one['Blocks']} imported ({_human(one['Bytes'])}), {one['BlocksPresent']} here already"),
+        ("left out", f"{one['BlocksBad']} that are corrupt or cannot be read"),
+        ("in your files", f"{one['References']}"),
+        ("pins", f"{one['Pins']} imported, {one['PinsPresent']} here already"),
+        ("mutable files", one["MfsPath"] or "none"),
+        ("keys", f"{one['Keys']} imported, {one['KeysPresent']} here already"),
+        ("settings", f"{one['Settings']} taken over"),
+    ]
+    return "".join(f"{name + ':':<15}{text}\n" for name, text in rows)
 
 
 def _version(value: Value, call: Call) -> str:
@@ -141,6 +188,27 @@ COMMANDS = (
         result=LsLine,
         text=lambda value, call: f"{value['Ref']}\n",
         repo=Repo.READ,
+    ),
+    Command(
+        ("repo", "import-kubo"),
+        "Import a repository of Kubo, which is only read",
+        "cidery.commands.run.repo_import:import_kubo",
+        "cidery repo import-kubo ~/.ipfs",
+        (Argument("path", "Directory of the Kubo repository"),),
+        (
+            flag("config", "Take over settings too; --config=false leaves all of them as they are", default=True),
+            flag("identity", "Become that node: its peer id and key replace the ones here"),
+        ),
+        Output.STREAM,
+        result=ImportLine,
+        text=_imported,
+        where=Where.CLIENT,
+        progress=True,
+        description="Blocks (flatfs), pins, mutable files, keys, blocks in files (filestore) and settings. Neither\n"
+        "Kubo nor a Cidery daemon may run meanwhile. Each block is checked; the bad ones are listed and left out, and\n"
+        "the exit code is then 1. It can be interrupted and repeated: what is here already is skipped. Kubo's\n"
+        "mutable files become yours if you have none, else they are in /from-kubo. The identity is not taken\n"
+        "unless you ask for it: two running nodes with one identity harm each other.",
     ),
     Command(
         ("repo", "migrate"),
