@@ -6,7 +6,7 @@ What is here already is skipped by its name, unread, so a second run costs a lis
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -77,7 +77,9 @@ class _Folder:
         return found
 
 
-async def import_blocks(source: KuboRepository, store: SegmentStore, counts: BlockCounts) -> AsyncIterator[list[str]]:
+async def import_blocks(
+    source: KuboRepository, store: SegmentStore, counts: BlockCounts
+) -> AsyncGenerator[list[str], None]:
     """Store every block, as kept, and count; yields the faults since the last report, one line each.
 
     Inside an operation. Blocks are VISIBLE at the end; call store.sync(). Raises OSError of the folder above them, and
@@ -158,7 +160,7 @@ def _store(batch: list[Block], store: SegmentStore, job: _Job) -> None:
 
 async def import_references(
     source: KuboRepository, database: LevelDb, blocks: Filestore, counts: BlockCounts
-) -> AsyncIterator[list[str]]:
+) -> AsyncGenerator[list[str], None]:
     """Note the blocks that Kubo left in files, where the files still hold them; yields faults as import_blocks().
 
     Raises LevelDbError, OSError of the database, DatabaseUnavailable. Cancellation: safe. Reads and hashes each block.

@@ -7,6 +7,7 @@ what is still to come; an interrupted import leaves verified, unpinned blocks, w
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -85,12 +86,15 @@ class KuboImport:
         Raises what the store and the state raise. Cancellation: safe; the next run goes on.
         """
         async with self._api.operation("import"):
-            async for faults in import_blocks(self._source, self._api.store, self.report.blocks):
-                for text in faults:
-                    yield self._fault(text)
-                yield None
-            async for step in self._from_database():
-                yield step
+            # Closed at once, not when memory is tidied up: their threads must not outlive the operation.
+            async with aclosing(import_blocks(self._source, self._api.store, self.report.blocks)) as pages:
+                async for faults in pages:
+                    for text in faults:
+                        yield self._fault(text)
+                    yield None
+            async with aclosing(self._from_database()) as steps:
+                async for step in steps:
+                    yield step
         async for said in self._keys():
             yield said
         if self._options.config or self._options.identity:
@@ -103,26 +107,29 @@ class KuboImport:
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    async def _from_database(self) -> AsyncIterator[Said | None]:
+    async def _from_database(self) -> AsyncGenerator[Said | None, None]:
         try:
             with await asyncio.to_thread(self._source.database) as database:
                 for text in database.warnings:
                     yield self._fault(f"datastore: {text}")
-                async for faults in import_references(self._source, database, self._api.blocks, self.report.blocks):
-                    for text in faults:
-                        yield self._fault(text)
-                    yield None
+                found = import_references(self._source, database, self._api.blocks, self.report.blocks)
+                async with aclosing(found) as pages:
+                    async for faults in pages:
+                        for text in faults:
+                            yield self._fault(text)
+                        yield None
                 await self._api.store.sync()
-                async for said in self._pins(database):
-                    yield said
-                async for said in self._mutable_files(database):
-                    yield said
+                async with aclosing(self._pins(database)) as said, aclosing(self._mutable_files(database)) as more:
+                    async for one in said:
+                        yield one
+                    async for one in more:
+                        yield one
         except (CideryError, OSError) as exc:
             if not _is_of_source(exc):
                 raise
             yield self._fault(f"pins and mutable files may be incomplete: {exc}")
 
-    async def _pins(self, database: LevelDb) -> AsyncIterator[Said]:
+    async def _pins(self, database: LevelDb) -> AsyncGenerator[Said, None]:
         records = pins(database)
         while page := await asyncio.to_thread(lambda: list(islice(records, PIN_PAGE))):
             found = [one for one in page if isinstance(one, KuboPin)]
@@ -159,7 +166,7 @@ class KuboImport:
 
     # -- mutable files ---------------------------------------------------------------------------------------------
 
-    async def _mutable_files(self, database: LevelDb) -> AsyncIterator[Said]:
+    async def _mutable_files(self, database: LevelDb) -> AsyncGenerator[Said, None]:
         try:
             root = await asyncio.to_thread(mfs_root, database)
             if root is None:
