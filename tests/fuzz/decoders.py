@@ -15,14 +15,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import kubo_repo
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.ipld.car_reader import CarReader
 from cidery.ipld.codecs import codec_of
 from cidery.ipld.data_model import links_of
 from cidery.ipld.links import named_links
+from cidery.kubo import leveldb_format
+from cidery.kubo.flatfs import key_multihash
+from cidery.kubo.repository import decode_pin, decode_reference
+from cidery.kubo.snappy import decompress
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
+from cidery.repo.keystore import key_name
 from cidery.unixfs.node import decode_node
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -63,6 +71,45 @@ def read_and_write(code: int) -> Callable[[bytes], object]:
     return step
 
 
+def read_table(data: bytes) -> int:
+    """A whole table of LevelDB as its reader goes through it, checksums aside: they would end every input at once."""
+    at = leveldb_format.table_index(data[-leveldb_format.FOOTER_BYTES :])
+    count = 0
+    for _, handle in leveldb_format.index_items(data[at.offset : at.offset + at.size]):
+        count += len(list(leveldb_format.block_entries(data[handle.offset : handle.offset + handle.size])))
+    return count
+
+
+def read_edits(data: bytes) -> object:
+    version = leveldb_format.Version()
+    leveldb_format.apply_edit(version, data)
+    return version
+
+
+def of_kubo() -> list[Target]:
+    """Decoders of what is in a repository of Kubo."""
+    table = kubo_repo.table_file([(b"/a", 1, b"one"), (b"/b", 2, None), (b"/c", 3, b"three" * 9)])
+    batch = kubo_repo.batch(7, [(b"/a", b"one"), (b"/b", None)])
+    edits = kubo_repo.edit(log=3, added=[(1, 5, 99, b"a" * 9, b"b" * 9)], deleted=[(0, 4)])
+    cid = CID.of(b"x", DAG_PB)
+    key, pin = kubo_repo.pin_record(1, cid, name="site")
+    place, reference = kubo_repo.reference_record(cid.multihash, "a/b", 3, 4)
+    snappy = [b"\x0c\x0cabcd\x01\x04\x0e\x08\x00", b"\x0e\x0cabcd\x19\x01"]
+    own = (IntegrityError,)
+    return [
+        Target("leveldb table", read_table, own, [table]),
+        Target("leveldb log", lambda data: list(leveldb_format.log_records(data)), own, [kubo_repo.log_file([batch])]),
+        Target("leveldb batch", leveldb_format.batch_entries, own, [batch]),
+        Target("leveldb edit", read_edits, own, [edits]),
+        Target("leveldb block", leveldb_format.open_block, own, [kubo_repo.sealed(b"abc"), kubo_repo.sealed(b"", 1)]),
+        Target("snappy", lambda data: decompress(data, 1 << 20), own, snappy),
+        Target("kubo pin", lambda data: decode_pin(key, data), own, [pin]),
+        Target("kubo reference", lambda data: decode_reference(place, data), own, [reference]),
+        Target("kubo key", lambda data: key_multihash(data.decode("latin-1")), own, [place.rpartition(b"/")[2]]),
+        Target("key file name", lambda data: key_name(data.decode("latin-1")), own, [b"key_nv4wwzlz"]),
+    ]
+
+
 def targets() -> list[Target]:
     """All of them, with the vectors they begin with."""
     blocks = {path: path.read_bytes()[:MAX_SEED_BYTES] for path in sorted(VECTORS.glob("codec-fixtures/fixtures/*/*"))}
@@ -82,7 +129,7 @@ def targets() -> list[Target]:
     made.append(Target("cid", CID.decode, (InvalidInput,), [CID.parse(name.decode()).encode() for name in names]))
     made.append(Target("cid text", lambda data: CID.parse(data.decode("latin-1")), (InvalidInput,), names))
     made.append(Target("multibase", lambda data: decode_multibase(data.decode("latin-1")), (InvalidInput,), names))
-    return made
+    return made + of_kubo()
 
 
 def broken(seeds: list[bytes], chance: random.Random) -> Iterator[bytes]:
