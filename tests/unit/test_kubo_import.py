@@ -1,4 +1,4 @@
-"""Importing repositories in Kubo's form that a test wrote; a real one is in tests/interop/test_kubo_import.py."""
+"""Importing repositories in Kubo's form that a test wrote; a real one is in tests/interop/test_kubo_repository.py."""
 
 import asyncio
 import base64
