@@ -151,7 +151,11 @@ def write_shard(
     mtime: Mtime | None = None,
 ) -> Child:
     """One node of a HAMT."""
-    encoded, tsize = encode_shard(fanout, slots, mode, mtime)
+    return put_shard(profile, *encode_shard(fanout, slots, mode, mtime), put)
+
+
+def put_shard(profile: Profile, encoded: bytes, tsize: int, put: Put) -> Child:
+    """An encoded node of a HAMT, with its cumulative size."""
     block = dag_pb_block(profile, encoded)
     put(block)
     return Child(block.cid, 0, tsize)

@@ -9,6 +9,7 @@ Spec: https://specs.ipfs.tech/unixfs/#dag-pb-hamtdirectory
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Generator
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from cidery.ipld import dag_pb
@@ -24,7 +25,7 @@ from cidery.unixfs.directory import (
     basic_directory,
     check_name,
     entry_estimate,
-    write_shard,
+    put_shard,
 )
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory, first_links, read_shard
 from cidery.unixfs.layout import Child
@@ -35,10 +36,13 @@ from cidery.unixfs.shard import (
     Slot,
     TooManyCollisions,
     bucket_at,
+    encode_slot,
     hash_name,
+    join_slots,
     level_bits,
     max_levels,
     placed_slots,
+    prefix_width,
 )
 
 MIN_ESTIMATE = 5
@@ -62,13 +66,23 @@ class Edited(NamedTuple):
 class _Shard:
     """A shard in memory."""
 
-    __slots__ = ("saved", "slots")
+    __slots__ = ("encoded", "saved", "slots")
 
     def __init__(self, slots: "dict[int, Entry | _Shard | Link]", saved: Child | None = None) -> None:
         self.slots = slots
         """By bucket; a Link is a shard that was not read yet."""
         self.saved = saved
         """None: changed since it was written."""
+        self.encoded: dict[int, bytes] = {}
+        """The links of entries and unread shards as last written: most stay while a large directory is filled."""
+
+    def place(self, bucket: int, what: "Entry | _Shard | Link | None") -> None:
+        """Put something into a bucket, or nothing."""
+        self.encoded.pop(bucket, None)
+        if what is None:
+            del self.slots[bucket]
+        else:
+            self.slots[bucket] = what
 
 
 class DirectoryEditor:
@@ -142,7 +156,7 @@ class DirectoryEditor:
             new: Entry | _Shard = entry
         else:
             new = self._split(found, entry, len(way))
-        shard.slots[bucket] = new
+        shard.place(bucket, new)
         _touch(way)
         by = entry_estimate(self._profile, entry)
         if isinstance(found, Entry) and found.name == entry.name:
@@ -160,14 +174,14 @@ class DirectoryEditor:
         found = shard.slots.get(bucket)
         if not isinstance(found, Entry) or found.name != name:
             raise NoSuchEntry(self._opened, name)
-        del shard.slots[bucket]
+        shard.place(bucket, None)
         _touch(way)
         for (above, at), (below, _) in zip(reversed(way[:-1]), reversed(way[1:]), strict=True):
             only = next(iter(below.slots.values()), None)
             if only is None:
-                del above.slots[at]
+                above.place(at, None)
             elif len(below.slots) == 1 and isinstance(only, Entry):
-                above.slots[at] = only  # a node of one entry does not exist below the root
+                above.place(at, only)  # a node of one entry does not exist below the root
         self._count -= 1
         self._grow(-entry_estimate(self._profile, found))
         return found
@@ -246,7 +260,7 @@ class DirectoryEditor:
     def _read(self, above: _Shard, bucket: int, link: Link, level: int, path: int) -> Edit[_Shard]:
         _, slots = yield from read_shard(link.cid, self._fanout, level, path)
         shard = _Shard(_in_memory(slots), Child(link.cid, 0, link.tsize or 0))
-        above.slots[bucket] = shard
+        above.place(bucket, shard)
         return shard
 
     def _split(self, one: Entry, other: Entry, level: int) -> _Shard:
@@ -317,17 +331,20 @@ class DirectoryEditor:
         """Changed shards below and this one; at most max_levels() deep."""
         if shard.saved is not None:
             return shard.saved
-        slots: list[Slot] = []
-        for bucket, found in sorted(shard.slots.items()):
+        width = prefix_width(self._fanout)
+        slots: list[tuple[int, bytes, int]] = []
+        for bucket, found in sorted(shard.slots.items(), key=itemgetter(0)):
             if isinstance(found, _Shard):
                 child = self._write(found, blocks, level + 1)
-                slots.append(Slot(bucket, Link(child.cid, "", child.tsize)))
-            elif isinstance(found, Entry):
-                slots.append(Slot(bucket, Link(found.cid, found.name, found.tsize)))
-            else:
-                slots.append(Slot(bucket, found))
+                slots.append((bucket, encode_slot(width, bucket, Link(child.cid, "", child.tsize)), child.tsize))
+                continue
+            encoded = shard.encoded.get(bucket)
+            if encoded is None:
+                link = found if isinstance(found, Link) else Link(found.cid, found.name, found.tsize)
+                encoded = shard.encoded[bucket] = encode_slot(width, bucket, link)
+            slots.append((bucket, encoded, found.tsize or 0))
         metadata = () if level else (self.mode, self.mtime)
-        shard.saved = write_shard(self._profile, self._fanout, slots, blocks.append, *metadata)
+        shard.saved = put_shard(self._profile, *join_slots(self._fanout, slots, *metadata), blocks.append)
         return shard.saved
 
 

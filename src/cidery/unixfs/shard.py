@@ -8,7 +8,7 @@ Spec: https://specs.ipfs.tech/unixfs/#dag-pb-hamtdirectory; where its text and a
 the bits, bytes of the bitfield) this is what implementations do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import mmh3
 from cidery.errors import LimitExceeded
 from cidery.ipld import dag_pb
 from cidery.ipld.dag_pb import Link
+from cidery.multiformats.protobuf import bytes_field
 from cidery.unixfs.data import Mtime, NodeType, UnixFSData, UnixFSError
 
 MURMUR3 = 0x22
@@ -81,13 +82,26 @@ def encode_shard(
 ) -> tuple[bytes, int]:
     """(node, cumulative size in bytes) for slots in the order of their buckets. ``mode``, ``mtime``: roots only."""
     width = prefix_width(fanout)
+    encoded = [(bucket, encode_slot(width, bucket, link), link.tsize or 0) for bucket, link in slots]
+    return join_slots(fanout, encoded, mode, mtime)
+
+
+def encode_slot(width: int, bucket: int, link: Link) -> bytes:
+    """The Links field of one slot; ``width``: prefix_width() of the fanout."""
+    return dag_pb.encode_link(Link(link.cid, f"{bucket:0{width}X}{link.name}", link.tsize))
+
+
+def join_slots(
+    fanout: int, slots: Iterable[tuple[int, bytes, int]], mode: int | None = None, mtime: Mtime | None = None
+) -> tuple[bytes, int]:
+    """encode_shard() of slots that were encoded already: (bucket, encode_slot(), cumulative size)."""
     bitfield = 0
     size = 0
-    links: list[Link] = []
-    for bucket, (cid, name, tsize) in slots:
+    parts: list[bytes] = []
+    for bucket, encoded, tsize in slots:
         bitfield |= 1 << bucket
-        size += tsize or 0
-        links.append(Link(cid, f"{bucket:0{width}X}{name}", tsize))
+        size += tsize
+        parts.append(encoded)
     message = UnixFSData(
         NodeType.HAMT_SHARD,
         bitfield.to_bytes((bitfield.bit_length() + 7) // 8, "big"),
@@ -96,8 +110,9 @@ def encode_shard(
         mode=mode,
         mtime=mtime,
     )
-    encoded = dag_pb.encode(links, message.encode())
-    return encoded, size + len(encoded)
+    parts.append(bytes_field(1, message.encode()))
+    node = b"".join(parts)
+    return node, size + len(node)
 
 
 def check_shard(links: Sequence[Link], message: UnixFSData) -> int:
