@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import time
 from typing import Self
+
+from cidery.node.heap import short_passes
 
 INTERVAL = 0.002
 """Seconds between two looks at the clock."""
@@ -18,15 +19,17 @@ class LagMeter:
     def __init__(self) -> None:
         self.worst = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._heap = short_passes()
 
     async def __aenter__(self) -> Self:
-        gc.collect()
-        gc.freeze()  # as the daemon does when it is ready
+        self._heap = short_passes()
+        self._heap.__enter__()  # as the daemon does when it is ready
         self._task = asyncio.get_running_loop().create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None  # made on entry
+        self._heap.__exit__(None, None, None)
         self._task.cancel()
 
     async def _watch(self) -> None:

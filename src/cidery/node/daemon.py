@@ -1,7 +1,6 @@
 """The daemon: a node and its RPC, until a signal or ``shutdown``."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from cidery.core.api import Api
 from cidery.core.budget import keeping_budget
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
+from cidery.node.heap import tended_heap
 from cidery.rpc.listen import listen
 
 SWITCH_INTERVAL = 0.0005
@@ -69,10 +69,9 @@ async def _serve(path: Path, *, offline: bool, collect: bool) -> None:
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
-            gc.collect()
-            gc.freeze()  # what lives as long as the daemon need not be walked by the collector again
-            say("Daemon is ready")
-            await stopping.wait()
+            async with tended_heap():
+                say("Daemon is ready")
+                await stopping.wait()
             say("Shutting down...")
 
 
