@@ -137,15 +137,15 @@ class StoreCollector:
             try:
                 yield
             finally:
-                self._writer.await_nothing()
+                self._writer.arrivals.forget()
 
     def await_blocks(self, multihashes: Iterable[bytes]) -> None:
         """Let doom() refuse once one of these was put: what lies below it has to be marked first."""
-        self._writer.await_blocks(multihashes)
+        self._writer.arrivals.expect(multihashes)
 
     def arrived(self) -> set[bytes]:
         """Awaited blocks that were put since the last call."""
-        return self._writer.arrived()
+        return self._writer.arrivals.take()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

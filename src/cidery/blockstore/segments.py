@@ -11,7 +11,7 @@ A block that is put as kept after it was cached is written again into a kept seg
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -29,7 +29,7 @@ from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.recovery import Recovered, rebuild, recover
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
-from cidery.blockstore.verify import VerifyProgress, verify_blocks
+from cidery.blockstore.verify import Fault, VerifyProgress, verify_blocks
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly, write_error
 from cidery.blockstore.writer import SegmentWriter
 from cidery.ipld.block import Block
@@ -217,7 +217,7 @@ class SegmentStore:
         """The ordinal that the next new block will get. Raises StoreReadOnly."""
         return self._writing().next_ordinal
 
-    async def verify(self) -> AsyncIterator[VerifyProgress]:
+    async def verify(self) -> AsyncGenerator[VerifyProgress, None]:
         """Read and hash every block; reports progress and each fault. See verify_blocks()."""
         if self._writer is not None:
             await asyncio.wrap_future(self._writer.commit(durable=False))
@@ -274,6 +274,14 @@ class SegmentStore:
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
         """See BlockStore. Durable on return: no crash and no rebuild of the index brings a block back."""
         return await asyncio.wrap_future(self._writing().delete([cid.multihash for cid in cids]))
+
+    async def discard(self, faults: Sequence[Fault]) -> list[bool]:
+        """Forget blocks that verify() found damaged, unless they were stored anew meanwhile; True where it was done.
+
+        Durable on return. Raises as delete_many().
+        """
+        places = [fault.at for fault in faults]
+        return await asyncio.wrap_future(self._writing().delete([fault.multihash for fault in faults], places))
 
     async def compact_index(self) -> int:
         """Let close() write the index without its free pages; returns its size then, in bytes. Raises StoreReadOnly.

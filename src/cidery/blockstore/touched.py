@@ -7,10 +7,11 @@ over.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cidery.blockstore.bitmap import Bitmap
+from cidery.blockstore.segment_file import Location
 
 MAX_EPOCHS = 8
 """Most bitmaps kept: with more, new operations join the current epoch, and a little more is spared a little longer."""
@@ -58,3 +59,41 @@ class Touched:
     def __contains__(self, ordinal: int) -> bool:
         with self._lock:
             return any(ordinal in bitmap for bitmap in self._bitmaps.values())
+
+
+class Arrivals:
+    """Blocks that a collector awaits, and which of them were put. True while there are some to be looked at.
+
+    Thread-safe; the writer notes and looks under its own lock, so what it decides there is decided before or after.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._awaited: set[bytes] = set()
+        self._arrived: set[bytes] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._arrived)
+
+    def expect(self, multihashes: Iterable[bytes]) -> None:
+        """Await these, too."""
+        with self._lock:
+            self._awaited.update(multihashes)
+
+    def note(self, placed: Sequence[tuple[bytes, Location]]) -> None:
+        """These were put."""
+        if self._awaited:
+            with self._lock:
+                self._arrived.update(key for key, _ in placed if key in self._awaited)
+
+    def take(self) -> set[bytes]:
+        """Awaited blocks that were put since the last call; they are awaited no more."""
+        with self._lock:
+            found, self._arrived = self._arrived, set()
+            self._awaited -= found
+            return found
+
+    def forget(self) -> None:
+        """Await nothing."""
+        with self._lock:
+            self._awaited, self._arrived = set(), set()

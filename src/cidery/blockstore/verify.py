@@ -22,6 +22,10 @@ class Fault(NamedTuple):
     multihash: bytes
     reason: str
     """One line."""
+    at: Location
+    """Where it is, or should be."""
+    lost: bool
+    """False: it could not be read now, and may be whole (no permission, a disk that does not answer)."""
 
 
 class VerifyProgress(NamedTuple):
@@ -51,24 +55,25 @@ async def verify_blocks(segments: OpenSegments, index: Index) -> AsyncIterator[V
 def _check_page(segments: OpenSegments, index: Index, page: list[tuple[bytes, Location]]) -> list[Fault]:
     faults = []
     for key, at in sorted(page, key=lambda item: item[1]):
-        reason = _fault_of(segments, key, at)
+        reason, lost = _fault_of(segments, key, at)
         # Deleted or moved while the page was read: not a fault.
         if reason and index.get_many([key]) == [at]:
-            faults.append(Fault(key, reason))
+            faults.append(Fault(key, reason, at, lost))
     return faults
 
 
-def _fault_of(segments: OpenSegments, key: bytes, at: Location) -> str:
+def _fault_of(segments: OpenSegments, key: bytes, at: Location) -> tuple[str, bool]:
+    """The reason, "" for a sound block; whether the bytes are lost."""
     try:
         data = segments.read(at, key)
     except CorruptSegment as exc:
-        return f"{segment_name(at.segment)} at byte {at.offset}: {exc.reason}"
+        return f"{segment_name(at.segment)} at byte {at.offset}: {exc.reason}", True
     except FileNotFoundError:
-        return f"{segment_name(at.segment)}: the file is missing"
+        return f"{segment_name(at.segment)}: the file is missing", True
     except OSError as exc:
-        return f"{segment_name(at.segment)} at byte {at.offset}: {exc.strerror}"
+        return f"{segment_name(at.segment)} at byte {at.offset}: {exc.strerror}", False
     try:
         intact = matches(key, data)
     except MultihashError as exc:
-        return str(exc)
-    return "" if intact else f"{segment_name(at.segment)} at byte {at.offset}: its bytes do not match its hash"
+        return str(exc), False
+    return ("" if intact else f"{segment_name(at.segment)} at byte {at.offset}: its bytes do not match its hash"), True

@@ -10,7 +10,7 @@ order on disk is always data, then index. Deletes sync, write the delete log, th
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from cidery.blockstore.index_records import IndexChange
 from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
 from cidery.blockstore.platform_io import SyncPoint
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
-from cidery.blockstore.touched import Touched
+from cidery.blockstore.touched import Arrivals, Touched
 from cidery.blockstore.write_errors import StoreClosed, StoreFailed, write_error
 from cidery.errors import CideryError, Unavailable
 from cidery.ipld.block import Block
@@ -47,6 +47,8 @@ class _Waiter:
     durable: bool
     done: "Future[list[bool]]"
     deletes: Sequence[bytes] = ()
+    places: Sequence[Location | None] = ()
+    """Beside ``deletes``: where each has to be still; None: wherever it is."""
     work: Callable[[], None] | None = None
     """Runs in the commit thread after the round."""
 
@@ -76,8 +78,8 @@ class SegmentWriter:
         """Blocks that operations under way found here."""
         self._doomed: set[bytes] = set()
         """A sweep decided that these go: they are not "already there" for anybody any more."""
-        self._awaited: set[bytes] = set()
-        self._arrived: set[bytes] = set()
+        self.arrivals = Arrivals()
+        """Blocks that a collector awaits."""
         self._closing = False
         self._delayed = False
         self._lock = threading.RLock()
@@ -185,8 +187,7 @@ class SegmentWriter:
         self._dirty[lane.segment.number] = lane.segment, end
         self.pending.update(placed)
         self._appended.extend(placed)
-        if self._awaited:
-            self._arrived.update(key for key, _ in placed if key in self._awaited)
+        self.arrivals.note(placed)
 
     def relocate(self, records: Sequence[tuple[bytes, Location, bytes]], *, kept: bool) -> int:
         """Copy records (multihash, place, bytes with head) to the end of a lane; returns how many were still there.
@@ -224,22 +225,6 @@ class SegmentWriter:
                 ]
         return places
 
-    def await_blocks(self, multihashes: Iterable[bytes]) -> None:
-        """Let doom() refuse once one of these was put, until arrived() told so."""
-        with self._lock:
-            self._awaited.update(multihashes)
-
-    def arrived(self) -> set[bytes]:
-        """Awaited blocks that were put since the last call; they are awaited no more."""
-        with self._lock:
-            found, self._arrived = self._arrived, set()
-            self._awaited -= found
-            return found
-
-    def await_nothing(self) -> None:
-        with self._lock:
-            self._awaited, self._arrived = set(), set()
-
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """No thread appends inside the context. For moments."""
@@ -255,7 +240,7 @@ class SegmentWriter:
         """
         with self._lock:
             self._check_usable()
-            if self._arrived:
+            if self.arrivals:
                 return None
             places = self._index.get_many([key for key, _ in candidates])
             before = set(self._doomed)
@@ -359,9 +344,12 @@ class SegmentWriter:
         """
         return self._ask(_Waiter(durable, Future()))
 
-    def delete(self, multihashes: Sequence[bytes]) -> "Future[list[bool]]":
-        """Ask for blocks to be forgotten, durably; the result says per block whether it was there."""
-        return self._ask(_Waiter(True, Future(), multihashes))
+    def delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None] = ()) -> "Future[list[bool]]":
+        """Ask for blocks to be forgotten, durably; the result says per block whether it was there.
+
+        ``places``: forget a block only while it is still there.
+        """
+        return self._ask(_Waiter(True, Future(), multihashes, places or [None] * len(multihashes)))
 
     def _ask(self, waiter: _Waiter) -> "Future[list[bool]]":
         with self._lock:
@@ -422,7 +410,7 @@ class SegmentWriter:
             for waiter in waiters:
                 if waiter.work is not None:
                     waiter.work()
-                done.append(self._delete(waiter.deletes) if waiter.deletes else [])
+                done.append(self._delete(waiter.deletes, waiter.places) if waiter.deletes else [])
         except OSError as exc:
             failure = write_error(exc)
         except CideryError as exc:
@@ -479,12 +467,13 @@ class SegmentWriter:
             if self._doomed:
                 self._doomed.difference_update(key for key, _ in appended)
 
-    def _delete(self, multihashes: Sequence[bytes]) -> list[bool]:
+    def _delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None]) -> list[bool]:
         self._round(durable=True)
         # From here to the commit nothing may be found "already there" that is about to go.
         with self._lock:
             self._round(durable=True)
-            present = [at is not None for at in self._index.get_many(multihashes)]
+            found = zip(self._index.get_many(multihashes), places, strict=True)
+            present = [at is not None and place in (None, at) for at, place in found]
             gone = list(dict.fromkeys(key for key, there in zip(multihashes, present, strict=True) if there))
             if gone:
                 self._log.append(gone, self._horizon())

@@ -52,7 +52,8 @@ async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[AddItem] 
         if need in (Repo.NONE, Repo.CONFIG):
             await _feed(implementation, Context(None, repo, uploads), call, sink)
         else:
-            access = Access.READ if need is Repo.READ else Access.WRITE
+            writes = need is Repo.WRITE or any(call.flag(name) for name in call.command.writes_with)
+            access = Access.WRITE if writes else Access.READ
             async with build(repo, access) as api:
                 await _feed(implementation, Context(api, repo, uploads), call, sink)
         sink.finish()

@@ -118,6 +118,8 @@ class Command(NamedTuple):
     """``module:function`` of what the CLI does before and after (upload, unpack, progress); "" for nothing special."""
     where: Where = Where.BOTH
     repo: Repo = Repo.WRITE
+    writes_with: tuple[str, ...] = ()
+    """Flags that make a command of Repo.READ need the lock."""
     description: str = ""
     aliases: tuple[tuple[str, ...], ...] = ()
     deprecated: str = ""

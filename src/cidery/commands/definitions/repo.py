@@ -2,7 +2,19 @@
 
 from typing import NotRequired, TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, flag, number
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Option,
+    OptionType,
+    Output,
+    Repo,
+    Value,
+    Where,
+    flag,
+    number,
+)
 
 
 class RepoStat(TypedDict):
@@ -228,13 +240,21 @@ COMMANDS = (
         ("repo", "verify"),
         "Read every block and check it against its hash",
         "cidery.commands.run.repo:verify",
-        "cidery repo verify",
+        "cidery repo verify --heal",
+        options=(
+            flag("drop", "Forget corrupt blocks: their bytes are of no use"),
+            flag("heal", "Forget corrupt blocks and fetch them from peers; needs the daemon"),
+            Option("heal-timeout", OptionType.DURATION, "Longest wait for one block; 0 for no limit", 30.0),
+        ),
         output=Output.STREAM,
         result=VerifyLine,
         text=_verify,
         repo=Repo.READ,
+        writes_with=("drop", "heal"),
         progress=True,
-        description="Exit code 1 if a block is corrupt or missing; each fault is printed.",
+        description="Each corrupt or missing block is printed. Exit code 1 if one is left as it is or could not be\n"
+        "healed, 0 if all are well, dropped (--drop) or healed (--heal). What cannot be read now but may be\n"
+        "whole is left. After --drop, `cidery pin verify` names the pins that lack a block.",
     ),
     Command(
         ("repo", "version"),

@@ -1,5 +1,6 @@
 """The repo group."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -8,6 +9,7 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.repo import Freed, GcLine, LsLine, Message, RepoStat, RepoVersion, VerifyLine
 from cidery.core.refs import refs_local
+from cidery.core.repair import Outcome, Repaired, repair
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -16,14 +18,20 @@ from cidery.repo.layout import REPO_FORMAT, RepoLayout
 
 
 class VerifyFailed(IntegrityError):
-    """Some blocks cannot be had as they were stored."""
+    """Some blocks cannot be had as they were stored, and were not mended."""
 
-    def __init__(self, faults: int) -> None:
-        super().__init__(faults)
-        self.faults = faults
+    def __init__(self, counts: Counter[Outcome], *, repaired: bool) -> None:
+        super().__init__(counts)
+        self.counts = counts
+        self.repaired = repaired
 
     def __str__(self) -> str:
-        return f"verify complete, {self.faults} blocks are corrupt or missing; get them again from a peer that has them"
+        faults = self.counts.total()
+        if not self.repaired:
+            advice = "get them again from peers with --heal, or drop them with --drop"
+            return f"verify complete, {faults} blocks are corrupt or missing; {advice}"
+        told = ", ".join(f"{count} {outcome.value}" for outcome, count in self.counts.items())
+        return f"verify complete, {faults} blocks were corrupt or missing: {told}"
 
 
 class CannotMigrate(InvalidInput):
@@ -96,18 +104,32 @@ async def stat(context: Context, call: Call) -> RepoStat:
 
 
 async def verify(context: Context, call: Call) -> AsyncIterator[VerifyLine]:
-    """Raises VerifyFailed at the end if there were faults: each has its line by then."""
-    faults = blocks = 0
-    async for progress in context.node.store.verify():
-        blocks = progress.blocks
-        for fault in progress.faults:
-            faults += 1
-            cid = CID(1, RAW, fault.multihash)
-            yield VerifyLine(Msg=f"block {cid} was corrupt ({fault.reason})", Progress=0)
-        yield VerifyLine(Msg="", Progress=blocks)
-    if faults:
-        raise VerifyFailed(faults)
-    yield VerifyLine(Msg=f"verify complete, all {blocks} blocks validated.", Progress=0)
+    """Raises VerifyFailed at the end if damage remains: each block has its line by then. And as repair()."""
+    heal, drop = call.flag("heal"), call.flag("drop")
+    counts: Counter[Outcome] = Counter()
+    blocks = 0
+    steps = repair(context.node, drop=drop, heal=heal, heal_timeout=call.seconds("heal-timeout") or 0.0)
+    async with aclosing(steps):
+        async for step in steps:
+            blocks = step.blocks
+            for one in step.repaired:
+                counts[one.outcome] += 1
+                yield VerifyLine(Msg=_said(one, call), Progress=0)
+            yield VerifyLine(Msg="", Progress=blocks)
+    if set(counts) - {Outcome.REMOVED, Outcome.HEALED}:
+        raise VerifyFailed(counts, repaired=drop or heal)
+    if not counts:
+        yield VerifyLine(Msg=f"verify complete, all {blocks} blocks validated.", Progress=0)
+        return
+    told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
+    yield VerifyLine(Msg=f"verify complete, {counts.total()} blocks were corrupt or missing: {told}", Progress=0)
+
+
+def _said(one: Repaired, call: Call) -> str:
+    line = f"block {cid_text(one.cid, call)} was corrupt ({one.reason})"
+    if one.outcome is Outcome.LEFT:
+        return line
+    return f"{line}, {one.outcome.value}" + (f" ({one.failure})" if one.failure else "")
 
 
 async def version(context: Context, call: Call) -> RepoVersion:
