@@ -24,6 +24,7 @@ from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.node.heap import short_passes
 from cidery.repo.gc import Compacted, Swept
 from cidery.repo.gc_mark import Mark
 from cidery.repo.pins import Pin
@@ -143,7 +144,7 @@ async def pins(api: Api, counts: list[int]) -> None:
 
 
 async def main(blocks: int, pinned: int, most: int) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, short_passes():
         async with cidery.Node(Path(directory) / "repo", profile="test", offline=True) as node:
             api = node.api
             await pins(api, [1000])

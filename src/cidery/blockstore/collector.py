@@ -6,7 +6,6 @@ Everything here blocks and is called from the collector's own thread, beside all
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -204,13 +203,12 @@ class StoreCollector:
             if chosen:
                 self._writer.relocate(chosen, kept=to_kept)
 
-    def blocks_of(self, number: int) -> list[tuple[bytes, Location]]:
-        """The blocks that the index places in a segment, in the order of the file. Memory: about 200 bytes a block."""
+    def blocks_of(self, number: int) -> Iterator[tuple[bytes, Location]]:
+        """The blocks that the index places in a segment, in the order of the file. Reads the whole file."""
         self.flush()
-        found: dict[bytes, Location] = {}
         keys = self._segments.heads(number)
         while page := list(islice(keys, SCAN_PAGE)):
-            for key, at in zip(page, self._index.get_many(page), strict=True):
-                if at is not None and at.segment == number:
-                    found[key] = at
-        return sorted(found.items(), key=itemgetter(1))
+            places = self._index.get_many([key for key, _ in page])
+            for (key, offset), at in zip(page, places, strict=True):
+                if at is not None and at.segment == number and at.offset == offset:
+                    yield key, at

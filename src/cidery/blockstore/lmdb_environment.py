@@ -9,8 +9,11 @@ Spec: http://www.lmdb.tech/doc/
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any, TypeVar
 
 import lmdb
@@ -24,6 +27,8 @@ T = TypeVar("T")
 
 MAX_MAP = 1 << 46
 """Largest map, in bytes: the address space of a process on common 64-bit machines is 2**47."""
+QUIET_POLL = 0.0001
+"""Seconds between two looks whether reads have ended: they take microseconds."""
 MAX_READERS = 512
 """Slots for concurrent read transactions of all processes (64 bytes each in the lock file)."""
 
@@ -101,7 +106,10 @@ class Environment:
         self.path = path
         self.what = what
         self.advice = advice
-        self._resizing = threading.Lock()
+        self._quieting = threading.Lock()
+        self._paused = False
+        self._reading: deque[None] = deque()
+        """A note for each read under way: adding and taking one is a single step of the interpreter, so no lock."""
         self._compact = False
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
@@ -137,7 +145,7 @@ class Environment:
 
     def close(self) -> None:
         """Idempotent. A disk too full for the compacted copy leaves the file as it is."""
-        with self._resizing:
+        with self._quiet():
             if self._compact:
                 self._compact = False
                 self._close_compacted()
@@ -172,31 +180,60 @@ class Environment:
 
         Raises DatabaseDamaged, DatabaseUnavailable.
         """
-        with self._resizing:
+        while True:
+            self._enter()
             try:
-                try:
-                    with self._env.begin() as txn:
-                        return work(txn)
-                except lmdb.MapResizedError:
-                    self._env.set_mapsize(0)
-                    with self._env.begin() as txn:
-                        return work(txn)
+                with self._env.begin() as txn:
+                    return work(txn)
+            except lmdb.MapResizedError:
+                pass
             except lmdb.Error as exc:
                 raise self._error(exc) from exc
+            finally:
+                self._reading.pop()
+            self._resize(0)
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """One value: read() without its overhead. Raises as read()."""
-        with self._resizing:
-            try:
-                with self._env.begin(table) as txn:
-                    found: bytes | None = txn.get(key)
-                    return found
-            except lmdb.MapResizedError:
-                self._env.set_mapsize(0)
-            except lmdb.Error as exc:
-                raise self._error(exc) from exc
+        self._enter()
+        try:
+            with self._env.begin(table) as txn:
+                found: bytes | None = txn.get(key)
+                return found
+        except lmdb.MapResizedError:
+            pass
+        except lmdb.Error as exc:
+            raise self._error(exc) from exc
+        finally:
+            self._reading.pop()
+        self._resize(0)
         again: list[bytes | None] = self.read(lambda txn: [txn.get(key, db=table)])
         return again[0]
+
+    def _enter(self) -> None:
+        """Begin to read, beside all others that do; waits while nobody may."""
+        self._reading.append(None)
+        while self._paused:  # looked at after the note was made, as _quiet() looks at the notes after it paused
+            self._reading.pop()
+            with self._quieting:
+                self._reading.append(None)
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Nobody reads inside; waits for the reads under way."""
+        with self._quieting:
+            self._paused = True
+            try:
+                while self._reading:
+                    sleep(QUIET_POLL)
+                yield
+            finally:
+                self._paused = False
+
+    def _resize(self, size: int) -> None:
+        """Set the size of the map in bytes, 0: to what another process made it."""
+        with self._quiet():
+            self._env.set_mapsize(size)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a write transaction and commit it durably; ``work`` runs again when the map had to grow.
@@ -211,21 +248,19 @@ class Environment:
             except lmdb.MapFullError as exc:
                 self._grow(exc)
             except lmdb.MapResizedError:
-                with self._resizing:
-                    self._env.set_mapsize(0)
+                self._resize(0)
             except lmdb.Error as exc:
                 raise self._error(exc) from exc
 
     def _grow(self, cause: lmdb.Error) -> None:
-        with self._resizing:
-            size = self.map_size() * 2
-            if size > MAX_MAP:
-                reason = f"it cannot grow over {MAX_MAP} bytes"
-                raise DatabaseUnavailable(self.path, self.what, reason) from cause
-            try:
-                self._env.set_mapsize(size)
-            except lmdb.Error as exc:
-                raise self._error(exc) from exc
+        size = self.map_size() * 2
+        if size > MAX_MAP:
+            reason = f"it cannot grow over {MAX_MAP} bytes"
+            raise DatabaseUnavailable(self.path, self.what, reason) from cause
+        try:
+            self._resize(size)
+        except lmdb.Error as exc:
+            raise self._error(exc) from exc
 
     def _error(self, exc: lmdb.Error) -> DatabaseDamaged | DatabaseUnavailable:
         if isinstance(exc, _DAMAGED):

@@ -12,7 +12,7 @@ from cidery.blockstore.segment_file import (
     CorruptSegment,
     Location,
     head_matches,
-    scan_multihashes,
+    scan_heads,
     segment_name,
 )
 from cidery.ipld.block import MAX_BLOCK
@@ -120,10 +120,10 @@ class OpenSegments:
             raise CorruptSegment(at.segment, at.offset, "another record is there")
         return raw
 
-    def heads(self, number: int) -> Iterator[bytes]:
-        """Multihashes of the records of a segment, in order, up to the first that makes no sense. Raises OSError."""
+    def heads(self, number: int) -> Iterator[tuple[bytes, int]]:
+        """(multihash, offset) of the records of a segment, up to the first that makes no sense. Raises OSError."""
         segment = self.get(number)
-        return scan_multihashes(self.files, segment.fd, self.files.size(segment.fd))
+        return scan_heads(self.files, segment.fd, self.files.size(segment.fd))
 
     def read_ready(self, at: Location, multihash: bytes) -> bytes | None:
         """The same without waiting: None if the file is not open, its pages are cold, or the record is another."""

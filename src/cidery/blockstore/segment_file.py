@@ -135,8 +135,8 @@ def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Re
         at = base + section.data_end
 
 
-def scan_multihashes(files: FileLayer, fd: int, end: int) -> Iterator[bytes]:
-    """The names of the records, unhashed, up to the first whose framing makes no sense. Reads the whole file."""
+def scan_heads(files: FileLayer, fd: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """(multihash, offset) of the records, unhashed, up to the first whose framing makes no sense. Reads the file."""
     at = len(SEGMENT_HEADER)
     window, base = b"", at
     while at < end:
@@ -146,7 +146,7 @@ def scan_multihashes(files: FileLayer, fd: int, end: int) -> Iterator[bytes]:
             section = decode_section_head(window, at - base)
         except CarError:
             return
-        yield section.cid.multihash
+        yield section.cid.multihash, at
         at = base + section.data_end
 
 

@@ -10,6 +10,7 @@ A collection is a generator that blocks: its caller runs each step in a thread a
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from cidery.blockstore.collector import Doomed, SegmentUse, StoreCollector
@@ -132,9 +133,10 @@ class Collection:
                     if freed >= wanted:
                         return
                     blocks = self._store.blocks_of(number)
-                    yield from self._sweep([item for item in blocks if not recency.is_hot(item[1])])
-                    for _, at in blocks:
-                        recency.cool(at)
+                    while page := list(islice(blocks, SWEEP_BLOCKS)):
+                        yield from self._sweep([item for item in page if not recency.is_hot(item[1])])
+                        for _, at in page:
+                            recency.cool(at)
                     use = next((use for use in self._store.segments() if use.number == number), None)
                     for step in self._compact(use) if use else ():
                         freed += step.bytes
