@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cidery.blockstore.interface import BlockStore, Durability
+from cidery.core.beside import beside
 from cidery.core.blocks import BlockStat, BlockTooBig, block_get
 from cidery.core.drive import drive
 from cidery.core.resolve import ContentPath, resolve, resolve_inside
@@ -15,9 +16,19 @@ from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.ipld.codecs import codec_of, parse_codec
 from cidery.ipld.dag_pb import DagPbError, Link
 from cidery.ipld.data_model import CodecError
-from cidery.ipld.links import named_links
 from cidery.ipld.path import follow
-from cidery.ipld.walk import MAX_DEPTH, MAX_PENDING, Need, Prefetch, Visited, Walk, WalkLimit, need, walk_edges
+from cidery.ipld.walk import (
+    MAX_DEPTH,
+    MAX_PENDING,
+    Need,
+    Prefetch,
+    Visited,
+    Walk,
+    WalkLimit,
+    need,
+    read_links,
+    walk_edges,
+)
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.multihash import multihash
@@ -60,10 +71,9 @@ async def dag_put(
     source, target = codec_of(parse_codec(input_codec)), parse_codec(store_codec)
     code = parse_hash(hash_name)
     try:
-        value = source.read_input(data)
+        block = await beside(lambda: codec_of(target).encode(source.read_input(data)), len(data))
     except (CodecError, DagPbError) as exc:
         raise BadNode(str(exc)) from exc
-    block = codec_of(target).encode(value)
     if len(block) > MAX_BLOCK and not allow_big_block:
         raise BlockTooBig(len(block))
     cid = CID(1, target, multihash(code, block))
@@ -79,7 +89,7 @@ async def dag_get(path: str | CID | ContentPath, session: BlockSession, *, outpu
     block = await block_get(cid, session)
     if not remainder and target == cid.codec:
         return bytes(block)
-    return encode(follow(cid, codecs.decode(cid.codec, block), remainder).value)
+    return await beside(lambda: encode(follow(cid, codecs.decode(cid.codec, block), remainder).value), len(block))
 
 
 @dataclass(slots=True)
@@ -208,10 +218,10 @@ def _named(cid: CID) -> Generator[Need | Prefetch, Buffer | None, dict[str, CID]
     return (yield from _links_by_name(cid))
 
 
-def _links_by_name(cid: CID) -> Generator[Need, Buffer | None, dict[str, CID] | None]:
+def _links_by_name(cid: CID) -> Generator[Need | Prefetch, Buffer | None, dict[str, CID] | None]:
     block = yield from need(cid)
     found: dict[str, CID] = {}
-    for target, name in named_links(cid, block):
+    for target, name in (yield from read_links(cid, block)):
         found.setdefault(name, target)
     return found or None
 

@@ -110,6 +110,8 @@ async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:
 
 async def run(walk: Walk[Any, R], session: BlockSession) -> R:
     """Run a walk for its return value; what it yields on the way is dropped. Raises and cancels as drive()."""
+    clock = asyncio.get_running_loop().time
+    turn = clock() + SLICE
     answer: bytes | memoryview | None = None
     try:
         while True:
@@ -123,7 +125,11 @@ async def run(walk: Walk[Any, R], session: BlockSession) -> R:
                 answer = session.get_if_ready(step.cid)
                 if answer is None:
                     answer = await session.get(step.cid)
+                    turn = clock() + SLICE
             elif isinstance(step, Prefetch):
                 session.prefetch(step.cids)
+            if clock() >= turn:
+                await asyncio.sleep(0)
+                turn = clock() + SLICE
     finally:
         walk.close()

@@ -13,10 +13,11 @@ from cidery.core.drive import run
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs, dag_pb
-from cidery.ipld.path import NoSuchPath, follow
-from cidery.ipld.walk import Need, need
+from cidery.ipld.links import SCAN_BYTES, Paths, scan_paths
+from cidery.ipld.path import NoSuchPath, follow, leads_to
+from cidery.ipld.walk import PAUSE, STACK_PART, Need, Prefetch, need
 from cidery.multiformats.cid import CID, CIDError
-from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.multicodec import CBOR, DAG_JOSE, DAG_PB, JSON, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.reader import resolve_path
@@ -134,19 +135,53 @@ async def resolve_inside(path: str | CID | ContentPath, session: BlockSession) -
     return await run(walk_path(parse_path(path) if isinstance(path, str) else path), session)
 
 
-def walk_path(path: ContentPath) -> Generator[Need, Buffer | None, Resolved]:
-    """Follow a path across codecs. One block per name at most. Raises as resolve()."""
+def walk_path(path: ContentPath) -> Generator[Need | Prefetch, Buffer | None, Resolved]:
+    """Follow a path across codecs. One block per name at most. Raises as resolve().
+
+    In a block over SCAN_BYTES only links are looked for: that names lead nowhere is found by who reads the value.
+    """
     cid, left = path.root, path.segments
     while left:
         if path.namespace == "ipfs" and cid.codec in (DAG_PB, RAW):
             cid, left = (yield from _named_entry(cid, left[0])), left[1:]
             continue
         block = yield from need(cid)
+        if len(block) > SCAN_BYTES and cid.codec != DAG_PB:
+            met = yield from _link_on(cid, block, left)
+            if met is None:
+                return Resolved(cid, left)
+            cid, left = met
+            continue
         reached = follow(cid, codecs.decode(cid.codec, block), left)
         if not isinstance(reached.value, CID):
             return Resolved(cid, left)
         cid, left = reached.value, left[reached.used :]
     return Resolved(cid, ())
+
+
+def _link_on(
+    cid: CID, block: Buffer, names: tuple[str, ...]
+) -> Generator[Prefetch, Buffer | None, tuple[CID, tuple[str, ...]] | None]:
+    """The first link on the way down a large value, and the names after it; in steps of a few milliseconds."""
+    if cid.codec in (CBOR, JSON):
+        return None  # they have no links
+    steps = scan_paths(cid, block)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            paths: Paths = stop.value
+            break
+        yield PAUSE
+    if cid.codec == DAG_JOSE:  # of bounded size, as was just seen
+        reached = follow(cid, codecs.decode(cid.codec, block), names)
+        return (reached.value, names[reached.used :]) if isinstance(reached.value, CID) else None
+    for start in range(0, len(paths), STACK_PART):
+        for target, way in paths[start : start + STACK_PART]:
+            if len(way) <= len(names) and all(map(leads_to, way, names)):
+                return target, names[len(way) :]
+        yield PAUSE
+    return None
 
 
 def _named_entry(cid: CID, name: str) -> Generator[Need, Buffer | None, CID]:

@@ -3,11 +3,11 @@
 Spec: https://ipld.io/specs/transport/car/carv1/#determinism
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from cidery.ipld.block import MAX_BLOCK, Block
-from cidery.ipld.links import UnsupportedCodec, named_links
-from cidery.ipld.walk import MAX_PENDING, Ahead, Need, Prefetch, Walk, WalkLimit
+from cidery.ipld.links import UnsupportedCodec
+from cidery.ipld.walk import MAX_PENDING, Ahead, Need, Prefetch, Walk, WalkLimit, read_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
@@ -36,7 +36,7 @@ def walk_blocks(roots: Sequence[CID]) -> Walk[Block, None]:
             if len(block) > MAX_BLOCK:
                 raise WalkLimit(root, f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
             yield Block(cid, block)
-            links = _targets(cid, block)
+            links = yield from _targets(cid, block)
             if len(stack) + len(links) > MAX_PENDING:
                 raise WalkLimit(root, f"more than {MAX_PENDING} links pending")
             if links:
@@ -44,8 +44,8 @@ def walk_blocks(roots: Sequence[CID]) -> Walk[Block, None]:
                 ahead.grown(len(links))
 
 
-def _targets(cid: CID, block: Buffer) -> list[CID]:
+def _targets(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, list[CID]]:
     try:
-        return [target for target, _ in named_links(cid, block)]
+        return [target for target, _ in (yield from read_links(cid, block))]
     except UnsupportedCodec:
         return []

@@ -23,6 +23,8 @@ _JWE = {
 }  # fmt: skip
 _PARTS = {"signatures": _SIGNATURE, "recipients": _RECIPIENT}
 _URI = "ipfs://"
+MAX_PAYLOAD_PARTS = 8192
+"""Most entries of a JSON payload that is looked into: claims have some ten, and the parser cannot be interrupted."""
 
 
 class DagJoseError(CodecError):
@@ -86,6 +88,8 @@ def _payload(payload: bytes) -> dict[str, Value]:
 
 
 def _json_payload(payload: bytes) -> dict[str, Value]:
+    if sum(map(payload.count, (b",", b"[", b"{"))) > MAX_PAYLOAD_PARTS:
+        return {}
     try:
         value = json_codec.parse(payload, "dag-jose", _read_uris)
     except JsonError:

@@ -52,11 +52,12 @@ def _read_map(pairs: Pairs) -> Value:
     if isinstance(inner, dict) and isinstance(text := inner.get("bytes"), str):
         if len(found) > 1 or len(inner) > 1:
             raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
-        return _read_base64(text)
+        return read_base64(text)
     return found
 
 
-def _read_base64(text: str) -> bytes:
+def read_base64(text: str) -> bytes:
+    """The bytes of the text form. Raises JsonError."""
     try:
         data = base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
     except (binascii.Error, ValueError) as exc:

@@ -12,6 +12,9 @@ from cidery.multiformats.cid import CID
 
 MAX_NESTING = 512
 """Deepest value, in lists and maps inside each other: half of what the standard JSON parser survives."""
+MAX_LINKS = 80_000
+"""Most links of a block that is walked: 2 MiB hold 74,898 with the shortest digests accepted (20 bytes). Only links to
+tiny inline blocks (identity CIDs) would be more, and cost seconds."""
 MIN_INT, MAX_INT = -(1 << 64), (1 << 64) - 1
 """Integers that CBOR can hold."""
 

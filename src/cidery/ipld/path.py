@@ -47,10 +47,18 @@ def follow(cid: CID, value: Value, names: Sequence[str]) -> Reached:
                 raise NoSuchPath(cid, name)
             value = value[name]
         elif isinstance(value, list):
-            is_index = name.isascii() and name.isdigit() and len(name) <= MAX_INDEX_DIGITS
-            if not is_index or int(name) >= len(value):
+            if not _is_index(name) or int(name) >= len(value):
                 raise NoSuchPath(cid, name, f"a list of {len(value)}")
             value = value[int(name)]
         else:
             raise NoSuchPath(cid, name, f"a {kind_of(value)} has nothing below")
     return Reached(value, len(names))
+
+
+def leads_to(key: object, name: str) -> bool:
+    """Whether a path's name means this map key (text) or list position (a number)."""
+    return key == name if isinstance(key, str) else _is_index(name) and int(name) == key
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= MAX_INDEX_DIGITS

@@ -5,13 +5,13 @@ is a result. ``core.drive`` runs walks over a block session. Stacks are explicit
 peers can make DAGs as deep, as wide and as repetitive as they like.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cidery.errors import LimitExceeded
 from cidery.ipld.block import MAX_BLOCK
-from cidery.ipld.links import named_links
+from cidery.ipld.links import scan_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
@@ -22,6 +22,8 @@ MAX_PENDING = 1 << 18
 """Most links waiting on a stack (about 90 MB of Python objects): several full 2 MiB nodes above each other."""
 MAX_EDGES = 100_000_000
 """Most links reported by one walk that repeats shared parts: such a walk is exponential in the depth of the DAG."""
+STACK_PART = 1024
+"""Links put on a stack between two pauses: about 2 ms."""
 PREFETCH_WINDOW = 1024
 """CIDs named ahead in one hint; the session decides how many of them it really asks for."""
 
@@ -38,6 +40,10 @@ class Prefetch:
     """These will be needed soon, in this order."""
 
     cids: tuple[CID, ...]
+
+
+PAUSE = Prefetch(())
+"""An empty hint between two parts of a long computation: a driver may give others a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,18 @@ def need(cid: CID) -> Generator[Need, Buffer | None, Buffer]:
     if len(block) > MAX_BLOCK:
         raise WalkLimit(cid, f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
     return block
+
+
+def read_links(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, Sequence[tuple[CID, str]]]:
+    """As named_links(), with pauses: no step takes more than a few milliseconds. Raises as named_links()."""
+    steps = scan_links(cid, block)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            found: Sequence[tuple[CID, str]] = stop.value
+            return found
+        yield PAUSE
 
 
 class Ahead:
@@ -163,10 +181,14 @@ def walk_edges(root: CID, *, unique: bool, max_depth: int = -1, read_raw: bool =
             seen[cid] = depth
         block = yield from need(cid)
         yield Visited(cid, len(block))
-        links = named_links(cid, block)
+        links = yield from read_links(cid, block)
         if len(stack) + len(links) > MAX_PENDING:
             raise WalkLimit(root, f"more than {MAX_PENDING} links pending")
+        for start in range(len(links), 0, -STACK_PART):
+            part = links[max(0, start - STACK_PART) : start]
+            stack += [(target, depth + 1) for target, _ in reversed(part)]
+            edges += [Edge(cid, target, name, depth + 1) for target, name in reversed(part)]
+            if start > STACK_PART:
+                yield PAUSE
         if links:
-            stack += [(target, depth + 1) for target, _ in reversed(links)]
-            edges += [Edge(cid, target, name, depth + 1) for target, name in reversed(links)]
             ahead.grown(len(links))

@@ -16,8 +16,7 @@ from cidery.core.ls import ls as ls_entries
 from cidery.core.resolve import parse_path, resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import CideryError, InvalidInput, NotFound
-from cidery.ipld.links import named_links
-from cidery.ipld.walk import need
+from cidery.ipld.walk import need, read_links
 from cidery.mfs import changes
 from cidery.mfs.changes import Form, NotUnixFS
 from cidery.mfs.path import parse_file_path
@@ -336,7 +335,7 @@ async def _locality(root: CID, blocks: BlockSession) -> tuple[bool, int]:
             except NotFound:
                 known[cid] = False, 0
                 continue
-            below = [target for target, _ in named_links(cid, block)]
+            below = [target for target, _ in await run(read_links(cid, block), blocks)]
             stack.append((cid, below, len(block)))
             stack += [(target, None, 0) for target in below]
     return known[root]

@@ -1,0 +1,192 @@
+"""The links of a DAG-JSON block, found in small steps and without making its value.
+
+Takes and refuses the same blocks as dag_json.decode(), which a property test checks, but for MAX_LINKS. A hostile
+block of 2 MiB keeps the standard parser busy for seconds, and it cannot be interrupted; this goes on where it was.
+"""
+
+import json
+import math
+import re
+from collections.abc import Generator
+from typing import Any
+
+from cidery.ipld.dag_json import read_base64
+from cidery.ipld.data_model import MAX_INT, MAX_LINKS, MAX_NESTING, MIN_INT
+from cidery.ipld.json_codec import MAX_DIGITS, JsonError, is_unicode
+from cidery.multiformats.cid import CID, CIDError
+
+CODEC = "dag-json"
+STEP = 1024
+"""Tokens between two pauses: about 1 ms."""
+Paths = list[tuple[CID, tuple[object, ...]]]
+"""Target, and the keys and positions that lead to it."""
+
+_TOKEN = re.compile(
+    r"[ \t\n\r]*(?:"
+    r"([\[\]{}:,])"
+    r'|("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")'  # possessive: an open string fails at once
+    r"|(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?"
+    r"|(true|false|null)"
+    r")"
+)
+_PUNCTUATION, _STRING, _INTEGER, _FRACTION, _EXPONENT, _CONSTANT = range(1, 7)
+_BLANK = re.compile(r"[ \t\n\r]*")
+_VALUE, _FIRST_KEY, _KEY, _COLON, _AFTER, _FIRST_ITEM, _END = range(7)
+"""What may come next."""
+_PLAIN = object()
+"""A value that is no text and no map; as is a link, and bytes."""
+
+
+class _Map:
+    """An open map, or what is left to know of one that was closed."""
+
+    __slots__ = ("count", "data", "key", "slash")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.key = ""
+        self.slash: Any = None
+        """The value of "/": text, a _Map, or _PLAIN."""
+        self.data: str | None = None
+        """The value of "bytes" if it is text."""
+
+    def take_key(self, key: str) -> None:
+        if self.count and key <= self.key:  # by code points, which is the order of the UTF-8 bytes
+            raise JsonError(CODEC, f"the key {key[:40]!r} {'twice' if key == self.key else 'out of order'}")
+        self.count += 1
+        self.key = key
+
+    def take_value(self, value: Any) -> None:
+        if self.key == "/":
+            self.slash = value
+        elif self.key == "bytes" and isinstance(value, str):
+            self.data = value
+
+    def closed(self) -> Any:
+        """Itself, the CID that it stands for, or _PLAIN if it stands for bytes. Raises JsonError."""
+        if isinstance(self.slash, str):
+            if self.count > 1:
+                raise JsonError(CODEC, 'a link with other keys beside "/"')
+            try:
+                return CID.parse(self.slash)
+            except CIDError as exc:
+                raise JsonError(CODEC, f"a link that is no CID ({exc.reason})") from exc
+        if isinstance(self.slash, _Map) and self.slash.data is not None:
+            if self.count > 1 or self.slash.count > 1:
+                raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
+            read_base64(self.slash.data)
+            return _PLAIN
+        self.slash = None  # all that an outer map asks is ``data`` and ``count``
+        return self
+
+
+def scan(block: bytes) -> Generator[None, None, Paths]:
+    """The links in the block's order; pauses every STEP tokens. Memory: the text and the links.
+
+    Raises JsonError, nothing else (fuzzed).
+    """
+    try:
+        text = block.decode()
+    except UnicodeDecodeError as exc:
+        raise JsonError(CODEC, f"text that is not UTF-8 at byte {exc.start}") from exc
+    return (yield from _Scan(text).run())
+
+
+class _Scan:
+    """One text on its way through."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.found: Paths = []
+        self.stack: list[_Map | list[int]] = []
+        """Open maps, and for open lists the position of the current item."""
+
+    def run(self) -> Generator[None, None, Paths]:
+        match, text = _TOKEN.match, self.text
+        at, state, count = 0, _VALUE, 0
+        while state != _END:
+            token = match(text, at)
+            if token is None:
+                raise JsonError(CODEC, f"something unexpected at character {at}")
+            at = token.end()
+            state = self._take(token, state)
+            count += 1
+            if count % STEP == 0:
+                yield
+        blank = _BLANK.match(text, at)
+        if blank is None or blank.end() != len(text):
+            raise JsonError(CODEC, f"more than one value at character {at}")
+        return self.found
+
+    def _take(self, token: "re.Match[str]", state: int) -> int:
+        mark = token[_PUNCTUATION]
+        if mark is None:
+            string = token[_STRING]
+            if string is not None and state in (_KEY, _FIRST_KEY):
+                here = self.stack[-1]
+                assert isinstance(here, _Map)  # keys are awaited in maps only
+                here.take_key(_text(string))
+                return _COLON
+            if state not in (_VALUE, _FIRST_ITEM):
+                raise self._unexpected(token)
+            return self._value(_scalar(token) if string is None else _text(string))
+        if mark == ":" and state == _COLON:
+            return _VALUE
+        if mark == "," and state == _AFTER:
+            here = self.stack[-1]
+            if isinstance(here, _Map):
+                return _KEY
+            here[0] += 1
+            return _VALUE
+        if mark in "[{" and state in (_VALUE, _FIRST_ITEM):
+            if len(self.stack) >= MAX_NESTING:
+                raise JsonError(CODEC, f"nested deeper than {MAX_NESTING}")
+            self.stack.append([0] if mark == "[" else _Map())
+            return _FIRST_ITEM if mark == "[" else _FIRST_KEY
+        if mark == "]" and state in (_AFTER, _FIRST_ITEM) and isinstance(self.stack[-1], list):
+            self.stack.pop()
+            return self._value(_PLAIN)
+        if mark == "}" and state in (_AFTER, _FIRST_KEY):
+            here = self.stack[-1]
+            if isinstance(here, _Map):
+                self.stack.pop()
+                return self._value(here.closed())
+        raise self._unexpected(token)
+
+    def _value(self, value: Any) -> int:
+        """A value is complete."""
+        if isinstance(value, CID):
+            self.found.append((value, tuple(one.key if isinstance(one, _Map) else one[0] for one in self.stack)))
+            if len(self.found) > MAX_LINKS:
+                raise JsonError(CODEC, f"more than {MAX_LINKS} links")
+            value = _PLAIN
+        if not self.stack:
+            return _END
+        here = self.stack[-1]
+        if isinstance(here, _Map):
+            here.take_value(value)
+        return _AFTER
+
+    def _unexpected(self, token: "re.Match[str]") -> JsonError:
+        return JsonError(CODEC, f"something unexpected before character {token.end()}")
+
+
+def _text(token: str) -> str:
+    if "\\" not in token:
+        return token[1:-1]
+    text: str = json.loads(token)
+    if "\\u" in token and not is_unicode(text):
+        raise JsonError(CODEC, "an escape that is half of a character")
+    return text
+
+
+def _scalar(token: "re.Match[str]") -> object:
+    digits = token[_INTEGER]
+    if digits is None:
+        return _PLAIN
+    if token[_FRACTION] is None and token[_EXPONENT] is None:
+        if len(digits) > MAX_DIGITS + 1 or not MIN_INT <= int(digits) <= MAX_INT:
+            raise JsonError(CODEC, f"the integer {digits[:24]} has more than 64 bits")
+    elif not math.isfinite(float(digits + (token[_FRACTION] or "") + (token[_EXPONENT] or ""))):
+        raise JsonError(CODEC, f"the number {digits[:24]} is too large")
+    return _PLAIN
