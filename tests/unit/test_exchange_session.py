@@ -4,7 +4,16 @@ import time
 
 import pytest
 
-from cidery.exchange.session import MAX_DENIALS, MAX_SESSION_WANTS, Ask, Cancel, FetchSession, GiveUp, SessionWaits
+from cidery.exchange.session import (
+    MAX_DENIALS,
+    MAX_SESSION_WANTS,
+    Ask,
+    Cancel,
+    FetchSession,
+    GiveUp,
+    Search,
+    SessionWaits,
+)
 from cidery.exchange.source import FIRST_WINDOW, LEAST_WINDOW, MAX_WANTS, MAX_WINDOW, Source
 from cidery.multiformats.cid import CID
 from cidery.testing.scripted_source import READ_AHEAD, Race, ScriptedSource
@@ -312,3 +321,53 @@ def test_the_size_of_a_block_is_expected_from_the_last_ones_rising_at_once():
         source.received(cid, size, 0.1)
         sizes.append(source.expected_block)
     assert 100_000 < sizes[1] < sizes[0] < BLOCK and sizes[2] == 1 << 20 and 500_000 < sizes[3] < 1 << 20
+
+
+# --- looking for further sources
+
+
+def searching() -> FetchSession:
+    return FetchSession(SessionWaits(search_base=1.0), 0.0)
+
+
+def searches(machine: FetchSession, now: float) -> list[Search]:
+    return [command for command in machine.poll(now, 1 << 30) if isinstance(command, Search)]
+
+
+def test_without_any_source_others_are_looked_for_at_once():
+    machine, (cid,) = searching(), cids(1)
+    machine.need(cid, 0.0)
+    assert searches(machine, 0.0) == [Search(cid)]
+    assert searches(machine, 9.0) == []
+
+
+def test_with_sources_others_are_looked_for_when_nothing_came_for_a_second():
+    machine, (cid,) = searching(), cids(1)
+    machine.add_source("a", 0.01, 0.0)
+    machine.need(cid, 0.0)
+    assert searches(machine, 0.9) == [] and machine.next_deadline() == 1.0
+    assert searches(machine, 1.0) == [Search(cid)]
+
+
+def test_a_search_without_success_is_repeated_ever_more_rarely():
+    machine, (cid,) = searching(), cids(1)
+    machine.need(cid, 0.0)
+    found_at = [second for second in range(60) if searches(machine, float(second))]
+    assert found_at == [0, 10, 30]
+
+
+def test_blocks_that_come_end_the_search():
+    machine, wanted = searching(), cids(3)
+    machine.add_source("a", 0.01, 0.0)
+    machine.want(wanted, 0.0)
+    assert searches(machine, 1.0)
+    machine.on_block("a", wanted[0], 100, 1.5)
+    assert searches(machine, 2.4) == []
+    assert searches(machine, 2.5) == [Search(wanted[1])]
+
+
+def test_nobody_is_looked_for_where_that_is_switched_off_or_nothing_is_wanted():
+    machine, (cid,) = FetchSession(SessionWaits(), 0.0), cids(1)
+    machine.need(cid, 0.0)
+    assert searches(machine, 50.0) == []
+    assert searches(searching(), 50.0) == []

@@ -239,7 +239,10 @@ def test_values_survive_a_restart(tmp_path):
         values = MemoryValues(cache.environment, cache.table("values"))
         if n == 0:
             values.put(b"/ipns/a", b"first", 1.0)
+            values.flush()
             values.put(b"/ipns/a", b"second", 2.0)
+            assert values.get(b"/ipns/a", 3.0) == (b"second", 2.0)
+            values.flush()
         assert values.get(b"/ipns/a", 3.0) == (b"second", 2.0)
         assert values.get(b"/ipns/a", 3.0 + MAX_AGE) is None
         cache.close()

@@ -28,6 +28,7 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
+from cidery.routing.service import ProviderSearch
 
 log = logging.getLogger("cidery.bitswap")
 
@@ -100,6 +101,10 @@ class BitswapService:
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
         self.engine = Engine()
+        self.provider_search: ProviderSearch | None = None
+        """How further sources are found; None: only those that are connected anyway."""
+        self._searches: dict[NetworkSession, asyncio.Task[None]] = {}
+        self._stages: dict[NetworkSession, str] = {}
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
@@ -159,6 +164,8 @@ class BitswapService:
 
     def detach(self, session: NetworkSession) -> None:
         self._sessions.pop(session, None)
+        if (task := self._searches.pop(session, None)) is not None:
+            task.cancel()
         for cid in [cid for cid, sessions in self._interest.items() if session in sessions]:
             self._uninterested(session, cid)
         for peer in self._peers.values():
@@ -179,6 +186,26 @@ class BitswapService:
         if peer is not None:
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
+
+    def search(self, session: NetworkSession, cid: CID) -> None:
+        search = self.provider_search
+        if search is None or session in self._searches:
+            return
+
+        async def run() -> None:
+            try:
+                reached = await search.run(cid, lambda stage: self._stages.__setitem__(session, stage))
+                log.debug("%s: %d providers reached", cid, reached)
+            finally:
+                self._stages.pop(session, None)
+                self._searches.pop(session, None)
+
+        task = self._searches[session] = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stage(self, session: NetworkSession) -> str:
+        return self._stages.get(session, "")
 
     def heard_at(self, source: str) -> float:
         """To the half of a stream's window: that is when credit was last given back."""

@@ -11,11 +11,12 @@ _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore",
-    "pin": "pin", "repo": "repo", "stats": "repo", "config": "config", "bootstrap": "config", "swarm": "network",
+    "pin": "pin", "repo": "repo", "stats": "repo network routing", "config": "config", "bootstrap": "config",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
+    "swarm": "network", "routing": "routing", "dht": "routing",
     "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
-"""First word -> module in commands/definitions with a tuple COMMANDS."""
+"""First word -> modules in commands/definitions, each with a tuple COMMANDS."""
 
 GROUP_SUMMARIES = {
     "block": "Work with raw blocks",
@@ -28,6 +29,8 @@ GROUP_SUMMARIES = {
     "repo": "Look at and check the repository",
     "stats": "Statistics",
     "swarm": "Connections to peers",
+    "routing": "Find content, peers and records",
+    "dht": "The distributed hash table",
     "bitswap": "The block exchange",
     "config profile": "Change the configuration to a purpose",
 }
@@ -54,14 +57,18 @@ class Found(NamedTuple):
     words: int
 
 
-def _module_commands(module: str) -> tuple[Command, ...]:
-    commands: tuple[Command, ...] = import_module(f"cidery.commands.definitions.{module}").COMMANDS
-    return commands
+def _module_commands(modules: str) -> list[Command]:
+    return [
+        command
+        for module in modules.split()
+        for command in import_module(f"cidery.commands.definitions.{module}").COMMANDS
+    ]
 
 
 def all_commands() -> list[Command]:
     """Every command, sorted by name. Imports all definitions."""
-    found = [command for module in sorted(set(_MODULES.values())) for command in _module_commands(module)]
+    modules = {module for names in _MODULES.values() for module in names.split()}
+    found = _module_commands(" ".join(sorted(modules)))
     return sorted(found, key=lambda command: command.path)
 
 

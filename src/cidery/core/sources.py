@@ -8,9 +8,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cidery.errors import Unavailable
 from cidery.exchange.stats import SessionStats
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.routing.interface import FoundPeer, Router
+
+
+class RoutingOff(Unavailable):
+    """The config has no routing."""
+
+    def __str__(self) -> str:
+        return "routing is switched off: set Routing.Type to auto or dht and restart the daemon"
 
 
 class BlockSession(Protocol):
@@ -85,6 +94,38 @@ class BitswapStat:
     data_sent: int
 
 
+@dataclass(frozen=True, slots=True)
+class TablePeer:
+    """A peer in a routing table."""
+
+    id: str
+    connected: bool
+    agent: str
+    answered: float
+    """Seconds since its last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketStat:
+    """One bucket of a routing table; its index is the number of bits shared."""
+
+    peers: tuple[TablePeer, ...]
+    refreshed: float
+    """Seconds since a look-up last went there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DhtStat:
+    """One DHT, as ``stats dht`` shows it."""
+
+    name: str
+    """"wan" or "lan"."""
+    server: bool
+    network_size: float | None
+    """Estimated peers."""
+    buckets: tuple[BucketStat, ...]
+
+
 class Network(Protocol):
     """The online half of a node. Peer ids are text (base58btc)."""
 
@@ -121,3 +162,17 @@ class Network(Protocol):
         ...
 
     def bitswap_stat(self) -> BitswapStat: ...
+
+    def router(self) -> Router:
+        """All routing of this node as one. Raises RoutingOff."""
+        ...
+
+    def better_value(self, key: bytes, best: bytes | None, value: bytes) -> bytes | None:
+        """The better one of two values of routing, by the rules of their namespace; None if neither is valid."""
+        ...
+
+    async def closest_peers(self, key: bytes) -> list[FoundPeer]:
+        """The peers of the DHTs nearest to a key."""
+        ...
+
+    def dht_stats(self) -> list[DhtStat]: ...

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
-from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, SessionWaits
+from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, Search, SessionWaits
 from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -59,6 +59,14 @@ class Sources(Protocol):
     def ask(self, session: "NetworkSession", source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
 
     def cancel(self, session: "NetworkSession", source: str, cids: Sequence[CID]) -> None: ...
+
+    def search(self, session: "NetworkSession", cid: CID) -> None:
+        """Look for further sources that have ``cid``. A hint; a search that runs for the session goes on."""
+        ...
+
+    def stage(self, session: "NetworkSession") -> str:
+        """What a search for the session is doing: "finding", "dialling", "" when none runs."""
+        ...
 
     def heard_at(self, source: str) -> float:
         """When bytes last came from a source, whole messages or not; 0.0 if never."""
@@ -131,6 +139,8 @@ class NetworkSession:
     def stats(self) -> SessionStats:
         """What happened so far."""
         stage = self._machine.stage(self._clock()) if self._attached else "local"
+        if stage in ("finding", "asking"):
+            stage = self._sources.stage(self) or stage
         return SessionStats(
             stage, (self._local_blocks, self._local_bytes), dict(self._by_source), self._machine.duplicates
         )
@@ -274,6 +284,8 @@ class NetworkSession:
                     self._sources.ask(self, source, blocks, haves)
                 case Cancel(source, cids):
                     self._sources.cancel(self, source, cids)
+                case Search(cid):
+                    self._sources.search(self, cid)
                 case GiveUp(stage, sources):
                     self._give_up(stage, sources)
         deadline = self._machine.next_deadline()

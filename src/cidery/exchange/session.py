@@ -24,6 +24,10 @@ MAX_PROBED_SOURCES = 64
 """Sources asked want-have for one CID at once."""
 MAX_PROBES = 16
 """CIDs that nobody is known to have, asked for by want-have at once."""
+SEARCH_AGAIN = 10.0
+"""Seconds between the first two searches of a session that gets nothing; doubles each time."""
+MAX_SEARCH_PAUSE = 300.0
+"""Longest pause between two searches, in seconds."""
 MAX_DENIALS = 32
 """DONT_HAVE answers in a row after which a source is asked only by want-have."""
 
@@ -53,7 +57,14 @@ class GiveUp:
     sources: int
 
 
-Command = Ask | Cancel | GiveUp
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Nobody known has this, or nobody sends: look for others who have it."""
+
+    cid: CID
+
+
+Command = Ask | Cancel | GiveUp | Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,8 @@ class SessionWaits:
 
     stall_base: float = 1.5
     give_up_base: float = 60.0
+    search_base: float | None = None
+    """Nothing came: look for other sources; at once while there are none. None: never."""
     factor: float = 4.0
     ceiling: float = 6 * 3600.0
 
@@ -104,6 +117,8 @@ class FetchSession:
         self._longest_wait: float | None = None
         self._gave_up = False
         self._sources_changed = False
+        self._searched_at: float | None = None
+        self._search_pause = SEARCH_AGAIN
 
     # --- the reader
 
@@ -248,6 +263,7 @@ class FetchSession:
             self.duplicates += 1
             return False
         self._progress_at = now
+        self._searched_at, self._search_pause = None, SEARCH_AGAIN
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
         self._queue.pop(cid, None)
@@ -266,6 +282,11 @@ class FetchSession:
         self._check_stalls(now)
         self._assign(now, room)
         self._probe(now)
+        if self._wants and now >= self._search_at():
+            if self._searched_at is not None:
+                self._search_pause = min(MAX_SEARCH_PAUSE, 2 * self._search_pause)
+            self._searched_at = now
+            self._commands.append(Search(next(iter(self._wants))))
         if self._wants and not self._gave_up and now >= self._give_up_at():
             self._gave_up = True
             self._commands.append(GiveUp(self.stage(now), len(self.sources)))
@@ -279,10 +300,18 @@ class FetchSession:
         stalls = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
         deadlines = [deadline for deadline in stalls if deadline is not None]
         if not self._gave_up:
-            deadlines.append(self._give_up_at())
+            deadlines += (self._give_up_at(), self._search_at())
         return min(deadlines, default=None)
 
     # --- inside
+
+    def _search_at(self) -> float:
+        """When others are looked for next."""
+        if self._waits.search_base is None:
+            return float("inf")
+        if self._searched_at is not None:
+            return self._searched_at + self._search_pause
+        return self._progress_at + self._waits.search_base if self.sources else self._progress_at
 
     def _give_up_at(self) -> float:
         delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]

@@ -108,12 +108,14 @@ class Lookup:
         wanted: int = 0,
         quorum: int = 0,
         radius: int = 0,
+        sought: PeerId | None = None,
     ) -> None:
         """``request``: FIND_NODE, GET_PROVIDERS or GET_VALUE with its key.
 
         Args:
             wanted: providers after which it is over; 0: no such goal.
             quorum: value records after which it is over; 0: no such goal.
+            sought: the peer whose addresses end it.
             radius: distance within which K peers are expected; 0: not known.
         """
         self.request = request
@@ -123,8 +125,11 @@ class Lookup:
         self.without_record: list[PeerInfo] = []
         """Who was asked for a value and had none."""
         self.providers: dict[PeerId, PeerInfo] = {}
+        self.found: PeerInfo | None = None
+        """The peer that was sought, with addresses."""
         self.done = False
         self._local = local
+        self._sought = sought
         self._waits = waits
         self._wanted, self._quorum, self._radius = wanted, quorum, radius
         self._began = self._ended = now
@@ -144,6 +149,8 @@ class Lookup:
             return
         known.state = _State.ANSWERED
         self._answers += 1
+        if self._sought is not None and self.found is None:
+            self.found = next((info for info in answer.closer if info.peer == self._sought and info.addrs), None)
         fresh = [info for info in answer.closer if info.peer not in self._known]
         if len(fresh) > MAX_LEARNT:
             fresh = nsmallest(MAX_LEARNT, fresh, key=lambda info: position(info.peer.multihash) ^ self.target)
@@ -233,6 +240,8 @@ class Lookup:
         if self._wanted and len(self.providers) >= self._wanted:
             return True
         if self._quorum and len(self.records) >= self._quorum:
+            return True
+        if self.found is not None:
             return True
         if now >= self._began + self._waits.longest:
             return True

@@ -30,15 +30,16 @@ class ValueStore(Protocol):
 
 
 class MemoryValues:
-    """In memory, written through to a table if there is one.
+    """In memory, and in a table if there is one.
 
-    The keys stand in memory in the order they came (some 100 bytes each); the values only without a table.
+    The keys stand in memory in the order they came (some 100 bytes each), values until flush() has written them.
     """
 
     def __init__(self, environment: Environment | None = None, table: Table = None) -> None:
         self._env = environment
         self._table = table
         self._values: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self._unwritten: dict[bytes, None] = {}
         if environment is not None:
             rows = environment.read(lambda txn: [(bytes(k), bytes(v)) for k, v in txn.cursor(db=table)])
             for key, raw in sorted(rows, key=lambda row: row[1][: _RECEIVED.size]):
@@ -52,22 +53,36 @@ class MemoryValues:
         known = self._values.get(key)
         if known is None or now - known[0] > MAX_AGE:
             return None
-        if self._env is None:
+        if self._env is None or key in self._unwritten:
             return known[1], known[0]
         raw = self._env.get(self._table, key)
         return None if raw is None else (bytes(raw[_RECEIVED.size :]), known[0])
 
     def put(self, key: bytes, value: bytes, now: float) -> None:
-        """Blocks for one commit when there is a table: values come by the handful."""
-        self._values[key] = (now, value if self._env is None else b"")
+        self._values[key] = (now, value)
         self._values.move_to_end(key)
-        gone = self._values.popitem(last=False)[0] if len(self._values) > MAX_VALUES else None
-        if self._env is None:
+        self._unwritten[key] = None
+        if len(self._values) > MAX_VALUES:
+            self._unwritten[self._values.popitem(last=False)[0]] = None
+
+    def flush(self) -> None:
+        """Write what changed, in one transaction; blocks for the disk. Raises DatabaseUnavailable, DatabaseDamaged."""
+        unwritten = list(self._unwritten)
+        if self._env is None or not unwritten:
+            self._unwritten.clear()
             return
+        rows = [(key, self._values.get(key)) for key in unwritten]
 
         def work(txn: Transaction) -> None:
-            txn.put(key, _RECEIVED.pack(now) + value, db=self._table)
-            if gone is not None:
-                txn.delete(gone, db=self._table)
+            for key, known in rows:
+                if known is None:
+                    txn.delete(key, db=self._table)
+                else:
+                    txn.put(key, _RECEIVED.pack(known[0]) + known[1], db=self._table)
 
         self._env.write(work)
+        for key, known in rows:
+            if self._values.get(key) is known:
+                self._unwritten.pop(key, None)
+                if known is not None:
+                    self._values[key] = (known[0], b"")

@@ -71,7 +71,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         network: Network | None = None
         if online:
             # imported here: an offline node, such as the CLI's own, starts without the network's libraries
-            from cidery.node.network import open_network
+            from cidery.node.network import kad_options, open_network
 
             opened = open_network(
                 config.private_key,
@@ -81,6 +81,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
                 bootstrap=config.bootstrap,
                 max_connections=config.conn_mgr.high_water,
                 security=config.security,
+                kad=kad_options(config),
             )
             network = await stack.enter_async_context(opened)
         pins = Pins(state)

@@ -15,12 +15,14 @@ from pathlib import Path
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.sources import BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.core.sources import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, RoutingOff
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.kad.records import Validators
+from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
@@ -31,7 +33,11 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.kad_view import dht_stat
 from cidery.repo.cache import Cache, PeerRows
+from cidery.repo.config import Config
+from cidery.routing.interface import FoundPeer, Router
+from cidery.routing.service import JoinedRouting, ProviderSearch
 
 log = logging.getLogger("cidery.node")
 
@@ -61,7 +67,9 @@ class NodeNetwork:
         private_key: PrivateKey,
         store: BlockStore,
         *,
-        peers: PeerRows | None = None,
+        cache: Cache | None = None,
+        kad: KadOptions | None = None,
+        validators: Validators | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
         max_connections: int = 256,
         timeouts: Timeouts | None = None,
@@ -72,6 +80,7 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
+        ``kad`` None: no DHT. ``validators``: of the records that it carries beside public keys.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
@@ -80,7 +89,7 @@ class NodeNetwork:
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections),
             upgrade,
-            PeerStore(clock, peers),
+            PeerStore(clock, PeerRows(cache) if cache is not None else None),
             clock,
             network,
         )
@@ -91,11 +100,38 @@ class NodeNetwork:
             self.swarm,
             store,
             clock=clock,
-            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, ceiling=6 * 3600.0),
+            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
             agent_of=lambda peer: self._said(peer).agent_version,
             speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
         )
+        self.routing = JoinedRouting()
+        self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
+        self.validators = validators or Validators()
+        self.kad: KadService | None = None
+        if kad is not None:
+            self.kad = self._make_kad(kad, cache, entropy, time.time if network is None else clock)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _make_kad(
+        self, options: KadOptions, cache: Cache | None, entropy: Callable[[int], bytes], wall_clock: Callable[[], float]
+    ) -> KadService:
+        kad = KadService(
+            self.swarm,
+            cache=cache,
+            validators=self.validators,
+            options=options,
+            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
+            own_addrs=self.identification.advertised_addrs,
+            entropy=entropy,
+            wall_clock=wall_clock,
+        )
+        kad.on_mode_changed = self.identification.push
+        self.identification.on_learned.append(kad.learned)
+        self.routing.providers.append(kad)
+        self.routing.peers.append(kad)
+        self.routing.values.append(kad)
+        self.routing.announcers.append(kad)
+        return kad
 
     def _said(self, peer: PeerId) -> Identify:
         return self.identification.known.get(peer, Identify())
@@ -107,11 +143,15 @@ class NodeNetwork:
             if addr.tcp_endpoint() is not None and addr.peer_id_bytes is not None:
                 self._spawn(self._bootstrap(addr))
         self._spawn(self._save_peers())
+        if self.kad is not None:
+            await self.kad.start()
 
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.kad is not None:
+            await self.kad.close()
         await self.bitswap.close()
         await self.swarm.close()
 
@@ -126,6 +166,14 @@ class NodeNetwork:
             await self.swarm.connect(addr)
         except (CideryError, TimeoutError) as exc:
             log.info("bootstrap peer %s: %s", addr, exc)
+
+    async def _reach(self, found: FoundPeer) -> None:
+        """Connect to a peer that routing named; one without known addresses is looked up first."""
+        addrs = found.addrs
+        if not addrs and not self.swarm.peer_store.addrs(found.peer):
+            known = await self.routing.find_peer(found.peer)
+            addrs = known.addrs if known is not None else ()
+        await self.swarm.dial(found.peer, addrs)
 
     async def _save_peers(self) -> None:
         while True:
@@ -200,6 +248,24 @@ class NodeNetwork:
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
         return self.identification.ping(PeerId.parse(peer), count, PING_INTERVAL)
 
+    def router(self) -> Router:
+        if self.routing.empty:
+            raise RoutingOff
+        return self.routing
+
+    def better_value(self, key: bytes, best: bytes | None, value: bytes) -> bytes | None:
+        return self.validators.best(key, [value] if best is None else [value, best])
+
+    async def closest_peers(self, key: bytes) -> list[FoundPeer]:
+        if self.kad is None:
+            raise RoutingOff
+        return await self.kad.closest_peers(key)
+
+    def dht_stats(self) -> list[DhtStat]:
+        if self.kad is None:
+            raise RoutingOff
+        return [dht_stat(dht, self.swarm) for dht in self.kad.both]
+
     def bitswap_stat(self) -> BitswapStat:
         service = self.bitswap
         return BitswapStat(
@@ -225,12 +291,20 @@ async def open_network(
     bootstrap: tuple[Multiaddr, ...],
     max_connections: int,
     security: tuple[str, ...],
+    kad: KadOptions | None = None,
+    validators: Validators | None = None,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
     opened = await asyncio.to_thread(Cache.open, cache)
     try:
         network = NodeNetwork(
-            private_key, store, peers=PeerRows(opened), max_connections=max_connections, security=security
+            private_key,
+            store,
+            cache=opened,
+            kad=kad,
+            validators=validators,
+            max_connections=max_connections,
+            security=security,
         )
         try:
             await network.start(listen, bootstrap)
@@ -239,3 +313,14 @@ async def open_network(
             await network.close()
     finally:
         opened.close()
+
+
+def kad_options(config: Config) -> KadOptions | None:
+    """How the config has the node take part in the DHT; None: not at all."""
+    if config.routing == "none":
+        return None
+    return KadOptions(
+        wan_server=config.routing == "dhtserver",
+        client_only=config.routing in ("dhtclient", "autoclient"),
+        loopback=config.loopback_lan,
+    )

@@ -99,6 +99,9 @@ class Config:
     hash_on_read: bool
     mdns: bool
     routing: str
+    """Routing.Type: "none", "auto", "dht", "dhtclient" ..."""
+    loopback_lan: bool
+    """Whether addresses of this machine count as a LAN's: several nodes on one machine."""
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
     security: tuple[str, ...]
@@ -183,6 +186,7 @@ def parse_config(raw: Raw) -> Config:
         hash_on_read=get("Datastore.HashOnRead", False),
         mdns=get("Discovery.MDNS.Enabled", True),
         routing=get("Routing.Type", "auto"),
+        loopback_lan=get("Routing.LoopbackAddressesOnLanDHT", False),
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
         security=_security(get),

@@ -152,6 +152,7 @@ KEYS: dict[str, Accepts] = {
     "Import.UnixFSDAGLayout": choice("balanced", "trickle"),
     "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
     "Routing.DelegatedRouters": list_of(TEXT),
+    "Routing.LoopbackAddressesOnLanDHT": ANY_BOOL,
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
     "Swarm.ConnMgr.GracePeriod": DURATION,

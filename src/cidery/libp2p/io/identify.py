@@ -50,6 +50,8 @@ class Identification:
         self.known: dict[PeerId, Identify] = {}
         self.observed: Counter[Multiaddr] = Counter()
         """Where peers see us: address -> how many said so."""
+        self.on_learned: list[Callable[[PeerId], None]] = []
+        """Called when a peer said (again) who it is."""
         swarm.handlers[identify.PROTOCOL] = self._answer
         swarm.handlers[identify.PUSH_PROTOCOL] = self._receive_push
         swarm.handlers[ping.PROTOCOL] = self._echo
@@ -168,6 +170,8 @@ class Identification:
                     entry.record_sequence = record.sequence
                     addrs = record.addrs
         store.add_addrs(peer, _parsed(addrs))
+        for hook in self.on_learned:
+            hook(peer)
         if said.observed_addr:
             for addr in _parsed([said.observed_addr]):
                 if len(self.observed) < MAX_OBSERVED or addr in self.observed:

@@ -26,6 +26,8 @@ class Timeouts:
     """Silence after such a ping until the connection is given up."""
     stall_base: float = 1.5
     """A source owes blocks and sends none: its wants go to another source."""
+    search_base: float = 1.0
+    """No source brings anything: others are looked for (Kubo's delay)."""
     give_up_base: float = 60.0
     """No source brings anything new for a session."""
 

@@ -1,0 +1,1 @@
+"""The DHT over the swarm: the only asyncio of the package beside service.py."""
