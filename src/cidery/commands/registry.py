@@ -11,9 +11,9 @@ _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore",
-    "pin": "pin", "repo": "repo", "stats": "repo network routing", "config": "config", "bootstrap": "config",
+    "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing", "dht": "routing",
+    "swarm": "network", "routing": "routing provide", "dht": "routing", "provide": "provide",
     "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
@@ -31,6 +31,7 @@ GROUP_SUMMARIES = {
     "swarm": "Connections to peers",
     "routing": "Find content, peers and records",
     "dht": "The distributed hash table",
+    "provide": "Announcing what this node has",
     "bitswap": "The block exchange",
     "config profile": "Change the configuration to a purpose",
 }

@@ -22,6 +22,13 @@ class RoutingOff(Unavailable):
         return "routing is switched off: set Routing.Type to auto or dht and restart the daemon"
 
 
+class ProvideOff(Unavailable):
+    """The config has nothing announced."""
+
+    def __str__(self) -> str:
+        return "announcing is switched off: set Provide.Enabled to true and restart the daemon"
+
+
 class BlockSession(Protocol):
     """Blocks for one request: local ones at once, others from peers when the node is online. Verified, always.
 
@@ -126,6 +133,45 @@ class DhtStat:
     buckets: tuple[BucketStat, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ProvideCount:
+    """What was announced in one round, or outside the rounds."""
+
+    began_at: float
+    """Seconds since 1970; 0.0: never."""
+    regions: int
+    lookups: int
+    keys: int
+    failed: int
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProvideStat:
+    """How the announcing goes."""
+
+    keys: int
+    done: int
+    """Announced within the interval."""
+    fresh: int
+    """Not announced yet."""
+    late: int
+    """Announced, but longer ago than an interval and a tenth."""
+    waiting_roots: int
+    roots: int
+    roots_failed: int
+    interval: float
+    regions: int
+    next_at: float | None
+    """Seconds since 1970 of the next region."""
+    cycle: ProvideCount
+    last: ProvideCount | None
+    outside: ProvideCount
+    peers: dict[str, int]
+    """DHT -> peers known."""
+
+
 class Network(Protocol):
     """The online half of a node. Peer ids are text (base58btc)."""
 
@@ -162,6 +208,18 @@ class Network(Protocol):
         ...
 
     def bitswap_stat(self) -> BitswapStat: ...
+
+    async def provide_stat(self) -> ProvideStat:
+        """Raises RoutingOff, ProvideOff."""
+        ...
+
+    def provide_later(self, multihashes: Sequence[bytes]) -> None:
+        """Announce these with others of their regions. Raises RoutingOff, ProvideOff."""
+        ...
+
+    async def provide_clear(self) -> int:
+        """Forget everything that is announced; returns how many keys. Raises RoutingOff, ProvideOff."""
+        ...
 
     def router(self) -> Router:
         """All routing of this node as one. Raises RoutingOff."""

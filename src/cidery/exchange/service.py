@@ -87,6 +87,9 @@ class NetworkSession:
         on_stored: Callable[[Sequence[Block]], None] | None = None,
     ) -> None:
         """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
+        self.on_fetched: Callable[[CID], None] | None = None
+        """Called at the end with the first CID that was asked for, if anything came from others."""
+        self._first: CID | None = None
         self._by_source: dict[str, tuple[int, int]] = {}
         self._local_blocks = self._local_bytes = 0
         self._store = store
@@ -122,6 +125,8 @@ class NetworkSession:
             self._checking.cancel()
         if self._storing is not None:
             await asyncio.wait([self._storing])
+        if self.on_fetched is not None and self._first is not None and self._by_source:
+            self.on_fetched(self._first)
         if self._failure is not None and kind is None:
             raise self._failure
 
@@ -160,6 +165,8 @@ class NetworkSession:
 
     async def get(self, cid: CID) -> bytes | memoryview:
         """The block, from the store or a source. Raises NoSourceHasIt, or what storing raised. Cancel-safe."""
+        if self._first is None:
+            self._first = cid
         data = self.get_if_ready(cid)
         if data is not None:
             return data

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cidery.blockstore.filestore import Filestore, References
 from cidery.blockstore.segments import SegmentStore
@@ -20,6 +21,7 @@ from cidery.commands.registry import first_words
 from cidery.core.api import Api, import_profile
 from cidery.core.drive import StoreSession
 from cidery.core.gc import Collector
+from cidery.core.provide import ProvideKeys, parse_strategy
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
@@ -31,6 +33,9 @@ from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.repo.state import State
+
+if TYPE_CHECKING:
+    from cidery.node.network import NodeNetwork
 
 LOCK_WAIT = 10.0
 """Seconds that a command waits for others that have the repository: several scripts at once are no error."""
@@ -68,7 +73,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         blocks = stack.enter_context(_with_files(layout, store, read_only))
         state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
         stack.push_async_callback(asyncio.to_thread, state.close)
-        network: Network | None = None
+        network: NodeNetwork | None = None
         if online:
             # imported here: an offline node, such as the CLI's own, starts without the network's libraries
             from cidery.node.network import kad_options, open_network
@@ -89,6 +94,10 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         roots = GcRoots(pins, provisional, MfsRoot(state), state.fence)
         files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
+        if network is not None:
+            strategy = parse_strategy(config.provide.strategy)
+            keys = ProvideKeys(strategy, blocks, pins.every, MfsRoot(state).get)
+            network.start_announcing(config.provide, keys, pins)
         yield Api(
             path=path,
             config=config,

@@ -1,8 +1,10 @@
-"""What ``stats dht`` shows of a DHT."""
+"""What ``stats dht`` and ``provide stat`` show."""
 
-from cidery.core.sources import BucketStat, DhtStat, TablePeer
+from cidery.core.sources import BucketStat, DhtStat, ProvideCount, ProvideStat, TablePeer
+from cidery.kad.io.announce import AnnounceStat
 from cidery.kad.io.dht import Dht
 from cidery.kad.routing_table import Entry
+from cidery.kad.sweep import CycleCount
 from cidery.libp2p.io.swarm import Swarm
 
 
@@ -29,4 +31,29 @@ def _peer(entry: Entry, swarm: Swarm, now: float) -> TablePeer:
         connected=swarm.best(entry.peer) is not None,
         agent=known.agent if known is not None else "",
         answered=now - entry.answered_at,
+    )
+
+
+def provide_stat(stat: AnnounceStat) -> ProvideStat:
+    return ProvideStat(
+        keys=stat.keys,
+        done=stat.done,
+        fresh=stat.fresh,
+        late=stat.late,
+        waiting_roots=stat.urgent,
+        roots=stat.roots,
+        roots_failed=stat.roots_failed,
+        interval=stat.interval,
+        regions=stat.regions,
+        next_at=stat.next_at,
+        cycle=_count(stat.cycle),
+        last=_count(stat.last) if stat.last is not None else None,
+        outside=_count(stat.outside),
+        peers=stat.peers,
+    )
+
+
+def _count(count: CycleCount) -> ProvideCount:
+    return ProvideCount(
+        count.began_at, count.regions, count.lookups, count.keys, count.failed, count.records, count.seconds
     )

@@ -8,19 +8,29 @@ import datetime
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.sources import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, RoutingOff
+from cidery.core.provide import ProvideKeys
+from cidery.core.sources import (
+    BitswapStat,
+    ConnectedPeer,
+    DhtStat,
+    PeerIdentity,
+    ProvideOff,
+    ProvideStat,
+    RoutingOff,
+)
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.kad.io.announce import AnnounceOptions, Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.identify import Identification
@@ -32,10 +42,12 @@ from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.node.kad_view import dht_stat
+from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.repo.cache import Cache, PeerRows
-from cidery.repo.config import Config
+from cidery.repo.config import Config, ProvideConfig
+from cidery.repo.pins import Pin, Pins
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
 
@@ -84,6 +96,7 @@ class NodeNetwork:
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
+        self._cache, self._entropy = cache, entropy
         certificate = TlsIdentity(private_key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
         upgrade = UpgradeConfig(private_key, certificate, entropy, security)
         self.swarm = Swarm(
@@ -110,6 +123,9 @@ class NodeNetwork:
         self.kad: KadService | None = None
         if kad is not None:
             self.kad = self._make_kad(kad, cache, entropy, time.time if network is None else clock)
+        self.announcing: Announcing | None = None
+        self.on_fetched: Callable[[CID], None] | None = None
+        """Hears of the root of each fetch."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _make_kad(
@@ -161,6 +177,36 @@ class NodeNetwork:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def start_announcing(self, config: ProvideConfig, keys: ProvideKeys, pins: Pins) -> None:
+        """Announce what is there and what comes, from now until close()."""
+        if self.kad is None or self._cache is None or not config.enabled:
+            return
+        announcing = self.announcing = Announcing(
+            self.kad.both,
+            self._cache,
+            AnnounceOptions(config.interval),
+            gather=keys.gather,
+            still_here=keys.still_here,
+            entropy=self._entropy,
+            wall_clock=time.time,
+        )
+
+        async def pinned(pin: Pin) -> None:
+            async with aclosing(keys.of_pin(pin)) as batches:
+                async for batch in batches:
+                    announcing.add(batch)
+
+        def on_pinned(added: Sequence[Pin]) -> None:
+            for pin in added:
+                announcing.announce(pin.cid.multihash)
+                self._spawn(pinned(pin))
+
+        if keys.announces_roots():
+            pins.on_added.append(on_pinned)
+        if config.fetched:
+            self.on_fetched = lambda cid: announcing.announce(cid.multihash, fetched=True)
+        self._spawn(announcing.run())
+
     async def _bootstrap(self, addr: Multiaddr) -> None:
         try:
             await self.swarm.connect(addr)
@@ -183,7 +229,9 @@ class NodeNetwork:
     # --- core.sources.Network
 
     def session(self, *, kept: bool) -> NetworkSession:
-        return self.bitswap.session(kept=kept)
+        session = self.bitswap.session(kept=kept)
+        session.on_fetched = self.on_fetched
+        return session
 
     def identity(self) -> PeerIdentity:
         peer = self.swarm.local_peer
@@ -247,6 +295,22 @@ class NodeNetwork:
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
         return self.identification.ping(PeerId.parse(peer), count, PING_INTERVAL)
+
+    def _announcing(self) -> Announcing:
+        if self.kad is None:
+            raise RoutingOff
+        if self.announcing is None:
+            raise ProvideOff
+        return self.announcing
+
+    async def provide_stat(self) -> ProvideStat:
+        return provide_stat(await self._announcing().stat())
+
+    def provide_later(self, multihashes: Sequence[bytes]) -> None:
+        self._announcing().add(multihashes)
+
+    async def provide_clear(self) -> int:
+        return await self._announcing().clear()
 
     def router(self) -> Router:
         if self.routing.empty:

@@ -78,6 +78,19 @@ class ConnMgrConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvideConfig:
+    """What is announced, and how often."""
+
+    enabled: bool
+    strategy: str
+    """Parts joined by "+": all, pinned, roots, mfs."""
+    fetched: bool
+    """Whether the roots of what was fetched are announced: every reader becomes a provider."""
+    interval: float
+    """Seconds for one round over everything; 0: only what is new."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The values in effect: defaults filled in, everything checked."""
 
@@ -102,6 +115,7 @@ class Config:
     """Routing.Type: "none", "auto", "dht", "dhtclient" ..."""
     loopback_lan: bool
     """Whether addresses of this machine count as a LAN's: several nodes on one machine."""
+    provide: ProvideConfig
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
     security: tuple[str, ...]
@@ -127,6 +141,7 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
         },
         "Discovery": {"MDNS": {"Enabled": True}},
         "Routing": {"Type": "auto", "DelegatedRouters": []},
+        "Provide": {"Enabled": True, "Strategy": "pinned", "Fetched": True, "DHT": {"Interval": "22h"}},
         "Bootstrap": list(BOOTSTRAP),
         "API": {"HTTPHeaders": {}},
         "Swarm": {
@@ -187,6 +202,12 @@ def parse_config(raw: Raw) -> Config:
         mdns=get("Discovery.MDNS.Enabled", True),
         routing=get("Routing.Type", "auto"),
         loopback_lan=get("Routing.LoopbackAddressesOnLanDHT", False),
+        provide=ProvideConfig(
+            enabled=get("Provide.Enabled", True),
+            strategy=get("Provide.Strategy", "pinned"),
+            fetched=get("Provide.Fetched", True),
+            interval=parse_seconds(get("Provide.DHT.Interval", "22h")),
+        ),
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
         security=_security(get),

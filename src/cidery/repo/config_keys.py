@@ -86,6 +86,12 @@ def _is_chunker(value: Any) -> bool:
     return True
 
 
+def _is_strategy(value: Any) -> bool:
+    known = {"all", "pinned", "roots", "mfs", "unique", "entities"}
+    parts = set(value.split("+")) if isinstance(value, str) else set()
+    return parts <= known and bool(parts - {"unique", "entities"})
+
+
 def list_of(accepts: Accepts) -> Accepts:
     def test(value: Any) -> bool:
         return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
@@ -153,6 +159,10 @@ KEYS: dict[str, Accepts] = {
     "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
     "Routing.DelegatedRouters": list_of(TEXT),
     "Routing.LoopbackAddressesOnLanDHT": ANY_BOOL,
+    "Provide.Enabled": ANY_BOOL,
+    "Provide.Strategy": Accepts(_is_strategy, "all, pinned, roots or mfs, or several joined as pinned+mfs"),
+    "Provide.Fetched": ANY_BOOL,
+    "Provide.DHT.Interval": DURATION,
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
     "Swarm.ConnMgr.GracePeriod": DURATION,

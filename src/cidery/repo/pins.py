@@ -5,7 +5,7 @@ roots only; what a recursive pin holds is found by walking.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cidery.blockstore.lmdb_environment import Transaction
@@ -114,6 +114,8 @@ class Pins:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.on_added: list[Callable[[Sequence[Pin]], None]] = []
+        """Called after pins were written."""
 
     def get(self, cid: CID) -> Pin | None:
         """The pin of exactly this CID (either version); not whether another pin holds it."""
@@ -137,6 +139,11 @@ class Pins:
                 txn.put(key, raw, db=self._state.table(StateTable.PINS))
 
         await self._state.update(work, [pin.cid for pin in pins])
+        self._tell(pins)
+
+    def _tell(self, pins: Sequence[Pin]) -> None:
+        for hook in self.on_added:
+            hook(pins)
 
     async def replace(self, old: CID, pin: Pin, *, keep_old: bool) -> None:
         """Write ``pin`` and remove the one of ``old``, both or none. Raises as add()."""
@@ -148,6 +155,7 @@ class Pins:
             txn.put(key, raw, db=self._state.table(StateTable.PINS))
 
         await self._state.update(work, [pin.cid])
+        self._tell([pin])
 
     async def remove_expired(self, now: float, cids: Sequence[CID]) -> None:
         """Remove those of ``cids`` whose pin is over by now: one that was renewed meanwhile stays."""

@@ -1,10 +1,11 @@
-// A Helia 7 node as a test peer, driven over stdin. Loopback only: no bootstrap, DHT, mDNS, UPnP or HTTP routers.
+// A Helia 7 node as a test peer, driven over stdin. Loopback only: no bootstrap, mDNS, UPnP or HTTP routers, and a
+// DHT only if one is asked for.
 //
-//   node peer.mjs [--security noise|tls]
+//   node peer.mjs [--security noise|tls] [--kad PROTOCOL]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
-// | ["ping", PEER] | ["identified", PEER] | ["close"]. It ends with its standard input.
+// | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER] | ["close"]. It ends with its standard input.
 import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
@@ -13,6 +14,7 @@ import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import * as dagPb from '@ipld/dag-pb'
 import { identify, identifyPush } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
@@ -31,7 +33,11 @@ import { sha256 } from 'multiformats/hashes/sha2'
 
 const TRANSFER_MS = 100_000
 const DIAL_MS = 15_000
-const security = process.argv.includes('--security') ? process.argv.at(-1) : 'noise'
+const option = name => process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined
+const security = option('--security') ?? 'noise'
+const kad = option('--kad')
+// loopback addresses would be left out of a real network
+const dht = kad ? { dht: kadDHT({ protocol: kad, clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }) } : {}
 const say = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof v === 'bigint' ? Number(v) : v) + '\n')
 
 const blockstore = new MemoryBlockstore()
@@ -44,7 +50,7 @@ helia = withLibp2pLight(helia, {
   connectionGater: { denyDialMultiaddr: () => false }, // loopback must be dialable
   // the default resets more than five new connections a second from one host; the tests are one host
   connectionManager: { inboundConnectionThreshold: 1e6, maxIncomingPendingConnections: 1000 },
-  services: { identify: identify(), identifyPush: identifyPush(), ping: ping() }
+  services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...dht }
 })
 helia = withBitswap(helia, {})
 await helia.start()
@@ -132,6 +138,21 @@ const commands = {
   async dial (addr) {
     const connection = await libp2p.dial(multiaddr(addr), { signal: AbortSignal.timeout(DIAL_MS) })
     return { peer: connection.remotePeer.toString(), muxer: connection.multiplexer, security: connection.encryption }
+  },
+  async provide (text) {
+    await libp2p.contentRouting.provide(CID.parse(text), { signal: AbortSignal.timeout(TRANSFER_MS) })
+    return {}
+  },
+  async findprovs (text) {
+    const providers = []
+    for await (const found of libp2p.contentRouting.findProviders(CID.parse(text), { signal: AbortSignal.timeout(DIAL_MS) })) {
+      providers.push({ id: found.id.toString(), addrs: found.multiaddrs.map(String) })
+    }
+    return { providers }
+  },
+  async findpeer (text) {
+    const found = await libp2p.peerRouting.findPeer(peerIdFromString(text), { signal: AbortSignal.timeout(DIAL_MS), useCache: false })
+    return { addrs: found.multiaddrs.map(String) }
   },
   async ping (peer) {
     return { milliseconds: await libp2p.services.ping.ping(peerIdFromString(peer)) }

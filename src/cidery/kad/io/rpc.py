@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from cidery.identity.peer_id import PeerId
 from cidery.kad.message import MAX_ANSWER, KadError, Message
@@ -12,11 +13,14 @@ from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream, StreamCut
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.yamux_stream import StreamReset
+from cidery.multiformats.varint import encode_uvarint
 
 log = logging.getLogger("cidery.kad")
 
 MAX_LINES = 128
 """Streams kept open for further requests; the one used longest ago is closed."""
+WRITE_BATCH = 64 * 1024
+"""Bytes of records written at a time."""
 
 
 class _Line:
@@ -44,16 +48,15 @@ class Rpc:
             DialFailed, ProtocolNotSupported, ConnectionFailed, StreamReset, StreamCut, KadError; no time limit here.
         Cancellation: safe; the stream is reset, for its next answer would be to this request.
         """
-        answer = await self._exchange(peer, message, True)
+        answer = await self._exchange(peer, [message], True)
         assert answer is not None  # asked for one
         return answer
 
     async def tell(self, peer: PeerId, *messages: Message) -> None:
         """Send what is not answered (ADD_PROVIDER); returns when the bytes have left. Raises as request()."""
-        for message in messages:
-            await self._exchange(peer, message, False)
+        await self._exchange(peer, messages, False)
 
-    async def _exchange(self, peer: PeerId, message: Message, answered: bool) -> Message | None:
+    async def _exchange(self, peer: PeerId, messages: Sequence[Message], answered: bool) -> Message | None:
         line = self._lines.setdefault(peer, _Line())
         self._lines.move_to_end(peer)
         async with line.turn:
@@ -62,20 +65,27 @@ class Rpc:
             if fresh:
                 line.stream = await self._open(peer)
             try:
-                return await self._once(line, message, answered)
+                return await self._once(line, messages, answered)
             except (StreamReset, StreamCut, ConnectionFailed):
                 if fresh:
                     raise
                 # the peer may have closed an idle stream at any time
                 line.stream = await self._open(peer)
-                return await self._once(line, message, answered)
+                return await self._once(line, messages, answered)
 
-    async def _once(self, line: _Line, message: Message, answered: bool) -> Message | None:
+    async def _once(self, line: _Line, messages: Sequence[Message], answered: bool) -> Message | None:
         stream = line.stream
         assert stream is not None  # opened by the caller
         try:
-            self.sent += 1
-            await stream.write_message(message.encode())
+            self.sent += len(messages)
+            waiting = bytearray()
+            for message in messages:
+                encoded = message.encode()
+                waiting += encode_uvarint(len(encoded)) + encoded
+                if len(waiting) >= WRITE_BATCH:
+                    await stream.write(bytes(waiting))
+                    waiting.clear()
+            await stream.write(bytes(waiting))
             if not answered:
                 await stream.drain()
                 return None
@@ -83,8 +93,8 @@ class Rpc:
             if data is None:
                 raise StreamCut()
             answer = Message.decode(data)
-            if answer.type is not message.type:
-                raise KadError(f"an answer of type {answer.type.name} to {message.type.name}")
+            if answer.type is not messages[0].type:
+                raise KadError(f"an answer of type {answer.type.name} to {messages[0].type.name}")
             self.answered += 1
             return answer
         except BaseException:

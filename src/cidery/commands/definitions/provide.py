@@ -1,0 +1,148 @@
+"""Definitions of provide."""
+
+from typing import TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Value, Where, flag
+
+
+class Queued(TypedDict):
+    Queued: str
+    """The CID."""
+    Peers: int
+    """How many peers took its record; -1: it waits for the sweep."""
+
+
+class PastOperations(TypedDict):
+    KeysProvided: int
+    KeysFailed: int
+    RecordsProvided: int
+    Lookups: int
+    Seconds: float
+
+
+class Operations(TypedDict):
+    Cycle: PastOperations
+    """This round."""
+    LastCycle: PastOperations | None
+    New: PastOperations
+    """Keys announced for the first time, outside the rounds."""
+
+
+class Queues(TypedDict):
+    PendingRoots: int
+    PendingKeyProvides: int
+
+
+class Schedule(TypedDict):
+    Keys: int
+    Regions: int
+    RegionsDone: int
+    Interval: str
+    CycleBegan: str
+    """RFC 3339."""
+    NextReprovideAt: str
+
+
+class ProvideStat(TypedDict):
+    Due: int
+    """Keys still to be announced: new and late ones."""
+    Done: int
+    """Keys announced within the interval."""
+    Late: int
+    """Keys whose last announcement is older than an interval."""
+    Rate: float
+    """Keys announced a minute of work."""
+    RootsProvided: int
+    RootsFailed: int
+    Queues: Queues
+    Schedule: Schedule
+    Operations: Operations
+    Network: dict[str, int]
+    """DHT -> peers known."""
+
+
+class Cleared(TypedDict):
+    Cleared: int
+
+
+def _queued(value: Value, call: Call) -> str:
+    if value["Peers"] < 0:
+        return f"queued {value['Queued']}\n"
+    return f"announced {value['Queued']} to {value['Peers']} peers\n"
+
+
+def _stat(value: Value, call: Call) -> str:
+    schedule, queues = value["Schedule"], value["Queues"]
+    lines = [
+        f"{schedule['Keys']} keys: {value['Done']} announced, {value['Due']} due, {value['Late']} late",
+        f"roots at once: {value['RootsProvided']} announced, {value['RootsFailed']} taken by nobody, "
+        f"{queues['PendingRoots']} waiting",
+        f"rate: {value['Rate']:.0f} keys a minute of work",
+        f"round: {schedule['RegionsDone']} of {schedule['Regions']} regions since {schedule['CycleBegan']}, "
+        f"one round in {schedule['Interval']}, next region {schedule['NextReprovideAt']}",
+    ]
+    for name, key in (("this round", "Cycle"), ("last round", "LastCycle"), ("new keys", "New")):
+        past = value["Operations"][key]
+        if past:
+            lines.append(
+                f"{name}: {past['KeysProvided']} keys, {past['KeysFailed']} failed, {past['RecordsProvided']} records, "
+                f"{past['Lookups']} look-ups, {past['Seconds']:.0f} s"
+            )
+    lines += [f"peers of the {name} DHT: {count}" for name, count in value["Network"].items()]
+    return "".join(line + "\n" for line in lines)
+
+
+_CIDS = Argument("key", "CID that is stored here", Input.TEXT_OR_STDIN, variadic=True)
+
+COMMANDS = (
+    Command(
+        ("provide", "once"),
+        "Announce content now",
+        "cidery.commands.run.provide:once",
+        "cidery provide once bafy...",
+        (_CIDS,),
+        (flag("recursive", "Announce everything below too, with the next sweep", short="r"),),
+        Output.STREAM,
+        result=Queued,
+        text=_queued,
+        where=Where.DAEMON,
+        description="The root is announced before the command ends; it says how many peers took the record.",
+    ),
+    Command(
+        ("routing", "provide"),
+        "Announce content now",
+        "cidery.commands.run.provide:once",
+        "cidery routing provide bafy...",
+        (_CIDS,),
+        (
+            flag("recursive", "Announce everything below too, with the next sweep", short="r"),
+            flag("verbose", "Accepted for Kubo's scripts", short="v"),
+        ),
+        Output.STREAM,
+        result=Queued,
+        text=_queued,
+        where=Where.DAEMON,
+        deprecated="provide once",
+    ),
+    Command(
+        ("provide", "stat"),
+        "Print how the announcing goes",
+        "cidery.commands.run.provide:stat",
+        "cidery provide stat",
+        options=(flag("all", "Accepted for Kubo's scripts", short="a"), flag("lan", "Accepted for Kubo's scripts")),
+        result=ProvideStat,
+        text=_stat,
+        where=Where.DAEMON,
+        aliases=(("stats", "provide"),),
+    ),
+    Command(
+        ("provide", "clear"),
+        "Forget what is announced; what is pinned comes back with the next round",
+        "cidery.commands.run.provide:clear",
+        "cidery provide clear",
+        options=(flag("quiet", "Print nothing", short="q"),),
+        result=Cleared,
+        text=lambda value, call: "" if call.flag("quiet") else f"removed {value['Cleared']} keys\n",
+        where=Where.DAEMON,
+    ),
+)

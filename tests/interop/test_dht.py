@@ -1,0 +1,104 @@
+"""The DHT with Kubo 0.22 and Helia 7 as servers: provide here, find there, and back. On loopback that is the LAN's."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from peers.cidery_daemon import CideryDaemon
+from peers.installed import helia_command
+from peers.line_peer import LinePeer
+from peers.trees import digest, write_file
+
+Make = Callable[..., CideryDaemon]
+CLIENT = {"Routing.Type": '"dhtclient"'}
+SERVER = {"Routing.Type": '"dht"'}
+LAN = "/ipfs/lan/kad/1.0.0"
+
+
+@pytest.fixture
+def helia_dht(tmp_path: Path) -> Iterator[LinePeer]:
+    with LinePeer(helia_command("--kad", LAN), tmp_path / "helia-dht.log") as peer:
+        yield peer
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return write_file(tmp_path / "small.bin", 300_000)
+
+
+def providers(node: CideryDaemon, cid: str) -> set[str]:
+    """Peer ids that ``routing findprovs`` names."""
+    return set(node.run("routing", "findprovs", cid).split())
+
+
+def wait_for_server(node: CideryDaemon, peer_id: str) -> None:
+    """The connected peer has its place in the routing table: identify has said that it is a server."""
+    stats = json.loads(node.run("stats", "dht", "lan", "--enc=json"))
+    known = [peer["ID"] for bucket in stats["Buckets"] for peer in bucket["Peers"]]
+    assert peer_id in known
+
+
+def test_a_kubo_stores_our_record_and_gives_it_to_another_cidery(
+    cidery: Make, kubo: LinePeer, small: Path, tmp_path: Path
+) -> None:
+    owner, reader = cidery(CLIENT), cidery(CLIENT)
+    for node in (owner, reader):
+        node.connect(kubo.addr)
+        wait_for_server(node, kubo.peer_id)
+    cid = owner.add(small)
+    owner.run("provide", "once", cid)
+    assert owner.peer_id in providers(reader, cid)
+    reader.get(cid, tmp_path / "got")
+    assert digest(tmp_path / "got") == digest(small)
+
+
+def test_a_kubo_finds_what_we_provide_at_another_cidery(
+    cidery: Make, kubo: LinePeer, small: Path, tmp_path: Path
+) -> None:
+    owner, server = cidery(CLIENT), cidery(SERVER)
+    owner.connect(server.addr)
+    cid = owner.add(small)
+    owner.run("provide", "once", cid)
+    assert kubo.ask("connect", server.addr)["rc"] == 0
+    assert kubo.ask("get", cid, str(tmp_path / "got"))["rc"] == 0
+    assert digest(tmp_path / "got") == digest(small)
+
+
+def test_what_a_kubo_adds_is_found_through_us(cidery: Make, kubo: LinePeer, tmp_path: Path) -> None:
+    server, reader = cidery(SERVER), cidery(CLIENT)
+    assert kubo.ask("connect", server.addr)["rc"] == 0
+    wait_for_server(server, kubo.peer_id)
+    reader.connect(server.addr)
+    cid = kubo.ask("add", str(write_file(tmp_path / "theirs.bin", 200_001)))["cid"]
+    reader.get(cid, tmp_path / "got")
+    assert digest(tmp_path / "got") == digest(tmp_path / "theirs.bin")
+    assert kubo.peer_id in providers(reader, cid)
+
+
+def test_helia_and_cidery_find_what_the_other_provides(
+    cidery: Make, helia_dht: LinePeer, small: Path, tmp_path: Path
+) -> None:
+    owner, reader = cidery(SERVER), cidery(CLIENT)
+    helia_dht.ask("dial", owner.addr)
+    wait_for_server(owner, helia_dht.peer_id)
+    reader.connect(helia_dht.addr)
+    cid = owner.add(small)
+    owner.run("provide", "once", cid)
+    assert owner.peer_id in [one["id"] for one in helia_dht.ask("findprovs", cid)["providers"]]
+    assert owner.peer_id in providers(reader, cid)
+    reader.get(cid, tmp_path / "got")
+    assert digest(tmp_path / "got") == digest(small)
+    theirs = helia_dht.ask("add", str(write_file(tmp_path / "theirs.bin", 200_002)))["cid"]
+    helia_dht.ask("provide", theirs)
+    assert helia_dht.peer_id in providers(owner, theirs)
+
+
+def test_helia_and_cidery_find_peers_through_each_other(cidery: Make, helia_dht: LinePeer) -> None:
+    server, client = cidery(SERVER), cidery(CLIENT)
+    helia_dht.ask("dial", server.addr)
+    client.connect(server.addr)
+    assert client.run("routing", "findpeer", helia_dht.peer_id).strip() in helia_dht.addr
+    found = helia_dht.ask("findpeer", client.peer_id)["addrs"]
+    assert any(addr.split("/p2p/")[0] in client.addr for addr in found)
