@@ -1,15 +1,18 @@
 """A repository's store and state with their collector, and the blocks of its tests."""
 
+import os
 import time
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.gc import Collector
+from cidery.core.jobs import JobDesk
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.repo.gc_roots import GcRoots
+from cidery.repo.jobs import Jobs
 from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots
@@ -31,10 +34,12 @@ class Repo:
             self.state, lambda n: (next(numbers) + 1000 * id(self)).to_bytes(16, "big")[-n:], self.store.holding
         )
         self.mfs = MfsRoot(self.state)
-        self.roots = GcRoots(self.pins, self.provisional, self.mfs, self.state.fence)
         self.now = 1000.0
+        jobs = Jobs(self.state, os.urandom, os.getpid())
+        self.jobs = JobDesk(jobs, self.state, self.store, self.provisional, path / "meta" / "jobs", lambda: self.now)
+        self.roots = GcRoots(self.pins, self.provisional, self.mfs, self.state.fence, jobs)
         self.collector = Collector(
-            path, self.store, self.pins, self.provisional, self.roots, lambda: self.now, time.monotonic
+            path, self.store, self.pins, self.provisional, self.roots, lambda: self.now, time.monotonic, self.jobs
         )
 
     def operation(self, kind, *roots):

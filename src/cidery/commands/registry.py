@@ -10,7 +10,7 @@ from cidery.errors import InvalidInput
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
-    "filestore": "filestore",
+    "filestore": "filestore", "jobs": "jobs",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
     "swarm": "network", "routing": "routing provide", "dht": "routing", "provide": "provide",
@@ -25,6 +25,7 @@ GROUP_SUMMARIES = {
     "multibase": "Bytes as text in any base",
     "files": "Work with mutable files",
     "filestore": "Blocks that stay in files of yours (add --nocopy)",
+    "jobs": "Long operations, and how they are doing",
     "pin": "Keep content from being collected as garbage",
     "repo": "Look at and check the repository",
     "stats": "Statistics",

@@ -16,6 +16,8 @@ from cidery.core.add import Added, AddOptions, AddProgress, Source, add
 from cidery.core.add_items import AddItem
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
+from cidery.core.jobs import JobDesk
+from cidery.core.pin_queue import PinQueue
 from cidery.core.sources import BlockSession, Network
 from cidery.core.watch import WatchedSessions
 from cidery.errors import Unavailable
@@ -54,6 +56,8 @@ class Api:
     pins: Pins
     collector: Collector
     provisional: ProvisionalRoots
+    jobs: JobDesk
+    pin_queue: PinQueue
     files: MutableFiles
     network: Network | None
     """None: offline."""

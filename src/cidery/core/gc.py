@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cidery.blockstore.collector import SegmentUse
 from cidery.blockstore.segments import SegmentStore
+from cidery.core.jobs import JobDesk
 from cidery.errors import Unavailable
 from cidery.repo.gc import Collection, Compacted, Marking, Step, Swept
 from cidery.repo.gc_roots import GcRoots
@@ -36,15 +38,16 @@ class Collector:
     """Seconds since 1970-01-01 UTC."""
     clock: Callable[[], float]
     """Seconds, monotonic."""
+    jobs: JobDesk
     _busy: bool = field(default=False, init=False)
 
     def garbage(self) -> AsyncGenerator[Step, None]:
         """Remove what nothing reaches, then compact; goes on with a collection that was killed.
 
-        What operations of processes that died had stored is garbage, unless pinned. Raises GcRunning, and as
-        repo.gc.Collection.garbage(). Cancellation: safe; the next one goes on.
+        What operations of processes that died had stored is garbage, unless pinned or needed by a job that can go on.
+        Raises GcRunning, and as repo.gc.Collection.garbage(). Cancellation: safe; the next one goes on.
         """
-        return self._run(lambda collection: collection.garbage())
+        return self._on_record(self._run(lambda collection: collection.garbage()))
 
     def evict(self, wanted: int) -> AsyncGenerator[Step, None]:
         """Remove cached blocks, coldest first, to free ``wanted`` bytes. Raises and cancels as garbage()."""
@@ -53,6 +56,23 @@ class Collector:
     def compact(self) -> AsyncGenerator[Step, None]:
         """Rewrite every segment that holds garbage. Raises and cancels as garbage()."""
         return self._run(lambda collection: collection.compaction(_has_garbage))
+
+    async def _on_record(self, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[Step, None]:
+        if self._busy:
+            raise GcRunning
+        await self.jobs.expire()
+        begun = self.jobs.run("gc", "the whole repository", key="gc", protect=False, spare_new=False)
+        async with begun as run, aclosing(steps):
+            async for step in steps:
+                if isinstance(step, Marking):
+                    run.stage, run.blocks = "marking", step.blocks
+                elif isinstance(step, Swept):
+                    run.stage = "removing"
+                    run.bytes += sum(size for _, size in step.blocks)
+                else:
+                    run.stage = "compacting"
+                run.tick()
+                yield step
 
     async def _run(self, begin: Callable[[Collection], Iterator[Step]]) -> AsyncGenerator[Step, None]:
         if self._busy:

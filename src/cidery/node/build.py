@@ -7,9 +7,10 @@
 
 import asyncio
 import os
+import random
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from enum import Enum
 from pathlib import Path
@@ -21,14 +22,17 @@ from cidery.commands.registry import first_words
 from cidery.core.api import Api, import_profile
 from cidery.core.drive import StoreSession
 from cidery.core.gc import Collector
+from cidery.core.jobs import JobDesk
+from cidery.core.pin_queue import PinQueue
 from cidery.core.provide import ProvideKeys, parse_strategy
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
 from cidery.repo.config import Config, parse_config, read_raw
 from cidery.repo.gc_roots import GcRoots
+from cidery.repo.jobs import Job, Jobs
 from cidery.repo.layout import RepoLayout
-from cidery.repo.lock import Holder, RepoLock, RepoLocked
+from cidery.repo.lock import Holder, RepoLock, RepoLocked, process_lives, read_holder
 from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
@@ -91,7 +95,9 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             network = await stack.enter_async_context(opened)
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
-        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence)
+        jobs = Jobs(state, os.urandom, os.getpid(), _living(layout.lock) if read_only else None)
+        desk = JobDesk(jobs, state, store, provisional, layout.jobs, time.time)
+        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence, jobs)
         files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         if network is not None:
@@ -104,8 +110,10 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             store=store,
             blocks=blocks,
             pins=pins,
-            collector=Collector(path, store, pins, provisional, roots, time.time, time.monotonic),
+            collector=Collector(path, store, pins, provisional, roots, time.time, time.monotonic, desk),
             provisional=provisional,
+            jobs=desk,
+            pin_queue=PinQueue(desk, random.random),
             files=files,
             network=network,
             clock=time.time,
@@ -146,6 +154,16 @@ def _mutable_files(
         lambda: import_profile(config.imports),
         read_only=read_only,
     )
+
+
+def _living(lock: Path) -> Callable[[Job], bool]:
+    """Whether a job's process has the repository, told without its lock: it wrote the lock file last, and lives."""
+
+    def lives(job: Job) -> bool:
+        holder = read_holder(lock)
+        return holder is not None and holder.pid == job.pid and process_lives(job.pid)
+
+    return lives
 
 
 async def _locked(path: Path) -> RepoLock:

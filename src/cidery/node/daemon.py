@@ -11,6 +11,7 @@ from cidery.commands.definition import Call
 from cidery.commands.run.version import REPO_FORMAT
 from cidery.core.api import Api
 from cidery.core.budget import keeping_budget
+from cidery.core.going_on import going_on
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
 from cidery.node.heap import tended_heap
@@ -65,6 +66,7 @@ async def _serve(path: Path, *, offline: bool, collect: bool) -> None:
         config = api.config
         async with (
             keeping_budget(api.collector, api.config, collect=collect, sleep=asyncio.sleep),
+            going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
         ):
             for addr in addrs:

@@ -12,6 +12,7 @@ from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat
 from cidery.core.get import get
+from cidery.core.going_on import going_on
 from cidery.core.ls import LsEntry, ls
 from cidery.core.resolve import parse_path
 from cidery.errors import LocalProtocolError
@@ -19,6 +20,7 @@ from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
 from cidery.node.create import create_repository
 from cidery.node.location import repo_dir
+from cidery.repo.jobs import Job
 
 
 class NotOpen(LocalProtocolError):
@@ -67,6 +69,8 @@ class Node:
             await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
         async with AsyncExitStack() as stack:
             self._opened = await stack.enter_async_context(build(self.path, self._access, online=not self._offline))
+            if not self._offline:
+                await stack.enter_async_context(going_on(self._opened))
             self._stack = stack.pop_all()
         return self
 
@@ -154,6 +158,10 @@ class Node:
             async for _ in get(where, session, target):
                 continue
         return Path(target)
+
+    async def jobs(self) -> list[Job]:
+        """Long operations: what runs, what was cut off and can go on, what ended. Also `node.api.jobs`."""
+        return self.api.jobs.every()
 
     async def ls(self, path: str | CID) -> list[LsEntry]:
         """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""

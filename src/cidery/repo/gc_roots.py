@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from cidery.multiformats.cid import CID
+from cidery.repo.jobs import Job, Jobs
 from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import PINS_PAGE, Pin, Pins
 from cidery.repo.provisional import ProvisionalRoots
@@ -12,9 +13,12 @@ from cidery.repo.root_fence import RootFence
 class GcRoots:
     """The roots of one repository, read afresh from their tables at each call."""
 
-    def __init__(self, pins: Pins, provisional: ProvisionalRoots, mfs: MfsRoot, fence: RootFence) -> None:
+    def __init__(
+        self, pins: Pins, provisional: ProvisionalRoots, mfs: MfsRoot, fence: RootFence, jobs: Jobs | None = None
+    ) -> None:
         self._pins = pins
         self._provisional = provisional
+        self._jobs = jobs
         self._mfs = mfs
         self.fence = fence
 
@@ -26,11 +30,16 @@ class GcRoots:
             yield page
 
     def partial(self) -> list[CID]:
-        """Roots of DAGs that may lie here in part only. Raises MfsRootDamaged, ProvisionalDamaged."""
+        """Roots of DAGs that may lie here in part only. Raises MfsRootDamaged, ProvisionalDamaged, JobDamaged."""
         roots = [root for operation in self._provisional.every() for root in operation.roots]
+        roots += [root for job in self._open_jobs() for root in job.roots]
         mfs = self._mfs.get()
         return roots if mfs is None else [*roots, mfs]
 
     def since_ordinal(self, now: int) -> int:
         """Blocks from this ordinal on may belong to an operation under way; ``now`` if there is none."""
-        return min([now, *(operation.since_ordinal for operation in self._provisional.every())])
+        jobs = [job.since_ordinal for job in self._open_jobs() if job.since_ordinal is not None]
+        return min([now, *(operation.since_ordinal for operation in self._provisional.every()), *jobs])
+
+    def _open_jobs(self) -> Iterator[Job]:
+        return iter(()) if self._jobs is None else self._jobs.every(ended=False)

@@ -3,7 +3,7 @@
 ::
 
     config  keystore/  version  repo.lock  api      blocks/NNNNNN.car  blocks/deleted.log
-    meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache  safe to lose
+    meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache, meta/jobs  safe to lose
 
 A Kubo repository found at the path is never written to.
 """
@@ -121,6 +121,11 @@ class RepoLayout:
     def filestore(self) -> Path:
         """LMDB: which blocks are in the user's own files; absent until something is added without a copy."""
         return self.root / "meta" / "filestore"
+
+    @property
+    def jobs(self) -> Path:
+        """Journals of jobs that did not end; made when the first one needs it."""
+        return self.root / "meta" / "jobs"
 
     @property
     def cache(self) -> Path:

@@ -88,3 +88,16 @@ def read_holder(path: Path) -> Holder | None:
         return None
     pid, command = found.get("pid"), found.get("command")
     return Holder(pid, command) if isinstance(pid, int) and isinstance(command, str) else None
+
+
+def process_lives(pid: int) -> bool:
+    """Whether there is a process of this number. Where that cannot be asked (Windows): True."""
+    if os.name == "nt" or pid <= 0:
+        return pid > 0
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

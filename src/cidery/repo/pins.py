@@ -73,14 +73,20 @@ def pin_key(cid: CID) -> bytes:
     return cid.to_v1().encode()
 
 
-def encode_pin(pin: Pin) -> bytes:
-    """Raises BadPinName."""
+def check_pin_name(name: str) -> bytes:
+    """The name as bytes. Raises BadPinName."""
     try:
-        name = pin.name.encode()
+        encoded = name.encode()
     except UnicodeEncodeError as exc:
         raise BadPinName("is not valid Unicode") from exc
-    if len(name) > MAX_NAME:
-        raise BadPinName(f"has {len(name)} bytes, at most {MAX_NAME} are allowed")
+    if len(encoded) > MAX_NAME:
+        raise BadPinName(f"has {len(encoded)} bytes, at most {MAX_NAME} are allowed")
+    return encoded
+
+
+def encode_pin(pin: Pin) -> bytes:
+    """Raises BadPinName."""
+    name = check_pin_name(pin.name)
     flags = _RECURSIVE * pin.recursive | _EXPIRES * (pin.expires is not None)
     expiry = b"" if pin.expires is None else _EXPIRY.pack(pin.expires)
     return _FIXED.pack(pin.cid.version, flags, pin.created) + expiry + name

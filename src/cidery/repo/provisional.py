@@ -1,14 +1,17 @@
 """Operations under way, and the roots they will need: what a collector must spare although nothing pins it yet.
 
 A record is written before the first block of an add, get, import or pin and removed after its commit. If the process
-dies in between, the record stays and is listed as left over; its blocks are spared until somebody discards it.
+dies in between, the record stays and is listed as left over, until a collector discards it; what a job needs to go on
+is spared by the job's own row (see jobs.py).
 """
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
+from cidery.blockstore.lmdb_environment import Transaction
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID, CIDError
 from cidery.repo.state import Put, State, StateTable
@@ -64,6 +67,14 @@ def decode_operation(key: bytes, raw: bytes) -> Operation:
     raise ProvisionalDamaged("not the fields of an operation")
 
 
+class Beside(Protocol):
+    """More to write in the transactions that begin and end a record; each may run twice."""
+
+    def begin(self, txn: Transaction) -> None: ...
+
+    def end(self, txn: Transaction) -> None: ...
+
+
 class ProvisionalRoots:
     """The table, for one process that holds the repository's lock."""
 
@@ -81,20 +92,38 @@ class ProvisionalRoots:
 
     @asynccontextmanager
     async def operation(
-        self, kind: str, roots: Sequence[CID] = (), *, now: float, since_ordinal: int
+        self,
+        kind: str,
+        roots: Sequence[CID] = (),
+        *,
+        now: float,
+        since_ordinal: int,
+        beside: "Beside | None" = None,
     ) -> AsyncIterator["RunningOperation"]:
         """Hold a record while the block runs; it is durable before the block begins.
 
         It is removed at the end, also of a block that raises: what it stored is then ordinary unpinned content.
+        ``beside``: what else is written in the same two transactions.
         """
         record = Operation(self._session + self._entropy(8), kind, float(now), since_ordinal, tuple(roots))
+        table = self._state.table(StateTable.PROVISIONAL)
+
+        def begin(txn: Transaction) -> None:
+            txn.put(record.id, encode_operation(record), db=table)
+            if beside is not None:
+                beside.begin(txn)
+
+        def end(txn: Transaction) -> None:
+            txn.delete(record.id, db=table)
+            if beside is not None:
+                beside.end(txn)
+
         with self._holding():
-            put = Put(StateTable.PROVISIONAL, record.id, encode_operation(record))
-            await self._state.apply(put, roots=record.roots)
+            await self._state.update(begin, record.roots)
             try:
                 yield RunningOperation(self._state, record)
             finally:
-                await self._state.apply(Put(StateTable.PROVISIONAL, record.id, None))
+                await self._state.update(end)
 
     def under_way(self) -> list[Operation]:
         """Operations of this process."""

@@ -19,10 +19,36 @@ from cidery.commands.definition import (
 PIN_PATH = Argument("path", "CID or path to an object", Input.TEXT_OR_STDIN, variadic=True)
 
 
+class QueuedPin(TypedDict):
+    Path: str
+    Job: int
+    """Number of the job, for `jobs` and `pin status`."""
+
+
+class PinStatus(TypedDict):
+    Job: int
+    Cid: str
+    """The CID, or the path below one."""
+    Status: str
+    """queued, pinning, pinned or failed, as in the pinning service API."""
+    Name: NotRequired[str]
+    Created: str
+    Blocks: int
+    Bytes: int
+    Attempts: int
+    Error: NotRequired[str]
+    """Why the last attempt failed."""
+    NextTry: NotRequired[str]
+
+
 class PinsChanged(TypedDict):
     Pins: list[str]
     Progress: NotRequired[int]
     """Blocks walked so far; such a value has an empty Pins."""
+    Bytes: NotRequired[int]
+    """Their bytes."""
+    Queued: NotRequired[list[QueuedPin]]
+    """With --background."""
 
 
 class PinLine(TypedDict):
@@ -66,7 +92,24 @@ def _verified(value: Value, call: Call) -> str:
 
 def _added(value: Value, call: Call) -> str:
     mode = "recursively" if call.flag("recursive") else "directly"
+    if "Queued" in value:
+        rows = value["Queued"]
+        return "".join(f"queued {row['Path']} as job {row['Job']}; see: cidery pin status\n" for row in rows)
     return "".join(f"pinned {cid} {mode}\n" for cid in value["Pins"] or ())
+
+
+def _status(value: Value, call: Call) -> str:
+    parts = [f"{value['Job']:>5} {value['Status']:<7} {value['Cid']}"]
+    if value.get("Name"):
+        parts.append(value["Name"])
+    if value["Blocks"]:
+        parts.append(f"{value['Blocks']} blocks, {value['Bytes']} bytes")
+    if value.get("Error"):
+        tried = "1 try" if value["Attempts"] == 1 else f"{value['Attempts']} tries"
+        parts.append(f"({tried}; {value['Error']})")
+    if value.get("NextTry"):
+        parts.append(f"next try {value['NextTry']}")
+    return " ".join(parts) + "\n"
 
 
 def _removed(value: Value, call: Call) -> str:
@@ -97,11 +140,27 @@ COMMANDS = (
             text("name", "Name of the pin", short="n"),
             flag("progress", "Report progress"),
             Option("expire-in", OptionType.TEXT, "Let the pin end after this time (30d, 12h, 1h30m)"),
+            flag("background", "Queue it and return; a daemon fetches it, and tries again if it cannot be had"),
         ),
         Output.STREAM,
         result=PinsChanged,
         text=_added,
         progress=True,
+        description="With --background the request is on disk when the command returns. A daemon makes four attempts\n"
+        "at once; one that fails is made again after 30 s, then after twice as long each time, at most an hour,\n"
+        "and when `swarm connect` adds a peer. After 30 days without a new block it has failed.",
+    ),
+    Command(
+        ("pin", "status"),
+        "Show how pins in the background are doing",
+        "cidery.commands.run.pin:status",
+        "cidery pin status",
+        (Argument("path", "Only these objects", Input.TEXT, required=False, variadic=True),),
+        (text("status", "Only these", choices=("queued", "pinning", "pinned", "failed")),),
+        Output.STREAM,
+        result=PinStatus,
+        text=_status,
+        repo=Repo.READ,
     ),
     Command(
         ("pin", "update"),

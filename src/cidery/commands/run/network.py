@@ -139,6 +139,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
         except CideryError as exc:
             raise ConnectFailed(str(peer), str(exc)) from exc
         done.append(f"connect {peer} success")
+    context.node.pin_queue.retry_all()  # the peer may have what others had not
     return Strings(Strings=done)
 
 

@@ -1,16 +1,28 @@
 """The pin group."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from functools import partial
 
 from cidery.commands.bind import parse_lifetime
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.pin import BadNode, PinKey, PinKeys, PinLine, PinsChanged, PinVerified
+from cidery.commands.definitions.pin import (
+    BadNode,
+    PinKey,
+    PinKeys,
+    PinLine,
+    PinsChanged,
+    PinStatus,
+    PinVerified,
+    QueuedPin,
+)
+from cidery.commands.job_command import command_of, job_key, title_of
+from cidery.commands.run.jobs import moment
 from cidery.core.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_rm, pin_update, pin_verify
+from cidery.core.pin_queue import PinRequest, is_queued_pin, status_word
 from cidery.core.resolve import parse_path
+from cidery.repo.pins import check_pin_name
 
 
 async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
@@ -18,26 +30,79 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
     api = context.node
     paths = [parse_path(text) for text in call.many("path")]
     pinned: list[str] = []
+    if call.flag("background"):
+        yield await _queue(context, call)
+        return
     lasts = parse_lifetime(call.text("expire-in")) if "expire-in" in call.given else None
     # What a pin fetches is kept, so it can never be evicted between its arrival and the pin.
-    async with api.operation("pin", *(path.root for path in paths)), api.session(kept=True) as session:
+    begun = api.jobs.run(
+        "pin",
+        title_of(call.many("path")),
+        key=job_key("pin", call),
+        roots=[path.root for path in paths],
+        spare_new=False,
+        details={"command": command_of(call)},
+    )
+    async with begun as run, api.session(kept=True) as session:
         for path in paths:
+            before = run.blocks, run.bytes
             steps = pin_add(
                 path,
                 session,
                 api.pins,
                 now=api.clock(),
                 keep=partial(api.keep, session=session),
+                sizes=api.store.size_many,
                 recursive=call.flag("recursive"),
                 name=call.text("name"),
                 expires=None if lasts is None else api.clock() + lasts,
             )
             async for step in steps:
+                run.blocks, run.bytes = before[0] + step.blocks, before[1] + step.bytes
+                run.tick()
                 if step.done:
                     pinned.append(cid_text(step.cid, call))
                 elif call.flag("progress"):
-                    yield PinsChanged(Pins=[], Progress=step.blocks)
+                    yield PinsChanged(Pins=[], Progress=step.blocks, Bytes=step.bytes)
     yield PinsChanged(Pins=pinned)
+
+
+async def _queue(context: Context, call: Call) -> PinsChanged:
+    lasts = parse_lifetime(call.text("expire-in")) if "expire-in" in call.given else None
+    name = call.text("name")
+    check_pin_name(name)
+    wanted = [PinRequest(parse_path(text), call.flag("recursive"), name, lasts) for text in call.many("path")]
+    jobs = await context.node.pin_queue.add(wanted)
+    queued = [QueuedPin(Path=text, Job=job.id) for text, job in zip(call.many("path"), jobs, strict=True)]
+    return PinsChanged(Pins=[], Queued=queued)
+
+
+async def status(context: Context, call: Call) -> AsyncIterator[PinStatus]:
+    """Pins that went through the queue. Raises PathError."""
+    wanted = {parse_path(text) for text in call.many("path")}
+    for job in context.node.jobs.every("pin"):
+        if not is_queued_pin(job):
+            continue
+        path, word = parse_path(str(job.detail["path"])), status_word(job)
+        if (wanted and path not in wanted) or call.text("status") not in ("", word):
+            continue
+        shown = cid_text(path.root, call) if not path.segments else str(path)
+        line = PinStatus(
+            Job=job.id,
+            Cid=shown,
+            Status=word,
+            Created=moment(job.started),
+            Blocks=job.blocks,
+            Bytes=job.bytes,
+            Attempts=job.attempts,
+        )
+        if name := str(job.detail.get("name", "")):
+            line["Name"] = name
+        if job.error:
+            line["Error"] = job.error
+        if job.next_try is not None:
+            line["NextTry"] = moment(job.next_try)
+        yield line
 
 
 async def update(context: Context, call: Call) -> PinsChanged:
@@ -51,6 +116,7 @@ async def update(context: Context, call: Call) -> PinsChanged:
             api.pins,
             now=api.clock(),
             keep=partial(api.keep, session=session),
+            sizes=api.store.size_many,
             unpin=call.flag("unpin"),
         )
     return PinsChanged(Pins=[cid_text(cid, call) for cid in changed])
@@ -81,10 +147,6 @@ async def rm(context: Context, call: Call) -> PinsChanged:
     return PinsChanged(Pins=removed)
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _type(entry: PinnedEntry, call: Call) -> str:
     """As Kubo: ``indirect through CID`` when one CID was asked for."""
     if entry.through is not None and call.many("path"):
@@ -109,14 +171,14 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
                 if names and entry.name:
                     line["Name"] = entry.name
                 if entry.expires is not None:
-                    line["Expires"] = _moment(entry.expires)
+                    line["Expires"] = moment(entry.expires)
                 yield line
                 continue
             key = PinKey(Type=kind)
             if names and entry.name:
                 key["Name"] = entry.name
             if entry.expires is not None:
-                key["Expires"] = _moment(entry.expires)
+                key["Expires"] = moment(entry.expires)
             keys[cid] = key
     if not call.flag("stream"):
         yield PinKeys(Keys=keys)

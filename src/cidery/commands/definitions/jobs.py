@@ -1,0 +1,141 @@
+"""Definitions of the jobs group."""
+
+from typing import NotRequired, TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Option, OptionType, Output, Repo, Value, flag
+
+KINDS = ("add", "gc", "get", "import", "pin")
+STATES = ("queued", "running", "interrupted", "done", "failed")
+JOB = Argument("id", "Number of a job, as `jobs` prints it", variadic=True)
+
+
+class JobLine(TypedDict):
+    ID: int
+    Kind: str
+    """One of KINDS."""
+    State: str
+    """One of STATES."""
+    Title: str
+    Started: str
+    """As 2026-01-31T12:00:00Z."""
+    Updated: str
+    Attempts: int
+    Blocks: int
+    Bytes: int
+    Files: int
+    Total: NotRequired[int]
+    """Bytes in all, if known."""
+    Stage: NotRequired[str]
+    Error: NotRequired[str]
+    NextTry: NotRequired[str]
+    """When a queued one is tried again."""
+    Roots: NotRequired[list[str]]
+    Command: NotRequired[list[str]]
+    """What to run to go on with it."""
+    Advice: NotRequired[str]
+    """What to do with it."""
+
+
+class JobIds(TypedDict):
+    IDs: list[int]
+
+
+def human(size: int) -> str:
+    """As 1.5 MB."""
+    for unit, step in (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if size >= step:
+            return f"{size / step:.1f} {unit}"
+    return f"{size} B"
+
+
+def progress_of(value: Value) -> str:
+    """``12.0 MB of 40.0 MB (30 %), 12 files``."""
+    parts: list[str] = []
+    if value["Bytes"] or value.get("Total"):
+        total = value.get("Total")
+        share = f" of {human(total)} ({min(100, 100 * value['Bytes'] // max(1, total))} %)" if total else ""
+        parts.append(human(value["Bytes"]) + share)
+    parts += [f"{value[key]} {word}" for key, word in (("Files", "files"), ("Blocks", "blocks")) if value[key]]
+    return ", ".join(parts) or "-"
+
+
+def _line(value: Value, call: Call) -> str:
+    if call.flag("quiet"):
+        return f"{value['ID']}\n"
+    notes = [value.get("Error") or value.get("Stage", "")]
+    if "NextTry" in value:
+        notes.append(f"next try {value['NextTry']}")
+    note = "; ".join(filter(None, notes))
+    row = f"{value['ID']:>5} {value['Kind']:<6} {value['State']:<11} {progress_of(value):<40} {value['Title']}"
+    return f"{row}{f' ({note})' if note else ''}\n"
+
+
+def _shown(value: Value, call: Call) -> str:
+    rows = [("Job", str(value["ID"])), ("Kind", value["Kind"]), ("State", value["State"]), ("What", value["Title"])]
+    rows += [("Progress", progress_of(value))]
+    rows += [(name, str(value[name])) for name in ("Stage", "Error", "NextTry") if value.get(name)]
+    rows += [("Started", value["Started"]), ("Updated", value["Updated"]), ("Attempts", str(value["Attempts"]))]
+    rows += [("Roots", " ".join(value["Roots"]))] if value.get("Roots") else []
+    rows += [("Advice", value["Advice"])] if value.get("Advice") else []
+    return "".join(f"{name + ':':<10}{text}\n" for name, text in rows)
+
+
+def _line_of_resumed(value: Value, call: Call) -> str:
+    return f"job {value['ID']} ({value['Kind']} {value['Title']}): {value['State']}\n"
+
+
+COMMANDS = (
+    Command(
+        ("jobs",),
+        "List long operations: what runs, what was cut off and can go on, what ended",
+        "cidery.commands.run.jobs:ls",
+        "cidery jobs",
+        options=(
+            flag("quiet", "Print numbers only", short="q"),
+            Option("kind", OptionType.TEXT, "Only these", choices=KINDS),
+            Option("state", OptionType.TEXT, "Only those in this state", choices=STATES),
+        ),
+        output=Output.STREAM,
+        result=JobLine,
+        text=_line,
+        repo=Repo.READ,
+        aliases=(("jobs", "ls"),),
+        description="add, get, dag import, pin and repo gc are jobs: what they have done is on disk within seconds,\n"
+        "so they go on where they were after a crash. A daemon goes on with queued pins and gc by itself; the\n"
+        "others go on when the same command is run again. Interrupted ones are given up after 7 days.",
+    ),
+    Command(
+        ("jobs", "show"),
+        "Show all about a job, and what to do with it",
+        "cidery.commands.run.jobs:show",
+        "cidery jobs show 12",
+        (JOB,),
+        output=Output.STREAM,
+        result=JobLine,
+        text=_shown,
+        repo=Repo.READ,
+    ),
+    Command(
+        ("jobs", "rm"),
+        "Forget jobs; one that runs is stopped",
+        "cidery.commands.run.jobs:rm",
+        "cidery jobs rm 12",
+        (JOB,),
+        result=JobIds,
+        text=lambda value, call: "".join(f"removed job {number}\n" for number in value["IDs"]),
+        aliases=(("jobs", "cancel"),),
+        description="What an interrupted job had stored is free to go with the next `repo gc`.",
+    ),
+    Command(
+        ("jobs", "resume"),
+        "Go on with a job now",
+        "cidery.commands.run.jobs:resume",
+        "cidery jobs resume 12",
+        (Argument("id", "Number of a job, as `jobs` prints it"),),
+        (),
+        Output.STREAM,
+        result=JobLine,
+        text=_line_of_resumed,
+        client="cidery.cli.resuming:run",
+    ),
+)

@@ -1,0 +1,54 @@
+"""What a job keeps of the command that began it: the words to run it again, and the key by which it is found again."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from cidery.commands.definition import Call
+
+_PASSING = frozenset(("progress", "quiet", "quieter", "silent", "encoding", "timeout", "debug", "stats", "session"))
+"""Options that change what is printed, not what is done."""
+MAX_WORDS = 64
+"""Most words kept of a command: what has more arguments is repeated by hand."""
+
+
+def command_of(call: Call, paths: str = "") -> list[str]:
+    """The words after ``cidery`` that do the same again from any directory; [] if they are too many, or a stream.
+
+    Args:
+        paths: the argument that names local files.
+    """
+    words = list(call.command.path)
+    for option in call.command.options:
+        if option.name not in call.given:
+            continue
+        value = call.options[option.name]
+        for one in value if isinstance(value, list) else [value]:
+            text = str(one).lower() if isinstance(one, bool) else str(one)
+            words.append(f"--{option.name}={text}")
+    for name, texts in call.arguments.items():
+        if not texts and name == paths:
+            return []
+        words += [_absolute(text) if name == paths else text for text in texts]
+    return words if len(words) <= MAX_WORDS and "-" not in words else []
+
+
+def job_key(kind: str, call: Call, paths: str = "") -> str:
+    """The same for the same work: arguments, and options that change what is done."""
+    options = sorted((name, repr(call.options[name])) for name in call.given if name not in _PASSING)
+    arguments = [
+        (name, [_absolute(text) if name == paths else text for text in texts]) for name, texts in call.arguments.items()
+    ]
+    return hashlib.sha256(repr((kind, arguments, options)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def title_of(texts: Sequence[str]) -> str:
+    """``a``, or ``a and 3 more``."""
+    if not texts:
+        return "a stream"
+    more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return texts[0][:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") + more
+
+
+def _absolute(text: str) -> str:
+    return text if text == "-" or "://" in text else os.path.abspath(text)

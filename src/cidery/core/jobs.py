@@ -1,0 +1,303 @@
+"""Running long operations on record: one context around each, which writes the job's row and protects its blocks.
+
+The row costs no transaction of its own: it goes with the provisional record at the start and at the end. In between it
+is rewritten every SAVE_EVERY seconds in the background; a full disk only makes it stale, it never stops the work.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cidery.blockstore.lmdb_environment import Transaction
+from cidery.blockstore.segments import SegmentStore
+from cidery.errors import CideryError, InvalidInput, Unavailable
+from cidery.multiformats.cid import CID
+from cidery.repo.jobs import Job, Jobs, JobState
+from cidery.repo.provisional import ProvisionalRoots, RunningOperation
+from cidery.repo.state import State
+
+log = logging.getLogger("cidery.jobs")
+
+SAVE_EVERY = 2.0
+"""Seconds between two rewrites of a row: one small transaction, which nobody waits for."""
+WORTH_SECONDS = 5.0
+"""An operation that was stopped after less time and less work than these is not kept to go on with: repeating it is
+as good."""
+WORTH_BYTES = 64 << 20
+WORTH_BLOCKS = 4096
+
+
+class JobCancelled(Unavailable):
+    """Somebody removed the job while it ran."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"job {self.number} was cancelled with `cidery jobs rm`"
+
+
+class JobRunning(InvalidInput):
+    """What was asked needs a job that does not run."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return f"job {self.job.id} runs in process {self.job.pid} already"
+
+
+class JobRun:
+    """A job under way. Count into it as often as you like; tick() costs a fraction of a microsecond."""
+
+    def __init__(self, desk: "JobDesk", row: Job) -> None:
+        self._desk = desk
+        self._row = row
+        self._saved = desk.clock()
+        self._saving: asyncio.Task[None] | None = None
+        self.blocks = self.bytes = self.files = 0
+        self.total = row.total
+        """Bytes in all, if known."""
+        self.stage = ""
+        self.operation: RunningOperation | None = None
+        self.task = asyncio.current_task()
+        self.cancelled = False
+        self.ends_as: Job | None = None
+        """Set by who decides itself how the row looks after the run."""
+        self.over = asyncio.Event()
+
+    @property
+    def job(self) -> Job:
+        """The row as it would be written now."""
+        return replace(
+            self._row,
+            blocks=self.blocks,
+            bytes=self.bytes,
+            files=self.files,
+            total=self.total,
+            stage=self.stage,
+            updated=self._desk.clock(),
+        )
+
+    @property
+    def last(self) -> Job:
+        """The row as it was written last."""
+        return self._row
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier run left something to go on with."""
+        return self._row.attempts > 1
+
+    @property
+    def journal(self) -> Path:
+        """Where its kind may keep what does not fit the row; removed with the job."""
+        return self._desk.journal(self._row.id)
+
+    def tick(self) -> None:
+        """Counters or stage changed; they are on disk within some seconds."""
+        if self._desk.clock() - self._saved >= SAVE_EVERY and self._saving is None:
+            self._saved = self._desk.clock()
+            self._saving = asyncio.get_running_loop().create_task(self._save())
+
+    async def _save(self) -> None:
+        try:
+            await self._desk.jobs.save(self.job)
+        except CideryError as exc:
+            log.warning("how far job %d is could not be written: %s", self._row.id, exc)
+        finally:
+            self._saving = None
+
+    async def settle(self, details: Mapping[str, Any]) -> None:
+        """Set the details, durably on return. Raises as Jobs.save()."""
+        await self._quiet()
+        self._row = replace(self._row, details={**self._row.detail, **details})
+        self._saved = self._desk.clock()
+        await self._desk.jobs.save(self.job)
+
+    async def protect(self, *roots: CID) -> None:
+        """Add roots that became known; durable on return."""
+        self._row = replace(self._row, roots=(*self._row.roots, *roots))
+        if self.operation is not None:
+            await self.operation.protect(*roots)
+        await self._quiet()
+        await self._desk.jobs.save(self.job)
+
+    async def _quiet(self) -> None:
+        """No save under way, which could overtake the last one."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+
+    async def close(self, error: BaseException | None) -> None:
+        """Decide how it ended; the row is written by whoever ends the record."""
+        await self._quiet()
+        job = self.job
+        if self.ends_as is not None:
+            self._row = replace(self.ends_as, updated=job.updated)
+            return
+        if error is None:
+            self._row = replace(job, state=JobState.DONE, error="", stage="")
+            return
+        seconds = job.updated - job.started
+        worth = seconds >= WORTH_SECONDS or job.bytes >= WORTH_BYTES or max(job.blocks, job.files) >= WORTH_BLOCKS
+        state = JobState.INTERRUPTED if worth and not self.cancelled else JobState.FAILED
+        reason = str(error) if isinstance(error, CideryError) else "it was stopped"
+        self._row = replace(job, state=state, error="cancelled" if self.cancelled else reason)
+
+
+class _Rows:
+    """What a job writes beside its provisional record."""
+
+    def __init__(self, jobs: Jobs, job: Job, number: int | None) -> None:
+        self._jobs = jobs
+        self._wanted = job
+        self._number = number
+        self.job = job
+        self.run: JobRun | None = None
+
+    def begin(self, txn: Transaction) -> None:
+        self.job = self._jobs.begin(txn, self._wanted, self._number)
+
+    def end(self, txn: Transaction) -> None:
+        if self.run is not None:
+            self._jobs.write(txn, self.run.last)
+
+
+@dataclass(slots=True)
+class JobDesk:
+    """The jobs of one open repository."""
+
+    jobs: Jobs
+    state: State
+    store: SegmentStore
+    provisional: ProvisionalRoots
+    directory: Path
+    """Of the journals; made on first use."""
+    clock: Callable[[], float]
+    """Seconds since 1970-01-01 UTC."""
+    running: dict[int, JobRun] = field(default_factory=dict)
+
+    def journal(self, number: int) -> Path:
+        return self.directory / f"{number}.journal"
+
+    @asynccontextmanager
+    async def run(
+        self,
+        kind: str,
+        title: str,
+        *,
+        key: str = "",
+        roots: Sequence[CID] = (),
+        total: int | None = None,
+        protect: bool = True,
+        spare_new: bool = True,
+        details: Mapping[str, Any] | None = None,
+        number: int | None = None,
+    ) -> AsyncIterator[JobRun]:
+        """A job while the block runs; one of the same key that was cut off is gone on with.
+
+        Args:
+            number: of the queued job whose turn it is, instead of one with the key.
+            protect: hold a provisional record too, so that what is stored or found is spared while it runs.
+            spare_new: once it is interrupted, spare whatever was stored since it began, not its roots alone.
+        Raises:
+            JobCancelled if it was removed meanwhile. StateReadOnly. DatabaseUnavailable: disk full, nothing began.
+        """
+        since = self.store.next_ordinal
+        rows = _Rows(
+            self.jobs,
+            Job(
+                id=0,
+                kind=kind,
+                title=title,
+                state=JobState.RUNNING,
+                started=self.clock(),
+                updated=self.clock(),
+                key=key,
+                total=total,
+                since_ordinal=since if spare_new else None,
+                roots=tuple(roots),
+                details=details,
+            ),
+            number,
+        )
+        if not protect:
+            await self.state.update(rows.begin)
+            async with self._running(rows) as run:
+                yield run
+            return
+        now = self.clock()
+        async with self.provisional.operation(kind, roots, now=now, since_ordinal=since, beside=rows) as operation:
+            async with self._running(rows, ended=False) as run:
+                run.operation = operation
+                yield run
+
+    @asynccontextmanager
+    async def _running(self, rows: _Rows, *, ended: bool = True) -> AsyncIterator[JobRun]:
+        run = rows.run = JobRun(self, rows.job)
+        self.running[rows.job.id] = run
+        error: BaseException | None = None
+        try:
+            yield run
+        except BaseException as exc:
+            error = exc
+            if run.cancelled and isinstance(exc, asyncio.CancelledError):
+                if run.task is not None:
+                    run.task.uncancel()
+                raise JobCancelled(rows.job.id) from exc
+            raise
+        finally:
+            await run.close(error)
+            del self.running[rows.job.id]
+            if ended:
+                await self.state.update(rows.end)
+            if not run.last.state.is_open:
+                run.journal.unlink(missing_ok=True)
+            run.over.set()
+
+    # -- looking and changing --------------------------------------------------------------------------------------
+
+    def every(self, kind: str = "", *, ended: bool = True) -> list[Job]:
+        """All jobs by number, with the counters of now for those of this process."""
+        found = [self._live(job) for job in self.jobs.every(kind, ended=ended)]
+        return sorted(found, key=lambda job: job.id)
+
+    def get(self, number: int) -> Job:
+        """Raises NoSuchJob."""
+        return self._live(self.jobs.get(number))
+
+    def _live(self, job: Job) -> Job:
+        run = self.running.get(job.id)
+        return job if run is None else run.job
+
+    async def remove(self, number: int) -> Job:
+        """Forget a job; one that runs here is stopped, and listed as failed. What it had stored is free to go.
+
+        Raises NoSuchJob, JobRunning for one of another process.
+        """
+        job = self.get(number)
+        run = self.running.get(number)
+        if run is not None:
+            run.cancelled = True
+            assert run.task is not None  # it began in a coroutine
+            run.task.cancel()
+            await run.over.wait()
+            return run.last
+        if job.state is JobState.RUNNING:
+            raise JobRunning(job)
+        await self.jobs.remove(job)
+        self.journal(number).unlink(missing_ok=True)
+        return job
+
+    async def expire(self) -> list[Job]:
+        """Give up jobs that were interrupted long ago; returns them."""
+        expired = await self.jobs.expire(self.clock())
+        for job in expired:
+            self.journal(job.id).unlink(missing_ok=True)
+        return expired
