@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
 
 from cidery.commands.definition import Call
 
@@ -40,14 +39,6 @@ def job_key(kind: str, call: Call, paths: str = "") -> str:
         (name, [_absolute(text) if name == paths else text for text in texts]) for name, texts in call.arguments.items()
     ]
     return hashlib.sha256(repr((kind, arguments, options)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def title_of(texts: Sequence[str]) -> str:
-    """``a``, or ``a and 3 more``."""
-    if not texts:
-        return "a stream"
-    more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
-    return texts[0][:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") + more
 
 
 def _absolute(text: str) -> str:

@@ -7,7 +7,7 @@ as they are stored. The blocks of an add that was stopped may stay in the store,
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +17,20 @@ from typing import NamedTuple, TypeVar
 from cidery.blockstore.filestore import References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
+from cidery.core.add_journal import AddJournal, identity_of
 from cidery.core.add_tree import AddTree
 from cidery.core.chunk_stream import chunks_of, file_pieces
-from cidery.core.ingest import Batch, BigFile, Finished, Ingest, Metadata, Origin, open_regular
+from cidery.core.ingest import (
+    Batch,
+    BigFile,
+    Finished,
+    Ingest,
+    Metadata,
+    Origin,
+    Remembered,
+    Result,
+    open_regular,
+)
 from cidery.core.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -35,8 +46,8 @@ MAX_JOBS = 6
 """Jobs handed to the threads and not yet assembled: keeps both busy while results are awaited in order."""
 JOB_ITEMS = 128
 """Items per job, so that the loop hears of progress often."""
-JOB_BYTES = 8 << 20
-"""Bytes of a big file per job."""
+JOB_BYTES = 4 << 20
+"""Bytes of a big file per job: what each thread repeats after a crash."""
 JOB_CHUNKS = 1024
 """Chunks of a big file per job, for tiny chunk sizes."""
 STREAM_BATCH = 1 << 20
@@ -95,17 +106,29 @@ class AddProgress(NamedTuple):
     """Bytes read of it so far."""
 
 
+class Memory(NamedTuple):
+    """What lets an add go on where it was cut off."""
+
+    journal: AddJournal
+    whole: Callable[[Sequence[Child]], Awaitable[list[bool]]]
+    """Whether all blocks of each are stored to stay; notes them for a collector."""
+
+
 async def add(
-    sources: Sequence[Source] | AsyncIterable[AddItem], store: BlockStore, options: AddOptions | None = None
-) -> AsyncIterator[Added | AddProgress]:
+    sources: Sequence[Source] | AsyncIterable[AddItem],
+    store: BlockStore,
+    options: AddOptions | None = None,
+    memory: Memory | None = None,
+) -> AsyncGenerator[Added | AddProgress, None]:
     """Add paths, bytes or items; events in Kubo's order: files and links as walked, then directories, roots last.
 
+    With ``memory``, files that an earlier run had stored are not read again; what was read is noted in its journal.
     Limits: THREADS threads, about 60 MB of buffers, one index entry per added name.
     Raises:
         CannotAdd, BadName, TooManyCollisions, ImportOptionError, and what the store raises (disk full, read-only).
     Cancellation: safe at any point; threads stop within one chunk before this returns.
     """
-    adding = _Adding(store, options or AddOptions())
+    adding = _Adding(store, options or AddOptions(), memory)
     try:
         async for event in adding.run(sources):
             yield event
@@ -129,14 +152,19 @@ async def add_root(
 class _Adding:
     """One add() in progress."""
 
-    def __init__(self, store: BlockStore, options: AddOptions) -> None:
+    def __init__(self, store: BlockStore, options: AddOptions, memory: Memory | None) -> None:
         self._store = store
+        self._memory = memory
         self._options = options
         self._metadata = options.metadata
         if options.references is not None and not options.profile.raw_leaves:
             raise ImportOptionError("files can stay where they are (--nocopy) with raw leaves only; use --raw-leaves")
         self._ingest = Ingest(
-            options.profile, None if options.only_hash else store, options.metadata, options.references
+            options.profile,
+            None if options.only_hash else store,
+            options.metadata,
+            options.references,
+            None if memory is None else memory.journal,
         )
         self._tree = AddTree(options.mode, options.mtime)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
@@ -146,6 +174,8 @@ class _Adding:
         self._reader: ReaderProcess | None = None
         self._reader_helps = options.references is None and can_read(options.profile)
         self._files = 0
+        self._behind = memory is not None and not memory.journal.is_empty
+        """Whether the scan is still among the files that an earlier run stored, which need not be read."""
 
     async def close(self) -> None:
         """Stop the threads; returns when none works any more, at most one chunk later."""
@@ -158,7 +188,7 @@ class _Adding:
             os.close(self._open.pop())
 
     async def run(self, sources: Sequence[Source] | AsyncIterable[AddItem]) -> AsyncIterator[Added | AddProgress]:
-        pending: deque[tuple[list[AddItem], Future[list[Finished | BigFile | None]]]] = deque()
+        pending: deque[tuple[list[AddItem], Future[list[Result]]]] = deque()
         async for job in _jobs(sources, self._options):
             if isinstance(job, _LongStream):
                 while pending:
@@ -180,10 +210,12 @@ class _Adding:
         for added in folders:
             yield added
 
-    def _submit(self, items: list[AddItem]) -> "Future[list[Finished | BigFile | None]]":
+    def _submit(self, items: list[AddItem]) -> "Future[list[Result]]":
         """Have whole items stored; many small files are read and hashed by a second process."""
         paths = [(item.path, item.follow) for item in items if item.path is not None and item.kind is Kind.FILE]
         self._files += len(paths)
+        if self._behind:
+            return self._one.submit(self._ingest.items, items)
         if self._reader is None and self._reader_helps and self._files > START_AFTER:
             metadata = self._metadata
             try:
@@ -200,7 +232,7 @@ class _Adding:
         reader.ask(paths)
         return self._one.submit(self._with_reader, reader, items)
 
-    def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Finished | BigFile | None]:
+    def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Result]:
         """Runs in the thread."""
         try:
             leaves = reader.answer() if self._reader_helps else []
@@ -212,18 +244,22 @@ class _Adding:
         if not self._options.only_hash:
             await self._store.sync()
 
-    async def _finish(
-        self, items: list[AddItem], future: "Future[list[Finished | BigFile | None]]"
-    ) -> AsyncIterator[Added | AddProgress]:
+    async def _finish(self, items: list[AddItem], future: "Future[list[Result]]") -> AsyncIterator[Added | AddProgress]:
         """Place the results of one job into the tree."""
         events: list[Added] = []
-        results: list[Finished | BigFile | None] = await asyncio.wrap_future(future)
+        results = await asyncio.wrap_future(future)
+        if self._memory is not None and self._behind:
+            if any(isinstance(result, Remembered) for result in results):
+                results = await self._checked(self._memory, items, results)
+            elif any(isinstance(result, Finished) for result in results):
+                self._behind = False
         for item, result in zip(items, results, strict=True):
             if result is None:
                 self._tree.put_folder(item.name, *self._metadata.of_item(item.mode, item.mtime))
             elif isinstance(result, Finished):
                 events.append(self._place(item.name, result))
             else:
+                assert isinstance(result, BigFile)  # _checked() leaves nothing remembered
                 async for part in self._big(item.name, result):
                     if isinstance(part, AddProgress):
                         yield part
@@ -233,6 +269,28 @@ class _Adding:
             await self._sync()
         for event in events:
             yield event
+
+    async def _checked(self, memory: Memory, items: list[AddItem], results: list[Result]) -> list[Result]:
+        """The results with what was remembered looked up in the store, and read again where it is not there."""
+        known = [result for result in results if isinstance(result, Remembered)]
+        for result, whole in zip(known, await memory.whole([one.child for one in known]), strict=True):
+            if whole:
+                memory.journal.reused += result.size
+            else:
+                memory.journal.forget(result.identity)
+        lost = [
+            at
+            for at, result in enumerate(results)
+            if isinstance(result, Remembered) and memory.journal.file(result.identity) is None
+        ]
+        again = await asyncio.wrap_future(self._one.submit(self._ingest.items, [items[at] for at in lost]))
+        out: list[Result] = [
+            Finished(result.child, result.size, result.mode, result.mtime) if isinstance(result, Remembered) else result
+            for result in results
+        ]
+        for at, fresh in zip(lost, again, strict=True):
+            out[at] = fresh
+        return out
 
     def _place(self, name: str, done: Finished) -> Added:
         name = name or str(done.child.cid)
@@ -245,15 +303,10 @@ class _Adding:
         self._open.add(fd)  # closed in close() if this is stopped half-way, when no thread reads any more
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
-        size = before.st_size
-        profile = self._options.profile
-        step = max(1, min(JOB_BYTES // profile.chunk_size, JOB_CHUNKS)) * profile.chunk_size
-        jobs: AsyncIterator[Callable[[], list[Child]]] = _each(
-            partial(self._ingest.range, fd, big.path, start, min(start + step, size)) for start in range(0, size, step)
-        )
-        if profile.chunker is not None:
-            origin = self._ingest.origin(big.path, before)
-            jobs = self._groups(chunks_of(file_pieces(fd), profile), origin)
+        known = await self._known_parts(before)
+        jobs = self._ranges(fd, big.path, before, known)
+        if self._options.profile.chunker is not None:
+            jobs = self._cuts(fd, big.path, before, known)
         finished: Finished | None = None
         async for part in self._assemble(name, jobs, big.mode, big.mtime):
             if isinstance(part, Finished):
@@ -266,7 +319,51 @@ class _Adding:
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise CannotAdd(big.path, "it changed while it was read; add it again when it is still")
         assert finished is not None  # _assemble ends with it
+        if self._memory is not None:
+            await asyncio.to_thread(self._memory.journal.note_files, [(identity_of(before), finished.child)])
         yield finished
+
+    async def _known_parts(self, found: os.stat_result) -> dict[int, list[Child]]:
+        """Leaves that an earlier run stored and that are there still, by where they start."""
+        if self._memory is None or self._memory.journal.is_empty:
+            return {}
+        parts = self._memory.journal.parts(identity_of(found))
+        return {start: leaves for start, leaves in parts.items() if all(await self._memory.whole(leaves))}
+
+    def _ranges(
+        self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]
+    ) -> AsyncIterator[Callable[[], list[Child]]]:
+        """Jobs for a big file in chunks of one size."""
+        size, chunk_size = found.st_size, self._options.profile.chunk_size
+        step = max(1, min(JOB_BYTES // chunk_size, JOB_CHUNKS)) * chunk_size
+
+        def job(start: int) -> Callable[[], list[Child]]:
+            end = min(start + step, size)
+            leaves = known.get(start)
+            if leaves is None or sum(leaf.filesize for leaf in leaves) != end - start:
+                return partial(self._ingest.range, fd, path, found, start, end)
+            return self._given(leaves)
+
+        return _each(map(job, range(0, size, step)))
+
+    def _given(self, leaves: list[Child]) -> Callable[[], list[Child]]:
+        assert self._memory is not None  # known parts come from it
+        self._memory.journal.reused += sum(leaf.filesize for leaf in leaves)
+        return lambda: leaves
+
+    async def _cuts(
+        self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]
+    ) -> AsyncIterator[Callable[[], list[Child]]]:
+        """Jobs for a big file that is cut by its content: a cut depends on what follows the one before it only."""
+        at = 0
+        while (leaves := known.get(at)) and at < found.st_size:
+            yield self._given(leaves)
+            at += sum(leaf.filesize for leaf in leaves)
+        await asyncio.to_thread(os.lseek, fd, at, os.SEEK_SET)
+        if at < found.st_size:
+            chunks = chunks_of(file_pieces(fd), self._options.profile)
+            async for job in self._groups(chunks, self._ingest.origin(path, found, at), (found, at)):
+                yield job
 
     async def _long(self, stream: "_LongStream") -> AsyncIterator[Added | AddProgress]:
         mode, mtime = self._metadata.of_item(stream.item.mode, stream.item.mtime)
@@ -280,7 +377,10 @@ class _Adding:
             yield event
 
     async def _groups(
-        self, chunks: AsyncIterator[bytes], origin: Origin | None = None
+        self,
+        chunks: AsyncIterator[bytes],
+        origin: Origin | None = None,
+        part: tuple[os.stat_result, int] | None = None,
     ) -> AsyncIterator[Callable[[], list[Child]]]:
         group: list[bytes] = []
         size = 0
@@ -288,11 +388,12 @@ class _Adding:
             group.append(chunk)
             size += len(chunk)
             if size >= JOB_BYTES or len(group) >= JOB_CHUNKS:
-                yield partial(self._ingest.chunks, group, origin)
+                yield partial(self._ingest.chunks, group, origin, part)
                 origin = origin and origin._replace(offset=origin.offset + size)
+                part = part and (part[0], part[1] + size)
                 group, size = [], 0
         if group:
-            yield partial(self._ingest.chunks, group, origin)
+            yield partial(self._ingest.chunks, group, origin, part)
 
     async def _assemble(
         self, name: str, jobs: AsyncIterator[Callable[[], list[Child]]], mode: int | None, mtime: Mtime | None

@@ -4,30 +4,36 @@ It holds the parts and offers the porcelain that needs more than one of them; si
 of this package.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from cidery.blockstore.filestore import Filestore
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import Added, AddOptions, AddProgress, Source, add
+from cidery.core.add import Added, AddOptions, AddProgress, Memory, Source, add
 from cidery.core.add_items import AddItem
+from cidery.core.add_journal import AddJournal, add_key, local_paths
+from cidery.core.drive import StoreSession, drive
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
-from cidery.core.jobs import JobDesk
+from cidery.core.jobs import JobDesk, JobRun, title_of
 from cidery.core.pin_queue import PinQueue
 from cidery.core.sources import BlockSession, Network
 from cidery.core.watch import WatchedSessions
-from cidery.errors import Unavailable
+from cidery.errors import NotFound, Unavailable
 from cidery.ipld.block import Block
+from cidery.ipld.walk import Edge, walk_edges
 from cidery.mfs.files import MutableFiles
 from cidery.multiformats.cid import CID
 from cidery.repo.config import Config, ImportConfig
 from cidery.repo.pins import Pin, Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.unixfs.chunker import parse_chunker
+from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile, ShardEstimate, parse_hash, with_chunker
 
 KEEP_BATCH = 16
@@ -113,8 +119,12 @@ class Api:
         *,
         pin: bool = True,
         pin_name: str = "",
+        command: Sequence[str] = (),
     ) -> AsyncGenerator[Added | AddProgress, None]:
-        """core.add.add(), protected while it runs, its roots pinned recursively before they are reported.
+        """core.add.add() as a job, protected while it runs, its roots pinned recursively before they are reported.
+
+        Files of this machine that an interrupted add of the same sources had stored are not read again.
+        ``command``: the words that begin the same add, for `jobs resume`.
 
         Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
         or about to be.
@@ -125,8 +135,11 @@ class Api:
             return
         held: list[Added] = []
         roots = 0
-        async with self.operation("add"):
-            async for event in add(sources, self.store, options):
+        paths = local_paths(sources)
+        rules = (options.profile, options.metadata, options.references is not None)
+        key = add_key(paths, *rules) if paths else ""
+        async with self.jobs.run("add", title_of(paths), key=key, details={"command": list(command)}) as run:
+            async for event in self._recorded(run, sources, options, key):
                 if not pin or not isinstance(event, Added) or not (event.root or held):
                     yield event
                     continue
@@ -140,6 +153,60 @@ class Api:
             await self._pin(held, pin_name)
             for one in held:
                 yield one
+
+    async def _recorded(
+        self, run: JobRun, sources: Sequence[Source] | AsyncIterable[AddItem], options: AddOptions, key: str
+    ) -> AsyncGenerator[Added | AddProgress, None]:
+        """The events of an add, counted; with a key, files are looked up in the journal and noted there."""
+        memory: Memory | None = None
+        if key:
+            journal = await asyncio.to_thread(AddJournal, run.journal, self.clock, load=run.resumed)
+            memory = Memory(journal, partial(self._stored_whole, profile=options.profile))
+        done = 0
+        try:
+            async with aclosing(add(sources, self.store, replace(options, progress=True), memory)) as events:
+                async for event in events:
+                    if isinstance(event, Added):
+                        run.files += 1
+                        done += event.bytes
+                        run.bytes = done
+                    else:
+                        run.bytes = done + event.bytes
+                    run.tick()
+                    if options.progress or isinstance(event, Added):
+                        yield event
+        finally:
+            if memory is not None:
+                memory.journal.close()
+
+    async def _stored_whole(self, nodes: Sequence[Child], profile: Profile) -> list[bool]:
+        """Whether all blocks of each are stored as kept, or in a file of the user; notes them for a collector.
+
+        2 us for a leaf; larger files cost the reading of their inner nodes.
+        """
+        return [
+            await self._walk_stored(node.cid)
+            if node.filesize > profile.chunk_size or profile.trickle
+            else self._are_kept([node.cid])
+            for node in nodes
+        ]
+
+    def _are_kept(self, cids: Sequence[CID]) -> bool:
+        places = self.store.touch(cids)
+        return all(
+            kept or (kept is None and self.store.is_elsewhere(cid.multihash))
+            for cid, kept in zip(cids, places, strict=True)
+        )
+
+    async def _walk_stored(self, root: CID) -> bool:
+        try:
+            async for step in drive(walk_edges(root, unique=True, read_raw=False), StoreSession(self.store)):
+                cid = step.target if isinstance(step, Edge) else root
+                if not self._are_kept([cid]):
+                    return False
+        except NotFound:
+            return False
+        return True
 
     async def _pin(self, events: list[Added], name: str) -> None:
         pins = [Pin(event.cid, True, name, self.clock()) for event in events if event.root]

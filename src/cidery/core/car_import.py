@@ -1,8 +1,9 @@
 """Blocks of a CAR into the store: parsed as it arrives, every block hashed, in constant memory."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore
 from cidery.ipld.car_reader import BadCar, CarReader, Placed
@@ -10,13 +11,13 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import MultihashError, matches
 from cidery.multiformats.varint import Buffer
 
-BATCH = 4 << 20
-"""Bytes hashed and stored by one job of a thread: large writes, small memory."""
+BATCH = 2 << 20
+"""Bytes hashed and stored by one job of a thread: large writes, little to repeat after a crash."""
 BATCH_BLOCKS = 2048
 """Blocks of one job, for small ones."""
 JOBS = 3
 """Jobs at once: two hash on two cores while a third waits for the disk."""
-PIECE = 4 << 20
+PIECE = 2 << 20
 """Bytes of a file read at once."""
 
 
@@ -32,56 +33,106 @@ class CarStats:
     """Of all archives, in order, each once."""
 
 
-async def import_car(stream: AsyncIterable[Buffer], store: BlockStore, stats: CarStats) -> None:
+class Reached(NamedTuple):
+    """A place in an archive: all before it is stored."""
+
+    offset: int
+    """Of a section, in bytes from the start."""
+    blocks: int
+    """Sections before it."""
+    bytes: int
+    """Of the blocks in them."""
+
+
+async def import_car(
+    stream: AsyncIterable[Buffer],
+    store: BlockStore,
+    stats: CarStats,
+    *,
+    reader: CarReader | None = None,
+    reached: Callable[[Reached], None] | None = None,
+) -> None:
     """Store every block of one archive, as kept, and count into ``stats``; call store.sync() when all are done.
 
     Blocks are VISIBLE on return. What came before a fault stays stored: it was verified, and nothing pins it.
+
+    Args:
+        reader: one that has read the header and skips to where the stream begins.
+        reached: told now and then how far all is VISIBLE.
     Raises BadCar with the offset, also for a block that does not match its CID or has an unknown hash function; and
     what the store and the stream raise. Cancellation: safe. Memory: JOBS batches and a piece of the stream.
     """
-    reader = CarReader()
-    running: set[asyncio.Task[None]] = set()
+    reader = reader or CarReader()
+    before = stats.blocks, stats.bytes
+    jobs = _Jobs(store)
     batch: list[Placed] = []
     held = 0
+    begun = Reached(0, 0, 0)
     try:
         async for piece in stream:
             for placed in reader.receive_data(piece):
+                if not batch:
+                    begun = Reached(placed.at, stats.blocks - before[0], stats.bytes - before[1])
                 batch.append(placed)
                 held += len(placed.block.data)
                 stats.blocks += 1
                 stats.bytes += len(placed.block.data)
                 if held >= BATCH or len(batch) >= BATCH_BLOCKS:
-                    await _start(running, batch, store)
+                    await jobs.start(batch, begun)
                     batch, held = [], 0
             if held and held + len(piece) > BATCH:  # views keep whole pieces alive
-                await _start(running, batch, store)
+                await jobs.start(batch, begun)
                 batch, held = [], 0
+            if reached is not None:
+                at = Reached(reader.position, stats.blocks - before[0], stats.bytes - before[1])
+                reached(min([*jobs.under_way, begun if batch else at]))
         reader.receive_eof()
-        await _start(running, batch, store)
-        while running:
-            await _finish(running)
+        await jobs.start(batch, begun)
+        await jobs.finish()
+        if reached is not None:
+            reached(Reached(reader.position, stats.blocks - before[0], stats.bytes - before[1]))
     finally:
-        # a job cannot be stopped half-way, and its blocks are views into memory that must stay
-        if running:
-            await asyncio.wait(running)
-            for task in running:
-                task.exception()
+        await jobs.close()
     known = set(stats.roots)
     stats.roots += [root for root in dict.fromkeys(reader.roots) if root not in known]
 
 
-async def _start(running: set[asyncio.Task[None]], batch: list[Placed], store: BlockStore) -> None:
-    while len(running) >= JOBS:
-        await _finish(running)
-    if batch:
-        running.add(asyncio.create_task(asyncio.to_thread(_check_and_store, batch, store)))
+class _Jobs:
+    """Batches that threads work on."""
 
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+        self._running: dict[asyncio.Task[None], Reached] = {}
 
-async def _finish(running: set[asyncio.Task[None]]) -> None:
-    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    running -= done
-    for task in done:
-        task.result()
+    @property
+    def under_way(self) -> list[Reached]:
+        """Where the batches begin that are not stored yet."""
+        return list(self._running.values())
+
+    async def start(self, batch: list[Placed], begun: Reached) -> None:
+        while len(self._running) >= JOBS:
+            await self._wait()
+        if batch:
+            task = asyncio.create_task(asyncio.to_thread(_check_and_store, batch, self._store))
+            self._running[task] = begun
+
+    async def finish(self) -> None:
+        while self._running:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del self._running[task]
+        for task in done:
+            task.result()
+
+    async def close(self) -> None:
+        """A job cannot be stopped half-way, and its blocks are views into memory that must stay: wait for all."""
+        if self._running:
+            await asyncio.wait(self._running)
+            for task in self._running:
+                task.exception()
 
 
 def _check_and_store(batch: list[Placed], store: BlockStore) -> None:
@@ -95,9 +146,10 @@ def _check_and_store(batch: list[Placed], store: BlockStore) -> None:
     store.put_many_blocking([placed.block for placed in batch], kept=True)
 
 
-async def read_pieces(path: str) -> AsyncIterator[bytes]:
-    """A file in pieces of PIECE bytes, read by threads, one piece ahead. Raises OSError."""
+async def read_pieces(path: str, start: int = 0) -> AsyncIterator[bytes]:
+    """A file from ``start`` on in pieces of PIECE bytes, read by threads, one piece ahead. Raises OSError."""
     with await asyncio.to_thread(open, path, "rb", buffering=0) as file:
+        file.seek(start)
         coming = asyncio.ensure_future(asyncio.to_thread(file.read, PIECE))
         try:
             while data := await coming:

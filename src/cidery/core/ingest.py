@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
+from cidery.core.add_journal import AddJournal, Identity, identity_of
 from cidery.core.chunk_stream import cut
 from cidery.core.reader_process import SMALL_FILE, Leaf
 from cidery.errors import Unavailable
@@ -127,6 +128,16 @@ class Finished(NamedTuple):
     mtime: Mtime | None
 
 
+class Remembered(NamedTuple):
+    """A file that an earlier run of the same add finished; whether it is still stored is for add() to see."""
+
+    child: Child
+    identity: Identity
+    size: int
+    mode: int | None
+    mtime: Mtime | None
+
+
 @dataclass(frozen=True, slots=True)
 class BigFile:
     """A file that was left to ingest_range()."""
@@ -135,6 +146,10 @@ class BigFile:
     found: os.stat_result
     mode: int | None
     mtime: Mtime | None
+
+
+Result = Finished | Remembered | BigFile | None
+"""What became of one item: stored, known from an earlier run, left to range(), or a directory."""
 
 
 class Ingest:
@@ -146,23 +161,26 @@ class Ingest:
         store: BlockStore | None,
         metadata: Metadata,
         references: References | None = None,
+        journal: AddJournal | None = None,
     ) -> None:
         """``store``: None to compute CIDs only. ``references``: for files whose bytes stay where they are."""
         self.references = references
+        self.journal = journal
         self.profile = profile
         self.store = store
         self.metadata = metadata
         self.stop = threading.Event()
         self._has_metadata = metadata.any
 
-    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = ()) -> list[Finished | BigFile | None]:
+    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = ()) -> list[Result]:
         """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises.
 
         ``read``: files at paths among the items, in order, that a ReaderProcess may have read already.
         """
         batch = Batch(self.store, self.references)
-        out: list[Finished | BigFile | None] = []
+        out: list[Result] = []
         leaves = iter(read)
+        stored: list[tuple[Identity, Child]] = []
         for item in items:
             if self.stop.is_set():
                 raise Stopped("add was cancelled")
@@ -175,7 +193,12 @@ class Ingest:
                 out.append(Finished(child, 0, None, mtime))
             elif item.path is not None:
                 found = next(leaves, None)
-                out.append(self._file(item, batch) if found is None else _store_leaf(found, batch))
+                if found is None:
+                    out.append(self._file(item, batch, stored))
+                else:
+                    done = _store_leaf(found, batch)
+                    stored.append((found.identity, done.child))
+                    out.append(done)
             else:
                 batch.begin(None)
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
@@ -183,6 +206,8 @@ class Ingest:
                 child = self._build(cut(self.profile, item.data), mode, mtime, batch)
                 out.append(Finished(child, len(item.data), mode, mtime))
         batch.flush()
+        if self.journal is not None and stored:
+            self.journal.note_files(stored)
         return out
 
     def _build(self, chunks: Sequence[bytes], mode: int | None, mtime: Mtime | None, batch: Batch) -> Child:
@@ -199,12 +224,17 @@ class Ingest:
             batch.put(block)
         return child
 
-    def _file(self, item: AddItem, batch: Batch) -> Finished | BigFile:
+    def _file(
+        self, item: AddItem, batch: Batch, stored: list[tuple[Identity, Child]]
+    ) -> Finished | Remembered | BigFile:
         assert item.path is not None
         fd, found = open_regular(item.path, item.follow)
         try:
             mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
             size = found.st_size
+            identity = identity_of(found)
+            if self.journal is not None and (known := self.journal.file(identity)) is not None:
+                return Remembered(known, identity, size, mode, mtime)
             batch.begin(self.origin(item.path, found))
             if size > BIG_FILE:
                 return BigFile(item.path, found, mode, mtime)
@@ -212,7 +242,9 @@ class Ingest:
                 if size <= self.profile.chunk_size:
                     data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
                     if len(data) == size:
-                        return Finished(self._build(cut(self.profile, data), mode, mtime, batch), size, mode, mtime)
+                        child = self._build(cut(self.profile, data), mode, mtime, batch)
+                        stored.append((identity, child))
+                        return Finished(child, size, mode, mtime)
                     os.lseek(fd, 0, os.SEEK_SET)
                 if self.profile.chunker is None:
                     chunks = list(self._read_all(fd, size))
@@ -222,7 +254,9 @@ class Ingest:
                 raise CannotAdd(item.path, (exc.strerror or str(exc)).lower()) from exc
             if sum(map(len, chunks)) != size:
                 raise CannotAdd(item.path, "it changed size while it was read; add it again when it is still")
-            return Finished(self._build(chunks, mode, mtime, batch), size, mode, mtime)
+            child = self._build(chunks, mode, mtime, batch)
+            stored.append((identity, child))
+            return Finished(child, size, mode, mtime)
         finally:
             os.close(fd)
 
@@ -245,7 +279,7 @@ class Ingest:
             return None
         mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
         child, block = leaf(self.profile, data, mode, mtime)
-        return Leaf(child.cid.encode(), bytes(block.data), size, child.tsize, mode, mtime)
+        return Leaf(child.cid.encode(), bytes(block.data), size, child.tsize, mode, mtime, identity_of(found))
 
     def _read_all(self, fd: int, size: int) -> Iterator[bytes]:
         """Chunks of a whole file; one byte more is asked for, so that a file that grew shows."""
@@ -265,10 +299,10 @@ class Ingest:
         """Where chunks of a file come from, if they are to stay there."""
         return Origin(os.path.abspath(path), found, offset) if self.references is not None else None
 
-    def range(self, fd: int, path: str, start: int, end: int) -> list[Child]:
+    def range(self, fd: int, path: str, found: os.stat_result, start: int, end: int) -> list[Child]:
         """Store the leaves of bytes ``[start, end)`` of a big file; ``start`` is a multiple of the chunk size."""
         batch = Batch(self.store, self.references)
-        batch.begin(self.origin(path, os.fstat(fd), start))
+        batch.begin(self.origin(path, found, start))
         out: list[Child] = []
         chunk_size = self.profile.chunk_size
         for at in range(start, end, chunk_size):
@@ -285,10 +319,17 @@ class Ingest:
             out.append(child)
             batch.put(block)
         batch.flush()
+        if self.journal is not None:
+            self.journal.note_part(identity_of(found), start, out)
         return out
 
-    def chunks(self, chunks: Sequence[bytes], origin: Origin | None = None) -> list[Child]:
-        """Store the leaves of consecutive chunks of a stream, or of a file with ``origin``."""
+    def chunks(
+        self, chunks: Sequence[bytes], origin: Origin | None = None, part: tuple[os.stat_result, int] | None = None
+    ) -> list[Child]:
+        """Store the leaves of consecutive chunks of a stream, or of a file with ``origin``.
+
+        ``part``: the file that they come from, for the journal, and where they start in it.
+        """
         batch = Batch(self.store, self.references)
         batch.begin(origin)
         out: list[Child] = []
@@ -299,6 +340,8 @@ class Ingest:
             out.append(child)
             batch.put(block)
         batch.flush()
+        if self.journal is not None and part is not None:
+            self.journal.note_part(identity_of(part[0]), part[1], out)
         return out
 
     def blocks(self, blocks: Sequence[Block]) -> None:

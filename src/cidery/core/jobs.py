@@ -31,6 +31,14 @@ WORTH_BYTES = 64 << 20
 WORTH_BLOCKS = 4096
 
 
+def title_of(texts: Sequence[str]) -> str:
+    """``a``, or ``a and 3 more``."""
+    if not texts:
+        return "a stream"
+    more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return texts[0][:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") + more
+
+
 class JobCancelled(Unavailable):
     """Somebody removed the job while it ran."""
 

@@ -46,6 +46,8 @@ class Leaf(NamedTuple):
     mode: int | None
     mtime: tuple[int, int] | None
     """Seconds, nanoseconds."""
+    identity: tuple[int, int, int, int, int]
+    """As add_journal.identity_of() gives it."""
 
 
 class ReaderGone(Exception):

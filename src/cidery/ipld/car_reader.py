@@ -56,6 +56,21 @@ class CarReader:
         self._end: int | None = None  # offset of the end of the CARv1 inside a CARv2
         self._is_v2 = False
 
+    @property
+    def position(self) -> int:
+        """Bytes from the start of the archive to the item that is awaited."""
+        return self._at
+
+    def skip_to(self, offset: int) -> None:
+        """What arrives next is the section at ``offset``: what lies before was read by an earlier run.
+
+        Only when the header is known. Raises BadCar for a place where no section can be.
+        """
+        assert self.version  # the caller looked
+        if offset < self._at or (self._end is not None and offset > self._end):
+            raise BadCar(f"there is no section at byte {offset}", self._at)
+        self._held, self._skip, self._at = bytearray(), 0, offset
+
     def receive_data(self, data: Buffer) -> list[Placed]:
         """The blocks that are whole now, in order; their bytes are views into ``data`` mostly.
 

@@ -1,6 +1,7 @@
 """add, cat, get, ls and refs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from cidery.commands.bind import BadCall
@@ -8,7 +9,8 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent, LsLink, LsObject, LsResult, RefLine
-from cidery.core.add import Added, AddOptions
+from cidery.commands.job_command import command_of
+from cidery.core.add import Added, AddOptions, AddProgress
 from cidery.core.add_items import AddItem, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat as cat_file
@@ -131,22 +133,28 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         progress=call.flag("progress"),
     )
     sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
-    async for event in api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name")):
-        if isinstance(event, Added):
-            if event.root and call.text("to-files"):
-                await _to_files(api, event, call.text("to-files"))
-            done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
-            if event.mode is not None:
-                done["Mode"] = f"{event.mode:04o}"
-            if event.mtime is not None:
-                done["Mtime"] = event.mtime.seconds
-                if event.mtime.nanoseconds:
-                    done["MtimeNsecs"] = event.mtime.nanoseconds
-            if options.progress and event.bytes:
-                done["Bytes"] = event.bytes
-            yield done
-        else:
-            yield AddEvent(Name=event.name, Bytes=event.bytes)
+    command = command_of(call, "path") if context.uploads is None else []
+    adding = api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name"), command=command)
+    async with aclosing(adding) as events:
+        async for event in events:
+            yield await _add_event(api, call, event)
+
+
+async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEvent:
+    if isinstance(event, AddProgress):
+        return AddEvent(Name=event.name, Bytes=event.bytes)
+    if event.root and call.text("to-files"):
+        await _to_files(api, event, call.text("to-files"))
+    done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+    if event.mode is not None:
+        done["Mode"] = f"{event.mode:04o}"
+    if event.mtime is not None:
+        done["Mtime"] = event.mtime.seconds
+        if event.mtime.nanoseconds:
+            done["MtimeNsecs"] = event.mtime.nanoseconds
+    if call.flag("progress") and event.bytes:
+        done["Bytes"] = event.bytes
+    return done
 
 
 async def _to_files(api: Api, added: Added, path: str) -> None:

@@ -1,6 +1,8 @@
 """dag put, get, resolve, import, export, stat and diff; resolve."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import closing
 from functools import partial
 
 from cidery.commands.bind import BadCall
@@ -19,17 +21,19 @@ from cidery.commands.definitions.dag import (
     ImportStats,
     Resolved,
 )
+from cidery.commands.job_command import command_of
 from cidery.commands.run.block import read_upload
 from cidery.core.add_items import AddItem
+from cidery.core.api import Api
 from cidery.core.car_export import export_car as export_car_v1
 from cidery.core.car_export import export_car_v2
-from cidery.core.car_import import CarStats, import_car, read_pieces
+from cidery.core.car_job import CarJob, import_key
 from cidery.core.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
+from cidery.core.jobs import JobRun, title_of
 from cidery.core.pin import pin_add
 from cidery.core.resolve import parse_path, resolve, resolve_inside
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
-from cidery.multiformats.varint import Buffer
 
 
 class RootsNotPinned(Unavailable):
@@ -103,41 +107,65 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
     if call.flag("local-only") and call.flag("pin-roots") and "pin-roots" in call.given:
         raise BadCall("options 'local-only' and 'pin-roots' exclude each other: a partial DAG cannot be pinned")
     api = context.node
-    stats = CarStats()
-    async with api.operation("import") as operation:
-        async for item in context.uploads:
-            await import_car(_pieces(item), api.store, stats)
-        await api.store.sync()
+    items = [item async for item in context.uploads] if _from_files(call) else context.uploads
+    paths = call.many("path") if isinstance(items, list) else []
+    key = await asyncio.to_thread(import_key, paths)
+    begun = api.jobs.run("import", title_of(paths), key=key, details={"command": command_of(call, "path")})
+    async with begun as run:
+        job = await _imported(api, run, items)
+        stats = job.stats
         failed = 0
         if call.flag("pin-roots") and not call.flag("local-only"):
-            await operation.protect(*stats.roots)
-            async with api.offline().session() as session:
-                keep = partial(api.keep, session=session)
-                for root in stats.roots:
-                    reason = ""
-                    try:
-                        async for _ in pin_add(root, session, api.pins, now=api.clock(), keep=keep):
-                            continue
-                    except CideryError as exc:
-                        reason = str(exc)
-                        failed += 1
-                    yield DagImported(Root=ImportedRoot(Cid=link(root, call), PinErrorMsg=reason))
+            await run.protect(*stats.roots)
+            run.stage = "pinning the roots"
+            reasons = await _pin_roots(api, stats.roots)
+            if job.skipped and any(reasons) and isinstance(items, list):
+                # What the earlier run had stored is not all here any more.
+                await _imported(api, run, items, again=True)
+                reasons = await _pin_roots(api, stats.roots)
+            failed = sum(map(bool, reasons))
+            for root, reason in zip(stats.roots, reasons, strict=True):
+                yield DagImported(Root=ImportedRoot(Cid=link(root, call), PinErrorMsg=reason))
     if call.flag("stats"):
         yield DagImported(Stats=ImportStats(BlockCount=stats.blocks, BlockBytesCount=stats.bytes))
     if failed:
         raise RootsNotPinned(failed, len(stats.roots))
 
 
-def _pieces(item: AddItem) -> AsyncIterable[Buffer]:
-    if item.path is not None:
-        return read_pieces(item.path)
-    if item.stream is not None:
-        return item.stream
+def _from_files(call: Call) -> bool:
+    """Whether the archives are files that this process reads."""
+    return bool(call.many("path")) and call.many("path") != ["-"]
 
-    async def once() -> AsyncIterator[bytes]:
-        yield item.data or b""
 
-    return once()
+async def _imported(
+    api: Api, run: JobRun, items: list[AddItem] | AsyncIterator[AddItem], *, again: bool = False
+) -> CarJob:
+    with closing(CarJob(run, api.store, again=again)) as job:
+        if isinstance(items, list):
+            for item in items:
+                await job.archive(item)
+        else:
+            async for item in items:
+                await job.archive(item)
+        await api.store.sync()
+        return job
+
+
+async def _pin_roots(api: Api, roots: Sequence[CID]) -> list[str]:
+    """Pin each, offline; why not per root, "" where it was pinned."""
+    reasons: list[str] = []
+    async with api.offline().session() as session:
+        keep = partial(api.keep, session=session)
+        for root in roots:
+            steps = pin_add(root, session, api.pins, now=api.clock(), keep=keep, sizes=api.store.size_many)
+            try:
+                async for _ in steps:
+                    continue
+            except CideryError as exc:
+                reasons.append(str(exc))
+            else:
+                reasons.append("")
+    return reasons
 
 
 async def export_car(context: Context, call: Call) -> Body:

@@ -1,0 +1,222 @@
+"""Which files of an add are stored already, so that one that was cut off goes on without reading them again.
+
+A file is known again by its device, inode, size and times; what it became is looked up in the store before it is
+believed, so the journal needs no sync and may be torn or stale. One that was changed within RACY seconds before it was
+read is not noted: a second change could leave its times as they are.
+
+Layout: MAGIC, then records: length u32, crc32 u32, entries. An entry: 40 bytes that identify the file, the start of the
+part u64 (WHOLE for a finished file), the number of nodes u32, and per node: length u8, CID, bytes of content u64,
+cumulative size u64.
+"""
+
+import hashlib
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cidery.multiformats.cid import CID, CIDError
+from cidery.unixfs.layout import Child
+
+log = logging.getLogger("cidery.jobs")
+
+MAGIC = b"cidery add 1\n"
+MAX_BYTES = 1 << 30
+"""Longest journal: about ten million small files. What comes after is not noted, and repeated if it comes to that."""
+MAX_RECORD = 16 << 20
+"""Longest record: a part of one file, or a batch of small ones."""
+RACY = 2.0
+"""Seconds: above the resolution of times on common file systems (FAT has 2)."""
+WHOLE = (1 << 64) - 1
+_IDENTITY = struct.Struct(">QQqqq")
+_HEAD = struct.Struct(">II")
+_ENTRY = struct.Struct(">QI")
+_FILE_HEAD = struct.Struct(">QQqqqQIB")
+"""What comes before the CID of a finished file."""
+_SIZES = struct.Struct(">QQ")
+
+
+Identity = tuple[int, int, int, int, int]
+"""Device, inode, size, time of modification and of change in nanoseconds: equal as long as nobody changed the file."""
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    """What a file is known by."""
+    return found.st_dev & WHOLE, found.st_ino & WHOLE, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def local_paths(sources: object) -> list[str]:
+    """Absolute paths of the sources if all are files or folders of this machine, else none."""
+    if not isinstance(sources, Sequence) or not all(isinstance(one, str | os.PathLike) for one in sources):
+        return []
+    return [os.path.abspath(os.fspath(one)) for one in sources]
+
+
+def add_key(paths: Sequence[str], *rules: object) -> str:
+    """The same for adds of the same paths in which the same bytes become the same blocks by the rules' repr()."""
+    what = (list(paths), *rules)
+    return hashlib.sha256(repr(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class AddJournal:
+    """The journal of one add. note_*() from any thread; what was there is loaded when it is made."""
+
+    def __init__(self, path: Path, wall: Callable[[], float], *, load: bool) -> None:
+        """Blocks. ``wall``: seconds since 1970; ``load``: go on with what an earlier run left. Raises nothing."""
+        self._path = path
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._file = -1
+        self._size = 0
+        self._broken = False
+        self._files: dict[bytes, memoryview] = {}  # encoded nodes: objects would take four times the memory
+        self._parts: dict[bytes, dict[int, memoryview]] = {}
+        self.reused = 0
+        """Bytes of content that were not read again."""
+        if load:
+            self._load()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return not self._files and not self._parts
+
+    def file(self, identity: Identity) -> Child | None:
+        """What a file became, if an earlier run finished it."""
+        found = self._files.get(_IDENTITY.pack(*identity)) if self._files else None
+        return None if found is None else _decode(found, 0)[0]
+
+    def parts(self, identity: Identity) -> dict[int, list[Child]]:
+        """Leaves of a file that an earlier run began, by where they start."""
+        found = self._parts.get(_IDENTITY.pack(*identity), {})
+        return {start: _decode_all(nodes) for start, nodes in found.items()}
+
+    def forget(self, identity: Identity) -> None:
+        """What was noted of a file is not in the store (any more)."""
+        self._files.pop(_IDENTITY.pack(*identity), None)
+        self._parts.pop(_IDENTITY.pack(*identity), None)
+
+    def note_files(self, files: Sequence[tuple[Identity, Child]]) -> None:
+        """These are stored whole. Costs about a microsecond each, and one write."""
+        if self._broken:
+            return
+        limit = self._racy_from()
+        entries: list[bytes] = []
+        for identity, child in files:
+            if identity[3] < limit and identity[4] < limit:
+                cid = child.cid.encode()
+                head = _FILE_HEAD.pack(*identity, WHOLE, 1, len(cid))
+                entries += (head, cid, _SIZES.pack(child.filesize, child.tsize))
+        self._write(b"".join(entries))
+
+    def note_part(self, identity: Identity, start: int, leaves: Sequence[Child]) -> None:
+        """These leaves, the bytes of the file from ``start`` on, are stored."""
+        if max(identity[3:]) < self._racy_from():
+            head = _IDENTITY.pack(*identity) + _ENTRY.pack(start, len(leaves))
+            self._write(head + b"".join(map(_encode, leaves)))
+
+    def _racy_from(self) -> int:
+        """Files with a time from here on, in nanoseconds, are not noted."""
+        return int((self._wall() - RACY) * 1e9)
+
+    def close(self) -> None:
+        """Idempotent. The file stays: its job removes it."""
+        with self._lock:
+            self._broken = True
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+
+    def _write(self, entries: bytes) -> None:
+        if not entries:
+            return
+        with self._lock:
+            if self._broken or self._size + len(entries) > MAX_BYTES or len(entries) > MAX_RECORD:
+                return
+            record = _HEAD.pack(len(entries), zlib.crc32(entries)) + entries
+            try:
+                if self._file < 0:
+                    self._open()
+                view = memoryview(record)
+                while len(view):
+                    view = view[os.write(self._file, view) :]
+            except OSError as exc:
+                # The add goes on; what it cannot note would be repeated after a crash.
+                log.warning("how far an add is cannot be noted: %s", exc)
+                self._broken = True
+            self._size += len(record)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._file = os.open(self._path, flags, 0o600)
+        if not self._size:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, MAGIC)
+            self._size = len(MAGIC)
+        else:
+            os.ftruncate(self._file, self._size)  # a torn record at the end
+        os.lseek(self._file, self._size, os.SEEK_SET)
+
+    def _load(self) -> None:
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return
+        if data[: len(MAGIC)] != MAGIC:
+            return
+        at = len(MAGIC)
+        while at + _HEAD.size <= len(data):
+            size, crc = _HEAD.unpack_from(data, at)
+            start = at + _HEAD.size
+            entries = memoryview(data)[start : start + size]
+            if size > MAX_RECORD or len(entries) != size or zlib.crc32(entries) != crc:
+                break
+            if not self._read(entries):
+                break
+            at = start + size
+        self._size = at
+
+    def _read(self, entries: memoryview) -> bool:
+        at = 0
+        try:
+            while at < len(entries):
+                identity = bytes(entries[at : at + _IDENTITY.size])
+                start, count = _ENTRY.unpack_from(entries, at + _IDENTITY.size)
+                at += _IDENTITY.size + _ENTRY.size
+                begun = at
+                for _ in range(count):
+                    _, at = _decode(entries, at)
+                nodes = entries[begun:at]
+                if start == WHOLE and count == 1:
+                    self._files[identity] = nodes
+                    self._parts.pop(identity, None)
+                else:
+                    self._parts.setdefault(identity, {})[start] = nodes
+        except (struct.error, CIDError, IndexError):
+            return False
+        return True
+
+
+def _encode(child: Child) -> bytes:
+    cid = child.cid.encode()
+    return bytes((len(cid),)) + cid + _SIZES.pack(child.filesize, child.tsize)
+
+
+def _decode_all(data: memoryview) -> list[Child]:
+    nodes: list[Child] = []
+    at = 0
+    while at < len(data):
+        child, at = _decode(data, at)
+        nodes.append(child)
+    return nodes
+
+
+def _decode(data: memoryview, at: int) -> tuple[Child, int]:
+    end = at + 1 + data[at]
+    cid = CID.decode(bytes(data[at + 1 : end]))
+    filesize, tsize = _SIZES.unpack_from(data, end)
+    return Child(cid, filesize, tsize), end + _SIZES.size

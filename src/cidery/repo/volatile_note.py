@@ -1,0 +1,66 @@
+"""A note to the next process that needs no sync: it is believed only if the machine has not been started since.
+
+After a SIGKILL what was written is in the page cache, in the order of the writes; after a power cut nothing is certain,
+so a note from another boot counts as none. Where the boot cannot be told (not Linux) no note is believed.
+"""
+
+import os
+import zlib
+from pathlib import Path
+
+MAX_NOTE = 1 << 20
+"""Longest note, in bytes."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_identity() -> str:
+    """The same as long as the kernel runs; "" where that cannot be told."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+class VolatileNote:
+    """The note in one file. Methods block for microseconds."""
+
+    def __init__(self, path: Path, boot: str) -> None:
+        """Nothing is touched. ``boot``: boot_identity()."""
+        self._path = path
+        self._boot = boot
+        self._fd = -1
+
+    def read(self) -> bytes | None:
+        """What was written last on this boot; None if that is nothing, or torn."""
+        try:
+            with self._path.open("rb") as file:
+                head, _, rest = file.read(MAX_NOTE + 256).partition(b"\n")
+        except OSError:
+            return None
+        words = head.split(b" ")
+        if not self._boot or len(words) != 3 or words[0] != self._boot.encode():
+            return None
+        try:
+            size, crc = int(words[1]), int(words[2])
+        except ValueError:
+            return None
+        note = rest[: max(0, size)]
+        return note if len(note) == size and zlib.crc32(note) == crc else None
+
+    def write(self, note: bytes) -> None:
+        """Replace the note. Raises OSError (disk full): then there may be none."""
+        if not self._boot or len(note) > MAX_NOTE:
+            return
+        if self._fd < 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(self._path, flags, 0o600)
+        data = b"%s %d %d\n%s" % (self._boot.encode(), len(note), zlib.crc32(note), note)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        os.write(self._fd, data)  # one call; if the process is killed inside it the checksum tells
+
+    def close(self) -> None:
+        """Idempotent; the file stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

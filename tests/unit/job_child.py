@@ -1,0 +1,132 @@
+"""A process that runs one long operation until it is killed, and counts what it does in a file that outlives it.
+
+The constants that bound what is under way are made smaller by SCALE, as the test's data are smaller than real ones.
+"""
+
+import asyncio
+import json
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+from cidery.blockstore.interface import BlockStore
+from cidery.commands.bind import bind
+from cidery.commands.context import Context
+from cidery.commands.registry import find
+from cidery.commands.run.dag import import_cars
+from cidery.core import add as adding
+from cidery.core import add_journal, car_import, car_job, chunk_stream, ingest
+from cidery.core.add import AddOptions
+from cidery.core.add_items import AddItem
+from cidery.ipld.car_reader import Placed
+from cidery.node.build import Access, build
+from cidery.unixfs.node import Kind
+from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
+
+SCALE = 64
+CHUNK = (1 << 20) // SCALE
+PROFILE = with_options(UNIXFS_V1_2025, chunker=f"size-{CHUNK}")
+
+
+class Counter:
+    """A number in a file, counted up by the process and read by the test after its death."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        with path.open("r+b") as file:
+            file.truncate(8)
+            self._map = mmap.mmap(file.fileno(), 8)
+
+    @property
+    def value(self) -> int:
+        return int.from_bytes(self._map[:], "big")
+
+    def add(self, count: int) -> None:
+        self._map[:] = (self.value + count).to_bytes(8, "big")
+
+
+def shrink() -> None:
+    adding.JOB_BYTES //= SCALE
+    ingest.MAX_BATCH //= SCALE
+    ingest.BIG_FILE //= SCALE
+    chunk_stream.CUT_BYTES //= SCALE
+    chunk_stream.READ_BYTES //= SCALE
+    car_import.BATCH //= SCALE
+    car_import.PIECE //= SCALE
+    car_job.CHECKPOINT //= SCALE
+
+
+def count_reads(counter: Counter) -> None:
+    """Count the bytes that add() reads of files: each is hashed too."""
+    lock = threading.Lock()
+    read, pread = ingest.os.read, ingest.os.pread
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(os, name)
+
+        def read(self, fd: int, size: int) -> bytes:
+            data = read(fd, size)
+            with lock:
+                counter.add(len(data))
+            return data
+
+        def pread(self, fd: int, size: int, offset: int) -> bytes:
+            data = pread(fd, size, offset)
+            with lock:
+                counter.add(len(data))
+            return data
+
+    ingest.os = Counting()
+    chunk_stream.os = Counting()
+
+
+async def add(root: Path, source: str, counter: Counter, chunker: str) -> None:
+    count_reads(counter)
+    profile = PROFILE if not chunker else with_options(UNIXFS_V1_2025, chunker=chunker)
+    async with build(root, Access.WRITE) as api:
+        late = lambda: time.time() + 2 * add_journal.RACY  # noqa: E731
+        api = replace(api, clock=late)
+        async for event in api.add([source], AddOptions(profile=profile, progress=True)):
+            os.write(1, b".\n")
+            if isinstance(event, adding.Added) and event.root:
+                os.write(1, f"root {event.cid}\n".encode())
+
+
+async def import_car(root: Path, source: str, counter: Counter) -> None:
+    plain = car_import._check_and_store
+
+    def counting(batch: list[Placed], store: BlockStore) -> None:
+        counter.add(sum(len(placed.block.data) for placed in batch))
+        plain(batch, store)
+        os.write(1, b".\n")
+
+    car_import._check_and_store = counting
+    found = find(["dag", "import"])
+    assert found is not None
+    call = bind(found.command, [source], [("stats", "true")])
+
+    async def items() -> AsyncIterator[AddItem]:
+        yield AddItem("", Kind.FILE, path=source)
+
+    async with build(root, Access.WRITE) as api:
+        async for value in import_cars(Context(api, root, items()), call):
+            os.write(1, f"{json.dumps(value)}\n".encode())
+
+
+async def main(kind: str, root: Path, source: str, counted: Path, extra: str) -> None:
+    shrink()
+    counter = Counter(counted)
+    if kind == "add":
+        await add(root, source, counter, extra)
+    else:
+        await import_car(root, source, counter)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5]))
