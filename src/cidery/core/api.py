@@ -6,7 +6,7 @@ of this package.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,9 @@ KEEP_BATCH = 16
 """Blocks held in memory while they are stored again: at most 32 MiB."""
 PIN_BATCH = 128
 """Roots pinned in one transaction: each transaction waits for the disk."""
+
+TICK_FILES = 64
+"""Files between two looks at the clock."""
 
 
 class NoNetwork(Unavailable):
@@ -133,14 +136,29 @@ class Api:
             async for event in add(sources, self.store, options):
                 yield event
             return
-        held: list[Added] = []
-        roots = 0
         paths = local_paths(sources)
         rules = (options.profile, options.metadata, options.references is not None)
         key = add_key(paths, *rules) if paths else ""
-        async with self.jobs.run("add", title_of(paths), key=key, details={"command": list(command)}) as run:
-            async for event in self._recorded(run, sources, options, key):
-                if not pin or not isinstance(event, Added) or not (event.root or held):
+        held: list[Added] = []
+        roots = done = 0
+        async with AsyncExitStack() as stack:
+            begun = self.jobs.run("add", title_of(paths), key=key, details={"command": list(command)})
+            run = await stack.enter_async_context(begun)
+            memory = await self._memory(run, options, stack) if key else None
+            counted = replace(options, progress=True)
+            async for event in await stack.enter_async_context(aclosing(add(sources, self.store, counted, memory))):
+                if isinstance(event, AddProgress):
+                    run.bytes = done + event.bytes
+                    run.tick()
+                    if options.progress:
+                        yield event
+                    continue
+                done += event.bytes
+                run.files += 1
+                if not run.files % TICK_FILES:
+                    run.bytes = done
+                    run.tick()
+                if not pin or not (event.root or held):
                     yield event
                     continue
                 held.append(event)
@@ -150,34 +168,16 @@ class Api:
                     for one in held:
                         yield one
                     held, roots = [], 0
+            run.bytes = done
             await self._pin(held, pin_name)
             for one in held:
                 yield one
 
-    async def _recorded(
-        self, run: JobRun, sources: Sequence[Source] | AsyncIterable[AddItem], options: AddOptions, key: str
-    ) -> AsyncGenerator[Added | AddProgress, None]:
-        """The events of an add, counted; with a key, files are looked up in the journal and noted there."""
-        memory: Memory | None = None
-        if key:
-            journal = await asyncio.to_thread(AddJournal, run.journal, self.clock, load=run.resumed)
-            memory = Memory(journal, partial(self._stored_whole, profile=options.profile))
-        done = 0
-        try:
-            async with aclosing(add(sources, self.store, replace(options, progress=True), memory)) as events:
-                async for event in events:
-                    if isinstance(event, Added):
-                        run.files += 1
-                        done += event.bytes
-                        run.bytes = done
-                    else:
-                        run.bytes = done + event.bytes
-                    run.tick()
-                    if options.progress or isinstance(event, Added):
-                        yield event
-        finally:
-            if memory is not None:
-                memory.journal.close()
+    async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
+        """What an earlier run left, and where this one notes what it has stored."""
+        journal = await asyncio.to_thread(AddJournal, run.journal, self.clock, load=run.resumed)
+        stack.callback(journal.close)
+        return Memory(journal, partial(self._stored_whole, profile=options.profile))
 
     async def _stored_whole(self, nodes: Sequence[Child], profile: Profile) -> list[bool]:
         """Whether all blocks of each are stored as kept, or in a file of the user; notes them for a collector.
