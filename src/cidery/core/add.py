@@ -229,16 +229,16 @@ class _Adding:
         reader = self._reader
         if reader is None or not reader.ready or not self._reader_helps or not paths:
             return self._one.submit(self._ingest.items, items)
-        reader.ask(paths)
+        reader.ask(paths, self._memory.journal.racy_from() if self._memory is not None else 0)
         return self._one.submit(self._with_reader, reader, items)
 
     def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Result]:
         """Runs in the thread."""
         try:
-            leaves = reader.answer() if self._reader_helps else []
+            leaves, entries = reader.answer() if self._reader_helps else ([], b"")
         except ReaderGone:
-            self._reader_helps, leaves = False, []
-        return self._ingest.items(items, leaves)
+            self._reader_helps, leaves, entries = False, [], b""
+        return self._ingest.items(items, leaves, entries)
 
     async def _sync(self) -> None:
         if not self._options.only_hash:
@@ -320,7 +320,7 @@ class _Adding:
             raise CannotAdd(big.path, "it changed while it was read; add it again when it is still")
         assert finished is not None  # _assemble ends with it
         if self._memory is not None:
-            await asyncio.to_thread(self._memory.journal.note_files, [(identity_of(before), finished.child)])
+            await asyncio.to_thread(self._memory.journal.note_file, identity_of(before), finished.child)
         yield finished
 
     async def _known_parts(self, found: os.stat_result) -> dict[int, list[Child]]:

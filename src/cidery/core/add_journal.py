@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.varint import Buffer
 from cidery.unixfs.layout import Child
 
 log = logging.getLogger("cidery.jobs")
@@ -46,6 +47,13 @@ Identity = tuple[int, int, int, int, int]
 def identity_of(found: os.stat_result) -> Identity:
     """What a file is known by."""
     return found.st_dev & WHOLE, found.st_ino & WHOLE, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def file_entry(identity: Identity, cid: bytes, filesize: int, tsize: int, racy_from: int) -> bytes:
+    """The entry of a finished file; b"" for one with a time from ``racy_from`` on."""
+    if identity[3] >= racy_from or identity[4] >= racy_from:
+        return b""
+    return _FILE_HEAD.pack(*identity, WHOLE, 1, len(cid)) + cid + _SIZES.pack(filesize, tsize)
 
 
 def local_paths(sources: object) -> list[str]:
@@ -99,27 +107,23 @@ class AddJournal:
         self._files.pop(_IDENTITY.pack(*identity), None)
         self._parts.pop(_IDENTITY.pack(*identity), None)
 
-    def note_files(self, files: Sequence[tuple[Identity, Child]]) -> None:
-        """These are stored whole. Costs about a microsecond each, and one write."""
-        if self._broken:
-            return
-        limit = self._racy_from()
-        entries: list[bytes] = []
-        for identity, child in files:
-            if identity[3] < limit and identity[4] < limit:
-                cid = child.cid.encode()
-                head = _FILE_HEAD.pack(*identity, WHOLE, 1, len(cid))
-                entries += (head, cid, _SIZES.pack(child.filesize, child.tsize))
+    def note_files(self, entries: Sequence[bytes]) -> None:
+        """The files of these entries (file_entry() makes them) are stored whole. One write."""
         self._write(b"".join(entries))
+
+    def note_file(self, identity: Identity, child: Child) -> None:
+        """A file is stored whole."""
+        cid = child.cid.encode()
+        self._write(file_entry(identity, cid, child.filesize, child.tsize, self.racy_from()))
 
     def note_part(self, identity: Identity, start: int, leaves: Sequence[Child]) -> None:
         """These leaves, the bytes of the file from ``start`` on, are stored."""
-        if max(identity[3:]) < self._racy_from():
+        if max(identity[3:]) < self.racy_from():
             head = _IDENTITY.pack(*identity) + _ENTRY.pack(start, len(leaves))
             self._write(head + b"".join(map(_encode, leaves)))
 
-    def _racy_from(self) -> int:
-        """Files with a time from here on, in nanoseconds, are not noted."""
+    def racy_from(self) -> int:
+        """Files with a time from here on, in nanoseconds since 1970, are not noted."""
         return int((self._wall() - RACY) * 1e9)
 
     def close(self) -> None:
@@ -136,7 +140,7 @@ class AddJournal:
         with self._lock:
             if self._broken or self._size + len(entries) > MAX_BYTES or len(entries) > MAX_RECORD:
                 return
-            record = _HEAD.pack(len(entries), zlib.crc32(entries)) + entries
+            record = _HEAD.pack(len(entries), _crc(entries)) + entries
             try:
                 if self._file < 0:
                     self._open()
@@ -173,7 +177,7 @@ class AddJournal:
             size, crc = _HEAD.unpack_from(data, at)
             start = at + _HEAD.size
             entries = memoryview(data)[start : start + size]
-            if size > MAX_RECORD or len(entries) != size or zlib.crc32(entries) != crc:
+            if size > MAX_RECORD or len(entries) != size or _crc(entries) != crc:
                 break
             if not self._read(entries):
                 break
@@ -220,3 +224,11 @@ def _decode(data: memoryview, at: int) -> tuple[Child, int]:
     cid = CID.decode(bytes(data[at + 1 : end]))
     filesize, tsize = _SIZES.unpack_from(data, end)
     return Child(cid, filesize, tsize), end + _SIZES.size
+
+
+def _crc(data: Buffer) -> int:
+    """CRC-32 in pieces that are too short to let go of the interpreter for: waiting to have it back costs more."""
+    view, crc = memoryview(data), 0
+    for at in range(0, len(view), 4096):
+        crc = zlib.crc32(view[at : at + 4096], crc)
+    return crc

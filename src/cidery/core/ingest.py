@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
-from cidery.core.add_journal import AddJournal, Identity, identity_of
+from cidery.core.add_journal import AddJournal, Identity, file_entry, identity_of
 from cidery.core.chunk_stream import cut
 from cidery.core.reader_process import SMALL_FILE, Leaf
 from cidery.errors import Unavailable
@@ -172,15 +172,16 @@ class Ingest:
         self.stop = threading.Event()
         self._has_metadata = metadata.any
 
-    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = ()) -> list[Result]:
+    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = (), entries: bytes = b"") -> list[Result]:
         """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises.
 
-        ``read``: files at paths among the items, in order, that a ReaderProcess may have read already.
+        ``read``: files at paths among the items, in order, that a ReaderProcess may have read already, with their
+        ``entries`` for the journal.
         """
         batch = Batch(self.store, self.references)
         out: list[Result] = []
         leaves = iter(read)
-        stored: list[tuple[Identity, Child]] = []
+        noted = [entries]
         for item in items:
             if self.stop.is_set():
                 raise Stopped("add was cancelled")
@@ -193,12 +194,7 @@ class Ingest:
                 out.append(Finished(child, 0, None, mtime))
             elif item.path is not None:
                 found = next(leaves, None)
-                if found is None:
-                    out.append(self._file(item, batch, stored))
-                else:
-                    done = _store_leaf(found, batch)
-                    stored.append((found.identity, done.child))
-                    out.append(done)
+                out.append(self._file(item, batch, noted) if found is None else _store_leaf(found, batch))
             else:
                 batch.begin(None)
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
@@ -206,8 +202,8 @@ class Ingest:
                 child = self._build(cut(self.profile, item.data), mode, mtime, batch)
                 out.append(Finished(child, len(item.data), mode, mtime))
         batch.flush()
-        if self.journal is not None and stored:
-            self.journal.note_files(stored)
+        if self.journal is not None:
+            self.journal.note_files(noted)
         return out
 
     def _build(self, chunks: Sequence[bytes], mode: int | None, mtime: Mtime | None, batch: Batch) -> Child:
@@ -224,9 +220,7 @@ class Ingest:
             batch.put(block)
         return child
 
-    def _file(
-        self, item: AddItem, batch: Batch, stored: list[tuple[Identity, Child]]
-    ) -> Finished | Remembered | BigFile:
+    def _file(self, item: AddItem, batch: Batch, noted: list[bytes]) -> Finished | Remembered | BigFile:
         assert item.path is not None
         fd, found = open_regular(item.path, item.follow)
         try:
@@ -243,7 +237,7 @@ class Ingest:
                     data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
                     if len(data) == size:
                         child = self._build(cut(self.profile, data), mode, mtime, batch)
-                        stored.append((identity, child))
+                        self._note(identity, child, noted)
                         return Finished(child, size, mode, mtime)
                     os.lseek(fd, 0, os.SEEK_SET)
                 if self.profile.chunker is None:
@@ -255,13 +249,22 @@ class Ingest:
             if sum(map(len, chunks)) != size:
                 raise CannotAdd(item.path, "it changed size while it was read; add it again when it is still")
             child = self._build(chunks, mode, mtime, batch)
-            stored.append((identity, child))
+            self._note(identity, child, noted)
             return Finished(child, size, mode, mtime)
         finally:
             os.close(fd)
 
-    def small_file(self, path: str, follow: bool) -> Leaf | None:
-        """A file of one leaf, read and hashed; None for what is not that, or cannot be read."""
+    def _note(self, identity: Identity, child: Child, noted: list[bytes]) -> None:
+        if self.journal is not None:
+            noted.append(
+                file_entry(identity, child.cid.encode(), child.filesize, child.tsize, self.journal.racy_from())
+            )
+
+    def small_file(self, path: str, follow: bool, racy_from: int, entries: list[bytes]) -> Leaf | None:
+        """A file of one leaf, read and hashed; None for what is not that, or cannot be read.
+
+        Its entry for the journal goes to ``entries``; ``racy_from`` as file_entry() has it, 0 if there is no journal.
+        """
         try:
             fd, found = open_regular(path, follow)
         except CannotAdd:
@@ -279,7 +282,10 @@ class Ingest:
             return None
         mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)
         child, block = leaf(self.profile, data, mode, mtime)
-        return Leaf(child.cid.encode(), bytes(block.data), size, child.tsize, mode, mtime, identity_of(found))
+        cid = child.cid.encode()
+        if racy_from:
+            entries.append(file_entry(identity_of(found), cid, size, child.tsize, racy_from))
+        return Leaf(cid, bytes(block.data), size, child.tsize, mode, mtime)
 
     def _read_all(self, fd: int, size: int) -> Iterator[bytes]:
         """Chunks of a whole file; one byte more is asked for, so that a file that grew shows."""

@@ -198,12 +198,14 @@ class PinQueue:
             "pin", job.title, key=job.key, roots=job.roots, spare_new=False, details=job.details, number=job.id
         )
         async with begin as run:
+            seen: list[BlockSession] = []
             try:
                 async with node.session(kept=True) as session:
+                    seen.append(session)
                     await _fetch(node, run, session)
                 run.ends_as = replace(run.job, state=JobState.DONE, error="", stage="")
             except CideryError as exc:
-                run.ends_as = self._failed(run.job, job, exc)
+                run.ends_as = self._failed(run.job, job, exc, sum(map(_blocks_seen, seen)))
             except asyncio.CancelledError:
                 if run.cancelled:
                     run.ends_as = replace(run.job, state=JobState.FAILED, error="cancelled")
@@ -212,17 +214,24 @@ class PinQueue:
                     raise
         return run.last
 
-    def _failed(self, job: Job, before: Job, exc: CideryError) -> Job:
+    def _failed(self, job: Job, before: Job, exc: CideryError, seen: int) -> Job:
         now = self._desk.clock()
-        moved = job.bytes > before.bytes
+        most = int(job.detail.get("seen", 0))
+        moved = seen > most
         failures = 1 if moved else int(job.detail.get("failures", 0)) + 1
         since = now if moved else float(job.detail.get("moved", job.started))
-        details = {**job.detail, "failures": failures, "moved": since}
+        details = {**job.detail, "failures": failures, "moved": since, "seen": max(seen, most)}
         failed = replace(job, error=str(exc), stage="", details=details, bytes=max(job.bytes, before.bytes))
         hopeless = isinstance(exc, InvalidInput | IntegrityError | LimitExceeded)
         if hopeless or now - since >= GIVE_UP:
             return replace(failed, state=JobState.FAILED)
         return replace(failed, state=JobState.QUEUED, next_try=now + pause_after(failures, self._chance()))
+
+
+def _blocks_seen(session: BlockSession) -> int:
+    """Blocks that a session read or received: more than in earlier attempts means that something new came."""
+    stats = session.stats()
+    return stats.local[0] + sum(blocks for blocks, _ in stats.by_source.values())
 
 
 async def _fetch(node: Pinning, run: JobRun, session: BlockSession) -> None:

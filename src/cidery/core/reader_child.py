@@ -17,8 +17,10 @@ def serve() -> None:
         out.write(b"R")
         out.flush()
         while True:
-            leaves = [ingest.small_file(path, follow) for path, follow in marshal.loads(read_frame(source))]
-            out.write(frame(marshal.dumps([leaf and tuple(leaf) for leaf in leaves])))
+            racy_from, paths = marshal.loads(read_frame(source))
+            entries: list[bytes] = []
+            leaves = [ingest.small_file(path, follow, racy_from, entries) for path, follow in paths]
+            out.write(frame(marshal.dumps(([leaf and tuple(leaf) for leaf in leaves], b"".join(entries)))))
             out.flush()
     except (EOFError, BrokenPipeError):
         return

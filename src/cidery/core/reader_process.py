@@ -46,8 +46,6 @@ class Leaf(NamedTuple):
     mode: int | None
     mtime: tuple[int, int] | None
     """Seconds, nanoseconds."""
-    identity: tuple[int, int, int, int, int]
-    """As add_journal.identity_of() gives it."""
 
 
 class ReaderGone(Exception):
@@ -86,15 +84,22 @@ class ReaderProcess:
         """Whether it has started: until then the caller works without it."""
         return self._ready.is_set()
 
-    def ask(self, paths: Sequence[tuple[str, bool]]) -> None:
-        """Queue a job: (path, whether to follow a symlink there) of each file. Answers come in the same order."""
-        self._frames.put(frame(marshal.dumps(list(paths))))
+    def ask(self, paths: Sequence[tuple[str, bool]], racy_from: int = 0) -> None:
+        """Queue a job: (path, whether to follow a symlink there) of each file. Answers come in the same order.
 
-    def answer(self) -> list[Leaf | None]:
-        """The next job's files; None for those that are left to the caller. Blocks. Raises ReaderGone."""
+        ``racy_from``: for the journal's entries; 0 if there is no journal.
+        """
+        self._frames.put(frame(marshal.dumps((racy_from, list(paths)))))
+
+    def answer(self) -> tuple[list[Leaf | None], bytes]:
+        """The next job's files, None for those that are left to the caller, and the journal's entries of the others.
+
+        Blocks. Raises ReaderGone.
+        """
         assert self._process.stdout is not None  # it is a pipe
         try:
-            return [leaf and Leaf._make(leaf) for leaf in marshal.loads(read_frame(self._process.stdout))]
+            leaves, entries = marshal.loads(read_frame(self._process.stdout))
+            return [leaf and Leaf._make(leaf) for leaf in leaves], bytes(entries)
         except (EOFError, OSError, ValueError, TypeError) as exc:
             raise ReaderGone("the reading process ended") from exc
 
