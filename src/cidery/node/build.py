@@ -95,9 +95,8 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             network = await stack.enter_async_context(opened)
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
-        jobs = Jobs(state, os.urandom, os.getpid(), _living(layout.lock) if read_only else None)
-        desk = JobDesk(jobs, state, store, provisional, layout.jobs, time.time)
-        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence, jobs)
+        desk = _job_desk(layout, store, state, provisional, read_only)
+        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence, desk.jobs)
         files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         if network is not None:
@@ -154,6 +153,13 @@ def _mutable_files(
         lambda: import_profile(config.imports),
         read_only=read_only,
     )
+
+
+def _job_desk(
+    layout: RepoLayout, store: SegmentStore, state: State, provisional: ProvisionalRoots, read_only: bool
+) -> JobDesk:
+    jobs = Jobs(state, os.urandom, os.getpid(), _living(layout.lock) if read_only else None)
+    return JobDesk(jobs, state, store, provisional, layout.jobs, time.time)
 
 
 def _living(lock: Path) -> Callable[[Job], bool]:
