@@ -23,6 +23,7 @@ from cidery.ipld.car_reader import CarReader
 from cidery.ipld.codecs import codec_of
 from cidery.ipld.data_model import links_of
 from cidery.ipld.links import named_links
+from cidery.ipns.record import IpnsRecord
 from cidery.kubo import leveldb_format
 from cidery.kubo.flatfs import key_multihash
 from cidery.kubo.repository import decode_pin, decode_reference
@@ -129,6 +130,8 @@ def targets() -> list[Target]:
     made.append(Target("cid", CID.decode, (InvalidInput,), [CID.parse(name.decode()).encode() for name in names]))
     made.append(Target("cid text", lambda data: CID.parse(data.decode("latin-1")), (InvalidInput,), names))
     made.append(Target("multibase", lambda data: decode_multibase(data.decode("latin-1")), (InvalidInput,), names))
+    records = [path.read_bytes() for path in sorted(VECTORS.rglob("*.ipns-record"))]
+    made.append(Target("ipns record", IpnsRecord.decode, (InvalidInput,), records))
     return made + of_kubo()
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ENCODED_KEY = 8192
 """Longest encoded key accepted, in bytes: an RSA-8192 private key takes some 4.7 KiB."""
+MAX_PEM = 16 * 1024
+"""Longest PEM read, in bytes: an RSA-8192 key takes some 6.4 KiB."""
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 """RSA sizes accepted; verifying larger ones costs a peer nothing and us much."""
 
@@ -151,6 +153,59 @@ class PrivateKey:
         seed = entropy(32)
         public = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
         return cls(KeyType.ED25519, seed + public)
+
+    @classmethod
+    def generate_rsa(cls, bits: int) -> PrivateKey:
+        """A new RSA key, by the library's own randomness; 0.1 to some seconds. Raises BadKey (size)."""
+        from cryptography.hazmat.primitives.asymmetric import rsa
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
+            raise BadKey(f"RSA of {bits} bits, {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted")
+        key = rsa.generate_private_key(65537, bits)
+        return cls(KeyType.RSA, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+
+    @classmethod
+    def generate_secp256k1(cls) -> PrivateKey:
+        """A new secp256k1 key, by the library's own randomness."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        secret = ec.generate_private_key(ec.SECP256K1()).private_numbers().private_value
+        return cls(KeyType.SECP256K1, secret.to_bytes(32, "big"))
+
+    @classmethod
+    def from_pem(cls, text: bytes) -> PrivateKey:
+        """A key in PKCS #8 PEM without a passphrase. Raises BadKey."""
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+            load_pem_private_key,
+        )
+
+        if len(text) > MAX_PEM:
+            raise BadKey(f"longer than {MAX_PEM} bytes")
+        try:
+            key = load_pem_private_key(text, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+            raise BadKey("it is not a PKCS #8 PEM without a passphrase") from exc
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            return cls(KeyType.ED25519, key.private_bytes_raw() + key.public_key().public_bytes_raw())
+        if isinstance(key, rsa.RSAPrivateKey):
+            return cls(KeyType.RSA, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            if isinstance(key.curve, ec.SECP256K1):
+                return cls(KeyType.SECP256K1, key.private_numbers().private_value.to_bytes(32, "big"))
+            return cls(KeyType.ECDSA, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        raise BadKey("its type is none of Ed25519, RSA, secp256k1, ECDSA")
+
+    def to_pem(self) -> bytes:
+        """PKCS #8 PEM without a passphrase."""
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
     def decode(cls, buf: Buffer) -> PrivateKey:

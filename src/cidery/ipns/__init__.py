@@ -1,0 +1,1 @@
+"""IPNS records: names that are keys, and what they point to. Pure."""
