@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def target_of(call: Call) -> str:
     """Where to save: --output, or the last part of the path, in the current directory."""
-    from cidery.core.resolve import parse_path
+    from cidery.core.resolve import last_name
 
-    name = parse_path(call.one("path")).name
+    name = last_name(call.one("path"))
     output = call.text("output")
     if not output:
         return name
@@ -48,7 +48,6 @@ async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
     from cidery.cli.local import run_with_sink
     from cidery.core.get import get
-    from cidery.core.resolve import parse_path
     from cidery.node.build import Access, build
 
     target = target_of(call)
@@ -60,7 +59,7 @@ async def run_local(repo: Path, call: Call) -> int:
     try:
         async with build(repo, Access.READ) as api, api.session() as session:
             done = 0
-            async for progress in get(parse_path(call.one("path")), session, target):
+            async for progress in get(await api.locate(call.one("path")), session, target):
                 bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
                 done = progress.written
     finally:

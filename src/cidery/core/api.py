@@ -21,7 +21,9 @@ from cidery.core.drive import StoreSession, drive
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
 from cidery.core.jobs import JobDesk, JobRun, title_of
+from cidery.core.naming import Naming, locate
 from cidery.core.pin_queue import PinQueue
+from cidery.core.resolve import ContentPath
 from cidery.core.sources import BlockSession, Network
 from cidery.core.watch import WatchedSessions
 from cidery.errors import NotFound, Unavailable
@@ -68,6 +70,7 @@ class Api:
     jobs: JobDesk
     pin_queue: PinQueue
     files: MutableFiles
+    naming: Naming
     network: Network | None
     """None: offline."""
     clock: Callable[[], float]
@@ -76,7 +79,12 @@ class Api:
 
     def offline(self) -> "Api":
         """The same node without its network, for --offline."""
-        return replace(self, network=None)
+        return replace(self, network=None, naming=self.naming.offline())
+
+    async def locate(self, text: str) -> ContentPath:
+        """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
+        BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
+        return await locate(text, self.naming.resolver)
 
     @property
     def online(self) -> Network:

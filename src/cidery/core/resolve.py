@@ -65,7 +65,7 @@ def parse_path(text: str) -> ContentPath:
     if colon and scheme in ("ipfs", "ipns"):
         rest = f"/{scheme}/" + unquote(after.removeprefix("//"), errors="surrogateescape")
     if rest.startswith("/ipns/"):
-        raise PathError(text, "names (/ipns/) cannot be resolved yet; use the CID they point to")
+        raise PathError(text, "it is a name; a path of content is needed here: cidery name resolve prints it")
     namespace = "ipld" if rest.startswith("/ipld/") else "ipfs"
     if rest.startswith("/") and not rest.startswith(f"/{namespace}/"):
         raise PathError(text, "it must begin with a CID or /ipfs/CID")
@@ -90,6 +90,23 @@ def parse_path(text: str) -> ContentPath:
             raise PathError(text, "it contains a NUL")
         segments.append(name)
     return ContentPath(root, tuple(segments), namespace)
+
+
+def name_path(text: str) -> str | None:
+    """``/ipns/NAME/rest`` of a path or URI of a name; None for all other text."""
+    scheme, colon, after = text.partition(":")
+    if colon and scheme == "ipns":
+        return "/ipns/" + unquote(after.removeprefix("//"), errors="surrogateescape")
+    return text if text.startswith("/ipns/") else None
+
+
+def last_name(text: str) -> str:
+    """What a copy of a path's content is called by default. Raises PathError."""
+    path = name_path(text)
+    if path is None:
+        return parse_path(text).name
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return parts[-1] if len(parts) > 1 else "root"
 
 
 class InsideBlock(InvalidInput):

@@ -28,9 +28,11 @@ from cidery.core.provide import ProvideKeys, parse_strategy
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
+from cidery.node.naming import open_naming, republishing
 from cidery.repo.config import Config, parse_config, read_raw
 from cidery.repo.gc_roots import GcRoots
 from cidery.repo.jobs import Job, Jobs
+from cidery.repo.keystore import Keystore
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import Holder, RepoLock, RepoLocked, process_lives, read_holder
 from cidery.repo.mfs_root import MfsRoot
@@ -79,20 +81,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         stack.push_async_callback(asyncio.to_thread, state.close)
         network: NodeNetwork | None = None
         if online:
-            # imported here: an offline node, such as the CLI's own, starts without the network's libraries
-            from cidery.node.network import kad_options, open_network
-
-            opened = open_network(
-                config.private_key,
-                blocks,
-                cache=layout.cache,
-                listen=config.swarm,
-                bootstrap=config.bootstrap,
-                max_connections=config.conn_mgr.high_water,
-                security=config.security,
-                kad=kad_options(config),
-            )
-            network = await stack.enter_async_context(opened)
+            network = await stack.enter_async_context(_network(config, layout, blocks))
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
         desk = _job_desk(layout, store, state, provisional, read_only)
@@ -103,6 +92,9 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             strategy = parse_strategy(config.provide.strategy)
             keys = ProvideKeys(strategy, blocks, pins.every, MfsRoot(state).get)
             network.start_announcing(config.provide, keys, pins)
+        naming = open_naming(config, state, Keystore(layout.keystore), None if network is None else network.routing)
+        if network is not None:
+            await stack.enter_async_context(republishing(naming, config))
         yield Api(
             path=path,
             config=config,
@@ -114,9 +106,29 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
             jobs=desk,
             pin_queue=PinQueue(desk, random.random),
             files=files,
+            naming=naming,
             network=network,
             clock=time.time,
         )
+
+
+def _network(config: Config, layout: RepoLayout, blocks: Filestore) -> "AbstractAsyncContextManager[NodeNetwork]":
+    # imported here: an offline node, such as the CLI's own, starts without the network's libraries
+    from cidery.kad.records import Validators
+    from cidery.namesys.validator import IpnsValidator
+    from cidery.node.network import kad_options, open_network
+
+    return open_network(
+        config.private_key,
+        blocks,
+        cache=layout.cache,
+        listen=config.swarm,
+        bootstrap=config.bootstrap,
+        max_connections=config.conn_mgr.high_water,
+        security=config.security,
+        kad=kad_options(config),
+        validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
+    )
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from cidery.core.cat import cat
 from cidery.core.get import get
 from cidery.core.going_on import going_on
 from cidery.core.ls import LsEntry, ls
-from cidery.core.resolve import parse_path
 from cidery.errors import LocalProtocolError
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
@@ -141,7 +140,7 @@ class Node:
         Cancellation: safe.
         """
         api = self.api
-        where = parse_path(path) if isinstance(path, str) else path
+        where = await self.api.locate(path) if isinstance(path, str) else path
         async with api.session() as session:
             async for chunk in cat(where, session, offset, length):
                 yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
@@ -153,7 +152,7 @@ class Node:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
         Cancellation: safe; what is whole stays.
         """
-        where = parse_path(path) if isinstance(path, str) else path
+        where = await self.api.locate(path) if isinstance(path, str) else path
         async with self.api.session() as session:
             async for _ in get(where, session, target):
                 continue
@@ -165,6 +164,6 @@ class Node:
 
     async def ls(self, path: str | CID) -> list[LsEntry]:
         """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""
-        where = parse_path(path) if isinstance(path, str) else path
+        where = await self.api.locate(path) if isinstance(path, str) else path
         async with self.api.session() as session:
             return [entry async for entry in ls(where, session)]

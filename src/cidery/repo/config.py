@@ -91,6 +91,20 @@ class ProvideConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesConfig:
+    """How names are published and read."""
+
+    republish_period: float
+    """Seconds between two rounds that keep records alive; 0: none."""
+    record_lifetime: float
+    """Seconds."""
+    max_cache_ttl: float | None
+    """Seconds that a record is relied on at most; None: as long as its owner says."""
+    resolvers: dict[str, str] | None
+    """Domain with its final dot -> DNS resolver; None: the system's, empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The values in effect: defaults filled in, everything checked."""
 
@@ -118,6 +132,7 @@ class Config:
     provide: ProvideConfig
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
+    names: NamesConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
 
@@ -126,10 +141,6 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
     """The config that ``init`` writes."""
     swarm = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]
     raw: Raw = {
-        "Identity": {
-            "PeerID": str(private_key.peer_id),
-            "PrivKey": base64.b64encode(private_key.encode()).decode(),
-        },
         "Datastore": {"StorageMax": "10GB", "StorageGCWatermark": 90, "GCPeriod": "1h", "HashOnRead": False},
         "Addresses": {
             "Swarm": swarm,
@@ -151,7 +162,7 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
         },
         "Import": {},
     }
-    return apply_profile(raw, cid_profile)
+    return with_identity(apply_profile(raw, cid_profile), private_key)
 
 
 def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list[str], given: Raw | None = None) -> Raw:
@@ -210,6 +221,7 @@ def parse_config(raw: Raw) -> Config:
         ),
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
+        names=_names(get),
         security=_security(get),
     )
 
@@ -267,6 +279,20 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
     return ConnMgrConfig(low, high, parse_seconds(get("Swarm.ConnMgr.GracePeriod", "20s")))
 
 
+def _names(get: Callable[[str, Any], Any]) -> NamesConfig:
+    lifetime, period = (get(f"Ipns.{name}", "") for name in ("RecordLifetime", "RepublishPeriod"))
+    most = get("Ipns.MaxCacheTTL", "")
+    config = NamesConfig(
+        republish_period=parse_seconds(period) if period else 4 * 3600.0,
+        record_lifetime=parse_seconds(lifetime) if lifetime else 48 * 3600.0,
+        max_cache_ttl=parse_seconds(most) if most else None,
+        resolvers=get("DNS.Resolvers", None),
+    )
+    if config.republish_period > config.record_lifetime:
+        raise ConfigError("Ipns.RepublishPeriod", "is longer than Ipns.RecordLifetime: records would end in between")
+    return config
+
+
 def read_raw(path: Path) -> Raw:
     """The JSON of the config file. Raises ConfigMissing, ConfigError."""
     try:
@@ -305,6 +331,16 @@ def write_raw(path: Path, raw: Raw) -> None:
         os.replace(temporary, path)
     except OSError as exc:
         raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc
+
+
+def with_identity(raw: Raw, key: PrivateKey) -> Raw:
+    """A copy with another identity, the first one kept nowhere."""
+    changed = deepcopy(raw)
+    changed["Identity"] = {
+        "PeerID": str(key.peer_id),
+        "PrivKey": base64.b64encode(key.encode()).decode(),
+    }
+    return changed
 
 
 def without_secrets(raw: Raw) -> Raw:

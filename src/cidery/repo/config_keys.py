@@ -17,6 +17,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|0")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_CONFIG_LIST = 10_000
 """Most entries of a list in the config: a bound on what a file can make us keep."""
@@ -92,6 +93,10 @@ def _is_strategy(value: Any) -> bool:
     return parts <= known and bool(parts - {"unique", "entities"})
 
 
+def _is_resolver(domain: str, url: Any) -> bool:
+    return domain.endswith(".") and isinstance(url, str) and _RESOLVER.fullmatch(url) is not None
+
+
 def list_of(accepts: Accepts) -> Accepts:
     def test(value: Any) -> bool:
         return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
@@ -115,6 +120,11 @@ TEXT = Accepts(lambda value: isinstance(value, str), "a text")
 SIZE = Accepts(_is_size, 'a size in bytes such as "10GB"')
 DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
+)
+DURATION_OR_NONE = Accepts(lambda value: value == "" or DURATION.test(value), 'a duration such as "48h", or ""')
+RESOLVERS = Accepts(
+    lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
+    'an object of domain with its final dot ("." for all) to https://HOST/PATH, udp://ADDRESS:PORT or "auto"',
 )
 ADDR = Accepts(is_addr, "an address such as /ip4/127.0.0.1/tcp/5001")
 ADDR_OR_LIST = Accepts(lambda value: ADDR.test(value) or list_of(ADDR).test(value), ADDR.words + ", or a list of them")
@@ -145,7 +155,10 @@ KEYS: dict[str, Accepts] = {
     "Datastore.GCPeriod": DURATION,
     "Datastore.HashOnRead": ANY_BOOL,
     "Discovery.MDNS.Enabled": ANY_BOOL,
-    "DNS.Resolvers": Accepts(lambda value: isinstance(value, dict), "an object of domain to resolver URL"),
+    "DNS.Resolvers": RESOLVERS,
+    "Ipns.RecordLifetime": DURATION_OR_NONE,
+    "Ipns.RepublishPeriod": DURATION_OR_NONE,
+    "Ipns.MaxCacheTTL": DURATION_OR_NONE,
     "Import.CidVersion": choice(0, 1),
     "Import.UnixFSRawLeaves": ANY_BOOL,
     "Import.UnixFSChunker": CHUNKER,

@@ -171,9 +171,47 @@ class Keystore:
                 return self._same(name, key)
             finally:
                 part.unlink()
+            self._sync()
         except OSError as exc:
             raise KeystoreUnavailable(self.directory, exc.strerror or str(exc)) from exc
         return True
+
+    def rename(self, old: str, new: str, *, force: bool = False) -> bool:
+        """Give a key another name; returns whether a key of that name was replaced. Durable on return.
+
+        Raises KeyMissing, KeyExists (unless ``force``), BadKeyName, KeystoreUnavailable.
+        """
+        source, target = self.directory / file_name(old), self.directory / file_name(new)
+        there = target.exists()
+        if not source.exists():
+            raise KeyMissing(old)
+        if there and not force and old != new:
+            raise KeyExists(new)
+        try:
+            os.replace(source, target)
+            self._sync()
+        except OSError as exc:
+            raise KeystoreUnavailable(self.directory, exc.strerror or str(exc)) from exc
+        return there and old != new
+
+    def remove(self, name: str) -> None:
+        """Forget a key for good. Raises KeyMissing, BadKeyName, KeystoreUnavailable."""
+        try:
+            (self.directory / file_name(name)).unlink()
+            self._sync()
+        except FileNotFoundError as exc:
+            raise KeyMissing(name) from exc
+        except OSError as exc:
+            raise KeystoreUnavailable(self.directory, exc.strerror or str(exc)) from exc
+
+    def _sync(self) -> None:
+        """Make a change of names durable, where directories can be synced."""
+        if hasattr(os, "O_DIRECTORY"):
+            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _same(self, name: str, key: PrivateKey) -> bool:
         """False: the key that has the name is this one. Raises KeyExists, KeyDamaged."""

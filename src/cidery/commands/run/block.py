@@ -8,14 +8,13 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.block import BlockStat
 from cidery.core.add_items import AddItem
 from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
-from cidery.core.resolve import parse_path
 
 MAX_UPLOAD = 64 << 20
 """Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
 
 
 async def get(context: Context, call: Call) -> Body:
-    path = parse_path(call.one("cid"))
+    path = await context.node.locate(call.one("cid"))
     async with context.node.session() as session:
         data = await block_get(path, session)
 
@@ -26,7 +25,7 @@ async def get(context: Context, call: Call) -> Body:
 
 
 async def stat(context: Context, call: Call) -> BlockStat:
-    path = parse_path(call.one("cid"))
+    path = await context.node.locate(call.one("cid"))
     async with context.node.session() as session:
         found = await block_stat(path, session)
     return BlockStat(Key=cid_text(found.cid, call), Size=found.size)

@@ -21,7 +21,7 @@ from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.refs import refs as walk_refs
-from cidery.core.resolve import parse_path, resolve
+from cidery.core.resolve import resolve
 from cidery.core.tar import gzip_stream, tar_stream
 from cidery.mfs.changes import copy_in
 from cidery.mfs.path import parse_file_path
@@ -171,7 +171,7 @@ async def cat(context: Context, call: Call) -> Body:
     offset, length = call.number("offset"), call.number_or_none("length")
     if offset < 0 or (length is not None and length < 0):
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
-    paths = [parse_path(text) for text in call.many("path")]
+    paths = [await context.node.locate(text) for text in call.many("path")]
     api = context.node
     async with api.session(name=call.text("session")) as session:
         sizes = [await file_size(path, session) for path in paths]
@@ -195,7 +195,7 @@ async def cat(context: Context, call: Call) -> Body:
 
 async def get(context: Context, call: Call) -> Body:
     """TAR, gzipped with --compress; a client unpacks it. Its length is what the tree states, for progress only."""
-    path = parse_path(call.one("path"))
+    path = await context.node.locate(call.one("path"))
     api = context.node
     compress, archive = call.flag("compress"), call.flag("archive")
     level = call.number_or_none("compression-level") or DEFAULT_GZIP
@@ -265,7 +265,7 @@ def _time_text(mtime: Mtime) -> str:
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
     """One value with all objects; with --stream one value per entry."""
-    paths = [(text, parse_path(text)) for text in call.many("path")]
+    paths = [(text, await context.node.locate(text)) for text in call.many("path")]
     look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
     objects: list[LsObject] = []
     async with context.node.session() as session:
@@ -287,7 +287,7 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
         if "format" in call.given:
             raise BadCall("options 'edges' and 'format' exclude each other")
         form = EDGE_FORMAT
-    paths = [parse_path(text) for text in call.many("path")]
+    paths = [await context.node.locate(text) for text in call.many("path")]
     seen: set[bytes] = set()
     async with context.node.session() as session:
         for path in paths:

@@ -31,7 +31,7 @@ from cidery.core.car_job import CarJob, import_key
 from cidery.core.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
 from cidery.core.jobs import JobRun, title_of
 from cidery.core.pin import pin_add
-from cidery.core.resolve import parse_path, resolve, resolve_inside
+from cidery.core.resolve import name_path, resolve, resolve_inside
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
 
@@ -77,7 +77,7 @@ async def put(context: Context, call: Call) -> AsyncIterator[DagPut]:
 
 
 async def get(context: Context, call: Call) -> Body:
-    path = parse_path(call.one("ref"))
+    path = await context.node.locate(call.one("ref"))
     async with context.node.session() as session:
         data = await dag_get(path, session, output_codec=call.text("output-codec"))
 
@@ -88,14 +88,17 @@ async def get(context: Context, call: Call) -> Body:
 
 
 async def resolve_block(context: Context, call: Call) -> DagResolved:
-    path = parse_path(call.one("ref"))
+    path = await context.node.locate(call.one("ref"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
     return DagResolved(Cid=link(found.cid, call), RemPath="/".join(found.remainder))
 
 
 async def resolve_path(context: Context, call: Call) -> Resolved:
-    path = parse_path(call.one("name"))
+    name = name_path(call.one("name"))
+    if name is not None and not call.flag("recursive"):
+        return Resolved(Path=(await context.node.naming.resolver.resolve(name, recursive=False)).path)
+    path = await context.node.locate(call.one("name"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
     return Resolved(Path="/".join(("/ipfs", cid_text(found.cid, call), *found.remainder)))
@@ -169,7 +172,7 @@ async def _pin_roots(api: Api, roots: Sequence[CID]) -> list[str]:
 
 
 async def export_car(context: Context, call: Call) -> Body:
-    paths = [parse_path(text) for text in call.many("root")]
+    paths = [await context.node.locate(text) for text in call.many("root")]
     local_only = call.flag("local-only")
     api = context.node.offline() if local_only else context.node
     async with api.session() as session:
@@ -210,7 +213,7 @@ def _stat_value(sizes: DagSizes, call: Call) -> DagStat:
 
 
 async def stat(context: Context, call: Call) -> AsyncIterator[DagStat]:
-    paths = [parse_path(text) for text in call.many("root")]
+    paths = [await context.node.locate(text) for text in call.many("root")]
     async with context.node.session() as session:
         async for sizes in dag_stat(paths, session):
             if sizes.done or call.flag("progress"):
@@ -218,7 +221,7 @@ async def stat(context: Context, call: Call) -> AsyncIterator[DagStat]:
 
 
 async def diff(context: Context, call: Call) -> AsyncIterator[DagChange]:
-    before, after = parse_path(call.one("a")), parse_path(call.one("b"))
+    before, after = [await context.node.locate(call.one(name)) for name in ("a", "b")]
     async with context.node.session() as session:
         async for change in dag_diff(before, after, session):
             yield DagChange(

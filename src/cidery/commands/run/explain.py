@@ -5,13 +5,13 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.cid import Difference, Explained
 from cidery.core.explain import explain as explain_cids
-from cidery.core.resolve import parse_path, resolve
+from cidery.core.resolve import resolve
 
 
 async def explain(context: Context, call: Call) -> Explained:
     """The shape of both DAGs is read only if their CIDs do not tell already."""
     async with context.node.session() as session:
-        a, b = [await resolve(parse_path(call.one(name)), session) for name in ("a", "b")]
+        a, b = [await resolve(await context.node.locate(call.one(name)), session) for name in ("a", "b")]
         found = await explain_cids(a, b, session)
     return Explained(
         A=cid_text(a, call),

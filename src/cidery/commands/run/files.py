@@ -13,7 +13,7 @@ from cidery.core.cat import file_size
 from cidery.core.drive import run
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.ls import ls as ls_entries
-from cidery.core.resolve import parse_path, resolve
+from cidery.core.resolve import last_name, resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.ipld.walk import need, read_links
@@ -77,7 +77,7 @@ def _is_content(text: str) -> bool:
 async def _cid_of(api: Api, session: BlockSession, text: str) -> CID:
     """What a path of content or of a mutable file names now."""
     if _is_content(text):
-        return await resolve(parse_path(text), session)
+        return await resolve(await api.locate(text), session)
     return await api.files.resolve(session, parse_file_path(text))
 
 
@@ -142,7 +142,7 @@ async def cp(context: Context, call: Call) -> None:
     api, source = context.node, call.one("source")
     target = parse_file_path(call.one("dest"))
     if target.folder or not target.names:
-        target = target.child(parse_path(source).name if _is_content(source) else parse_file_path(source).name)
+        target = target.child(last_name(source) if _is_content(source) else parse_file_path(source).name)
     async with api.session() as session:
         cid = await _cid_of(api, session, source)
         await changes.copy_in(

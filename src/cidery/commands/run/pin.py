@@ -29,7 +29,7 @@ from cidery.repo.pins import check_pin_name
 async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
     """One value at the end, as Kubo; with --progress counts before it."""
     api = context.node
-    paths = [parse_path(text) for text in call.many("path")]
+    paths = [await context.node.locate(text) for text in call.many("path")]
     pinned: list[str] = []
     if call.flag("background"):
         yield await _queue(context, call)
@@ -72,7 +72,9 @@ async def _queue(context: Context, call: Call) -> PinsChanged:
     lasts = parse_lifetime(call.text("expire-in")) if "expire-in" in call.given else None
     name = call.text("name")
     check_pin_name(name)
-    wanted = [PinRequest(parse_path(text), call.flag("recursive"), name, lasts) for text in call.many("path")]
+    wanted = [
+        PinRequest(await context.node.locate(text), call.flag("recursive"), name, lasts) for text in call.many("path")
+    ]
     jobs = await context.node.pin_queue.add(wanted)
     queued = [QueuedPin(Path=text, Job=job.id) for text, job in zip(call.many("path"), jobs, strict=True)]
     return PinsChanged(Pins=[], Queued=queued)
@@ -80,7 +82,7 @@ async def _queue(context: Context, call: Call) -> PinsChanged:
 
 async def status(context: Context, call: Call) -> AsyncIterator[PinStatus]:
     """Pins that went through the queue. Raises PathError."""
-    wanted = {parse_path(text) for text in call.many("path")}
+    wanted = {await context.node.locate(text) for text in call.many("path")}
     for job in context.node.jobs.every("pin"):
         if not is_queued_pin(job):
             continue
@@ -108,7 +110,7 @@ async def status(context: Context, call: Call) -> AsyncIterator[PinStatus]:
 
 async def update(context: Context, call: Call) -> PinsChanged:
     api = context.node
-    old, new = parse_path(call.one("from-path")), parse_path(call.one("to-path"))
+    old, new = [await api.locate(call.one(name)) for name in ("from-path", "to-path")]
     async with api.operation("pin", new.root), api.session(kept=True) as session:
         changed = await pin_update(
             old,
@@ -139,7 +141,7 @@ async def verify(context: Context, call: Call) -> AsyncIterator[PinVerified]:
 
 async def rm(context: Context, call: Call) -> PinsChanged:
     api = context.node
-    paths = [parse_path(text) for text in call.many("path")]
+    paths = [await context.node.locate(text) for text in call.many("path")]
     removed: list[str] = []
     async with api.session() as session:
         for path in paths:
@@ -161,7 +163,7 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
     names = call.flag("names") or "name" in call.given
     keys: dict[str, PinKey] = {}
     async with api.session() as session:
-        paths = [parse_path(text) for text in call.many("path")]
+        paths = [await context.node.locate(text) for text in call.many("path")]
         entries = pin_ls(
             session, api.pins, type=call.text("type"), name=call.text("name"), paths=paths, now=api.clock()
         )

@@ -17,7 +17,6 @@ from cidery.commands.definitions.provide import (
 )
 from cidery.core.drive import NotStored
 from cidery.core.refs import refs
-from cidery.core.resolve import parse_path
 from cidery.core.sources import ProvideCount
 from cidery.errors import Unavailable
 
@@ -35,7 +34,7 @@ class NobodyTookIt(Unavailable):
 async def once(context: Context, call: Call) -> AsyncIterator[Queued]:
     api, network = context.node, context.node.online
     router = network.router()
-    cids = [parse_path(text).root for text in call.many("key")]
+    cids = [(await context.node.locate(text)).root for text in call.many("key")]
     for cid, size in zip(cids, await api.blocks.size_many(cids), strict=True):
         if size is None and not cid.is_identity:
             raise NotStored(cid)

@@ -18,7 +18,6 @@ from cidery.commands.definitions.routing import (
     QueryEvent,
 )
 from cidery.commands.run.block import read_upload
-from cidery.core.resolve import parse_path
 from cidery.core.sources import BucketStat
 from cidery.errors import NotFound, Unavailable
 from cidery.identity.peer_id import PeerId, PeerIdError
@@ -60,7 +59,7 @@ async def findprovs(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
     if count < 1:
         raise BadCall("option 'num-providers' takes a number from 1 up")
     router = context.node.online.router()
-    for cid in [parse_path(text).root for text in call.many("key")]:
+    for cid in [(await context.node.locate(text)).root for text in call.many("key")]:
         async with aclosing(router.find_providers(cid, count)) as found:
             async for peer in found:
                 yield _event(PROVIDER, [_addrs(peer)])

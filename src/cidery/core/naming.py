@@ -1,0 +1,33 @@
+"""Names in the Api: paths of names to paths of content, and the parts that publish them."""
+
+from dataclasses import dataclass
+
+from cidery.core.keys import KeyRing
+from cidery.core.resolve import ContentPath, name_path, parse_path
+from cidery.namesys.publisher import NamePublisher
+from cidery.namesys.resolver import NameResolver
+from cidery.repo.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a node knows and does about names."""
+
+    resolver: NameResolver
+    local: NameResolver
+    """The same without the network: own and followed records, fixed names."""
+    publisher: NamePublisher
+    keys: KeyRing
+    names: Names
+
+    def offline(self) -> "Naming":
+        """For --offline: the resolver is the local one."""
+        return Naming(self.local, self.local, self.publisher, self.keys, self.names)
+
+
+async def locate(text: str, resolver: NameResolver) -> ContentPath:
+    """The content path behind any path. Raises PathError, and as NameResolver.resolve(). Cancel-safe."""
+    path = name_path(text)
+    if path is None:
+        return parse_path(text)
+    return parse_path((await resolver.resolve(path)).path)

@@ -1,0 +1,53 @@
+"""What looks names up in the DNS give and raise."""
+
+from typing import NamedTuple, Protocol
+
+from cidery.errors import NotFound, Unavailable
+
+
+class TxtAnswer(NamedTuple):
+    """TXT records of a name."""
+
+    texts: tuple[str, ...]
+    ttl: float
+    """Seconds for which the answer may be kept."""
+
+
+class NoSuchDomain(NotFound):
+    """The name, or a record of this type under it, does not exist."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__(name, kind)
+        self.name = name
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return f"{self.name[:120]} has no {self.kind} record in the DNS"
+
+
+class DnsUnavailable(Unavailable):
+    """No answer, or one that makes no sense."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name[:120]} cannot be looked up in the DNS: {self.reason}"
+
+
+class TxtResolver(Protocol):
+    """Looks up TXT records."""
+
+    async def txt(self, name: str) -> TxtAnswer:
+        """Raises NoSuchDomain, DnsUnavailable. Cancel-safe."""
+        ...
+
+
+class AddressResolver(Protocol):
+    """Looks up addresses of hosts."""
+
+    async def addresses(self, name: str, version: int) -> tuple[str, ...]:
+        """IPv4 (``version`` 4) or IPv6 (6) addresses as text. Raises NoSuchDomain, DnsUnavailable. Cancel-safe."""
+        ...
