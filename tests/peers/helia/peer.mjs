@@ -5,11 +5,13 @@
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
-// | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER] | ["close"]. It ends with its standard input.
+// | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER]
+// | ["publish", CID] | ["resolve", NAME] | ["close"]. It ends with its standard input.
 import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
 import { withBitswap } from '@helia/bitswap'
+import { ipns } from '@helia/ipns'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import * as dagPb from '@ipld/dag-pb'
@@ -56,6 +58,7 @@ helia = withBitswap(helia, {})
 await helia.start()
 const libp2p = helia.libp2p
 const files = unixfs(helia)
+const names = ipns(helia)
 
 // Blocks asked of the connected peers only: without a session Helia asks its routers for every block.
 function session (cid) {
@@ -134,6 +137,15 @@ const commands = {
     const cid = CID.parse(text)
     await saveTree(cid, target, session(cid), { signal: AbortSignal.timeout(TRANSFER_MS) })
     return {}
+  },
+  async publish (text) {
+    const { publicKey } = await names.publish(`key-${text}`, CID.parse(text), { signal: AbortSignal.timeout(TRANSFER_MS) })
+    return { name: publicKey.toCID().toString() }
+  },
+  async resolve (name) {
+    let last
+    for await (const found of names.resolve(CID.parse(name), { nocache: true, signal: AbortSignal.timeout(TRANSFER_MS) })) last = found
+    return { value: String(last.value), sequence: last.record.sequence }
   },
   async dial (addr) {
     const connection = await libp2p.dial(multiaddr(addr), { signal: AbortSignal.timeout(DIAL_MS) })
