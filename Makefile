@@ -13,11 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test fuzz demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test sim fuzz demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons fuzz build clean"
+	@echo "more: setup peers unit interop other-pythons sim fuzz build clean"
 
 setup: $(VENV)/.ready
 
@@ -67,6 +67,10 @@ other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
 
 test: check unit interop other-pythons
+
+# the DHT with 10,000 nodes in virtual time: out/sim/report.html, in some twenty minutes
+sim: setup
+	@$(BIN)/python tests/sim/dht_report.py
 
 # every decoder with broken vectors, for a minute
 fuzz: setup

@@ -168,6 +168,10 @@ class MemoryTransport(asyncio.Transport):
             self._lost = True
             self._protocol.connection_lost(exc)
 
+    def rearm(self) -> None:
+        """Segments may arrive again."""
+        self._arm()
+
     def _arm(self) -> None:
         pipe = self._out
         if pipe.timer is None and pipe.segments and not self._network.is_frozen(self):
@@ -294,6 +298,14 @@ class MemoryNetwork:
         """Deliver nothing more between two hosts, and say nothing about it."""
         for pair in ((one, other), (other, one)):
             self._wire(*pair).frozen = True
+
+    def thaw(self, one: str, other: str) -> None:
+        """Deliver again; what piled up meanwhile arrives now."""
+        for pair in ((one, other), (other, one)):
+            self._wire(*pair).frozen = False
+        for transport in self.transports:
+            if {transport.here[0], transport.there[0]} == {one, other} and transport.other is not None:
+                transport.rearm()
 
     def frozen(self, one: str, other: str) -> bool:
         return self._wire(one, other).frozen

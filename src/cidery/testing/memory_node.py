@@ -11,6 +11,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.exchange.service import NetworkSession
 from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import Block
+from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.timeouts import Timeouts
@@ -23,10 +24,19 @@ PORT = 4001
 
 
 class MemoryNode:
-    """One node at ``10.0.0.<number>``. Its key and randomness come from its number."""
+    """One node at ``10.0.0.<number>`` (or a public address). Its key and randomness come from its number."""
 
-    def __init__(self, network: MemoryNetwork, number: int, timeouts: Timeouts | None = None) -> None:
-        self.address = f"10.0.0.{number}"
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        number: int,
+        timeouts: Timeouts | None = None,
+        *,
+        kad: KadOptions | None = None,
+        public: bool = False,
+    ) -> None:
+        """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own."""
+        self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         self.store = MemoryStore()
         entropy = seeded_entropy(number)
         self.key = PrivateKey.generate_ed25519(entropy)
@@ -40,8 +50,15 @@ class MemoryNode:
             clock=asyncio.get_running_loop().time,
             entropy=entropy,
             network=network.host(self.address),
+            kad=kad,
             first_sequence=number,
         )
+
+    @property
+    def kad(self) -> KadService:
+        """Its DHT; only if it was made with one."""
+        assert self.network.kad is not None
+        return self.network.kad
 
     @property
     def addr(self) -> Multiaddr:
@@ -66,10 +83,15 @@ class MemoryNode:
 
 @asynccontextmanager
 async def memory_nodes(
-    network: MemoryNetwork, count: int, timeouts: Timeouts | None = None
+    network: MemoryNetwork,
+    count: int,
+    timeouts: Timeouts | None = None,
+    *,
+    kad: KadOptions | None = None,
+    public: bool = False,
 ) -> AsyncIterator[list[MemoryNode]]:
     """``count`` started nodes, numbered from 1, closed at the end."""
-    nodes = [MemoryNode(network, number, timeouts) for number in range(1, count + 1)]
+    nodes = [MemoryNode(network, number, timeouts, kad=kad, public=public) for number in range(1, count + 1)]
     try:
         for node in nodes:
             await node.network.start((Multiaddr.tcp(node.address, PORT),))
