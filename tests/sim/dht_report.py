@@ -293,7 +293,7 @@ def render(report: Report, seconds: float) -> str:
 .missed td{{background:#fde8e0}}svg{{margin:1em}}</style>
 <h1>The DHT, simulated: {report.nodes:,} nodes</h1>
 <p>Virtual time, links of 25 to 75 ms one way, {KEYS} keys per scenario, from fixed seeds; {seconds:.0f} s of real time.
-Hops are the longest chain of peers that led to one of the nearest. Converged networks have tables as after a long run.</p>
+Hops are the longest chain of peers that led to one of the nearest. Converged: tables as after a long run.</p>
 <table><tr><th>scenario<th>result<th>target<th></tr>{"".join(rows)}</table>
 {"".join(report.plots)}"""
 

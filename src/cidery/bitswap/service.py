@@ -142,6 +142,11 @@ class BitswapService:
         for name in self.engine.on_new_blocks([(block.cid, len(block.data)) for block in blocks]):
             self._kick_answers(name)
 
+    def exchanged(self, name: str) -> bool:
+        """Whether blocks went either way with a connected peer."""
+        ledger = self.engine.ledgers.get(name)
+        return ledger is not None and bool(ledger.bytes_sent or ledger.bytes_received)
+
     def wantlist(self) -> list[CID]:
         """What sessions want now."""
         return list(self._interest)

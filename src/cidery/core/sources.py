@@ -189,6 +189,18 @@ class Network(Protocol):
         """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried)."""
         ...
 
+    def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
+        """Stay connected to the peers of these addresses; their ids. Raises InvalidInput."""
+        ...
+
+    def peering_remove(self, peer: str) -> bool:
+        """False if it was not kept. Raises PeerIdError."""
+        ...
+
+    def peering(self) -> dict[str, list[str]]:
+        """Peers that are kept connected, with their addresses."""
+        ...
+
     async def disconnect(self, addr: Multiaddr) -> bool:
         """Close connections to the peer in ``addr``; False if there were none."""
         ...

@@ -25,7 +25,7 @@ from cidery.core.sources import (
     ProvideStat,
     RoutingOff,
 )
-from cidery.errors import CideryError, InvalidInput, NotFound
+from cidery.errors import InvalidInput, NotFound, Unavailable
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.keys import PrivateKey
@@ -33,6 +33,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.kad.io.announce import AnnounceOptions, Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
+from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
@@ -45,8 +46,9 @@ from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.kad_view import dht_stat, provide_stat
+from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
-from cidery.repo.config import Config, ProvideConfig
+from cidery.repo.config import Config, ConnMgrConfig, ProvideConfig
 from cidery.repo.pins import Pin, Pins
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
@@ -71,6 +73,29 @@ class PeerUnknown(NotFound):
         return f"peer {self.peer} is not connected; connect first with: cidery swarm connect ADDRESS/p2p/{self.peer}"
 
 
+class NoDns(Unavailable):
+    """A name would have to be looked up, and this node does not do that."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return f"{self.host} cannot be looked up: DNS is switched off here; use an address with /ip4 or /ip6"
+
+
+def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
+    """Addresses without /p2p by the peer they lead to; "/p2p/ID" alone gives no address."""
+    out: dict[PeerId, list[Multiaddr]] = {}
+    for addr in addrs:
+        if addr.peer_id_bytes is None:
+            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
+        known = out.setdefault(PeerId.decode(addr.peer_id_bytes), [])
+        if addr.without_peer().components:
+            known.append(addr.without_peer())
+    return out
+
+
 class NodeNetwork:
     """See ``core.sources.Network`` for the methods."""
 
@@ -84,6 +109,7 @@ class NodeNetwork:
         validators: Validators | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
         max_connections: int = 256,
+        limits: ConnectionLimits | None = None,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
@@ -109,14 +135,9 @@ class NodeNetwork:
         self.identification = Identification(
             self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence
         )
-        self.bitswap = BitswapService(
-            self.swarm,
-            store,
-            clock=clock,
-            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
-            agent_of=lambda peer: self._said(peer).agent_version,
-            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
-        )
+        self.bitswap = self._make_bitswap(store, timeouts)
+        self.dns: TxtResolver | None = None
+        """Looks up /dnsaddr; None: not at all."""
         self.routing = JoinedRouting()
         self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
         self.validators = validators or Validators()
@@ -126,7 +147,37 @@ class NodeNetwork:
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
+        self.upkeep = Upkeep(
+            self.swarm,
+            limits or ConnectionLimits(max_connections, max_connections, 20.0),
+            dial=self.connect,
+            knows_nobody=self._knows_nobody,
+            value_of=self._value_of,
+            entropy=entropy,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _make_bitswap(self, store: BlockStore, timeouts: Timeouts) -> BitswapService:
+        return BitswapService(
+            self.swarm,
+            store,
+            clock=self.swarm.clock,
+            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
+            agent_of=lambda peer: self._said(peer).agent_version,
+            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
+        )
+
+    def _knows_nobody(self) -> bool:
+        """Whether bootstrap peers are needed."""
+        if self.kad is not None:
+            return not any(len(dht.table) for dht in self.kad.both)
+        return not self.swarm.peers()
+
+    def _value_of(self, peer: PeerId) -> int:
+        """What a connection is worth when there are too many: blocks before the DHT, the DHT before nothing."""
+        if self.bitswap.exchanged(str(peer)):
+            return 2
+        return int(self.kad is not None and any(peer in dht.table for dht in self.kad.both))
 
     def _make_kad(
         self, options: KadOptions, cache: Cache | None, entropy: Callable[[int], bytes], wall_clock: Callable[[], float]
@@ -152,12 +203,15 @@ class NodeNetwork:
     def _said(self, peer: PeerId) -> Identify:
         return self.identification.known.get(peer, Identify())
 
-    async def start(self, listen: tuple[Multiaddr, ...], bootstrap: tuple[Multiaddr, ...] = ()) -> None:
-        """Listen, then dial the bootstrap peers in the background. Raises CannotListen."""
+    async def start(
+        self,
+        listen: tuple[Multiaddr, ...],
+        bootstrap: tuple[Multiaddr, ...] = (),
+        peering: tuple[Multiaddr, ...] = (),
+    ) -> None:
+        """Listen; dial the bootstrap peers and those to stay connected to in the background. Raises CannotListen."""
         await self.swarm.listen(listen)
-        for addr in bootstrap:
-            if addr.tcp_endpoint() is not None and addr.peer_id_bytes is not None:
-                self._spawn(self._bootstrap(addr))
+        self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
         self._spawn(self._save_peers())
         if self.kad is not None:
             await self.kad.start()
@@ -166,6 +220,7 @@ class NodeNetwork:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.upkeep.close()
         if self.kad is not None:
             await self.kad.close()
         await self.bitswap.close()
@@ -206,12 +261,6 @@ class NodeNetwork:
         if config.fetched:
             self.on_fetched = lambda cid: announcing.announce(cid.multihash, fetched=True)
         self._spawn(announcing.run())
-
-    async def _bootstrap(self, addr: Multiaddr) -> None:
-        try:
-            await self.swarm.connect(addr)
-        except (CideryError, TimeoutError) as exc:
-            log.info("bootstrap peer %s: %s", addr, exc)
 
     async def _reach(self, found: FoundPeer) -> None:
         """Connect to a peer that routing named; one without known addresses is looked up first."""
@@ -263,7 +312,29 @@ class NodeNetwork:
         )
 
     async def connect(self, addr: Multiaddr) -> None:
-        await self.swarm.connect(addr)
+        host = dnsaddr_host(addr)
+        if host is None:
+            await self.swarm.connect(addr)
+            return
+        if self.dns is None:
+            raise NoDns(host)
+        if addr.peer_id_bytes is None:
+            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
+        found = await resolve_dnsaddr(addr, self.dns)
+        peer = PeerId.decode(addr.peer_id_bytes)
+        await self.swarm.dial(peer, [one.without_peer() for one in found])
+
+    def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
+        added = _by_peer(addrs)
+        for peer, known in added.items():
+            self.upkeep.add(peer, known)
+        return list(map(str, added))
+
+    def peering_remove(self, peer: str) -> bool:
+        return self.upkeep.remove(PeerId.parse(peer))
+
+    def peering(self) -> dict[str, list[str]]:
+        return {str(peer): list(map(str, addrs)) for peer, addrs in self.upkeep.peered().items()}
 
     async def disconnect(self, addr: Multiaddr) -> bool:
         if addr.peer_id_bytes is None:
@@ -353,7 +424,8 @@ async def open_network(
     cache: Path,
     listen: tuple[Multiaddr, ...],
     bootstrap: tuple[Multiaddr, ...],
-    max_connections: int,
+    peering: tuple[Multiaddr, ...] = (),
+    conn_mgr: ConnMgrConfig,
     security: tuple[str, ...],
     kad: KadOptions | None = None,
     validators: Validators | None = None,
@@ -367,11 +439,12 @@ async def open_network(
             cache=opened,
             kad=kad,
             validators=validators,
-            max_connections=max_connections,
+            max_connections=2 * conn_mgr.high_water,
+            limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
         )
         try:
-            await network.start(listen, bootstrap)
+            await network.start(listen, bootstrap, peering)
             yield network
         finally:
             await network.close()

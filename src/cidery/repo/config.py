@@ -125,6 +125,8 @@ class Config:
     """Seconds between two looks of --enable-gc."""
     hash_on_read: bool
     mdns: bool
+    peering: tuple[Multiaddr, ...]
+    """Addresses with /p2p of peers to stay connected to; only /p2p where no address is given."""
     routing: str
     """Routing.Type: "none", "auto", "dht", "dhtclient" ..."""
     loopback_lan: bool
@@ -211,6 +213,12 @@ def parse_config(raw: Raw) -> Config:
         gc_period=parse_seconds(get("Datastore.GCPeriod", "1h")),
         hash_on_read=get("Datastore.HashOnRead", False),
         mdns=get("Discovery.MDNS.Enabled", True),
+        peering=tuple(
+            Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")
+            for peer in get("Peering.Peers", [])
+            for suffix in [f"/p2p/{peer['ID']}"]
+            for addr in peer.get("Addrs") or [""]
+        ),
         routing=get("Routing.Type", "auto"),
         loopback_lan=get("Routing.LoopbackAddressesOnLanDHT", False),
         provide=ProvideConfig(

@@ -19,6 +19,8 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|0")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+MAX_PEERED = 256
+"""Most entries of Peering.Peers."""
 MAX_CONFIG_LIST = 10_000
 """Most entries of a list in the config: a bound on what a file can make us keep."""
 
@@ -85,6 +87,14 @@ def _is_chunker(value: Any) -> bool:
     except ChunkerError:
         return False
     return True
+
+
+def _is_peering(value: Any) -> bool:
+    def one(item: Any) -> bool:
+        addrs = item.get("Addrs") or [] if isinstance(item, dict) else None
+        return isinstance(addrs, list) and all(map(is_addr, addrs)) and is_addr(f"/p2p/{item.get('ID')}")
+
+    return isinstance(value, list) and len(value) <= MAX_PEERED and all(map(one, value))
 
 
 def _is_strategy(value: Any) -> bool:
@@ -176,6 +186,7 @@ KEYS: dict[str, Accepts] = {
     "Provide.Strategy": Accepts(_is_strategy, "all, pinned, roots or mfs, or several joined as pinned+mfs"),
     "Provide.Fetched": ANY_BOOL,
     "Provide.DHT.Interval": DURATION,
+    "Peering.Peers": Accepts(_is_peering, 'a list of {"ID": "12D3KooW...", "Addrs": ["/ip4/192.0.2.1/tcp/4001"]}'),
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
     "Swarm.ConnMgr.GracePeriod": DURATION,

@@ -57,6 +57,20 @@ class Strings(TypedDict):
     Strings: list[str]
 
 
+class PeeringStatus(TypedDict):
+    ID: str
+    Status: str
+
+
+class PeeringPeer(TypedDict):
+    ID: str
+    Addrs: list[str]
+
+
+class PeeringPeers(TypedDict):
+    Peers: list[PeeringPeer]
+
+
 class BitswapStat(TypedDict):
     Wantlist: list[dict[str, str]]
     Peers: list[str]
@@ -155,6 +169,17 @@ def _bitswap(value: Value, call: Call) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def _peering_status(value: Value, call: Call) -> str:
+    return f"{call.command.path[-1]} {value['ID']} {value['Status']}\n"
+
+
+def _peering_peers(value: Value, call: Call) -> str:
+    lines: list[str] = []
+    for peer in value["Peers"]:
+        lines += [peer["ID"], *(f"\t{addr}" for addr in peer["Addrs"])]
+    return "".join(line + "\n" for line in lines)
+
+
 _ADDRESS = Argument("address", "/ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN, variadic=True)
 
 COMMANDS = (
@@ -242,6 +267,39 @@ COMMANDS = (
         (_ADDRESS,),
         result=Strings,
         text=_strings,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "peering", "add"),
+        "Stay connected to peers until the daemon stops",
+        "cidery.commands.run.network:peering_add",
+        "cidery swarm peering add /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+        (_ADDRESS,),
+        output=Output.STREAM,
+        result=PeeringStatus,
+        text=_peering_status,
+        where=Where.DAEMON,
+        description="For good: put them into Peering.Peers of the config. A lost peer is dialled again after\n"
+        "5 seconds, then ever more rarely, at least every 10 minutes.",
+    ),
+    Command(
+        ("swarm", "peering", "ls"),
+        "List the peers this node stays connected to",
+        "cidery.commands.run.network:peering_ls",
+        "cidery swarm peering ls",
+        result=PeeringPeers,
+        text=_peering_peers,
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "peering", "rm"),
+        "Stay connected to peers no longer",
+        "cidery.commands.run.network:peering_rm",
+        "cidery swarm peering rm 12D3KooW...",
+        (Argument("peer", "Peer id", Input.TEXT_OR_STDIN, variadic=True),),
+        output=Output.STREAM,
+        result=PeeringStatus,
+        text=_peering_status,
         where=Where.DAEMON,
     ),
     Command(

@@ -11,6 +11,9 @@ from cidery.commands.definitions.network import (
     BitswapStat,
     Identity,
     PeerInfo,
+    PeeringPeer,
+    PeeringPeers,
+    PeeringStatus,
     PingLine,
     SessionReport,
     SourceCount,
@@ -21,7 +24,7 @@ from cidery.commands.definitions.network import (
 )
 from cidery.core.api import NoNetwork
 from cidery.core.sources import PeerIdentity
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import parse_config, read_raw
@@ -39,6 +42,17 @@ class ConnectFailed(Unavailable):
 
     def __str__(self) -> str:
         return f"connect {self.address} failure: {self.reason}"
+
+
+class NotPeered(NotFound):
+    """Nothing to remove."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(peer)
+        self.peer = peer
+
+    def __str__(self) -> str:
+        return f"{self.peer} is not among the peers that are kept connected; see: cidery swarm peering ls"
 
 
 def _identity(found: PeerIdentity) -> Identity:
@@ -150,6 +164,25 @@ async def swarm_disconnect(context: Context, call: Call) -> Strings:
             raise ConnectFailed(str(peer), "not connected")
         done.append(f"disconnect {peer} success")
     return Strings(Strings=done)
+
+
+async def peering_add(context: Context, call: Call) -> AsyncIterator[PeeringStatus]:
+    addresses = [address for _, address, _ in _peer_addresses(call)]
+    for peer in context.node.online.peering_add(addresses):
+        yield PeeringStatus(ID=peer, Status="success")
+
+
+async def peering_ls(context: Context, call: Call) -> PeeringPeers:
+    kept = context.node.online.peering()
+    return PeeringPeers(Peers=[PeeringPeer(ID=peer, Addrs=addrs) for peer, addrs in sorted(kept.items())])
+
+
+async def peering_rm(context: Context, call: Call) -> AsyncIterator[PeeringStatus]:
+    peers = [PeerId.parse(text) for text in call.many("peer")]
+    for peer in peers:
+        if not context.node.online.peering_remove(str(peer)):
+            raise NotPeered(str(peer))
+        yield PeeringStatus(ID=str(peer), Status="success")
 
 
 async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
