@@ -35,7 +35,8 @@ def fast_path():
 class Workload:
     """A seeded life of a store: puts of both classes, deletes, syncs, and processes that die without a power cut."""
 
-    def __init__(self, root: Path, seed: int, left_out: SyncPoint | None) -> None:
+    def __init__(self, root: Path, seed: int, left_out: SyncPoint | None, *, compacts: bool = True) -> None:
+        self.compacts = compacts
         self.rng = random.Random(seed)
         self.trace = Trace()
         self.root = root
@@ -64,7 +65,7 @@ class Workload:
         for event in self.trace.events:
             disk.apply(event)
         self.lives += 1
-        files = {name: file.after(lambda event: event) for name, file in disk.files.items()}
+        files = {name: file.after(lambda event: event) for name, file in disk.files.items() if not file.removed}
         index = None if self.rng.random() < 0.3 else disk.indexes[-1]
         root = self.root / str(self.lives)
         CrashState(0, files, index).write_to(root / "blocks", root / "meta" / "index")
@@ -95,6 +96,14 @@ class Workload:
         self.note("promised", sorted(self.visible))
         self.visible.clear()
 
+    async def shrink(self) -> None:
+        """What ends a collection: segments are rewritten, then the log of what was deleted from them."""
+        collector = self.store.collector()
+        if self.compacts:
+            for use in self.rng.sample(collector.segments(), min(3, len(collector.segments()))):
+                await asyncio.to_thread(collector.compact, use)
+        await asyncio.to_thread(lambda: collector.trim_log(at_once=True, pass_entries=5))
+
     async def run(self, steps: int) -> None:
         self.open()
         began = len(self.trace.events)
@@ -111,8 +120,10 @@ class Workload:
                 await self.put(Durability.DURABLE)
             elif chosen < 0.70:
                 await self.put(Durability.VISIBLE)
-            elif chosen < 0.90:
+            elif chosen < 0.84:
                 await self.delete()
+            elif chosen < 0.94:
+                await self.shrink()
             else:
                 await self.sync()
         await self.store.close()
@@ -186,8 +197,8 @@ async def replay(work: Workload, fast_path: Path, count: int, *, any_index: bool
     return done
 
 
-async def worked(fast_path: Path, seed: int, left_out: SyncPoint | None = None) -> Workload:
-    work = Workload(fast_path / f"life{seed}", seed, left_out)
+async def worked(fast_path: Path, seed: int, left_out: SyncPoint | None = None, *, compacts: bool = True) -> Workload:
+    work = Workload(fast_path / f"life{seed}", seed, left_out, compacts=compacts)
     await work.run(70)
     return work
 
@@ -200,12 +211,14 @@ async def test_no_power_cut_loses_an_acknowledged_block_or_gives_a_wrong_byte(fa
 
 
 async def test_an_index_that_fell_back_to_an_earlier_commit_costs_nothing(fast_path):
-    assert await replay(await worked(fast_path, 9), fast_path, 150, any_index=True) == 150
+    # An index from before a compaction names files that are gone: such a one LMDB never leaves.
+    work = await worked(fast_path, 9, compacts=False)
+    assert await replay(work, fast_path, 150, any_index=True) == 150
 
 
 @pytest.mark.parametrize("point", SyncPoint)
 async def test_the_replay_fails_when_a_sync_is_taken_out(fast_path, point):
     with pytest.raises(Broken):
-        for seed in range(12):
+        for seed in range(24):
             await replay(await worked(fast_path, seed, left_out=point), fast_path, 150)
             await asyncio.sleep(0)

@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 
 import cidery
+from cidery.blockstore import collector
+from cidery.blockstore.delete_log import LOG_NAME
 from cidery.blockstore.interface import Durability
 from cidery.core.drive import NotStored
 from cidery.core.pin import NotPinned, PinsBroken, pin_add
+from cidery.core.refs import refs_local
 from cidery.errors import CideryError
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -58,6 +61,21 @@ async def test_gc_names_what_pins_lack_and_removes_nothing(shell):
     assert await shell.run("repo ls") == before
     with pytest.raises(PinsBroken, match="1 pins are broken"):
         await shell.run("pin verify")
+
+
+@pytest.mark.parametrize("command", ["repo gc", "repo compact"])
+async def test_the_log_of_deletes_is_trimmed_after_a_collection(shell, monkeypatch, command):
+    root = CID.parse((await added(shell, 256_000, pin=False)).split()[0])
+    log = shell.api.store.directory / LOG_NAME
+    if command == "repo compact":
+        await shell.api.store.delete_many([cid async for cid in refs_local(shell.api.store)])
+    monkeypatch.setattr(collector, "TRIM_BYTES", 1)
+    await shell.run(command)
+    assert await shell.api.store.size_many([root]) == [None]
+    assert 0 < log.stat().st_size < 100
+    await added(shell, 256_000, pin=False)
+    await shell.run("repo gc")
+    assert log.stat().st_size < 100
 
 
 async def test_compact_leaves_a_dense_index(shell, tmp_path):

@@ -3,6 +3,7 @@
 Everything here blocks and is called from the collector's own thread, beside all other use of the store.
 """
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -11,9 +12,11 @@ from typing import NamedTuple
 
 from cidery.blockstore.delete_log import Horizon
 from cidery.blockstore.index import Index
+from cidery.blockstore.log_trimming import PASS_ENTRIES, needed_entries
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location, segment_numbers
+from cidery.blockstore.write_errors import DiskFull
 from cidery.blockstore.writer import SegmentWriter
 
 USUAL_HEAD = 39
@@ -24,6 +27,8 @@ COPY_BLOCKS = 256
 """Most blocks copied under the writer's lock at once: about 3 ms."""
 FLUSH_BLOCKS = 8192
 """Copied blocks that wait for the index at most."""
+TRIM_BYTES = 1 << 20
+"""Bytes of the delete log that are worth trimming: some 18,000 deletes."""
 SCAN_PAGE = 1024
 """Index entries read at once: about 1 ms."""
 
@@ -178,6 +183,30 @@ class StoreCollector:
         if not self._writer.drop_segment(segment.number):
             return 0
         return max(0, segment.size - copied)
+
+    def trim_log(self, *, at_once: bool = False, pass_entries: int = PASS_ENTRIES) -> int:
+        """Leave out of the delete log what covers no record any more; returns the bytes freed.
+
+        Unless ``at_once``, only when it has TRIM_BYTES and twice as many as after the last time: the heads of all
+        segments are read. A full disk leaves the log as it is.
+        Raises StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
+        """
+        log = self._writer.log
+        before = log.end
+        if not before or not (at_once or before >= max(TRIM_BYTES, 2 * log.trimmed_to)):
+            return 0
+        try:
+            kept = needed_entries(log, before, self._segments, pass_entries)
+            trimmed = log.begin_trimmed(self._writer.next_segment, kept)
+        except OSError as exc:
+            if exc.errno == errno.ENOSPC:
+                return 0
+            raise
+        try:
+            self._writer.replace_log(trimmed, before)
+        except DiskFull:
+            return 0
+        return max(0, before - log.end)
 
     def _copy(self, segment: SegmentUse, promote: Callable[[int], bool] | None) -> int:
         batch: list[tuple[bytes, Location, bytes]] = []

@@ -4,17 +4,25 @@
 segments when it was written is dead, wherever it lies; records appended later are alive. Byte layout, big-endian:
 crc32 u32 of the rest, next segment u32, kept segment u32, its end u32, cached segment u32, its end u32, length u8,
 multihash.
+
+An entry that covers no record of any segment says nothing any more; a collector writes a log without such entries and
+puts it in the place of the old one. It begins with an entry without a multihash: its "kept segment" is the generation
+of the log, which the index notes beside how far it has applied the log, so that the two are never mixed up.
 """
 
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from cidery.blockstore.platform_io import FileLayer, SyncPoint
 
 LOG_NAME = "deleted.log"
+PART_NAME = "deleted.log.part"
+WRITE_BATCH = 1024
+"""Entries written at once when a log is trimmed."""
 READ_CHUNK = 1 << 20
 """Bytes read at once; an entry has at most 280."""
 
@@ -57,19 +65,24 @@ class DeleteLog:
         self._files = files
         self._directory = directory
         self._path = directory / LOG_NAME
+        self._part = directory / PART_NAME
         self._fd = files.open(self._path, write=True) if self._path.exists() else -1
         self.end = files.size(self._fd) if self._fd >= 0 else 0
+        self._named = False  # a process that died may have made or replaced the log, and not synced its name
+        first = next(self.entries(), None)
+        self.generation = first.horizon.kept if first is not None and not first.multihash else 0
+        """How often this log was replaced by a trimmed one."""
+        self.trimmed_to = 0
+        """Its size after it was trimmed last; 0 if that was in another process."""
 
     def append(self, multihashes: Sequence[bytes], horizon: Horizon) -> None:
         """Write and sync the entries: when this returns, no rebuild brings the blocks back. Raises OSError."""
-        parts: list[bytes] = []
-        for key in multihashes:
-            body = _BODY.pack(*horizon, len(key)) + key
-            parts.append(zlib.crc32(body).to_bytes(4, "big") + body)
-        data = b"".join(parts)
+        data = b"".join(_encode(key, horizon) for key in multihashes)
         if self._fd < 0:
             self._fd = self._files.open(self._path, write=True, create=True)
+        if not self._named:
             self._files.sync_directory(self._directory, SyncPoint.DELETE_LOG_NAME)
+            self._named = True
         try:
             self._files.write(self._fd, [data], self.end)
             self._files.sync(self._fd, SyncPoint.DELETE_LOG)
@@ -89,6 +102,49 @@ class DeleteLog:
             yield from found
             buf, at = buf[found[-1].end - at :], found[-1].end
 
+    # -- trimming ----------------------------------------------------------------------------------------------------
+
+    def begin_trimmed(self, next_segment: int, kept: Iterator[Tombstone]) -> "TrimmedLog":
+        """Write the entries that are still needed into a new file, unsynced. For any one thread, beside append().
+
+        ``next_segment``: no segment has had this number or a higher one. Raises OSError, and then leaves no file.
+        """
+        if self._part.exists():  # of a process that died
+            self._files.remove(self._part)
+        fd = self._files.open(self._part, write=True, create=True)
+        trimmed = TrimmedLog(self._files, fd, self._part)
+        try:
+            trimmed.write([_encode(b"", Horizon(next_segment, self.generation + 1, 0, 0, 0))])
+            while batch := list(islice(kept, WRITE_BATCH)):
+                trimmed.write([_encode(stone.multihash, stone.horizon) for stone in batch])
+        except BaseException:
+            trimmed.discard()
+            raise
+        return trimmed
+
+    def replace_by(self, trimmed: "TrimmedLog", since: int) -> None:
+        """Add the entries from the offset ``since`` on and put the trimmed log in this one's place, durably.
+
+        For the thread that appends. Raises OSError: one of the two logs is then in place, whole.
+        """
+        at = since
+        try:
+            while at < self.end and (data := self._files.read(self._fd, min(READ_CHUNK, self.end - at), at)):
+                trimmed.write([data])
+                at += len(data)
+            self._files.sync(trimmed.fd, SyncPoint.DELETE_LOG_TRIMMED)
+            self._files.replace(trimmed.path, self._path)
+        except BaseException:
+            trimmed.discard()
+            raise
+        old, self._fd, self.end = self._fd, trimmed.fd, trimmed.end
+        self.generation += 1
+        self.trimmed_to = self.end
+        self._named = False
+        self._files.close(old)
+        self._files.sync_directory(self._directory, SyncPoint.DELETE_LOG_REPLACED)
+        self._named = True
+
     def sync(self) -> None:
         """Make what the log holds durable: it may so far be in the page cache only. Raises OSError."""
         if self._fd >= 0:
@@ -106,6 +162,31 @@ class DeleteLog:
     def close(self) -> None:
         if self._fd >= 0:
             self._files.close(self._fd)
+
+
+class TrimmedLog:
+    """A new log that is being written."""
+
+    def __init__(self, files: FileLayer, fd: int, path: Path) -> None:
+        self._files = files
+        self.fd = fd
+        self.path = path
+        self.end = 0
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Raises OSError."""
+        self._files.write(self.fd, parts, self.end)
+        self.end += sum(map(len, parts))
+
+    def discard(self) -> None:
+        """Give it up. Raises OSError."""
+        self._files.close(self.fd)
+        self._files.remove(self.path)
+
+
+def _encode(multihash: bytes, horizon: Horizon) -> bytes:
+    body = _BODY.pack(*horizon, len(multihash)) + multihash
+    return zlib.crc32(body).to_bytes(4, "big") + body
 
 
 def decode_tombstones(buf: bytes, base: int = 0) -> Iterator[Tombstone]:

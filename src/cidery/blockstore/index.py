@@ -39,6 +39,7 @@ COUNTER_FORMAT = b"format"
 COUNTER_NEXT_ORDINAL = b"next-ordinal"
 COUNTER_NEXT_SEGMENT = b"next-segment"
 COUNTER_LOG_APPLIED = b"log-applied"
+COUNTER_LOG_GENERATION = b"log-generation"
 COUNTER_REBUILDING = b"rebuilding"
 
 

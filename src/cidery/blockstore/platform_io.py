@@ -26,6 +26,8 @@ class SyncPoint(Enum):
     SEGMENT_NAME = "the directory, after a segment was created"
     DELETE_LOG = "the delete log, before the index forgets a block"
     DELETE_LOG_NAME = "the directory, after the delete log was created"
+    DELETE_LOG_TRIMMED = "a trimmed delete log, before it takes the place of the old one"
+    DELETE_LOG_REPLACED = "the directory, after a trimmed delete log took its place, before a delete relies on it"
     RECOVERED_DATA = "records found after an unclean stop, before the index calls them durable"
     RECOVERED_LOG = "deletes found after an unclean stop, before the index forgets the blocks"
     REBUILT_DATA = "records found by a rebuild, before the index calls them durable"
@@ -58,6 +60,10 @@ class FileLayer(Protocol):
 
     def remove(self, path: Path) -> None:
         """Unlink the file if it is there."""
+        ...
+
+    def replace(self, path: Path, target: Path) -> None:
+        """Give a file the name of another in the same directory, which is gone then."""
         ...
 
     def sync(self, fd: int, point: SyncPoint) -> None:
@@ -103,6 +109,9 @@ class OsFiles:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def replace(self, path: Path, target: Path) -> None:
+        path.replace(target)
 
     def sync(self, fd: int, point: SyncPoint) -> None:
         _sync_data(fd)

@@ -14,6 +14,7 @@ from cidery.blockstore.delete_log import DeleteLog, Horizon
 from cidery.blockstore.index import (
     COUNTER_FORMAT,
     COUNTER_LOG_APPLIED,
+    COUNTER_LOG_GENERATION,
     COUNTER_NEXT_ORDINAL,
     COUNTER_NEXT_SEGMENT,
     COUNTER_REBUILDING,
@@ -58,7 +59,9 @@ def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
     if COUNTER_FORMAT not in counters or counters.get(COUNTER_REBUILDING, 0):
         return rebuild(directory, files, index, log)
     infos = index.segments()
-    dead = _Dead(log, counters.get(COUNTER_LOG_APPLIED, 0))
+    # Of another log the offset means nothing: it is applied anew, which changes nothing that is right.
+    same_log = counters.get(COUNTER_LOG_GENERATION, 0) == log.generation
+    dead = _Dead(log, counters.get(COUNTER_LOG_APPLIED, 0) if same_log else 0)
     # Before the segments: a block that was put again after its delete must not be taken for the deleted one.
     _apply_log(index, log, dead)
     report = Recovered(next_segment=max([counters.get(COUNTER_NEXT_SEGMENT, 0), *(number + 1 for number in numbers)]))
@@ -99,7 +102,8 @@ class _Dead:
         self.next_segment = 0
         self._horizons: dict[bytes, list[Horizon]] = {}
         for stone in log.entries(self.start):
-            self._horizons.setdefault(stone.multihash, []).append(stone.horizon)
+            if stone.multihash:
+                self._horizons.setdefault(stone.multihash, []).append(stone.horizon)
             self.next_segment = max(self.next_segment, stone.horizon.next_segment)
             self.end = stone.end
 
@@ -193,14 +197,16 @@ def _apply_log(index: Index, log: DeleteLog, dead: _Dead) -> None:
     """Delete what the tombstones cover, drop a torn end of the log, and note how far the index has it."""
     if log.end != dead.end:
         log.drop_torn_tail(dead.end)
-    if dead.end == index.counters().get(COUNTER_LOG_APPLIED, 0):
+    noted = {COUNTER_LOG_APPLIED: dead.end, COUNTER_LOG_GENERATION: log.generation}
+    counters = index.counters()
+    if all(counters.get(name, 0) == value for name, value in noted.items()):
         return
     log.sync()
     for keys in _batches(dead.multihashes(), ADOPT_BATCH):
         places = zip(keys, index.get_many(keys), strict=True)
         gone = [key for key, at in places if at and dead.covers(key, at.segment, at.offset)]
         index.commit(IndexChange(deletes=gone))
-    index.commit(IndexChange(counters={COUNTER_LOG_APPLIED: dead.end}))
+    index.commit(IndexChange(counters=noted))
 
 
 def _intact_prefix(records: Iterator[Record]) -> Iterator[Record]:

@@ -16,17 +16,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from cidery.blockstore.delete_log import DeleteLog, Horizon
-from cidery.blockstore.index import COUNTER_LOG_APPLIED, COUNTER_NEXT_ORDINAL, COUNTER_NEXT_SEGMENT, Index
+from cidery.blockstore.delete_log import DeleteLog, Horizon, TrimmedLog
+from cidery.blockstore.index import (
+    COUNTER_LOG_APPLIED,
+    COUNTER_LOG_GENERATION,
+    COUNTER_NEXT_ORDINAL,
+    COUNTER_NEXT_SEGMENT,
+    Index,
+)
 from cidery.blockstore.index_records import IndexChange
 from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
 from cidery.blockstore.platform_io import SyncPoint
+from cidery.blockstore.record_framing import MAX_RECORD_HEAD, frame_run
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
 from cidery.blockstore.touched import Arrivals, Touched
 from cidery.blockstore.write_errors import StoreClosed, StoreFailed, write_error
 from cidery.errors import CideryError, Unavailable
 from cidery.ipld.block import Block
-from cidery.multiformats.varint import Buffer, encode_uvarint
+from cidery.multiformats.varint import Buffer
 
 COMMIT_DELAY = 0.1
 """Seconds after which blocks that nobody waits for are committed: what other processes lag behind a bulk import."""
@@ -38,8 +45,6 @@ SYNC_BYTES = 64 * 1024 * 1024
 """Unsynced bytes at which a round also syncs, so that the sync that ends an add finds little left to write."""
 READER_CHECK_SECONDS = 60.0
 """How often slots of dead readers are freed when nothing is written."""
-MAX_RECORD_HEAD = 192
-"""More than any record's head, in bytes; decides when a segment is full."""
 
 
 @dataclass(slots=True)
@@ -149,31 +154,10 @@ class SegmentWriter:
     def _append_run(self, lane: Lane, blocks: Sequence[Block], start: int) -> int:
         """Append as many blocks from ``start`` on as the segment takes; returns the index of the next."""
         assert lane.segment is not None  # _make_room() opened it
-        number, at, ordinal = lane.segment.number, lane.end, self._next_ordinal
-        parts: list[Buffer] = []
-        placed: list[tuple[bytes, Location]] = []
-        # Neighbours mostly have the same size, and so the same varint in front: encoded once for all of them.
-        last_size, varint = -1, b""
-        stop = start
-        for stop in range(start, len(blocks)):  # noqa: B007 (read after the loop)
-            cid, data = blocks[stop]
-            length = len(data)
-            if placed and at + MAX_RECORD_HEAD + length > self._segment_bytes:
-                break
-            name = cid.encode() if cid.version else cid.to_v1().encode()
-            size = len(name) + length
-            if size != last_size:
-                last_size, varint = size, encode_uvarint(size)
-            parts += (varint, name, data)
-            head = len(varint) + len(name)
-            placed.append((cid.multihash, Location(number, at, length, head, ordinal)))
-            at += head + length
-            ordinal += 1
-        else:
-            stop = len(blocks)
-        self._write(lane, parts, placed, at)
-        self._next_ordinal = ordinal
-        return stop
+        run = frame_run(blocks, start, lane.segment.number, lane.end, self._next_ordinal, self._segment_bytes)
+        self._write(lane, run.parts, run.placed, run.end)
+        self._next_ordinal += len(run.placed)
+        return start + len(run.placed)
 
     def _write(self, lane: Lane, parts: Sequence[Buffer], placed: list[tuple[bytes, Location]], end: int) -> None:
         assert lane.segment is not None  # _make_room() opened it
@@ -265,9 +249,31 @@ class SegmentWriter:
             gone = [key for (key, at), now in zip(doomed, places, strict=True) if now == at]
             if gone:
                 self._log.append(gone, horizon)
-                self._index.commit(IndexChange(deletes=gone, counters={COUNTER_LOG_APPLIED: self._log.end}))
+                self._index.commit(IndexChange(deletes=gone, counters=self._log_counters()))
             with self._lock:
                 self._doomed.difference_update(key for key, _ in doomed)
+
+        self.in_commit_thread(work)
+
+    @property
+    def log(self) -> DeleteLog:
+        """For trimming; only the commit thread appends to it."""
+        return self._log
+
+    @property
+    def next_segment(self) -> int:
+        """No segment has had this number or a higher one."""
+        return self._next_segment
+
+    def replace_log(self, trimmed: TrimmedLog, since: int) -> None:
+        """Put a trimmed delete log in place; what was deleted from its offset ``since`` on is added. Raises as bury().
+
+        If the index cannot be written it notes another generation than the log has, and applies all of it when opened.
+        """
+
+        def work() -> None:
+            self._log.replace_by(trimmed, since)
+            self._index.commit(IndexChange(counters=self._log_counters()))
 
         self.in_commit_thread(work)
 
@@ -477,8 +483,11 @@ class SegmentWriter:
             gone = list(dict.fromkeys(key for key, there in zip(multihashes, present, strict=True) if there))
             if gone:
                 self._log.append(gone, self._horizon())
-                self._index.commit(IndexChange(deletes=gone, counters={COUNTER_LOG_APPLIED: self._log.end}))
+                self._index.commit(IndexChange(deletes=gone, counters=self._log_counters()))
             return present
+
+    def _log_counters(self) -> dict[bytes, int]:
+        return {COUNTER_LOG_APPLIED: self._log.end, COUNTER_LOG_GENERATION: self._log.generation}
 
     def _horizon(self) -> Horizon:
         ends = []

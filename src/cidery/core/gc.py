@@ -80,7 +80,7 @@ class Collector:
         self._busy = True
         reserve = Reserve(self.store.directory)
         collection = Collection(self.store.collector(), self.roots, reserve, clock=self.clock, wall=self.wall)
-        steps = begin(collection)
+        steps = collection.tidied(begin(collection))
         try:
             await self.provisional.discard(self.provisional.left_over())
             while (step := await _in_thread(steps)) is not None:

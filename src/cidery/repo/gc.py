@@ -142,6 +142,11 @@ class Collection:
                         freed += step.bytes
                         yield step
 
+    def tidied(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """``steps`` of this collection, and the delete log trimmed after them. Raises as garbage()."""
+        yield from steps
+        self._store.trim_log()
+
     def compaction(self, worth: Callable[[SegmentUse], bool]) -> Iterator[Compacted]:
         """Rewrite the segments that are ``worth`` it, those with the least to copy first. Raises as garbage()."""
         for use in sorted(filter(worth, self._store.segments()), key=lambda use: use.live_bytes):

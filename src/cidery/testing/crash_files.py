@@ -40,6 +40,13 @@ class Removed(NamedTuple):
     name: str
 
 
+class Renamed(NamedTuple):
+    """A file took the name of another; that is certain once the directory is synced."""
+
+    name: str
+    target: str
+
+
 class Synced(NamedTuple):
     name: str
 
@@ -60,7 +67,7 @@ class Noted(NamedTuple):
     what: object
 
 
-Event = Created | Written | Truncated | Removed | Synced | NamesSynced | Committed | Noted
+Event = Created | Written | Truncated | Removed | Renamed | Synced | NamesSynced | Committed | Noted
 
 
 class Trace:
@@ -109,6 +116,11 @@ class CrashFiles(OsFiles):
         super().remove(path)
         self._record(Removed(path.name))
 
+    def replace(self, path: Path, target: Path) -> None:
+        super().replace(path, target)
+        self._names = {fd: target.name if name == path.name else name for fd, name in self._names.items()}
+        self._record(Renamed(path.name, target.name))
+
     def sync(self, fd: int, point: SyncPoint) -> None:
         if point is not self._left_out:
             self._record(Synced(self._names[fd]))
@@ -156,6 +168,8 @@ class _File:
     loose: list[Written | Truncated] = field(default_factory=list)
     named: bool = False
     removed: bool = False
+    replaced: "_File | None" = None
+    """What has the name still, unless the directory was synced."""
 
     def after(self, fate: Callable[[Written | Truncated], Written | Truncated | None]) -> bytes:
         content = bytearray(self.durable)
@@ -187,10 +201,14 @@ class Disk:
                 file.durable, file.loose = file.after(lambda loose: loose), []
             case Removed(name):
                 self.files[name].removed = True
+            case Renamed(name, target):
+                file = self.files.pop(name)
+                file.replaced = self.files[target]
+                self.files[target] = file
             case NamesSynced():
                 self.files = {name: file for name, file in self.files.items() if not file.removed}
                 for file in self.files.values():
-                    file.named = True
+                    file.named, file.replaced = True, None
             case Committed(content):
                 self.indexes.append(content)
 
@@ -200,6 +218,10 @@ class Disk:
         files = {}
         for name, file in self.files.items():
             if file.removed and (mood == "all whole" or (mood == "mixed" and rng.random() < 0.5)):
+                continue
+            if file.replaced is not None:  # a name always leads to one of the two
+                renamed = mood == "all whole" or (mood == "mixed" and rng.random() < 0.5)
+                files[name] = (file if renamed else file.replaced).after(lambda event: _fate(event, rng, mood))
                 continue
             if file.named or mood == "all whole" or (mood == "mixed" and rng.random() < 0.5):
                 files[name] = file.after(lambda event: _fate(event, rng, mood))
