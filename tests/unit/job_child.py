@@ -20,10 +20,15 @@ from cidery.commands.context import Context
 from cidery.commands.registry import find
 from cidery.commands.run.dag import import_cars
 from cidery.core import add as adding
-from cidery.core import add_journal, car_import, car_job, chunk_stream, ingest
+from cidery.core import add_journal, car_import, car_job, chunk_stream, file_copy, ingest
+from cidery.core import get as getting
+from cidery.core import target as target_module
 from cidery.core.add import AddOptions
 from cidery.core.add_items import AddItem
+from cidery.core.get_record import GetRecord
 from cidery.ipld.car_reader import Placed
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
 from cidery.node.build import Access, build
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
@@ -54,6 +59,8 @@ def shrink() -> None:
     adding.JOB_BYTES //= SCALE
     ingest.MAX_BATCH //= SCALE
     ingest.BIG_FILE //= SCALE
+    getting.WRITE_BATCH //= SCALE
+    getting.WRITE_ITEMS //= 2
     chunk_stream.CUT_BYTES //= SCALE
     chunk_stream.READ_BYTES //= SCALE
     car_import.BATCH //= SCALE
@@ -119,11 +126,38 @@ async def import_car(root: Path, source: str, counter: Counter) -> None:
             os.write(1, f"{json.dumps(value)}\n".encode())
 
 
+async def get_tree(root: Path, source: str, counter: Counter) -> None:
+    """``source``: CID and target. Bytes that are hashed or written count."""
+    cid, target = source.split(" ")
+    read, write = file_copy.pread_exactly, file_copy.write_at
+
+    def reading(fd: int, size: int, offset: int) -> bytes:
+        counter.add(size)
+        return read(fd, size, offset)
+
+    def writing(fd: int, data: Buffer, offset: int) -> None:
+        counter.add(len(data))
+        write(fd, data, offset)
+        os.write(1, b".\n")
+
+    file_copy.pread_exactly = getting.pread_exactly = reading
+    file_copy.write_at = target_module.write_at = writing
+    async with build(root, Access.READ) as api, api.session() as session:
+        record = GetRecord.open(api.jobs.directory, cid, target, time.time)
+        assert record is not None
+        async for progress in getting.get(CID.parse(cid), session, target, record):
+            if progress.done:
+                os.write(1, f"done {progress.written} {progress.reused}\n".encode())
+        record.close(keep=False)
+
+
 async def main(kind: str, root: Path, source: str, counted: Path, extra: str) -> None:
     shrink()
     counter = Counter(counted)
     if kind == "add":
         await add(root, source, counter, extra)
+    elif kind == "get":
+        await get_tree(root, source, counter)
     else:
         await import_car(root, source, counter)
 

@@ -35,6 +35,9 @@ class InThreads:
     async def get(self, path, target):  # type: ignore[no-untyped-def]
         return await asyncio.to_thread(self._inner.get, path, target)
 
+    async def jobs(self):  # type: ignore[no-untyped-def]
+        return await asyncio.to_thread(self._inner.jobs)
+
     async def ls(self, path):  # type: ignore[no-untyped-def]
         return await asyncio.to_thread(self._inner.ls, path)
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +16,7 @@ from cidery.errors import Unavailable
 if TYPE_CHECKING:
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
+    from cidery.core.get_record import GetRecord
 
 
 def target_of(call: Call) -> str:
@@ -59,12 +62,35 @@ async def run_local(repo: Path, call: Call) -> int:
     try:
         async with build(repo, Access.READ) as api, api.session() as session:
             done = 0
-            async for progress in get(await api.locate(call.one("path")), session, target):
-                bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
-                done = progress.written
+            where = await api.locate(call.one("path"))
+            with on_record(repo, call, target, str(where)) as record:
+                async for progress in get(where, session, target, record):
+                    bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
+                    done = progress.written
     finally:
         bar.close()
     return 0
+
+
+@contextmanager
+def on_record(repo: Path, call: Call, target: str, what: str, *, mode: str = "") -> "Iterator[GetRecord | None]":
+    """The record of a get, kept if it does not come to its end. ``mode``: ways that name parts otherwise."""
+    import time
+
+    from cidery.commands.job_command import command_of
+    from cidery.core.get_record import GetRecord
+    from cidery.repo.layout import RepoLayout
+
+    command = [word for word in command_of(call) if not word.startswith("--output=")]
+    command.insert(1, f"--output={os.path.abspath(target)}")
+    record = GetRecord.open(RepoLayout(repo).jobs, what + mode, target, time.time, command)
+    keep = True
+    try:
+        yield record
+        keep = False
+    finally:
+        if record is not None:
+            record.close(keep=keep)
 
 
 def say_saving(target: str) -> None:

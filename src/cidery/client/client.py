@@ -4,8 +4,9 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cidery.client.address import parse_endpoint
 from cidery.client.asynchronous import AsyncAnswer
@@ -15,6 +16,7 @@ from cidery.client.multipart import FILE, Part, Selection, content_type, encode_
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.untar import unpack_tar
 from cidery.multiformats.cid import CID
+from cidery.repo.jobs import Job, JobState
 
 UPLOAD_BATCH = 1 << 20
 """Bytes of small pieces of a body sent together: one hop to a thread for many small files."""
@@ -110,6 +112,14 @@ class Client:
             raise
         return Path(target)
 
+    async def jobs(self) -> list[Job]:
+        """As Node.jobs(); without what only the daemon needs to go on with them."""
+        found: list[Job] = []
+        async with AsyncAnswer(self._endpoint, ["jobs"], []) as answer:
+            async for value in answer.values():
+                found.append(_job(value))
+        return found
+
     async def ls(self, path: str | CID) -> list[LsEntry]:
         """As Node.ls()."""
         entries: list[LsEntry] = []
@@ -127,6 +137,30 @@ class Client:
                         for link in one["Links"]
                     ]
         return entries
+
+
+def _job(value: dict[str, Any]) -> Job:
+    next_try = value.get("NextTry")
+    return Job(
+        id=value["ID"],
+        kind=value["Kind"],
+        title=value["Title"],
+        state=JobState(value["State"]),
+        started=_seconds(value["Started"]),
+        updated=_seconds(value["Updated"]),
+        attempts=value["Attempts"],
+        blocks=value["Blocks"],
+        bytes=value["Bytes"],
+        files=value["Files"],
+        total=value.get("Total"),
+        stage=value.get("Stage", ""),
+        error=value.get("Error", ""),
+        next_try=None if next_try is None else _seconds(next_try),
+    )
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 async def _in_batches(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

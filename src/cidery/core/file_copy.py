@@ -28,6 +28,8 @@ class FileCopy:
         self._path = path
         self._key = key
         self._at = 0
+        self.trusted = 0
+        """Bytes at the start of an unfinished file that are known to be right without a look."""
         self._out = -1
         self._source = -1
         if target.has_part(path, key):
@@ -43,8 +45,16 @@ class FileCopy:
         """Whether there is anything on disk to compare with."""
         return self._source >= 0
 
+    def unfinished(self) -> tuple[os.stat_result, int] | None:
+        """What the unfinished file is, and the bytes that are in it; None if there is none."""
+        return (os.fstat(self._out), self._at) if self._out >= 0 else None
+
     def reuse(self, offer: Offer) -> int:
         """Take the offered part if the disk has exactly its bytes at its place; bytes taken, 0 if none."""
+        if offer.size is not None and offer.start + offer.size <= self.trusted:
+            offer.taken = True
+            self._at += offer.size
+            return offer.size
         try:
             size = os.fstat(self._source).st_size if offer.size is None else offer.size
             if size > MAX_BLOCK:

@@ -14,6 +14,7 @@ from typing import TypeVar, TypeVarTuple
 
 from cidery.core.drive import drive
 from cidery.core.file_copy import FileCopy, is_leaf_of
+from cidery.core.get_record import GetRecord
 from cidery.core.ingest import pread_exactly
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
@@ -54,11 +55,15 @@ class GetProgress:
 
 
 async def get(
-    path: str | CID | ContentPath, session: BlockSession, target: str | os.PathLike[str]
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    target: str | os.PathLike[str],
+    record: GetRecord | None = None,
 ) -> AsyncIterator[GetProgress]:
     """Write the file, directory or symlink at ``path`` to ``target``, which is created or brought up to date.
 
-    Existing files of other content are replaced; other files in existing directories are left alone.
+    Existing files of other content are replaced; other files in existing directories are left alone. What ``record``
+    says an earlier run wrote is not hashed again; the caller closes it.
     Limits: memory about WRITE_BATCH; depth and entries as walk_tree().
     Raises:
         PathError, NotFound, UnsafeName, InTheWay, CannotWrite, UnixFSError.
@@ -67,7 +72,7 @@ async def get(
     root = await resolve(path, session)
     place = await in_thread(Target, target)
     try:
-        async for progress in _Getting(session, place).run(root):
+        async for progress in _Getting(session, place, record).run(root):
             yield progress
     finally:
         place.close()
@@ -76,8 +81,10 @@ async def get(
 class _Getting:
     """One get() in progress."""
 
-    def __init__(self, session: BlockSession, target: Target) -> None:
+    def __init__(self, session: BlockSession, target: Target, record: GetRecord | None) -> None:
         self._session = session
+        self._record = record
+        self._landed: list[tuple[str, os.stat_result]] = []
         self._target = target
         self._jobs: list[Callable[[], int]] = []
         self._small: list[TreeEntry] = []
@@ -115,6 +122,8 @@ class _Getting:
         yield GetProgress("", self._written, self._reused, self._total, done=True)
 
     def _progress(self, entry: TreeEntry) -> GetProgress:
+        if self._record is not None:
+            self._record.progress(self._written, self._total, asyncio.get_running_loop().time())
         return GetProgress("/".join(entry.path), self._written, self._reused, self._total)
 
     async def _flush(self) -> None:
@@ -138,10 +147,34 @@ class _Getting:
         batch = jobs[:]
         jobs.clear()
         if batch:
-            self._written += await in_thread(lambda: sum(job() for job in batch))
+            self._written += await in_thread(self._run_batch, batch)
+
+    def _run_batch(self, batch: list[Callable[[], int]]) -> int:
+        written = sum(job() for job in batch)
+        landed, self._landed = self._landed, []
+        if self._record is not None and landed:
+            self._record.finished(landed)
+        return written
+
+    def _land(self, entry: TreeEntry) -> None:
+        """A file is whole, under its name."""
+        if self._record is not None and (found := self._target.stat(entry.path)) is not None:
+            self._landed.append(("/".join(entry.path), found))
+
+    def _known(self, entry: TreeEntry) -> int:
+        """Bytes of a file that an earlier run is known to have finished; -1 if it did not."""
+        if self._record is None or not self._record.files:
+            return -1
+        found = self._target.stat(entry.path)
+        return found.st_size if found is not None and self._record.is_whole("/".join(entry.path), found) else -1
 
     def _is_there(self, entry: TreeEntry) -> bool:
         """Whether a small file on disk is whole already."""
+        known = self._known(entry)
+        if known >= 0:
+            self._written += known
+            self._reused += known
+            return True
         fd = self._target.open_file(entry.path)
         if fd is None:
             return False
@@ -161,10 +194,15 @@ class _Getting:
 
     def _small_file(self, entry: TreeEntry, data: bytes) -> int:
         self._target.write_file(entry.path, part_key(entry.cid), data, entry.mode, entry.mtime)
+        self._land(entry)
         return len(data)
 
     def _symlink(self, entry: TreeEntry) -> int:
         self._target.write_symlink(entry.path, part_key(entry.cid), entry.target, entry.mtime)
+        return 0
+
+    def _landing(self, entry: TreeEntry) -> int:
+        self._land(entry)
         return 0
 
     def _finish(self) -> int:
@@ -173,7 +211,15 @@ class _Getting:
 
     async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
         """One file, with what is on disk of it; yields now and then."""
+        known = -1 if self._fresh else await in_thread(self._known, entry)
+        if known >= 0:
+            self._written += known
+            self._reused += known
+            return
         copy = await in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
+        name = "/".join(entry.path)
+        if self._record is not None and (left := copy.unfinished()) is not None:
+            copy.trusted = self._record.trusted(name, left[0])
         steps: AsyncIterator[Data | Offer] = drive(read_missing(entry.cid), self._session)
         pending = _Pending()
         try:
@@ -189,9 +235,12 @@ class _Getting:
                 self._written += len(step.chunk)
                 if pending.size >= WRITE_BATCH:
                     await in_thread(copy.write, pending.take())
+                    if self._record is not None and (left := copy.unfinished()) is not None:
+                        self._record.part(name, *left)
                     yield
             await in_thread(copy.write, pending.take())
             await in_thread(copy.commit, entry.mode, entry.mtime)
+            self._jobs.append(partial(self._landing, entry))
             yield
         except (CideryError, asyncio.CancelledError, GeneratorExit):
             copy.write(pending.take())  # a few MiB at most: what came is kept for the next run

@@ -14,6 +14,7 @@ from typing import Any
 
 from cidery.blockstore.lmdb_environment import Transaction
 from cidery.blockstore.segments import SegmentStore
+from cidery.core.get_record import FIRST_NUMBER, every_get, expire_gets, remove_get
 from cidery.errors import CideryError, InvalidInput, Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, Jobs, JobState
@@ -58,7 +59,8 @@ class JobRunning(InvalidInput):
         self.job = job
 
     def __str__(self) -> str:
-        return f"job {self.job.id} runs in process {self.job.pid} already"
+        where = f"in process {self.job.pid}" if self.job.pid else "in another process"
+        return f"job {self.job.id} runs {where}; stop that one"
 
 
 class JobRun:
@@ -274,10 +276,16 @@ class JobDesk:
     def every(self, kind: str = "", *, ended: bool = True) -> list[Job]:
         """All jobs by number, with the counters of now for those of this process."""
         found = [self._live(job) for job in self.jobs.every(kind, ended=ended)]
+        if kind in ("", "get"):
+            found += every_get(self.directory)
         return sorted(found, key=lambda job: job.id)
 
     def get(self, number: int) -> Job:
         """Raises NoSuchJob."""
+        if number >= FIRST_NUMBER:
+            for job in every_get(self.directory):
+                if job.id == number:
+                    return job
         return self._live(self.jobs.get(number))
 
     def _live(self, job: Job) -> Job:
@@ -297,7 +305,7 @@ class JobDesk:
             run.task.cancel()
             await run.over.wait()
             return run.last
-        if job.state is JobState.RUNNING:
+        if job.state is JobState.RUNNING or (job.kind == "get" and not remove_get(self.directory, number)):
             raise JobRunning(job)
         await self.jobs.remove(job)
         self.journal(number).unlink(missing_ok=True)
@@ -306,6 +314,7 @@ class JobDesk:
     async def expire(self) -> list[Job]:
         """Give up jobs that were interrupted long ago; returns them."""
         expired = await self.jobs.expire(self.clock())
+        await asyncio.to_thread(expire_gets, self.directory, self.clock())
         for job in expired:
             self.journal(job.id).unlink(missing_ok=True)
         return expired

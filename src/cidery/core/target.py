@@ -185,6 +185,14 @@ class Target:
         except OSError as exc:
             raise self._failed(path, exc) from exc
 
+    def stat(self, path: tuple[str, ...]) -> os.stat_result | None:
+        """What is there, itself if it is a symlink; None where nothing is. Raises UnsafeName, InTheWay."""
+        name, dir_fd = self._at(path)
+        try:
+            return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        except OSError:
+            return None
+
     def make_directory(self, path: tuple[str, ...], mode: int | None = None, mtime: Mtime | None = None) -> None:
         """Make sure of a directory; ``mode`` and ``mtime`` are set by finish(). Raises InTheWay, CannotWrite."""
         name, dir_fd = self._at(path)

@@ -12,8 +12,10 @@ from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat
 from cidery.core.get import get
+from cidery.core.get_record import GetRecord
 from cidery.core.going_on import going_on
 from cidery.core.ls import LsEntry, ls
+from cidery.core.resolve import ContentPath
 from cidery.errors import LocalProtocolError
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
@@ -152,10 +154,18 @@ class Node:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
         Cancellation: safe; what is whole stays.
         """
-        where = await self.api.locate(path) if isinstance(path, str) else path
-        async with self.api.session() as session:
-            async for _ in get(where, session, target):
-                continue
+        api = self.api
+        where = await api.locate(path) if isinstance(path, str) else ContentPath(path)
+        record = await asyncio.to_thread(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
+        keep = True
+        try:
+            async with api.session() as session:
+                async for _ in get(where, session, target, record):
+                    continue
+            keep = False
+        finally:
+            if record is not None:
+                record.close(keep=keep)
         return Path(target)
 
     async def jobs(self) -> list[Job]:

@@ -14,6 +14,7 @@ from cidery.core.ls import LsEntry
 from cidery.multiformats.cid import CID
 from cidery.node.location import repo_dir
 from cidery.node.node import Node
+from cidery.repo.jobs import Job
 
 T = TypeVar("T")
 
@@ -111,6 +112,10 @@ class SyncNode:
     def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
         """As Node.get()."""
         return self._run(self._inner.get(path, target))
+
+    def jobs(self) -> list[Job]:
+        """As Node.jobs()."""
+        return self._run(self._inner.jobs())
 
     def ls(self, path: str | CID) -> list[LsEntry]:
         """As Node.ls()."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from cidery.core.ls import EntryType, LsEntry
 from cidery.errors import CideryError
 from cidery.multiformats.cid import CID
+from cidery.repo.jobs import Job, JobState
 
 
 class Face(Protocol):
@@ -26,6 +27,8 @@ class Face(Protocol):
     async def get(self, path: str | CID, target: str | Path) -> Path: ...
 
     async def ls(self, path: str | CID) -> list[LsEntry]: ...
+
+    async def jobs(self) -> list[Job]: ...
 
 
 def _tree(root: Path) -> Path:
@@ -74,6 +77,15 @@ async def check_folder(face: Face, scratch: Path) -> None:
     assert [entry.name for entry in await face.ls(wrapped)] == ["b.txt"]
 
 
+async def check_jobs(face: Face) -> None:
+    """What was added is on record, newest last."""
+    await face.add(b"one more")
+    found = await face.jobs()
+    assert [job.id for job in found] == sorted(job.id for job in found)
+    last = [job for job in found if job.kind == "add"][-1]
+    assert last.state is JobState.DONE and (last.bytes, last.files) == (8, 1) and last.started <= last.updated
+
+
 async def check_errors(face: Face, scratch: Path) -> None:
     """What makes no sense gives one line, and the face goes on working."""
     cid = await face.add(b"still here")
@@ -102,4 +114,5 @@ async def check_api(face: Face, scratch: Path) -> None:
     assert (await face.peer_id()).startswith("12D3KooW")
     await check_bytes(face)
     await check_folder(face, scratch)
+    await check_jobs(face)
     await check_errors(face, scratch)
