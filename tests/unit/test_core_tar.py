@@ -9,9 +9,10 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import ScanOptions
 from cidery.core.drive import StoreSession
+from cidery.core.get_record import GetRecord
 from cidery.core.tar import gzip_stream, tar_stream
 from cidery.core.target import PART_SUFFIX, InTheWay, UnsafeName
-from cidery.core.untar import MAX_PAX, TarError, unpack_tar
+from cidery.core.untar import MAX_PAX, TarError, resume_point, unpack_tar
 from cidery.unixfs.profile import UNIXFS_V0_2015
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX trees")
@@ -162,3 +163,66 @@ def test_damaged_streams_have_one_error(tmp_path: Path, stream: bytes) -> None:
     with pytest.raises(TarError) as caught:
         unpack(stream, tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+class Cut(Exception):
+    """The connection ends."""
+
+
+async def test_a_stream_that_was_cut_anywhere_goes_on_without_what_was_written(tmp_path):
+    source = make_tree(tmp_path / "source")
+    (source / "big").write_bytes(os.urandom(11 << 20))
+    store = MemoryStore()
+    options = AddOptions(UNIXFS_V0_2015, ScanOptions(preserve_mode=True, preserve_mtime=True))
+    root = await add_root([source], store, options)
+
+    async def receive(cut: int, wanted: tuple[int, int], record: GetRecord) -> int:
+        """Bytes of the stream, of which the part before ``cut`` is unpacked."""
+        chunks = tar_stream(root, StoreSession(store), "name", skip_files=wanted[0], skip_bytes=wanted[1])
+        stream = b"".join([bytes(chunk) async for chunk in chunks])
+
+        def pieces():
+            for at in range(0, min(cut, len(stream)), 1 << 16):
+                yield stream[at : min(at + (1 << 16), cut)]
+            if cut < len(stream):
+                raise Cut
+
+        try:
+            for _ in unpack_tar(pieces(), tmp_path / "out", record):
+                continue
+        except Cut:
+            pass
+        return len(stream)
+
+    def record() -> GetRecord:
+        opened = GetRecord.open(tmp_path / "jobs", str(root), str(tmp_path / "out"), lambda: 1.0)
+        assert opened is not None
+        return opened
+
+    first = record()
+    whole = await receive(6 << 20, resume_point(first, tmp_path / "out"), first)
+    first.close(keep=True)
+    second = record()
+    skip = resume_point(second, tmp_path / "out")
+    assert skip[0] == 0 and 4 << 20 <= skip[1] <= 6 << 20
+    assert await receive(whole - skip[1] - 2048, skip, second) == whole - skip[1]
+    second.close(keep=True)
+    third = record()
+    files, size = resume_point(third, tmp_path / "out")
+    assert files >= 2 and size == 0
+    (tmp_path / "out" / "big").write_bytes(b"touched")
+    assert resume_point(third, tmp_path / "out") == (0, 0)
+    assert await receive(1 << 30, (0, 0), third) == whole
+    third.close(keep=False)
+    assert snapshot(tmp_path / "out") == snapshot(source)
+    assert not list((tmp_path / "jobs").iterdir())
+
+
+async def test_a_stream_that_leaves_out_what_is_not_here_is_refused(tmp_path):
+    source = make_tree(tmp_path / "source")
+    store = MemoryStore()
+    root = await add_root([source], store, AddOptions(UNIXFS_V0_2015))
+    chunks = tar_stream(root, StoreSession(store), "name", skip_files=1, skip_bytes=5)
+    stream = b"".join([bytes(chunk) async for chunk in chunks])
+    with pytest.raises(TarError, match="leaves out what is not here"):
+        unpack(stream, tmp_path / "out")

@@ -195,7 +195,7 @@ async def test_a_file_that_was_changed_after_a_kill_is_not_believed(tmp_path: Pa
             root = event.cid
     target = tmp_path / "copy"
     killed.source(f"{root} {target}")
-    killed.run(230)
+    killed.run(150)
     async with build(killed.root, Access.READ) as api:
         (job,) = api.jobs.every("get")
         assert job.state is JobState.INTERRUPTED and str(target) in job.title

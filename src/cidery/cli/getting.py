@@ -73,8 +73,8 @@ async def run_local(repo: Path, call: Call) -> int:
 
 
 @contextmanager
-def on_record(repo: Path, call: Call, target: str, what: str, *, mode: str = "") -> "Iterator[GetRecord | None]":
-    """The record of a get, kept if it does not come to its end. ``mode``: ways that name parts otherwise."""
+def on_record(repo: Path, call: Call, target: str, what: str, *, way: str = "") -> "Iterator[GetRecord | None]":
+    """The record of a get, kept if it does not come to its end. ``way``: as GetRecord.open()."""
     import time
 
     from cidery.commands.job_command import command_of
@@ -83,7 +83,7 @@ def on_record(repo: Path, call: Call, target: str, what: str, *, mode: str = "")
 
     command = [word for word in command_of(call) if not word.startswith("--output=")]
     command.insert(1, f"--output={os.path.abspath(target)}")
-    record = GetRecord.open(RepoLayout(repo).jobs, what + mode, target, time.time, command)
+    record = GetRecord.open(RepoLayout(repo).jobs, what, target, time.time, command, way)
     keep = True
     try:
         yield record
@@ -109,12 +109,12 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     bar.start("get", None)
     watch.start()
     try:
-        with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
-            bar.advance(0, total=length_of(answer.headers))
-            if archive:
+        if archive:
+            with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
+                bar.advance(0, total=length_of(answer.headers))
                 size = _save_archive(call, target, answer, bar)
-            else:
-                size = _unpack(target, answer, bar)
+        else:
+            size = _receive(call, endpoint, [*query, *watch.query], target, bar)
     finally:
         watch.stop()
         bar.close()
@@ -123,14 +123,33 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     return 0
 
 
-def _unpack(target: str, answer: "Answer", bar: Progress) -> int:
-    from cidery.core.untar import unpack_tar
+def _receive(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]], target: str, bar: Progress) -> int:
+    """Unpack what the daemon sends, without what an earlier run wrote; returns the bytes written."""
+    from time import monotonic
 
-    say_saving(target)
+    from cidery.client.blocking import call as rpc
+    from cidery.core.untar import resume_point, unpack_tar
+    from cidery.node.location import repo_dir
+
     done = 0
-    for written in unpack_tar(answer.chunks(), target):
-        bar.advance(written - done)
-        done = written
+    what = call.one("path")
+    if what.startswith(("/ipns/", "ipns:")):  # the next time it may be another tree
+        with rpc(endpoint, ["resolve"], [("arg", what)]) as answer:
+            what = str(next(iter(answer.values()))["Path"])
+        query = [(name, what if name == "arg" else value) for name, value in query]
+    with on_record(Path(repo_dir(call.text("repo-dir") or None)), call, target, what, way="stream") as record:
+        files, size = resume_point(record, target)
+        if files or size:
+            query = [*query, ("skip-files", str(files)), ("skip-bytes", str(size))]
+        with rpc(endpoint, ["get"], query) as answer:
+            total = length_of(answer.headers)
+            bar.advance(0, total=total)
+            say_saving(target)
+            for written in unpack_tar(answer.chunks(), target, record):
+                bar.advance(written - done)
+                done = written
+                if record is not None:
+                    record.progress(done, total or 0, monotonic())
     return done
 
 

@@ -12,11 +12,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cidery.blockstore.platform_io import FileLocked, lock_file
-from cidery.repo.jobs import INTERRUPTED_LIFE, MAX_INTERRUPTED, Job, JobState
 from cidery.repo.volatile_note import boot_identity
 
 SUFFIX = ".get"
@@ -24,7 +24,7 @@ FIRST_NUMBER = 1_000_000_000
 """Numbers of gets are from here on: they come from what is got and where to, not from the counter of the table."""
 MAX_RECORD = 1 << 30
 """Longest record, in bytes: about ten million files. What comes after is hashed again if it comes to that."""
-SAVE_EVERY = 2.0
+SAVE_EVERY = 0.5
 """Seconds between two lines about how far it is."""
 MAX_HEAD = 64 * 1024
 
@@ -60,14 +60,21 @@ class GetRecord:
 
     @classmethod
     def open(
-        cls, directory: Path, what: str, target: str, wall: Callable[[], float], command: Sequence[str] = ()
+        cls,
+        directory: Path,
+        what: str,
+        target: str,
+        wall: Callable[[], float],
+        command: Sequence[str] = (),
+        way: str = "",
     ) -> "GetRecord | None":
         """The record of getting ``what`` to ``target``, with what an earlier run left.
 
-        ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the words that do it again.
+        ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the words that do it again;
+        ``way``: of several ways to get it, which do not go on with each other.
         None if there can be none: no such repository here, no right to write, the same get runs already.
         """
-        number = number_of(what, target)
+        number = number_of(what + way, target)
         path = directory / f"{number}{SUFFIX}"
         try:
             directory.mkdir(exist_ok=True)
@@ -94,7 +101,7 @@ class GetRecord:
     def _load(self) -> bool:
         """Whether there is something of this boot to go on with."""
         self._file.seek(0)
-        head = _head(self._file.readline(MAX_HEAD))
+        head = read_head(self._file.readline(MAX_HEAD))
         if head is None or not self._boot or head.get("boot") != self._boot:
             return False
         begun = self._file.tell()
@@ -106,6 +113,10 @@ class GetRecord:
         return True
 
     def _take(self, line: str) -> None:
+        if line.startswith("T ") and line[2:].isdigit():
+            self.files = dict(islice(self.files.items(), int(line[2:][:18])))
+            self.parts = {}
+            return
         words = line.split(" ", 6 if line[:1] == "F" else 4)
         try:
             numbers = [int(word) for word in words[1:-1]]
@@ -139,6 +150,13 @@ class GetRecord:
                 f"F {' '.join(map(str, identity_of(found)))} {json.dumps(path)}\n" for path, found in files
             ).encode()
         )
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first ``count`` finished files: what follows comes anew."""
+        if count < len(self.files):
+            self.files = dict(islice(self.files.items(), count))
+            self.parts = {}
+            self._write(f"T {count}\n".encode())
 
     def part(self, path: str, found: os.stat_result, written: int) -> None:
         """So much of an unfinished file is written."""
@@ -181,87 +199,10 @@ def number_of(what: str, target: str) -> int:
     return FIRST_NUMBER + int.from_bytes(digest[:4], "big") % FIRST_NUMBER
 
 
-def _head(line: bytes) -> dict[str, Any] | None:
+def read_head(line: bytes) -> dict[str, Any] | None:
+    """The first line of a record; None if it is not one."""
     try:
         head = json.loads(line)
     except (ValueError, RecursionError):
         return None
     return head if isinstance(head, dict) else None
-
-
-def every_get(directory: Path) -> list[Job]:
-    """The gets on record here, running or interrupted, as jobs; the latest MAX_INTERRUPTED. Blocks for milliseconds."""
-    try:
-        found = sorted(directory.glob(f"*{SUFFIX}"), key=_changed, reverse=True)
-    except OSError:
-        return []
-    jobs = [_job(path) for path in found[:MAX_INTERRUPTED]]
-    return [job for job in jobs if job is not None]
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _job(path: Path) -> Job | None:
-    try:
-        with path.open("rb") as file:
-            head = _head(file.readline(MAX_HEAD))
-            file.seek(max(0, path.stat().st_size - MAX_HEAD))
-            lines = file.read(MAX_HEAD).decode("ascii", "replace").split("\n")
-    except OSError:
-        return None
-    match head:
-        case {"id": int(number), "title": str(title), "started": float(started), "command": [*words]}:
-            how_far = next((line.split(" ") for line in reversed(lines[:-1]) if line.startswith("S ")), [])
-            written, total = _numbers(how_far)
-            runs = _is_locked(path)
-            return Job(
-                number,
-                "get",
-                title,
-                JobState.RUNNING if runs else JobState.INTERRUPTED,
-                started,
-                _changed(path),
-                attempts=1,
-                bytes=written,
-                total=total or None,
-                error="" if runs else "its process ended before it did",
-                details={"command": [str(word) for word in words]},
-            )
-    return None
-
-
-def _numbers(words: list[str]) -> tuple[int, int]:
-    if len(words) == 3 and words[1].isdigit() and words[2].isdigit():
-        return int(words[1][:18]), int(words[2][:18])
-    return 0, 0
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        os.close(lock_file(path))
-    except FileLocked:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def remove_get(directory: Path, number: int) -> bool:
-    """Forget an interrupted get; False if it runs, or there is none."""
-    path = directory / f"{number}{SUFFIX}"
-    if not path.exists() or _is_locked(path):
-        return False
-    path.unlink(missing_ok=True)
-    return True
-
-
-def expire_gets(directory: Path, now: float) -> None:
-    """Forget gets that were interrupted over INTERRUPTED_LIFE ago; ``now`` in seconds since 1970."""
-    for job in every_get(directory):
-        if job.state is JobState.INTERRUPTED and now - job.updated > INTERRUPTED_LIFE:
-            remove_get(directory, job.id)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from cidery.core.drive import drive, run
 from cidery.core.resolve import ContentPath, parse_path, resolve
 from cidery.core.sources import BlockSession
+from cidery.core.untar import SKIPPED
 from cidery.multiformats.cid import CID
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_file, read_node
@@ -23,10 +24,17 @@ DEFAULT_DIRECTORY_MODE = 0o755
 
 
 async def tar_stream(
-    path: str | CID | ContentPath, session: BlockSession, name: str | None = None
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    name: str | None = None,
+    *,
+    skip_files: int = 0,
+    skip_bytes: int = 0,
 ) -> AsyncIterator[bytes | memoryview]:
     """The tree at ``path`` as TAR, its root called ``name`` (default: the last part of the path).
 
+    For who has a part of it already: the first ``skip_files`` files are left out, and of the next one the first
+    ``skip_bytes`` bytes; the owner in its header says so (see SKIPPED). Left-out bytes are not read.
     Raises as core.get.get(), also after bytes were yielded. Cancellation: safe.
     """
     root = await resolve(path, session)
@@ -36,10 +44,16 @@ async def tar_stream(
         size = entry.size
         if size is None:
             size = (await run(read_node(entry.cid), session)).size
-        yield _header("/".join((name, *entry.path)), entry, size)
+        skipped = 0
+        if entry.kind is Kind.FILE and skip_files:
+            skip_files -= 1
+            continue
+        if entry.kind is Kind.FILE:
+            skipped, skip_bytes = min(skip_bytes, size), 0
+        yield _header("/".join((name, *entry.path)), entry, size, skipped)
         if entry.kind is not Kind.FILE:
             continue
-        async for data in drive(read_file(entry.cid), session):
+        async for data in drive(read_file(entry.cid, skipped), session):
             yield data.chunk if not isinstance(data.chunk, bytearray) else bytes(data.chunk)
         if size % BLOCK:
             yield bytes(BLOCK - size % BLOCK)
@@ -50,8 +64,10 @@ def _name_of(path: str | ContentPath) -> str:
     return (parse_path(path) if isinstance(path, str) else path).name
 
 
-def _header(name: str, entry: TreeEntry, size: int) -> bytes:
+def _header(name: str, entry: TreeEntry, size: int, skipped: int) -> bytes:
     info = tarfile.TarInfo(name)
+    if skipped:
+        info.uname = f"{SKIPPED}{skipped}"
     is_directory = entry.kind is Kind.DIRECTORY
     info.type = tarfile.DIRTYPE if is_directory else tarfile.REGTYPE
     info.mode = DEFAULT_DIRECTORY_MODE if is_directory else DEFAULT_FILE_MODE

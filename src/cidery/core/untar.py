@@ -10,8 +10,9 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
+from cidery.core.get_record import GetRecord, identity_of
 from cidery.core.target import CannotWrite, Target, UnsafeName, write_at
-from cidery.errors import IntegrityError
+from cidery.errors import IntegrityError, InvalidInput
 from cidery.unixfs.data import Mtime
 from cidery.unixfs.node import MAX_SYMLINK_TARGET
 from cidery.unixfs.tree import MAX_TREE_DEPTH
@@ -22,6 +23,10 @@ MAX_PAX = 64 * 1024
 """Longest PAX header read, in bytes: a path of 4096 bytes and a target of as many, with room."""
 MAX_SIZE = 1 << 62
 """Largest file accepted, in bytes: what offsets can hold."""
+SKIPPED = "skipped:"
+"""Begins the owner's name of a file whose first bytes were left out; their number follows."""
+NOTE_EVERY = 4 << 20
+"""Bytes of a file between two notes of how far it is."""
 _PIECE = 1 << 20
 """Bytes written at a time."""
 _TYPES = {b"0": "file", b"\0": "file", b"5": "directory", b"2": "symlink"}
@@ -38,9 +43,44 @@ class TarError(IntegrityError):
         return f"bad TAR stream: {self.reason}"
 
 
-def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str]) -> Iterator[int]:
+def resume_point(record: GetRecord | None, target: str | PathLike[str]) -> tuple[int, int]:
+    """(files, bytes of the next one) at the start of the stream that an earlier run wrote and nobody touched since.
+
+    Blocks for some microseconds a file. Forgets the rest of the record.
+    """
+    if record is None or not (record.files or record.parts):
+        return 0, 0
+    whole, partial = 0, 0
+    with Target(target) as place:
+        for path, identity in record.files.items():
+            found = _stat(place, path)
+            if found is None or identity_of(found) != identity:
+                break
+            whole += 1
+        last = next(reversed(record.parts), None)
+        if whole == len(record.files) and last is not None and place.has_part(names := _names(last), _key(names)):
+            fd, _ = place.open_part(names, _key(names))
+            partial = record.trusted(last, os.fstat(fd))
+            os.close(fd)
+    record.cut(whole)
+    return whole, partial
+
+
+def _stat(place: Target, path: str) -> os.stat_result | None:
+    try:
+        return place.stat(_names(path))
+    except InvalidInput:
+        return None
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")) if path else ()
+
+
+def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str], record: GetRecord | None = None) -> Iterator[int]:
     """Write the one tree of a TAR stream to ``target``; its root's name is replaced by the target's.
 
+    What is written is noted in ``record``. A stream may leave out what resume_point() said.
     Yields the bytes of files written so far, now and then. Symlinks are written last. A file appears when whole; a
     stream that ends early leaves the unfinished one under a temporary name.
     Raises TarError, UnsafeName, InTheWay, CannotWrite.
@@ -66,7 +106,7 @@ def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str]) -> Iterator
             elif entry.kind == "symlink":
                 links.append((path, entry.target, entry.mtime))
             else:
-                for size in _write_file(place, path, entry, source):
+                for size in _write_file(place, path, entry, source, record):
                     written += size
                     yield written
         for path, link, mtime in links:
@@ -76,7 +116,7 @@ def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str]) -> Iterator
 
 
 class _Entry:
-    __slots__ = ("kind", "mode", "mtime", "name", "size", "target")
+    __slots__ = ("kind", "mode", "mtime", "name", "size", "skipped", "target")
 
     def __init__(self, header: bytes, pax: dict[str, str]) -> None:
         info = _info(header)
@@ -89,6 +129,9 @@ class _Entry:
         self.size = _number(pax["size"]) if "size" in pax else info.size
         self.mode: int | None = info.mode & 0o777
         self.mtime = _mtime(pax["mtime"]) if "mtime" in pax else (Mtime(int(info.mtime)) if info.mtime else None)
+        self.skipped = _number(info.uname.removeprefix(SKIPPED)) if info.uname.startswith(SKIPPED) else 0
+        if self.skipped > self.size:
+            raise TarError(f"a file of {self.size} bytes without its first {self.skipped}")
         if not 0 <= self.size <= MAX_SIZE or (kind != "file" and self.size):
             raise TarError(f"an entry of {self.size} bytes")
         if len(self.target.encode("utf-8", "surrogateescape")) > MAX_SYMLINK_TARGET:
@@ -147,20 +190,30 @@ def _mtime(text: str) -> Mtime:
     return Mtime(sign * _number(seconds.removeprefix("-")), _number((fraction + "0" * 9)[:9]))
 
 
-def _write_file(place: Target, path: tuple[str, ...], entry: _Entry, source: "_Source") -> Iterator[int]:
-    key = _key(path)
+def _write_file(
+    place: Target, path: tuple[str, ...], entry: _Entry, source: "_Source", record: GetRecord | None
+) -> Iterator[int]:
+    key, name = _key(path), "/".join(path)
     fd, _ = place.open_part(path, key)
-    at = 0
+    at = noted = entry.skipped
     try:
-        os.ftruncate(fd, 0)
+        if record is None or record.trusted(name, os.fstat(fd)) < at:
+            if at:
+                raise TarError("it leaves out what is not here; repeat the command")
+        os.ftruncate(fd, at)
         while at < entry.size:
             piece = source.read_some(min(_PIECE, entry.size - at))
             write_at(fd, piece, at)
             at += len(piece)
+            if record is not None and at - noted >= NOTE_EVERY:
+                record.part(name, os.fstat(fd), at)
+                noted = at
             yield len(piece)
         source.read(-entry.size % BLOCK)
         whole, fd = fd, -1
         place.commit_part(path, key, whole, entry.mode, entry.mtime)
+        if record is not None and (found := place.stat(path)) is not None:
+            record.finished([(name, found)])
     except OSError as exc:
         raise CannotWrite(place.shown(path), (exc.strerror or str(exc)).lower()) from exc
     finally:

@@ -187,6 +187,8 @@ COMMANDS = (
             flag("archive", "Save a TAR archive", short="a"),
             flag("compress", "Compress with gzip", short="C"),
             number("compression-level", "1 (fast) to 9 (small)", short="l"),
+            number("skip-files", "Leave out the first files of the stream: for clients that have them", default=0),
+            number("skip-bytes", "Leave out the first bytes of the next file", default=0),
             flag("progress", "Show progress", default=True, short="p"),
             SESSION,
         ),

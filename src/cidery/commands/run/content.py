@@ -201,6 +201,9 @@ async def get(context: Context, call: Call) -> Body:
     level = call.number_or_none("compression-level") or DEFAULT_GZIP
     if not 1 <= level <= 9:
         raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    skip = call.number("skip-files"), call.number("skip-bytes")
+    if min(skip) < 0:
+        raise BadCall("options 'skip-files' and 'skip-bytes' take numbers from 0 up")
     async with api.session(name=call.text("session")) as session:
         root = await resolve(path, session)
         node = await run(read_node(root), session)
@@ -212,7 +215,7 @@ async def get(context: Context, call: Call) -> Body:
             if compress and not archive and is_file:
                 stream = _frozen(cat_file(root, session))
             else:
-                stream = tar_stream(root, session, path.name)
+                stream = tar_stream(root, session, path.name, skip_files=skip[0], skip_bytes=skip[1])
             async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
                 yield chunk
 
