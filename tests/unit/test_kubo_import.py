@@ -31,6 +31,9 @@ from kubo_repo import block_path, pin_record, reference_record, write_block, wri
 from shell import Shell
 
 
+PEER = "12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY"
+
+
 def raw(data: bytes) -> CID:
     return CID.of(data, RAW)
 
@@ -294,7 +297,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
         "Datastore": {"StorageMax": "123GB", "Spec": {"type": "mount"}, "BloomFilterSize": 1048576},
         "Addresses": {"Swarm": ["/ip4/0.0.0.0/tcp/4002"], "API": "/ip4/0.0.0.0/tcp/5001", "Gateway": "nonsense"},
         "Bootstrap": ["auto"],
-        "Peering": {"Peers": [{"ID": "QmY", "Addrs": []}]},
+        "Peering": {"Peers": [{"ID": PEER, "Addrs": ["/ip4/192.0.2.1/tcp/4001"]}]},
         "Gateway": {"PublicGateways": {"example.com": {"Paths": ["/ipfs"]}}, "NoFetch": False},
         "Import": {"CidVersion": 1, "UnixFSChunker": "size-1048576", "BatchMaxNodes": 128},
         "Pinning": {"RemoteServices": {"service": {"API": {"Key": "secret"}}}},

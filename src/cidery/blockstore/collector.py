@@ -5,10 +5,10 @@ Everything here blocks and is called from the collector's own thread, beside all
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cidery.blockstore.delete_log import Horizon
 from cidery.blockstore.index import Index
@@ -53,6 +53,22 @@ class SegmentUse(NamedTuple):
         return max(0, self.size - len(SEGMENT_HEADER) - self.live_bytes - self.live_blocks * USUAL_HEAD)
 
 
+class Elsewhere(Protocol):
+    """The table of blocks that are in files of the user; blockstore.filestore.References is it."""
+
+    def has(self, multihash: bytes) -> bool: ...
+
+    def count(self) -> int: ...
+
+    def keys(self, after: bytes, limit: int) -> list[bytes]: ...
+
+    def noting(self) -> AbstractContextManager[None]: ...
+
+    def doom(self, multihashes: Iterable[bytes]) -> list[bytes]: ...
+
+    def bury(self, gone: Sequence[bytes]) -> None: ...
+
+
 class Doomed(NamedTuple):
     """Blocks of which it was decided that they go."""
 
@@ -69,10 +85,9 @@ class StoreCollector:
         index: Index,
         writer: SegmentWriter,
         recency: Recency,
-        is_elsewhere: Callable[[bytes], bool],
+        elsewhere: Elsewhere | None,
     ) -> None:
-        """``is_elsewhere``: whether a block that is not stored is in a file of the user."""
-        self.is_elsewhere = is_elsewhere
+        self.elsewhere = elsewhere
         self._segments = segments
         self._index = index
         self._writer = writer
@@ -88,6 +103,10 @@ class StoreCollector:
     @property
     def next_ordinal(self) -> int:
         return self._writer.next_ordinal
+
+    def is_elsewhere(self, multihash: bytes) -> bool:
+        """Whether a block that is not stored is in a file of the user."""
+        return self.elsewhere is not None and self.elsewhere.has(multihash)
 
     def count(self) -> int:
         """Blocks in the index. O(1)."""
@@ -137,7 +156,8 @@ class StoreCollector:
     @contextmanager
     def holding(self) -> Iterator[None]:
         """From here on every "already there" is noted, and what is noted is not doomed."""
-        with self._writer.touched.hold():
+        noting = nullcontext() if self.elsewhere is None else self.elsewhere.noting()
+        with self._writer.touched.hold(), noting:
             try:
                 yield
             finally:
@@ -161,6 +181,11 @@ class StoreCollector:
         """See SegmentWriter.doom(). None: an awaited block came. Takes the writer's lock for about 3 us a block."""
         decided = self._writer.doom(candidates, spare)
         return None if decided is None else Doomed(*decided)
+
+    def doom_references(self, files: Elsewhere, candidates: Iterable[bytes]) -> list[bytes] | None:
+        """As doom(), for blocks in files of the user. None: an awaited block came."""
+        with self._writer.frozen():
+            return None if self._writer.arrivals else files.doom(candidates)
 
     def bury(self, doomed: Doomed) -> None:
         """Forget them, durably. Raises DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable."""

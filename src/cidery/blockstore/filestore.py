@@ -9,7 +9,8 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,12 @@ class References:
         self._path = path
         self._read_only = read_only
         self._opening = threading.Lock()
+        self._changing = threading.Lock()
+        """Held while the table is written with regard to the two sets below."""
+        self._noted = threading.Lock()
+        """Held for the moment that the sets are looked at."""
+        self._fresh: set[bytes] | None = None
+        self._doomed: set[bytes] = set()
         self._env: Environment | None = None
         if (path / "data.mdb").exists():
             self._env = self._open()
@@ -101,7 +108,13 @@ class References:
                 fixed = _FIXED.pack(one.file_size, one.mtime_ns, one.offset, one.length)
                 txn.put(one.multihash, fixed + os.fsencode(one.path), db=env.tables[0])
 
-        env.write(work)
+        with self._changing:
+            with self._noted:
+                keys = {one.multihash for one in references}
+                self._doomed -= keys
+                if self._fresh is not None:
+                    self._fresh |= keys
+            env.write(work)
 
     def remove(self, multihashes: Iterable[bytes]) -> list[bool]:
         """Forget blocks; True where one was noted. Durable on return."""
@@ -110,14 +123,56 @@ class References:
             return [False] * len(wanted)
         return env.write(lambda txn: [bool(txn.delete(key, db=env.tables[0])) for key in wanted])
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Inside the context what is put is remembered, also what was there already; doom() spares it."""
+        with self._noted:
+            self._fresh = set()
+        try:
+            yield
+        finally:
+            with self._noted:
+                self._fresh = None
+
+    def doom(self, multihashes: Iterable[bytes]) -> list[bytes]:
+        """Those of these that were not put since noting() began, which go: they count as absent from here on.
+
+        Touches no disk. bury() has to follow; a put in between keeps what it puts.
+        """
+        with self._noted:
+            assert self._fresh is not None  # for use inside noting()
+            gone = [key for key in multihashes if key not in self._fresh]
+            self._doomed.update(gone)
+        return gone
+
+    def bury(self, gone: Sequence[bytes]) -> None:
+        """Forget what was doomed. Durable on return. Raises DatabaseUnavailable: it stays doomed in this process."""
+        with self._changing:
+            with self._noted:
+                keys = [key for key in gone if key in self._doomed]
+            self.remove(keys)
+            with self._noted:
+                self._doomed.difference_update(keys)
+
+    def keys(self, after: bytes, limit: int) -> list[bytes]:
+        """Up to ``limit`` multihashes that sort after ``after``."""
+        return [reference.multihash for reference in self.page(after, limit)]
+
+    def count(self) -> int:
+        """O(1)."""
+        env = self._env
+        return 0 if env is None else env.read(lambda txn: int(txn.stat(env.tables[0])["entries"]))
+
     def get(self, multihash: bytes) -> Reference | None:
-        if self._env is None:
+        if self._env is None or multihash in self._doomed:
             return None
         value = self._env.get(self._env.tables[0], multihash)
         return None if value is None else _decode(multihash, value)
 
     def has(self, multihash: bytes) -> bool:
-        return self._env is not None and self._env.get(self._env.tables[0], multihash) is not None
+        if self._env is None or multihash in self._doomed:
+            return False
+        return self._env.get(self._env.tables[0], multihash) is not None
 
     def page(self, after: bytes, limit: int = KEYS_PAGE) -> list[Reference]:
         """Up to ``limit`` references whose multihash sorts after ``after``."""

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from cidery.blockstore.collector import StoreCollector
+from cidery.blockstore.collector import Elsewhere, StoreCollector
 from cidery.blockstore.delete_log import LOG_NAME, DeleteLog
 from cidery.blockstore.index import INITIAL_MAP, Index
 from cidery.blockstore.index_records import IndexDamaged
@@ -75,8 +75,8 @@ class SegmentStore:
         self._closed = False
         self._pending: dict[bytes, Location] = {} if writer is None else writer.pending
         self._recency = Recency()
-        self.is_elsewhere: Callable[[bytes], bool] = lambda multihash: False
-        """Whether a block that is not stored is in a file of the user: a collector does not miss it then."""
+        self.elsewhere: Elsewhere | None = None
+        """Blocks that are not stored but in files of the user: a collector does not miss them."""
         self.recovered = recovered
         """What opening found and mended."""
 
@@ -240,13 +240,17 @@ class SegmentStore:
             True if cid.is_identity else None if at is None else at.kept for cid, at in zip(cids, places, strict=True)
         ]
 
+    def is_elsewhere(self, cid: CID) -> bool:
+        """Whether a block is in a file of the user."""
+        return self.elsewhere is not None and self.elsewhere.has(cid.multihash)
+
     def holding(self) -> AbstractContextManager[None]:
         """While an operation runs: blocks that it finds "already there" are remembered. Raises StoreReadOnly."""
         return self._writing().touched.hold()
 
     def collector(self) -> StoreCollector:
         """For the collector's thread. Raises StoreReadOnly, StoreClosed."""
-        return StoreCollector(self._segments, self._index, self._writing(), self._recency, self.is_elsewhere)
+        return StoreCollector(self._segments, self._index, self._writing(), self._recency, self.elsewhere)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ class Api:
         loose = [
             cid
             for cid, kept in zip(cids, places, strict=True)
-            if not kept and (kept is not None or not self.store.is_elsewhere(cid.multihash))
+            if not kept and (kept is not None or not self.store.is_elsewhere(cid))
         ]
         for start in range(0, len(loose), KEEP_BATCH):
             blocks = [Block(cid, await session.get(cid)) for cid in loose[start : start + KEEP_BATCH]]
@@ -202,8 +202,7 @@ class Api:
     def _are_kept(self, cids: Sequence[CID]) -> bool:
         places = self.store.touch(cids)
         return all(
-            kept or (kept is None and self.store.is_elsewhere(cid.multihash))
-            for cid, kept in zip(cids, places, strict=True)
+            kept or (kept is None and self.store.is_elsewhere(cid)) for cid, kept in zip(cids, places, strict=True)
         )
 
     async def _walk_stored(self, root: CID) -> bool:

@@ -79,7 +79,14 @@ class Collector:
             raise GcRunning
         self._busy = True
         reserve = Reserve(self.store.directory)
-        collection = Collection(self.store.collector(), self.roots, reserve, clock=self.clock, wall=self.wall)
+        collection = Collection(
+            self.store.collector(),
+            self.roots,
+            reserve,
+            clock=self.clock,
+            wall=self.wall,
+            seed=int(self.wall() * 1e9),
+        )
         steps = collection.tidied(begin(collection))
         try:
             await self.provisional.discard(self.provisional.left_over())

@@ -136,7 +136,7 @@ def _network(config: Config, layout: RepoLayout, blocks: Filestore) -> "Abstract
 def _with_files(layout: RepoLayout, store: SegmentStore, read_only: bool) -> Iterator[Filestore]:
     """The store, and over it the files of the user that hold blocks."""
     references = References(layout.filestore, read_only=read_only)
-    store.is_elsewhere = references.has
+    store.elsewhere = references
     with closing(references):
         yield Filestore(store, references)
 

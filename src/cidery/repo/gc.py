@@ -11,19 +11,21 @@ A collection is a generator that blocks: its caller runs each step in a thread a
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from cidery.blockstore.collector import Doomed, SegmentUse, StoreCollector
+from cidery.blockstore.collector import Doomed, Elsewhere, SegmentUse, StoreCollector
 from cidery.blockstore.segment_file import CorruptSegment, Location
 from cidery.blockstore.write_errors import DiskFull
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID
 from cidery.repo.gc_file import MarkFile, MarkStart
 from cidery.repo.gc_mark import Mark, MarkFault
+from cidery.repo.gc_reached import Reached
 from cidery.repo.gc_roots import GcRoots
 from cidery.repo.reserve import Reserve
 
 log = logging.getLogger("cidery.gc")
+T = TypeVar("T")
 
 SLICE = 0.05
 """Seconds of marking between two reports."""
@@ -90,7 +92,10 @@ class Collection:
         *,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        seed: int = 0,
     ) -> None:
+        """``seed``: another one for each collection."""
+        self._seed = seed
         self._store = store
         self._roots = roots
         self._reserve = reserve
@@ -100,6 +105,7 @@ class Collection:
         self._file = MarkFile(store.index_path)
         self._start = MarkStart(0, 0.0)
         self._saved = 0
+        self._resumed = False
         self.expired: list[CID] = []
         """Pins that were over: they held nothing. Whoever runs the collection removes their records."""
 
@@ -111,9 +117,12 @@ class Collection:
             OSError.
         """
         with self._reachable() as steps:
+            files = self._references_to_sweep()
             yield from steps
             for page in self._store.pages():
                 yield from self._sweep(page)
+            if files is not None and not self._resumed:
+                yield from self._sweep_references(files)
             self._file.remove()
             yield from self.compaction(self._worth_compacting)
 
@@ -175,6 +184,7 @@ class Collection:
         """Mark from all roots, saving on the way, until nothing is left to mark."""
         now = self._wall()
         found = self._file.load(self._mark, now)
+        self._resumed = found is not None
         since = self._roots.since_ordinal(self._store.next_ordinal)
         self._start = MarkStart(since, now) if found is None else found._replace(since=min(found.since, since))
         self._saved = self._mark.blocks
@@ -234,22 +244,56 @@ class Collection:
             if doomed.blocks:
                 yield Swept([(key, at.length) for key, at in doomed.blocks])
 
+    def _references_to_sweep(self) -> Elsewhere | None:
+        """The table of files, if what is in it can be judged by this mark; the mark remembers what it reaches then.
+
+        References have no ordinals: those of an operation or job under way cannot be told from others, and a mark that
+        goes on after a kill does not know what it reached before. Then they wait for the next collection.
+        """
+        files = self._store.elsewhere
+        if files is None or not files.count() or not self._roots.undisturbed():
+            return None
+        self._mark.reached = Reached(self._store.count() + files.count(), self._seed)
+        return files
+
+    def _sweep_references(self, files: Elsewhere) -> Iterator[Swept]:
+        """Forget blocks in files of the user that nothing reaches; the files stay. A page at a time, as blocks."""
+        reached = self._mark.reached
+        assert reached is not None  # _references_to_sweep() made it
+        after = b""
+        while page := files.keys(after, SWEEP_BLOCKS):
+            after = page[-1]
+            candidates = [key for key in page if key not in reached]
+            if not candidates:
+                continue
+            # Looked at again when all that appeared is marked.
+            gone = self._undisturbed(
+                lambda keys=candidates: self._store.doom_references(files, [key for key in keys if key not in reached])  # type: ignore[misc]
+            )
+            files.bury(gone)
+            if gone:
+                yield Swept([(key, 0) for key in gone])
+
     def _spared(self, ordinal: int) -> bool:
         return ordinal >= self._start.since or ordinal in self._mark.live
 
     def _decide(self, candidates: Sequence[tuple[bytes, Location]]) -> Doomed:
+        return self._undisturbed(lambda: self._store.doom(candidates, self._spared))
+
+    def _undisturbed(self, decide: Callable[[], T | None]) -> T:
+        """Decide when all that is reachable is marked and nobody makes anything reachable; None is tried again."""
         fence = self._roots.fence
         for _ in range(MAX_TRIES):
             self._settle()
             with fence.holding():
-                doomed = self._store.doom(candidates, self._spared) if fence.quiet else None
-            if doomed is not None:
-                return doomed
+                decided = decide() if fence.quiet else None
+            if decided is not None:
+                return decided
         with fence.holding(), self._store.frozen():
             self._settle()
-            doomed = self._store.doom(candidates, self._spared)
-        assert doomed is not None  # nothing could come between
-        return doomed
+            decided = decide()
+        assert decided is not None  # nothing could come between
+        return decided
 
     def _retried(self, work: Callable[[], "int | None"]) -> int:
         """Run it; on a full disk once more with the reserve given up."""

@@ -14,6 +14,7 @@ from cidery.errors import LimitExceeded
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import IDENTITY
 from cidery.repo.gc_links import LEAF_CODECS, Target, link_targets
+from cidery.repo.gc_reached import Reached
 
 STEP_NODES = 256
 """Nodes per step: their look-ups share read transactions and their reads are in the order of the disk."""
@@ -72,6 +73,8 @@ class Mark:
         """Blocks found to be live."""
         self.strict = False
         """Whether what is missing below the targets on the stack is a fault."""
+        self.reached: Reached | None = None
+        """What was reached, stored or not; None: nobody asks."""
         self._gaps: list[Target] = []
 
     def push(self, roots: Iterable[CID], *, strict: bool = False) -> None:
@@ -129,6 +132,8 @@ class Mark:
 
     def _fresh(self, nodes: dict[Target, None]) -> list[tuple[Target, bytes]]:
         """The nodes among these that were not walked yet, with their bytes."""
+        if self.reached is not None:
+            self.reached.update(key for _, key in nodes)
         out = [(target, CID(1, *target).identity_data) for target in nodes if target[1][0] == IDENTITY]
         wanted = [target for target in nodes if target[1][0] != IDENTITY]
         places: list[tuple[Location, Target]] = []
@@ -159,6 +164,8 @@ class Mark:
 
     def _mark_leaves(self, leaves: dict[Target, None]) -> None:
         wanted = [target for target in leaves if target[1][0] != IDENTITY]
+        if self.reached is not None:
+            self.reached.update(key for _, key in wanted)
         add = self.live.add
         for target, at in zip(wanted, self._store.locate([key for _, key in wanted]), strict=True):
             if at is not None:

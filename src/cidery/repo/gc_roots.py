@@ -9,6 +9,9 @@ from cidery.repo.pins import PINS_PAGE, Pin, Pins
 from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.root_fence import RootFence
 
+NAMING_KINDS = frozenset(("mfs",))
+"""Operations that name all that they count on and did not store themselves (mfs/protection.py: what is copied in)."""
+
 
 class GcRoots:
     """The roots of one repository, read afresh from their tables at each call."""
@@ -40,6 +43,11 @@ class GcRoots:
         """Blocks from this ordinal on may belong to an operation under way; ``now`` if there is none."""
         jobs = [job.since_ordinal for job in self._open_jobs() if job.since_ordinal is not None]
         return min([now, *(operation.since_ordinal for operation in self._provisional.every()), *jobs])
+
+    def undisturbed(self) -> bool:
+        """Whether no operation or job is under way that may count on what no root names yet."""
+        operations = [found for found in self._provisional.every() if found.kind not in NAMING_KINDS]
+        return not operations and all(job.since_ordinal is None for job in self._open_jobs())
 
     def _open_jobs(self) -> Iterator[Job]:
         return iter(()) if self._jobs is None else self._jobs.every(ended=False)
