@@ -28,8 +28,10 @@ from cidery.core.provide import ProvideKeys, parse_strategy
 from cidery.core.sources import BlockSession, Network
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.node.naming import open_naming, republishing
-from cidery.repo.config import Config, parse_config, read_raw
+from cidery.node.swarm_key import read_swarm_key
+from cidery.repo.config import Config, kept_local, kept_private, parse_config, read_raw
 from cidery.repo.gc_roots import GcRoots
 from cidery.repo.jobs import Job, Jobs
 from cidery.repo.keystore import Keystore
@@ -59,17 +61,23 @@ class Access(Enum):
 
 
 @asynccontextmanager
-async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIterator[Api]:
+async def build(path: Path, access: Access, *, online: bool = False, lan: bool = False) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
     Args:
         online: whether to listen and dial; only with Access.WRITE.
+        lan: keep to the local networks.
     Raises:
         ConfigMissing, ConfigError, RepoLocked, and what the store raises.
     """
     layout = RepoLayout(path)
     layout.check()
     config = parse_config(read_raw(layout.config))
+    swarm_key = read_swarm_key(layout.swarm_key) if online else None
+    if lan:
+        config = kept_local(config)
+    if swarm_key is not None:
+        config = kept_private(config)
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         if not read_only:
@@ -81,7 +89,7 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         stack.push_async_callback(asyncio.to_thread, state.close)
         network: NodeNetwork | None = None
         if online:
-            network = await stack.enter_async_context(_network(config, layout, blocks))
+            network = await stack.enter_async_context(_network(config, layout, blocks, swarm_key))
         pins = Pins(state)
         provisional = ProvisionalRoots(state, os.urandom, store.holding)
         desk = _job_desk(layout, store, state, provisional, read_only)
@@ -112,12 +120,15 @@ async def build(path: Path, access: Access, *, online: bool = False) -> AsyncIte
         )
 
 
-def _network(config: Config, layout: RepoLayout, blocks: Filestore) -> "AbstractAsyncContextManager[NodeNetwork]":
+def _network(
+    config: Config, layout: RepoLayout, blocks: Filestore, swarm_key: bytes | None
+) -> "AbstractAsyncContextManager[NodeNetwork]":
     # imported here: an offline node, such as the CLI's own, starts without the network's libraries
     from cidery.kad.records import Validators
     from cidery.namesys.validator import IpnsValidator
-    from cidery.node.network import kad_options, open_network
+    from cidery.node.network import kad_options, local_options, open_network
 
+    names = config.names.resolvers is None or bool(config.names.resolvers)
     return open_network(
         config.private_key,
         blocks,
@@ -127,6 +138,9 @@ def _network(config: Config, layout: RepoLayout, blocks: Filestore) -> "Abstract
         peering=config.peering,
         conn_mgr=config.conn_mgr,
         security=config.security,
+        addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
+        swarm_key=swarm_key,
+        local=local_options(config, swarm_key),
         kad=kad_options(config),
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
     )

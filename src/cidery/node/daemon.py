@@ -33,7 +33,7 @@ def run(path: Path, call: Call) -> int:
         create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program())
     sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(path, offline=call.flag("offline"), collect=call.flag("enable-gc")))
+        runner.run(_serve(path, offline=call.flag("offline"), lan=call.flag("lan"), collect=call.flag("enable-gc")))
     return 0
 
 
@@ -52,7 +52,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def _serve(path: Path, *, offline: bool, collect: bool) -> None:
+async def _serve(path: Path, *, offline: bool, lan: bool, collect: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +60,7 @@ async def _serve(path: Path, *, offline: bool, collect: bool) -> None:
             loop.add_signal_handler(name, stopping.set)
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
             break
-    async with build(path, Access.WRITE, online=not offline) as api:
+    async with build(path, Access.WRITE, online=not offline, lan=lan) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config

@@ -36,16 +36,20 @@ from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
-from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.transport import Network, TcpNetwork
 from cidery.libp2p.protocols import noise, tls, yamux
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
+from cidery.libp2p.protocols.pnet import fingerprint
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.kad_view import dht_stat, provide_stat
+from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
 from cidery.repo.config import Config, ConnMgrConfig, ProvideConfig
@@ -96,6 +100,10 @@ def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
     return out
 
 
+def _certificate(key: PrivateKey) -> TlsIdentity:
+    return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+
+
 class NodeNetwork:
     """See ``core.sources.Network`` for the methods."""
 
@@ -110,6 +118,8 @@ class NodeNetwork:
         security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
         max_connections: int = 256,
         limits: ConnectionLimits | None = None,
+        addresses: AddressFilter | None = None,
+        local: LocalOptions | None = None,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
@@ -118,15 +128,15 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``kad`` None: no DHT. ``validators``: of the records that it carries beside public keys.
+        ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of the records that it carries beside public keys.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
+        real = network is None or isinstance(network, PrivateNetwork)
         timeouts = timeouts or Timeouts()
         self._cache, self._entropy = cache, entropy
-        certificate = TlsIdentity(private_key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
-        upgrade = UpgradeConfig(private_key, certificate, entropy, security)
+        upgrade = UpgradeConfig(private_key, _certificate(private_key), entropy, security)
         self.swarm = Swarm(
-            SwarmConfig(timeouts, max_connections=max_connections),
+            SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
             upgrade,
             PeerStore(clock, PeerRows(cache) if cache is not None else None),
             clock,
@@ -141,9 +151,7 @@ class NodeNetwork:
         self.routing = JoinedRouting()
         self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
         self.validators = validators or Validators()
-        self.kad: KadService | None = None
-        if kad is not None:
-            self.kad = self._make_kad(kad, cache, entropy, time.time if network is None else clock)
+        self.kad = self._make_kad(kad, cache, entropy, time.time if real else clock) if kad is not None else None
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
@@ -155,6 +163,9 @@ class NodeNetwork:
             value_of=self._value_of,
             entropy=entropy,
         )
+        if real:
+            self.identification.interfaces = OwnAddresses(clock)
+        self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _make_bitswap(self, store: BlockStore, timeouts: Timeouts) -> BitswapService:
@@ -213,6 +224,8 @@ class NodeNetwork:
         await self.swarm.listen(listen)
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
         self._spawn(self._save_peers())
+        if self.local is not None:
+            self.local.start()
         if self.kad is not None:
             await self.kad.start()
 
@@ -221,6 +234,8 @@ class NodeNetwork:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upkeep.close()
+        if self.local is not None:
+            await self.local.close()
         if self.kad is not None:
             await self.kad.close()
         await self.bitswap.close()
@@ -427,6 +442,9 @@ async def open_network(
     peering: tuple[Multiaddr, ...] = (),
     conn_mgr: ConnMgrConfig,
     security: tuple[str, ...],
+    addresses: AddressFilter,
+    swarm_key: bytes | None = None,
+    local: LocalOptions | None = None,
     kad: KadOptions | None = None,
     validators: Validators | None = None,
 ) -> AsyncIterator[NodeNetwork]:
@@ -442,6 +460,9 @@ async def open_network(
             max_connections=2 * conn_mgr.high_water,
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
+            addresses=addresses,
+            local=local,
+            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
         )
         try:
             await network.start(listen, bootstrap, peering)
@@ -450,6 +471,13 @@ async def open_network(
             await network.close()
     finally:
         opened.close()
+
+
+def local_options(config: Config, swarm_key: bytes | None) -> LocalOptions | None:
+    """Discovery on local networks as the config has it; None: none."""
+    if not config.mdns:
+        return None
+    return LocalOptions(config.mdns_interfaces, "" if swarm_key is None else fingerprint(swarm_key))
 
 
 def kad_options(config: Config) -> KadOptions | None:

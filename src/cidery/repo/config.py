@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,12 @@ class Config:
     """Seconds between two looks of --enable-gc."""
     hash_on_read: bool
     mdns: bool
+    mdns_interfaces: tuple[str, ...]
+    """Own IP addresses on which discovery runs; empty: all."""
+    addr_filters: tuple[str, ...]
+    """Nets that are neither dialled nor accepted from."""
+    local_only: bool
+    """Whether the node keeps to its local networks."""
     peering: tuple[Multiaddr, ...]
     """Addresses with /p2p of peers to stay connected to; only /p2p where no address is given."""
     routing: str
@@ -213,6 +219,9 @@ def parse_config(raw: Raw) -> Config:
         gc_period=parse_seconds(get("Datastore.GCPeriod", "1h")),
         hash_on_read=get("Datastore.HashOnRead", False),
         mdns=get("Discovery.MDNS.Enabled", True),
+        mdns_interfaces=tuple(get("Discovery.MDNS.Interfaces", [])),
+        addr_filters=tuple(get("Swarm.AddrFilters", [])),
+        local_only=get("Swarm.LocalOnly", False),
         peering=tuple(
             Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")
             for peer in get("Peering.Peers", [])
@@ -285,6 +294,18 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
     if low > high:
         raise ConfigError("Swarm.ConnMgr.LowWater", f"is {low}, more than HighWater, {high}")
     return ConnMgrConfig(low, high, parse_seconds(get("Swarm.ConnMgr.GracePeriod", "20s")))
+
+
+def kept_local(config: Config) -> Config:
+    """The same node, but nothing of it leaves the local networks (``daemon --lan``)."""
+    return replace(config, bootstrap=(), local_only=True, mdns=True, names=replace(config.names, resolvers={}))
+
+
+def kept_private(config: Config) -> Config:
+    """For a node with a swarm.key: the public network's entry points are of no use to it, and learn of it."""
+    public = {Multiaddr.parse(text) for text in BOOTSTRAP}
+    bootstrap = tuple(addr for addr in config.bootstrap if addr not in public)
+    return replace(config, bootstrap=bootstrap, names=replace(config.names, resolvers=config.names.resolvers or {}))
 
 
 def _names(get: Callable[[str, Any], Any]) -> NamesConfig:

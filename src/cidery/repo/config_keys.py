@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cidery.errors import InvalidInput
+from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.unixfs.chunker import ChunkerError, parse_chunker
 
@@ -103,6 +104,14 @@ def _is_strategy(value: Any) -> bool:
     return parts <= known and bool(parts - {"unique", "entities"})
 
 
+def _is_net(value: Any) -> bool:
+    try:
+        parse_net(value if isinstance(value, str) else "")
+    except BadFilter:
+        return False
+    return True
+
+
 def _is_resolver(domain: str, url: Any) -> bool:
     return domain.endswith(".") and isinstance(url, str) and _RESOLVER.fullmatch(url) is not None
 
@@ -132,6 +141,7 @@ DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
 )
 DURATION_OR_NONE = Accepts(lambda value: value == "" or DURATION.test(value), 'a duration such as "48h", or ""')
+NET = Accepts(_is_net, "a net such as /ip4/10.0.0.0/ipcidr/8")
 RESOLVERS = Accepts(
     lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
     'an object of domain with its final dot ("." for all) to https://HOST/PATH, udp://ADDRESS:PORT or "auto"',
@@ -190,7 +200,9 @@ KEYS: dict[str, Accepts] = {
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
     "Swarm.ConnMgr.GracePeriod": DURATION,
-    "Swarm.AddrFilters": list_of(TEXT),
+    "Swarm.AddrFilters": list_of(NET),
+    "Swarm.LocalOnly": ANY_BOOL,
+    "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }
 """Dotted key -> what it accepts."""

@@ -80,6 +80,16 @@ def _server(raw: Raw) -> None:
     _section(raw, "Discovery", "MDNS")["Enabled"] = False
 
 
+def _lan(raw: Raw) -> None:
+    raw["Bootstrap"] = []
+    _section(raw, "Swarm")["LocalOnly"] = True
+    _section(raw, "Discovery", "MDNS")["Enabled"] = True
+    _section(raw, "DNS")["Resolvers"] = {}
+    _section(raw, "Routing")["DelegatedRouters"] = []
+    _section(raw, "Ipns")["DelegatedPublishers"] = []
+    _section(raw, "AutoConf")["Enabled"] = False
+
+
 def _lowpower(raw: Raw) -> None:
     _section(raw, "Routing")["Type"] = "autoclient"
     _section(raw, "Swarm", "ConnMgr").update(LowWater=20, HighWater=40, GracePeriod="1m0s")
@@ -95,6 +105,7 @@ def _import(name: str) -> Callable[[Raw], None]:
 PROFILES: dict[str, Callable[[Raw], None]] = {
     "test": _test,
     "server": _server,
+    "lan": _lan,
     "lowpower": _lowpower,
     **{name: _import(name) for name in IMPORT_PROFILES},
 }

@@ -128,6 +128,11 @@ class RepoLayout:
         return self.root / "meta" / "jobs"
 
     @property
+    def swarm_key(self) -> Path:
+        """The key of a private network; there is none in most repositories."""
+        return self.root / "swarm.key"
+
+    @property
     def cache(self) -> Path:
         return self.root / "meta" / "cache"
 

@@ -78,7 +78,7 @@ COMMANDS = (
         text=lambda value, call: f"{value['Message']}\n",
         where=Where.CLIENT,
         repo=Repo.NONE,
-        description="Profiles: test, server, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"
+        description="Profiles: test, server, lan, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"
         "never changed.",
     ),
     Command(
@@ -90,6 +90,7 @@ COMMANDS = (
             flag("init", "Create the repository if there is none"),
             text("init-profile", "Config profiles for --init, separated by commas"),
             text("routing", "Accepted for Kubo's scripts; content is found at connected peers only, as yet"),
+            flag("lan", "Keep to the local networks: nodes there find each other, nothing goes outside"),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),
         ),

@@ -25,6 +25,11 @@ class Identity(TypedDict):
     Protocols: list[str]
 
 
+class SwarmKey(TypedDict):
+    Key: str
+    """Text of the key file."""
+
+
 class PingLine(TypedDict):
     Success: bool
     Time: int
@@ -248,6 +253,17 @@ COMMANDS = (
         result=Strings,
         text=_strings,
         where=Where.DAEMON,
+    ),
+    Command(
+        ("swarm", "key"),
+        "Make a key for a private network",
+        "cidery.node.swarm_key:make",
+        "cidery swarm key > ~/.cidery/swarm.key",
+        result=SwarmKey,
+        text=lambda value, call: value["Key"],
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        description="Copy the file to the repository of each node: only nodes with the same key connect to each other.",
     ),
     Command(
         ("swarm", "connect"),

@@ -50,6 +50,8 @@ class Identification:
         self.known: dict[PeerId, Identify] = {}
         self.observed: Counter[Multiaddr] = Counter()
         """Where peers see us: address -> how many said so."""
+        self.interfaces: Callable[[], list[str]] = list
+        """IP addresses of this machine, for listeners on all of them."""
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
         swarm.handlers[identify.PROTOCOL] = self._answer
@@ -75,6 +77,9 @@ class Identification:
                 out[addr] = None
                 continue
             family = 6 if ":" in host else 4
+            for own in self.interfaces():
+                if ipaddress.ip_address(own).version == family:
+                    out[Multiaddr.tcp(own, port)] = None
             for seen in self.observed:
                 ip = seen.tcp_endpoint()
                 if ip is not None and ipaddress.ip_address(ip[0]).version == family:

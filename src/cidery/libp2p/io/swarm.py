@@ -21,6 +21,7 @@ from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.transport import Listener, Network, TcpNetwork
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 
 log = logging.getLogger("cidery.libp2p")
@@ -59,6 +60,8 @@ class SwarmConfig:
     """Connections in all; a further inbound one is closed at once, outbound ones are the user's own and go first."""
     max_pending_inbound: int = 64
     """Inbound connections that are still in their handshake."""
+    addresses: AddressFilter = AddressFilter()
+    """Whom to dial and from where to accept."""
 
 
 class Swarm:
@@ -147,6 +150,9 @@ class Swarm:
             connection.close("connection limit reached")
             return
         connection.remote_addr = _socket_addr(connection.remote_endpoint())
+        if not self.config.addresses.allows(connection.remote_addr):
+            connection.close("its address is not allowed here")
+            return
         await self._register(connection)
 
     # --- dialling
@@ -193,7 +199,11 @@ class Swarm:
             def make() -> Connection:
                 return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
 
-            return asyncio.ensure_future(dial_tcp(self._network, addr, make, seconds))
+            async def dial() -> Connection:
+                self.config.addresses.check(addr)
+                return await dial_tcp(self._network, addr, make, seconds)
+
+            return asyncio.ensure_future(dial())
 
         connection = await race(peer, addrs, start, self.peer_store.dial_failed)
         assert connection.remote_addr is not None  # dial_tcp sets it

@@ -1,0 +1,96 @@
+"""Which addresses a node deals with: nets that are forbidden (``Swarm.AddrFilters``), or its own networks only.
+
+Spec: https://github.com/multiformats/multiaddr (ipcidr)
+"""
+
+import ipaddress
+from collections.abc import Sequence
+
+from cidery.errors import InvalidInput
+from cidery.multiformats.multiaddr import Multiaddr
+
+Net = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_FILTERS = 1000
+"""Most forbidden nets: each dial is compared with all of them."""
+
+
+class BadFilter(InvalidInput):
+    """Text that is no net."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"{self.given[:80]!r} is not a net such as /ip4/10.0.0.0/ipcidr/8"
+
+
+class AddressForbidden(InvalidInput):
+    """An address that the filters exclude."""
+
+    def __init__(self, local_only: bool, by_name: bool = False) -> None:
+        super().__init__(local_only, by_name)
+        self.local_only = local_only
+        self.by_name = by_name
+
+    def __str__(self) -> str:
+        if self.by_name and not self.local_only:
+            return "its name cannot be looked up: DNS is switched off here (DNS.Resolvers); use /ip4 or /ip6"
+        if self.local_only:
+            return "outside of the local networks, to which this node keeps (Swarm.LocalOnly, --lan)"
+        return "forbidden by Swarm.AddrFilters of the config"
+
+
+def parse_net(text: str) -> Net:
+    """A net of ``/ip4/10.0.0.0/ipcidr/8``. Raises BadFilter."""
+    parts = text.split("/")
+    if len(parts) != 5 or parts[0] or parts[1] not in ("ip4", "ip6") or parts[3] != "ipcidr":
+        raise BadFilter(text)
+    try:
+        net = ipaddress.ip_network(f"{parts[2]}/{int(parts[4])}", strict=False)
+    except ValueError as exc:
+        raise BadFilter(text) from exc
+    if net.version != (4 if parts[1] == "ip4" else 6):
+        raise BadFilter(text)
+    return net
+
+
+class AddressFilter:
+    """Decides per address. O(number of nets)."""
+
+    def __init__(self, forbidden: Sequence[str] = (), *, local_only: bool = False, names: bool = True) -> None:
+        """``names``: whether addresses with a name may be dialled, which asks the DNS. Raises BadFilter."""
+        if len(forbidden) > MAX_FILTERS:
+            raise BadFilter(f"{len(forbidden)} nets")
+        self._forbidden = [parse_net(text) for text in forbidden]
+        self.local_only = local_only
+        self._names = names and not local_only
+
+    def allows(self, addr: Multiaddr) -> bool:
+        """Whether the address may be dialled, or a connection from it accepted. Names are outside of a local net."""
+        endpoint = addr.tcp_endpoint()
+        if endpoint is None:
+            return True  # nothing here dials it
+        try:
+            ip = ipaddress.ip_address(endpoint[0])
+        except ValueError:
+            return self._names
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        if self.local_only and (ip.is_global or ip.is_multicast):
+            return False
+        return not any(ip.version == net.version and ip in net for net in self._forbidden)
+
+    def check(self, addr: Multiaddr) -> None:
+        """Raises AddressForbidden."""
+        if not self.allows(addr):
+            raise AddressForbidden(self.local_only, not self._names and _has_name(addr))
+
+
+def _has_name(addr: Multiaddr) -> bool:
+    endpoint = addr.tcp_endpoint()
+    try:
+        ipaddress.ip_address(endpoint[0] if endpoint else "::")
+    except ValueError:
+        return True
+    return False

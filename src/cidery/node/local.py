@@ -1,0 +1,126 @@
+"""The local network, composed: nodes found by multicast DNS are dialled, and this one lets itself be found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cidery.errors import CideryError
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.identify import Identification
+from cidery.libp2p.io.mdns import LocalDiscovery, interface_addresses
+from cidery.libp2p.io.swarm import Swarm
+from cidery.multiformats.multiaddr import Multiaddr
+
+log = logging.getLogger("cidery.node")
+
+MAX_DIALS = 8
+"""Nodes found that are dialled at once."""
+MAX_WAITING = 256
+"""Nodes found that wait for their dial; further ones are reported again in a minute."""
+LOOK_EVERY = 30.0
+"""Seconds between two looks at this machine's own addresses, which change when it moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """Discovery on local networks."""
+
+    interfaces: tuple[str, ...] = ()
+    """Own IP addresses to do it on; empty: all."""
+    fingerprint: str = ""
+    """Of the private network, which has a service of its own."""
+
+
+class OwnAddresses:
+    """interface_addresses(), asked of the system every LOOK_EVERY seconds at the most."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: list[str] = []
+        self._until = float("-inf")
+
+    def __call__(self) -> list[str]:
+        now = self._clock()
+        if now >= self._until:
+            self._until = now + LOOK_EVERY
+            try:
+                self._known = interface_addresses()
+            except OSError as exc:
+                log.info("own addresses: %s", exc)
+        return self._known
+
+
+class LocalPeers:
+    """Started with the network, closed with it. A machine without a network has no local peers, and no error."""
+
+    def __init__(
+        self, options: LocalOptions, swarm: Swarm, identification: Identification, entropy: Callable[[int], bytes]
+    ) -> None:
+        self._swarm = swarm
+        self._identification = identification
+        self._turns = asyncio.Semaphore(MAX_DIALS)
+        self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.discovery = LocalDiscovery(
+            self.addrs, self._found, entropy, interfaces=options.interfaces, fingerprint=options.fingerprint
+        )
+
+    def addrs(self) -> list[Multiaddr]:
+        """What is announced: addresses that other machines can reach; if there are none, those of this machine."""
+        known = self._identification.advertised_addrs()
+        outer = [addr for addr in known if not _is_loopback(addr)]
+        peer = self._swarm.local_peer
+        return [addr.with_peer(peer.multihash) for addr in outer or known]
+
+    def start(self) -> None:
+        """In the background: joining takes half a second, and nobody waits for it."""
+        self._spawn(self._run())
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.discovery.close()
+
+    async def _run(self) -> None:
+        try:
+            await self.discovery.start()
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                await self.discovery.announce()
+        except OSError as exc:
+            log.warning("no discovery on the local network: %s", exc)
+
+    def _found(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
+        if peer == self._swarm.local_peer or self._waiting >= MAX_WAITING:
+            return
+        allowed = [addr for addr in addrs if self._swarm.config.addresses.allows(addr)]
+        if not allowed:
+            return
+        self._swarm.peer_store.add_addrs(peer, allowed)
+        if self._swarm.best(peer) is None:
+            self._waiting += 1
+            self._spawn(self._dial(peer, allowed))
+
+    async def _dial(self, peer: PeerId, addrs: list[Multiaddr]) -> None:
+        try:
+            async with self._turns:
+                await self._swarm.dial(peer, addrs)
+        except (CideryError, TimeoutError, OSError) as exc:
+            log.info("local peer %s: %s", peer, exc)
+        finally:
+            self._waiting -= 1
+
+    def _spawn(self, work: object) -> None:
+        assert asyncio.iscoroutine(work)  # the callers pass calls of coroutine functions
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is_loopback(addr: Multiaddr) -> bool:
+    endpoint = addr.tcp_endpoint()
+    return endpoint is not None and (endpoint[0] == "::1" or endpoint[0].startswith("127."))

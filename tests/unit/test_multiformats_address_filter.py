@@ -1,0 +1,57 @@
+import pytest
+
+from cidery.multiformats.address_filter import AddressFilter, AddressForbidden, BadFilter, parse_net
+from cidery.multiformats.multiaddr import Multiaddr
+
+
+def addr(text: str) -> Multiaddr:
+    return Multiaddr.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("/ip4/10.1.2.3/tcp/4001", False),
+        ("/ip4/11.1.2.3/tcp/4001", True),
+        ("/ip6/fc00::1/tcp/4001", False),
+        ("/ip6/2001:db9::1/tcp/4001", True),
+        ("/ip6/::ffff:10.1.2.3/tcp/4001", False),
+        ("/dns4/example.org/tcp/4001", True),
+    ],
+)
+def test_forbidden_nets_are_left_alone(text: str, allowed: bool) -> None:
+    nets = AddressFilter(["/ip4/10.0.0.0/ipcidr/8", "/ip6/fc00::/ipcidr/7"])
+    assert nets.allows(addr(text)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("/ip4/10.1.2.3/tcp/4001", True),
+        ("/ip4/127.0.0.1/tcp/4001", True),
+        ("/ip4/169.254.1.1/tcp/4001", True),
+        ("/ip6/fe80::1/tcp/4001", True),
+        ("/ip4/8.8.8.8/tcp/4001", False),
+        ("/ip6/2606:4700::1/tcp/4001", False),
+        ("/ip4/224.0.0.251/tcp/4001", False),
+        ("/dns4/localhost/tcp/4001", False),
+    ],
+)
+def test_a_node_of_local_networks_stays_there(text: str, allowed: bool) -> None:
+    local = AddressFilter(local_only=True)
+    assert local.allows(addr(text)) is allowed
+    if not allowed:
+        with pytest.raises(AddressForbidden, match="--lan"):
+            local.check(addr(text))
+
+
+def test_without_dns_names_are_not_dialled() -> None:
+    with pytest.raises(AddressForbidden, match="DNS is switched off"):
+        AddressFilter(names=False).check(addr("/dns4/example.org/tcp/4001"))
+    AddressFilter(names=False).check(addr("/ip4/8.8.8.8/tcp/4001"))
+
+
+@pytest.mark.parametrize("text", ["", "10.0.0.0", "/ip4/10.0.0.0/ipcidr/33", "/ip4/fc00::/ipcidr/7", "/ip4/x/ipcidr/8"])
+def test_what_is_no_net_is_refused(text: str) -> None:
+    with pytest.raises(BadFilter, match="ipcidr"):
+        parse_net(text)
