@@ -30,7 +30,6 @@ from cidery.repo.pins import Pin
 from kubo_repo import block_path, pin_record, reference_record, write_block, write_repo
 from shell import Shell
 
-
 PEER = "12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY"
 
 

@@ -128,7 +128,7 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of the records that it carries beside public keys.
+        ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of records beside public keys.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         real = network is None or isinstance(network, PrivateNetwork)
