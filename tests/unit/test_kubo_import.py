@@ -91,6 +91,14 @@ async def test_blocks_and_pins_come_over_and_the_source_stays_as_it_is(shell, tm
     assert shell.api.store.is_kept(raw(b"loose")) is True
 
 
+async def test_an_import_is_a_job(shell, tmp_path):
+    source = write_repo(tmp_path / "kubo", stored(b"one", b"two"), [])
+    await run(shell, source)
+    (job,) = shell.api.jobs.every()
+    assert (job.kind, job.title, str(job.state), job.blocks) == ("import", str(source), "done", 2)
+    assert job.detail["command"] == ["repo", "import-kubo", str(source)]
+
+
 async def test_a_second_run_reads_no_block_and_changes_nothing(shell, tmp_path, monkeypatch):
     source = write_repo(tmp_path / "kubo", stored(b"one", b"two"), [pin_record(1, raw(b"one"), name="site")])
     await run(shell, source)

@@ -68,6 +68,10 @@ class ImportOptions:
     config: bool = True
     identity: bool = False
     """Become the node that the source is: two nodes with one identity harm each other."""
+    command: tuple[str, ...] = ()
+    """The words that do the same again, for `jobs resume`."""
+    key: str = ""
+    """By which a job that was cut off is found again."""
 
 
 class KuboImport:
@@ -85,13 +89,19 @@ class KuboImport:
         What cannot be read of the source is a line with ``fault`` and the rest goes on.
         Raises what the store and the state raise. Cancellation: safe; the next run goes on.
         """
-        async with self._api.operation("import"):
+        path, options = str(self._source.path), self._options
+        details = {"command": list(options.command)}
+        async with self._api.jobs.run("import", path, key=options.key, details=details) as job:
+            job.stage = "blocks"
             # Closed at once, not when memory is tidied up: their threads must not outlive the operation.
             async with aclosing(import_blocks(self._source, self._api.store, self.report.blocks)) as pages:
                 async for faults in pages:
                     for text in faults:
                         yield self._fault(text)
+                    job.blocks, job.bytes = self.report.blocks.seen, self.report.blocks.bytes
+                    job.tick()
                     yield None
+            job.stage = "pins and mutable files"
             async with aclosing(self._from_database()) as steps:
                 async for step in steps:
                     yield step

@@ -7,6 +7,7 @@ from pathlib import Path
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.repo import ImportLine, ImportSum
+from cidery.commands.job_command import command_of, job_key
 from cidery.core.kubo_import import ImportOptions, ImportReport, KuboImport
 from cidery.errors import IntegrityError
 from cidery.kubo.repository import KuboRepository
@@ -25,7 +26,12 @@ class ImportIncomplete(IntegrityError):
 
 async def import_kubo(context: Context, call: Call) -> AsyncIterator[ImportLine]:
     """A line for each thing to say, a sum at the end. Raises KuboUnreadable, KuboRunning, ImportIncomplete."""
-    options = ImportOptions(config=call.flag("config"), identity=call.flag("identity"))
+    options = ImportOptions(
+        config=call.flag("config"),
+        identity=call.flag("identity"),
+        command=tuple(command_of(call, "path")),
+        key=job_key("import-kubo", call, "path"),
+    )
     with KuboRepository.open(Path(call.one("path")).expanduser()) as source:
         running = KuboImport(context.node, source, options)
         async with aclosing(running.run()) as steps:
