@@ -3,12 +3,20 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cidery.client.address import parse_endpoint
+from cidery.client.blocking import call
+from cidery.client.multipart import Selection, encode_parts, walk_paths
+from cidery.client.resumed_upload import known_files, resume_key
 from daemon.test_daemon import Daemon
+
+UNDER_WAY = 24 << 20
+"""Bytes that a daemon may have received and not stored yet: six jobs of 4 MiB."""
 
 
 @pytest.fixture
@@ -77,6 +85,63 @@ def test_a_running_pin_is_shown_and_stopped(daemons: tuple[Daemon, Daemon]) -> N
     for words in (("jobs", "show", "1"), ("jobs", "rm", "x"), ("pin", "add", "--background", "x")):
         failed = daemon.run(*words, check=False)
         assert failed.returncode == 1 and failed.stderr.count(b"\n") == 1, failed.stderr
+
+
+def tree(path: Path) -> int:
+    """A big file and small ones; returns the bytes."""
+    path.mkdir()
+    for number in range(3000):
+        (path / f"{number:04}").write_bytes(os.urandom(2000))
+    with (path / "big").open("wb") as file:
+        for _ in range(96):
+            file.write(os.urandom(1 << 20))
+    return 3000 * 2000 + (96 << 20)
+
+
+def killed_add(daemon: Daemon, path: Path, after: int, victim: str) -> None:
+    """An upload that is cut off when the daemon says that so many bytes came."""
+    adding = subprocess.Popen(
+        daemon.command("add", "-r", path), env=daemon.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    endpoint = parse_endpoint((daemon.repo / "api").read_text())
+    for _ in range(100_000):
+        with call(endpoint, ["jobs"], [("kind", "add"), ("state", "running")]) as answer:
+            if any(value["Bytes"] >= after for value in answer.values()):
+                break
+    else:
+        raise AssertionError("it never came so far")
+    if victim == "daemon":
+        daemon.stop(signal.SIGKILL)
+    adding.kill()
+    adding.wait()
+
+
+@pytest.mark.parametrize("victim", ["client", "daemon"])
+def test_an_upload_that_was_cut_off_sends_the_rest_only(
+    daemons: tuple[Daemon, Daemon], tmp_path: Path, victim: str
+) -> None:
+    alone, daemon = daemons
+    size = tree(tmp_path / "tree")
+    killed_add(daemon, tmp_path / "tree", 70 << 20, victim)
+    if victim == "daemon":
+        daemon.start()
+    for _ in range(100):
+        (job,) = [json.loads(line) for line in daemon.text("jobs", "--enc=json", "--kind=add").splitlines()]
+        if job["State"] == "interrupted":
+            break
+    assert job["State"] == "interrupted" and job["Title"] == str(tmp_path / "tree")
+    endpoint = parse_endpoint((daemon.repo / "api").read_text())
+    known = known_files(endpoint, resume_key([str(tmp_path / "tree")], [("recursive", "true")]))
+    selection = Selection(recursive=True, state_identities=True)
+    parts = encode_parts(walk_paths([str(tmp_path / "tree")], selection), "b", known)
+    sent = sum(map(len, parts))
+    heads = 3001 * 400
+    assert sent <= size - (70 << 20) + heads + UNDER_WAY
+    root = daemon.text("add", "-rQ", tmp_path / "tree")
+    assert root == alone.text("add", "-rQ", tmp_path / "tree")
+    (job,) = [json.loads(line) for line in daemon.text("jobs", "--enc=json", "--kind=add").splitlines()]
+    assert job["State"] == "done" and job["Attempts"] == 2
+    assert daemon.run("cat", f"{root}/big").stdout == (tmp_path / "tree" / "big").read_bytes()
 
 
 def test_a_pin_that_cannot_be_waits_for_nobody(daemons: tuple[Daemon, Daemon], tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from cidery.cli.output import Sink, progress_for, text_of
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, Selection, content_type, encode_parts, walk_paths
+from cidery.client.resumed_upload import known_files, resume_key
 from cidery.commands.bind import BadCall, usage
 from cidery.commands.definition import Call
+from cidery.commands.job_command import PASSING
 
 if TYPE_CHECKING:
     from cidery.core.add_items import AddItem
@@ -57,7 +59,7 @@ def _total(call: Call) -> int | None:
     return None
 
 
-def _selection(call: Call) -> Selection:
+def _selection(call: Call, *, identities: bool = False) -> Selection:
     from cidery.commands.run.content import ignore_rules
 
     return Selection(
@@ -69,6 +71,7 @@ def _selection(call: Call) -> Selection:
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
         state_paths=call.flag("nocopy"),
+        state_identities=identities,
     )
 
 
@@ -93,11 +96,11 @@ def _raw_stdin() -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
-def _parts(call: Call) -> Iterator[Part]:
+def _parts(call: Call, *, identities: bool = False) -> Iterator[Part]:
     if _from_stdin(call):
         yield Part(call.text("stdin-name"), FILE, _raw_stdin(), None)
         return
-    selection = _selection(call)
+    selection = _selection(call, identities=identities)
     for path in call.many("path"):
         if _is_web(path):
             from cidery.client.web_file import WebFile, web_name
@@ -112,9 +115,16 @@ def _is_web(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
-def _upload(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], parts: Iterator[Part], sink: Sink) -> int:
+def _upload(
+    endpoint: Endpoint,
+    call: Call,
+    query: list[tuple[str, str]],
+    parts: Iterator[Part],
+    sink: Sink,
+    known: dict[str, int] | None = None,
+) -> int:
     boundary = secrets.token_hex(16)
-    body = encode_parts(parts, boundary)
+    body = encode_parts(parts, boundary, known)
     answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=content_type(boundary))
     try:
         with answer:
@@ -129,7 +139,16 @@ def _upload(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], parts:
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``add`` in the daemon: this process reads the files and sends them."""
     sink = AddSink(call)
-    return _upload(endpoint, call, [*query, ("progress", str(sink.shows_progress).lower())], _parts(call), sink)
+    paths = call.many("path")
+    key, known = "", None
+    if paths and not any(path == "-" or _is_web(path) for path in paths):
+        if not call.flag("only-hash") and not call.flag("nocopy"):
+            key = resume_key(paths, [one for one in query if one[0] not in PASSING])
+    if key:
+        known = known_files(endpoint, key)
+        query = [*query, ("resume-key", key), ("job-title", os.path.abspath(paths[0])[:200])]
+    query = [*query, ("progress", str(sink.shows_progress).lower())]
+    return _upload(endpoint, call, query, _parts(call, identities=bool(key)), sink, known)
 
 
 async def run_local(repo: Path, call: Call) -> int:

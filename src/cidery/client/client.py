@@ -13,6 +13,7 @@ from cidery.client.asynchronous import AsyncAnswer
 from cidery.client.blocking import Answer, call
 from cidery.client.http1 import BadResponse
 from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
+from cidery.client.resumed_upload import known_files, resume_key
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.untar import unpack_tar
 from cidery.multiformats.cid import CID
@@ -61,13 +62,17 @@ class Client:
         pin: bool = True,
         name: str = "",
     ) -> CID:
-        """As Node.add(); files are read by this process and sent."""
+        """As Node.add(); files are read by this process and sent, those that a cut off add had sent are not."""
         boundary = secrets.token_hex(16)
         flags = {"wrap-with-directory": wrap, "only-hash": only_hash, "pin": pin}
         query = [(option, str(value).lower()) for option, value in flags.items()]
         if isinstance(source, str | os.PathLike):
-            parts = walk_paths([os.fspath(source)], Selection(recursive=True, hidden=hidden))
-            body = _in_batches(encode_parts(parts, boundary))
+            key = "" if only_hash else resume_key([os.fspath(source)], query)
+            known = await asyncio.to_thread(known_files, self._endpoint, key) if key else {}
+            if key:
+                query += [("resume-key", key), ("job-title", os.path.abspath(source)[:200])]
+            selection = Selection(recursive=True, hidden=hidden, state_identities=bool(key))
+            body = _in_batches(encode_parts(walk_paths([os.fspath(source)], selection), boundary, known))
         elif isinstance(source, bytes):
             body = _in_batches(encode_parts(iter([Part(name, FILE, source, len(source))]), boundary))
         else:

@@ -6,7 +6,7 @@ their content type (https://docs.ipfs.tech/reference/kubo/rpc/). Paths come from
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
@@ -50,6 +50,8 @@ class Selection(NamedTuple):
     preserve_mtime: bool = False
     state_paths: bool = False
     """Say where files are, for --nocopy."""
+    state_identities: bool = False
+    """Say by what files are known in a later run."""
 
 
 class Part(NamedTuple):
@@ -69,6 +71,8 @@ class Part(NamedTuple):
     """Time of modification to store, in ns since 1970."""
     states_path: bool = False
     """Whether to say where the file is, for --nocopy."""
+    identity: str = ""
+    """What the file is known by in a later run, as File-Identity has it; "" for none."""
 
 
 def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
@@ -98,7 +102,8 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
                 target = os.fsencode(os.readlink(at))
                 yield Part(shown, SYMLINK, target, len(target), None, _metadata(info, selection)[1])
             elif stat.S_ISREG(info.st_mode):
-                yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection), selection.state_paths)
+                identity = _identity(info) if selection.state_identities else ""
+                yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection), selection.state_paths, identity)
             else:
                 raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
         except OSError as exc:
@@ -110,6 +115,11 @@ def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, i
         stat.S_IMODE(info.st_mode) if selection.preserve_mode else None,
         info.st_mtime_ns if selection.preserve_mtime else None,
     )
+
+
+def _identity(info: os.stat_result) -> str:
+    numbers = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return "-".join(map(str, numbers)) if min(numbers) >= 0 else ""
 
 
 def _names(directory: str, shown: str, selection: Selection) -> list[str]:
@@ -131,18 +141,34 @@ def content_type(boundary: str) -> str:
     return f"multipart/form-data; boundary={boundary}"
 
 
-def encode_parts(parts: Iterator[Part], boundary: str) -> Iterator[bytes]:
-    """The body, in chunks of at most READ_SIZE and some headers. Raises CannotUpload."""
+def encode_parts(parts: Iterator[Part], boundary: str, known: Mapping[str, int] | None = None) -> Iterator[bytes]:
+    """The body, in chunks of at most READ_SIZE and some headers. Raises CannotUpload.
+
+    ``known``: bytes from the start of files, by identity, that the receiver has: they are left out.
+    """
     for part in parts:
         # quote() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
         filename = quote(os.fsencode(part.name), safe="")
         yield (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_field(part)}"; filename="{filename}"\r\n'
-            f"Content-Type: {part.kind}\r\n{_abspath(part)}\r\n"
+            f"Content-Type: {part.kind}\r\n{_abspath(part)}{_state(part, has := _has(part, known))}\r\n"
         ).encode()
-        yield from _content(part)
+        if has != part.size or not has:
+            yield from _content(part, has)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
+
+
+def _has(part: Part, known: Mapping[str, int] | None) -> int:
+    """Bytes of a file that the receiver has."""
+    return known.get(part.identity, 0) if known and part.identity else 0
+
+
+def _state(part: Part, has: int) -> str:
+    if not part.identity:
+        return ""
+    left_out = f"File-Has: {'all' if has == part.size else has}\r\n" if has else ""
+    return f"File-Identity: {part.identity}\r\n{left_out}"
 
 
 def _abspath(part: Part) -> str:
@@ -164,7 +190,7 @@ def _field(part: Part) -> str:
     return f"file?{urlencode(query)}" if query else "file"
 
 
-def _content(part: Part) -> Iterator[bytes]:
+def _content(part: Part, start: int = 0) -> Iterator[bytes]:
     if isinstance(part.source, bytes):
         yield part.source
         return
@@ -173,9 +199,10 @@ def _content(part: Part) -> Iterator[bytes]:
             yield chunk
         return
     assert part.size is not None  # walk_paths() sets it for files
-    left = part.size
+    left = part.size - start
     try:
         with open(part.source, "rb", buffering=0) as file:
+            file.seek(start)
             while left and (chunk := file.read(min(READ_SIZE, left))):
                 left -= len(chunk)
                 yield chunk

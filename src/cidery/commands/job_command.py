@@ -5,7 +5,7 @@ import os
 
 from cidery.commands.definition import Call
 
-_PASSING = frozenset(("progress", "quiet", "quieter", "silent", "encoding", "timeout", "debug", "stats", "session"))
+PASSING = frozenset(("progress", "quiet", "quieter", "silent", "encoding", "timeout", "debug", "stats", "session"))
 """Options that change what is printed, not what is done."""
 MAX_WORDS = 64
 """Most words kept of a command: what has more arguments is repeated by hand."""
@@ -34,7 +34,7 @@ def command_of(call: Call, paths: str = "") -> list[str]:
 
 def job_key(kind: str, call: Call, paths: str = "") -> str:
     """The same for the same work: arguments, and options that change what is done."""
-    options = sorted((name, repr(call.options[name])) for name in call.given if name not in _PASSING)
+    options = sorted((name, repr(call.options[name])) for name in call.given if name not in PASSING)
     arguments = [
         (name, [_absolute(text) if name == paths else text for text in texts]) for name, texts in call.arguments.items()
     ]

@@ -7,17 +7,17 @@ as they are stored. The blocks of an add that was stopped may stay in the store,
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from cidery.blockstore.filestore import References
 from cidery.blockstore.interface import BlockStore
-from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, scan
-from cidery.core.add_journal import AddJournal, identity_of
+from cidery.core.add_batches import LongStream, Source, batches, each
+from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
+from cidery.core.add_journal import AddJournal, Identity, NotRemembered, identity_of
 from cidery.core.add_tree import AddTree
 from cidery.core.chunk_stream import chunks_of, file_pieces
 from cidery.core.ingest import (
@@ -44,17 +44,10 @@ THREADS = 2
 """Worker threads per add: hashing is bound by the memory bus and the cores of small machines."""
 MAX_JOBS = 6
 """Jobs handed to the threads and not yet assembled: keeps both busy while results are awaited in order."""
-JOB_ITEMS = 128
-"""Items per job, so that the loop hears of progress often."""
 JOB_BYTES = 4 << 20
 """Bytes of a big file per job: what each thread repeats after a crash."""
 JOB_CHUNKS = 1024
 """Chunks of a big file per job, for tiny chunk sizes."""
-STREAM_BATCH = 1 << 20
-"""Bytes of small streams collected into one job."""
-
-T = TypeVar("T")
-Source = str | os.PathLike[str] | bytes | AddItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +182,8 @@ class _Adding:
 
     async def run(self, sources: Sequence[Source] | AsyncIterable[AddItem]) -> AsyncIterator[Added | AddProgress]:
         pending: deque[tuple[list[AddItem], Future[list[Result]]]] = deque()
-        async for job in _jobs(sources, self._options):
-            if isinstance(job, _LongStream):
+        async for job in batches(sources, self._options.profile, self._options.scan):
+            if isinstance(job, LongStream):
                 while pending:
                     async for event in self._finish(*pending.popleft()):
                         yield event
@@ -283,6 +276,9 @@ class _Adding:
             for at, result in enumerate(results)
             if isinstance(result, Remembered) and memory.journal.file(result.identity) is None
         ]
+        for at in lost:
+            if items[at].has:
+                raise NotRemembered(items[at].name)
         again = await asyncio.wrap_future(self._one.submit(self._ingest.items, [items[at] for at in lost]))
         out: list[Result] = [
             Finished(result.child, result.size, result.mode, result.mtime) if isinstance(result, Remembered) else result
@@ -303,7 +299,7 @@ class _Adding:
         self._open.add(fd)  # closed in close() if this is stopped half-way, when no thread reads any more
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
-        known = await self._known_parts(before)
+        known = await self._known_parts(identity_of(before))
         jobs = self._ranges(fd, big.path, before, known)
         if self._options.profile.chunker is not None:
             jobs = self._cuts(fd, big.path, before, known)
@@ -323,11 +319,11 @@ class _Adding:
             await asyncio.to_thread(self._memory.journal.note_file, identity_of(before), finished.child)
         yield finished
 
-    async def _known_parts(self, found: os.stat_result) -> dict[int, list[Child]]:
+    async def _known_parts(self, identity: Identity) -> dict[int, list[Child]]:
         """Leaves that an earlier run stored and that are there still, by where they start."""
         if self._memory is None or self._memory.journal.is_empty:
             return {}
-        parts = self._memory.journal.parts(identity_of(found))
+        parts = self._memory.journal.parts(identity)
         return {start: leaves for start, leaves in parts.items() if all(await self._memory.whole(leaves))}
 
     def _ranges(
@@ -344,7 +340,7 @@ class _Adding:
                 return partial(self._ingest.range, fd, path, found, start, end)
             return self._given(leaves)
 
-        return _each(map(job, range(0, size, step)))
+        return each(map(job, range(0, size, step)))
 
     def _given(self, leaves: list[Child]) -> Callable[[], list[Child]]:
         assert self._memory is not None  # known parts come from it
@@ -362,25 +358,42 @@ class _Adding:
         await asyncio.to_thread(os.lseek, fd, at, os.SEEK_SET)
         if at < found.st_size:
             chunks = chunks_of(file_pieces(fd), self._options.profile)
-            async for job in self._groups(chunks, self._ingest.origin(path, found, at), (found, at)):
+            async for job in self._groups(chunks, self._ingest.origin(path, found, at), (identity_of(found), at)):
                 yield job
 
-    async def _long(self, stream: "_LongStream") -> AsyncIterator[Added | AddProgress]:
-        mode, mtime = self._metadata.of_item(stream.item.mode, stream.item.mtime)
-        async for part in self._assemble(stream.item.name, self._groups(stream.chunks), mode, mtime):
+    async def _long(self, stream: "LongStream") -> AsyncIterator[Added | AddProgress]:
+        item = stream.item
+        mode, mtime = self._metadata.of_item(item.mode, item.mtime)
+        async for part in self._assemble(item.name, self._sent(stream), mode, mtime):
             if isinstance(part, AddProgress):
                 yield part
                 continue
-            event = self._place(stream.item.name, part)
+            if self._memory is not None and item.identity is not None:
+                await asyncio.to_thread(self._memory.journal.note_file, item.identity, part.child)
+            event = self._place(item.name, part)
             if event.root:
                 await self._sync()
             yield event
+
+    async def _sent(self, stream: "LongStream") -> AsyncIterator[Callable[[], list[Child]]]:
+        """Jobs for a stream, after what its sender left out because it was stored before. Raises NotRemembered."""
+        item, at = stream.item, 0
+        known = await self._known_parts(item.identity) if item.has and item.identity is not None else {}
+        while at < item.has:
+            leaves = known.get(at)
+            if not leaves:
+                raise NotRemembered(item.name)
+            yield self._given(leaves)
+            at += sum(leaf.filesize for leaf in leaves)
+        part = None if item.identity is None else (item.identity, at)
+        async for job in self._groups(stream.chunks, part=part):
+            yield job
 
     async def _groups(
         self,
         chunks: AsyncIterator[bytes],
         origin: Origin | None = None,
-        part: tuple[os.stat_result, int] | None = None,
+        part: tuple[Identity, int] | None = None,
     ) -> AsyncIterator[Callable[[], list[Child]]]:
         group: list[bytes] = []
         size = 0
@@ -432,68 +445,3 @@ class _Adding:
             out.append(Added(path, child.cid, child.tsize, 0, is_root, folder.mode, folder.mtime))
         batch.flush()
         return out
-
-
-class _LongStream(NamedTuple):
-    """A stream of two chunks or more."""
-
-    item: AddItem
-    chunks: AsyncIterator[bytes]
-
-
-async def _each(jobs: Iterable[T]) -> AsyncIterator[T]:
-    for job in jobs:
-        yield job
-
-
-async def _jobs(
-    sources: Sequence[Source] | AsyncIterable[AddItem], options: AddOptions
-) -> AsyncIterator[list[AddItem] | _LongStream]:
-    """Items in order: in batches for one thread job each, or a long stream alone."""
-    batch: list[AddItem] = []
-    size = 0
-    async for item in _items(sources, options.scan):
-        if item.stream is not None:
-            chunks = chunks_of(item.stream, options.profile)
-            first = await anext(chunks, b"")
-            second = await anext(chunks, None) if first else None
-            if second is not None:
-                if batch:
-                    yield batch
-                batch, size = [], 0
-                yield _LongStream(item, _chain(first, second, chunks))
-                continue
-            item = item._replace(stream=None, data=first)
-        batch.append(item)
-        size += len(item.data or b"")
-        if len(batch) >= JOB_ITEMS or size >= STREAM_BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-async def _items(sources: Sequence[Source] | AsyncIterable[AddItem], options: ScanOptions) -> AsyncIterator[AddItem]:
-    if isinstance(sources, AsyncIterable):
-        async for item in sources:
-            yield item
-        return
-    walk = chain.from_iterable(_scanned(source, options) for source in sources)
-    while batch := await asyncio.to_thread(lambda: list(islice(walk, JOB_ITEMS))):
-        for item in batch:
-            yield item
-
-
-def _scanned(source: Source, options: ScanOptions) -> Iterable[AddItem]:
-    if isinstance(source, AddItem):
-        return (source,)
-    if isinstance(source, bytes):
-        return (AddItem.of_bytes(source),)
-    return scan(source, options)
-
-
-async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    yield second
-    async for chunk in rest:
-        yield chunk

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,10 @@ from cidery.unixfs.node import Kind
 
 MAX_TREE_DEPTH = 1024
 """Deepest folder added, in directories: half of what PATH_MAX (4096 bytes) allows on Linux."""
+
+
+HAS_ALL = -1
+"""As AddItem.has: nothing of the file was sent."""
 
 
 class CannotAdd(InvalidInput):
@@ -61,6 +65,18 @@ class AddItem(NamedTuple):
     mtime: Mtime | None = None
     follow: bool = False
     """Whether ``path`` may be a symlink to the file."""
+    identity: tuple[int, int, int, int, int] | None = None
+    """Files in a stream: what their sender knows them by (add_journal.identity_of())."""
+    has: int = 0
+    """Bytes at their start that the sender left out, because an earlier run has them; or HAS_ALL."""
+
+    async def pieces(self) -> AsyncIterator[Buffer]:
+        """The bytes that were sent."""
+        if self.data is not None:
+            yield self.data
+        elif self.stream is not None:
+            async for piece in self.stream:
+                yield piece
 
     @classmethod
     def of_bytes(cls, data: bytes, name: str = "") -> "AddItem":

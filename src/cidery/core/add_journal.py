@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.layout import Child
@@ -69,6 +70,17 @@ def add_key(paths: Sequence[str], *rules: object) -> str:
     return hashlib.sha256(repr(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+class NotRemembered(Unavailable):
+    """A sender left out what an earlier run should have, and it has not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"what was stored of {self.name[:80]!r} has gone meanwhile; run the command again"
+
+
 class AddJournal:
     """The journal of one add. note_*() from any thread; what was there is loaded when it is made."""
 
@@ -91,6 +103,10 @@ class AddJournal:
     def is_empty(self) -> bool:
         """Whether there is nothing to go on with."""
         return not self._files and not self._parts
+
+    def identities(self) -> list[Identity]:
+        """All files that something is known of."""
+        return [_IDENTITY.unpack(packed) for packed in {**self._files, **self._parts}]
 
     def file(self, identity: Identity) -> Child | None:
         """What a file became, if an earlier run finished it."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from cidery.blockstore.filestore import Filestore
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import Added, AddOptions, AddProgress, Memory, Source, add
+from cidery.core.add import Added, AddOptions, AddProgress, Memory, add
+from cidery.core.add_batches import Source
 from cidery.core.add_items import AddItem
-from cidery.core.add_journal import AddJournal, add_key, local_paths
+from cidery.core.add_journal import AddJournal, Identity, add_key, local_paths
 from cidery.core.drive import StoreSession, drive
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
@@ -131,11 +132,14 @@ class Api:
         pin: bool = True,
         pin_name: str = "",
         command: Sequence[str] = (),
+        sender: str = "",
+        title: str = "",
     ) -> AsyncGenerator[Added | AddProgress, None]:
         """core.add.add() as a job, protected while it runs, its roots pinned recursively before they are reported.
 
         Files of this machine that an interrupted add of the same sources had stored are not read again.
-        ``command``: the words that begin the same add, for `jobs resume`.
+        ``command``: the words that begin the same add, for `jobs resume`. ``sender``: for items in a stream, what
+        their sender calls this add (see sent_key()); ``title``: what `jobs` calls it.
 
         Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
         or about to be.
@@ -146,11 +150,11 @@ class Api:
             return
         paths = local_paths(sources)
         rules = (options.profile, options.metadata, options.references is not None)
-        key = add_key(paths, *rules) if paths else ""
+        key = add_key(paths, *rules) if paths else self.sent_key(sender)
         held: list[Added] = []
         roots = done = 0
         async with AsyncExitStack() as stack:
-            begun = self.jobs.run("add", title_of(paths), key=key, details={"command": list(command)})
+            begun = self.jobs.run("add", title or title_of(paths), key=key, details={"command": list(command)})
             run = await stack.enter_async_context(begun)
             memory = await self._memory(run, options, stack) if key else None
             counted = replace(options, progress=True)
@@ -180,6 +184,28 @@ class Api:
             await self._pin(held, pin_name)
             for one in held:
                 yield one
+
+    def sent_key(self, sender: str) -> str:
+        """The key of an add whose files come from a sender that calls it so; "" for none."""
+        return add_key([sender], self.config.imports) if sender else ""
+
+    async def known_files(self, sender: str) -> AsyncGenerator[tuple[Identity, int], None]:
+        """What an interrupted add of this sender has: files, and bytes from their start that are stored."""
+        key = self.sent_key(sender)
+        job = next((one for one in self.jobs.jobs.every("add", ended=False) if key and one.key == key), None)
+        if job is None or self.jobs.jobs.runs(job):
+            return
+        journal = await asyncio.to_thread(AddJournal, self.jobs.journal(job.id), self.clock, load=True)
+        for identity in journal.identities():
+            whole = journal.file(identity)
+            if whole is not None and await self._walk_stored(whole.cid):
+                yield identity, whole.filesize
+                continue
+            parts, at = journal.parts(identity), 0
+            while (leaves := parts.get(at)) and self._are_kept([leaf.cid for leaf in leaves]):
+                at += sum(leaf.filesize for leaf in leaves)
+            if at:
+                yield identity, at
 
     async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
         """What an earlier run left, and where this one notes what it has stored."""

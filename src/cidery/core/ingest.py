@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import AddItem, CannotAdd, mtime_of
-from cidery.core.add_journal import AddJournal, Identity, file_entry, identity_of
+from cidery.core.add_journal import AddJournal, Identity, NotRemembered, file_entry, identity_of
 from cidery.core.chunk_stream import cut
 from cidery.core.reader_process import SMALL_FILE, Leaf
 from cidery.errors import Unavailable
@@ -195,16 +195,28 @@ class Ingest:
             elif item.path is not None:
                 found = next(leaves, None)
                 out.append(self._file(item, batch, noted) if found is None else _store_leaf(found, batch))
+            elif item.has:
+                out.append(self._remembered(item))
             else:
                 batch.begin(None)
                 assert item.data is not None  # add() turns streams into data or feeds chunks()
                 mode, mtime = self.metadata.of_item(item.mode, item.mtime)
                 child = self._build(cut(self.profile, item.data), mode, mtime, batch)
+                if item.identity is not None:
+                    self._note(item.identity, child, noted)
                 out.append(Finished(child, len(item.data), mode, mtime))
         batch.flush()
         if self.journal is not None:
             self.journal.note_files(noted)
         return out
+
+    def _remembered(self, item: AddItem) -> Remembered:
+        """A file that was not sent, because an earlier run has it. Raises NotRemembered."""
+        known = self.journal.file(item.identity) if self.journal is not None and item.identity is not None else None
+        if known is None or item.identity is None:
+            raise NotRemembered(item.name)
+        mode, mtime = self.metadata.of_item(item.mode, item.mtime)
+        return Remembered(known, item.identity, known.filesize, mode, mtime)
 
     def _build(self, chunks: Sequence[bytes], mode: int | None, mtime: Mtime | None, batch: Batch) -> Child:
         if len(chunks) <= 1 and not self.profile.trickle:
@@ -330,7 +342,7 @@ class Ingest:
         return out
 
     def chunks(
-        self, chunks: Sequence[bytes], origin: Origin | None = None, part: tuple[os.stat_result, int] | None = None
+        self, chunks: Sequence[bytes], origin: Origin | None = None, part: tuple[Identity, int] | None = None
     ) -> list[Child]:
         """Store the leaves of consecutive chunks of a stream, or of a file with ``origin``.
 
@@ -347,7 +359,7 @@ class Ingest:
             batch.put(block)
         batch.flush()
         if self.journal is not None and part is not None:
-            self.journal.note_part(identity_of(part[0]), part[1], out)
+            self.journal.note_part(*part, out)
         return out
 
     def blocks(self, blocks: Sequence[Block]) -> None:

@@ -46,6 +46,9 @@ class Part(NamedTuple):
     """Name of the form field, as sent: "file?mode=0644&mtime=1" says what else is known of a file."""
     abspath: str = ""
     """Where the file is on the machine of the sender, as sent (escaped), for --nocopy; "" if not stated."""
+    identity: str = ""
+    """What the sender knows the file by (File-Identity), and what of it was left out (File-Has), as sent."""
+    has: str = ""
 
 
 class Data(NamedTuple):
@@ -156,7 +159,7 @@ class MultipartReader:
         text = self._buffer[self._at : end].decode("utf-8", "surrogateescape")
         self._at = end + 4
         self._state = _State.BODY
-        filename = content_type = field = abspath = ""
+        filename = content_type = field = abspath = identity = has = ""
         for line in text.split("\r\n"):
             name, _, value = line.partition(":")
             name = name.strip().lower()
@@ -167,7 +170,11 @@ class MultipartReader:
                 content_type = value.partition(";")[0].strip().lower()
             elif name == "abspath-encoded":
                 abspath = value.strip()
-        return Part(filename, content_type, field, abspath)
+            elif name == "file-identity":
+                identity = value.strip()
+            elif name == "file-has":
+                has = value.strip()
+        return Part(filename, content_type, field, abspath, identity, has)
 
     def _read_body(self) -> Data | Mark | None:
         found = self._buffer.find(self._delimiter, self._at)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import ClientPayloadError, web
 
-from cidery.core.add_items import AddItem
+from cidery.core.add_items import HAS_ALL, AddItem
 from cidery.errors import InvalidInput
 from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
 from cidery.unixfs.data import MODE_MASK, Mtime
@@ -127,8 +127,29 @@ async def _item(part: Part, body: _Body) -> AddItem:
         return item
     if kind is Kind.SYMLINK:
         return item._replace(target=(await _short(body)).decode("utf-8", "surrogateescape"))
+    item = item._replace(identity=_identity(part.identity), has=_has(part.has))
     data = body.whole()
     return item._replace(stream=body.chunks()) if data is None else item._replace(data=data)
+
+
+def _identity(text: str) -> tuple[int, int, int, int, int] | None:
+    """What the sender knows a file by; five numbers. Raises BadUpload."""
+    if not text:
+        return None
+    words = text.split("-", 4)  # times before 1970 are not known again: the sender leaves them out
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 20]
+    if len(numbers) != 5 or max(numbers[:2]) >> 64 or max(numbers[2:]) >> 63:
+        raise BadUpload(f"{text[:80]!r} is no identity of a file")
+    return numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+
+
+def _has(text: str) -> int:
+    """Bytes that were left out. Raises BadUpload."""
+    if not text or text == "all":
+        return HAS_ALL if text else 0
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BadUpload(f"{text[:80]!r} is no number of bytes that were left out")
+    return int(text)
 
 
 def _metadata(field: str) -> tuple[int | None, Mtime | None]:

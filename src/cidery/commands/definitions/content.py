@@ -122,6 +122,8 @@ _ADD_OPTIONS = (
     flag("wrap-with-directory", "Wrap the files in a directory, so that their names are kept", short="w"),
     flag("pin", "Pin what is added", default=True),
     text("pin-name", "Name of the pin"),
+    text("resume-key", "For clients that send files: under this key an add that was cut off goes on"),
+    text("job-title", "For clients that send files: what `jobs` calls this add"),
     text("to-files", "Put the result into the mutable files too, at this path; below it if it ends with /"),
     Option("cid-version", OptionType.INT, "CID version, 0 or 1 (default: Import.CidVersion of the config)"),
     text("hash", "Hash function (default: Import.HashFunction)"),

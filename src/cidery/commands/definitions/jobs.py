@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Option, OptionType, Output, Repo, Value, flag
+from cidery.commands.definition import Argument, Call, Command, Option, OptionType, Output, Repo, Value, Where, flag
 
 KINDS = ("add", "gc", "get", "import", "pin")
 STATES = ("queued", "running", "interrupted", "done", "failed")
@@ -34,6 +34,13 @@ class JobLine(TypedDict):
     """What to run to go on with it."""
     Advice: NotRequired[str]
     """What to do with it."""
+
+
+class KnownFile(TypedDict):
+    File: str
+    """Device, inode, size and times, as the sender has them, with dashes between."""
+    Bytes: int
+    """Stored from its start."""
 
 
 class JobIds(TypedDict):
@@ -125,6 +132,17 @@ COMMANDS = (
         text=lambda value, call: "".join(f"removed job {number}\n" for number in value["IDs"]),
         aliases=(("jobs", "cancel"),),
         description="What an interrupted job had stored is free to go with the next `repo gc`.",
+    ),
+    Command(
+        ("jobs", "known"),
+        "List what an interrupted upload has already, for the client that repeats it",
+        "cidery.commands.run.jobs:known",
+        "cidery jobs known KEY",
+        (Argument("key", "As the option resume-key of add"),),
+        output=Output.STREAM,
+        result=KnownFile,
+        text=lambda value, call: f"{value['File']} {value['Bytes']}\n",
+        where=Where.DAEMON,
     ),
     Command(
         ("jobs", "resume"),

@@ -46,6 +46,8 @@ class GcLine(TypedDict):
     """In the last line: bytes that the disk got back."""
     Removed: NotRequired[int]
     """In the last line: blocks removed."""
+    Spared: NotRequired[list[int]]
+    """In the last line: interrupted jobs whose blocks were spared."""
     Marked: NotRequired[int]
     """In progress lines: blocks found in use so far."""
 
@@ -105,7 +107,9 @@ def _collected(value: Value, call: Call) -> str:
     if value.get("Error"):
         return f"error: {value['Error']}\n"
     if "Freed" in value and not call.flag("quiet"):
-        return f"freed {_human(value['Freed'])}\n"
+        jobs = " ".join(map(str, value.get("Spared", ())))
+        note = f"; spared for interrupted jobs, which `cidery jobs rm {jobs}` would free" if jobs else ""
+        return f"freed {_human(value['Freed'])}{note}\n"
     return ""
 
 

@@ -134,7 +134,15 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     )
     sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
     command = command_of(call, "path") if context.uploads is None else []
-    adding = api.add(sources, options, pin=call.flag("pin"), pin_name=call.text("pin-name"), command=command)
+    adding = api.add(
+        sources,
+        options,
+        pin=call.flag("pin"),
+        pin_name=call.text("pin-name"),
+        command=command,
+        sender=call.text("resume-key") if context.uploads is not None and not call.flag("nocopy") else "",
+        title=call.text("job-title"),
+    )
     async with aclosing(adding) as events:
         async for event in events:
             yield await _add_event(api, call, event)

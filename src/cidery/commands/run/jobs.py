@@ -8,7 +8,7 @@ from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.jobs import JobIds, JobLine
+from cidery.commands.definitions.jobs import JobIds, JobLine, KnownFile
 from cidery.core.pin_queue import is_queued_pin
 from cidery.errors import InvalidInput
 from cidery.repo.jobs import INTERRUPTED_LIFE, Job, JobState
@@ -93,6 +93,12 @@ async def ls(context: Context, call: Call) -> AsyncIterator[JobLine]:
 async def show(context: Context, call: Call) -> AsyncIterator[JobLine]:
     for text in call.many("id"):
         yield job_line(context.node.jobs.get(_number(text)), call, full=True)
+
+
+async def known(context: Context, call: Call) -> AsyncIterator[KnownFile]:
+    async with aclosing(context.node.known_files(call.one("key"))) as files:
+        async for identity, size in files:
+            yield KnownFile(File="-".join(map(str, identity)), Bytes=size)
 
 
 async def rm(context: Context, call: Call) -> JobIds:

@@ -14,6 +14,7 @@ from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.repo.gc import Compacted, GcStopped, Swept
+from cidery.repo.jobs import JobState
 from cidery.repo.layout import REPO_FORMAT, RepoLayout
 
 
@@ -64,7 +65,11 @@ async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
             for fault in exc.faults:
                 yield GcLine(Error=str(fault))
         raise
-    yield GcLine(Freed=freed, Removed=removed)
+    last = GcLine(Freed=freed, Removed=removed)
+    open_jobs = context.node.jobs.jobs.every(ended=False)
+    if spared := [job.id for job in open_jobs if job.state is JobState.INTERRUPTED and job.kind != "gc"]:
+        last["Spared"] = spared
+    yield last
 
 
 async def compact(context: Context, call: Call) -> Freed:
