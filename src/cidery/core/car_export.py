@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from cidery.core.drive import SLICE
 from cidery.core.sources import BlockSession
@@ -10,7 +11,7 @@ from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.ipld.car_v2 import CarIndex
 from cidery.ipld.car_walk import walk_blocks
-from cidery.ipld.walk import Need, Prefetch
+from cidery.ipld.walk import Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
@@ -42,9 +43,17 @@ async def export_car(
     Raises as the session and walk_blocks(). Cancellation: safe.
     Cost: one read per block; memory O(distinct CIDs).
     """
+    async for piece in as_archive(roots, walk_blocks(roots), session, local_only=local_only):
+        yield piece
+
+
+async def as_archive(
+    roots: Sequence[CID], walk: Walk[Block, Any], session: BlockSession, *, local_only: bool = False
+) -> AsyncIterator[bytes | memoryview]:
+    """The blocks that a walk yields as a CAR, in pieces. Raises and is cancelled as export_car()."""
     held: list[Buffer] = [encode_header(roots)]
     size = 0
-    async for cid, data in _blocks(roots, session, local_only):
+    async for cid, data in _blocks(walk, session, local_only):
         held.append(encode_section_head(cid, len(data)))
         if len(data) >= ALONE:
             yield b"".join(held)
@@ -68,7 +77,7 @@ async def export_car_v2(
     The header in front states the size, so every block is read twice. Memory: the index, about 150 bytes a block.
     """
     index = CarIndex(encode_header(roots))
-    async for block in _blocks(roots, session, local_only):
+    async for block in _blocks(walk_blocks(roots), session, local_only):
         index.add(block)
     yield index.encode_head()
     written = 0
@@ -81,10 +90,9 @@ async def export_car_v2(
         yield piece
 
 
-async def _blocks(roots: Sequence[CID], session: BlockSession, local_only: bool) -> AsyncIterator[Block]:
+async def _blocks(walk: Walk[Block, Any], session: BlockSession, local_only: bool) -> AsyncIterator[Block]:
     clock = asyncio.get_running_loop().time
     turn = clock() + SLICE
-    walk = walk_blocks(roots)
     answer: Buffer | None = None
     try:
         while True:

@@ -12,6 +12,8 @@ from cidery.commands.run.version import REPO_FORMAT
 from cidery.core.api import Api
 from cidery.core.budget import keeping_budget
 from cidery.core.going_on import going_on
+from cidery.gateway.listen import listen as gateway
+from cidery.gateway.trustless import TrustlessGateway
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
 from cidery.node.heap import tended_heap
@@ -68,9 +70,14 @@ async def _serve(path: Path, *, offline: bool, lan: bool, collect: bool) -> None
             keeping_budget(api.collector, api.config, collect=collect, sleep=asyncio.sleep),
             going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
+            gateway(
+                config.gateway, TrustlessGateway(api, fetches=not config.no_fetch).handle, path / "gateway"
+            ) as open_,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
+            for addr in open_:
+                say(f"Gateway server listening on {addr}")
             async with tended_heap():
                 say("Daemon is ready")
                 await stopping.wait()

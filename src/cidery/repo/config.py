@@ -112,6 +112,8 @@ class Config:
     private_key: PrivateKey
     api: tuple[Multiaddr, ...]
     gateway: tuple[Multiaddr, ...]
+    no_fetch: bool
+    """Whether the gateway answers from the store alone."""
     swarm: tuple[Multiaddr, ...]
     announce: tuple[Multiaddr, ...]
     append_announce: tuple[Multiaddr, ...]
@@ -209,6 +211,7 @@ def parse_config(raw: Raw) -> Config:
         private_key=key,
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
+        no_fetch=get("Gateway.NoFetch", False),
         swarm=addrs("Addresses.Swarm", []),
         announce=addrs("Addresses.Announce", []),
         append_announce=addrs("Addresses.AppendAnnounce", []),

@@ -176,6 +176,7 @@ KEYS: dict[str, Accepts] = {
     "Datastore.HashOnRead": ANY_BOOL,
     "Discovery.MDNS.Enabled": ANY_BOOL,
     "DNS.Resolvers": RESOLVERS,
+    "Gateway.NoFetch": ANY_BOOL,
     "Ipns.RecordLifetime": DURATION_OR_NONE,
     "Ipns.RepublishPeriod": DURATION_OR_NONE,
     "Ipns.MaxCacheTTL": DURATION_OR_NONE,

@@ -1,0 +1,1 @@
+"""The HTTP gateway: content by its CID, verifiable by whoever asks."""

@@ -1,0 +1,38 @@
+"""Which status an error is: one table for all of the gateway."""
+
+from cidery.core.drive import NotStored
+from cidery.core.resolve import InsideBlock, PathError
+from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
+from cidery.gateway.negotiate import NotTrustless
+from cidery.http.message import BadRequest, Response, text
+from cidery.ipns.record import IpnsRecordError
+from cidery.namesys.resolver import NameNotFound, TooManyNames
+
+RETRY_AFTER = {"Retry-After": "30"}
+"""Seconds after which content that was not found in time may have come."""
+_STATUS: tuple[tuple[type[CideryError], int], ...] = (
+    (NotTrustless, 406),
+    (BadRequest, 400),
+    (PathError, 400),
+    (TooManyNames, 400),
+    (NameNotFound, 500),
+    (IpnsRecordError, 400),
+    (InsideBlock, 501),
+    (NotStored, 404),
+    (NotFound, 404),
+    (LimitExceeded, 500),
+    (IntegrityError, 500),
+    (Unavailable, 504),
+    (InvalidInput, 400),
+)
+
+
+def status_of(error: CideryError) -> int:
+    """The first row that fits."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def failed(error: CideryError) -> Response:
+    """The error as an answer, one line."""
+    status = status_of(error)
+    return text(status, str(error), RETRY_AFTER if status == 504 else None)

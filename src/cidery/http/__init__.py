@@ -1,0 +1,1 @@
+"""HTTP as values: requests and responses, whatever carries them."""

@@ -1,0 +1,100 @@
+"""A request and its response as values. Handlers are ``async def (Request) -> Response``; adapters carry them.
+
+The target is kept as it came, percent-escapes included, because paths of content are compared byte for byte.
+
+Spec: https://www.rfc-editor.org/rfc/rfc9110
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from cidery.errors import InvalidInput
+from cidery.multiformats.varint import Buffer
+
+MAX_TARGET = 32 * 1024
+"""Longest request target, in characters: twice the longest path, for its escapes."""
+MAX_QUERY_FIELDS = 64
+"""Most fields of a query."""
+
+
+class BadRequest(InvalidInput):
+    """A request that makes no sense."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks."""
+
+    method: str
+    target: str
+    """As sent: path and query, percent-escaped."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case; several of one name are joined by commas."""
+    body: AsyncIterable[bytes] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path, still escaped."""
+        return self.target.partition("?")[0]
+
+    def query(self) -> dict[str, str]:
+        """The fields of the query, unescaped; of several with one name the first. Raises BadRequest."""
+        try:
+            fields = parse_qsl(self.target.partition("?")[2], keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        except ValueError as exc:
+            raise BadRequest(f"more than {MAX_QUERY_FIELDS} query fields") from exc
+        return dict(reversed(fields))
+
+    def header(self, name: str) -> str:
+        """The value of a header, "" if absent; ``name`` in lower case."""
+        return self.headers.get(name, "")
+
+
+@dataclass(slots=True)
+class Response:
+    """What it gets."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | AsyncGenerator[Buffer, None] = b""
+    """A generator is closed by the adapter, also when it is not read (HEAD). It raises to cut the connection."""
+    length: int | None = None
+    """Bytes of a generator's body, if known."""
+
+
+def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A line of plain text."""
+    body = (message.rstrip("\n") + "\n").encode("utf-8", "replace")
+    return Response(status, {"Content-Type": "text/plain; charset=utf-8", **(headers or {})}, body)
+
+
+def one_range(header: str, size: int) -> tuple[int, int] | None:
+    """(first, last) of a Range header's first range over ``size`` bytes; None: serve everything.
+
+    Raises BadRequest (416) when it lies outside. Other units and forms that make no sense are ignored, as the RFC says.
+    """
+    unit, equals, ranges = header.partition("=")
+    if not equals or unit.strip().lower() != "bytes":
+        return None
+    first, dash, last = ranges.split(",")[0].strip().partition("-")
+    if not dash or not (first or last) or not all(part.isascii() and part.isdigit() for part in (first, last) if part):
+        return None
+    if len(first) > 18 or len(last) > 18:
+        return None
+    if not first:
+        start, end = max(0, size - int(last)), size - 1
+    else:
+        start, end = int(first), min(int(last) if last else size - 1, size - 1)
+        if last and int(last) < start:
+            return None
+    if start >= size or start > end:
+        raise BadRequest(f"the range begins after the end, {size} bytes")
+    return start, end
