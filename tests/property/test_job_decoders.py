@@ -1,5 +1,6 @@
 """Rows, journals and notes of jobs: what was written is read back; any bytes are a value, nothing, or an own error."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from cidery.core.add_journal import AddJournal, file_entry, identity_of
 from cidery.core.car_job import _places
+from cidery.core.get_jobs import every_get
+from cidery.core.get_record import SUFFIX, GetRecord, number_of
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.repo.jobs import KINDS, Job, JobDamaged, JobState, decode_job, encode_job
-from cidery.repo.volatile_note import VolatileNote
+from cidery.repo.volatile_note import VolatileNote, boot_identity
+from cidery.rpc.uploads import BadUpload, _has, _identity
 from cidery.unixfs.layout import Child
 
 numbers = st.integers(0, (1 << 63) - 1)
@@ -119,3 +123,31 @@ def test_a_note_is_read_on_the_same_boot_only_and_any_bytes_are_a_note_or_none(n
 @pytest.mark.parametrize("found", [b"", b"{", b"[1]", b"[[1,2]]", b"[[-1,2,3]]", None, 3, b"[" * 100_000])
 def test_places_that_make_no_sense_are_none(found: object) -> None:
     assert _places(found) == []
+
+
+@given(st.text(max_size=60) | st.lists(st.integers(-9, 1 << 66), max_size=6).map(lambda v: "-".join(map(str, v))))
+@example("1-2-3-4-5")
+@example("٣-2-3-4-5")
+@example("all")
+def test_any_statement_about_an_uploaded_file_is_understood_or_refused(text: str) -> None:
+    with suppress(BadUpload):
+        found = _identity(text)
+        assert found is None or "-".join(map(str, found)) == "-".join(str(int(word)) for word in text.split("-"))
+    with suppress(BadUpload):
+        assert _has(text) >= -1
+
+
+@given(st.binary(max_size=400), st.booleans())
+@example(b'F 1 2 3 4 5 "a"\nP 1 2 9 "b"\nT 0\n', True)
+@example(b'F 1 2 3 4 5 [\nP 1 2 "b"\nT x\nS a b\n', True)
+def test_any_bytes_are_a_record_of_a_get(data: bytes, headed: bool) -> None:
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        path = directory / f"{number_of('x', 'y')}{SUFFIX}"
+        head = {"id": 1, "title": "x", "started": 1.0, "command": [], "boot": boot_identity()}
+        path.write_bytes((json.dumps(head).encode() + b"\n") * headed + data)
+        every_get(directory)
+        record = GetRecord.open(directory, "x", "y", lambda: 1.0)
+        assert record is not None
+        record.close(keep=False)
+        assert not path.exists()

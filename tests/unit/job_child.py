@@ -14,18 +14,21 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from cidery.blockstore.interface import BlockStore
+from cidery.blockstore.interface import BlockStore, Durability
 from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.registry import find
 from cidery.commands.run.dag import import_cars
+from cidery.commands.run.pin import add as add_pin
 from cidery.core import add as adding
 from cidery.core import add_journal, car_import, car_job, chunk_stream, file_copy, ingest
 from cidery.core import get as getting
 from cidery.core import target as target_module
 from cidery.core.add import AddOptions
 from cidery.core.add_items import AddItem
+from cidery.core.drive import StoreSession
 from cidery.core.get_record import GetRecord
+from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
@@ -151,11 +154,41 @@ async def get_tree(root: Path, source: str, counter: Counter) -> None:
         record.close(keep=False)
 
 
+async def pin(root: Path, source: str, counter: Counter) -> None:
+    """``source``: CID, and a repository that stands for the peers: bytes read from it count."""
+    cid, peer = source.split(" ")
+    found = find(["pin", "add"])
+    assert found is not None
+    call = bind(found.command, [cid], [])
+    async with build(Path(peer), Access.READ) as having, build(root, Access.WRITE) as api:
+
+        class Fetching(StoreSession):
+            async def get(self, cid: CID) -> bytes:
+                if (here := api.store.get_if_ready(cid)) is not None:
+                    return here
+                data = (await having.store.get_many([cid]))[0]
+                assert data is not None
+                counter.add(len(data))
+                await api.store.put_many([Block(cid, data)], kept=True, durability=Durability.VISIBLE)
+                os.write(1, b".\n")
+                return data
+
+        class Online:
+            def session(self, *, kept: bool) -> Fetching:
+                return Fetching(api.store)
+
+        online = replace(api, network=Online())  # type: ignore[arg-type]
+        async for value in add_pin(Context(online, root), call):
+            os.write(1, f"{json.dumps(value)}\n".encode())
+
+
 async def main(kind: str, root: Path, source: str, counted: Path, extra: str) -> None:
     shrink()
     counter = Counter(counted)
     if kind == "add":
         await add(root, source, counter, extra)
+    elif kind == "pin":
+        await pin(root, source, counter)
     elif kind == "get":
         await get_tree(root, source, counter)
     else:

@@ -204,3 +204,27 @@ async def test_a_file_that_was_changed_after_a_kill_is_not_believed(tmp_path: Pa
     killed.run(1 << 30)
     for path in (tmp_path / "folder").iterdir():
         assert (target / path.name).read_bytes() == path.read_bytes()
+
+
+async def test_a_pin_fetches_no_block_twice_even_with_collections_in_between(tmp_path: Path) -> None:
+    size = folder(tmp_path / "folder")
+    killed = Killed(tmp_path, "pin", Path("x"))
+    peer = tmp_path / "peer"
+    create_repository(peer, profiles=["test"])
+    profile = with_options(UNIXFS_V1_2025, chunker=f"size-{CHUNK}")
+    async with build(peer, Access.WRITE) as api:
+        async for event in api.add([str(tmp_path / "folder")], AddOptions(profile=profile)):
+            root = event.cid
+        total = (await api.store.stat()).bytes
+    killed.source(f"{root} {peer}")
+    for seed in range(KILLS):
+        killed.run(random.Random(seed).randrange(500, 2500))
+        async with build(killed.root, Access.WRITE) as api:
+            (job,) = api.jobs.every("pin")
+            assert job.state is JobState.INTERRUPTED and job.attempts == seed + 1
+            async for _ in api.collector.garbage():
+                continue
+    assert json.loads(killed.run(1 << 30)[-1]) == {"Pins": [str(root)]}
+    assert total >= size // 2 and killed.work.value - total <= KILLS * total // 100
+    async with build(killed.root, Access.READ) as api:
+        assert api.pins.get(root) is not None and (await api.store.stat()).bytes == total
