@@ -25,7 +25,11 @@ class CideryDaemon:
         self.run("init", "--profile", "test")
         for key, value in (config or {}).items():
             self.run("config", "--json", key, value)
-        with self.log.open("wb") as log:
+        self.start()
+
+    def start(self) -> None:
+        """Run the daemon; also after close(), on the same repository."""
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*CLI, *os.environ.get("CIDERY_TEST_FLAGS", "").split(), "daemon"],
                 stdout=subprocess.PIPE,

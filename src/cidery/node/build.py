@@ -124,6 +124,7 @@ def _network(
     config: Config, layout: RepoLayout, blocks: Filestore, swarm_key: bytes | None
 ) -> "AbstractAsyncContextManager[NodeNetwork]":
     # imported here: an offline node, such as the CLI's own, starts without the network's libraries
+    from cidery.dns.service import Dns
     from cidery.kad.records import Validators
     from cidery.namesys.validator import IpnsValidator
     from cidery.node.network import kad_options, local_options, open_network
@@ -142,6 +143,7 @@ def _network(
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),
         kad=kad_options(config),
+        dns=Dns(config.names.resolvers, time.monotonic),
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
     )
 

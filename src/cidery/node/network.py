@@ -447,6 +447,7 @@ async def open_network(
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
     validators: Validators | None = None,
+    dns: TxtResolver | None = None,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
     opened = await asyncio.to_thread(Cache.open, cache)
@@ -464,6 +465,7 @@ async def open_network(
             local=local,
             network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
         )
+        network.dns = dns
         try:
             await network.start(listen, bootstrap, peering)
             yield network

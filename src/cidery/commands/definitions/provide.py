@@ -45,7 +45,7 @@ class Schedule(TypedDict):
 
 class ProvideStat(TypedDict):
     Due: int
-    """Keys still to be announced: new and late ones."""
+    """Keys still to be announced: new and late ones, and roots that wait."""
     Done: int
     """Keys announced within the interval."""
     Late: int

@@ -75,7 +75,7 @@ async def stat(context: Context, call: Call) -> ProvideStat:
     worked = found.cycle.seconds + found.outside.seconds
     keys = found.cycle.keys + found.outside.keys
     return ProvideStat(
-        Due=found.fresh + found.late,
+        Due=found.fresh + found.late + found.waiting_roots,
         Done=found.done,
         Late=found.late,
         Rate=round(60 * keys / worked, 1) if worked else 0.0,

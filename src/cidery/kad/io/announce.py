@@ -108,7 +108,7 @@ class Announcing:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._rest_until = 0.0
-        self._roots = self._roots_failed = 0
+        self._roots = self._roots_failed = self._under_way = 0
 
     # --- what others ask for
 
@@ -141,7 +141,7 @@ class Announcing:
             keys=keys,
             fresh=fresh + len(self._noted),
             late=late,
-            urgent=len(self._urgent),
+            urgent=len(self._urgent) + self._under_way,
             done=keys - fresh - late,
             interval=self.options.interval,
             cycle=self._schedule.cycle,
@@ -181,15 +181,22 @@ class Announcing:
                     continue
                 continue
             key, fetched = self._urgent.popitem(last=False)
-            taken = sum(await asyncio.gather(*(dht.provide(key) for dht in self._live())))
-            self._roots += taken > 0
-            self._roots_failed += taken == 0
-            if self.on_root is not None:
-                self.on_root(key, taken)
-            async with self._lock:
-                await asyncio.to_thread(self._set.mark, [key], FETCHED if fetched else self._gathering)
-                if taken:
-                    await asyncio.to_thread(self._set.announced, [key], self._wall_clock())
+            self._under_way += 1
+            try:
+                await self._announce_root(key, fetched)
+            finally:
+                self._under_way -= 1
+
+    async def _announce_root(self, key: bytes, fetched: bool) -> None:
+        taken = sum(await asyncio.gather(*(dht.provide(key) for dht in self._live())))
+        self._roots += taken > 0
+        self._roots_failed += taken == 0
+        if self.on_root is not None:
+            self.on_root(key, taken)
+        async with self._lock:
+            await asyncio.to_thread(self._set.mark, [key], FETCHED if fetched else self._gathering)
+            if taken:
+                await asyncio.to_thread(self._set.announced, [key], self._wall_clock())
 
     async def _sweep(self) -> None:
         try:
