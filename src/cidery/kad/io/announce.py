@@ -19,7 +19,7 @@ from cidery.repo.cache import Cache
 
 log = logging.getLogger("cidery.kad.provide")
 
-NOTE = "provide-schedule"
+NOTE, GATHERING_NOTE = "provide-schedule", "provide-gathering"
 MAX_URGENT = 4096
 """Roots that wait to be announced at once; further ones are left to the sweep."""
 URGENT_WORKERS = 4
@@ -102,7 +102,7 @@ class Announcing:
         now = wall_clock()
         interval = options.interval or float("inf")
         self._schedule = Schedule.restore(saved, interval, now) if saved is not None else Schedule.begin(interval, now)
-        self._gathering = self._schedule.cycles % GATHERINGS
+        self._gathering = (cache.note(GATHERING_NOTE) or b"\x00")[0] % GATHERINGS
         self._urgent: OrderedDict[bytes, bool] = OrderedDict()
         self._noted: OrderedDict[bytes, None] = OrderedDict()
         self._wake = asyncio.Event()
@@ -251,6 +251,7 @@ class Announcing:
     async def _gather_all(self) -> None:
         """What is there now is the set; what was in it and is not there any more goes."""
         self._gathering = (self._gathering + 1) % GATHERINGS
+        await asyncio.to_thread(self._cache.set_note, GATHERING_NOTE, bytes((self._gathering,)))
         async with aclosing(self._gather()) as batches:
             async for batch in batches:
                 for start in range(0, len(batch), BATCH):
