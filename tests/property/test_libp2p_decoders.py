@@ -14,10 +14,10 @@ from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record
 from cidery.identity.keys import BadKey, KeyType, PrivateKey, PublicKey
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipld.block import Block
-from cidery.kad.addresses import Scope, group_of, scope_of
 from cidery.kad.message import KadError, MessageType, PeerInfo, Record
 from cidery.kad.message import Message as KadMessage
-from cidery.libp2p.protocols import multistream, noise, tls, yamux
+from cidery.libp2p.protocols import autonat, multistream, noise, tls, yamux
+from cidery.libp2p.protocols.addresses import Scope, group_of, scope_of
 from cidery.libp2p.protocols.channel import SecurityError
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.multistream import MAX_LINE, MultistreamError, encode_line, read_line
@@ -514,3 +514,33 @@ def test_a_damaged_dht_message_is_read_or_refused(data):
 def test_any_bytes_have_a_scope_and_a_group(data):
     assert scope_of(data) in Scope
     assert group_of(data) is None or isinstance(group_of(data), bytes)
+
+
+# --- AutoNAT
+
+
+@many
+@given(anything)
+def test_any_bytes_are_an_autonat_message_or_its_error(data):
+    for read in (autonat.decode, autonat.decode_nonce, autonat.V1Request.decode, autonat.V1Response.decode):
+        try:
+            read(data)
+        except autonat.AutonatError:
+            continue
+
+
+@many
+@given(st.lists(st.binary(min_size=1, max_size=20), max_size=5), st.integers(0, 2**64 - 1), st.integers(0, 2**31))
+def test_autonat_messages_come_back_as_they_were(addrs, nonce, number):
+    for message in (
+        autonat.DialRequest(tuple(addrs), nonce),
+        autonat.DialResponse(number, number, number),
+        autonat.DataRequest(number, number),
+        autonat.Data(number % 4096),
+    ):
+        assert autonat.decode(message.encode()) == message
+    assert autonat.decode_nonce(autonat.encode_nonce(nonce)) == nonce
+    request = autonat.V1Request(b"peer", tuple(addrs))
+    assert autonat.V1Request.decode(request.encode()) == request
+    response = autonat.V1Response(number, b"addr")
+    assert autonat.V1Response.decode(response.encode()) == response

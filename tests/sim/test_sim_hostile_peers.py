@@ -476,9 +476,7 @@ def test_half_closed_frames_and_updates_for_streams_long_gone_are_ignored():
     run_virtual(main())
 
 
-@pytest.mark.parametrize(
-    "protocol", ["/libp2p/autonat/2/dial-request", "/libp2p/autonat/2/dial-back", "/meshsub/1.3.0"]
-)
+@pytest.mark.parametrize("protocol", ["/libp2p/circuit/relay/0.2.0/hop", "/libp2p/dcutr", "/meshsub/1.3.0"])
 def test_a_protocol_of_later_years_is_refused_and_the_connection_stays(protocol):
     async def main():
         async with besieged() as (network, victim):

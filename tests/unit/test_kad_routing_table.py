@@ -3,7 +3,6 @@
 import random
 
 from cidery.identity.peer_id import PeerId
-from cidery.kad.addresses import Scope, group_of, keep, scope_of
 from cidery.kad.key import K, common_prefix, position, preimage
 from cidery.kad.message import PeerInfo
 from cidery.kad.routing_table import (
@@ -14,6 +13,7 @@ from cidery.kad.routing_table import (
     RoutingTable,
     restore,
 )
+from cidery.libp2p.protocols.addresses import Scope, group_of, keep, scope_of
 from cidery.multiformats.multiaddr import Multiaddr
 
 RANDOM = random.Random(1)

@@ -189,6 +189,10 @@ class Network(Protocol):
         """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried)."""
         ...
 
+    def reachability(self) -> dict[str, str]:
+        """Public addresses that may be ours -> "reachable", "unreachable" or "unknown" from outside."""
+        ...
+
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
         """Stay connected to the peers of these addresses; their ids. Raises InvalidInput."""
         ...

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import nsmallest
 
 from cidery.identity.peer_id import PeerId, PeerIdError
-from cidery.kad.addresses import groups_of
 from cidery.kad.key import BITS, K, common_prefix, position, preimage
 from cidery.kad.message import MAX_ADDRS, PeerInfo
+from cidery.libp2p.protocols.addresses import groups_of
 
 MAX_PER_GROUP = 3
 """Peers of one address group in the whole table."""

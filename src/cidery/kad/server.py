@@ -6,13 +6,13 @@ Spec: https://specs.ipfs.tech/routing/kad-dht/#rpc-messages
 from collections.abc import Callable, Sequence
 
 from cidery.identity.peer_id import PeerId, PeerIdError
-from cidery.kad.addresses import Scope, keep
 from cidery.kad.key import K, position
 from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
 from cidery.kad.provider_store import ProviderStore
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.value_store import ValueStore
+from cidery.libp2p.protocols.addresses import Scope, keep
 
 MAX_CONTENT_KEY = 80
 """Longest key of a provider record, in bytes: a multihash with a digest of 64 bytes and room to spare."""

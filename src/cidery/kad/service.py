@@ -15,7 +15,6 @@ from typing import Any
 
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
-from cidery.kad.addresses import Scope
 from cidery.kad.io.dht import Dht, DhtConfig, parsed
 from cidery.kad.key import K, position
 from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
@@ -25,6 +24,7 @@ from cidery.kad.routing_table import REFRESH_INTERVAL, RoutingTable, restore
 from cidery.kad.server import Server
 from cidery.kad.value_store import MemoryValues
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.addresses import Scope
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.cache import Cache

@@ -97,9 +97,11 @@ async def build(path: Path, access: Access, *, online: bool = False, lan: bool =
         files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
         if network is not None:
+            from cidery.node.announcing import start_announcing
+
             strategy = parse_strategy(config.provide.strategy)
             keys = ProvideKeys(strategy, blocks, pins.every, MfsRoot(state).get)
-            network.start_announcing(config.provide, keys, pins)
+            start_announcing(network, config.provide, keys, pins)
         naming = open_naming(config, state, Keystore(layout.keystore), None if network is None else network.routing)
         if network is not None:
             await stack.enter_async_context(republishing(naming, config))
@@ -127,7 +129,7 @@ def _network(
     from cidery.dns.service import Dns
     from cidery.kad.records import Validators
     from cidery.namesys.validator import IpnsValidator
-    from cidery.node.network import kad_options, local_options, open_network
+    from cidery.node.open_network import kad_options, local_options, open_network
 
     names = config.names.resolvers is None or bool(config.names.resolvers)
     return open_network(
@@ -143,6 +145,7 @@ def _network(
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),
         kad=kad_options(config),
+        serve_autonat=config.serve_autonat,
         dns=Dns(config.names.resolvers, time.monotonic),
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
     )

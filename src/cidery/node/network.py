@@ -9,13 +9,10 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.provide import ProvideKeys
 from cidery.core.sources import (
     BitswapStat,
     ConnectedPeer,
@@ -30,18 +27,19 @@ from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
-from cidery.kad.io.announce import AnnounceOptions, Announcing
+from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
+from cidery.libp2p.io.autonat import Autonat
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
-from cidery.libp2p.io.transport import Network, TcpNetwork
+from cidery.libp2p.io.transport import Network
 from cidery.libp2p.protocols import noise, tls, yamux
+from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
-from cidery.libp2p.protocols.pnet import fingerprint
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
@@ -52,8 +50,6 @@ from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
-from cidery.repo.config import Config, ConnMgrConfig, ProvideConfig
-from cidery.repo.pins import Pin, Pins
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
 
@@ -120,6 +116,7 @@ class NodeNetwork:
         limits: ConnectionLimits | None = None,
         addresses: AddressFilter | None = None,
         local: LocalOptions | None = None,
+        serve_autonat: bool = True,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
@@ -133,7 +130,7 @@ class NodeNetwork:
         """
         real = network is None or isinstance(network, PrivateNetwork)
         timeouts = timeouts or Timeouts()
-        self._cache, self._entropy = cache, entropy
+        self.cache, self.entropy = cache, entropy
         upgrade = UpgradeConfig(private_key, _certificate(private_key), entropy, security)
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
@@ -155,14 +152,8 @@ class NodeNetwork:
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
-        self.upkeep = Upkeep(
-            self.swarm,
-            limits or ConnectionLimits(max_connections, max_connections, 20.0),
-            dial=self.connect,
-            knows_nobody=self._knows_nobody,
-            value_of=self._value_of,
-            entropy=entropy,
-        )
+        self.autonat = self._make_autonat(entropy, serve_autonat)
+        self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
         if real:
             self.identification.interfaces = OwnAddresses(clock)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
@@ -175,8 +166,39 @@ class NodeNetwork:
             clock=self.swarm.clock,
             waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
             agent_of=lambda peer: self._said(peer).agent_version,
-            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
+            speaks=self._speaks,
         )
+
+    def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
+        return Autonat(
+            self.swarm,
+            candidates=self._public_addrs,
+            speaks=self._speaks,
+            on_change=self._reachability_changed,
+            entropy=entropy,
+            serve=serve,
+        )
+
+    def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
+        return Upkeep(
+            self.swarm,
+            limits,
+            dial=self.connect,
+            knows_nobody=self._knows_nobody,
+            value_of=self._value_of,
+            entropy=entropy,
+        )
+
+    def _public_addrs(self) -> list[Multiaddr]:
+        return [addr for addr in self.identification.advertised_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
+
+    def _speaks(self, peer: PeerId, protocol: str) -> bool:
+        return protocol in self._said(peer).protocols
+
+    def _reachability_changed(self, reachable: bool) -> None:
+        log.info("others %s reach this node from outside", "can" if reachable else "cannot")
+        if self.kad is not None:
+            self.spawn(self.kad.set_reachable(reachable))
 
     def _knows_nobody(self) -> bool:
         """Whether bootstrap peers are needed."""
@@ -198,7 +220,7 @@ class NodeNetwork:
             cache=cache,
             validators=self.validators,
             options=options,
-            speaks=lambda peer, protocol: protocol in self._said(peer).protocols,
+            speaks=self._speaks,
             own_addrs=self.identification.advertised_addrs,
             entropy=entropy,
             wall_clock=wall_clock,
@@ -223,7 +245,8 @@ class NodeNetwork:
         """Listen; dial the bootstrap peers and those to stay connected to in the background. Raises CannotListen."""
         await self.swarm.listen(listen)
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
-        self._spawn(self._save_peers())
+        self.spawn(self._save_peers())
+        self.autonat.start()
         if self.local is not None:
             self.local.start()
         if self.kad is not None:
@@ -234,6 +257,7 @@ class NodeNetwork:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upkeep.close()
+        await self.autonat.close()
         if self.local is not None:
             await self.local.close()
         if self.kad is not None:
@@ -241,41 +265,17 @@ class NodeNetwork:
         await self.bitswap.close()
         await self.swarm.close()
 
-    def _spawn(self, work: object) -> None:
+    def spawn(self, work: object) -> None:
+        """Run a coroutine in the background until close()."""
         assert asyncio.iscoroutine(work)
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def start_announcing(self, config: ProvideConfig, keys: ProvideKeys, pins: Pins) -> None:
-        """Announce what is there and what comes, from now until close()."""
-        if self.kad is None or self._cache is None or not config.enabled:
-            return
-        announcing = self.announcing = Announcing(
-            self.kad.both,
-            self._cache,
-            AnnounceOptions(config.interval),
-            gather=keys.gather,
-            still_here=keys.still_here,
-            entropy=self._entropy,
-            wall_clock=time.time,
-        )
-
-        async def pinned(pin: Pin) -> None:
-            async with aclosing(keys.of_pin(pin)) as batches:
-                async for batch in batches:
-                    announcing.add(batch)
-
-        def on_pinned(added: Sequence[Pin]) -> None:
-            for pin in added:
-                announcing.announce(pin.cid.multihash)
-                self._spawn(pinned(pin))
-
-        if keys.announces_roots():
-            pins.on_added.append(on_pinned)
-        if config.fetched:
-            self.on_fetched = lambda cid: announcing.announce(cid.multihash, fetched=True)
-        self._spawn(announcing.run())
+    def run_announcing(self, announcing: Announcing) -> None:
+        """Announce in the background until close()."""
+        self.announcing = announcing
+        self.spawn(announcing.run())
 
     async def _reach(self, found: FoundPeer) -> None:
         """Connect to a peer that routing named; one without known addresses is looked up first."""
@@ -338,6 +338,9 @@ class NodeNetwork:
         found = await resolve_dnsaddr(addr, self.dns)
         peer = PeerId.decode(addr.peer_id_bytes)
         await self.swarm.dial(peer, [one.without_peer() for one in found])
+
+    def reachability(self) -> dict[str, str]:
+        return {str(addr): state.value for addr, state in self.autonat.states().items()}
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
         added = _by_peer(addrs)
@@ -429,65 +432,3 @@ class NodeNetwork:
             blocks_sent=service.blocks_sent,
             data_sent=service.data_sent,
         )
-
-
-@asynccontextmanager
-async def open_network(
-    private_key: PrivateKey,
-    store: BlockStore,
-    *,
-    cache: Path,
-    listen: tuple[Multiaddr, ...],
-    bootstrap: tuple[Multiaddr, ...],
-    peering: tuple[Multiaddr, ...] = (),
-    conn_mgr: ConnMgrConfig,
-    security: tuple[str, ...],
-    addresses: AddressFilter,
-    swarm_key: bytes | None = None,
-    local: LocalOptions | None = None,
-    kad: KadOptions | None = None,
-    validators: Validators | None = None,
-    dns: TxtResolver | None = None,
-) -> AsyncIterator[NodeNetwork]:
-    """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
-    opened = await asyncio.to_thread(Cache.open, cache)
-    try:
-        network = NodeNetwork(
-            private_key,
-            store,
-            cache=opened,
-            kad=kad,
-            validators=validators,
-            max_connections=2 * conn_mgr.high_water,
-            limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
-            security=security,
-            addresses=addresses,
-            local=local,
-            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
-        )
-        network.dns = dns
-        try:
-            await network.start(listen, bootstrap, peering)
-            yield network
-        finally:
-            await network.close()
-    finally:
-        opened.close()
-
-
-def local_options(config: Config, swarm_key: bytes | None) -> LocalOptions | None:
-    """Discovery on local networks as the config has it; None: none."""
-    if not config.mdns:
-        return None
-    return LocalOptions(config.mdns_interfaces, "" if swarm_key is None else fingerprint(swarm_key))
-
-
-def kad_options(config: Config) -> KadOptions | None:
-    """How the config has the node take part in the DHT; None: not at all."""
-    if config.routing == "none":
-        return None
-    return KadOptions(
-        wan_server=config.routing == "dhtserver",
-        client_only=config.routing in ("dhtclient", "autoclient"),
-        loopback=config.loopback_lan,
-    )

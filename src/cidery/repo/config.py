@@ -133,6 +133,8 @@ class Config:
     """Nets that are neither dialled nor accepted from."""
     local_only: bool
     """Whether the node keeps to its local networks."""
+    serve_autonat: bool
+    """Whether others may ask if they can be reached: AutoNAT.ServiceMode."""
     peering: tuple[Multiaddr, ...]
     """Addresses with /p2p of peers to stay connected to; only /p2p where no address is given."""
     routing: str
@@ -225,6 +227,7 @@ def parse_config(raw: Raw) -> Config:
         mdns_interfaces=tuple(get("Discovery.MDNS.Interfaces", [])),
         addr_filters=tuple(get("Swarm.AddrFilters", [])),
         local_only=get("Swarm.LocalOnly", False),
+        serve_autonat=get("AutoNAT.ServiceMode", "enabled") != "disabled",
         peering=tuple(
             Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")
             for peer in get("Peering.Peers", [])

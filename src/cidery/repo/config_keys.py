@@ -197,6 +197,7 @@ KEYS: dict[str, Accepts] = {
     "Provide.Strategy": Accepts(_is_strategy, "all, pinned, roots or mfs, or several joined as pinned+mfs"),
     "Provide.Fetched": ANY_BOOL,
     "Provide.DHT.Interval": DURATION,
+    "AutoNAT.ServiceMode": choice("enabled", "disabled"),
     "Peering.Peers": Accepts(_is_peering, 'a list of {"ID": "12D3KooW...", "Addrs": ["/ip4/192.0.2.1/tcp/4001"]}'),
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),

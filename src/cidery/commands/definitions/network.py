@@ -62,6 +62,14 @@ class Strings(TypedDict):
     Strings: list[str]
 
 
+class AutonatReport(TypedDict):
+    reachability: str
+    """"Public", "Private" or "Unknown", as Kubo says it."""
+    reachable: list[str]
+    unreachable: list[str]
+    unknown: list[str]
+
+
 class PeeringStatus(TypedDict):
     ID: str
     Status: str
@@ -174,6 +182,12 @@ def _bitswap(value: Value, call: Call) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def _autonat(value: Value, call: Call) -> str:
+    lines = [f"reachability: {value['reachability']}"]
+    lines += [f"\t{addr} {kind}" for kind in ("reachable", "unreachable", "unknown") for addr in value[kind]]
+    return "".join(line + "\n" for line in lines)
+
+
 def _peering_status(value: Value, call: Call) -> str:
     return f"{call.command.path[-1]} {value['ID']} {value['Status']}\n"
 
@@ -264,6 +278,15 @@ COMMANDS = (
         where=Where.CLIENT,
         repo=Repo.NONE,
         description="Copy the file to the repository of each node: only nodes with the same key connect to each other.",
+    ),
+    Command(
+        ("swarm", "addrs", "autonat"),
+        "List this node's public addresses and whether others can reach them",
+        "cidery.commands.run.network:swarm_addrs_autonat",
+        "cidery swarm addrs autonat",
+        result=AutonatReport,
+        text=_autonat,
+        where=Where.DAEMON,
     ),
     Command(
         ("swarm", "connect"),

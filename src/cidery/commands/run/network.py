@@ -8,6 +8,7 @@ from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
+    AutonatReport,
     BitswapStat,
     Identity,
     PeerInfo,
@@ -164,6 +165,18 @@ async def swarm_disconnect(context: Context, call: Call) -> Strings:
             raise ConnectFailed(str(peer), "not connected")
         done.append(f"disconnect {peer} success")
     return Strings(Strings=done)
+
+
+async def swarm_addrs_autonat(context: Context, call: Call) -> AutonatReport:
+    states = context.node.online.reachability()
+    by_state = {state: [addr for addr, one in states.items() if one == state] for state in set(states.values())}
+    reachable, unreachable = by_state.get("reachable", []), by_state.get("unreachable", [])
+    return AutonatReport(
+        reachability="Public" if reachable else "Private" if unreachable else "Unknown",
+        reachable=reachable,
+        unreachable=unreachable,
+        unknown=by_state.get("unknown", []),
+    )
 
 
 async def peering_add(context: Context, call: Call) -> AsyncIterator[PeeringStatus]:

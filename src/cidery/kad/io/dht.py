@@ -10,7 +10,6 @@ from typing import Any
 
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
-from cidery.kad.addresses import Scope, keep
 from cidery.kad.io.rpc import Rpc
 from cidery.kad.key import K, position
 from cidery.kad.message import MAX_ADDRS, MAX_REQUEST, Message, MessageType, PeerInfo, Record
@@ -22,6 +21,7 @@ from cidery.kad.server import Server
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.addresses import Scope, keep
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import RoundTrip
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError

@@ -148,6 +148,11 @@ class Connection(asyncio.BufferedProtocol):
         name: tuple[object, ...] = self._transport.get_extra_info("peername") or ("0.0.0.0", 0)
         return name
 
+    def local_host(self) -> str | None:
+        """The address of this machine that the connection uses, None if it is not known."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if name else None
+
     def wait(self, base: float, factor: float = 4.0) -> float:
         """A wait in seconds for this connection's measured round trip."""
         return self.config.timeouts.wait(base, self.round_trip.smoothed, factor)

@@ -15,13 +15,15 @@ from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
+from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, keep, scope_of
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
+from cidery.libp2p.protocols.reachability import Observed
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 
 log = logging.getLogger("cidery.libp2p")
 
-MAX_OBSERVED = 256
-"""Different addresses at which peers see us that are counted."""
+MAX_LOCAL = 32
+"""Own addresses learned from connections."""
 
 
 class PingFailed(Unavailable):
@@ -48,10 +50,11 @@ class Identification:
         self._sequence = sequence
         self._pings: Counter[PeerId] = Counter()
         self.known: dict[PeerId, Identify] = {}
-        self.observed: Counter[Multiaddr] = Counter()
-        """Where peers see us: address -> how many said so."""
+        self.observed = Observed()
+        """Where peers see us."""
         self.interfaces: Callable[[], list[str]] = list
         """IP addresses of this machine, for listeners on all of them."""
+        self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
         swarm.handlers[identify.PROTOCOL] = self._answer
@@ -66,8 +69,12 @@ class Identification:
     # --- what we say
 
     def advertised_addrs(self) -> list[Multiaddr]:
-        """Addresses others can dial: the bound ones, wildcards replaced by this machine's own address as seen."""
+        """Addresses others may dial: the bound ones; for a wildcard this machine's own addresses, as its connections
+
+        use them, and those at which enough others see it.
+        """
         out: dict[Multiaddr, None] = {}
+        believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
         for addr in self._swarm.listen_addrs():
             endpoint = addr.tcp_endpoint()
             if endpoint is None:
@@ -77,13 +84,9 @@ class Identification:
                 out[addr] = None
                 continue
             family = 6 if ":" in host else 4
-            for own in self.interfaces():
-                if ipaddress.ip_address(own).version == family:
-                    out[Multiaddr.tcp(own, port)] = None
-            for seen in self.observed:
-                ip = seen.tcp_endpoint()
-                if ip is not None and ipaddress.ip_address(ip[0]).version == family:
-                    out[Multiaddr.tcp(ip[0], port)] = None
+            for host in dict.fromkeys((*self.interfaces(), *believed, *self._local)):
+                if ipaddress.ip_address(host).version == family:
+                    out[Multiaddr.tcp(host, port)] = None
             out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
         return list(out)
 
@@ -174,13 +177,21 @@ class Identification:
                 if record.peer == peer and record.sequence >= entry.record_sequence:
                     entry.record_sequence = record.sequence
                     addrs = record.addrs
-        store.add_addrs(peer, _parsed(addrs))
+        told = keep(tuple(addrs), _told_by(connection))
+        store.add_addrs(peer, _parsed(told))
         for hook in self.on_learned:
             hook(peer)
-        if said.observed_addr:
-            for addr in _parsed([said.observed_addr]):
-                if len(self.observed) < MAX_OBSERVED or addr in self.observed:
-                    self.observed[addr] += 1
+        self._note_own(connection, said.observed_addr)
+
+    def _note_own(self, connection: Connection, observed: bytes) -> None:
+        """Learn this machine's address from the socket, and the one others see from what a public peer says."""
+        host = (connection.local_host() or "").partition("%")[0]
+        if host and len(self._local) < MAX_LOCAL and not ipaddress.ip_address(host).is_unspecified:
+            self._local[host] = None
+        seen = host_of(observed)
+        group = group_of(connection.remote_addr.encode()) if connection.remote_addr is not None else None
+        if seen is not None and seen.is_global and group is not None:
+            self.observed.saw(seen.packed, group, self._clock())
 
     # --- ping
 
@@ -220,6 +231,16 @@ class Identification:
                 yield taken
         finally:
             stream.reset("done")
+
+
+def _told_by(connection: Connection) -> frozenset[Scope]:
+    """Addresses believed of a peer: one of the Internet cannot point into our own network, nor to this machine."""
+    scope = scope_of(connection.remote_addr.encode()) if connection.remote_addr is not None else Scope.OTHER
+    if scope is Scope.LOOPBACK:
+        return frozenset(Scope)
+    if scope is Scope.PRIVATE:
+        return frozenset(Scope) - {Scope.LOOPBACK}
+    return frozenset({Scope.PUBLIC, Scope.OTHER})
 
 
 def _parsed(addrs: tuple[bytes, ...] | list[bytes]) -> list[Multiaddr]:

@@ -212,6 +212,19 @@ class Swarm:
         await self._register(connection)
         return connection
 
+    async def probe(self, peer: PeerId, addr: Multiaddr) -> Connection:
+        """A new connection to one address, beside those that are open and not among them; the caller closes it.
+
+        Raises CideryError kinds, OSError, TimeoutError. Cancel-safe.
+        """
+
+        def make() -> Connection:
+            return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
+
+        self.config.addresses.check(addr)
+        seconds = self.config.timeouts.wait(self.config.timeouts.dial_base, None)
+        return await dial_tcp(self._network, addr, make, seconds)
+
     # --- connections
 
     def best(self, peer: PeerId) -> Connection | None:

@@ -1,0 +1,290 @@
+"""AutoNAT over the swarm: asks others whether this node's addresses can be dialled, and dials theirs when asked.
+
+A server dials exactly one address, over a connection of its own, never a private one, and another host than the
+asker's only after the asker has sent more bytes than the dial costs. Its work is limited per peer and in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+from cidery.errors import CideryError
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols import autonat
+from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, scope_of
+from cidery.libp2p.protocols.autonat import AutonatError, Data, DataRequest, DialRequest, DialResponse
+from cidery.libp2p.protocols.reachability import Reachability, State
+from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+
+log = logging.getLogger("cidery.libp2p")
+
+MAX_A_MINUTE, MAX_A_MINUTE_PER_PEER = 30, 3
+"""Dials for others a minute, in all and for one peer (Kubo's values)."""
+MAX_FOR_OTHER_HOSTS = 12
+"""Dials a minute of hosts other than the asker's."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether an address is to be asked about."""
+DIAL_BACK_BASE = 10.0
+"""Seconds, beside round trips, that a dial for somebody else may take."""
+MAX_NONCES = 64
+"""Nonces of ours that may be out at once."""
+
+
+class Autonat:
+    """Client and server. ``on_change`` is called when the verdict on the node as a whole changes."""
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        *,
+        candidates: Callable[[], Sequence[Multiaddr]],
+        speaks: Callable[[PeerId, str], bool],
+        on_change: Callable[[bool], None],
+        entropy: Callable[[int], bytes],
+        serve: bool = True,
+    ) -> None:
+        """``candidates``: addresses of ours that may be reachable, likeliest first."""
+        self.reachability = Reachability()
+        self.reachable = False
+        self._swarm = swarm
+        self._candidates = candidates
+        self._speaks = speaks
+        self._on_change = on_change
+        self._entropy = entropy
+        self._nonces: dict[int, asyncio.Event] = {}
+        self._served: deque[tuple[float, PeerId, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        swarm.handlers[autonat.DIAL_BACK] = self._dialled_back
+        if serve:
+            swarm.handlers[autonat.DIAL_REQUEST] = self._serve
+            swarm.handlers[autonat.V1] = self._serve_v1
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def states(self) -> dict[Multiaddr, State]:
+        """What is known of each candidate."""
+        return {addr: self.reachability.state(addr.encode()) for addr in self._candidates()}
+
+    # --- asking
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self._look()
+            except (CideryError, TimeoutError, OSError) as exc:
+                log.debug("autonat: %s", exc)
+
+    async def _look(self) -> None:
+        addrs = [addr.encode() for addr in self._candidates()]
+        self.reachability.keep_only(addrs)
+        for addr in self.reachability.due(addrs, self._swarm.clock())[:1]:
+            self.reachability.asked(addr, self._swarm.clock())
+            server = self._server_for(addr)
+            if server is not None:
+                verdict = await (self._ask if server[1] else self._ask_v1)(server[0], addr)
+                if verdict is not None:
+                    self.reachability.answered(addr, _group(self._swarm, server[0]), verdict)
+        now = any(self.reachability.state(addr) is State.REACHABLE for addr in addrs)
+        if now != self.reachable:
+            self.reachable = now
+            self._on_change(now)
+
+    def _server_for(self, addr: bytes) -> tuple[PeerId, bool] | None:
+        """A connected server and whether it speaks version 2; one of a network not asked yet, if there is one."""
+        asked = self.reachability.fresh_servers(addr)
+        best: list[tuple[bool, bool, bytes, PeerId, bool]] = []
+        for peer in self._swarm.peers():
+            for protocol, modern in ((autonat.DIAL_REQUEST, True), (autonat.V1, False)):
+                if self._speaks(peer, protocol):
+                    best.append((_group(self._swarm, peer) in asked, not modern, self._entropy(4), peer, modern))
+                    break
+        if not best:
+            return None
+        _, _, _, peer, modern = min(best, key=lambda one: one[:3])
+        return peer, modern
+
+    async def _ask(self, server: PeerId, addr: bytes) -> bool | None:
+        """Version 2: the server's verdict, None if it gave none, or one that the nonce does not prove."""
+        connection = self._swarm.best(server)
+        if connection is None or len(self._nonces) >= MAX_NONCES:
+            return None
+        nonce = int.from_bytes(self._entropy(8), "big")
+        dialled = self._nonces[nonce] = asyncio.Event()
+        stream: Stream | None = None
+        try:
+            async with asyncio.timeout(connection.wait(2 * DIAL_BACK_BASE, 8.0)):
+                stream = await connection.open_stream([autonat.DIAL_REQUEST])
+                await stream.write_message(DialRequest((addr,), nonce).encode())
+                response = await self._pay(stream)
+            if response.status != autonat.OK or response.index != 0:
+                return None
+            if response.dial == autonat.OK:
+                return True if dialled.is_set() else None
+            return False if response.dial == autonat.DIAL_ERROR else None
+        except (CideryError, TimeoutError, OSError) as exc:
+            log.debug("autonat at %s: %s", server, exc)
+            return None
+        finally:
+            del self._nonces[nonce]
+            if stream is not None:
+                stream.reset("autonat is over")
+
+    async def _pay(self, stream: Stream) -> DialResponse:
+        """The response; before it the data that the server asks for, within reason. Raises AutonatError."""
+        for _ in range(2):
+            data = await stream.read_message(autonat.MAX_MESSAGE)
+            message = autonat.decode(data or b"")
+            if isinstance(message, DialResponse):
+                return message
+            if not isinstance(message, DataRequest) or message.size > autonat.MOST_DATA:
+                break
+            for _ in range(-(-message.size // autonat.DATA_CHUNK)):
+                await stream.write_message(Data(autonat.DATA_CHUNK).encode())
+        raise AutonatError("neither an answer nor a sensible request for data")
+
+    async def _dialled_back(self, stream: Stream) -> None:
+        """The other side of our question: a nonce that is ours proves the dial."""
+        async with asyncio.timeout(stream.connection.wait(DIAL_BACK_BASE)):
+            data = await stream.read_message(autonat.MAX_MESSAGE)
+            dialled = self._nonces.get(autonat.decode_nonce(data or b""))
+            if dialled is None:
+                raise AutonatError("a nonce that was never sent")
+            dialled.set()
+            await stream.write_message(autonat.DIAL_BACK_OK)
+
+    async def _ask_v1(self, server: PeerId, addr: bytes) -> bool | None:
+        connection = self._swarm.best(server)
+        if connection is None:
+            return None
+        try:
+            async with asyncio.timeout(connection.wait(2 * DIAL_BACK_BASE, 8.0)):
+                stream = await connection.open_stream([autonat.V1])
+                try:
+                    request = autonat.V1Request(self._swarm.local_peer.multihash, (addr,))
+                    await stream.write_message(request.encode())
+                    data = await stream.read_message(autonat.MAX_MESSAGE)
+                finally:
+                    stream.reset("autonat is over")
+            status = autonat.V1Response.decode(data or b"").status
+        except (CideryError, TimeoutError, OSError) as exc:
+            log.debug("autonat v1 at %s: %s", server, exc)
+            return None
+        return {autonat.V1_OK: True, autonat.V1_DIAL_ERROR: False}.get(status)
+
+    # --- serving
+
+    def _admit(self, peer: PeerId, other_host: bool) -> bool:
+        now = self._swarm.clock()
+        while self._served and now - self._served[0][0] >= 60.0:
+            self._served.popleft()
+        per_peer = Counter(one[1] for one in self._served)
+        others = sum(one[2] for one in self._served)
+        if len(self._served) >= MAX_A_MINUTE or per_peer[peer] >= MAX_A_MINUTE_PER_PEER:
+            return False
+        if other_host and others >= MAX_FOR_OTHER_HOSTS:
+            return False
+        self._served.append((now, peer, other_host))
+        return True
+
+    async def _serve(self, stream: Stream) -> None:
+        connection = stream.connection
+        assert isinstance(connection, Connection)
+        async with asyncio.timeout(connection.wait(3 * DIAL_BACK_BASE, 12.0)):
+            request = autonat.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
+            if not isinstance(request, DialRequest):
+                raise AutonatError("the first message is no request")
+            picked = next(((at, addr) for at, raw in enumerate(request.addrs) if (addr := _dialable(raw))), None)
+            if picked is None:
+                await stream.write_message(DialResponse(autonat.REFUSED).encode())
+                return
+            index, addr = picked
+            other = _seen_host(connection) != host_of(addr.encode())
+            if not self._admit(connection.peer, other):
+                await stream.write_message(DialResponse(autonat.REJECTED).encode())
+                return
+            if other:
+                await self._charge(stream, index)
+            status = await self._dial_back(connection.peer, addr, request.nonce)
+            await stream.write_message(DialResponse(autonat.OK, index, status).encode())
+
+    async def _charge(self, stream: Stream, index: int) -> None:
+        """Have the asker send more bytes than a handshake costs. Raises AutonatError."""
+        size = autonat.LEAST_DATA + int.from_bytes(self._entropy(2), "big") % autonat.LEAST_DATA
+        await stream.write_message(DataRequest(index, size).encode())
+        got = 0
+        while got < size:
+            message = autonat.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
+            if not isinstance(message, Data) or not 0 < message.size <= autonat.DATA_CHUNK:
+                raise AutonatError("not the data that was asked for")
+            got += message.size
+
+    async def _dial_back(self, peer: PeerId, addr: Multiaddr, nonce: int) -> int:
+        try:
+            async with asyncio.timeout(self._swarm.config.timeouts.wait(DIAL_BACK_BASE, None)):
+                connection = await self._swarm.probe(peer, addr)
+        except (CideryError, TimeoutError, OSError):
+            return autonat.DIAL_ERROR
+        try:
+            async with asyncio.timeout(connection.wait(DIAL_BACK_BASE)):
+                stream = await connection.open_stream([autonat.DIAL_BACK])
+                await stream.write_message(autonat.encode_nonce(nonce))
+                await stream.read_message(autonat.MAX_MESSAGE)
+        except (CideryError, TimeoutError, OSError):
+            return autonat.DIAL_BACK_ERROR
+        finally:
+            connection.close("dial-back is over")
+        return autonat.OK
+
+    async def _serve_v1(self, stream: Stream) -> None:
+        connection = stream.connection
+        assert isinstance(connection, Connection)
+        async with asyncio.timeout(connection.wait(3 * DIAL_BACK_BASE, 12.0)):
+            request = autonat.V1Request.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
+            host = _seen_host(connection)
+            # only the host the asker is seen at: nobody shall be dialled on somebody else's word
+            addrs = [addr for raw in request.addrs if host_of(raw) == host and (addr := _dialable(raw)) is not None]
+            if request.peer != connection.peer.multihash or not addrs or not self._admit(connection.peer, False):
+                await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
+                return
+            try:
+                async with asyncio.timeout(self._swarm.config.timeouts.wait(DIAL_BACK_BASE, None)):
+                    (await self._swarm.probe(connection.peer, addrs[0])).close("dial-back is over")
+            except (CideryError, TimeoutError, OSError):
+                await stream.write_message(autonat.V1Response(autonat.V1_DIAL_ERROR).encode())
+                return
+            await stream.write_message(autonat.V1Response(autonat.V1_OK, addrs[0].encode()).encode())
+
+
+def _dialable(raw: bytes) -> Multiaddr | None:
+    """A public TCP address with an IP, None for every other one."""
+    if scope_of(raw) is not Scope.PUBLIC or host_of(raw) is None:
+        return None
+    try:
+        addr = Multiaddr.decode(raw)
+    except MultiaddrError:
+        return None
+    return addr if addr.tcp_endpoint() is not None else None
+
+
+def _seen_host(connection: Connection) -> object:
+    return host_of(connection.remote_addr.encode()) if connection.remote_addr is not None else None
+
+
+def _group(swarm: Swarm, peer: PeerId) -> bytes:
+    """The address group of a connected peer, its id if its address has none: verdicts count once per network."""
+    connection = swarm.best(peer)
+    addr = connection.remote_addr if connection is not None else None
+    return (group_of(addr.encode()) if addr is not None else None) or peer.multihash

@@ -1,0 +1,89 @@
+"""Opens the online half of a node on its cache, as the config has it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cidery.blockstore.interface import BlockStore
+from cidery.identity.keys import PrivateKey
+from cidery.kad.records import Validators
+from cidery.kad.service import KadOptions
+from cidery.libp2p.io.dnsaddr import TxtResolver
+from cidery.libp2p.io.private_network import PrivateNetwork
+from cidery.libp2p.io.transport import TcpNetwork
+from cidery.libp2p.protocols.pnet import fingerprint
+from cidery.multiformats.address_filter import AddressFilter
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.local import LocalOptions
+from cidery.node.network import NodeNetwork
+from cidery.node.upkeep import ConnectionLimits
+from cidery.repo.cache import Cache
+from cidery.repo.config import Config, ConnMgrConfig
+
+
+@asynccontextmanager
+async def open_network(
+    private_key: PrivateKey,
+    store: BlockStore,
+    *,
+    cache: Path,
+    listen: tuple[Multiaddr, ...],
+    bootstrap: tuple[Multiaddr, ...],
+    peering: tuple[Multiaddr, ...] = (),
+    conn_mgr: ConnMgrConfig,
+    security: tuple[str, ...],
+    addresses: AddressFilter,
+    swarm_key: bytes | None = None,
+    local: LocalOptions | None = None,
+    kad: KadOptions | None = None,
+    validators: Validators | None = None,
+    dns: TxtResolver | None = None,
+    serve_autonat: bool = True,
+) -> AsyncIterator[NodeNetwork]:
+    """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
+    opened = await asyncio.to_thread(Cache.open, cache)
+    try:
+        network = NodeNetwork(
+            private_key,
+            store,
+            cache=opened,
+            kad=kad,
+            validators=validators,
+            max_connections=2 * conn_mgr.high_water,
+            limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
+            security=security,
+            addresses=addresses,
+            local=local,
+            serve_autonat=serve_autonat,
+            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
+        )
+        network.dns = dns
+        try:
+            await network.start(listen, bootstrap, peering)
+            yield network
+        finally:
+            await network.close()
+    finally:
+        opened.close()
+
+
+def local_options(config: Config, swarm_key: bytes | None) -> LocalOptions | None:
+    """Discovery on local networks as the config has it; None: none."""
+    if not config.mdns:
+        return None
+    return LocalOptions(config.mdns_interfaces, "" if swarm_key is None else fingerprint(swarm_key))
+
+
+def kad_options(config: Config) -> KadOptions | None:
+    """How the config has the node take part in the DHT; None: not at all."""
+    if config.routing == "none":
+        return None
+    return KadOptions(
+        wan_server=config.routing == "dhtserver",
+        client_only=config.routing in ("dhtclient", "autoclient"),
+        loopback=config.loopback_lan,
+    )

@@ -1,0 +1,185 @@
+"""Reachability: what others say of this node's addresses, and what it takes to be believed. In virtual time."""
+
+import asyncio
+
+import pytest
+
+from cidery.kad.message import WAN_PROTOCOL
+from cidery.kad.service import KadOptions
+from cidery.libp2p.io.autonat import MAX_A_MINUTE_PER_PEER
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.protocols import autonat
+from cidery.libp2p.protocols.autonat import Data, DataRequest, DialRequest, DialResponse
+from cidery.libp2p.protocols.reachability import (
+    BELIEVED_FROM,
+    OBSERVED_FOR,
+    RECHECK_KNOWN,
+    RECHECK_UNKNOWN,
+    Observed,
+    Reachability,
+    State,
+)
+from cidery.libp2p.protocols.yamux_stream import StreamReset
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.testing.memory_network import Link, MemoryNetwork
+from cidery.testing.memory_node import PORT, MemoryNode, memory_nodes
+from cidery.testing.virtual_clock import run_virtual
+
+LINK = Link(0.02)
+
+
+def hide(network: MemoryNetwork, node: MemoryNode) -> None:
+    """As behind a NAT: nobody can dial it any more."""
+    del network.listeners[node.address, PORT]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_node_that_others_can_dial_becomes_a_server_and_one_behind_a_nat_does_not(modern):
+    async def main():
+        network = MemoryNetwork(1, LINK)
+        async with memory_nodes(network, 6, kad=KadOptions(), public=True) as (open_one, hidden, *servers):
+            if not modern:
+                for node in (open_one, hidden, *servers):
+                    del node.network.swarm.handlers[autonat.DIAL_REQUEST]
+            for node in servers:
+                await open_one.connect(node)
+                await hidden.connect(node)
+            hide(network, hidden)
+            assert open_one.network.reachability() == {str(open_one.addr.without_peer()): "unknown"}
+            await asyncio.sleep(120)
+            assert list(open_one.network.reachability().values()) == ["reachable"]
+            assert list(hidden.network.reachability().values()) == ["unreachable"]
+            assert WAN_PROTOCOL in open_one.network.identity().protocols
+            assert WAN_PROTOCOL not in hidden.network.identity().protocols
+            hide(network, open_one)
+            await asyncio.sleep(4 * RECHECK_KNOWN)
+            assert WAN_PROTOCOL not in open_one.network.identity().protocols
+
+    run_virtual(main())
+
+
+def test_a_server_that_only_claims_to_have_dialled_is_not_believed():
+    async def claim(stream: Stream) -> None:
+        await stream.read_message(autonat.MAX_MESSAGE)
+        await stream.write_message(DialResponse(autonat.OK, 0, autonat.OK).encode())
+
+    async def main():
+        network = MemoryNetwork(2, LINK)
+        async with memory_nodes(network, 6, kad=KadOptions(), public=True) as (one, *liars):
+            for liar in liars:
+                liar.network.swarm.handlers[autonat.DIAL_REQUEST] = claim
+                await one.connect(liar)
+            await asyncio.sleep(300)
+            assert list(one.network.reachability().values()) == ["unknown"]
+
+    run_virtual(main())
+
+
+async def request(node: MemoryNode, server: MemoryNode, *addrs: str) -> Stream:
+    connection = node.network.swarm.best(server.peer)
+    assert connection is not None
+    stream = await connection.open_stream([autonat.DIAL_REQUEST])
+    encoded = tuple(Multiaddr.parse(addr).encode() for addr in addrs)
+    await stream.write_message(DialRequest(encoded, 7).encode())
+    return stream
+
+
+async def answer(stream: Stream):
+    return autonat.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
+
+
+def test_a_server_dials_no_private_address_and_another_host_only_for_data():
+    async def main():
+        network = MemoryNetwork(3, LINK)
+        async with memory_nodes(network, 3, public=True) as (asker, server, victim):
+            await asker.connect(server)
+            dials = len(network.transports)
+            stream = await request(asker, server, "/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", "/dns4/x.org/tcp/1")
+            assert await answer(stream) == DialResponse(autonat.REFUSED)
+            stream = await request(asker, server, str(victim.addr.without_peer()))
+            wanted = await answer(stream)
+            assert isinstance(wanted, DataRequest) and autonat.LEAST_DATA <= wanted.size <= autonat.MOST_DATA
+            assert len(network.transports) == dials  # nobody was dialled yet
+            for _ in range(-(-wanted.size // 4096)):
+                await stream.write_message(Data(4096).encode())
+            # the victim is not the asker: the handshake fails there
+            assert await answer(stream) == DialResponse(autonat.OK, 0, autonat.DIAL_ERROR)
+
+    run_virtual(main())
+
+
+def test_who_sends_something_else_than_the_data_is_cut_off():
+    async def main():
+        network = MemoryNetwork(4, LINK)
+        async with memory_nodes(network, 3, public=True) as (asker, server, victim):
+            await asker.connect(server)
+            stream = await request(asker, server, str(victim.addr.without_peer()))
+            assert isinstance(await answer(stream), DataRequest)
+            await stream.write_message(Data(0).encode())
+            with pytest.raises(StreamReset):
+                await answer(stream)
+
+    run_virtual(main())
+
+
+def test_one_peer_gets_a_few_dials_a_minute():
+    async def main():
+        network = MemoryNetwork(5, LINK)
+        async with memory_nodes(network, 2, public=True) as (asker, server):
+            await asker.connect(server)
+            addr = str(asker.addr.without_peer())
+            statuses = []
+            for _ in range(MAX_A_MINUTE_PER_PEER + 2):
+                got = await answer(await request(asker, server, addr))
+                assert isinstance(got, DialResponse)
+                statuses.append(got.status)
+            assert statuses == [autonat.OK] * MAX_A_MINUTE_PER_PEER + [autonat.REJECTED] * 2
+            await asyncio.sleep(61)
+            again = await answer(await request(asker, server, addr))
+            assert isinstance(again, DialResponse) and again.status == autonat.OK
+
+    run_virtual(main())
+
+
+def test_an_observed_address_is_believed_from_peers_of_four_networks():
+    seen = Observed()
+    for n in range(20):
+        seen.saw(b"\x51\x01\x01\x01", b"same", float(n))
+    assert seen.believed(20.0) == []
+    for n in range(BELIEVED_FROM - 1):
+        seen.saw(b"\x51\x01\x01\x01", bytes((n,)), 20.0)
+    assert seen.believed(20.0) == [b"\x51\x01\x01\x01"]
+    assert seen.believed(20.0 + OBSERVED_FOR) == []
+    for n in range(1000):
+        seen.saw(n.to_bytes(4, "big"), b"x", 30.0)
+    assert seen.believed(30.0) == []
+
+
+def test_a_verdict_takes_three_servers_and_changes_with_the_latest():
+    here, addr = Reachability(), b"a"
+    assert here.due([addr], 0.0) == [addr]
+    here.asked(addr, 0.0)
+    for _ in range(5):
+        here.answered(addr, b"one server", True)
+    assert here.state(addr) is State.UNKNOWN
+    here.answered(addr, b"two", True)
+    here.answered(addr, b"three", True)
+    assert here.state(addr) is State.REACHABLE
+    assert here.due([addr], RECHECK_UNKNOWN) == [] and here.due([addr], RECHECK_KNOWN) == [addr]
+    for server in (b"4", b"5", b"6"):
+        here.answered(addr, server, False)
+    assert here.state(addr) is State.UNREACHABLE
+    here.keep_only([])
+    assert here.states() == {}
+
+
+def test_a_peer_of_the_internet_cannot_point_into_our_network():
+    async def main():
+        network = MemoryNetwork(6, LINK)
+        async with memory_nodes(network, 2, public=True) as (one, liar):
+            inside = [Multiaddr.parse(text) for text in ("/ip4/192.168.1.1/tcp/80", "/ip4/127.0.0.1/tcp/5001")]
+            liar.network.swarm._listen_addrs += inside
+            await one.connect(liar)
+            assert one.network.known_addrs()[liar.name] == [str(liar.addr.without_peer())]
+
+    run_virtual(main())
