@@ -94,3 +94,40 @@ def test_the_file_with_the_address_goes_with_the_daemon(tmp_path: Path) -> None:
     with CideryDaemon(tmp_path / "node") as node:
         assert (node.repo / "gateway").read_text().startswith("http://127.0.0.1:")
     assert not (node.repo / "gateway").exists()
+
+
+def test_a_node_finds_content_through_the_routing_api_of_another(tmp_path: Path) -> None:
+    """The owner and the server of the API know each other; the reader knows the API only."""
+    with CideryDaemon(tmp_path / "server", {"Routing.Type": '"dht"'}) as server:
+        router = (server.repo / "gateway").read_text()
+        with (
+            CideryDaemon(tmp_path / "owner", {"Routing.Type": '"dht"'}) as owner,
+            CideryDaemon(tmp_path / "reader", {"Routing.DelegatedRouters": f'["{router}"]'}) as reader,
+        ):
+            owner.connect(server.addr)
+            (tmp_path / "file").write_bytes(os.urandom(300_000))
+            cid = owner.add(tmp_path / "file")
+            owner.run("provide", "once", cid)
+            assert owner.peer_id in reader.run("routing", "findprovs", cid)
+            reader.get(cid, tmp_path / "got")
+            assert (tmp_path / "got").read_bytes() == (tmp_path / "file").read_bytes()
+            name = owner.run("name", "publish", "-Q", f"/ipfs/{cid}").strip()
+            assert reader.run("name", "resolve", name).strip() == f"/ipfs/{cid}"
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/routing/v1/providers/nonsense", 422),
+        ("/routing/v1/peers/nonsense", 422),
+        ("/routing/v1/ipns/nonsense", 422),
+        ("/routing/v1/providers/bafkqaaa", 501),
+        ("/routing/v1/other", 404),
+        ("/", 404),
+    ],
+)
+def test_the_routing_api_refuses_what_makes_no_sense(
+    gateway: http.client.HTTPConnection, target: str, status: int
+) -> None:
+    assert get(gateway, target)[0].status == status
+    assert get(gateway, "/routing/v1/providers/bafkqaaa", "OPTIONS")[0].status == 204

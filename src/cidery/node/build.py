@@ -30,6 +30,7 @@ from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.node.naming import open_naming, republishing
+from cidery.node.routers import http_routers
 from cidery.node.swarm_key import read_swarm_key
 from cidery.repo.config import Config, kept_local, kept_private, parse_config, read_raw
 from cidery.repo.gc_roots import GcRoots
@@ -104,6 +105,7 @@ async def build(path: Path, access: Access, *, online: bool = False, lan: bool =
             start_announcing(network, config.provide, keys, pins)
         naming = open_naming(config, state, Keystore(layout.keystore), None if network is None else network.routing)
         if network is not None:
+            await stack.enter_async_context(http_routers(network.routing, config.routers))
             await stack.enter_async_context(republishing(naming, config))
         yield Api(
             path=path,

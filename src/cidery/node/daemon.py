@@ -13,7 +13,7 @@ from cidery.core.api import Api
 from cidery.core.budget import keeping_budget
 from cidery.core.going_on import going_on
 from cidery.gateway.listen import listen as gateway
-from cidery.gateway.trustless import TrustlessGateway
+from cidery.gateway.site import Site
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
 from cidery.node.heap import tended_heap
@@ -66,17 +66,16 @@ async def _serve(path: Path, *, offline: bool, lan: bool, collect: bool) -> None
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
+        site = Site(api, fetches=not config.no_fetch, routing=config.routing_api)
         async with (
             keeping_budget(api.collector, api.config, collect=collect, sleep=asyncio.sleep),
             going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
-            gateway(
-                config.gateway, TrustlessGateway(api, fetches=not config.no_fetch).handle, path / "gateway"
-            ) as open_,
+            gateway(config.gateway, site.handle, path / "gateway") as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
-            for addr in open_:
+            for addr in public:
                 say(f"Gateway server listening on {addr}")
             async with tended_heap():
                 say("Daemon is ready")

@@ -33,6 +33,8 @@ BOOTSTRAP = (
     "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
 )
 """Public entry points of the Amino network, as every IPFS node ships them."""
+ROUTERS = ("https://cid.contact",)
+"""What "auto" in Routing.DelegatedRouters stands for: the index of large providers that Kubo asks, too."""
 Raw = dict[str, Any]
 
 
@@ -114,6 +116,10 @@ class Config:
     gateway: tuple[Multiaddr, ...]
     no_fetch: bool
     """Whether the gateway answers from the store alone."""
+    routing_api: bool
+    """Whether the gateway's port answers the HTTP routing API."""
+    routers: tuple[str, ...]
+    """URLs of HTTP routers that are asked beside the DHT."""
     swarm: tuple[Multiaddr, ...]
     announce: tuple[Multiaddr, ...]
     append_announce: tuple[Multiaddr, ...]
@@ -163,7 +169,7 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
             "Gateway": "/ip4/127.0.0.1/tcp/8080",
         },
         "Discovery": {"MDNS": {"Enabled": True}},
-        "Routing": {"Type": "auto", "DelegatedRouters": []},
+        "Routing": {"Type": "auto", "DelegatedRouters": ["auto"]},
         "Provide": {"Enabled": True, "Strategy": "pinned", "Fetched": True, "DHT": {"Interval": "22h"}},
         "Bootstrap": list(BOOTSTRAP),
         "API": {"HTTPHeaders": {}},
@@ -214,6 +220,8 @@ def parse_config(raw: Raw) -> Config:
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
+        routing_api=get("Gateway.ExposeRoutingAPI", True),
+        routers=_routers(get("Routing.DelegatedRouters", [])),
         swarm=addrs("Addresses.Swarm", []),
         announce=addrs("Addresses.Announce", []),
         append_announce=addrs("Addresses.AppendAnnounce", []),
@@ -304,14 +312,21 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
 
 def kept_local(config: Config) -> Config:
     """The same node, but nothing of it leaves the local networks (``daemon --lan``)."""
-    return replace(config, bootstrap=(), local_only=True, mdns=True, names=replace(config.names, resolvers={}))
+    names = replace(config.names, resolvers={})
+    return replace(config, bootstrap=(), routers=(), local_only=True, mdns=True, names=names)
 
 
 def kept_private(config: Config) -> Config:
     """For a node with a swarm.key: the public network's entry points are of no use to it, and learn of it."""
     public = {Multiaddr.parse(text) for text in BOOTSTRAP}
     bootstrap = tuple(addr for addr in config.bootstrap if addr not in public)
-    return replace(config, bootstrap=bootstrap, names=replace(config.names, resolvers=config.names.resolvers or {}))
+    return replace(
+        config, bootstrap=bootstrap, routers=(), names=replace(config.names, resolvers=config.names.resolvers or {})
+    )
+
+
+def _routers(given: list[str]) -> tuple[str, ...]:
+    return tuple(url for one in given for url in (ROUTERS if one == "auto" else (one,)))
 
 
 def _names(get: Callable[[str, Any], Any]) -> NamesConfig:

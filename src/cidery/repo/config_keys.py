@@ -18,6 +18,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|0")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_ROUTER = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 _RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_PEERED = 256
@@ -141,6 +142,10 @@ DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
 )
 DURATION_OR_NONE = Accepts(lambda value: value == "" or DURATION.test(value), 'a duration such as "48h", or ""')
+ROUTER = Accepts(
+    lambda value: value == "auto" or (isinstance(value, str) and _ROUTER.fullmatch(value) is not None),
+    'URLs such as https://cid.contact, or "auto"',
+)
 NET = Accepts(_is_net, "a net such as /ip4/10.0.0.0/ipcidr/8")
 RESOLVERS = Accepts(
     lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
@@ -177,6 +182,7 @@ KEYS: dict[str, Accepts] = {
     "Discovery.MDNS.Enabled": ANY_BOOL,
     "DNS.Resolvers": RESOLVERS,
     "Gateway.NoFetch": ANY_BOOL,
+    "Gateway.ExposeRoutingAPI": ANY_BOOL,
     "Ipns.RecordLifetime": DURATION_OR_NONE,
     "Ipns.RepublishPeriod": DURATION_OR_NONE,
     "Ipns.MaxCacheTTL": DURATION_OR_NONE,
@@ -191,7 +197,7 @@ KEYS: dict[str, Accepts] = {
     "Import.UnixFSHAMTDirectorySizeEstimation": choice("links", "block"),
     "Import.UnixFSDAGLayout": choice("balanced", "trickle"),
     "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
-    "Routing.DelegatedRouters": list_of(TEXT),
+    "Routing.DelegatedRouters": list_of(ROUTER),
     "Routing.LoopbackAddressesOnLanDHT": ANY_BOOL,
     "Provide.Enabled": ANY_BOOL,
     "Provide.Strategy": Accepts(_is_strategy, "all, pinned, roots or mfs, or several joined as pinned+mfs"),

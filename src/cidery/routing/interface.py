@@ -19,6 +19,8 @@ class FoundPeer:
     peer: PeerId
     addrs: tuple[Multiaddr, ...] = ()
     """Without /p2p. Hearsay until a dial authenticates the peer."""
+    protocols: tuple[str, ...] = ()
+    """How it gives content (``transport-bitswap``, ``transport-ipfs-gateway-http``); empty: not said."""
 
 
 class ProviderFinder(Protocol):

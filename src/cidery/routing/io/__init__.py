@@ -1,0 +1,1 @@
+"""Routers that talk to the network by themselves."""
