@@ -72,8 +72,8 @@ def test_a_journal_gives_back_what_was_noted_and_a_torn_one_its_whole_records(
         for at, (data, size, tsize) in enumerate(files):
             identity = (at, *found[1:])
             child = Child(CID.of(data), size, tsize)
-            first.note_file(identity, child)
-            first.note_part(identity, at, [child, child])
+            first.note_file(identity, child, 1 << 62)
+            first.note_part(identity, at, [child, child], 1 << 62)
             noted.append((identity, child))
         first.close()
         whole = AddJournal(path, lambda: 1e10, load=True)
@@ -83,7 +83,7 @@ def test_a_journal_gives_back_what_was_noted_and_a_torn_one_its_whole_records(
         left = AddJournal(path, lambda: 1e10, load=True)
         kept = [left.file(identity) for identity, _ in noted]
         assert kept == [child for _, child in noted][: len(files) - kept.count(None)] + [None] * kept.count(None)
-        left.note_file(*noted[-1])
+        left.note_file(*noted[-1], 1 << 62)
         left.close()
         assert AddJournal(path, lambda: 1e10, load=True).file(noted[-1][0]) == noted[-1][1]
 

@@ -23,6 +23,7 @@ from cidery.core.chunk_stream import chunks_of, file_pieces
 from cidery.core.ingest import (
     Batch,
     BigFile,
+    FilePart,
     Finished,
     Ingest,
     Metadata,
@@ -222,7 +223,7 @@ class _Adding:
         reader = self._reader
         if reader is None or not reader.ready or not self._reader_helps or not paths:
             return self._one.submit(self._ingest.items, items)
-        reader.ask(paths, self._memory.journal.racy_from() if self._memory is not None else 0)
+        reader.ask(paths, self._racy_from())
         return self._one.submit(self._with_reader, reader, items)
 
     def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Result]:
@@ -232,6 +233,10 @@ class _Adding:
         except ReaderGone:
             self._reader_helps, leaves, entries = False, [], b""
         return self._ingest.items(items, leaves, entries)
+
+    def _racy_from(self) -> int:
+        """The journal's, for what is read from now on; 0 without one."""
+        return self._memory.journal.racy_from() if self._memory is not None else 0
 
     async def _sync(self) -> None:
         if not self._options.only_hash:
@@ -299,6 +304,7 @@ class _Adding:
         self._open.add(fd)  # closed in close() if this is stopped half-way, when no thread reads any more
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
+        racy_from = self._racy_from()
         known = await self._known_parts(identity_of(before))
         jobs = self._ranges(fd, big.path, before, known)
         if self._options.profile.chunker is not None:
@@ -316,7 +322,7 @@ class _Adding:
             raise CannotAdd(big.path, "it changed while it was read; add it again when it is still")
         assert finished is not None  # _assemble ends with it
         if self._memory is not None:
-            await asyncio.to_thread(self._memory.journal.note_file, identity_of(before), finished.child)
+            await asyncio.to_thread(self._memory.journal.note_file, identity_of(before), finished.child, racy_from)
         yield finished
 
     async def _known_parts(self, identity: Identity) -> dict[int, list[Child]]:
@@ -357,19 +363,21 @@ class _Adding:
             at += sum(leaf.filesize for leaf in leaves)
         await asyncio.to_thread(os.lseek, fd, at, os.SEEK_SET)
         if at < found.st_size:
+            part = FilePart(identity_of(found), at, self._racy_from())
             chunks = chunks_of(file_pieces(fd), self._options.profile)
-            async for job in self._groups(chunks, self._ingest.origin(path, found, at), (identity_of(found), at)):
+            async for job in self._groups(chunks, self._ingest.origin(path, found, at), part):
                 yield job
 
     async def _long(self, stream: "LongStream") -> AsyncIterator[Added | AddProgress]:
         item = stream.item
+        racy_from = self._racy_from()
         mode, mtime = self._metadata.of_item(item.mode, item.mtime)
         async for part in self._assemble(item.name, self._sent(stream), mode, mtime):
             if isinstance(part, AddProgress):
                 yield part
                 continue
             if self._memory is not None and item.identity is not None:
-                await asyncio.to_thread(self._memory.journal.note_file, item.identity, part.child)
+                await asyncio.to_thread(self._memory.journal.note_file, item.identity, part.child, racy_from)
             event = self._place(item.name, part)
             if event.root:
                 await self._sync()
@@ -385,7 +393,7 @@ class _Adding:
                 raise NotRemembered(item.name)
             yield self._given(leaves)
             at += sum(leaf.filesize for leaf in leaves)
-        part = None if item.identity is None else (item.identity, at)
+        part = None if item.identity is None else FilePart(item.identity, at, self._racy_from())
         async for job in self._groups(stream.chunks, part=part):
             yield job
 
@@ -393,7 +401,7 @@ class _Adding:
         self,
         chunks: AsyncIterator[bytes],
         origin: Origin | None = None,
-        part: tuple[Identity, int] | None = None,
+        part: FilePart | None = None,
     ) -> AsyncIterator[Callable[[], list[Child]]]:
         group: list[bytes] = []
         size = 0
@@ -403,7 +411,7 @@ class _Adding:
             if size >= JOB_BYTES or len(group) >= JOB_CHUNKS:
                 yield partial(self._ingest.chunks, group, origin, part)
                 origin = origin and origin._replace(offset=origin.offset + size)
-                part = part and (part[0], part[1] + size)
+                part = part and FilePart(part.identity, part.start + size, self._racy_from())
                 group, size = [], 0
         if group:
             yield partial(self._ingest.chunks, group, origin, part)

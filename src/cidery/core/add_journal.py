@@ -127,19 +127,19 @@ class AddJournal:
         """The files of these entries (file_entry() makes them) are stored whole. One write."""
         self._write(b"".join(entries))
 
-    def note_file(self, identity: Identity, child: Child) -> None:
-        """A file is stored whole."""
+    def note_file(self, identity: Identity, child: Child, racy_from: int) -> None:
+        """A file is stored whole. ``racy_from``: as it was before the first byte was read."""
         cid = child.cid.encode()
-        self._write(file_entry(identity, cid, child.filesize, child.tsize, self.racy_from()))
+        self._write(file_entry(identity, cid, child.filesize, child.tsize, racy_from))
 
-    def note_part(self, identity: Identity, start: int, leaves: Sequence[Child]) -> None:
-        """These leaves, the bytes of the file from ``start`` on, are stored."""
-        if max(identity[3:]) < self.racy_from():
+    def note_part(self, identity: Identity, start: int, leaves: Sequence[Child], racy_from: int) -> None:
+        """These leaves, the bytes of the file from ``start`` on, are stored. ``racy_from``: before they were read."""
+        if max(identity[3:]) < racy_from:
             head = _IDENTITY.pack(*identity) + _ENTRY.pack(start, len(leaves))
             self._write(head + b"".join(map(_encode, leaves)))
 
     def racy_from(self) -> int:
-        """Files with a time from here on, in nanoseconds since 1970, are not noted."""
+        """Of files with a time from here on, in nanoseconds since 1970, what is read now is not noted."""
         return int((self._wall() - RACY) * 1e9)
 
     def close(self) -> None:

@@ -50,6 +50,15 @@ class Origin(NamedTuple):
     """Of the first chunk, in bytes."""
 
 
+class FilePart(NamedTuple):
+    """Where chunks are in the file that they come from, for the journal."""
+
+    identity: Identity
+    start: int
+    racy_from: int
+    """As the journal had it before they were read."""
+
+
 class Batch:
     """Blocks on their way to the store. One thread's."""
 
@@ -170,6 +179,7 @@ class Ingest:
         self.store = store
         self.metadata = metadata
         self.stop = threading.Event()
+        self._racy_from = 0
         self._has_metadata = metadata.any
 
     def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = (), entries: bytes = b"") -> list[Result]:
@@ -182,6 +192,8 @@ class Ingest:
         out: list[Result] = []
         leaves = iter(read)
         noted = [entries]
+        if self.journal is not None:
+            self._racy_from = self.journal.racy_from()
         for item in items:
             if self.stop.is_set():
                 raise Stopped("add was cancelled")
@@ -268,9 +280,7 @@ class Ingest:
 
     def _note(self, identity: Identity, child: Child, noted: list[bytes]) -> None:
         if self.journal is not None:
-            noted.append(
-                file_entry(identity, child.cid.encode(), child.filesize, child.tsize, self.journal.racy_from())
-            )
+            noted.append(file_entry(identity, child.cid.encode(), child.filesize, child.tsize, self._racy_from))
 
     def small_file(self, path: str, follow: bool, racy_from: int, entries: list[bytes]) -> Leaf | None:
         """A file of one leaf, read and hashed; None for what is not that, or cannot be read.
@@ -319,6 +329,7 @@ class Ingest:
 
     def range(self, fd: int, path: str, found: os.stat_result, start: int, end: int) -> list[Child]:
         """Store the leaves of bytes ``[start, end)`` of a big file; ``start`` is a multiple of the chunk size."""
+        racy_from = 0 if self.journal is None else self.journal.racy_from()
         batch = Batch(self.store, self.references)
         batch.begin(self.origin(path, found, start))
         out: list[Child] = []
@@ -338,11 +349,11 @@ class Ingest:
             batch.put(block)
         batch.flush()
         if self.journal is not None:
-            self.journal.note_part(identity_of(found), start, out)
+            self.journal.note_part(identity_of(found), start, out, racy_from)
         return out
 
     def chunks(
-        self, chunks: Sequence[bytes], origin: Origin | None = None, part: tuple[Identity, int] | None = None
+        self, chunks: Sequence[bytes], origin: Origin | None = None, part: FilePart | None = None
     ) -> list[Child]:
         """Store the leaves of consecutive chunks of a stream, or of a file with ``origin``.
 
@@ -359,7 +370,7 @@ class Ingest:
             batch.put(block)
         batch.flush()
         if self.journal is not None and part is not None:
-            self.journal.note_part(*part, out)
+            self.journal.note_part(part.identity, part.start, out, part.racy_from)
         return out
 
     def blocks(self, blocks: Sequence[Block]) -> None:
