@@ -349,6 +349,18 @@ def test_with_sources_others_are_looked_for_when_nothing_came_for_a_second():
     assert searches(machine, 1.0) == [Search(cid)]
 
 
+def test_when_all_sources_have_said_no_others_are_looked_for_at_once():
+    machine, (cid,) = searching(), cids(1)
+    for name in ("a", "b"):
+        machine.add_source(name, 0.01, 0.0)
+    machine.need(cid, 0.0)
+    machine.poll(0.0, 1 << 30)
+    machine.on_dont_have("a", cid, 0.1)
+    assert searches(machine, 0.1) == []
+    machine.on_dont_have("b", cid, 0.2)
+    assert searches(machine, 0.2) == [Search(cid)]
+
+
 def test_a_search_without_success_is_repeated_ever_more_rarely():
     machine, (cid,) = searching(), cids(1)
     machine.need(cid, 0.0)

@@ -311,7 +311,10 @@ class FetchSession:
             return float("inf")
         if self._searched_at is not None:
             return self._searched_at + self._search_pause
-        return self._progress_at + self._waits.search_base if self.sources else self._progress_at
+        first = next(iter(self._wants.values()), None)
+        if first is None or all(name in first.denied for name in self.sources):
+            return self._progress_at  # nobody is left who may have it: waiting is of no use
+        return self._progress_at + self._waits.search_base
 
     def _give_up_at(self) -> float:
         delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]

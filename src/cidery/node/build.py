@@ -148,6 +148,7 @@ def _network(
         local=local_options(config, swarm_key),
         kad=kad_options(config),
         serve_autonat=config.serve_autonat,
+        map_ports=config.map_ports and not config.local_only and swarm_key is None,
         dns=Dns(config.names.resolvers, time.monotonic),
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
     )

@@ -34,6 +34,7 @@ from cidery.libp2p.io.autonat import Autonat
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
@@ -117,6 +118,7 @@ class NodeNetwork:
         addresses: AddressFilter | None = None,
         local: LocalOptions | None = None,
         serve_autonat: bool = True,
+        map_ports: bool = False,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
@@ -125,6 +127,7 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
+        ``map_ports``: ask the router to pass a port on.
         ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of records beside public keys.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
@@ -153,6 +156,7 @@ class NodeNetwork:
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
         self.autonat = self._make_autonat(entropy, serve_autonat)
+        self.port_mapping = PortMapping(self._mappable_port, self._mapping_changed) if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
         if real:
             self.identification.interfaces = OwnAddresses(clock)
@@ -188,6 +192,19 @@ class NodeNetwork:
             value_of=self._value_of,
             entropy=entropy,
         )
+
+    def _mappable_port(self) -> int | None:
+        """A port that a router of this network could pass on; None if nothing listens beyond this machine."""
+        for addr in self.swarm.listen_addrs():
+            endpoint = addr.tcp_endpoint()
+            if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
+                return endpoint[1]
+        return None
+
+    def _mapping_changed(self) -> None:
+        assert self.port_mapping is not None  # it calls
+        self.identification.mapped = self.port_mapping.mapped
+        self.spawn(self.identification.push())
 
     def _public_addrs(self) -> list[Multiaddr]:
         return [addr for addr in self.identification.advertised_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
@@ -247,6 +264,8 @@ class NodeNetwork:
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
         self.spawn(self._save_peers())
         self.autonat.start()
+        if self.port_mapping is not None:
+            self.port_mapping.start()
         if self.local is not None:
             self.local.start()
         if self.kad is not None:
@@ -258,6 +277,8 @@ class NodeNetwork:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upkeep.close()
         await self.autonat.close()
+        if self.port_mapping is not None:
+            await self.port_mapping.close()
         if self.local is not None:
             await self.local.close()
         if self.kad is not None:

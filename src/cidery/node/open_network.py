@@ -43,6 +43,7 @@ async def open_network(
     validators: Validators | None = None,
     dns: TxtResolver | None = None,
     serve_autonat: bool = True,
+    map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
     opened = await asyncio.to_thread(Cache.open, cache)
@@ -59,6 +60,7 @@ async def open_network(
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,
+            map_ports=map_ports,
             network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
         )
         network.dns = dns

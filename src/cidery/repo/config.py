@@ -139,6 +139,8 @@ class Config:
     """Nets that are neither dialled nor accepted from."""
     local_only: bool
     """Whether the node keeps to its local networks."""
+    map_ports: bool
+    """Whether the router is asked to pass a port on: not Swarm.DisableNatPortMap."""
     serve_autonat: bool
     """Whether others may ask if they can be reached: AutoNAT.ServiceMode."""
     peering: tuple[Multiaddr, ...]
@@ -235,6 +237,7 @@ def parse_config(raw: Raw) -> Config:
         mdns_interfaces=tuple(get("Discovery.MDNS.Interfaces", [])),
         addr_filters=tuple(get("Swarm.AddrFilters", [])),
         local_only=get("Swarm.LocalOnly", False),
+        map_ports=not get("Swarm.DisableNatPortMap", False),
         serve_autonat=get("AutoNAT.ServiceMode", "enabled") != "disabled",
         peering=tuple(
             Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")

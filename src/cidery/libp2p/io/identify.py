@@ -54,6 +54,8 @@ class Identification:
         """Where peers see us."""
         self.interfaces: Callable[[], list[str]] = list
         """IP addresses of this machine, for listeners on all of them."""
+        self.mapped: Multiaddr | None = None
+        """Where a router passes connections on to this node."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
@@ -88,6 +90,8 @@ class Identification:
                 if ipaddress.ip_address(host).version == family:
                     out[Multiaddr.tcp(host, port)] = None
             out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
+        if self.mapped is not None:
+            out[self.mapped] = None
         return list(out)
 
     def ours(self, observed: Multiaddr | None) -> Identify:
