@@ -122,6 +122,8 @@ class Daemon:
         self.env = {**os.environ, "CIDERY_PATH": str(folder)}
         self.run("init", "--profile", "test")
         self.run("config", "Routing.Type", kind)
+        self.run("config", "--json", "Swarm.ConnMgr.HighWater", "300")
+        self.run("config", "--json", "Swarm.ConnMgr.LowWater", "200")
         self.process = subprocess.Popen([*CLI, "daemon"], env=self.env, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -183,7 +185,6 @@ async def idle(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         daemon = await asyncio.to_thread(Daemon, Path(name) / "idle")
         try:
-            await asyncio.to_thread(daemon.run, "config", "--json", "Swarm.ConnMgr.HighWater", "200")
             async with AsyncExitStack() as stack:
                 nodes = await swarm_of(stack, PEERS, daemon.addr)
                 for node in nodes:

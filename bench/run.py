@@ -22,6 +22,7 @@ FULL = [
     ["gc.py"],
     ["chunkers.py"],
     ["hamt.py"],
+    ["dht.py"],
 ]
 QUICK = [
     ["connect.py", "--runs", "10"],
@@ -33,6 +34,7 @@ QUICK = [
     ["gc.py", "50000", "4000", "10000"],
     ["chunkers.py", "16", "2"],
     ["hamt.py", "20000"],
+    ["dht.py", "20000", "60"],
 ]
 
 
