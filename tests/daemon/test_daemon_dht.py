@@ -1,5 +1,6 @@
 """Daemons that know each other only through the DHT: bootstrap by DNS, add, find, announce, restart, peering."""
 
+import base64
 import json
 import socket
 import threading
@@ -164,6 +165,19 @@ def test_peers_are_kept_connected_also_by_the_config(daemon: Make) -> None:
     assert second.run("swarm", "peering", "rm", first.peer_id) == f"rm {first.peer_id} success\n"
     with pytest.raises(PeerFailed, match="not among the peers"):
         second.run("swarm", "peering", "rm", first.peer_id)
+
+
+def test_a_value_is_stored_at_others_and_a_wrong_one_is_refused(daemon: Make, tmp_path: Path) -> None:
+    one, other = daemon(DHT), daemon(DHT)
+    one.connect(other.addr)
+    until(lambda: other.peer_id in table(one) and one.peer_id in table(other))
+    key = base64.b64decode(one.run("id", "--format=<pubkey>").strip())
+    (tmp_path / "key").write_bytes(key)
+    assert one.run("routing", "put", f"/pk/{one.peer_id}", str(tmp_path / "key")) == f"{one.peer_id}\n"
+    found = json.loads(other.run("routing", "get", f"/pk/{one.peer_id}", "--enc=json"))
+    assert base64.b64decode(found["Extra"]) == key and found["Type"] == 5
+    with pytest.raises(PeerFailed, match="record refused"):
+        one.run("routing", "put", f"/pk/{other.peer_id}", str(tmp_path / "key"))
 
 
 def test_wrong_calls_say_what_is_wrong(daemon: Make) -> None:

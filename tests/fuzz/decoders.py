@@ -19,15 +19,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import kubo_repo
 from cidery.errors import IntegrityError, InvalidInput
+from cidery.identity.peer_id import PeerId
 from cidery.ipld.car_reader import CarReader
 from cidery.ipld.codecs import codec_of
 from cidery.ipld.data_model import links_of
 from cidery.ipld.links import named_links
 from cidery.ipns.record import IpnsRecord
+from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.routing_table import RoutingTable, restore
+from cidery.kad.sweep import Schedule
 from cidery.kubo import leveldb_format
 from cidery.kubo.flatfs import key_multihash
 from cidery.kubo.repository import decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
+from cidery.libp2p.protocols import autonat
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
@@ -132,7 +137,32 @@ def targets() -> list[Target]:
     made.append(Target("multibase", lambda data: decode_multibase(data.decode("latin-1")), (InvalidInput,), names))
     records = [path.read_bytes() for path in sorted(VECTORS.rglob("*.ipns-record"))]
     made.append(Target("ipns record", IpnsRecord.decode, (InvalidInput,), records))
-    return made + of_kubo()
+    return made + of_kubo() + of_peers()
+
+
+def of_peers() -> list[Target]:
+    """Messages and saved tables of the DHT, and AutoNAT."""
+    peer = PeerId.parse("12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY")
+    info = PeerInfo(peer, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
+    message = Message(MessageType.GET_VALUE, b"/pk/x", Record(b"/pk/x", b"value", "2026"), [info], [info])
+    table = RoutingTable(peer, diverse=False)
+    table.answered(PeerInfo(PeerId(peer.multihash[:-1] + b"x"), info.addrs), 0.0)
+    schedule = Schedule.begin(60.0, 1.0)
+    autonat_messages = [
+        autonat.DialRequest((b"addr",), 7).encode(),
+        autonat.DialResponse(200, 0, 200).encode(),
+        autonat.DataRequest(0, 40_000).encode(),
+    ]
+    v1 = [autonat.V1Request(peer.multihash, (b"addr",)).encode(), autonat.V1Response(0, b"addr").encode()]
+    own = (autonat.AutonatError,)
+    return [
+        Target("dht message", Message.decode, (KadError,), [message.encode()]),
+        Target("saved routing table", restore, (), [table.save()]),
+        Target("saved schedule", lambda data: Schedule.restore(data, 60.0, 5.0), (), [schedule.save()]),
+        Target("autonat message", autonat.decode, own, autonat_messages),
+        Target("autonat v1 request", autonat.V1Request.decode, own, v1),
+        Target("autonat v1 response", autonat.V1Response.decode, own, v1),
+    ]
 
 
 def broken(seeds: list[bytes], chance: random.Random) -> Iterator[bytes]:

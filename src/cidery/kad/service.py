@@ -24,6 +24,7 @@ from cidery.kad.routing_table import REFRESH_INTERVAL, RoutingTable, restore
 from cidery.kad.server import Server
 from cidery.kad.value_store import MemoryValues
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.protocols.addresses import Scope
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -133,7 +134,7 @@ class KadService:
         for dht in self.both:
             await dht.close()
         if self._cache is not None:
-            await asyncio.to_thread(self._flush)
+            await in_thread(self._flush)
             self._save()
 
     async def set_reachable(self, reachable: bool) -> None:
@@ -205,10 +206,10 @@ class KadService:
         next_look = self._wall_clock() + EXPIRE_EVERY
         while True:
             await asyncio.sleep(FLUSH_EVERY)
-            await asyncio.to_thread(self._flush)
+            await in_thread(self._flush)
             if self._wall_clock() >= next_look:
                 next_look = self._wall_clock() + EXPIRE_EVERY
-                await asyncio.to_thread(self.providers.expire, self._wall_clock())
+                await in_thread(self.providers.expire, self._wall_clock())
 
     def _flush(self) -> None:
         if isinstance(self.providers, DiskProviders) and self.providers.pending:
@@ -219,7 +220,7 @@ class KadService:
         while True:
             await asyncio.sleep(SAVE_EVERY)
             saved = [(f"kad-{dht.config.name}", dht.table.save()) for dht in self.both if len(dht.table)]
-            await asyncio.to_thread(self._write_notes, saved)
+            await in_thread(self._write_notes, saved)
 
     def _save(self) -> None:
         self._write_notes([(f"kad-{dht.config.name}", dht.table.save()) for dht in self.both if len(dht.table)])

@@ -38,6 +38,7 @@ from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.protocols import noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
@@ -309,7 +310,7 @@ class NodeNetwork:
     async def _save_peers(self) -> None:
         while True:
             await asyncio.sleep(SAVE_PEERS_EVERY)
-            await asyncio.to_thread(self.swarm.peer_store.save)
+            await in_thread(self.swarm.peer_store.save)
 
     # --- core.sources.Network
 

@@ -136,6 +136,7 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_event,
+        client="cidery.cli.adding:run_block_put",
         where=Where.DAEMON,
     ),
     Command(

@@ -15,6 +15,7 @@ from cidery.kad.key import K
 from cidery.kad.message import Message, MessageType, PeerInfo
 from cidery.kad.provide_set import BATCH, FETCHED, GATHERINGS, ProvideSet
 from cidery.kad.sweep import CycleCount, Exploration, Region, Schedule, region_bits
+from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.repo.cache import Cache
 
 log = logging.getLogger("cidery.kad.provide")
@@ -129,14 +130,14 @@ class Announcing:
         self._urgent.clear()
         self._noted.clear()
         async with self._lock:
-            return await asyncio.to_thread(self._set.clear)
+            return await in_thread(self._set.clear)
 
     async def stat(self) -> AnnounceStat:
         """O(keys), in a thread."""
         interval, now = self._schedule.interval, self._wall_clock()
         async with self._lock:
-            keys, fresh = await asyncio.to_thread(self._set.counts)
-            late = await asyncio.to_thread(self._set.count_late, now - 1.1 * interval)
+            keys, fresh = await in_thread(self._set.counts)
+            late = await in_thread(self._set.count_late, now - 1.1 * interval)
         return AnnounceStat(
             keys=keys,
             fresh=fresh + len(self._noted),
@@ -194,9 +195,9 @@ class Announcing:
         if self.on_root is not None:
             self.on_root(key, taken)
         async with self._lock:
-            await asyncio.to_thread(self._set.mark, [key], FETCHED if fetched else self._gathering)
+            await in_thread(self._set.mark, [key], FETCHED if fetched else self._gathering)
             if taken:
-                await asyncio.to_thread(self._set.announced, [key], self._wall_clock())
+                await in_thread(self._set.announced, [key], self._wall_clock())
 
     async def _sweep(self) -> None:
         try:
@@ -220,7 +221,7 @@ class Announcing:
         bits, now = self._bits(), self._wall_clock()
         if now >= self._rest_until:
             async with self._lock:
-                first = await asyncio.to_thread(self._set.first_fresh)
+                first = await in_thread(self._set.first_fresh)
             if first is not None:
                 region = Region.at(first, bits)
                 if not await self._announce_region(region, fresh=True):
@@ -236,7 +237,7 @@ class Announcing:
             return False
         await self._announce_region(due, fresh=False)
         self._schedule.done(due)
-        await asyncio.to_thread(self._save)
+        await in_thread(self._save)
         return True
 
     def _save(self) -> None:
@@ -246,21 +247,21 @@ class Announcing:
         while self._noted:
             batch = [self._noted.popitem(last=False)[0] for _ in range(min(BATCH, len(self._noted)))]
             async with self._lock:
-                await asyncio.to_thread(self._set.mark, batch, self._gathering)
+                await in_thread(self._set.mark, batch, self._gathering)
 
     async def _gather_all(self) -> None:
         """What is there now is the set; what was in it and is not there any more goes."""
         self._gathering = (self._gathering + 1) % GATHERINGS
-        await asyncio.to_thread(self._cache.set_note, GATHERING_NOTE, bytes((self._gathering,)))
+        await in_thread(self._cache.set_note, GATHERING_NOTE, bytes((self._gathering,)))
         async with aclosing(self._gather()) as batches:
             async for batch in batches:
                 for start in range(0, len(batch), BATCH):
                     async with self._lock:
-                        await asyncio.to_thread(self._set.mark, batch[start : start + BATCH], self._gathering)
+                        await in_thread(self._set.mark, batch[start : start + BATCH], self._gathering)
         after = b""
         while True:
             async with self._lock:
-                after = await asyncio.to_thread(self._set.drop_others, self._gathering, after)
+                after = await in_thread(self._set.drop_others, self._gathering, after)
             if not after:
                 return
 
@@ -269,7 +270,7 @@ class Announcing:
         began = self._wall_clock()
         count = self._schedule.fresh if fresh else self._schedule.cycle
         async with self._lock:
-            keys = await asyncio.to_thread(
+            keys = await in_thread(
                 lambda: self._set.inside(region, fresh=fresh, announced_before=began - self._schedule.interval / 10)
             )
         keys = await self._present(keys)
@@ -282,7 +283,7 @@ class Announcing:
         done = sorted(taken)
         for start in range(0, len(done), BATCH):
             async with self._lock:
-                await asyncio.to_thread(self._set.announced, done[start : start + BATCH], now)
+                await in_thread(self._set.announced, done[start : start + BATCH], now)
         count.keys += len(taken)
         count.failed += len(keys) - len(taken)
         count.seconds += now - began
@@ -300,7 +301,7 @@ class Announcing:
             gone = [key for key, one in zip(batch, there, strict=True) if not one]
             if gone:
                 async with self._lock:
-                    await asyncio.to_thread(self._set.remove, gone)
+                    await in_thread(self._set.remove, gone)
         return here
 
     async def _announce_in(self, dht: Dht, region: Region, keys: Sequence[bytes], count: CycleCount) -> set[bytes]:
@@ -314,7 +315,7 @@ class Announcing:
         count.lookups += exploration.lookups
         taken: set[bytes] = set()
         turns = asyncio.Semaphore(SENDERS)
-        allotted = await asyncio.to_thread(exploration.allot)
+        allotted = await in_thread(exploration.allot)
 
         async def send(info: PeerInfo, peer_keys: list[bytes]) -> None:
             async with turns:
