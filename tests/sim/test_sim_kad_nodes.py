@@ -71,6 +71,30 @@ def test_a_reader_finds_fetches_and_ends_with_what_a_stranger_announced(public):
     assert run_virtual(main()) <= 2.0
 
 
+def test_a_fetch_says_that_it_is_finding_dialling_and_receiving():
+    async def main():
+        network = MemoryNetwork(11, LINK)
+        async with memory_nodes(network, 12, kad=KadOptions()) as nodes:
+            await joined(nodes)
+            owner, reader = nodes[7], nodes[9]
+            (block,) = blocks(1, 7)
+            await owner.put([block])
+            await owner.kad.provide(block.cid)
+            owner.network.swarm.disconnect(reader.peer)
+            await asyncio.sleep(1)
+            stages = []
+            async with reader.session() as session:
+                fetching = asyncio.create_task(session.get(block.cid))
+                while not fetching.done():
+                    stages.append(session.stats().stage)
+                    await asyncio.sleep(0.02)
+                assert bytes(await fetching) == block.data
+            return list(dict.fromkeys(stages))
+
+    stages = run_virtual(main())
+    assert "finding" in stages and "dialling" in stages
+
+
 def test_only_the_dht_of_the_own_kind_of_network_is_used():
     async def main():
         for public in (False, True):
