@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import threading
 import time
@@ -178,6 +179,15 @@ def test_a_value_is_stored_at_others_and_a_wrong_one_is_refused(daemon: Make, tm
     assert base64.b64decode(found["Extra"]) == key and found["Type"] == 5
     with pytest.raises(PeerFailed, match="record refused"):
         one.run("routing", "put", f"/pk/{other.peer_id}", str(tmp_path / "key"))
+
+
+def test_the_kind_of_routing_may_be_given_for_one_run(daemon: Make) -> None:
+    node = daemon()
+    with pytest.raises(PeerFailed, match=re.escape("Routing.Type")):
+        node.run("stats", "dht")
+    node.close()
+    node.start("--routing=dhtclient")
+    assert json.loads(node.run("stats", "dht", "lan", "--enc=json"))["Mode"] == "client"
 
 
 def test_wrong_calls_say_what_is_wrong(daemon: Make) -> None:

@@ -27,11 +27,11 @@ class CideryDaemon:
             self.run("config", "--json", key, value)
         self.start()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Run the daemon; also after close(), on the same repository."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*CLI, *os.environ.get("CIDERY_TEST_FLAGS", "").split(), "daemon"],
+                [*CLI, *os.environ.get("CIDERY_TEST_FLAGS", "").split(), "daemon", *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

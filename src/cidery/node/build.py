@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,12 +63,15 @@ class Access(Enum):
 
 
 @asynccontextmanager
-async def build(path: Path, access: Access, *, online: bool = False, lan: bool = False) -> AsyncIterator[Api]:
+async def build(
+    path: Path, access: Access, *, online: bool = False, lan: bool = False, routing: str = ""
+) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
     Args:
         online: whether to listen and dial; only with Access.WRITE.
         lan: keep to the local networks.
+        routing: instead of Routing.Type of the config; "": as the config says.
     Raises:
         ConfigMissing, ConfigError, RepoLocked, and what the store raises.
     """
@@ -75,6 +79,8 @@ async def build(path: Path, access: Access, *, online: bool = False, lan: bool =
     layout.check()
     config = parse_config(read_raw(layout.config))
     swarm_key = read_swarm_key(layout.swarm_key) if online else None
+    if routing:
+        config = replace(config, routing=routing)
     if lan:
         config = kept_local(config)
     if swarm_key is not None:

@@ -35,7 +35,7 @@ def run(path: Path, call: Call) -> int:
         create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program())
     sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(path, offline=call.flag("offline"), lan=call.flag("lan"), collect=call.flag("enable-gc")))
+        runner.run(_serve(path, call))
     return 0
 
 
@@ -54,7 +54,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def _serve(path: Path, *, offline: bool, lan: bool, collect: bool) -> None:
+async def _serve(path: Path, call: Call) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -62,13 +62,15 @@ async def _serve(path: Path, *, offline: bool, lan: bool, collect: bool) -> None
             loop.add_signal_handler(name, stopping.set)
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
             break
-    async with build(path, Access.WRITE, online=not offline, lan=lan) as api:
+    routing = "" if call.text("routing") == "default" else call.text("routing")
+    online, lan = not call.flag("offline"), call.flag("lan")
+    async with build(path, Access.WRITE, online=online, lan=lan, routing=routing) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
         site = Site(api, fetches=not config.no_fetch, routing=config.routing_api)
         async with (
-            keeping_budget(api.collector, api.config, collect=collect, sleep=asyncio.sleep),
+            keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
             gateway(config.gateway, site.handle, path / "gateway") as public,

@@ -89,7 +89,12 @@ COMMANDS = (
         options=(
             flag("init", "Create the repository if there is none"),
             text("init-profile", "Config profiles for --init, separated by commas"),
-            text("routing", "Accepted for Kubo's scripts; content is found at connected peers only, as yet"),
+            text(
+                "routing",
+                "How content is found in this run, instead of Routing.Type",
+                default="default",
+                choices=("default", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
+            ),
             flag("lan", "Keep to the local networks: nodes there find each other, nothing goes outside"),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),
