@@ -77,14 +77,8 @@ async def build(
     """
     layout = RepoLayout(path)
     layout.check()
-    config = parse_config(read_raw(layout.config))
     swarm_key = read_swarm_key(layout.swarm_key) if online else None
-    if routing:
-        config = replace(config, routing=routing)
-    if lan:
-        config = kept_local(config)
-    if swarm_key is not None:
-        config = kept_private(config)
+    config = _config(layout, lan, routing, swarm_key)
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         if not read_only:
@@ -158,6 +152,16 @@ def _network(
         dns=Dns(config.names.resolvers, time.monotonic),
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
     )
+
+
+def _config(layout: RepoLayout, lan: bool, routing: str, swarm_key: bytes | None) -> Config:
+    """The config as this run has it. Raises ConfigMissing, ConfigError."""
+    config = parse_config(read_raw(layout.config))
+    if routing:
+        config = replace(config, routing=routing)
+    if lan:
+        config = kept_local(config)
+    return config if swarm_key is None else kept_private(config)
 
 
 @contextmanager

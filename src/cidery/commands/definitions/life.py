@@ -91,7 +91,7 @@ COMMANDS = (
             text("init-profile", "Config profiles for --init, separated by commas"),
             text(
                 "routing",
-                "How content is found in this run, instead of Routing.Type",
+                "Instead of Routing.Type in this run",
                 default="default",
                 choices=("default", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
             ),
