@@ -16,8 +16,10 @@ from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
+from cidery.exchange.stats import SessionState
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
@@ -103,8 +105,8 @@ class BitswapService:
         self.engine = Engine()
         self.provider_search: ProviderSearch | None = None
         """How further sources are found; None: only those that are connected anyway."""
-        self._searches: dict[NetworkSession, asyncio.Task[None]] = {}
-        self._stages: dict[NetworkSession, str] = {}
+        self._searches: dict[Asker, asyncio.Task[None]] = {}
+        self._stages: dict[Asker, str] = {}
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
@@ -116,8 +118,8 @@ class BitswapService:
         self._agent_of = agent_of
         self._speaks = speaks
         self._peers: dict[str, _Peer] = {}
-        self._sessions: dict[NetworkSession, None] = {}
-        self._interest: dict[CID, dict[NetworkSession, None]] = {}
+        self._sessions: dict[Asker, None] = {}
+        self._interest: dict[CID, dict[Asker, None]] = {}
         self._turns = asyncio.Semaphore(SERVING_TURNS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
@@ -151,6 +153,11 @@ class BitswapService:
         """What sessions want now."""
         return list(self._interest)
 
+    def fetching(self, cid: CID) -> list[SessionState]:
+        """Sessions under way that began with ``cid`` or want it."""
+        sessions = [one for one in self._sessions if isinstance(one, NetworkSession)]
+        return [session.state() for session in sessions if session.concerns(cid)]
+
     async def close(self) -> None:
         for peer in self._peers.values():
             peer.gone = True
@@ -161,13 +168,13 @@ class BitswapService:
 
     # --- Sources, for sessions
 
-    def attach(self, session: NetworkSession) -> None:
+    def attach(self, session: Asker) -> None:
         self._sessions[session] = None
         for name, peer in self._peers.items():
             if not peer.deaf:
                 session.on_source(name, self._round_trip(peer.peer))
 
-    def detach(self, session: NetworkSession) -> None:
+    def detach(self, session: Asker) -> None:
         self._sessions.pop(session, None)
         if (task := self._searches.pop(session, None)) is not None:
             task.cancel()
@@ -177,7 +184,7 @@ class BitswapService:
             peer.wantlist.cancel_all(session)
             self._kick_wants(peer)
 
-    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
         peer = self._peers.get(source)
         if peer is None:
             return
@@ -186,7 +193,7 @@ class BitswapService:
         peer.wantlist.ask(session, blocks, haves)
         self._kick_wants(peer)
 
-    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         peer = self._peers.get(source)
         if peer is not None:
             peer.wantlist.cancel(session, cids)
@@ -217,7 +224,7 @@ class BitswapService:
         peer = self._peers.get(source)
         return max((stream.inner.epoch for stream in peer.inbound), default=0.0) if peer is not None else 0.0
 
-    def _uninterested(self, session: NetworkSession, cid: CID) -> None:
+    def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
         if sessions is not None:
             sessions.pop(session, None)
@@ -277,7 +284,7 @@ class BitswapService:
     def _receive_presences(self, peer: _Peer, message: Message) -> None:
         for cid in message.dont_haves:
             peer.wantlist.denied(cid)
-        touched: dict[NetworkSession, None] = {}
+        touched: dict[Asker, None] = {}
         for cids, have in ((message.haves, True), (message.dont_haves, False)):
             for cid in cids:
                 for session in self._interest.get(cid, ()):
@@ -302,7 +309,7 @@ class BitswapService:
         finally:
             peer.verifying.release()
         wanted = 0
-        touched: dict[NetworkSession, None] = {}
+        touched: dict[Asker, None] = {}
         for cid, payload in zip(cids, payloads, strict=True):
             self._interest.pop(cid, None)
             peer.wantlist.satisfied(cid)

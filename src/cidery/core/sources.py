@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cidery.core.facts import Diagnosing
 from cidery.errors import Unavailable
 from cidery.exchange.stats import SessionStats
 from cidery.multiformats.cid import CID
@@ -224,6 +225,10 @@ class Network(Protocol):
         ...
 
     def bitswap_stat(self) -> BitswapStat: ...
+
+    def diagnosis(self) -> Diagnosing:
+        """Says what the network knows about a CID."""
+        ...
 
     async def provide_stat(self) -> ProvideStat:
         """Raises RoutingOff, ProvideOff."""

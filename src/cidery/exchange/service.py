@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
 from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, Search, SessionWaits
-from cidery.exchange.stats import SessionStats
+from cidery.exchange.stats import SessionState, SessionStats
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
@@ -24,6 +24,8 @@ STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
+SHOWN_WANTS = 3
+"""Wants that a session names when it is asked what it waits for."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
 
@@ -148,6 +150,25 @@ class NetworkSession:
             stage = self._sources.stage(self) or stage
         return SessionStats(
             stage, (self._local_blocks, self._local_bytes), dict(self._by_source), self._machine.duplicates
+        )
+
+    def concerns(self, cid: CID) -> bool:
+        """Whether it began with ``cid``, or wants it."""
+        return self._first == cid or self._machine.concerns(cid)
+
+    def state(self) -> SessionState:
+        """What it is doing now, source by source."""
+        now = self._clock()
+        sums = list(self._by_source.values())
+        return SessionState(
+            self.stats().stage,
+            self._first,
+            self._machine.wanted,
+            self._machine.first_wants(SHOWN_WANTS),
+            sum(blocks for blocks, _ in sums),
+            sum(size for _, size in sums),
+            self._machine.silent(now),
+            self._machine.source_states(now),
         )
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:

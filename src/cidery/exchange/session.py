@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
+from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 MAX_SESSION_WANTS = 64 * 1024
@@ -159,6 +160,33 @@ class FetchSession:
         """Wants that are not done."""
         return len(self._wants)
 
+    def concerns(self, cid: CID) -> bool:
+        """Whether it is wanted."""
+        return cid in self._wants
+
+    def first_wants(self, count: int) -> tuple[CID, ...]:
+        """The first wants that are not done."""
+        return tuple(islice(self._wants, count))
+
+    def silent(self, now: float) -> float:
+        """Seconds without anything new; 0.0 while nothing is wanted."""
+        return now - self._progress_at if self._wants else 0.0
+
+    def source_states(self, now: float) -> tuple[SourceState, ...]:
+        """How each source is doing."""
+        return tuple(
+            SourceState(
+                source.name,
+                source.last_answer,
+                now - max(source.progress_at, source.heard_at) if source.outstanding or source.probed else None,
+                source.blocks,
+                source.bytes,
+                len(source.outstanding),
+                source.stalled,
+            )
+            for source in self.sources.values()
+        )
+
     @property
     def outstanding_bytes(self) -> int:
         """Assumed bytes that sources were asked for and have not sent."""
@@ -204,7 +232,7 @@ class FetchSession:
             return
         source.probed.discard(cid)
         self._revive(source)
-        source.replied(now)
+        source.replied(now, have=True)
         source.denials = 0
         want = self._wants.get(cid)
         if want is not None:
@@ -231,7 +259,7 @@ class FetchSession:
         asked = source.outstanding.get(cid)
         source.answered(cid, now)
         self._revive(source)
-        source.replied(now, asked[0] if asked else None)
+        source.replied(now, asked[0] if asked else None, have=False)
         source.denials += 1
         if source.denials >= MAX_DENIALS:
             source.has_any = False

@@ -35,6 +35,7 @@ class Source:
         "expected_block",
         "has_any",
         "heard_at",
+        "last_answer",
         "least_delay",
         "name",
         "outstanding",
@@ -62,6 +63,8 @@ class Source:
         """When it last answered, or was first asked after owing nothing."""
         self.heard_at = 0.0
         """When bytes last came from it, be they a whole answer or not."""
+        self.last_answer = ""
+        """"have", "dont-have" or "block"."""
         self.expected_block = ASSUMED_BLOCK
         """Bytes a want is assumed to bring: quick to rise and slow to fall, for roots are small and leaves are not."""
         self.probed: set[CID] = set()
@@ -105,7 +108,7 @@ class Source:
         since = now - self.progress_at
         delay = self.answered(cid, now)
         self.progress_at = now
-        self.stalled, self.has_any, self.denials = False, True, 0
+        self.stalled, self.has_any, self.denials, self.last_answer = False, True, 0, "block"
         self.blocks += 1
         self.bytes += size
         self.expected_block = max(size, self.expected_block - (self.expected_block - size) // 4, 1)
@@ -120,9 +123,10 @@ class Source:
         else:
             self.window = max(LEAST_WINDOW, self.window - size // 8)
 
-    def replied(self, now: float, asked_at: float | None = None) -> None:
+    def replied(self, now: float, asked_at: float | None = None, *, have: bool) -> None:
         """It answered something that is not a block."""
         self.progress_at = now
+        self.last_answer = "have" if have else "dont-have"
         self.stalled = False
         if asked_at is not None:
             delay = now - asked_at

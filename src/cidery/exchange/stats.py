@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from cidery.multiformats.cid import CID
+
 
 class SessionStats(NamedTuple):
     """Where the blocks of a session came from."""
@@ -14,3 +16,36 @@ class SessionStats(NamedTuple):
     """Source (peer id) -> (blocks, bytes)."""
     duplicate_blocks: int
     """Blocks that came twice."""
+
+
+class SourceState(NamedTuple):
+    """One source within a session, now."""
+
+    source: str
+    last_answer: str
+    """"have", "dont-have" or "block"; "": none yet."""
+    silent: float | None
+    """Seconds since its last answer, or since it was asked; None: nothing is asked of it."""
+    blocks: int
+    bytes: int
+    outstanding: int
+    """Blocks it was asked for and has not sent."""
+    stalled: bool
+
+
+class SessionState(NamedTuple):
+    """A session that is under way."""
+
+    stage: str
+    root: CID | None
+    """The first block that was asked for."""
+    wanted: int
+    """Blocks that are still to come."""
+    waiting_for: tuple[CID, ...]
+    """The first few of these."""
+    blocks: int
+    """That came from others."""
+    bytes: int
+    silent: float
+    """Seconds since the last block came, or since the first was wanted."""
+    sources: tuple[SourceState, ...]

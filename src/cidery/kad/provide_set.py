@@ -7,8 +7,9 @@ Each key carries the number of the gathering that saw it last; after a complete 
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
 from cidery.kad.key import BITS, prefix_range
@@ -22,7 +23,19 @@ BATCH = 4096
 """Keys handled in one transaction: some 10 ms, in a thread."""
 
 _STATE = struct.Struct(">IB")
+_PEERS = struct.Struct(">H")
+"""Behind the state, once announced: how many peers took the record. Older rows lack it."""
+MOST_PEERS = (1 << 16) - 1
 _PLACE = 8
+
+
+class KeyState(NamedTuple):
+    """What is known of one key of the set."""
+
+    at: float | None
+    """When it was announced last; None: never."""
+    peers: int | None
+    """How many peers took its record then; None: not known."""
 
 
 class ProvideSet:
@@ -37,6 +50,20 @@ class ProvideSet:
         """(keys, those never announced). O(1)."""
         return self._env.read(lambda txn: (txn.stat(self._keys)["entries"], txn.stat(self._fresh)["entries"]))
 
+    def look(self, key: bytes) -> KeyState | None:
+        """One key; None if it is not in the set."""
+        row = _place(key) + key
+
+        def work(txn: Transaction) -> KeyState | None:
+            known = txn.get(row, db=self._keys)
+            if known is None:
+                return None
+            at = _STATE.unpack_from(known)[0]
+            peers = _PEERS.unpack_from(known, _STATE.size)[0] if len(known) > _STATE.size else None
+            return KeyState(float(at) or None, peers)
+
+        return self._env.read(work)
+
     def mark(self, keys: Sequence[bytes], gathering: int) -> int:
         """Note that these belong to the set; returns how many are new. At most BATCH at a time."""
         rows = sorted(_place(key) + key for key in keys)
@@ -45,12 +72,12 @@ class ProvideSet:
             new = 0
             for row in rows:
                 known = txn.get(row, db=self._keys)
-                last, before = _STATE.unpack(known) if known is not None else (0, gathering)
+                last, before = _STATE.unpack_from(known) if known is not None else (0, gathering)
                 if known is None:
                     new += 1
                     txn.put(row, b"", db=self._fresh)
                 if known is None or (before not in (gathering, FETCHED)):
-                    txn.put(row, _STATE.pack(last, gathering), db=self._keys)
+                    txn.put(row, _STATE.pack(last, gathering) + (known or b"")[_STATE.size :], db=self._keys)
             return new
 
         return self._env.write(work)
@@ -65,7 +92,7 @@ class ProvideSet:
                 for _ in range(BATCH):
                     if not more:
                         break
-                    if _STATE.unpack(cursor.value())[1] not in (gathering, FETCHED):
+                    if _STATE.unpack_from(cursor.value())[1] not in (gathering, FETCHED):
                         gone.append(bytes(cursor.key()))
                     more = cursor.next()
                 following = bytes(cursor.key()) if more else b""
@@ -118,22 +145,23 @@ class ProvideSet:
                     row = bytes(cursor.key())
                     if b"\x00" + row[:_PLACE] >= end:
                         break
-                    if fresh or _STATE.unpack(cursor.value())[0] < announced_before:
+                    if fresh or _STATE.unpack_from(cursor.value())[0] < announced_before:
                         found.append(row[_PLACE:])
                     more = cursor.next()
             return found
 
         return self._env.read(work)
 
-    def announced(self, keys: Sequence[bytes], now: float) -> None:
-        """These were announced now. At most BATCH at a time."""
-        rows = sorted(_place(key) + key for key in keys)
+    def announced(self, taken: Mapping[bytes, int], now: float) -> None:
+        """These were announced now: key -> how many peers took its record. At most BATCH at a time."""
+        rows = sorted((_place(key) + key, peers) for key, peers in taken.items())
 
         def work(txn: Transaction) -> None:
-            for row in rows:
+            for row, peers in rows:
                 known = txn.get(row, db=self._keys)
                 if known is not None:
-                    txn.put(row, _STATE.pack(int(now), known[4]), db=self._keys)
+                    state = _STATE.pack(int(now), known[4]) + _PEERS.pack(min(peers, MOST_PEERS))
+                    txn.put(row, state, db=self._keys)
                     txn.delete(row, db=self._fresh)
 
         self._env.write(work)
@@ -144,7 +172,7 @@ class ProvideSet:
         def work(txn: Transaction) -> int:
             late = 0
             for _, value in txn.cursor(db=self._keys):
-                late += 0 < _STATE.unpack(value)[0] < before
+                late += 0 < _STATE.unpack_from(value)[0] < before
             return late
 
         return self._env.read(work)

@@ -239,10 +239,10 @@ class KadService:
     async def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
         """Those whose records this node holds first, then those that both DHTs name. See routing.interface."""
         seen: set[PeerId] = set()
-        for peer in self.providers.get(cid.multihash, self._wall_clock()):
-            if peer != self._swarm.local_peer and len(seen) < (count or len(seen) + 1):
-                seen.add(peer)
-                yield FoundPeer(peer, tuple(self._swarm.peer_store.addrs(peer)))
+        for held in self.held(cid):
+            if len(seen) < (count or len(seen) + 1):
+                seen.add(held.peer)
+                yield held
         if count and len(seen) >= count:
             return
         async with aclosing(merged([dht.find_providers(cid.multihash, count) for dht in self._live()])) as found:
@@ -253,6 +253,12 @@ class KadService:
                     yield FoundPeer(info.peer, addrs)
                     if len(seen) == count:
                         return
+
+    def held(self, cid: CID) -> list[FoundPeer]:
+        """Others whose records for ``cid`` this node holds as a server of the DHT."""
+        peers = self.providers.get(cid.multihash, self._wall_clock())
+        store = self._swarm.peer_store
+        return [FoundPeer(peer, tuple(store.addrs(peer))) for peer in peers if peer != self._swarm.local_peer]
 
     async def find_peer(self, peer: PeerId) -> FoundPeer | None:
         """Known addresses of a connected peer, else what the first of both DHTs says. See routing.interface."""

@@ -201,6 +201,13 @@ class Schedule:
         share = min(1.0, (self.cursor >> (BITS - 64)) / (1 << 64))
         return self.cycle.began_at + share * self.interval
 
+    def due_at(self, key: bytes) -> float:
+        """When the region of a key is due next, wall clock seconds."""
+        at = position(key)
+        share = (at >> (BITS - 64)) / (1 << 64)
+        began = self.cycle.began_at if at >= self.cursor else self.cycle.began_at + self.interval
+        return began + share * self.interval
+
     def _turn(self, now: float) -> None:
         """A new round: where the last one should have ended, or now if that is more than a round ago."""
         self.last = self.cycle

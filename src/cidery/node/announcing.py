@@ -41,4 +41,5 @@ def start_announcing(network: NodeNetwork, config: ProvideConfig, keys: ProvideK
         pins.on_added.append(on_pinned)
     if config.fetched:
         network.on_fetched = lambda cid: announcing.announce(cid.multihash, fetched=True)
+    network.routing.on_provided = lambda cid, taken: announcing.note(cid.multihash, taken)
     network.run_announcing(announcing)

@@ -48,6 +48,7 @@ from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.upkeep import ConnectionLimits, Upkeep
@@ -135,6 +136,7 @@ class NodeNetwork:
         real = network is None or isinstance(network, PrivateNetwork)
         timeouts = timeouts or Timeouts()
         self.cache, self.entropy = cache, entropy
+        self._private = isinstance(network, PrivateNetwork)
         upgrade = UpgradeConfig(private_key, _certificate(private_key), entropy, security)
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
@@ -440,6 +442,21 @@ class NodeNetwork:
         if self.kad is None:
             raise RoutingOff
         return [dht_stat(dht, self.swarm) for dht in self.kad.both]
+
+    def diagnosis(self) -> Diagnosis:
+        return Diagnosis(
+            Parts(
+                self.swarm,
+                self.identification,
+                self.bitswap,
+                self.routing.providers,
+                self.announcing,
+                routed=self.kad is not None,
+                reachability=self.autonat.states,
+                reach=self._reach,
+                private=self._private,
+            )
+        )
 
     def bitswap_stat(self) -> BitswapStat:
         service = self.bitswap

@@ -59,6 +59,8 @@ class JoinedRouting:
         self.peers: list[PeerFinder] = []
         self.values: list[ValueRouting] = []
         self.announcers: list[Announcer] = []
+        self.on_provided: Callable[[CID, int], Awaitable[None]] | None = None
+        """Awaited after a provide(), with how many peers took the record."""
 
     @property
     def empty(self) -> bool:
@@ -104,7 +106,10 @@ class JoinedRouting:
 
     async def provide(self, cid: CID) -> int:
         """See routing.interface.Announcer."""
-        return sum(await asyncio.gather(*(one.provide(cid) for one in self.announcers)))
+        taken = sum(await asyncio.gather(*(one.provide(cid) for one in self.announcers)))
+        if taken and self.on_provided is not None:
+            await self.on_provided(cid, taken)
+        return taken
 
 
 class ProviderSearch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -33,6 +33,8 @@ REST = 60.0
 """Seconds that new keys wait after nobody took them."""
 SENDERS = 20
 """Peers of a region that get their records at the same time."""
+MAX_BY_HAND = 4096
+"""Keys announced by others of which the last announcement is remembered, until the end of the process."""
 LEAST_NETWORK = 100.0
 """Network size assumed before one is known: then a region is the whole key space."""
 
@@ -74,6 +76,21 @@ class AnnounceStat:
     """DHT -> peers known."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyAnnounced:
+    """How the announcing of one key goes. Times are wall clock seconds."""
+
+    wanted: bool
+    """Whether it belongs to the set."""
+    waiting: bool
+    """Whether it is about to be announced."""
+    at: float | None
+    peers: int | None
+    """How many peers took it then, if that is known."""
+    due: float | None
+    """When its region is due next."""
+
+
 class Announcing:
     """One per node; ``run()`` is its background task, alone in touching the set."""
 
@@ -106,6 +123,7 @@ class Announcing:
         self._gathering = (cache.note(GATHERING_NOTE) or b"\x00")[0] % GATHERINGS
         self._urgent: OrderedDict[bytes, bool] = OrderedDict()
         self._noted: OrderedDict[bytes, None] = OrderedDict()
+        self._by_hand: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._rest_until = 0.0
@@ -124,6 +142,34 @@ class Announcing:
         for key in keys:
             self._noted[key] = None
         self._wake.set()
+
+    async def note(self, key: bytes, peers: int) -> None:
+        """Somebody else announced a key of ours just now."""
+        self._by_hand[key] = (self._wall_clock(), peers)
+        self._by_hand.move_to_end(key)
+        if len(self._by_hand) > MAX_BY_HAND:
+            self._by_hand.popitem(last=False)
+        async with self._lock:
+            await in_thread(self._set.announced, {key: peers}, self._wall_clock())
+
+    async def look(self, key: bytes) -> KeyAnnounced:
+        """What is known of the announcing of one key."""
+        async with self._lock:
+            known = await in_thread(self._set.look, key)
+        at, peers = self._by_hand.get(key, (None, None))
+        if known is not None and known.at is not None and known.at > (at or 0.0):
+            at, peers = known
+        return KeyAnnounced(
+            wanted=known is not None or key in self._noted,
+            waiting=key in self._urgent or key in self._noted or (known is not None and known.at is None),
+            at=at,
+            peers=peers,
+            due=self._schedule.due_at(key) if known is not None and self.options.interval else None,
+        )
+
+    def reaches(self) -> int:
+        """Peers of the DHTs that could be told."""
+        return sum(len(dht.table) for dht in self._dhts)
 
     async def clear(self) -> int:
         """Forget what waits to be announced and what is announced again; returns how many."""
@@ -197,7 +243,7 @@ class Announcing:
         async with self._lock:
             await in_thread(self._set.mark, [key], FETCHED if fetched else self._gathering)
             if taken:
-                await in_thread(self._set.announced, [key], self._wall_clock())
+                await in_thread(self._set.announced, {key: taken}, self._wall_clock())
 
     async def _sweep(self) -> None:
         try:
@@ -276,14 +322,15 @@ class Announcing:
         keys = await self._present(keys)
         if not keys:
             return True
-        taken: set[bytes] = set()
+        taken: Counter[bytes] = Counter()
         for dht in self._live():
-            taken |= await self._announce_in(dht, region, keys, count)
+            taken.update(await self._announce_in(dht, region, keys, count))
         now = self._wall_clock()
         done = sorted(taken)
         for start in range(0, len(done), BATCH):
             async with self._lock:
-                await in_thread(self._set.announced, done[start : start + BATCH], now)
+                part = {key: taken[key] for key in done[start : start + BATCH]}
+                await in_thread(self._set.announced, part, now)
         count.keys += len(taken)
         count.failed += len(keys) - len(taken)
         count.seconds += now - began
@@ -304,16 +351,16 @@ class Announcing:
                     await in_thread(self._set.remove, gone)
         return here
 
-    async def _announce_in(self, dht: Dht, region: Region, keys: Sequence[bytes], count: CycleCount) -> set[bytes]:
-        """The keys of which at least one peer took the record."""
+    async def _announce_in(self, dht: Dht, region: Region, keys: Sequence[bytes], count: CycleCount) -> Counter[bytes]:
+        """How many peers took the record of each key; those that nobody took are not in it."""
+        taken: Counter[bytes] = Counter()
         if dht.own_record(keys[0]) is None:
-            return set()
+            return taken
         exploration = Exploration(region, keys, self._entropy)
         while (key := exploration.next_key()) is not None:
             run = await dht.lookup(Message(MessageType.FIND_NODE, key))
             exploration.on_closest(key, run.closest(K))
         count.lookups += exploration.lookups
-        taken: set[bytes] = set()
         turns = asyncio.Semaphore(SENDERS)
         allotted = await in_thread(exploration.allot)
 

@@ -1,0 +1,76 @@
+"""Asks sources whether they have one block, without fetching it. Pure; the sources are driven by a ``Sources``."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cidery.multiformats.cid import CID
+
+MAX_ASKED = 256
+"""Sources that one probe asks: above the connections of an ordinary node."""
+
+
+class Asker(Protocol):
+    """On whose behalf sources are asked: a fetch session, or a probe. Sources call these."""
+
+    def on_source(self, name: str, round_trip: float | None) -> None: ...
+
+    def on_source_gone(self, name: str) -> None: ...
+
+    def on_have(self, name: str, cid: CID) -> None: ...
+
+    def on_dont_have(self, name: str, cid: CID) -> None: ...
+
+    def on_block(self, name: str, cid: CID, data: memoryview) -> bool: ...
+
+    def turn(self) -> None: ...
+
+
+class HaveProbe:
+    """An Asker that wants to know, and nothing else. The last answer of each source counts."""
+
+    def __init__(
+        self, cid: CID, *, ask: Callable[["HaveProbe", str], None], on_answer: Callable[[str, str], None]
+    ) -> None:
+        """``ask``: sends want-have to a source. ``on_answer`` hears (source, "waiting", "have", "dont-have", "block"
+        or "gone"), each change once."""
+        self.cid = cid
+        self.answers: dict[str, str] = {}
+        self._ask = ask
+        self._on_answer = on_answer
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a source has not answered yet."""
+        return "waiting" in self.answers.values()
+
+    def _note(self, name: str, answer: str) -> None:
+        if self.answers.get(name) != answer:
+            self.answers[name] = answer
+            self._on_answer(name, answer)
+
+    def on_source(self, name: str, round_trip: float | None) -> None:
+        if len(self.answers) < MAX_ASKED or name in self.answers:
+            self._note(name, "waiting")
+            self._ask(self, name)
+
+    def on_source_gone(self, name: str) -> None:
+        if name in self.answers:
+            self._note(name, "gone")
+
+    def on_have(self, name: str, cid: CID) -> None:
+        if cid == self.cid and name in self.answers:
+            self._note(name, "have")
+
+    def on_dont_have(self, name: str, cid: CID) -> None:
+        if cid == self.cid and name in self.answers:
+            self._note(name, "dont-have")
+
+    def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
+        """A small block may come instead of a HAVE; it counts as wanted and is dropped."""
+        if cid.multihash != self.cid.multihash or name not in self.answers:
+            return False
+        self._note(name, "block")
+        return True
+
+    def turn(self) -> None:
+        """There is nothing to decide."""
