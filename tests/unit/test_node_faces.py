@@ -38,6 +38,9 @@ class InThreads:
     async def jobs(self):  # type: ignore[no-untyped-def]
         return await asyncio.to_thread(self._inner.jobs)
 
+    async def why(self, path, *, seconds=10.0):  # type: ignore[no-untyped-def]
+        return await asyncio.to_thread(lambda: self._inner.why(path, seconds=seconds))
+
     async def ls(self, path):  # type: ignore[no-untyped-def]
         return await asyncio.to_thread(self._inner.ls, path)
 

@@ -33,7 +33,7 @@ class PeerWantlist:
         for cid in haves:
             asking = self._haves.setdefault(cid, set())
             # a want-have is answered once, so it is asked anew for each session
-            if cid not in self._blocks:
+            if cid not in self._blocks or cid in self._denied:
                 self._pending[cid] = Entry(cid, want_type=WantType.HAVE, send_dont_have=True)
             asking.add(session)
 

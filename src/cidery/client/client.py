@@ -16,9 +16,12 @@ from cidery.client.multipart import FILE, Part, Selection, content_type, encode_
 from cidery.client.resumed_upload import known_files, resume_key
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.untar import unpack_tar
+from cidery.core.why_text import Finding, Report, report_of
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState
 
+WHY_SHARE = 0.9
+"""Of its --timeout that `why` looks."""
 UPLOAD_BATCH = 1 << 20
 """Bytes of small pieces of a body sent together: one hop to a thread for many small files."""
 
@@ -116,6 +119,15 @@ class Client:
             await asyncio.wait([running])
             raise
         return Path(target)
+
+    async def why(self, path: str | CID, *, seconds: float = 10.0) -> Report:
+        """As Node.why()."""
+        query = [("arg", str(path)), ("timeout", f"{seconds / WHY_SHARE:.3f}s")]
+        async with AsyncAnswer(self._endpoint, ["why"], query) as answer:
+            found = [Finding(one["Type"], one["Text"], one["Details"]) async for one in answer.values()]
+        if not found:
+            raise BadResponse("why gave no value")
+        return report_of(found)
 
     async def jobs(self) -> list[Job]:
         """As Node.jobs(); without what only the daemon needs to go on with them."""

@@ -140,6 +140,8 @@ class RouterAnswer:
     failure: str = ""
     knows: int | None = None
     """Peers in its table (DHT); None: it is not that kind."""
+    own: bool = False
+    """Whether it is this node's own store of records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from typing import Any
 from cidery.core.api import Api
 from cidery.core.drive import StoreSession, drive
 from cidery.core.facts import Diagnosing, Fact, Hold, Pinned
+from cidery.core.resolve import ContentPath, resolve
 from cidery.core.verdict import Known, Verdict, verdict
 from cidery.core.wholeness import wholeness
-from cidery.errors import CideryError
+from cidery.core.why_text import Finding, Show, details_of, kind_of, line_of
+from cidery.errors import CideryError, NotFound
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
 
@@ -34,6 +36,28 @@ async def why(api: Api, cid: CID, *, seconds: float = SECONDS) -> AsyncGenerator
     async with aclosing(_Gathering(api, cid, seconds).run()) as facts:
         async for fact in facts:
             yield fact
+
+
+async def findings(
+    api: Api, path: ContentPath, *, seconds: float = SECONDS, show: Show = str
+) -> AsyncGenerator[Finding, None]:
+    """why() about what a path names, or about its root if a block on the way is missing; as text and JSON.
+
+    Raises as why(), and what resolving raises but NotFound.
+    """
+    cid = path.root
+    if path.segments:
+        try:
+            async with api.offline().session() as session:
+                cid = await resolve(path, session)
+        except NotFound:
+            cid = path.root  # that is what there is to say
+    said: set[str] = set()
+    async with aclosing(why(api, cid, seconds=seconds)) as facts:
+        async for fact in facts:
+            text = line_of(fact, api.clock(), show)
+            yield Finding(kind_of(fact), "" if text in said else text, details_of(fact, show))
+            said.add(text)
 
 
 class _Gathering:

@@ -1,9 +1,9 @@
 """Facts about a CID as lines for people and as JSON. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from cidery.core.facts import (
     Announcement,
@@ -21,7 +21,11 @@ from cidery.core.verdict import Verdict, count, size, span
 from cidery.multiformats.cid import CID
 
 Show = Callable[[CID], str]
-_ANSWERS = {Answer.HAVE: "has it", Answer.BLOCK: "sent it at once", Answer.GONE: "is gone, or speaks no Bitswap"}
+_ANSWERS = {
+    Answer.HAVE: "has it",
+    Answer.BLOCK: "has it, and sent it at once",
+    Answer.GONE: "is gone, or speaks no Bitswap",
+}
 
 
 def line_of(fact: Fact | Verdict, now: float, show: Show = str) -> str:
@@ -37,10 +41,10 @@ def line_of(fact: Fact | Verdict, now: float, show: Show = str) -> str:
         case Announcement():
             return _announcement(fact, now)
         case Standing():
-            return f"reachable from outside: {_REACH[fact.reach.value]} ({fact.why}); {count(fact.connected, 'peer')}"
+            reach = f"{_REACH[fact.reach.value]} ({fact.why})"
+            return f"reachable from outside: {reach}; connected to {count(fact.connected, 'peer')}"
         case Fetch():
-            state = fact.state
-            return f"being fetched: {state.stage}, {count(state.blocks, 'block')}, {size(state.bytes)} so far"
+            return _fetch(fact)
         case PeerAnswer():
             what = _ANSWERS.get(fact.answer)
             return f"peer {fact.peer} {what} ({fact.seconds:.2f} s{_agent(fact)})" if what else ""
@@ -96,14 +100,56 @@ def _announcement(fact: Announcement, now: float) -> str:
     return f"announced: {span(now - fact.at)} ago{to}{due}"
 
 
+def _fetch(fact: Fetch) -> str:
+    state = fact.state
+    lines = [f"being fetched: {state.stage}, {count(state.blocks, 'block')}, {size(state.bytes)} so far"]
+    for one in state.sources:
+        parts = [f"{count(one.blocks, 'block')}, {one.outstanding} owed"]
+        parts += [f"last answer {one.last_answer}"] if one.last_answer else ["no answer yet"]
+        parts += [f"silent for {span(one.silent)}"] if one.silent is not None else []
+        parts += ["stalled"] if one.stalled else []
+        lines.append(f"    {one.source}: {', '.join(parts)}")
+    return "\n".join(lines)
+
+
 def _router(fact: RouterAnswer) -> str:
-    if not fact.done:
+    if not fact.done or (fact.own and not fact.providers):
         return ""
     if fact.knows == 0:
         return f"{fact.router}: knows no peer"
     if fact.failure:
         return f"{fact.router}: failed, {fact.failure.removeprefix(f'router {fact.router}: ')}"
     return f"{fact.router}: {count(fact.providers, 'provider')} in {fact.seconds:.1f} s"
+
+
+class Finding(NamedTuple):
+    """One thing that was learned."""
+
+    kind: str
+    """"Stored", "Pinned", "Announcement", "Standing", "Fetch", "Peer", "Router", "Provider", or "Verdict", the last."""
+    text: str
+    """For people; "" for what is on its way, or was said before."""
+    details: dict[str, Any]
+    """See core.facts and core.verdict; names in CamelCase, as over RPC."""
+
+
+class Report(NamedTuple):
+    """What is going on with a CID, in the end; as text, what `cidery why` prints."""
+
+    stage: str
+    """See core.verdict.Verdict, also for the next two."""
+    summary: str
+    advice: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(one.text for one in self.findings if one.text)
+
+
+def report_of(findings: Sequence[Finding]) -> Report:
+    """The report of all findings, the last of which is the verdict."""
+    last = findings[-1].details
+    return Report(str(last["Stage"]), str(last["Summary"]), tuple(map(str, last["Advice"])), tuple(findings))
 
 
 def kind_of(fact: Fact | Verdict) -> str:

@@ -6,6 +6,7 @@ Knows no protocol: whoever finds and asks sources is a ``Sources``.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -154,7 +155,7 @@ class NetworkSession:
 
     def concerns(self, cid: CID) -> bool:
         """Whether it began with ``cid``, or wants it."""
-        return self._first == cid or self._machine.concerns(cid)
+        return self._first == cid or cid in self._machine.wants()
 
     def state(self) -> SessionState:
         """What it is doing now, source by source."""
@@ -164,11 +165,11 @@ class NetworkSession:
             self.stats().stage,
             self._first,
             self._machine.wanted,
-            self._machine.first_wants(SHOWN_WANTS),
+            tuple(islice(self._machine.wants(), SHOWN_WANTS)),
             sum(blocks for blocks, _ in sums),
             sum(size for _, size in sums),
             self._machine.silent(now),
-            self._machine.source_states(now),
+            tuple(source.state(now) for source in self._machine.sources.values()),
         )
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:

@@ -11,12 +11,11 @@ Input: want/need/forget from the reader, sources and their answers, time. Output
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from dataclasses import dataclass
 from itertools import islice
 
 from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
-from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 MAX_SESSION_WANTS = 64 * 1024
@@ -160,32 +159,13 @@ class FetchSession:
         """Wants that are not done."""
         return len(self._wants)
 
-    def concerns(self, cid: CID) -> bool:
-        """Whether it is wanted."""
-        return cid in self._wants
-
-    def first_wants(self, count: int) -> tuple[CID, ...]:
-        """The first wants that are not done."""
-        return tuple(islice(self._wants, count))
+    def wants(self) -> KeysView[CID]:
+        """Those, in the order in which they were wanted."""
+        return self._wants.keys()
 
     def silent(self, now: float) -> float:
         """Seconds without anything new; 0.0 while nothing is wanted."""
         return now - self._progress_at if self._wants else 0.0
-
-    def source_states(self, now: float) -> tuple[SourceState, ...]:
-        """How each source is doing."""
-        return tuple(
-            SourceState(
-                source.name,
-                source.last_answer,
-                now - max(source.progress_at, source.heard_at) if source.outstanding or source.probed else None,
-                source.blocks,
-                source.bytes,
-                len(source.outstanding),
-                source.stalled,
-            )
-            for source in self.sources.values()
-        )
 
     @property
     def outstanding_bytes(self) -> int:

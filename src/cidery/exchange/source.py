@@ -7,6 +7,7 @@ least one seen (so it doubles each round trip at first), and shrinks while block
 from collections import OrderedDict
 from collections.abc import Callable
 
+from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 FIRST_WINDOW = 2 * 1024 * 1024
@@ -75,6 +76,13 @@ class Source:
         """DONT_HAVE answers in a row."""
         self.stalled = False
         self.blocks = self.bytes = 0
+
+    def state(self, now: float) -> SourceState:
+        """How it is doing."""
+        silent = now - max(self.progress_at, self.heard_at) if self.outstanding or self.probed else None
+        return SourceState(
+            self.name, self.last_answer, silent, self.blocks, self.bytes, len(self.outstanding), self.stalled
+        )
 
     def has_room(self) -> bool:
         """Whether one more want may be in flight. A single one always may."""

@@ -201,11 +201,11 @@ class Schedule:
         share = min(1.0, (self.cursor >> (BITS - 64)) / (1 << 64))
         return self.cycle.began_at + share * self.interval
 
-    def due_at(self, key: bytes) -> float:
-        """When the region of a key is due next, wall clock seconds."""
-        at = position(key)
-        share = (at >> (BITS - 64)) / (1 << 64)
-        began = self.cycle.began_at if at >= self.cursor else self.cycle.began_at + self.interval
+    def due_at(self, key: bytes, bits: int) -> float:
+        """When the region of a key is due next, wall clock seconds. ``bits``: of a region's prefix."""
+        start = prefix_range(Region.at(position(key), bits).prefix, bits)[0]
+        share = (start >> (BITS - 64)) / (1 << 64)
+        began = self.cycle.began_at if start >= self.cursor else self.cycle.began_at + self.interval
         return began + share * self.interval
 
     def _turn(self, now: float) -> None:

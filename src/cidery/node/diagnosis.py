@@ -198,7 +198,7 @@ class _Look:
         self._queue.put_nowait(PeerAnswer(peer, Answer(answer), self._clock() - asked, agent))
 
     async def _ask_router(self, name: str, finder: ProviderFinder | Dht, knows: int | None) -> None:
-        fact = RouterAnswer(name, 0, 0.0, done=False, knows=knows)
+        fact = RouterAnswer(name, 0, 0.0, done=False, knows=knows, own=isinstance(finder, _Held))
         self._queue.put_nowait(fact)
         failure = ""
         try:

@@ -16,6 +16,8 @@ from cidery.core.get_record import GetRecord
 from cidery.core.going_on import going_on
 from cidery.core.ls import LsEntry, ls
 from cidery.core.resolve import ContentPath
+from cidery.core.why import SECONDS, findings
+from cidery.core.why_text import Report, report_of
 from cidery.errors import LocalProtocolError
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
@@ -167,6 +169,15 @@ class Node:
             if record is not None:
                 record.close(keep=keep)
         return Path(target)
+
+    async def why(self, path: str | CID, *, seconds: float = SECONDS) -> Report:
+        """What is going on with a CID: stored, announced, reachable; who has it, where it stalls, what to do.
+
+        Takes at most ``seconds``; nothing is fetched. ``print()`` it. Raises PathError and what the store raises.
+        Cancellation: safe. As it is learned: cidery.core.why.findings().
+        """
+        where = await self.api.locate(path) if isinstance(path, str) else ContentPath(path)
+        return report_of([one async for one in findings(self.api, where, seconds=seconds)])
 
     async def jobs(self) -> list[Job]:
         """Long operations: what runs, what was cut off and can go on, what ended. Also `node.api.jobs`."""

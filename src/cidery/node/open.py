@@ -11,6 +11,7 @@ from cidery.client.address import read_api_file
 from cidery.client.answer import DaemonGone
 from cidery.client.client import Client
 from cidery.core.ls import LsEntry
+from cidery.core.why_text import Report
 from cidery.multiformats.cid import CID
 from cidery.node.location import repo_dir
 from cidery.node.node import Node
@@ -112,6 +113,10 @@ class SyncNode:
     def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
         """As Node.get()."""
         return self._run(self._inner.get(path, target))
+
+    def why(self, path: str | CID, *, seconds: float = 10.0) -> Report:
+        """As Node.why()."""
+        return self._run(self._inner.why(path, seconds=seconds))
 
     def jobs(self) -> list[Job]:
         """As Node.jobs()."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cidery.core.ls import EntryType, LsEntry
+from cidery.core.why_text import Report
 from cidery.errors import CideryError
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState
@@ -29,6 +30,8 @@ class Face(Protocol):
     async def ls(self, path: str | CID) -> list[LsEntry]: ...
 
     async def jobs(self) -> list[Job]: ...
+
+    async def why(self, path: str | CID, *, seconds: float = 10.0) -> Report: ...
 
 
 def _tree(root: Path) -> Path:
@@ -86,6 +89,18 @@ async def check_jobs(face: Face) -> None:
     assert last.state is JobState.DONE and (last.bytes, last.files) == (8, 1) and last.started <= last.updated
 
 
+async def check_why(face: Face) -> None:
+    """What is here is said to be here, and what is not, not."""
+    cid = await face.add(b"why me")
+    report = await face.why(cid, seconds=5.0)
+    assert report.stage == "stored" and "stored here: whole, 1 block, 6 bytes" in str(report)
+    assert "pinned: recursive" in str(report)
+    absent = CID.parse("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+    report = await face.why(f"/ipfs/{absent}", seconds=5.0)
+    assert report.stage in ("finding", "absent") and report.advice
+    assert [one.kind for one in report.findings][-1] == "Verdict"
+
+
 async def check_errors(face: Face, scratch: Path) -> None:
     """What makes no sense gives one line, and the face goes on working."""
     cid = await face.add(b"still here")
@@ -115,4 +130,5 @@ async def check_api(face: Face, scratch: Path) -> None:
     await check_bytes(face)
     await check_folder(face, scratch)
     await check_jobs(face)
+    await check_why(face)
     await check_errors(face, scratch)

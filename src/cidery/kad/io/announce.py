@@ -164,7 +164,7 @@ class Announcing:
             waiting=key in self._urgent or key in self._noted or (known is not None and known.at is None),
             at=at,
             peers=peers,
-            due=self._schedule.due_at(key) if known is not None and self.options.interval else None,
+            due=self._schedule.due_at(key, self._bits()) if known is not None and self.options.interval else None,
         )
 
     def reaches(self) -> int:
