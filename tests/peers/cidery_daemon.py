@@ -55,6 +55,15 @@ class CideryDaemon:
     def _env(self) -> dict[str, str]:
         return {**os.environ, "CIDERY_PATH": str(self.repo)}
 
+    def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """(arguments, environment) of a command line, for who runs it by himself."""
+        return [*CLI, *words], self._env()
+
+    def signal(self, number: int) -> None:
+        """Send the daemon a signal, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
     def run(self, *words: str, cwd: Path | None = None, seconds: float = COMMAND_SECONDS) -> str:
         """One command; its standard output. Raises PeerFailed for another exit code than 0."""
         done = subprocess.run(
