@@ -17,7 +17,7 @@ from cidery.bitswap.wantlist import PeerWantlist
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.exchange.probe import Asker
-from cidery.exchange.service import NetworkSession
+from cidery.exchange.service import NetworkSession, Sources
 from cidery.exchange.session import SessionWaits
 from cidery.exchange.stats import SessionState
 from cidery.identity.peer_id import PeerId
@@ -103,6 +103,8 @@ class BitswapService:
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
         self.engine = Engine()
+        self.sources: Sources = self
+        """Whom sessions ask: these peers, and others beside them."""
         self.provider_search: ProviderSearch | None = None
         """How further sources are found; None: only those that are connected anyway."""
         self._searches: dict[Asker, asyncio.Task[None]] = {}
@@ -132,7 +134,7 @@ class BitswapService:
         """A new session. ``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         return NetworkSession(
             self._store if keep_blocks else None,
-            self,
+            self.sources,
             clock=self._clock,
             waits=self._waits,
             kept=kept,
@@ -215,6 +217,9 @@ class BitswapService:
         task = self._searches[session] = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def stream(self, session: NetworkSession, root: CID) -> None:
+        """Bitswap has no such thing."""
 
     def stage(self, session: NetworkSession) -> str:
         return self._stages.get(session, "")

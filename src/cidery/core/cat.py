@@ -19,6 +19,8 @@ async def cat(
     Raises: PathError, NotAFile, NotFound, UnixFSError and InvalidInput (negative numbers). Cancellation: safe.
     """
     root = await resolve(path, session)
+    if not offset and length is None:
+        session.expect(root)
     async for data in drive(read_file(root, offset, length), session):
         yield data.chunk
 

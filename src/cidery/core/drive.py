@@ -68,6 +68,9 @@ class StoreSession:
     def prefetch(self, cids: Sequence[CID]) -> None:
         """The store is read when asked: nothing to do."""
 
+    def expect(self, root: CID) -> None:
+        """Nothing is fetched."""
+
     async def sync(self) -> None:
         """Stored blocks may still wait for the disk: see to it."""
         await self._store.sync()

@@ -70,6 +70,7 @@ async def get(
     Cancellation: safe; what is whole stays, unfinished files keep a name that ends in PART_SUFFIX.
     """
     root = await resolve(path, session)
+    session.expect(root)
     place = await in_thread(Target, target)
     try:
         async for progress in _Getting(session, place, record).run(root):

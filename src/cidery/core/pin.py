@@ -120,6 +120,8 @@ async def pin_add(
     Cancellation: safe; what was fetched stays, no pin is written.
     """
     root = await resolve(path, session)
+    if recursive:
+        session.expect(root)
     known = pins.get(root)
     if not recursive:
         if known is not None and known.recursive:

@@ -48,6 +48,10 @@ class BlockSession(Protocol):
         """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
         ...
 
+    def expect(self, root: CID) -> None:
+        """Everything below ``root`` will be asked for, depth first. A hint, never fails."""
+        ...
+
     async def sync(self) -> None:
         """On return, every block that this session gave so far is stored durably."""
         ...

@@ -38,6 +38,7 @@ async def tar_stream(
     Raises as core.get.get(), also after bytes were yielded. Cancellation: safe.
     """
     root = await resolve(path, session)
+    session.expect(root)
     if name is None:
         name = ContentPath(root).name if isinstance(path, CID) else _name_of(path)
     async for entry in drive(walk_tree(root), session):

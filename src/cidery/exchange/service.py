@@ -15,6 +15,7 @@ from cidery.errors import CideryError, Unavailable
 from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, Search, SessionWaits
 from cidery.exchange.stats import SessionState, SessionStats
 from cidery.ipld.block import Block
+from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
 
 READ_AHEAD = 40 * 1024 * 1024
@@ -27,6 +28,8 @@ MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
 SHOWN_WANTS = 3
 """Wants that a session names when it is asked what it waits for."""
+LOOKED_AT = 4
+"""Links of a root that are looked up to tell whether a DAG is here in part."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
 
@@ -65,6 +68,10 @@ class Sources(Protocol):
 
     def search(self, session: "NetworkSession", cid: CID) -> None:
         """Look for further sources that have ``cid``. A hint; a search that runs for the session goes on."""
+        ...
+
+    def stream(self, session: "NetworkSession", root: CID) -> None:
+        """Begin to stream everything below ``root`` from one source, if one is fit for it. A hint."""
         ...
 
     def stage(self, session: "NetworkSession") -> str:
@@ -112,6 +119,9 @@ class NetworkSession:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
         self._attached = False
+        self._streaming = ""
+        """Which source streams a whole DAG: what is below it is asked of nobody else meanwhile."""
+        self._taken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -206,8 +216,9 @@ class NetworkSession:
         if waiter is None:
             waiter = self._waiters[cid] = asyncio.get_running_loop().create_future()
         self._attach()
-        self._machine.need(cid, self._clock())
-        self._turn()
+        if not self._streaming:
+            self._machine.need(cid, self._clock())
+            self._turn()
         try:
             return await waiter
         finally:
@@ -215,6 +226,8 @@ class NetworkSession:
 
     def prefetch(self, cids: Sequence[CID]) -> None:
         """These will be asked for soon, in this order."""
+        if self._streaming:
+            return
         if self._store is None:
             fresh = [cid for cid in cids if not cid.is_identity and cid not in self._ready]
             self._attach()
@@ -247,6 +260,41 @@ class NetworkSession:
         finally:
             self._checking = None
 
+    def expect(self, root: CID) -> None:
+        """Everything below ``root`` will be asked for, depth first: over a long line a source may stream it all.
+
+        Nothing is streamed when some of it is here already: the rest may be, too. A hint.
+        """
+        if root.is_identity or (self._store is not None and _has_begun(self._store, root)):
+            return
+        self._attach()
+        self._sources.stream(self, root)
+
+    # --- a stream of a whole DAG
+
+    def on_stream(self, name: str) -> None:
+        """A source begins to stream; nothing else is asked for until on_stream_end()."""
+        self._streaming = name
+
+    def on_streamed(self, name: str, cid: CID, data: memoryview) -> None:
+        """A verified block of the stream, wanted by now or later."""
+        if cid not in self._unstored and cid not in self._ready:
+            self._arrived(name, cid, data)
+
+    async def room(self) -> None:
+        """Wait until the reader and the store have taken enough of what came."""
+        while self._ready_bytes + self._unstored_bytes > READ_AHEAD and self._attached:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def on_stream_end(self) -> None:
+        """The stream is over, whole or not: what is still wanted is asked of everybody."""
+        self._streaming = ""
+        for cid in self._waiters:
+            self._machine.need(cid, self._clock())
+        if self._attached:
+            self._turn()
+
     # --- sources
 
     def on_source(self, name: str, round_trip: float | None) -> None:
@@ -268,6 +316,10 @@ class NetworkSession:
         """A verified block; False if this session did not want it. turn() follows when a message is through."""
         if not self._machine.on_block(name, cid, len(data), self._clock()):
             return False
+        self._arrived(name, cid, data)
+        return True
+
+    def _arrived(self, name: str, cid: CID, data: memoryview) -> None:
         blocks, size = self._by_source.get(name, (0, 0))
         self._by_source[name] = (blocks + 1, size + len(data))
         waiter = self._waiters.pop(cid, None)
@@ -281,7 +333,6 @@ class NetworkSession:
             self._unstored_bytes += len(data)
             if self._storing is None:
                 self._storing = asyncio.get_running_loop().create_task(self._store_all())
-        return True
 
     def turn(self) -> None:
         """After a batch of on_* calls: decide what to ask next."""
@@ -298,6 +349,7 @@ class NetworkSession:
         data = self._ready.pop(cid, None)
         if data is not None:
             self._ready_bytes -= len(data)
+            self._taken.set()
             if self._attached:
                 self._turn()
         elif cid in self._unstored:
@@ -357,6 +409,7 @@ class NetworkSession:
                     del self._unstored[block.cid]
                 self._unstored_bytes -= size
                 self._trim()
+                self._taken.set()
                 if self._on_stored is not None:
                     self._on_stored(batch)
                 if self._attached:
@@ -376,3 +429,15 @@ class NetworkSession:
                 self._ready[cid] = data
                 break
             self._ready_bytes -= len(data)
+
+
+def _has_begun(store: BlockStore, root: CID) -> bool:
+    """Whether more than the root of a DAG is stored, or the root is all there is."""
+    block = store.get_if_ready(root)
+    if block is None:
+        return False
+    try:
+        links = [cid for cid, _ in named_links(root, block) if not cid.is_identity]
+    except CideryError:
+        return True  # who reads it will say what is wrong with it
+    return not links or any(store.get_if_ready(cid) is not None for cid in links[:LOOKED_AT])

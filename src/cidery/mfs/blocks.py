@@ -148,6 +148,9 @@ class StagedBlocks:
         found = self.get_if_ready(cid)
         return await self._blocks.get(cid) if found is None else found
 
+    def expect(self, root: CID) -> None:
+        """Trees of mutable files are read in parts."""
+
     def prefetch(self, cids: Sequence[CID]) -> None:
         self._blocks.prefetch(cids)
 

@@ -43,6 +43,7 @@ from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.repo.state import State
+from cidery.retrieval.gateway_url import check_url
 
 if TYPE_CHECKING:
     from cidery.node.network import NodeNetwork
@@ -97,17 +98,8 @@ async def build(
         roots = GcRoots(pins, provisional, MfsRoot(state), state.fence, desk.jobs)
         files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
         stack.push_async_callback(files.close)
-        if network is not None:
-            from cidery.node.announcing import start_announcing
-
-            strategy = parse_strategy(config.provide.strategy)
-            keys = ProvideKeys(strategy, blocks, pins.every, MfsRoot(state).get)
-            start_announcing(network, config.provide, keys, pins)
         naming = open_naming(config, state, Keystore(layout.keystore), None if network is None else network.routing)
-        if network is not None:
-            await stack.enter_async_context(http_routers(network.routing, config.routers))
-            await stack.enter_async_context(republishing(naming, config))
-        yield Api(
+        api = Api(
             path=path,
             config=config,
             store=store,
@@ -122,6 +114,27 @@ async def build(
             network=network,
             clock=time.time,
         )
+        if network is not None:
+            keys = ProvideKeys(parse_strategy(config.provide.strategy), blocks, pins.every, MfsRoot(state).get)
+            await stack.enter_async_context(_online(network, api, keys))
+        yield api
+
+
+@asynccontextmanager
+async def _online(network: "NodeNetwork", api: Api, keys: ProvideKeys) -> AsyncIterator[None]:
+    """What a connected node does beside answering: announce, ask HTTP, serve archives over streams, renew names."""
+    from cidery.gateway.site import Site
+    from cidery.node.announcing import start_announcing
+    from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+
+    config = api.config
+    network.takes_gateways, network.local_gateways = config.http_retrieval, config.loopback_lan
+    for url in config.gateways:
+        network.gateways.add(check_url(url))
+    start_announcing(network, config.provide, keys, api.pins)
+    await network.serve(PROTOCOL, StreamServer(Site(api, fetches=False, routing=False).handle))
+    async with http_routers(network.routing, config.routers), republishing(api.naming, config):
+        yield
 
 
 def _network(

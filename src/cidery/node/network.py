@@ -31,6 +31,7 @@ from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.autonat import Autonat
+from cidery.libp2p.io.connection import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.peer_store import PeerStore
@@ -53,6 +54,8 @@ from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
+from cidery.retrieval.gateway_url import gateway_url
+from cidery.retrieval.service import GatewaySources, JoinedSources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
 
@@ -152,6 +155,10 @@ class NodeNetwork:
         self.dns: TxtResolver | None = None
         """Looks up /dnsaddr; None: not at all."""
         self.routing = JoinedRouting()
+        self.gateways = GatewaySources(self.swarm, clock=clock, speaks=self.speaks, agent=AGENT)
+        self.bitswap.sources = JoinedSources(self.bitswap, self.gateways)
+        self.takes_gateways, self.local_gateways = True, False
+        """Whether gateways that routing names are asked for blocks; and also those of local networks."""
         self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
         self.validators = validators or Validators()
         self.kad = self._make_kad(kad, cache, entropy, time.time if real else clock) if kad is not None else None
@@ -286,8 +293,18 @@ class NodeNetwork:
             await self.local.close()
         if self.kad is not None:
             await self.kad.close()
+        await self.gateways.close()
         await self.bitswap.close()
         await self.swarm.close()
+
+    def speaks(self, peer: PeerId, protocol: str) -> bool:
+        """Whether a connected peer said that it speaks a protocol."""
+        return protocol in self._said(peer).protocols
+
+    async def serve(self, protocol: str, handler: Handler) -> None:
+        """Answer streams of one more protocol, and tell the peers."""
+        self.swarm.handlers[protocol] = handler
+        await self.identification.push()
 
     def spawn(self, work: object) -> None:
         """Run a coroutine in the background until close()."""
@@ -302,8 +319,14 @@ class NodeNetwork:
         self.spawn(announcing.run())
 
     async def _reach(self, found: FoundPeer) -> None:
-        """Connect to a peer that routing named; one without known addresses is looked up first."""
+        """Connect to a peer that routing named; one without known addresses is looked up first. Gateways are noted."""
         addrs = found.addrs
+        urls = [url for addr in addrs if (url := gateway_url(addr, local=self.local_gateways)) is not None]
+        if urls and self.takes_gateways:
+            for url in urls:
+                self.gateways.add(url)
+            if not any(addr.tcp_endpoint() for addr in addrs):
+                return
         if not addrs and not self.swarm.peer_store.addrs(found.peer):
             known = await self.routing.find_peer(found.peer)
             addrs = known.addrs if known is not None else ()

@@ -118,6 +118,10 @@ class Config:
     """Whether the gateway answers from the store alone."""
     routing_api: bool
     """Whether the gateway's port answers the HTTP routing API."""
+    http_retrieval: bool
+    """Whether gateways that routing names are asked for blocks over HTTP."""
+    gateways: tuple[str, ...]
+    """URLs of gateways that are always asked."""
     routers: tuple[str, ...]
     """URLs of HTTP routers that are asked beside the DHT."""
     swarm: tuple[Multiaddr, ...]
@@ -223,6 +227,8 @@ def parse_config(raw: Raw) -> Config:
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
         routing_api=get("Gateway.ExposeRoutingAPI", True),
+        http_retrieval=get("HTTPRetrieval.Enabled", True),
+        gateways=tuple(get("HTTPRetrieval.Gateways", [])),
         routers=_routers(get("Routing.DelegatedRouters", [])),
         swarm=addrs("Addresses.Swarm", []),
         announce=addrs("Addresses.Announce", []),
@@ -316,7 +322,7 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
 def kept_local(config: Config) -> Config:
     """The same node, but nothing of it leaves the local networks (``daemon --lan``)."""
     names = replace(config.names, resolvers={})
-    return replace(config, bootstrap=(), routers=(), local_only=True, mdns=True, names=names)
+    return replace(config, bootstrap=(), routers=(), http_retrieval=False, local_only=True, mdns=True, names=names)
 
 
 def kept_private(config: Config) -> Config:

@@ -146,6 +146,10 @@ ROUTER = Accepts(
     lambda value: value == "auto" or (isinstance(value, str) and _ROUTER.fullmatch(value) is not None),
     'URLs such as https://cid.contact, or "auto"',
 )
+GATEWAY = Accepts(
+    lambda value: isinstance(value, str) and _ROUTER.fullmatch(value) is not None,
+    "URLs of gateways such as https://ipfs.example.org",
+)
 NET = Accepts(_is_net, "a net such as /ip4/10.0.0.0/ipcidr/8")
 RESOLVERS = Accepts(
     lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
@@ -182,6 +186,8 @@ KEYS: dict[str, Accepts] = {
     "Discovery.MDNS.Enabled": ANY_BOOL,
     "DNS.Resolvers": RESOLVERS,
     "Gateway.NoFetch": ANY_BOOL,
+    "HTTPRetrieval.Enabled": ANY_BOOL,
+    "HTTPRetrieval.Gateways": list_of(GATEWAY),
     "Gateway.ExposeRoutingAPI": ANY_BOOL,
     "Ipns.RecordLifetime": DURATION_OR_NONE,
     "Ipns.RepublishPeriod": DURATION_OR_NONE,

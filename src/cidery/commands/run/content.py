@@ -192,6 +192,8 @@ async def cat(context: Context, call: Call) -> Body:
             for path, size in zip(paths, sizes, strict=True):
                 here = min(left, max(0, size - skip))
                 if here:
+                    if here == size:
+                        session.expect(await resolve(path, session))
                     async for chunk in _frozen(cat_file(path, session, skip, here)):
                         yield chunk
                 skip, left = max(0, skip - size), left - here

@@ -1,0 +1,77 @@
+"""A whole DAG as one CAR stream, checked as it comes: each block by its hash, and that something before it links to it.
+
+Pure. The second check is what keeps a source from sending terabytes that belong to nothing.
+"""
+
+from collections.abc import Sequence
+
+from cidery.errors import RemoteProtocolError
+from cidery.ipld.block import Block, HashMismatch
+from cidery.ipld.car import CarError
+from cidery.ipld.car_reader import CarReader
+from cidery.ipld.dag_pb import DagPbError
+from cidery.ipld.data_model import CodecError
+from cidery.ipld.links import UnsupportedCodec, named_links
+from cidery.ipld.walk import MAX_PENDING
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.varint import Buffer
+
+
+class BadStream(RemoteProtocolError):
+    """A stream that is not the DAG that was asked for."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the CAR stream is not what was asked for: {self.reason}"
+
+
+class DagStream:
+    """One stream below ``root``. verify() may run in a thread; the rest is fast."""
+
+    def __init__(self, root: CID) -> None:
+        self._reader = CarReader()
+        self._expected: set[bytes] = {root.encode()}
+
+    def receive_data(self, data: Buffer) -> list[Block]:
+        """Blocks that are whole now, unverified. Raises BadStream."""
+        try:
+            return [block for block, _ in self._reader.receive_data(data)]
+        except CarError as exc:
+            raise BadStream(str(exc)) from exc
+
+    def receive_eof(self) -> None:
+        """Raises BadStream if it ended in the middle of a block."""
+        try:
+            self._reader.receive_eof()
+        except CarError as exc:
+            raise BadStream(str(exc)) from exc
+
+    @staticmethod
+    def verify(blocks: Sequence[Block]) -> None:
+        """Hash them. Raises BadStream."""
+        for cid, data in blocks:
+            try:
+                Block.verified(cid, data)
+            except HashMismatch as exc:
+                raise BadStream(str(exc)) from exc
+
+    def accept(self, block: Block) -> None:
+        """A verified block, in order. Raises BadStream if nothing led to it, or too much is expected."""
+        key = block.cid.encode()
+        if key not in self._expected:
+            raise BadStream(f"{block.cid} is not below the root")
+        if block.cid.codec == RAW:
+            return
+        try:
+            links = named_links(block.cid, block.data)
+        except UnsupportedCodec:
+            return
+        except (CodecError, DagPbError) as exc:
+            raise BadStream(str(exc)) from exc
+        self._expected.update(target.encode() for target, _ in links)
+        if len(self._expected) > 16 * MAX_PENDING:
+            raise BadStream(f"more than {16 * MAX_PENDING} links")

@@ -1,0 +1,342 @@
+"""Trustless gateways as sources of fetch sessions, beside Bitswap. The only IO of this package.
+
+::
+
+    https://host          GET /ipfs/CID?format=raw per block, HEAD for "have you"
+    a Cidery peer         GET /ipfs/ROOT?format=car over a stream: a whole DAG in one round trip, where the line is long
+
+A gateway that fails rests, longer each time; one that sends other bytes than their hash says is not asked again.
+
+Specs: https://specs.ipfs.tech/http-gateways/trustless-gateway/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from cidery.errors import CideryError
+from cidery.exchange.service import NetworkSession, Sources
+from cidery.identity.peer_id import PeerId
+from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.swarm import Swarm
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multihash import matches
+from cidery.retrieval.dag_stream import BadStream, DagStream
+from cidery.retrieval.stream_http import PROTOCOL, BadHttp, fetch
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger("cidery.retrieval")
+
+MAX_GATEWAYS = 64
+"""Gateways known at once; the ones used longest ago go."""
+REQUESTS_PER_GATEWAY = 16
+"""Requests to one gateway at once (as Kubo)."""
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 30.0
+"""Longest wait for the next bytes ("30 s without bytes", as Kubo)."""
+REST_BASE = 2.0
+"""Seconds a gateway rests after its first failure; doubles with each further one."""
+REST_CEILING = 600.0
+STREAM_DELAY = 0.03
+"""Seconds of round trip from which a whole DAG is asked for at once: below, Bitswap fills the line as well."""
+STREAM_SECONDS = 30.0
+"""Longest wait for the next bytes of a CAR stream, beside the round trips of the connection."""
+VERIFY_INLINE = 32 * 1024
+"""Bytes below which hashing on the loop is cheaper than a thread."""
+RAW = "application/vnd.ipld.raw"
+CAR = "application/vnd.ipld.car; version=1; order=dfs; dups=n"
+
+
+class _Gateway:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.failures = 0
+        self.rests_until = float("-inf")
+        self.lied = False
+        self.turns = asyncio.Semaphore(REQUESTS_PER_GATEWAY)
+        self.heard_at = 0.0
+
+
+class GatewaySources:
+    """Satisfies exchange.service.Sources for names that are URLs, and begins CAR streams."""
+
+    def __init__(
+        self, swarm: Swarm, *, clock: Callable[[], float], speaks: Callable[[PeerId, str], bool], agent: str
+    ) -> None:
+        self._swarm = swarm
+        self._clock = clock
+        self._speaks = speaks
+        self._agent = agent
+        self._gateways: dict[str, _Gateway] = {}
+        self._sessions: dict[NetworkSession, None] = {}
+        self._asked: dict[tuple[NetworkSession, str, CID], asyncio.Task[None]] = {}
+        self._streams: dict[NetworkSession, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._http: aiohttp.ClientSession | None = None
+        self.blocks_received = self.data_received = 0
+        self.streams_begun = 0
+
+    def add(self, url: str) -> None:
+        """A gateway that may be asked from now on; every running session learns of it."""
+        gateway = self._gateways.pop(url, None) or _Gateway(url)
+        self._gateways[url] = gateway
+        if len(self._gateways) > MAX_GATEWAYS:
+            gone = next(iter(self._gateways))
+            del self._gateways[gone]
+            for session in list(self._sessions):
+                session.on_source_gone(gone)
+        if self._usable(gateway):
+            for session in list(self._sessions):
+                session.on_source(url, None)
+
+    @property
+    def gateways(self) -> list[str]:
+        return list(self._gateways)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._http is not None:
+            await self._http.close()
+
+    # --- Sources
+
+    def attach(self, session: NetworkSession) -> None:
+        self._sessions[session] = None
+        for gateway in self._gateways.values():
+            if self._usable(gateway):
+                session.on_source(gateway.url, None)
+
+    def detach(self, session: NetworkSession) -> None:
+        self._sessions.pop(session, None)
+        for key in [key for key in self._asked if key[0] is session]:
+            self._asked[key].cancel()
+        if (stream := self._streams.pop(session, None)) is not None:
+            stream.cancel()
+
+    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+        gateway = self._gateways.get(source)
+        if gateway is None:
+            return
+        for cid, wanted in [(cid, True) for cid in blocks] + [(cid, False) for cid in haves]:
+            key = (session, source, cid)
+            if key not in self._asked:
+                task = self._asked[key] = self._spawn(self._request(session, gateway, cid, wanted=wanted))
+                task.add_done_callback(lambda _, key=key: self._asked.pop(key, None))  # type: ignore[misc]
+
+    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+        for cid in cids:
+            if (task := self._asked.get((session, source, cid))) is not None:
+                task.cancel()
+
+    def search(self, session: NetworkSession, cid: CID) -> None:
+        """Nothing to do: gateways are found by the routing."""
+
+    def stage(self, session: NetworkSession) -> str:
+        return ""
+
+    def heard_at(self, source: str) -> float:
+        gateway = self._gateways.get(source)
+        return gateway.heard_at if gateway is not None else 0.0
+
+    def stream(self, session: NetworkSession, root: CID) -> None:
+        """Begin a CAR stream from the nearest peer that gives one, if the line to it is long. A hint."""
+        if session in self._streams:
+            return
+        connections = [
+            connection
+            for peer in self._swarm.peers()
+            if self._speaks(peer, PROTOCOL) and (connection := self._swarm.best(peer)) is not None
+        ]
+        nearest = min(connections, key=_delay, default=None)
+        if nearest is None or _delay(nearest) < STREAM_DELAY:
+            return
+        self.streams_begun += 1
+        self._streams[session] = self._spawn(self._run_stream(session, nearest, root))
+
+    # --- requests
+
+    def _usable(self, gateway: _Gateway) -> bool:
+        return not gateway.lied and self._clock() >= gateway.rests_until
+
+    async def _request(self, session: NetworkSession, gateway: _Gateway, cid: CID, *, wanted: bool) -> None:
+        # imported here: 250 ms that nodes without gateways do not need
+        import aiohttp
+
+        target = f"{gateway.url}/ipfs/{cid.to_v1()}?format=raw"
+        try:
+            async with gateway.turns:
+                http = self._opened()
+                method, headers = ("GET" if wanted else "HEAD"), {"Accept": RAW}
+                async with http.request(method, target, headers=headers, allow_redirects=False) as answer:
+                    if answer.status != 200 and answer.status not in (404, 410, 412, 451):
+                        raise BadHttp(f"{gateway.url} answers with status {answer.status}")
+                    data = await self._read(gateway, answer) if wanted and answer.status == 200 else None
+                    status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError, CideryError) as exc:
+            self._failed(gateway, str(exc) or type(exc).__name__)
+            return
+        gateway.failures = 0
+        if status != 200:
+            session.on_dont_have(gateway.url, cid)
+        elif data is None:
+            session.on_have(gateway.url, cid)
+        elif not await _verified(cid, data):
+            gateway.lied = True
+            self._failed(gateway, f"it sent other bytes than those of {cid}")
+            return
+        else:
+            self._count(1, len(data))
+            session.on_block(gateway.url, cid, memoryview(data))
+        session.turn()
+
+    async def _read(self, gateway: _Gateway, answer: aiohttp.ClientResponse) -> bytes:
+        data = bytearray()
+        async for piece in answer.content.iter_any():
+            gateway.heard_at = self._clock()
+            data += piece
+            if len(data) > MAX_BLOCK:
+                raise BadHttp(f"{gateway.url} sends a block of more than {MAX_BLOCK} bytes")
+        return bytes(data)
+
+    def _failed(self, gateway: _Gateway, reason: str) -> None:
+        """It rests; what was asked of it goes to others, and it comes back for them if they still want something."""
+        log.info("gateway %s: %s", gateway.url, reason)
+        gateway.failures += 1
+        rest = min(REST_CEILING, REST_BASE * 2 ** min(gateway.failures - 1, 10))
+        gateway.rests_until = self._clock() + rest
+        for session in list(self._sessions):
+            session.on_source_gone(gateway.url)
+        if not gateway.lied:
+            asyncio.get_running_loop().call_later(rest, self._rested, gateway)
+
+    def _rested(self, gateway: _Gateway) -> None:
+        if self._gateways.get(gateway.url) is gateway and self._usable(gateway):
+            for session in list(self._sessions):
+                session.on_source(gateway.url, None)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._http is None:
+            limits = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
+            self._http = aiohttp.ClientSession(
+                timeout=limits,
+                trust_env=True,
+                headers={"User-Agent": self._agent},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._http
+
+    # --- streams
+
+    async def _run_stream(self, session: NetworkSession, connection: Connection, root: CID) -> None:
+        name = str(connection.peer)
+        session.on_stream(name)
+        try:
+            await self._read_stream(session, connection, name, root)
+        except (CideryError, TimeoutError) as exc:
+            log.info("CAR stream from %s: %s", name, str(exc) or "no bytes in time")
+            if isinstance(exc, BadStream):
+                connection.close(str(exc))
+        finally:
+            self._streams.pop(session, None)
+            session.on_stream_end()
+
+    async def _read_stream(self, session: NetworkSession, connection: Connection, name: str, root: CID) -> None:
+        wait = connection.wait(STREAM_SECONDS)
+        stream = await connection.open_stream([PROTOCOL], optimistic=True)
+        try:
+            async with asyncio.timeout(wait):
+                status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)
+            if status != 200:
+                return  # it does not have it: others are asked
+            dag = DagStream(root)
+            async with aclosing(body):
+                while True:
+                    async with asyncio.timeout(wait):
+                        piece = await anext(body, None)
+                    if piece is None:
+                        dag.receive_eof()
+                        return
+                    await self._take(session, name, dag, dag.receive_data(piece))
+        finally:
+            stream.reset("the CAR stream is over")
+
+    async def _take(self, session: NetworkSession, name: str, dag: DagStream, blocks: list[Block]) -> None:
+        size = sum(len(block.data) for block in blocks)
+        if size < VERIFY_INLINE:
+            dag.verify(blocks)
+        else:
+            await asyncio.to_thread(dag.verify, blocks)
+        for block in blocks:
+            dag.accept(block)
+            session.on_streamed(name, block.cid, memoryview(bytes(block.data)))
+        self._count(len(blocks), size)
+        await session.room()
+
+    def _count(self, blocks: int, size: int) -> None:
+        self.blocks_received += blocks
+        self.data_received += size
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _delay(connection: Connection) -> float:
+    return connection.round_trip.smoothed or 0.0
+
+
+async def _verified(cid: CID, data: bytes) -> bool:
+    if len(data) < VERIFY_INLINE:
+        return matches(cid.multihash, data)
+    return await asyncio.to_thread(matches, cid.multihash, data)
+
+
+class JoinedSources:
+    """Bitswap and gateways as one Sources: a name that is a URL is a gateway's."""
+
+    def __init__(self, peers: Sources, gateways: GatewaySources) -> None:
+        self._peers = peers
+        self._gateways = gateways
+
+    def attach(self, session: NetworkSession) -> None:
+        self._peers.attach(session)
+        self._gateways.attach(session)
+
+    def detach(self, session: NetworkSession) -> None:
+        self._peers.detach(session)
+        self._gateways.detach(session)
+
+    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+        self._of(source).ask(session, source, blocks, haves)
+
+    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+        self._of(source).cancel(session, source, cids)
+
+    def search(self, session: NetworkSession, cid: CID) -> None:
+        self._peers.search(session, cid)
+
+    def stage(self, session: NetworkSession) -> str:
+        return self._peers.stage(session)
+
+    def heard_at(self, source: str) -> float:
+        return self._of(source).heard_at(source)
+
+    def stream(self, session: NetworkSession, root: CID) -> None:
+        self._gateways.stream(session, root)
+
+    def _of(self, source: str) -> Sources:
+        return self._gateways if source.startswith(("http://", "https://")) else self._peers

@@ -1,0 +1,139 @@
+"""HTTP/1.1 over one stream of a connection: a request out, the answer's head and body back; and the other side.
+
+Spec: https://github.com/libp2p/specs/tree/master/http
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol
+
+import h11
+
+from cidery.errors import CideryError, RemoteProtocolError
+from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.libp2p.io.stream import Stream
+from cidery.multiformats.varint import Buffer
+
+log = logging.getLogger("cidery.retrieval")
+
+PROTOCOL = "/http/1.1"
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's or an answer's head."""
+READ_SIZE = 256 * 1024
+HEAD_SECONDS = 30.0
+"""Longest wait for the head of a request."""
+
+
+class BadHttp(RemoteProtocolError):
+    """Bytes on a stream that are not HTTP, or an answer that is not a success."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"HTTP over a stream: {self.reason}"
+
+
+class HttpStream(Protocol):
+    """The part of a Stream that is needed."""
+
+    async def read(self, limit: int) -> bytes: ...
+
+    async def write(self, *data: Buffer) -> None: ...
+
+
+async def fetch(stream: HttpStream, host: str, target: str, accept: str) -> tuple[int, AsyncGenerator[bytes, None]]:
+    """Ask for ``target``; returns status and body. Raises BadHttp, StreamReset, StreamCut."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+    headers = [("Host", host), ("Accept", accept), ("Connection", "close")]
+    request = h11.Request(method="GET", target=target.encode(), headers=headers)
+    head = connection.send(request) or b""
+    await stream.write(head + (connection.send(h11.EndOfMessage()) or b""))
+    while True:
+        event = await _next_event(connection, stream)
+        if isinstance(event, h11.Response):
+            return event.status_code, _body(connection, stream)
+        if not isinstance(event, h11.InformationalResponse):
+            raise BadHttp("it ends before its head does")
+
+
+async def _body(connection: h11.Connection, stream: HttpStream) -> AsyncGenerator[bytes, None]:
+    while True:
+        event = await _next_event(connection, stream)
+        if isinstance(event, h11.Data):
+            yield bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            return
+        else:
+            raise BadHttp("it ends before its body does")
+
+
+async def _next_event(connection: h11.Connection, stream: HttpStream) -> object:
+    while True:
+        try:
+            event = connection.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            connection.receive_data(await stream.read(READ_SIZE))
+        except h11.ProtocolError as exc:
+            raise BadHttp(str(exc)) from exc
+
+
+class StreamServer:
+    """Answers requests on inbound streams. ``handler`` as the gateway's; one request a stream."""
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, stream: Stream) -> None:
+        """The handler of the protocol: what it raises ends the stream."""
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        async with asyncio.timeout(HEAD_SECONDS):
+            event = await _next_event(connection, stream)
+        if not isinstance(event, h11.Request):
+            raise BadHttp("a stream without a request")
+        target = event.target.decode("latin-1")
+        if len(target) > MAX_TARGET:
+            response = text(414, f"a target of more than {MAX_TARGET} characters")
+        else:
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in event.headers}
+            try:
+                response = await self._handler(Request(event.method.decode("latin-1"), target, headers))
+            except Exception:
+                # A request of a peer may not bring the daemon down.
+                log.exception("%s failed", target[:200])
+                response = text(500, "internal error")
+        await self._send(connection, stream, response, head_only=event.method == b"HEAD")
+
+    @staticmethod
+    async def _send(connection: h11.Connection, stream: Stream, response: Response, *, head_only: bool) -> None:
+        body = response.body
+        headers = [(name, value) for name, value in response.headers.items()] + [("Connection", "close")]
+        if isinstance(body, bytes) and response.status not in (204, 304):
+            headers.append(("Content-Length", str(len(body))))
+        try:
+            head = connection.send(h11.Response(status_code=response.status, headers=headers, reason=b"")) or b""
+            await stream.write(head)
+            if not head_only:
+                if isinstance(body, bytes):
+                    await _write(connection, stream, body)
+                else:
+                    async for piece in body:
+                        await _write(connection, stream, piece)
+            await stream.write(connection.send(h11.EndOfMessage()) or b"")
+        except (h11.LocalProtocolError, CideryError) as exc:
+            # The head may be out: a stream that is reset tells the reader that this is not all.
+            stream.reset(str(exc))
+        finally:
+            if not isinstance(body, bytes):
+                await body.aclose()
+
+
+async def _write(connection: h11.Connection, stream: Stream, data: Buffer) -> None:
+    if len(data):
+        parts = connection.send_with_data_passthrough(h11.Data(data=data))  # type: ignore[arg-type]
+        await stream.write(*(parts or ()))
