@@ -316,7 +316,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
     assert raw_config["Addresses"]["Swarm"] == ["/ip4/0.0.0.0/tcp/4002"]
     assert raw_config["Addresses"]["API"] == "/ip4/127.0.0.1/tcp/0"
     assert raw_config["Peering"] == config["Peering"]
-    assert raw_config["Gateway"] == {"PublicGateways": {"example.com": {"Paths": ["/ipfs"]}}}
+    assert raw_config["Gateway"] == config["Gateway"]
     assert raw_config["Import"]["CidVersion"] == 1 and "BatchMaxNodes" not in raw_config["Import"]
     assert raw_config["Identity"]["PeerID"] == shell.api.config.peer_id
     assert "secret" not in json.dumps(raw_config) and "secret" not in said

@@ -15,6 +15,7 @@ from cidery.ipld.links import UnsupportedCodec, named_links
 from cidery.ipld.walk import MAX_PENDING
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.multihash import MultihashError
 from cidery.multiformats.varint import Buffer
 
 
@@ -56,7 +57,7 @@ class DagStream:
         for cid, data in blocks:
             try:
                 Block.verified(cid, data)
-            except HashMismatch as exc:
+            except (HashMismatch, MultihashError) as exc:
                 raise BadStream(str(exc)) from exc
 
     def accept(self, block: Block) -> None:

@@ -76,7 +76,8 @@ class GatewaySources:
         self._agent = agent
         self._gateways: dict[str, _Gateway] = {}
         self._sessions: dict[NetworkSession, None] = {}
-        self._asked: dict[tuple[NetworkSession, str, CID], asyncio.Task[None]] = {}
+        self._asked: dict[tuple[NetworkSession, str, CID, bool], asyncio.Task[None]] = {}
+        """Session, gateway, CID, whether the block itself is wanted -> the request."""
         self._streams: dict[NetworkSession, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
@@ -118,7 +119,8 @@ class GatewaySources:
     def detach(self, session: NetworkSession) -> None:
         self._sessions.pop(session, None)
         for key in [key for key in self._asked if key[0] is session]:
-            self._asked[key].cancel()
+            if self._asked[key] is not asyncio.current_task():
+                self._asked[key].cancel()
         if (stream := self._streams.pop(session, None)) is not None:
             stream.cancel()
 
@@ -127,15 +129,17 @@ class GatewaySources:
         if gateway is None:
             return
         for cid, wanted in [(cid, True) for cid in blocks] + [(cid, False) for cid in haves]:
-            key = (session, source, cid)
+            key = (session, source, cid, wanted)
             if key not in self._asked:
                 task = self._asked[key] = self._spawn(self._request(session, gateway, cid, wanted=wanted))
                 task.add_done_callback(lambda _, key=key: self._asked.pop(key, None))  # type: ignore[misc]
 
     def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
         for cid in cids:
-            if (task := self._asked.get((session, source, cid))) is not None:
-                task.cancel()
+            for wanted in (True, False):
+                task = self._asked.get((session, source, cid, wanted))
+                if task is not None and task is not asyncio.current_task():
+                    task.cancel()
 
     def search(self, session: NetworkSession, cid: CID) -> None:
         """Nothing to do: gateways are found by the routing."""

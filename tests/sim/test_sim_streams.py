@@ -1,0 +1,194 @@
+"""Whole DAGs as CAR streams between nodes in virtual time: one round trip where it works, Bitswap where it does not."""
+
+import asyncio
+import random
+
+import pytest
+
+from cidery.core.car_export import export_car
+from cidery.core.cat import cat
+from cidery.core.drive import StoreSession
+from cidery.http.message import Request, Response, text
+from cidery.ipld.block import Block
+from cidery.ipld.car import encode_header, encode_section_head
+from cidery.multiformats.cid import CID
+from cidery.retrieval.service import STREAM_DELAY
+from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+from cidery.testing.memory_network import Link, MemoryNetwork
+from cidery.testing.memory_node import MemoryNode, memory_nodes
+from cidery.testing.virtual_clock import run_virtual
+from cidery.unixfs.importer import FileBuilder
+from cidery.unixfs.profile import UNIXFS_V1_2025
+
+MIB = 1024 * 1024
+LONG = Link(0.1, bandwidth=12_500_000)
+"""200 ms round trip, 100 Mbit/s."""
+
+
+def file_blocks(size: int) -> tuple[CID, bytes, list[Block]]:
+    data = random.Random(5).randbytes(size)
+    builder, out = FileBuilder(UNIXFS_V1_2025), []
+    for at in range(0, size, UNIXFS_V1_2025.chunk_size):
+        out += builder.add_chunk(data[at : at + UNIXFS_V1_2025.chunk_size])
+    root, last = builder.finish()
+    return root.cid, data, out + last
+
+
+def whole(node: MemoryNode):
+    """The handler of a good owner."""
+
+    async def handle(request: Request) -> Response:
+        root = CID.parse(request.path.removeprefix("/ipfs/"))
+        if (await node.store.get_many([root]))[0] is None:
+            return text(404, "not here")
+
+        async def body():
+            async for piece in export_car([root], StoreSession(node.store)):
+                yield piece
+
+        return Response(200, {"Content-Type": "application/vnd.ipld.car"}, body())
+
+    return handle
+
+
+async def read(node: MemoryNode, root: CID):
+    """(bytes, seconds, session statistics, streams begun) of a cat."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with node.session() as session:
+        got = b"".join([bytes(chunk) async for chunk in cat(root, session)])
+    return got, clock() - began, session.stats(), node.network.gateways.streams_begun
+
+
+def run(handler, *, link: Link = LONG, size: int = 16 * MIB, owners: int = 1, stored: bool = True):
+    async def main():
+        root, data, blocks = file_blocks(size)
+        async with memory_nodes(MemoryNetwork(3, link), owners + 1) as (reader, *others):
+            for number, owner in enumerate(others):
+                if stored or number:
+                    await owner.put(blocks)
+                if handler is not None:
+                    await owner.network.serve(PROTOCOL, StreamServer(handler(owner)))
+                await reader.connect(owner)
+            got, took, stats, begun = await read(reader, root)
+            assert got == data
+            kept = await reader.store.size_many([block.cid for block in blocks])
+            assert None not in kept
+            return took, stats, begun
+
+    return run_virtual(main())
+
+
+def test_a_dag_comes_as_one_stream_in_little_more_than_the_line_needs():
+    took, stats, begun = run(whole)
+    assert begun == 1 and stats.duplicate_blocks == 0
+    assert took < 1.2 * (0.2 + 16 * MIB / 12_500_000)
+
+
+def test_over_a_short_line_bitswap_does_it():
+    _, _, begun = run(whole, link=Link(STREAM_DELAY / 8))
+    assert begun == 0
+
+
+def test_an_owner_that_gives_no_streams_is_asked_by_bitswap():
+    _, _, begun = run(None)
+    assert begun == 0
+
+
+def test_a_peer_that_has_it_not_is_followed_by_one_that_has():
+    _, stats, begun = run(whole, owners=2, stored=False, size=4 * MIB)
+    assert begun == 1 and len(stats.by_source) == 1
+
+
+def refusing(node: MemoryNode):
+    async def handle(request: Request) -> Response:
+        return text(503, "not today")
+
+    return handle
+
+
+def cut(node: MemoryNode):
+    """Half of the archive, then an error."""
+
+    async def handle(request: Request) -> Response:
+        response = await whole(node)(request)
+        inner, sent = response.body, 0
+
+        async def body():
+            nonlocal sent
+            async for piece in inner:
+                sent += len(piece)
+                if sent > 4 * MIB:
+                    from cidery.errors import Unavailable
+
+                    raise Unavailable("the disk is gone")
+                yield piece
+
+        return Response(200, {}, body())
+
+    return handle
+
+
+def silent(node: MemoryNode):
+    """The head and nothing more."""
+
+    async def handle(request: Request) -> Response:
+        async def body():
+            await asyncio.sleep(3600)
+            yield b""
+
+        return Response(200, {}, body())
+
+    return handle
+
+
+@pytest.mark.parametrize("handler", [refusing, cut, silent])
+def test_a_stream_that_fails_is_followed_by_bitswap(handler):
+    took, _, begun = run(handler, size=8 * MIB)
+    assert begun == 1
+    assert took < 60
+
+
+def lying(node: MemoryNode):
+    """A block that does not hash to its name, or one that nothing leads to."""
+
+    async def handle(request: Request) -> Response:
+        root = CID.parse(request.path.removeprefix("/ipfs/"))
+        other = CID.of(b"a stranger")
+        sections = [encode_header([root]), encode_section_head(other, 10), b"a stranger"]
+        return Response(200, {}, b"".join(sections))
+
+    return handle
+
+
+def test_a_peer_that_lies_loses_its_connection_and_another_finishes():
+    async def main():
+        root, data, blocks = file_blocks(4 * MIB)
+        async with memory_nodes(MemoryNetwork(3, LONG), 3) as (reader, liar, owner):
+            await owner.put(blocks)
+            await liar.network.serve(PROTOCOL, StreamServer(lying(liar)))
+            for node in (liar, owner):
+                await reader.connect(node)
+            got, _, stats, begun = await read(reader, root)
+            assert got == data and begun == 1
+            assert set(stats.by_source) == {owner.name}
+            return reader.network.swarm.peers() == [owner.peer]
+
+    assert run_virtual(main())
+
+
+def test_a_reader_that_takes_its_time_holds_the_stream_and_not_the_memory():
+    async def main():
+        root, data, blocks = file_blocks(96 * MIB)
+        async with memory_nodes(MemoryNetwork(3, Link(0.1)), 2) as (reader, owner):
+            await owner.put(blocks)
+            await owner.network.serve(PROTOCOL, StreamServer(whole(owner)))
+            await reader.connect(owner)
+            most = 0
+            async with reader.session() as session:
+                async for _ in cat(root, session):
+                    most = max(most, session._ready_bytes + session._unstored_bytes)
+                    await asyncio.sleep(0.05)
+            return most
+
+    assert run_virtual(main()) < 64 * MIB
