@@ -24,6 +24,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.yamux import MAX_WINDOW
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import matches
 from cidery.retrieval.dag_stream import BadStream, DagStream
@@ -164,6 +165,7 @@ class GatewaySources:
         if nearest is None or _delay(nearest) < STREAM_DELAY:
             return
         self.streams_begun += 1
+        session.on_stream(str(nearest.peer))
         self._streams[session] = self._spawn(self._run_stream(session, nearest, root))
 
     # --- requests
@@ -245,7 +247,6 @@ class GatewaySources:
 
     async def _run_stream(self, session: NetworkSession, connection: Connection, root: CID) -> None:
         name = str(connection.peer)
-        session.on_stream(name)
         try:
             await self._read_stream(session, connection, name, root)
         except (CideryError, TimeoutError) as exc:
@@ -258,7 +259,7 @@ class GatewaySources:
 
     async def _read_stream(self, session: NetworkSession, connection: Connection, name: str, root: CID) -> None:
         wait = connection.wait(STREAM_SECONDS)
-        stream = await connection.open_stream([PROTOCOL], optimistic=True)
+        stream = await connection.open_stream([PROTOCOL], optimistic=True, window=MAX_WINDOW)
         try:
             async with asyncio.timeout(wait):
                 status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)

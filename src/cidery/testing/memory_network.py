@@ -118,6 +118,7 @@ class MemoryTransport(asyncio.Transport):
         if not self._full and self.get_write_buffer_size() > self._high:
             self._full = True
             self._protocol.pause_writing()
+            self._loop.call_at(self._low_at(), self._drained)
 
     def can_write_eof(self) -> bool:
         return True
@@ -168,6 +169,20 @@ class MemoryTransport(asyncio.Transport):
             self._lost = True
             self._protocol.connection_lost(exc)
 
+    def _low_at(self) -> float:
+        """When so much will have left that more may be written: bytes on the line are no longer here."""
+        waiting = 0
+        for leaves, _, data in reversed(self._out.segments):
+            waiting += len(data or b"")
+            if waiting > self._low:
+                return leaves
+        return self._loop.time()
+
+    def _drained(self) -> None:
+        if self._full and self.get_write_buffer_size() <= self._low and not self._lost:
+            self._full = False
+            self._protocol.resume_writing()
+
     def rearm(self) -> None:
         """Segments may arrive again."""
         self._arm()
@@ -188,9 +203,8 @@ class MemoryTransport(asyncio.Transport):
             self._arm()
         if self._closing and not pipe.segments:
             self._lose(None)
-        elif self._full and self.get_write_buffer_size() <= self._low and not self._lost:
-            self._full = False
-            self._protocol.resume_writing()
+        else:
+            self._drained()
 
     def take(self, data: bytes | None) -> None:
         """A segment arrived here."""

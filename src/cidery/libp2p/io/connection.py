@@ -119,9 +119,10 @@ class Connection(asyncio.BufferedProtocol):
         """Open streams."""
         return list(self._streams.values())
 
-    async def open_stream(self, protocols: Sequence[str], *, optimistic: bool = False) -> Stream:
+    async def open_stream(self, protocols: Sequence[str], *, optimistic: bool = False, window: int = 0) -> Stream:
         """Open a stream and agree on one of ``protocols``.
 
+        ``window``: bytes that the peer may send at once, for who knows that much is to come.
         ``optimistic``: with a single protocol that the peer is known to speak, do not wait for its answer.
 
         Raises:
@@ -129,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         if self._mux is None or self.closed.done():
             raise ConnectionFailed(str(self._failure or "closed"))
-        inner = self._mux.open_stream(self.config.clock())
+        inner = self._mux.open_stream(self.config.clock(), window)
         stream = self._streams[inner.id] = Stream(self, inner)
         if optimistic:
             stream.propose_optimistically(protocols[0])

@@ -132,8 +132,11 @@ class Yamux:
 
     # --- verbs
 
-    def open_stream(self, now: float) -> YamuxStream:
-        """Open a stream; usable at once, before the peer acknowledges it. Raises TooManyStreams."""
+    def open_stream(self, now: float, window: int = 0) -> YamuxStream:
+        """Open a stream; usable at once, before the peer acknowledges it. Raises TooManyStreams.
+
+        ``window``: bytes the peer may send at once, within the bounds, for who knows that much is to come.
+        """
         if self.going_away:
             raise TooManyStreams("the peer is going away")
         if self._unacked >= MAX_UNACKED:
@@ -142,7 +145,8 @@ class Yamux:
         self._next_id += 2
         self._unacked += 1
         self.streams[stream.id] = stream
-        self._queue_control(WINDOW_UPDATE, SYN, stream.id, self._widen(stream, self._learned_window))
+        credit = self._widen(stream, max(window, self._learned_window))
+        self._queue_control(WINDOW_UPDATE, SYN, stream.id, credit)
         return stream
 
     def send(self, stream: YamuxStream, *data: Buffer) -> None:
