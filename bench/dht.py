@@ -79,12 +79,18 @@ def records(count: int) -> None:
         cache.close()
 
 
-async def swarm_of(stack: AsyncExitStack, count: int, first: str | None = None) -> list[NodeNetwork]:
+async def swarm_of(
+    stack: AsyncExitStack, count: int, first: str | None = None, *, upkeep: bool = True
+) -> list[NodeNetwork]:
+    """Connected nodes. ``upkeep`` False: they answer and ask nothing, and do not look for each other."""
     nodes: list[NodeNetwork] = []
     for _ in range(count):
         node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), kad=OPTIONS)
         await node.start((LOOPBACK,))
         stack.push_async_callback(node.close)
+        assert node.kad is not None
+        for task in () if upkeep else list(node.kad._tasks):
+            task.cancel()
         entry = first or (str(nodes[0].identity().addresses[0]) if nodes else None)
         if entry is not None:
             await node.connect(Multiaddr.parse(entry))
@@ -187,12 +193,7 @@ async def idle(seconds: float) -> None:
         daemon = await asyncio.to_thread(Daemon, Path(name) / "idle")
         try:
             async with AsyncExitStack() as stack:
-                nodes = await swarm_of(stack, PEERS, daemon.addr)
-                for node in nodes:
-                    assert node.kad is not None
-                    # only the daemon's own upkeep is measured: its peers answer and ask nothing
-                    for task in list(node.kad._tasks):
-                        task.cancel()
+                await swarm_of(stack, PEERS, daemon.addr, upkeep=False)
                 await asyncio.sleep(60)  # the daemon's table has filled
                 cpu, traffic, began = daemon.cpu(), loopback_bytes(), time.monotonic()
                 await asyncio.sleep(seconds)
