@@ -89,6 +89,7 @@ async def swarm_of(
         await node.start((LOOPBACK,))
         stack.push_async_callback(node.close)
         assert node.kad is not None
+        await asyncio.sleep(0)  # they have begun
         for task in () if upkeep else list(node.kad._tasks):
             task.cancel()
         entry = first or (str(nodes[0].identity().addresses[0]) if nodes else None)
