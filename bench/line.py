@@ -2,9 +2,9 @@
 
     python bench/line.py [--mib 64] [--runs 3] [--alone]
 
-Everybody goes through the same forwarder (long_line.py), over a connection that is made before the clock starts; the limit
-is a round trip and the size by the line's rate. Ours are whole nodes on repositories of their own, a fresh reader each
-run. ``--alone``: only ours.
+Everybody goes through the same forwarder (long_line.py), over a connection that is made before the clock starts; the
+limit is a round trip and the size by the line's rate. Ours are whole nodes on repositories of their own, a fresh reader
+each run. ``--alone``: only ours.
 """
 
 from __future__ import annotations
@@ -237,7 +237,9 @@ def main() -> None:
         theirs.close()
         addr, cid = pipe.recv()
         addr = over(line, addr)
-        print(f"{options.mib} MiB over {ROUND_TRIP * 1000:.0f} ms and 100 Mbit/s; the limit is {limit:.2f} s", flush=True)
+        print(
+            f"{options.mib} MiB over {ROUND_TRIP * 1000:.0f} ms and 100 Mbit/s; the limit is {limit:.2f} s", flush=True
+        )
         times: dict[str, list[float]] = {"car": [], "bitswap": []}
         firsts: dict[str, list[float]] = {"car": [], "bitswap": []}
         others: dict[str, Callable[[], float]] = {}

@@ -3,9 +3,9 @@
     with LongLine() as line:
         port = line.lead_to(port of the server)      # connect here instead
 
-Each way: DELAY seconds of travel after RATE bytes a second, over all connections together, behind a queue of one
-bandwidth-delay product; beyond it the sender's socket is not read, so it feels the line. What it does not show: loss, and
-the slow start of a TCP over the whole distance (each end speaks TCP with the forwarder only).
+Each way: RATE bytes a second, over all connections together, then half of ROUND_TRIP of travel, behind a queue of one
+bandwidth-delay product; beyond it the sender's socket is not read, so it feels the line. What it does not show: loss,
+and the slow start of a TCP over the whole distance (each end speaks TCP with the forwarder only).
 """
 
 from __future__ import annotations

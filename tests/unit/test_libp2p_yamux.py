@@ -8,6 +8,7 @@ import pytest
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux import (
     ACK,
+    BULK_RATE,
     DATA,
     FIN,
     GO_AWAY,
@@ -218,6 +219,30 @@ def test_a_slow_stream_keeps_its_first_window():
         pair.b.read(far, 1 << 30, pair.now)
         pair.exchange()
     assert far.window == INITIAL_WINDOW
+
+
+def test_a_stream_of_bulk_data_gets_the_window_of_a_long_line_before_the_first_byte():
+    pair = Pair()
+    pair.b.round_trip = RoundTrip(0.2)
+    near, far = pair.open()
+    pair.b.expect_bulk(far)
+    pair.b.expect_bulk(far)  # once is enough
+    pair.exchange()
+    assert far.window == far.credit == near.send_window == int(BULK_RATE * 0.2)
+    pair.a.send(near, bytes(far.window))
+    pair.exchange()
+    assert not near.out_bytes and len(far.inbox) == int(BULK_RATE * 0.2)
+
+
+def test_a_near_stream_of_bulk_data_keeps_the_first_window_and_a_far_one_stays_within_the_largest():
+    for round_trip, window in ((0.001, INITIAL_WINDOW), (2640.0, MAX_WINDOW)):
+        mux = machine(round_trip=round_trip)
+        stream = mux.open_stream(0.0)
+        mux.expect_bulk(stream)
+        assert stream.window == window
+    for _ in range(20):
+        mux.expect_bulk(mux.open_stream(0.0))
+    assert sum(stream.window - INITIAL_WINDOW for stream in mux.streams.values()) == WINDOW_BUDGET
 
 
 def test_growth_of_all_windows_stays_within_the_budget_and_comes_back():

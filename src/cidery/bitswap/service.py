@@ -192,6 +192,9 @@ class BitswapService:
             return
         for cid in (*blocks, *haves):
             self._interest.setdefault(cid, {})[session] = None
+        if blocks and not peer.wantlist.wants_any:
+            for stream in peer.inbound:
+                stream.expect_bulk()
         peer.wantlist.ask(session, blocks, haves)
         self._kick_wants(peer)
 
@@ -225,9 +228,8 @@ class BitswapService:
         return self._stages.get(session, "")
 
     def heard_at(self, source: str) -> float:
-        """To the half of a stream's window: that is when credit was last given back."""
         peer = self._peers.get(source)
-        return max((stream.inner.epoch for stream in peer.inbound), default=0.0) if peer is not None else 0.0
+        return max((stream.inner.heard_at for stream in peer.inbound), default=0.0) if peer is not None else 0.0
 
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
@@ -272,6 +274,8 @@ class BitswapService:
         try:
             async with peer.reading, asyncio.TaskGroup() as group:
                 peer.inbound[stream] = None
+                if peer.wantlist.wants_any:
+                    stream.expect_bulk()
                 async for data in stream.messages(MAX_MESSAGE):
                     message = Message.decode(data)
                     self.messages_received += 1

@@ -84,6 +84,11 @@ class PeerWantlist:
         return bool(self._pending)
 
     @property
+    def wants_any(self) -> bool:
+        """Whether blocks are wanted of this peer."""
+        return bool(self._blocks)
+
+    @property
     def wants(self) -> list[CID]:
         """What is wanted of this peer."""
         return list(self._blocks)

@@ -211,6 +211,12 @@ class Connection(asyncio.BufferedProtocol):
             self._flush()
         return message
 
+    def expect_bulk(self, inner: YamuxStream) -> None:
+        assert self._mux is not None
+        self._mux.expect_bulk(inner)
+        if self._mux.has_output:
+            self._flush()
+
     def close_write(self, inner: YamuxStream) -> None:
         assert self._mux is not None
         self._mux.close_write(inner)

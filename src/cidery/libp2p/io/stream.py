@@ -35,6 +35,8 @@ class Carrier(Protocol):
 
     def next_message(self, inner: YamuxStream) -> memoryview | None: ...
 
+    def expect_bulk(self, inner: YamuxStream) -> None: ...
+
     def close_write(self, inner: YamuxStream) -> None: ...
 
     def reset(self, inner: YamuxStream, reason: str) -> None: ...
@@ -198,6 +200,10 @@ class Stream:
             await self._reader
         finally:
             self._reader = None
+
+    def expect_bulk(self) -> None:
+        """Much was asked for and will be read as it comes: let the peer fill a long line from the first byte on."""
+        self.connection.expect_bulk(self.inner)
 
     # --- writing
 

@@ -43,6 +43,9 @@ MAX_CONTROL = 4096
 """Control frames waiting to be sent; more means the peer asks (pings, opens) and does not read."""
 MAX_DRAINING = 256
 """Streams we reset whose late data is still expected."""
+BULK_RATE = 32 * 1024 * 1024
+"""Bytes a second that a stream of bulk data is given a window for at once: growing to it by doubling would cost a long
+line several round trips at a fraction of its rate."""
 LEAST_TUNING_ROUND_TRIP = 0.005
 """Seconds; below it scheduling, not distance, sets the pace of window updates."""
 LOW_WATER = 512 * 1024
@@ -203,6 +206,14 @@ class Yamux:
         self._consume(stream, credit, now)
         return message
 
+    def expect_bulk(self, stream: YamuxStream) -> None:
+        """Much was asked for and will be read as it comes: a window for BULK_RATE over the measured round trip."""
+        if stream.fin_received or stream.reset_reason:
+            return
+        growth = self._widen(stream, int(BULK_RATE * (self.round_trip.smoothed or 0.0)))
+        if growth:
+            self._queue_control(WINDOW_UPDATE, 0, stream.id, growth)
+
     def ping(self, now: float) -> None:
         """Measure a round trip, unless a ping is under way."""
         if self._ping_at is None:
@@ -312,6 +323,7 @@ class Yamux:
     def _receive_body(self, view: memoryview, now: float) -> None:
         stream = self._current
         if stream is not None and not stream.reset_reason:
+            stream.heard_at = now
             taken = stream.accept(view)
             if taken:
                 self._consume(stream, taken, now)

@@ -61,6 +61,7 @@ class YamuxStream:
         "fin_sent",
         "frame_error",
         "frame_limit",
+        "heard_at",
         "held",
         "id",
         "inbox",
@@ -93,6 +94,8 @@ class YamuxStream:
         """Bytes read and not yet given back as credit."""
         self.epoch = now
         """When credit was last given back."""
+        self.heard_at = now
+        """When bytes last came."""
         self.send_window = INITIAL_WINDOW
         self.out: deque[memoryview] = deque()
         self.out_bytes = 0
