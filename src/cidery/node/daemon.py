@@ -1,6 +1,7 @@
 """The daemon: a node and its RPC, until a signal or ``shutdown``."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -34,8 +35,12 @@ def run(path: Path, call: Call) -> int:
         profiles = split_profiles(call.text("init-profile"))
         create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program())
     sys.setswitchinterval(SWITCH_INTERVAL)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(path, call))
+    gc.disable()  # until it is up: the rest of the modules is imported on the way
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(path, call))
+    finally:
+        gc.enable()
     return 0
 
 
@@ -79,6 +84,7 @@ async def _serve(path: Path, call: Call) -> None:
                 say(f"RPC API server listening on {addr}")
             for addr in public:
                 say(f"Gateway server listening on {addr}")
+            gc.enable()
             async with tended_heap():
                 say("Daemon is ready")
                 await stopping.wait()
