@@ -37,6 +37,8 @@ CIDERY = [sys.executable, "-m", "cidery"]
 INSTALLED = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 """The environment of what is started: an installed Cidery has its bytecode on disk."""
 DHT: dict[str, object] = {"Routing.Type": "dht"}
+DHT_CLIENT: dict[str, object] = {"Routing.Type": "dhtclient"}
+"""In nobody's routing table: else the server would make them known to each other before anything is added."""
 MDNS: dict[str, object] = {"Discovery.MDNS.Enabled": True, "Discovery.MDNS.Interfaces": ["127.0.0.1"]}
 
 
@@ -122,7 +124,8 @@ class Strangers:
 
     def __init__(self, work: Path) -> None:
         self._stack = ExitStack()
-        daemons = [self._stack.enter_context(Daemon(work / name, DHT)) for name in ("server", "owner", "reader")]
+        types = {"server": DHT, "owner": DHT_CLIENT, "reader": DHT_CLIENT}
+        daemons = [self._stack.enter_context(Daemon(work / name, kind)) for name, kind in types.items()]
         for daemon in daemons:
             daemon.start()
         for daemon in daemons:
