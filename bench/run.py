@@ -13,6 +13,8 @@ from pathlib import Path
 
 FULL = [
     ["connect.py"],
+    ["line.py"],
+    ["lan.py"],
     ["add.py", "1024", "7"],
     ["car.py", "1024", "7"],
     ["transfer.py", "--kubo", "--mixed"],
@@ -26,6 +28,8 @@ FULL = [
 ]
 QUICK = [
     ["connect.py", "--runs", "10"],
+    ["line.py", "--mib", "16", "--runs", "1"],
+    ["lan.py", "--runs", "2"],
     ["add.py", "128", "2", "2000"],
     ["car.py", "128", "2"],
     ["transfer.py", "--mib", "128", "--runs", "2", "--kubo", "--mixed"],

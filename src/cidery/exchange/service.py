@@ -278,8 +278,7 @@ class NetworkSession:
 
     def on_streamed(self, name: str, cid: CID, data: memoryview) -> None:
         """A verified block of the stream, wanted by now or later."""
-        if cid not in self._unstored and cid not in self._ready and not self._machine.is_done(cid):
-            self._machine.forget((cid,))  # the first ones may have been asked of others before the stream began
+        if cid not in self._unstored and cid not in self._ready:
             self._arrived(name, cid, data)
 
     async def room(self) -> None:

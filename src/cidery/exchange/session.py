@@ -154,10 +154,6 @@ class FetchSession:
                 self._unpark(cid, want)
                 self._cancel_all(cid, want)
 
-    def is_done(self, cid: CID) -> bool:
-        """Whether a wanted block came; of sessions with very many, the later ones are not remembered."""
-        return cid in self._done
-
     @property
     def wanted(self) -> int:
         """Wants that are not done."""
