@@ -90,9 +90,10 @@ def test_over_a_short_line_bitswap_does_it():
     assert begun == 0
 
 
-def test_an_owner_that_gives_no_streams_is_asked_by_bitswap():
-    _, _, begun = run(None)
-    assert begun == 0
+def test_an_owner_that_gives_no_streams_is_asked_by_bitswap_which_fills_the_line_too():
+    took, stats, begun = run(None)
+    assert begun == 0 and stats.duplicate_blocks == 0
+    assert took < 1.4 * (0.2 + 16 * MIB / 12_500_000)  # the root costs a round trip of its own
 
 
 def test_a_peer_that_has_it_not_is_followed_by_one_that_has():
