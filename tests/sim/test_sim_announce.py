@@ -160,7 +160,7 @@ def test_the_set_gives_the_keys_of_a_region_in_order_and_drops_other_gatherings(
     assert here.counts() == (2 * BATCH, 2 * BATCH)
     regions = [here.inside(Region(prefix, 3)) for prefix in range(8)]
     assert sorted(key for region in regions for key in region) == sorted(many)
-    here.announced(regions[0], 100.0)
+    here.announced(dict.fromkeys(regions[0], 1), 100.0)
     assert here.inside(Region(0, 3), fresh=True) == [] and here.inside(Region(0, 3), announced_before=100.0) == []
     assert here.count_late(101.0) == len(regions[0]) and here.count_late(100.0) == 0
     after = here.drop_others(2, b"")

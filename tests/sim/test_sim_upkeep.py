@@ -10,7 +10,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.dnsaddr import MAX_ADDRS, MAX_LOOKUPS, addresses_in, resolve_dnsaddr
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.node.network import NoDns
+from cidery.node.network_errors import NoDns
 from cidery.node.upkeep import BACKOFF_BASE, MAX_PEERED, ConnectionLimits, TooManyPeered
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import PORT, MemoryNode, memory_nodes

@@ -82,6 +82,9 @@ class Gateway:
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.asked: list[tuple[str, str]] = []
+        self.asked_for_a_block = asyncio.Event()
+        self.waits_for: Gateway | None = None
+        """It gives nothing but its first block before that one was asked for one."""
         self.most = self.running = 0
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -89,6 +92,10 @@ class Gateway:
         assert request.headers["Accept"] == "application/vnd.ipld.raw"
         cid = CID.parse(request.path.removeprefix("/ipfs/"))
         self.asked.append((request.method, str(cid)))
+        if request.method == "GET":
+            self.asked_for_a_block.set()
+            if self.waits_for is not None and len(self.asked) > 1:
+                await self.waits_for.asked_for_a_block.wait()
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -134,6 +141,7 @@ async def test_a_file_comes_from_a_gateway_block_by_block(reader: NodeNetwork) -
 async def test_several_gateways_share_the_work(reader: NodeNetwork) -> None:
     store, root, data = await owner(6_000_000)
     one, two = Gateway(store), Gateway(store)
+    one.waits_for, two.waits_for = two, one
     async with server(one) as first, server(two) as second:
         reader.gateways.add(first)
         reader.gateways.add(second)

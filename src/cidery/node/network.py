@@ -22,7 +22,7 @@ from cidery.core.sources import (
     ProvideStat,
     RoutingOff,
 )
-from cidery.errors import InvalidInput, NotFound, Unavailable
+from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.session import SessionWaits
 from cidery.identity.keys import PrivateKey
@@ -52,6 +52,7 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
+from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
 from cidery.retrieval.gateway_url import gateway_url
@@ -66,28 +67,6 @@ SAVE_PEERS_EVERY = 60.0
 """Seconds between two writes of the peer store."""
 PING_INTERVAL = 1.0
 """Seconds between two pings of the ping command, as everywhere."""
-
-
-class PeerUnknown(NotFound):
-    """A peer that was never met and is not connected."""
-
-    def __init__(self, peer: PeerId) -> None:
-        super().__init__(peer)
-        self.peer = peer
-
-    def __str__(self) -> str:
-        return f"peer {self.peer} is not connected; connect first with: cidery swarm connect ADDRESS/p2p/{self.peer}"
-
-
-class NoDns(Unavailable):
-    """A name would have to be looked up, and this node does not do that."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(host)
-        self.host = host
-
-    def __str__(self) -> str:
-        return f"{self.host} cannot be looked up: DNS is switched off here; use an address with /ip4 or /ip6"
 
 
 def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
@@ -108,6 +87,9 @@ def _certificate(key: PrivateKey) -> TlsIdentity:
 
 class NodeNetwork:
     """See ``core.sources.Network`` for the methods."""
+
+    takes_gateways, local_gateways = True, False
+    """Whether gateways that routing names are asked for blocks; and also those of local networks."""
 
     def __init__(
         self,
@@ -155,10 +137,7 @@ class NodeNetwork:
         self.dns: TxtResolver | None = None
         """Looks up /dnsaddr; None: not at all."""
         self.routing = JoinedRouting()
-        self.gateways = GatewaySources(self.swarm, clock=clock, speaks=self.speaks, agent=AGENT)
-        self.bitswap.sources = JoinedSources(self.bitswap, self.gateways)
-        self.takes_gateways, self.local_gateways = True, False
-        """Whether gateways that routing names are asked for blocks; and also those of local networks."""
+        self.gateways = self._make_gateways()
         self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
         self.validators = validators or Validators()
         self.kad = self._make_kad(kad, cache, entropy, time.time if real else clock) if kad is not None else None
@@ -259,6 +238,11 @@ class NodeNetwork:
         self.routing.values.append(kad)
         self.routing.announcers.append(kad)
         return kad
+
+    def _make_gateways(self) -> GatewaySources:
+        gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
+        self.bitswap.sources = JoinedSources(self.bitswap, gateways)
+        return gateways
 
     def _said(self, peer: PeerId) -> Identify:
         return self.identification.known.get(peer, Identify())

@@ -245,20 +245,10 @@ def parse_config(raw: Raw) -> Config:
         local_only=get("Swarm.LocalOnly", False),
         map_ports=not get("Swarm.DisableNatPortMap", False),
         serve_autonat=get("AutoNAT.ServiceMode", "enabled") != "disabled",
-        peering=tuple(
-            Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")
-            for peer in get("Peering.Peers", [])
-            for suffix in [f"/p2p/{peer['ID']}"]
-            for addr in peer.get("Addrs") or [""]
-        ),
+        peering=_peering(get),
         routing=get("Routing.Type", "auto"),
         loopback_lan=get("Routing.LoopbackAddressesOnLanDHT", False),
-        provide=ProvideConfig(
-            enabled=get("Provide.Enabled", True),
-            strategy=get("Provide.Strategy", "pinned"),
-            fetched=get("Provide.Fetched", True),
-            interval=parse_seconds(get("Provide.DHT.Interval", "22h")),
-        ),
+        provide=_provide(get),
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
         names=_names(get),
@@ -331,6 +321,24 @@ def kept_private(config: Config) -> Config:
     bootstrap = tuple(addr for addr in config.bootstrap if addr not in public)
     return replace(
         config, bootstrap=bootstrap, routers=(), names=replace(config.names, resolvers=config.names.resolvers or {})
+    )
+
+
+def _peering(get: Callable[[str, Any], Any]) -> tuple[Multiaddr, ...]:
+    return tuple(
+        Multiaddr.parse(f"{addr.rstrip('/').removesuffix(suffix)}{suffix}")
+        for peer in get("Peering.Peers", [])
+        for suffix in [f"/p2p/{peer['ID']}"]
+        for addr in peer.get("Addrs") or [""]
+    )
+
+
+def _provide(get: Callable[[str, Any], Any]) -> ProvideConfig:
+    return ProvideConfig(
+        enabled=get("Provide.Enabled", True),
+        strategy=get("Provide.Strategy", "pinned"),
+        fetched=get("Provide.Fetched", True),
+        interval=parse_seconds(get("Provide.DHT.Interval", "22h")),
     )
 
 
