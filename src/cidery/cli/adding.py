@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cidery.cli.output import Sink, progress_for, text_of
+from cidery.cli.output import NoProgress, Sink, progress_for, text_of
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, Selection, content_type, encode_parts, walk_paths
@@ -29,7 +29,8 @@ class AddSink(Sink):
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self._last: dict[str, Any] | None = None
-        self._progress = progress_for(call, wanted=not call.flag("quieter") and not call.flag("silent"))
+        quiet = call.flag("quieter") or call.flag("silent")
+        self._progress = NoProgress() if quiet else progress_for(call)
         self._seen = (0, "")
         self._progress.start("add", _total(call))
 

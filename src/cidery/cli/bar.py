@@ -1,6 +1,7 @@
 """A live bar on standard error. Imports rich, so it is imported only for a terminal."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 
 from rich.console import Console
@@ -63,6 +64,13 @@ class Bar:
         """What goes on; from any thread."""
         if self._task is not None:
             self._bar.update(self._task, doing=doing)
+
+    def count(self, text: str) -> None:
+        """The bar counts by itself."""
+
+    def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
+        """What is printed to the terminal goes above the bar by itself."""
+        return nullcontext()
 
     def close(self) -> None:
         self._bar.stop()

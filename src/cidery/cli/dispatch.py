@@ -111,18 +111,22 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
     if call.command.client:
         code: int = load(call.command.client)(call, endpoint, query)
         return code
+    from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
     if call.command.output is Output.BYTES:
         return _run_bytes(endpoint, call, query)
-    sink = Sink(call)
-    with rpc(endpoint, list(call.command.path), query) as answer:
-        try:
+    line = progress_for(call, wanted=False)
+    sink, watch = Sink(call, line), Watch(endpoint, line, call)
+    watch.start()
+    try:
+        with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
             for value in answer.values():
                 sink.value(value)
             sink.finish()
-        finally:
-            sink.close()
+    finally:
+        watch.stop()
+        sink.close()
     return 1 if sink.failed else 0
 
 

@@ -1,9 +1,13 @@
 """Results to standard output, progress to standard error if that is a terminal."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from cidery.commands.definition import Call, Value
+
+AT_ONCE = ("ping", "why")
+"""Commands whose lines are read as they come, also through a pipe."""
 
 
 def text_of(value: Value, call: Call) -> str:
@@ -36,7 +40,17 @@ class Progress(Protocol):
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
 
-    def say(self, doing: str) -> None: ...
+    def say(self, doing: str) -> None:
+        """What goes on; from any thread."""
+        ...
+
+    def count(self, text: str) -> None:
+        """How far it is, in words; "": nothing to say any more."""
+        ...
+
+    def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
+        """Out of the way while something else is written to the terminal; for longer if that ends within a line."""
+        ...
 
     def close(self) -> None: ...
 
@@ -53,16 +67,26 @@ class NoProgress:
     def say(self, doing: str) -> None:
         return None
 
+    def count(self, text: str) -> None:
+        return None
+
+    def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def close(self) -> None:
         return None
 
 
 def progress_for(call: Call, *, wanted: bool = True) -> Progress:
-    """A live bar when standard error is a terminal and the result does not go to the same terminal as bytes."""
-    if not wanted or not sys.stderr.isatty():
+    """When standard error is a terminal: a live bar if ``wanted``, else a line that says what goes on."""
+    if not sys.stderr.isatty():
         return NoProgress()
     if "progress" in call.options and "progress" in call.given and not call.flag("progress"):
         return NoProgress()
+    if not wanted:
+        from cidery.cli.stage_line import StageLine
+
+        return StageLine()
     from cidery.cli.bar import Bar
 
     return Bar()
@@ -77,7 +101,6 @@ class Sink:
         self._progress = progress or NoProgress()
         self.failed = False
         """A value said that something is wrong: exit code 1."""
-        self._counting = False
 
     @property
     def shows_progress(self) -> bool:
@@ -98,27 +121,25 @@ class Sink:
             print(f"Error: {value['Err']}", file=sys.stderr)
         text = text_of(value, self._call)
         if text:
-            self._count("")
-            sys.stdout.write(text)
-            if self._call.command.name == "ping":
-                sys.stdout.flush()
+            with self._progress.hidden():
+                sys.stdout.write(text)
+                if self._call.command.name in AT_ONCE:
+                    sys.stdout.flush()
         elif self._call.command.progress and isinstance(value.get("Progress"), int) and sys.stderr.isatty():
-            self._count(f"{value['Progress']} blocks")
-
-    def _count(self, text: str) -> None:
-        """Show how far the run is on a line of its own, which the next one replaces; "" removes it."""
-        if text or self._counting:
-            sys.stderr.write(f"\r{text}\x1b[K")
-            sys.stderr.flush()
-        self._counting = bool(text)
+            if not self.shows_progress:
+                self._progress = progress_for(self._call, wanted=False)
+            self._progress.count(f"{value['Progress']} blocks")
 
     def chunk(self, data: bytes | memoryview) -> None:
-        sys.stdout.buffer.write(data)
+        shown = sys.stdout.isatty()
+        with self._progress.hidden(within_line=shown and bytes(data[-1:]) != b"\n"):
+            sys.stdout.buffer.write(data)
+            if shown:
+                sys.stdout.buffer.flush()
         self._progress.advance(len(data))
 
     def finish(self) -> None:
         """The run ended well; close() follows."""
 
     def close(self) -> None:
-        self._count("")
         self._progress.close()

@@ -1,4 +1,4 @@
-"""What a daemon is doing for a running cat or get, asked beside it and shown on the bar; the sums at the end."""
+"""What a daemon is doing for a running command, asked beside it and shown on its line; the sums at the end."""
 
 import secrets
 import threading
@@ -36,7 +36,7 @@ class Watch:
     @property
     def query(self) -> list[tuple[str, str]]:
         """To be added to the call's query."""
-        return [("session", self._name)] if self._active and not self._given else []
+        return [("watch-as", self._name)] if self._active and not self._given else []
 
     def start(self) -> None:
         self._began = monotonic()
@@ -76,8 +76,12 @@ class Watch:
 def describe(report: dict[str, Any]) -> str:
     """The stage in a few words: ``receiving from 12D3KooWabc and 2 more``."""
     stage, sources = str(report["Stage"]), report["Sources"]
+    if stage == "done":
+        return ""
     if stage == "local":
         return "reading what is here"
+    if stage == "dialling":
+        return "dialling peers that have it"
     if stage == "finding":
         return "finding peers that have it"
     if not sources or stage not in ("receiving", "stalled"):

@@ -6,7 +6,7 @@ of this package.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -77,15 +77,26 @@ class Api:
     clock: Callable[[], float]
     """Seconds since 1970-01-01 UTC, for records."""
     watched: WatchedSessions = field(default_factory=WatchedSessions)
+    watch_as: str = ""
+    """Name under which others may watch what is done through this object; "": nobody does."""
 
     def offline(self) -> "Api":
         """The same node without its network, for --offline."""
         return replace(self, network=None, naming=self.naming.offline())
 
+    def watched_as(self, name: str) -> "Api":
+        """The same node; what is done through it can be watched under ``name``."""
+        return replace(self, watch_as=name)
+
+    def doing(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Say, to who watches, what is done inside the context, in a few words; gives what changes it."""
+        return self.watched.doing(self.watch_as, what) if self.watch_as else nullcontext(_unwatched)
+
     async def locate(self, text: str) -> ContentPath:
         """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
         BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
-        return await locate(text, self.naming.resolver)
+        with self.doing("resolving the name"):
+            return await locate(text, self.naming.resolver)
 
     @property
     def online(self) -> Network:
@@ -103,6 +114,7 @@ class Api:
         """
         opened: AbstractAsyncContextManager[BlockSession]
         opened = FilestoreSession(self.blocks) if self.network is None else self.network.session(kept=kept)
+        name = name or self.watch_as
         return self.watched.watch(name, opened) if name else opened
 
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
@@ -251,6 +263,10 @@ class Api:
     async def pin_stored(self, cid: CID, *, recursive: bool, name: str = "") -> None:
         """Pin what is known to be stored whole. Durable on return. Raises PinNameTooLong."""
         await self.pins.add(Pin(cid, recursive, name, self.clock()))
+
+
+def _unwatched(what: str) -> None:
+    """Nobody watches."""
 
 
 def import_profile(config: ImportConfig) -> Profile:

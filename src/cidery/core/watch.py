@@ -1,8 +1,8 @@
 """Looking at sessions from outside: how a long cat or get is doing, by a name that its caller chose."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from cidery.core.sources import BlockSession
 from cidery.errors import NotFound
@@ -10,6 +10,10 @@ from cidery.exchange.stats import SessionStats
 
 MAX_ENDED = 256
 """Ended sessions remembered, so that a caller can ask for the sums after the last byte: some KiB each at most."""
+
+
+IDLE_STAGES = ("local", "done")
+"""Stages of a session that waits for nobody: what else is done is worth more."""
 
 
 class NoSuchSession(NotFound):
@@ -29,6 +33,24 @@ class WatchedSessions:
     def __init__(self) -> None:
         self._live: dict[str, list[BlockSession]] = {}
         self._ended: OrderedDict[str, SessionStats] = OrderedDict()
+        self._doing: dict[str, list[str]] = {}
+
+    @contextmanager
+    def doing(self, name: str, what: str) -> Iterator[Callable[[str], None]]:
+        """Say what is done under ``name`` inside the context, beside sessions or without one; gives who changes it."""
+        stack = self._doing.setdefault(name, [])
+        at = len(stack)
+        stack.append(what)
+
+        def change(to: str) -> None:
+            stack[at] = to
+
+        try:
+            yield change
+        finally:
+            del stack[at:]
+            if not stack and self._doing.get(name) is stack:
+                del self._doing[name]
 
     @asynccontextmanager
     async def watch(self, name: str, opened: AbstractAsyncContextManager[BlockSession]) -> AsyncIterator[BlockSession]:
@@ -55,6 +77,12 @@ class WatchedSessions:
         total = self._ended.get(name)
         for session in self._live.get(name, ()):
             total = session.stats() if total is None else _sum(total, session.stats())
+        doing = self._doing.get(name)
+        if doing:
+            if total is None:
+                total = SessionStats(doing[-1], (0, 0), {}, 0)
+            elif total.stage in IDLE_STAGES:
+                total = total._replace(stage=doing[-1])
         if total is None:
             raise NoSuchSession(name)
         return total

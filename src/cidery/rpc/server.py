@@ -26,6 +26,10 @@ from cidery.rpc.uploads import is_multipart, read_uploads
 PREFIX = "/api/v0/"
 MAX_CALLS = 256
 """Most calls at once: each may hold sockets, buffers of some MiB and a fetch session."""
+WATCH_AS = "watch-as"
+"""In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
+MAX_WATCH_NAME = 64
+"""Characters of such a name that count."""
 log = logging.getLogger("cidery.rpc")
 
 
@@ -86,6 +90,8 @@ class RpcHandler:
 
     async def _run(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         api = self._api.offline() if call.flag("offline") else self._api
+        if watch_as := request.rel_url.query.get(WATCH_AS, "")[:MAX_WATCH_NAME]:
+            api = api.watched_as(watch_as)
         uploads: AsyncIterator[AddItem] | None = None
         if call.command.file_argument is not None and is_multipart(request):
             if request.headers.get("Expect", "").lower() == "100-continue":

@@ -79,7 +79,9 @@ async def publish(context: Context, call: Call) -> NameEntry:
         sequence=call.number_or_none("sequence"),
         old_readers=call.flag("v1compat"),
     )
-    record = await _handed_over(call, api.naming.publisher.publish(key, value, options, online=api.network is not None))
+    publishing = api.naming.publisher.publish(key, value, options, online=api.network is not None)
+    with api.doing("handing the record over to peers"):
+        record = await _handed_over(call, publishing)
     return NameEntry(Name=_text(key.peer_id, call), Value=_shown(record.value))
 
 
@@ -103,10 +105,14 @@ async def resolve(context: Context, call: Call) -> AsyncIterator[NamePath]:
     seconds = call.seconds("dht-timeout")
     limits = Limits(call.number("dht-record-count"), SEARCH_SECONDS if seconds is None else seconds)
     if call.flag("stream"):
-        async for target in resolver.stream(path, limits):
-            yield NamePath(Path=target)
+        with api.doing("asking the routers for its record"):
+            async for target in resolver.stream(path, limits):
+                yield NamePath(Path=target)
         return
-    found = await resolver.resolve(path, recursive=call.flag("recursive"), fresh=call.flag("nocache"), limits=limits)
+    with api.doing("asking the routers for its record"):
+        found = await resolver.resolve(
+            path, recursive=call.flag("recursive"), fresh=call.flag("nocache"), limits=limits
+        )
     yield NamePath(Path=found.path)
 
 
@@ -162,7 +168,8 @@ def _validated(record: IpnsRecord, text: str) -> Validation:
 
 
 async def get(context: Context, call: Call) -> Body:
-    record = await context.node.naming.resolver.record(parse_name(call.one("name")))
+    with context.node.doing("asking the routers for its record"):
+        record = await context.node.naming.resolver.record(parse_name(call.one("name")))
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         yield record.raw

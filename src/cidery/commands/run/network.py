@@ -73,7 +73,8 @@ async def identity(context: Context, call: Call) -> Identity:
         PeerId.parse(peer)
         if network is None:
             raise NoNetwork
-        return _identity(await network.identify(peer))
+        with context.node.doing(f"dialling {peer}"):
+            return _identity(await network.identify(peer))
     if network is not None:
         return _identity(network.identity())
     config = parse_config(read_raw(context.config_file))
@@ -91,7 +92,8 @@ async def ping(context: Context, call: Call) -> AsyncIterator[PingLine]:
         address = Multiaddr.parse(text)
         if address.peer_id_bytes is None:
             raise BadCall(f"{text[:80]!r} does not end in /p2p/PEER")
-        await network.connect(address)
+        with context.node.doing(f"dialling {address}"):
+            await network.connect(address)
         peer = PeerId.decode(address.peer_id_bytes)
     else:
         peer = PeerId.parse(text)
@@ -150,7 +152,8 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
     network, done = context.node.online, []
     for _, address, peer in _peer_addresses(call):
         try:
-            await network.connect(address)
+            with context.node.doing(f"dialling {address}"):
+                await network.connect(address)
         except CideryError as exc:
             raise ConnectFailed(str(peer), str(exc)) from exc
         done.append(f"connect {peer} success")

@@ -39,7 +39,8 @@ async def once(context: Context, call: Call) -> AsyncIterator[Queued]:
         if size is None and not cid.is_identity:
             raise NotStored(cid)
     for cid in cids:
-        taken = await router.provide(cid)
+        with api.doing("announcing it to peers of the DHT"):
+            taken = await router.provide(cid)
         if not taken:
             raise NobodyTookIt
         yield Queued(Queued=cid_text(cid, call), Peers=taken)

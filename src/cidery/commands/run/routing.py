@@ -60,15 +60,20 @@ async def findprovs(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
         raise BadCall("option 'num-providers' takes a number from 1 up")
     router = context.node.online.router()
     for cid in [(await context.node.locate(text)).root for text in call.many("key")]:
-        async with aclosing(router.find_providers(cid, count)) as found:
-            async for peer in found:
-                yield _event(PROVIDER, [_addrs(peer)])
+        named = 0
+        with context.node.doing("asking the routers who has it") as say:
+            async with aclosing(router.find_providers(cid, count)) as found:
+                async for peer in found:
+                    named += 1
+                    say(f"asking the routers who has it, {named} found")
+                    yield _event(PROVIDER, [_addrs(peer)])
 
 
 async def findpeer(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
     router = context.node.online.router()
     for peer in [PeerId.parse(text) for text in call.many("peer")]:
-        found = await router.find_peer(peer)
+        with context.node.doing("asking the routers where it is"):
+            found = await router.find_peer(peer)
         if found is None or not found.addrs:
             raise NothingFound(str(peer))
         yield _event(FINAL_PEER, [_addrs(found)])
@@ -92,9 +97,10 @@ async def get(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
     router = network.router()
     for text in call.many("key"):
         key, best = parse_key(text), None
-        async with aclosing(router.search_value(key, QUORUM)) as values:
-            async for value in values:
-                best = network.better_value(key, best, value)
+        with context.node.doing("asking the routers for it"):
+            async with aclosing(router.search_value(key, QUORUM)) as values:
+                async for value in values:
+                    best = network.better_value(key, best, value)
         if best is None:
             raise NothingFound(f"a value under {text}")
         yield _event(VALUE, extra=base64.b64encode(best).decode())
@@ -114,7 +120,8 @@ async def put(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
 
 async def query(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
     for peer in [PeerId.parse(text) for text in call.many("peer")]:
-        found = await context.node.online.closest_peers(peer.multihash)
+        with context.node.doing("asking peers of the DHT"):
+            found = await context.node.online.closest_peers(peer.multihash)
         if not found:
             raise NothingFound("any peer of the DHT was")
         for one in found:

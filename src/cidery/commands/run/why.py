@@ -17,6 +17,8 @@ async def why(context: Context, call: Call) -> AsyncIterator[Finding]:
     api, given = context.node, call.seconds("timeout")
     path = await api.locate(call.one("path"))
     seconds = SHARE * given if given else SECONDS
-    async with aclosing(findings(api, path, seconds=seconds, show=lambda cid: cid_text(cid, call))) as found:
-        async for one in found:
-            yield Finding(Type=one.kind, Text=one.text, Details=one.details)
+    # what follows is said as it is learned
+    with api.doing("asking peers and routers"):
+        async with aclosing(findings(api, path, seconds=seconds, show=lambda cid: cid_text(cid, call))) as found:
+            async for one in found:
+                yield Finding(Type=one.kind, Text=one.text, Details=one.details)
