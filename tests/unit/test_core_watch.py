@@ -5,6 +5,7 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.drive import StoreSession
 from cidery.core.watch import MAX_ENDED, NoSuchSession, WatchedSessions
+from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
@@ -34,3 +35,28 @@ async def test_only_so_many_ended_sessions_are_remembered() -> None:
     assert watched.stats(str(MAX_ENDED)).stage == "done"
     with pytest.raises(NoSuchSession, match="no session is named '0'"):
         watched.stats("0")
+
+
+async def test_what_is_said_beside_sessions_counts_while_none_waits_for_others() -> None:
+    watched = WatchedSessions()
+    with watched.doing("mine", "resolving the name") as say:
+        assert watched.stats("mine").stage == "resolving the name"
+        say("asking 3 routers")
+        with watched.doing("mine", "dialling"):
+            assert watched.stats("mine").stage == "dialling"
+        assert watched.stats("mine").stage == "asking 3 routers"
+        async with watched.watch("mine", Waiting()):
+            assert watched.stats("mine").stage == "finding"
+    with pytest.raises(NoSuchSession):
+        watched.stats("other")
+    assert watched.stats("mine").stage == "done"
+
+
+class Waiting(StoreSession):
+    """A session that waits for others."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+
+    def stats(self) -> SessionStats:
+        return SessionStats("finding", (0, 0), {}, 0)

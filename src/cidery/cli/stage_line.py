@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from cidery.cli.output import printable
-
 QUIET = 2.0
 """Seconds after which the line says for how long nothing has changed."""
 WIDTH = 80
@@ -33,7 +31,7 @@ class StageLine:
             self._since = monotonic()
 
     def say(self, doing: str) -> None:
-        """What goes on; "" for nothing worth a line."""
+        """What goes on, in printable characters; "" for nothing worth a line."""
         with self._lock:
             if doing != self._doing:
                 self._doing, self._since = doing, monotonic()
@@ -67,7 +65,7 @@ class StageLine:
             return
         quiet = monotonic() - self._since
         parts += [f"nothing new for {quiet:.0f} s"] if self._doing and quiet >= QUIET else []
-        text = printable("; ".join(parts))[: _columns() - 1]
+        text = "; ".join(parts)[: _columns() - 1]
         sys.stderr.write(f"\r{text}\x1b[K")
         sys.stderr.flush()
         self._drawn = True

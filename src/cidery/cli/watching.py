@@ -5,12 +5,14 @@ import threading
 from time import monotonic
 from typing import Any
 
-from cidery.cli.output import NoProgress, Progress
+from cidery.cli.output import NoProgress, Progress, printable
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
 from cidery.commands.definition import Call
 from cidery.errors import CideryError
 
+FIRST = 0.3
+"""Seconds until the first question: most commands are over by then."""
 INTERVAL = 0.5
 """Seconds between two questions: a change of stage shows within a second."""
 _MIB = 1 << 20
@@ -57,9 +59,11 @@ class Watch:
             return None  # not begun yet, or another server: the bar goes on without
 
     def _poll(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        pause = FIRST
+        while not self._stopping.wait(pause):
+            pause = INTERVAL
             if (report := self._ask()) is not None:
-                self._bar.say(describe(report))
+                self._bar.say(printable(describe(report)))
 
     def summary(self, size: int) -> str:
         """One line for the end of a run that wrote ``size`` bytes; "" if there is nothing to say."""
@@ -84,8 +88,15 @@ def describe(report: dict[str, Any]) -> str:
         return "dialling peers that have it"
     if stage == "finding":
         return "finding peers that have it"
-    if not sources or stage not in ("receiving", "stalled"):
-        return stage
-    first = max(sources, key=lambda one: int(one["Bytes"]))["Peer"]
-    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return f"{stage}, from ...{first[-8:]}{more}"
+    if stage == "receiving" and sources:
+        by_size = sorted(sources, key=lambda one: -int(one["Bytes"]))
+        return f"receiving, from {_few([one['Peer'] for one in by_size])}"
+    owing = report.get("Owing") or [one["Peer"] for one in sources]
+    if stage == "stalled" and owing:
+        return f"stalled, waiting for {_few(owing)}"
+    return f"asking {_few(owing)}" if stage == "asking" and owing else stage
+
+
+def _few(peers: list[str]) -> str:
+    """The end of the first peer's id, and how many more there are."""
+    return f"...{peers[0][-8:]}" + (f" and {len(peers) - 1} more" if len(peers) > 1 else "")

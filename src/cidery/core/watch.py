@@ -94,4 +94,4 @@ def _sum(first: SessionStats, last: SessionStats) -> SessionStats:
         had = by_source.get(name, (0, 0))
         by_source[name] = (had[0] + blocks, had[1] + size)
     local = (first.local[0] + last.local[0], first.local[1] + last.local[1])
-    return SessionStats(last.stage, local, by_source, first.duplicate_blocks + last.duplicate_blocks)
+    return SessionStats(last.stage, local, by_source, first.duplicate_blocks + last.duplicate_blocks, last.owing)

@@ -159,9 +159,9 @@ class NetworkSession:
         stage = self._machine.stage(self._clock()) if self._attached else "local"
         if stage in ("finding", "asking"):
             stage = self._sources.stage(self) or stage
-        return SessionStats(
-            stage, (self._local_blocks, self._local_bytes), dict(self._by_source), self._machine.duplicates
-        )
+        owing = tuple(name for name, source in self._machine.sources.items() if source.outstanding)
+        local = self._local_blocks, self._local_bytes
+        return SessionStats(stage, local, dict(self._by_source), self._machine.duplicates, owing)
 
     def concerns(self, cid: CID) -> bool:
         """Whether it began with ``cid``, or wants it."""

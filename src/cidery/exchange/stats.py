@@ -16,6 +16,8 @@ class SessionStats(NamedTuple):
     """Source (peer id) -> (blocks, bytes)."""
     duplicate_blocks: int
     """Blocks that came twice."""
+    owing: tuple[str, ...] = ()
+    """Sources that were asked for blocks and have not sent them."""
 
 
 class SourceState(NamedTuple):

@@ -104,11 +104,13 @@ class SourceCount(TypedDict):
 
 class SessionReport(TypedDict):
     Stage: str
-    """"local", "finding", "asking", "receiving", "stalled" or "done"."""
+    """"local", "finding", "dialling", "asking", "receiving", "stalled", "done", or what else is done, in words."""
     LocalBlocks: int
     LocalBytes: int
     Sources: list[SourceCount]
     DuplicateBlocks: int
+    Owing: list[str]
+    """Peers that were asked for blocks and have not sent them."""
 
 
 def _session(value: Value, call: Call) -> str:

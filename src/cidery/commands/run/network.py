@@ -224,6 +224,7 @@ async def bitswap_session(context: Context, call: Call) -> SessionReport:
         LocalBytes=stats.local[1],
         Sources=[SourceCount(Peer=peer, Blocks=n, Bytes=size) for peer, (n, size) in sorted(stats.by_source.items())],
         DuplicateBlocks=stats.duplicate_blocks,
+        Owing=list(stats.owing),
     )
 
 
