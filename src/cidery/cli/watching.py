@@ -11,7 +11,7 @@ from cidery.client.blocking import call as rpc
 from cidery.commands.definition import Call
 from cidery.errors import CideryError
 
-FIRST = 0.3
+FIRST = 0.15
 """Seconds until the first question: most commands are over by then."""
 INTERVAL = 0.5
 """Seconds between two questions: a change of stage shows within a second."""
