@@ -99,7 +99,7 @@ STAGE = "asking|finding|dialling|stalled|waiting"
     ("line", "stage"),
     [
         (f"cat {ABSENT}", STAGE),
-        (f"get {ABSENT} -o /dev/null/nowhere", STAGE),
+        (f"get {ABSENT} -o /dev/null/nowhere", f"looking at what is here already|{STAGE}"),
         (f"ls {ABSENT}", STAGE),
         (f"refs -r {ABSENT}", STAGE),
         (f"pin add {ABSENT}", STAGE),

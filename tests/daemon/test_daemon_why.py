@@ -112,3 +112,16 @@ def test_nobody_has_it_and_nobody_is_there(daemon: Make) -> None:
     assert "None of 1 connected peer has it" in off.run("why", absent)
     text = off.run("why", "--offline", absent)
     assert "start the daemon" in text and "connected" not in text
+
+
+def test_a_gateway_that_has_it_is_named(daemon: Make, tmp_path: Path) -> None:
+    owner = daemon()
+    write_file(tmp_path / "f", 3_000_000)
+    cid = owner.add(tmp_path / "f")
+    url = (owner.repo / "gateway").read_text().strip()
+    reader = daemon({"HTTPRetrieval.Gateways": json.dumps([url])})
+    found = why(reader, cid)
+    assert (last(found, "Peer")["Peer"], last(found, "Peer")["Answer"]) == (url, "have")
+    assert f"{url} has it" in last(found, "Verdict")["Summary"]
+    owner.close()
+    assert f"gateway {url} does not answer as a gateway should" in reader.run("why", cid, "--timeout=5s")

@@ -102,14 +102,14 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
-    target = target_of(call)
-    archive = wants_archive(call)
     bar = progress_for(call)
     watch = Watch(endpoint, bar, call)
     bar.start("get", None)
+    bar.say("looking at what is here already")
     watch.start()
     try:
-        if archive:
+        target = target_of(call)
+        if wants_archive(call):
             with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
                 bar.advance(0, total=length_of(answer.headers))
                 size = _save_archive(call, target, answer, bar)

@@ -22,7 +22,7 @@ class Answer(Enum):
     BLOCK = "block"
     """It sent the block at once."""
     GONE = "gone"
-    """It disconnected, or does not speak Bitswap."""
+    """It disconnected, or does not speak Bitswap; a gateway: it failed."""
 
 
 class Reach(Enum):
@@ -118,9 +118,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """A connected peer was asked for one block."""
+    """A connected peer, or a gateway, was asked for one block."""
 
     peer: str
+    """Peer id; URL of a gateway."""
     answer: Answer
     seconds: float
     """How long it took, or has taken so far."""
@@ -151,7 +152,7 @@ class ProviderAnswer:
     peer: str
     routers: tuple[str, ...]
     state: str
-    """"dialling", "connected" or "failed"."""
+    """"dialling", "connected", "gateway" (it is asked over HTTP), "failed", or "not dialled"."""
     seconds: float
     failure: str = ""
     addresses: tuple[str, ...] = ()

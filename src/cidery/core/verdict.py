@@ -268,7 +268,7 @@ def _providers(known: Known, again: str) -> tuple[str, str, Sequence[str]]:
     providers = list(known.providers.values())
     failed = [one for one in providers if one.state == "failed"]
     dialling = [one for one in providers if one.state == "dialling"]
-    connected = [one for one in providers if one.state == "connected"]
+    connected = [one for one in providers if one.state in ("connected", "gateway")]
     if dialling:
         who = peers([one.peer for one in dialling])
         return "dialling", f"{count(len(providers), 'provider')} found; {who} cannot be reached so far.", (

@@ -46,21 +46,26 @@ def line_of(fact: Fact | Verdict, now: float, show: Show = str) -> str:
         case Fetch():
             return _fetch(fact)
         case PeerAnswer():
-            what = _ANSWERS.get(fact.answer)
-            return f"peer {fact.peer} {what} ({fact.seconds:.2f} s{_agent(fact)})" if what else ""
+            return _peer(fact)
         case RouterAnswer():
             return _router(fact)
         case ProviderAnswer():
             if fact.state == "failed":
                 return f"provider {fact.peer} cannot be dialled ({span(fact.seconds)}): {fact.failure}"
-            return f"provider {fact.peer} is connected" if fact.state == "connected" else ""
+            state = {"connected": "is connected", "gateway": "is asked over HTTP"}.get(fact.state)
+            return f"provider {fact.peer} {state}" if state else ""
 
 
 _REACH = {"reachable": "yes", "unreachable": "no", "unknown": "not known", "local": "no", "private": "no"}
 
 
-def _agent(fact: PeerAnswer) -> str:
-    return f", {fact.agent}" if fact.agent else ""
+def _peer(fact: PeerAnswer) -> str:
+    what = _ANSWERS.get(fact.answer)
+    agent = f", {fact.agent}" if fact.agent else ""
+    if "://" in fact.peer:
+        what = "does not answer as a gateway should" if fact.answer is Answer.GONE else what
+        return f"gateway {fact.peer} {what} ({fact.seconds:.2f} s)" if what else ""
+    return f"peer {fact.peer} {what} ({fact.seconds:.2f} s{agent})" if what else ""
 
 
 def _stored(fact: Stored, show: Show) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
+from cidery.exchange.probe import Asker
 from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, Search, SessionWaits
 from cidery.exchange.stats import SessionState, SessionStats
 from cidery.ipld.block import Block
@@ -58,13 +59,13 @@ class NoSourceHasIt(Unavailable):
 class Sources(Protocol):
     """Finds and asks sources on behalf of sessions; calls their on_* methods."""
 
-    def attach(self, session: "NetworkSession") -> None: ...
+    def attach(self, session: Asker) -> None: ...
 
-    def detach(self, session: "NetworkSession") -> None: ...
+    def detach(self, session: Asker) -> None: ...
 
-    def ask(self, session: "NetworkSession", source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
+    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
 
-    def cancel(self, session: "NetworkSession", source: str, cids: Sequence[CID]) -> None: ...
+    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None: ...
 
     def search(self, session: "NetworkSession", cid: CID) -> None:
         """Look for further sources that have ``cid``. A hint; a search that runs for the session goes on."""
@@ -119,6 +120,8 @@ class NetworkSession:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
         self._attached = False
+        self._waits = waits
+        self._streamed_at = 0.0
         self._streaming = ""
         """Which source streams a whole DAG: what is below it is asked of nobody else meanwhile."""
         self._taken = asyncio.Event()
@@ -160,8 +163,16 @@ class NetworkSession:
         if stage in ("finding", "asking"):
             stage = self._sources.stage(self) or stage
         owing = tuple(name for name, source in self._machine.sources.items() if source.outstanding)
+        if self._streaming:
+            stage, owing = self._stream_stage(), (self._streaming,)
         local = self._local_blocks, self._local_bytes
         return SessionStats(stage, local, dict(self._by_source), self._machine.duplicates, owing)
+
+    def _stream_stage(self) -> str:
+        full = self._ready_bytes + self._unstored_bytes > READ_AHEAD  # the reader is slow, not the source
+        if not full and self._clock() - self._streamed_at >= self._waits.stall(None):
+            return "stalled"
+        return "receiving" if self._streaming in self._by_source else "asking"
 
     def concerns(self, cid: CID) -> bool:
         """Whether it began with ``cid``, or wants it."""
@@ -178,7 +189,7 @@ class NetworkSession:
             tuple(islice(self._machine.wants(), SHOWN_WANTS)),
             sum(blocks for blocks, _ in sums),
             sum(size for _, size in sums),
-            self._machine.silent(now),
+            now - self._streamed_at if self._streaming else self._machine.silent(now),
             tuple(source.state(now) for source in self._machine.sources.values()),
         )
 
@@ -274,10 +285,11 @@ class NetworkSession:
 
     def on_stream(self, name: str) -> None:
         """A source begins to stream; nothing else is asked for until on_stream_end()."""
-        self._streaming = name
+        self._streaming, self._streamed_at = name, self._clock()
 
     def on_streamed(self, name: str, cid: CID, data: memoryview) -> None:
         """A verified block of the stream, wanted by now or later."""
+        self._streamed_at = self._clock()
         if cid not in self._unstored and cid not in self._ready:
             self._arrived(name, cid, data)
 

@@ -163,20 +163,22 @@ class _Look:
         self._asked_at: dict[str, float] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._probe = HaveProbe(
-            cid, ask=lambda probe, source: parts.bitswap.ask(probe, source, (), (cid,)), on_answer=self._answered
+            cid,
+            ask=lambda probe, source: parts.bitswap.sources.ask(probe, source, (), (cid,)),
+            on_answer=self._answered,
         )
 
     async def run(self) -> AsyncGenerator[NetworkFact, None]:
         for name, finder, knows in _routers(self._parts.finders):
             self._spawn(self._ask_router(name, finder, knows))
-        self._parts.bitswap.attach(self._probe)
+        self._parts.bitswap.sources.attach(self._probe)
         try:
             while self._work or self._probe.waiting or not self._queue.empty():
                 fact = await self._queue.get()
                 if fact is not None:
                     yield fact
         finally:
-            self._parts.bitswap.detach(self._probe)
+            self._parts.bitswap.sources.detach(self._probe)
             for task in list(self._work):
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
@@ -193,7 +195,8 @@ class _Look:
 
     def _answered(self, peer: str, answer: str) -> None:
         asked = self._asked_at.setdefault(peer, self._clock())
-        known = self._parts.identification.known.get(PeerId.parse(peer))
+        gateway = "://" in peer
+        known = None if gateway else self._parts.identification.known.get(PeerId.parse(peer))
         agent = known.agent_version if known is not None else ""
         self._queue.put_nowait(PeerAnswer(peer, Answer(answer), self._clock() - asked, agent))
 
@@ -235,6 +238,8 @@ class _Look:
             state, failure = "connected", ""
             try:
                 await self._parts.reach(provider.found)
+                if self._parts.swarm.best(provider.found.peer) is None:
+                    state = "gateway"
             except (CideryError, TimeoutError, OSError) as exc:
                 state, failure = "failed", str(exc) or type(exc).__name__
         seconds = self._clock() - provider.since

@@ -19,6 +19,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from cidery.errors import CideryError
+from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession, Sources
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
@@ -76,10 +77,10 @@ class GatewaySources:
         self._speaks = speaks
         self._agent = agent
         self._gateways: dict[str, _Gateway] = {}
-        self._sessions: dict[NetworkSession, None] = {}
-        self._asked: dict[tuple[NetworkSession, str, CID, bool], asyncio.Task[None]] = {}
+        self._sessions: dict[Asker, None] = {}
+        self._asked: dict[tuple[Asker, str, CID, bool], asyncio.Task[None]] = {}
         """Session, gateway, CID, whether the block itself is wanted -> the request."""
-        self._streams: dict[NetworkSession, asyncio.Task[None]] = {}
+        self._streams: dict[Asker, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.blocks_received = self.data_received = 0
@@ -111,13 +112,13 @@ class GatewaySources:
 
     # --- Sources
 
-    def attach(self, session: NetworkSession) -> None:
+    def attach(self, session: Asker) -> None:
         self._sessions[session] = None
         for gateway in self._gateways.values():
             if self._usable(gateway):
                 session.on_source(gateway.url, None)
 
-    def detach(self, session: NetworkSession) -> None:
+    def detach(self, session: Asker) -> None:
         self._sessions.pop(session, None)
         for key in [key for key in self._asked if key[0] is session]:
             if self._asked[key] is not asyncio.current_task():
@@ -125,7 +126,7 @@ class GatewaySources:
         if (stream := self._streams.pop(session, None)) is not None:
             stream.cancel()
 
-    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
         gateway = self._gateways.get(source)
         if gateway is None:
             return
@@ -135,7 +136,7 @@ class GatewaySources:
                 task = self._asked[key] = self._spawn(self._request(session, gateway, cid, wanted=wanted))
                 task.add_done_callback(lambda _, key=key: self._asked.pop(key, None))  # type: ignore[misc]
 
-    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         for cid in cids:
             for wanted in (True, False):
                 task = self._asked.get((session, source, cid, wanted))
@@ -173,7 +174,7 @@ class GatewaySources:
     def _usable(self, gateway: _Gateway) -> bool:
         return not gateway.lied and self._clock() >= gateway.rests_until
 
-    async def _request(self, session: NetworkSession, gateway: _Gateway, cid: CID, *, wanted: bool) -> None:
+    async def _request(self, session: Asker, gateway: _Gateway, cid: CID, *, wanted: bool) -> None:
         # imported here: 250 ms that nodes without gateways do not need
         import aiohttp
 
@@ -317,18 +318,18 @@ class JoinedSources:
         self._peers = peers
         self._gateways = gateways
 
-    def attach(self, session: NetworkSession) -> None:
+    def attach(self, session: Asker) -> None:
         self._peers.attach(session)
         self._gateways.attach(session)
 
-    def detach(self, session: NetworkSession) -> None:
+    def detach(self, session: Asker) -> None:
         self._peers.detach(session)
         self._gateways.detach(session)
 
-    def ask(self, session: NetworkSession, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
         self._of(source).ask(session, source, blocks, haves)
 
-    def cancel(self, session: NetworkSession, source: str, cids: Sequence[CID]) -> None:
+    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         self._of(source).cancel(session, source, cids)
 
     def search(self, session: NetworkSession, cid: CID) -> None:
