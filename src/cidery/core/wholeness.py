@@ -8,6 +8,7 @@ from cidery.core.facts import Stored
 from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.links import scan_links
+from cidery.ipld.walk import STACK_PART
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 
@@ -84,7 +85,10 @@ class _Walk:
                 next(scan)
                 await asyncio.sleep(0)
         except StopIteration as stop:
-            self.meet([target for target, _ in reversed(stop.value)])
+            links = stop.value
+            for end in range(len(links), 0, -STACK_PART):
+                self.meet([target for target, _ in reversed(links[max(0, end - STACK_PART) : end])])
+                await asyncio.sleep(0)
         except CideryError as exc:
             self.damage = self.damage or str(exc)
 
