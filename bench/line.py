@@ -105,7 +105,7 @@ def fetch_ours(addr: str, cid: str, work: Path, how: str, size: int) -> tuple[fl
     """Seconds to the last byte, to the first, and the largest loop lag."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=fetch_process, args=(addr, cid, work / "reader", how, theirs))
+    child = context.Process(target=fetch_process, args=(addr, cid, work / "reader", how, theirs), daemon=True)
     child.start()
     theirs.close()
     seconds, got, first, lag = ours.recv()
@@ -234,7 +234,7 @@ def main() -> None:
         make_file(file, options.mib)
         context = multiprocessing.get_context("spawn")
         pipe, theirs = context.Pipe()
-        server = context.Process(target=serve_process, args=(work / "server", file, theirs))
+        server = context.Process(target=serve_process, args=(work / "server", file, theirs), daemon=True)
         server.start()
         theirs.close()
         addr, cid = pipe.recv()
