@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 OTHER_PYTHONS := 3.12 3.13
-# two processes, each with whole files, so that fixtures are made once; the interop tests keep to one
+# two processes, each with whole files, so that fixtures are made once
 PARALLEL := -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -61,7 +61,7 @@ unit: setup
 	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers
-	$(BIN)/pytest tests/interop
+	$(BIN)/pytest $(PARALLEL) tests/interop
 
 other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)

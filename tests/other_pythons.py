@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = "tests/unit"
 """The property tests and simulations are about logic, not about the interpreter: once is enough."""
+ONCE = ("killed", "processes", "crash_replay")
+"""Likewise what is about files and processes that end: minutes, and the same on each interpreter."""
 
 
 def find(version: str) -> str | None:
@@ -50,6 +52,7 @@ def run(version: str, interpreter: str) -> int:
         stamp.touch()
     print(f"Python {version}: unit tests", flush=True)
     command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", TESTS]
+    command += [f"--ignore-glob={TESTS}/*{part}*" for part in ONCE]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
