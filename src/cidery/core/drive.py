@@ -111,8 +111,11 @@ async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:
         walk.close()
 
 
-async def run(walk: Walk[Any, R], session: BlockSession) -> R:
-    """Run a walk for its return value; what it yields on the way is dropped. Raises and cancels as drive()."""
+async def run(walk: Walk[T, R], session: BlockSession, yielded: list[T] | None = None) -> R:
+    """Run a walk for its return value; what it yields on the way is put into ``yielded``, or dropped.
+
+    Raises and cancels as drive().
+    """
     clock = asyncio.get_running_loop().time
     turn = clock() + SLICE
     answer: bytes | memoryview | None = None
@@ -131,6 +134,8 @@ async def run(walk: Walk[Any, R], session: BlockSession) -> R:
                     turn = clock() + SLICE
             elif isinstance(step, Prefetch):
                 session.prefetch(step.cids)
+            elif yielded is not None:
+                yielded.append(step)
             if clock() >= turn:
                 await asyncio.sleep(0)
                 turn = clock() + SLICE

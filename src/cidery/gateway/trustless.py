@@ -18,6 +18,7 @@ from typing import Any
 
 from cidery.core.api import Api
 from cidery.core.car_export import as_archive
+from cidery.core.drive import run
 from cidery.core.naming import locate
 from cidery.core.resolve import ContentPath, InsideBlock, parse_path
 from cidery.core.sources import BlockSession
@@ -37,7 +38,7 @@ from cidery.gateway.negotiate import (
 from cidery.http.message import BadRequest, Request, Response, one_range, text
 from cidery.identity.peer_id import PeerIdError
 from cidery.ipld.block import Block
-from cidery.ipld.walk import Need, Prefetch, Walk
+from cidery.ipld.walk import Walk
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, parse_name
 from cidery.multiformats.cid import CID
@@ -88,7 +89,7 @@ class TrustlessGateway:
             if offline and (await api.store.size_many([path.root]))[0] is None:
                 return text(412, f"{path.root} is not stored here")
             on_path: list[Block] = []
-            end = await _collect(prove_path(path), session, on_path)
+            end = await run(prove_path(path), session, on_path)
             headers = {
                 "X-Ipfs-Path": request.path,
                 "X-Ipfs-Roots": ",".join(map(str, end.roots)),
@@ -203,26 +204,3 @@ async def _closing(stack: AsyncExitStack, body: AsyncGenerator[Buffer, None]) ->
                 yield piece
         finally:
             await body.aclose()
-
-
-async def _collect(walk: Walk[Block, PathEnd], session: BlockSession, blocks: list[Block]) -> PathEnd:
-    """Run a walk of a few blocks; they are put into ``blocks``."""
-    answer: Buffer | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(answer)
-            except StopIteration as stop:
-                end: PathEnd = stop.value
-                return end
-            answer = None
-            if isinstance(step, Need):
-                answer = session.get_if_ready(step.cid)
-                if answer is None:
-                    answer = await session.get(step.cid)
-            elif isinstance(step, Prefetch):
-                session.prefetch(step.cids)
-            else:
-                blocks.append(step)
-    finally:
-        walk.close()
