@@ -236,11 +236,11 @@ class Filestore:
         self._inner = inner
         self.references = references
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """Of the inner store: files are read in a thread."""
         return self._inner.get_if_ready(cid)
 
-    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """As BlockStore; a block whose file was changed counts as absent (why() says more)."""
         found = await self._inner.get_many(cids)
         missing = [i for i, data in enumerate(found) if data is None]

@@ -46,11 +46,14 @@ class Durability(Enum):
 class BlockStore(Protocol):
     """Async, in batches. Batches are processed in order; results keep the order of the arguments."""
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
-        """The block if it can be had without waiting for a disk, else None (absent or cold). Never blocks the loop."""
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        """The block if it can be had without waiting for a disk, else None (absent or cold). Never blocks the loop.
+
+        A view is of this block alone, and nobody writes to it any more.
+        """
         ...
 
-    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """Bytes per CID, None where absent. Never returns bytes of another block, even when an index is stale."""
         ...
 

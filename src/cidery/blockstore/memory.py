@@ -14,10 +14,10 @@ class MemoryStore:
         self._blocks: dict[bytes, bytes] = {}
         self._kept: set[bytes] = set()
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         return cid.identity_data if cid.is_identity else self._blocks.get(cid.multihash)
 
-    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         return [self.get_if_ready(cid) for cid in cids]
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:

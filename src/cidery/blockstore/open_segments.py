@@ -20,6 +20,8 @@ from cidery.ipld.car import MAX_SECTION_HEAD
 
 MAX_OPEN = 128
 """Most segments open at once (32 GiB of blocks): well under the usual limit of 1,024 descriptors a process."""
+OWN_BUFFER = 64 * 1024
+"""A record of this many bytes is read into memory of its own: copying it out of a shared buffer would cost more."""
 
 
 class OpenSegment:
@@ -125,22 +127,23 @@ class OpenSegments:
         segment = self.get(number)
         return scan_heads(self.files, segment.fd, self.files.size(segment.fd))
 
-    def read_ready(self, at: Location, multihash: bytes) -> bytes | None:
+    def read_ready(self, at: Location, multihash: bytes) -> bytes | memoryview | None:
         """The same without waiting: None if the file is not open, its pages are cold, or the record is another."""
         segment = self.at_hand(at.segment)
-        size = at.head + at.length
+        head = at.head
+        size = head + at.length
         if segment is None or size > MAX_SECTION_HEAD + MAX_BLOCK:
             return None
-        scratch = self._scratch_view()
-        if self.files.read_ready(segment.fd, scratch[:size], at.offset) != size:
+        large = size >= OWN_BUFFER
+        into = memoryview(bytearray(size)) if large else self._scratch_view()[:size]
+        if self.files.read_ready(segment.fd, into, at.offset) != size:
             return None
-        head = at.head
-        if not head_matches(bytes(scratch[:head]), multihash, at.length):
+        if not head_matches(bytes(into[:head]), multihash, at.length):
             return None
-        return bytes(scratch[head:size])
+        return into[head:].toreadonly() if large else bytes(into[head:])
 
     def _scratch_view(self) -> memoryview:
         view: memoryview | None = getattr(self._scratch, "view", None)
         if view is None:
-            view = self._scratch.view = memoryview(bytearray(MAX_SECTION_HEAD + MAX_BLOCK))
+            view = self._scratch.view = memoryview(bytearray(OWN_BUFFER))
         return view

@@ -116,7 +116,7 @@ class SegmentStore:
         early = [pending.get(key) for key in multihashes]
         return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """See BlockStore. About 10 us and a copy of the data; never waits for a disk."""
         if cid.is_identity:
             return cid.identity_data
@@ -129,7 +129,7 @@ class SegmentStore:
             self._recency.note(at)
         return self._segments.read_ready(at, key)
 
-    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """See BlockStore. Warm blocks are read in the loop, a few at a time; cold ones in one hop to a thread.
 
         Raises:
@@ -137,7 +137,7 @@ class SegmentStore:
         """
         self._check_open()
         keys = [b"" if cid.is_identity else cid.multihash for cid in cids]
-        found: list[bytes | None] = [cid.identity_data if cid.is_identity else None for cid in cids]
+        found: list[bytes | memoryview | None] = [cid.identity_data if cid.is_identity else None for cid in cids]
         wanted = [i for i, key in enumerate(keys) if key]
         places = dict(zip(wanted, self._locate([keys[i] for i in wanted]), strict=True))
         cold: list[tuple[int, Location]] = []

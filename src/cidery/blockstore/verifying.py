@@ -33,12 +33,12 @@ class VerifyingStore:
     def __init__(self, inner: BlockStore) -> None:
         self._inner = inner
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """None also for a corrupt block, which get_many() then names."""
         data = self._inner.get_if_ready(cid)
         return data if data is not None and matches(cid.multihash, data) else None
 
-    async def get_many(self, cids: Sequence[CID]) -> list[bytes | None]:
+    async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """As BlockStore. Raises StoredBlockCorrupt for the first block that does not match its hash."""
         found = await self._inner.get_many(cids)
         if sum(len(data) for data in found if data) > HASH_IN_LOOP:
@@ -69,7 +69,7 @@ class VerifyingStore:
         await self._inner.close()
 
 
-def _check(cids: Sequence[CID], found: Sequence[bytes | None]) -> None:
+def _check(cids: Sequence[CID], found: Sequence[bytes | memoryview | None]) -> None:
     for cid, data in zip(cids, found, strict=True):
         if data is not None and not matches(cid.multihash, data):
             raise StoredBlockCorrupt(cid)

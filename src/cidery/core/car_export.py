@@ -1,17 +1,16 @@
 """A DAG as a CAR: streamed, in the canonical order, so that the same DAG always gives the same bytes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from cidery.core.drive import SLICE
+from cidery.core.drive import drive
 from cidery.core.sources import BlockSession
-from cidery.errors import NotFound, Unavailable
+from cidery.errors import Unavailable
 from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.ipld.car_v2 import CarIndex
 from cidery.ipld.car_walk import walk_blocks
-from cidery.ipld.walk import Need, Prefetch, Walk
+from cidery.ipld.walk import Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
@@ -33,7 +32,7 @@ class ChangedMeanwhile(Unavailable):
         return f"blocks came or went during the export ({self.written} bytes, not {self.expected}); export again"
 
 
-async def export_car(
+def export_car(
     roots: Sequence[CID], session: BlockSession, *, local_only: bool = False
 ) -> AsyncIterator[bytes | memoryview]:
     """The archive in pieces. Byte-identical for the same DAG, whoever exports it; several roots share blocks.
@@ -43,8 +42,7 @@ async def export_car(
     Raises as the session and walk_blocks(). Cancellation: safe.
     Cost: one read per block; memory O(distinct CIDs).
     """
-    async for piece in as_archive(roots, walk_blocks(roots), session, local_only=local_only):
-        yield piece
+    return as_archive(roots, walk_blocks(roots), session, local_only=local_only)
 
 
 async def as_archive(
@@ -53,7 +51,7 @@ async def as_archive(
     """The blocks that a walk yields as a CAR, in pieces. Raises and is cancelled as export_car()."""
     held: list[Buffer] = [encode_header(roots)]
     size = 0
-    async for cid, data in _blocks(walk, session, local_only):
+    async for cid, data in drive(walk, session, partial=local_only):
         held.append(encode_section_head(cid, len(data)))
         if len(data) >= ALONE:
             yield b"".join(held)
@@ -77,7 +75,7 @@ async def export_car_v2(
     The header in front states the size, so every block is read twice. Memory: the index, about 150 bytes a block.
     """
     index = CarIndex(encode_header(roots))
-    async for block in _blocks(walk_blocks(roots), session, local_only):
+    async for block in drive(walk_blocks(roots), session, partial=local_only):
         index.add(block)
     yield index.encode_head()
     written = 0
@@ -88,34 +86,3 @@ async def export_car_v2(
         raise ChangedMeanwhile(index.size, written)
     for piece in index.encode():
         yield piece
-
-
-async def _blocks(walk: Walk[Block, Any], session: BlockSession, local_only: bool) -> AsyncIterator[Block]:
-    clock = asyncio.get_running_loop().time
-    turn = clock() + SLICE
-    answer: Buffer | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(answer)
-            except StopIteration:
-                return
-            answer = None
-            if isinstance(step, Need):
-                answer = session.get_if_ready(step.cid)
-                if answer is None:
-                    try:
-                        answer = await session.get(step.cid)
-                    except NotFound:
-                        if not local_only:
-                            raise
-            elif isinstance(step, Prefetch):
-                if not local_only:
-                    session.prefetch(step.cids)
-            else:
-                yield step
-            if clock() >= turn:
-                await asyncio.sleep(0)
-                turn = clock() + SLICE
-    finally:
-        walk.close()

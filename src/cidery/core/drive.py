@@ -48,10 +48,10 @@ class StoreSession:
     ) -> None:
         return None
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         return self._counted(self._store.get_if_ready(cid))
 
-    async def get(self, cid: CID) -> bytes:
+    async def get(self, cid: CID) -> bytes | memoryview:
         """The block. Raises NotStored. Cancel-safe."""
         found = (await self._store.get_many((cid,)))[0]
         if found is None:
@@ -59,7 +59,7 @@ class StoreSession:
         self._counted(found)
         return found
 
-    def _counted(self, found: bytes | None) -> bytes | None:
+    def _counted(self, found: bytes | memoryview | None) -> bytes | memoryview | None:
         if found is not None:
             self._blocks += 1
             self._bytes += len(found)
@@ -79,9 +79,11 @@ class StoreSession:
         return SessionStats("local", (self._blocks, self._bytes), {}, 0)
 
 
-async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:
+async def drive(walk: Walk[T, Any], session: BlockSession, *, partial: bool = False) -> AsyncIterator[T]:
     """Yield the results of ``walk``, with its needs met by ``session``.
 
+    Args:
+        partial: a need that the session cannot meet (NotFound) is answered with None, and nothing is fetched ahead.
     Raises what the walk and the session raise. Cancellation: safe; the walk is closed. The loop gets a turn at
     least every SLICE seconds plus one step of the walk.
     """
@@ -98,10 +100,15 @@ async def drive(walk: Walk[T, Any], session: BlockSession) -> AsyncIterator[T]:
             if isinstance(step, Need):
                 answer = session.get_if_ready(step.cid)
                 if answer is None:
-                    answer = await session.get(step.cid)
+                    try:
+                        answer = await session.get(step.cid)
+                    except NotFound:
+                        if not partial:
+                            raise
                     turn = clock() + SLICE
             elif isinstance(step, Prefetch):
-                session.prefetch(step.cids)
+                if not partial:
+                    session.prefetch(step.cids)
             else:
                 yield step
             if clock() >= turn:

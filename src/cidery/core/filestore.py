@@ -29,7 +29,7 @@ class FilestoreSession(StoreSession):
         super().__init__(blocks)
         self._files = blocks
 
-    async def get(self, cid: CID) -> bytes:
+    async def get(self, cid: CID) -> bytes | memoryview:
         """The block. Raises NotStored, FileChanged. Cancel-safe."""
         try:
             return await super().get(cid)
