@@ -68,7 +68,7 @@ other-pythons: setup
 
 test: check unit interop other-pythons
 
-# the DHT with 10,000 nodes in virtual time: out/sim/report.html, in some twenty minutes
+# the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup
 	@$(BIN)/python tests/sim/dht_report.py
 

@@ -2,7 +2,7 @@
 
     python tests/sim/dht_report.py [NODES=10000] [OUT=out/sim]
 
-Everything follows from the seeds. Some ten minutes for 10,000 nodes.
+Everything follows from the seeds. Ten to twenty minutes for 10,000 nodes.
 """
 
 from __future__ import annotations

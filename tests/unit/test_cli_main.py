@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from cidery.cli import dispatch
 from cidery.cli.arguments import split
 from cidery.cli.main import main
 from cidery.cli.output import printable
@@ -342,3 +343,17 @@ def test_the_plain_version_line_is_what_the_command_prints(run: Run) -> None:
     through_the_parser = run("version", "--enc=text")
     for words in (["version"], ["--version"], ["-v"]):
         assert run(*words) == through_the_parser
+
+
+def test_who_interrupts_a_long_command_hears_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dispatch, "_run", interrupted)
+    assert run("add", str(tmp_path)) == Result(1, "", "")
+    times = iter([0.0, 60.0])
+    monkeypatch.setattr(dispatch.time, "monotonic", lambda: next(times))
+    said = run("add", str(tmp_path))
+    assert said.code == 1 and "The same command again goes on" in said.err and not said.out

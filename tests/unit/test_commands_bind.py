@@ -4,6 +4,7 @@ import pytest
 
 from cidery.commands.bind import BadCall, bind, parse_duration
 from cidery.commands.definition import Output, load
+from cidery.commands.job_command import goes_on
 from cidery.commands.registry import all_commands, find, suggest
 
 
@@ -73,3 +74,21 @@ def test_what_does_not_fit_is_refused_in_one_line(
 def test_durations_are_read_as_go_writes_them() -> None:
     read = [parse_duration(text, "timeout") for text in ("1h30m", "300ms", "1.5s", "0", "2m0.5s")]
     assert read == [5400.0, 0.3, 1.5, 0.0, 120.5]
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments", "expected"),
+    [
+        (("add",), ["photos"], True),
+        (("add",), ["-"], False),
+        (("add",), [], False),
+        (("dag", "import"), ["site.car"], True),
+        (("dag", "import"), [], False),
+        (("get",), ["bafkqaaa"], True),
+        (("cat",), ["bafkqaaa"], False),
+    ],
+)
+def test_a_long_command_says_whether_it_can_be_gone_on_with(
+    words: tuple[str, ...], arguments: list[str], expected: bool
+) -> None:
+    assert goes_on(bind(_command(*words), arguments, [])) is expected

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 
 from cidery.cli.arguments import Line
 from cidery.cli.output import Sink, progress_for
@@ -32,6 +33,16 @@ def dispatch(line: Line) -> int:
     assert line.command is not None  # main() handles lines without a command
     call = bind(line.command, with_stdin(line.command, line.arguments), line.options)
     _say_deprecated(call)
+    began = time.monotonic()
+    try:
+        return _run(line, call)
+    except KeyboardInterrupt:
+        _say_how_to_go_on(call, time.monotonic() - began)
+        raise
+
+
+def _run(line: Line, call: Call) -> int:
+    assert line.command is not None  # dispatch() looked
     repo = repo_dir(line.last("repo-dir"))
     if line.command.where is not Where.CLIENT:
         endpoint, explicit = _daemon(line, repo)
@@ -58,6 +69,14 @@ def _say_deprecated(call: Call) -> None:
     for option in call.command.options:
         if option.deprecated and option.name in call.given:
             print(f"option --{option.name} is deprecated: use {option.deprecated}", file=sys.stderr)
+
+
+def _say_how_to_go_on(call: Call, seconds: float) -> None:
+    from cidery.commands.job_command import goes_on
+    from cidery.core.jobs import WORTH_SECONDS
+
+    if seconds >= WORTH_SECONDS and goes_on(call):
+        print("Interrupted: what is done is kept. The same command again goes on; see: cidery jobs", file=sys.stderr)
 
 
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:

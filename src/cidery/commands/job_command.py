@@ -7,6 +7,8 @@ from cidery.commands.definition import Call
 
 PASSING = frozenset(("progress", "quiet", "quieter", "silent", "encoding", "timeout", "debug", "stats", "session"))
 """Options that change what is printed, not what is done."""
+LONG = (("add",), ("get",), ("dag", "import"), ("pin", "add"), ("repo", "import-kubo"))
+"""Commands that are jobs, and go on where they stopped when they are given again."""
 MAX_WORDS = 64
 """Most words kept of a command: what has more arguments is repeated by hand."""
 
@@ -30,6 +32,14 @@ def command_of(call: Call, paths: str = "") -> list[str]:
             return []
         words += [_absolute(text) if name == paths else text for text in texts]
     return words if len(words) <= MAX_WORDS and "-" not in words else []
+
+
+def goes_on(call: Call) -> bool:
+    """Whether the same command again goes on with this one, had it been cut off: not from standard input."""
+    return call.command.path in LONG and not any(
+        texts == ["-"] or (not texts and argument.is_file)
+        for argument, texts in ((one, call.arguments[one.name]) for one in call.command.arguments)
+    )
 
 
 def job_key(kind: str, call: Call, paths: str = "") -> str:
