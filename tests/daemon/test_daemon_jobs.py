@@ -100,22 +100,35 @@ def tree(path: Path) -> int:
     return 3000 * 2000 + (96 << 20)
 
 
-def killed_add(daemon: Daemon, path: Path, after: int, victim: str) -> None:
-    """An upload that is cut off when the daemon says that so many bytes came."""
-    adding = subprocess.Popen(
-        daemon.command("add", "-r", path), env=daemon.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def cut_off(daemon: Daemon, kind: str, words: tuple[object, ...], after: int, victim: str) -> dict[str, object]:
+    """An upload that is killed when the daemon says that so many bytes came; its job, as it is then."""
+    sending = subprocess.Popen(
+        daemon.command(*words), env=daemon.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     endpoint = parse_endpoint((daemon.repo / "api").read_text())
     for _ in range(100_000):
-        with call(endpoint, ["jobs"], [("kind", "add"), ("state", "running")]) as answer:
+        with call(endpoint, ["jobs"], [("kind", kind), ("state", "running")]) as answer:
             if any(value["Bytes"] >= after for value in answer.values()):
                 break
     else:
         raise AssertionError("it never came so far")
     if victim == "daemon":
         daemon.stop(signal.SIGKILL)
-    adding.kill()
-    adding.wait()
+    sending.kill()
+    sending.wait()
+    if victim == "daemon":
+        daemon.start()
+    for _ in range(100):
+        job = only_job(daemon, kind)
+        if job["State"] == "interrupted":
+            return job
+    raise AssertionError(job)
+
+
+def only_job(daemon: Daemon, kind: str) -> dict[str, object]:
+    (line,) = daemon.text("jobs", "--enc=json", f"--kind={kind}").splitlines()
+    job: dict[str, object] = json.loads(line)
+    return job
 
 
 @pytest.mark.parametrize("victim", ["client", "daemon"])
@@ -126,14 +139,8 @@ def test_an_upload_that_was_cut_off_sends_the_rest_only(
     size = tree(tmp_path / "tree")
     while time.time() - (tmp_path / "tree" / "big").stat().st_ctime <= RACY:
         daemon.run("version")  # what was changed just now is not believed when it is seen again
-    killed_add(daemon, tmp_path / "tree", 70 << 20, victim)
-    if victim == "daemon":
-        daemon.start()
-    for _ in range(100):
-        (job,) = [json.loads(line) for line in daemon.text("jobs", "--enc=json", "--kind=add").splitlines()]
-        if job["State"] == "interrupted":
-            break
-    assert job["State"] == "interrupted" and job["Title"] == str(tmp_path / "tree")
+    job = cut_off(daemon, "add", ("add", "-r", tmp_path / "tree"), 70 << 20, victim)
+    assert job["Title"] == str(tmp_path / "tree")
     endpoint = parse_endpoint((daemon.repo / "api").read_text())
     known = known_files(endpoint, resume_key([str(tmp_path / "tree")], [("recursive", "true")]))
     selection = Selection(recursive=True, state_identities=True)
@@ -143,9 +150,47 @@ def test_an_upload_that_was_cut_off_sends_the_rest_only(
     assert sent <= size - (70 << 20) + heads + UNDER_WAY
     root = daemon.text("add", "-rQ", tmp_path / "tree")
     assert root == alone.text("add", "-rQ", tmp_path / "tree")
-    (job,) = [json.loads(line) for line in daemon.text("jobs", "--enc=json", "--kind=add").splitlines()]
+    job = only_job(daemon, "add")
     assert job["State"] == "done" and job["Attempts"] == 2
     assert daemon.run("cat", f"{root}/big").stdout == (tmp_path / "tree" / "big").read_bytes()
+
+
+@pytest.mark.parametrize("victim", ["client", "daemon"])
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_archive_whose_import_was_cut_off_is_sent_from_there_on(
+    daemons: tuple[Daemon, Daemon], tmp_path: Path, victim: str, version: str
+) -> None:
+    alone, daemon = daemons
+    (tmp_path / "file").write_bytes(os.urandom(200 << 20))
+    root = alone.text("add", "-Q", tmp_path / "file")
+    archive = tmp_path / "file.car"
+    archive.write_bytes(alone.run("dag", "export", f"--car-version={version}", root).stdout)
+    job = cut_off(daemon, "import", ("dag", "import", archive), 70 << 20, victim)
+    assert job["Title"] == str(archive)
+    endpoint = parse_endpoint((daemon.repo / "api").read_text())
+    (known,) = known_files(endpoint, resume_key([str(archive)], [])).values()
+    assert (70 << 20) - UNDER_WAY <= known < archive.stat().st_size
+    stats = daemon.text("dag", "import", "--stats", archive)
+    assert root in stats and "Imported 201 blocks" in stats
+    job = only_job(daemon, "import")
+    assert job["State"] == "done" and job["Attempts"] == 2
+    assert daemon.run("cat", root).stdout == (tmp_path / "file").read_bytes()
+
+
+def test_an_archive_is_sent_whole_again_when_what_was_stored_of_it_has_gone(
+    daemons: tuple[Daemon, Daemon], tmp_path: Path
+) -> None:
+    alone, daemon = daemons
+    (tmp_path / "file").write_bytes(os.urandom(200 << 20))
+    root = alone.text("add", "-Q", tmp_path / "file")
+    (tmp_path / "file.car").write_bytes(alone.run("dag", "export", root).stdout)
+    cut_off(daemon, "import", ("dag", "import", tmp_path / "file.car"), 70 << 20, "client")
+    stored = daemon.text("refs", "local").split()
+    daemon.run("block", "rm", *stored)
+    failed = daemon.run("dag", "import", tmp_path / "file.car", check=False)
+    assert failed.returncode == 1 and b"run the command again" in failed.stderr
+    assert root in daemon.text("dag", "import", tmp_path / "file.car")
+    assert daemon.run("cat", root).stdout == (tmp_path / "file").read_bytes()
 
 
 def test_a_pin_that_cannot_be_waits_for_nobody(daemons: tuple[Daemon, Daemon], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
+from cidery.core.block_removal import Removal, block_rm
 from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
 from cidery.core.cat import cat, file_size
 from cidery.core.drive import NotStored, StoreSession, drive
@@ -20,6 +21,7 @@ from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.dag_pb import DagPbError
 from cidery.ipld.walk import Prefetch, Walk
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
 from cidery.repo.pins import PINS_PAGE, Pin
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
 from cidery.unixfs.node import Kind
@@ -250,6 +252,39 @@ async def test_block_options_that_make_no_sense_are_refused(store: MemoryStore, 
     with pytest.raises(InvalidInput) as caught:
         await block_put(b"", store, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+async def removed(store: MemoryStore, pins: MemoryPins, *cids: str, files_root: CID, now: float = 0.0) -> list[str]:
+    asked = [CID.parse(text) for text in cids]
+    found: list[Removal] = []
+    async for one in block_rm(asked, store, StoreSession(store), pins, files_root, now=now):
+        found.append(one)
+    assert [one.cid for one in found] == asked
+    return [one.reason for one in found]
+
+
+async def test_only_blocks_that_nothing_needs_are_removed(store: MemoryStore) -> None:
+    pins, empty = MemoryPins(), CID.of(b"", RAW)
+    await pins.add(Pin(CID.parse(B), True, "", 0.0), Pin(CID.parse(ROOT), False, "", 0.0))
+    nowhere = str(CID.of(b"nowhere"))
+    assert await removed(store, pins, ROOT, B, TWO, C, nowhere, files_root=empty) == [
+        "pinned: direct",
+        "pinned: recursive",
+        f"pinned: indirect via {B}",
+        "",
+        "it is not stored here",
+    ]
+    assert await store.get_many([CID.parse(C)]) == [None]
+    await pins.remove([CID.parse(B)])
+    assert await removed(store, pins, TWO, B, files_root=CID.parse(B)) == ["used by the mutable files"] * 2
+    assert await removed(store, pins, TWO, TWO, B, files_root=empty) == ["", "", ""]
+
+
+async def test_a_block_stays_while_the_same_bytes_are_pinned_under_another_codec(store: MemoryStore) -> None:
+    pins, empty = MemoryPins(), CID.of(b"", RAW)
+    await pins.add(Pin(CID(1, RAW, CID.parse(ONE).multihash), False, "", 0.0, expires=10.0))
+    assert await removed(store, pins, ONE, files_root=empty, now=9.0) == ["pinned: direct"]
+    assert await removed(store, pins, ONE, files_root=empty, now=11.0) == [""]
 
 
 async def test_a_block_is_checked_before_it_is_stored(store: MemoryStore) -> None:

@@ -7,10 +7,19 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cidery.cli.output import NoProgress, Sink, progress_for, text_of
+from cidery.cli.output import NoProgress, Progress, Sink, progress_for, text_of
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
-from cidery.client.multipart import FILE, CannotUpload, Part, Selection, content_type, encode_parts, walk_paths
+from cidery.client.multipart import (
+    FILE,
+    CannotUpload,
+    Part,
+    Selection,
+    content_type,
+    encode_parts,
+    identity_of,
+    walk_paths,
+)
 from cidery.client.resumed_upload import known_files, resume_key
 from cidery.commands.bind import BadCall, usage
 from cidery.commands.definition import Call
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 20
 """Bytes of standard input read at once."""
+WORTH_BAR = 16 << 20
+"""Bytes to send from which on a bar is shown: less takes no time."""
 
 
 class AddSink(Sink):
@@ -123,9 +134,13 @@ def _upload(
     parts: Iterator[Part],
     sink: Sink,
     known: dict[str, int] | None = None,
+    bar: Progress | None = None,
 ) -> int:
+    """``bar``: moves with the bytes that are sent; the sink's, which closes it."""
     boundary = secrets.token_hex(16)
     body = encode_parts(parts, boundary, known)
+    if bar is not None:
+        body = _counted(body, bar)
     answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=content_type(boundary))
     try:
         with answer:
@@ -137,18 +152,35 @@ def _upload(
     return 0
 
 
+def _counted(body: Iterator[bytes], bar: Progress) -> Iterator[bytes]:
+    for chunk in body:
+        yield chunk
+        bar.advance(len(chunk), stage="sending")
+    bar.say("storing")
+
+
+def _go_on(endpoint: Endpoint, paths: list[str], query: list[tuple[str, str]]) -> tuple[str, dict[str, int]]:
+    """The key under which the daemon finds these files again, "" for none, and what it has of them; adds to ``query``.
+
+    Raises DaemonGone.
+    """
+    key = resume_key(paths, [one for one in query if one[0] not in PASSING])
+    if not key:
+        return "", {}
+    query += [("resume-key", key), ("job-title", os.path.abspath(paths[0])[:200])]
+    return key, known_files(endpoint, key)
+
+
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``add`` in the daemon: this process reads the files and sends them."""
     sink = AddSink(call)
     paths = call.many("path")
-    key, known = "", None
+    key, query = "", list(query)
+    known: dict[str, int] = {}
     if paths and not any(path == "-" or _is_web(path) for path in paths):
         if not call.flag("only-hash") and not call.flag("nocopy"):
-            key = resume_key(paths, [one for one in query if one[0] not in PASSING])
-    if key:
-        known = known_files(endpoint, key)
-        query = [*query, ("resume-key", key), ("job-title", os.path.abspath(paths[0])[:200])]
-    query = [*query, ("progress", str(sink.shows_progress).lower())]
+            key, known = _go_on(endpoint, paths, query)
+    query += [("progress", str(sink.shows_progress).lower())]
     return _upload(endpoint, call, query, _parts(call, identities=bool(key)), sink, known)
 
 
@@ -214,8 +246,11 @@ async def stdin_chunks() -> AsyncIterator[bytes]:
         yield data
 
 
-def single_files(call: Call) -> Iterator[Part]:
-    """The files named on the line, each whole, or standard input."""
+def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
+    """The files named on the line, each whole, or standard input.
+
+    ``identities``: say what files are known by in a later run. Raises CannotUpload.
+    """
     paths = _file_paths(call)
     if _from_stdin(call):
         yield Part("", FILE, _raw_stdin(), None)
@@ -223,12 +258,33 @@ def single_files(call: Call) -> Iterator[Part]:
     for path in paths:
         if not os.path.isfile(path):
             raise CannotUpload(path, "there is no such file")
-        yield Part("", FILE, path, os.path.getsize(path))
+        found = os.stat(path)
+        yield Part("", FILE, path, found.st_size, identity=identity_of(found) if identities else "")
 
 
 def run_block_put(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``block put`` in the daemon."""
-    return _upload(endpoint, call, query, single_files(call), Sink(call))
+    bar = _upload_bar(call)
+    return _upload(endpoint, call, query, single_files(call), Sink(call, bar), bar=bar)
+
+
+def run_archives(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
+    """``dag import`` in the daemon: of an import that was cut off, only the rest is sent."""
+    bar, query = _upload_bar(call), list(query)
+    paths = _file_paths(call)
+    key, known = ("", {}) if not paths or paths == ["-"] else _go_on(endpoint, paths, query)
+    parts = single_files(call, identities=bool(key))
+    return _upload(endpoint, call, query, parts, Sink(call, bar), known, bar)
+
+
+def _upload_bar(call: Call) -> Progress:
+    """A bar for what is sent, if that takes long."""
+    sizes = [os.path.getsize(path) for path in _file_paths(call) if os.path.isfile(path)]
+    if sum(sizes) < WORTH_BAR and "-" not in _file_paths(call):
+        return NoProgress()
+    bar = progress_for(call)
+    bar.start(call.command.name, sum(sizes) or None)
+    return bar
 
 
 async def run_block_put_local(repo: Path, call: Call) -> int:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cidery.cli.adding import run_block_put
+from cidery.cli.adding import run_archives
 from cidery.commands.definition import Call
 
 if TYPE_CHECKING:
     from cidery.core.add_items import AddItem
 
-run_import = run_block_put
+run_import = run_archives
 
 
 async def run_import_local(repo: Path, call: Call) -> int:

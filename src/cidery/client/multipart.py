@@ -102,7 +102,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
                 target = os.fsencode(os.readlink(at))
                 yield Part(shown, SYMLINK, target, len(target), None, _metadata(info, selection)[1])
             elif stat.S_ISREG(info.st_mode):
-                identity = _identity(info) if selection.state_identities else ""
+                identity = identity_of(info) if selection.state_identities else ""
                 yield Part(shown, FILE, at, info.st_size, *_metadata(info, selection), selection.state_paths, identity)
             else:
                 raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
@@ -117,7 +117,8 @@ def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, i
     )
 
 
-def _identity(info: os.stat_result) -> str:
+def identity_of(info: os.stat_result) -> str:
+    """What a file is known by in a later run; "" for one with a time before 1970."""
     numbers = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
     return "-".join(map(str, numbers)) if min(numbers) >= 0 else ""
 

@@ -17,7 +17,8 @@ from cidery.blockstore.segments import SegmentStore
 from cidery.core.add import Added, AddOptions, AddProgress, Memory, add
 from cidery.core.add_batches import Source
 from cidery.core.add_items import AddItem
-from cidery.core.add_journal import AddJournal, Identity, add_key, local_paths
+from cidery.core.add_journal import AddJournal, add_key, local_paths
+from cidery.core.car_job import identity_text, sent_archives
 from cidery.core.drive import StoreSession, drive
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
@@ -201,23 +202,28 @@ class Api:
         """The key of an add whose files come from a sender that calls it so; "" for none."""
         return add_key([sender], self.config.imports) if sender else ""
 
-    async def known_files(self, sender: str) -> AsyncGenerator[tuple[Identity, int], None]:
-        """What an interrupted add of this sender has: files, and bytes from their start that are stored."""
+    async def known_files(self, sender: str) -> AsyncGenerator[tuple[str, int], None]:
+        """What an interrupted add or import of this sender has: files, and bytes from their start that are stored."""
         key = self.sent_key(sender)
-        job = next((one for one in self.jobs.jobs.every("add", ended=False) if key and one.key == key), None)
+        jobs = [*self.jobs.jobs.every("add", ended=False), *self.jobs.jobs.every("import", ended=False)]
+        job = next((one for one in jobs if key and one.key == key), None)
         if job is None or self.jobs.jobs.runs(job):
+            return
+        if job.kind == "import":
+            for text, size in await asyncio.to_thread(sent_archives, self.jobs.journal(job.id), job):
+                yield text, size
             return
         journal = await asyncio.to_thread(AddJournal, self.jobs.journal(job.id), self.clock, load=True)
         for identity in journal.identities():
             whole = journal.file(identity)
             if whole is not None and await self._walk_stored(whole.cid):
-                yield identity, whole.filesize
+                yield identity_text(identity), whole.filesize
                 continue
             parts, at = journal.parts(identity), 0
             while (leaves := parts.get(at)) and self._are_kept([leaf.cid for leaf in leaves]):
                 at += sum(leaf.filesize for leaf in leaves)
             if at:
-                yield identity, at
+                yield identity_text(identity), at
 
     async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
         """What an earlier run left, and where this one notes what it has stored."""

@@ -276,7 +276,7 @@ async def pin_verify(session: BlockSession, pins: PinTable, *, now: float) -> As
 
     O(pinned bytes).
     """
-    for pin in _every(pins):
+    for pin in every_pin(pins):
         if pin.expired(now):
             continue
         bad: tuple[tuple[CID, str], ...] = ()
@@ -330,13 +330,13 @@ async def pin_ls(
         for path in paths:
             yield await _one(await resolve(path, session), session, pins, type)
         return
-    for pin in _every(pins):
+    for pin in every_pin(pins):
         if type in ("all", _type(pin)) and name in pin.name and not pin.expired(now):
             yield PinnedEntry(pin.cid, _type(pin), pin.name, expires=pin.expires)
     if name or type not in ("all", "indirect"):
         return
     seen: set[CID] = set()
-    for pin in _every(pins):
+    for pin in every_pin(pins):
         if not pin.recursive or pin.expired(now):
             continue
         async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
@@ -359,7 +359,7 @@ async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> Pi
 
 async def _holder(cid: CID, session: BlockSession, pins: PinTable) -> CID | None:
     """The first recursive pin that reaches ``cid``."""
-    for pin in _every(pins):
+    for pin in every_pin(pins):
         if not pin.recursive:
             continue
         async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
@@ -372,7 +372,8 @@ def _type(pin: Pin) -> str:
     return "recursive" if pin.recursive else "direct"
 
 
-def _every(pins: PinTable) -> Iterator[Pin]:
+def every_pin(pins: PinTable) -> Iterator[Pin]:
+    """All pins in the order of their CIDs, those that are over among them; read by pages."""
     page = pins.page()
     while page:
         yield from page

@@ -1,6 +1,6 @@
-"""Definitions of block get, put and stat."""
+"""Definitions of block get, put, rm and stat."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from cidery.commands.definition import (
     Argument,
@@ -21,6 +21,17 @@ CID_ARGUMENT = Argument("cid", "CID or path of the block", Input.TEXT_OR_STDIN)
 class BlockStat(TypedDict):
     Key: str
     Size: int
+
+
+class BlockRemoved(TypedDict):
+    Hash: str
+    Error: NotRequired[str]
+
+
+def _removed(value: Value, call: Call) -> str:
+    if "Error" in value:
+        return f"cannot remove {value['Hash']}: {value['Error']}\n"
+    return "" if call.flag("quiet") else f"removed {value['Hash']}\n"
 
 
 def _key(value: Value, call: Call) -> str:
@@ -62,6 +73,21 @@ COMMANDS = (
         result=BlockStat,
         text=_key,
         client="cidery.cli.adding:run_block_put",
+    ),
+    Command(
+        ("block", "rm"),
+        "Remove blocks that no pin and no mutable file needs",
+        "cidery.commands.run.block:rm",
+        "cidery block rm bafk...",
+        (Argument("cid", "CIDs of blocks", Input.TEXT_OR_STDIN, variadic=True),),
+        (
+            flag("force", "Ignore blocks that are not stored", short="f"),
+            flag("quiet", "Print only what could not be removed", short="q"),
+        ),
+        Output.STREAM,
+        result=BlockRemoved,
+        text=_removed,
+        description="Every pin is walked to see whether it needs them. `repo gc` removes all that nothing needs.",
     ),
     Command(
         ("block", "stat"),

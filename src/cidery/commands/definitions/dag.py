@@ -191,6 +191,8 @@ COMMANDS = (
             flag("local-only", "The archive is partial: do not pin its roots"),
             flag("silent", "Print nothing"),
             flag("stats", "Print how much was imported"),
+            text("resume-key", "For clients that send files: under this key an import that was cut off goes on"),
+            text("job-title", "For clients that send files: what `jobs` calls this import"),
         ),
         Output.STREAM,
         result=DagImported,

@@ -1,13 +1,15 @@
-"""block get, put and stat."""
+"""block get, put, rm and stat."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.block import BlockStat
+from cidery.commands.definitions.block import BlockRemoved, BlockStat
 from cidery.core.add_items import AddItem
+from cidery.core.block_removal import SomeNotRemoved, block_rm
 from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
+from cidery.core.resolve import resolve
 
 MAX_UPLOAD = 64 << 20
 """Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
@@ -29,6 +31,23 @@ async def stat(context: Context, call: Call) -> BlockStat:
     async with context.node.session() as session:
         found = await block_stat(path, session)
     return BlockStat(Key=cid_text(found.cid, call), Size=found.size)
+
+
+async def rm(context: Context, call: Call) -> AsyncIterator[BlockRemoved]:
+    api = context.node.offline()
+    failed = 0
+    async with api.session() as session:
+        cids = [await resolve(await context.node.locate(text), session) for text in call.many("cid")]
+        async for one in block_rm(cids, api.blocks, session, api.pins, await api.files.root(), now=api.clock()):
+            if one.absent and call.flag("force"):
+                continue
+            line = BlockRemoved(Hash=cid_text(one.cid, call))
+            if one.reason:
+                failed += 1
+                line["Error"] = one.reason
+            yield line
+    if failed:
+        raise SomeNotRemoved(failed)
 
 
 async def read_upload(item: AddItem) -> bytes:

@@ -24,6 +24,7 @@ from cidery.commands.definitions.dag import (
 from cidery.commands.job_command import command_of
 from cidery.commands.run.block import read_upload
 from cidery.core.add_items import AddItem
+from cidery.core.add_journal import NotRemembered
 from cidery.core.api import Api
 from cidery.core.car_export import export_car as export_car_v1
 from cidery.core.car_export import export_car_v2
@@ -112,8 +113,9 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
     api = context.node
     items = [item async for item in context.uploads] if _from_files(call) else context.uploads
     paths = call.many("path") if isinstance(items, list) else []
-    key = await asyncio.to_thread(import_key, paths)
-    begun = api.jobs.run("import", title_of(paths), key=key, details={"command": command_of(call, "path")})
+    key = await asyncio.to_thread(import_key, paths) if paths else api.sent_key(call.text("resume-key"))
+    title = call.text("job-title") or title_of(paths)
+    begun = api.jobs.run("import", title, key=key, details={"command": command_of(call, "path")})
     async with begun as run:
         job = await _imported(api, run, items)
         stats = job.stats
@@ -122,8 +124,11 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
             await run.protect(*stats.roots)
             run.stage = "pinning the roots"
             reasons = await _pin_roots(api, stats.roots)
-            if job.skipped and any(reasons) and isinstance(items, list):
+            if job.skipped and any(reasons):
                 # What the earlier run had stored is not all here any more.
+                if not isinstance(items, list):
+                    await job.forget()
+                    raise NotRemembered(title)
                 await _imported(api, run, items, again=True)
                 reasons = await _pin_roots(api, stats.roots)
             failed = sum(map(bool, reasons))

@@ -98,7 +98,7 @@ async def show(context: Context, call: Call) -> AsyncIterator[JobLine]:
 async def known(context: Context, call: Call) -> AsyncIterator[KnownFile]:
     async with aclosing(context.node.known_files(call.one("key"))) as files:
         async for identity, size in files:
-            yield KnownFile(File="-".join(map(str, identity)), Bytes=size)
+            yield KnownFile(File=identity, Bytes=size)
 
 
 async def rm(context: Context, call: Call) -> JobIds:
