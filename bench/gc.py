@@ -2,7 +2,7 @@
 
     python bench/gc.py [BLOCKS] [PINS] [MOST PINS]
 
-Stores BLOCKS small blocks (1M); PINS (100k) files of nine leaves and a root, or as many as fit, are pinned, a tenth of
+Stores BLOCKS small blocks (1M); PINS (100k) files of eight leaves and a root, or as many as fit, are pinned, a tenth of
 the blocks is garbage. Then: the mark in blocks/s, the collection, the index in bytes per block; the longest gap between
 chunks of a cat beside a plain writer and beside a collection; `pin add` (p50) and the first page of `pin ls` with 1k,
 100k and MOST PINS (1M) pins.
@@ -30,7 +30,7 @@ from cidery.repo.gc_mark import Mark
 from cidery.repo.pins import Pin
 from lag import LagMeter, runner
 
-PARTS = 9
+PARTS = 8
 BATCH = 20_000
 BIG = 256 << 20
 TARGET = 100_000

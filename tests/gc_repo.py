@@ -41,6 +41,7 @@ class Repo:
         self.collector = Collector(
             path, self.store, self.pins, self.provisional, self.roots, lambda: self.now, time.monotonic, self.jobs
         )
+        self.collector.together = 0.0  # tests come between two steps
 
     def operation(self, kind, *roots):
         return self.provisional.operation(kind, roots, now=self.now, since_ordinal=self.store.next_ordinal)

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cidery
+from cidery.blockstore.write_errors import DiskFull
 from cidery.core.add import AddOptions
 from cidery.core.add_items import AddItem
+from cidery.core.gc import Marking, _next_steps
 from cidery.core.going_on import going_on
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
@@ -67,3 +70,15 @@ async def test_a_killed_collection_is_listed_and_gone_on_with_by_the_next_node(t
             assert [size is not None for size in sizes] == [pinned] * (BLOCKS // 2)
     async with cidery.Node(root, offline=True) as node:
         assert [job.state for job in await node.jobs() if job.kind == "gc"] == [JobState.DONE]
+
+
+def test_what_was_done_before_a_fault_is_told_before_the_fault():
+    def steps():
+        yield Marking(1)
+        yield Marking(2)
+        raise DiskFull(OSError(28, "no space left"))
+
+    begun = steps()
+    some = _next_steps(begun, time.monotonic, 60.0)
+    assert some.steps == [Marking(1), Marking(2)] and isinstance(some.error, DiskFull)
+    assert _next_steps(begun, time.monotonic, 60.0).steps == []

@@ -87,6 +87,7 @@ async def test_references_wait_while_an_operation_is_under_way(shell, tmp_path):
 
 async def collecting(shell: Shell, meanwhile) -> None:
     """A collection with something done between its mark and its sweep."""
+    shell.api.collector.together = 0.0
     async with aclosing(shell.api.collector.garbage()) as steps:
         assert isinstance(await anext(steps), Marking)
         await meanwhile()

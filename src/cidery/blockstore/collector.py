@@ -234,26 +234,31 @@ class StoreCollector:
         return max(0, before - log.end)
 
     def _copy(self, segment: SegmentUse, promote: Callable[[int], bool] | None) -> int:
-        batch: list[tuple[bytes, Location, bytes]] = []
+        batch: list[tuple[bytes, Location]] = []
         copied = size = waiting = 0
         for key, at in self.blocks_of(segment.number):
-            raw = self._segments.read_record(at, key)
-            batch.append((key, at, raw))
-            size += len(raw)
+            batch.append((key, at))
+            size += at.head + at.length
             if size >= COPY_BYTES or len(batch) >= COPY_BLOCKS:
-                self._move(batch, segment.kept, promote)
+                self._move(segment, batch, promote)
                 copied, waiting, batch, size = copied + size, waiting + len(batch), [], 0
                 if waiting >= FLUSH_BLOCKS:
                     self.flush()
                     waiting = 0
-        self._move(batch, segment.kept, promote)
+        self._move(segment, batch, promote)
         return copied + size
 
     def _move(
-        self, batch: list[tuple[bytes, Location, bytes]], kept: bool, promote: Callable[[int], bool] | None
+        self, segment: SegmentUse, batch: list[tuple[bytes, Location]], promote: Callable[[int], bool] | None
     ) -> None:
+        raws = self._segments.read_records(segment.number, batch)
+        moving = [(key, at, raw) for (key, at), raw in zip(batch, raws, strict=True)]
         for to_kept in (True, False):
-            chosen = [item for item in batch if (kept or (promote is not None and promote(item[1].ordinal))) is to_kept]
+            chosen = [
+                item
+                for item in moving
+                if (segment.kept or (promote is not None and promote(item[1].ordinal))) is to_kept
+            ]
             if chosen:
                 self._writer.relocate(chosen, kept=to_kept)
 

@@ -2,8 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cidery.blockstore.platform_io import FileLayer, SyncPoint
@@ -22,6 +23,8 @@ MAX_OPEN = 128
 """Most segments open at once (32 GiB of blocks): well under the usual limit of 1,024 descriptors a process."""
 OWN_BUFFER = 64 * 1024
 """A record of this many bytes is read into memory of its own: copying it out of a shared buffer would cost more."""
+READ_WINDOW = 1024 * 1024
+"""Bytes read at once for records that lie near each other."""
 
 
 class OpenSegment:
@@ -110,15 +113,35 @@ class OpenSegments:
         Raises:
             CorruptSegment: the record is another, or is cut off. OSError: missing file and the like.
         """
-        return self.read_record(at, multihash)[at.head :]
+        return self._read_record(at, multihash)[at.head :]
 
-    def read_record(self, at: Location, multihash: bytes) -> bytes:
-        """The whole record, head and data. Raises as read()."""
+    def read_records(self, number: int, records: Sequence[tuple[bytes, Location]]) -> list[memoryview]:
+        """Whole records of one segment, head and data, ascending; neighbours share one read. Raises as read()."""
+        segment = self.get(number)
+        found: list[memoryview] = []
+        window, base = memoryview(b""), 0
+        for i, (key, at) in enumerate(records):
+            if at.end > base + len(window):
+                base, end = at.offset, at.end
+                for _, later in islice(records, i + 1, None):
+                    if later.end - base > READ_WINDOW:
+                        break
+                    end = later.end
+                window = memoryview(self.files.read(segment.fd, end - base, base))
+            found.append(self._checked(window[at.offset - base : at.end - base], at, key))
+        return found
+
+    def _read_record(self, at: Location, multihash: bytes) -> bytes:
         segment = self.get(at.segment)
         raw = self.files.read(segment.fd, at.head + at.length, at.offset)
+        self._checked(memoryview(raw), at, multihash)
+        return raw
+
+    @staticmethod
+    def _checked(raw: memoryview, at: Location, multihash: bytes) -> memoryview:
         if len(raw) != at.head + at.length:
             raise CorruptSegment(at.segment, at.offset, "the file ends inside the record")
-        if not head_matches(raw[: at.head], multihash, at.length):
+        if not head_matches(bytes(raw[: at.head]), multihash, at.length):
             raise CorruptSegment(at.segment, at.offset, "another record is there")
         return raw
 

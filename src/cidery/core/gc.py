@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cidery.blockstore.collector import SegmentUse
 from cidery.blockstore.segments import SegmentStore
@@ -15,6 +16,9 @@ from cidery.repo.gc_roots import GcRoots
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.reserve import Reserve
+
+TOGETHER = 0.1
+"""Seconds of steps between two reports to the loop: one that is busy takes some turns to ask for more."""
 
 
 class GcRunning(Unavailable):
@@ -39,6 +43,8 @@ class Collector:
     clock: Callable[[], float]
     """Seconds, monotonic."""
     jobs: JobDesk
+    together: float = TOGETHER
+    """Seconds of steps that are done at once; 0: each by itself."""
     _busy: bool = field(default=False, init=False)
 
     def garbage(self) -> AsyncGenerator[Step, None]:
@@ -90,8 +96,11 @@ class Collector:
         steps = collection.tidied(begin(collection))
         try:
             await self.provisional.discard(self.provisional.left_over())
-            while (step := await _in_thread(steps)) is not None:
-                yield step
+            while (some := await _in_thread(steps, self.clock, self.together)).steps:
+                for step in some.steps:
+                    yield step
+                if some.error is not None:
+                    raise some.error
             if collection.expired:
                 await self.pins.remove_expired(self.wall(), collection.expired)
             await asyncio.to_thread(reserve.keep)
@@ -100,14 +109,37 @@ class Collector:
             self._busy = False
 
 
-async def _in_thread(steps: Iterator[Step]) -> Step | None:
-    """The next step. A cancelled caller waits for it: a generator cannot be closed while it runs."""
-    running = asyncio.ensure_future(asyncio.to_thread(next, steps, None))
+class _Some(NamedTuple):
+    """Steps that were done; none at the end."""
+
+    steps: list[Step]
+    error: Exception | None
+    """What the next one raised."""
+
+
+async def _in_thread(steps: Iterator[Step], clock: Callable[[], float], seconds: float) -> _Some:
+    """The next steps. A cancelled caller waits for them: a generator cannot be closed while it runs."""
+    running = asyncio.ensure_future(asyncio.to_thread(_next_steps, steps, clock, seconds))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
         raise
+
+
+def _next_steps(steps: Iterator[Step], clock: Callable[[], float], seconds: float) -> _Some:
+    until = clock() + seconds
+    done: list[Step] = []
+    try:
+        for step in steps:
+            done.append(step)
+            if clock() >= until:
+                break
+    except Exception as exc:  # noqa: BLE001 - it is raised when what was done before has been told
+        if not done:
+            raise
+        return _Some(done, exc)
+    return _Some(done, None)
 
 
 def _has_garbage(use: SegmentUse) -> bool:
