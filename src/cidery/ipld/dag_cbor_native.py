@@ -10,6 +10,9 @@ from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.data_model import MAX_NESTING, Value
 from cidery.multiformats.cid import CID, CIDError
 
+_NESTING = frozenset((dict, list))
+"""Types of values that have others in them."""
+
 try:
     import cbrrr
 except ImportError:
@@ -46,16 +49,13 @@ def nesting_is_bounded(value: Value) -> bool:
 
     One pass, level by level, without recursion.
     """
-    level: list[list[Value] | dict[str, Value]] = [value] if isinstance(value, list | dict) else []
+    level: list[Any] = [value] if isinstance(value, list | dict) else []
     depth = 0
     while level:
         depth += 1
         if depth > MAX_NESTING or len(level) > MAX_BLOCK:
             return False
         level = [
-            child
-            for one in level
-            for child in (one.values() if type(one) is dict else one)
-            if type(child) is dict or type(child) is list
+            child for one in level for child in (one.values() if type(one) is dict else one) if type(child) in _NESTING
         ]
     return True
