@@ -240,6 +240,20 @@ async def test_an_operation_that_was_stopped_early_is_not_kept_but_a_long_one_is
         assert repo.jobs.get(run.job.id).state is state
 
 
+async def test_what_a_stream_stored_is_free_to_go_when_it_was_cut_off_since_nobody_can_go_on_with_it(repo):
+    dead = await die(repo, key="", stored=[leaf(2)])
+    assert repo.jobs.get(dead.id).state is JobState.FAILED
+    with pytest.raises(ZeroDivisionError):
+        async with repo.jobs.run("add", "a stream") as run:
+            repo.now += 1000
+            raise ZeroDivisionError
+    assert repo.jobs.get(run.job.id).state is JobState.FAILED
+    await repo.collect()
+    assert not repo.has(leaf(2))
+    assert [job.state for job in repo.jobs.every("add", ended=False)] == []
+    assert "its process ended" in repo.jobs.get(dead.id).error
+
+
 async def test_a_removed_job_ends_with_an_error_that_says_so(repo):
     begun = asyncio.Event()
 

@@ -157,7 +157,8 @@ class JobRun:
             return
         seconds = job.updated - job.started
         worth = seconds >= WORTH_SECONDS or job.bytes >= WORTH_BYTES or max(job.blocks, job.files) >= WORTH_BLOCKS
-        state = JobState.INTERRUPTED if worth and not self.cancelled else JobState.FAILED
+        goes_on = worth and bool(job.key) and not self.cancelled
+        state = JobState.INTERRUPTED if goes_on else JobState.FAILED
         reason = str(error) if isinstance(error, CideryError) else "it was stopped"
         self._row = replace(job, state=state, error="cancelled" if self.cancelled else reason)
 

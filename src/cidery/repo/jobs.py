@@ -209,6 +209,9 @@ class Jobs:
     def _shown(self, job: Job) -> Job:
         if job.state is JobState.RUNNING and not self.runs(job):
             error = job.error or "its process ended before it did"
+            if not job.key:
+                # Nobody can go on with it: what it stored need not wait.
+                return replace(job, state=JobState.FAILED, error=error, roots=(), since_ordinal=None)
             return replace(job, state=JobState.INTERRUPTED, error=error)
         return job
 
@@ -364,7 +367,12 @@ class Jobs:
         await self._state.update(work)
 
     async def expire(self, now: float) -> list[Job]:
-        """Give up what was interrupted over INTERRUPTED_LIFE ago; returns it. Raises as save()."""
+        """Give up what was interrupted over INTERRUPTED_LIFE ago, or cannot be gone on with; returns the former.
+
+        Raises as save().
+        """
+        for job in [one for one in self.every(ended=False) if one.state is JobState.FAILED]:
+            await self.save(job)
         old = [
             job
             for job in self.every(ended=False)
