@@ -201,7 +201,7 @@ def _link_on(
     return None
 
 
-def _named_entry(cid: CID, name: str) -> Generator[Need, Buffer | None, CID]:
+def _named_entry(cid: CID, name: str) -> Generator[Need | Prefetch, Buffer | None, CID]:
     """An entry of a UnixFS directory; of another dag-pb node the link of that name."""
     try:
         return (yield from resolve_path(cid, (name,)))

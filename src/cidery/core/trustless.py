@@ -19,7 +19,7 @@ from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.directory_reader import walk_entries
-from cidery.unixfs.node import Kind, decode_node
+from cidery.unixfs.node import Kind, decode_node_steps
 from cidery.unixfs.reader import read_file
 
 
@@ -91,7 +91,7 @@ def prove_scope(cid: CID, scope: Scope, byte_range: ByteRange | None, *, duplica
     if cid.codec not in (DAG_PB, RAW):
         return
     try:
-        node = decode_node(cid, block)
+        node = yield from decode_node_steps(cid, block)
     except (UnixFSError, UnsupportedCodec):
         return  # dag-pb that is no UnixFS: the entity is its block
     if node.kind is Kind.FILE:

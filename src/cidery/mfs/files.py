@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import Unavailable
-from cidery.ipld.walk import Need
+from cidery.ipld.walk import Need, Prefetch
 from cidery.mfs.blocks import Blocks, StagedBlocks, Staging, run
 from cidery.mfs.path import FilePath
 from cidery.mfs.protection import Protection
@@ -277,6 +277,9 @@ def _attempt(step: Step[Any], blocks: Blocks, fetched: dict[CID, bytes | memoryv
     try:
         while True:
             asked = step.send(answer)
+            answer = None
+            if isinstance(asked, Prefetch):
+                continue
             answer = fetched[asked.cid] if asked.cid in fetched else blocks.get_if_ready(asked.cid)
             if answer is None:
                 return False, asked.cid
@@ -300,7 +303,10 @@ async def _run_in_thread(walk: Step[Edited], blocks: Blocks) -> Edited:
 
     def go_on() -> Need | Edited:
         try:
-            return walk.send(answer)
+            asked = walk.send(answer)
+            while isinstance(asked, Prefetch):
+                asked = walk.send(None)
+            return asked
         except StopIteration as stop:
             edited: Edited = stop.value
             return edited

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
-from cidery.ipld.walk import Need, WalkLimit
+from cidery.ipld.walk import Need, Prefetch, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
@@ -102,7 +102,7 @@ class Growth:
         return Child(block.cid, size, len(block.data) + sum(child.tsize for child in node.children)), block
 
 
-def reopen(profile: Profile, root: CID) -> Generator[Need, Buffer | None, Growth]:
+def reopen(profile: Profile, root: CID) -> Generator[Need | Prefetch, Buffer | None, Growth]:
     """The right edge of an existing file, of any layout. Raises UnixFSError, DagPbError, WalkLimit."""
     growth = Growth(profile)
     node = yield from read_node(root)

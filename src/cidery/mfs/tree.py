@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.block import Block
-from cidery.ipld.walk import Need
+from cidery.ipld.walk import Need, Prefetch
 from cidery.mfs.path import FilePath
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import IDENTITY, decode_multihash
@@ -23,7 +23,7 @@ from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import read_node
 
 R = TypeVar("R")
-Step = Generator[Need, Buffer | None, R]
+Step = Generator[Need | Prefetch, Buffer | None, R]
 """Asks for blocks, as a walk does; returns R."""
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.ipld.dag_pb import Link
-from cidery.ipld.walk import Need
+from cidery.ipld.walk import Need, Prefetch
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import Mtime
@@ -49,7 +49,7 @@ MIN_ESTIMATE = 5
 """Least bytes that an entry adds to the estimate of a directory: a name of one and the shortest CID of four."""
 
 R = TypeVar("R")
-Edit = Generator[Need, Buffer | None, R]
+Edit = Generator[Need | Prefetch, Buffer | None, R]
 """Asks for blocks, as a walk does; returns R."""
 
 

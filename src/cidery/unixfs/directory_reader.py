@@ -11,7 +11,7 @@ from cidery.ipld.walk import Need, Prefetch, Walk, need
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
-from cidery.unixfs.node import Kind, UnixFSNode, decode_node
+from cidery.unixfs.node import Kind, UnixFSNode, decode_node_steps
 from cidery.unixfs.shard import Slot, bucket_at, hash_name, level_bits, max_levels, placed_slots, prefix_width
 
 
@@ -43,10 +43,9 @@ class NoSuchEntry(NotFound):
 
 def read_shard(
     cid: CID, fanout: int, level: int, path: int
-) -> Generator[Need, Buffer | None, tuple[UnixFSNode, list[Slot]]]:
+) -> Generator[Need | Prefetch, Buffer | None, tuple[UnixFSNode, list[Slot]]]:
     """A shard below the root, and its slots; ``path``: the bits of the buckets above. Raises UnixFSError."""
-    block = yield from need(cid)
-    node = decode_node(cid, block)
+    node = yield from decode_node_steps(cid, (yield from need(cid)))
     if node.fanout != fanout:
         raise _other_fanout(cid, fanout)
     return node, placed_slots(fanout, node.links, level, path)
@@ -88,7 +87,7 @@ def _ahead(slots: list[Slot]) -> Prefetch:
     return Prefetch(tuple(slot.link.cid for slot in slots if not slot.link.name))
 
 
-def find_link(node: UnixFSNode, name: str) -> Generator[Need, Buffer | None, Link | None]:
+def find_link(node: UnixFSNode, name: str) -> Generator[Need | Prefetch, Buffer | None, Link | None]:
     """The link of an entry, None if there is none; of a sharded directory only the shards on its way are read.
 
     Raises NotADirectory, UnixFSError, DagPbError.
@@ -105,7 +104,7 @@ def find_link(node: UnixFSNode, name: str) -> Generator[Need, Buffer | None, Lin
             return link._replace(name=name) if link is not None and link.name == prefix + name else None
         if level + 1 == max_levels(fanout):
             break
-        node = decode_node(link.cid, (yield from need(link.cid)))
+        node = yield from decode_node_steps(link.cid, (yield from need(link.cid)))
         if node.fanout != fanout:
             raise _other_fanout(link.cid, fanout)
     raise UnixFSError(f"a directory of more than {max_levels(fanout)} levels of shards")
@@ -115,7 +114,7 @@ def _other_fanout(cid: CID, fanout: int) -> UnixFSError:
     return UnixFSError(f"{cid} is no shard of fanout {fanout}, as those above it are")
 
 
-def find_entry(node: UnixFSNode, name: str) -> Generator[Need, Buffer | None, CID]:
+def find_entry(node: UnixFSNode, name: str) -> Generator[Need | Prefetch, Buffer | None, CID]:
     """The CID of an entry. Raises NoSuchEntry and as find_link()."""
     link = yield from find_link(node, name)
     if link is None:

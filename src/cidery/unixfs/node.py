@@ -3,12 +3,14 @@
 Spec: https://specs.ipfs.tech/unixfs/
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
 
 from cidery.ipld import dag_pb
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.links import UnsupportedCodec
+from cidery.ipld.walk import PAUSE, Prefetch
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
@@ -64,13 +66,31 @@ def decode_node(cid: CID, block: Buffer) -> UnixFSNode:
         DagPbError: not dag-pb. UnsupportedCodec: another codec.
     Spec: https://specs.ipfs.tech/unixfs/#dag-pb-file
     """
+    steps = decode_node_steps(cid, block)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as stop:
+        node: UnixFSNode = stop.value
+        return node
+
+
+def decode_node_steps(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, UnixFSNode]:
+    """As decode_node(), for walks: with a pause every few milliseconds, since a block of 2 MiB can take hundreds."""
     if len(block) > MAX_BLOCK:
         raise UnixFSError(f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
     if cid.codec == RAW:
         return UnixFSNode(cid, Kind.FILE, len(block), block)
     if cid.codec != DAG_PB:
         raise UnsupportedCodec(cid)
-    node = dag_pb.decode(block)
+    steps = dag_pb.decode_steps(block)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            node: dag_pb.Node = stop.value
+            break
+        yield PAUSE
     if node.data is None:
         raise UnixFSError("a dag-pb node without data")
     message = unixfs_data.decode(node.data)

@@ -17,7 +17,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.directory_reader import find_entry
-from cidery.unixfs.node import Kind, UnixFSNode, decode_node
+from cidery.unixfs.node import Kind, UnixFSNode, decode_node_steps
 
 MAX_FILE_DEPTH = 128
 """Deepest file, in links from its root: a binary tree over 2**63 single bytes has 63."""
@@ -35,10 +35,9 @@ class NotAFile(InvalidInput):
         return f"{self.cid} is a {self.kind.value}, not a file"
 
 
-def read_node(cid: CID) -> Generator[Need, Buffer | None, UnixFSNode]:
-    """One node: asks for one block (none for an identity CID). Raises as decode_node()."""
-    block = yield from need(cid)
-    return decode_node(cid, block)
+def read_node(cid: CID) -> Generator[Need | Prefetch, Buffer | None, UnixFSNode]:
+    """One node: asks for one block (none for an identity CID), with pauses in a large one. Raises as decode_node()."""
+    return (yield from decode_node_steps(cid, (yield from need(cid))))
 
 
 @dataclass(slots=True)
@@ -135,7 +134,7 @@ def _children_within(
     return out
 
 
-def resolve_path(root: CID, segments: Sequence[str]) -> Generator[Need, Buffer | None, CID]:
+def resolve_path(root: CID, segments: Sequence[str]) -> Generator[Need | Prefetch, Buffer | None, CID]:
     """Follow names from ``root`` down; symlinks are not followed. Raises as find_entry().
 
     One block per segment, and one per level of a sharded directory.

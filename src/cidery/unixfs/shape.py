@@ -6,7 +6,7 @@ Reads the blocks on the way to the first leaf and the last child of the root: on
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from cidery.ipld.walk import Need, WalkLimit
+from cidery.ipld.walk import Need, Prefetch, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
@@ -46,7 +46,7 @@ class Shape:
     """Whether mode or mtime are stored."""
 
 
-def read_shape(cid: CID) -> Generator[Need, Buffer | None, Shape]:
+def read_shape(cid: CID) -> Generator[Need | Prefetch, Buffer | None, Shape]:
     """The shape of a UnixFS DAG. Raises as read_node(), and WalkLimit."""
     if cid.codec not in (RAW, DAG_PB):
         return Shape(cid, "block")
@@ -60,7 +60,7 @@ def read_shape(cid: CID) -> Generator[Need, Buffer | None, Shape]:
     return (yield from _tree(root, metadata))
 
 
-def _tree(root: UnixFSNode, metadata: bool) -> Generator[Need, Buffer | None, Shape]:
+def _tree(root: UnixFSNode, metadata: bool) -> Generator[Need | Prefetch, Buffer | None, Shape]:
     above, depth = root, 1
     leaf = yield from read_node(root.links[0].cid)
     while leaf.links:

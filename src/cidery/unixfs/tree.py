@@ -108,7 +108,7 @@ def _children(node: UnixFSNode, path: tuple[str, ...]) -> list[_Pending]:
     return [_Pending(link.cid, (*path, link.name or ""), link.tsize) for link in first_links(node.links)]
 
 
-def _shard_children(entry: _Pending) -> Generator[Need, Buffer | None, list[_Pending]]:
+def _shard_children(entry: _Pending) -> Generator[Need | Prefetch, Buffer | None, list[_Pending]]:
     assert entry.shard is not None  # the caller looked
     _, slots = yield from read_shard(entry.cid, *entry.shard)
     return _of_slots(slots, entry.path, entry.shard)
