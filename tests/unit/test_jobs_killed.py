@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from job_child import Counter
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
+from cidery.core.add import Added, AddOptions, add_root
 from cidery.core.car_export import export_car
 from cidery.core.drive import StoreSession
 from cidery.ipld.block import Block
@@ -228,3 +230,22 @@ async def test_a_pin_fetches_no_block_twice_even_with_collections_in_between(tmp
     assert total >= size // 2 and killed.work.value - total <= KILLS * total // 100
     async with build(killed.root, Access.READ) as api:
         assert api.pins.get(root) is not None and (await api.store.stat()).bytes == total
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
+async def test_an_add_goes_on_when_how_far_it_is_cannot_be_noted(tmp_path, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(200):
+        (folder / str(number)).write_bytes(os.urandom(1000))
+    create_repository(tmp_path / "repo", profiles=["test"])
+    async with build(tmp_path / "repo", Access.WRITE) as api:
+        api.jobs.directory.mkdir(exist_ok=True)
+        for number in range(1, 4):
+            api.jobs.journal(number).symlink_to("/dev/full")
+        later = replace(api, clock=lambda: time.time() + 60)  # what was changed just now would not be noted
+        added = [event async for event in later.add([folder], AddOptions()) if isinstance(event, Added)]
+        (job,) = api.jobs.every("add")
+        assert added[-1].root and job.state is JobState.DONE and job.files == 201
+        assert await api._walk_stored(added[-1].cid)
+    assert "how far an add is cannot be noted" in caplog.text
