@@ -4,17 +4,10 @@ import time
 
 import pytest
 
-from cidery.exchange.session import (
-    MAX_DENIALS,
-    MAX_SESSION_WANTS,
-    Ask,
-    Cancel,
-    FetchSession,
-    GiveUp,
-    Search,
-    SessionWaits,
-)
+from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
+from cidery.exchange.session import MAX_DENIALS, MAX_SESSION_WANTS, FetchSession
 from cidery.exchange.source import FIRST_WINDOW, LEAST_WINDOW, MAX_WANTS, MAX_WINDOW, Source
+from cidery.exchange.waits import SessionWaits
 from cidery.multiformats.cid import CID
 from cidery.testing.scripted_source import READ_AHEAD, Race, ScriptedSource
 

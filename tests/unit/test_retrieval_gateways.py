@@ -12,7 +12,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.cat import cat
 from cidery.exchange.service import NoSourceHasIt
-from cidery.exchange.session import SessionWaits
+from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import MAX_BLOCK
 from cidery.multiformats.cid import CID

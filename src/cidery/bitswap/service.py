@@ -18,8 +18,8 @@ from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession, Sources
-from cidery.exchange.session import SessionWaits
 from cidery.exchange.stats import SessionState
+from cidery.exchange.waits import SessionWaits
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection, ConnectionFailed

@@ -12,9 +12,11 @@ from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
+from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
 from cidery.exchange.probe import Asker
-from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp, Search, SessionWaits
+from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
+from cidery.exchange.waits import SessionWaits
 from cidery.ipld.block import Block
 from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID

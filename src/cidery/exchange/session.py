@@ -12,10 +12,11 @@ Input: want/need/forget from the reader, sources and their answers, time. Output
 
 from collections import OrderedDict
 from collections.abc import Iterable, KeysView
-from dataclasses import dataclass
 from itertools import islice
 
+from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Search
 from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
+from cidery.exchange.waits import SessionWaits
 from cidery.multiformats.cid import CID
 
 MAX_SESSION_WANTS = 64 * 1024
@@ -30,59 +31,6 @@ MAX_SEARCH_PAUSE = 300.0
 """Longest pause between two searches, in seconds."""
 MAX_DENIALS = 32
 """DONT_HAVE answers in a row after which a source is asked only by want-have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask a source for blocks, and whether it has others."""
-
-    source: str
-    blocks: tuple[CID, ...]
-    haves: tuple[CID, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Tell a source that these are no longer wanted of it."""
-
-    source: str
-    cids: tuple[CID, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Nothing new came from anybody for too long."""
-
-    stage: str
-    sources: int
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Nobody known has this, or nobody sends: look for others who have it."""
-
-    cid: CID
-
-
-Command = Ask | Cancel | GiveUp | Search
-
-
-@dataclass(frozen=True, slots=True)
-class SessionWaits:
-    """Bases of the session's waits, in seconds; round trips are added. See libp2p.protocols.timeouts."""
-
-    stall_base: float = 1.5
-    give_up_base: float = 60.0
-    search_base: float | None = None
-    """Nothing came: look for other sources; at once while there are none. None: never."""
-    factor: float = 4.0
-    ceiling: float = 6 * 3600.0
-
-    def stall(self, round_trip: float | None) -> float:
-        return min(self.ceiling, self.stall_base + self.factor * (1.0 if round_trip is None else round_trip))
-
-    def give_up(self, round_trip: float | None) -> float:
-        return min(self.ceiling, self.give_up_base + self.factor * (1.0 if round_trip is None else round_trip))
 
 
 class _Want:

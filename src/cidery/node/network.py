@@ -24,7 +24,7 @@ from cidery.core.sources import (
 )
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
-from cidery.exchange.session import SessionWaits
+from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.announce import Announcing

@@ -10,7 +10,8 @@ import heapq
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cidery.exchange.session import Ask, Cancel, FetchSession, GiveUp
+from cidery.exchange.commands import Ask, Cancel, GiveUp
+from cidery.exchange.session import FetchSession
 from cidery.multiformats.cid import CID
 
 READ_AHEAD = 64 * 1024 * 1024
