@@ -30,7 +30,7 @@ from cidery.kad.routing_table import RoutingTable, restore
 from cidery.kad.sweep import Schedule
 from cidery.kubo import leveldb_format
 from cidery.kubo.flatfs import key_multihash
-from cidery.kubo.repository import decode_pin, decode_reference
+from cidery.kubo.repository import decode_name_key, decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
 from cidery.libp2p.protocols import autonat
 from cidery.multiformats.cid import CID
@@ -111,6 +111,7 @@ def of_kubo() -> list[Target]:
         Target("snappy", lambda data: decompress(data, 1 << 20), own, snappy),
         Target("kubo pin", lambda data: decode_pin(key, data), own, [pin]),
         Target("kubo reference", lambda data: decode_reference(place, data), own, [reference]),
+        Target("kubo name", decode_name_key, own, [b"/ipns/CIQAAAAA", b"/ipns/AASAQAISEA"]),
         Target("kubo key", lambda data: key_multihash(data.decode("latin-1")), own, [place.rpartition(b"/")[2]]),
         Target("key file name", lambda data: key_name(data.decode("latin-1")), own, [b"key_nv4wwzlz"]),
     ]

@@ -21,9 +21,12 @@ from cidery.core import kubo_blocks
 from cidery.core.kubo_import import ImportOptions, KuboImport
 from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.ipns.name import format_name
+from cidery.ipns.record import sign
 from cidery.kubo.repository import KuboRepository, KuboRunning, KuboUnreadable
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.namesys.publisher import PublishOptions
 from cidery.repo.config import read_raw
 from cidery.repo.keystore import Keystore, file_name
 from cidery.repo.pins import Pin
@@ -296,6 +299,37 @@ async def test_keys_come_over_and_never_replace_one(shell, tmp_path):
     assert ours.names() == ["blog", "site"]
     assert ours.get("site").encode() == first.encode() == ours.get("blog").encode()
     assert (shell.api.path / "keystore" / file_name("site")).stat().st_mode & 0o777 == 0o600
+
+
+def published(key: PrivateKey, value: bytes, sequence: int) -> tuple[bytes, bytes]:
+    """A record of the database, long over."""
+    name = base64.b32encode(key.peer_id.multihash).rstrip(b"=")
+    return b"/ipns/" + name, sign(key, value, sequence=sequence, validity=10**18, ttl=10**9).raw
+
+
+async def test_names_published_with_the_keys_are_kept_alive_from_their_sequence_on(shell, tmp_path):
+    site, node, other = (PrivateKey.generate_ed25519(lambda n, b=byte: bytes([b]) * n) for byte in (1, 2, 3))
+    records = [published(site, b"/ipfs/bafkqaaa", 41), published(node, b"/ipfs/bafkqabi", 7)]
+    bad = [(b"/ipns/lower", b""), (published(other, b"", 0)[0], b"nonsense")]
+    identity = {"PeerID": str(node.peer_id), "PrivKey": base64.b64encode(node.encode()).decode()}
+    source = write_repo(tmp_path / "kubo", [], records, {"Identity": identity})
+    Keystore(source / "keystore").put("site", site)
+    said = await run(shell, source)
+    assert "names:         1 kept alive from now on, 0 here already" in said
+    assert f"/ipns/{format_name(node.peer_id)} is not kept alive here" in said
+    names = shell.api.naming.names
+    found = names.get(site.peer_id)
+    assert (found.record.value, found.record.sequence, found.lifetime > 0) == (b"/ipfs/bafkqaaa", 41, True)
+    assert names.get(node.peer_id) is None
+    renewed = await shell.api.naming.publisher.publish(site, "/ipfs/bafkqacd", PublishOptions(), online=False)
+    assert renewed.record.sequence == 42
+    said = await run(shell, source, "--identity")
+    assert "names:         1 kept alive from now on, 1 here already" in said
+    assert names.get(site.peer_id).record.sequence == 42 and names.get(node.peer_id).record.sequence == 7
+    source = write_repo(tmp_path / "broken", [], bad)
+    Keystore(source / "keystore").put("other", other)
+    record, name = await run_with_faults(shell, source)
+    assert "bad IPNS record" in record and "its key is no name" in name
 
 
 async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tmp_path):

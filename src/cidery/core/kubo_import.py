@@ -1,7 +1,7 @@
-"""Importing a Kubo repository: blocks, files left in place, pins, mutable files, keys, config. The source is only read.
+"""Importing a Kubo repository: keys, blocks, files left in place, pins, mutable files, names, config.
 
-Everything may be done again: what is here is skipped. Blocks come first and pins after them, so that a pin never names
-what is still to come; an interrupted import leaves verified, unpinned blocks, which the next one finds.
+The source is only read. Everything may be done again: what is here is skipped. Blocks come before pins, so that a pin
+never names what is still to come; an interrupted import leaves verified, unpinned blocks, which the next one finds.
 """
 
 import asyncio
@@ -16,22 +16,36 @@ from cidery.core.kubo_blocks import BlockCounts, import_blocks, import_reference
 from cidery.core.ls import ls
 from cidery.core.sources import BlockSession
 from cidery.errors import CideryError
+from cidery.ipns.name import format_name
+from cidery.ipns.record import IpnsRecord, IpnsRecordError
 from cidery.kubo.config_map import map_config
 from cidery.kubo.leveldb import LevelDb, LevelDbTooLarge, NoLevelDb, read_file
 from cidery.kubo.leveldb_format import LevelDbError
-from cidery.kubo.repository import KuboPin, KuboRepository, RecordDamaged, has_old_pins, mfs_root, pins
+from cidery.kubo.repository import (
+    KuboPin,
+    KuboRepository,
+    RecordDamaged,
+    has_old_pins,
+    mfs_root,
+    pins,
+    published_names,
+)
 from cidery.mfs.changes import copy_in
 from cidery.mfs.path import ROOT, FilePath
 from cidery.mfs.tree import AlreadyThere
 from cidery.multiformats.cid import CID
+from cidery.namesys.publisher import LIFETIME
 from cidery.repo.config import MAX_CONFIG_BYTES, Raw, parse_config, parse_json, read_raw, write_raw
 from cidery.repo.config_keys import ConfigError
 from cidery.repo.keystore import BadKeyName, KeyDamaged, KeyExists, Keystore
 from cidery.repo.layout import RepoLayout
+from cidery.repo.names import OWN
 from cidery.repo.pins import MAX_NAME, Pin
 
 PIN_PAGE = 512
 """Pins written in one transaction: each waits for the disk."""
+MAX_NAMES = 10_000
+"""Published names taken: each is a record that is signed and put anew all the time."""
 MAX_FOLDERS = 100
 """Names tried for the directory that gets Kubo's mutable files."""
 
@@ -46,6 +60,9 @@ class ImportReport:
     pins_present: int = 0
     keys: int = 0
     keys_present: int = 0
+    names: int = 0
+    """Published names that are kept alive from here on."""
+    names_present: int = 0
     mfs: str = ""
     """Where Kubo's mutable files are now; "" if it had none."""
     settings: int = 0
@@ -90,6 +107,8 @@ class KuboImport:
         Raises what the store and the state raise. Cancellation: safe; the next run goes on.
         """
         path, options = str(self._source.path), self._options
+        async for said in self._keys():
+            yield said
         details = {"command": list(options.command)}
         async with self._api.jobs.run("import", path, key=options.key, details=details) as job:
             job.stage = "blocks"
@@ -105,8 +124,6 @@ class KuboImport:
             async with aclosing(self._from_database()) as steps:
                 async for step in steps:
                     yield step
-        async for said in self._keys():
-            yield said
         if self._options.config or self._options.identity:
             for said in await asyncio.to_thread(lambda: list(self._config())):
                 yield said
@@ -133,6 +150,9 @@ class KuboImport:
                     async for one in said:
                         yield one
                     async for one in more:
+                        yield one
+                async with aclosing(self._names(database)) as said:
+                    async for one in said:
                         yield one
         except (CideryError, OSError) as exc:
             if not _is_of_source(exc):
@@ -209,6 +229,35 @@ class KuboImport:
                 await copy_in(self._api.files, session, root, path)
                 return str(path)
         raise AlreadyThere(ROOT.child("from-kubo"), "and so are the names with numbers; remove some")
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    async def _names(self, database: LevelDb) -> AsyncGenerator[Said, None]:
+        """Names whose keys are here: a later publication has to go on from their sequence."""
+        naming = self._api.naming
+        ours = {key.id for key in await asyncio.to_thread(naming.keys.every)}
+        if self._options.identity:
+            ours |= {name for name in [await asyncio.to_thread(self._source.peer_id)] if name is not None}
+        for one in await asyncio.to_thread(lambda: list(islice(published_names(database), MAX_NAMES))):
+            if isinstance(one, RecordDamaged):
+                yield self._fault(str(one))
+                continue
+            text = f"/ipns/{format_name(one.name)}"
+            if one.name not in ours:
+                yield Said(f"{text} is not kept alive here: its key is not here; --identity takes the key of the node")
+                continue
+            try:
+                record = IpnsRecord.decode(one.record)
+                record.check_signature(one.name)
+            except IpnsRecordError as exc:
+                yield self._fault(f"{text}: {exc}")
+                continue
+            known = naming.names.get(one.name)
+            if known is not None and known.record.rank >= record.rank:
+                self.report.names_present += 1
+                continue
+            await naming.names.put(OWN, one.name, record, int(LIFETIME * 1e9))
+            self.report.names += 1
 
     # -- keys and config -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ While one is open, Kubo's lock is held in a form that others can share but Kubo 
 Spec: https://github.com/ipfs/kubo/blob/master/docs/datastores.md
 """
 
+import base64
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from cidery.blockstore.platform_io import FileLocked, share_lock
 from cidery.errors import IntegrityError, InvalidInput, Unavailable
+from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipld import dag_cbor
 from cidery.ipld.data_model import CodecError
 from cidery.kubo.flatfs import key_multihash
@@ -35,6 +37,7 @@ _PINS = b"/pins/pin/"
 _OLD_PINS = b"/local/pins"
 _MFS_ROOT = b"/local/filesroot"
 _FILESTORE = b"/filestore/"
+_NAMES = b"/ipns/"
 _RECURSIVE, _DIRECT = 0, 1
 
 
@@ -142,6 +145,14 @@ class KuboRepository:
             os.close(self._lock)
             self._lock = -1
 
+    def peer_id(self) -> PeerId | None:
+        """Which node it was, by its config; None if that cannot be told. Blocks."""
+        try:
+            config = json.loads(read_file(self.path / "config", MAX_SPEC_BYTES))
+            return PeerId.parse(config["Identity"]["PeerID"])
+        except (OSError, LevelDbError, ValueError, TypeError, KeyError, RecursionError, PeerIdError):
+            return None
+
     def database(self) -> LevelDb:
         """Its records. Raises NoLevelDb, LevelDbError, LevelDbTooLarge, OSError."""
         return LevelDb.open(self._database)
@@ -234,6 +245,32 @@ def mfs_root(database: LevelDb) -> CID | None:
         return CID.decode(raw)
     except CIDError as exc:
         raise RecordDamaged(_MFS_ROOT, exc.reason) from exc
+
+
+class KuboName(NamedTuple):
+    """A name that Kubo published with a key of its own."""
+
+    name: PeerId
+    record: bytes
+    """As it was signed; not checked."""
+
+
+def published_names(database: LevelDb) -> Iterator[KuboName | RecordDamaged]:
+    """Names that Kubo keeps alive; a RecordDamaged for what cannot be read. Raises LevelDbError, OSError."""
+    for key, value in database.scan(_NAMES):
+        try:
+            yield KuboName(decode_name_key(key), value)
+        except RecordDamaged as exc:
+            yield exc
+
+
+def decode_name_key(key: bytes) -> PeerId:
+    """The name in a key: its peer id in base32. Raises RecordDamaged, nothing else (fuzzed)."""
+    text = key.removeprefix(_NAMES)
+    try:
+        return PeerId.decode(base64.b32decode(text + b"=" * (-len(text) % 8)))
+    except (ValueError, PeerIdError) as exc:
+        raise RecordDamaged(key, "its key is no name") from exc
 
 
 def references(database: LevelDb) -> Iterator[KuboReference | RecordDamaged]:

@@ -73,6 +73,9 @@ class ImportSum(TypedDict):
     PinsPresent: int
     Keys: int
     KeysPresent: int
+    Names: int
+    """Published names that this node keeps alive now."""
+    NamesPresent: int
     MfsPath: str
     """Where Kubo's mutable files are; empty if it had none."""
     Settings: int
@@ -144,6 +147,7 @@ def _imported(value: Value, call: Call) -> str:
         ("pins", f"{one['Pins']} imported, {one['PinsPresent']} here already"),
         ("mutable files", one["MfsPath"] or "none"),
         ("keys", f"{one['Keys']} imported, {one['KeysPresent']} here already"),
+        ("names", f"{one['Names']} kept alive from now on, {one['NamesPresent']} here already"),
         ("settings", f"{one['Settings']} taken over"),
     ]
     return "".join(f"{name + ':':<15}{text}\n" for name, text in rows)
@@ -220,11 +224,11 @@ COMMANDS = (
         text=_imported,
         where=Where.CLIENT,
         progress=True,
-        description="Blocks (flatfs), pins, mutable files, keys, blocks in files (filestore) and settings. Neither\n"
-        "Kubo nor a Cidery daemon may run meanwhile. Each block is checked; the bad ones are listed and left out, and\n"
-        "the exit code is then 1. It can be interrupted and repeated: what is here already is skipped. Kubo's\n"
-        "mutable files become yours if you have none, else they are in /from-kubo. The identity is not taken\n"
-        "unless you ask for it: two running nodes with one identity harm each other.",
+        description="Blocks (flatfs), pins, mutable files, keys and the names published with them, blocks in files\n"
+        "(filestore) and settings. Neither Kubo nor a Cidery daemon may run meanwhile. Each block is checked; the bad\n"
+        "ones are listed and left out, and the exit code is then 1. It can be interrupted and repeated: what is here\n"
+        "already is skipped. Kubo's mutable files become yours if you have none, else they are in /from-kubo. The\n"
+        "identity is not taken unless you ask for it: two running nodes with one identity harm each other.",
     ),
     Command(
         ("repo", "migrate"),

@@ -57,6 +57,8 @@ def summary(report: ImportReport) -> ImportSum:
         PinsPresent=report.pins_present,
         Keys=report.keys,
         KeysPresent=report.keys_present,
+        Names=report.names,
+        NamesPresent=report.names_present,
         MfsPath=report.mfs,
         Settings=report.settings,
         Faults=report.faults,
