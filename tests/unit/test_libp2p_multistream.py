@@ -72,11 +72,16 @@ def test_an_optimistic_opening_is_confirmed_later_or_refused():
         (b"\x81\x08" + bytes(1025), f"1 to {MAX_LINE}"),
         (b"\x03abc", "newline"),
         (b"\x03\xff\xfe\n", "UTF-8"),
-        (b"\x16GET / HTTP/1.1 and so\n", "first message is"),
     ],
 )
-def test_what_is_not_multistream_is_refused(data, reason):
+def test_what_is_no_message_is_refused(data, reason):
     with pytest.raises(MultistreamError, match=reason):
+        Handshake(respond(["/x"])).receive_data(encode_line(HEADER) + data)
+
+
+@pytest.mark.parametrize("data", [b"G", b"\xff", b"\x13/multistream/2.0.0\n", b"\x13GET / HTTP/1.1, so\n"])
+def test_what_does_not_begin_with_the_header_is_refused_at_its_first_wrong_byte(data):
+    with pytest.raises(MultistreamError, match="the peer begins with"):
         Handshake(respond(["/x"])).receive_data(data)
 
 

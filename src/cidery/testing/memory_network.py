@@ -247,6 +247,8 @@ class MemoryListener:
 class MemoryHost:
     """The network as one host sees it. Satisfies ``libp2p.io.transport.Network``."""
 
+    private = False
+
     def __init__(self, network: MemoryNetwork, address: str) -> None:
         self._network = network
         self.address = address

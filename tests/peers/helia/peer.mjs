@@ -1,7 +1,7 @@
 // A Helia 7 node as a test peer, driven over stdin. Loopback only: no bootstrap, mDNS, UPnP or HTTP routers, and a
 // DHT only if one is asked for.
 //
-//   node peer.mjs [--security noise|tls] [--kad PROTOCOL]
+//   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
@@ -40,6 +40,8 @@ const security = option('--security') ?? 'noise'
 const kad = option('--kad')
 // loopback addresses would be left out of a real network
 const dht = kad ? { dht: kadDHT({ protocol: kad, clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true }) } : {}
+const swarmKey = option('--swarm-key')
+const privately = swarmKey ? { connectionProtector: await protector(swarmKey) } : {}
 const say = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof v === 'bigint' ? Number(v) : v) + '\n')
 
 const blockstore = new MemoryBlockstore()
@@ -47,6 +49,7 @@ let helia = createHeliaLight({ blockstore, datastore: new MemoryDatastore() })
 helia = withLibp2pLight(helia, {
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
+  ...privately,
   connectionEncrypters: [security === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],
   connectionGater: { denyDialMultiaddr: () => false }, // loopback must be dialable
@@ -59,6 +62,11 @@ await helia.start()
 const libp2p = helia.libp2p
 const files = unixfs(helia)
 const names = ipns(helia)
+
+async function protector (hex) {
+  const { preSharedKey } = await import('@libp2p/pnet')
+  return preSharedKey({ psk: new TextEncoder().encode(`/key/swarm/psk/1.0.0/\n/base16/\n${hex}`) })
+}
 
 // Blocks asked of the connected peers only: without a session Helia asks its routers for every block.
 function session (cid) {

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.transport import Network
+from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
+from cidery.libp2p.protocols.steps import HandshakeCut
 from cidery.multiformats.multiaddr import Multiaddr
 
 MAX_RACED = 16
@@ -45,6 +47,17 @@ class UnsupportedAddress(Unavailable):
         return "only /ip4|ip6|dns*/.../tcp/... addresses can be dialled"
 
 
+class Stranger(Unavailable):
+    """The address of a private network answers, and the handshake did not come as far as security."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason}; is the swarm.key there the same as here?"
+
+
 async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
     """Connect one TCP address and upgrade. Raises CideryError kinds, OSError, TimeoutError. Cancel-safe."""
     endpoint = addr.tcp_endpoint()
@@ -57,11 +70,20 @@ async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connect
             connection = await network.connect(make, host, port)
             connection.remote_addr = addr
             await asyncio.shield(connection.upgraded)
-    except BaseException:
+    except BaseException as exc:
         if connection is not None:
             connection.close("dial given up")
+            if network.private and _not_understood(exc):
+                raise Stranger(_why(exc)) from exc
         raise
     return connection
+
+
+def _not_understood(exc: BaseException) -> bool:
+    """Whether a handshake failed as it does without the key: noise, silence, or the end."""
+    if isinstance(exc, ProtocolNotSupported):
+        return False  # that much was understood
+    return isinstance(exc, (TimeoutError, HandshakeCut, MultistreamError, ConnectionFailed))
 
 
 async def race(

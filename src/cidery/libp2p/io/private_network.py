@@ -16,6 +16,8 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 class PrivateNetwork:
     """Satisfies transport.Network over another one."""
 
+    private = True
+
     def __init__(self, below: Network, key: bytes, entropy: Callable[[int], bytes]) -> None:
         self._below = below
         self._key = key

@@ -28,6 +28,9 @@ class Listener(Protocol):
 class Network(Protocol):
     """Makes asyncio transports and attaches protocols to them."""
 
+    private: bool
+    """Whether only those are understood that share a key."""
+
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> Listener:
         """Accept connections; ``make`` is called for each. Raises OSError."""
         ...
@@ -50,6 +53,8 @@ class TcpListener:
 
 class TcpNetwork:
     """TCP over IPv4 and IPv6 by the running loop."""
+
+    private = False
 
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
         return TcpListener(await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG))

@@ -45,6 +45,9 @@ def encode_line(text: str) -> bytes:
     return encode_uvarint(len(data)) + data
 
 
+_HEADER_LINE = encode_line(HEADER)
+
+
 def read_line() -> Steps[str]:
     """Read one message. Raises MultistreamError."""
     size = shift = 0
@@ -68,9 +71,13 @@ def read_line() -> Steps[str]:
 
 
 def _read_header() -> Steps[None]:
-    # "If the first message is not the multistream header, the connection MUST be aborted": connections spec.
-    if (line := (yield from read_line())) != HEADER:
-        raise MultistreamError(f"the first message is {line[:40]!r}, not {HEADER}")
+    # "If the first message is not the multistream header, the connection MUST be aborted": connections spec. One wrong
+    # byte is enough: what a stranger to a private network sends is noise, and may announce a line that never comes.
+    line = yield Read(1)
+    if line == _HEADER_LINE[:1]:
+        line += yield Read(len(_HEADER_LINE) - 1)
+    if line != _HEADER_LINE:
+        raise MultistreamError(f"the peer begins with {line!r}, not with {HEADER}")
 
 
 def propose(protocols: Sequence[str]) -> Steps[str]:
