@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,9 +18,19 @@ END_SECONDS = 10.0
 class CideryDaemon:
     """A daemon on a fresh repository; ``run()`` talks to it through the command line."""
 
-    def __init__(self, folder: Path, config: dict[str, str] | None = None, swarm_key: str = "") -> None:
-        """``config``: dotted key -> JSON value, set before the start. ``swarm_key``: the content of that file."""
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, str] | None = None,
+        swarm_key: str = "",
+        within: Sequence[str] = (),
+    ) -> None:
+        """``config``: dotted key -> JSON value, set before the start. ``swarm_key``: the content of that file.
+
+        ``within``: goes in front of every command, as that of a host of the little Internet.
+        """
         folder.mkdir(parents=True)
+        self._cli = [*within, *CLI]
         self.repo = folder / "repo"
         self.log = folder / "daemon.log"
         self.run("init", "--profile", "test")
@@ -33,7 +44,7 @@ class CideryDaemon:
         """Run the daemon; also after close(), on the same repository."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*CLI, *os.environ.get("CIDERY_TEST_FLAGS", "").split(), "daemon", *options],
+                [*self._cli, *os.environ.get("CIDERY_TEST_FLAGS", "").split(), "daemon", *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -59,7 +70,7 @@ class CideryDaemon:
 
     def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """(arguments, environment) of a command line, for who runs it by himself."""
-        return [*CLI, *words], self._env()
+        return [*self._cli, *words], self._env()
 
     def signal(self, number: int) -> None:
         """Send the daemon a signal, if it still runs."""
@@ -69,7 +80,7 @@ class CideryDaemon:
     def run(self, *words: str, cwd: Path | None = None, seconds: float = COMMAND_SECONDS) -> str:
         """One command; its standard output. Raises PeerFailed for another exit code than 0."""
         done = subprocess.run(
-            [*CLI, *words], env=self._env(), cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False
+            [*self._cli, *words], env=self._env(), cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False
         )
         if done.returncode:
             raise PeerFailed(f"cidery {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")

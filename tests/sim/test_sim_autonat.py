@@ -1,12 +1,14 @@
 """Reachability: what others say of this node's addresses, and what it takes to be believed. In virtual time."""
 
 import asyncio
+import errno
 
 import pytest
 
 from cidery.kad.message import WAN_PROTOCOL
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.autonat import MAX_A_MINUTE_PER_PEER
+from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import autonat
 from cidery.libp2p.protocols.autonat import Data, DataRequest, DialRequest, DialResponse
@@ -137,6 +139,81 @@ def test_one_peer_gets_a_few_dials_a_minute():
             await asyncio.sleep(61)
             again = await answer(await request(asker, server, addr))
             assert isinstance(again, DialResponse) and again.status == autonat.OK
+
+    run_virtual(main())
+
+
+def test_a_dial_back_over_the_connection_that_the_question_came_by_proves_nothing():
+    async def shortcut(stream: Stream) -> None:
+        asked = autonat.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
+        assert isinstance(asked, DialRequest) and isinstance(stream.connection, Connection)
+        back = await stream.connection.open_stream([autonat.DIAL_BACK])
+        await back.write_message(autonat.encode_nonce(asked.nonce))
+        await back.wait_readable()
+        await stream.write_message(DialResponse(autonat.OK, 0, autonat.OK).encode())
+
+    async def main():
+        network = MemoryNetwork(8, LINK)
+        async with memory_nodes(network, 6, kad=KadOptions(), public=True) as (one, *liars):
+            for liar in liars:
+                liar.network.swarm.handlers[autonat.DIAL_REQUEST] = shortcut
+                await one.connect(liar)
+            await asyncio.sleep(300)
+            assert list(one.network.reachability().values()) == ["unknown"]
+
+    run_virtual(main())
+
+
+def test_a_dial_back_does_not_cost_the_connection_that_it_was_made_for():
+    async def main():
+        network = MemoryNetwork(7, LINK)
+        async with memory_nodes(network, 2, public=True) as nodes:
+            asker, server = sorted(nodes, key=lambda node: node.peer)  # the smaller id closes duplicates
+            await asker.connect(server)
+            (first,) = asker.connections
+            first.round_trip.smoothed = 1.0  # so the new connection looks better
+            # Helia and earlier nodes of ours dial back as themselves
+            swarm, own = server.network.swarm, asker.addr.without_peer()
+            swarm._prober = None
+            probe = await swarm.probe(asker.peer, own)
+            await asyncio.sleep(0.1)
+            assert len(asker.connections) == 2
+            probe.close("dial-back is over")
+            await asyncio.sleep(30)
+            assert asker.connections == [first]
+
+    run_virtual(main())
+
+
+def test_a_dial_back_comes_from_an_identity_of_its_own():
+    async def main():
+        network = MemoryNetwork(9, LINK)
+        async with memory_nodes(network, 2, public=True) as (asker, server):
+            await asker.connect(server)
+            probe = await server.network.swarm.probe(asker.peer, asker.addr.without_peer())
+            await asyncio.sleep(1)
+            assert len(asker.network.peers()) == 2
+            assert [one.peer for one in asker.network.peers()].count(server.name) == 1
+            stranger = next(one for one in asker.connections if one.peer != server.peer)
+            assert stranger.peer not in asker.network.identification.known  # it says nothing of itself
+            probe.close("dial-back is over")
+
+    run_virtual(main())
+
+
+def test_a_server_without_a_route_to_an_address_gives_no_verdict(monkeypatch):
+    async def nowhere(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    async def main():
+        network = MemoryNetwork(10, LINK)
+        async with memory_nodes(network, 2, public=True) as (asker, server):
+            await asker.connect(server)
+            monkeypatch.setattr(server.network.swarm._network, "connect", nowhere)
+            assert await answer(await request(asker, server, str(asker.addr.without_peer()))) == DialResponse(
+                autonat.REFUSED
+            )
+            assert await asker.network.autonat._ask_v1(server.peer, asker.addr.without_peer().encode()) is None
 
     run_virtual(main())
 

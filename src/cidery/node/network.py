@@ -81,8 +81,9 @@ def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
     return out
 
 
-def _certificate(key: PrivateKey) -> TlsIdentity:
-    return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
+    certificate = TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+    return UpgradeConfig(key, certificate, entropy, security)
 
 
 class NodeNetwork:
@@ -122,13 +123,13 @@ class NodeNetwork:
         timeouts = timeouts or Timeouts()
         self.cache, self.entropy = cache, entropy
         self._private = isinstance(network, PrivateNetwork)
-        upgrade = UpgradeConfig(private_key, _certificate(private_key), entropy, security)
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
-            upgrade,
+            _upgrade(private_key, entropy, security),
             PeerStore(clock, PeerRows(cache) if cache is not None else None),
             clock,
             network,
+            prober=lambda: _upgrade(PrivateKey.generate_ed25519(entropy), entropy, security),
         )
         self.identification = Identification(
             self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence

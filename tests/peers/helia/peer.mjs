@@ -1,12 +1,12 @@
-// A Helia 7 node as a test peer, driven over stdin. Loopback only: no bootstrap, mDNS, UPnP or HTTP routers, and a
-// DHT only if one is asked for.
+// A Helia 7 node as a test peer, driven over stdin. Loopback only unless told where to listen: no bootstrap, mDNS, UPnP
+// or HTTP routers, and a DHT or AutoNAT only if one is asked for.
 //
-//   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX]
+//   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX] [--listen MULTIADDR] [--autonat 1|2]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
 // | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER]
-// | ["publish", CID] | ["resolve", NAME] | ["close"]. It ends with its standard input.
+// | ["publish", CID] | ["resolve", NAME] | ["verified"] | ["close"]. It ends with its standard input.
 import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
@@ -47,7 +47,7 @@ const say = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof
 const blockstore = new MemoryBlockstore()
 let helia = createHeliaLight({ blockstore, datastore: new MemoryDatastore() })
 helia = withLibp2pLight(helia, {
-  addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+  addresses: { listen: [option('--listen') ?? '/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   ...privately,
   connectionEncrypters: [security === 'tls' ? tls() : noise()],
@@ -55,13 +55,19 @@ helia = withLibp2pLight(helia, {
   connectionGater: { denyDialMultiaddr: () => false }, // loopback must be dialable
   // the default resets more than five new connections a second from one host; the tests are one host
   connectionManager: { inboundConnectionThreshold: 1e6, maxIncomingPendingConnections: 1000 },
-  services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...dht }
+  services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...dht, ...await autonat(option('--autonat')) }
 })
 helia = withBitswap(helia, {})
 await helia.start()
 const libp2p = helia.libp2p
 const files = unixfs(helia)
 const names = ipns(helia)
+
+async function autonat (version) {
+  if (version === '1') return { autonat: (await import('@libp2p/autonat')).autoNAT() }
+  if (version === '2') return { autonat: (await import('@libp2p/autonat-v2')).autoNATv2() }
+  return {}
+}
 
 async function protector (hex) {
   const { preSharedKey } = await import('@libp2p/pnet')
@@ -174,6 +180,11 @@ const commands = {
     const found = await libp2p.peerRouting.findPeer(peerIdFromString(text), { signal: AbortSignal.timeout(DIAL_MS), useCache: false })
     return { addrs: found.multiaddrs.map(String) }
   },
+  async verified () {
+    // own addresses that others have dialled, as far as this node believes them
+    const own = libp2p.components.addressManager.getAddressesWithMetadata()
+    return { addrs: own.filter(a => a.lastVerified > 0).map(a => a.multiaddr.toString()) }
+  },
   async ping (peer) {
     return { milliseconds: await libp2p.services.ping.ping(peerIdFromString(peer)) }
   },
@@ -190,7 +201,9 @@ const commands = {
   }
 }
 
-say({ event: 'ready', peerId: libp2p.peerId.toString(), addrs: libp2p.getMultiaddrs().map(String) })
+// as bound: a public address is advertised only after others have dialled it
+const bound = libp2p.components.transportManager.getAddrs()
+say({ event: 'ready', peerId: libp2p.peerId.toString(), addrs: bound.map(addr => `${addr}/p2p/${libp2p.peerId}`) })
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [name, ...args] = JSON.parse(line)
   if (name === 'close') break

@@ -7,11 +7,12 @@ asker's only after the asker has sent more bytes than the dial costs. Its work i
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from cidery.errors import CideryError
+from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
@@ -34,6 +35,17 @@ DIAL_BACK_BASE = 10.0
 """Seconds, beside round trips, that a dial for somebody else may take."""
 MAX_NONCES = 64
 """Nonces of ours that may be out at once."""
+
+
+NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))
+"""Errors of the system before anything was sent: this machine lacks the network, IPv6 say."""
+
+
+class NoRoute(Unavailable):
+    """This node cannot dial such addresses, which says nothing about them: no verdict."""
+
+    def __str__(self) -> str:
+        return "no route to the address from here"
 
 
 class Autonat:
@@ -156,7 +168,10 @@ class Autonat:
         raise AutonatError("neither an answer nor a sensible request for data")
 
     async def _dialled_back(self, stream: Stream) -> None:
-        """The other side of our question: a nonce that is ours proves the dial."""
+        """The other side of our question: a nonce that is ours proves the dial, on a connection that was dialled."""
+        assert isinstance(stream.connection, Connection)
+        if stream.connection.outbound:
+            raise AutonatError("a dial-back over a connection that was made from here")
         async with asyncio.timeout(stream.connection.wait(DIAL_BACK_BASE)):
             data = await stream.read_message(autonat.MAX_MESSAGE)
             dialled = self._nonces.get(autonat.decode_nonce(data or b""))
@@ -217,7 +232,11 @@ class Autonat:
                 return
             if other:
                 await self._charge(stream, index)
-            status = await self._dial_back(connection.peer, addr, request.nonce)
+            try:
+                status = await self._dial_back(connection.peer, addr, request.nonce)
+            except NoRoute:
+                await stream.write_message(DialResponse(autonat.REFUSED).encode())
+                return
             await stream.write_message(DialResponse(autonat.OK, index, status).encode())
 
     async def _charge(self, stream: Stream, index: int) -> None:
@@ -231,11 +250,21 @@ class Autonat:
                 raise AutonatError("not the data that was asked for")
             got += message.size
 
-    async def _dial_back(self, peer: PeerId, addr: Multiaddr, nonce: int) -> int:
+    async def _dial(self, peer: PeerId, addr: Multiaddr) -> Connection | None:
+        """A connection for a dial-back, None if the address cannot be reached. Raises NoRoute."""
         try:
             async with asyncio.timeout(self._swarm.config.timeouts.wait(DIAL_BACK_BASE, None)):
-                connection = await self._swarm.probe(peer, addr)
-        except (CideryError, TimeoutError, OSError):
+                return await self._swarm.probe(peer, addr)
+        except OSError as exc:  # TimeoutError is one
+            if exc.errno in NO_ROUTE:
+                raise NoRoute() from exc
+            return None
+        except CideryError:
+            return None
+
+    async def _dial_back(self, peer: PeerId, addr: Multiaddr, nonce: int) -> int:
+        connection = await self._dial(peer, addr)
+        if connection is None:
             return autonat.DIAL_ERROR
         try:
             async with asyncio.timeout(connection.wait(DIAL_BACK_BASE)):
@@ -260,11 +289,14 @@ class Autonat:
                 await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
                 return
             try:
-                async with asyncio.timeout(self._swarm.config.timeouts.wait(DIAL_BACK_BASE, None)):
-                    (await self._swarm.probe(connection.peer, addrs[0])).close("dial-back is over")
-            except (CideryError, TimeoutError, OSError):
+                dialled = await self._dial(connection.peer, addrs[0])
+            except NoRoute:
+                await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
+                return
+            if dialled is None:
                 await stream.write_message(autonat.V1Response(autonat.V1_DIAL_ERROR).encode())
                 return
+            dialled.close("dial-back is over")
             await stream.write_message(autonat.V1Response(autonat.V1_OK, addrs[0].encode()).encode())
 
 

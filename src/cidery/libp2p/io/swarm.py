@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.identity.keys import PrivateKey
@@ -74,8 +75,9 @@ class Swarm:
         store: PeerStore,
         clock: Callable[[], float],
         network: Network | None = None,
+        prober: Callable[[], UpgradeConfig] | None = None,
     ) -> None:
-        """``network`` None: TCP."""
+        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own."""
         self.config = config
         self.handlers: dict[str, Handler] = {}
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
@@ -86,6 +88,7 @@ class Swarm:
         self._upgrade = upgrade
         self.clock = clock
         self._network = network or TcpNetwork()
+        self._prober = prober
         self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
         self._connections: dict[PeerId, list[Connection]] = {}
         self._pending_inbound = 0
@@ -215,15 +218,23 @@ class Swarm:
     async def probe(self, peer: PeerId, addr: Multiaddr) -> Connection:
         """A new connection to one address, beside those that are open and not among them; the caller closes it.
 
+        It is made under another identity, which serves nothing: the peer would take one of ours for a second
+        connection to this node, send what it has to say over it, and lose that when it is closed.
+
         Raises CideryError kinds, OSError, TimeoutError. Cancel-safe.
         """
 
         def make() -> Connection:
-            return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
+            upgrade = upgrade_outbound(self._stranger, peer)
+            return Connection(ConnectionConfig({}, self.config.timeouts, self.clock), upgrade, outbound=True)
 
         self.config.addresses.check(addr)
         seconds = self.config.timeouts.wait(self.config.timeouts.dial_base, None)
         return await dial_tcp(self._network, addr, make, seconds)
+
+    @cached_property
+    def _stranger(self) -> UpgradeConfig:
+        return self._prober() if self._prober is not None else self._upgrade
 
     # --- connections
 
@@ -292,11 +303,15 @@ class Swarm:
 
     async def _resolve_duplicate(self, peer: PeerId) -> None:
         """Close the duplicates of the best connection that carry nothing, after announcing it."""
+        best = self.best(peer)
+        if best is None:
+            return
+        await asyncio.sleep(best.wait(DUPLICATE_GRACE))
+        # Chosen only now: a dial-back of AutoNAT is over, and must not have cost the connection that it was made for.
         several = [c for c in self._connections.get(peer, []) if c.usable]
         best = self.best(peer)
         if best is None or len(several) < 2:
             return
-        await asyncio.sleep(best.wait(DUPLICATE_GRACE))
         for connection in several:
             if connection is best or connection.streams:
                 continue
