@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,8 @@ from cidery.kubo import leveldb_format
 from cidery.kubo.flatfs import key_multihash
 from cidery.kubo.repository import decode_name_key, decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
-from cidery.libp2p.protocols import autonat
+from cidery.libp2p.io.nat_pmp import default_gateway
+from cidery.libp2p.protocols import autonat, nat_pmp
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
@@ -47,6 +49,8 @@ MAX_SEED_BYTES = 4096
 MAX_CHANGES = 4
 """Most changes of one input."""
 BYTES_OF_INTEREST = b'\x00\x01\x7f\x80\x81\x9f\xa1\xbf\xd8\x2a\xf6\xfb\xff\x0a\x12\x18\x22\x28{}[]"\\/:0'
+
+ROUTES = b"Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t0\t0101A8C0\t0003\t0\t0\t9\t0\n"
 
 
 class Target(NamedTuple):
@@ -142,7 +146,7 @@ def targets() -> list[Target]:
 
 
 def of_peers() -> list[Target]:
-    """Messages and saved tables of the DHT, and AutoNAT."""
+    """Messages and saved tables of the DHT, AutoNAT, and what a gateway says."""
     peer = PeerId.parse("12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY")
     info = PeerInfo(peer, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
     message = Message(MessageType.GET_VALUE, b"/pk/x", Record(b"/pk/x", b"value", "2026"), [info], [info])
@@ -156,6 +160,11 @@ def of_peers() -> list[Target]:
     ]
     v1 = [autonat.V1Request(peer.multihash, (b"addr",)).encode(), autonat.V1Response(0, b"addr").encode()]
     own = (autonat.AutonatError,)
+    gateway = [
+        nat_pmp.AddressAnswer(9, IPv4Address("203.0.113.7")).encode(),
+        nat_pmp.MappingAnswer(9, 4001, 4001, 7200).encode(),
+        nat_pmp.Refusal(9, nat_pmp.TCP_OPCODE, 2).encode(),
+    ]
     return [
         Target("dht message", Message.decode, (KadError,), [message.encode()]),
         Target("saved routing table", restore, (), [table.save()]),
@@ -163,6 +172,8 @@ def of_peers() -> list[Target]:
         Target("autonat message", autonat.decode, own, autonat_messages),
         Target("autonat v1 request", autonat.V1Request.decode, own, v1),
         Target("autonat v1 response", autonat.V1Response.decode, own, v1),
+        Target("nat-pmp answer", nat_pmp.decode, (nat_pmp.NatPmpError,), gateway),
+        Target("routes of the system", lambda data: default_gateway(data.decode("latin-1")), (), [ROUTES]),
     ]
 
 

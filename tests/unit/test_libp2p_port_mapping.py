@@ -1,11 +1,15 @@
-"""Port mapping with a router in this process that speaks UPnP over HTTP on loopback."""
+"""Port mapping: which router is kept to, and one in this process that speaks UPnP over HTTP on loopback."""
 
 import asyncio
 import re
+from collections.abc import Callable
 
 from aiohttp import web
 
-from cidery.libp2p.io.port_mapping import LEASE, TRIES, PortMapping
+from cidery.libp2p.io.port_mapping import LOST_AGAIN, PortMapping, Router
+from cidery.libp2p.io.upnp import LEASE, TRIES, UpnpRouter
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.testing.virtual_clock import run_virtual
 
 DESCRIPTION = """<?xml version="1.0"?>
 <root xmlns="urn:schemas-upnp-org:device-1-0"><specVersion><major>1</major><minor>0</minor></specVersion>
@@ -59,7 +63,7 @@ SERVICE = (
 )
 
 
-class Router:
+class UpnpGateway:
     """Maps ports; ``taken`` belong to others, ``leases`` False refuses mappings that end."""
 
     def __init__(self, *, taken: tuple[int, ...] = (), leases: bool = True) -> None:
@@ -68,7 +72,7 @@ class Router:
         self.leases = leases
         self.location = ""
 
-    async def __aenter__(self) -> "Router":
+    async def __aenter__(self) -> "UpnpGateway":
         app = web.Application()
         app.router.add_get("/root.xml", self._root)
         app.router.add_get("/scpd.xml", self._scpd)
@@ -130,10 +134,10 @@ def _fault(code: int) -> str:
     )
 
 
-async def mapping(router: Router, port: int | None = 4001) -> tuple[PortMapping, bool]:
+async def mapping(*routers: Router) -> tuple[PortMapping, bool]:
     """A started mapping, and whether it changed within the time a router takes."""
     changed = asyncio.Event()
-    made = PortMapping(lambda: port, changed.set, router.find)
+    made = PortMapping(lambda: 4001, changed.set, routers)
     made.start()
     try:
         async with asyncio.timeout(5):
@@ -143,30 +147,82 @@ async def mapping(router: Router, port: int | None = 4001) -> tuple[PortMapping,
     return made, True
 
 
-async def test_a_port_is_mapped_and_given_back():
-    async with Router() as router:
-        made, changed = await mapping(router)
+async def test_a_port_is_mapped_by_upnp_and_given_back():
+    async with UpnpGateway() as gateway:
+        made, changed = await mapping(UpnpRouter(gateway.find))
         assert changed and str(made.mapped) == "/ip4/203.0.113.7/tcp/4001"
-        assert router.mappings == {4001: ("127.0.0.1", 4001, int(LEASE))}
+        assert gateway.mappings == {4001: ("127.0.0.1", 4001, int(LEASE))}
         await made.close()
-        assert router.mappings == {}
+        assert gateway.mappings == {}
 
 
 async def test_a_port_that_another_machine_has_gives_the_next_one():
-    async with Router(taken=(4001, 4002), leases=False) as router:
-        made, changed = await mapping(router)
+    async with UpnpGateway(taken=(4001, 4002), leases=False) as gateway:
+        made, changed = await mapping(UpnpRouter(gateway.find))
         assert changed and str(made.mapped) == "/ip4/203.0.113.7/tcp/4003"
-        assert router.mappings == {4003: ("127.0.0.1", 4001, 0)}
+        assert gateway.mappings == {4003: ("127.0.0.1", 4001, 0)}
         await made.close()
 
 
 async def test_a_router_that_refuses_or_is_none_gives_no_address():
-    async with Router(taken=tuple(range(4001, 4001 + TRIES))) as router:
-        made = PortMapping(lambda: 4001, lambda: None, router.find)
-        assert await made._map() is None and router.mappings == {}
-        router.location = router.location.replace("root.xml", "nothing.xml")
-        assert await made._map() is None
-        router.location = "http://192.0.2.1:1/root.xml"
-        assert await made._attempt(lambda: made._map_at("http://8.8.8.8/root.xml", 4001)) is None
-        assert await made._attempt(lambda: made._map_at("http://example.org/root.xml", 4001)) is None
-        assert await PortMapping(lambda: None, lambda: None, router.find)._map() is None
+    async with UpnpGateway(taken=tuple(range(4001, 4001 + TRIES))) as gateway:
+        router = UpnpRouter(gateway.find)
+        assert await router.map(4001) is None and gateway.mappings == {}
+        gateway.location = gateway.location.replace("root.xml", "nothing.xml")
+        assert await router.map(4001) is None
+        assert await router._attempt(lambda: router._map_at("http://8.8.8.8/root.xml", 4001)) is None
+        assert await router._attempt(lambda: router._map_at("http://example.org/root.xml", 4001)) is None
+
+
+class Scripted:
+    """A router that reports what it is told to, when it is told to."""
+
+    def __init__(self, *addrs: str, after: float = 0.0) -> None:
+        self.addrs = addrs
+        self.after = after
+        self.answers: list[bool] = []
+        self.ended = ""
+
+    async def keep(self, port: int, report: Callable[[Multiaddr], bool]) -> None:
+        try:
+            await asyncio.sleep(self.after)
+            for addr in self.addrs:
+                self.answers.append(report(Multiaddr.parse(addr)))
+                await asyncio.sleep(1)
+            self.ended = "by itself"
+        except asyncio.CancelledError:
+            self.ended = "cancelled"
+            raise
+
+
+def test_the_first_router_that_maps_is_kept_to_and_the_others_end():
+    async def main():
+        fast, slow = Scripted(*ADDRS, after=1), Scripted("/ip4/203.0.113.9/tcp/1", after=2)
+        same_time = Scripted("/ip4/203.0.113.9/tcp/1", after=1)
+        seen: list[str] = []
+        made = PortMapping(lambda: 4001, lambda: seen.append(str(made.mapped)), (fast, slow, same_time))
+        made.start()
+        await asyncio.sleep(10)
+        assert fast.answers == [True, True] and slow.answers == [] and same_time.answers in ([], [False])
+        assert (fast.ended, slow.ended, same_time.ended) == ("by itself", "cancelled", "cancelled")
+        assert seen == [*ADDRS, "None"]
+        await asyncio.sleep(LOST_AGAIN - 5.5)  # it has stopped: all are tried again
+        assert seen[3:] == [ADDRS[0]] and str(made.mapped) == ADDRS[0]
+        await made.close()
+
+    run_virtual(main())
+
+
+def test_nothing_is_asked_where_nothing_listens_beyond_this_machine():
+    async def main():
+        router = Scripted(*ADDRS)
+        made = PortMapping(lambda: None, lambda: None, (router,))
+        made.start()
+        await asyncio.sleep(10)
+        assert router.answers == [] and made.mapped is None
+        await made.close()
+
+    run_virtual(main())
+
+
+ADDRS = ("/ip4/203.0.113.7/tcp/4001", "/ip4/203.0.113.8/tcp/4001")

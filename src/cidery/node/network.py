@@ -34,12 +34,14 @@ from cidery.libp2p.io.autonat import Autonat
 from cidery.libp2p.io.connection import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
+from cidery.libp2p.io.nat_pmp import NatPmpRouter
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
 from cidery.libp2p.io.uninterrupted import in_thread
+from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
@@ -146,7 +148,7 @@ class NodeNetwork:
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
         self.autonat = self._make_autonat(entropy, serve_autonat)
-        self.port_mapping = PortMapping(self._mappable_port, self._mapping_changed) if map_ports else None
+        self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
         if real:
             self.identification.interfaces = OwnAddresses(clock)
@@ -172,6 +174,10 @@ class NodeNetwork:
             entropy=entropy,
             serve=serve,
         )
+
+    def _make_port_mapping(self) -> PortMapping:
+        routers = (NatPmpRouter(self.swarm.clock), UpnpRouter())
+        return PortMapping(self._mappable_port, self._mapping_changed, routers)
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(

@@ -1,69 +1,54 @@
-"""Asks the router of a home network to pass a port on to this node (UPnP IGD), and keeps the mapping alive.
+"""Has the router of a home network pass a port on to this node, by whichever protocol it speaks.
 
-Whatever answers on the local network is only asked for a mapping: what it gives is a candidate address, believed when
-others have dialled it (AutoNAT).
-
-Spec: https://openconnectivity.org/developer/specifications/upnp-resources/upnp/internet-gateway-device-igd-v-2-0/
+NAT-PMP and UPnP are tried at once; the first that gives a mapping keeps it, the others end. Whatever answers on the
+local network is only asked for a mapping: what it gives is a candidate address, believed when others have dialled it
+(AutoNAT).
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from cidery.multiformats.multiaddr import Multiaddr
 
-if TYPE_CHECKING:
-    from async_upnp_client.profiles.igd import IgdDevice
-
 log = logging.getLogger("cidery.libp2p")
 
-LEASE = 3600.0
-"""Seconds a mapping lasts: it ends by itself when the node is killed."""
-RENEW = LEASE / 2
-"""Seconds between two renewals."""
 SEARCH_AGAIN = 900.0
 """Seconds until a router is looked for again when there was none: people carry their machines about."""
-SEARCH_SECONDS = 4
-"""Seconds that routers have to answer a search."""
-ANSWER_SECONDS = 5
-"""Seconds for one answer of the router."""
-MAX_ROUTERS = 3
-"""Answers to a search that are followed."""
-TRIES = 4
-"""External ports tried, from the internal one upwards."""
+LOST_AGAIN = 60.0
+"""Seconds until one is looked for again that has mapped the port and stopped: it may have started anew."""
 
 
-async def find_routers() -> list[str]:
-    """Where the routers that answer a search on this network describe themselves. Sends to the local network only."""
-    from async_upnp_client.profiles.igd import IgdDevice
+class Router(Protocol):
+    """One way to a mapping."""
 
-    found = await IgdDevice.async_search(timeout=SEARCH_SECONDS)
-    return [str(one["location"]) for one in found if one.get("location")][:MAX_ROUTERS]
+    async def keep(self, port: int, report: Callable[[Multiaddr], bool]) -> None:
+        """Map the TCP port and keep it mapped until it is impossible or the call is cancelled.
+
+        ``report`` gets the address outside, at first and after each change; where it says False another router was
+        faster. A mapping that it was glad of is taken back at the end; another is left to its lifetime, since the same
+        router may have given it twice and would take both. Raises OSError.
+        """
+        ...
 
 
 class PortMapping:
     """Keeps one TCP port mapped. ``mapped`` is the address outside, None while there is none."""
 
     def __init__(
-        self,
-        port: Callable[[], int | None],
-        on_change: Callable[[], None],
-        find: Callable[[], Awaitable[list[str]]] = find_routers,
+        self, port: Callable[[], int | None], on_change: Callable[[], None], routers: Sequence[Router]
     ) -> None:
-        """``port``: what this node listens on; None: nothing that could be mapped. ``find``: descriptions' URLs."""
+        """``port``: what this node listens on; None: nothing that could be mapped."""
         self.mapped: Multiaddr | None = None
         self._port = port
         self._on_change = on_change
-        self._find = find
+        self._routers = routers
         self._task: asyncio.Task[None] | None = None
-        self._remove: Callable[[], Awaitable[Any]] | None = None
+        self._running: dict[Router, asyncio.Task[None]] = {}
+        self._chosen: Router | None = None
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -73,87 +58,51 @@ class PortMapping:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._remove is not None:
-            await self._attempt(self._remove)
 
     async def _run(self) -> None:
-        # the library takes a third of a second to import, most of it in the interpreter: not on the loop
-        await asyncio.to_thread(__import__, "async_upnp_client.profiles.igd")
         while True:
-            mapped = await self._map()
-            if mapped != self.mapped:
-                self.mapped = mapped
-                self._on_change()
-            await asyncio.sleep(RENEW if mapped is not None else SEARCH_AGAIN)
+            port, pause = self._port(), SEARCH_AGAIN
+            if port is not None:
+                await self._race(port)
+                pause = LOST_AGAIN if self._chosen is not None else SEARCH_AGAIN
+                self._chosen = None
+                self._set(None)
+            await asyncio.sleep(pause)
 
-    async def _map(self) -> Multiaddr | None:
-        port = self._port()
-        if port is None:
-            return None
-        locations = await self._attempt(self._find)
-        for location in locations or []:
-            mapped = await self._attempt(partial(self._map_at, location, port))
-            if isinstance(mapped, Multiaddr):
-                log.info("the router at %s passes %s on to this node", urlsplit(location).hostname, mapped)
-                return mapped
-        return None
+    async def _race(self, port: int) -> None:
+        """All routers, until none keeps the port mapped any more. Cancelled: each takes back what it has mapped."""
+        loop = asyncio.get_running_loop()
+        self._running = {router: loop.create_task(self._keep(router, port)) for router in self._routers}
+        try:
+            await asyncio.wait(self._running.values())
+        finally:
+            for task in self._running.values():
+                task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    async def _attempt(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """The result; None if the router does not do it, whatever the reason: it is a device of somebody."""
-        from async_upnp_client.exceptions import UpnpError
+    async def _keep(self, router: Router, port: int) -> None:
+        def report(addr: Multiaddr) -> bool:
+            return self._report(router, addr)
 
         try:
-            async with asyncio.timeout(10 * ANSWER_SECONDS):
-                return await work()
-        except (UpnpError, OSError, TimeoutError, ValueError) as exc:
+            await router.keep(port, report)
+        except OSError as exc:
             log.debug("port mapping: %s", exc)
-            return None
 
-    async def _map_at(self, location: str, port: int) -> Multiaddr | None:
-        """Map at one router. Raises what its answers raise."""
-        from async_upnp_client.aiohttp import AiohttpRequester
-        from async_upnp_client.client_factory import UpnpFactory
-        from async_upnp_client.profiles.igd import IgdDevice
+    def _report(self, router: Router, addr: Multiaddr) -> bool:
+        if self._chosen is None:
+            self._chosen = router
+            for other, task in self._running.items():
+                if other is not router:
+                    task.cancel()
+        if self._chosen is not router:
+            return False
+        self._set(addr)
+        return True
 
-        host = ipaddress.ip_address(urlsplit(location).hostname or "")
-        if not (host.is_private or host.is_loopback or host.is_link_local):
-            return None  # a router of the home network has an address in it
-        own = await _own_address(str(host))
-        factory = UpnpFactory(AiohttpRequester(ANSWER_SECONDS), non_strict=True)
-        router = IgdDevice(await factory.async_create_device(location), None)
-        outside = ipaddress.ip_address(await router.async_get_external_ip_address() or "")
-        for external in range(port, port + TRIES):
-            if await self._add(router, external, port, own):
-                self._remove = partial(router.async_delete_port_mapping, _ANYBODY, external, "TCP")
-                return Multiaddr.tcp(str(outside), external)
-        return None
-
-    @staticmethod
-    async def _add(router: IgdDevice, external: int, port: int, own: ipaddress.IPv4Address) -> bool:
-        """Whether the router took it; another machine may have the port already, some know no leases."""
-        from async_upnp_client.exceptions import UpnpError
-
-        for lease in (LEASE, 0.0):
-            try:
-                await router.async_add_port_mapping(
-                    _ANYBODY, external, "TCP", port, own, True, "cidery", datetime.timedelta(seconds=lease)
-                )
-            except UpnpError as exc:
-                log.debug("mapping port %d: %s", external, exc)
-                continue
-            return True
-        return False
-
-
-_ANYBODY = ipaddress.IPv4Address(0)
-
-
-async def _own_address(towards: str) -> ipaddress.IPv4Address:
-    """This machine's address on the way to a host; nothing is sent. Raises OSError, ValueError for IPv6."""
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        asyncio.DatagramProtocol, remote_addr=(towards, 9)
-    )
-    try:
-        return ipaddress.IPv4Address(transport.get_extra_info("sockname")[0])
-    finally:
-        transport.close()
+    def _set(self, addr: Multiaddr | None) -> None:
+        if addr != self.mapped:
+            self.mapped = addr
+            if addr is not None:
+                log.info("the router passes %s on to this node", addr)
+            self._on_change()
