@@ -20,6 +20,7 @@ from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.transport import Listener, Network, TcpNetwork
+from cidery.libp2p.protocols.dial_rate import DialRate
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
 from cidery.multiformats.address_filter import AddressFilter
@@ -92,6 +93,7 @@ class Swarm:
         self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
         self._connections: dict[PeerId, list[Connection]] = {}
         self._pending_inbound = 0
+        self._rate = DialRate(clock())
         self._dials: dict[PeerId, asyncio.Task[Connection]] = {}
         self._listeners: list[Listener] = []
         self._listen_addrs: list[Multiaddr] = []
@@ -204,6 +206,7 @@ class Swarm:
 
             async def dial() -> Connection:
                 self.config.addresses.check(addr)
+                await self._turn(addr)
                 return await dial_tcp(self._network, addr, make, seconds)
 
             return asyncio.ensure_future(dial())
@@ -214,6 +217,17 @@ class Swarm:
         self.peer_store.add_addrs(peer, [connection.remote_addr], trusted=True)
         await self._register(connection)
         return connection
+
+    async def _turn(self, addr: Multiaddr) -> None:
+        """Wait until one more dial of the host may begin."""
+        raw = addr.encode()
+        wait = self._rate.reserve(raw, self.clock())
+        if wait:
+            try:
+                await asyncio.sleep(wait)
+            except asyncio.CancelledError:
+                self._rate.give_back(raw)
+                raise
 
     async def probe(self, peer: PeerId, addr: Multiaddr) -> Connection:
         """A new connection to one address, beside those that are open and not among them; the caller closes it.
