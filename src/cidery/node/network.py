@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime
 import logging
 import os
@@ -44,7 +43,7 @@ from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
-from cidery.libp2p.protocols.identify import PROTOCOL_VERSION, Identify
+from cidery.libp2p.protocols.identify import Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
@@ -55,6 +54,7 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
+from cidery.node.network_view import bitswap_stat, connected_peer, known_identity, own_identity
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
 from cidery.retrieval.gateway_url import gateway_url
@@ -336,15 +336,7 @@ class NodeNetwork:
         return session
 
     def identity(self) -> PeerIdentity:
-        peer = self.swarm.local_peer
-        return PeerIdentity(
-            id=str(peer),
-            public_key=base64.b64encode(self.swarm.identity.public.encode()).decode(),
-            addresses=tuple(str(a.with_peer(peer.multihash)) for a in self.identification.advertised_addrs()),
-            agent_version=AGENT,
-            protocols=tuple(sorted(self.swarm.handlers)),
-            protocol_version=PROTOCOL_VERSION,
-        )
+        return own_identity(self.swarm, self.identification.advertised_addrs(), AGENT)
 
     async def identify(self, peer: str) -> PeerIdentity:
         peer_id = PeerId.parse(peer)
@@ -354,15 +346,7 @@ class NodeNetwork:
             if not self.swarm.peer_store.addrs(peer_id):
                 raise PeerUnknown(peer_id)
             await self.swarm.dial(peer_id)
-        known = self.swarm.peer_store.know(peer_id)
-        return PeerIdentity(
-            id=str(peer_id),
-            public_key=base64.b64encode(known.public_key).decode(),
-            addresses=tuple(str(addr.with_peer(peer_id.multihash)) for addr in known.addrs),
-            agent_version=known.agent,
-            protocols=tuple(sorted(known.protocols)),
-            protocol_version=known.protocol_version,
-        )
+        return known_identity(self.swarm, peer_id)
 
     async def connect(self, addr: Multiaddr) -> None:
         host = dnsaddr_host(addr)
@@ -398,21 +382,7 @@ class NodeNetwork:
         return self.swarm.disconnect(PeerId.decode(addr.peer_id_bytes))
 
     def peers(self) -> list[ConnectedPeer]:
-        out = []
-        for connection in self.swarm.connections():
-            assert connection.secured is not None  # the swarm holds upgraded ones
-            out.append(
-                ConnectedPeer(
-                    peer=str(connection.peer),
-                    addr=str(connection.remote_addr),
-                    direction="outbound" if connection.outbound else "inbound",
-                    muxer=connection.secured.muxer or "",
-                    security=connection.secured.security,
-                    latency=connection.round_trip.smoothed,
-                    streams=tuple(stream.protocol for stream in connection.streams),
-                )
-            )
-        return out
+        return [connected_peer(connection) for connection in self.swarm.connections()]
 
     def known_addrs(self) -> dict[str, list[str]]:
         return {str(peer): list(map(str, addrs)) for peer, addrs in self.swarm.peer_store.all_addrs().items()}
@@ -473,15 +443,4 @@ class NodeNetwork:
         )
 
     def bitswap_stat(self) -> BitswapStat:
-        service = self.bitswap
-        return BitswapStat(
-            wantlist=tuple(map(str, service.wantlist())),
-            peers=tuple(sorted(service.engine.ledgers)),
-            blocks_received=service.blocks_received,
-            data_received=service.data_received,
-            dup_blocks_received=service.duplicate_blocks,
-            dup_data_received=service.duplicate_data,
-            messages_received=service.messages_received,
-            blocks_sent=service.blocks_sent,
-            data_sent=service.data_sent,
-        )
+        return bitswap_stat(self.bitswap)

@@ -1,0 +1,66 @@
+"""The swarm and Bitswap as the core shows them."""
+
+import base64
+from collections.abc import Sequence
+
+from cidery.bitswap.service import BitswapService
+from cidery.core.sources import BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.identify import PROTOCOL_VERSION
+from cidery.multiformats.multiaddr import Multiaddr
+
+
+def own_identity(swarm: Swarm, addrs: Sequence[Multiaddr], agent: str) -> PeerIdentity:
+    """This node, at the addresses that it tells others."""
+    return PeerIdentity(
+        id=str(swarm.local_peer),
+        public_key=base64.b64encode(swarm.identity.public.encode()).decode(),
+        addresses=tuple(str(addr.with_peer(swarm.local_peer.multihash)) for addr in addrs),
+        agent_version=agent,
+        protocols=tuple(sorted(swarm.handlers)),
+        protocol_version=PROTOCOL_VERSION,
+    )
+
+
+def known_identity(swarm: Swarm, peer: PeerId) -> PeerIdentity:
+    """What a peer has said of itself."""
+    known = swarm.peer_store.know(peer)
+    return PeerIdentity(
+        id=str(peer),
+        public_key=base64.b64encode(known.public_key).decode(),
+        addresses=tuple(str(addr.with_peer(peer.multihash)) for addr in known.addrs),
+        agent_version=known.agent,
+        protocols=tuple(sorted(known.protocols)),
+        protocol_version=known.protocol_version,
+    )
+
+
+def connected_peer(connection: Connection) -> ConnectedPeer:
+    """One upgraded connection."""
+    assert connection.secured is not None  # the swarm holds upgraded ones
+    return ConnectedPeer(
+        peer=str(connection.peer),
+        addr=str(connection.remote_addr),
+        direction="outbound" if connection.outbound else "inbound",
+        muxer=connection.secured.muxer or "",
+        security=connection.secured.security,
+        latency=connection.round_trip.smoothed,
+        streams=tuple(stream.protocol for stream in connection.streams),
+    )
+
+
+def bitswap_stat(service: BitswapService) -> BitswapStat:
+    """Counters since the start."""
+    return BitswapStat(
+        wantlist=tuple(map(str, service.wantlist())),
+        peers=tuple(sorted(service.engine.ledgers)),
+        blocks_received=service.blocks_received,
+        data_received=service.data_received,
+        dup_blocks_received=service.duplicate_blocks,
+        dup_data_received=service.duplicate_data,
+        messages_received=service.messages_received,
+        blocks_sent=service.blocks_sent,
+        data_sent=service.data_sent,
+    )
