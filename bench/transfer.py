@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.memory import MemoryStore
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.add import add_root
-from cidery.core.drive import drive
 from cidery.exchange.service import NetworkSession
 from cidery.identity.keys import PrivateKey
 from cidery.multiformats.cid import CID

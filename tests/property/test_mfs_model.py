@@ -13,14 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
-from cidery.core.drive import StoreSession
+from cidery.core.store_session import StoreSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.walk import need
 from cidery.mfs import changes
-from cidery.mfs.blocks import read_bytes, run
+from cidery.mfs.blocks import read_bytes
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.path import FilePath
 from cidery.mfs.protection import Protection

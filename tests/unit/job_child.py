@@ -26,8 +26,8 @@ from cidery.core import get as getting
 from cidery.core import target as target_module
 from cidery.core.add import AddOptions
 from cidery.core.add_items import AddItem
-from cidery.core.drive import StoreSession
 from cidery.core.get_record import GetRecord
+from cidery.core.store_session import StoreSession
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID

@@ -9,9 +9,9 @@ import cidery
 from cidery.blockstore import collector
 from cidery.blockstore.delete_log import LOG_NAME
 from cidery.blockstore.interface import Durability
-from cidery.core.drive import NotStored
 from cidery.core.pin import NotPinned, PinsBroken, pin_add
 from cidery.core.refs import refs_local
+from cidery.core.store_session import NotStored
 from cidery.errors import CideryError
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID

@@ -14,8 +14,8 @@ from cidery.core.add_items import AddItem
 from cidery.core.car_export import export_car, export_car_v2
 from cidery.core.car_import import CarStats, import_car, read_pieces
 from cidery.core.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
-from cidery.core.drive import NotStored, StoreSession
 from cidery.core.resolve import InsideBlock, resolve, resolve_inside
+from cidery.core.store_session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld import dag_cbor, dag_json
 from cidery.ipld.block import MAX_BLOCK, Block

@@ -17,7 +17,7 @@ from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import Added, AddOptions, add_root
 from cidery.core.car_export import export_car
-from cidery.core.drive import StoreSession
+from cidery.core.store_session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import cidery
+from cidery.blockstore.drive import run
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
-from cidery.core.drive import NotStored, StoreSession
+from cidery.core.store_session import NotStored, StoreSession
 from cidery.ipld.walk import need
 from cidery.mfs import changes, files, protection
-from cidery.mfs.blocks import run
 from cidery.mfs.path import parse_file_path
 from cidery.mfs.writing import Writing, write
 from cidery.multiformats.cid import CID

@@ -10,7 +10,8 @@ from pathlib import Path
 from mfs_child import content
 
 import cidery
-from cidery.mfs.blocks import read_bytes, run
+from cidery.blockstore.drive import run
+from cidery.mfs.blocks import read_bytes
 from cidery.mfs.path import parse_file_path
 from cidery.unixfs.reader import read_node
 

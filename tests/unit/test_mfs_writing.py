@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import cidery
+from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.api import Api
-from cidery.core.drive import StoreSession
+from cidery.core.store_session import StoreSession
 from cidery.mfs import changes
-from cidery.mfs.blocks import read_bytes, run
+from cidery.mfs.blocks import read_bytes
 from cidery.mfs.growth import WIDTH, Growth, reopen
 from cidery.mfs.overwrite import cut_off, overwrite
 from cidery.mfs.path import parse_file_path

@@ -12,7 +12,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
 from cidery.core.cat import cat
-from cidery.core.drive import StoreSession
+from cidery.core.store_session import StoreSession
 from cidery.ipld import dag_pb
 from cidery.multiformats.cid import CID
 from cidery.unixfs.chunker import parse_chunker

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.filestore import Filestore
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
@@ -19,7 +20,6 @@ from cidery.core.add_batches import Source
 from cidery.core.add_items import AddItem
 from cidery.core.add_journal import AddJournal, add_key, local_paths
 from cidery.core.car_job import identity_text, sent_archives
-from cidery.core.drive import StoreSession, drive
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
 from cidery.core.jobs import JobDesk, JobRun, title_of
@@ -27,6 +27,7 @@ from cidery.core.naming import Naming, locate
 from cidery.core.pin_queue import PinQueue
 from cidery.core.resolve import ContentPath
 from cidery.core.sources import BlockSession, Network
+from cidery.core.store_session import StoreSession
 from cidery.core.watch import WatchedSessions
 from cidery.errors import NotFound, Unavailable
 from cidery.ipld.block import Block

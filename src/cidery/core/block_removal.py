@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
-from cidery.core.drive import drive
 from cidery.core.pin import PinTable, every_pin
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput, NotFound

@@ -1,9 +1,10 @@
 """A DAG as a CAR: streamed, in the canonical order, so that the same DAG always gives the same bytes."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from cidery.core.drive import drive
+from cidery.blockstore.drive import drive
 from cidery.core.sources import BlockSession
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
@@ -51,18 +52,19 @@ async def as_archive(
     """The blocks that a walk yields as a CAR, in pieces. Raises and is cancelled as export_car()."""
     held: list[Buffer] = [encode_header(roots)]
     size = 0
-    async for cid, data in drive(walk, session, partial=local_only):
-        held.append(encode_section_head(cid, len(data)))
-        if len(data) >= ALONE:
-            yield b"".join(held)
-            yield data if isinstance(data, bytes) else memoryview(data)
-            held, size = [], 0
-            continue
-        held.append(data)
-        size += len(data)
-        if size >= JOIN_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
+    async with aclosing(drive(walk, session, partial=local_only)) as blocks:
+        async for cid, data in blocks:
+            held.append(encode_section_head(cid, len(data)))
+            if len(data) >= ALONE:
+                yield b"".join(held)
+                yield data if isinstance(data, bytes) else memoryview(data)
+                held, size = [], 0
+                continue
+            held.append(data)
+            size += len(data)
+            if size >= JOIN_BYTES:
+                yield b"".join(held)
+                held, size = [], 0
     if held:
         yield b"".join(held)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from cidery.core.drive import drive, run
+from cidery.blockstore.drive import drive, run
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
 from cidery.multiformats.cid import CID

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.core.beside import beside
 from cidery.core.blocks import BlockStat, BlockTooBig, block_get
-from cidery.core.drive import drive
 from cidery.core.resolve import ContentPath, resolve, resolve_inside
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput

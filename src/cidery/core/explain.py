@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cidery.blockstore.drive import run
 from cidery.core.dag import ChangeType, dag_diff
-from cidery.core.drive import run
 from cidery.core.sources import BlockSession
 from cidery.ipld.codecs import codec_name
 from cidery.multiformats.cid import CID

@@ -1,7 +1,7 @@
 """Reading blocks that stay in the user's files, with the reason when that cannot be."""
 
 from cidery.blockstore.filestore import Filestore
-from cidery.core.drive import NotStored, StoreSession
+from cidery.core.store_session import NotStored, StoreSession
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, TypeVarTuple
 
-from cidery.core.drive import drive
+from cidery.blockstore.drive import drive
 from cidery.core.file_copy import FileCopy, is_leaf_of
 from cidery.core.get_record import GetRecord
 from cidery.core.ingest import pread_exactly

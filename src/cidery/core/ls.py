@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cidery.core.drive import drive
+from cidery.blockstore.drive import drive
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
 from cidery.ipld.dag_pb import Link

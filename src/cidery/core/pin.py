@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Protocol
 
+from cidery.blockstore.drive import drive
 from cidery.core.blocks import block_get
-from cidery.core.drive import drive
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import IntegrityError, InvalidInput, NotFound

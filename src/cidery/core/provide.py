@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
-from cidery.core.drive import StoreSession, drive
+from cidery.core.store_session import StoreSession
 from cidery.errors import CideryError, InvalidInput
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID

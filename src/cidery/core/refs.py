@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
-from cidery.core.drive import drive
 from cidery.core.resolve import ContentPath, resolve
 from cidery.core.sources import BlockSession
 from cidery.ipld.walk import Edge, walk_edges

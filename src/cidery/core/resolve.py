@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from cidery.core.drive import run
+from cidery.blockstore.drive import run
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs, dag_pb

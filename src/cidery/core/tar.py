@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from collections.abc import AsyncIterator
 
-from cidery.core.drive import drive, run
+from cidery.blockstore.drive import drive, run
 from cidery.core.resolve import ContentPath, parse_path, resolve
 from cidery.core.sources import BlockSession
 from cidery.core.untar import SKIPPED

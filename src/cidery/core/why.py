@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
+from cidery.blockstore.drive import drive
 from cidery.core.api import Api
-from cidery.core.drive import StoreSession, drive
 from cidery.core.facts import Diagnosing, Fact, Hold, Pinned
 from cidery.core.resolve import ContentPath, resolve
+from cidery.core.store_session import StoreSession
 from cidery.core.verdict import Known, Verdict, verdict
 from cidery.core.wholeness import wholeness
 from cidery.core.why_text import Finding, Show, details_of, kind_of, line_of

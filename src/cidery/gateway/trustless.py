@@ -16,9 +16,9 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
+from cidery.blockstore.drive import run
 from cidery.core.api import Api
 from cidery.core.car_export import as_archive
-from cidery.core.drive import run
 from cidery.core.naming import locate
 from cidery.core.resolve import ContentPath, InsideBlock, parse_path
 from cidery.core.sources import BlockSession

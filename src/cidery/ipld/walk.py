@@ -1,7 +1,7 @@
 """Walks over DAGs as generators: they ask for blocks and yield results, and know nothing of where blocks come from.
 
 A walk yields ``Need(cid)`` and is sent the block back; it yields ``Prefetch(cids)`` as a hint; anything else it yields
-is a result. ``core.drive`` runs walks over a block session. Stacks are explicit and every bound is named, because
+is a result. ``blockstore.drive`` runs walks over a block session. Stacks are explicit and every bound is named, because
 peers can make DAGs as deep, as wide and as repetitive as they like.
 """
 

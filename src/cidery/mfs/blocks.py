@@ -1,16 +1,18 @@
-"""What mutable files need of the block layers, and the run of a walk over it.
+"""What mutable files need of the block layers.
 
 New blocks are staged: readable at once, stored in groups, durable at the next flush.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from contextlib import aclosing
+from typing import Protocol, TypeVar
 
+from cidery.blockstore.drive import Blocks as Readable
+from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
 from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
-from cidery.ipld.walk import Data, Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.reader import read_file
@@ -23,60 +25,19 @@ STAGED_BYTES = 4 << 20
 R = TypeVar("R")
 
 
-class Blocks(Protocol):
+class Blocks(Readable, Protocol):
     """Where blocks are read: a core.sources.BlockSession, whose docstrings say what each method does."""
-
-    def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
-
-    async def get(self, cid: CID) -> bytes | memoryview: ...
-
-    def prefetch(self, cids: Sequence[CID]) -> None: ...
 
     async def sync(self) -> None: ...
 
     def stats(self) -> SessionStats: ...
 
 
-async def run(walk: Walk[Any, R], blocks: Blocks) -> R:
-    """Run a walk for its return value. Raises what the walk and ``blocks`` raise. Cancellation: safe."""
-    answer: Buffer | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(answer)
-            except StopIteration as stop:
-                result: R = stop.value
-                return result
-            answer = None
-            if isinstance(step, Need):
-                answer = blocks.get_if_ready(step.cid)
-                if answer is None:
-                    answer = await blocks.get(step.cid)
-            elif isinstance(step, Prefetch):
-                blocks.prefetch(step.cids)
-    finally:
-        walk.close()
-
-
 async def read_bytes(root: CID, blocks: Blocks, offset: int, length: int) -> AsyncIterator[Buffer]:
-    """The bytes ``[offset, offset+length)`` of a file. Raises and cancels as run()."""
-    walk = read_file(root, offset, length)
-    answer: Buffer | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(answer)
-            except StopIteration:
-                return
-            answer = None
-            if isinstance(step, Need):
-                answer = blocks.get_if_ready(step.cid)
-                if answer is None:
-                    answer = await blocks.get(step.cid)
-            elif isinstance(step, Data):
-                yield step.chunk
-    finally:
-        walk.close()
+    """The bytes ``[offset, offset+length)`` of a file. Raises and cancels as drive()."""
+    async with aclosing(drive(read_file(root, offset, length), blocks)) as steps:
+        async for data in steps:
+            yield data.chunk
 
 
 class Staging:

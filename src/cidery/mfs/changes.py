@@ -6,10 +6,11 @@ lost if the process dies before the next flush.
 
 from dataclasses import dataclass
 
+from cidery.blockstore.drive import run
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.ipld.block import Block
 from cidery.ipld.walk import need
-from cidery.mfs.blocks import Blocks, run
+from cidery.mfs.blocks import Blocks
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.overwrite import restated
 from cidery.mfs.path import FilePath

@@ -14,10 +14,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cidery.blockstore.drive import run
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import Unavailable
 from cidery.ipld.walk import Need, Prefetch
-from cidery.mfs.blocks import Blocks, StagedBlocks, Staging, run
+from cidery.mfs.blocks import Blocks, StagedBlocks, Staging
 from cidery.mfs.path import FilePath
 from cidery.mfs.protection import Protection
 from cidery.mfs.tree import Folder, NoSuchFile, Step, formed_like, from_below, new_folder, open_folder

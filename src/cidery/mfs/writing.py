@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from cidery.blockstore.drive import run
 from cidery.errors import LimitExceeded
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.ipld.walk import need
-from cidery.mfs.blocks import Blocks, read_bytes, run
+from cidery.mfs.blocks import Blocks, read_bytes
 from cidery.mfs.changes import Form, cumulative_size
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.growth import Growth, reopen

@@ -21,12 +21,12 @@ from cidery.blockstore.filestore import Filestore, References
 from cidery.blockstore.segments import SegmentStore
 from cidery.commands.registry import first_words
 from cidery.core.api import Api, import_profile
-from cidery.core.drive import StoreSession
 from cidery.core.gc import Collector
 from cidery.core.jobs import JobDesk
 from cidery.core.pin_queue import PinQueue
 from cidery.core.provide import ProvideKeys, parse_strategy
 from cidery.core.sources import BlockSession, Network
+from cidery.core.store_session import StoreSession
 from cidery.mfs.files import MutableFiles
 from cidery.mfs.protection import Protection
 from cidery.multiformats.address_filter import AddressFilter

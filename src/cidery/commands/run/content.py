@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
+from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
@@ -15,7 +16,6 @@ from cidery.core.add_items import AddItem, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
-from cidery.core.drive import run
 from cidery.core.ignore_rules import IgnoreRules
 from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries

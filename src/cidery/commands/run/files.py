@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
@@ -10,7 +11,6 @@ from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListe
 from cidery.core.api import Api
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
-from cidery.core.drive import run
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.resolve import last_name, resolve

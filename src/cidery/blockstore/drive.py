@@ -1,0 +1,96 @@
+"""Runs walks over whatever gives blocks, without ever holding the event loop for long."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from cidery.errors import NotFound
+from cidery.ipld.walk import Need, Prefetch, Walk
+from cidery.multiformats.cid import CID
+
+SLICE = 0.005
+"""Longest run of a walk between two turns of the event loop, in seconds, when no block has to be waited for."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Blocks(Protocol):
+    """Where blocks are read; core.sources.BlockSession says what each method does."""
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
+
+    async def get(self, cid: CID) -> bytes | memoryview: ...
+
+    def prefetch(self, cids: Sequence[CID]) -> None: ...
+
+
+async def drive(walk: Walk[T, Any], blocks: Blocks, *, partial: bool = False) -> AsyncGenerator[T, None]:
+    """Yield the results of ``walk``, with its needs met by ``blocks``.
+
+    Args:
+        partial: a need that the source cannot meet (NotFound) is answered with None, and nothing is fetched ahead.
+    Raises what the walk and ``blocks`` raise. Cancellation: safe; the walk is closed. The loop gets a turn at
+    least every SLICE seconds plus one step of the walk.
+    """
+    clock = asyncio.get_running_loop().time
+    turn = clock() + SLICE
+    answer: bytes | memoryview | None = None
+    try:
+        while True:
+            try:
+                step = walk.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            if isinstance(step, Need):
+                answer = blocks.get_if_ready(step.cid)
+                if answer is None:
+                    try:
+                        answer = await blocks.get(step.cid)
+                    except NotFound:
+                        if not partial:
+                            raise
+                    turn = clock() + SLICE
+            elif isinstance(step, Prefetch):
+                if not partial:
+                    blocks.prefetch(step.cids)
+            else:
+                yield step
+            if clock() >= turn:
+                await asyncio.sleep(0)
+                turn = clock() + SLICE
+    finally:
+        walk.close()
+
+
+async def run(walk: Walk[T, R], blocks: Blocks, yielded: list[T] | None = None) -> R:
+    """Run a walk for its return value; what it yields on the way is put into ``yielded``, or dropped.
+
+    Raises and cancels as drive().
+    """
+    clock = asyncio.get_running_loop().time
+    turn = clock() + SLICE
+    answer: bytes | memoryview | None = None
+    try:
+        while True:
+            try:
+                step = walk.send(answer)
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            answer = None
+            if isinstance(step, Need):
+                answer = blocks.get_if_ready(step.cid)
+                if answer is None:
+                    answer = await blocks.get(step.cid)
+                    turn = clock() + SLICE
+            elif isinstance(step, Prefetch):
+                blocks.prefetch(step.cids)
+            elif yielded is not None:
+                yielded.append(step)
+            if clock() >= turn:
+                await asyncio.sleep(0)
+                turn = clock() + SLICE
+    finally:
+        walk.close()
