@@ -24,21 +24,25 @@ class CideryDaemon:
         config: dict[str, str] | None = None,
         swarm_key: str = "",
         within: Sequence[str] = (),
+        profile: str = "test",
+        options: Sequence[str] = (),
     ) -> None:
         """``config``: dotted key -> JSON value, set before the start. ``swarm_key``: the content of that file.
 
-        ``within``: goes in front of every command, as that of a host of the little Internet.
+        ``within``: goes in front of every command, as that of a host of the little Internet. ``profile`` "": the public
+        defaults, on such hosts only. ``options``: of the daemon.
         """
+        assert profile or within, "with the defaults it would send to the Internet"
         folder.mkdir(parents=True)
         self._cli = [*within, *CLI]
         self.repo = folder / "repo"
         self.log = folder / "daemon.log"
-        self.run("init", "--profile", "test")
+        self.run("init", *(["--profile", profile] if profile else []))
         for key, value in (config or {}).items():
             self.run("config", "--json", key, value)
         if swarm_key:
             (self.repo / "swarm.key").write_text(swarm_key)
-        self.start()
+        self.start(*options)
 
     def start(self, *options: str) -> None:
         """Run the daemon; also after close(), on the same repository."""
@@ -61,8 +65,7 @@ class CideryDaemon:
         else:
             self.close()
             raise PeerFailed(f"the daemon did not start: {self.log.read_text()[-2000:]}")
-        (listening,) = self.run("swarm", "addrs", "local", "--id").splitlines()
-        self.addr = listening.strip()
+        self.addr = self.run("swarm", "addrs", "local", "--id").splitlines()[0].strip()
         """/ip4/127.0.0.1/tcp/PORT/p2p/ID"""
 
     def _env(self) -> dict[str, str]:

@@ -66,6 +66,10 @@ class Host(Space):
         super().__init__(maker)
         self.address = address
 
+    def plug(self, *, in_: bool) -> None:
+        """Put the plug of its network card in, or pull it."""
+        self.ip("link", "set", "eth0", "up" if in_ else "down")
+
     def drop_inbound(self, port: int) -> None:
         """Let nobody connect to a TCP port: what it answers goes nowhere. Connections made from here still work."""
         self.ip("rule", "add", "priority", "10", "ipproto", "tcp", "sport", str(port), "blackhole")
@@ -92,6 +96,15 @@ class LittleInternet:
         host.ip("link", "set", "eth0", "up")
         host.ip("route", "add", "default", "dev", "eth0")
         return host
+
+    @property
+    def on_the_wire(self) -> list[str]:
+        """Goes in front of a command that shall watch the wire, the interface WIRE."""
+        return self._wire.within
+
+    def be_router(self, address: str) -> None:
+        """Have the wire itself hold an address with its prefix length; nothing is passed on."""
+        self._wire.ip("address", "add", address, "dev", WIRE)
 
     def close(self) -> None:
         for space in (*self._hosts, self._wire):

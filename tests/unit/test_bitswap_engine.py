@@ -148,3 +148,18 @@ def test_the_ledger_counts_both_directions():
 
 def test_wants_of_a_peer_that_is_not_connected_are_ignored():
     assert engine().on_wantlist("nobody", [Entry(cids(1)[0])], False) == []
+
+
+def test_what_could_not_be_sent_goes_first_the_next_time() -> None:
+    machine = Engine()
+    machine.add_peer("p")
+    wanted = cids(3)
+    machine.on_sizes("p", machine.on_wantlist("p", [Entry(cid) for cid in wanted[:2]], full=False), [10, 20])
+    lost = machine.next_envelope("p")
+    machine.on_sizes("p", machine.on_wantlist("p", [Entry(cid) for cid in wanted[1:]], full=False), [20, 30])
+    machine.put_back("p", lost)
+    envelope = machine.next_envelope("p")
+    assert envelope.blocks == wanted and envelope.sizes == [10, 20, 30] and envelope.pending_bytes == 0
+    machine.remove_peer("p")
+    machine.put_back("p", lost)
+    assert machine.next_envelope("p").empty

@@ -277,6 +277,15 @@ def test_a_second_ping_waits_for_the_first_and_a_wrong_answer_counts_for_nothing
     assert mux.round_trip.smoothed == 0.1
 
 
+def test_a_peer_counts_as_silent_from_a_ping_until_anything_is_heard():
+    pair = Pair()
+    pair.exchange()
+    pair.a.ping(1.0)
+    assert pair.a.unanswered(1.5) == 0.5 and pair.b.unanswered(1.5) == 0.0
+    receive(pair.a, frame(2, 1, 0, 7), now=1.6)  # a ping of the other side is no answer, but it lives
+    assert pair.a.unanswered(2.0) == 0.0
+
+
 def test_a_silent_peer_is_pinged_and_then_given_up():
     pair = Pair(round_trip=1.0)
     due = pair.a.next_deadline()

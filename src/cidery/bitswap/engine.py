@@ -38,6 +38,8 @@ class Envelope:
     """What the next message to a peer carries; blocks are still to be read from the store."""
 
     blocks: list[CID] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of each of them."""
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
@@ -133,6 +135,7 @@ class Engine:
                 break
             cid, length = queue.blocks.popitem(last=False)
             envelope.blocks.append(cid)
+            envelope.sizes.append(length)
             queue.queued_bytes -= length
             size += length
         while queue.presences and len(envelope.haves) + len(envelope.dont_haves) < MAX_WANTS_PER_PEER:
@@ -140,6 +143,20 @@ class Engine:
             (envelope.haves if have else envelope.dont_haves).append(cid)
         envelope.pending_bytes = queue.queued_bytes
         return envelope
+
+    def put_back(self, peer: str, envelope: Envelope) -> None:
+        """What could not be sent goes to the front of the peer's queue again."""
+        queue = self._peers.get(peer)
+        if queue is None:
+            return
+        for cid, size in reversed(list(zip(envelope.blocks, envelope.sizes, strict=True))):
+            if cid not in queue.blocks:
+                queue.blocks[cid] = size
+                queue.queued_bytes += size
+            queue.blocks.move_to_end(cid, last=False)
+        for have, cids in ((True, envelope.haves), (False, envelope.dont_haves)):
+            for cid in cids:
+                queue.presences.setdefault(cid, have)
 
     def sent(self, peer: str, blocks: int, size: int) -> None:
         if (ledger := self.ledgers.get(peer)) is not None:

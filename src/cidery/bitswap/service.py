@@ -44,7 +44,9 @@ MAX_READING = 32
 """Streams of one peer whose messages are being read; further ones wait, with their first window at most. Each may
 hold a message that is not whole and those that wait for the reader."""
 RETRY_BASE = 1.0
-"""Seconds, beside round trips, until wants that could not be sent are sent again."""
+"""Seconds, beside round trips, until what could not be sent is sent again."""
+MAX_DOUBLINGS = 6
+"""Of that wait, while nothing can be sent to a peer that stays connected."""
 MAX_HALF_CLOSED = 64
 """Streams of one peer that we have written and ended, and the peer has not; the oldest is reset beyond that."""
 MAX_UNWANTED = 64 * 1024 * 1024
@@ -83,6 +85,8 @@ class _Peer:
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
         self.unwanted = 0
+        self.failed = 0
+        """Times in a row that something could not be sent."""
         self.deaf = False
         """It does not speak Bitswap."""
         self.gone = False
@@ -379,10 +383,15 @@ class BitswapService:
             peer.deaf = True
             for session in list(self._sessions):
                 session.on_source_gone(peer.name)
-        elif kind == "wants" and not peer.gone:
-            peer.wantlist.ask_again()
-            delay = Timeouts.wait(RETRY_BASE, self._round_trip(peer.peer))
-            asyncio.get_running_loop().call_later(delay, self._kick_wants, peer)
+        elif not peer.gone:
+            delay = Timeouts.wait(RETRY_BASE, self._round_trip(peer.peer)) * 2 ** min(peer.failed, MAX_DOUBLINGS)
+            peer.failed += 1
+            loop = asyncio.get_running_loop()
+            if kind == "wants":
+                peer.wantlist.ask_again()
+                loop.call_later(delay, self._kick_wants, peer)
+            else:
+                loop.call_later(delay, self._kick_answers, peer.name)
 
     async def _send_wants(self, peer: _Peer) -> None:
         while peer.wantlist.has_pending and not peer.gone:
@@ -398,7 +407,12 @@ class BitswapService:
                 message = await self._read_blocks(envelope)
             size = sum(len(block.data) for block in message.blocks)
             # outside the turn: a peer that reads slowly, or not at all, holds up nobody but itself
-            await self._send(peer, "answers", message)
+            try:
+                await self._send(peer, "answers", message)
+            except BaseException:
+                self.engine.put_back(peer.name, envelope)
+                raise
+            peer.failed = 0
             self.engine.sent(peer.name, len(message.blocks), size)
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
@@ -414,7 +428,7 @@ class BitswapService:
 
     async def _send(self, peer: _Peer, kind: str, message: Message) -> None:
         stream = peer.streams.get(kind)
-        if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(stream):
+        if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(peer, stream):
             if stream is not None and kind == "wants":
                 peer.wantlist.ask_again()  # what the old stream carried may not have been read
             stream = peer.streams[kind] = await self._open(peer)
@@ -440,9 +454,12 @@ class BitswapService:
             return await connection.open_stream([PROTOCOL_1_2], optimistic=True)
         return await connection.open_stream(PROTOCOLS)
 
-    @staticmethod
-    def _usable(stream: Stream) -> bool:
-        return isinstance(stream.connection, Connection) and stream.connection.usable
+    def _usable(self, peer: _Peer, stream: Stream) -> bool:
+        """Whether messages still go over a stream: not where the peer is silent since it has come again."""
+        connection = stream.connection
+        if not isinstance(connection, Connection) or not connection.usable:
+            return False
+        return not connection.unanswered or self._swarm.best(peer.peer) is connection
 
 
 def _first_of(group: ExceptionGroup[Exception]) -> Exception:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from cidery.dns.interface import DnsUnavailable, NoSuchDomain, TxtAnswer
 from cidery.errors import InvalidInput
+from cidery.host_names import http_connector
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -154,7 +155,7 @@ async def _over_https(url: str, name: str, kind: str) -> dns.rrset.RRset | None:
     headers = {"Content-Type": "application/dns-message", "Accept": "application/dns-message"}
     try:
         async with (
-            aiohttp.ClientSession(trust_env=True) as session,
+            aiohttp.ClientSession(connector=http_connector(), trust_env=True) as session,
             session.post(url, data=query.to_wire(), headers=headers, allow_redirects=False) as response,
         ):
             if response.status != 200:

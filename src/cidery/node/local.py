@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cidery.errors import CideryError
@@ -20,8 +21,14 @@ MAX_DIALS = 8
 """Nodes found that are dialled at once."""
 MAX_WAITING = 256
 """Nodes found that wait for their dial; further ones are reported again in a minute."""
-LOOK_EVERY = 30.0
-"""Seconds between two looks at this machine's own addresses, which change when it moves."""
+LOOK_EVERY = 10.0
+"""Seconds between two looks at this machine's own addresses, which change when it moves; one takes a millisecond."""
+
+
+AGAIN = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
+"""Seconds before each dial of a local node that was lost: a cable is in again, a machine has woken up."""
+MAX_NEAR = 512
+"""Local nodes that are dialled again when they are lost; the one found longest ago is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,17 @@ class OwnAddresses:
         self._known: list[str] = []
         self._until = float("-inf")
 
+    async def watch(self, on_change: Callable[[set[str]], Awaitable[None]]) -> None:
+        """Call with the addresses that are gone whenever they have changed; never returns."""
+        known = set(self())
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._until = float("-inf")
+            now = set(self())
+            if now != known:
+                known, gone = now, known - now
+                await on_change(gone)
+
     def __call__(self) -> list[str]:
         now = self._clock()
         if now >= self._until:
@@ -61,9 +79,15 @@ class LocalPeers:
     ) -> None:
         self._swarm = swarm
         self._identification = identification
+        self._fixed = list(options.interfaces)
         self._turns = asyncio.Semaphore(MAX_DIALS)
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._near: OrderedDict[PeerId, list[Multiaddr]] = OrderedDict()
+        """Found here, with their latest addresses."""
+        self._seeking: set[PeerId] = set()
+        self._started = False
+        swarm.on_lost.append(self.seek)
         self.discovery = LocalDiscovery(
             self.addrs, self._found, entropy, interfaces=options.interfaces, fingerprint=options.fingerprint
         )
@@ -77,22 +101,35 @@ class LocalPeers:
 
     def start(self) -> None:
         """In the background: joining takes half a second, and nobody waits for it."""
+        self._started = True
         self._spawn(self._run())
 
     async def close(self) -> None:
+        self._started = False
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.discovery.close()
 
     async def _run(self) -> None:
-        try:
-            await self.discovery.start()
-            while True:
-                await asyncio.sleep(LOOK_EVERY)
-                await self.discovery.announce()
-        except OSError as exc:
-            log.warning("no discovery on the local network: %s", exc)
+        """Join the networks there are, and again when they are others; announce what has changed."""
+        joined: list[str] | None = None
+        failed = ""
+        while True:
+            try:
+                networks = self._fixed or interface_addresses()
+                if networks != joined:
+                    joined = None
+                    await self.discovery.close()
+                    await self.discovery.start()
+                    joined, failed = networks, ""
+                else:
+                    await self.discovery.announce()
+            except OSError as exc:
+                if str(exc) != failed:
+                    failed = str(exc)
+                    log.warning("no discovery on the local network: %s", exc)
+            await asyncio.sleep(LOOK_EVERY)
 
     def _found(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
         if peer == self._swarm.local_peer or self._waiting >= MAX_WAITING:
@@ -101,18 +138,42 @@ class LocalPeers:
         if not allowed:
             return
         self._swarm.peer_store.add_addrs(peer, allowed)
+        self._near[peer] = allowed
+        self._near.move_to_end(peer)
+        if len(self._near) > MAX_NEAR:
+            self._near.popitem(last=False)
         if self._swarm.best(peer) is None:
             self._waiting += 1
             self._spawn(self._dial(peer, allowed))
 
     async def _dial(self, peer: PeerId, addrs: list[Multiaddr]) -> None:
         try:
+            await self._reach(peer, addrs)
+        finally:
+            self._waiting -= 1
+
+    async def _reach(self, peer: PeerId, addrs: list[Multiaddr]) -> None:
+        try:
             async with self._turns:
                 await self._swarm.dial(peer, addrs)
         except (CideryError, TimeoutError, OSError) as exc:
             log.info("local peer %s: %s", peer, exc)
+
+    def seek(self, peer: PeerId) -> None:
+        """Dial a node again that was found here, if it was, until it is there or some minutes are over."""
+        if peer in self._near and self._started and peer not in self._seeking:
+            self._seeking.add(peer)
+            self._spawn(self._seek(peer))
+
+    async def _seek(self, peer: PeerId) -> None:
+        try:
+            for pause in AGAIN:
+                await asyncio.sleep(pause)
+                if peer not in self._near or self._swarm.best(peer) is not None:
+                    return
+                await self._reach(peer, self._near[peer])
         finally:
-            self._waiting -= 1
+            self._seeking.discard(peer)
 
     def _spawn(self, work: object) -> None:
         assert asyncio.iscoroutine(work)  # the callers pass calls of coroutine functions

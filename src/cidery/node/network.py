@@ -202,6 +202,13 @@ class NodeNetwork:
         self.identification.mapped = self.port_mapping.mapped
         self.spawn(self.identification.push())
 
+    async def _moved(self, gone: set[str]) -> None:
+        """This machine has other addresses than before."""
+        for peer in self.swarm.close_from(gone):
+            if self.local is not None:
+                self.local.seek(peer)
+        await self.identification.push()
+
     def _public_addrs(self) -> list[Multiaddr]:
         return [addr for addr in self.identification.advertised_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
 
@@ -264,6 +271,9 @@ class NodeNetwork:
         await self.swarm.listen(listen)
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
         self.spawn(self._save_peers())
+        own_addresses = self.identification.interfaces
+        if isinstance(own_addresses, OwnAddresses):
+            self.spawn(own_addresses.watch(self._moved))
         self.autonat.start()
         if self.port_mapping is not None:
             self.port_mapping.start()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cidery.errors import CideryError
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession, Sources
+from cidery.host_names import http_connector
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.connection import Connection
@@ -237,6 +238,7 @@ class GatewaySources:
             limits = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
             self._http = aiohttp.ClientSession(
                 timeout=limits,
+                connector=http_connector(),
                 trust_env=True,
                 headers={"User-Agent": self._agent},
                 cookie_jar=aiohttp.DummyCookieJar(),

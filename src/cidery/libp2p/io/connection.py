@@ -42,6 +42,8 @@ MAX_HANDSHAKE_BYTES = 128 * 1024
 MAX_HANDLERS = 512
 """Inbound stream handlers at once per connection; a further stream is reset."""
 
+DOUBTFUL = 3.0
+"""Seconds, beside round trips, of silence after a ping when another connection to the peer is better."""
 CLOSE_GRACE = 5.0
 """Seconds, beside round trips, for the last bytes of a closed connection to leave."""
 
@@ -77,6 +79,8 @@ class Connection(asyncio.BufferedProtocol):
         self.outbound = outbound
         self.remote_addr: Multiaddr | None = None
         self.local_addr: Multiaddr | None = None
+        self.closed_here = False
+        """Whether close() was called, before anything else ended it or after."""
         self.round_trip = RoundTrip()
         self.secured: Secured | None = None
         self.opened_at = config.clock()
@@ -159,10 +163,16 @@ class Connection(asyncio.BufferedProtocol):
         return self.config.timeouts.wait(base, self.round_trip.smoothed, factor)
 
     def ping(self) -> None:
-        """Measure a round trip; the answer updates ``round_trip``."""
-        if self._mux is not None:
+        """Measure a round trip; the answer updates ``round_trip``. Without one the connection ends before long."""
+        if self._mux is not None and not self.closed.done():
             self._mux.ping(self.config.clock())
             self._flush()
+            self._arm()
+
+    @property
+    def unanswered(self) -> float:
+        """Seconds since a ping, if nothing was heard from the peer after it; else 0.0."""
+        return 0.0 if self._mux is None else self._mux.unanswered(self.config.clock())
 
     def announce_close(self) -> None:
         """Tell the peer to open no more streams here; those that are open go on."""
@@ -173,6 +183,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self, reason: str = "closed here") -> None:
         """Close at once, telling the peer. Idempotent."""
+        self.closed_here = True
         if self._mux is not None and not self.closed.done():
             self._mux.go_away(0)
             self._flush()

@@ -63,7 +63,10 @@ class LocalDiscovery:
         self._announced = b""
 
     async def start(self) -> None:
-        """Join the groups, announce and ask. Raises OSError where there is no network to do it on."""
+        """Join the groups of the networks there are now, announce and ask; also after close().
+
+        Raises OSError where there is no network to do it on.
+        """
         # imported here: 60 ms that only an online node with discovery needs
         from zeroconf import DNSQuestion, IPVersion  # type: ignore[attr-defined]
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
@@ -119,10 +122,13 @@ class LocalDiscovery:
     async def close(self) -> None:
         """Say goodbye and leave. Idempotent."""
         zeroconf, self._zeroconf = self._zeroconf, None
-        if zeroconf is None:
-            return
-        await self._browser.async_cancel()
-        await zeroconf.async_close()
+        browser, self._browser = self._browser, None
+        self._announced = b""
+        self._seen.clear()
+        if browser is not None:
+            await browser.async_cancel()
+        if zeroconf is not None:
+            await zeroconf.async_close()
 
 
 def _ignore(**_: object) -> None:

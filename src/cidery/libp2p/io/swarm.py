@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.connection import Connection, ConnectionConfig, Handler
+from cidery.libp2p.io.connection import DOUBTFUL, Connection, ConnectionConfig, Handler
 from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.stream import Stream
@@ -84,6 +84,8 @@ class Swarm:
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
         """Awaited for each new connection before connect() returns; identify is the first."""
         self.on_disconnected: list[Callable[[PeerId], None]] = []
+        self.on_lost: list[Callable[[PeerId], None]] = []
+        """As on_disconnected, but only when this node did not mean to end the last connection."""
         """Called when the last connection to a peer is gone."""
         self.peer_store = store
         self._upgrade = upgrade
@@ -253,9 +255,18 @@ class Swarm:
     # --- connections
 
     def best(self, peer: PeerId) -> Connection | None:
-        """The usable connection with the least delay."""
+        """The usable connection with the least delay; last those where a ping waits and nothing was heard since."""
         usable = [c for c in self._connections.get(peer, []) if c.usable]
-        return min(usable, key=lambda c: c.round_trip.smoothed or 0.0) if usable else None
+        if len(usable) > 1:
+            return min(usable, key=lambda c: (c.unanswered > 0.0, c.round_trip.smoothed or 0.0))
+        return usable[0] if usable else None
+
+    def close_from(self, hosts: Collection[str]) -> set[PeerId]:
+        """Close what was made from these addresses, which this machine has no more; whom that concerns."""
+        stale = [connection for connection in self.connections() if connection.local_host() in hosts]
+        for connection in stale:
+            connection.close("this machine has another address now")
+        return {connection.peer for connection in stale}
 
     def peers(self) -> list[PeerId]:
         return list(self._connections)
@@ -298,6 +309,8 @@ class Swarm:
             connection.close("node is stopping")
             raise LimitExceeded("the node is stopping")
         several = self._connections.setdefault(peer, [])
+        for earlier in several:
+            self._spawn(self._try_again(earlier))
         several.append(connection)
         connection.closed.add_done_callback(lambda _: self._forget(peer, connection))
         if connection.closed.done():
@@ -312,8 +325,15 @@ class Swarm:
         if connection in several:
             several.remove(connection)
         if not several and self._connections.pop(peer, None) is not None:
-            for hook in self.on_disconnected:
+            for hook in self.on_disconnected if connection.closed_here else (*self.on_disconnected, *self.on_lost):
                 hook(peer)
+
+    async def _try_again(self, earlier: Connection) -> None:
+        """See whether the peer is still there: one that has moved comes again, and would be written to in vain."""
+        earlier.ping()
+        await asyncio.sleep(earlier.wait(DOUBTFUL))
+        if earlier.unanswered:
+            earlier.close("the peer came again and does not answer here")
 
     async def _resolve_duplicate(self, peer: PeerId) -> None:
         """Close the duplicates of the best connection that carry nothing, after announcing it."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from cidery.host_names import addresses_of
+
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 BACKLOG = 256
@@ -36,7 +38,7 @@ class Network(Protocol):
         ...
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        """Connect; the protocol has its transport when this returns. Raises OSError. Cancel-safe."""
+        """Connect; the protocol has its transport when this returns. Raises OSError, TooManyLookups. Cancel-safe."""
         ...
 
 
@@ -60,5 +62,12 @@ class TcpNetwork:
         return TcpListener(await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG))
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        _, protocol = await asyncio.get_running_loop().create_connection(make, host, port)
-        return protocol
+        failure = OSError(f"{host} has no address")
+        for _, address in await addresses_of(host):
+            try:
+                _, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
+            except OSError as exc:
+                failure = exc
+            else:
+                return protocol
+        raise failure

@@ -214,6 +214,10 @@ class Yamux:
         if growth:
             self._queue_control(WINDOW_UPDATE, 0, stream.id, growth)
 
+    def unanswered(self, now: float) -> float:
+        """Seconds since a ping, if nothing at all was heard from the peer after it; else 0.0."""
+        return 0.0 if self._ping_at is None or self._heard_at > self._ping_at else now - self._ping_at
+
     def ping(self, now: float) -> None:
         """Measure a round trip, unless a ping is under way."""
         if self._ping_at is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cidery.errors import InvalidInput, Unavailable
+from cidery.host_names import http_connector
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.name import format_name, name_of_routing_key
 from cidery.ipns.record import MAX_RECORD as MAX_VALUE
@@ -157,7 +158,11 @@ class HttpRouter:
         if self._session is None:
             limits = aiohttp.ClientTimeout(ANSWER_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
             self._session = aiohttp.ClientSession(
-                timeout=limits, trust_env=True, headers={"User-Agent": self._agent}, cookie_jar=aiohttp.DummyCookieJar()
+                timeout=limits,
+                connector=http_connector(),
+                trust_env=True,
+                headers={"User-Agent": self._agent},
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         self.asked += 1
         url = f"{self.url}/routing/v1{path}"

@@ -1,0 +1,98 @@
+"""Host names to addresses, by the system's look-up in threads that nobody waits for.
+
+That look-up knows the hosts file and whatever else the machine has, but it cannot be cancelled, and takes half a minute
+where no name server answers. A loop waits at its end for the threads of its own pool, so these are not of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from cidery.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MAX_LOOKUPS = 64
+"""Look-ups under way in this process; who comes then is refused. Each has a thread."""
+MAX_ADDRESSES = 8
+"""Addresses of one name that are told."""
+Address = tuple[socket.AddressFamily, str]
+
+_under_way = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
+class TooManyLookups(Unavailable):
+    """Name servers do not answer, and others wait for them already."""
+
+    def __str__(self) -> str:
+        return f"{MAX_LOOKUPS} host names are being looked up already; is the name server reachable?"
+
+
+async def addresses_of(host: str, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Address]:
+    """The addresses of a host name, or the address that it is; in the order in which they are to be tried.
+
+    Raises OSError (no such name, no answer), TooManyLookups. Cancel-safe: the look-up ends by itself.
+    """
+    try:
+        known = ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    else:
+        return [(socket.AF_INET6 if known.version == 6 else socket.AF_INET, host)]
+    if not _under_way.acquire(blocking=False):
+        raise TooManyLookups
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Any]] = loop.create_future()
+
+    def tell(infos: list[Any], error: Exception | None) -> None:
+        if not found.done():
+            found.set_result(infos) if error is None else found.set_exception(error)
+
+    def look_up() -> None:
+        infos: list[Any] = []
+        error: Exception | None = None
+        try:
+            infos = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as exc:
+            error = exc if isinstance(exc, OSError) else OSError(f"{host[:80]!r} is no host name")
+        finally:
+            _under_way.release()
+        try:
+            loop.call_soon_threadsafe(tell, infos, error)
+        except RuntimeError:
+            pass  # the loop has ended meanwhile
+
+    threading.Thread(target=look_up, name="cidery-host-name", daemon=True).start()
+    addresses = [(socket.AddressFamily(info[0]), str(info[4][0])) for info in await found]
+    return list(dict.fromkeys(addresses))[:MAX_ADDRESSES]
+
+
+def http_connector() -> aiohttp.TCPConnector:
+    """For an HTTP client that looks names up as addresses_of() does."""
+    # imported here: 250 ms that only who speaks HTTP needs
+    import aiohttp
+    from aiohttp.abc import AbstractResolver, ResolveResult
+
+    class Resolver(AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            try:
+                found: Sequence[Address] = await addresses_of(host, family)
+            except TooManyLookups as exc:
+                raise OSError(str(exc)) from exc
+            return [
+                ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+                for kind, address in found
+            ]
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    return aiohttp.TCPConnector(resolver=Resolver())
