@@ -75,7 +75,6 @@ async def test_a_large_directory_is_written_in_groups_and_closed_in_between(
     """Through sharding and back; the CID is that of the same files added at once."""
     monkeypatch.setattr(files, "BATCH_CHANGES", 700)
     monkeypatch.setattr(files, "OPEN_CHANGES", 1500)
-    monkeypatch.setattr(files, "THREAD_CHANGES", 2)
     commits = _commits(api, monkeypatch)
     names = [f"{number:05}-{'n' * 90}" for number in range(4000)]
     async with api.files.batch():

@@ -151,8 +151,9 @@ class Index:
         latest = dict(change.puts)
         keys = sorted(latest)
         cursor = txn.cursor(db=blocks)
-        for _, raw in cursor.getmulti(keys):
-            sums.add(decode_location(raw), -1)
+        for start in range(0, len(keys), READ_BATCH):  # what is not there is looked up without letting go of the GIL
+            for _, raw in cursor.getmulti(keys[start : start + READ_BATCH]):
+                sums.add(decode_location(raw), -1)
         cursor.putmulti([(key, encode_location(*latest[key])) for key in keys])
         for at in latest.values():
             sums.add(at, 1)

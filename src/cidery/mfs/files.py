@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from cidery.blockstore.drive import run
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import Unavailable
-from cidery.ipld.walk import Need, Prefetch
+from cidery.ipld.walk import Prefetch
 from cidery.mfs.blocks import Blocks, StagedBlocks, Staging
 from cidery.mfs.path import FilePath
 from cidery.mfs.protection import Protection
@@ -25,7 +25,6 @@ from cidery.mfs.tree import Folder, NoSuchFile, Step, formed_like, from_below, n
 from cidery.multiformats.cid import CID
 from cidery.repo.mfs_root import MfsRoot, MfsRootDamaged
 from cidery.unixfs.directory import Entry
-from cidery.unixfs.directory_editor import Edited
 from cidery.unixfs.directory_reader import NoSuchEntry
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
@@ -37,8 +36,6 @@ BATCH_CHANGES = 8192
 """Changes between two flushes inside a batch: bounds what is held and what a crash may lose, about 10 MB."""
 OPEN_CHANGES = 65_536
 """Changes after which open directories are closed: their editors then hold at most some 100,000 entries (60 MB)."""
-THREAD_CHANGES = 64
-"""Changes from which directories are encoded in a thread: fewer take less than a millisecond."""
 SLICE = 0.005
 """Longest run of steps between two turns of the event loop, in seconds, when none of them has to wait."""
 FETCH_SECONDS = 60.0
@@ -253,13 +250,12 @@ class MutableFiles:
 
     async def _write_folders(self, root: Folder) -> None:
         """Write all changed directories; the turn is held. They are staged then, and ``root.saved`` is the tree."""
-        in_thread = self._changes >= THREAD_CHANGES
         async with self._open_blocks() as blocks:
             staged = self.over(blocks)
             for parent, name, folder in from_below(root):
                 if not folder.dirty:
                     continue
-                edited = await (_run_in_thread if in_thread else run)(folder.editor.finish(), staged)
+                edited = await run(folder.editor.finish(), staged)
                 if parent is not None:
                     await run(parent.editor.insert(Entry(name, edited.root.cid, edited.root.tsize)), staged)
                     parent.dirty = True
@@ -296,26 +292,3 @@ async def _fetched(cid: CID, blocks: Blocks) -> bytes | memoryview:
             return await blocks.get(cid)
     except TimeoutError as exc:
         raise TreeIncomplete(cid) from exc
-
-
-async def _run_in_thread(walk: Step[Edited], blocks: Blocks) -> Edited:
-    """As run(), with the work between two blocks in a thread."""
-    answer: bytes | memoryview | None = None
-
-    def go_on() -> Need | Edited:
-        try:
-            asked = walk.send(answer)
-            while isinstance(asked, Prefetch):
-                asked = walk.send(None)
-            return asked
-        except StopIteration as stop:
-            edited: Edited = stop.value
-            return edited
-
-    while True:
-        step = await asyncio.to_thread(go_on)
-        if isinstance(step, Edited):
-            return step
-        answer = blocks.get_if_ready(step.cid)
-        if answer is None:
-            answer = await _fetched(step.cid, blocks)
