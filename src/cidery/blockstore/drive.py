@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 from cidery.errors import NotFound
@@ -69,28 +70,13 @@ async def run(walk: Walk[T, R], blocks: Blocks, yielded: list[T] | None = None) 
 
     Raises and cancels as drive().
     """
-    clock = asyncio.get_running_loop().time
-    turn = clock() + SLICE
-    answer: bytes | memoryview | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(answer)
-            except StopIteration as stop:
-                result: R = stop.value
-                return result
-            answer = None
-            if isinstance(step, Need):
-                answer = blocks.get_if_ready(step.cid)
-                if answer is None:
-                    answer = await blocks.get(step.cid)
-                    turn = clock() + SLICE
-            elif isinstance(step, Prefetch):
-                blocks.prefetch(step.cids)
-            elif yielded is not None:
+    returned: list[R] = []
+
+    def keeping() -> Walk[T, None]:
+        returned.append((yield from walk))
+
+    async with aclosing(drive(keeping(), blocks)) as steps:
+        async for step in steps:
+            if yielded is not None:
                 yielded.append(step)
-            if clock() >= turn:
-                await asyncio.sleep(0)
-                turn = clock() + SLICE
-    finally:
-        walk.close()
+    return returned[0]

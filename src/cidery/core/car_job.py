@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -223,29 +223,25 @@ def _places(found: object) -> list[Place]:
 
 
 def _reader_after(head: bytes, offset: int) -> CarReader | None:
-    """A reader that has read the header in ``head`` and goes on at ``offset``; None if that cannot be."""
+    """_reader_over() the first bytes of an archive."""
+    return _reader_over((head[at : at + HEAD_PIECE] for at in range(0, len(head), HEAD_PIECE)), offset)
+
+
+def _reader_at(path: str, offset: int) -> CarReader | None:
+    """_reader_over() a file. Blocks. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        return _reader_over(iter(lambda: file.read(HEAD_PIECE), b""), offset)
+
+
+def _reader_over(pieces: Iterable[bytes], offset: int) -> CarReader | None:
+    """A reader that has read the header out of ``pieces`` and goes on at ``offset``; None if that cannot be."""
     reader = CarReader()
     try:
-        for at in range(0, len(head), HEAD_PIECE):
-            reader.receive_data(head[at : at + HEAD_PIECE])
+        for piece in pieces:
+            reader.receive_data(piece)
             if reader.version:
                 reader.skip_to(offset)
                 return reader
     except BadCar:
         pass
     return None
-
-
-def _reader_at(path: str, offset: int) -> CarReader | None:
-    """A reader that has read the header and goes on at ``offset``; None if that cannot be. Blocks. Raises OSError."""
-    reader = CarReader()
-    try:
-        with open(path, "rb", buffering=0) as file:
-            while not reader.version:
-                if not (piece := file.read(HEAD_PIECE)):
-                    return None
-                reader.receive_data(piece)
-        reader.skip_to(offset)
-    except BadCar:
-        return None
-    return reader
