@@ -27,6 +27,7 @@ $(VENV)/.ready: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV): is the package python3-venv installed?" >&2; exit 1; }
 	@echo "installing Cidery and its tools into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable '.[test,dev]' || { echo "pip could not install Cidery (above): is the package index reachable?" >&2; exit 1; }
+	@$(BIN)/python -m compileall -q src  # an editable install has no bytecode, and PYTHONDONTWRITEBYTECODE keeps it so
 	@touch $@
 
 # The peers that the interop tests run against: Kubo and node from PyPI, Helia from npm, py-libp2p in its own

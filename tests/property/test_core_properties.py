@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cidery.core.resolve import PathError, parse_path
+from cidery.core.content_path import PathError, parse_path
 from cidery.core.target import CannotWrite, InTheWay, UnsafeName, check_safe_name
 from cidery.core.untar import TarError, unpack_tar
 

@@ -8,9 +8,10 @@ from cidery.ipld.walk import Data, Need
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field, varint_field
 from cidery.unixfs import data as unixfs_data
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData, UnixFSError
+from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Balanced, Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import decode_node
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, with_options
 from cidery.unixfs.reader import read_file

@@ -4,8 +4,9 @@ import pytest
 
 from cidery.commands.bind import BadCall, bind, parse_duration
 from cidery.commands.definition import Output, load
+from cidery.commands.help import ROOMS
 from cidery.commands.job_command import goes_on
-from cidery.commands.registry import all_commands, find, suggest
+from cidery.commands.registry import SUMMARIES, all_commands, find, first_words, suggest
 
 
 def _command(*words: str):  # type: ignore[no-untyped-def]
@@ -22,9 +23,15 @@ def test_each_definition_is_complete(command) -> None:  # type: ignore[no-untype
     assert len(names) == len(set(names))
     assert all(not argument.variadic for argument in command.arguments[:-1])
     assert command.text is not None or command.output in (Output.BYTES, Output.NOTHING)
-    for reference in (command.run, command.client):
-        if reference:
-            assert callable(load(reference))
+    if command.run:
+        assert callable(load(command.run))
+    summary = SUMMARIES.get(command.name)
+    assert summary in (None, command.summary), "--help lists it with the summary of its definition"
+
+
+def test_the_help_lists_each_first_word_once() -> None:
+    listed = [word for _, words in ROOMS for word in words]
+    assert sorted(listed) == sorted(first_words()) and set(listed) <= set(SUMMARIES)
 
 
 def test_the_longest_path_wins_and_the_rest_are_arguments() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 import cidery
 from cidery.commands.run.name import NotFollowed, PublishOffline
+from cidery.core.content_path import PathError, last_name, name_path
 from cidery.core.keys import BadKeyOption, NoSuchKey
-from cidery.core.resolve import PathError, last_name, name_path
 from cidery.identity.keys import BadKey, PrivateKey
 from cidery.ipns.record import IpnsRecordError
 from cidery.namesys.resolver import NameNotFound

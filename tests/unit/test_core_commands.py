@@ -12,10 +12,11 @@ from cidery.core.add_items import AddItem
 from cidery.core.block_removal import Removal, block_rm
 from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
 from cidery.core.cat import cat, file_size
+from cidery.core.content_path import PathError, parse_path
 from cidery.core.ls import EntryType, LsEntry, ls
 from cidery.core.pin import NotPinned, PinConflict, PinProgress, pin_add, pin_ls, pin_rm
 from cidery.core.refs import format_edge, refs, refs_local
-from cidery.core.resolve import PathError, parse_path, resolve
+from cidery.core.resolve import resolve
 from cidery.core.store_session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld.block import MAX_BLOCK

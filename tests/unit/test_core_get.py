@@ -17,10 +17,11 @@ from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
 from cidery.unixfs.directory import Entry, directory
 from cidery.unixfs.importer import leaf, symlink
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, with_options
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX trees")

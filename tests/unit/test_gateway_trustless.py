@@ -64,7 +64,8 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 
 async def path_cids(client: Client, root: CID, *names: str) -> list[CID]:
     """The CIDs of a path, from the root to its end."""
-    from cidery.core.resolve import ContentPath, resolve
+    from cidery.core.content_path import ContentPath
+    from cidery.core.resolve import resolve
 
     async with client.node.api.session() as session:
         return [await resolve(ContentPath(root, names[:count]), session) for count in range(len(names) + 1)]

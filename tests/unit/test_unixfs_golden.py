@@ -13,9 +13,9 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import Added, AddOptions, add, add_root
 from cidery.core.add_items import AddItem, ScanOptions
 from cidery.ipld.block import Block
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory import Entry, directory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, profile, with_options
 

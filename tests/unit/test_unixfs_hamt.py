@@ -15,12 +15,13 @@ from cidery.ipld.walk import Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.multiformats.multihash import IDENTITY
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData, UnixFSError
+from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
 from cidery.unixfs.directory import BadName, Entry, directory
 from cidery.unixfs.directory_editor import DirectoryEditor, insert, remove
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory, walk_entries
 from cidery.unixfs.importer import leaf
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, with_options
 from cidery.unixfs.reader import read_node, resolve_path

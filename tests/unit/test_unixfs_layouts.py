@@ -16,8 +16,8 @@ from cidery.core.store_session import StoreSession
 from cidery.ipld import dag_pb
 from cidery.multiformats.cid import CID
 from cidery.unixfs.chunker import parse_chunker
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.data import decode as decode_data
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportOptionError, Profile, with_options
 
 V0 = UNIXFS_V0_2015

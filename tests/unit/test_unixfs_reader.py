@@ -14,6 +14,7 @@ from cidery.unixfs.directory import BadName, Entry, check_name, directory
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import MAX_TREE_DEPTH
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportOptionError, Profile, with_options
 from cidery.unixfs.reader import (
@@ -24,7 +25,7 @@ from cidery.unixfs.reader import (
     read_missing,
     resolve_path,
 )
-from cidery.unixfs.tree import MAX_TREE_DEPTH, walk_tree
+from cidery.unixfs.tree import walk_tree
 
 T = TypeVar("T")
 SMALL = with_options(UNIXFS_V1_2025, chunker="size-10", max_links=3)

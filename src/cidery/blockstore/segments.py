@@ -25,6 +25,7 @@ from cidery.blockstore.index_records import IndexDamaged
 from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
 from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
+from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.recovery import Recovered, rebuild, recover
@@ -37,8 +38,6 @@ from cidery.multiformats.cid import CID
 
 T = TypeVar("T")
 
-BLOCKS_DIR = Path("blocks")
-INDEX_DIR = Path("meta", "index")
 WRITER_LOCK = "writer.lock"
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""

@@ -1,20 +1,43 @@
 """Where a command line runs: in the daemon when one is alive, else in this process when the definition allows it."""
 
+from __future__ import annotations
+
 import gc
 import sys
 import time
+from contextlib import contextmanager
 
 from cidery.cli.arguments import Line
-from cidery.cli.output import Sink, progress_for
+from cidery.cli.fronts import front_of
+from cidery.cli.output import NoProgress, Sink, progress_for
 from cidery.client.address import Endpoint, parse_endpoint, read_api_file
 from cidery.client.answer import DaemonGone
-from cidery.commands.bind import BadCall, bind
-from cidery.commands.definition import Call, Command, Input, Output, Where, load
+from cidery.commands.bind import BadCall, bind, options_by_name
+from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
 from cidery.errors import Unavailable
 from cidery.node.location import repo_dir
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cidery.cli.output import Progress
+    from cidery.cli.watching import Watch
+
 MAX_STDIN_LINES = 100_000
 """Most arguments read from standard input for one call."""
+
+
+def run_alone(call: Call, repo: str) -> int:
+    """Run a command for which steps_alone() holds."""
+    from cidery.cli.immediate import run_immediately
+
+    return run_immediately(call, repo)
+
+
+def steps_alone(command: Command) -> bool:
+    """Whether a command waits for nothing, so that it needs no event loop: what it reads is at most the config."""
+    return command.repo in (Repo.NONE, Repo.CONFIG) and command.file_argument is None and not command.waits
 
 
 class NeedsDaemon(Unavailable):
@@ -44,6 +67,8 @@ def dispatch(line: Line) -> int:
 def _run(line: Line, call: Call) -> int:
     assert line.command is not None  # dispatch() looked
     repo = repo_dir(line.last("repo-dir"))
+    if line.command.repo is Repo.NONE and steps_alone(line.command) and not line.last("api"):
+        return run_alone(call, repo)
     if line.command.where is not Where.CLIENT:
         endpoint, explicit = _daemon(line, repo)
         if endpoint is not None:
@@ -55,6 +80,8 @@ def _run(line: Line, call: Call) -> int:
                     raise
     if line.command.where is Where.DAEMON:
         raise NeedsDaemon(line.command)
+    if steps_alone(line.command):
+        return run_alone(call, repo)
     # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a daemon's start
     gc.disable()
     from cidery.cli.local import run_local
@@ -102,70 +129,79 @@ def with_stdin(command: Command, arguments: list[str]) -> list[str]:
 
 def _query(call: Call, line: Line) -> list[tuple[str, str]]:
     """The RPC query of a call: its arguments (not local paths) and the options given, but those of this program."""
-    own = ("repo-dir", "api", "help", "debug", "encoding")
-    known = {name: option.name for option in call.command.options for name in option.names}
+    known = options_by_name(call.command)
     query = [
         ("arg", text)
         for argument in call.command.arguments
         if not argument.is_file
         for text in call.arguments[argument.name]
     ]
-    for name, text in line.options:
-        option = known.get(name) or {"enc": "encoding", "D": "debug", "h": "help"}.get(name, name)
-        if option not in own and option not in _CLIENT_ONLY.get(call.command.path, ()):
-            query.append((option, text))
+    query += [(known[name].name, text) for name, text in line.options if not known[name].client_only]
     return query
-
-
-_CLIENT_ONLY: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("add",): ("progress",),
-    ("get",): ("output", "progress"),
-    ("cat",): ("progress",),
-}
-"""Options that only the client side of a command reads."""
 
 
 def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
     """Run in the daemon. Raises DaemonGone, RpcError, BadResponse."""
-    if call.command.client:
-        code: int = load(call.command.client)(call, endpoint, query)
+    if front := front_of(call.command):
+        code: int = front.run(call, endpoint, query)
         return code
-    from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
     if call.command.output is Output.BYTES:
         return _run_bytes(endpoint, call, query)
     line = progress_for(call, wanted=False)
-    sink, watch = Sink(call, line), Watch(endpoint, line, call)
-    watch.start()
+    sink = Sink(call, line)
     try:
-        with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
-            for value in answer.values():
-                sink.value(value)
-            sink.finish()
+        with watched(endpoint, line, call) as watch:
+            with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
+                for value in answer.values():
+                    sink.value(value)
+                sink.finish()
     finally:
-        watch.stop()
         sink.close()
     return 1 if sink.failed else 0
 
 
 def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
-    from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
     bar = progress_for(call, wanted=call.command.progress and not sys.stdout.isatty())
-    sink, watch = Sink(call, bar), Watch(endpoint, bar, call)
+    sink = Sink(call, bar)
     bar.start(call.command.name, None)
-    watch.start()
     try:
-        with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
-            sink.expect(length_of(answer.headers))
-            for chunk in answer.chunks():
-                sink.chunk(chunk)
+        with watched(endpoint, bar, call) as watch:
+            with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
+                sink.expect(length_of(answer.headers))
+                for chunk in answer.chunks():
+                    sink.chunk(chunk)
     finally:
-        watch.stop()
         sink.close()
     return 0
+
+
+class _Unwatched:
+    """Nobody sees a bar, so nobody asks what the daemon is doing."""
+
+    query: tuple[tuple[str, str], ...] = ()
+
+    def summary(self, size: int) -> str:
+        return ""
+
+
+@contextmanager
+def watched(endpoint: Endpoint, bar: Progress, call: Call) -> Iterator[Watch | _Unwatched]:
+    """Show on the bar what the daemon is doing for the call inside the context."""
+    if isinstance(bar, NoProgress):
+        yield _Unwatched()
+        return
+    from cidery.cli.watching import Watch
+
+    watch = Watch(endpoint, bar, call)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
 
 
 def length_of(headers: dict[str, str]) -> int | None:

@@ -1,19 +1,24 @@
 """The client's part of get: where to save, progress, and in the daemon's case unpacking."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
-from cidery.cli.dispatch import length_of
-from cidery.cli.output import NoProgress, Progress, Sink, printable, progress_for
+from cidery.cli.dispatch import length_of, watched
+from cidery.cli.output import NoProgress, Sink, printable, progress_for
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import Unavailable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
     from cidery.core.get_record import GetRecord
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 
 def target_of(call: Call) -> str:
     """Where to save: --output, or the last part of the path, in the current directory."""
-    from cidery.core.resolve import last_name
+    from cidery.core.content_path import last_name
 
     name = last_name(call.one("path"))
     output = call.text("output")
@@ -73,9 +78,10 @@ async def run_local(repo: Path, call: Call) -> int:
 
 
 @contextmanager
-def on_record(repo: Path, call: Call, target: str, what: str, *, way: str = "") -> "Iterator[GetRecord | None]":
+def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str = "") -> Iterator[GetRecord | None]:
     """The record of a get, kept if it does not come to its end. ``way``: as GetRecord.open()."""
     import time
+    from pathlib import Path
 
     from cidery.commands.job_command import command_of
     from cidery.core.get_record import GetRecord
@@ -83,7 +89,7 @@ def on_record(repo: Path, call: Call, target: str, what: str, *, way: str = "") 
 
     command = [word for word in command_of(call) if not word.startswith("--output=")]
     command.insert(1, f"--output={os.path.abspath(target)}")
-    record = GetRecord.open(RepoLayout(repo).jobs, what, target, time.time, command, way)
+    record = GetRecord.open(RepoLayout(Path(repo)).jobs, what, target, time.time, command, way)
     keep = True
     try:
         yield record
@@ -97,33 +103,30 @@ def say_saving(target: str) -> None:
     print(printable(f"Saving file(s) to {target}"), flush=True)
 
 
-def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
+def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
-    from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
 
     bar = progress_for(call)
-    watch = Watch(endpoint, bar, call)
     bar.start("get", None)
     bar.say("looking at what is here already")
-    watch.start()
     try:
-        target = target_of(call)
-        if wants_archive(call):
-            with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
-                bar.advance(0, total=length_of(answer.headers))
-                size = _save_archive(call, target, answer, bar)
-        else:
-            size = _receive(call, endpoint, [*query, *watch.query], target, bar)
+        with watched(endpoint, bar, call) as watch:
+            target = target_of(call)
+            if wants_archive(call):
+                with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
+                    bar.advance(0, total=length_of(answer.headers))
+                    size = _save_archive(call, target, answer, bar)
+            else:
+                size = _receive(call, endpoint, [*query, *watch.query], target, bar)
     finally:
-        watch.stop()
         bar.close()
     if summary := watch.summary(size):
         print(summary, file=sys.stderr)
     return 0
 
 
-def _receive(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]], target: str, bar: Progress) -> int:
+def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], target: str, bar: Progress) -> int:
     """Unpack what the daemon sends, without what an earlier run wrote; returns the bytes written."""
     from time import monotonic
 
@@ -137,7 +140,7 @@ def _receive(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]], tar
         with rpc(endpoint, ["resolve"], [("arg", what)]) as answer:
             what = str(next(iter(answer.values()))["Path"])
         query = [(name, what if name == "arg" else value) for name, value in query]
-    with on_record(Path(repo_dir(call.text("repo-dir") or None)), call, target, what, way="stream") as record:
+    with on_record(repo_dir(call.text("repo-dir") or None), call, target, what, way="stream") as record:
         files, size = resume_point(record, target)
         if files or size:
             query = [*query, ("skip-files", str(files)), ("skip-bytes", str(size))]
@@ -153,7 +156,7 @@ def _receive(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]], tar
     return done
 
 
-def _save_archive(call: Call, target: str, answer: "Answer", bar: Progress) -> int:
+def _save_archive(call: Call, target: str, answer: Answer, bar: Progress) -> int:
     sink = ArchiveSink(call, archive_path(call, target), bar)
     sink.start(None)
     size = 0

@@ -1,15 +1,20 @@
-"""Commands that need neither a node nor an event loop: version, commands, cid, multibase list."""
+"""Commands that wait for nothing, run without an event loop, whose import would take most of their time."""
+
+from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from typing import Any
 
-from cidery.cli.arguments import Line
-from cidery.cli.output import text_of
-from cidery.commands.bind import bind
-from cidery.commands.context import Context
-from cidery.commands.definition import Call, Command, Input, Output, load
+from cidery.cli.output import Sink
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import Output, load
 from cidery.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+    from typing import Any
+
+    from cidery.commands.definition import Call
 
 
 class SomeFailed(InvalidInput):
@@ -19,46 +24,40 @@ class SomeFailed(InvalidInput):
         return "errors while displaying some entries"
 
 
-def run_immediately(line: Line) -> int:
-    """Run a command that never waits, by stepping its coroutine. Raises SomeFailed and what the command raises."""
-    command = line.command
-    assert command is not None  # main() chose the command
-    call = bind(command, _arguments(command, line.arguments), line.options)
-    running = load(command.run)(Context(None), call)
+def run_immediately(call: Call, repo: str) -> int:
+    """Run a command by stepping its coroutine. Raises SomeFailed and what the command raises."""
+    command = call.command
+    sink = Sink(call)
+    running = load(command.run)(Context.outside(repo), call)
     if command.output is Output.STREAM:
-        return _run_stream(running, call)
+        return _run_stream(running, call, sink)
+    value = _step(running, command.name)
+    assert not isinstance(value, Body)  # bytes come from a repository or an upload
+    if value is not None:
+        sink.value(value)
+    return 1 if sink.failed else 0
+
+
+def _step(running: Awaitable[Any], name: str) -> Any:
     try:
-        running.send(None)
+        running.__await__().__next__()
     except StopIteration as stop:
-        sys.stdout.write(text_of(stop.value, call))
-        return 0
-    raise AssertionError(f"{command.name} waited")  # it has nothing to wait for
+        return stop.value
+    raise AssertionError(f"{name} waited")  # its definition says that it does not
 
 
-def _arguments(command: Command, given: list[str]) -> list[str]:
-    if given or not any(argument.input is Input.TEXT_OR_STDIN for argument in command.arguments):
-        return given
-    from cidery.cli.dispatch import with_stdin
-
-    return with_stdin(command, given)
-
-
-def _run_stream(values: AsyncIterator[Any], call: Call) -> int:
+def _run_stream(values: AsyncIterator[Any], call: Call, sink: Sink) -> int:
     failed = False
     while True:
         try:
-            values.__anext__().__await__().__next__()
-        except StopIteration as stop:
-            value = stop.value
+            value = _step(values.__anext__(), call.command.name)
         except StopAsyncIteration:
             break
-        else:
-            raise AssertionError(f"{call.command.name} waited")  # it has nothing to wait for
         if message := value.get("ErrorMsg"):
             failed = True
             print(f"{value['CidStr']}: {message}", file=sys.stderr)
         else:
-            sys.stdout.write(text_of(value, call))
+            sink.value(value)
     if failed:
         raise SomeFailed
-    return 0
+    return 1 if sink.failed else 0

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from cidery.cli.fronts import front_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import Call, Output, Repo, load
@@ -19,8 +20,8 @@ def run_local(repo: str, call: Call) -> int:
     if call.command.path == ("daemon",):
         code: int = load(call.command.run)(Path(repo), call)
         return code
-    if call.command.client:
-        main = load(call.command.client + "_local")(Path(repo), call)
+    if front := front_of(call.command):
+        main = front.run_local(Path(repo), call)
     else:
         main = run_with_sink(Path(repo), call, None, Sink(call))
     return run_coroutine(_within_timeout(main, call.seconds("timeout")))

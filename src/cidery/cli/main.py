@@ -8,18 +8,6 @@ from cidery.errors import CideryError
 
 PLAIN_VERSION = (["version"], ["--version"], ["-v"])
 """Lines answered without the parser, which would be most of their time; scripts ask this before anything else."""
-IMMEDIATE = (
-    ("version",),
-    ("commands",),
-    ("cid", "format"),
-    ("cid", "base32"),
-    ("cid", "inspect"),
-    ("cid", "bases"),
-    ("cid", "codecs"),
-    ("cid", "hashes"),
-    ("multibase", "list"),
-)
-"""Commands that need neither a node nor an event loop."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,10 +57,6 @@ def _run(words: list[str]) -> int:
     if line.command is None or is_help or line.has("help", "h"):
         topic = line.arguments or (["help"] if line.has("help", "h") else [])
         return _help(words, topic if is_help else None)
-    if line.command.path in IMMEDIATE and not line.last("api"):
-        from cidery.cli.immediate import run_immediately
-
-        return run_immediately(line)
     from cidery.cli.dispatch import dispatch
 
     return dispatch(line)

@@ -17,8 +17,8 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
 
 
 async def run_local(repo: Path, call: Call) -> int:
-    from cidery.cli.adding import file_items
     from cidery.cli.local import run_with_sink
     from cidery.cli.output import Sink
+    from cidery.cli.uploading import file_items
 
     return await run_with_sink(repo, call, file_items(call), Sink(call))

@@ -1,13 +1,36 @@
 """Results to standard output, progress to standard error if that is a terminal."""
 
+from __future__ import annotations
+
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
 
 from cidery.commands.definition import Call, Value
 
-AT_ONCE = ("ping", "why")
-"""Commands whose lines are read as they come, also through a pipe."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Progress(Protocol):
+        """A bar, or nothing."""
+
+        def start(self, label: str, total: int | None) -> None: ...
+
+        def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
+
+        def say(self, doing: str) -> None:
+            """What goes on; from any thread."""
+            ...
+
+        def count(self, text: str) -> None:
+            """How far it is, in words; "": nothing to say any more."""
+            ...
+
+        def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
+            """Out of the way while something else is written to the terminal; for longer if that ends within a line."""
+            ...
+
+        def close(self) -> None: ...
 
 
 def text_of(value: Value, call: Call) -> str:
@@ -31,28 +54,6 @@ def _escape(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-class Progress(Protocol):
-    """A bar, or nothing."""
-
-    def start(self, label: str, total: int | None) -> None: ...
-
-    def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
-
-    def say(self, doing: str) -> None:
-        """What goes on; from any thread."""
-        ...
-
-    def count(self, text: str) -> None:
-        """How far it is, in words; "": nothing to say any more."""
-        ...
-
-    def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
-        """Out of the way while something else is written to the terminal; for longer if that ends within a line."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class NoProgress:
@@ -115,15 +116,15 @@ class Sink:
         """How many bytes will come, for a bar that is drawn already."""
         self._progress.advance(0, total=length)
 
-    def value(self, value: dict[str, Any]) -> None:
-        if value.get("Err"):
+    def value(self, value: Any) -> None:
+        if isinstance(value, dict) and value.get("Err"):
             self.failed = True
             print(f"Error: {value['Err']}", file=sys.stderr)
         text = text_of(value, self._call)
         if text:
             with self._progress.hidden():
                 sys.stdout.write(text)
-                if self._call.command.name in AT_ONCE:
+                if self._call.command.live:
                     sys.stdout.flush()
         elif self._call.command.progress and isinstance(value.get("Progress"), int) and sys.stderr.isatty():
             if not self.shows_progress:

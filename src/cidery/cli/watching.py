@@ -1,15 +1,20 @@
 """What a daemon is doing for a running command, asked beside it and shown on its line; the sums at the end."""
 
+from __future__ import annotations
+
 import secrets
 import threading
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cidery.cli.output import NoProgress, Progress, printable
+from cidery.cli.output import printable
 from cidery.client.address import Endpoint
 from cidery.client.blocking import call as rpc
 from cidery.commands.definition import Call
 from cidery.errors import CideryError
+
+if TYPE_CHECKING:
+    from cidery.cli.output import Progress
 
 FIRST = 0.15
 """Seconds until the first question: most commands are over by then."""
@@ -21,7 +26,7 @@ _MIB = 1 << 20
 class Watch:
     """Names the session of a call; between start() and stop() a thread asks how it is doing.
 
-    Does nothing for a bar that is not drawn, and gives up on a daemon that does not know the question.
+    Gives up on a daemon that does not know the question.
     """
 
     def __init__(self, endpoint: Endpoint, bar: Progress, call: Call) -> None:
@@ -30,7 +35,6 @@ class Watch:
         self._bar = bar
         self._given = bool(name)  # by the user: it is in the query already
         self._name = name or secrets.token_hex(8)
-        self._active = not isinstance(bar, NoProgress)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="cidery-watch", daemon=True)
         self._began = monotonic()
@@ -38,12 +42,11 @@ class Watch:
     @property
     def query(self) -> list[tuple[str, str]]:
         """To be added to the call's query."""
-        return [("watch-as", self._name)] if self._active and not self._given else []
+        return [("watch-as", self._name)] if not self._given else []
 
     def start(self) -> None:
         self._began = monotonic()
-        if self._active:
-            self._thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Idempotent; waits for a question under way, which a daemon answers at once."""
@@ -67,7 +70,7 @@ class Watch:
 
     def summary(self, size: int) -> str:
         """One line for the end of a run that wrote ``size`` bytes; "" if there is nothing to say."""
-        report = self._ask() if self._active else None
+        report = self._ask()
         if report is None:
             return ""
         seconds = max(monotonic() - self._began, 1e-3)

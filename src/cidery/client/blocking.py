@@ -131,6 +131,20 @@ class _Upload:
         self._stopped = True
 
 
+def _connect(endpoint: Endpoint) -> socket.socket:
+    """Raises OSError."""
+    if not endpoint.host.replace(".", "").isdigit():
+        return socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
+    connection = socket.socket()  # an address needs no look-up, which would import the codec of host names
+    try:
+        connection.settimeout(CONNECT_TIMEOUT)
+        connection.connect((endpoint.host, endpoint.port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def call(
     endpoint: Endpoint,
     path: list[str],
@@ -150,7 +164,7 @@ def call(
     """
     head = request_head(endpoint.authority, path, query, content_type=content_type)
     try:
-        connection = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
+        connection = _connect(endpoint)
     except OSError as exc:
         raise DaemonGone(endpoint.authority, exc.strerror or str(exc)) from exc
     connection.settimeout(None)

@@ -10,7 +10,6 @@ Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
 from enum import Enum
-from urllib.parse import quote
 
 from cidery.errors import RemoteProtocolError
 
@@ -199,13 +198,29 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""RFC 3986 section 2.3, unreserved characters."""
+
+
+def quote(text: str) -> str:
+    """Percent-encode all but unreserved characters. Importing urllib for it would take longer than a call."""
+    return quote_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def quote_bytes(data: bytes) -> str:
+    """As quote()."""
+    if _PLAIN.issuperset(data):
+        return data.decode("ascii")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
+
+
 def request_head(
     host: str, path: list[str], query: list[tuple[str, str]], *, content_type: str = "", agent: str = "cidery"
 ) -> bytes:
     """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else there is none."""
-    target = "/api/v0/" + "/".join(quote(word, safe="") for word in path)
+    target = "/api/v0/" + "/".join(map(quote, path))
     if query:
-        target += "?" + "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query)
+        target += "?" + "&".join(f"{quote(name)}={quote(text)}" for name, text in query)
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}", "Connection: close"]
     lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"] if content_type else ["Content-Length: 0"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -4,14 +4,20 @@ Part headers follow the RPC convention: ``filename`` is the URL-escaped path, di
 their content type (https://docs.ipfs.tech/reference/kubo/rpc/). Paths come from one walk, sorted by name.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
-from urllib.parse import quote, urlencode
 
-from cidery.core.ignore_rules import IgnoreRules
+from cidery.client.http1 import quote_bytes
 from cidery.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cidery.core.ignore_rules import IgnoreRules
 
 READ_SIZE = 1 << 20
 """Bytes of a file per chunk."""
@@ -148,8 +154,8 @@ def encode_parts(parts: Iterator[Part], boundary: str, known: Mapping[str, int] 
     ``known``: bytes from the start of files, by identity, that the receiver has: they are left out.
     """
     for part in parts:
-        # quote() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
-        filename = quote(os.fsencode(part.name), safe="")
+        # quote_bytes() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
+        filename = quote_bytes(os.fsencode(part.name))
         yield (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_field(part)}"; filename="{filename}"\r\n'
             f"Content-Type: {part.kind}\r\n{_abspath(part)}{_state(part, has := _has(part, known))}\r\n"
@@ -175,7 +181,7 @@ def _state(part: Part, has: int) -> str:
 def _abspath(part: Part) -> str:
     if not part.states_path or not isinstance(part.source, str):
         return ""
-    return f"Abspath-Encoded: {quote(os.fsencode(os.path.abspath(part.source)), safe='')}\r\n"
+    return f"Abspath-Encoded: {quote_bytes(os.fsencode(os.path.abspath(part.source)))}\r\n"
 
 
 def _field(part: Part) -> str:
@@ -188,7 +194,7 @@ def _field(part: Part) -> str:
         query["mtime"] = str(seconds)
         if nanoseconds:
             query["mtime-nsecs"] = str(nanoseconds)
-    return f"file?{urlencode(query)}" if query else "file"
+    return "file?" + "&".join(f"{name}={text}" for name, text in query.items()) if query else "file"
 
 
 def _content(part: Part, start: int = 0) -> Iterator[bytes]:

@@ -1,13 +1,17 @@
 """Sending again only what a daemon does not have of an add that was cut off."""
 
-import hashlib
+from __future__ import annotations
+
 import os
-import platform
-from collections.abc import Sequence
 
 from cidery.client.address import Endpoint
 from cidery.client.answer import DaemonGone, RpcError
 from cidery.client.blocking import call
+from cidery.commands.job_command import PASSING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WORTH_BYTES = 8 << 20
 """A single file below this many bytes is sent without asking what the daemon has of it."""
@@ -17,6 +21,9 @@ def resume_key(paths: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
     """What this machine calls an add of these paths with these options; "" if it is not worth to go on with."""
     if not any(os.path.isdir(path) for path in paths) and sum(map(_size, paths)) < WORTH_BYTES:
         return ""
+    import hashlib
+    import platform
+
     what = (platform.node(), [os.path.abspath(path) for path in paths], sorted(query))
     return hashlib.sha256(repr(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -40,3 +47,15 @@ def known_files(endpoint: Endpoint, key: str) -> dict[str, int]:
         raise
     except RpcError:
         return {}
+
+
+def go_on(endpoint: Endpoint, paths: list[str], query: list[tuple[str, str]]) -> tuple[str, dict[str, int]]:
+    """The key under which the daemon finds these files again, "" for none, and what it has of them; adds to ``query``.
+
+    Raises DaemonGone.
+    """
+    key = resume_key(paths, [one for one in query if one[0] not in PASSING])
+    if not key:
+        return "", {}
+    query += [("resume-key", key), ("job-title", os.path.abspath(paths[0])[:200])]
+    return key, known_files(endpoint, key)

@@ -1,11 +1,14 @@
 """From texts to a checked Call: the same rules for the command line and for RPC queries."""
 
-import re
-from collections.abc import Iterable
-from typing import Any
+from __future__ import annotations
 
 from cidery.commands.definition import GLOBAL_OPTIONS, Call, Command, Input, Option, OptionType
 from cidery.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 MAX_ARGUMENTS = 100_000
 """Most arguments of one call: far above what an argv holds, a bound on what a request can make us keep."""
@@ -14,7 +17,6 @@ MAX_TEXT = 1 << 20
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_DURATION = 2.0**33
 """Longest duration, in seconds (about Go's int64 of nanoseconds)."""
@@ -44,8 +46,11 @@ def parse_duration(text: str, name: str) -> float:
     """Seconds of a Go duration, like ``1h30m``, ``300ms``, ``0``. Raises BadCall."""
     if text == "0":
         return 0.0
+    import re  # compiling it at each start would cost a millisecond, and few calls have a duration
+
+    part = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
     seconds, at = 0.0, 0
-    while match := _DURATION_PART.match(text, at):
+    while match := part.match(text, at):
         seconds += float(match[1]) * _UNIT_SECONDS[match[2]]
         at = match.end()
     if not text or at != len(text) or seconds > MAX_DURATION:
@@ -65,7 +70,8 @@ def parse_lifetime(text: str) -> float:
 
 def parse_int(text: str, name: str) -> int:
     """A decimal int of 64 bits. Raises BadCall."""
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) < 1 << 63:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if digits.isascii() and digits.isdigit() and len(digits) <= 19 and int(digits) < 1 << 63:
         return int(text)
     raise BadCall(f"option {name!r} takes a whole number, not {text[:40]!r}")
 

@@ -48,6 +48,13 @@ class Context(NamedTuple):
     stop: Callable[[], None] | None = None
     """Asks the daemon to stop; None outside a daemon."""
 
+    @classmethod
+    def outside(cls, repo: str) -> Context:
+        """For a command that opens no repository; ``repo`` is its directory."""
+        from pathlib import Path
+
+        return cls(None, Path(repo))
+
     @property
     def config_file(self) -> Path:
         assert self.path is not None  # dispatch gives it unless the definition says Repo.NONE

@@ -76,6 +76,8 @@ class Option(NamedTuple):
     """A second long name."""
     deprecated: str = ""
     """What to use instead; empty while it is current."""
+    client_only: bool = False
+    """Read by the command line alone, and not sent to a daemon."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,8 +116,6 @@ class Command(NamedTuple):
     """TypedDict of one value."""
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
-    client: str = ""
-    """``module:function`` of what the CLI does before and after (upload, unpack, progress); "" for nothing special."""
     where: Where = Where.BOTH
     repo: Repo = Repo.WRITE
     writes_with: tuple[str, ...] = ()
@@ -125,6 +125,10 @@ class Command(NamedTuple):
     deprecated: str = ""
     progress: bool = False
     """Whether values without a result tell how far the run is, or the length of a BYTES body is known."""
+    waits: bool = False
+    """Whether a run without an open repository waits for threads or sockets: it gets an event loop."""
+    live: bool = False
+    """Whether each value is to be seen as it comes, also through a pipe."""
 
     @property
     def name(self) -> str:

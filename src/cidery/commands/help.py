@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 from cidery.commands.bind import usage
 from cidery.commands.definition import GLOBAL_OPTIONS, Command, Option, OptionType, Where
-from cidery.commands.registry import GROUP_SUMMARIES, all_commands, subcommands
+from cidery.commands.registry import SUMMARIES, subcommands
 
 _VALUE_WORDS = {OptionType.INT: "N", OptionType.TEXT: "TEXT", OptionType.TEXTS: "TEXT", OptionType.DURATION: "TIME"}
 _COLUMN = 28
+ROOMS = (
+    ("Content", ("add", "get", "cat", "ls", "refs", "resolve", "why", "files", "pin", "name", "key")),
+    ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
+    ("The node", ("init", "daemon", "shutdown", "id", "config", "jobs", "repo", "stats", "version")),
+    ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht")),
+    ("Help", ("help", "commands")),
+)
+"""What ``cidery --help`` lists under which title."""
 
 
 def _option_line(option: Option) -> str:
@@ -54,7 +62,7 @@ def command_help(command: Command) -> str:
 def group_help(prefix: Sequence[str]) -> str:
     """The text of ``cidery GROUP --help``."""
     name = " ".join(prefix)
-    lines = [f"{GROUP_SUMMARIES.get(name, 'Commands')}.", "", f"Usage: cidery {name} <command>", "", "Commands:"]
+    lines = [f"{SUMMARIES.get(name, 'Commands')}.", "", f"Usage: cidery {name} <command>", "", "Commands:"]
     lines += [_row(f"cidery {child.name}", child.summary) for child in subcommands(prefix)]
     lines += ["", f"Help for one: cidery {name} <command> --help"]
     return "\n".join(lines) + "\n"
@@ -65,7 +73,8 @@ def root_help() -> str:
     lines = ["Cidery, an IPFS node.", "", "Usage: cidery <command> [arguments] [options]", "", "Start here:"]
     start = ("cidery init", "cidery daemon", "cidery add -r photos", "cidery get <cid>")
     lines += [f"  {line}" for line in start]
-    lines += ["", "Commands:", *(_row(command.name, command.summary) for command in all_commands())]
+    for title, words in ROOMS:
+        lines += ["", f"{title}:", *(_row(word, SUMMARIES[word]) for word in words)]
     lines += ["", "Options of every command:", *map(_option_line, GLOBAL_OPTIONS)]
-    lines += ["", "Help for one command, with an example: cidery <command> --help"]
+    lines += ["", "Its subcommands, options and an example: cidery <command> --help. All at once: cidery commands"]
     return "\n".join(lines) + "\n"

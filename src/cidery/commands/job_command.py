@@ -1,6 +1,5 @@
 """What a job keeps of the command that began it: the words to run it again, and the key by which it is found again."""
 
-import hashlib
 import os
 
 from cidery.commands.definition import Call
@@ -44,6 +43,8 @@ def goes_on(call: Call) -> bool:
 
 def job_key(kind: str, call: Call, paths: str = "") -> str:
     """The same for the same work: arguments, and options that change what is done."""
+    import hashlib
+
     options = sorted((name, repr(call.options[name])) for name in call.given if name not in PASSING)
     arguments = [
         (name, [_absolute(text) if name == paths else text for text in texts]) for name, texts in call.arguments.items()

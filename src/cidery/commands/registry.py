@@ -19,27 +19,44 @@ _MODULES = {
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
 
-GROUP_SUMMARIES = {
+SUMMARIES = {
+    "add": "Add a file or a folder and print its CID",
+    "bitswap": "The block exchange",
     "block": "Work with raw blocks",
-    "dag": "Work with nodes of any codec, and with CAR archives",
+    "bootstrap": "The peers by which a node joins the network",
+    "cat": "Print the contents of files",
     "cid": "Convert and understand CIDs",
-    "multibase": "Bytes as text in any base",
+    "commands": "List all commands",
+    "config": "Print or set a value of the config",
+    "config profile": "Change the configuration to a purpose",
+    "daemon": "Run the node until it is stopped",
+    "dag": "Work with nodes of any codec, and with CAR archives",
+    "dht": "The distributed hash table",
     "files": "Work with mutable files",
     "filestore": "Blocks that stay in files of yours (add --nocopy)",
-    "jobs": "Long operations, and how they are doing",
+    "get": "Save a file or folder to disk",
+    "help": "Show help for a command",
+    "id": "Print this node's identity, or a peer's",
+    "init": "Create the repository: identity and config",
+    "jobs": "List long operations: what runs, what was cut off and can go on, what ended",
     "key": "Keys, each of which owns a name",
+    "ls": "List a directory",
+    "multibase": "Bytes as text in any base",
     "name": "Names that can change what they point to (IPNS)",
     "pin": "Keep content from being collected as garbage",
+    "ping": "Measure the round trip to a peer",
+    "provide": "Announcing what this node has",
+    "refs": "List the links of an object",
     "repo": "Look at and check the repository",
+    "resolve": "Print the CID that a path leads to",
+    "routing": "Find content, peers and records",
+    "shutdown": "Stop the running daemon",
     "stats": "Statistics",
     "swarm": "Connections to peers",
-    "routing": "Find content, peers and records",
-    "dht": "The distributed hash table",
-    "provide": "Announcing what this node has",
-    "bitswap": "The block exchange",
-    "config profile": "Change the configuration to a purpose",
+    "version": "Print the version",
+    "why": "Say what is going on with a CID: stored, announced, reachable; who has it, where it stalls, what to do",
 }
-"""Names that only group commands -> summary."""
+"""First words and other groups -> summary; those of commands as their definitions have it, which a test compares."""
 
 
 class UnknownCommand(InvalidInput):

@@ -35,9 +35,9 @@ from cidery.core.ingest import (
 from cidery.core.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, ImportOptionError, Profile
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cidery.core.ignore_rules import IgnoreRules
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 
 MAX_TREE_DEPTH = 1024

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from cidery.core.add_items import MAX_TREE_DEPTH, CannotAdd, TooDeep
 from cidery.multiformats.cid import CID
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory import Entry, Put, check_name, directory
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
 
 _TSIZE = 8

@@ -20,12 +20,12 @@ from cidery.core.add_batches import Source
 from cidery.core.add_items import AddItem
 from cidery.core.add_journal import AddJournal, add_key, local_paths
 from cidery.core.car_job import identity_text, sent_archives
+from cidery.core.content_path import ContentPath
 from cidery.core.filestore import FilestoreSession
 from cidery.core.gc import Collector
 from cidery.core.jobs import JobDesk, JobRun, title_of
 from cidery.core.naming import Naming, locate
 from cidery.core.pin_queue import PinQueue
-from cidery.core.resolve import ContentPath
 from cidery.core.sources import BlockSession, Network
 from cidery.core.store_session import StoreSession
 from cidery.core.watch import WatchedSessions

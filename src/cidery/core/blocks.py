@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore, Durability
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.ipld.block import MAX_BLOCK, Block

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 
 from cidery.blockstore.drive import drive, run
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer

@@ -8,7 +8,8 @@ from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.core.beside import beside
 from cidery.core.blocks import BlockStat, BlockTooBig, block_get
-from cidery.core.resolve import ContentPath, resolve, resolve_inside
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve, resolve_inside
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs

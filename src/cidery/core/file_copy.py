@@ -13,7 +13,8 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.multihash import matches
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.reader import Offer
 
 COPY_PIECE = 8 << 20

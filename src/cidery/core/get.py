@@ -13,10 +13,11 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 from cidery.blockstore.drive import drive
+from cidery.core.content_path import ContentPath
 from cidery.core.file_copy import FileCopy, is_leaf_of
 from cidery.core.get_record import GetRecord
 from cidery.core.ingest import pread_exactly
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.core.target import Target, check_safe_name
 from cidery.errors import CideryError

@@ -21,9 +21,9 @@ from cidery.errors import Unavailable
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile
 

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cidery.blockstore.drive import drive
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.ipld.dag_pb import Link
 from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory_reader import walk_entries
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from cidery.core.content_path import ContentPath, name_path, parse_path
 from cidery.core.keys import KeyRing
-from cidery.core.resolve import ContentPath, name_path, parse_path
 from cidery.namesys.publisher import NamePublisher
 from cidery.namesys.resolver import NameResolver
 from cidery.repo.names import Names

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from cidery.blockstore.drive import drive
 from cidery.core.blocks import block_get
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import IntegrityError, InvalidInput, NotFound
 from cidery.ipld.walk import Edge, Visited, walk_edges

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from cidery.blockstore.segments import SegmentStore
+from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.jobs import JobDesk, JobRun
 from cidery.core.pin import pin_add
-from cidery.core.resolve import ContentPath, parse_path
 from cidery.core.sources import BlockSession
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded
 from cidery.multiformats.cid import CID

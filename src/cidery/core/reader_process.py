@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import IO, NamedTuple
 
-from cidery.unixfs.data import Mtime
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
 
 SMALL_FILE = 64 * 1024

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID

@@ -1,112 +1,25 @@
-"""Paths to content: ``CID``, ``CID/a/b``, ``/ipfs/CID/a/b``, ``ipfs://CID/a/b``.
+"""Resolving paths to content: from block to block, whatever their codecs.
 
-Below dag-pb the names are those of UnixFS; below every other codec they are map keys and list positions. Links are
-followed from block to block, whatever their codecs. With ``/ipld/CID/a/b`` dag-pb is read as a value too: Data, Links.
+Below dag-pb the names are those of UnixFS; below every other codec they are map keys and list positions. With
+``/ipld/CID/a/b`` dag-pb is read as a value too: Data, Links.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from cidery.blockstore.drive import run
+from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.sources import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs, dag_pb
 from cidery.ipld.links import SCAN_BYTES, Paths, scan_paths
 from cidery.ipld.path import NoSuchPath, follow, leads_to
 from cidery.ipld.walk import PAUSE, STACK_PART, Need, Prefetch, need
-from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import CBOR, DAG_JOSE, DAG_PB, JSON, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
 from cidery.unixfs.reader import resolve_path
-
-MAX_PATH = 16_384
-"""Longest path accepted, in characters: four times PATH_MAX of Linux, for percent-encoded ones."""
-
-
-class PathError(InvalidInput):
-    """Text that is not a path to content."""
-
-    def __init__(self, given: str, reason: str) -> None:
-        super().__init__(given, reason)
-        self.given = given
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.given[:80]!r} is not a path to content: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class ContentPath:
-    """A root and the names below it; no ".", ".." or empty ones among them."""
-
-    root: CID
-    segments: tuple[str, ...] = ()
-    namespace: str = "ipfs"
-    """"ipfs", or "ipld": no codec has names but those of its value."""
-
-    @property
-    def name(self) -> str:
-        """The last name, or the CID: what a copy is called by default."""
-        return self.segments[-1] if self.segments else str(self.root)
-
-    def __str__(self) -> str:
-        return "/".join(("", self.namespace, str(self.root), *self.segments))
-
-
-def parse_path(text: str) -> ContentPath:
-    """Parse the text forms above; URIs are percent-decoded. Raises PathError with what to write instead."""
-    if len(text) > MAX_PATH:
-        raise PathError(text, f"longer than {MAX_PATH} characters")
-    rest = text
-    scheme, colon, after = text.partition(":")
-    if colon and scheme in ("ipfs", "ipns"):
-        rest = f"/{scheme}/" + unquote(after.removeprefix("//"), errors="surrogateescape")
-    if rest.startswith("/ipns/"):
-        raise PathError(text, "it is a name; a path of content is needed here: cidery name resolve prints it")
-    namespace = "ipld" if rest.startswith("/ipld/") else "ipfs"
-    if rest.startswith("/") and not rest.startswith(f"/{namespace}/"):
-        raise PathError(text, "it must begin with a CID or /ipfs/CID")
-    first, *names = rest.removeprefix(f"/{namespace}/").split("/")
-    if not first:
-        raise PathError(text, "it names no CID; write /ipfs/CID/path")
-    try:
-        root = CID.parse(first)
-    except CIDError as exc:
-        raise PathError(text, str(exc)) from exc
-    segments: list[str] = []
-    for name in names:
-        if name in ("", "."):
-            continue
-        if name == "..":
-            if not segments:
-                # "a path that goes above the root MUST be rejected": https://specs.ipfs.tech/unixfs/
-                raise PathError(text, "'..' leads above the root")
-            segments.pop()
-            continue
-        if "\0" in name:
-            raise PathError(text, "it contains a NUL")
-        segments.append(name)
-    return ContentPath(root, tuple(segments), namespace)
-
-
-def name_path(text: str) -> str | None:
-    """``/ipns/NAME/rest`` of a path or URI of a name; None for all other text."""
-    scheme, colon, after = text.partition(":")
-    if colon and scheme == "ipns":
-        return "/ipns/" + unquote(after.removeprefix("//"), errors="surrogateescape")
-    return text if text.startswith("/ipns/") else None
-
-
-def last_name(text: str) -> str:
-    """What a copy of a path's content is called by default. Raises PathError."""
-    path = name_path(text)
-    if path is None:
-        return parse_path(text).name
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return parts[-1] if len(parts) > 1 else "root"
 
 
 class InsideBlock(InvalidInput):

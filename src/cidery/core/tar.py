@@ -8,7 +8,8 @@ import zlib
 from collections.abc import AsyncIterator
 
 from cidery.blockstore.drive import drive, run
-from cidery.core.resolve import ContentPath, parse_path, resolve
+from cidery.core.content_path import ContentPath, parse_path
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.core.untar import SKIPPED
 from cidery.multiformats.cid import CID

@@ -8,13 +8,19 @@ Symlinks of the tree are restored as they are, also those that point out, after 
 through them, now or by a later run.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from typing import Self
 
 from cidery.errors import InvalidInput, Unavailable
-from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from cidery.multiformats.varint import Buffer
+    from cidery.unixfs.metadata import Mtime
 
 PART_SUFFIX = ".cidery-part"
 """Ending of the temporary names of unfinished files."""

@@ -10,7 +10,8 @@ from collections.abc import Generator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-from cidery.core.resolve import ContentPath, Resolved, walk_path
+from cidery.core.content_path import ContentPath
+from cidery.core.resolve import Resolved, walk_path
 from cidery.ipld.block import Block
 from cidery.ipld.links import UnsupportedCodec
 from cidery.ipld.walk import Need, Prefetch, Walk, need, walk_edges

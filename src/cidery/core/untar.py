@@ -13,9 +13,7 @@ from os import PathLike
 from cidery.core.get_record import GetRecord, identity_of
 from cidery.core.target import CannotWrite, Target, UnsafeName, write_at
 from cidery.errors import IntegrityError, InvalidInput
-from cidery.unixfs.data import Mtime
-from cidery.unixfs.node import MAX_SYMLINK_TARGET
-from cidery.unixfs.tree import MAX_TREE_DEPTH
+from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, MAX_TREE_DEPTH, Mtime
 
 BLOCK = 512
 """Everything in a TAR stream is padded to this many bytes."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from cidery.blockstore.drive import drive
 from cidery.core.api import Api
+from cidery.core.content_path import ContentPath
 from cidery.core.facts import Diagnosing, Fact, Hold, Pinned
-from cidery.core.resolve import ContentPath, resolve
+from cidery.core.resolve import resolve
 from cidery.core.store_session import StoreSession
 from cidery.core.verdict import Known, Verdict, verdict
 from cidery.core.wholeness import wholeness

@@ -1,6 +1,7 @@
 """Which status an error is: one table for all of the gateway."""
 
-from cidery.core.resolve import InsideBlock, PathError
+from cidery.core.content_path import PathError
+from cidery.core.resolve import InsideBlock
 from cidery.core.store_session import NotStored
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
 from cidery.gateway.negotiate import NotTrustless

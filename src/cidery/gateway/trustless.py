@@ -19,8 +19,9 @@ from typing import Any
 from cidery.blockstore.drive import run
 from cidery.core.api import Api
 from cidery.core.car_export import as_archive
+from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.naming import locate
-from cidery.core.resolve import ContentPath, InsideBlock, parse_path
+from cidery.core.resolve import InsideBlock
 from cidery.core.sources import BlockSession
 from cidery.core.trustless import PathEnd, each_once, in_sequence, prove_path, prove_scope
 from cidery.errors import CideryError

@@ -31,8 +31,8 @@ from cidery.mfs.tree import (
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory import Entry
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import Profile
 

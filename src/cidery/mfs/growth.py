@@ -16,8 +16,9 @@ from cidery.ipld.walk import Need, Prefetch, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData, UnixFSError
+from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
 from cidery.unixfs.layout import Child, dag_pb_block
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import MAX_FILE_DEPTH, read_node

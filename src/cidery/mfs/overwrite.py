@@ -14,7 +14,8 @@ from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.multihash import IDENTITY, SHA2_256, decode_multihash, multihash
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs import data as unixfs_data
-from cidery.unixfs.data import Mtime, UnixFSData, UnixFSError
+from cidery.unixfs.data import UnixFSData, UnixFSError
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, UnixFSNode, decode_node
 from cidery.unixfs.reader import MAX_FILE_DEPTH
 

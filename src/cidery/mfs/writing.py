@@ -25,9 +25,10 @@ from cidery.mfs.tree import Folder, NoSuchFile, Step, WrongKind, find, folder_at
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
 from cidery.unixfs.directory import Entry
 from cidery.unixfs.layout import Child, dag_pb_block
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import read_node

@@ -11,11 +11,11 @@ from cidery.core.add import Added, AddOptions
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat
+from cidery.core.content_path import ContentPath
 from cidery.core.get import get
 from cidery.core.get_record import GetRecord
 from cidery.core.going_on import going_on
 from cidery.core.ls import LsEntry, ls
-from cidery.core.resolve import ContentPath
 from cidery.core.why import SECONDS, findings
 from cidery.core.why_text import Report, report_of
 from cidery.errors import LocalProtocolError

@@ -9,11 +9,11 @@ A Kubo repository found at the path is never written to.
 """
 
 import os
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
-from cidery.blockstore.segments import BLOCKS_DIR, INDEX_DIR
+from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
 
 REPO_FORMAT = 1
@@ -78,8 +78,7 @@ class RepoKind(Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class RepoLayout:
+class RepoLayout(NamedTuple):
     """Paths in the repository at ``root``. Nothing is touched by making one."""
 
     root: Path

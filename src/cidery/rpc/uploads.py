@@ -12,7 +12,8 @@ from aiohttp import ClientPayloadError, web
 from cidery.core.add_items import HAS_ALL, AddItem
 from cidery.errors import InvalidInput
 from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
-from cidery.unixfs.data import MODE_MASK, Mtime
+from cidery.unixfs.data import MODE_MASK
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 
 MAX_NAME = 16_384

@@ -8,7 +8,6 @@ Spec: https://specs.ipfs.tech/unixfs/
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from cidery.errors import IntegrityError
 from cidery.multiformats.protobuf import (
@@ -22,6 +21,7 @@ from cidery.multiformats.protobuf import (
     varint_field,
 )
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint
+from cidery.unixfs.metadata import Mtime
 
 MAX_BLOCKSIZES = 1 << 17
 """Most entries of ``blocksizes``: more than links fit into a 2 MiB node."""
@@ -49,15 +49,6 @@ class NodeType(IntEnum):
     METADATA = 3
     SYMLINK = 4
     HAMT_SHARD = 5
-
-
-class Mtime(NamedTuple):
-    """A time of modification."""
-
-    seconds: int
-    """Since 1970, may be negative."""
-    nanoseconds: int = 0
-    """0..999,999,999."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from cidery.ipld.block import Block
 from cidery.ipld.dag_pb import Link
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
 from cidery.unixfs.layout import Child, dag_pb_block
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import MAX_NAME
 from cidery.unixfs.profile import Profile, ShardEstimate
 from cidery.unixfs.shard import (

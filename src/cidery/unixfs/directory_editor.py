@@ -18,7 +18,6 @@ from cidery.ipld.dag_pb import Link
 from cidery.ipld.walk import PAUSE, Need, Prefetch
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory import (
     Entry,
     base_estimate,
@@ -29,6 +28,7 @@ from cidery.unixfs.directory import (
 )
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory, first_links, read_shard
 from cidery.unixfs.layout import Child
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import read_node

@@ -10,9 +10,9 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import IDENTITY
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
 from cidery.unixfs.layout import Balanced, Child, dag_pb_block
-from cidery.unixfs.node import MAX_SYMLINK_TARGET
+from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, Mtime
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.trickle import Trickle
 

@@ -13,7 +13,8 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.multiformats.multihash import IDENTITY
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData
+from cidery.unixfs.data import NodeType, UnixFSData
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
 
 

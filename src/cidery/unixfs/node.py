@@ -15,11 +15,10 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs import data as unixfs_data
-from cidery.unixfs.data import Mtime, NodeType, UnixFSError
+from cidery.unixfs.data import NodeType, UnixFSError
+from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, Mtime
 from cidery.unixfs.shard import check_shard
 
-MAX_SYMLINK_TARGET = 4096
-"""Longest target of a symlink, in bytes (PATH_MAX of Linux)."""
 MAX_NAME = 255
 """Longest name of an entry, in bytes (NAME_MAX of all common file systems)."""
 

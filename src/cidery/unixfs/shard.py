@@ -18,7 +18,8 @@ from cidery.errors import LimitExceeded
 from cidery.ipld import dag_pb
 from cidery.ipld.dag_pb import Link
 from cidery.multiformats.protobuf import bytes_field
-from cidery.unixfs.data import Mtime, NodeType, UnixFSData, UnixFSError
+from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
+from cidery.unixfs.metadata import Mtime
 
 MURMUR3 = 0x22
 """Multicodec of the hash of names: the first 64 bits of MurmurHash3 x64-128 with seed 0."""

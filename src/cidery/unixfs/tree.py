@@ -11,14 +11,12 @@ from cidery.ipld.walk import MAX_PENDING, Ahead, Need, Prefetch, Walk, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.directory_reader import first_links, read_shard
+from cidery.unixfs.metadata import MAX_TREE_DEPTH, Mtime
 from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.reader import read_node
 from cidery.unixfs.shard import Slot, level_bits, placed_slots
 
-MAX_TREE_DEPTH = 1024
-"""Deepest tree walked, in directories: half of what PATH_MAX (4096 bytes) allows on Linux."""
 MAX_TREE_ENTRIES = 10_000_000
 """Most entries reported by one walk: small directories that repeat each other can name 2**1024."""
 

@@ -9,8 +9,8 @@ Spec: Kubo importer/trickle (`ipfs add --trickle`)
 from dataclasses import dataclass, field
 
 from cidery.ipld.block import Block
-from cidery.unixfs.data import Mtime
 from cidery.unixfs.layout import Child, file_node
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
 
 SUBTREES = 4

@@ -72,7 +72,6 @@ COMMANDS = (
         Output.STREAM,
         result=BlockStat,
         text=_key,
-        client="cidery.cli.adding:run_block_put",
     ),
     Command(
         ("block", "rm"),

@@ -109,7 +109,6 @@ _NUMERIC_SHORT = flag("numeric", "Include the numbers", short="n")
 _SUPPORTED = flag("supported", "Only those that commands can read and write", short="s")
 _BASE = text("base", "Multibase, see: cidery multibase list", default="base64url", short="b")
 _DATA = Argument("file", "A file; standard input if absent", Input.FILE_OR_STDIN)
-_MULTIBASE_CLIENT = "cidery.cli.multibase:run"
 
 COMMANDS = (
     Command(
@@ -204,7 +203,6 @@ COMMANDS = (
         (_BASE,),
         Output.BYTES,
         media_type="text/plain",
-        client=_MULTIBASE_CLIENT,
         repo=Repo.NONE,
     ),
     Command(
@@ -216,7 +214,6 @@ COMMANDS = (
         (),
         Output.BYTES,
         media_type="application/octet-stream",
-        client=_MULTIBASE_CLIENT,
         repo=Repo.NONE,
     ),
     Command(
@@ -228,7 +225,6 @@ COMMANDS = (
         (_BASE,),
         Output.BYTES,
         media_type="text/plain",
-        client=_MULTIBASE_CLIENT,
         repo=Repo.NONE,
     ),
     Command(

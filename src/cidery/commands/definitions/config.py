@@ -89,7 +89,6 @@ COMMANDS = (
         (Argument("file", "JSON file", Input.FILE_OR_STDIN),),
         output=Output.NOTHING,
         repo=Repo.CONFIG,
-        client="cidery.cli.adding:run_config_replace",
     ),
     Command(
         ("config", "profile", "apply"),

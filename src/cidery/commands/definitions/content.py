@@ -106,6 +106,7 @@ def _refs_text(value: Value, call: Call) -> str:
     return f"{value['Ref']}\n" if not value["Err"] else ""
 
 
+_SHOW_PROGRESS = flag("progress", "Show progress", default=True, short="p")._replace(client_only=True)
 _ADD_OPTIONS = (
     flag("recursive", "Add directories with what is in them", short="r"),
     flag("hidden", "Include hidden files when recursing", short="H"),
@@ -117,7 +118,7 @@ _ADD_OPTIONS = (
     flag("quiet", "Print CIDs only", short="q"),
     flag("quieter", "Print the last CID only", short="Q"),
     flag("silent", "Print nothing"),
-    flag("progress", "Report progress", short="p"),
+    flag("progress", "Report progress", short="p")._replace(client_only=True),
     flag("only-hash", "Compute the CID, store nothing", short="n"),
     flag("wrap-with-directory", "Wrap the files in a directory, so that their names are kept", short="w"),
     flag("pin", "Pin what is added", default=True),
@@ -155,7 +156,6 @@ COMMANDS = (
         Output.STREAM,
         result=AddEvent,
         text=_add_text,
-        client="cidery.cli.adding:run",
         progress=True,
         description="The CID depends on the Import section of the config, written at `init` from the profile\n"
         "unixfs-v1-2025 (or unixfs-v0-2015 for a binary named ipfs). Hidden files are skipped unless -H.\n"
@@ -170,7 +170,7 @@ COMMANDS = (
         (
             number("offset", "First byte to print", default=0, short="o"),
             number("length", "Most bytes to print (default: all)", short="l"),
-            flag("progress", "Show progress", default=True, short="p"),
+            _SHOW_PROGRESS,
             SESSION,
         ),
         Output.BYTES,
@@ -185,18 +185,19 @@ COMMANDS = (
         "cidery get -o photos bafy...",
         (Argument("path", PATH.help, Input.TEXT_OR_STDIN),),
         (
-            text("output", "Where to save it (default: the last part of the path, here)", short="o"),
+            text("output", "Where to save it (default: the last part of the path, here)", short="o")._replace(
+                client_only=True
+            ),
             flag("archive", "Save a TAR archive", short="a"),
             flag("compress", "Compress with gzip", short="C"),
             number("compression-level", "1 (fast) to 9 (small)", short="l"),
             number("skip-files", "Leave out the first files of the stream: for clients that have them", default=0),
             number("skip-bytes", "Leave out the first bytes of the next file", default=0),
-            flag("progress", "Show progress", default=True, short="p"),
+            _SHOW_PROGRESS,
             SESSION,
         ),
         Output.BYTES,
         media_type="application/x-tar",
-        client="cidery.cli.getting:run",
         repo=Repo.READ,
         progress=True,
         description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"

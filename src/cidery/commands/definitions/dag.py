@@ -157,7 +157,6 @@ COMMANDS = (
         Output.STREAM,
         result=DagPut,
         text=_cid,
-        client="cidery.cli.adding:run_block_put",
     ),
     Command(
         ("dag", "get"),
@@ -197,7 +196,6 @@ COMMANDS = (
         Output.STREAM,
         result=DagImported,
         text=_imported,
-        client="cidery.cli.car:run_import",
     ),
     Command(
         ("dag", "export"),

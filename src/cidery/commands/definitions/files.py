@@ -301,5 +301,5 @@ COMMANDS = (
         number("count", "Most bytes to write", short="n"),
         flag("raw-leaves", "Use raw blocks for new leaves"),
         *_FORM,
-    )._replace(client="cidery.cli.adding:run_block_put"),
+    ),
 )

@@ -154,6 +154,5 @@ COMMANDS = (
         Output.STREAM,
         result=JobLine,
         text=_line_of_resumed,
-        client="cidery.cli.resuming:run",
     ),
 )

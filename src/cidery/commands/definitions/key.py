@@ -131,7 +131,6 @@ COMMANDS = (
         (_FORMAT, flag("allow-any-key-type", "Also ECDSA"), _BASE),
         result=Key,
         text=_id,
-        client="cidery.cli.adding:run_block_put",
     ),
     Command(
         ("key", "export"),
@@ -158,6 +157,7 @@ COMMANDS = (
         ),
         result=Rotated,
         text=_rotated,
+        waits=True,
         where=Where.CLIENT,
         repo=Repo.CONFIG,
     ),
@@ -170,7 +170,6 @@ COMMANDS = (
         (_KEY, _BASE),
         result=Signed,
         text=lambda value, call: f"{value['Signature']}\n",
-        client="cidery.cli.adding:run_block_put",
         repo=Repo.READ,
     ),
     Command(
@@ -182,7 +181,6 @@ COMMANDS = (
         (_KEY, text("signature", "The signature, in any multibase", short="s"), _BASE),
         result=Verified,
         text=lambda value, call: "valid\n" if value["SignatureValid"] else "not valid\n",
-        client="cidery.cli.adding:run_block_put",
         repo=Repo.READ,
     ),
 )

@@ -76,6 +76,7 @@ COMMANDS = (
         ),
         Output.STREAM,
         text=lambda value, call: f"{value['Message']}\n",
+        waits=True,
         where=Where.CLIENT,
         repo=Repo.NONE,
         description="Profiles: test, server, lan, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"

@@ -151,7 +151,6 @@ COMMANDS = (
         (text("verify", "Name whose record it should be"), flag("dump", "Also in hexadecimal", default=True)),
         result=Inspected,
         text=_inspected,
-        client="cidery.cli.adding:run_block_put",
         repo=Repo.NONE,
     ),
     Command(
@@ -178,7 +177,6 @@ COMMANDS = (
         ),
         result=NameEntry,
         text=_put,
-        client="cidery.cli.adding:run_block_put",
     ),
     Command(
         ("name", "follow"),

@@ -226,6 +226,7 @@ COMMANDS = (
         result=PingLine,
         text=_ping,
         where=Where.DAEMON,
+        live=True,
     ),
     Command(
         ("swarm", "peers"),

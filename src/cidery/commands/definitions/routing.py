@@ -136,7 +136,6 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_event,
-        client="cidery.cli.adding:run_block_put",
         where=Where.DAEMON,
     ),
     Command(

@@ -31,6 +31,7 @@ COMMANDS = (
         result=Finding,
         text=_finding,
         repo=Repo.READ,
+        live=True,
         description="Takes at most ten seconds (--timeout for another time) and fetches nothing: connected peers are\n"
         "asked whether they have the block, routers who has it, and those they name are dialled. Without\n"
         "a daemon it says what is stored and pinned.",

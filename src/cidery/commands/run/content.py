@@ -10,13 +10,13 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent, LsLink, LsObject, LsResult, RefLine
+from cidery.commands.ignore_options import ignore_rules
 from cidery.commands.job_command import command_of
 from cidery.core.add import Added, AddOptions, AddProgress
 from cidery.core.add_items import AddItem, ScanOptions
 from cidery.core.api import Api, import_profile
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
-from cidery.core.ignore_rules import IgnoreRules
 from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
@@ -26,15 +26,14 @@ from cidery.core.tar import gzip_stream, tar_stream
 from cidery.mfs.changes import copy_in
 from cidery.mfs.path import parse_file_path
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import MODE_MASK, Mtime
+from cidery.unixfs.data import MODE_MASK
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile, profile, with_options
 from cidery.unixfs.reader import read_node
 
 JOIN_BYTES = 128 * 1024
 """Bytes sent at once at least, but for the last: each send costs some system calls on both sides."""
-MAX_RULES_FILE = 1 << 20
-"""Most characters of --ignore-rules-path that are read."""
 DEFAULT_GZIP = 6
 """Compression level when none is given: zlib's own choice."""
 
@@ -75,19 +74,6 @@ def _metadata_options(call: Call) -> tuple[int | None, Mtime | None]:
     if not 0 <= mode <= MODE_MASK:
         raise BadCall(f"option 'mode' takes permission bits such as 0644, not {text[:40]!r}")
     return mode or None, None if seconds is None else Mtime(seconds, nanoseconds or 0)
-
-
-def ignore_rules(call: Call) -> IgnoreRules | None:
-    """--ignore-rules-path and --ignore, in this order: the latter win. Raises BadCall, BadRule."""
-    lines: list[str] = []
-    path = call.text("ignore-rules-path")
-    if path:
-        try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                lines = file.read(MAX_RULES_FILE).splitlines()
-        except OSError as exc:
-            raise BadCall(f"cannot read the rules in {path}: {(exc.strerror or str(exc)).lower()}") from exc
-    return IgnoreRules([*lines, *call.texts("ignore")]) or None
 
 
 def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:

@@ -29,10 +29,11 @@ from cidery.core.api import Api
 from cidery.core.car_export import export_car as export_car_v1
 from cidery.core.car_export import export_car_v2
 from cidery.core.car_job import CarJob, import_key
+from cidery.core.content_path import name_path
 from cidery.core.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
 from cidery.core.jobs import JobRun, title_of
 from cidery.core.pin import pin_add
-from cidery.core.resolve import name_path, resolve, resolve_inside
+from cidery.core.resolve import resolve, resolve_inside
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
 

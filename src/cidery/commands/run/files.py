@@ -11,9 +11,10 @@ from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListe
 from cidery.core.api import Api
 from cidery.core.cat import cat as cat_file
 from cidery.core.cat import file_size
+from cidery.core.content_path import last_name
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.ls import ls as ls_entries
-from cidery.core.resolve import last_name, resolve
+from cidery.core.resolve import resolve
 from cidery.core.sources import BlockSession
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.ipld.walk import need, read_links
@@ -25,7 +26,8 @@ from cidery.mfs.writing import Writing
 from cidery.mfs.writing import write as write_file
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.data import MODE_MASK, Mtime
+from cidery.unixfs.data import MODE_MASK
+from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, UnixFSNode, decode_node
 from cidery.unixfs.profile import parse_hash
 from cidery.unixfs.reader import read_node

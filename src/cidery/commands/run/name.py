@@ -14,7 +14,7 @@ from cidery.commands.definitions.name import (
     NamePath,
     Validation,
 )
-from cidery.core.resolve import name_path
+from cidery.core.content_path import name_path
 from cidery.core.resolve import resolve as resolve_content
 from cidery.errors import InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId

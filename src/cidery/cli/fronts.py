@@ -1,0 +1,52 @@
+"""Which commands the command line does something for, before and after: upload, unpack, show progress."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from cidery.commands.definition import Command, Input
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+    from typing import Any, Protocol
+
+    from cidery.client.address import Endpoint
+    from cidery.commands.definition import Call
+
+    class Front(Protocol):
+        """A module of this package with the command line's part of a command."""
+
+        def run(self, call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
+            """With a daemon. Returns the exit code. Raises CideryError."""
+            ...
+
+        def run_local(self, repo: Path, call: Call) -> Coroutine[Any, Any, int]:
+            """Without one."""
+            ...
+
+
+_FRONTS = {
+    ("add",): "adding",
+    ("get",): "getting",
+    ("dag", "import"): "importing",
+    ("jobs", "resume"): "resuming",
+    ("multibase", "encode"): "multibase",
+    ("multibase", "decode"): "multibase",
+    ("multibase", "transcode"): "multibase",
+}
+"""Command -> module of this package. All others that take a file send it as it is (uploading)."""
+
+
+def front_of(command: Command) -> Front | None:
+    """The module for a command, None where the values are only printed."""
+    name = _FRONTS.get(command.path)
+    argument = command.file_argument
+    if name is None and argument is not None and argument.input is Input.FILE_OR_STDIN:
+        name = "uploading"
+    if name is None:
+        return None
+    module: Any = import_module(f"cidery.cli.{name}")
+    front: Front = module
+    return front

@@ -1,0 +1,44 @@
+"""The command line's part of dag import: archives are uploaded to a daemon, or read by the importer itself."""
+
+from __future__ import annotations
+
+from cidery.cli.output import Sink
+from cidery.cli.uploading import file_paths, single_files, stdin_chunks, upload, upload_bar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cidery.client.address import Endpoint
+    from cidery.commands.definition import Call
+    from cidery.core.add_items import AddItem
+
+
+def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
+    """``dag import`` in the daemon: of an import that was cut off, only the rest is sent."""
+    from cidery.client.resumed_upload import go_on
+
+    bar, query = upload_bar(call), list(query)
+    paths = file_paths(call)
+    key, known = ("", {}) if not paths or paths == ["-"] else go_on(endpoint, paths, query)
+    parts = single_files(call, identities=bool(key))
+    return upload(endpoint, call, query, parts, Sink(call, bar), known, bar)
+
+
+async def run_local(repo: Path, call: Call) -> int:
+    """``dag import`` without a daemon."""
+    from cidery.cli.local import run_with_sink
+
+    return await run_with_sink(repo, call, _archives(call), Sink(call))
+
+
+async def _archives(call: Call) -> AsyncIterator[AddItem]:
+    from cidery.core.add_items import AddItem
+    from cidery.unixfs.node import Kind
+
+    for part in single_files(call):
+        if isinstance(part.source, str):
+            yield AddItem("", Kind.FILE, path=part.source)
+        else:
+            yield AddItem.of_stream(stdin_chunks())

@@ -1,0 +1,85 @@
+"""What a command line imports when a daemon does the work: the start is most of what a small command takes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peers.cidery_daemon import CideryDaemon
+
+FOREIGN = ("asyncio", "aiohttp", "cryptography", "lmdb", "numpy", "rich", "ssl", "dataclasses", "urllib", "logging")
+"""Packages that no client of a daemon needs."""
+OWN = {"cidery", "cidery.cli", "cidery.client", "cidery.commands", "cidery.errors", "cidery.node"}
+"""The parts of Cidery that a client is made of; of node it is location alone."""
+WRITES_A_TREE = {"cidery.core", "cidery.unixfs", "cidery.blockstore", "cidery.repo", "cidery.multiformats"}
+"""What `get` needs besides: it writes what it is sent below a target, keeps a record of it, and unpacks TAR."""
+MAY_IMPORT: dict[str, set[str]] = {
+    "add": set(),
+    "block get": set(),
+    "block put": set(),
+    "block stat": set(),
+    "cat": set(),
+    "config show": set(),
+    "files ls": set(),
+    "files read": set(),
+    "files stat": set(),
+    "files write": set(),
+    "get": WRITES_A_TREE,
+    "id": set(),
+    "key ls": set(),
+    "ls": set(),
+    "pin add": set(),
+    "pin ls": set(),
+    "refs": set(),
+    "repo stat": set(),
+    "resolve": set(),
+    "swarm peers": set(),
+}
+"""Command -> parts of Cidery that it may import beside OWN."""
+
+
+SHOW = (
+    "import sys\nfrom cidery.cli.main import main\ncode = main(sys.argv[1:])\n"
+    "print(code, *sys.modules, file=sys.stderr)"
+)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CideryDaemon]:
+    with CideryDaemon(tmp_path_factory.mktemp("imports") / "node") as made:
+        yield made
+
+
+def _words(command: str, folder: Path, daemon: CideryDaemon) -> list[str]:
+    (folder / "file").write_bytes(b"a few bytes")
+    file = str(folder / "file")
+    cid = daemon.run("add", "-Q", file).strip()
+    daemon.run("files", "write", "--create", "/note", file)
+    arguments = {
+        "add": ["-Q", file],
+        "block put": [file],
+        "files write": ["--create", "/note", file],
+        "files read": ["/note"],
+        "files stat": ["/"],
+        "get": ["-o", str(folder / "got"), cid],
+    }
+    takes_cid = command in ("block get", "block stat", "cat", "ls", "pin add", "refs", "resolve")
+    return [*command.split(), *arguments.get(command, [cid] if takes_cid else [])]
+
+
+@pytest.mark.parametrize("command", MAY_IMPORT)
+def test_a_client_of_a_daemon_imports_what_the_table_says(command: str, tmp_path: Path, daemon: CideryDaemon) -> None:
+    _, environment = daemon.command()
+    words = _words(command, tmp_path, daemon)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    code, *modules = done.stderr.decode().splitlines()[-1].split()
+    assert code == "0"
+    parts = {".".join(name.split(".")[:2]) for name in modules if name.split(".")[0] == "cidery"}
+    assert parts - OWN <= MAY_IMPORT[command]
+    assert not {name for name in modules if name.startswith("cidery.node.")} - {"cidery.node.location"}
+    foreign = {name.split(".")[0] for name in modules} & set(FOREIGN)
+    assert foreign <= ({"urllib"} if command == "get" else set()), "pathlib imports urllib"
