@@ -23,7 +23,7 @@ from cidery.blockstore.segments import SegmentStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.car_export import export_car
 from cidery.core.car_import import CarStats, import_car, read_pieces
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld import dag_cbor, dag_cbor_native
 from cidery.multiformats.cid import CID
 from lag import LagMeter, runner

@@ -16,7 +16,7 @@ from cidery.blockstore.drive import run
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.ingest import Batch
 from cidery.core.ls import ls
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.unixfs.directory import Entry, directory

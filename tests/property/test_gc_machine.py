@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cidery.blockstore.collector import Doomed, StoreCollector
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.pin import pin_add
-from cidery.core.store_session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.walk import need
 from cidery.mfs import changes
@@ -33,7 +32,7 @@ from cidery.unixfs.profile import UNIXFS_V1_2025
 from cidery.unixfs.tree import walk_tree
 
 # Tiny bounds, so that a few names make a directory shard and a few bytes make a file of several nodes
-PROFILE = replace(UNIXFS_V1_2025, chunk_size=4, shard_threshold=100, hamt_fanout=8)
+PROFILE = UNIXFS_V1_2025._replace(chunk_size=4, shard_threshold=100, hamt_fanout=8)
 NAMES = [*"abcd", "ü"]
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(tuple)
 contents = st.binary(max_size=20)

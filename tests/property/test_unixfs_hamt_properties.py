@@ -1,7 +1,6 @@
 """Directories of either shape: any edits equal a rebuild; any shard is read to the end or refused; any data is cut."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,9 +28,9 @@ EDITS = st.lists(
 )
 RECIPES = st.sampled_from(
     [
-        replace(UNIXFS_V1_2025, shard_threshold=300, hamt_fanout=8),
-        replace(UNIXFS_V0_2015, shard_threshold=150),
-        replace(UNIXFS_V1_2025, directory_links=4, hamt_fanout=16),
+        UNIXFS_V1_2025._replace(shard_threshold=300, hamt_fanout=8),
+        UNIXFS_V0_2015._replace(shard_threshold=150),
+        UNIXFS_V1_2025._replace(directory_links=4, hamt_fanout=16),
     ]
 )
 MOST_ASKED = 2000

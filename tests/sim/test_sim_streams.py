@@ -7,7 +7,7 @@ import pytest
 
 from cidery.core.car_export import export_car
 from cidery.core.cat import cat
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.http.message import Request, Response, text
 from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head

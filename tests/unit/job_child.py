@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
+from changed_api import changed
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.commands.bind import bind
 from cidery.commands.context import Context
@@ -27,7 +27,7 @@ from cidery.core import target as target_module
 from cidery.core.add import AddOptions
 from cidery.core.add_items import AddItem
 from cidery.core.get_record import GetRecord
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID
@@ -101,8 +101,8 @@ async def add(root: Path, source: str, counter: Counter, chunker: str) -> None:
     profile = PROFILE if not chunker else with_options(UNIXFS_V1_2025, chunker=chunker)
     async with build(root, Access.WRITE) as api:
         late = lambda: time.time() + 2 * add_journal.RACY  # noqa: E731
-        api = replace(api, clock=late)
-        async for event in api.add([source], AddOptions(profile=profile, progress=True)):
+        api = changed(api, clock=late)
+        async for event in api.adding.add([source], AddOptions(profile=profile, progress=True)):
             os.write(1, b".\n")
             if isinstance(event, adding.Added) and event.root:
                 os.write(1, f"root {event.cid}\n".encode())
@@ -177,7 +177,7 @@ async def pin(root: Path, source: str, counter: Counter) -> None:
             def session(self, *, kept: bool) -> Fetching:
                 return Fetching(api.store)
 
-        online = replace(api, network=Online())  # type: ignore[arg-type]
+        online = changed(api, network=Online())
         async for value in add_pin(Context(online, root), call):
             os.write(1, f"{json.dumps(value)}\n".encode())
 

@@ -15,8 +15,8 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.commands.bind import BadCall
 from cidery.commands.run.filestore import BadReferences
 from cidery.core.add_items import AddItem
-from cidery.core.filestore import FileChanged
 from cidery.core.ingest import BIG_FILE
+from cidery.core.session import FileChanged
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW

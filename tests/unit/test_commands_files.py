@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +85,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
 
 async def _added(node: cidery.Node, data: bytes, raw: bool) -> str:
     """A file of one leaf, as ``add`` with or without --raw-leaves makes it."""
-    return str(await add_root([data], node.api.store, AddOptions(replace(UNIXFS_V0_2015, raw_leaves=raw))))
+    return str(await add_root([data], node.api.store, AddOptions(UNIXFS_V0_2015._replace(raw_leaves=raw))))
 
 
 @pytest.mark.parametrize(("imports", "every", "raw", "root", "cats", "file", "cut"), T0250)

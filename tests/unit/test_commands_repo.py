@@ -1,17 +1,17 @@
 """The repo and pin groups as commands, on a node in this process."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
 import cidery
+from changed_api import changed
 from cidery.blockstore import collector
 from cidery.blockstore.delete_log import LOG_NAME
 from cidery.blockstore.interface import Durability
 from cidery.core.pin import NotPinned, PinsBroken, pin_add
 from cidery.core.refs import refs_local
-from cidery.core.store_session import NotStored
+from cidery.core.session import NotStored
 from cidery.errors import CideryError
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -95,7 +95,7 @@ async def test_a_pin_that_ends_is_listed_until_then(shell):
     root = (await added(shell, 2560, pin=False)).split()[0]
     await shell.run(f"pin add --name=lent --expire-in=30d {root}")
     assert await shell.run("pin ls --type=recursive --names") == f"{root} recursive lent\n"
-    later = Shell(replace(shell.api, clock=lambda: shell.api.clock() + 31 * 86400))
+    later = Shell(changed(shell.api, clock=lambda: shell.api.clock() + 31 * 86400))
     assert await later.run("pin ls --type=recursive") == ""
     await shell.run("repo gc")
     assert await shell.run(f"cat {root}")

@@ -12,7 +12,7 @@ from cidery.core.add import Added, AddOptions, AddProgress, add, add_root
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, TooDeep
 from cidery.core.cat import cat
 from cidery.core.ingest import BIG_FILE
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.unixfs.directory import BadName

@@ -17,7 +17,7 @@ from cidery.core.ls import EntryType, LsEntry, ls
 from cidery.core.pin import NotPinned, PinConflict, PinProgress, pin_add, pin_ls, pin_rm
 from cidery.core.refs import format_edge, refs, refs_local
 from cidery.core.resolve import resolve
-from cidery.core.store_session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.dag_pb import DagPbError

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from cidery.core.car_export import export_car, export_car_v2
 from cidery.core.car_import import CarStats, import_car, read_pieces
 from cidery.core.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
 from cidery.core.resolve import InsideBlock, resolve, resolve_inside
-from cidery.core.store_session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld import dag_cbor, dag_json
 from cidery.ipld.block import MAX_BLOCK, Block
@@ -197,7 +196,7 @@ async def test_a_difference_is_a_path(store: MemoryStore, session: StoreSession)
     back = [change async for change in dag_diff(after, before, session)]
     assert [change.type for change in back] == [ChangeType.REMOVE, ChangeType.MOD]
     assert [change async for change in dag_diff(before, before, session)] == []
-    sharded = AddOptions(replace(UNIXFS_V1_2025, shard_threshold=1))
+    sharded = AddOptions(UNIXFS_V1_2025._replace(shard_threshold=1))
     trees = [
         await add_root([AddItem.of_bytes(f"{at in skip}".encode(), f"f/{at}") for at in range(300)], store, sharded)
         for skip in ((), (7, 250))

@@ -11,7 +11,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import ScanOptions
 from cidery.core.get import GetProgress, get, part_key
-from cidery.core.store_session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoreSession
 from cidery.core.target import PART_SUFFIX, CannotWrite, InTheWay, UnsafeName, check_safe_name
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block

@@ -9,7 +9,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import ScanOptions
 from cidery.core.get_record import GetRecord
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.core.tar import gzip_stream, tar_stream
 from cidery.core.target import PART_SUFFIX, InTheWay, UnsafeName
 from cidery.core.untar import MAX_PAX, TarError, resume_point, unpack_tar

@@ -1,7 +1,5 @@
 """From facts to what is going on and what to do."""
 
-from dataclasses import replace
-
 import pytest
 
 from cidery.core.facts import (
@@ -34,7 +32,7 @@ PUBLIC = Standing(Reach.REACHABLE, "3 or more peers dialled /ip4/1.2.3.4/tcp/400
 BEHIND = Standing(Reach.UNREACHABLE, "3 or more peers could not dial /ip4/1.2.3.4/tcp/4001", {}, 5, 4001)
 LOCAL = Standing(Reach.LOCAL, "this node keeps to its local networks", {}, 1)
 DHT = RouterAnswer("DHT wan", 0, 1.0, done=True, knows=20)
-LONELY = replace(DHT, knows=0)
+LONELY = DHT._replace(knows=0)
 SOURCE = SourceState("peerA", "have", 7.0, 2, 2000, 3, stalled=True)
 
 
@@ -65,12 +63,12 @@ def fetch(stage: str, *sources: SourceState) -> Fetch:
             f"ask the owner to run cidery provide once {ROOT}",
         ),
         (
-            (ABSENT, replace(DHT, router="https://cid.contact", knows=None, failure="no route")),
+            (ABSENT, DHT._replace(router="https://cid.contact", knows=None, failure="no route")),
             "finding",
             "no router answered: no route",
             "check the network connection",
         ),
-        ((ABSENT, replace(DHT, done=False)), "finding", "DHT wan has not answered", "a longer --timeout"),
+        ((ABSENT, DHT._replace(done=False)), "finding", "DHT wan has not answered", "a longer --timeout"),
         (
             (ABSENT, DHT, provider("peerB", "failed", "timed out"), provider("peerC", "failed", "refused")),
             "dialling",
@@ -109,7 +107,7 @@ def fetch(stage: str, *sources: SourceState) -> Fetch:
         ),
         ((WHOLE, PINNED, Announcement()), "stored", "no peer that serves the DHT is known", "cidery swarm connect"),
         ((WHOLE, PINNED, Announcement(known_peers=9)), "stored", "not announced", f"cidery provide once {ROOT}"),
-        ((replace(WHOLE, damage="bad link"),), "incomplete", "bad link", "--heal"),
+        ((WHOLE._replace(damage="bad link"),), "incomplete", "bad link", "--heal"),
     ],
 )  # fmt: skip
 def test_each_state_has_its_sentence_and_its_advice(
@@ -139,7 +137,7 @@ def test_offline_the_daemon_is_what_is_missing(stored: Stored, stage: str) -> No
 
 
 def test_what_had_not_ended_is_noted() -> None:
-    found = judged(ABSENT, replace(DHT, done=False, providers=2), provider("peerB", "dialling"))
+    found = judged(ABSENT, DHT._replace(done=False, providers=2), provider("peerB", "dialling"))
     assert found.notes == ("DHT wan has not ended: 2 providers so far", "provider peerB is still being dialled")
 
 
@@ -153,6 +151,6 @@ def test_the_lines_and_the_json_say_the_same() -> None:
     lines = line_of(fetch("stalled", SOURCE), NOW).splitlines()
     assert lines[1] == "    peerA: 2 blocks, 3 owed, last answer have, silent for 7 s, stalled"
     assert details_of(fetch("stalled", SOURCE))["State"]["Sources"][0]["Stalled"] is True
-    assert line_of(replace(DHT, failure="no route"), NOW) == "DHT wan: failed, no route"
+    assert line_of(DHT._replace(failure="no route"), NOW) == "DHT wan: failed, no route"
     assert line_of(provider("peerB", "failed", "refused"), NOW) == "provider peerB cannot be dialled (1 s): refused"
     assert line_of(PeerAnswer("peerA", Answer.DONT_HAVE, 1.0), NOW) == ""

@@ -3,7 +3,7 @@
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.core.watch import MAX_ENDED, NoSuchSession, WatchedSessions
 from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block

@@ -7,17 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from job_child import Counter
 
+from changed_api import changed
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import Added, AddOptions, add_root
 from cidery.core.car_export import export_car
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -42,7 +42,7 @@ class Killed:
         self.work = Counter(tmp_path / "work")
         words = [kind, str(self.root), str(source), str(tmp_path / "work"), extra]
         self._command = [sys.executable, str(HERE / "job_child.py"), *words]
-        path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
         self._environment = {**os.environ, "PYTHONPATH": path}
 
     def source(self, text: str) -> None:
@@ -171,7 +171,7 @@ async def test_a_get_hashes_and_writes_no_part_twice(tmp_path: Path) -> None:
     killed = Killed(tmp_path, "get", Path("x"))
     profile = with_options(UNIXFS_V1_2025, chunker=f"size-{CHUNK}")
     async with build(killed.root, Access.WRITE) as api:
-        async for event in api.add([str(tmp_path / "folder")], AddOptions(profile=profile)):
+        async for event in api.adding.add([str(tmp_path / "folder")], AddOptions(profile=profile)):
             root = event.cid
     target = tmp_path / "copy"
     killed.source(f"{root} {target}")
@@ -193,7 +193,7 @@ async def test_a_file_that_was_changed_after_a_kill_is_not_believed(tmp_path: Pa
         (tmp_path / "folder" / f"{number:03}").write_bytes(b"%d" % number)
     big.rename(tmp_path / "folder" / "big")
     async with build(killed.root, Access.WRITE) as api:
-        async for event in api.add([str(tmp_path / "folder")], AddOptions()):
+        async for event in api.adding.add([str(tmp_path / "folder")], AddOptions()):
             root = event.cid
     target = tmp_path / "copy"
     killed.source(f"{root} {target}")
@@ -215,7 +215,7 @@ async def test_a_pin_fetches_no_block_twice_even_with_collections_in_between(tmp
     create_repository(peer, profiles=["test"])
     profile = with_options(UNIXFS_V1_2025, chunker=f"size-{CHUNK}")
     async with build(peer, Access.WRITE) as api:
-        async for event in api.add([str(tmp_path / "folder")], AddOptions(profile=profile)):
+        async for event in api.adding.add([str(tmp_path / "folder")], AddOptions(profile=profile)):
             root = event.cid
         total = (await api.store.stat()).bytes
     killed.source(f"{root} {peer}")
@@ -243,9 +243,9 @@ async def test_an_add_goes_on_when_how_far_it_is_cannot_be_noted(tmp_path, caplo
         api.jobs.directory.mkdir(exist_ok=True)
         for number in range(1, 4):
             api.jobs.journal(number).symlink_to("/dev/full")
-        later = replace(api, clock=lambda: time.time() + 60)  # what was changed just now would not be noted
-        added = [event async for event in later.add([folder], AddOptions()) if isinstance(event, Added)]
+        later = changed(api, clock=lambda: time.time() + 60)  # what was changed just now would not be noted
+        added = [event async for event in later.adding.add([folder], AddOptions()) if isinstance(event, Added)]
         (job,) = api.jobs.every("add")
         assert added[-1].root and job.state is JobState.DONE and job.files == 201
-        assert await api._walk_stored(added[-1].cid)
+        assert await api.adding._walk_stored(added[-1].cid)
     assert "how far an add is cannot be noted" in caplog.text

@@ -11,7 +11,7 @@ from cidery.blockstore.drive import run
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
-from cidery.core.store_session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.walk import need
 from cidery.mfs import changes, files, protection
 from cidery.mfs.path import parse_file_path

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.api import Api
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.mfs import changes
 from cidery.mfs.blocks import read_bytes
 from cidery.mfs.growth import WIDTH, Growth, reopen
@@ -63,7 +62,7 @@ def _leaf(number: int) -> Child:
 
 @pytest.mark.parametrize("split", [1, 100, WIDTH, WIDTH + 1, 2 * WIDTH + 5, 5 * WIDTH, 1600])
 async def test_leaves_appended_in_two_goes_give_the_layout_of_one(split: int) -> None:
-    profile = replace(UNIXFS_V1_2025, max_links=WIDTH)
+    profile = UNIXFS_V1_2025._replace(max_links=WIDTH)
     whole = Trickle(profile)
     for number in range(1700):
         whole.add(_leaf(number))
@@ -95,7 +94,7 @@ async def test_pieces_of_any_size_give_the_file_that_add_trickle_gives(api: Api)
             how = Writing(create=True)
             await write(api.files, session, parse_file_path(f"/{size}"), _pieces(data, size), how, flush=False)
             cids.add(await api.files.resolve(session, parse_file_path(f"/{size}")))
-    profile = replace(api.files.profile, trickle=True, max_links=WIDTH)
+    profile = api.files.profile._replace(trickle=True, max_links=WIDTH)
     assert cids == {await add_root([data], MemoryStore(), AddOptions(profile))}
     assert await _read(api) == data
 
@@ -108,7 +107,7 @@ async def test_a_chunker_by_content_cuts_what_is_appended(api: Api) -> None:
     await _put(api, data, CREATE)
     async with api.session() as session:
         cid = await files.resolve(session, A)
-    assert cid == await add_root([data], MemoryStore(), AddOptions(replace(cut, trickle=True, max_links=WIDTH)))
+    assert cid == await add_root([data], MemoryStore(), AddOptions(cut._replace(trickle=True, max_links=WIDTH)))
 
 
 async def test_a_file_of_one_chunk_is_the_one_that_add_makes(api: Api) -> None:
@@ -121,7 +120,7 @@ async def test_a_file_of_one_chunk_is_the_one_that_add_makes(api: Api) -> None:
 @pytest.mark.parametrize("profile", [UNIXFS_V0_2015, UNIXFS_V1_2025])
 @pytest.mark.parametrize(("offset", "length"), [(0, 1), (999, 3), (0, 5000), (2500, 2500), (4999, 1), (1, 4998)])
 async def test_any_range_of_a_balanced_file_can_be_overwritten(profile, offset: int, length: int) -> None:  # type: ignore[no-untyped-def]
-    small = replace(profile, chunk_size=100, max_links=3)
+    small = profile._replace(chunk_size=100, max_links=3)
     data = bytearray(random.Random(3).randbytes(5000))
     store = MemoryStore()
     root = await add_root([bytes(data)], store, AddOptions(small))
@@ -136,7 +135,7 @@ async def test_any_range_of_a_balanced_file_can_be_overwritten(profile, offset: 
 async def test_cutting_off_leaves_an_empty_file_in_the_same_form() -> None:
     for profile in (UNIXFS_V0_2015, UNIXFS_V1_2025):
         store = MemoryStore()
-        root = await add_root([bytes(5000)], store, AddOptions(replace(profile, chunk_size=100, max_links=3)))
+        root = await add_root([bytes(5000)], store, AddOptions(profile._replace(chunk_size=100, max_links=3)))
         cut, blocks = await run(cut_off(root), StoreSession(store))
         store.put_many_blocking(blocks, kept=True)
         assert (await run(read_node(cut), StoreSession(store))).size == 0

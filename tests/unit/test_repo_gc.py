@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -282,14 +281,14 @@ async def test_a_store_over_its_budget_loses_cached_blocks_only(repo):
     kept, cached = [leaf(n) for n in range(50)], [leaf(n) for n in range(100, 300)]
     await repo.put(*kept)
     await repo.put(*cached, kept=False)
-    config = replace(parse_config(new_raw(os.urandom, cid_profile=DEFAULT_CID_PROFILE, profiles=[])), gc_watermark=50)
+    config = parse_config(new_raw(os.urandom, cid_profile=DEFAULT_CID_PROFILE, profiles=[]))._replace(gc_watermark=50)
     before = await repo.store.stat()
-    await evict_over(repo.collector, replace(config, storage_max=before.disk_bytes))
+    await evict_over(repo.collector, config._replace(storage_max=before.disk_bytes))
     assert (await repo.store.stat()).blocks == 250
-    await evict_over(repo.collector, replace(config, storage_max=before.disk_bytes - 1))
+    await evict_over(repo.collector, config._replace(storage_max=before.disk_bytes - 1))
     after = await repo.store.stat()
     assert after.disk_bytes <= before.disk_bytes // 2 + SEGMENT and after.kept_blocks == 50
-    await collect_over(repo.collector, replace(config, storage_max=after.disk_bytes))
+    await collect_over(repo.collector, config._replace(storage_max=after.disk_bytes))
     assert (await repo.store.stat()).blocks == 0
 
 
@@ -303,7 +302,7 @@ async def test_a_daemon_looks_after_its_budget_again_and_again(repo):
         waits.put_nowait(seconds)
         await turns.acquire()
 
-    config = replace(config, storage_max=10_000)
+    config = config._replace(storage_max=10_000)
     async with keeping_budget(repo.collector, config, collect=False, sleep=sleep):
         for _ in range(2):
             assert await waits.get() == 30.0

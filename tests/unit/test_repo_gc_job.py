@@ -48,7 +48,7 @@ async def fill(root: Path) -> None:
                 yield AddItem.of_bytes(data_of(pinned, number), f"d/{number}")
 
         for pinned in (True, False):
-            async for _ in api.add(items(pinned), AddOptions(), pin=pinned):
+            async for _ in api.adding.add(items(pinned), AddOptions(), pin=pinned):
                 continue
 
 

@@ -8,7 +8,7 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.car_export import export_car
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.multiformats.cid import CID

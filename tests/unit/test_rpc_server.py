@@ -210,7 +210,7 @@ async def test_an_error_after_the_first_byte_comes_in_the_trailer(
 
         return Body(chunks(), 100)
 
-    monkeypatch.setattr("cidery.commands.run.content.cat", breaks)
+    monkeypatch.setattr("cidery.commands.run.reading.cat", breaks)
     answer = await server.post("cat?arg=x")
     assert answer.status == 200 and answer.body == b"part"
     assert answer.trailer == "X-Stream-Error: bad CID: two lines"
@@ -233,7 +233,7 @@ async def test_a_run_is_cancelled_when_its_client_goes_away(server: Server, monk
 
         return Body(chunks())
 
-    monkeypatch.setattr("cidery.commands.run.content.cat", endless)
+    monkeypatch.setattr("cidery.commands.run.reading.cat", endless)
     client = cidery.Client(f"127.0.0.1:{server.port}")
     async with aclosing(client.cat("x")) as chunks:
         async for _ in chunks:

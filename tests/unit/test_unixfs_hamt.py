@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +29,7 @@ from cidery.unixfs.tree import walk_tree
 
 MURMUR3 = json.loads((Path(__file__).parent.parent / "vectors/derived/unixfs-hamt-murmur3.json").read_text())
 T = TypeVar("T")
-TINY = replace(UNIXFS_V1_2025, shard_threshold=400, hamt_fanout=8)
+TINY = UNIXFS_V1_2025._replace(shard_threshold=400, hamt_fanout=8)
 CHILD = leaf(UNIXFS_V1_2025, b"x")[0]
 
 
@@ -102,9 +101,9 @@ FILES_5960 = [f"file{number:06}" for number in range(1, 5961)]
     ("recipe", "names", "cid"),
     [
         (V0, FILES_2000, "QmavrTrQG4VhoJmantURAYuw3bowq3E2WcvP36NRQDAC1N"),
-        (replace(V0, shard_threshold=1), FILES_2000, "QmSCJD1KYLhVVHqBK3YyXuoEqHt7vggyJhzoFYbT8v1XYL"),
+        (V0._replace(shard_threshold=1), FILES_2000, "QmSCJD1KYLhVVHqBK3YyXuoEqHt7vggyJhzoFYbT8v1XYL"),
         (
-            replace(with_options(V0, cid_version=1), shard_threshold=1),
+            with_options(V0, cid_version=1)._replace(shard_threshold=1),
             FILES_2000,
             "bafybeibiemewfzzdyhq2l74wrd6qj2oz42usjlktgnlqv4yfawgouaqn4u",
         ),
@@ -122,14 +121,14 @@ def test_a_directory_is_sharded_strictly_above_its_threshold(dag: Dag) -> None:
     names = [f"{number:010}" for number in range(3)]
     by_links = 3 * (10 + 36)
     for recipe, estimate in ((UNIXFS_V0_2015, by_links), (UNIXFS_V1_2025, len(dag[dag.directory(TINY, names)]))):
-        at = dag.directory(replace(recipe, shard_threshold=estimate), names)
-        above = dag.directory(replace(recipe, shard_threshold=estimate - 1), names)
+        at = dag.directory(recipe._replace(shard_threshold=estimate), names)
+        above = dag.directory(recipe._replace(shard_threshold=estimate - 1), names)
         assert dag.run(read_node(at))[0].fanout == 0
         assert dag.run(read_node(above))[0].fanout == 256
 
 
 def test_a_directory_with_more_entries_than_its_bound_is_sharded(dag: Dag) -> None:
-    recipe = replace(UNIXFS_V1_2025, directory_links=5)
+    recipe = UNIXFS_V1_2025._replace(directory_links=5)
     assert dag.run(read_node(dag.directory(recipe, numbered(5))))[0].fanout == 0
     assert dag.run(read_node(dag.directory(recipe, numbered(6))))[0].fanout == 256
 
@@ -137,7 +136,7 @@ def test_a_directory_with_more_entries_than_its_bound_is_sharded(dag: Dag) -> No
 @pytest.mark.parametrize("fanout", [8, 16, 64, 256, 1024])
 def test_what_was_written_is_listed_found_and_walked(dag: Dag, fanout: int) -> None:
     names = [*numbered(300), "é", "\udcff"]
-    root = dag.directory(replace(TINY, hamt_fanout=fanout), names, mode=0o755, mtime=Mtime(5))
+    root = dag.directory(TINY._replace(hamt_fanout=fanout), names, mode=0o755, mtime=Mtime(5))
     assert dag.run(read_node(root))[0].kind is Kind.DIRECTORY
     assert dag.run(read_node(root))[0].mode == 0o755
     assert sorted(dag.names(root)) == sorted(names)
@@ -148,7 +147,7 @@ def test_what_was_written_is_listed_found_and_walked(dag: Dag, fanout: int) -> N
 
 
 def test_a_lookup_reads_only_the_shards_on_its_way(dag: Dag) -> None:
-    root = dag.directory(replace(UNIXFS_V1_2025, shard_threshold=1), numbered(2000))
+    root = dag.directory(UNIXFS_V1_2025._replace(shard_threshold=1), numbered(2000))
     dag.run(resolve_path(root, ["entry-00017"]))
     assert len(dag.asked) <= 3 < len(dag)
     with pytest.raises(NoSuchEntry, match="no link named 'absent'"):
@@ -156,7 +155,7 @@ def test_a_lookup_reads_only_the_shards_on_its_way(dag: Dag) -> None:
 
 
 def test_the_first_entries_come_before_the_last_shards_are_read(dag: Dag) -> None:
-    root = dag.directory(replace(UNIXFS_V1_2025, shard_threshold=1), numbered(2000))
+    root = dag.directory(UNIXFS_V1_2025._replace(shard_threshold=1), numbered(2000))
     walk = walk_entries(dag.run(read_node(root))[0])
     answer: bytes | None = None
     asked = 0
@@ -173,7 +172,7 @@ def stored(dag: Dag, edited: Walk[object, object]) -> CID:
     return result.root.cid  # type: ignore[attr-defined, no-any-return]
 
 
-@pytest.mark.parametrize("recipe", [TINY, replace(UNIXFS_V0_2015, shard_threshold=400)], ids=["fanout-8", "v0"])
+@pytest.mark.parametrize("recipe", [TINY, UNIXFS_V0_2015._replace(shard_threshold=400)], ids=["fanout-8", "v0"])
 def test_entries_put_in_one_by_one_and_taken_out_again_give_the_cid_of_a_rebuild(dag: Dag, recipe: Profile) -> None:
     names = numbered(40)
     root = dag.directory(recipe, [])
@@ -199,7 +198,7 @@ def test_an_editor_kept_open_writes_what_a_rebuild_gives(dag: Dag) -> None:
 
 
 def test_edits_read_and_write_only_the_way_to_the_name(dag: Dag) -> None:
-    recipe = replace(UNIXFS_V1_2025, shard_threshold=1)
+    recipe = UNIXFS_V1_2025._replace(shard_threshold=1)
     root = dag.directory(recipe, numbered(5000))
     result, _ = dag.run(insert(recipe, root, Entry("new", CHILD.cid, CHILD.tsize)))
     assert len(dag.asked) <= 3
@@ -207,7 +206,7 @@ def test_edits_read_and_write_only_the_way_to_the_name(dag: Dag) -> None:
 
 
 def test_removals_look_at_other_shards_only_now_and_then_when_the_floor_is_passed_on(dag: Dag) -> None:
-    recipe = replace(UNIXFS_V1_2025, shard_threshold=20_000)
+    recipe = UNIXFS_V1_2025._replace(shard_threshold=20_000)
     root, floor = dag.directory(recipe, numbered(2000)), 0
     asked: list[int] = []
     for name in numbered(50):
@@ -249,7 +248,7 @@ def test_names_with_one_hash_are_refused_not_looped_over(dag: Dag, monkeypatch: 
         monkeypatch.setattr(f"cidery.unixfs.{module}.hash_name", lambda name: 7)
     with pytest.raises(TooManyCollisions):
         dag.directory(TINY, numbered(30))
-    editor = DirectoryEditor(replace(TINY, shard_threshold=0))
+    editor = DirectoryEditor(TINY._replace(shard_threshold=0))
     dag.run(editor.insert(Entry("a", CHILD.cid, 1)))
     dag.run(editor.finish())
     with pytest.raises(TooManyCollisions):

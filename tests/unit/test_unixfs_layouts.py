@@ -1,7 +1,6 @@
 """The trickle layout, inlined blocks and content-defined chunks, as add writes them and readers read them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.add_items import AddItem
 from cidery.core.cat import cat
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.ipld import dag_pb
 from cidery.multiformats.cid import CID
 from cidery.unixfs.chunker import parse_chunker
@@ -108,5 +107,5 @@ def test_options_that_cannot_be_are_refused() -> None:
             with_options(V0, **options)  # type: ignore[arg-type]
     with pytest.raises(ImportOptionError, match="allowed"):
         with_options(V0, directory_links=-1)
-    assert with_options(V0, hamt_fanout=16, directory_links=3) == replace(V0, hamt_fanout=16, directory_links=3)
+    assert with_options(V0, hamt_fanout=16, directory_links=3) == V0._replace(hamt_fanout=16, directory_links=3)
     assert with_options(V0, chunker="rabin").chunker == parse_chunker("rabin")

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from cidery.blockstore.places import LOG_NAME
 from cidery.blockstore.platform_io import FileLayer, SyncPoint
 
-LOG_NAME = "deleted.log"
 PART_NAME = "deleted.log.part"
 WRITE_BATCH = 1024
 """Entries written at once when a log is trimmed."""

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class Blocks(Protocol):
-    """Where blocks are read; core.sources.BlockSession says what each method does."""
+    """Where blocks are read; core.session.BlockSession says what each method does."""
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
 

@@ -2,5 +2,7 @@
 
 BLOCKS_DIR = "blocks"
 """Segments, the delete log, the writer's lock."""
+LOG_NAME = "deleted.log"
+"""The delete log, in BLOCKS_DIR: what a rebuild must not bring back."""
 INDEX_DIR = "meta/index"
 """LMDB, rebuildable."""

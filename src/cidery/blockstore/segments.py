@@ -9,36 +9,38 @@ Reads look up ``pending`` (written here, not yet committed) and the index, then 
 A block that is put as kept after it was cached is written again into a kept segment; the cached record becomes garbage.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from cidery.blockstore.collector import Elsewhere, StoreCollector
-from cidery.blockstore.delete_log import LOG_NAME, DeleteLog
 from cidery.blockstore.index import INITIAL_MAP, Index
-from cidery.blockstore.index_records import IndexDamaged
 from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
-from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
-from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
-from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
+from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR, LOG_NAME
+from cidery.blockstore.platform_io import OS_FILES, FileLayer
 from cidery.blockstore.recency import Recency
-from cidery.blockstore.recovery import Recovered, rebuild, recover
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
-from cidery.blockstore.verify import Fault, VerifyProgress, verify_blocks
-from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly, write_error
-from cidery.blockstore.writer import SegmentWriter
-from cidery.ipld.block import Block
-from cidery.multiformats.cid import CID
+from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cidery.blockstore.collector import Elsewhere, StoreCollector
+    from cidery.blockstore.recovery import Recovered
+    from cidery.blockstore.verify import Fault, VerifyProgress
+    from cidery.blockstore.writer import SegmentWriter
+    from cidery.ipld.block import Block
+    from cidery.multiformats.cid import CID
 
 T = TypeVar("T")
 
-WRITER_LOCK = "writer.lock"
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
 READ_SLICE = 4 * 1024 * 1024
@@ -64,7 +66,7 @@ class SegmentStore:
     """A BlockStore in segments. Made by open(); methods are for one event loop, put_many_blocking() for any thread."""
 
     def __init__(
-        self, segments: OpenSegments, index: Index, writer: SegmentWriter | None, lock: int, recovered: Recovered
+        self, segments: OpenSegments, index: Index, writer: SegmentWriter | None, lock: int, recovered: Recovered | None
     ) -> None:
         self._segments = segments
         self._index = index
@@ -77,7 +79,7 @@ class SegmentStore:
         self.elsewhere: Elsewhere | None = None
         """Blocks that are not stored but in files of the user: a collector does not miss them."""
         self.recovered = recovered
-        """What opening found and mended."""
+        """What opening found and mended; None for a reader."""
 
     @classmethod
     def open(
@@ -88,7 +90,7 @@ class SegmentStore:
         files: FileLayer = OS_FILES,
         segment_bytes: int = SEGMENT_BYTES,
         map_size: int = INITIAL_MAP,
-    ) -> "SegmentStore":
+    ) -> SegmentStore:
         """Open the store under ``root``, making it if need be; recovers first. Blocks: call it in a thread.
 
         Args:
@@ -102,8 +104,11 @@ class SegmentStore:
         directory = root / BLOCKS_DIR
         if read_only:
             index = Index(root / INDEX_DIR, files, read_only=True, map_size=map_size)
-            return cls(OpenSegments(directory, files, writable=False), index, None, -1, Recovered())
-        return _open_writer(root, files, segment_bytes, map_size, recover)
+            return cls(OpenSegments(directory, files, writable=False), index, None, -1, None)
+        from cidery.blockstore.opening import open_writer
+        from cidery.blockstore.recovery import recover
+
+        return cls(*open_writer(root, files, segment_bytes, map_size, recover))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -220,6 +225,8 @@ class SegmentStore:
         """Read and hash every block; reports progress and each fault. See verify_blocks()."""
         if self._writer is not None:
             await asyncio.wrap_future(self._writer.commit(durable=False))
+        from cidery.blockstore.verify import verify_blocks
+
         async for progress in verify_blocks(self._segments, self._index):
             yield progress
 
@@ -249,6 +256,8 @@ class SegmentStore:
 
     def collector(self) -> StoreCollector:
         """For the collector's thread. Raises StoreReadOnly, StoreClosed."""
+        from cidery.blockstore.collector import StoreCollector
+
         return StoreCollector(self._segments, self._index, self._writing(), self._recency, self.elsewhere)
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -327,7 +336,7 @@ class SegmentStore:
         if self._closed:
             raise StoreClosed
 
-    def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         self._check_open()
         future: Future[T] = self._threads.submit(work)
         return asyncio.wrap_future(future)
@@ -350,52 +359,9 @@ def rebuild_index(root: Path, *, files: FileLayer = OS_FILES) -> Recovered:
 
     Raises as SegmentStore.open(), except that a damaged index is thrown away.
     """
-    store = _open_writer(root, files, SEGMENT_BYTES, INITIAL_MAP, rebuild)
-    store.close_blocking()
-    return store.recovered
+    from cidery.blockstore.opening import open_writer
+    from cidery.blockstore.recovery import rebuild
 
-
-def _open_writer(
-    root: Path,
-    files: FileLayer,
-    segment_bytes: int,
-    map_size: int,
-    prepare: Callable[[Path, FileLayer, Index, DeleteLog], Recovered],
-) -> SegmentStore:
-    directory = root / BLOCKS_DIR
-    refuse_network_filesystem(root)
-    with ExitStack() as undo:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = lock_file(directory / WRITER_LOCK)
-            undo.callback(os.close, lock)
-            index = _open_index(root / INDEX_DIR, files, map_size, discard_damaged=prepare is rebuild)
-            undo.callback(index.close)
-            log = DeleteLog(directory, files)
-            undo.callback(log.close)
-            recovered = prepare(directory, files, index, log)
-            segments = OpenSegments(directory, files, writable=True)
-            whole = [segments.get(number) for number in _last_whole(recovered.ends, segment_bytes)]
-        except OSError as exc:
-            raise write_error(exc) from exc
-        writer = SegmentWriter(segments, index, log, next_segment=recovered.next_segment, segment_bytes=segment_bytes)
-        for segment in whole:
-            writer.resume(segment, recovered.ends[segment.number])
-        undo.pop_all()
-    return SegmentStore(segments, index, writer, lock, recovered)
-
-
-def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
-    """The newest segment of each class, if it has room: appending goes on there."""
-    newest = (max((number for number in ends if number % 2 == odd), default=-1) for odd in (0, 1))
-    return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
-
-
-def _open_index(path: Path, files: FileLayer, map_size: int, *, discard_damaged: bool) -> Index:
-    try:
-        return Index(path, files, map_size=map_size)
-    except (IndexDamaged, DatabaseDamaged):
-        if not discard_damaged:
-            raise
-    (path / "data.mdb").unlink()
-    return Index(path, files, map_size=map_size)
+    opened = open_writer(root, files, SEGMENT_BYTES, INITIAL_MAP, rebuild)
+    SegmentStore(*opened).close_blocking()
+    return opened.recovered

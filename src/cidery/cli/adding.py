@@ -130,7 +130,7 @@ async def _web_and_local_items(call: Call) -> AsyncIterator[AddItem]:
     import asyncio
 
     from cidery.client.web_file import WebFile, web_name
-    from cidery.commands.run.content import scan_options
+    from cidery.commands.run.adding import scan_options
     from cidery.core.add_items import AddItem, scan
 
     async def chunks(url: str) -> AsyncIterator[bytes]:

@@ -40,6 +40,10 @@ def steps_alone(command: Command) -> bool:
     return command.repo in (Repo.NONE, Repo.CONFIG) and command.file_argument is None and not command.waits
 
 
+GC_THRESHOLD = 100_000
+"""New objects after which the cycle collector looks at them; Python's own default is 700."""
+
+
 class NeedsDaemon(Unavailable):
     """The command needs the network, and no daemon runs."""
 
@@ -82,11 +86,13 @@ def _run(line: Line, call: Call) -> int:
         raise NeedsDaemon(line.command)
     if steps_alone(line.command):
         return run_alone(call, repo)
-    # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a daemon's start
-    gc.disable()
+    # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a start
+    if call.command.path == ("daemon",):
+        gc.disable()  # until it is up
+    else:
+        gc.set_threshold(GC_THRESHOLD)
     from cidery.cli.local import run_local
 
-    gc.enable()
     return run_local(repo, call)
 
 

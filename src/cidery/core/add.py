@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -51,13 +50,12 @@ JOB_CHUNKS = 1024
 """Chunks of a big file per job, for tiny chunk sizes."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddOptions:
+class AddOptions(NamedTuple):
     """Everything ``add`` can be told."""
 
     profile: Profile = UNIXFS_V1_2025
     """Rules that decide the CID; unixfs.profile.with_options() derives one from command-line options."""
-    scan: ScanOptions = field(default_factory=ScanOptions)
+    scan: ScanOptions = ScanOptions()
     wrap: bool = False
     """Put everything into one more directory, so that names are kept."""
     only_hash: bool = False

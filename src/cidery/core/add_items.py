@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.core.ignore_rules import IgnoreRules
@@ -87,8 +86,7 @@ class AddItem(NamedTuple):
         return cls(name, Kind.FILE, stream=stream)
 
 
-@dataclass(frozen=True, slots=True)
-class ScanOptions:
+class ScanOptions(NamedTuple):
     """How folders on disk are read."""
 
     recursive: bool = True

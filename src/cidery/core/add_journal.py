@@ -248,3 +248,8 @@ def _crc(data: Buffer) -> int:
     for at in range(0, len(view), 4096):
         crc = zlib.crc32(view[at : at + 4096], crc)
     return crc
+
+
+def identity_text(identity: Identity) -> str:
+    """As a sender states it."""
+    return "-".join(map(str, identity))

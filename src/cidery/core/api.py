@@ -1,53 +1,97 @@
 """The Api: what a node can do, as one object. Commands, the Python faces and the gateway get it, already connected.
 
-It holds the parts and offers the porcelain that needs more than one of them; single steps live in their own modules
-of this package.
+It gives the parts and offers the porcelain that needs more than one of them; single steps live in their own modules
+of this package. Parts are made when they are first asked for: reading a file imports nothing that only adding needs.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, aclosing, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from __future__ import annotations
 
-from cidery.blockstore.drive import drive
-from cidery.blockstore.filestore import Filestore
-from cidery.blockstore.interface import Durability
-from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import Added, AddOptions, AddProgress, Memory, add
-from cidery.core.add_batches import Source
-from cidery.core.add_items import AddItem
-from cidery.core.add_journal import AddJournal, add_key, local_paths
-from cidery.core.car_job import identity_text, sent_archives
-from cidery.core.content_path import ContentPath
-from cidery.core.filestore import FilestoreSession
-from cidery.core.gc import Collector
-from cidery.core.jobs import JobDesk, JobRun, title_of
-from cidery.core.naming import Naming, locate
-from cidery.core.pin_queue import PinQueue
-from cidery.core.sources import BlockSession, Network
-from cidery.core.store_session import StoreSession
-from cidery.core.watch import WatchedSessions
-from cidery.errors import NotFound, Unavailable
-from cidery.ipld.block import Block
-from cidery.ipld.walk import Edge, walk_edges
-from cidery.mfs.files import MutableFiles
-from cidery.multiformats.cid import CID
-from cidery.repo.config import Config, ImportConfig
-from cidery.repo.pins import Pin, Pins
-from cidery.repo.provisional import ProvisionalRoots, RunningOperation
-from cidery.unixfs.chunker import parse_chunker
-from cidery.unixfs.layout import Child
-from cidery.unixfs.profile import Profile, ShardEstimate, parse_hash, with_chunker
+from contextlib import nullcontext
+
+from cidery.errors import Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from pathlib import Path
+    from typing import Protocol
+
+    from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.segments import SegmentStore
+    from cidery.core.add_job import Adding
+    from cidery.core.content_path import ContentPath
+    from cidery.core.gc import Collector
+    from cidery.core.jobs import JobDesk
+    from cidery.core.naming import Naming
+    from cidery.core.network import Network
+    from cidery.core.pin_queue import PinQueue
+    from cidery.core.session import BlockSession
+    from cidery.core.watch import WatchedSessions
+    from cidery.mfs.files import MutableFiles
+    from cidery.multiformats.cid import CID
+    from cidery.repo.config import Config
+    from cidery.repo.pins import Pins
+    from cidery.repo.provisional import ProvisionalRoots, RunningOperation
+
+    class Parts(Protocol):
+        """An open repository: what it consists of, each part made once."""
+
+        @property
+        def path(self) -> Path:
+            """The repository."""
+            ...
+
+        @property
+        def config(self) -> Config: ...
+
+        @property
+        def store(self) -> SegmentStore: ...
+
+        @property
+        def blocks(self) -> Filestore:
+            """The store, and the user's files for what was added without a copy: for reading."""
+            ...
+
+        @property
+        def pins(self) -> Pins: ...
+
+        @property
+        def collector(self) -> Collector: ...
+
+        @property
+        def provisional(self) -> ProvisionalRoots: ...
+
+        @property
+        def jobs(self) -> JobDesk: ...
+
+        @property
+        def pin_queue(self) -> PinQueue: ...
+
+        @property
+        def files(self) -> MutableFiles: ...
+
+        @property
+        def naming(self) -> Naming: ...
+
+        @property
+        def adding(self) -> Adding: ...
+
+        @property
+        def watched(self) -> WatchedSessions: ...
+
+        @property
+        def network(self) -> Network | None:
+            """None: offline."""
+            ...
+
+        def clock(self) -> float:
+            """Seconds since 1970-01-01 UTC, for records."""
+            ...
+
 
 KEEP_BATCH = 16
 """Blocks held in memory while they are stored again: at most 32 MiB."""
-PIN_BATCH = 128
-"""Roots pinned in one transaction: each transaction waits for the disk."""
-
-TICK_FILES = 64
-"""Files between two looks at the clock."""
 
 
 class NoNetwork(Unavailable):
@@ -57,48 +101,79 @@ class NoNetwork(Unavailable):
         return "this needs the network and the node is offline; start it with: cidery daemon"
 
 
-@dataclass(frozen=True, slots=True)
 class Api:
-    """A connected node. Made by node/build.py, valid inside its context."""
+    """A connected node. Made by node/build.py, valid inside its context. The attributes are those of Parts."""
 
-    path: Path
-    """The repository."""
-    config: Config
-    store: SegmentStore
-    blocks: Filestore
-    """The store, and the user's files for what was added without a copy: for reading."""
-    pins: Pins
-    collector: Collector
-    provisional: ProvisionalRoots
-    jobs: JobDesk
-    pin_queue: PinQueue
-    files: MutableFiles
-    naming: Naming
-    network: Network | None
-    """None: offline."""
-    clock: Callable[[], float]
-    """Seconds since 1970-01-01 UTC, for records."""
-    watched: WatchedSessions = field(default_factory=WatchedSessions)
-    watch_as: str = ""
-    """Name under which others may watch what is done through this object; "": nobody does."""
+    def __init__(self, parts: Parts, *, offline: bool = False, watch_as: str = "") -> None:
+        """``offline``: without the network, if there is one. ``watch_as``: name under which others may watch what is
+        done through this object; "": nobody does."""
+        self._parts = parts
+        self._offline = offline
+        self._watch_as = watch_as
 
-    def offline(self) -> "Api":
+    def offline(self) -> Api:
         """The same node without its network, for --offline."""
-        return replace(self, network=None, naming=self.naming.offline())
+        return Api(self._parts, offline=True, watch_as=self._watch_as)
 
-    def watched_as(self, name: str) -> "Api":
+    def watched_as(self, name: str) -> Api:
         """The same node; what is done through it can be watched under ``name``."""
-        return replace(self, watch_as=name)
+        return Api(self._parts, offline=self._offline, watch_as=name)
 
-    def doing(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Say, to who watches, what is done inside the context, in a few words; gives what changes it."""
-        return self.watched.doing(self.watch_as, what) if self.watch_as else nullcontext(_unwatched)
+    @property
+    def path(self) -> Path:
+        return self._parts.path
 
-    async def locate(self, text: str) -> ContentPath:
-        """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
-        BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
-        with self.doing("resolving the name"):
-            return await locate(text, self.naming.resolver)
+    @property
+    def config(self) -> Config:
+        return self._parts.config
+
+    @property
+    def store(self) -> SegmentStore:
+        return self._parts.store
+
+    @property
+    def blocks(self) -> Filestore:
+        return self._parts.blocks
+
+    @property
+    def pins(self) -> Pins:
+        return self._parts.pins
+
+    @property
+    def collector(self) -> Collector:
+        return self._parts.collector
+
+    @property
+    def provisional(self) -> ProvisionalRoots:
+        return self._parts.provisional
+
+    @property
+    def jobs(self) -> JobDesk:
+        return self._parts.jobs
+
+    @property
+    def pin_queue(self) -> PinQueue:
+        return self._parts.pin_queue
+
+    @property
+    def files(self) -> MutableFiles:
+        return self._parts.files
+
+    @property
+    def adding(self) -> Adding:
+        return self._parts.adding
+
+    @property
+    def watched(self) -> WatchedSessions:
+        return self._parts.watched
+
+    @property
+    def naming(self) -> Naming:
+        return self._parts.naming.offline() if self._offline else self._parts.naming
+
+    @property
+    def network(self) -> Network | None:
+        return None if self._offline else self._parts.network
 
     @property
     def online(self) -> Network:
@@ -107,6 +182,25 @@ class Api:
             raise NoNetwork
         return self.network
 
+    def clock(self) -> float:
+        """Seconds since 1970-01-01 UTC, for records."""
+        return self._parts.clock()
+
+    def doing(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Report to watchers, in a few words, what is done inside the context; gives what changes the words."""
+        return self.watched.doing(self._watch_as, what) if self._watch_as else nullcontext(_unwatched)
+
+    async def locate(self, text: str) -> ContentPath:
+        """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
+        BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
+        from cidery.core.content_path import name_path, parse_path
+
+        path = name_path(text)
+        if path is None:
+            return parse_path(text)
+        with self.doing("resolving the name"):
+            return parse_path((await self.naming.resolver.resolve(path)).path)
+
     def session(self, *, kept: bool = False, name: str = "") -> AbstractAsyncContextManager[BlockSession]:
         """Blocks for one request: from the store, and from peers when online.
 
@@ -114,9 +208,11 @@ class Api:
             kept: what arrives is stored as kept, not as cached.
             name: others may watch how it is doing under this name.
         """
+        from cidery.core.session import FilestoreSession
+
         opened: AbstractAsyncContextManager[BlockSession]
         opened = FilestoreSession(self.blocks) if self.network is None else self.network.session(kept=kept)
-        name = name or self.watch_as
+        name = name or self._watch_as
         return self.watched.watch(name, opened) if name else opened
 
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
@@ -128,6 +224,9 @@ class Api:
 
         Inside an operation(). Costs 2 us a block that is kept already. Raises as the session and the store.
         """
+        from cidery.blockstore.interface import Durability
+        from cidery.ipld.block import Block
+
         places = self.store.touch(cids)
         loose = [
             cid
@@ -138,157 +237,12 @@ class Api:
             blocks = [Block(cid, await session.get(cid)) for cid in loose[start : start + KEEP_BATCH]]
             await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)
 
-    async def add(
-        self,
-        sources: Sequence[Source] | AsyncIterable[AddItem],
-        options: AddOptions,
-        *,
-        pin: bool = True,
-        pin_name: str = "",
-        command: Sequence[str] = (),
-        sender: str = "",
-        title: str = "",
-    ) -> AsyncGenerator[Added | AddProgress, None]:
-        """core.add.add() as a job, protected while it runs, its roots pinned recursively before they are reported.
-
-        Files of this machine that an interrupted add of the same sources had stored are not read again.
-        ``command``: the words that begin the same add, for `jobs resume`. ``sender``: for items in a stream, what
-        their sender calls this add (see sent_key()); ``title``: what `jobs` calls it.
-
-        Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
-        or about to be.
-        """
-        if options.only_hash:
-            async for event in add(sources, self.store, options):
-                yield event
-            return
-        paths = local_paths(sources)
-        rules = (options.profile, options.metadata, options.references is not None)
-        key = add_key(paths, *rules) if paths else self.sent_key(sender)
-        held: list[Added] = []
-        roots = done = 0
-        async with AsyncExitStack() as stack:
-            begun = self.jobs.run("add", title or title_of(paths), key=key, details={"command": list(command)})
-            run = await stack.enter_async_context(begun)
-            memory = await self._memory(run, options, stack) if key else None
-            counted = replace(options, progress=True)
-            async for event in await stack.enter_async_context(aclosing(add(sources, self.store, counted, memory))):
-                if isinstance(event, AddProgress):
-                    run.bytes = done + event.bytes
-                    run.tick()
-                    if options.progress:
-                        yield event
-                    continue
-                done += event.bytes
-                run.files += 1
-                if not run.files % TICK_FILES:
-                    run.bytes = done
-                    run.tick()
-                if not pin or not (event.root or held):
-                    yield event
-                    continue
-                held.append(event)
-                roots += event.root
-                if roots >= PIN_BATCH:
-                    await self._pin(held, pin_name)
-                    for one in held:
-                        yield one
-                    held, roots = [], 0
-            run.bytes = done
-            await self._pin(held, pin_name)
-            for one in held:
-                yield one
-
-    def sent_key(self, sender: str) -> str:
-        """The key of an add whose files come from a sender that calls it so; "" for none."""
-        return add_key([sender], self.config.imports) if sender else ""
-
-    async def known_files(self, sender: str) -> AsyncGenerator[tuple[str, int], None]:
-        """What an interrupted add or import of this sender has: files, and bytes from their start that are stored."""
-        key = self.sent_key(sender)
-        jobs = [*self.jobs.jobs.every("add", ended=False), *self.jobs.jobs.every("import", ended=False)]
-        job = next((one for one in jobs if key and one.key == key), None)
-        if job is None or self.jobs.jobs.runs(job):
-            return
-        if job.kind == "import":
-            for text, size in await asyncio.to_thread(sent_archives, self.jobs.journal(job.id), job):
-                yield text, size
-            return
-        journal = await asyncio.to_thread(AddJournal, self.jobs.journal(job.id), self.clock, load=True)
-        for identity in journal.identities():
-            whole = journal.file(identity)
-            if whole is not None and await self._walk_stored(whole.cid):
-                yield identity_text(identity), whole.filesize
-                continue
-            parts, at = journal.parts(identity), 0
-            while (leaves := parts.get(at)) and self._are_kept([leaf.cid for leaf in leaves]):
-                at += sum(leaf.filesize for leaf in leaves)
-            if at:
-                yield identity_text(identity), at
-
-    async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
-        """What an earlier run left, and where this one notes what it has stored."""
-        journal = await asyncio.to_thread(AddJournal, run.journal, self.clock, load=run.resumed)
-        stack.callback(journal.close)
-        return Memory(journal, partial(self._stored_whole, profile=options.profile))
-
-    async def _stored_whole(self, nodes: Sequence[Child], profile: Profile) -> list[bool]:
-        """Whether all blocks of each are stored as kept, or in a file of the user; notes them for a collector.
-
-        2 us for a leaf; larger files cost the reading of their inner nodes.
-        """
-        return [
-            await self._walk_stored(node.cid)
-            if node.filesize > profile.chunk_size or profile.trickle
-            else self._are_kept([node.cid])
-            for node in nodes
-        ]
-
-    def _are_kept(self, cids: Sequence[CID]) -> bool:
-        places = self.store.touch(cids)
-        return all(
-            kept or (kept is None and self.store.is_elsewhere(cid)) for cid, kept in zip(cids, places, strict=True)
-        )
-
-    async def _walk_stored(self, root: CID) -> bool:
-        try:
-            async for step in drive(walk_edges(root, unique=True, read_raw=False), StoreSession(self.store)):
-                cid = step.target if isinstance(step, Edge) else root
-                if not self._are_kept([cid]):
-                    return False
-        except NotFound:
-            return False
-        return True
-
-    async def _pin(self, events: list[Added], name: str) -> None:
-        pins = [Pin(event.cid, True, name, self.clock()) for event in events if event.root]
-        if not name:
-            pins = [pin for pin in pins if (known := self.pins.get(pin.cid)) is None or not known.recursive]
-        if pins:
-            await self.pins.add(*pins)
-
     async def pin_stored(self, cid: CID, *, recursive: bool, name: str = "") -> None:
         """Pin what is known to be stored whole. Durable on return. Raises PinNameTooLong."""
+        from cidery.repo.pins import Pin
+
         await self.pins.add(Pin(cid, recursive, name, self.clock()))
 
 
 def _unwatched(what: str) -> None:
     """Nobody watches."""
-
-
-def import_profile(config: ImportConfig) -> Profile:
-    """The rules of ``add`` that the config's Import section states."""
-    chunker = parse_chunker(config.chunker)
-    base = Profile(
-        cid_version=config.cid_version,
-        raw_leaves=config.raw_leaves,
-        chunk_size=chunker.max_size,
-        max_links=config.file_max_links,
-        shard_estimate=ShardEstimate(config.hamt_estimation),
-        hash_code=parse_hash(config.hash_function),
-        shard_threshold=config.hamt_threshold,
-        hamt_fanout=config.hamt_fanout,
-        directory_links=config.directory_max_links,
-        trickle=config.layout == "trickle",
-    )
-    return with_chunker(base, chunker)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
 from cidery.core.pin import PinTable, every_pin
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.links import UnsupportedCodec
 from cidery.ipld.walk import Edge, walk_edges

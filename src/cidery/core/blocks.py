@@ -5,7 +5,7 @@ from typing import NamedTuple
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.ipld.links import named_links

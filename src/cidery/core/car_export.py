@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from cidery.blockstore.drive import drive
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head

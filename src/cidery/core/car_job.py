@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.add_items import HAS_ALL, AddItem, CannotAdd
-from cidery.core.add_journal import Identity, NotRemembered
+from cidery.core.add_journal import NotRemembered, identity_text
 from cidery.core.car_import import CarStats, Reached, import_car, read_pieces
 from cidery.core.jobs import JobRun
 from cidery.errors import CideryError
@@ -185,11 +185,6 @@ def sent_archives(journal: Path, row: Job) -> list[tuple[str, int]]:
         for place in places
         if place.identity and place.reached.offset and _reader_after(place.head, place.reached.offset)
     ]
-
-
-def identity_text(identity: Identity) -> str:
-    """As a sender states it."""
-    return "-".join(map(str, identity))
 
 
 def _known_places(note: VolatileNote, row: Job) -> list[Place]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from cidery.blockstore.drive import drive, run
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.node import Kind

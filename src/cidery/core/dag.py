@@ -10,7 +10,7 @@ from cidery.core.beside import beside
 from cidery.core.blocks import BlockStat, BlockTooBig, block_get
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve, resolve_inside
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs
 from cidery.ipld.block import MAX_BLOCK, Block

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from cidery.blockstore.drive import run
 from cidery.core.dag import ChangeType, dag_diff
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.ipld.codecs import codec_name
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import MultihashError, hash_function

@@ -4,9 +4,8 @@ Peer ids are text; durations are seconds; times are seconds since 1970-01-01 UTC
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cidery.exchange.stats import SessionState
 from cidery.multiformats.cid import CID
@@ -37,8 +36,7 @@ class Reach(Enum):
     """By those who have the key of its private network."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """How much of the DAG is in the store of this node."""
 
     root: bool
@@ -59,8 +57,7 @@ class Stored:
         return self.complete and self.root and not self.missing_count and not self.damage
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """One reason why a collector spares the block."""
 
     kind: str
@@ -71,8 +68,7 @@ class Hold:
     expires: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(NamedTuple):
     """What holds the block."""
 
     holds: tuple[Hold, ...]
@@ -80,8 +76,7 @@ class Pinned:
     """Whether all pins were looked through in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """Whether others are told that this node has the block."""
 
     off: str = ""
@@ -102,8 +97,7 @@ class Announcement:
     """Peers of the DHT that could be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where this node stands in the network."""
 
     reach: Reach
@@ -116,8 +110,7 @@ class Standing:
     """TCP port that a router would have to pass on."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerAnswer:
+class PeerAnswer(NamedTuple):
     """A connected peer, or a gateway, was asked for one block."""
 
     peer: str
@@ -128,8 +121,7 @@ class PeerAnswer:
     agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RouterAnswer:
+class RouterAnswer(NamedTuple):
     """Somebody was asked who has it."""
 
     router: str
@@ -145,8 +137,7 @@ class RouterAnswer:
     """Whether it is this node's own store of records."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderAnswer:
+class ProviderAnswer(NamedTuple):
     """A provider that a router named was dialled."""
 
     peer: str
@@ -158,8 +149,7 @@ class ProviderAnswer:
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """A request of this node that wants the block, or what is below it, right now."""
 
     state: SessionState

@@ -18,7 +18,7 @@ from cidery.core.file_copy import FileCopy, is_leaf_of
 from cidery.core.get_record import GetRecord
 from cidery.core.ingest import pread_exactly
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.core.target import Target, check_safe_name
 from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK

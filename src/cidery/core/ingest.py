@@ -8,7 +8,6 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.blockstore.filestore import Reference, References
@@ -102,8 +101,7 @@ class Batch:
         self._bytes = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(NamedTuple):
     """What is written into nodes beside the bytes."""
 
     preserve_mode: bool = False
@@ -147,8 +145,7 @@ class Remembered(NamedTuple):
     mtime: Mtime | None
 
 
-@dataclass(frozen=True, slots=True)
-class BigFile:
+class BigFile(NamedTuple):
     """A file that was left to ingest_range()."""
 
     path: str

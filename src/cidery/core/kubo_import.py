@@ -14,7 +14,7 @@ from itertools import islice
 from cidery.core.api import Api
 from cidery.core.kubo_blocks import BlockCounts, import_blocks, import_references
 from cidery.core.ls import ls
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import CideryError
 from cidery.ipns.name import format_name
 from cidery.ipns.record import IpnsRecord, IpnsRecordError

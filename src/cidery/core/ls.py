@@ -1,13 +1,13 @@
 """The entries of a directory, or the parts of a file."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from cidery.blockstore.drive import drive
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.ipld.dag_pb import Link
 from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk
 from cidery.multiformats.cid import CID
@@ -32,8 +32,7 @@ class EntryType(IntEnum):
 _TYPES = {Kind.FILE: EntryType.FILE, Kind.DIRECTORY: EntryType.DIRECTORY, Kind.SYMLINK: EntryType.SYMLINK}
 
 
-@dataclass(frozen=True, slots=True)
-class LsEntry:
+class LsEntry(NamedTuple):
     """One entry."""
 
     name: str

@@ -1,8 +1,7 @@
-"""Names in the Api: paths of names to paths of content, and the parts that publish them."""
+"""Names in the Api: what resolves them, and the parts that publish them."""
 
 from dataclasses import dataclass
 
-from cidery.core.content_path import ContentPath, name_path, parse_path
 from cidery.core.keys import KeyRing
 from cidery.namesys.publisher import NamePublisher
 from cidery.namesys.resolver import NameResolver
@@ -23,11 +22,3 @@ class Naming:
     def offline(self) -> "Naming":
         """For --offline: the resolver is the local one."""
         return Naming(self.local, self.local, self.publisher, self.keys, self.names)
-
-
-async def locate(text: str, resolver: NameResolver) -> ContentPath:
-    """The content path behind any path. Raises PathError, and as NameResolver.resolve(). Cancel-safe."""
-    path = name_path(text)
-    if path is None:
-        return parse_path(text)
-    return parse_path((await resolver.resolve(path)).path)

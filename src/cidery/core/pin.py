@@ -2,14 +2,13 @@
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cidery.blockstore.drive import drive
 from cidery.core.blocks import block_get
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import IntegrityError, InvalidInput, NotFound
 from cidery.ipld.walk import Edge, Visited, walk_edges
 from cidery.multiformats.cid import CID
@@ -73,8 +72,7 @@ class PinConflict(InvalidInput):
         return f"{self.cid} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class PinProgress:
+class PinProgress(NamedTuple):
     """How much of a DAG is here. The last one has ``done``."""
 
     cid: CID
@@ -85,8 +83,7 @@ class PinProgress:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PinnedEntry:
+class PinnedEntry(NamedTuple):
     """One line of pin_ls()."""
 
     cid: CID
@@ -263,8 +260,7 @@ async def pin_update(
     return before, after
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedPin:
+class VerifiedPin(NamedTuple):
     """A pin that was walked."""
 
     cid: CID

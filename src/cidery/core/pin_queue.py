@@ -18,7 +18,7 @@ from cidery.blockstore.segments import SegmentStore
 from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.jobs import JobDesk, JobRun
 from cidery.core.pin import pin_add
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState, NoSuchJob

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.errors import CideryError, InvalidInput
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID

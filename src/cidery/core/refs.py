@@ -6,7 +6,7 @@ from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW

@@ -8,7 +8,7 @@ from enum import Enum
 
 from cidery.blockstore.verify import Fault
 from cidery.core.api import Api
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cidery.blockstore.drive import run
 from cidery.core.content_path import ContentPath, parse_path
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs, dag_pb
 from cidery.ipld.links import SCAN_BYTES, Paths, scan_paths

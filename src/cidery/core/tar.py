@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from cidery.blockstore.drive import drive, run
 from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.core.untar import SKIPPED
 from cidery.multiformats.cid import CID
 from cidery.unixfs.node import Kind

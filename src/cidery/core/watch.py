@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import NotFound
 from cidery.exchange.stats import SessionStats
 

@@ -13,7 +13,7 @@ from cidery.core.api import Api
 from cidery.core.content_path import ContentPath
 from cidery.core.facts import Diagnosing, Fact, Hold, Pinned
 from cidery.core.resolve import resolve
-from cidery.core.store_session import StoreSession
+from cidery.core.session import StoreSession
 from cidery.core.verdict import Known, Verdict, verdict
 from cidery.core.wholeness import wholeness
 from cidery.core.why_text import Finding, Show, details_of, kind_of, line_of

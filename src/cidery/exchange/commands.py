@@ -1,12 +1,11 @@
 """What a fetch session tells its driver to do."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cidery.multiformats.cid import CID
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Ask a source for blocks, and whether it has others."""
 
     source: str
@@ -14,24 +13,21 @@ class Ask:
     haves: tuple[CID, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Tell a source that these are no longer wanted of it."""
 
     source: str
     cids: tuple[CID, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(NamedTuple):
     """Nothing new came from anybody for too long."""
 
     stage: str
     sources: int
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """Nobody known has this, or nobody sends: look for others who have it."""
 
     cid: CID

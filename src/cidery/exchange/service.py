@@ -87,7 +87,7 @@ class Sources(Protocol):
 
 
 class NetworkSession:
-    """One request's blocks. Satisfies ``core.sources.BlockSession``; used by one task, within ``async with``."""
+    """One request's blocks. Satisfies ``core.session.BlockSession``; used by one task, within ``async with``."""
 
     def __init__(
         self,

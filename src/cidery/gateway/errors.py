@@ -2,7 +2,7 @@
 
 from cidery.core.content_path import PathError
 from cidery.core.resolve import InsideBlock
-from cidery.core.store_session import NotStored
+from cidery.core.session import NotStored
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
 from cidery.gateway.negotiate import NotTrustless
 from cidery.http.message import BadRequest, Response, text

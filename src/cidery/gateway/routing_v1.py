@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from cidery.core.api import Api
-from cidery.core.sources import Network, RoutingOff
+from cidery.core.network import Network, RoutingOff
 from cidery.errors import CideryError, InvalidInput
 from cidery.gateway.errors import failed
 from cidery.gateway.negotiate import RECORD_TYPE

@@ -20,9 +20,8 @@ from cidery.blockstore.drive import run
 from cidery.core.api import Api
 from cidery.core.car_export import as_archive
 from cidery.core.content_path import ContentPath, parse_path
-from cidery.core.naming import locate
 from cidery.core.resolve import InsideBlock
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.core.trustless import PathEnd, each_once, in_sequence, prove_path, prove_scope
 from cidery.errors import CideryError
 from cidery.gateway.errors import failed
@@ -113,7 +112,7 @@ class TrustlessGateway:
             return parse_path(f"/ipfs/{rest}"), None
         name, slash, below = rest.partition("/")
         target = await self._api.naming.resolver.resolve(f"/ipns/{name}{slash}{below}")
-        return await locate(target.path, self._api.naming.resolver), target.ttl
+        return await self._api.locate(target.path), target.ttl
 
     async def _record(self, namespace: str, rest: str, request: Request) -> Response:
         name, _, below = rest.partition("/")

@@ -6,8 +6,7 @@ peers can make DAGs as deep, as wide and as repetitive as they like.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cidery.errors import LimitExceeded
 from cidery.ipld.block import MAX_BLOCK
@@ -28,15 +27,13 @@ PREFETCH_WINDOW = 1024
 """CIDs named ahead in one hint; the session decides how many of them it really asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """The walk goes on when it is sent the block of this CID."""
 
     cid: CID
 
 
-@dataclass(frozen=True, slots=True)
-class Prefetch:
+class Prefetch(NamedTuple):
     """These will be needed soon, in this order."""
 
     cids: tuple[CID, ...]
@@ -46,15 +43,13 @@ PAUSE = Prefetch(())
 """An empty hint between two parts of a long computation: a driver may give others a turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """Bytes of a file, in order."""
 
     chunk: Buffer
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A link found by a walk."""
 
     source: CID
@@ -64,8 +59,7 @@ class Edge:
     """Links from the root to ``target``: 1 and up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visited:
+class Visited(NamedTuple):
     """A block that was here, with its size."""
 
     cid: CID

@@ -17,7 +17,6 @@ field name          content
 Spec: https://specs.ipfs.tech/ipns/ipns-record/
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.errors import InvalidInput
@@ -49,8 +48,7 @@ class IpnsRecordError(InvalidInput):
         return f"bad IPNS record: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class IpnsRecord:
+class IpnsRecord(NamedTuple):
     """A record whose structure is whole. Whether it is the name's own says check()."""
 
     value: bytes

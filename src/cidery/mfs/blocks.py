@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 class Blocks(Readable, Protocol):
-    """Where blocks are read: a core.sources.BlockSession, whose docstrings say what each method does."""
+    """Where blocks are read: a core.session.BlockSession, whose docstrings say what each method does."""
 
     async def sync(self) -> None: ...
 

@@ -4,7 +4,7 @@ Only the nodes above changed bytes are read and written again.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
@@ -115,9 +115,9 @@ def _patched(frame: _Frame, offset: int, view: memoryview, mtime: Mtime | None) 
         return like(frame.cid, bytes(changed if changed is not None else inline))
     message = _message(frame.block)
     if changed is not None:
-        message = replace(message, data=bytes(changed))
+        message = message._replace(data=bytes(changed))
     if mtime is not None and message.mtime is not None:
-        message = replace(message, mtime=mtime)
+        message = message._replace(mtime=mtime)
     return like(frame.cid, dag_pb.encode(frame.links, message.encode()))
 
 
@@ -148,10 +148,10 @@ def cut_off(root: CID, mtime: Mtime | None = None) -> Generator[Need, Buffer | N
         else:
             message = _message(frame.block)
             if mtime is not None and message.mtime is not None and not frames:
-                message = replace(message, mtime=mtime)
+                message = message._replace(mtime=mtime)
             links = [dag_pb.Link(below.cid, "", tsize)] if below is not None else []
             data = b"" if below is None and message.data is not None else None
-            message = replace(message, data=data, filesize=0, blocksizes=(0,) * len(links))
+            message = message._replace(data=data, filesize=0, blocksizes=(0,) * len(links))
             below = like(frame.cid, dag_pb.encode(links, message.encode()))
             tsize += len(below.data)
         blocks.append(below)
@@ -172,7 +172,7 @@ def restated(cid: CID, block: Buffer, *, mode: int | None = None, mtime: Mtime |
         return like(CID(cid.version, DAG_PB, cid.multihash), dag_pb.encode((), message.encode()))
     message = _message(block)
     if mode is not None:
-        message = replace(message, mode=((message.mode or 0) & ~unixfs_data.MODE_MASK | mode) or None)
+        message = message._replace(mode=((message.mode or 0) & ~unixfs_data.MODE_MASK | mode) or None)
     if mtime is not None:
-        message = replace(message, mtime=mtime)
+        message = message._replace(mtime=mtime)
     return like(cid, dag_pb.encode(node.links, message.encode()))

@@ -5,7 +5,6 @@ change, so one that is closed half-way has changed nothing and can be run again 
 """
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import TypeVar
 
 from cidery.errors import InvalidInput, NotFound
@@ -74,7 +73,7 @@ def in_form(profile: Profile, version: int, hash_code: int) -> Profile:
     """``profile`` for another CID version and hash; raw leaves follow the version where the profile's do, too."""
     usual = profile.raw_leaves == (profile.cid_version == 1)
     raw = version == 1 if usual else profile.raw_leaves
-    return replace(profile, cid_version=version, hash_code=hash_code, raw_leaves=raw)
+    return profile._replace(cid_version=version, hash_code=hash_code, raw_leaves=raw)
 
 
 class Folder:

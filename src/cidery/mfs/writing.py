@@ -6,7 +6,6 @@ is the file it was. If somebody changed it meanwhile, the same bytes are written
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -139,7 +138,7 @@ def _look(default: Profile, root: Folder, path: FilePath, how: Writing) -> Step[
             raise WrongKind(path, f"a {node.kind.value}, not a file")
         profile = formed_like(folder.profile, entry.cid)
     if how.raw_leaves is not None:
-        profile = replace(profile, raw_leaves=how.raw_leaves)
+        profile = profile._replace(raw_leaves=how.raw_leaves)
     return (entry.cid if entry else None), profile
 
 

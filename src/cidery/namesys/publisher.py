@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cidery.errors import CideryError, InvalidInput, Unavailable
@@ -75,8 +74,7 @@ class Published(NamedTuple):
     """How many took it; 0: nobody was asked, this node is offline."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishOptions:
+class PublishOptions(NamedTuple):
     """How to publish."""
 
     lifetime: float = LIFETIME

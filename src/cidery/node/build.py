@@ -2,51 +2,44 @@
 
 ::
 
-    config  ->  lock  ->  block store  ->  pins  ->  network (online nodes)  ->  mutable files  ->  Api
+    config  ->  lock  ->  block store  ->  network (online nodes)  ->  the other parts, when first asked for  ->  Api
 """
 
-import asyncio
+from __future__ import annotations
+
 import os
-import random
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cached_property
 
-from cidery.blockstore.filestore import Filestore, References
-from cidery.blockstore.segments import SegmentStore
-from cidery.commands.registry import first_words
-from cidery.core.api import Api, import_profile
-from cidery.core.gc import Collector
-from cidery.core.jobs import JobDesk
-from cidery.core.pin_queue import PinQueue
-from cidery.core.provide import ProvideKeys, parse_strategy
-from cidery.core.sources import BlockSession, Network
-from cidery.core.store_session import StoreSession
-from cidery.mfs.files import MutableFiles
-from cidery.mfs.protection import Protection
-from cidery.multiformats.address_filter import AddressFilter
-from cidery.node.naming import open_naming, republishing
-from cidery.node.routers import http_routers
-from cidery.node.swarm_key import read_swarm_key
-from cidery.repo.config import Config, kept_local, kept_private, parse_config, read_raw
-from cidery.repo.gc_roots import GcRoots
-from cidery.repo.jobs import Job, Jobs
-from cidery.repo.keystore import Keystore
+from cidery.core.api import Api
 from cidery.repo.layout import RepoLayout
-from cidery.repo.lock import Holder, RepoLock, RepoLocked, process_lives, read_holder
-from cidery.repo.mfs_root import MfsRoot
-from cidery.repo.pins import Pins
-from cidery.repo.provisional import ProvisionalRoots, RunningOperation
-from cidery.repo.state import State
-from cidery.retrieval.gateway_url import check_url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.segments import SegmentStore
+    from cidery.core.add_job import Adding
+    from cidery.core.gc import Collector
+    from cidery.core.jobs import JobDesk
+    from cidery.core.naming import Naming
+    from cidery.core.pin_queue import PinQueue
+    from cidery.core.session import BlockSession
+    from cidery.core.watch import WatchedSessions
+    from cidery.mfs.files import MutableFiles
     from cidery.node.network import NodeNetwork
+    from cidery.repo.config import Config
+    from cidery.repo.jobs import Job
+    from cidery.repo.lock import Holder, RepoLock
+    from cidery.repo.mfs_root import MfsRoot
+    from cidery.repo.pins import Pins
+    from cidery.repo.provisional import ProvisionalRoots, RunningOperation
+    from cidery.repo.state import State
 
 LOCK_WAIT = 10.0
 """Seconds that a command waits for others that have the repository: several scripts at once are no error."""
@@ -78,150 +71,207 @@ async def build(
     """
     layout = RepoLayout(path)
     layout.check()
-    swarm_key = read_swarm_key(layout.swarm_key) if online else None
-    config = _config(layout, lan, routing, swarm_key)
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
+        parts = OpenedParts(layout, stack, read_only, lan, routing)
         if not read_only:
+            parts.make(parts.config)  # it must be right before anything is changed
             stack.enter_context(await _locked(layout.lock))
-        store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
-        stack.push_async_callback(store.close)
-        blocks = stack.enter_context(_with_files(layout, store, read_only))
-        state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
-        stack.push_async_callback(asyncio.to_thread, state.close)
-        network: NodeNetwork | None = None
+        await parts.open_store()
         if online:
-            network = await stack.enter_async_context(_network(config, layout, blocks, swarm_key))
-        pins = Pins(state)
-        provisional = ProvisionalRoots(state, os.urandom, store.holding)
-        desk = _job_desk(layout, store, state, provisional, read_only)
-        roots = GcRoots(pins, provisional, MfsRoot(state), state.fence, desk.jobs)
-        files = _mutable_files(store, blocks, state, provisional, network, config, read_only=read_only)
-        stack.push_async_callback(files.close)
-        naming = open_naming(config, state, Keystore(layout.keystore), None if network is None else network.routing)
-        api = Api(
-            path=path,
-            config=config,
-            store=store,
-            blocks=blocks,
-            pins=pins,
-            collector=Collector(path, store, pins, provisional, roots, time.time, time.monotonic, desk),
-            provisional=provisional,
-            jobs=desk,
-            pin_queue=PinQueue(desk, random.random),
-            files=files,
-            naming=naming,
-            network=network,
-            clock=time.time,
+            await parts.connect()
+        yield Api(parts)
+
+
+class OpenedParts:
+    """The parts of one open repository; see core.api.Parts. Each is made once, after those that it needs.
+
+    Closers are pushed on ``stack`` as parts are made, so everything is closed before what it was made of.
+    """
+
+    network: NodeNetwork | None = None
+
+    def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, lan: bool, routing: str) -> None:
+        self._layout = layout
+        self._stack = stack
+        self._read_only = read_only
+        self._lan = lan
+        self._routing = routing
+
+    async def open_store(self) -> None:
+        """Open the block store, and for writing the state. Raises as SegmentStore.open(), State.open()."""
+        from cidery.blockstore.segments import SegmentStore
+
+        if self._read_only:
+            self.store = SegmentStore.open(self.path, read_only=True)
+            self._stack.push_async_callback(self.store.close)
+            return
+        import asyncio
+
+        self.store = await asyncio.to_thread(SegmentStore.open, self.path)
+        self._stack.push_async_callback(self.store.close)
+        self.make(self.blocks)
+        self._state = await asyncio.to_thread(self._open_state)
+
+    async def connect(self) -> None:
+        """Listen and dial, and do beside answering what a connected node does. Raises CannotListen, BadSwarmKey."""
+        from cidery.core.provide import ProvideKeys, parse_strategy
+        from cidery.node.connected import doing_its_part, opened_network
+        from cidery.node.swarm_key import read_swarm_key
+        from cidery.repo.config import kept_private
+
+        swarm_key = read_swarm_key(self._layout.swarm_key)
+        if swarm_key is not None:
+            self.config = kept_private(self.config)
+        opened = opened_network(self.config, self._layout, self.blocks, swarm_key)
+        self.network = await self._stack.enter_async_context(opened)
+        every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.blocks, self.pins.every, self._root.get)
+        self.make(self.files)  # so that they are closed before the network
+        await self._stack.enter_async_context(doing_its_part(self.network, Api(self), every))
+
+    def make(self, *parts: object) -> None:
+        """Naming a part makes it."""
+
+    def clock(self) -> float:
+        return time.time()
+
+    @property
+    def path(self) -> Path:
+        return self._layout.root
+
+    @cached_property
+    def config(self) -> Config:
+        """As this run has it. Raises ConfigMissing, ConfigError."""
+
+        from cidery.repo.config import kept_local, read_config, read_raw
+
+        config = read_config(read_raw(self._layout.config))
+        if self._routing:
+            config = config._replace(routing=self._routing)
+        return kept_local(config) if self._lan else config
+
+    @cached_property
+    def store(self) -> SegmentStore:
+        raise AssertionError("open_store() comes first")
+
+    @cached_property
+    def blocks(self) -> Filestore:
+        from cidery.blockstore.filestore import Filestore, References
+
+        references = References(self._layout.filestore, read_only=self._read_only)
+        self._stack.callback(references.close)
+        self.store.elsewhere = references
+        return Filestore(self.store, references)
+
+    @cached_property
+    def _state(self) -> State:
+        return self._open_state()
+
+    def _open_state(self) -> State:
+        from cidery.repo.state import State
+
+        state = State.open(self._layout.state, read_only=self._read_only)
+        if self._read_only:
+            self._stack.callback(state.close)
+        else:
+            import asyncio
+
+            self._stack.push_async_callback(asyncio.to_thread, state.close)
+        return state
+
+    @cached_property
+    def pins(self) -> Pins:
+        from cidery.repo.pins import Pins
+
+        return Pins(self._state)
+
+    @cached_property
+    def _root(self) -> MfsRoot:
+        from cidery.repo.mfs_root import MfsRoot
+
+        return MfsRoot(self._state)
+
+    @cached_property
+    def provisional(self) -> ProvisionalRoots:
+        from cidery.repo.provisional import ProvisionalRoots
+
+        return ProvisionalRoots(self._state, os.urandom, self.store.holding)
+
+    @cached_property
+    def jobs(self) -> JobDesk:
+        from cidery.core.jobs import JobDesk
+        from cidery.repo.jobs import Jobs
+
+        jobs = Jobs(self._state, os.urandom, os.getpid(), _living(self._layout.lock) if self._read_only else None)
+        return JobDesk(jobs, self._state, self.store, self.provisional, self._layout.jobs, time.time)
+
+    @cached_property
+    def collector(self) -> Collector:
+        from cidery.core.gc import Collector
+        from cidery.repo.gc_roots import GcRoots
+
+        roots = GcRoots(self.pins, self.provisional, self._root, self._state.fence, self.jobs.jobs)
+        return Collector(
+            self.path, self.store, self.pins, self.provisional, roots, time.time, time.monotonic, self.jobs
         )
-        if network is not None:
-            keys = ProvideKeys(parse_strategy(config.provide.strategy), blocks, pins.every, MfsRoot(state).get)
-            await stack.enter_async_context(_online(network, api, keys))
-        yield api
 
+    @cached_property
+    def pin_queue(self) -> PinQueue:
+        import random
 
-@asynccontextmanager
-async def _online(network: "NodeNetwork", api: Api, keys: ProvideKeys) -> AsyncIterator[None]:
-    """What a connected node does beside answering: announce, ask HTTP, serve archives over streams, renew names."""
-    from cidery.gateway.site import Site
-    from cidery.node.announcing import start_announcing
-    from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+        from cidery.core.pin_queue import PinQueue
 
-    config = api.config
-    network.takes_gateways, network.local_gateways = config.http_retrieval, config.loopback_lan
-    for url in config.gateways:
-        network.gateways.add(check_url(url))
-    start_announcing(network, config.provide, keys, api.pins)
-    await network.serve(PROTOCOL, StreamServer(Site(api, fetches=False, routing=False).handle))
-    async with http_routers(network.routing, config.routers), republishing(api.naming, config):
-        yield
+        return PinQueue(self.jobs, random.random)
 
+    @cached_property
+    def adding(self) -> Adding:
+        from cidery.core.add_job import Adding
 
-def _network(
-    config: Config, layout: RepoLayout, blocks: Filestore, swarm_key: bytes | None
-) -> "AbstractAsyncContextManager[NodeNetwork]":
-    # imported here: an offline node, such as the CLI's own, starts without the network's libraries
-    from cidery.dns.service import Dns
-    from cidery.kad.records import Validators
-    from cidery.namesys.validator import IpnsValidator
-    from cidery.node.open_network import kad_options, local_options, open_network
+        return Adding(self.store, self.pins, self.jobs, self.config.imports, time.time)
 
-    names = config.names.resolvers is None or bool(config.names.resolvers)
-    return open_network(
-        config.private_key,
-        blocks,
-        cache=layout.cache,
-        listen=config.swarm,
-        bootstrap=config.bootstrap,
-        peering=config.peering,
-        conn_mgr=config.conn_mgr,
-        security=config.security,
-        addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
-        swarm_key=swarm_key,
-        local=local_options(config, swarm_key),
-        kad=kad_options(config),
-        serve_autonat=config.serve_autonat,
-        map_ports=config.map_ports and not config.local_only and swarm_key is None,
-        dns=Dns(config.names.resolvers, time.monotonic),
-        validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
-    )
+    @cached_property
+    def watched(self) -> WatchedSessions:
+        from cidery.core.watch import WatchedSessions
 
+        return WatchedSessions()
 
-def _config(layout: RepoLayout, lan: bool, routing: str, swarm_key: bytes | None) -> Config:
-    """The config as this run has it. Raises ConfigMissing, ConfigError."""
-    config = parse_config(read_raw(layout.config))
-    if routing:
-        config = replace(config, routing=routing)
-    if lan:
-        config = kept_local(config)
-    return config if swarm_key is None else kept_private(config)
+    @cached_property
+    def files(self) -> MutableFiles:
+        from cidery.core.import_profile import import_profile
+        from cidery.core.session import StoreSession
+        from cidery.mfs.files import MutableFiles
+        from cidery.mfs.protection import Protection
 
+        def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
+            return StoreSession(self.blocks) if self.network is None else self.network.session(kept=True)
 
-@contextmanager
-def _with_files(layout: RepoLayout, store: SegmentStore, read_only: bool) -> Iterator[Filestore]:
-    """The store, and over it the files of the user that hold blocks."""
-    references = References(layout.filestore, read_only=read_only)
-    store.elsewhere = references
-    with closing(references):
-        yield Filestore(store, references)
+        def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
+            return self.provisional.operation(kind, now=time.time(), since_ordinal=self.store.next_ordinal)
 
+        files = MutableFiles(
+            self.store,
+            self._root,
+            Protection(self.provisional, open_record),
+            open_blocks,
+            lambda: import_profile(self.config.imports),
+            read_only=self._read_only,
+        )
+        self._stack.push_async_callback(files.close)
+        return files
 
-def _mutable_files(
-    store: SegmentStore,
-    blocks: Filestore,
-    state: State,
-    provisional: ProvisionalRoots,
-    network: Network | None,
-    config: Config,
-    *,
-    read_only: bool,
-) -> MutableFiles:
-    def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
-        return StoreSession(blocks) if network is None else network.session(kept=True)
+    @cached_property
+    def naming(self) -> Naming:
+        from cidery.node.naming import open_naming
+        from cidery.repo.keystore import Keystore
 
-    def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
-        return provisional.operation(kind, now=time.time(), since_ordinal=store.next_ordinal)
-
-    protection = Protection(provisional, open_record)
-    return MutableFiles(
-        store,
-        MfsRoot(state),
-        protection,
-        open_blocks,
-        lambda: import_profile(config.imports),
-        read_only=read_only,
-    )
-
-
-def _job_desk(
-    layout: RepoLayout, store: SegmentStore, state: State, provisional: ProvisionalRoots, read_only: bool
-) -> JobDesk:
-    jobs = Jobs(state, os.urandom, os.getpid(), _living(layout.lock) if read_only else None)
-    return JobDesk(jobs, state, store, provisional, layout.jobs, time.time)
+        routing = None if self.network is None else self.network.routing
+        return open_naming(self.config, self._state, Keystore(self._layout.keystore), routing)
 
 
 def _living(lock: Path) -> Callable[[Job], bool]:
     """Whether a job's process has the repository, told without its lock: it wrote the lock file last, and lives."""
+
+    from cidery.repo.lock import process_lives, read_holder
 
     def lives(job: Job) -> bool:
         holder = read_holder(lock)
@@ -232,6 +282,10 @@ def _living(lock: Path) -> Callable[[Job], bool]:
 
 async def _locked(path: Path) -> RepoLock:
     """The lock; while another command of this program has it, which will not be for long, wait. Raises RepoLocked."""
+    import asyncio
+
+    from cidery.repo.lock import RepoLock, RepoLocked
+
     deadline = time.monotonic() + LOCK_WAIT
     while True:
         try:
@@ -246,11 +300,15 @@ def _ends_soon(holder: Holder | None) -> bool:
     """Whether a command holds the lock; also one that has not yet written who it is."""
     if holder is None:
         return True
+    from cidery.commands.registry import first_words
+
     program, _, word = holder.command.partition(" ")
     return program == "cidery" and word != "daemon" and word in first_words()
 
 
 def _command() -> str:
     """How the lock names this process to others."""
+    import sys
+
     program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
     return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cidery.bitswap.service import BitswapService
 from cidery.core.facts import (
@@ -209,18 +209,18 @@ class _Look:
                 async for peer in found:
                     if peer.peer == self._parts.swarm.local_peer:
                         continue
-                    fact = replace(fact, providers=fact.providers + 1, seconds=self._clock() - self._began)
+                    fact = fact._replace(providers=fact.providers + 1, seconds=self._clock() - self._began)
                     self._queue.put_nowait(fact)
                     self._named(peer, name)
         except (CideryError, TimeoutError, OSError) as exc:
             failure = str(exc) or type(exc).__name__
-        fact = replace(fact, seconds=self._clock() - self._began, done=True, failure=failure)
+        fact = fact._replace(seconds=self._clock() - self._began, done=True, failure=failure)
         self._queue.put_nowait(fact)
 
     def _named(self, found: FoundPeer, router: str) -> None:
         known = self._providers.get(found.peer)
         if known is not None:
-            known.fact = replace(known.fact, routers=(*known.fact.routers, router))
+            known.fact = known.fact._replace(routers=(*known.fact.routers, router))
             self._queue.put_nowait(known.fact)
             return
         state = "dialling" if self._dial and len(self._providers) < MAX_DIALLED else "not dialled"
@@ -243,7 +243,7 @@ class _Look:
             except (CideryError, TimeoutError, OSError) as exc:
                 state, failure = "failed", str(exc) or type(exc).__name__
         seconds = self._clock() - provider.since
-        provider.fact = replace(provider.fact, state=state, failure=failure, seconds=seconds)
+        provider.fact = provider.fact._replace(state=state, failure=failure, seconds=seconds)
         self._queue.put_nowait(provider.fact)
 
 

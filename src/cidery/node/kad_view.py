@@ -1,6 +1,6 @@
 """What ``stats dht`` and ``provide stat`` show."""
 
-from cidery.core.sources import BucketStat, DhtStat, ProvideCount, ProvideStat, TablePeer
+from cidery.core.network import BucketStat, DhtStat, ProvideCount, ProvideStat, TablePeer
 from cidery.kad.io.announce import AnnounceStat
 from cidery.kad.io.dht import Dht
 from cidery.kad.routing_table import Entry

@@ -1,4 +1,4 @@
-"""The online half of a node, composed: swarm, identify and ping, Bitswap. Satisfies ``core.sources.Network``."""
+"""The online half of a node, composed: swarm, identify and ping, Bitswap. Satisfies ``core.network.Network``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.sources import (
-    BitswapStat,
-    ConnectedPeer,
-    DhtStat,
-    PeerIdentity,
-    ProvideOff,
-    ProvideStat,
-    RoutingOff,
-)
+from cidery.core.network import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, ProvideOff, ProvideStat, RoutingOff
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.waits import SessionWaits
@@ -89,7 +81,7 @@ def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[s
 
 
 class NodeNetwork:
-    """See ``core.sources.Network`` for the methods."""
+    """See ``core.network.Network`` for the methods."""
 
     takes_gateways, local_gateways = True, False
     """Whether gateways that routing names are asked for blocks; and also those of local networks."""
@@ -338,7 +330,7 @@ class NodeNetwork:
             await asyncio.sleep(SAVE_PEERS_EVERY)
             await in_thread(self.swarm.peer_store.save)
 
-    # --- core.sources.Network
+    # --- core.network.Network
 
     def session(self, *, kept: bool) -> NetworkSession:
         session = self.bitswap.session(kept=kept)

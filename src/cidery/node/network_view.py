@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 
 from cidery.bitswap.service import BitswapService
-from cidery.core.sources import BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.core.network import BitswapStat, ConnectedPeer, PeerIdentity
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm

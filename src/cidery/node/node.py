@@ -9,12 +9,13 @@ from typing import Self
 
 from cidery.core.add import Added, AddOptions
 from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
-from cidery.core.api import Api, import_profile
+from cidery.core.api import Api
 from cidery.core.cat import cat
 from cidery.core.content_path import ContentPath
 from cidery.core.get import get
 from cidery.core.get_record import GetRecord
 from cidery.core.going_on import going_on
+from cidery.core.import_profile import import_profile
 from cidery.core.ls import LsEntry, ls
 from cidery.core.why import SECONDS, findings
 from cidery.core.why_text import Report, report_of
@@ -126,7 +127,7 @@ class Node:
             profile=import_profile(api.config.imports), scan=ScanOptions(hidden=hidden), wrap=wrap, only_hash=only_hash
         )
         root: CID | None = None
-        async with aclosing(api.add(sources, options, pin=pin)) as events:
+        async with aclosing(api.adding.add(sources, options, pin=pin)) as events:
             async for event in events:
                 if isinstance(event, Added) and event.root:
                     root = event.cid

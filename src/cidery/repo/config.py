@@ -6,24 +6,28 @@ over RPC goes through without_secrets().
 Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import json
 import os
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cidery.errors import CideryError, InvalidInput
-from cidery.identity.keys import PrivateKey
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
 from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
 
+if TYPE_CHECKING:
+    from cidery.identity.keys import PrivateKey
+
 MAX_CONFIG_BYTES = 4 << 20
 """Largest config file read, in bytes."""
+_KEY = "Identity.PrivKey"
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
 BOOTSTRAP = (
     "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
@@ -49,8 +53,7 @@ class ConfigMissing(InvalidInput):
         return f"no repository at {self.path.parent}; create it with: cidery init"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportConfig:
+class ImportConfig(NamedTuple):
     """What decides the CIDs of ``add``."""
 
     cid_version: int
@@ -69,8 +72,7 @@ class ImportConfig:
     """"balanced" or "trickle"."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnMgrConfig:
+class ConnMgrConfig(NamedTuple):
     """How many connections to keep."""
 
     low_water: int
@@ -79,8 +81,7 @@ class ConnMgrConfig:
     """Seconds a new connection is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProvideConfig:
+class ProvideConfig(NamedTuple):
     """What is announced, and how often."""
 
     enabled: bool
@@ -92,8 +93,7 @@ class ProvideConfig:
     """Seconds for one round over everything; 0: only what is new."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamesConfig:
+class NamesConfig(NamedTuple):
     """How names are published and read."""
 
     republish_period: float
@@ -106,12 +106,12 @@ class NamesConfig:
     """Domain with its final dot -> DNS resolver; None: the system's, empty: none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The values in effect: defaults filled in, everything checked."""
 
     peer_id: str
-    private_key: PrivateKey
+    identity: str
+    """The private key in base64, as the file has it: decoding it takes longer than most commands."""
     api: tuple[Multiaddr, ...]
     gateway: tuple[Multiaddr, ...]
     no_fetch: bool
@@ -160,6 +160,14 @@ class Config:
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
 
+    @property
+    def private_key(self) -> PrivateKey:
+        """Raises ConfigError if it is none, or another peer's. About 10 ms the first time in a process."""
+        key = _decoded(self.identity)
+        if self.peer_id != str(key.peer_id):
+            raise ConfigError("Identity.PeerID", f"does not belong to {_KEY}; restore the config from a copy")
+        return key
+
 
 def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFILE) -> Raw:
     """The config that ``init`` writes."""
@@ -191,6 +199,8 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
 
 def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list[str], given: Raw | None = None) -> Raw:
     """A config for a new repository: fresh key, or the key of ``given``; then the profiles. Raises ConfigError."""
+    from cidery.identity.keys import PrivateKey
+
     raw = default_raw(PrivateKey.generate_ed25519(entropy), cid_profile=cid_profile)
     if given is not None:
         if lookup(given, "Identity.PrivKey"):
@@ -205,10 +215,17 @@ def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list
 
 def parse_config(raw: Raw) -> Config:
     """Check and freeze. Raises ConfigError naming the key and what it accepts. O(size)."""
+    config = read_config(raw)
+    config.private_key.peer_id  # noqa: B018 - it raises for a key that is none
+    return config
+
+
+def read_config(raw: Raw) -> Config:
+    """parse_config() without a look at the private key, which few commands use."""
     check_all(raw)
-    key = _private_key(raw)
-    if lookup(raw, "Identity.PeerID") not in (None, "", str(key.peer_id)):
-        raise ConfigError("Identity.PeerID", "does not belong to Identity.PrivKey; restore the config from a copy")
+    identity = lookup(raw, "Identity.PrivKey")
+    if not identity:
+        raise ConfigError(_KEY, "is missing; restore the config from a copy")
 
     def get(name: str, default: Any) -> Any:
         value = lookup(raw, name)
@@ -221,8 +238,8 @@ def parse_config(raw: Raw) -> Config:
         return tuple(Multiaddr.parse(text) for text in expanded)
 
     return Config(
-        peer_id=str(key.peer_id),
-        private_key=key,
+        peer_id=lookup(raw, "Identity.PeerID") or str(_decoded(identity).peer_id),
+        identity=identity,
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
@@ -256,14 +273,14 @@ def parse_config(raw: Raw) -> Config:
     )
 
 
-def _private_key(raw: Raw) -> PrivateKey:
-    text = lookup(raw, "Identity.PrivKey")
-    if not text:
-        raise ConfigError("Identity.PrivKey", "is missing; restore the config from a copy")
+def _decoded(identity: str) -> PrivateKey:
+    """Raises ConfigError."""
+    from cidery.identity.keys import PrivateKey
+
     try:
-        return PrivateKey.decode(base64.b64decode(text, validate=True))
+        return PrivateKey.decode(base64.b64decode(identity, validate=True))
     except (binascii.Error, CideryError) as exc:
-        raise ConfigError("Identity.PrivKey", "is not a private key in base64; restore the config from a copy") from exc
+        raise ConfigError(_KEY, "is not a private key in base64; restore the config from a copy") from exc
 
 
 def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
@@ -311,16 +328,16 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
 
 def kept_local(config: Config) -> Config:
     """The same node, but nothing of it leaves the local networks (``daemon --lan``)."""
-    names = replace(config.names, resolvers={})
-    return replace(config, bootstrap=(), routers=(), http_retrieval=False, local_only=True, mdns=True, names=names)
+    names = config.names._replace(resolvers={})
+    return config._replace(bootstrap=(), routers=(), http_retrieval=False, local_only=True, mdns=True, names=names)
 
 
 def kept_private(config: Config) -> Config:
     """For a node with a swarm.key: the public network's entry points are of no use to it, and learn of it."""
     public = {Multiaddr.parse(text) for text in BOOTSTRAP}
     bootstrap = tuple(addr for addr in config.bootstrap if addr not in public)
-    return replace(
-        config, bootstrap=bootstrap, routers=(), names=replace(config.names, resolvers=config.names.resolvers or {})
+    return config._replace(
+        bootstrap=bootstrap, routers=(), names=config.names._replace(resolvers=config.names.resolvers or {})
     )
 
 

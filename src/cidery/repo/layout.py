@@ -11,7 +11,6 @@ A Kubo repository found at the path is never written to.
 import os
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
@@ -78,10 +77,11 @@ class RepoKind(Enum):
     OTHER = "other"
 
 
-class RepoLayout(NamedTuple):
+class RepoLayout:
     """Paths in the repository at ``root``. Nothing is touched by making one."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     @property
     def version(self) -> Path:

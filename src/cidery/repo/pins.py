@@ -6,7 +6,7 @@ roots only; what a recursive pin holds is found by walking.
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cidery.blockstore.lmdb_environment import Transaction
 from cidery.errors import IntegrityError, InvalidInput
@@ -45,8 +45,7 @@ class PinDamaged(IntegrityError):
         return f"a pin record is damaged ({self.reason}); restore meta/state from a backup"
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(NamedTuple):
     """One pin."""
 
     cid: CID

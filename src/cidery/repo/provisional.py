@@ -8,8 +8,7 @@ is spared by the job's own row (see jobs.py).
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cidery.blockstore.lmdb_environment import Transaction
 from cidery.errors import IntegrityError
@@ -31,8 +30,7 @@ class ProvisionalDamaged(IntegrityError):
         return f"a record of an operation under way is damaged ({self.reason}); restore meta/state from a backup"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation under way, or left over."""
 
     id: bytes

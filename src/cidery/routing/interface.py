@@ -4,16 +4,14 @@ A node joins several routers into one (service.py). A router that does not do so
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPeer:
+class FoundPeer(NamedTuple):
     """A peer and where it may be reached."""
 
     peer: PeerId

@@ -6,8 +6,8 @@ blocksizes unpacked, which is byte-exactly what Kubo writes. Unknown fields are 
 Spec: https://specs.ipfs.tech/unixfs/
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from cidery.errors import IntegrityError
 from cidery.multiformats.protobuf import (
@@ -51,8 +51,7 @@ class NodeType(IntEnum):
     HAMT_SHARD = 5
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFSData:
+class UnixFSData(NamedTuple):
     """One decoded message. None: the field is absent."""
 
     type: NodeType

@@ -4,8 +4,8 @@ Spec: https://specs.ipfs.tech/unixfs/
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from cidery.ipld import dag_pb
 from cidery.ipld.block import MAX_BLOCK
@@ -31,8 +31,7 @@ class Kind(Enum):
     SYMLINK = "symlink"
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFSNode:
+class UnixFSNode(NamedTuple):
     """A decoded node; sizes agree with each other."""
 
     cid: CID

@@ -3,8 +3,8 @@
 Spec: IPIP-499, https://specs.ipfs.tech/ipips/ipip-0499/
 """
 
-from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from cidery.errors import InvalidInput
 from cidery.multiformats.multihash import IDENTITY, MIN_SECURE_DIGEST, SHA2_256, hash_function, hash_names
@@ -40,8 +40,7 @@ class ShardEstimate(Enum):
     """Length of the encoded node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """A complete recipe."""
 
     cid_version: int
@@ -125,14 +124,14 @@ def with_options(
     links = base.max_links if max_links is None else max_links
     if not MIN_LINKS <= links <= MAX_LINKS:
         raise ImportOptionError(f"{links} links per file node; {MIN_LINKS} to {MAX_LINKS} are allowed")
-    changed = replace(base, cid_version=version, raw_leaves=raw, max_links=links, hash_code=hash_code)
+    changed = base._replace(cid_version=version, raw_leaves=raw, max_links=links, hash_code=hash_code)
     if chunker is not None:
         try:
             changed = with_chunker(changed, parse_chunker(chunker))
         except ChunkerError as exc:
             raise ImportOptionError(exc.reason) from exc
     if trickle is not None:
-        changed = replace(changed, trickle=trickle)
+        changed = changed._replace(trickle=trickle)
     return _with_limits(changed, inline_limit, directory_links, hamt_fanout)
 
 
@@ -142,25 +141,25 @@ def _with_limits(
     if inline_limit is not None:
         if not 0 <= inline_limit <= MAX_INLINE:
             raise ImportOptionError(f"inlining blocks of {inline_limit} bytes; 0 to {MAX_INLINE} are allowed")
-        changed = replace(changed, inline_limit=inline_limit)
+        changed = changed._replace(inline_limit=inline_limit)
     if directory_links is not None:
         if not 0 <= directory_links <= MAX_DIRECTORY_LINKS:
             raise ImportOptionError(
                 f"{directory_links} links per directory; 0 (no bound) to {MAX_DIRECTORY_LINKS} are allowed"
             )
-        changed = replace(changed, directory_links=directory_links)
+        changed = changed._replace(directory_links=directory_links)
     if hamt_fanout is not None:
         if not is_fanout(hamt_fanout):
             raise ImportOptionError(
                 f"a HAMT fanout of {hamt_fanout}; powers of two from {MIN_FANOUT} to {MAX_FANOUT} are allowed"
             )
-        changed = replace(changed, hamt_fanout=hamt_fanout)
+        changed = changed._replace(hamt_fanout=hamt_fanout)
     return changed
 
 
 def with_chunker(base: Profile, chunker: Chunker) -> Profile:
     """``base`` with files cut by ``chunker``."""
-    return replace(base, chunk_size=chunker.max_size, chunker=None if chunker.is_fixed else chunker)
+    return base._replace(chunk_size=chunker.max_size, chunker=None if chunker.is_fixed else chunker)
 
 
 def parse_hash(name: str) -> int:

@@ -4,7 +4,6 @@ Spec: https://specs.ipfs.tech/unixfs/
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.ipld.walk import MAX_PENDING, Ahead, Need, Prefetch, Walk, WalkLimit
@@ -21,8 +20,7 @@ MAX_TREE_ENTRIES = 10_000_000
 """Most entries reported by one walk: small directories that repeat each other can name 2**1024."""
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One entry."""
 
     path: tuple[str, ...]

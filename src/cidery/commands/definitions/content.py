@@ -149,7 +149,7 @@ COMMANDS = (
     Command(
         ("add",),
         "Add a file or a folder and print its CID",
-        "cidery.commands.run.content:add",
+        "cidery.commands.run.adding:add",
         "cidery add -r photos",
         (Argument("path", "Files or folders; - for standard input", Input.FILES, required=False, variadic=True),),
         _ADD_OPTIONS,
@@ -164,7 +164,7 @@ COMMANDS = (
     Command(
         ("cat",),
         "Print the contents of files",
-        "cidery.commands.run.content:cat",
+        "cidery.commands.run.reading:cat",
         "cidery cat bafy.../readme.md > readme.md",
         (PATH,),
         (
@@ -181,7 +181,7 @@ COMMANDS = (
     Command(
         ("get",),
         "Save a file or folder to disk",
-        "cidery.commands.run.content:get",
+        "cidery.commands.run.getting:get",
         "cidery get -o photos bafy...",
         (Argument("path", PATH.help, Input.TEXT_OR_STDIN),),
         (
@@ -206,7 +206,7 @@ COMMANDS = (
     Command(
         ("ls",),
         "List a directory",
-        "cidery.commands.run.content:ls",
+        "cidery.commands.run.listing:ls",
         "cidery ls bafy...",
         (PATH,),
         (
@@ -224,7 +224,7 @@ COMMANDS = (
     Command(
         ("refs",),
         "List the links of an object",
-        "cidery.commands.run.content:refs",
+        "cidery.commands.run.listing:refs",
         "cidery refs -r -u bafy...",
         (PATH,),
         (
@@ -242,7 +242,7 @@ COMMANDS = (
     Command(
         ("refs", "local"),
         "List the CIDs of all blocks stored here",
-        "cidery.commands.run.content:refs_here",
+        "cidery.commands.run.listing:refs_here",
         "cidery refs local",
         output=Output.STREAM,
         result=RefLine,

@@ -114,7 +114,7 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
     api = context.node
     items = [item async for item in context.uploads] if _from_files(call) else context.uploads
     paths = call.many("path") if isinstance(items, list) else []
-    key = await asyncio.to_thread(import_key, paths) if paths else api.sent_key(call.text("resume-key"))
+    key = await asyncio.to_thread(import_key, paths) if paths else api.adding.sent_key(call.text("resume-key"))
     title = call.text("job-title") or title_of(paths)
     begun = api.jobs.run("import", title, key=key, details={"command": command_of(call, "path")})
     async with begun as run:

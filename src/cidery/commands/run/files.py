@@ -15,7 +15,7 @@ from cidery.core.content_path import last_name
 from cidery.core.ls import EntryType, LsEntry
 from cidery.core.ls import ls as ls_entries
 from cidery.core.resolve import resolve
-from cidery.core.sources import BlockSession
+from cidery.core.session import BlockSession
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.ipld.walk import need, read_links
 from cidery.mfs import changes

@@ -96,7 +96,7 @@ async def show(context: Context, call: Call) -> AsyncIterator[JobLine]:
 
 
 async def known(context: Context, call: Call) -> AsyncIterator[KnownFile]:
-    async with aclosing(context.node.known_files(call.one("key"))) as files:
+    async with aclosing(context.node.adding.known_files(call.one("key"))) as files:
         async for identity, size in files:
             yield KnownFile(File=identity, Bytes=size)
 

@@ -24,7 +24,7 @@ from cidery.commands.definitions.network import (
     SwarmPeers,
 )
 from cidery.core.api import NoNetwork
-from cidery.core.sources import PeerIdentity
+from cidery.core.network import PeerIdentity
 from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr

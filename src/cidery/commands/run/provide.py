@@ -15,9 +15,9 @@ from cidery.commands.definitions.provide import (
     Queues,
     Schedule,
 )
+from cidery.core.network import ProvideCount
 from cidery.core.refs import refs
-from cidery.core.sources import ProvideCount
-from cidery.core.store_session import NotStored
+from cidery.core.session import NotStored
 from cidery.errors import Unavailable
 
 BATCH = 1024

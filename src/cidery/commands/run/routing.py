@@ -18,7 +18,7 @@ from cidery.commands.definitions.routing import (
     QueryEvent,
 )
 from cidery.commands.run.block import read_upload
-from cidery.core.sources import BucketStat
+from cidery.core.network import BucketStat
 from cidery.errors import NotFound, Unavailable
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.kad.message import MAX_KEY

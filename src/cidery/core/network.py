@@ -1,17 +1,15 @@
-"""What the core needs from below, stated as the smallest interfaces: block sessions and the network.
+"""The online half of a node, as the core needs it: what it can be asked, and the values that it answers with.
 
-``node/build.py`` connects them to the swarm and to Bitswap; offline nodes have a store-only session and no network.
+``node/build.py`` connects it to the swarm, to Bitswap and to the routing; offline nodes have none.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cidery.core.facts import Diagnosing
+from cidery.core.session import BlockSession
 from cidery.errors import Unavailable
-from cidery.exchange.stats import SessionStats
-from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer, Router
 
@@ -30,39 +28,7 @@ class ProvideOff(Unavailable):
         return "announcing is switched off: set Provide.Enabled to true and restart the daemon"
 
 
-class BlockSession(Protocol):
-    """Blocks for one request: local ones at once, others from peers when the node is online. Verified, always.
-
-    Used by one task at a time. Leaving its context cancels everything it still wants.
-    """
-
-    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        """The block if it is at hand without waiting."""
-        ...
-
-    async def get(self, cid: CID) -> bytes | memoryview:
-        """The block. Raises NotFound (offline, not stored) or Unavailable (no source gave it in time). Cancel-safe."""
-        ...
-
-    def prefetch(self, cids: Sequence[CID]) -> None:
-        """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
-        ...
-
-    def expect(self, root: CID) -> None:
-        """Everything below ``root`` will be asked for, depth first. A hint, never fails."""
-        ...
-
-    async def sync(self) -> None:
-        """On return, every block that this session gave so far is stored durably."""
-        ...
-
-    def stats(self) -> SessionStats:
-        """What happened so far."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectedPeer:
+class ConnectedPeer(NamedTuple):
     """One connection, as ``swarm peers`` shows it."""
 
     peer: str
@@ -77,8 +43,7 @@ class ConnectedPeer:
     """Protocol per open stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerIdentity:
+class PeerIdentity(NamedTuple):
     """What ``id`` shows of this node or of a peer."""
 
     id: str
@@ -91,8 +56,7 @@ class PeerIdentity:
     protocol_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BitswapStat:
+class BitswapStat(NamedTuple):
     """Counters since start, as ``bitswap stat`` shows them."""
 
     wantlist: tuple[str, ...]
@@ -106,8 +70,7 @@ class BitswapStat:
     data_sent: int
 
 
-@dataclass(frozen=True, slots=True)
-class TablePeer:
+class TablePeer(NamedTuple):
     """A peer in a routing table."""
 
     id: str
@@ -117,8 +80,7 @@ class TablePeer:
     """Seconds since its last answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class BucketStat:
+class BucketStat(NamedTuple):
     """One bucket of a routing table; its index is the number of bits shared."""
 
     peers: tuple[TablePeer, ...]
@@ -126,8 +88,7 @@ class BucketStat:
     """Seconds since a look-up last went there."""
 
 
-@dataclass(frozen=True, slots=True)
-class DhtStat:
+class DhtStat(NamedTuple):
     """One DHT, as ``stats dht`` shows it."""
 
     name: str
@@ -138,8 +99,7 @@ class DhtStat:
     buckets: tuple[BucketStat, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ProvideCount:
+class ProvideCount(NamedTuple):
     """What was announced in one round, or outside the rounds."""
 
     began_at: float
@@ -152,8 +112,7 @@ class ProvideCount:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProvideStat:
+class ProvideStat(NamedTuple):
     """How the announcing goes."""
 
     keys: int

@@ -1,0 +1,145 @@
+"""add."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.content import AddEvent
+from cidery.commands.ignore_options import ignore_rules
+from cidery.commands.job_command import command_of
+from cidery.core.add import Added, AddOptions, AddProgress
+from cidery.core.add_items import AddItem, ScanOptions
+from cidery.core.api import Api
+from cidery.core.import_profile import import_profile
+from cidery.unixfs.data import MODE_MASK
+from cidery.unixfs.metadata import Mtime
+from cidery.unixfs.node import Kind
+from cidery.unixfs.profile import Profile, profile, with_options
+
+
+def add_profile(api: Api, call: Call) -> Profile:
+    """The config's rules changed by the options. Raises ImportOptionError."""
+    named = call.text("cid-profile")
+    base = profile(named) if named else import_profile(api.config.imports)
+    return with_options(
+        base,
+        cid_version=call.number_or_none("cid-version"),
+        raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else call.flag("nocopy") or None,
+        chunker=call.text("chunker") or None,
+        max_links=call.number_or_none("max-file-links"),
+        hash_name=call.text("hash") or None,
+        stores_metadata=_metadata_options(call) != (None, None)
+        or call.flag("preserve-mode")
+        or call.flag("preserve-mtime"),
+        trickle=call.flag("trickle") if "trickle" in call.given else None,
+        inline_limit=call.number("inline-limit") if call.flag("inline") else None,
+        directory_links=call.number_or_none("max-directory-links"),
+        hamt_fanout=call.number_or_none("max-hamt-fanout"),
+    )
+
+
+def _metadata_options(call: Call) -> tuple[int | None, Mtime | None]:
+    """--mode and --mtime; a mode of 0 means none, as Kubo's does. Raises BadCall."""
+    seconds, nanoseconds = call.number_or_none("mtime"), call.number_or_none("mtime-nsecs")
+    if nanoseconds is not None and seconds is None:
+        raise BadCall("option 'mtime-nsecs' needs --mtime")
+    if nanoseconds is not None and not 0 <= nanoseconds < 10**9:
+        raise BadCall("option 'mtime-nsecs' takes 0 to 999999999")
+    text = call.text("mode")
+    try:
+        mode = int(text, 8 if text[:1] == "0" and text.isdigit() else 0) if text else 0
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= MODE_MASK:
+        raise BadCall(f"option 'mode' takes permission bits such as 0644, not {text[:40]!r}")
+    return mode or None, None if seconds is None else Mtime(seconds, nanoseconds or 0)
+
+
+def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
+    """How folders are read. Raises BadCall, BadRule."""
+    return ScanOptions(
+        recursive=call.flag("recursive"),
+        hidden=call.flag("hidden"),
+        empty_dirs=call.flag("empty-dirs"),
+        dereference=call.flag("dereference-symlinks"),
+        preserve_mode=call.flag("preserve-mode"),
+        preserve_mtime=call.flag("preserve-mtime"),
+        ignore=ignore_rules(call) if ignore else None,
+    )
+
+
+async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> AsyncIterator[AddItem]:
+    """Clients may send what nobody asked to store."""
+    modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
+    nocopy = call.flag("nocopy")
+    async for item in uploads:
+        if nocopy and item.kind is Kind.FILE:
+            if item.path is None:
+                raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
+            item = item._replace(data=None, stream=None)
+        elif item.path is not None:
+            item = item._replace(path=None)
+        yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)
+
+
+async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
+    api = context.node
+    if call.text("to-files") and call.flag("only-hash"):
+        raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
+    mode, mtime = _metadata_options(call)
+    options = AddOptions(
+        profile=add_profile(api, call),
+        scan=scan_options(call, ignore=context.uploads is None),
+        mode=mode,
+        mtime=mtime,
+        references=api.blocks.references if call.flag("nocopy") else None,
+        wrap=call.flag("wrap-with-directory"),
+        only_hash=call.flag("only-hash"),
+        progress=call.flag("progress"),
+    )
+    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
+    command = command_of(call, "path") if context.uploads is None else []
+    adding = api.adding.add(
+        sources,
+        options,
+        pin=call.flag("pin"),
+        pin_name=call.text("pin-name"),
+        command=command,
+        sender=call.text("resume-key") if context.uploads is not None and not call.flag("nocopy") else "",
+        title=call.text("job-title"),
+    )
+    async with aclosing(adding) as events:
+        async for event in events:
+            yield await _add_event(api, call, event)
+
+
+async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEvent:
+    if isinstance(event, AddProgress):
+        return AddEvent(Name=event.name, Bytes=event.bytes)
+    if event.root and call.text("to-files"):
+        await _to_files(api, event, call.text("to-files"))
+    done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
+    if event.mode is not None:
+        done["Mode"] = f"{event.mode:04o}"
+    if event.mtime is not None:
+        done["Mtime"] = event.mtime.seconds
+        if event.mtime.nanoseconds:
+            done["MtimeNsecs"] = event.mtime.nanoseconds
+    if call.flag("progress") and event.bytes:
+        done["Bytes"] = event.bytes
+    return done
+
+
+async def _to_files(api: Api, added: Added, path: str) -> None:
+    """As ``files cp``. Raises BadPath and as it."""
+    from cidery.mfs.changes import copy_in
+    from cidery.mfs.path import parse_file_path
+
+    target = parse_file_path(path)
+    if target.folder or not target.names:
+        target = target.child(added.name or str(added.cid))
+    async with api.session() as session:
+        await copy_in(api.files, session, added.cid, target, force=False, parents=False, flush=True)

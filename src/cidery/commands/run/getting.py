@@ -1,0 +1,62 @@
+"""get."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from cidery.blockstore.drive import run
+from cidery.commands.bind import BadCall
+from cidery.commands.context import Body, Context
+from cidery.commands.definition import Call
+from cidery.commands.run.reading import frozen
+from cidery.core.cat import cat as cat_file
+from cidery.core.resolve import resolve
+from cidery.core.tar import gzip_stream, tar_stream
+from cidery.unixfs.node import Kind
+from cidery.unixfs.reader import read_node
+
+JOIN_BYTES = 128 * 1024
+"""Bytes sent at once at least, but for the last: each send costs some system calls on both sides."""
+DEFAULT_GZIP = 6
+"""Compression level when none is given: zlib's own choice."""
+
+
+async def get(context: Context, call: Call) -> Body:
+    """TAR, gzipped with --compress; a client unpacks it. Its length is what the tree states, for progress only."""
+    path = await context.node.locate(call.one("path"))
+    api = context.node
+    compress, archive = call.flag("compress"), call.flag("archive")
+    level = call.number_or_none("compression-level") or DEFAULT_GZIP
+    if not 1 <= level <= 9:
+        raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    skip = call.number("skip-files"), call.number("skip-bytes")
+    if min(skip) < 0:
+        raise BadCall("options 'skip-files' and 'skip-bytes' take numbers from 0 up")
+    async with api.session(name=call.text("session")) as session:
+        root = await resolve(path, session)
+        node = await run(read_node(root), session)
+    is_file = node.kind is Kind.FILE
+    total = node.size if is_file else sum(link.tsize or 0 for link in node.links)
+
+    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        async with api.session(name=call.text("session")) as session:
+            if compress and not archive and is_file:
+                stream = frozen(cat_file(root, session))
+            else:
+                stream = tar_stream(root, session, path.name, skip_files=skip[0], skip_bytes=skip[1])
+            async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
+                yield chunk
+
+    return Body(chunks(), None if compress else total, "application/gzip" if compress else "")
+
+
+async def _joined(chunks: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
+    """The same bytes with small pieces put together: a folder of small files is a third headers and padding."""
+    held: list[bytes | memoryview] = []
+    size = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= JOIN_BYTES:
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)

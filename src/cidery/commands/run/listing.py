@@ -1,0 +1,90 @@
+"""ls and refs."""
+
+from collections.abc import AsyncIterator
+
+from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.content import LsLink, LsObject, LsResult, RefLine
+from cidery.core.ls import LsEntry
+from cidery.core.ls import ls as ls_entries
+from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
+from cidery.core.refs import refs as walk_refs
+from cidery.unixfs.data import MODE_MASK
+from cidery.unixfs.metadata import Mtime
+
+
+def _link(entry: LsEntry, call: Call) -> LsLink:
+    link = LsLink(
+        Name=entry.name,
+        Hash=cid_text(entry.cid, call),
+        Size=entry.size,
+        Type=int(entry.type),
+        Target=entry.target,
+    )
+    if entry.mode is not None:
+        link["Mode"] = entry.mode & MODE_MASK
+    if entry.mtime is not None:
+        link["ModTime"] = _time_text(entry.mtime)
+    return link
+
+
+def _time_text(mtime: Mtime) -> str:
+    """RFC 3339 in UTC; seconds as they are for times that no calendar has."""
+    from datetime import datetime, timedelta
+
+    try:
+        day = datetime(1970, 1, 1) + timedelta(seconds=mtime.seconds)
+    except OverflowError:
+        return f"@{mtime.seconds}"
+    fraction = f".{mtime.nanoseconds:09}".rstrip("0") if mtime.nanoseconds else ""
+    return f"{day.isoformat()}{fraction}Z"
+
+
+async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
+    """One value with all objects; with --stream one value per entry."""
+    paths = [(text, await context.node.locate(text)) for text in call.many("path")]
+    look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
+    objects: list[LsObject] = []
+    async with context.node.session() as session:
+        for text, path in paths:
+            links: list[LsLink] = []
+            async for entry in ls_entries(path, session, **look):
+                if call.flag("stream"):
+                    yield LsResult(Objects=[LsObject(Hash=text, Links=[_link(entry, call)])])
+                else:
+                    links.append(_link(entry, call))
+            objects.append(LsObject(Hash=text, Links=links))
+    if not call.flag("stream"):
+        yield LsResult(Objects=objects)
+
+
+async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
+    form = call.text("format")
+    if call.flag("edges"):
+        if "format" in call.given:
+            raise BadCall("options 'edges' and 'format' exclude each other")
+        form = EDGE_FORMAT
+    paths = [await context.node.locate(text) for text in call.many("path")]
+    seen: set[bytes] = set()
+    async with context.node.session() as session:
+        for path in paths:
+            edges = walk_refs(
+                path,
+                session,
+                recursive=call.flag("recursive"),
+                unique=call.flag("unique"),
+                max_depth=call.number("max-depth"),
+            )
+            async for edge in edges:
+                if call.flag("unique") and len(paths) > 1:
+                    if edge.target.encode() in seen:
+                        continue
+                    seen.add(edge.target.encode())
+                yield RefLine(Ref=format_edge(edge, form), Err="")
+
+
+async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:
+    async for cid in refs_local(context.node.blocks):
+        yield RefLine(Ref=cid_text(cid, call), Err="")

@@ -1,0 +1,23 @@
+"""From the Import section of the config to the rules of add."""
+
+from cidery.repo.config import ImportConfig
+from cidery.unixfs.chunker import parse_chunker
+from cidery.unixfs.profile import Profile, ShardEstimate, parse_hash, with_chunker
+
+
+def import_profile(config: ImportConfig) -> Profile:
+    """The rules of ``add`` that the config's Import section states."""
+    chunker = parse_chunker(config.chunker)
+    base = Profile(
+        cid_version=config.cid_version,
+        raw_leaves=config.raw_leaves,
+        chunk_size=chunker.max_size,
+        max_links=config.file_max_links,
+        shard_estimate=ShardEstimate(config.hamt_estimation),
+        hash_code=parse_hash(config.hash_function),
+        shard_threshold=config.hamt_threshold,
+        hamt_fanout=config.hamt_fanout,
+        directory_links=config.directory_max_links,
+        trickle=config.layout == "trickle",
+    )
+    return with_chunker(base, chunker)

@@ -1,0 +1,136 @@
+"""Block sessions: blocks for one request, from wherever the node has them; and those that read the store alone."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+from cidery.errors import IntegrityError, NotFound
+from cidery.exchange.stats import SessionStats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.interface import BlockStore
+    from cidery.multiformats.cid import CID
+
+
+class BlockSession(Protocol):
+    """Blocks for one request: local ones at once, others from peers when the node is online. Verified, always.
+
+    Used by one task at a time. Leaving its context cancels everything it still wants.
+    """
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        """The block if it is at hand without waiting."""
+        ...
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block. Raises NotFound (offline, not stored) or Unavailable (no source gave it in time). Cancel-safe."""
+        ...
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
+        ...
+
+    def expect(self, root: CID) -> None:
+        """Everything below ``root`` will be asked for, depth first. A hint, never fails."""
+        ...
+
+    async def sync(self) -> None:
+        """On return, every block that this session gave so far is stored durably."""
+        ...
+
+    def stats(self) -> SessionStats:
+        """What happened so far."""
+        ...
+
+
+class NotStored(NotFound):
+    """A block that is not in the store of an offline node."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"
+
+
+class StoreSession:
+    """A BlockSession over a store alone. Its context does nothing: it holds nothing."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+        self._blocks = self._bytes = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        return self._counted(self._store.get_if_ready(cid))
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block. Raises NotStored. Cancel-safe."""
+        found = (await self._store.get_many((cid,)))[0]
+        if found is None:
+            raise NotStored(cid)
+        self._counted(found)
+        return found
+
+    def _counted(self, found: bytes | memoryview | None) -> bytes | memoryview | None:
+        if found is not None:
+            self._blocks += 1
+            self._bytes += len(found)
+        return found
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """The store is read when asked: nothing to do."""
+
+    def expect(self, root: CID) -> None:
+        """Nothing is fetched."""
+
+    async def sync(self) -> None:
+        """Stored blocks may still wait for the disk: see to it."""
+        await self._store.sync()
+
+    def stats(self) -> SessionStats:
+        return SessionStats("local", (self._blocks, self._bytes), {}, 0)
+
+
+class FileChanged(IntegrityError):
+    """The bytes of a block were in a file that is not what it was."""
+
+    def __init__(self, cid: CID, path: str, reason: str) -> None:
+        super().__init__(cid, path, reason)
+        self.cid = cid
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cid} was added without a copy from {self.path!r}: {self.reason}; restore the file, or start the"
+            " daemon to fetch the block from peers"
+        )
+
+
+class FilestoreSession(StoreSession):
+    """A StoreSession that says which file is to blame."""
+
+    def __init__(self, blocks: Filestore) -> None:
+        super().__init__(blocks)
+        self._files = blocks
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block. Raises NotStored, FileChanged. Cancel-safe."""
+        try:
+            return await super().get(cid)
+        except NotStored:
+            checked = await self._files.why(cid)
+            if checked is None:
+                raise
+            raise FileChanged(cid, checked.reference.path, checked.reason) from None

@@ -1,0 +1,62 @@
+"""What makes a node of an open repository: its network from the config, and what it does beside answering."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from cidery.blockstore.filestore import Filestore
+from cidery.core.api import Api
+from cidery.core.provide import ProvideKeys
+from cidery.dns.service import Dns
+from cidery.gateway.site import Site
+from cidery.kad.records import Validators
+from cidery.multiformats.address_filter import AddressFilter
+from cidery.namesys.validator import IpnsValidator
+from cidery.node.announcing import start_announcing
+from cidery.node.naming import republishing
+from cidery.node.network import NodeNetwork
+from cidery.node.open_network import kad_options, local_options, open_network
+from cidery.node.routers import http_routers
+from cidery.repo.config import Config
+from cidery.repo.layout import RepoLayout
+from cidery.retrieval.gateway_url import check_url
+from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+
+
+@asynccontextmanager
+async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> AsyncIterator[None]:
+    """What a connected node does beside answering: announce, ask HTTP, serve archives over streams, renew names."""
+
+    config = api.config
+    network.takes_gateways, network.local_gateways = config.http_retrieval, config.loopback_lan
+    for url in config.gateways:
+        network.gateways.add(check_url(url))
+    start_announcing(network, config.provide, keys, api.pins)
+    await network.serve(PROTOCOL, StreamServer(Site(api, fetches=False, routing=False).handle))
+    async with http_routers(network.routing, config.routers), republishing(api.naming, config):
+        yield
+
+
+def opened_network(
+    config: Config, layout: RepoLayout, blocks: Filestore, swarm_key: bytes | None
+) -> AbstractAsyncContextManager[NodeNetwork]:
+
+    names = config.names.resolvers is None or bool(config.names.resolvers)
+    return open_network(
+        config.private_key,
+        blocks,
+        cache=layout.cache,
+        listen=config.swarm,
+        bootstrap=config.bootstrap,
+        peering=config.peering,
+        conn_mgr=config.conn_mgr,
+        security=config.security,
+        addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
+        swarm_key=swarm_key,
+        local=local_options(config, swarm_key),
+        kad=kad_options(config),
+        serve_autonat=config.serve_autonat,
+        map_ports=config.map_ports and not config.local_only and swarm_key is None,
+        dns=Dns(config.names.resolvers, time.monotonic),
+        validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
+    )
