@@ -5,12 +5,18 @@ The target is kept as it came, percent-escapes included, because paths of conten
 Spec: https://www.rfc-editor.org/rfc/rfc9110
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from cidery.errors import InvalidInput
 from cidery.multiformats.varint import Buffer
+
+if TYPE_CHECKING:
+    from cidery.http.body import RequestBody
 
 MAX_TARGET = 32 * 1024
 """Longest request target, in characters: twice the longest path, for its escapes."""
@@ -38,7 +44,11 @@ class Request:
     """As sent: path and query, percent-escaped."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case; several of one name are joined by commas."""
-    body: AsyncIterable[bytes] | None = None
+    body: RequestBody | AsyncIterable[bytes] | None = None
+    client: str = ""
+    """IP address of the other end; "" if there is none."""
+    abort: Callable[[], None] | None = None
+    """Ends the connection at once."""
 
     @property
     def path(self) -> str:
@@ -68,6 +78,8 @@ class Response:
     """A generator is closed by the adapter, also when it is not read (HEAD). It raises to cut the connection."""
     length: int | None = None
     """Bytes of a generator's body, if known."""
+    error_trailer: Callable[[Exception], tuple[str, str]] | None = None
+    """Name and value of the trailer that reports an error after the first byte; without one the connection breaks."""
 
 
 def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

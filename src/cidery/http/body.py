@@ -1,0 +1,94 @@
+"""The body of a request as it arrives: what was read and not yet taken is bounded by stopping to read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cidery.errors import RemoteProtocolError
+
+HELD_BYTES = 256 * 1024
+"""Bytes of a body that wait for the handler; above it nothing more is read from the connection."""
+
+
+class BodyCut(RemoteProtocolError):
+    """The client went away, or stopped making sense, in the middle of a body."""
+
+    def __str__(self) -> str:
+        return "the request body ends early"
+
+
+class RequestBody:
+    """One body. Made by the connection, which feeds it; taken by one task."""
+
+    def __init__(self, begin: Callable[[], None], resume: Callable[[], None]) -> None:
+        """``begin`` is called when the handler first waits for bytes, ``resume`` when more may be read."""
+        self._begin: Callable[[], None] | None = begin
+        self._resume = resume
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._cut = self._dropped = False
+        self.complete = False
+        """Whether its last byte has arrived."""
+
+    @property
+    def full(self) -> bool:
+        return self._held >= HELD_BYTES
+
+    def feed(self, data: bytes) -> None:
+        if self._dropped:
+            return
+        self._parts.append(data)
+        self._held += len(data)
+        self._wake()
+
+    def feed_eof(self) -> None:
+        self.complete = True
+        self._wake()
+
+    def cut(self) -> None:
+        """Nothing more will come."""
+        self._cut = not self.complete
+        self._wake()
+
+    def drop(self) -> None:
+        """What comes is not wanted any more."""
+        self._dropped = True
+        self._parts.clear()
+        self._held = 0
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def readany(self) -> bytes:
+        """What has arrived, at least a byte; b"" at the end. Raises BodyCut. Cancel-safe."""
+        while not self._parts:
+            if self.complete:
+                return b""
+            if self._cut:
+                raise BodyCut
+            if self._begin is not None:
+                self._begin()
+                self._begin = None
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        was_full = self.full
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._held = 0
+        if was_full:
+            self._resume()
+        return data
+
+    def __aiter__(self) -> RequestBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if data := await self.readany():
+            return data
+        raise StopAsyncIteration

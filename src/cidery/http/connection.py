@@ -1,0 +1,389 @@
+"""One connection of the HTTP server: requests in, answers out in their order, with back-pressure on both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from cidery.errors import CideryError
+from cidery.http.body import RequestBody
+from cidery.http.message import MAX_TARGET, Request, Response, text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable
+
+    from cidery.multiformats.varint import Buffer
+
+MAX_HEADERS = 64 * 1024
+"""Most bytes of header names and values of one request."""
+MAX_PIPELINED = 16
+"""Requests read ahead of the one that is answered."""
+HEAD_SECONDS = 30.0
+"""Longest time for the head of a request, from its first byte."""
+IDLE_SECONDS = 300.0
+"""How long a connection without a request is kept."""
+LINGER_SECONDS = 10.0
+"""How long the rest of a body is read after its answer, so that the client gets to read the answer."""
+WRITE_SECONDS = 60.0
+"""Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
+JOINED = 64 * 1024
+"""Chunks up to this many bytes are copied together with their frame; larger ones are passed on as they are."""
+_REASONS = {
+    200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
+    304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
+    413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+}  # fmt: skip
+"""RFC 9110 section 15; a status without a phrase is valid."""
+log = logging.getLogger("cidery.http")
+
+
+class Server(Protocol):
+    """What a connection needs of its server; HttpServer says what each does."""
+
+    name: str
+    closing: bool
+
+    def handler(self, request: Request, /) -> Awaitable[Response]: ...
+
+    def opened(self, connection: Connection, transport: asyncio.Transport) -> None: ...
+
+    def busy(self, connection: Connection) -> None: ...
+
+    def idle(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+    def date(self) -> bytes: ...
+
+
+class _Exchange:
+    """A request that arrives, or is answered."""
+
+    __slots__ = ("body", "chunked", "keep_alive", "request")
+
+    def __init__(self, request: Request, body: RequestBody, *, keep_alive: bool, chunked: bool) -> None:
+        self.request = request
+        self.body = body
+        self.keep_alive = keep_alive
+        self.chunked = chunked
+        """Whether the client knows chunks: not with HTTP/1.0."""
+
+
+class Connection(asyncio.Protocol):
+    """Made by the server for each connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._client = ""
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._header_bytes = 0
+        self._arriving: _Exchange | None = None
+        self._waiting: deque[_Exchange] = deque()
+        self._current: _Exchange | None = None
+        self.task: asyncio.Task[None] | None = None
+        """What answers the request under way."""
+        self._refusal: Response | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused_writing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's derives from nothing
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if peer else ""
+        self._server.opened(self, self._transport)
+        self._expire_in(IDLE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.closed(self)
+        self._expire_in(None)
+        for exchange in (*self._waiting, self._arriving, self._current):
+            if exchange is not None:
+                exchange.body.cut()
+        self._waiting.clear()
+        self._transport = None
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_exception(ConnectionResetError())
+        if self.task is not None:
+            self.task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(text(400, "this server speaks HTTP/1.1 only"))
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or text(400, "the request is not HTTP/1.1"))
+        self._update_reading()
+
+    def eof_received(self) -> bool:
+        """A client that closes its half while it waits for the answer still gets it."""
+        if self._current is None:
+            return False
+        for exchange in (self._arriving, self._current):
+            if exchange is not None:
+                exchange.body.cut()
+                exchange.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        self._paused_writing = True
+
+    def resume_writing(self) -> None:
+        self._paused_writing = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # --- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        self._target, self._headers, self._header_bytes = b"", {}, 0
+        if self._current is None:
+            self._expire_in(HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        if len(self._target) > MAX_TARGET:
+            self._refusal = text(414, f"a target of more than {MAX_TARGET} characters")
+            raise ValueError("the target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADERS:
+            self._refusal = text(431, f"more than {MAX_HEADERS} bytes of headers")
+            raise ValueError("the headers are too long")
+        key = name.decode("latin-1").lower()
+        given = value.decode("latin-1")
+        known = self._headers.get(key)
+        self._headers[key] = given if known is None else f"{known}, {given}"
+
+    def on_headers_complete(self) -> None:
+        version = self._parser.get_http_version()
+        expects = self._headers.get("expect", "").lower() == "100-continue" and version == "1.1"
+        body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._target.decode("latin-1"),
+            self._headers,
+            body,
+            self._client,
+            self.abort,
+        )
+        keep_alive = self._parser.should_keep_alive()
+        self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
+        if self._current is None:
+            self._answer_next(self._arriving)
+        else:
+            self._waiting.append(self._arriving)
+
+    def on_body(self, data: bytes) -> None:
+        assert self._arriving is not None  # its head came before
+        self._arriving.body.feed(data)
+
+    def on_message_complete(self) -> None:
+        assert self._arriving is not None  # its head came before
+        arrived, self._arriving = self._arriving, None
+        arrived.body.feed_eof()
+        if arrived is self._current and self.task is None:  # it was answered before it had come to its end
+            self._next()
+
+    # --- answering
+
+    def _send_continue(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _answer_next(self, exchange: _Exchange) -> None:
+        self._current = exchange
+        self._server.busy(self)
+        self._expire_in(None)
+        self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
+
+    async def _answer(self, exchange: _Exchange) -> None:
+        try:
+            try:
+                response = await self._server.handler(exchange.request)
+            except Exception:
+                # A request handler may not bring the daemon down.
+                log.exception("%s %s failed", exchange.request.method, exchange.request.target[:200])
+                response = text(500, "internal error")
+            await self._send(exchange, response)
+        except ConnectionError:
+            self.abort()
+        self.task = None
+        self._answered(exchange)
+
+    def _answered(self, exchange: _Exchange) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not exchange.keep_alive or self._server.closing:
+            if exchange.body.complete:
+                self.close()
+                return
+        if exchange.body.complete:
+            self._next()
+            return
+        exchange.body.drop()
+        self._expire_in(LINGER_SECONDS)
+        self._update_reading()
+
+    def _next(self) -> None:
+        assert self._current is not None  # it ended
+        if not self._current.keep_alive or self._server.closing:
+            self.close()
+            return
+        self._current = None
+        if self._waiting:
+            self._answer_next(self._waiting.popleft())
+        else:
+            self._server.idle(self)
+            self._expire_in(IDLE_SECONDS)
+        self._update_reading()
+
+    async def _send(self, exchange: _Exchange, response: Response) -> None:
+        body = response.body
+        if isinstance(body, bytes):
+            self._send_whole(exchange, response, body)
+            return
+        try:
+            chunked = response.length is None and exchange.chunked
+            head = self._head(exchange, response, response.length, chunked=chunked)
+            if exchange.request.method == "HEAD":
+                self._write(head)
+            else:
+                await self._send_pieces(exchange, response, head, body, chunked)
+        finally:
+            await body.aclose()
+
+    def _send_whole(self, exchange: _Exchange, response: Response, body: bytes) -> None:
+        bodiless = response.status in (204, 304)
+        length = None if bodiless else len(body) if response.length is None else response.length
+        head = self._head(exchange, response, length)
+        self._write(head if bodiless or exchange.request.method == "HEAD" else head + body)
+
+    async def _send_pieces(
+        self, exchange: _Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
+    ) -> None:
+        if response.length is None and not chunked:
+            exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
+        try:
+            async for piece in body:
+                self._write_piece(head, piece, chunked)
+                head = b""
+                if self._paused_writing:
+                    await self._drain()
+        except (CideryError, TimeoutError) as exc:
+            # The head may be out: a trailer, or a connection that breaks, tells the client that this is not all.
+            log.info("%s is cut off: %s", exchange.request.target[:200], exc)
+            if response.error_trailer is None or not chunked:
+                self.abort()
+                return
+            name, value = response.error_trailer(exc)
+            self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))
+            return
+        if chunked:
+            self._write(head + b"0\r\n\r\n")
+        elif head:
+            self._write(head)
+
+    def _write_piece(self, head: bytes, piece: Buffer, chunked: bool) -> None:
+        size = len(piece)
+        if not size and not head:
+            return
+        if self._transport is None:
+            raise ConnectionResetError
+        parts: list[Buffer] = [head] if head else []
+        if chunked and size:
+            parts += [f"{size:x}\r\n".encode(), piece, b"\r\n"]
+        else:
+            parts.append(piece)
+        if size <= JOINED:
+            self._transport.write(b"".join(parts))
+        else:
+            self._transport.writelines([bytes(part) if isinstance(part, bytearray) else part for part in parts])
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is None:
+            raise ConnectionResetError
+        self._transport.write(data)
+
+    async def _drain(self) -> None:
+        if self._transport is None:
+            raise ConnectionResetError
+        self._writable = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writable
+        finally:
+            self._writable = None
+
+    def _head(self, exchange: _Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
+        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
+        if chunked:
+            lines.append("Transfer-Encoding: chunked\r\n")
+        elif length is not None:
+            lines.append(f"Content-Length: {length}\r\n")
+        elif response.status not in (204, 304):
+            exchange.keep_alive = False
+        if not exchange.keep_alive or self._server.closing:
+            lines.append("Connection: close\r\n")
+        elif not exchange.chunked:
+            lines.append("Connection: keep-alive\r\n")
+        # latin-1 by the RFC; what does not fit is left to the handlers, which send ASCII
+        return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
+
+    def _refuse(self, response: Response) -> None:
+        """Answer what is no request, and end the connection."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._current is None:
+            exchange = _Exchange(Request("", ""), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True)
+            assert isinstance(response.body, bytes)  # text() made it
+            self._send_whole(exchange, response, response.body)
+            self.close()
+        else:
+            self.abort()
+
+    # --- reading and ending
+
+    def _update_reading(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        arriving = self._arriving
+        full = (arriving is not None and arriving.body.full) or len(self._waiting) >= MAX_PIPELINED
+        if full and self._transport.is_reading():
+            self._transport.pause_reading()
+        elif not full and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def _expire_in(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.close)
+
+    def close(self) -> None:
+        """End the connection once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _nothing() -> None:
+    """The client waits for no permission."""

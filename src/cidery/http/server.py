@@ -1,0 +1,107 @@
+"""HTTP/1.1 on TCP: one adapter from connections to handlers of requests, under the RPC and the gateway.
+
+The parser is llhttp (httptools), which refuses what smuggling needs. A connection answers one request at a time and
+reads ahead a bounded amount; the handler is cancelled when its client goes away.
+
+Spec: https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from cidery.http.connection import Connection
+from cidery.http.message import Request, Response
+
+BACKLOG = 1024
+"""Connections that the system holds while the loop is busy."""
+UNSENT = 256 * 1024
+"""Bytes that the system takes for a connection beyond what is on its way: else it takes 4 MiB for a silent reader."""
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HttpServer:
+    """Answers with ``handler`` until close(). Of more than ``most`` connections the one idle longest is closed."""
+
+    def __init__(self, handler: Handler, *, most: int, name: str, clock: Callable[[], float]) -> None:
+        """``name``: the Server header. ``clock``: seconds since 1970."""
+        self.handler = handler
+        self.name = name
+        self._clock = clock
+        self._most = most
+        self._connections: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}
+        """Without a request, the one idle longest first."""
+        self._servers: list[asyncio.Server] = []
+        self._date = (0, b"")
+        self.closing = False
+
+    async def listen(self, host: str, port: int) -> int:
+        """Accept connections; returns the port, chosen by the system for 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def close(self, grace: float) -> None:
+        """Stop accepting, end idle connections; answers under way get ``grace`` seconds, then they are cut off."""
+        self.closing = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self._idle):
+            connection.close()
+        busy = [task for connection in self._connections if (task := connection.task) is not None]
+        if busy:
+            await asyncio.wait(busy, timeout=grace)
+        for connection in list(self._connections):
+            connection.abort()
+        left = [task for task in busy if not task.done()]
+        if left:
+            await asyncio.wait(left, timeout=grace)
+
+    # --- what connections tell and ask
+
+    def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self._connections.add(connection)
+        if len(self._connections) > self._most:
+            next(iter(self._idle), connection).close()
+        self._idle[connection] = None
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+        opened = transport.get_extra_info("socket")
+        if option is not None and opened is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+    def busy(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._idle[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._idle.pop(connection, None)
+
+    def date(self) -> bytes:
+        """The Date header, which RFC 9110 section 6.6.1 wants of whoever has a clock."""
+        now = int(self._clock())
+        if now != self._date[0]:
+            self._date = (now, _date(now))
+        return self._date[1]
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _date(now: int) -> bytes:
+    """RFC 9110 section 5.6.7, IMF-fixdate. Written out: importing email.utils would take 5 ms of a start."""
+    from time import gmtime
+
+    at = gmtime(now)
+    return (
+        f"Date: {_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year} "
+        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT\r\n"
+    ).encode()
