@@ -3,10 +3,14 @@
 A full pass visits every container object and holds all threads meanwhile: 100 ms while a directory of 100,000 entries
 is written. What survives a pass that took long is therefore set aside (gc.freeze()) and not visited again, until the
 process is idle: then everything is visited once, so that what became garbage in cycles is not kept for ever.
+
+The C library keeps what was freed, too, where something small lies above it: it is told to give that back (trim()).
 """
 
 import asyncio
 import gc
+import logging
+import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +23,11 @@ IDLE_SHARE = 0.05
 """Processor time per wall time below which the process is idle."""
 IDLE_WINDOW = 1.0
 """Seconds over which that is measured."""
+TRIM_EVERY = 10.0
+"""Seconds between two looks at how much memory the process has."""
+TRIM_GROWTH = 32 * 1024 * 1024
+"""Bytes above the least it ever had from which it is worth to ask for freed memory: some ms per 100 MB."""
+log = logging.getLogger("cidery.node")
 
 
 @contextmanager
@@ -54,11 +63,12 @@ def visit() -> None:
 async def tended_heap() -> AsyncIterator[None]:
     """short_passes(), and a visit to what was set aside when the process is idle."""
     with short_passes():
-        visiting = asyncio.create_task(_visit_when_idle())
+        tasks = [asyncio.create_task(_visit_when_idle()), asyncio.create_task(_trim_when_grown())]
         try:
             yield
         finally:
-            visiting.cancel()
+            for task in tasks:
+                task.cancel()
 
 
 async def _visit_when_idle() -> None:
@@ -70,3 +80,35 @@ async def _visit_when_idle() -> None:
             await asyncio.sleep(IDLE_WINDOW)
             busy = time.process_time() - before
         visit()
+
+
+async def _trim_when_grown() -> None:
+    trim = _trimmer()
+    if trim is None:
+        return
+    least = _resident()
+    while True:
+        await asyncio.sleep(TRIM_EVERY)
+        if _resident() - least > TRIM_GROWTH:
+            await asyncio.to_thread(trim)
+        least = min(least, _resident())
+
+
+def _trimmer() -> Callable[[], object] | None:
+    """What makes the C library give freed memory back; None where it is not glibc."""
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(None)
+        trim = library.malloc_trim
+        _resident()
+    except (OSError, AttributeError, TypeError) as exc:
+        log.debug("freed memory is not given back here: %s", exc)
+        return None
+    return lambda: trim(0)
+
+
+def _resident() -> int:
+    """Bytes of memory of this process. Raises OSError where /proc does not tell."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
