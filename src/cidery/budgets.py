@@ -135,6 +135,40 @@ BITSWAP_UNWANTED = Limit(
 )
 BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the others wait in order", "1 MiB each")
 
+# --- HTTP
+
+RPC_CONNECTIONS = Limit(
+    512, "connections to the RPC", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
+)
+RPC_CALLS = Limit(256, "calls", Per.NODE, "a further one is refused", "each may hold some MiB and a fetch session")
+RPC_UPLOADS = Limit(
+    192, "of them with a body", Per.NODE, "the one silent longest ends, or the new one is refused", "they may be stuck"
+)
+RPC_SHORT_CALLS = Limit(
+    32,
+    "calls more of one value",
+    Per.NODE,
+    "a further one is refused",
+    "stuck ones must not lock out the user: 10 s each",
+)
+GATEWAY_CONNECTIONS = Limit(
+    2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
+)
+GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further one gets 429", "each may hold a session")
+GATEWAY_BODIES = Limit(
+    32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
+)
+STREAM_ANSWERS = Limit(
+    8, "answers of HTTP over streams", Per.PEER, "a further request gets 429", "each holds 2 MiB for who does not read"
+)
+UPLOAD_ROOTS = Limit(
+    64 * 1024,
+    "files outside folders",
+    Per.CLIENT,
+    "the upload is refused",
+    "each is a root: 80 us and a line of answer",
+)
+
 # --- dialling
 
 DIALS = Rate(200, 400, "dials", Per.NODE, "they wait", "a dozen look-ups with ten peers of a few addresses each")

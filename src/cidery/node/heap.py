@@ -26,7 +26,7 @@ IDLE_WINDOW = 1.0
 TRIM_EVERY = 10.0
 """Seconds between two looks at how much memory the process has."""
 TRIM_GROWTH = 32 * 1024 * 1024
-"""Bytes above the least it ever had from which it is worth to ask for freed memory: some ms per 100 MB."""
+"""Bytes above what it had after the last time, or ever less, from which it is asked for freed memory: ms per 100 MB."""
 log = logging.getLogger("cidery.node")
 
 
@@ -63,7 +63,7 @@ def visit() -> None:
 async def tended_heap() -> AsyncIterator[None]:
     """short_passes(), and a visit to what was set aside when the process is idle."""
     with short_passes():
-        tasks = [asyncio.create_task(_visit_when_idle()), asyncio.create_task(_trim_when_grown())]
+        tasks = [asyncio.create_task(_visit_when_idle()), asyncio.create_task(_give_back_when_grown())]
         try:
             yield
         finally:
@@ -74,24 +74,33 @@ async def tended_heap() -> AsyncIterator[None]:
 async def _visit_when_idle() -> None:
     while True:
         await asyncio.sleep(VISIT_EVERY)
-        busy = IDLE_WINDOW
-        while busy > IDLE_SHARE * IDLE_WINDOW:
-            before = time.process_time()
-            await asyncio.sleep(IDLE_WINDOW)
-            busy = time.process_time() - before
+        await _idle()
         visit()
 
 
-async def _trim_when_grown() -> None:
+async def _idle() -> None:
+    """Wait until the process has little to do."""
+    busy = IDLE_WINDOW
+    while busy > IDLE_SHARE * IDLE_WINDOW:
+        before = time.process_time()
+        await asyncio.sleep(IDLE_WINDOW)
+        busy = time.process_time() - before
+
+
+async def _give_back_when_grown() -> None:
+    """After a rush, visit what was set aside and give freed memory back: once, whatever that frees."""
     trim = _trimmer()
     if trim is None:
         return
-    least = _resident()
+    floor = _resident()
     while True:
         await asyncio.sleep(TRIM_EVERY)
-        if _resident() - least > TRIM_GROWTH:
+        if _resident() - floor > TRIM_GROWTH:
+            await _idle()
+            visit()
             await asyncio.to_thread(trim)
-        least = min(least, _resident())
+            floor = _resident()
+        floor = min(floor, _resident())
 
 
 def _trimmer() -> Callable[[], object] | None:
