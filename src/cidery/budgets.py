@@ -78,8 +78,14 @@ HANDSHAKES = Limit(64, "inbound handshakes", Per.NODE, "a further connection is 
 HANDSHAKE_BYTES = Limit(
     128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
 )
+RECEIVED = Limit(
+    192 << 20, "bytes that came and are not read", Per.CONNECTION, "the connection ends", "what a peer may park"
+)
+RECEIVED_IN_ALL = Limit(
+    256 << 20, "bytes that came and are not read", Per.NODE, "the connection that holds most ends", "all peers together"
+)
 STREAMS = Limit(
-    512, "open inbound streams", Per.CONNECTION, "the stream is reset", "at 256 KiB they bound what can be parked here"
+    256, "open inbound streams", Per.CONNECTION, "the stream is reset", "as Kubo; each has a window of 256 KiB"
 )
 STREAMS_OPENED = Rate(
     1000, 2000, "streams opened", Per.CONNECTION, "the connection ends", "each costs 0.2 ms of negotiation"
@@ -109,7 +115,7 @@ PING_STREAMS = Limit(2, "ping streams", Per.PEER, "the stream is reset", "the pi
 # --- Bitswap
 
 BITSWAP_READING = Limit(
-    32, "streams being read", Per.PEER, "further ones wait", "each may hold an unfinished message of 4 MiB"
+    16, "streams being read", Per.PEER, "further ones wait", "each may hold an unfinished message of 4 MiB"
 )
 BITSWAP_AHEAD = Limit(
     4 << 20, "bytes of whole messages that wait", Per.CONNECTION, "nothing more is read", "that much of each stream"
@@ -134,6 +140,12 @@ BITSWAP_UNWANTED = Limit(
     64 << 20, "bytes of blocks nobody asked for", Per.PEER, "the connection ends", "late answers to cancels fit"
 )
 BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the others wait in order", "1 MiB each")
+
+# --- the DHT
+
+DHT_REQUESTS = Rate(
+    200, 1000, "requests", Per.CONNECTION, "they are answered later", "each costs 0.3 ms; a look-up sends one"
+)
 
 # --- HTTP
 

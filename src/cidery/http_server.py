@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -19,6 +20,8 @@ WANTED_FILES = 8192
 """Open files that are asked of the system at start (as Kubo); the hard limit may be lower."""
 FEW_FILES = 1024
 """What most systems allow without asking."""
+UNSENT = 256 * 1024
+"""Bytes that the system takes for a connection beyond what is on its way: else it takes 4 MiB for who reads nothing."""
 SHARE = 3
 """A server may have one of so many of the files: the rest is for the swarm and for local work."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -66,6 +69,10 @@ class Server(web.Server):
             log.debug("%d connections: one is closed", self._most)
             victim.force_close()
         self._idle[handler] = None
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+        opened = transport.get_extra_info("socket")
+        if option is not None and opened is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)

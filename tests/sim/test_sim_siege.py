@@ -8,7 +8,18 @@ from test_sim_hostile_peers import besieged, connection_of, held
 from test_sim_transfers import now
 
 from cidery.bitswap.message import ITEM_COST, MESSAGE_COST, PROTOCOL_1_2, Entry, Message
-from cidery.budgets import BITSWAP_WORK, IDENTIFICATIONS, SMALL_FRAMES, STREAMS_OPENED
+from cidery.budgets import (
+    BITSWAP_READING,
+    BITSWAP_WORK,
+    DHT_REQUESTS,
+    IDENTIFICATIONS,
+    RECEIVED,
+    RECEIVED_IN_ALL,
+    SMALL_FRAMES,
+    STREAMS,
+    STREAMS_OPENED,
+)
+from cidery.libp2p.io.shares import LOOK_AFTER, ConnectionRates
 from cidery.libp2p.protocols import identify
 from cidery.libp2p.protocols.yamux import DATA, FIN, HEADER, PING, SYN, WINDOW_UPDATE
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW
@@ -30,7 +41,7 @@ def test_floods_of_empty_and_small_messages_hold_a_bounded_amount_of_memory(floo
         async with besieged() as (network, victim):
             attacker = await Attacker.upgraded(network, victim)
             await asyncio.sleep(0.1)
-            for at in range(32):
+            for at in range(BITSWAP_READING.amount):
                 attacker.open(2 * at + 1, PROTOCOL_1_2, flood)
             connection = connection_of(victim, attacker)
             for _ in range(100):
@@ -84,6 +95,45 @@ def test_unknown_fields_within_a_want_end_the_stream():
             assert attacker.was_reset(1) and not attacker.lost.done()
 
     run_virtual(main())
+
+
+def parked(network, victim, count: int):
+    """Peers that open what streams they may and park on each what its window takes."""
+
+    async def park(number: int) -> Attacker:
+        attacker = await Attacker.upgraded(network, victim, number)
+        await asyncio.sleep(0.1)
+        for at in range(STREAMS.amount):
+            attacker.open(2 * at + 1, PROTOCOL_1_2, b"\xff\xff\xff\x01" + bytes(range(256)) * (ROOM // 256))
+        await asyncio.sleep(0.1)
+        return attacker
+
+    return [park(100 + at) for at in range(count)]
+
+
+def test_what_one_peer_parks_is_bounded_and_what_all_park_ends_the_one_that_parks_most():
+    async def main():
+        async with besieged() as (network, victim):
+            attackers = [await one for one in parked(network, victim, 5)]
+            all_held = [connection.held() for connection in victim.connections]
+            assert max(all_held) <= RECEIVED.amount
+            assert sum(all_held) <= RECEIVED_IN_ALL.amount + len(all_held) * LOOK_AFTER
+            assert any(attacker.lost.done() for attacker in attackers)
+
+    run_virtual(main())
+
+
+def test_requests_of_the_dht_are_answered_at_the_rate_of_a_connection():
+    clock = [0.0]
+    rates, one, other = ConnectionRates(DHT_REQUESTS, lambda: clock[0]), Key(), Key()
+    assert [rates.reserve(one) for _ in range(int(DHT_REQUESTS.burst))] == [0.0] * int(DHT_REQUESTS.burst)
+    assert rates.reserve(one) > 0 and rates.reserve(other) == 0
+    clock[0] = 1.0
+    assert rates.reserve(one) == 0
+
+
+class Key:
+    """A connection."""
 
 
 @pytest.mark.parametrize("protocol", [identify.PUSH_PROTOCOL, identify.PROTOCOL])

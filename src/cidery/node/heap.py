@@ -26,7 +26,7 @@ IDLE_WINDOW = 1.0
 TRIM_EVERY = 10.0
 """Seconds between two looks at how much memory the process has."""
 TRIM_GROWTH = 32 * 1024 * 1024
-"""Bytes above what it had after the last time, or ever less, from which it is asked for freed memory: ms per 100 MB."""
+"""Bytes above the least it ever had from which freed memory is asked for: some ms per 100 MB."""
 log = logging.getLogger("cidery.node")
 
 
@@ -88,19 +88,21 @@ async def _idle() -> None:
 
 
 async def _give_back_when_grown() -> None:
-    """After a rush, visit what was set aside and give freed memory back: once, whatever that frees."""
+    """After a rush, visit what was set aside and give freed memory back; ever more rarely where that frees little."""
     trim = _trimmer()
     if trim is None:
         return
-    floor = _resident()
+    least, wait = _resident(), TRIM_EVERY
     while True:
-        await asyncio.sleep(TRIM_EVERY)
-        if _resident() - floor > TRIM_GROWTH:
-            await _idle()
-            visit()
-            await asyncio.to_thread(trim)
-            floor = _resident()
-        floor = min(floor, _resident())
+        await asyncio.sleep(wait)
+        before = _resident()
+        least = min(least, before)
+        if before - least <= TRIM_GROWTH:
+            continue
+        await _idle()
+        visit()
+        await asyncio.to_thread(trim)
+        wait = TRIM_EVERY if before - _resident() > TRIM_GROWTH // 4 else min(2 * wait, VISIT_EVERY)
 
 
 def _trimmer() -> Callable[[], object] | None:

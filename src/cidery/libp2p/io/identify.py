@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
-from cidery.budgets import IDENTIFICATIONS, PING_STREAMS, Bucket
+from cidery.budgets import IDENTIFICATIONS, PING_STREAMS
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
 from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record, seal_peer_record
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
@@ -58,7 +58,7 @@ class Identification:
         self._entropy = entropy
         self._sequence = sequence
         self._pings: Counter[PeerId] = Counter()
-        self._rates: weakref.WeakKeyDictionary[Connection, Bucket] = weakref.WeakKeyDictionary()
+        self._rate = ConnectionRates(IDENTIFICATIONS, swarm.clock)
         self.known: dict[PeerId, Identify] = {}
         self.observed = Observed()
         """Where peers see us."""
@@ -179,10 +179,7 @@ class Identification:
         """One more request or push; too many end the connection. Raises TooManyIdentifications."""
         connection = stream.connection
         assert isinstance(connection, Connection)
-        rate = self._rates.get(connection)
-        if rate is None:
-            rate = self._rates[connection] = Bucket(IDENTIFICATIONS, self._clock())
-        if rate.reserve(self._clock()):
+        if self._rate.reserve(connection):
             error = TooManyIdentifications()
             connection.close(str(error))
             raise error

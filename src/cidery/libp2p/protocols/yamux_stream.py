@@ -126,6 +126,12 @@ class YamuxStream:
         return bool(self.inbox) or (self.target is not None and self.target_at == len(self.target))
 
     @property
+    def unread(self) -> int:
+        """Bytes that came and were not read."""
+        unfinished = self.target_at if self.target is not None else 0
+        return len(self.inbox) + self.messages_bytes + sum(map(len, self.uncut)) + unfinished
+
+    @property
     def finished(self) -> bool:
         """Nothing more goes either way."""
         return bool(self.reset_reason) or (self.fin_sent and self.fin_received)
