@@ -2,9 +2,9 @@
 
 import asyncio
 
+from cidery.budgets import HOST_DIALS
 from cidery.errors import CideryError
 from cidery.identity.keys import PrivateKey
-from cidery.libp2p.protocols.dial_rate import HOST_BURST, HOST_RATE
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.testing.memory_network import Link, MemoryNetwork, seeded_entropy
 from cidery.testing.memory_node import PORT, memory_nodes
@@ -29,7 +29,7 @@ def test_a_thousand_lies_about_one_host_are_a_few_connections_a_second() -> None
             lies = [asyncio.create_task(believe(number)) for number in range(LIES)]
             await asyncio.sleep(SECONDS)
             towards = [one for one in network.transports if one.there == (victim.address, PORT)]
-            assert len(towards) <= HOST_BURST + SECONDS * HOST_RATE
+            assert len(towards) <= HOST_DIALS.burst + SECONDS * HOST_DIALS.amount
             async with asyncio.timeout(1):
                 await node.connect(friend)  # others are dialled as if nothing were
             for task in lies:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from cidery.budgets import SMALL_FRAMES, STREAMS_OPENED
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux import (
     ACK,
@@ -503,7 +504,7 @@ def test_a_framed_stream_cuts_messages_in_any_chunks():
         got = []
         while (message := mux.next_message(stream, 0.0)) is not None:
             got.append(bytes(message))
-        assert got == [b"abc", b"", bytes(128), b"xy"]
+        assert got == [b"abc", bytes(128), b"xy"]  # one of no bytes says nothing
 
 
 def test_a_framed_stream_refuses_a_message_beyond_its_limit_without_reserving_it():
@@ -513,16 +514,54 @@ def test_a_framed_stream_refuses_a_message_beyond_its_limit_without_reserving_it
     assert str(stream.frame_error) == "a message of 1001 bytes, at most 1000 are allowed"
 
 
-def test_a_flood_of_empty_messages_that_nobody_takes_is_bounded_by_credit():
+def test_empty_messages_cost_nothing_and_hold_up_nothing():
     mux, stream = framed()
-    sent = 0
-    while stream.credit >= 1000:
-        receive(mux, frame(DATA, 0, 1, 1000, bytes(1000)))
-        sent += 1000
-    assert len(stream.messages) <= FRAMED_AHEAD // MESSAGE_COST + INITIAL_WINDOW
-    while mux.next_message(stream, 0.0) is not None:
-        sent -= 1
-    assert sent == 0 and stream.messages_bytes == 0 and stream.credit > INITIAL_WINDOW // 2
+    for _ in range(8):
+        receive(mux, frame(DATA, 0, 1, 128 * 1024, bytes(128 * 1024)))
+        assert not stream.messages and not stream.uncut
+    receive(mux, frame(DATA, 0, 1, 4, b"\0\x02xy"))
+    assert mux.next_message(stream, 0.0) == b"xy" and stream.credit >= INITIAL_WINDOW // 2
+
+
+def test_a_flood_of_small_messages_is_cut_as_they_are_read_and_none_is_lost():
+    mux, stream = framed()
+    body = b"".join(b"\x02%02d" % (at % 100) for at in range(INITIAL_WINDOW // 3))
+    receive(mux, frame(DATA, 0, 1, len(body), body))
+    most = FRAMED_AHEAD // (MESSAGE_COST + 2) + 1
+    assert len(stream.messages) == most and sum(map(len, stream.uncut)) == len(body) - 3 * most
+    assert stream.credit < INITIAL_WINDOW // 2
+    for at in range(INITIAL_WINDOW // 3):
+        assert mux.next_message(stream, 0.0) == b"%02d" % (at % 100)
+        assert len(stream.messages) <= most
+    assert mux.next_message(stream, 0.0) is None and not stream.uncut
+    assert stream.messages_bytes == 0 and stream.credit > INITIAL_WINDOW // 2
+
+
+@pytest.mark.parametrize("kind, flags, number", [(WINDOW_UPDATE, 0, 1), (DATA, 0, 1), (PING, ACK, 0)])
+def test_more_small_frames_than_the_budget_end_the_session(kind, flags, number):
+    mux, _ = framed()
+    small = frame(kind, flags, number, 0)
+    for _ in range(int(SMALL_FRAMES.burst) // 1000 - 1):
+        receive(mux, small * 1000)
+    receive(mux, small * int(SMALL_FRAMES.amount), now=1.0)  # a second later so many more
+    with pytest.raises(YamuxError, match="frames below 1 KiB a second"):
+        receive(mux, small * 2000, now=1.0)
+
+
+def test_bulk_data_costs_nothing_of_the_budget_for_small_frames():
+    mux, stream = framed()
+    for _ in range(2 * int(SMALL_FRAMES.burst)):
+        stream.credit = INITIAL_WINDOW
+        receive(mux, frame(DATA, 0, 1, 1024, bytes(1024)))
+
+
+def test_more_streams_than_the_budget_end_the_session():
+    mux = machine(initiator=False)
+    with pytest.raises(YamuxError, match="streams opened a second"):
+        for number in range(1, 2 * int(STREAMS_OPENED.burst) + 3, 2):
+            receive(mux, frame(WINDOW_UPDATE, SYN, number, 0) + frame(WINDOW_UPDATE, RST, number, 0))
+            output(mux)
+    assert number == 2 * STREAMS_OPENED.burst + 1
 
 
 def test_the_end_of_the_connection_resets_every_stream_without_a_word():

@@ -29,7 +29,7 @@ def take(stream: DagStream, data: bytes) -> list[Block]:
     blocks = stream.receive_data(data)
     stream.verify(blocks)
     for block in blocks:
-        stream.accept(block)
+        list(stream.accept(block))
     return blocks
 
 

@@ -1,6 +1,7 @@
 """Who may call the RPC."""
 
 import pytest
+from multidict import CIMultiDict
 
 from cidery.rpc.guard import check, default_origins
 
@@ -60,3 +61,19 @@ def test_origins_from_the_config_are_added() -> None:
     headers = {**LOCAL, "Origin": "https://App.example"}
     assert check("POST", headers, frozenset({"https://app.example"})) is None
     assert check("POST", headers, frozenset({"*"})) is None
+
+
+@pytest.mark.parametrize(
+    "name, good, bad",
+    [
+        ("Origin", "http://127.0.0.1:5001", "http://evil.example"),
+        ("Referer", "http://127.0.0.1:5001/x", "http://evil.example/x"),
+        ("Host", "127.0.0.1:5001", "evil.example"),
+        ("User-Agent", "curl/8", "Mozilla/5.0"),
+    ],
+)
+def test_of_a_header_that_comes_twice_both_must_be_allowed(name: str, good: str, bad: str) -> None:
+    rest = [pair for pair in LOCAL.items() if pair[0] != name]
+    for first, second, allowed in ((good, bad, False), (bad, good, False), (good, good, True)):
+        refusal = check("POST", CIMultiDict([*rest, (name, first), (name, second)]), ORIGINS)
+        assert (refusal is None) is allowed

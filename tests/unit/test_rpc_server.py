@@ -1,6 +1,7 @@
 """The RPC over a real socket: routing, bad calls, streams, uploads, errors after the first byte."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -11,6 +12,7 @@ import pytest
 import cidery
 from cidery.commands.context import Body
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.rpc import uploads
 from cidery.rpc.listen import CannotListen, NotLoopback, listen
 from cidery.rpc.uploads import BadUpload, clean_name
 
@@ -161,6 +163,21 @@ async def test_many_parts_stream_through(server: Server) -> None:
     assert len(answer.json()) == 301
     folder = answer.json()[-1]["Hash"]
     assert (await server.post(f"cat?arg={folder}/0250")).body == b"250" * 250
+
+
+async def test_an_upload_has_a_bound_on_files_outside_folders(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "UPLOAD_ROOTS", dataclasses.replace(uploads.UPLOAD_ROOTS, amount=3))
+    inside = [(f"d/{n}", "application/octet-stream", b"") for n in range(10)]
+    assert (await server.upload("add", inside)).trailer == ""
+    answer = await server.upload("add", [(str(n), "application/octet-stream", b"") for n in range(4)])
+    assert "more than 3 files outside folders: put them into a folder" in answer.trailer + answer.body.decode()
+
+
+async def test_a_second_origin_must_be_allowed_too(server: Server) -> None:
+    good, bad = f"Origin: http://127.0.0.1:{server.port}", "Origin: http://evil.example"
+    for lines, status in (([good], 200), ([good, bad], 403), ([bad, good], 403)):
+        head = ["POST /api/v0/version HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Connection: close", *lines, "", ""]
+        assert (await server.raw("\r\n".join(head).encode())).status == status
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ copied here.
 Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from cidery.budgets import BITSWAP_FIELDS
 from cidery.errors import RemoteProtocolError
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID, CIDError
@@ -34,6 +36,14 @@ MAX_MESSAGE = 4 * 1024 * 1024
 """Longest message, in bytes ("MUST support messages up to 4 MiB")."""
 MAX_ENTRIES = 16 * 1024
 """Most wantlist entries, blocks and presences read from one message."""
+STEP = 2048
+"""Fields, or what costs as much, between two pauses of a decoding: about a millisecond."""
+ITEM_COST = 16
+"""Fields that a want, a block or a presence costs beside its own: what is done about it later."""
+MAX_ITEM_FIELDS = 64
+"""Most fields of one want, block or presence: five are known."""
+MESSAGE_COST = 64
+"""Fields that a message costs beside its own."""
 MAX_CID = 168
 """Longest CID in a wantlist, in bytes (boxo's limit: a 128-byte digest and its prefix fit)."""
 
@@ -135,48 +145,80 @@ class Message:
                 out.append(varint_field(5, self.pending_bytes))
         return out
 
+    def buffers(self, protocol: str) -> list[Buffer]:
+        """encode() with neighbouring small buffers in one: a wantlist is one write, and a block is never copied."""
+        out: list[Buffer] = []
+        small: list[Buffer] = []
+        for part in self.encode(protocol):
+            if len(part) < 4096:
+                small.append(part)
+                continue
+            if small:
+                out.append(b"".join(small))
+                small.clear()
+            out.append(part)
+        if small:
+            out.append(b"".join(small))
+        return out
+
     @classmethod
     def decode(cls, buf: Buffer) -> "Message":
         """Decode one message; blocks stay views into ``buf``. Raises BitswapError only (fuzzed)."""
-        message, count = cls(), 0
+        steps = cls.decode_steps(buf)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                message: Message = stop.value[0]
+                return message
+
+    @classmethod
+    def decode_steps(cls, buf: Buffer) -> Generator[int, None, "tuple[Message, int]"]:
+        """As decode(), pausing every STEP fields. Each pause gives what was spent since the last, the end the rest."""
+        message, counter, count = cls(), _Counter(), 0
         try:
-            for number, wire, value, view in read_fields(buf):
+            for number, wire, value, view in counter.fields(buf):
                 count += 1
                 if number == 1:
                     expect(wire, BYTES, "wantlist")
-                    message._read_wantlist(view)
+                    yield from message._read_wantlist(view, counter)
                 elif number == 2:
                     expect(wire, BYTES, "blocks")
                     message.payloads.append(Payload(0, 0x70, SHA2_256, 32, _sized(view)))
+                    counter.spent += ITEM_COST
                 elif number == 3:
                     expect(wire, BYTES, "payload")
-                    message.payloads.append(_read_payload(view))
+                    message.payloads.append(_read_payload(view, counter))
                 elif number == 4:
                     expect(wire, BYTES, "blockPresences")
-                    message._read_presence(view)
+                    message._read_presence(view, counter)
                 elif number == 5:
                     expect(wire, VARINT, "pendingBytes")
                     message.pending_bytes = value
                 if count > MAX_ENTRIES:
                     raise BitswapError(f"more than {MAX_ENTRIES} fields")
+                if counter.spent >= STEP:
+                    yield counter.settle()
         except (ProtobufError, CIDError, VarintError) as exc:
             raise BitswapError(exc.reason) from exc
-        return message
+        return message, counter.settle() + MESSAGE_COST
 
-    def _read_wantlist(self, view: memoryview) -> None:
-        for number, wire, value, entry in read_fields(view):
+    def _read_wantlist(self, view: memoryview, counter: "_Counter") -> Generator[int, None, None]:
+        for number, wire, value, entry in counter.fields(view):
             if number == 1:
                 expect(wire, BYTES, "entries")
                 if len(self.entries) >= MAX_ENTRIES:
                     raise BitswapError(f"more than {MAX_ENTRIES} wants")
-                self.entries.append(_read_entry(entry))
+                self.entries.append(_read_entry(entry, counter))
             elif number == 2:
                 expect(wire, VARINT, "full")
                 self.full = bool(value)
+            if counter.spent >= STEP:
+                yield counter.settle()
 
-    def _read_presence(self, view: memoryview) -> None:
+    def _read_presence(self, view: memoryview, counter: "_Counter") -> None:
         cid, kind = None, 0
-        for number, wire, value, data in read_fields(view):
+        for number, wire, value, data in counter.item(view):
             if number == 1:
                 expect(wire, BYTES, "cid")
                 cid = _read_cid(data)
@@ -188,16 +230,47 @@ class Message:
         (self.dont_haves if kind else self.haves).append(cid)
 
 
+class _Counter:
+    """What reading one message costs: fields at every depth, and more for each want, block and presence."""
+
+    __slots__ = ("_fields", "spent")
+
+    def __init__(self) -> None:
+        self._fields = self.spent = 0
+
+    def fields(self, view: Buffer) -> Iterator[tuple[int, int, int, memoryview]]:
+        """Raises BitswapError beyond the budget of a message, as read_fields() else."""
+        for one in read_fields(view):
+            self._fields += 1
+            self.spent += 1
+            if self._fields > BITSWAP_FIELDS.amount:
+                raise BitswapError(f"more than {BITSWAP_FIELDS.amount} fields at all depths")
+            yield one
+
+    def item(self, view: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+        """The fields of a want, block or presence. Raises BitswapError beyond MAX_ITEM_FIELDS."""
+        self.spent += ITEM_COST
+        before = self._fields
+        for one in self.fields(view):
+            if self._fields - before > MAX_ITEM_FIELDS:
+                raise BitswapError(f"a want, block or presence of more than {MAX_ITEM_FIELDS} fields")
+            yield one
+
+    def settle(self) -> int:
+        spent, self.spent = self.spent, 0
+        return spent
+
+
 def _read_cid(view: memoryview) -> CID:
     if len(view) > MAX_CID:
         raise BitswapError(f"a CID of {len(view)} bytes, at most {MAX_CID} are allowed")
     return CID.decode(view)
 
 
-def _read_entry(view: memoryview) -> Entry:
+def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     cid = None
     numbers = {2: 1, 3: 0, 4: 0, 5: 0}
-    for number, wire, value, data in read_fields(view):
+    for number, wire, value, data in counter.item(view):
         if number == 1:
             expect(wire, BYTES, "block")
             cid = _read_cid(data)
@@ -216,9 +289,9 @@ def _sized(view: memoryview) -> memoryview:
     return view
 
 
-def _read_payload(view: memoryview) -> Payload:
+def _read_payload(view: memoryview, counter: _Counter) -> Payload:
     prefix = data = memoryview(b"")
-    for number, wire, _, part in read_fields(view):
+    for number, wire, _, part in counter.item(view):
         if number == 1:
             expect(wire, BYTES, "prefix")
             prefix = part

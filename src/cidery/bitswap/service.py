@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from cidery import budgets
 from cidery.bitswap.engine import Engine, Envelope
 from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
 from cidery.bitswap.wantlist import PeerWantlist
+from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.exchange.probe import Asker
@@ -29,7 +31,6 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
-from cidery.multiformats.varint import Buffer
 from cidery.routing.service import ProviderSearch
 
 log = logging.getLogger("cidery.bitswap")
@@ -38,21 +39,20 @@ VERIFY_THREADS = 2
 """Threads that hash received blocks; hashing frees the GIL."""
 VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
-MAX_VERIFYING = 8
-"""Messages of one peer whose blocks are being hashed while the next ones are read."""
-MAX_READING = 32
-"""Streams of one peer whose messages are being read; further ones wait, with their first window at most. Each may
-hold a message that is not whole and those that wait for the reader."""
+VERIFY_ITEMS = 128
+"""As above, in blocks however small."""
+WANTS_AT_ONCE = 256
+"""Wants that are looked up between two turns of the loop."""
+MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
+MAX_READING = budgets.BITSWAP_READING.amount
 RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
 """Of that wait, while nothing can be sent to a peer that stays connected."""
 MAX_HALF_CLOSED = 64
 """Streams of one peer that we have written and ended, and the peer has not; the oldest is reset beyond that."""
-MAX_UNWANTED = 64 * 1024 * 1024
-"""Bytes a peer may send beyond what was wanted of it before its connection ends: late answers to cancels fit."""
-SERVING_TURNS = 4
-"""Messages being read from the store at once, over all peers; the others wait their turn in order."""
+MAX_UNWANTED = budgets.BITSWAP_UNWANTED.amount
+SERVING_TURNS = budgets.BITSWAP_SERVING.amount
 
 
 class UnwantedBlocks(RemoteProtocolError):
@@ -74,7 +74,7 @@ def one_message_per_stream(agent: str) -> bool:
 class _Peer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
 
-    def __init__(self, peer: PeerId, name: str) -> None:
+    def __init__(self, peer: PeerId, name: str, now: float) -> None:
         self.peer = peer
         self.name = name
         self.wantlist = PeerWantlist()
@@ -84,6 +84,9 @@ class _Peer:
         self.half_closed: deque[Stream] = deque()
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
+        self.work = PeerWork(now)
+        self.turn = asyncio.Lock()
+        """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
         self.unwanted = 0
         self.failed = 0
         """Times in a row that something could not be sent."""
@@ -252,7 +255,7 @@ class BitswapService:
         name = str(connection.peer)
         if name in self._peers or connection.closed.done():
             return
-        peer = self._peers[name] = _Peer(connection.peer, name)
+        peer = self._peers[name] = _Peer(connection.peer, name, self._clock())
         self.engine.add_peer(name)
         for session in list(self._sessions):
             session.on_source(peer.name, self._round_trip(peer.peer))
@@ -281,11 +284,12 @@ class BitswapService:
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
                 async for data in stream.messages(MAX_MESSAGE):
-                    message = Message.decode(data)
-                    self.messages_received += 1
-                    self._receive_presences(peer, message)
-                    if message.entries or message.full:
-                        await self._receive_wantlist(name, message)
+                    async with peer.turn:
+                        message = await self._decode(peer, data)
+                        self.messages_received += 1
+                        self._receive_presences(peer, message)
+                        if message.entries or message.full:
+                            await self._receive_wantlist(name, message)
                     if message.payloads:
                         await peer.verifying.acquire()
                         group.create_task(self._receive_blocks(stream, peer, message.payloads))
@@ -306,15 +310,34 @@ class BitswapService:
         for session in touched:
             session.turn()
 
+    async def _decode(self, peer: _Peer, data: memoryview) -> Message:
+        """In steps, at the peer's rate. Raises BitswapError."""
+        steps = Message.decode_steps(data)
+        while True:
+            message: Message | None = None
+            try:
+                cost = next(steps)
+            except StopIteration as stop:
+                message, cost = stop.value
+            pause = peer.work.spend(cost, self._clock())
+            if pause is not None:
+                await asyncio.sleep(pause)
+            if message is not None:
+                return message
+
     async def _receive_wantlist(self, name: str, message: Message) -> None:
-        cids = self.engine.on_wantlist(name, message.entries, message.full)
-        self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
-        self._kick_answers(name)
+        for start in range(0, max(len(message.entries), 1), WANTS_AT_ONCE):
+            entries = message.entries[start : start + WANTS_AT_ONCE]
+            cids = self.engine.on_wantlist(name, entries, message.full and not start)
+            self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
+            self._kick_answers(name)
+            if start:
+                await asyncio.sleep(0)
 
     async def _receive_blocks(self, stream: Stream, peer: _Peer, payloads: Sequence[Payload]) -> None:
         try:
             size = sum(len(payload.data) for payload in payloads)
-            if size < VERIFY_INLINE:
+            if size < VERIFY_INLINE and len(payloads) <= VERIFY_ITEMS:
                 cids = [payload.cid() for payload in payloads]
             else:
                 loop = asyncio.get_running_loop()
@@ -323,7 +346,7 @@ class BitswapService:
             peer.verifying.release()
         wanted = 0
         touched: dict[Asker, None] = {}
-        for cid, payload in zip(cids, payloads, strict=True):
+        for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):
             self._interest.pop(cid, None)
             peer.wantlist.satisfied(cid)
             # each session judges for itself: a duplicate to one may be what another was about to ask for
@@ -334,6 +357,8 @@ class BitswapService:
             else:
                 self.duplicate_blocks += 1
                 self.duplicate_data += len(payload.data)
+            if at % VERIFY_ITEMS == 0:
+                await asyncio.sleep(0)
         for session in touched:
             session.turn()
         self.blocks_received += len(payloads)
@@ -433,11 +458,11 @@ class BitswapService:
                 peer.wantlist.ask_again()  # what the old stream carried may not have been read
             stream = peer.streams[kind] = await self._open(peer)
         try:
-            await stream.write_message(*_joined(message.encode(stream.protocol)))
+            await stream.write_message(*message.buffers(stream.protocol))
         except StreamReset:
             # once more on a stream of its own: messages are whole, what was cut is sent again
             stream = peer.streams[kind] = await self._open(peer)
-            await stream.write_message(*_joined(message.encode(stream.protocol)))
+            await stream.write_message(*message.buffers(stream.protocol))
         if one_message_per_stream(self._agent_of(peer.peer)):
             del peer.streams[kind]
             stream.close_write()
@@ -471,20 +496,3 @@ def _first_of(group: ExceptionGroup[Exception]) -> Exception:
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]
     return first
-
-
-def _joined(parts: list[Buffer]) -> list[Buffer]:
-    """Neighbouring small buffers in one, so that a wantlist is one write and a block is never copied."""
-    out: list[Buffer] = []
-    small: list[Buffer] = []
-    for part in parts:
-        if len(part) < 4096:
-            small.append(part)
-            continue
-        if small:
-            out.append(b"".join(small))
-            small.clear()
-        out.append(part)
-    if small:
-        out.append(b"".join(small))
-    return out

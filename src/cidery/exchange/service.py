@@ -18,8 +18,9 @@ from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
 from cidery.exchange.waits import SessionWaits
 from cidery.ipld.block import Block
-from cidery.ipld.links import named_links
+from cidery.ipld.links import SCAN_BYTES, named_links
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_PB
 
 READ_AHEAD = 40 * 1024 * 1024
 """Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
@@ -450,6 +451,8 @@ def _has_begun(store: BlockStore, root: CID) -> bool:
     block = store.get_if_ready(root)
     if block is None:
         return False
+    if root.codec != DAG_PB and len(block) > SCAN_BYTES:
+        return True  # reading its links would hold the loop, and what is below it is asked for one by one as well
     try:
         links = [cid for cid, _ in named_links(root, block) if not cid.is_identity]
     except CideryError:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from aiohttp import web
 
+from cidery.budgets import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
+from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.http_server import Server, connections_for, open_files
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
 
-MAX_REQUESTS = 1024
-"""Requests answered at once; further ones are told to come back."""
+SLICE = 64 * 1024
+"""Bytes handed to the socket at a time: what is not yet written is not copied."""
 SHUTDOWN_GRACE = 2.0
 """Seconds that running answers get to end when the daemon stops."""
 WRITE_SECONDS = 60.0
@@ -54,9 +57,8 @@ async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: P
             endpoint = addr.tcp_endpoint()
             if endpoint is None:
                 raise CannotListen(addr, "it is no TCP address")
-            runner = web.ServerRunner(
-                web.Server(adapter, handler_cancellation=True, access_log=None), shutdown_timeout=SHUTDOWN_GRACE
-            )
+            server = Server(adapter, connections_for(GATEWAY_CONNECTIONS, open_files()))
+            runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
             await runner.setup()
             runners.append(runner)
             try:
@@ -88,13 +90,14 @@ class Adapter:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._running = 0
+        self._places = BodyPlaces(asyncio.get_running_loop().time)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Cancellation: the answer is dropped when the client goes away."""
         if len(request.raw_path) > MAX_TARGET:
-            return await _send(request, text(414, f"a target of more than {MAX_TARGET} characters"))
-        if self._running >= MAX_REQUESTS:
-            return await _send(request, text(429, "too many requests at once", {"Retry-After": "1"}))
+            return await _send(request, text(414, f"a target of more than {MAX_TARGET} characters"), None)
+        if self._running >= GATEWAY_REQUESTS.amount:
+            return await _send(request, text(429, "too many requests at once", {"Retry-After": "1"}), None)
         self._running += 1
         try:
             response = await self._handler(_request_of(request))
@@ -103,9 +106,20 @@ class Adapter:
             log.exception("%s %s failed", request.method, request.raw_path[:200])
             response = text(500, "internal error")
         try:
-            return await _send(request, response)
+            return await self._send(request, response)
         finally:
             self._running -= 1
+
+    async def _send(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        """A body that is not at hand as a whole waits for its place."""
+        if isinstance(response.body, bytes) or request.method == "HEAD":
+            return await _send(request, response, None)
+        try:
+            async with self._places.taken(request.remote or "", lambda: _cut(request)) as reader:
+                return await _send(request, response, reader)
+        except Crowded as exc:
+            await response.body.aclose()
+            return await _send(request, text(503, str(exc), {"Retry-After": "5"}), None)
 
 
 def _request_of(request: web.BaseRequest) -> Request:
@@ -116,7 +130,12 @@ def _request_of(request: web.BaseRequest) -> Request:
     return Request(request.method, request.raw_path, headers, request.content.iter_chunked(64 * 1024))
 
 
-async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+def _cut(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _send(request: web.BaseRequest, response: Response, reader: Reader | None) -> web.StreamResponse:
     body = response.body
     if isinstance(body, bytes):
         answer = web.Response(status=response.status, headers=response.headers, body=body)
@@ -127,28 +146,31 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
         stream = web.StreamResponse(status=response.status, headers=response.headers)
         if response.length is not None:
             stream.content_length = response.length
-        if request.method == "HEAD":
+        if reader is None:  # HEAD
             await stream.prepare(request)
             return stream
-        return await _stream(request, stream, body)
+        return await _stream(request, stream, body, reader)
     finally:
         await body.aclose()
 
 
 async def _stream(
-    request: web.BaseRequest, stream: web.StreamResponse, body: AsyncGenerator[Buffer, None]
+    request: web.BaseRequest, stream: web.StreamResponse, body: AsyncGenerator[Buffer, None], reader: Reader
 ) -> web.StreamResponse:
     await stream.prepare(request)
+    clock = asyncio.get_running_loop().time
     try:
         async for piece in body:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await stream.write(piece if isinstance(piece, bytes) else bytes(piece))
+            view = memoryview(piece)
+            for start in range(0, len(view), SLICE):
+                with reader.taking(clock()):
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await stream.write(view[start : start + SLICE])
         await stream.write_eof()
     except (CideryError, TimeoutError) as exc:
         # The head is out: only a connection that breaks tells the client that this is not all.
         log.info("%s is cut off: %s", request.raw_path[:200], exc)
-        if request.transport is not None:
-            request.transport.abort()
+        _cut(request)
     except ConnectionError:
         pass
     return stream

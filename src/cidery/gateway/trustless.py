@@ -56,6 +56,9 @@ CORS = {
 }
 """On every answer: content is public, and nothing here changes anything."""
 
+AT_ONCE = 64 * 1024
+"""Bytes of a block up to which its answer is sent at once; larger ones wait for a place, and are read again then."""
+
 
 class TrustlessGateway:
     """Answers from one node. ``fetches``: whether what is not stored here is looked for elsewhere."""
@@ -99,7 +102,10 @@ class TrustlessGateway:
             if form is Form.RAW:
                 if end.remainder:
                     raise InsideBlock(path, end.cid)
-                return await _raw(request, end.cid, session, headers)
+                response = await _raw(request, end.cid, session, headers)
+                if not isinstance(response.body, bytes):
+                    response.body = _closing(stack.pop_all(), response.body)
+                return response
             wanted = car_parameters(request, of_type)
             response = await _car(request, path, end, on_path, session, wanted, headers)
             if not isinstance(response.body, bytes):
@@ -157,10 +163,18 @@ async def _raw(request: Request, cid: CID, session: BlockSession, headers: dict[
         part = one_range(request.header("range"), len(data))
     except BadRequest:
         return Response(416, headers | {"Content-Range": f"bytes */{len(data)}"})
-    if part is None:
-        return Response(200, headers, data)
-    first, last = part
-    return Response(206, headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"}, data[first : last + 1])
+    first, last = part or (0, len(data) - 1)
+    status = 200 if part is None else 206
+    if part is not None:
+        headers |= {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
+    if last - first < AT_ONCE:
+        return Response(status, headers, data[first : last + 1])
+    return Response(status, headers, _read_again(cid, session, first, last + 1), last + 1 - first)
+
+
+async def _read_again(cid: CID, session: BlockSession, start: int, stop: int) -> AsyncGenerator[Buffer, None]:
+    """Bytes of a block that has just been there: one whose answer waits is not held in memory."""
+    yield memoryview(await session.get(cid))[start:stop]
 
 
 async def _car(

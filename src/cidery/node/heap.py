@@ -3,10 +3,14 @@
 A full pass visits every container object and holds all threads meanwhile: 100 ms while a directory of 100,000 entries
 is written. What survives a pass that took long is therefore set aside (gc.freeze()) and not visited again, until the
 process is idle: then everything is visited once, so that what became garbage in cycles is not kept for ever.
+
+The C library keeps what was freed, too, where something small lies above it: it is told to give that back (trim()).
 """
 
 import asyncio
 import gc
+import logging
+import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +23,11 @@ IDLE_SHARE = 0.05
 """Processor time per wall time below which the process is idle."""
 IDLE_WINDOW = 1.0
 """Seconds over which that is measured."""
+TRIM_EVERY = 10.0
+"""Seconds between two looks at how much memory the process has."""
+TRIM_GROWTH = 32 * 1024 * 1024
+"""Bytes above the least it ever had from which freed memory is asked for: some ms per 100 MB."""
+log = logging.getLogger("cidery.node")
 
 
 @contextmanager
@@ -54,19 +63,63 @@ def visit() -> None:
 async def tended_heap() -> AsyncIterator[None]:
     """short_passes(), and a visit to what was set aside when the process is idle."""
     with short_passes():
-        visiting = asyncio.create_task(_visit_when_idle())
+        tasks = [asyncio.create_task(_visit_when_idle()), asyncio.create_task(_give_back_when_grown())]
         try:
             yield
         finally:
-            visiting.cancel()
+            for task in tasks:
+                task.cancel()
 
 
 async def _visit_when_idle() -> None:
     while True:
         await asyncio.sleep(VISIT_EVERY)
-        busy = IDLE_WINDOW
-        while busy > IDLE_SHARE * IDLE_WINDOW:
-            before = time.process_time()
-            await asyncio.sleep(IDLE_WINDOW)
-            busy = time.process_time() - before
+        await _idle()
         visit()
+
+
+async def _idle() -> None:
+    """Wait until the process has little to do."""
+    busy = IDLE_WINDOW
+    while busy > IDLE_SHARE * IDLE_WINDOW:
+        before = time.process_time()
+        await asyncio.sleep(IDLE_WINDOW)
+        busy = time.process_time() - before
+
+
+async def _give_back_when_grown() -> None:
+    """After a rush, visit what was set aside and give freed memory back; ever more rarely where that frees little."""
+    trim = _trimmer()
+    if trim is None:
+        return
+    least, wait = _resident(), TRIM_EVERY
+    while True:
+        await asyncio.sleep(wait)
+        before = _resident()
+        least = min(least, before)
+        if before - least <= TRIM_GROWTH:
+            continue
+        await _idle()
+        visit()
+        await asyncio.to_thread(trim)
+        wait = TRIM_EVERY if before - _resident() > TRIM_GROWTH // 4 else min(2 * wait, VISIT_EVERY)
+
+
+def _trimmer() -> Callable[[], object] | None:
+    """What makes the C library give freed memory back; None where it is not glibc."""
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(None)
+        trim = library.malloc_trim
+        _resident()
+    except (OSError, AttributeError, TypeError) as exc:
+        log.debug("freed memory is not given back here: %s", exc)
+        return None
+    return lambda: trim(0)
+
+
+def _resident() -> int:
+    """Bytes of memory of this process. Raises OSError where /proc does not tell."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE

@@ -3,7 +3,7 @@
 Pure. The second check is what keeps a source from sending terabytes that belong to nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from cidery.errors import RemoteProtocolError
 from cidery.ipld.block import Block, HashMismatch
@@ -11,12 +11,17 @@ from cidery.ipld.car import CarError
 from cidery.ipld.car_reader import CarReader
 from cidery.ipld.dag_pb import DagPbError
 from cidery.ipld.data_model import CodecError
-from cidery.ipld.links import UnsupportedCodec, named_links
+from cidery.ipld.links import UnsupportedCodec, scan_links
 from cidery.ipld.walk import MAX_PENDING
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import MultihashError
 from cidery.multiformats.varint import Buffer
+
+MAX_EXPECTED = 16 * MAX_PENDING
+"""Most links of one stream's blocks."""
+STEP = 1024
+"""Links noted between two pauses: about a millisecond."""
 
 
 class BadStream(RemoteProtocolError):
@@ -60,19 +65,25 @@ class DagStream:
             except (HashMismatch, MultihashError) as exc:
                 raise BadStream(str(exc)) from exc
 
-    def accept(self, block: Block) -> None:
-        """A verified block, in order. Raises BadStream if nothing led to it, or too much is expected."""
+    def accept(self, block: Block) -> Generator[None, None, None]:
+        """A verified block, in order; in steps of a few milliseconds whatever the block.
+
+        Raises BadStream if nothing led to it, or too much is expected.
+        """
         key = block.cid.encode()
         if key not in self._expected:
             raise BadStream(f"{block.cid} is not below the root")
         if block.cid.codec == RAW:
             return
         try:
-            links = named_links(block.cid, block.data)
+            links = yield from scan_links(block.cid, block.data)
         except UnsupportedCodec:
             return
         except (CodecError, DagPbError) as exc:
             raise BadStream(str(exc)) from exc
-        self._expected.update(target.encode() for target, _ in links)
-        if len(self._expected) > 16 * MAX_PENDING:
-            raise BadStream(f"more than {16 * MAX_PENDING} links")
+        for start in range(0, len(links), STEP):
+            self._expected.update(target.encode() for target, _ in links[start : start + STEP])
+            if len(self._expected) > MAX_EXPECTED:
+                raise BadStream(f"more than {MAX_EXPECTED} links")
+            if start:
+                yield

@@ -49,8 +49,12 @@ REST_BASE = 2.0
 REST_CEILING = 600.0
 STREAM_DELAY = 0.03
 """Seconds of round trip from which a whole DAG is asked for at once: below, Bitswap fills the line as well."""
-STREAM_SECONDS = 30.0
-"""Longest wait for the next bytes of a CAR stream, beside the round trips of the connection."""
+STREAM_STALL = 1.0
+"""Longest wait for the next bytes of a CAR stream, beside the round trips of the connection: Bitswap goes on then."""
+STREAM_PATIENCE = 8
+"""Such waits for the next whole block: who drips bytes must not hold a request."""
+STREAM_REST = 60.0
+"""Seconds in which a peer whose stream stalled is asked for no other."""
 VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
 RAW = "application/vnd.ipld.raw"
@@ -82,6 +86,8 @@ class GatewaySources:
         self._asked: dict[tuple[Asker, str, CID, bool], asyncio.Task[None]] = {}
         """Session, gateway, CID, whether the block itself is wanted -> the request."""
         self._streams: dict[Asker, asyncio.Task[None]] = {}
+        self._stalled: dict[str, float] = {}
+        """Peer -> when its stream stalled."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.blocks_received = self.data_received = 0
@@ -158,10 +164,13 @@ class GatewaySources:
         """Begin a CAR stream from the nearest peer that gives one, if the line to it is long. A hint."""
         if session in self._streams:
             return
+        now = self._clock()
+        self._stalled = {name: at for name, at in self._stalled.items() if now - at < STREAM_REST}
         connections = [
             connection
             for peer in self._swarm.peers()
             if self._speaks(peer, PROTOCOL) and (connection := self._swarm.best(peer)) is not None
+            if str(peer) not in self._stalled
         ]
         nearest = min(connections, key=_delay, default=None)
         if nearest is None or _delay(nearest) < STREAM_DELAY:
@@ -261,22 +270,27 @@ class GatewaySources:
             session.on_stream_end()
 
     async def _read_stream(self, session: NetworkSession, connection: Connection, name: str, root: CID) -> None:
-        wait = connection.wait(STREAM_SECONDS)
+        wait = connection.wait(STREAM_STALL)
         stream = await connection.open_stream([PROTOCOL], optimistic=True, window=MAX_WINDOW)
         try:
             async with asyncio.timeout(wait):
                 status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)
             if status != 200:
                 return  # it does not have it: others are asked
-            dag = DagStream(root)
+            dag, until = DagStream(root), self._clock() + STREAM_PATIENCE * wait
             async with aclosing(body):
                 while True:
-                    async with asyncio.timeout(wait):
+                    async with asyncio.timeout(min(wait, max(0.0, until - self._clock()))):
                         piece = await anext(body, None)
                     if piece is None:
                         dag.receive_eof()
                         return
-                    await self._take(session, name, dag, dag.receive_data(piece))
+                    if blocks := dag.receive_data(piece):
+                        await self._take(session, name, dag, blocks)
+                        until = self._clock() + STREAM_PATIENCE * wait
+        except TimeoutError:
+            self._stalled[name] = self._clock()
+            raise
         finally:
             stream.reset("the CAR stream is over")
 
@@ -287,7 +301,8 @@ class GatewaySources:
         else:
             await asyncio.to_thread(dag.verify, blocks)
         for block in blocks:
-            dag.accept(block)
+            for _ in dag.accept(block):
+                await asyncio.sleep(0)
             session.on_streamed(name, block.cid, memoryview(bytes(block.data)))
         self._count(len(blocks), size)
         await session.room()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 import h11
 
+from cidery.budgets import STREAM_ANSWERS
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.varint import Buffer
 
@@ -88,9 +91,20 @@ class StreamServer:
 
     def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
         self._handler = handler
+        self._running: Counter[PeerId] = Counter()
 
     async def __call__(self, stream: Stream) -> None:
         """The handler of the protocol: what it raises ends the stream."""
+        peer = stream.connection.peer
+        self._running[peer] += 1
+        try:
+            await self._answer(stream, crowded=self._running[peer] > STREAM_ANSWERS.amount)
+        finally:
+            self._running[peer] -= 1
+            if not self._running[peer]:
+                del self._running[peer]
+
+    async def _answer(self, stream: Stream, *, crowded: bool) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         async with asyncio.timeout(HEAD_SECONDS):
             event = await _next_event(connection, stream)
@@ -99,6 +113,8 @@ class StreamServer:
         target = event.target.decode("latin-1")
         if len(target) > MAX_TARGET:
             response = text(414, f"a target of more than {MAX_TARGET} characters")
+        elif crowded:
+            response = text(429, f"more than {STREAM_ANSWERS.size}", {"Retry-After": "1"})
         else:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in event.headers}
             try:
@@ -113,8 +129,9 @@ class StreamServer:
     async def _send(connection: h11.Connection, stream: Stream, response: Response, *, head_only: bool) -> None:
         body = response.body
         headers = [(name, value) for name, value in response.headers.items()] + [("Connection", "close")]
-        if isinstance(body, bytes) and response.status not in (204, 304):
-            headers.append(("Content-Length", str(len(body))))
+        length = len(body) if isinstance(body, bytes) else response.length
+        if length is not None and response.status not in (204, 304):
+            headers.append(("Content-Length", str(length)))
         try:
             head = connection.send(h11.Response(status_code=response.status, headers=headers, reason=b"")) or b""
             await stream.write(head)

@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from multidict import MultiMapping
+
 
 class Refusal(NamedTuple):
     """An answer for who may not call."""
@@ -33,26 +35,30 @@ def default_origins(port: int) -> frozenset[str]:
 
 
 def check(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> Refusal | None:
-    """None if the request may go on.
+    """None if the request may go on. Of a header that comes more than once every one must be allowed.
 
     Args:
-        headers: case-insensitive mapping.
+        headers: case-insensitive mapping, of several values for a name if it is a MultiMapping.
         origins: allowed ``scheme://host:port``; "*" allows every origin.
     """
-    if not _is_local_host(headers.get("Host", "")):
+    if not all(map(_is_local_host, _all(headers, "Host") or [""])):
         return _FORBIDDEN
-    origin, referer = headers.get("Origin"), headers.get("Referer")
-    if origin is not None:
-        if not _allowed(origin, origins):
+    said, referers = _all(headers, "Origin"), _all(headers, "Referer")
+    if said or referers:
+        if not all(_allowed(origin, origins) for origin in said or map(_origin_of, referers)):
             return _FORBIDDEN
-    elif referer is not None:
-        if not _allowed(_origin_of(referer), origins):
-            return _FORBIDDEN
-    elif _is_browser(headers.get("User-Agent", "")):
+    elif any(map(_is_browser, _all(headers, "User-Agent"))):
         return _FORBIDDEN
     if method not in ("POST", "OPTIONS"):
         return _METHOD
     return None
+
+
+def _all(headers: Mapping[str, str], name: str) -> list[str]:
+    """Every value of a header."""
+    if isinstance(headers, MultiMapping):
+        return headers.getall(name, [])
+    return [headers[name]] if name in headers else []
 
 
 def _origin_of(url: str) -> str:

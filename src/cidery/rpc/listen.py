@@ -8,8 +8,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from cidery.budgets import RPC_CONNECTIONS
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
+from cidery.http_server import Server, connections_for, open_files
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins
 from cidery.rpc.server import RpcHandler
@@ -69,9 +71,8 @@ async def listen(
         for addr in addrs:
             host, port = loopback_endpoint(addr)
             handler = _LateHandler()
-            runner = web.ServerRunner(
-                web.Server(handler, handler_cancellation=True, access_log=None), shutdown_timeout=SHUTDOWN_GRACE
-            )
+            server = Server(handler, connections_for(RPC_CONNECTIONS, open_files()))
+            runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
             await runner.setup()
             runners.append(runner)
             try:

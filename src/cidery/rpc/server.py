@@ -18,26 +18,18 @@ from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, lo
 from cidery.commands.registry import find
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import CideryError
 from cidery.rpc.answer import COMMON_HEADERS, StreamAnswer, error_answer, text_answer, value_line
 from cidery.rpc.guard import check
+from cidery.rpc.places import Place, Places, TooManyCalls, TooManyUploads
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
-MAX_CALLS = 256
-"""Most calls at once: each may hold sockets, buffers of some MiB and a fetch session."""
 WATCH_AS = "watch-as"
 """In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
 log = logging.getLogger("cidery.rpc")
-
-
-class TooManyCalls(Unavailable):
-    """MAX_CALLS calls are running."""
-
-    def __str__(self) -> str:
-        return f"{MAX_CALLS} calls are running; try again when some are done"
 
 
 class Routed(NamedTuple):
@@ -55,7 +47,7 @@ class RpcHandler:
         self._api = api
         self._origins = origins
         self._stop = stop
-        self._running = 0
+        self._places = Places()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Cancellation: the run is cancelled when the client goes away."""
@@ -73,8 +65,6 @@ class RpcHandler:
             return text_answer(404, "404 page not found")
         if request.method == "OPTIONS":
             return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
-        if self._running >= MAX_CALLS:
-            return error_answer(TooManyCalls())
         try:
             call = bind(routed.command, routed.arguments, routed.options, body=True)
         except BadCall as exc:
@@ -82,13 +72,13 @@ class RpcHandler:
         argument = routed.command.file_argument
         if argument is not None and not is_multipart(request):
             return text_answer(400, f"file argument {argument.name!r} is required")
-        self._running += 1
         try:
-            return await self._run(request, call)
-        finally:
-            self._running -= 1
+            with self._places.taken(routed.command) as place:
+                return await self._run(request, call, place)
+        except (TooManyCalls, TooManyUploads) as exc:
+            return error_answer(exc)
 
-    async def _run(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+    async def _run(self, request: web.BaseRequest, call: Call, place: Place) -> web.StreamResponse:
         api = self._api.offline() if call.flag("offline") else self._api
         if watch_as := request.rel_url.query.get(WATCH_AS, "")[:MAX_WATCH_NAME]:
             api = api.watched_as(watch_as)
@@ -96,9 +86,11 @@ class RpcHandler:
         if call.command.file_argument is not None and is_multipart(request):
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            uploads = read_uploads(request)
+            uploads = read_uploads(request, place)
         reply = _Reply(request, call)
         seconds = call.seconds("timeout")
+        if place.seconds is not None:
+            seconds = min(seconds or place.seconds, place.seconds)
         try:
             async with asyncio.timeout(seconds or None) as limit:
                 await _perform(load(call.command.run), Context(api, self._api.path, uploads, self._stop), call, reply)

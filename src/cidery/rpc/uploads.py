@@ -9,9 +9,11 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import ClientPayloadError, web
 
+from cidery.budgets import UPLOAD_ROOTS
 from cidery.core.add_items import HAS_ALL, AddItem
 from cidery.errors import InvalidInput
 from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
+from cidery.rpc.places import Place
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
@@ -45,25 +47,31 @@ def is_multipart(request: web.BaseRequest) -> bool:
     return request.content_type.startswith("multipart/")
 
 
-async def read_uploads(request: web.BaseRequest) -> AsyncIterator[AddItem]:
+async def read_uploads(request: web.BaseRequest, place: Place) -> AsyncIterator[AddItem]:
     """Items in the order of the parts; what of a stream was not read when the next item is asked for is dropped.
 
     Raises:
         BadUpload, BadMultipart: a path that is no path, a body that is malformed or ends early.
+        SilentBody: nothing more comes.
     """
-    body = _Body(request)
+    body, roots = _Body(request, place), 0
     for _ in range(MAX_PARTS):
         part = await body.next_part()
         if part is None:
             return
-        yield await _item(part, body)
+        item = await _item(part, body)
+        roots += "/" not in item.name
+        if roots > UPLOAD_ROOTS.amount:
+            raise BadUpload(f"more than {UPLOAD_ROOTS.size}: put them into a folder")
+        yield item
     raise BadUpload(f"more than {MAX_PARTS} parts")
 
 
 class _Body:
     """The events of one request's body."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, place: Place) -> None:
+        self._place = place
         self._content = request.content
         self._reader = MultipartReader(boundary_of(request.headers.get("Content-Type", "")))
         self._inside = False  # whether bytes of a part may follow
@@ -72,7 +80,7 @@ class _Body:
     async def _next(self) -> Event:
         while (event := self._reader.next_event()) is None:
             try:
-                data = await self._content.readany()
+                data = await self._place.hear(self._content.readany())
             except ClientPayloadError as exc:
                 raise BadMultipart("it ends early") from exc
             if not data:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from cidery.budgets import DHT_REQUESTS
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.rpc import Rpc
@@ -19,6 +20,7 @@ from cidery.kad.records import Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import Server
 from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.addresses import Scope, keep
@@ -82,6 +84,7 @@ class Dht:
         self._wall_clock = wall_clock
         self._round_trip = RoundTrip()
         self._serving: dict[PeerId, int] = {}
+        self._rate = ConnectionRates(DHT_REQUESTS, swarm.clock)
         self._background: set[asyncio.Task[Any]] = set()
 
     # --- who is there
@@ -366,6 +369,8 @@ class Dht:
                     data = await stream.read_message(MAX_REQUEST)
                 if data is None:
                     return
+                if wait := self._rate.reserve(connection):
+                    await asyncio.sleep(wait)
                 answer = self._server.handle(peer, Message.decode(data), self._wall_clock())
                 self.requests_served += 1
                 if answer is not None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
+from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.shares import ReceivedBytes
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
@@ -29,18 +31,16 @@ FIRST_BUFFER = 66 * 1024
 """Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
 LARGEST_BUFFER = 1024 * 1024
 """Receive buffer of a busy connection, in bytes: about a millisecond of decryption, so no read stalls the loop."""
-READ_SLICE = 2 * 1024 * 1024
-"""Bytes read without a pause that end a connection's turn of the loop: some 3 ms of work."""
+READ_SLICE = 1024 * 1024
+"""Bytes read without a pause that end a connection's turn of the loop: some 2 ms of work."""
 WRITE_BATCH = 4 * (66 * 1024)
 """Sealed bytes handed to the socket at a time: four whole messages, which stay in the processor's cache."""
 FLUSH_SLICE = 512 * 1024
 """Bytes sealed in one turn of the loop; the rest waits for the next turn."""
 WRITE_HIGH_WATER = 128 * 1024
 """Unsent bytes in the socket's queue above which nothing more is sealed, and above which uvloop writes at once."""
-MAX_HANDSHAKE_BYTES = 128 * 1024
-"""Most bytes a peer may send before it is authenticated."""
-MAX_HANDLERS = 512
-"""Inbound stream handlers at once per connection; a further stream is reset."""
+MAX_HANDSHAKE_BYTES = budgets.HANDSHAKE_BYTES.amount
+MAX_HANDLERS = budgets.STREAMS.amount
 
 DOUBTFUL = 3.0
 """Seconds, beside round trips, of silence after a ping when another connection to the peer is better."""
@@ -69,6 +69,7 @@ class ConnectionConfig:
     """Protocol id -> handler of inbound streams; read at each new stream."""
     timeouts: Timeouts
     clock: Callable[[], float]
+    received: ReceivedBytes = field(default_factory=ReceivedBytes)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -149,7 +150,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def remote_endpoint(self) -> tuple[object, ...]:
         """The socket's other end, as asyncio names it."""
-        assert self._transport is not None  # set before anything can be received
+        assert self._transport is not None  # something was received
         name: tuple[object, ...] = self._transport.get_extra_info("peername") or ("0.0.0.0", 0)
         return name
 
@@ -187,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._mux is not None and not self.closed.done():
             self._mux.go_away(0)
             self._flush()
-        self._fail(ConnectionFailed(reason))
+        self.fail(ConnectionFailed(reason))
 
     # --- verbs of streams
 
@@ -266,10 +267,11 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._open(full)
         except CideryError as exc:
-            self._fail(exc)
+            self.fail(exc)
             return
         self._dispatch()
         self._flush()
+        self.config.received.came(self, count)
         self._burst = self._burst + count if full else 0
         if self._burst >= READ_SLICE and not self.closed.done():
             # libuv reads up to 32 full buffers in one turn: the others wait long enough already
@@ -283,13 +285,13 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        self._fail(HandshakeCut() if self._handshake is not None else ConnectionFailed("closed by the peer"))
+        self.fail(HandshakeCut() if self._handshake is not None else ConnectionFailed("closed by the peer"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._aborting is not None:
             self._aborting.cancel()
-        self._fail(ConnectionFailed(str(exc) if exc else "closed"))
+        self.fail(ConnectionFailed(str(exc) if exc else "closed"))
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -297,6 +299,10 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._flush()
+
+    def held(self) -> int:
+        """Bytes that came and were not read."""
+        return 0 if self._mux is None else sum(stream.unread for stream in self._mux.streams.values())
 
     # --- inside
 
@@ -307,7 +313,7 @@ class Connection(asyncio.BufferedProtocol):
             handshake.receive_data(data)
         except CideryError as exc:
             self._transport.write(handshake.data_to_send())
-            self._fail(exc)
+            self.fail(exc)
             return
         if out := handshake.data_to_send():
             self._transport.write(out)
@@ -447,17 +453,17 @@ class Connection(asyncio.BufferedProtocol):
         if self.closed.done():
             return
         if self._mux is None:
-            self._fail(ConnectionFailed("the peer did not finish the handshake in time"))
+            self.fail(ConnectionFailed("the peer did not finish the handshake in time"))
             return
         try:
             self._mux.handle_deadline(self.config.clock())
         except CideryError as exc:
-            self._fail(exc)
+            self.fail(exc)
             return
         self._flush()
         self._arm()
 
-    def _fail(self, exc: CideryError) -> None:
+    def fail(self, exc: CideryError) -> None:
         """End the connection: every stream is reset, every handler cancelled, the socket closed."""
         if self.closed.done():
             return
@@ -465,6 +471,7 @@ class Connection(asyncio.BufferedProtocol):
             self._mux.go_away(exc.wire_code)
             self._flush()
         self._failure = exc
+        self.config.received.ended(self)
         self.closed.set_result(None)
         if self._timer is not None:
             self._timer.cancel()

@@ -8,10 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
-from cidery.errors import CideryError, Unavailable
+from cidery.budgets import IDENTIFICATIONS, PING_STREAMS
+from cidery.errors import CideryError, RemoteProtocolError, Unavailable
 from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record, seal_peer_record
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
@@ -38,6 +40,13 @@ class PingFailed(Unavailable):
         return f"ping {self.peer}: {self.reason}"
 
 
+class TooManyIdentifications(RemoteProtocolError):
+    """A peer asks, or says, who it is without end."""
+
+    def __str__(self) -> str:
+        return f"more than {IDENTIFICATIONS.size}"
+
+
 class Identification:
     """Registers its handlers on a swarm; ``known`` holds what each connected peer said."""
 
@@ -49,6 +58,7 @@ class Identification:
         self._entropy = entropy
         self._sequence = sequence
         self._pings: Counter[PeerId] = Counter()
+        self._rate = ConnectionRates(IDENTIFICATIONS, swarm.clock)
         self.known: dict[PeerId, Identify] = {}
         self.observed = Observed()
         """Where peers see us."""
@@ -109,6 +119,10 @@ class Identification:
         )
 
     async def _answer(self, stream: Stream) -> None:
+        self._count(stream)
+        await self._say(stream)
+
+    async def _say(self, stream: Stream) -> None:
         assert isinstance(stream.connection, Connection)
         for message in self.ours(stream.connection.remote_addr).messages():
             await stream.write_message(message)
@@ -119,7 +133,7 @@ class Identification:
         for connection in self._swarm.connections():
             try:
                 stream = await connection.open_stream([identify.PUSH_PROTOCOL])
-                await self._answer(stream)
+                await self._say(stream)
                 stream.close_write()
             except (CideryError, TimeoutError) as exc:
                 log.debug("push to %s: %s", connection, exc)
@@ -155,10 +169,20 @@ class Identification:
         return said
 
     async def _receive_push(self, stream: Stream) -> None:
+        self._count(stream)
         assert isinstance(stream.connection, Connection)
         said = await self._read(stream)
         known = self.known.get(stream.connection.peer)
         self._learn(stream.connection, said if known is None else known.updated(said))
+
+    def _count(self, stream: Stream) -> None:
+        """One more request or push; too many end the connection. Raises TooManyIdentifications."""
+        connection = stream.connection
+        assert isinstance(connection, Connection)
+        if self._rate.reserve(connection):
+            error = TooManyIdentifications()
+            connection.close(str(error))
+            raise error
 
     def _learn(self, connection: Connection, said: Identify) -> None:
         peer = connection.peer
@@ -201,7 +225,7 @@ class Identification:
 
     async def _echo(self, stream: Stream) -> None:
         peer = stream.connection.peer
-        if self._pings[peer] >= ping.MAX_INBOUND:
+        if self._pings[peer] >= PING_STREAMS.amount:
             stream.reset("too many ping streams")
             return
         self._pings[peer] += 1

@@ -7,40 +7,18 @@ each dial takes one token of both.
 
 from collections import OrderedDict
 
+from cidery.budgets import DIALS, HOST_DIALS, Bucket
 from cidery.libp2p.protocols.addresses import Scope, host_of, scope_of
 
-ALL_RATE, ALL_BURST = 200.0, 400.0
-"""Dials a second in all, and at once: a dozen look-ups with ten peers of a few addresses each."""
-HOST_RATE, HOST_BURST = 5.0, 10.0
-"""Dials a second of one host, and at once: js-libp2p resets the sixth new connection of a host in a second."""
 MAX_HOSTS = 2048
 """Hosts that are counted; the one dialled longest ago is forgotten, by then at rest as a rule."""
-
-
-class Bucket:
-    """Fills at a rate, up to its burst. Who takes more than there is owes it: those that come later wait longer."""
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst = rate, burst
-        self._tokens, self._at = burst, now
-
-    def reserve(self, now: float) -> float:
-        """Take a token; the seconds until it is there."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1.0
-        self._at = now
-        return max(0.0, -self._tokens / self._rate)
-
-    def give_back(self) -> None:
-        self._tokens = min(self._burst, self._tokens + 1.0)
 
 
 class DialRate:
     """The buckets of a node. O(1) for each dial."""
 
     def __init__(self, now: float) -> None:
-        self._all = Bucket(ALL_RATE, ALL_BURST, now)
+        self._all = Bucket(DIALS, now)
         self._hosts: OrderedDict[bytes, Bucket] = OrderedDict()
 
     def reserve(self, addr: bytes, now: float) -> float:
@@ -59,7 +37,7 @@ class DialRate:
     def _bucket(self, host: bytes, now: float) -> Bucket:
         bucket = self._hosts.get(host)
         if bucket is None:
-            bucket = self._hosts[host] = Bucket(HOST_RATE, HOST_BURST, now)
+            bucket = self._hosts[host] = Bucket(HOST_DIALS, now)
             if len(self._hosts) > MAX_HOSTS:
                 self._hosts.popitem(last=False)
         self._hosts.move_to_end(host)

@@ -6,5 +6,3 @@ Spec: https://github.com/libp2p/specs/blob/master/ping/ping.md
 PROTOCOL = "/ipfs/ping/1.0.0"
 SIZE = 32
 """Bytes per ping."""
-MAX_INBOUND = 2
-"""Ping streams accepted per peer ("The listening peer SHOULD accept at most two streams per peer")."""

@@ -17,6 +17,8 @@ import struct
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from cidery import budgets
+from cidery.budgets import Bucket
 from cidery.errors import LimitExceeded, RemoteProtocolError
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
@@ -29,18 +31,17 @@ HEADER_SIZE = HEADER.size
 DATA, WINDOW_UPDATE, PING, GO_AWAY = 0, 1, 2, 3
 SYN, ACK, FIN, RST = 1, 2, 4, 8
 
-MAX_STREAMS = 512
-"""Open inbound streams per connection; a further one is reset. At 256 KiB each they bound what a peer can park here."""
-MAX_UNACKED = 256
-"""Streams we opened that the peer has not acknowledged ("ACK backlog ... at most 256": libp2p yamux spec)."""
+MAX_STREAMS = budgets.STREAMS.amount
+MAX_UNACKED = budgets.UNACKED_STREAMS.amount
+"""("ACK backlog ... at most 256": libp2p yamux spec)."""
 MAX_WINDOW = 16 * 1024 * 1024
 """Largest window of one stream, in bytes: 1.3 Gbit/s over 100 ms."""
-WINDOW_BUDGET = 64 * 1024 * 1024
-"""Sum of what windows may grow beyond their initial size on one connection, in bytes."""
+WINDOW_BUDGET = budgets.WINDOWS_GROWN.amount
 MAX_FRAME = 16 * 1024 * 1024
 """Longest data frame accepted, in bytes; the window is the real bound."""
-MAX_CONTROL = 4096
-"""Control frames waiting to be sent; more means the peer asks (pings, opens) and does not read."""
+MAX_CONTROL = budgets.CONTROL_FRAMES_WAITING.amount
+LARGE_FRAME = 1024
+"""Bytes of a data frame from which it costs nothing of the budget for small ones."""
 MAX_DRAINING = 256
 """Streams we reset whose late data is still expected."""
 BULK_RATE = 32 * 1024 * 1024
@@ -128,6 +129,8 @@ class Yamux:
         self._changed: dict[int, YamuxStream] = {}
         self._grown = 0
         self._learned_window = INITIAL_WINDOW
+        self._frames = Bucket(budgets.SMALL_FRAMES, now)
+        self._opened = Bucket(budgets.STREAMS_OPENED, now)
         self._heard_at = now
         self._ping_at: float | None = None
         self._ping_id = 0
@@ -267,6 +270,9 @@ class Yamux:
         version, kind, flags, stream_id, length = fields
         if version != 0:
             raise YamuxError(f"version {version}")
+        if kind != DATA or length < LARGE_FRAME:
+            if self._frames.reserve(now):
+                raise YamuxError(f"more than {budgets.SMALL_FRAMES.size}")
         if kind == PING:
             self._receive_ping(flags, length, now)
         elif kind == GO_AWAY:
@@ -300,6 +306,8 @@ class Yamux:
             if len(self._draining) > MAX_DRAINING:
                 self._draining.popitem(last=False)
             return None
+        if self._opened.reserve(now):
+            raise YamuxError(f"more than {budgets.STREAMS_OPENED.size}")
         stream = YamuxStream(stream_id, False, now)
         self.streams[stream_id] = stream
         self._inbound += 1

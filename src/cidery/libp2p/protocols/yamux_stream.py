@@ -2,16 +2,19 @@
 
 from collections import deque
 
+from cidery import budgets
 from cidery.errors import LocalProtocolError, RemoteProtocolError
 from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint
 
 INITIAL_WINDOW = 256 * 1024
 """Bytes each side may send on a new stream ("Both sides assume the initial 256KB window": yamux spec)."""
 
-FRAMED_AHEAD = 4 * 1024 * 1024
-"""Bytes of whole messages that may wait for a framed stream's reader before credit is held back."""
-MESSAGE_COST = 256
-"""Bytes that a waiting message counts beside its own, so that a flood of empty ones is bounded too."""
+FRAMED_AHEAD = budgets.BITSWAP_AHEAD.amount
+"""Bytes of whole messages that may wait for a reader before nothing more is cut and credit is held back."""
+MESSAGE_COST = 16 * 1024
+"""Bytes that a waiting message counts beside its own, so that at most 256 small ones are cut before they are read."""
+ZEROS = bytes(256)
+"""A run of empty messages that is skipped at once."""
 
 
 class MessageTooLarge(RemoteProtocolError):
@@ -74,6 +77,7 @@ class YamuxStream:
         "send_window",
         "target",
         "target_at",
+        "uncut",
         "window",
     )
 
@@ -107,6 +111,8 @@ class YamuxStream:
         self.messages: deque[memoryview] = deque()
         """Whole messages that wait for the reader."""
         self.messages_bytes = 0
+        self.uncut: deque[memoryview] = deque()
+        """Bytes that are cut into messages when those that wait are read."""
         self.held = 0
         """Bytes of waiting messages whose credit is given back only when they are taken."""
 
@@ -118,6 +124,12 @@ class YamuxStream:
         if self.frame_limit:
             return bool(self.messages) or self.frame_error is not None
         return bool(self.inbox) or (self.target is not None and self.target_at == len(self.target))
+
+    @property
+    def unread(self) -> int:
+        """Bytes that came and were not read."""
+        unfinished = self.target_at if self.target is not None else 0
+        return len(self.inbox) + self.messages_bytes + sum(map(len, self.uncut)) + unfinished
 
     @property
     def finished(self) -> bool:
@@ -156,12 +168,29 @@ class YamuxStream:
         """The oldest whole message, and the credit that its reading gives back."""
         message = self.messages.popleft()
         self.messages_bytes -= len(message) + MESSAGE_COST
-        credit, self.held = (self.held, 0) if self.messages_bytes <= FRAMED_AHEAD else (0, self.held)
+        while self.uncut and self.messages_bytes <= FRAMED_AHEAD and self.frame_error is None:
+            piece = self.uncut.popleft()
+            if rest := piece[self._cut(piece) :]:
+                self.uncut.appendleft(rest)
+        if self.uncut or self.messages_bytes > FRAMED_AHEAD:
+            return message, 0
+        credit, self.held = self.held, 0
         return message, credit
 
     def _accept_framed(self, data: memoryview) -> int:
+        size = len(data)
+        at = 0 if self.uncut else self._cut(data)
+        if at < size and self.frame_error is None:
+            self.uncut.append(memoryview(bytes(data[at:])))
+        if not self.uncut and self.messages_bytes <= FRAMED_AHEAD:
+            return size
+        self.held += size
+        return 0
+
+    def _cut(self, data: memoryview) -> int:
+        """Take messages off ``data`` until enough of them wait; returns the bytes taken."""
         at, size = 0, len(data)
-        while at < size and self.frame_error is None:
+        while at < size and self.frame_error is None and self.messages_bytes <= FRAMED_AHEAD:
             target = self.target
             if target is None:
                 at = self._read_length(data, at)
@@ -172,13 +201,14 @@ class YamuxStream:
             at += taken
             if self.target_at == len(target):
                 self._finish_message(target)
-        if self.messages_bytes <= FRAMED_AHEAD:
-            return size
-        self.held += size
-        return 0
+        return at
 
     def _read_length(self, data: memoryview, at: int) -> int:
-        """Take one byte of the length prefix; start the message when it is whole."""
+        """Take one byte of the length prefix; start the message when it is whole. Empty messages are dropped."""
+        if not data[at] and not self.inbox:
+            if data[at : at + len(ZEROS)] == ZEROS:
+                return at + len(ZEROS)
+            return at + 1
         self.inbox.append(data[at])
         if data[at] < 0x80 or len(self.inbox) >= MAX_VARINT_BYTES:
             try:
@@ -190,8 +220,6 @@ class YamuxStream:
                 return at + 1
             self.inbox.clear()
             self.target, self.target_at = memoryview(bytearray(size)), 0
-            if not size:
-                self._finish_message(self.target)
         return at + 1
 
     def _finish_message(self, message: memoryview) -> None:

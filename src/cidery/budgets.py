@@ -1,0 +1,199 @@
+"""What others may cost this node: every bound per connection, peer and client, and in all, with its unit and reason.
+
+A bound on what is held at once is a Limit; a bound on what is done in a time is a Rate, kept by a Bucket. The table in
+DESIGN.md is table(); a test compares them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Per(Enum):
+    """Whose budget it is."""
+
+    CONNECTION = "connection"
+    PEER = "peer"
+    CLIENT = "request"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``amount`` at once."""
+
+    amount: int
+    unit: str
+    per: Per
+    beyond: str
+    """What happens to the one who wants more."""
+    reason: str
+
+    @property
+    def size(self) -> str:
+        if not self.unit.startswith("bytes"):
+            return f"{self.amount:,} {self.unit}"
+        mib, rest = divmod(self.amount, 1 << 20)
+        return (f"{self.amount >> 10} KiB" if rest else f"{mib} MiB") + self.unit.removeprefix("bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``amount`` a second, and ``burst`` at once after a rest."""
+
+    amount: float
+    burst: float
+    unit: str
+    per: Per
+    beyond: str
+    reason: str
+
+    @property
+    def size(self) -> str:
+        return f"{self.amount:,g} {self.unit} a second, {self.burst:,g} at once"
+
+
+class Bucket:
+    """Fills at a rate, up to its burst. Who takes more than there is owes it: those that come later wait longer."""
+
+    __slots__ = ("_at", "_rate", "_tokens")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._rate = rate
+        self._tokens, self._at = rate.burst, now
+
+    def reserve(self, now: float, amount: float = 1.0) -> float:
+        """Take ``amount``; the seconds until it is there."""
+        self._tokens = min(self._rate.burst, self._tokens + (now - self._at) * self._rate.amount) - amount
+        self._at = now
+        return max(0.0, -self._tokens / self._rate.amount)
+
+    def give_back(self, amount: float = 1.0) -> None:
+        self._tokens = min(self._rate.burst, self._tokens + amount)
+
+
+# --- connections and streams
+
+CONNECTIONS = Limit(256, "connections", Per.NODE, "a further inbound one is closed", "each costs 0.2 MiB and a file")
+HANDSHAKES = Limit(64, "inbound handshakes", Per.NODE, "a further connection is closed", "each costs signatures")
+HANDSHAKE_BYTES = Limit(
+    128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
+)
+RECEIVED = Limit(
+    192 << 20, "bytes that came and are not read", Per.CONNECTION, "the connection ends", "what a peer may park"
+)
+RECEIVED_IN_ALL = Limit(
+    256 << 20, "bytes that came and are not read", Per.NODE, "the connection that holds most ends", "all peers together"
+)
+STREAMS = Limit(
+    256, "open inbound streams", Per.CONNECTION, "the stream is reset", "as Kubo; each has a window of 256 KiB"
+)
+STREAMS_OPENED = Rate(
+    1000, 2000, "streams opened", Per.CONNECTION, "the connection ends", "each costs 0.2 ms of negotiation"
+)
+UNACKED_STREAMS = Limit(
+    256, "streams of ours that wait for their answer", Per.CONNECTION, "no further one is opened", "the yamux spec"
+)
+SMALL_FRAMES = Rate(
+    5000,
+    20_000,
+    "frames below 1 KiB",
+    Per.CONNECTION,
+    "the connection ends",
+    "each costs 2 us whatever it carries; bulk data needs one per 128 KiB",
+)
+CONTROL_FRAMES_WAITING = Limit(
+    4096, "control frames to be sent", Per.CONNECTION, "the connection ends", "the peer asks and does not read"
+)
+WINDOWS_GROWN = Limit(
+    64 << 20, "bytes of windows beyond 256 KiB each", Per.CONNECTION, "they grow no more", "1.3 Gbit/s over 400 ms"
+)
+IDENTIFICATIONS = Rate(
+    1, 32, "identify requests and pushes", Per.CONNECTION, "the connection ends", "each costs a signature or a record"
+)
+PING_STREAMS = Limit(2, "ping streams", Per.PEER, "the stream is reset", "the ping spec")
+
+# --- Bitswap
+
+BITSWAP_READING = Limit(
+    16, "streams being read", Per.PEER, "further ones wait", "each may hold an unfinished message of 4 MiB"
+)
+BITSWAP_AHEAD = Limit(
+    4 << 20, "bytes of whole messages that wait", Per.CONNECTION, "nothing more is read", "that much of each stream"
+)
+BITSWAP_VERIFYING = Limit(8, "messages being hashed", Per.PEER, "nothing more is read", "of 4 MiB each")
+BITSWAP_WORK = Rate(
+    400_000,
+    800_000,
+    "fields of messages",
+    Per.PEER,
+    "what it sends is read later",
+    "each costs 1 us, a want or block 16 more: 25,000 wants a second",
+)
+BITSWAP_FIELDS = Limit(
+    128 * 1024, "fields in a message", Per.PEER, "the stream is reset", "16,384 wants of at most six fields"
+)
+BITSWAP_WANTS = Limit(1024, "wants that cannot be served", Per.PEER, "the oldest is forgotten", "as boxo")
+BITSWAP_ANSWERS = Limit(
+    16 * 1024, "answers that wait", Per.PEER, "further wants are dropped", "it asks without reading"
+)
+BITSWAP_UNWANTED = Limit(
+    64 << 20, "bytes of blocks nobody asked for", Per.PEER, "the connection ends", "late answers to cancels fit"
+)
+BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the others wait in order", "1 MiB each")
+
+# --- the DHT
+
+DHT_REQUESTS = Rate(
+    200, 1000, "requests", Per.CONNECTION, "they are answered later", "each costs 0.3 ms; a look-up sends one"
+)
+
+# --- HTTP
+
+RPC_CONNECTIONS = Limit(
+    512, "connections to the RPC", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
+)
+RPC_CALLS = Limit(256, "calls", Per.NODE, "a further one is refused", "each may hold some MiB and a fetch session")
+RPC_UPLOADS = Limit(
+    192, "of them with a body", Per.NODE, "the one silent longest ends, or the new one is refused", "they may be stuck"
+)
+RPC_SHORT_CALLS = Limit(
+    32,
+    "calls more of one value",
+    Per.NODE,
+    "a further one is refused",
+    "stuck ones must not lock out the user: 10 s each",
+)
+GATEWAY_CONNECTIONS = Limit(
+    2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
+)
+GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further one gets 429", "each may hold a session")
+GATEWAY_BODIES = Limit(
+    32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
+)
+STREAM_ANSWERS = Limit(
+    8, "answers of HTTP over streams", Per.PEER, "a further request gets 429", "each holds 2 MiB for who does not read"
+)
+UPLOAD_ROOTS = Limit(
+    64 * 1024,
+    "files outside folders",
+    Per.CLIENT,
+    "the upload is refused",
+    "each is a root: 80 us and a line of answer",
+)
+
+# --- dialling
+
+DIALS = Rate(200, 400, "dials", Per.NODE, "they wait", "a dozen look-ups with ten peers of a few addresses each")
+HOST_DIALS = Rate(5, 10, "dials of one host", Per.NODE, "they wait", "js-libp2p resets the sixth in a second")
+
+
+def budgets() -> list[tuple[str, Limit | Rate]]:
+    """All of them, in the order above."""
+    return [(name, value) for name, value in globals().items() if isinstance(value, Limit | Rate)]
+
+
+def table() -> str:
+    """The budgets as a table of Markdown."""
+    lines = ["| per | budget | beyond it | why |", "|---|---|---|---|"]
+    lines += [f"| {one.per.value} | {one.size} | {one.beyond} | {one.reason} |" for _, one in budgets()]
+    return "\n".join(lines)

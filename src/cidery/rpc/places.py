@@ -1,0 +1,131 @@
+"""Places for running calls: stuck ones must not lock out the user's own short ones.
+
+Three kinds: uploads, other calls, and short calls, which have some places for themselves when all others are taken. An
+upload that is silent gives its place to one that has something to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from cidery.budgets import RPC_CALLS, RPC_SHORT_CALLS, RPC_UPLOADS
+from cidery.commands.definition import Command, Output
+from cidery.errors import InvalidInput, Unavailable
+
+BODY_SILENCE = 600.0
+"""Longest wait for the next bytes of a body, in seconds: what is piped into an add may come slowly."""
+CROWDED_SILENCE = 5.0
+"""The same when others want the place."""
+SHORT_SECONDS = 10.0
+"""Longest run of a call in a place that is kept for short ones."""
+T = TypeVar("T")
+
+
+class TooManyCalls(Unavailable):
+    """Every place is taken."""
+
+    def __str__(self) -> str:
+        return f"{RPC_CALLS.amount} calls are running; try again when some are done"
+
+
+class TooManyUploads(Unavailable):
+    """Every place for an upload is taken, and all of them are busy."""
+
+    def __str__(self) -> str:
+        return f"{RPC_UPLOADS.amount} uploads are running; try again when some are done"
+
+
+class SilentBody(InvalidInput):
+    """Nothing more came of a body."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the request body ended in the middle: nothing came for {self.seconds:.0f} s"
+
+
+class Place:
+    """One running call's. ``seconds``: how long it may run, None: as long as it takes."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self._limit: asyncio.Timeout | None = None
+        self._silent_since = 0.0
+        self._given_up = False
+
+    async def hear(self, waiting: Awaitable[T]) -> T:
+        """The next bytes of its body. Raises SilentBody."""
+        now = asyncio.get_running_loop().time()
+        self._silent_since = now
+        try:
+            async with asyncio.timeout(BODY_SILENCE) as self._limit:
+                return await waiting
+        except TimeoutError as exc:
+            raise SilentBody(asyncio.get_running_loop().time() - now) from exc
+        finally:
+            self._limit = None
+
+    def silence(self, now: float) -> float:
+        """Seconds for which it has been waiting for its body; 0.0 while it is busy, or was told to end."""
+        return 0.0 if self._limit is None or self._given_up else now - self._silent_since
+
+    def give_up(self, now: float) -> None:
+        assert self._limit is not None  # silent
+        self._given_up = True
+        self._limit.reschedule(now)
+
+
+class Places:
+    """Those of one server."""
+
+    def __init__(self) -> None:
+        self._uploads: dict[Place, None] = {}
+        self._calls = self._short = 0
+
+    @contextmanager
+    def taken(self, command: Command) -> Iterator[Place]:
+        """A place while the context is open. Raises TooManyCalls, TooManyUploads."""
+        if command.file_argument is not None:
+            yield from self._upload()
+        elif self._calls < RPC_CALLS.amount - RPC_UPLOADS.amount or self._all < RPC_CALLS.amount:
+            self._calls += 1
+            try:
+                yield Place()
+            finally:
+                self._calls -= 1
+        elif self._short < RPC_SHORT_CALLS.amount and command.output in (Output.VALUE, Output.NOTHING):
+            self._short += 1
+            try:
+                yield Place(SHORT_SECONDS)
+            finally:
+                self._short -= 1
+        else:
+            raise TooManyCalls
+
+    @property
+    def _all(self) -> int:
+        return self._calls + len(self._uploads)
+
+    def _upload(self) -> Iterator[Place]:
+        if len(self._uploads) >= RPC_UPLOADS.amount or self._all >= RPC_CALLS.amount:
+            self._make_room()
+        place = Place()
+        self._uploads[place] = None
+        try:
+            yield place
+        finally:
+            self._uploads.pop(place, None)
+
+    def _make_room(self) -> None:
+        """End the upload that has been silent longest. Raises TooManyUploads."""
+        now = asyncio.get_running_loop().time()
+        silent = max(self._uploads, key=lambda place: place.silence(now), default=None)
+        if silent is None or silent.silence(now) < CROWDED_SILENCE:
+            raise TooManyUploads
+        silent.give_up(now)
+        del self._uploads[silent]

@@ -1,0 +1,82 @@
+"""The HTTP server: idle connections make room, busy ones do not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
+from cidery.http_server import FEW_FILES, Server, connections_for
+
+MOST = 4
+Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def serving(release: asyncio.Event, begun: asyncio.Semaphore | None = None) -> AsyncIterator[int]:
+    """A server of at most MOST connections whose answers wait for ``release``."""
+
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        if begun is not None:
+            begun.release()
+        await release.wait()
+        return web.Response(text="done")
+
+    runner = web.ServerRunner(Server(handler, MOST), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def ask(pair: Pair) -> None:
+    pair[1].write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await pair[1].drain()
+
+
+async def answered(pair: Pair) -> bool:
+    """Whether an answer comes; False when the connection ends."""
+    return b"200 OK" in await pair[0].readline()
+
+
+async def test_the_connection_idle_longest_makes_room_for_a_new_one() -> None:
+    release = asyncio.Event()
+    release.set()
+    async with serving(release) as port:
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST)]
+        await ask(pairs[0])
+        assert await answered(pairs[0])  # it was opened first, but is idle only since now
+        pairs.append(await asyncio.open_connection("127.0.0.1", port))
+        await ask(pairs[-1])
+        assert await answered(pairs[-1])
+        assert await pairs[1][0].read() == b""
+        await ask(pairs[2])
+        assert await answered(pairs[2])
+        for _, writer in pairs:
+            writer.close()
+
+
+async def test_connections_with_a_request_stay_and_a_new_one_goes() -> None:
+    release, begun = asyncio.Event(), asyncio.Semaphore(0)
+    async with serving(release, begun) as port:
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST)]
+        for pair in pairs:
+            await ask(pair)
+            await begun.acquire()
+        late = await asyncio.open_connection("127.0.0.1", port)
+        assert await late[0].read() == b""
+        release.set()
+        assert all([await answered(pair) for pair in pairs])
+        for _, writer in (*pairs, late):
+            writer.close()
+
+
+def test_few_files_leave_enough_for_the_swarm_and_for_local_work() -> None:
+    few = connections_for(RPC_CONNECTIONS, FEW_FILES) + connections_for(GATEWAY_CONNECTIONS, FEW_FILES)
+    assert FEW_FILES - few >= 640  # 320 of the swarm, and as many more
+    assert connections_for(RPC_CONNECTIONS, 8192) == RPC_CONNECTIONS.amount
+    assert connections_for(GATEWAY_CONNECTIONS, 8192) == GATEWAY_CONNECTIONS.amount
+    assert connections_for(RPC_CONNECTIONS, 1) == 1
