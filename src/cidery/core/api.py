@@ -261,15 +261,25 @@ class Api:
         return True
 
     async def _pin(self, events: list[Added], name: str) -> None:
-        pins = [Pin(event.cid, True, name, self.clock()) for event in events if event.root]
-        if not name:
-            pins = [pin for pin in pins if (known := self.pins.get(pin.cid)) is None or not known.recursive]
-        if pins:
-            await self.pins.add(*pins)
+        await self.pins.add(*(pin for event in events if event.root and (pin := self._wanted_pin(event.cid, name))))
 
-    async def pin_stored(self, cid: CID, *, recursive: bool, name: str = "") -> None:
-        """Pin what is known to be stored whole. Durable on return. Raises PinNameTooLong."""
-        await self.pins.add(Pin(cid, recursive, name, self.clock()))
+    def _wanted_pin(self, cid: CID, name: str) -> Pin | None:
+        """What has to be written so that ``cid`` is pinned recursively, without an end; None: nothing."""
+        known = self.pins.get(cid)
+        if known is None or not known.recursive:
+            return Pin(cid, True, name, self.clock())
+        if name or known.expires is not None:
+            return Pin(cid, True, name or known.name, self.clock())
+        return None
+
+    async def pin_stored(self, cid: CID) -> None:
+        """Pin recursively what was just stored, as Kubo does: what it links to may come later. Durable on return.
+
+        Inside the operation() that stored it.
+        """
+        pin = self._wanted_pin(cid, "")
+        if pin is not None:
+            await self.pins.add(pin)
 
 
 def _unwatched(what: str) -> None:

@@ -180,7 +180,7 @@ class KuboImport:
         table, now = self._api.pins, self._api.clock()
         fresh: dict[CID, Pin] = {}
         for cid, recursive, name in found:
-            known = fresh.get(cid.to_v1()) or table.get(cid)
+            known = fresh.get(cid) or table.get(cid)
             wanted = name if len(name.encode("utf-8", "replace")) <= MAX_NAME else ""
             if known is None:
                 pin = Pin(cid, recursive, wanted, now)
@@ -189,7 +189,7 @@ class KuboImport:
             if pin == known or (known is not None and (pin.recursive, pin.name, None) == _state(known)):
                 self.report.pins_present += 1
             else:
-                fresh[cid.to_v1()] = pin
+                fresh[cid] = pin
         if fresh:
             await table.add(*fresh.values())
             self.report.pins += len(fresh)

@@ -258,7 +258,7 @@ async def pin_update(
         continue
     await session.sync()
     pin = Pin(after, True, known.name, now, known.expires)
-    await pins.replace(before, pin, keep_old=not unpin or before.to_v1() == after.to_v1())
+    await pins.replace(before, pin, keep_old=not unpin or before == after)
     return before, after
 
 
