@@ -22,7 +22,7 @@ from cidery.blockstore.collector import Elsewhere, StoreCollector
 from cidery.blockstore.delete_log import LOG_NAME, DeleteLog
 from cidery.blockstore.index import INITIAL_MAP, Index
 from cidery.blockstore.index_records import IndexDamaged
-from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
+from cidery.blockstore.interface import KEYS_PAGE, Durability, StoredHook, check_block_size
 from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.platform_io import OS_FILES, FileLayer, lock_file, refuse_network_filesystem
@@ -79,6 +79,7 @@ class SegmentStore:
         """Blocks that are not stored but in files of the user: a collector does not miss them."""
         self.recovered = recovered
         """What opening found and mended."""
+        self.on_stored: list[StoredHook] = [] if writer is None else writer.on_stored
 
     @classmethod
     def open(

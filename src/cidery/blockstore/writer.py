@@ -12,6 +12,7 @@ from cidery.blockstore.commit_rounds import CommitRounds
 from cidery.blockstore.delete_log import DeleteLog, Horizon, TrimmedLog
 from cidery.blockstore.index import Index
 from cidery.blockstore.index_records import IndexChange
+from cidery.blockstore.interface import StoredHook
 from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
 from cidery.blockstore.record_framing import MAX_RECORD_HEAD, frame_run
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
@@ -36,6 +37,8 @@ class SegmentWriter(CommitRounds):
         """Blocks that operations under way found here."""
         self.arrivals = Arrivals()
         """Blocks that a collector awaits."""
+        self.on_stored: list[StoredHook] = []
+        """See BlockStore."""
 
     @property
     def next_ordinal(self) -> int:
@@ -64,6 +67,10 @@ class SegmentWriter(CommitRounds):
             if fresh:
                 self._append(fresh, kept)
                 self._nudge()
+        if fresh and self.on_stored:
+            stored = [(block.cid.multihash, len(block.data)) for block in fresh]
+            for hook in self.on_stored:
+                hook(stored)
         if len(self._appended) > MAX_UNCOMMITTED:
             self.commit(durable=False).result()
 
