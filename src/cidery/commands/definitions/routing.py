@@ -124,7 +124,6 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_value,
-        where=Where.DAEMON,
     ),
     Command(
         ("routing", "put"),
@@ -137,7 +136,6 @@ COMMANDS = (
         result=QueryEvent,
         text=_event,
         client="cidery.cli.adding:run_block_put",
-        where=Where.DAEMON,
     ),
     Command(
         ("dht", "query"),
