@@ -257,6 +257,10 @@ class Filestore:
                 found[i] = data
         return found
 
+    def damage(self, cid: CID) -> str:
+        """As BlockStore, of the inner store; why() is about files."""
+        return self._inner.damage(cid)
+
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         """As BlockStore; of a file only its presence and size are looked at."""
         sizes = await self._inner.size_many(cids)

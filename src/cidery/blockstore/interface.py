@@ -69,6 +69,10 @@ class BlockStore(Protocol):
         """Bytes per CID, None where absent. Never returns bytes of another block, even when an index is stale."""
         ...
 
+    def damage(self, cid: CID) -> str:
+        """What is wrong with the stored copy of a block that counts as absent therefore; "" if nothing is known."""
+        ...
+
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         """Length in bytes per CID, None where absent. Does not read the blocks."""
         ...

@@ -51,6 +51,9 @@ class VerifyingStore:
             _check(cids, found)
         return found
 
+    def damage(self, cid: CID) -> str:
+        return self._inner.damage(cid)
+
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         return await self._inner.size_many(cids)
 

@@ -30,7 +30,7 @@ class FilestoreSession(StoreSession):
         self._files = blocks
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block. Raises NotStored, FileChanged. Cancel-safe."""
+        """The block. Raises NotStored, StoredDamaged, FileChanged. Cancel-safe."""
         try:
             return await super().get(cid)
         except NotStored:

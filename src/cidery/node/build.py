@@ -84,7 +84,7 @@ async def build(
     async with AsyncExitStack() as stack:
         if not read_only:
             stack.enter_context(await _locked(layout.lock))
-        store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only)
+        store = await asyncio.to_thread(SegmentStore.open, path, read_only=read_only, hash_on_read=config.hash_on_read)
         stack.push_async_callback(store.close)
         blocks = stack.enter_context(_with_files(layout, store, read_only))
         state = await asyncio.to_thread(State.open, layout.state, read_only=read_only)
