@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cidery.blockstore.lmdb_environment import DatabaseMissing
+from cidery.blockstore.lmdb_environment import DatabaseDamaged, DatabaseMissing
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.repo.layout import REPO_FORMAT, KuboRepo, NotARepo, RepoKind, RepoLayout, RepoMissing, RepoTooNew
@@ -268,3 +268,17 @@ async def test_operations_of_a_dead_process_are_listed_until_discarded(tmp_path)
     await roots.discard(left)
     assert roots.left_over() == []
     state.close()
+
+
+async def test_a_damaged_state_is_refused_with_what_to_do_after_an_unclean_stop(tmp_path):
+    path = tmp_path / "meta" / "state"
+    state = State.open(path)
+    await Pins(state).add(*(Pin(CID.of(bytes([n])), True) for n in range(200)))
+    state.close()
+    raw = bytearray((path / "data.mdb").read_bytes())
+    for page in range(2, len(raw) // 4096):
+        raw[page * 4096 + 10] ^= 0xFF
+    (path / "data.mdb").write_bytes(raw)
+    (path / "in-use").touch()
+    with pytest.raises(DatabaseDamaged, match="restore meta/state from a backup"):
+        State.open(path)

@@ -10,6 +10,7 @@ A block that is put as kept after it was cached is written again into a kept seg
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cidery.blockstore.collector import Elsewhere, StoreCollector
+from cidery.blockstore.database_check import InUse, fault_of, is_too_short
 from cidery.blockstore.delete_log import LOG_NAME, DeleteLog
-from cidery.blockstore.index import INITIAL_MAP, Index
-from cidery.blockstore.index_records import IndexDamaged
+from cidery.blockstore.index import BLOCKS_TABLE, INITIAL_MAP, Index
+from cidery.blockstore.index_records import LOCATION_SIZE
 from cidery.blockstore.interface import KEYS_PAGE, Durability, StoredHook, check_block_size
 from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
@@ -41,6 +43,8 @@ T = TypeVar("T")
 BLOCKS_DIR = Path("blocks")
 INDEX_DIR = Path("meta", "index")
 WRITER_LOCK = "writer.lock"
+log = logging.getLogger("cidery.store")
+
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
 READ_SLICE = 4 * 1024 * 1024
@@ -360,6 +364,7 @@ class SegmentStore:
             self._segments.close()
             self._index.close()
             if self._lock >= 0:
+                InUse(self._index.path).clear()
                 os.close(self._lock)
 
     def _writing(self) -> SegmentWriter:
@@ -416,7 +421,9 @@ def _open_writer(
             directory.mkdir(parents=True, exist_ok=True)
             lock = lock_file(directory / WRITER_LOCK)
             undo.callback(os.close, lock)
-            index = _open_index(root / INDEX_DIR, files, map_size, discard_damaged=prepare is rebuild)
+            in_use = InUse(root / INDEX_DIR)
+            index = _open_index(root / INDEX_DIR, files, map_size, unclean=in_use.is_set())
+            in_use.set()
             undo.callback(index.close)
             log = DeleteLog(directory, files)
             undo.callback(log.close)
@@ -439,11 +446,20 @@ def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
     return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
 
 
-def _open_index(path: Path, files: FileLayer, map_size: int, *, discard_damaged: bool) -> Index:
-    try:
-        return Index(path, files, map_size=map_size)
-    except (IndexDamaged, DatabaseDamaged):
-        if not discard_damaged:
-            raise
-    (path / "data.mdb").unlink()
+def _open_index(path: Path, files: FileLayer, map_size: int, *, unclean: bool) -> Index:
+    """The index; a new, empty one, which recovery fills from the segments, in place of one that is damaged.
+
+    ``unclean``: the last writer did not close it, so it is looked through before it is mapped.
+    """
+    file = path / "data.mdb"
+    reason = fault_of(path, BLOCKS_TABLE, LOCATION_SIZE) if unclean or is_too_short(file) else ""
+    if not reason:
+        try:
+            return Index(path, files, map_size=map_size)
+        except DatabaseDamaged as exc:
+            reason = exc.reason
+    log.warning(
+        "the index of the block store is damaged (%s): it is made anew from the segments, which takes a while", reason
+    )
+    file.unlink()
     return Index(path, files, map_size=map_size)
