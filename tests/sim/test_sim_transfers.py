@@ -12,6 +12,7 @@ from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.dial import DialFailed
 from cidery.libp2p.protocols.timeouts import CEILING, Timeouts
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, JSON
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
 from cidery.testing.virtual_clock import Deadlock, run_virtual
@@ -191,6 +192,25 @@ def test_two_sources_share_the_work_with_hardly_a_duplicate():
     _, shares, duplicates, took = twice(main)
     assert sum(shares) == 200 and duplicates <= 10
     assert min(shares) > 50 and took < 0.75 * 200 * 256 * 1024 / 10e6  # faster than one of them could be
+
+
+def test_a_peer_that_waits_is_served_at_once_what_is_stored_later_by_any_thread_under_any_codec():
+    async def main():
+        network = MemoryNetwork(5, Link(0.02, bandwidth=10e6))
+        data = b"content that is added while somebody waits for it"
+        wanted = [CID.of(data), CID.of(data, DAG_PB, version=0), CID.of(data, DAG_CBOR)]
+        async with memory_nodes(network, 2) as (reader, owner):
+            await reader.connect(owner)
+            waiting = [asyncio.ensure_future(fetch(reader, [Block(cid, data)])) for cid in wanted]
+            await asyncio.sleep(3.0)
+            began = now()
+            added = Block(CID.of(data, JSON), data)
+            await asyncio.to_thread(owner.store.put_many_blocking, [added], kept=True)
+            await asyncio.gather(*waiting)
+            return network.trace, now() - began
+
+    _, took = twice(main)
+    assert took < 0.1
 
 
 def test_a_source_that_dies_half_way_is_replaced():

@@ -84,9 +84,9 @@ def test_a_block_that_comes_later_is_served_to_who_waits_even_after_a_dont_have(
     ask(machine, "p", [cid], None, send_dont_have=True)
     ask(machine, "q", [cid], None, want_type=WantType.HAVE)
     assert machine.next_envelope("p").dont_haves == [cid]
-    assert sorted(machine.on_new_blocks([(cid, SIZE)])) == ["p", "q"]
+    assert sorted(machine.on_new_blocks([(cid.multihash, SIZE)])) == ["p", "q"]
     assert machine.next_envelope("p").blocks == [cid] and machine.next_envelope("q").haves == [cid]
-    assert machine.on_new_blocks([(cid, SIZE)]) == []
+    assert machine.on_new_blocks([(cid.multihash, SIZE)]) == []
 
 
 def test_a_want_block_overtakes_the_want_have_of_the_same_block():
@@ -103,7 +103,7 @@ def test_a_cancel_takes_a_want_back_wherever_it_is():
     ask(machine, "p", [queued])
     ask(machine, "p", [said], None, send_dont_have=True)
     ask(machine, "p", [waiting, queued, said], cancel=True)
-    assert machine.next_envelope("p").empty and machine.on_new_blocks([(waiting, 1)]) == []
+    assert machine.next_envelope("p").empty and machine.on_new_blocks([(waiting.multihash, 1)]) == []
 
 
 def test_a_full_wantlist_replaces_what_was_wanted():
@@ -118,7 +118,7 @@ def test_wants_kept_for_later_are_bounded_and_the_oldest_go_first():
     machine, wanted = engine("p"), cids(MAX_WANTS_PER_PEER + 100)
     ask(machine, "p", wanted, None)
     assert machine.wantlist("p") == wanted[100:]
-    assert machine.on_new_blocks([(wanted[0], 1)]) == []
+    assert machine.on_new_blocks([(wanted[0].multihash, 1)]) == []
 
 
 def test_answers_that_nobody_reads_are_bounded():
@@ -135,8 +135,8 @@ def test_a_peer_that_leaves_takes_everything_with_it():
     machine.remove_peer("p")
     machine.received("p", 1, 10)
     machine.sent("p", 1, 10)
-    assert machine.next_envelope("p").empty and machine.on_new_blocks([(cids(1)[0], 1)]) == []
-    assert not machine.ledgers and not machine._wanted_by and not machine._peers
+    assert machine.next_envelope("p").empty and machine.on_new_blocks([(cids(1)[0].multihash, 1)]) == []
+    assert not machine.ledgers and not machine.wanted_by and not machine._peers
 
 
 def test_the_ledger_counts_both_directions():

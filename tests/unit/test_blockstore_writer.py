@@ -11,7 +11,7 @@ from cidery.blockstore.interface import Durability
 from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.platform_io import OS_FILES, OsFiles, SyncPoint
 from cidery.blockstore.segment_file import Location
-from cidery.blockstore.segments import SegmentStore, rebuild_index
+from cidery.blockstore.segments import SegmentStore
 from cidery.testing.blockstore_contract import block
 
 VISIBLE, DURABLE = Durability.VISIBLE, Durability.DURABLE
@@ -85,15 +85,15 @@ async def test_a_block_in_a_batch_that_moves_is_never_visible_at_its_old_place_o
     await store.close()
 
 
-async def test_a_damaged_index_says_how_it_is_rebuilt_and_can_be(tmp_path):
+async def test_a_damaged_index_is_made_anew_by_itself_and_says_so(tmp_path, caplog):
     store = SegmentStore.open(tmp_path)
     await store.put_many([block(b"safe in its segment")], kept=True, durability=DURABLE)
     await store.close()
     (tmp_path / "meta" / "index" / "data.mdb").write_bytes(b"garbage" * 4000)
     with pytest.raises(DatabaseDamaged, match="delete the directory meta/index"):
-        SegmentStore.open(tmp_path)
-    rebuild_index(tmp_path)
+        SegmentStore.open(tmp_path, read_only=True)
     again = SegmentStore.open(tmp_path)
+    assert "made anew from the segments" in caplog.text
     assert await again.get_many([block(b"safe in its segment").cid]) == [b"safe in its segment"]
     await again.close()
 

@@ -1,14 +1,17 @@
 """The key and name groups as commands, on a node in this process without a network."""
 
+import base64
 import os
 
 import pytest
 
 import cidery
 from cidery.commands.run.name import NotFollowed, PublishOffline
+from cidery.commands.run.routing import NotStored, OnlyNames
 from cidery.core.content_path import PathError, last_name, name_path
 from cidery.core.keys import BadKeyOption, NoSuchKey
 from cidery.identity.keys import BadKey, PrivateKey
+from cidery.identity.peer_id import PeerId
 from cidery.ipns.record import IpnsRecordError
 from cidery.namesys.resolver import NameNotFound
 from cidery.repo.keystore import KeyExists, KeyMissing
@@ -148,6 +151,48 @@ async def test_a_record_can_be_taken_out_looked_at_and_put_back(shell):
         await shell.run("name inspect", b"junk")
     with pytest.raises(NameNotFound):
         await shell.run(f"name get {other}")
+
+
+async def record_of_a_stranger(tmp_path):
+    async with cidery.Node(tmp_path / "stranger", profile="test", offline=True) as other:
+        there = Shell(other.api)
+        name = (await there.run("name publish --allow-offline -Q /ipfs/bafkqaaa")).strip()
+        return name, (await there.run(f"name get {name}")).encode("latin-1")
+
+
+@pytest.mark.parametrize("command", ["name put --allow-offline {}", "routing put --allow-offline /ipns/{}"])
+async def test_a_record_that_was_put_offline_is_there_after_a_restart(tmp_path, command):
+    name, raw = await record_of_a_stranger(tmp_path)
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        await Shell(node.api).run(command.format(name), raw)
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        again = Shell(node.api)
+        assert (await again.run(f"name get {name}")).encode("latin-1") == raw
+        assert await again.run(f"name resolve {name}") == "/ipfs/bafkqaaa\n"
+        assert base64.b64decode(await again.run(f"routing get /ipns/{name}")) == raw
+
+
+async def test_nothing_is_put_offline_unless_the_user_says_that_this_is_fine(shell, tmp_path):
+    name, raw = await record_of_a_stranger(tmp_path)
+    with pytest.raises(PublishOffline):
+        await shell.run(f"name put {name}", raw)
+    with pytest.raises(NotStored):
+        await shell.run(f"routing put /ipns/{name}", raw)
+    with pytest.raises(OnlyNames):
+        await shell.run(f"routing put --allow-offline /pk/{shell.api.config.peer_id}", b"key")
+    assert shell.api.naming.names.get(PeerId.parse(name)) is None
+
+
+async def test_a_node_without_peers_publishes_and_says_that_nobody_took_it(tmp_path):
+    async with cidery.Node(tmp_path / "repo", profile="test") as node:
+        lonely = Shell(node.api)
+        said = await lonely.run("name publish /ipfs/bafkqaaa")
+        assert said.startswith("Published to k51") and "warning: no peer took the record; it is stored here" in said
+        name = (await lonely.run("name publish -Q /ipfs/bafkqaaa")).strip()
+        assert await lonely.run(f"name resolve {name}") == "/ipfs/bafkqaaa\n"
+        await lonely.run(
+            f"routing put --allow-offline /ipns/{name}", (await lonely.run(f"name get {name}")).encode("latin-1")
+        )
 
 
 async def test_nothing_is_followed_that_has_no_record(shell):

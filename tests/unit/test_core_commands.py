@@ -45,16 +45,16 @@ class MemoryPins:
         self.pins: dict[CID, Pin] = {}
 
     def get(self, cid: CID) -> Pin | None:
-        return self.pins.get(cid.to_v1())
+        return self.pins.get(cid)
 
     def page(self, after: bytes = b"", limit: int = PINS_PAGE) -> list[Pin]:
         return [pin for _, pin in sorted(self.pins.items()) if pin.cursor > after][:limit]
 
     async def add(self, *pins: Pin) -> None:
-        self.pins.update({pin.cid.to_v1(): pin for pin in pins})
+        self.pins.update({pin.cid: pin for pin in pins})
 
     async def remove(self, cids: Sequence[CID]) -> list[bool]:
-        return [self.pins.pop(cid.to_v1(), None) is not None for cid in cids]
+        return [self.pins.pop(cid, None) is not None for cid in cids]
 
 
 @pytest.fixture

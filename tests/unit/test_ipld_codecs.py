@@ -2,18 +2,20 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cidery.ipld import cbor_codec, codecs, dag_cbor, dag_jose, dag_json, json_codec
-from cidery.ipld.codecs import UnknownCodec, codec_of, parse_codec
+from cidery.ipld.codecs import NoValues, UnknownCodec, codec_of, parse_codec
 from cidery.ipld.dag_cbor import DagCborError
 from cidery.ipld.data_model import MAX_NESTING, CodecError, NotEncodable, Value
 from cidery.ipld.json_codec import JsonError
 from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import CODECS, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, JSON, RAW
+from cidery.multiformats.multicodec import CODECS, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, GIT_RAW, JSON, RAW
+from cidery.multiformats.multihash import SHA1, Multihash, matches
 from cidery.repo.gc_links import link_targets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -267,15 +269,100 @@ def test_links_come_in_the_order_of_the_block_with_their_paths() -> None:
     assert list(named_links(CID.of(b"", JSON), b"")) == []
 
 
-def test_links_of_blocks_that_are_not_canonical_are_found_where_none_may_be_missed() -> None:
+def test_links_of_blocks_that_are_not_canonical_are_found() -> None:
     for codec, block in (
         (DAG_CBOR, b"\xa2\x62bb\x18\x01\x61a" + LINK),
         (DAG_JSON, f'{{"b":1,"a":{{"/":"{LEAF}"}}}}'.encode()),
     ):
         with pytest.raises(CodecError):
-            named_links(CID.of(block, codec), block)
-        assert list(named_links(CID.of(block, codec), block, canonical=False)) == [(LEAF, "a")]
+            codecs.decode(codec, block)
+        assert list(named_links(CID.of(block, codec), block)) == [(LEAF, "a")]
         assert link_targets(codec, LEAF.multihash, block) == [(RAW, LEAF.multihash)]
+
+
+CBOR_OF_OTHERS = {
+    "text that is not UTF-8": b"\xa2aa\x61\xffab" + LINK,
+    "a key that is not UTF-8": b"\xa1\x61\xff" + LINK,
+    "keys out of order": b"\xa2bbb\x18\x01aa" + LINK,
+    "a key twice": b"\xa2aa\x01aa" + LINK,
+    "a short float": b"\x82\xf9\x3c\x00" + LINK,
+    "not a number": b"\x82\xfb\x7f\xf8\0\0\0\0\0\0" + LINK,
+    "undefined": b"\x82\xf7" + LINK,
+    "a longer head": b"\x98\x02\x18\x01" + LINK,
+    "another tag": b"\x82\xc1\x1a\x51\x4b\x67\xb0" + LINK,
+    "a tag around a list": b"\xd9\xd9\xf7\x82\x01" + LINK,
+    "a list of indefinite length": b"\x9f\x01" + LINK + b"\xff",
+    "a map of indefinite length": b"\xbfaa\x01ab" + LINK + b"\xff",
+    "text in pieces": b"\x82\x7f\x61a\x61b\xff" + LINK,
+    "a number as a key": b"\xa1\x01" + LINK,
+}
+
+
+@pytest.mark.parametrize("name", CBOR_OF_OTHERS)
+def test_links_of_cbor_that_other_programs_write_are_found(name: str) -> None:
+    block = CBOR_OF_OTHERS[name]
+    assert [target for target, _ in named_links(CID.of(block, DAG_CBOR), block)] == [LEAF]
+    assert link_targets(DAG_CBOR, CID.of(block).multihash, block) == [(RAW, LEAF.multihash)]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"", b"\x82\x01", b"\xff", b"\x1c", b"\x1f", b"\xa1aa\xff", b"\x9f\x01", b"\xd8\x2a\x01", b"\xd8\x2a\x42\x00\x01",
+     b"\xd8\x2a\x41\x01", b"\xc1" * 100 + b"\x01", b"\xa1\x80\x01", b"\x5f\x41", b"\x01\x01",
+     b"\xbf\x7f" + b"\x60" * 100 + b"\xff\xff",
+     b"\x9a\xff\xff\xff\xff", b"\x5b" + b"\xff" * 8],
+)  # fmt: skip
+def test_what_is_no_cbor_has_no_links_and_says_so(block: bytes) -> None:
+    with pytest.raises(CodecError):
+        named_links(CID.of(block, DAG_CBOR), block)
+
+
+def git(kind: str, body: bytes) -> bytes:
+    return f"{kind} {len(body)}\0".encode() + body
+
+
+def test_git_objects_lead_to_each_other_as_git_itself_reads_them(tmp_path: Path) -> None:
+    def run(*words: str) -> bytes:
+        author = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        return subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True).stdout
+
+    run("init", "-q")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "b").write_bytes(b"two")
+    for word in ("one", "more"):
+        (tmp_path / "a").write_text(word)
+        run("add", "-A")
+        run("commit", "-qm", word)
+    run("tag", "-a", "v1", "-m", "tag")
+    names = run("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)").decode().split("\n")
+    blocks = {}
+    for name, kind in (line.split() for line in names if line):
+        blocks[bytes.fromhex(name)] = git(kind, run("cat-file", kind, name))
+    stack, seen = [bytes.fromhex(run("rev-parse", "v1").decode())], set()
+    assert len(blocks) == 9
+    while stack:
+        digest = stack.pop()
+        if digest not in seen:
+            seen.add(digest)
+            cid = CID(1, GIT_RAW, Multihash(SHA1, digest).encode())
+            assert matches(cid.multihash, blocks[digest])
+            found = named_links(cid, blocks[digest])
+            assert all(target.codec == GIT_RAW for target, _ in found)
+            stack += [target.decoded_multihash().digest for target, _ in found]
+    assert seen == set(blocks)
+    top = CID(1, GIT_RAW, Multihash(SHA1, bytes.fromhex(run("rev-parse", "HEAD").decode())).encode())
+    assert [name for _, name in named_links(top, blocks[top.decoded_multihash().digest])] == ["tree", "parents/0"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"", b"blob", b"blob 2\0x", b"blob x\0", git("thing", b""), git("tree", b"100644 a\0short"),
+     git("tree", b"\0" * 30), git("commit", b"tree zz\n\n"), git("commit", b"tree " + b"0" * 38 + b"\n\n"),
+     git("tag", b"\n\n")],
+)  # fmt: skip
+def test_what_is_no_git_object_has_no_links_and_says_so(block: bytes) -> None:
+    with pytest.raises(CodecError, match="git-raw"):
+        named_links(CID.of(block, GIT_RAW, hash_code=SHA1), block)
 
 
 def test_codecs_are_found_by_name_and_number() -> None:
@@ -283,8 +370,11 @@ def test_codecs_are_found_by_name_and_number() -> None:
     for text in ("no", "0xzz", ""):
         with pytest.raises(UnknownCodec):
             parse_codec(text)
-    with pytest.raises(UnknownCodec, match="0x90"):
+    assert parse_codec("git-raw") == 0x78 and parse_codec("eth-block") == 0x90
+    with pytest.raises(NoValues, match="eth-block blocks are not read"):
         codecs.decode(0x90, b"")
+    with pytest.raises(UnknownCodec, match="0xb0"):
+        codecs.decode(0xB0, b"")
     assert codecs.decode(RAW, b"x") == b"x"
     with pytest.raises(NotEncodable):
         codec_of(RAW).encode("x")

@@ -91,5 +91,5 @@ def test_links_depend_on_the_codec_that_asks() -> None:
     block = dag_pb.encode([Link(LEAF, "a", 1), Link(LEAF, None, 1)], None)
     assert named_links(CID.of(block, DAG_PB), block) == [(LEAF, "a"), (LEAF, "")]
     assert list(named_links(CID.of(block, RAW), block)) == []
-    with pytest.raises(UnsupportedCodec, match="0x90 .* is not supported here"):
+    with pytest.raises(UnsupportedCodec, match="eth-block .* is not supported here"):
         named_links(CID.of(block, 0x90), block)

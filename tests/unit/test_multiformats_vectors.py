@@ -170,3 +170,17 @@ def test_a_cid_is_immutable_hashable_ordered_and_pickles() -> None:
     assert pickle.loads(pickle.dumps(cid)) == cid
     assert len({cid, CID.of(b"abc"), CID.of(b"abd")}) == 2
     assert sorted([CID.of(b"1"), CID.of(b"2")])[0].encode() < sorted([CID.of(b"1"), CID.of(b"2")])[1].encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("keccak-256", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"),  # Ethereum's of nothing
+        ("keccak-224", "f71837502ba8e10837bdd8d365adb85591895602fc552b48b7390abd"),
+        ("shake-128", "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26"),
+        ("shake-256", "46b9dd2b0ba88d13233b3feb743eeb243fcd52ea62b81b82b50c27646ed5762f"
+                      "d75dc4ddd8c0f200cb05019d67b592f6fc821c49479ab48640292eacb3b7c4be"),
+    ],
+)  # fmt: skip
+def test_hash_functions_of_other_chains_give_their_known_digest_of_nothing(name: str, digest: str) -> None:
+    assert multihash.multihash(multihash.hash_names()[name], b"")[2:].hex() == digest

@@ -12,17 +12,18 @@ from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, routing_key
-from cidery.ipns.record import IpnsRecord, IpnsRecordError, sign
+from cidery.ipns.record import MAX_NUMBER, IpnsRecord, IpnsRecordError, sign
 from cidery.namesys.dnslink import BadDomain, NoDnsLink, check_domain, target_of
 from cidery.namesys.publisher import (
-    CannotPublish,
+    BadLifetime,
     NamePublisher,
     OldSequence,
     PublishOptions,
+    SequenceExhausted,
     keep_published,
 )
 from cidery.namesys.resolver import MAX_DEPTH, BadTarget, Limits, NameNotFound, NameResolver, TooManyNames
-from cidery.repo.names import FOLLOWED, OWN, Names
+from cidery.repo.names import FOLLOWED, HELD, OWN, Names
 from cidery.repo.state import State
 
 START = 1_790_000_000.0
@@ -45,7 +46,7 @@ class Values:
         for value in self.values.get(key, [])[:quorum]:
             yield value
 
-    async def put_value(self, key: bytes, value: bytes) -> int:
+    async def put_value(self, key: bytes, value: bytes, failed: list[str] | None = None) -> int:
         if self.takers:
             self.values.setdefault(key, []).append(value)
         return self.takers
@@ -235,8 +236,8 @@ async def test_a_record_of_another_machine_with_the_key_is_outdone(world: World)
 
 async def test_what_nobody_took_is_stored_and_published_by_the_next_round(world: World) -> None:
     world.values.takers = 0
-    with pytest.raises(CannotPublish, match="stored here"):
-        await world.publisher.publish(KEY, "/ipfs/a", PublishOptions())
+    (warning,) = (await world.publisher.publish(KEY, "/ipfs/a", PublishOptions())).warnings
+    assert "it is stored here" in warning
     world.values.takers = 3
     assert await world.publisher.round() == 1
     assert world.values.values[routing_key(KEY.peer_id)]
@@ -307,3 +308,40 @@ async def test_damaged_records_in_the_state_are_passed_over(world: World) -> Non
     assert world.names.get(KEY.peer_id) is None
     assert list(world.names.every(OWN)) == []
     assert len(list(world.names.every(FOLLOWED))) == 1
+
+
+async def test_a_record_of_somebody_else_is_durable_and_handed_over_until_it_is_over(world: World) -> None:
+    record = world.record(OTHER, "/ipfs/theirs", 3)
+    world.values.takers = 0
+    published = await world.publisher.put(OTHER.peer_id, record.raw)
+    assert (published.peers, len(published.warnings)) == (0, 1)
+    assert (await world.offline.record(OTHER.peer_id)).raw == record.raw
+    world.values.takers = 2
+    assert await world.publisher.round() == 1
+    world.now = 3601.0
+    assert await world.publisher.round() == 0
+    assert world.names.of(HELD, OTHER.peer_id) is None
+
+
+async def test_what_is_only_passed_on_is_not_stored(world: World) -> None:
+    await world.publisher.put(OTHER.peer_id, world.record(OTHER, "/ipfs/theirs").raw, keep=False)
+    assert world.names.get(OTHER.peer_id) is None
+
+
+async def test_records_that_nobody_could_resolve_are_refused(world: World) -> None:
+    for options in (PublishOptions(lifetime=0.0), PublishOptions(lifetime=60.0, ttl=61.0)):
+        with pytest.raises(BadLifetime):
+            await world.publisher.publish(KEY, "/ipfs/a", options)
+    assert world.names.get(KEY.peer_id) is None
+    short = (await world.publisher.publish(KEY, "/ipfs/a", PublishOptions(lifetime=60.0))).record
+    assert short.ttl == 60 * NANOSECONDS
+
+
+async def test_the_last_sequence_is_refused_before_nothing_can_follow_it(world: World) -> None:
+    with pytest.raises(SequenceExhausted, match="give a smaller one"):
+        await world.publisher.publish(KEY, "/ipfs/a", PublishOptions(sequence=MAX_NUMBER))
+    assert world.names.get(KEY.peer_id) is None
+    world.put(world.record(KEY, "/ipfs/elsewhere", MAX_NUMBER), key=KEY)
+    with pytest.raises(SequenceExhausted, match="use another key"):
+        await world.publisher.publish(KEY, "/ipfs/b", PublishOptions())
+    assert (await world.publisher.publish(KEY, "/ipfs/elsewhere", PublishOptions())).record.sequence == MAX_NUMBER

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from cidery.blockstore.lmdb_environment import DatabaseMissing
+from cidery.blockstore.lmdb_environment import DatabaseDamaged, DatabaseMissing
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.repo.layout import REPO_FORMAT, KuboRepo, NotARepo, RepoKind, RepoLayout, RepoMissing, RepoTooNew
 from cidery.repo.lock import Holder, RepoLock, RepoLocked, read_holder
-from cidery.repo.pins import MAX_NAME, BadPinName, Pin, Pins
+from cidery.repo.pins import MAX_NAME, BadPinName, Pin, Pins, encode_pin
 from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.state import Put, State, StateReadOnly, StateTable
 
@@ -152,12 +152,65 @@ async def test_pins_are_added_listed_by_page_and_removed(state):
     assert pins.get(made[0].cid) is None and pins.count() == 24
 
 
-async def test_a_pin_keeps_its_cid_version_and_is_found_by_either(state):
+V0 = CID.of(b"node", DAG_PB, version=0)
+V1 = V0.to_v1()
+
+
+async def test_one_node_pinned_as_version_0_and_1_is_two_pins(state):
     pins = Pins(state)
-    old = CID.of(b"", DAG_PB, version=0)
-    await pins.add(Pin(old, True))
-    assert pins.get(old.to_v1()) == Pin(old, True)
-    assert str(pins.page()[0].cid).startswith("Qm")
+    await pins.add(Pin(V0, True, "old"))
+    await pins.add(Pin(V1, True, "new"))
+    assert [(pin.cid, pin.name) for pin in pins.every()] == [(V1, "new"), (V0, "old")]
+    assert await pins.remove([V1]) == [True]
+    assert pins.get(V1) is None and pins.get(V0) == Pin(V0, True, "old")
+    assert await pins.remove([V1]) == [False] and pins.count() == 1
+
+
+async def put_as_older_versions_did(state, *pins):
+    await state.apply(*(Put(StateTable.PINS, pin.cid.to_v1().encode(), encode_pin(pin)) for pin in pins))
+
+
+async def test_pins_of_older_repositories_are_found_and_listed_by_the_page(state):
+    pins = Pins(state)
+    older = [Pin(CID.of(bytes([n]), DAG_PB, version=n % 2), True, str(n)) for n in range(20)]
+    await put_as_older_versions_did(state, *older)
+    listed, after = [], b""
+    while page := pins.page(after, 3):
+        listed += page
+        after = page[-1].cursor
+    assert (
+        sorted(listed, key=lambda pin: pin.cid)
+        == sorted(older, key=lambda pin: pin.cid)
+        == sorted(pins.every(), key=lambda pin: pin.cid)
+    )
+    for pin in older:
+        assert pins.get(pin.cid) == pin
+        assert pins.get(CID(1 - pin.cid.version, DAG_PB, pin.cid.multihash)) is None
+
+
+@pytest.mark.parametrize("change", ["add the other", "add the same", "remove the other", "remove", "replace", "expire"])
+async def test_a_pin_of_an_older_repository_is_neither_lost_nor_doubled_by_a_change(state, change):
+    pins = Pins(state)
+    older = Pin(V0, True, "older", expires=100.0)
+    await put_as_older_versions_did(state, older)
+    if change == "add the other":
+        await pins.add(Pin(V1, True, "new"))
+        assert list(pins.every()) == [Pin(V1, True, "new"), older]
+    elif change == "add the same":
+        await pins.add(Pin(V0, False, "again"))
+        assert list(pins.every()) == [Pin(V0, False, "again")]
+    elif change == "remove the other":
+        assert await pins.remove([V1]) == [False] and list(pins.every()) == [older]
+    elif change == "remove":
+        assert await pins.remove([V0]) == [True] and pins.count() == 0
+    elif change == "replace":
+        await pins.replace(V0, Pin(V1, True, "new"), keep_old=False)
+        assert list(pins.every()) == [Pin(V1, True, "new")]
+    else:
+        await pins.remove_expired(99.0, [V0, V1])
+        assert list(pins.every()) == [older]
+        await pins.remove_expired(100.0, [V0, V1])
+        assert pins.count() == 0
 
 
 async def test_one_multihash_pinned_under_two_codecs_is_two_pins(state):
@@ -215,3 +268,17 @@ async def test_operations_of_a_dead_process_are_listed_until_discarded(tmp_path)
     await roots.discard(left)
     assert roots.left_over() == []
     state.close()
+
+
+async def test_a_damaged_state_is_refused_with_what_to_do_after_an_unclean_stop(tmp_path):
+    path = tmp_path / "meta" / "state"
+    state = State.open(path)
+    await Pins(state).add(*(Pin(CID.of(bytes([n])), True) for n in range(200)))
+    state.close()
+    raw = bytearray((path / "data.mdb").read_bytes())
+    for page in range(2, len(raw) // 4096):
+        raw[page * 4096 + 10] ^= 0xFF
+    (path / "data.mdb").write_bytes(raw)
+    (path / "in-use").touch()
+    with pytest.raises(DatabaseDamaged, match="restore meta/state from a backup"):
+        State.open(path)

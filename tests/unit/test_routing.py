@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from cidery.errors import Unavailable
+from cidery.errors import InvalidInput, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -107,6 +107,39 @@ def test_values_and_announcements_go_to_all():
         assert [value async for value in routing.search_value(b"k", 16)] == [b"k", b"k"]
         assert await routing.put_value(b"k", b"v") == 4 and await routing.provide(CONTENT) == 6
         assert not routing.empty and JoinedRouting().empty
+
+    run_virtual(main())
+
+
+class Unreachable(Router):
+    """A router that never answers."""
+
+    async def put_value(self, key, value):
+        raise NoAnswer
+
+    async def provide(self, cid):
+        raise TimeoutError
+
+
+class NoAnswer(Unavailable):
+    def __str__(self):
+        return "https://router.example: no answer in time"
+
+
+class Refusing(Router):
+    async def put_value(self, key, value):
+        raise InvalidInput("the value is wrong")
+
+
+def test_a_router_that_cannot_be_reached_is_named_and_the_others_get_the_value():
+    async def main():
+        failed = []
+        assert await joined(Router(), Unreachable()).put_value(b"k", b"v", failed) == 2
+        assert failed == ["https://router.example: no answer in time"]
+        assert await joined(Unreachable()).put_value(b"k", b"v") == 0
+        assert await joined(Router(), Unreachable()).provide(CONTENT) == 3
+        with pytest.raises(InvalidInput, match="the value is wrong"):
+            await joined(Router(), Refusing()).put_value(b"k", b"v")
 
     run_virtual(main())
 

@@ -66,7 +66,8 @@ class Engine:
     def __init__(self) -> None:
         self.ledgers: dict[str, Ledger] = {}
         self._peers: dict[str, _PeerQueue] = {}
-        self._wanted_by: dict[CID, dict[str, None]] = {}
+        self.wanted_by: dict[bytes, dict[tuple[str, CID], None]] = {}
+        """Multihash -> who waits, and under which name; other threads may ask whether one is in it."""
 
     def add_peer(self, peer: str) -> None:
         self._peers.setdefault(peer, _PeerQueue())
@@ -93,7 +94,7 @@ class Engine:
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 queue.wants[entry.cid] = entry
                 queue.wants.move_to_end(entry.cid)
-                self._wanted_by.setdefault(entry.cid, {})[peer] = None
+                self.wanted_by.setdefault(entry.cid.multihash, {})[peer, entry.cid] = None
                 lookups.append(entry.cid)
         return lookups
 
@@ -114,11 +115,14 @@ class Engine:
             cid, _ = queue.wants.popitem(last=False)
             self._unwant(cid, peer)
 
-    def on_new_blocks(self, blocks: Sequence[tuple[CID, int]]) -> list[str]:
-        """Blocks came into the store; returns the peers that now have something to be sent."""
+    def on_new_blocks(self, blocks: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Blocks (multihash, bytes) came into the store; returns the peers that now have something to be sent.
+
+        Whatever codec or version they were asked for by.
+        """
         woken: dict[str, None] = {}
-        for cid, size in blocks:
-            for peer in list(self._wanted_by.get(cid, ())):
+        for multihash, size in blocks:
+            for peer, cid in list(self.wanted_by.get(multihash, ())):
                 queue = self._peers[peer]
                 self._serve(peer, queue, queue.wants[cid], size)
                 woken[peer] = None
@@ -194,8 +198,8 @@ class Engine:
             queue.presences.pop(cid, None)
 
     def _unwant(self, cid: CID, peer: str) -> None:
-        peers = self._wanted_by.get(cid)
-        if peers is not None:
-            peers.pop(peer, None)
-            if not peers:
-                del self._wanted_by[cid]
+        wants = self.wanted_by.get(cid.multihash)
+        if wants is not None:
+            wants.pop((peer, cid), None)
+            if not wants:
+                del self.wanted_by[cid.multihash]

@@ -134,6 +134,8 @@ class BitswapService:
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
             swarm.handlers[protocol] = self._receive
+        self._loop = asyncio.get_running_loop()
+        store.on_stored.append(self._stored)
         swarm.on_connected.append(self._connected)
         swarm.on_disconnected.append(self._disconnected)
 
@@ -145,12 +147,16 @@ class BitswapService:
             clock=self._clock,
             waits=self._waits,
             kept=kept,
-            on_stored=self.new_blocks,
         )
 
-    def new_blocks(self, blocks: Sequence[Block]) -> None:
-        """Blocks came into the store: serve whoever waits for them."""
-        for name in self.engine.on_new_blocks([(block.cid, len(block.data)) for block in blocks]):
+    def _stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """Blocks came into the store, in any thread and by any way: serve whoever waits for them."""
+        wanted_by = self.engine.wanted_by
+        if wanted_by and (awaited := [one for one in blocks if one[0] in wanted_by]):
+            self._loop.call_soon_threadsafe(self._serve_stored, awaited)
+
+    def _serve_stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
+        for name in self.engine.on_new_blocks(blocks):
             self._kick_answers(name)
 
     def exchanged(self, name: str) -> bool:
@@ -168,6 +174,8 @@ class BitswapService:
         return [session.state() for session in sessions if session.concerns(cid)]
 
     async def close(self) -> None:
+        if self._stored in self._store.on_stored:
+            self._store.on_stored.remove(self._stored)
         for peer in self._peers.values():
             peer.gone = True
         for task in list(self._tasks):

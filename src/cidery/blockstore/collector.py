@@ -14,6 +14,7 @@ from cidery.blockstore.delete_log import Horizon
 from cidery.blockstore.index import Index
 from cidery.blockstore.log_trimming import PASS_ENTRIES, needed_entries
 from cidery.blockstore.open_segments import OpenSegments
+from cidery.blockstore.read_check import BAD_HASH, is_intact
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location, segment_numbers
 from cidery.blockstore.write_errors import DiskFull
@@ -123,16 +124,25 @@ class StoreCollector:
         return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
 
     def read(self, multihash: bytes, at: Location) -> bytes | None:
-        """The data, from wherever it is by now; None: it is gone. Raises CorruptSegment, OSError."""
+        """The data, from wherever it is by now; None: it is gone. Raises CorruptSegment, OSError.
+
+        Hashed: the links of a damaged node would lead a mark astray.
+        """
         try:
-            return self._segments.read(at, multihash)
+            return self._read_checked(at, multihash)
         except (CorruptSegment, FileNotFoundError):
             again = self.locate([multihash])[0]
             if again is None:
                 return None
             if again == at:
                 raise
-            return self._segments.read(again, multihash)
+            return self._read_checked(again, multihash)
+
+    def _read_checked(self, at: Location, multihash: bytes) -> bytes:
+        data = self._segments.read(at, multihash)
+        if not is_intact(multihash, data):
+            raise CorruptSegment(at.segment, at.offset, BAD_HASH)
+        return data
 
     def pages(self) -> Iterator[list[tuple[bytes, Location]]]:
         """All blocks of the index in pages, in the order of their multihashes."""

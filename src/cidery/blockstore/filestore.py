@@ -15,7 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from cidery.blockstore.interface import KEYS_PAGE, BlockStore, Durability
+from cidery.blockstore.interface import KEYS_PAGE, BlockStore, Durability, StoredHook
 from cidery.blockstore.lmdb_environment import Environment, Transaction, items_after
 from cidery.errors import IntegrityError
 from cidery.ipld.block import MAX_BLOCK, Block
@@ -84,6 +84,8 @@ class References:
         """Held for the moment that the sets are looked at."""
         self._fresh: set[bytes] | None = None
         self._doomed: set[bytes] = set()
+        self.on_stored: list[StoredHook] = []
+        """As BlockStore; for blocks that are noted."""
         self._env: Environment | None = None
         if (path / "data.mdb").exists():
             self._env = self._open()
@@ -115,6 +117,9 @@ class References:
                 if self._fresh is not None:
                     self._fresh |= keys
             env.write(work)
+        noted = [(one.multihash, one.length) for one in references]
+        for hook in self.on_stored if noted else ():
+            hook(noted)
 
     def remove(self, multihashes: Iterable[bytes]) -> list[bool]:
         """Forget blocks; True where one was noted. Durable on return."""
@@ -235,6 +240,7 @@ class Filestore:
     def __init__(self, inner: BlockStore, references: References) -> None:
         self._inner = inner
         self.references = references
+        self.on_stored = references.on_stored = inner.on_stored
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """Of the inner store: files are read in a thread."""
@@ -250,6 +256,10 @@ class Filestore:
             for (i, _), data in zip(noted, read, strict=True):
                 found[i] = data
         return found
+
+    def damage(self, cid: CID) -> str:
+        """As BlockStore, of the inner store; why() is about files."""
+        return self._inner.damage(cid)
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         """As BlockStore; of a file only its presence and size are looked at."""

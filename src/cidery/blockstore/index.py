@@ -32,6 +32,7 @@ INITIAL_MAP = 64 * 1024 * 1024
 """First size of the map, in bytes: room for about 700,000 blocks. Only address space until it is used."""
 READ_BATCH = 256
 """Most look-ups in one read transaction: keeps the resize of the map and other readers waiting < 0.5 ms."""
+BLOCKS_TABLE = "blocks"
 FORMAT = 1
 """Number of this layout of the tables."""
 
@@ -55,7 +56,7 @@ class Index:
         Raises DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, IndexDamaged.
         """
         self._files = files
-        tables = (b"blocks", b"segments", b"tails", b"counters")
+        tables = (BLOCKS_TABLE.encode(), b"segments", b"tails", b"counters")
         self._env = Environment(
             path, tables, what="block index", advice=REBUILD_ADVICE, read_only=read_only, map_size=map_size
         )

@@ -21,6 +21,7 @@ from cidery.blockstore.segment_file import Location
 from cidery.errors import IntegrityError
 
 _LOCATION = struct.Struct(">IIIBQ")
+LOCATION_SIZE = _LOCATION.size
 _SEGMENT = struct.Struct(">QQQ")
 _TAIL_KEY = struct.Struct(">II")
 _NUMBER = struct.Struct(">Q")

@@ -4,7 +4,7 @@ Bytes are keyed by **multihash**; the codec of the CID that asks is not part of 
 stored: get answers from the CID, put ignores them.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -43,8 +43,20 @@ class Durability(Enum):
     """On disk: a power cut cannot lose it."""
 
 
+StoredHook = Callable[[Sequence[tuple[bytes, int]]], None]
+"""Told of multihashes and bytes of blocks that are stored from now on, in the thread that stores them: be quick."""
+
+
 class BlockStore(Protocol):
     """Async, in batches. Batches are processed in order; results keep the order of the arguments."""
+
+    @property
+    def on_stored(self) -> list[StoredHook]:
+        """Called with blocks that were not here, as soon as they can be read, whichever way they came.
+
+        One that was cached and becomes kept may be among them.
+        """
+        ...
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """The block if it can be had without waiting for a disk, else None (absent or cold). Never blocks the loop.
@@ -55,6 +67,10 @@ class BlockStore(Protocol):
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """Bytes per CID, None where absent. Never returns bytes of another block, even when an index is stale."""
+        ...
+
+    def damage(self, cid: CID) -> str:
+        """What is wrong with the stored copy of a block that counts as absent therefore; "" if nothing is known."""
         ...
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
+from cidery.blockstore.interface import KEYS_PAGE, Durability, StoredHook, check_block_size
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
@@ -13,12 +13,17 @@ class MemoryStore:
     def __init__(self) -> None:
         self._blocks: dict[bytes, bytes] = {}
         self._kept: set[bytes] = set()
+        self.on_stored: list[StoredHook] = []
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         return cid.identity_data if cid.is_identity else self._blocks.get(cid.multihash)
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         return [self.get_if_ready(cid) for cid in cids]
+
+    def damage(self, cid: CID) -> str:
+        """Memory is not checked."""
+        return ""
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         found = [self.get_if_ready(cid) for cid in cids]
@@ -30,12 +35,16 @@ class MemoryStore:
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
         for block in blocks:
             check_block_size(block)
+        fresh: list[tuple[bytes, int]] = []
         for cid, data in blocks:
             if not cid.is_identity:
                 if cid.multihash not in self._blocks:
                     self._blocks[cid.multihash] = bytes(data)
+                    fresh.append((cid.multihash, len(data)))
                 if kept:
                     self._kept.add(cid.multihash)
+        for hook in self.on_stored if fresh else ():
+            hook(fresh)
 
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
         for cid in cids:

@@ -1,23 +1,27 @@
 """Opening the store for writing: the one writer's lock, recovery, and the segments that have room."""
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from cidery.blockstore.database_check import InUse, fault_of, is_too_short
 from cidery.blockstore.delete_log import DeleteLog
-from cidery.blockstore.index import Index
-from cidery.blockstore.index_records import IndexDamaged
+from cidery.blockstore.index import BLOCKS_TABLE, Index
+from cidery.blockstore.index_records import LOCATION_SIZE
 from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.blockstore.platform_io import FileLayer, lock_file, refuse_network_filesystem
-from cidery.blockstore.recovery import Recovered, rebuild
+from cidery.blockstore.read_check import ReadCheck
+from cidery.blockstore.recovery import Recovered
 from cidery.blockstore.write_errors import write_error
 from cidery.blockstore.writer import SegmentWriter
 
 WRITER_LOCK = "writer.lock"
+log = logging.getLogger("cidery.store")
 
 
 class Opened(NamedTuple):
@@ -29,6 +33,7 @@ class Opened(NamedTuple):
     lock: int
     """Descriptor of the writer's lock."""
     recovered: Recovered
+    check: ReadCheck
 
 
 def open_writer(
@@ -37,8 +42,10 @@ def open_writer(
     segment_bytes: int,
     map_size: int,
     prepare: Callable[[Path, FileLayer, Index, DeleteLog], Recovered],
+    *,
+    hash_on_read: bool = False,
 ) -> Opened:
-    """Raises as SegmentStore.open(). ``prepare``: recover or rebuild; a damaged index is thrown away for a rebuild."""
+    """Raises as SegmentStore.open()."""
     directory = root / BLOCKS_DIR
     refuse_network_filesystem(root)
     with ExitStack() as undo:
@@ -46,7 +53,9 @@ def open_writer(
             directory.mkdir(parents=True, exist_ok=True)
             lock = lock_file(directory / WRITER_LOCK)
             undo.callback(os.close, lock)
-            index = _open_index(root / INDEX_DIR, files, map_size, discard_damaged=prepare is rebuild)
+            in_use = InUse(root / INDEX_DIR)
+            index = _open_index(root / INDEX_DIR, files, map_size, unclean=in_use.is_set())
+            in_use.set()
             undo.callback(index.close)
             log = DeleteLog(directory, files)
             undo.callback(log.close)
@@ -56,10 +65,11 @@ def open_writer(
         except OSError as exc:
             raise write_error(exc) from exc
         writer = SegmentWriter(segments, index, log, next_segment=recovered.next_segment, segment_bytes=segment_bytes)
+        check = writer.check = ReadCheck(writer.next_ordinal, always=hash_on_read)
         for segment in whole:
             writer.resume(segment, recovered.ends[segment.number])
         undo.pop_all()
-    return Opened(segments, index, writer, lock, recovered)
+    return Opened(segments, index, writer, lock, recovered, check)
 
 
 def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
@@ -68,11 +78,20 @@ def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
     return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
 
 
-def _open_index(path: Path, files: FileLayer, map_size: int, *, discard_damaged: bool) -> Index:
-    try:
-        return Index(path, files, map_size=map_size)
-    except (IndexDamaged, DatabaseDamaged):
-        if not discard_damaged:
-            raise
-    (path / "data.mdb").unlink()
+def _open_index(path: Path, files: FileLayer, map_size: int, *, unclean: bool) -> Index:
+    """The index; a new, empty one, which recovery fills from the segments, in place of one that is damaged.
+
+    ``unclean``: the last writer did not close it, so it is looked through before it is mapped.
+    """
+    file = path / "data.mdb"
+    reason = fault_of(path, BLOCKS_TABLE, LOCATION_SIZE) if unclean or is_too_short(file) else ""
+    if not reason:
+        try:
+            return Index(path, files, map_size=map_size)
+        except DatabaseDamaged as exc:
+            reason = exc.reason
+    log.warning(
+        "the index of the block store is damaged (%s): it is made anew from the segments, which takes a while", reason
+    )
+    file.unlink()
     return Index(path, files, map_size=map_size)

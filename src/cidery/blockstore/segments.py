@@ -12,16 +12,18 @@ A block that is put as kept after it was cached is written again into a kept seg
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cidery.blockstore.index import INITIAL_MAP, Index
-from cidery.blockstore.interface import KEYS_PAGE, Durability, check_block_size
+from cidery.blockstore.interface import KEYS_PAGE, Durability, StoredHook, check_block_size
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR, LOG_NAME
 from cidery.blockstore.platform_io import OS_FILES, FileLayer
+from cidery.blockstore.read_check import BAD_HASH, HASH_IN_LOOP, ReadCheck, damage_of
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly
@@ -41,10 +43,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = logging.getLogger("cidery.store")
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
 READ_SLICE = 4 * 1024 * 1024
 """Bytes read in one go on the event loop: warm, they take about 1 ms."""
+READ_TRIES = 3
+"""Places at which a block is looked for: a collector may move it while it is read."""
 READ_OVERHEAD = 16 * 1024
 """What one read costs besides its bytes, as bytes."""
 
@@ -66,7 +71,13 @@ class SegmentStore:
     """A BlockStore in segments. Made by open(); methods are for one event loop, put_many_blocking() for any thread."""
 
     def __init__(
-        self, segments: OpenSegments, index: Index, writer: SegmentWriter | None, lock: int, recovered: Recovered | None
+        self,
+        segments: OpenSegments,
+        index: Index,
+        writer: SegmentWriter | None,
+        lock: int,
+        recovered: Recovered | None,
+        check: ReadCheck,
     ) -> None:
         self._segments = segments
         self._index = index
@@ -76,10 +87,12 @@ class SegmentStore:
         self._closed = False
         self._pending: dict[bytes, Location] = {} if writer is None else writer.pending
         self._recency = Recency()
+        self._check = check
         self.elsewhere: Elsewhere | None = None
         """Blocks that are not stored but in files of the user: a collector does not miss them."""
         self.recovered = recovered
         """What opening found and mended; None for a reader."""
+        self.on_stored: list[StoredHook] = [] if writer is None else writer.on_stored
 
     @classmethod
     def open(
@@ -90,6 +103,7 @@ class SegmentStore:
         files: FileLayer = OS_FILES,
         segment_bytes: int = SEGMENT_BYTES,
         map_size: int = INITIAL_MAP,
+        hash_on_read: bool = False,
     ) -> SegmentStore:
         """Open the store under ``root``, making it if need be; recovers first. Blocks: call it in a thread.
 
@@ -97,6 +111,7 @@ class SegmentStore:
             read_only: for other processes than the writer; never writes, sees what the writer has committed.
             segment_bytes: size at which a segment is full; only tests make it small.
             map_size: first size of the index map in bytes; it grows.
+            hash_on_read: hash a block at each read, not at the first one only.
         Raises:
             FileLocked: another process writes. NetworkFilesystem. DatabaseMissing (read-only, nothing there),
             DatabaseDamaged, DatabaseUnavailable, StoreReadOnly, DiskFull.
@@ -104,24 +119,31 @@ class SegmentStore:
         directory = root / BLOCKS_DIR
         if read_only:
             index = Index(root / INDEX_DIR, files, read_only=True, map_size=map_size)
-            return cls(OpenSegments(directory, files, writable=False), index, None, -1, None)
+            segments = OpenSegments(directory, files, writable=False)
+            return cls(segments, index, None, -1, None, ReadCheck(always=hash_on_read))
         from cidery.blockstore.opening import open_writer
         from cidery.blockstore.recovery import recover
 
-        return cls(*open_writer(root, files, segment_bytes, map_size, recover))
+        return cls(*open_writer(root, files, segment_bytes, map_size, recover, hash_on_read=hash_on_read))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def _locate(self, multihashes: Sequence[bytes]) -> list[Location | None]:
         pending = self._pending
-        if not pending:
-            return self._index.get_many(multihashes)
         # Pending first: what leaves it in between is in the index by then.
-        early = [pending.get(key) for key in multihashes]
-        return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
+        early = [pending.get(key) for key in multihashes] if pending else None
+        places = self._index.get_many(multihashes)
+        if early is not None:
+            places = [a or b for a, b in zip(early, places, strict=True)]
+        if self._check.damaged:
+            places = [self._check.usable(key, at) for key, at in zip(multihashes, places, strict=True)]
+        return places
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        """See BlockStore. About 10 us and a copy of the data; never waits for a disk."""
+        """See BlockStore. About 10 us and a copy of the data; never waits for a disk.
+
+        None also for a large block that is to be hashed, which get_many() does in a thread.
+        """
         if cid.is_identity:
             return cid.identity_data
         self._check_open()
@@ -129,56 +151,80 @@ class SegmentStore:
         at = self._pending.get(key) or self._index.get(key)
         if at is None:
             return None
+        due = self._check.due(at)
+        if due and (at.length > HASH_IN_LOOP or self._check.usable(key, at) is None):
+            return None
         if not at.kept:
             self._recency.note(at)
-        return self._segments.read_ready(at, key)
+        data = self._segments.read_ready(at, key)
+        return None if data is not None and due and not self._check.passes(key, at, data) else data
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """See BlockStore. Warm blocks are read in the loop, a few at a time; cold ones in one hop to a thread.
 
-        Raises:
-            CorruptSegment: the index is right and the record is not. Cancellation: safe.
+        A damaged block counts as absent; it is named in the log, and damage() says why. Cancellation: safe.
         """
         self._check_open()
         keys = [b"" if cid.is_identity else cid.multihash for cid in cids]
         found: list[bytes | memoryview | None] = [cid.identity_data if cid.is_identity else None for cid in cids]
         wanted = [i for i, key in enumerate(keys) if key]
         places = dict(zip(wanted, self._locate([keys[i] for i in wanted]), strict=True))
-        cold: list[tuple[int, Location]] = []
+        cold: list[tuple[int, Location, bytes | memoryview | None]] = []
         spent = 0
         for i, at in places.items():
             if at is None:
                 continue
             if not at.kept:
                 self._recency.note(at)
-            found[i] = self._segments.read_ready(at, keys[i])
-            if found[i] is None:
-                cold.append((i, at))
+            data = self._segments.read_ready(at, keys[i])
+            if data is None or (
+                self._check.due(at) and (at.length > HASH_IN_LOOP or not self._check.passes(keys[i], at, data))
+            ):
+                cold.append((i, at, data))
+            else:
+                found[i] = data
             spent += at.length + READ_OVERHEAD
             if spent > READ_SLICE:
                 spent = 0
                 await asyncio.sleep(0)
         if cold:
-            read = await self._in_thread(lambda: [self._read(at, keys[i]) for i, at in cold])
-            for (i, _), data in zip(cold, read, strict=True):
+            read = await self._in_thread(lambda: [self._read(at, keys[i], data) for i, at, data in cold])
+            for (i, _, _), data in zip(cold, read, strict=True):
                 found[i] = data
         return found
 
-    def _read(self, at: Location | None, multihash: bytes) -> bytes | None:
-        """Read in a thread; a record that is not there is looked up once more, the index may have been stale."""
-        if at is None:
-            return None
-        try:
-            return self._segments.read(at, multihash)
-        except (CorruptSegment, FileNotFoundError) as exc:
-            again = self._locate([multihash])[0]
-            if again is None:
-                return None
-            if again != at:
-                return self._segments.read(again, multihash)
-            if isinstance(exc, CorruptSegment):
-                raise
-            raise CorruptSegment(at.segment, at.offset, "the file is missing") from exc
+    def _read(self, at: Location, multihash: bytes, data: bytes | memoryview | None) -> bytes | memoryview | None:
+        """Read and check in a thread; a record that is not there is looked up again, the index may have been stale.
+
+        ``data``: what was read already. None: it is gone, or damaged, which is then noted.
+        """
+        place: Location | None = at
+        for _ in range(READ_TRIES):
+            if place is None:
+                break
+            at = place
+            try:
+                data = self._segments.read(at, multihash) if data is None else data
+            except (CorruptSegment, OSError) as exc:
+                reason = damage_of(exc)
+            else:
+                if not self._check.due(at) or self._check.passes(multihash, at, data):
+                    return data
+                reason = BAD_HASH
+            data, place = None, self._locate([multihash])[0]
+            if place == at:
+                self._check.note(multihash, at, reason)
+                break
+        return None
+
+    def damage(self, cid: CID) -> str:
+        """See BlockStore."""
+        places = (
+            [self._pending.get(cid.multihash)]
+            if cid.multihash in self._pending
+            else self._index.get_many([cid.multihash])
+        )
+        return self._check.reason(cid.multihash, places[0])
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         self._check_open()
@@ -324,6 +370,9 @@ class SegmentStore:
             self._segments.close()
             self._index.close()
             if self._lock >= 0:
+                from cidery.blockstore.database_check import InUse
+
+                InUse(self._index.path).clear()
                 os.close(self._lock)
 
     def _writing(self) -> SegmentWriter:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from cidery.blockstore.interface import BlockStore, Durability
+from cidery.blockstore.interface import BlockStore, Durability, StoredHook
 from cidery.errors import IntegrityError
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -33,6 +33,10 @@ class VerifyingStore:
     def __init__(self, inner: BlockStore) -> None:
         self._inner = inner
 
+    @property
+    def on_stored(self) -> list[StoredHook]:
+        return self._inner.on_stored
+
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """None also for a corrupt block, which get_many() then names."""
         data = self._inner.get_if_ready(cid)
@@ -46,6 +50,9 @@ class VerifyingStore:
         else:
             _check(cids, found)
         return found
+
+    def damage(self, cid: CID) -> str:
+        return self._inner.damage(cid)
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
         return await self._inner.size_many(cids)

@@ -12,9 +12,11 @@ from cidery.blockstore.commit_rounds import CommitRounds
 from cidery.blockstore.delete_log import DeleteLog, Horizon, TrimmedLog
 from cidery.blockstore.index import Index
 from cidery.blockstore.index_records import IndexChange
+from cidery.blockstore.interface import StoredHook
 from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
+from cidery.blockstore.read_check import BAD_HASH, ReadCheck, damage_of
 from cidery.blockstore.record_framing import MAX_RECORD_HEAD, frame_run
-from cidery.blockstore.segment_file import SEGMENT_HEADER, Location
+from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location
 from cidery.blockstore.touched import Arrivals, Touched
 from cidery.blockstore.write_errors import write_error
 from cidery.ipld.block import Block
@@ -36,6 +38,10 @@ class SegmentWriter(CommitRounds):
         """Blocks that operations under way found here."""
         self.arrivals = Arrivals()
         """Blocks that a collector awaits."""
+        self.check = ReadCheck(0)
+        """Which copies are of no use: a put of such a block stores it anew."""
+        self.on_stored: list[StoredHook] = []
+        """See BlockStore."""
 
     @property
     def next_ordinal(self) -> int:
@@ -60,14 +66,36 @@ class SegmentWriter(CommitRounds):
         """
         with self._lock:
             self._check_usable()
-            fresh = self._missing(blocks, kept)
+            fresh, found = self._missing(blocks, kept)
             if fresh:
                 self._append(fresh, kept)
                 self._nudge()
+        if fresh and self.on_stored:
+            stored = [(block.cid.multihash, len(block.data)) for block in fresh]
+            for hook in self.on_stored:
+                hook(stored)
         if len(self._appended) > MAX_UNCOMMITTED:
             self.commit(durable=False).result()
+        damaged = [block for block, at in found if self.check.due(at) and not self._is_there(block, at)]
+        if damaged:
+            self.append(damaged, kept=kept)
 
-    def _missing(self, blocks: Sequence[Block], kept: bool) -> list[Block]:
+    def _is_there(self, block: Block, at: Location) -> bool:
+        """Whether a block that is stored already is what it should be: compared, a quarter of what hashing costs."""
+        try:
+            if self._segments.read(at, block.cid.multihash) == bytes(block.data):  # memoryviews compare slowly
+                self.check.passed(at)
+                return True
+            reason = BAD_HASH
+        except (CorruptSegment, OSError) as exc:
+            reason = damage_of(exc)
+        if self._index.get_many([block.cid.multihash])[0] != at:
+            return True  # a collector moved it meanwhile
+        self.check.note(block.cid.multihash, at, reason)
+        return False
+
+    def _missing(self, blocks: Sequence[Block], kept: bool) -> tuple[list[Block], list[tuple[Block, Location]]]:
+        """Those that have to be written, and those that are there already, which are noted as found."""
         fresh: dict[bytes, Block] = {}
         for block in blocks:
             if not block.cid.is_identity:
@@ -76,18 +104,20 @@ class SegmentWriter(CommitRounds):
         unknown = [key for key in fresh if key not in pending]
         known = dict(zip(unknown, self._index.get_many(unknown), strict=True))
         out = []
-        found: list[int] = []
+        found: list[tuple[Block, Location]] = []
         for key, block in fresh.items():
             at = pending.get(key) or (None if key in self._doomed else known.get(key))
+            if at is not None and self.check.damaged.get(key) == at:
+                self._moved, at = True, None
             if at is None:
                 out.append(block)
             elif kept and not at.kept:
                 self._moved = True
                 out.append(block)
             else:
-                found.append(at.ordinal)
-        self.touched.note(found)
-        return out
+                found.append((block, at))
+        self.touched.note([at.ordinal for _, at in found])
+        return out, found
 
     def _append(self, blocks: Sequence[Block], kept: bool) -> None:
         lane = self._lanes[kept]
@@ -158,6 +188,8 @@ class SegmentWriter(CommitRounds):
         pending = self.pending
         early = [pending.get(key) for key in keys]
         places = [a or b for a, b in zip(early, self._index.get_many(keys), strict=True)]
+        if self.check.damaged:
+            places = [self.check.usable(key, at) for key, at in zip(keys, places, strict=True)]
         self.touched.note([at.ordinal for at in places if at is not None])
         if self._doomed:
             # A sweep dooms first and then looks at what was touched, so one of the two sees the other.

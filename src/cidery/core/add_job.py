@@ -18,7 +18,7 @@ from cidery.errors import NotFound
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
 from cidery.repo.config import ImportConfig
-from cidery.repo.pins import Pin, Pins
+from cidery.repo.pins import Pins
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
 
@@ -164,8 +164,6 @@ class Adding:
         return True
 
     async def _pin(self, events: list[Added], name: str) -> None:
-        pins = [Pin(event.cid, True, name, self._clock()) for event in events if event.root]
-        if not name:
-            pins = [pin for pin in pins if (known := self._pins.get(pin.cid)) is None or not known.recursive]
-        if pins:
-            await self._pins.add(*pins)
+        now = self._clock()
+        wanted = (self._pins.wanted(event.cid, name, now) for event in events if event.root)
+        await self._pins.add(*(pin for pin in wanted if pin is not None))

@@ -237,11 +237,14 @@ class Api:
             blocks = [Block(cid, await session.get(cid)) for cid in loose[start : start + KEEP_BATCH]]
             await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)
 
-    async def pin_stored(self, cid: CID, *, recursive: bool, name: str = "") -> None:
-        """Pin what is known to be stored whole. Durable on return. Raises PinNameTooLong."""
-        from cidery.repo.pins import Pin
+    async def pin_stored(self, cid: CID) -> None:
+        """Pin recursively what was just stored, as Kubo does: what it links to may come later. Durable on return.
 
-        await self.pins.add(Pin(cid, recursive, name, self.clock()))
+        Inside the operation() that stored it.
+        """
+        pin = self.pins.wanted(cid, "", self.clock())
+        if pin is not None:
+            await self.pins.add(pin)
 
 
 def _unwatched(what: str) -> None:

@@ -7,8 +7,7 @@ from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
 from cidery.core.pin import PinTable, every_pin
 from cidery.core.session import BlockSession
-from cidery.errors import InvalidInput, NotFound
-from cidery.ipld.links import UnsupportedCodec
+from cidery.errors import IntegrityError, InvalidInput, LimitExceeded, NotFound
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
 
@@ -81,6 +80,9 @@ async def _holders(
             async for step in drive(walk_edges(root, unique=True, read_raw=False), session):
                 if isinstance(step, Edge):
                     note(step.target, reason)
-        except (NotFound, UnsupportedCodec):
+        except NotFound:
             continue  # what lies below a block that is missing cannot be told
+        except (IntegrityError, InvalidInput, LimitExceeded) as exc:
+            for multihash in multihashes:
+                held.setdefault(multihash, f"it may be below {root}, which cannot be read to its end: {exc}")
     return held

@@ -8,9 +8,10 @@ from cidery.core.resolve import resolve
 from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput, LimitExceeded
 from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.ipld.codecs import parse_codec
 from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import CODECS, DAG_PB
+from cidery.multiformats.multicodec import DAG_PB
 from cidery.multiformats.multihash import MIN_SECURE_DIGEST, SHA2_256, multihash
 from cidery.unixfs.profile import parse_hash
 
@@ -51,9 +52,7 @@ async def block_put(
 
     Raises: InvalidInput for unknown names and lengths, BlockTooBig, DagPbError, and what the store raises.
     """
-    codec = _OLD_FORMATS.get(format, format) if format else cid_codec
-    if codec not in CODECS:
-        raise InvalidInput(f"unknown codec {codec!r}; known: {', '.join(CODECS)}")
+    codec = parse_codec(_OLD_FORMATS.get(format, format) if format else cid_codec)
     if len(data) > MAX_BLOCK and not allow_big_block:
         raise BlockTooBig(len(data))
     code = parse_hash(mhtype)
@@ -62,7 +61,7 @@ async def block_put(
     version = 0 if format == "v0" else 1
     if version == 0 and (code != SHA2_256 or mhlen not in (-1, 32)):
         raise InvalidInput("CIDv0 only supports sha2-256; drop --format=v0 or --mhtype")
-    cid = CID(version, CODECS[codec], multihash(code, data, mhlen))
+    cid = CID(version, codec, multihash(code, data, mhlen))
     if cid.codec == DAG_PB:
         named_links(cid, data)
     await store.put_many((Block(cid, data),), kept=True, durability=Durability.DURABLE)

@@ -37,6 +37,7 @@ from cidery.multiformats.cid import CID
 from cidery.namesys.publisher import LIFETIME
 from cidery.repo.config import MAX_CONFIG_BYTES, Raw, parse_config, parse_json, read_raw, write_raw
 from cidery.repo.config_keys import ConfigError
+from cidery.repo.gc_mark import NOT_STORED, Mark, MarkFault, MarkTooWide
 from cidery.repo.keystore import BadKeyName, KeyDamaged, KeyExists, Keystore
 from cidery.repo.layout import RepoLayout
 from cidery.repo.names import OWN
@@ -99,6 +100,7 @@ class KuboImport:
         self._source = source
         self._options = options
         self.report = ImportReport()
+        self._mark = Mark(api.store.collector())  # for reading only: nothing is collected
 
     async def run(self) -> AsyncGenerator[Said | None, None]:
         """Lines as things are done; None: some more blocks were met.
@@ -173,14 +175,32 @@ class KuboImport:
                 if len(one.name.encode("utf-8", "replace")) > MAX_NAME:
                     yield self._fault(f"pin {one.cid}: its name is over {MAX_NAME} bytes; it is pinned without one")
             await self._write_pins(found)
+            for text in await asyncio.to_thread(self._holes, [one.cid for one in found if one.recursive]):
+                yield self._fault(text)
         if await asyncio.to_thread(has_old_pins, database):
             yield self._fault("pins of before go-ipfs 0.8 were found and not read; start a newer Kubo on it once")
+
+    def _holes(self, roots: list[CID]) -> list[str]:
+        """What below these pins is missing, or links to what cannot be told; each block once. Blocks."""
+        mark = self._mark
+        known = len(mark.faults)
+        mark.push(roots, strict=True)
+        try:
+            while mark.step():
+                continue
+        except MarkTooWide as exc:
+            mark.stack.clear()
+            return [f"whether all that is pinned is here was not looked at to the end: {exc}"]
+        tops = set(roots)
+        return [
+            f"below a pin, {fault}" for fault in mark.faults[known:] if fault.cid not in tops or not _is_missing(fault)
+        ]
 
     async def _write_pins(self, found: list[KuboPin]) -> None:
         table, now = self._api.pins, self._api.clock()
         fresh: dict[CID, Pin] = {}
         for cid, recursive, name in found:
-            known = fresh.get(cid.to_v1()) or table.get(cid)
+            known = fresh.get(cid) or table.get(cid)
             wanted = name if len(name.encode("utf-8", "replace")) <= MAX_NAME else ""
             if known is None:
                 pin = Pin(cid, recursive, wanted, now)
@@ -189,7 +209,7 @@ class KuboImport:
             if pin == known or (known is not None and (pin.recursive, pin.name, None) == _state(known)):
                 self.report.pins_present += 1
             else:
-                fresh[cid.to_v1()] = pin
+                fresh[cid] = pin
         if fresh:
             await table.add(*fresh.values())
             self.report.pins += len(fresh)
@@ -328,6 +348,10 @@ class KuboImport:
             f"{old.peer_id}"
         )
         return changed
+
+
+def _is_missing(fault: MarkFault) -> bool:
+    return fault.reason == NOT_STORED
 
 
 def _state(pin: Pin) -> tuple[bool, str, float | None]:

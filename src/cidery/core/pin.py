@@ -9,7 +9,7 @@ from cidery.core.blocks import block_get
 from cidery.core.content_path import ContentPath
 from cidery.core.resolve import resolve
 from cidery.core.session import BlockSession
-from cidery.errors import IntegrityError, InvalidInput, NotFound
+from cidery.errors import IntegrityError, InvalidInput, LimitExceeded, NotFound
 from cidery.ipld.walk import Edge, Visited, walk_edges
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -49,15 +49,31 @@ class PinTable(Protocol):
 class NotPinned(NotFound):
     """A CID without a pin."""
 
-    def __init__(self, cid: CID, through: CID | None = None) -> None:
-        super().__init__(cid, through)
+    def __init__(self, cid: CID, through: CID | None = None, unknown: "Unwalked | None" = None) -> None:
+        super().__init__(cid, through, unknown)
         self.cid = cid
         self.through = through
+        self.unknown = unknown
 
     def __str__(self) -> str:
         if self.through is not None:
             return f"{self.cid} is pinned indirectly; unpin {self.through}, which holds it"
+        if self.unknown is not None:
+            return f"{self.cid} is not pinned, as far as can be told: {self.unknown}"
         return f"{self.cid} is not pinned"
+
+
+class Unwalked(NamedTuple):
+    """A pin that holds more than can be told."""
+
+    pin: CID
+    at: CID
+    """The block where the walk ended."""
+    reason: str
+
+    def __str__(self) -> str:
+        where = "" if self.at == self.pin else f"{self.at} below "
+        return f"what {where}{self.pin} links to is not known ({self.reason})"
 
 
 class PinConflict(InvalidInput):
@@ -94,6 +110,8 @@ class PinnedEntry(NamedTuple):
     """For an indirect one: the recursive pin it was found below."""
     expires: float | None = None
     """Seconds since 1970 when it ends; None: never."""
+    unwalked: Unwalked | None = None
+    """Why not all that it holds could be listed; such an entry repeats that of a pin."""
 
 
 async def pin_add(
@@ -256,7 +274,7 @@ async def pin_update(
         continue
     await session.sync()
     pin = Pin(after, True, known.name, now, known.expires)
-    await pins.replace(before, pin, keep_old=not unpin or before.to_v1() == after.to_v1())
+    await pins.replace(before, pin, keep_old=not unpin or before == after)
     return before, after
 
 
@@ -277,17 +295,15 @@ async def pin_verify(session: BlockSession, pins: PinTable, *, now: float) -> As
         if pin.expired(now):
             continue
         bad: tuple[tuple[CID, str], ...] = ()
-        at = pin.cid
         try:
-            async for step in drive(walk_edges(pin.cid, unique=True, max_depth=-1 if pin.recursive else 0), session):
-                if isinstance(step, Edge):
-                    at = step.target
-            if not pin.recursive:
+            if pin.recursive:
+                async for step in _below(pin.cid, session, read_raw=True):
+                    if isinstance(step, Unwalked):
+                        bad = ((step.at, step.reason),)
+            else:
                 await block_get(pin.cid, session)
         except NotFound as exc:
-            bad = ((getattr(exc, "cid", at), str(exc)),)
-        except IntegrityError as exc:
-            bad = ((at, str(exc)),)
+            bad = ((pin.cid, str(exc)),)
         yield VerifiedPin(pin.cid, bad)
 
 
@@ -298,7 +314,8 @@ async def pin_rm(
     root = await resolve(path, session)
     known = pins.get(root)
     if known is None:
-        raise NotPinned(root, await _holder(root, session, pins))
+        holder = await _holder(root, session, pins)
+        raise NotPinned(root, holder) if isinstance(holder, CID) else NotPinned(root, unknown=holder)
     if known.recursive and not recursive:
         raise PinConflict(root, "is pinned recursively; use --recursive to remove that pin")
     await pins.remove((root,))
@@ -315,6 +332,8 @@ async def pin_ls(
     now: float = 0.0,
 ) -> AsyncIterator[PinnedEntry]:
     """Pins in the order of their CIDs, then indirect ones; or those of ``paths`` only.
+
+    A pin below which something cannot be read comes once more, with ``unwalked``, after what it is known to hold.
 
     Pins that are over at ``now`` (seconds since 1970) are left out. ``name``: only pins whose name contains it
     (indirect ones have none). Indirect ones are found by walking every recursive pin in ``session``, which should be
@@ -336,11 +355,28 @@ async def pin_ls(
     for pin in every_pin(pins):
         if not pin.recursive or pin.expired(now):
             continue
-        async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
-            if isinstance(step, Edge) and step.target not in seen:
+        async for step in _below(pin.cid, session):
+            if isinstance(step, Unwalked):
+                yield PinnedEntry(pin.cid, _type(pin), pin.name, expires=pin.expires, unwalked=step)
+            elif isinstance(step, Edge) and step.target not in seen:
                 seen.add(step.target)
                 if pins.get(step.target) is None:
                     yield PinnedEntry(step.target, "indirect", through=pin.cid)
+
+
+async def _below(root: CID, session: BlockSession, *, read_raw: bool = False) -> AsyncIterator[Edge | Unwalked]:
+    """What lies below a pin; at the end, if it is so, where and why not all of it is known."""
+    at = root
+    try:
+        async for step in drive(walk_edges(root, unique=True, read_raw=read_raw), session):
+            if isinstance(step, Edge):
+                yield step
+            elif isinstance(step, Visited):
+                at = step.cid
+    except NotFound as exc:
+        yield Unwalked(root, getattr(exc, "cid", at), str(exc))
+    except (IntegrityError, InvalidInput, LimitExceeded) as exc:
+        yield Unwalked(root, at, str(exc))
 
 
 async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> PinnedEntry:
@@ -349,20 +385,24 @@ async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> Pi
         return PinnedEntry(known.cid, _type(known), known.name, expires=known.expires)
     if known is None and type in ("all", "indirect"):
         holder = await _holder(cid, session, pins)
-        if holder is not None:
+        if isinstance(holder, CID):
             return PinnedEntry(cid, "indirect", through=holder)
+        raise NotPinned(cid, unknown=holder)
     raise NotPinned(cid)
 
 
-async def _holder(cid: CID, session: BlockSession, pins: PinTable) -> CID | None:
-    """The first recursive pin that reaches ``cid``."""
+async def _holder(cid: CID, session: BlockSession, pins: PinTable) -> CID | Unwalked | None:
+    """The first recursive pin that reaches ``cid``; else one of which that is not known."""
+    unknown: Unwalked | None = None
     for pin in every_pin(pins):
         if not pin.recursive:
             continue
-        async for step in drive(walk_edges(pin.cid, unique=True, read_raw=False), session):
-            if isinstance(step, Edge) and step.target.to_v1() == cid.to_v1():
+        async for step in _below(pin.cid, session):
+            if isinstance(step, Unwalked):
+                unknown = unknown or step
+            elif step.target.to_v1() == cid.to_v1():
                 return pin.cid
-    return None
+    return unknown
 
 
 def _type(pin: Pin) -> str:

@@ -259,7 +259,7 @@ async def _fetch(node: Pinning, run: JobRun, session: BlockSession) -> None:
 def _job_of(request: PinRequest, now: float) -> Job:
     path = request.path
     text = str(path) if path.segments or path.namespace != "ipfs" else str(path.root)
-    key = hashlib.sha256(f"{request.recursive} {path.root.to_v1()} {path.segments}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{request.recursive} {path.root} {path.segments}".encode()).hexdigest()[:32]
     details: dict[str, Any] = {"queued": True, "path": text}
     if not request.recursive:
         details["recursive"] = False

@@ -58,6 +58,21 @@ class NotStored(NotFound):
         return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"
 
 
+class StoredDamaged(NotStored):
+    """A block whose stored copy is of no use."""
+
+    def __init__(self, cid: CID, reason: str) -> None:
+        super().__init__(cid)
+        self.args = (cid, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the stored copy of {self.cid} is damaged ({self.reason}); add the data again, or start the daemon "
+            "(cidery daemon) to fetch it from peers"
+        )
+
+
 class StoreSession:
     """A BlockSession over a store alone. Its context does nothing: it holds nothing."""
 
@@ -75,10 +90,11 @@ class StoreSession:
         return self._counted(self._store.get_if_ready(cid))
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block. Raises NotStored. Cancel-safe."""
+        """The block. Raises NotStored, StoredDamaged. Cancel-safe."""
         found = (await self._store.get_many((cid,)))[0]
         if found is None:
-            raise NotStored(cid)
+            damage = self._store.damage(cid)
+            raise StoredDamaged(cid, damage) if damage else NotStored(cid)
         self._counted(found)
         return found
 
@@ -126,7 +142,7 @@ class FilestoreSession(StoreSession):
         self._files = blocks
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block. Raises NotStored, FileChanged. Cancel-safe."""
+        """The block. Raises NotStored, StoredDamaged, FileChanged. Cancel-safe."""
         try:
             return await super().get(cid)
         except NotStored:

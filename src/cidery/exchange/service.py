@@ -98,7 +98,6 @@ class NetworkSession:
         clock: Callable[[], float],
         waits: SessionWaits,
         kept: bool = False,
-        on_stored: Callable[[Sequence[Block]], None] | None = None,
     ) -> None:
         """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
         self.on_fetched: Callable[[CID], None] | None = None
@@ -110,7 +109,6 @@ class NetworkSession:
         self._sources = sources
         self._clock = clock
         self._kept = kept
-        self._on_stored = on_stored
         self._machine = FetchSession(waits, clock())
         self._ready: OrderedDict[CID, memoryview] = OrderedDict()
         self._ready_bytes = 0
@@ -425,8 +423,6 @@ class NetworkSession:
                 self._unstored_bytes -= size
                 self._trim()
                 self._taken.set()
-                if self._on_stored is not None:
-                    self._on_stored(batch)
                 if self._attached:
                     self._turn()
         except CideryError as exc:

@@ -27,7 +27,6 @@ from cidery.ipns.name import parse_name
 from cidery.ipns.record import MAX_RECORD, IpnsRecordError, check
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
-from cidery.namesys.publisher import CannotPublish
 from cidery.namesys.resolver import NameNotFound
 from cidery.routing.http_records import BITSWAP, JSON_TYPE, LINES_TYPE, MAX_RECORDS, Filters, encode_peer
 from cidery.routing.interface import FoundPeer
@@ -120,12 +119,11 @@ class RoutingServer:
                 raise BadRequest(f"a record of more than {MAX_RECORD} bytes")
         try:
             check(raw, peer, naming.resolver.now())
-            await naming.publisher.put(peer, raw, online=self._api.network is not None)
+            online = self._api.network is not None
+            published = await naming.publisher.put(peer, raw, online=online, keep=False)
         except (IpnsRecordError, InvalidInput) as exc:
             raise BadRequest(str(exc)) from exc
-        except CannotPublish as exc:
-            return text(502, str(exc))
-        return Response(200)
+        return text(502, published.warnings[0]) if online and not published.peers else Response(200)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

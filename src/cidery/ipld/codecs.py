@@ -20,6 +20,7 @@ from cidery.multiformats.multicodec import (
     JSON,
     LIBP2P_KEY,
     RAW,
+    STORED_CODECS,
 )
 from cidery.multiformats.varint import Buffer
 
@@ -33,6 +34,17 @@ class UnknownCodec(InvalidInput):
 
     def __str__(self) -> str:
         return f"unknown codec {self.given!r}; known: {', '.join(CODECS)}"
+
+
+class NoValues(InvalidInput):
+    """A codec that is known by name, but not read or written here."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{codec_name(self.code)} blocks are not read as values here; get them as they are with: block get"
 
 
 class Codec(NamedTuple):
@@ -69,17 +81,17 @@ _CODECS: dict[int, Codec] = {
 
 
 def codec_of(code: int) -> Codec:
-    """The codec of a multicodec number. Raises UnknownCodec."""
+    """The codec of a multicodec number. Raises UnknownCodec, NoValues."""
     found = _CODECS.get(code)
     if found is None:
-        raise UnknownCodec(f"0x{code:x}")
+        raise NoValues(code) if code in CODEC_NAMES else UnknownCodec(f"0x{code:x}")
     return found
 
 
 def parse_codec(text: str) -> int:
     """The number of a codec's name, or of a number as text (0x71). Raises UnknownCodec."""
-    if text in CODECS:
-        return CODECS[text]
+    if text in CODECS or text in STORED_CODECS:
+        return CODECS.get(text) or STORED_CODECS[text]
     if text.startswith("0x") and len(text) <= 10:
         try:
             return int(text, 16)
@@ -93,5 +105,5 @@ def codec_name(code: int) -> str:
 
 
 def decode(code: int, block: Buffer) -> Value:
-    """Decode a block of a codec. Raises UnknownCodec, CodecError, DagPbError."""
+    """Decode a block of a codec. Raises UnknownCodec, NoValues, CodecError, DagPbError."""
     return codec_of(code).decode(block)

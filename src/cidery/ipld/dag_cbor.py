@@ -9,10 +9,10 @@ Spec: https://ipld.io/specs/codecs/dag-cbor/spec/
 
 import math
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from cidery.ipld import dag_cbor_native
-from cidery.ipld.data_model import MAX_INT, MAX_LINKS, MAX_NESTING, MIN_INT, CodecError, NotEncodable, Value, kind_of
+from cidery.ipld.data_model import MAX_INT, MAX_NESTING, MIN_INT, CodecError, NotEncodable, Value, kind_of
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
 
@@ -25,10 +25,6 @@ _LINK_HEAD = b"\xd8\x2a"
 _USUAL_LINK = b"\xd8\x2a\x58\x25\x00"
 """The start of a link to a CIDv1 with a digest of 32 bytes, in a byte string of 37; most links are such."""
 _USUAL_LINK_SIZE = len(_USUAL_LINK) + 36
-
-
-STEP = 1024
-"""Values between two pauses of scan()."""
 
 
 class DagCborError(CodecError):
@@ -130,90 +126,6 @@ def _decode(buf: bytes, canonical: bool) -> tuple[Value, int]:
                 break
             value = here.value
             here = around.pop() if around else None
-
-
-class _Passed:
-    """A list or map whose entries are passed by."""
-
-    __slots__ = ("count", "is_map", "key", "left", "raw")
-
-    def __init__(self, is_map: bool, count: int) -> None:
-        self.is_map = is_map
-        self.count = self.left = count
-        self.key = ""
-        self.raw = b""
-
-    @property
-    def name(self) -> object:
-        """The key or position of the entry that is being read."""
-        return self.key if self.is_map else self.count - self.left
-
-
-def scan(buf: bytes) -> Generator[None, None, list[tuple[CID, tuple[object, ...]]]]:
-    """Links, and the keys and positions that lead to each, in the block's order, without making the value.
-
-    Takes and refuses the same blocks as decode(), which a property test checks, but for MAX_LINKS; pauses every
-    STEP values, about a millisecond. Memory: the links. Raises DagCborError, nothing else (fuzzed).
-    """
-    try:
-        found, at = yield from _scan(buf)
-    except (IndexError, struct.error) as exc:
-        raise DagCborError("truncated", len(buf)) from exc
-    if at != len(buf):
-        raise DagCborError("more than one value", at)
-    return found
-
-
-def _scan(buf: bytes) -> Generator[None, None, tuple[list[tuple[CID, tuple[object, ...]]], int]]:
-    stack: list[_Passed] = []
-    found: list[tuple[CID, tuple[object, ...]]] = []
-    at, size, values = 0, len(buf), 0
-    while True:
-        values += 1
-        if values % STEP == 0:
-            yield
-        if stack and stack[-1].is_map:
-            at = _pass_key(buf, at, stack[-1])
-        head = buf[at]
-        if 0x80 <= head < 0xC0:
-            start = at
-            count, at = _read_head(buf, at, True)
-            if count * (2 if head >= 0xA0 else 1) > size - at:
-                raise DagCborError(f"{count} entries in {size - at} bytes", start)
-            if count:
-                if len(stack) + 1 > MAX_NESTING:
-                    raise DagCborError(f"nested deeper than {MAX_NESTING}", start)
-                stack.append(_Passed(head >= 0xA0, count))
-                continue
-        elif head < 0x18:
-            at += 1
-        else:
-            value, at = _read_scalar(buf, at, True)
-            if isinstance(value, CID):
-                found.append((value, tuple(one.name for one in stack)))
-                if len(found) > MAX_LINKS:
-                    raise DagCborError(f"more than {MAX_LINKS} links", at)
-        while True:
-            if not stack:
-                return found, at
-            stack[-1].left -= 1
-            if stack[-1].left:
-                break
-            stack.pop()
-
-
-def _pass_key(buf: bytes, at: int, here: _Passed) -> int:
-    if buf[at] >> 5 != _TEXT:
-        raise DagCborError("a map key that is not text", at)
-    raw, end = _read_bytes(buf, at, True)
-    try:
-        key = raw.decode()
-    except UnicodeDecodeError as exc:
-        raise DagCborError("text that is not UTF-8", at) from exc
-    if here.left < here.count and (len(raw), raw) <= (len(here.raw), here.raw):
-        raise DagCborError(f"the key {key[:40]!r} {'twice' if raw == here.raw else 'out of order'}", at)
-    here.key, here.raw = key, raw
-    return end
 
 
 def _read_head(buf: bytes, at: int, canonical: bool) -> tuple[int, int]:

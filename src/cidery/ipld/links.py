@@ -4,14 +4,14 @@ import sys
 from collections.abc import Generator, Sequence
 
 from cidery.errors import InvalidInput
-from cidery.ipld import codecs, dag_cbor, dag_jose, dag_pb, json_scan
+from cidery.ipld import codecs, dag_cbor_scan, dag_jose, dag_pb, git_raw, json_scan
 from cidery.ipld.data_model import links_of
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import CBOR, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, JSON, LIBP2P_KEY, RAW
+from cidery.multiformats.multicodec import CBOR, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, GIT_RAW, JSON, LIBP2P_KEY, RAW
 from cidery.multiformats.varint import Buffer
 
 _WITHOUT_LINKS = frozenset((RAW, LIBP2P_KEY, JSON, CBOR))
-_WITH_LINKS = frozenset((DAG_CBOR, DAG_JSON, DAG_JOSE))
+_WITH_LINKS = frozenset((DAG_CBOR, DAG_JSON, DAG_JOSE, GIT_RAW))
 
 
 SCAN_BYTES = 4096
@@ -33,27 +33,45 @@ class UnsupportedCodec(InvalidInput):
         return f"the codec {codecs.codec_name(self.cid.codec)} of {self.cid} is not supported here"
 
 
-def named_links(cid: CID, block: Buffer, *, canonical: bool = True) -> Sequence[tuple[CID, str]]:
+def named_links(cid: CID, block: Buffer, *, bounded: bool = True) -> Sequence[tuple[CID, str]]:
     """(target, name) per link in the block's order; a name inside a value is its path, as "a/0/b". O(len(block)).
 
     Args:
-        canonical: False reads links of blocks in any valid form too: for who must not miss one, as a collector.
+        bounded: False has no limit of links and nesting: for who must not miss one, as a collector.
     Raises UnsupportedCodec, DagPbError, CodecError.
     """
     if cid.codec == DAG_PB:
-        node = dag_pb.decode(block) if canonical else dag_pb.decode(block, max_links=sys.maxsize)
+        node = dag_pb.decode(block) if bounded else dag_pb.decode(block, max_links=sys.maxsize)
         return [(link.cid, link.name or "") for link in node.links]
     if cid.codec in _WITHOUT_LINKS:
         return ()
-    if cid.codec in _WITH_LINKS:
-        codec = codecs.codec_of(cid.codec)
-        return links_of((codec.decode if canonical else codec.read_input)(block))
+    if cid.codec == DAG_JOSE:
+        return links_of(dag_jose.decode(block))
+    return [(target, "/".join(map(str, names))) for target, names in _exhausted(_scan(cid, bytes(block), bounded))]
+
+
+def _exhausted(steps: Generator[None, None, Paths]) -> Paths:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            paths: Paths = stop.value
+            return paths
+
+
+def _scan(cid: CID, buf: bytes, bounded: bool = True) -> Generator[None, None, Paths]:
+    if cid.codec == DAG_JSON:
+        return json_scan.scan(buf, bounded=bounded)
+    if cid.codec == DAG_CBOR:
+        return dag_cbor_scan.scan(buf, bounded=bounded)
+    if cid.codec == GIT_RAW:
+        return git_raw.scan(cid, buf)
     raise UnsupportedCodec(cid)
 
 
 def scan_links(cid: CID, block: Buffer) -> Generator[None, None, Sequence[tuple[CID, str]]]:
     """As named_links(), in steps of a few milliseconds whatever the block. Raises as named_links()."""
-    if len(block) <= SCAN_BYTES or cid.codec in _WITHOUT_LINKS or cid.codec not in (DAG_PB, *_WITH_LINKS):
+    if len(block) <= SCAN_BYTES or cid.codec not in (DAG_PB, *_WITH_LINKS):
         return named_links(cid, block)
     found: list[tuple[CID, str]] = []
     if cid.codec == DAG_PB:
@@ -70,16 +88,17 @@ def scan_links(cid: CID, block: Buffer) -> Generator[None, None, Sequence[tuple[
 
 
 def scan_paths(cid: CID, block: Buffer) -> Generator[None, None, Paths]:
-    """The links inside the value of a dag-cbor, dag-json or dag-jose block, in steps. Raises CodecError."""
+    """The links inside the value of a dag-cbor, dag-json, dag-jose or git-raw block, in steps.
+
+    Raises UnsupportedCodec for others, CodecError.
+    """
     buf = bytes(block)
-    if cid.codec == DAG_JSON:
-        return (yield from json_scan.scan(buf))
-    if cid.codec == DAG_CBOR:
-        return (yield from dag_cbor.scan(buf))
+    if cid.codec != DAG_JOSE:
+        return (yield from _scan(cid, buf))
     pauses = 0
-    for _ in dag_cbor.scan(buf):
+    for _ in dag_cbor_scan.scan(buf):
         pauses += 1
-        if pauses * dag_cbor.STEP > MAX_JOSE_VALUES:
+        if pauses * dag_cbor_scan.STEP > MAX_JOSE_VALUES:
             raise dag_jose.DagJoseError(f"more than {MAX_JOSE_VALUES} values")
         yield
     return [(target, (path,)) for target, path in links_of(dag_jose.decode(buf))]

@@ -112,8 +112,8 @@ async def copy_in(
     Raises:
         NotUnixFS, AlreadyThere, NoSuchFile, WrongKind, and as MutableFiles.edit() and flush().
     """
-    entry = Entry(path.name, source, await _size_of(files, blocks, source))
     profile = form.of(files.profile) if form else None
+    size = 0
 
     def step(root: Folder) -> Step[None]:
         if parents:
@@ -124,9 +124,10 @@ async def copy_in(
                 raise AlreadyThere(path, "use --force to replace a file")
             if (yield from kind_of(known.cid)) is Kind.DIRECTORY:
                 raise WrongKind(path, "a directory, not a file; remove it first")
-        yield from put(folder, entry)
+        yield from put(folder, Entry(path.name, source, size))
 
     async with files.protection.change(source, flush=flush):
+        size = await _size_of(files, blocks, source)
         await files.edit(blocks, step)
         await files.done(flush=flush)
 

@@ -237,7 +237,11 @@ class MutableFiles:
         if self._root is None:
             await self.protection.discard_left_over()
             self._committed = self._record.get()
-            self._root = await self._reopened(self._recorded())
+            if self._committed is not None:
+                self._root = await self._reopened(self._recorded())
+            else:
+                async with self.protection.change(flush=False):  # the new root's block, up to the flush that names it
+                    self._root = await self._reopened(self._recorded())
         return self._root
 
     async def _reopened(self, saved: Child) -> Folder:

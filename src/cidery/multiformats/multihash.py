@@ -20,6 +20,12 @@ SHA3_512 = 0x14
 SHA3_384 = 0x15
 SHA3_256 = 0x16
 SHA3_224 = 0x17
+SHAKE_128 = 0x18
+SHAKE_256 = 0x19
+KECCAK_224 = 0x1A
+KECCAK_256 = 0x1B
+KECCAK_384 = 0x1C
+KECCAK_512 = 0x1D
 BLAKE3 = 0x1E
 MURMUR3_X64_64 = 0x22
 DBL_SHA2_256 = 0x56
@@ -86,6 +92,17 @@ def _murmur3_x64_64(data: Buffer) -> bytes:
     return mmh3.hash64(bytes(data), signed=False)[0].to_bytes(8, "big")
 
 
+def _keccak(bits: int) -> Callable[[Buffer], bytes]:
+    """Keccak as Ethereum has it: SHA-3 with the padding of before the standard."""
+
+    def digest(data: Buffer) -> bytes:
+        from Crypto.Hash import keccak
+
+        return keccak.new(data=bytes(data), digest_bits=bits).digest()
+
+    return digest
+
+
 def _hashlib(name: str) -> Callable[[Buffer], bytes]:
     return lambda data: hashlib.new(name, data, usedforsecurity=False).digest()
 
@@ -99,6 +116,12 @@ _FUNCTIONS: dict[int, tuple[str, int, Callable[[Buffer], bytes]]] = {
     SHA3_384: ("sha3-384", 48, _hashlib("sha3_384")),
     SHA3_256: ("sha3-256", 32, _hashlib("sha3_256")),
     SHA3_224: ("sha3-224", 28, _hashlib("sha3_224")),
+    SHAKE_128: ("shake-128", 32, lambda data: hashlib.shake_128(data).digest(32)),
+    SHAKE_256: ("shake-256", 64, lambda data: hashlib.shake_256(data).digest(64)),
+    KECCAK_224: ("keccak-224", 28, _keccak(224)),
+    KECCAK_256: ("keccak-256", 32, _keccak(256)),
+    KECCAK_384: ("keccak-384", 48, _keccak(384)),
+    KECCAK_512: ("keccak-512", 64, _keccak(512)),
     BLAKE3: ("blake3", 32, _blake3),
     MURMUR3_X64_64: ("murmur3-x64-64", 8, _murmur3_x64_64),
     DBL_SHA2_256: ("dbl-sha2-256", 32, lambda data: hashlib.sha256(hashlib.sha256(data).digest()).digest()),

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from cidery.errors import CideryError, InvalidInput, Unavailable
+from cidery.errors import CideryError, InvalidInput
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, routing_key
-from cidery.ipns.record import IpnsRecord, check, sign
+from cidery.ipns.record import MAX_NUMBER, IpnsRecord, check, sign
 from cidery.namesys.resolver import NameNotFound, NameResolver
-from cidery.repo.names import FOLLOWED, OWN, Names
+from cidery.repo.names import FOLLOWED, HELD, OWN, Names
 
 log = logging.getLogger("cidery.namesys")
 
@@ -31,6 +31,8 @@ FIRST_ROUND = 60.0
 """Seconds after the start until the first round: the routing table has filled by then."""
 MAX_FOLLOWED = 10_000
 """Names kept alive for others."""
+MAX_HELD = 10_000
+"""Records that somebody gave us to hand on: at most 100 MB."""
 
 
 class OldSequence(InvalidInput):
@@ -45,24 +47,37 @@ class OldSequence(InvalidInput):
         return f"sequence {self.given} is not larger than {self.known}, that of the name's record; use {self.known + 1}"
 
 
-class CannotPublish(Unavailable):
-    """Nobody took the record."""
+class SequenceExhausted(InvalidInput):
+    """There is no larger sequence."""
 
-    def __init__(self, name: PeerId, record: IpnsRecord) -> None:
-        super().__init__(name, record)
+    def __init__(self, name: PeerId, given: bool) -> None:
+        super().__init__(name, given)
         self.name = name
-        self.record = record
+        self.given = given
 
     def __str__(self) -> str:
-        text = format_name(self.name)
-        return f"/ipns/{text} is stored here, but no peer took its record; it is tried again in the background"
+        text = f"/ipns/{format_name(self.name)}"
+        if self.given:
+            return f"after sequence {MAX_NUMBER} nothing could be published under {text} any more; give a smaller one"
+        return f"the record of {text} has the largest sequence there is, so nothing can follow it; use another key"
+
+
+class BadLifetime(InvalidInput):
+    """A record that nobody could resolve."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class ValuePutting(Protocol):
     """The part of routing that is needed."""
 
-    async def put_value(self, key: bytes, value: bytes) -> int:
-        """How many took it."""
+    async def put_value(self, key: bytes, value: bytes, failed: list[str] | None = None) -> int:
+        """How many took it; ``failed`` gets a line for each router that could not be reached."""
         ...
 
 
@@ -71,7 +86,9 @@ class Published(NamedTuple):
 
     record: IpnsRecord
     peers: int
-    """How many took it; 0: nobody was asked, this node is offline."""
+    """How many took it; 0: nobody did, or nobody was asked because this node is offline."""
+    warnings: tuple[str, ...] = ()
+    """What did not go as it should: it is stored here, and tried again in the background."""
 
 
 class PublishOptions(NamedTuple):
@@ -79,8 +96,8 @@ class PublishOptions(NamedTuple):
 
     lifetime: float = LIFETIME
     """Seconds."""
-    ttl: float = TTL
-    """Seconds; at most the lifetime counts."""
+    ttl: float | None = None
+    """Seconds, at most the lifetime; None: TTL, or the lifetime if that is shorter."""
     sequence: int | None = None
     """None: the next one, or the same for the same value."""
     old_readers: bool = True
@@ -106,11 +123,17 @@ class NamePublisher:
         """Sign, store durably, hand to the routers.
 
         Raises:
-            OldSequence, IpnsRecordError (numbers out of range), StateReadOnly, DatabaseUnavailable,
-            CannotPublish: it is stored, but nobody took it.
+            OldSequence, SequenceExhausted, BadLifetime, IpnsRecordError (numbers out of range), StateReadOnly,
+            DatabaseUnavailable. That nobody took it is no error: see Published.warnings.
         Cancellation: safe; the record may be stored already, and is then published by the next round.
         """
         name = key.peer_id
+        if options.lifetime <= 0:
+            raise BadLifetime("a record that lives for 0 seconds can never be resolved; give a longer lifetime")
+        if options.ttl is not None and options.ttl > options.lifetime:
+            raise BadLifetime(f"the TTL, {options.ttl:g} s, is longer than the record lives, {options.lifetime:g} s")
+        if options.sequence == MAX_NUMBER:
+            raise SequenceExhausted(name, given=True)
         async with self._signing:
             known = await self._known(name)
             record = self._signed(key, value.encode(), options, known)
@@ -121,10 +144,11 @@ class NamePublisher:
         self._resolver.remember(name, record)
         if self._routing is None or not online:
             return Published(record, 0)
-        peers = await self._routing.put_value(routing_key(name), record.raw)
+        failed: list[str] = []
+        peers = await self._routing.put_value(routing_key(name), record.raw, failed)
         if not peers:
-            raise CannotPublish(name, record)
-        return Published(record, peers)
+            failed.insert(0, "no peer took the record; it is stored here and tried again in the background")
+        return Published(record, peers, tuple(failed))
 
     async def _known(self, name: PeerId) -> IpnsRecord | None:
         """The newest record, even if it is over: ours, or what another machine with this key has published."""
@@ -141,14 +165,23 @@ class NamePublisher:
         if sequence is None:
             # "sequence SHOULD be increased when the value changes"
             sequence = 0 if known is None else known.sequence + (known.value != value)
+            if sequence > MAX_NUMBER:
+                raise SequenceExhausted(key.peer_id, given=False)
         elif known is not None and sequence <= known.sequence:
             raise OldSequence(sequence, known.sequence)
         until = self._resolver.now() + int(options.lifetime * NANOSECONDS)
-        ttl = int(min(options.ttl, options.lifetime) * NANOSECONDS)
+        ttl = int(min(TTL if options.ttl is None else options.ttl, options.lifetime) * NANOSECONDS)
         return sign(key, value, sequence=sequence, validity=until, ttl=ttl, old_readers=options.old_readers)
 
-    async def put(self, name: PeerId, raw: bytes, *, force: bool = False, online: bool = True) -> Published:
-        """Hand over a record that somebody else signed. Raises IpnsRecordError, OldSequence, CannotPublish."""
+    async def put(
+        self, name: PeerId, raw: bytes, *, force: bool = False, online: bool = True, keep: bool = True
+    ) -> Published:
+        """Hand over a record that somebody else signed.
+
+        Args:
+            keep: store it durably before, and keep it alive until it is over.
+        Raises IpnsRecordError, OldSequence, HoldsTooMany, StateReadOnly, DatabaseUnavailable.
+        """
         record = check(raw, name, self._resolver.now())
         if not force:
             try:
@@ -157,6 +190,10 @@ class NamePublisher:
                 known = None
             if known is not None and known.rank > record.rank:
                 raise OldSequence(record.sequence, known.sequence)
+        if keep:
+            if self._names.of(HELD, name) is None and sum(1 for _ in self._names.every(HELD)) >= MAX_HELD:
+                raise HoldsTooMany
+            await self._names.put(HELD, name, record)
         return await self._hand_over(name, record, online)
 
     async def follow(self, name: PeerId) -> IpnsRecord:
@@ -174,6 +211,11 @@ class NamePublisher:
             done += await self._again(stored.name, lambda stored=stored: self._renewed(stored.name))  # type: ignore[misc]
         for stored in list(self._names.every(FOLLOWED)):
             done += await self._again(stored.name, lambda stored=stored: self._refreshed(stored.name))  # type: ignore[misc]
+        for stored in list(self._names.every(HELD)):
+            if stored.record.is_over(self._resolver.now()):
+                await self._names.remove(HELD, stored.name)
+            else:
+                done += await self._again(stored.name, lambda stored=stored: _as_it_is(stored.record))  # type: ignore[misc]
         return done
 
     async def _again(self, name: PeerId, renew: Callable[[], Awaitable[IpnsRecord | None]]) -> bool:
@@ -190,7 +232,7 @@ class NamePublisher:
         """Our own record with a later end; None: its key is gone, so it cannot be signed."""
         key = await self._key_of(name)
         async with self._signing:
-            stored = self._names.get(name)
+            stored = self._names.of(OWN, name)
             if stored is None or key is None or not stored.lifetime:
                 return None
             record = stored.record
@@ -213,10 +255,21 @@ class NamePublisher:
             record = await self._resolver.record(name, fresh=True)
         except NameNotFound:
             return None
-        stored = self._names.get(name)
+        stored = self._names.of(FOLLOWED, name)
         if stored is None or record.rank > stored.record.rank:
             await self._names.put(FOLLOWED, name, record)
         return record
+
+
+async def _as_it_is(record: IpnsRecord) -> IpnsRecord:
+    return record
+
+
+class HoldsTooMany(InvalidInput):
+    """MAX_HELD records of others are stored already."""
+
+    def __str__(self) -> str:
+        return f"{MAX_HELD} records of others are stored here already; they go when they are over"
 
 
 class FollowsTooMany(InvalidInput):

@@ -103,12 +103,12 @@ class OpenedParts:
         from cidery.blockstore.segments import SegmentStore
 
         if self._read_only:
-            self.store = SegmentStore.open(self.path, read_only=True)
+            self.store = SegmentStore.open(self.path, read_only=True, hash_on_read=self.config.hash_on_read)
             self._stack.push_async_callback(self.store.close)
             return
         import asyncio
 
-        self.store = await asyncio.to_thread(SegmentStore.open, self.path)
+        self.store = await asyncio.to_thread(SegmentStore.open, self.path, hash_on_read=self.config.hash_on_read)
         self._stack.push_async_callback(self.store.close)
         self.make(self.blocks)
         self._state = await asyncio.to_thread(self._open_state)

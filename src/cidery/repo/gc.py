@@ -44,7 +44,7 @@ COMPACT_BYTES = 16 * 1024 * 1024
 
 
 class GcStopped(IntegrityError):
-    """Pinned blocks are missing, so what hangs below them is not known."""
+    """Blocks below pins are missing, or have links that cannot be read: what hangs below them is not known."""
 
     def __init__(self, faults: Sequence[MarkFault]) -> None:
         super().__init__(faults)
@@ -53,8 +53,8 @@ class GcStopped(IntegrityError):
     def __str__(self) -> str:
         first = self.faults[0]
         return (
-            f"nothing was removed: {len(self.faults)} blocks below pins cannot be read, the first is {first}; "
-            "fetch them (cidery pin verify names the pins) or remove the pins"
+            f"nothing was removed: {len(self.faults)} blocks below pins or mutable files cannot be read, the first is "
+            f"{first}; fetch what is missing, or remove the pins (cidery pin verify names them)"
         )
 
 
@@ -197,8 +197,10 @@ class Collection:
                 if not pin.recursive:
                     self._mark.hold(pin.cid)
             yield from self._steps()
-        if self._mark.faults:
-            raise GcStopped(self._mark.faults)
+        self._check()
+        self._mark.push(self._roots.mfs(), careful=True)
+        yield from self._steps()
+        self._check()
         self._mark.push_present(list(self._mark.missing))
         self._mark.push(self._roots.partial())
         yield from self._steps()
@@ -206,6 +208,10 @@ class Collection:
         self._mark.push_present(list(self._mark.missing))
         self._settle()
         yield Marking(self._mark.blocks)
+
+    def _check(self) -> None:
+        if self._mark.faults:
+            raise GcStopped(self._mark.faults)
 
     def _steps(self) -> Iterator[Step]:
         mark, clock = self._mark, self._clock

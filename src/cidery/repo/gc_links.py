@@ -1,7 +1,8 @@
 """The links of a block as (codec, multihash) pairs: what a mark needs of a node, without making objects of it."""
 
-from cidery.errors import CideryError
-from cidery.ipld.links import named_links
+from cidery.errors import CideryError, IntegrityError
+from cidery.ipld.codecs import codec_name
+from cidery.ipld.links import UnsupportedCodec, named_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import CBOR, DAG_PB, JSON, LIBP2P_KEY, RAW
 
@@ -14,22 +15,33 @@ _USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB}
 """First bytes of a CIDv1 of sha2-256 -> its codec."""
 
 
+class Unreadable(IntegrityError):
+    """A block whose links are not known."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a block whose links are not known: {self.reason}"
+
+
 def link_targets(codec: int, multihash: bytes, block: bytes) -> list[Target]:
-    """Targets of all links; none of a block that is no node of its codec, which is then a leaf for every walk.
+    """Targets of all links, also of blocks with more of them than walks follow.
 
-    Blocks in a form that walks refuse, but other programs read, keep what they link to.
-
-    About 1 us a link for dag-pb.
+    About 1 us a link for dag-pb. Raises Unreadable.
     """
     if codec == DAG_PB:
         usual = _usual_dag_pb(block)
         if usual is not None:
             return usual
     try:
-        links = named_links(CID(1, codec, multihash), block, canonical=False)
-        return [(link.codec, link.multihash) for link, _ in links]
-    except CideryError:
-        return []
+        links = named_links(CID(1, codec, multihash), block, bounded=False)
+    except UnsupportedCodec as exc:
+        raise Unreadable(f"what a block of the codec {codec_name(codec)} links to is not known here") from exc
+    except CideryError as exc:
+        raise Unreadable(f"its links cannot be read ({exc})") from exc
+    return [(link.codec, link.multihash) for link, _ in links]
 
 
 def _usual_dag_pb(block: bytes) -> list[Target] | None:

@@ -13,7 +13,7 @@ from cidery.blockstore.segment_file import CorruptSegment, Location
 from cidery.errors import LimitExceeded
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import IDENTITY
-from cidery.repo.gc_links import LEAF_CODECS, Target, link_targets
+from cidery.repo.gc_links import LEAF_CODECS, Target, Unreadable, link_targets
 from cidery.repo.gc_reached import Reached
 
 STEP_NODES = 256
@@ -24,6 +24,8 @@ WIDE_STACK = 1 << 16
 """Targets, about 10 MB."""
 MAX_STACK = 1 << 22
 """Most targets waiting: about 600 MB, which only a DAG made to exhaust memory reaches."""
+NOT_STORED = "it is not stored"
+"""Reason of a fault."""
 MAX_FAULTS = 1000
 """Most faults kept with their reason."""
 
@@ -41,7 +43,7 @@ class MarkedStore(Protocol):
 
 
 class MarkFault(NamedTuple):
-    """A block that a pin needs and that cannot be read."""
+    """A block that a pin needs, and that cannot be read or has links that cannot."""
 
     cid: CID
     reason: str
@@ -72,14 +74,19 @@ class Mark:
         self.blocks = 0
         """Blocks found to be live."""
         self.strict = False
-        """Whether what is missing below the targets on the stack is a fault."""
+        self.careful = False
+        """See push()."""
         self.reached: Reached | None = None
         """What was reached, stored or not; None: nobody asks."""
         self._gaps: list[Target] = []
 
-    def push(self, roots: Iterable[CID], *, strict: bool = False) -> None:
-        """Targets to go on with. ``strict``: what is missing below them is a fault, until the stack is empty."""
-        self.strict = strict
+    def push(self, roots: Iterable[CID], *, strict: bool = False, careful: bool = False) -> None:
+        """Targets to go on with. Until the stack is empty,
+
+        ``strict``: what is missing below them is a fault, and so is a block whose links cannot be read;
+        ``careful``: the latter only.
+        """
+        self.strict, self.careful = strict, careful
         self.stack += [(root.codec, root.multihash) for root in roots]
 
     def push_present(self, targets: Sequence[Target]) -> None:
@@ -87,7 +94,7 @@ class Mark:
         places = self._store.locate([key for _, key in targets])
         found = [target for target, at in zip(targets, places, strict=True) if at is not None]
         self.missing.difference_update(found)
-        self.strict = False
+        self.strict = self.careful = False
         self.stack += found
 
     def waiting_for(self, multihashes: Iterable[bytes]) -> list[Target]:
@@ -120,7 +127,7 @@ class Mark:
         for target in batch:
             (leaves if target[0] in LEAF_CODECS else nodes)[target] = None
         for target, block in self._fresh(nodes):
-            for found in link_targets(*target, block):
+            for found in self._links(target, block):
                 if found[0] in LEAF_CODECS:
                     leaves[found] = None
                 else:
@@ -129,6 +136,14 @@ class Mark:
         if len(stack) > MAX_STACK:
             raise MarkTooWide
         return bool(stack)
+
+    def _links(self, target: Target, block: bytes) -> Sequence[Target]:
+        try:
+            return link_targets(*target, block)
+        except Unreadable as exc:
+            if (self.strict or self.careful) and len(self.faults) < MAX_FAULTS:
+                self.faults.append(MarkFault(CID(1, *target), exc.reason))
+            return ()
 
     def _fresh(self, nodes: dict[Target, None]) -> list[tuple[Target, bytes]]:
         """The nodes among these that were not walked yet, with their bytes."""
@@ -139,7 +154,7 @@ class Mark:
         places: list[tuple[Location, Target]] = []
         for target, at in zip(wanted, self._store.locate([key for _, key in wanted]), strict=True):
             if at is None:
-                self._lacks(target, "it is not stored")
+                self._lacks(target, NOT_STORED)
             elif self.walked.setdefault(target[0], Bitmap()).add(at.ordinal):
                 self.missing.discard(target)
                 places.append((at, target))
@@ -159,7 +174,7 @@ class Mark:
             return None
         if block is None:
             self.walked[target[0]].discard(at.ordinal)
-            self._lacks(target, "it is not stored")
+            self._lacks(target, NOT_STORED)
         return block
 
     def _mark_leaves(self, leaves: dict[Target, None]) -> None:
@@ -171,7 +186,7 @@ class Mark:
             if at is not None:
                 self.blocks += add(at.ordinal)
             elif not self._store.is_elsewhere(target[1]):
-                self._lacks(target, "it is not stored")
+                self._lacks(target, NOT_STORED)
 
     def _lacks(self, target: Target, reason: str) -> None:
         if target not in self.missing:

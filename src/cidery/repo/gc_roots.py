@@ -33,11 +33,17 @@ class GcRoots:
             yield page
 
     def partial(self) -> list[CID]:
-        """Roots of DAGs that may lie here in part only. Raises MfsRootDamaged, ProvisionalDamaged, JobDamaged."""
+        """Roots of operations and jobs, whose DAGs may lie here in part only. Raises ProvisionalDamaged, JobDamaged."""
         roots = [root for operation in self._provisional.every() for root in operation.roots]
-        roots += [root for job in self._open_jobs() for root in job.roots]
-        mfs = self._mfs.get()
-        return roots if mfs is None else [*roots, mfs]
+        return roots + [root for job in self._open_jobs() for root in job.roots]
+
+    def mfs(self) -> list[CID]:
+        """The root of the mutable files, which may lie here in part only; none if there are none yet.
+
+        Raises MfsRootDamaged.
+        """
+        root = self._mfs.get()
+        return [] if root is None else [root]
 
     def since_ordinal(self, now: int) -> int:
         """Blocks from this ordinal on may belong to an operation under way; ``now`` if there is none."""

@@ -1,7 +1,8 @@
-"""Records of names in the precious state: our own, which are published anew, and those that are kept alive for others.
+"""Records of names in the precious state: our own, which are published anew, those that are kept alive for others, and
+those that somebody gave us to hand on.
 
-One setting per name: ``name-own/`` or ``name-follow/`` and the multihash -> lifetime in nanoseconds (u64, of own ones),
-the raw IPNS record.
+One setting per name: ``name-own/``, ``name-follow/`` or ``name-held/`` and the multihash -> lifetime in nanoseconds
+(u64, of own ones), the raw IPNS record.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from cidery.repo.state import Put, State, StateTable
 
 OWN = b"name-own/"
 FOLLOWED = b"name-follow/"
+HELD = b"name-held/"
 _PAGE = 256
 
 
@@ -32,15 +34,17 @@ class Names:
         self._state = state
 
     def get(self, name: PeerId) -> StoredName | None:
-        """Our own record of the name, or the one that is followed."""
-        for prefix in (OWN, FOLLOWED):
-            raw = self._state.get(StateTable.SETTINGS, prefix + name.multihash)
-            if raw is not None and (found := _decode(name, raw)) is not None:
-                return found
-        return None
+        """The newest record of the name, whoever published it; of equal ones our own."""
+        found = [one for prefix in (OWN, FOLLOWED, HELD) if (one := self.of(prefix, name)) is not None]
+        return max(found, key=lambda one: one.record.rank, default=None)
+
+    def of(self, prefix: bytes, name: PeerId) -> StoredName | None:
+        """The record among OWN, FOLLOWED or HELD; None also if it is damaged."""
+        raw = self._state.get(StateTable.SETTINGS, prefix + name.multihash)
+        return None if raw is None else _decode(name, raw)
 
     def every(self, prefix: bytes) -> Iterator[StoredName]:
-        """All of OWN or of FOLLOWED, by multihash; damaged ones are left out."""
+        """All of OWN, of FOLLOWED or of HELD, by multihash; damaged ones are left out."""
         after = prefix
         while True:
             page = self._state.page(StateTable.SETTINGS, after, _PAGE)

@@ -1,16 +1,21 @@
 """The table of pins: what must not be collected. One record per CID, found and listed at flat cost for millions.
 
-Keyed by codec and multihash (the CIDv1 form): one multihash pinned as raw and as dag-pb is two pins. The table knows
+Keyed by the whole CID: one multihash pinned as version 0 and 1, or as raw and as dag-pb, is two pins. The table knows
 roots only; what a recursive pin holds is found by walking.
+
+Older repositories have pins of version 0 under the key of their CIDv1. They are read there, and move to their own key
+when anything is written about either of the two.
 """
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from cidery.blockstore.lmdb_environment import Transaction
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.multicodec import DAG_PB
+from cidery.multiformats.multihash import SHA2_256_PREFIX
 from cidery.repo.state import State, StateTable
 
 MAX_NAME = 255
@@ -21,6 +26,7 @@ PINS_PAGE = 1000
 _FIXED = struct.Struct(">BBd")
 _EXPIRY = struct.Struct(">d")
 _RECURSIVE, _EXPIRES = 1, 2
+_SHA2_256_SIZE = 34
 
 
 class BadPinName(InvalidInput):
@@ -45,7 +51,8 @@ class PinDamaged(IntegrityError):
         return f"a pin record is damaged ({self.reason}); restore meta/state from a backup"
 
 
-class Pin(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pin:
     """One pin."""
 
     cid: CID
@@ -57,6 +64,8 @@ class Pin(NamedTuple):
     """Seconds since 1970-01-01 UTC."""
     expires: float | None = None
     """Seconds since 1970-01-01 UTC from when on it counts no more; None: never."""
+    stored_at: bytes = field(default=b"", compare=False, repr=False)
+    """Key of its record, where that is not pin_key()."""
 
     def expired(self, now: float) -> bool:
         """Whether it is over."""
@@ -65,11 +74,22 @@ class Pin(NamedTuple):
     @property
     def cursor(self) -> bytes:
         """Pass it to page() to go on after this pin."""
-        return pin_key(self.cid)
+        return self.stored_at or pin_key(self.cid)
 
 
 def pin_key(cid: CID) -> bytes:
+    return cid.encode()
+
+
+def _older_key(cid: CID) -> bytes:
+    """Where older versions kept it."""
     return cid.to_v1().encode()
+
+
+def _as_version_0(cid: CID) -> CID | None:
+    """The CIDv0 of the same content; None if there is none."""
+    usual = cid.codec == DAG_PB and len(cid.multihash) == _SHA2_256_SIZE and cid.multihash.startswith(SHA2_256_PREFIX)
+    return CID(0, DAG_PB, cid.multihash) if usual else None
 
 
 def check_pin_name(name: str) -> bytes:
@@ -110,8 +130,15 @@ def decode_pin(key: bytes, raw: bytes) -> Pin:
         raise PinDamaged(exc.reason) from exc
     except UnicodeDecodeError as exc:
         raise PinDamaged("its name is not UTF-8") from exc
-    shown = CID(0, cid.codec, cid.multihash) if version == 0 else cid
-    return Pin(shown, bool(flags & _RECURSIVE), name, created, expires)
+    shown = cid if version or cid.version == 0 else _as_version_0(cid)
+    if shown is None:
+        raise PinDamaged("it has no CID of version 0")
+    return Pin(shown, bool(flags & _RECURSIVE), name, created, expires, b"" if shown == cid else key)
+
+
+def _is_older(raw: bytes) -> bool:
+    """Whether a record under the key of a CIDv1 is the pin of its CIDv0."""
+    return raw[:1] == b"\0"
 
 
 class Pins:
@@ -123,9 +150,23 @@ class Pins:
         """Called after pins were written."""
 
     def get(self, cid: CID) -> Pin | None:
-        """The pin of exactly this CID (either version); not whether another pin holds it."""
-        raw = self._state.get(StateTable.PINS, pin_key(cid))
-        return None if raw is None else decode_pin(pin_key(cid), raw)
+        """The pin of exactly this CID, version included; not whether another pin holds it."""
+        key = pin_key(cid)
+        raw = self._state.get(StateTable.PINS, key)
+        if raw is None and cid.version == 0:
+            key = _older_key(cid)
+            raw = self._state.get(StateTable.PINS, key)
+            return None if raw is None or not _is_older(raw) else decode_pin(key, raw)
+        return None if raw is None or (cid.version and _is_older(raw)) else decode_pin(key, raw)
+
+    def wanted(self, cid: CID, name: str, now: float) -> Pin | None:
+        """What has to be written so that ``cid`` is pinned recursively, without an end; None: nothing."""
+        known = self.get(cid)
+        if known is None or not known.recursive:
+            return Pin(cid, True, name, now)
+        if name or known.expires is not None:
+            return Pin(cid, True, name or known.name, now)
+        return None
 
     def page(self, after: bytes = b"", limit: int = PINS_PAGE) -> list[Pin]:
         """Up to ``limit`` pins after the cursor (Pin.cursor of the last one seen), ordered by CID bytes."""
@@ -137,11 +178,13 @@ class Pins:
 
     async def add(self, *pins: Pin) -> None:
         """Add or replace. All or none. Raises BadPinName, DatabaseUnavailable, StateReadOnly."""
-        records = [(pin_key(pin.cid), encode_pin(pin)) for pin in pins]
+        if not pins:
+            return
+        records = [(pin.cid, encode_pin(pin)) for pin in pins]
 
         def work(txn: Transaction) -> None:
-            for key, raw in records:
-                txn.put(key, raw, db=self._state.table(StateTable.PINS))
+            for cid, raw in records:
+                self._put(txn, cid, raw)
 
         await self._state.update(work, [pin.cid for pin in pins])
         self._tell(pins)
@@ -152,37 +195,52 @@ class Pins:
 
     async def replace(self, old: CID, pin: Pin, *, keep_old: bool) -> None:
         """Write ``pin`` and remove the one of ``old``, both or none. Raises as add()."""
-        key, raw, old_key = pin_key(pin.cid), encode_pin(pin), pin_key(old)
+        raw = encode_pin(pin)
 
         def work(txn: Transaction) -> None:
             if not keep_old:
-                txn.delete(old_key, db=self._state.table(StateTable.PINS))
-            txn.put(key, raw, db=self._state.table(StateTable.PINS))
+                self._delete(txn, old)
+            self._put(txn, pin.cid, raw)
 
         await self._state.update(work, [pin.cid])
         self._tell([pin])
 
     async def remove_expired(self, now: float, cids: Sequence[CID]) -> None:
         """Remove those of ``cids`` whose pin is over by now: one that was renewed meanwhile stays."""
-        keys = [pin_key(cid) for cid in cids]
 
         def work(txn: Transaction) -> None:
-            table = self._state.table(StateTable.PINS)
-            for key in keys:
-                raw = txn.get(key, db=table)
-                if raw is not None and decode_pin(key, raw).expired(now):
-                    txn.delete(key, db=table)
+            for cid in cids:
+                raw = self._own_record(txn, cid)
+                if raw is not None and decode_pin(pin_key(cid), raw).expired(now):
+                    self._delete(txn, cid)
 
         await self._state.update(work)
 
     async def remove(self, cids: Sequence[CID]) -> list[bool]:
         """Remove; True where one was there. All or none."""
-        keys = [pin_key(cid) for cid in cids]
+        return await self._state.update(lambda txn: [self._delete(txn, cid) for cid in cids])
 
-        def work(txn: Transaction) -> list[bool]:
-            return [bool(txn.delete(key, db=self._state.table(StateTable.PINS))) for key in keys]
+    # -- inside a transaction --------------------------------------------------------------------------------------
 
-        return await self._state.update(work)
+    def _own_record(self, txn: Transaction, cid: CID) -> bytes | None:
+        """The record of exactly this CID, after one of the other version was moved out of its place."""
+        table = self._state.table(StateTable.PINS)
+        older = _as_version_0(cid)
+        raw: bytes | None = None if older is None else txn.get(_older_key(cid), db=table)
+        if older is not None and raw is not None and _is_older(raw):
+            txn.delete(_older_key(cid), db=table)
+            if txn.get(pin_key(older), db=table) is None:
+                txn.put(pin_key(older), raw, db=table)
+        found: bytes | None = txn.get(pin_key(cid), db=table)
+        return found
+
+    def _put(self, txn: Transaction, cid: CID, raw: bytes) -> None:
+        self._own_record(txn, cid)
+        txn.put(pin_key(cid), raw, db=self._state.table(StateTable.PINS))
+
+    def _delete(self, txn: Transaction, cid: CID) -> bool:
+        self._own_record(txn, cid)
+        return bool(txn.delete(pin_key(cid), db=self._state.table(StateTable.PINS)))
 
     def every(self) -> Iterable[Pin]:
         """All pins, page by page; changes made meanwhile may or may not show."""

@@ -10,7 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from cidery.blockstore.lmdb_environment import Environment, Table, Transaction, items_after
+from cidery.blockstore.database_check import InUse, fault_of, is_too_short
+from cidery.blockstore.lmdb_environment import DatabaseDamaged, Environment, Table, Transaction, items_after
 from cidery.blockstore.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
@@ -18,6 +19,8 @@ from cidery.repo.root_fence import RootFence
 
 T = TypeVar("T")
 
+WHAT = "repository state"
+ADVICE = "restore meta/state from a backup; the blocks are not concerned"
 INITIAL_MAP = 16 * 1024 * 1024
 """First size of the map, in bytes: about 100,000 pins; it grows."""
 
@@ -62,15 +65,22 @@ class State:
         Raises DatabaseMissing, DatabaseDamaged, DatabaseUnavailable, NetworkFilesystem, OSError.
         """
         refuse_network_filesystem(path)
+        in_use = InUse(path)
+        if not read_only:
+            reason = fault_of(path) if in_use.is_set() or is_too_short(path / "data.mdb") else ""
+            if reason:
+                raise DatabaseDamaged(path, WHAT, reason, ADVICE)
         names = [table.name.lower().encode() for table in StateTable]
         environment = Environment(
             path,
             names,
-            what="repository state",
-            advice="restore meta/state from a backup; the blocks are not concerned",
+            what=WHAT,
+            advice=ADVICE,
             read_only=read_only,
             map_size=map_size,
         )
+        if not read_only:
+            in_use.set()
         return cls(environment, read_only=read_only)
 
     def _table(self, table: StateTable) -> Table:
@@ -130,3 +140,5 @@ class State:
         if self._writer is not None:
             self._writer.shutdown()
         self._env.close()
+        if self._writer is not None:
+            InUse(self._env.path).clear()

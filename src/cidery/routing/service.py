@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from cidery.errors import CideryError
+from cidery.errors import CideryError, LimitExceeded, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
 from cidery.routing.interface import Announcer, FoundPeer, PeerFinder, ProviderFinder, ValueRouting
@@ -100,13 +100,17 @@ class JoinedRouting:
             async for value in values:
                 yield value
 
-    async def put_value(self, key: bytes, value: bytes) -> int:
-        """See routing.interface.ValueRouting."""
-        return sum(await asyncio.gather(*(one.put_value(key, value) for one in self.values)))
+    async def put_value(self, key: bytes, value: bytes, failed: list[str] | None = None) -> int:
+        """See routing.interface.ValueRouting. A router that cannot be reached holds up nobody.
+
+        Args:
+            failed: gets a line for each such router.
+        """
+        return await _sum([one.put_value(key, value) for one in self.values], failed)
 
     async def provide(self, cid: CID) -> int:
         """See routing.interface.Announcer."""
-        taken = sum(await asyncio.gather(*(one.provide(cid) for one in self.announcers)))
+        taken = await _sum([one.provide(cid) for one in self.announcers])
         if taken and self.on_provided is not None:
             await self.on_provided(cid, taken)
         return taken
@@ -141,6 +145,21 @@ class ProviderSearch:
             return sum(await asyncio.gather(*dials))
         finally:
             await _end(dials)
+
+
+async def _sum(works: Sequence[Awaitable[int]], failed: list[str] | None = None) -> int:
+    """What all give together; one that cannot be reached gives nothing. Raises what says that the value is wrong."""
+    total = 0
+    for one in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(one, int):
+            total += one
+        elif isinstance(one, Unavailable | LimitExceeded | NotFound | TimeoutError | OSError):
+            log.warning("a router failed: %s", one)
+            if failed is not None:
+                failed.append(str(one) or "a router did not answer in time")
+        else:
+            raise one
+    return total
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:

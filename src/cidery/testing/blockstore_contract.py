@@ -8,7 +8,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from cidery.blockstore.interface import KEYS_PAGE, BlockStore, BlockTooLarge, Durability
@@ -171,6 +171,25 @@ async def check_closing_twice_is_allowed(make: Make) -> None:
         await store.close()
 
 
+async def check_what_is_stored_is_told_when_it_can_be_read(make: Make) -> None:
+    blocks = [block(b"%d" % i) for i in range(4)]
+    told: list[tuple[bytes, int]] = []
+    async with make() as store:
+
+        def hook(stored: Sequence[tuple[bytes, int]]) -> None:
+            told.extend(stored)
+            for multihash, _ in stored:
+                assert store.get_if_ready(CID(1, RAW, multihash)) is not None
+
+        store.on_stored.append(hook)
+        await store.put_many(blocks[:2], kept=True, durability=DURABLE)
+        await asyncio.to_thread(store.put_many_blocking, blocks[1:], kept=True)
+        assert told == [(one.cid.multihash, 1) for one in blocks]
+        store.on_stored.remove(hook)
+        await store.put_many([block(b"more")], kept=True, durability=VISIBLE)
+        assert len(told) == 4
+
+
 CHECKS: tuple[Callable[[Make], Awaitable[None]], ...] = (
     check_what_is_put_can_be_read,
     check_results_keep_the_order_of_the_arguments,
@@ -179,6 +198,7 @@ CHECKS: tuple[Callable[[Make], Awaitable[None]], ...] = (
     check_other_hash_functions_are_stored,
     check_buffers_of_every_kind_are_taken,
     check_a_put_twice_is_one_block,
+    check_what_is_stored_is_told_when_it_can_be_read,
     check_deleted_blocks_are_gone,
     check_keys_lists_every_block_once,
     check_worker_threads_put_at_once,

@@ -70,9 +70,7 @@ class MemoryNode:
         return self.network.swarm.connections()
 
     async def put(self, blocks: Sequence[Block]) -> None:
-        """Store blocks and serve whoever waits for them."""
         await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)
-        self.network.bitswap.new_blocks(blocks)
 
     async def connect(self, other: MemoryNode) -> None:
         await self.network.connect(other.addr)

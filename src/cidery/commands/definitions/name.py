@@ -25,6 +25,8 @@ _OFFLINE = flag("allow-offline", "Also without a network: it is stored here and 
 class NameEntry(TypedDict):
     Name: str
     Value: str
+    Warnings: NotRequired[list[str]]
+    """Routers that could not be reached, or that no peer took the record: it is stored, and tried again."""
 
 
 class NamePath(TypedDict):
@@ -67,7 +69,8 @@ class FollowedNames(TypedDict):
 def _published(value: Value, call: Call) -> str:
     if call.flag("quieter"):
         return f"{value['Name']}\n"
-    return f"Published to {value['Name']}: {value['Value']}\n"
+    warnings = "".join(f"warning: {line}\n" for line in value.get("Warnings", ()))
+    return f"Published to {value['Name']}: {value['Value']}\n{warnings}"
 
 
 def _path(value: Value, call: Call) -> str:

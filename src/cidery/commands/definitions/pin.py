@@ -57,12 +57,16 @@ class PinLine(TypedDict):
     Name: NotRequired[str]
     Expires: NotRequired[str]
     """When the pin ends, as 2026-01-31T12:00:00Z; absent for never."""
+    Unwalked: NotRequired[str]
+    """Why not all that it holds is listed; the line repeats that of the pin."""
 
 
 class PinKey(TypedDict):
     Type: str
     Name: NotRequired[str]
     Expires: NotRequired[str]
+    Unwalked: NotRequired[str]
+    """Why not all that it holds is listed."""
 
 
 class PinKeys(TypedDict):
@@ -119,7 +123,8 @@ def _removed(value: Value, call: Call) -> str:
 def _line(cid: str, pin: Value, call: Call) -> str:
     if call.flag("quiet"):
         return f"{cid}\n"
-    return f"{cid} {pin['Type']} {pin['Name']}\n" if pin.get("Name") else f"{cid} {pin['Type']}\n"
+    parts = [cid, pin["Type"], pin.get("Name", ""), f"({pin['Unwalked']})" if pin.get("Unwalked") else ""]
+    return " ".join(filter(None, parts)) + "\n"
 
 
 def _listed(value: Value, call: Call) -> str:

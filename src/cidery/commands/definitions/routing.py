@@ -124,7 +124,6 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_value,
-        where=Where.DAEMON,
     ),
     Command(
         ("routing", "put"),
@@ -136,7 +135,6 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_event,
-        where=Where.DAEMON,
     ),
     Command(
         ("dht", "query"),

@@ -64,16 +64,18 @@ async def read_upload(item: AddItem) -> bytes:
 
 async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
     assert context.uploads is not None  # the definition's file argument; the CLI opens local paths
-    async for item in context.uploads:
-        stored = await block_put(
-            await read_upload(item),
-            context.node.store,
-            cid_codec=call.text("cid-codec"),
-            mhtype=call.text("mhtype"),
-            mhlen=call.number("mhlen"),
-            format=call.text("format") or None,
-            allow_big_block=call.flag("allow-big-block"),
-        )
-        if call.flag("pin"):
-            await context.node.pin_stored(stored.cid, recursive=False)
-        yield BlockStat(Key=cid_text(stored.cid, call), Size=stored.size)
+    api = context.node
+    async with api.operation("block put"):
+        async for item in context.uploads:
+            stored = await block_put(
+                await read_upload(item),
+                api.store,
+                cid_codec=call.text("cid-codec"),
+                mhtype=call.text("mhtype"),
+                mhlen=call.number("mhlen"),
+                format=call.text("format") or None,
+                allow_big_block=call.flag("allow-big-block"),
+            )
+            if call.flag("pin"):
+                await api.pin_stored(stored.cid)
+            yield BlockStat(Key=cid_text(stored.cid, call), Size=stored.size)

@@ -1,6 +1,6 @@
 """The name group."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Body, Context
@@ -21,7 +21,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import format_moment
 from cidery.ipns.name import format_name, parse_name
 from cidery.ipns.record import MAX_RECORD, IpnsRecord, IpnsRecordError
-from cidery.namesys.publisher import TTL, CannotPublish, Published, PublishOptions
+from cidery.namesys.publisher import Published, PublishOptions
 from cidery.namesys.resolver import SEARCH_SECONDS, Limits
 from cidery.repo.keystore import SELF
 from cidery.repo.names import FOLLOWED
@@ -75,24 +75,21 @@ async def publish(context: Context, call: Call) -> NameEntry:
     config = api.config.names
     options = PublishOptions(
         lifetime=config.record_lifetime if lifetime is None else lifetime,
-        ttl=TTL if ttl is None else ttl,
+        ttl=ttl,
         sequence=call.number_or_none("sequence"),
         old_readers=call.flag("v1compat"),
     )
     publishing = api.naming.publisher.publish(key, value, options, online=api.network is not None)
     with api.doing("handing the record over to peers"):
-        record = await _handed_over(call, publishing)
-    return NameEntry(Name=_text(key.peer_id, call), Value=_shown(record.value))
+        published = await publishing
+    return _entry(_text(key.peer_id, call), published)
 
 
-async def _handed_over(call: Call, publishing: Awaitable[Published]) -> IpnsRecord:
-    """The record; that no peer took it is fine if the user said so."""
-    try:
-        return (await publishing).record
-    except CannotPublish as exc:
-        if not call.flag("allow-offline"):
-            raise
-        return exc.record
+def _entry(name: str, published: Published) -> NameEntry:
+    entry = NameEntry(Name=name, Value=_shown(published.record.value))
+    if published.warnings:
+        entry["Warnings"] = list(published.warnings)
+    return entry
 
 
 async def resolve(context: Context, call: Call) -> AsyncIterator[NamePath]:
@@ -184,7 +181,7 @@ async def put(context: Context, call: Call) -> NameEntry:
     name = parse_name(call.one("name"))
     raw = await _record(context)
     putting = api.naming.publisher.put(name, raw, force=call.flag("force"), online=api.network is not None)
-    return NameEntry(Name=format_name(name), Value=_shown((await _handed_over(call, putting)).value))
+    return _entry(format_name(name), await putting)
 
 
 async def follow(context: Context, call: Call) -> NameEntry:

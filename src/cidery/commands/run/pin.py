@@ -175,6 +175,8 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
                     line["Name"] = entry.name
                 if entry.expires is not None:
                     line["Expires"] = moment(entry.expires)
+                if entry.unwalked is not None:
+                    line["Unwalked"] = str(entry.unwalked)
                 yield line
                 continue
             key = PinKey(Type=kind)
@@ -182,6 +184,8 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
                 key["Name"] = entry.name
             if entry.expires is not None:
                 key["Expires"] = moment(entry.expires)
+            if entry.unwalked is not None:
+                key["Unwalked"] = str(entry.unwalked)
             keys[cid] = key
     if not call.flag("stream"):
         yield PinKeys(Keys=keys)

@@ -18,12 +18,14 @@ from cidery.commands.definitions.routing import (
     QueryEvent,
 )
 from cidery.commands.run.block import read_upload
+from cidery.core.api import Api
 from cidery.core.network import BucketStat
-from cidery.errors import NotFound, Unavailable
+from cidery.errors import InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.kad.message import MAX_KEY
 from cidery.routing.interface import FoundPeer
 
+_IPNS = b"/ipns/"
 QUORUM = 16
 """Answers after which a value is believed to be the newest (Amino's number for IPNS)."""
 
@@ -44,6 +46,13 @@ class NotStored(Unavailable):
 
     def __str__(self) -> str:
         return "no peer could be reached to store this; --allow-offline keeps it here only"
+
+
+class OnlyNames(InvalidInput):
+    """A value that only peers keep."""
+
+    def __str__(self) -> str:
+        return "without a network only records of names (/ipns/...) can be stored; start it with: cidery daemon"
 
 
 def _addrs(found: FoundPeer) -> PeerAddrs:
@@ -92,11 +101,23 @@ def parse_key(text: str) -> bytes:
     return key
 
 
+def _stored(api: Api, key: bytes) -> bytes | None:
+    """The record of a name that is stored here and not over."""
+    if not key.startswith(_IPNS):
+        return None
+    found = api.naming.names.get(PeerId.decode(key.removeprefix(_IPNS)))
+    return None if found is None or found.record.is_over(api.naming.resolver.now()) else found.record.raw
+
+
 async def get(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
-    network = context.node.online
-    router = network.router()
     for text in call.many("key"):
-        key, best = parse_key(text), None
+        key = parse_key(text)
+        best = _stored(context.node, key)
+        if best is not None and context.node.network is None:
+            yield _event(VALUE, extra=base64.b64encode(best).decode())
+            continue
+        network = context.node.online
+        router = network.router()
         with context.node.doing("asking the routers for it"):
             async with aclosing(router.search_value(key, QUORUM)) as values:
                 async for value in values:
@@ -107,15 +128,24 @@ async def get(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
 
 
 async def put(context: Context, call: Call) -> AsyncIterator[QueryEvent]:
-    router, key = context.node.online.router(), parse_key(call.one("key"))
+    api, key = context.node, parse_key(call.one("key"))
     assert context.uploads is not None  # the definition's file argument; the CLI opens local paths
     value = b""
     async for item in context.uploads:
         value = await read_upload(item)
-    stored = await router.put_value(key, value)
-    if not stored and not call.flag("allow-offline"):
+    offline = call.flag("allow-offline")
+    if api.network is None and not offline:
         raise NotStored
-    yield _event(VALUE, peer=context.node.online.identity().id)
+    if key.startswith(_IPNS):
+        name = PeerId.decode(key.removeprefix(_IPNS))
+        taken = (await api.naming.publisher.put(name, value, online=api.network is not None)).peers
+    elif api.network is None:
+        raise OnlyNames
+    else:
+        taken = await api.network.router().put_value(key, value)
+    if not taken and not offline:
+        raise NotStored
+    yield _event(VALUE, peer=api.config.peer_id)
 
 
 async def query(context: Context, call: Call) -> AsyncIterator[QueryEvent]:

@@ -1,0 +1,102 @@
+"""Whether an LMDB file is sound, found out in a child process: a damaged one ends the process that maps it (SIGBUS) or
+keeps it for ever, and LMDB has no checksums.
+
+Looked for when the last writer did not end by itself, or when the file is shorter than it says: it costs the start of
+an interpreter (some 60 ms) and a reading of the file (a million blocks: half a second).
+"""
+
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+LEAST_SECONDS = 20.0
+"""Shortest wait for the child."""
+SLOWEST = 5_000_000
+"""Bytes a second that the slowest disk gives."""
+_META = struct.Struct("<16x II 8x 8x I 44x 48x QQ")
+"""A meta page: page header, magic, version, address, map size, two tables (the first begins with the page size), last
+page, transaction."""
+_MAGIC, _VERSION, _PAGE = 0xBEEFC0DE, 1, 4096
+_SCRIPT = """
+import lmdb, os, sys
+env = lmdb.open(sys.argv[1], readonly=True, lock=False, create=False, max_dbs=16)
+env.copyfd(os.open(os.devnull, os.O_WRONLY), compact=True)
+with env.begin() as txn:
+    for name in list(txn.cursor().iternext(values=False)):
+        size, last = int(sys.argv[2]) if name.decode() == sys.argv[3] else None, None
+        for key, value in txn.cursor(db=env.open_db(name, txn=txn, create=False)).iternext():
+            if last is not None and key <= last:
+                sys.exit("its keys are out of order")
+            if size is not None and len(value) != size:
+                sys.exit("a record of %d bytes, not %d" % (len(value), size))
+            last = key
+"""
+
+
+class InUse:
+    """A mark beside a database that is there while a process writes it: who finds it follows one that died."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "in-use"
+
+    def is_set(self) -> bool:
+        return self._path.exists()
+
+    def set(self) -> None:
+        """Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch()
+
+    def clear(self) -> None:
+        """The writer has ended by itself."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+
+def is_too_short(file: Path) -> bool:
+    """Whether the file ends before the last page that its newest state counts. O(1); False if it has no such state."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            head = opened.read(2 * _PAGE)
+    except OSError:
+        return False
+    newest = last = 0
+    for at in (0, _PAGE):
+        if len(head) >= at + _META.size:
+            magic, version, page, last_page, transaction = _META.unpack_from(head, at)
+            if (magic, version, page) == (_MAGIC, _VERSION, _PAGE) and transaction >= newest:
+                newest, last = transaction, last_page
+    return size < (last + 1) * _PAGE if newest else False
+
+
+def fault_of(directory: Path, table: str = "", size: int = 0) -> str:
+    """Why the database in the directory cannot be used; "" if it is sound, is not there, or could not be looked at.
+
+    The records of ``table``, if one is named, have ``size`` bytes each.
+    """
+    file = directory / "data.mdb"
+    if not file.exists():
+        return ""
+    seconds = LEAST_SECONDS + file.stat().st_size / SLOWEST
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _SCRIPT, str(directory), str(size), table],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"looking through it did not end within {seconds:.0f} s"
+    except OSError:
+        return ""  # no process can be started: it is opened as it is
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        return f"looking through it ended by signal {-done.returncode}"
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"looking through it failed ({done.returncode})"
