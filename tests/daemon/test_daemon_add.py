@@ -48,6 +48,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
         served.start()
         alone.run("init", "--profile=test,unixfs-v0-2015")
         served.run("config", "profile", "apply", "unixfs-v0-2015")
+        served.run("config", "--json", "Experimental.FilestoreEnabled", "true")
+        served.run("config", "--json", "Experimental.FilestoreRoots", json.dumps([str(tmp_path_factory.getbasetemp())]))
         served.stop()
         served.start()
         yield served, alone

@@ -11,7 +11,7 @@ import pytest
 import cidery
 from cidery.commands.context import Body
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.rpc.listen import CannotListen, NotLoopback, listen
+from cidery.rpc.listen import CannotListen, NoApiAddress, NotLoopback, listen
 from cidery.rpc.uploads import BadUpload, clean_name
 
 EMPTY_FOLDER = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
@@ -258,6 +258,14 @@ async def test_the_private_key_never_leaves_by_the_rpc(server: Server) -> None:
     assert applied.status == 200 and b"PrivKey" not in applied.body
 
 
+async def test_a_config_with_another_private_key_is_refused(server: Server) -> None:
+    before = (server.node.path / "config").read_bytes()
+    other = json.dumps({"Identity": {"PrivKey": "CAESQA=="}}).encode()
+    refused = await server.upload("config/replace", [("config", "application/octet-stream", other)])
+    assert refused.status == 400 and "edit the config file" in refused.json()[0]["Message"]
+    assert (server.node.path / "config").read_bytes() == before
+
+
 async def test_blocks_are_put_and_counted(server: Server) -> None:
     answer = await server.upload("block/put", [("x", "application/octet-stream", b"Hello Mars!\n")])
     assert answer.json() == [{"Key": "bafkreibmlvvgdyihetgocpof6xk64kjjzdeq2e4c7hqs3krdheosk4tgj4", "Size": 12}]
@@ -275,11 +283,11 @@ async def test_a_command_without_a_network_says_what_to_do(server: Server) -> No
 
 async def test_the_rpc_listens_on_this_machine_only(server: Server, tmp_path: Path) -> None:
     for text in ("/ip4/0.0.0.0/tcp/0", "/ip4/192.0.2.1/tcp/5001", "/dns4/localhost/tcp/0", "/ip4/127.0.0.1/udp/1"):
-        with pytest.raises(NotLoopback):
+        with pytest.raises(NoApiAddress if "ip4/127" in text or "dns4" in text else NotLoopback):
             async with listen(server.node.api, (Multiaddr.parse(text),), {}, tmp_path / "api", lambda: None):
                 raise AssertionError("it listened")
     taken = Multiaddr.tcp("127.0.0.1", server.port)
-    with pytest.raises(CannotListen, match="free port"):
+    with pytest.raises(CannotListen, match="free one"):
         async with listen(server.node.api, (taken,), {}, tmp_path / "api", lambda: None):
             raise AssertionError("it listened")
     assert not (tmp_path / "api").exists()

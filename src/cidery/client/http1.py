@@ -9,6 +9,7 @@ body() bytes.
 Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from urllib.parse import quote
 
@@ -48,6 +49,8 @@ class ResponseReader:
     def __init__(self) -> None:
         self.status = 0
         self.reason = ""
+        self.interim: dict[str, str] | None = None
+        """Headers of the last interim response (100 Continue); None before one."""
         self.headers: dict[str, str] = {}
         """Lower-case name -> value; repeated ones joined by a comma."""
         self.trailers: dict[str, str] = {}
@@ -151,6 +154,7 @@ class ResponseReader:
         if not version.startswith("HTTP/1.") or len(code) != 3 or not _is_number(code):
             raise BadResponse("it is not HTTP/1.1")
         if code.startswith("1"):  # RFC 9110 section 15.2: a final response follows an interim one
+            self.interim = _fields(lines)
             return True
         self.status = int(code)
         self.headers = _fields(lines)
@@ -200,13 +204,20 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 
 def request_head(
-    host: str, path: list[str], query: list[tuple[str, str]], *, content_type: str = "", agent: str = "cidery"
+    host: str,
+    path: list[str],
+    query: list[tuple[str, str]],
+    *,
+    content_type: str = "",
+    agent: str = "cidery",
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else there is none."""
     target = "/api/v0/" + "/".join(quote(word, safe="") for word in path)
     if query:
         target += "?" + "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query)
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}", "Connection: close"]
+    lines += [f"{name}: {text}" for name, text in headers]
     lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"] if content_type else ["Content-Length: 0"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 

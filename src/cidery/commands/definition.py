@@ -222,6 +222,7 @@ def text(
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     text("repo-dir", "Repository to use instead of $CIDERY_PATH, $IPFS_PATH or ~/.cidery"),
     text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001"),
+    text("api-auth", "Secret for the daemon, as in its API.Authorizations: bearer:TOKEN or basic:USER:PASSWORD"),
     flag("offline", "Do not use the network: only what is stored here"),
     text("cid-base", "Multibase of the CIDs printed (a CIDv0 becomes CIDv1 in any base but base58btc)"),
     text("encoding", "Form of the result", choices=("json", "text"), alias="enc"),

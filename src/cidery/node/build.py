@@ -33,7 +33,8 @@ from cidery.multiformats.address_filter import AddressFilter
 from cidery.node.naming import open_naming, republishing
 from cidery.node.routers import http_routers
 from cidery.node.swarm_key import read_swarm_key
-from cidery.repo.config import Config, kept_local, kept_private, parse_config, read_raw
+from cidery.repo.config import Config, Raw, kept_local, kept_private, parse_config, read_raw
+from cidery.repo.config_unheeded import refuse_unheeded
 from cidery.repo.gc_roots import GcRoots
 from cidery.repo.jobs import Job, Jobs
 from cidery.repo.keystore import Keystore
@@ -79,7 +80,10 @@ async def build(
     layout = RepoLayout(path)
     layout.check()
     swarm_key = read_swarm_key(layout.swarm_key) if online else None
-    config = _config(layout, lan, routing, swarm_key)
+    raw = read_raw(layout.config)
+    if online:
+        refuse_unheeded(raw)
+    config = _config(raw, lan, routing, swarm_key)
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         if not read_only:
@@ -167,9 +171,9 @@ def _network(
     )
 
 
-def _config(layout: RepoLayout, lan: bool, routing: str, swarm_key: bytes | None) -> Config:
-    """The config as this run has it. Raises ConfigMissing, ConfigError."""
-    config = parse_config(read_raw(layout.config))
+def _config(raw: Raw, lan: bool, routing: str, swarm_key: bytes | None) -> Config:
+    """The config as this run has it. Raises ConfigError."""
+    config = parse_config(raw)
     if routing:
         config = replace(config, routing=routing)
     if lan:

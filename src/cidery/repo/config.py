@@ -21,6 +21,7 @@ from cidery.identity.keys import PrivateKey
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
 from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
+from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
 
 MAX_CONFIG_BYTES = 4 << 20
 """Largest config file read, in bytes."""
@@ -107,6 +108,16 @@ class NamesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorization:
+    """What one user of the RPC may do."""
+
+    secret: str
+    """``bearer:TOKEN``, ``basic:USER:PASSWORD``, or the token itself."""
+    paths: tuple[str, ...]
+    """Beginnings of the paths that may be called, as /api/v0/pin."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The values in effect: defaults filled in, everything checked."""
 
@@ -129,6 +140,12 @@ class Config:
     append_announce: tuple[Multiaddr, ...]
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
+    authorizations: tuple[Authorization, ...]
+    """Who may call the RPC; empty: everybody that reaches it."""
+    filestore_enabled: bool
+    """Whether a call over the RPC may have files referred to."""
+    filestore_roots: tuple[str, ...]
+    """Directories below which; empty: the one that holds the repository."""
     storage_max: int
     """Bytes."""
     gc_watermark: int
@@ -216,7 +233,7 @@ def parse_config(raw: Raw) -> Config:
 
     def addrs(name: str, default: Any) -> tuple[Multiaddr, ...]:
         value = get(name, default)
-        texts = [value] if isinstance(value, str) else value
+        texts = [text for text in ([value] if isinstance(value, str) else value) if text]  # "" is no address
         expanded = [text for one in texts for text in (BOOTSTRAP if one == "auto" else (one,))]
         return tuple(Multiaddr.parse(text) for text in expanded)
 
@@ -235,6 +252,12 @@ def parse_config(raw: Raw) -> Config:
         append_announce=addrs("Addresses.AppendAnnounce", []),
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
+        authorizations=tuple(
+            Authorization(one["AuthSecret"], tuple(one.get("AllowedPaths") or ()))
+            for one in get("API.Authorizations", {}).values()
+        ),
+        filestore_enabled=get("Experimental.FilestoreEnabled", False),
+        filestore_roots=tuple(get("Experimental.FilestoreRoots", [])),
         storage_max=parse_size(get("Datastore.StorageMax", "10GB")),
         gc_watermark=get("Datastore.StorageGCWatermark", 90),
         gc_period=parse_seconds(get("Datastore.GCPeriod", "1h")),
@@ -410,19 +433,9 @@ def with_identity(raw: Raw, key: PrivateKey) -> Raw:
     return changed
 
 
-def without_secrets(raw: Raw) -> Raw:
-    """A copy that may be shown: no private key."""
-    shown = deepcopy(raw)
-    if isinstance(shown.get("Identity"), dict):
-        shown["Identity"].pop("PrivKey", None)
-    if isinstance(shown.get("API"), dict):
-        shown["API"].pop("Authorizations", None)
-    return shown
-
-
 def get_key(raw: Raw, key: str) -> Any:
     """The value at a dotted key for showing. Raises ConfigError for secrets and absent keys."""
-    _refuse_secret(key)
+    refuse_secret(key)
     value = lookup(without_secrets(raw), key)
     if value is None:
         raise ConfigError(key, "is not set")
@@ -431,7 +444,7 @@ def get_key(raw: Raw, key: str) -> Any:
 
 def set_key(raw: Raw, key: str, value: Any) -> Raw:
     """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
-    _refuse_secret(key)
+    refuse_secret(key)
     changed = deepcopy(raw)
     at = changed
     *parents, last = key.split(".")
@@ -445,9 +458,4 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
     parse_config(changed)
-    return changed
-
-
-def _refuse_secret(key: str) -> None:
-    if key.lower() in ("identity", "identity.privkey", "api.authorizations"):
-        raise ConfigError(key, "holds a secret that is neither shown nor set here; edit the config file")
+    return with_secrets_of(raw, changed)

@@ -32,14 +32,17 @@ def default_origins(port: int) -> frozenset[str]:
     return frozenset(f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
 
 
-def check(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> Refusal | None:
+def check(
+    method: str, headers: Mapping[str, str], origins: frozenset[str], *, any_host: bool = False
+) -> Refusal | None:
     """None if the request may go on.
 
     Args:
         headers: case-insensitive mapping.
         origins: allowed ``scheme://host:port``; "*" allows every origin.
+        any_host: the first rule does not hold, because a secret is asked for.
     """
-    if not _is_local_host(headers.get("Host", "")):
+    if not any_host and not _is_local_host(headers.get("Host", "")):
         return _FORBIDDEN
     origin, referer = headers.get("Origin"), headers.get("Referer")
     if origin is not None:

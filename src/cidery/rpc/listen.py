@@ -1,6 +1,11 @@
-"""Listening for RPC calls on this machine, and the ``api`` file that tells clients where."""
+"""Listening for RPC calls, and the files that tell clients on this machine where, and whose daemon it is.
+
+``api`` holds an address, as Kubo's does. ``api-token`` beside it, for the user's eyes only, is new with each start: who
+sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user on this machine.
+"""
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -10,12 +15,15 @@ from aiohttp import web
 
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
+from cidery.http.authorization import TOKEN_FILE
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins
 from cidery.rpc.server import RpcHandler
 
 SHUTDOWN_GRACE = 2.0
 """Seconds that running calls get to end when the daemon stops; then they are cancelled."""
+TOKEN_BYTES = 16
+"""Of randomness in a token: nobody guesses it, and no two daemons have the same."""
 
 
 class NotLoopback(InvalidInput):
@@ -26,7 +34,23 @@ class NotLoopback(InvalidInput):
         self.addr = addr
 
     def __str__(self) -> str:
-        return f"Addresses.API is {self.addr}; the RPC has full power over the node, so it must be 127.0.0.1 or ::1"
+        return (
+            f"Addresses.API is {self.addr}: whoever reaches it has full power over this node. Use 127.0.0.1, or set "
+            "API.Authorizations, or start with: cidery daemon --expose-api"
+        )
+
+
+class NoApiAddress(InvalidInput):
+    """The RPC knows no way to listen there."""
+
+    def __init__(self, addr: Multiaddr) -> None:
+        super().__init__(addr)
+        self.addr = addr
+
+    def __str__(self) -> str:
+        return (
+            f"Addresses.API is {self.addr}; it takes addresses such as /ip4/127.0.0.1/tcp/5001 or /unix/run/cidery.sock"
+        )
 
 
 class CannotListen(Unavailable):
@@ -38,57 +62,89 @@ class CannotListen(Unavailable):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the RPC cannot listen on {self.addr}: {self.reason}; set Addresses.API to a free port"
-
-
-def loopback_endpoint(addr: Multiaddr) -> tuple[str, int]:
-    """Host and port. Raises NotLoopback."""
-    endpoint = addr.tcp_endpoint()
-    if endpoint is None:
-        raise NotLoopback(addr)
-    try:
-        if not ip_address(endpoint[0]).is_loopback:
-            raise NotLoopback(addr)
-    except ValueError as exc:
-        raise NotLoopback(addr) from exc
-    return endpoint
+        return f"the RPC cannot listen on {self.addr}: {self.reason}; set Addresses.API to a free one"
 
 
 @asynccontextmanager
 async def listen(
-    api: Api, addrs: tuple[Multiaddr, ...], headers: dict[str, list[str]], api_file: Path, stop: Callable[[], None]
+    api: Api,
+    addrs: tuple[Multiaddr, ...],
+    headers: dict[str, list[str]],
+    api_file: Path,
+    stop: Callable[[], None],
+    *,
+    exposed: bool = False,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; gives the real addresses (port 0 resolved).
 
-    ``api_file`` holds the first address while serving. Raises NotLoopback, CannotListen.
+    ``api_file`` holds the first address while serving. ``exposed``: other machines may call, also without
+    API.Authorizations. Raises NotLoopback, NoApiAddress, CannotListen.
     """
-    origins = {origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ())}
+    origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
+    token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
     bound: list[Multiaddr] = []
     runners: list[web.ServerRunner] = []
+    open_to_all = exposed or bool(api.config.authorizations)
     try:
         for addr in addrs:
-            host, port = loopback_endpoint(addr)
+            _check(addr, open_to_all)
             handler = _LateHandler()
             runner = web.ServerRunner(
                 web.Server(handler, handler_cancellation=True, access_log=None), shutdown_timeout=SHUTDOWN_GRACE
             )
             await runner.setup()
             runners.append(runner)
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as exc:
-                raise CannotListen(addr, exc.strerror or str(exc)) from exc
-            real = int(runner.addresses[0][1])
-            handler.inner = RpcHandler(api, default_origins(real) | frozenset(origins), stop)
-            bound.append(Multiaddr.tcp(host, real))
+            real = await _start(runner, addr)
+            port = (real.tcp_endpoint() or ("", 0))[1]
+            handler.inner = RpcHandler(api, default_origins(port) | origins, stop, token)
+            bound.append(real)
         if bound:
-            write_api_file(api_file, str(bound[0]))
+            _write(token_file, token, 0o600)  # first: a client that finds the address finds the token of its daemon
+            _write(api_file, str(_from_here(bound[0])), 0o644)
         yield bound
     finally:
         if bound:
             api_file.unlink(missing_ok=True)
+            token_file.unlink(missing_ok=True)
         for runner in runners:
             await runner.cleanup()
+
+
+def _check(addr: Multiaddr, open_to_all: bool) -> None:
+    """Raises NotLoopback, NoApiAddress."""
+    if addr.unix_path() is not None:
+        return  # the rights on the socket's file say who may call
+    endpoint = addr.tcp_endpoint()
+    if endpoint is None:
+        raise NoApiAddress(addr)
+    try:
+        loopback = ip_address(endpoint[0].partition("%")[0]).is_loopback
+    except ValueError as exc:
+        raise NoApiAddress(addr) from exc  # a name: somebody else says what it means
+    if not loopback and not open_to_all:
+        raise NotLoopback(addr)
+
+
+async def _start(runner: web.ServerRunner, addr: Multiaddr) -> Multiaddr:
+    """Listen; the address with the real port. Raises CannotListen."""
+    path, endpoint = addr.unix_path(), addr.tcp_endpoint()
+    try:
+        if path is not None:
+            await web.UnixSite(runner, path).start()
+            return addr
+        assert endpoint is not None  # _check() looked
+        await web.TCPSite(runner, *endpoint).start()
+    except OSError as exc:
+        raise CannotListen(addr, exc.strerror or str(exc)) from exc
+    return Multiaddr.tcp(endpoint[0], int(runner.addresses[0][1]))
+
+
+def _from_here(addr: Multiaddr) -> Multiaddr:
+    """How a client on this machine reaches an address; one that listens on all of them is none to connect to."""
+    endpoint = addr.tcp_endpoint()
+    if endpoint is None or not ip_address(endpoint[0].partition("%")[0]).is_unspecified:
+        return addr
+    return Multiaddr.tcp("::1" if ":" in endpoint[0] else "127.0.0.1", endpoint[1])
 
 
 class _LateHandler:
@@ -100,8 +156,11 @@ class _LateHandler:
         return await self.inner(request)
 
 
-def write_api_file(path: Path, text: str) -> None:
-    """Atomically, so that a client never reads half an address."""
+def _write(path: Path, text: str, mode: int) -> None:
+    """Atomically, so that a client never reads half of it."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="ascii")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
     os.replace(temporary, path)

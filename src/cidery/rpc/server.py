@@ -7,19 +7,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from cidery.commands.bind import BadCall, bind, options_by_name
-from cidery.commands.context import Body, Context, TimedOut
+from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, load
 from cidery.commands.registry import find
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
 from cidery.errors import CideryError, Unavailable
-from cidery.rpc.answer import COMMON_HEADERS, StreamAnswer, error_answer, text_answer, value_line
+from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
+from cidery.rpc.answer import COMMON_HEADERS, SERVER, StreamAnswer, error_answer, text_answer, value_line
+from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import check
 from cidery.rpc.uploads import is_multipart, read_uploads
 
@@ -30,6 +33,8 @@ WATCH_AS = "watch-as"
 """In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
+CONTINUE = f"HTTP/1.1 100 Continue\r\nServer: {SERVER}\r\n\r\n".encode()
+"""Asks for a body that its sender holds back, and says who asks."""
 log = logging.getLogger("cidery.rpc")
 
 
@@ -51,21 +56,35 @@ class Routed(NamedTuple):
 class RpcHandler:
     """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
 
-    def __init__(self, api: Api, origins: frozenset[str], stop: Callable[[], None]) -> None:
+    def __init__(self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str) -> None:
+        """``token``: who sends it means this daemon, and is its user."""
         self._api = api
         self._origins = origins
+        self._users = Authorizations(api.config.authorizations)
         self._stop = stop
+        self._token = token
         self._running = 0
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Cancellation: the run is cancelled when the client goes away."""
-        refusal = check(request.method, request.headers, self._origins)
+        # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
+        refusal = check(request.method, request.headers, self._origins, any_host=bool(self._users))
         if refusal is not None:
             return text_answer(*refusal)
+        meant = request.headers.get(TOKEN_HEADER)
+        if meant is not None and not self._is_ours(meant):
+            return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
+        # A preflight carries no secret, and calls nothing.
+        header = request.headers.get("Authorization", "")
+        if request.method != "OPTIONS" and not self._users.allows(header, unquote(request.rel_url.raw_path)):
+            return text_answer(403, DENIED)
         answer = await self._answer(request)
         if (origin := request.headers.get("Origin")) and not answer.prepared:
             answer.headers["Access-Control-Allow-Origin"] = origin
         return answer
+
+    def _is_ours(self, token: str) -> bool:
+        return compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         routed = route(request)
@@ -95,13 +114,16 @@ class RpcHandler:
         uploads: AsyncIterator[AddItem] | None = None
         if call.command.file_argument is not None and is_multipart(request):
             if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await request.writer.write(CONTINUE)
             uploads = read_uploads(request)
+        owner = self._is_ours(request.headers.get(TOKEN_HEADER, ""))
+        caller = Caller.OWNER if owner else Caller.ANYBODY
+        context = Context(api, self._api.path, uploads, self._stop, caller)
         reply = _Reply(request, call)
         seconds = call.seconds("timeout")
         try:
             async with asyncio.timeout(seconds or None) as limit:
-                await _perform(load(call.command.run), Context(api, self._api.path, uploads, self._stop), call, reply)
+                await _perform(load(call.command.run), context, call, reply)
         except TimeoutError as exc:
             return await reply.fail(TimedOut(seconds or 0.0) if limit.expired() else exc)
         except ConnectionError:

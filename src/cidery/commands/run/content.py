@@ -1,5 +1,6 @@
 """add, cat, get, ls and refs."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import datetime, timedelta
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Caller, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent, LsLink, LsObject, LsResult, RefLine
 from cidery.commands.job_command import command_of
@@ -19,6 +20,7 @@ from cidery.core.cat import file_size
 from cidery.core.ignore_rules import IgnoreRules
 from cidery.core.ls import LsEntry
 from cidery.core.ls import ls as ls_entries
+from cidery.core.nocopy import Roots
 from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.refs import refs as walk_refs
 from cidery.core.resolve import resolve
@@ -103,7 +105,7 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
     )
 
 
-async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> AsyncIterator[AddItem]:
+async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call, roots: Roots | None) -> AsyncIterator[AddItem]:
     """Clients may send what nobody asked to store."""
     modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
     nocopy = call.flag("nocopy")
@@ -111,6 +113,8 @@ async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> Async
         if nocopy and item.kind is Kind.FILE:
             if item.path is None:
                 raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
+            if roots is not None:
+                await asyncio.to_thread(roots.check, item.path)
             item = item._replace(data=None, stream=None)
         elif item.path is not None:
             item = item._replace(path=None)
@@ -122,6 +126,9 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
     mode, mtime = _metadata_options(call)
+    roots: Roots | None = None
+    if call.flag("nocopy") and context.caller is not Caller.HERE:
+        roots = Roots(api.config, api.path, owner=context.caller is Caller.OWNER)
     options = AddOptions(
         profile=add_profile(api, call),
         scan=scan_options(call, ignore=context.uploads is None),
@@ -132,7 +139,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         only_hash=call.flag("only-hash"),
         progress=call.flag("progress"),
     )
-    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
+    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call, roots)
     command = command_of(call, "path") if context.uploads is None else []
     adding = api.add(
         sources,
