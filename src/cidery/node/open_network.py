@@ -61,7 +61,7 @@ async def open_network(
             local=local,
             serve_autonat=serve_autonat,
             map_ports=map_ports,
-            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
+            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(addresses), swarm_key, os.urandom),
         )
         network.dns = dns
         try:
