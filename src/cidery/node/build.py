@@ -147,6 +147,7 @@ def _network(
     # imported here: an offline node, such as the CLI's own, starts without the network's libraries
     from cidery.dns.service import Dns
     from cidery.kad.records import Validators
+    from cidery.libp2p.protocols.announced import Announced
     from cidery.namesys.validator import IpnsValidator
     from cidery.node.open_network import kad_options, local_options, open_network
 
@@ -164,6 +165,7 @@ def _network(
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),
         kad=kad_options(config),
+        announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,
         map_ports=config.map_ports and not config.local_only and swarm_key is None,
         dns=Dns(config.names.resolvers, time.monotonic),

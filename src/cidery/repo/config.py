@@ -138,6 +138,8 @@ class Config:
     swarm: tuple[Multiaddr, ...]
     announce: tuple[Multiaddr, ...]
     append_announce: tuple[Multiaddr, ...]
+    no_announce: tuple[str, ...]
+    """Nets and addresses that nobody is told of."""
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
     authorizations: tuple[Authorization, ...]
@@ -250,6 +252,7 @@ def parse_config(raw: Raw) -> Config:
         swarm=addrs("Addresses.Swarm", []),
         announce=addrs("Addresses.Announce", []),
         append_announce=addrs("Addresses.AppendAnnounce", []),
+        no_announce=tuple(get("Addresses.NoAnnounce", [])),
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
         authorizations=tuple(

@@ -165,6 +165,9 @@ GATEWAY = Accepts(
     "URLs of gateways such as https://ipfs.example.org",
 )
 NET = Accepts(_is_net, "a net such as /ip4/10.0.0.0/ipcidr/8")
+NET_OR_ADDR = Accepts(
+    lambda value: NET.test(value) or is_addr(value), "a net such as /ip4/10.0.0.0/ipcidr/8, or an address"
+)
 RESOLVERS = Accepts(
     lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
     'an object of domain with its final dot ("." for all) to https://HOST/PATH, udp://ADDRESS:PORT or "auto"',
@@ -195,7 +198,7 @@ KEYS: dict[str, Accepts] = {
     "Addresses.Swarm": list_of(ADDR),
     "Addresses.Announce": list_of(ADDR),
     "Addresses.AppendAnnounce": list_of(ADDR),
-    "Addresses.NoAnnounce": list_of(TEXT),
+    "Addresses.NoAnnounce": list_of(NET_OR_ADDR),
     "API.Authorizations": Accepts(
         _is_authorizations, 'an object of name to {"AuthSecret": "bearer:TOKEN", "AllowedPaths": ["/api/v0"]}'
     ),
