@@ -95,3 +95,11 @@ def test_the_identity_is_exported_by_express_will_only(daemons: tuple[Daemon, Da
         assert refused.returncode == 1 and b"--identity" in refused.stderr
     daemon.run("key", "export", "self", "--identity", "-o", tmp_path / "key")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_device_gets_the_bytes_of_a_file_through_a_daemon(daemons: tuple[Daemon, Daemon]) -> None:
+    daemon = daemons[0]
+    cid = daemon.text("add", "-Q", stdin=b"through")
+    assert daemon.run("get", "-o", "/dev/stdout", cid).stdout == b"through"
+    assert daemon.run("get", "-o", "/dev/null", "-a", cid).returncode == 0
+    assert not Path("/dev/null").is_file()

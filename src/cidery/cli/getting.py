@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
     from cidery.core.get_record import GetRecord
+    from cidery.multiformats.varint import Buffer
 
 
 def target_of(call: Call) -> str:
@@ -50,12 +51,23 @@ def archive_path(call: Call, target: str) -> str:
 async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
     from cidery.cli.local import run_with_sink
+    from cidery.core.cat import cat
     from cidery.core.get import get
+    from cidery.core.special_file import is_special
     from cidery.node.build import Access, build
 
     target = target_of(call)
     if wants_archive(call):
-        return await run_with_sink(repo, call, None, ArchiveSink(call, archive_path(call, target)))
+        return await run_with_sink(repo, call, None, archive_sink(call, archive_path(call, target)))
+    if is_special(target):
+        async with build(repo, Access.READ) as api, api.session() as session:
+            sink, where = SpecialSink(call, target), await api.locate(call.one("path"))
+            try:
+                async for chunk in cat(where, session):
+                    sink.chunk(chunk)
+            finally:
+                sink.close()
+        return 0
     say_saving(target)
     bar = progress_for(call)
     bar.start("get", None)
@@ -101,6 +113,7 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
     """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
     from cidery.cli.watching import Watch
     from cidery.client.blocking import call as rpc
+    from cidery.core.special_file import is_special
 
     bar = progress_for(call)
     watch = Watch(endpoint, bar, call)
@@ -113,6 +126,8 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
             with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
                 bar.advance(0, total=length_of(answer.headers))
                 size = _save_archive(call, target, answer, bar)
+        elif is_special(target):
+            size = _pour(endpoint, call, [*query, *watch.query], target)
         else:
             size = _receive(call, endpoint, [*query, *watch.query], target, bar)
     finally:
@@ -153,8 +168,24 @@ def _receive(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]], tar
     return done
 
 
+def _pour(endpoint: "Endpoint", call: Call, query: list[tuple[str, str]], target: str) -> int:
+    """The bytes of a file into what is there; returns their number."""
+    from cidery.client.blocking import call as rpc
+
+    size = 0
+    with rpc(endpoint, ["cat"], query) as answer:
+        sink = SpecialSink(call, target)
+        try:
+            for chunk in answer.chunks():
+                sink.chunk(chunk)
+                size += len(chunk)
+        finally:
+            sink.close()
+    return size
+
+
 def _save_archive(call: Call, target: str, answer: "Answer", bar: Progress) -> int:
-    sink = ArchiveSink(call, archive_path(call, target), bar)
+    sink = archive_sink(call, archive_path(call, target), bar)
     sink.start(None)
     size = 0
     try:
@@ -165,6 +196,36 @@ def _save_archive(call: Call, target: str, answer: "Answer", bar: Progress) -> i
     finally:
         sink.close()
     return size
+
+
+def archive_sink(call: Call, path: str, progress: Progress | None = None) -> Sink:
+    """Where an archive goes."""
+    from cidery.core.special_file import is_special
+
+    return SpecialSink(call, path, progress) if is_special(path) else ArchiveSink(call, path, progress)
+
+
+class SpecialSink(Sink):
+    """Bytes into a device, a pipe, or a stream of this process, which says nothing else on it."""
+
+    def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
+        from cidery.core.special_file import SpecialFile
+
+        super().__init__(call, progress)
+        self._file = SpecialFile(path)
+
+    def start(self, length: int | None) -> None:
+        """Nothing is begun: there is no bar."""
+
+    def chunk(self, data: "Buffer") -> None:
+        self._file.write(data)
+
+    def finish(self) -> None:
+        """Every byte is written."""
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
 
 
 class ArchiveSink(Sink):
