@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cidery.cli.dispatch import length_of
-from cidery.cli.output import NoProgress, Progress, Sink, printable, progress_for
+from cidery.cli.output import NoProgress, Progress, Sink, progress_for
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
+from cidery.commands.escaping import escaped
 from cidery.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def on_record(repo: Path, call: Call, target: str, what: str, *, way: str = "") 
 
 
 def say_saving(target: str) -> None:
-    print(printable(f"Saving file(s) to {target}"), flush=True)
+    print(f"Saving file(s) to {escaped(target)}", flush=True)
 
 
 def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
@@ -238,7 +239,7 @@ class ArchiveSink(Sink):
         self._file: BinaryIO | None = None
 
     def start(self, length: int | None) -> None:
-        print(printable(f"Saving archive to {self._path}"), flush=True)
+        print(f"Saving archive to {escaped(self._path)}", flush=True)
         try:
             self._file = open(self._part, "wb")
         except OSError as exc:

@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 def _fail(message: str) -> int:
     try:
         sys.stdout.flush()
-        print(f"Error: {' '.join(message.splitlines())}", file=sys.stderr)
+        from cidery.cli.output import printable
+
+        print(f"Error: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
     except OSError:
         return 1  # nobody reads any more; the exit code still tells
     return 1

@@ -114,6 +114,8 @@ class Command(NamedTuple):
     """TypedDict of one value."""
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
+    verbatim: bool = False
+    """Whether ``text`` gets the value as it is; else with every text in it escaped, since names may hold line ends."""
     client: str = ""
     """``module:function`` of what the CLI does before and after (upload, unpack, progress); "" for nothing special."""
     where: Where = Where.BOTH
@@ -149,6 +151,15 @@ class Call(NamedTuple):
     """Option name -> value of its type; defaults filled in, None when absent without default."""
     given: frozenset[str]
     """Names of the options that were given."""
+
+    def shown(self, value: Value) -> str:
+        """The text form of a value of a command that has one."""
+        assert self.command.text is not None  # the caller looked
+        if not self.command.verbatim:
+            from cidery.commands.escaping import escaped_value
+
+            value = escaped_value(value)
+        return self.command.text(value, self)
 
     def one(self, argument: str) -> str:
         """The only text of a required argument."""

@@ -177,9 +177,7 @@ class _Reply:
             await self._begin(content_type, {"X-Chunked-Output": "1"})
         assert self._stream is not None  # _begin set it
         if as_text:
-            assert self._call.command.text is not None  # checked above
-            text = self._call.command.text(value, self._call)
-            await self._stream.send(text.encode("utf-8", "surrogateescape"))
+            await self._stream.send(self._call.shown(value).encode("utf-8", "surrogateescape"))
         else:
             await self._stream.send(value_line(value))
 
