@@ -17,6 +17,9 @@ from cidery.errors import RemoteProtocolError
 
 MAX_HEAD = 64 * 1024
 """Most bytes of a response head or of trailers."""
+MAX_QUERY = 256 * 1024
+"""Longest query that goes into the request line, in bytes: Kubo takes four times as much, with all headers."""
+_BYTES = "surrogateescape"
 MAX_CHUNK_LINE = 1024
 """Most bytes of a chunk-size line with its extensions."""
 
@@ -212,14 +215,26 @@ def request_head(
     agent: str = "cidery",
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else there is none."""
+    """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else all is said.
+
+    A query that servers may find too long is a form; only Cidery's read that.
+    """
     target = "/api/v0/" + "/".join(quote(word, safe="") for word in path)
-    if query:
-        target += "?" + "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query)
+    # names that are not UTF-8 go as the bytes that they are
+    parameters = "&".join(f"{quote(name, safe='')}={quote(text, safe='', errors=_BYTES)}" for name, text in query)
+    form = b""
+    if len(parameters) > MAX_QUERY and not content_type:
+        form = parameters.encode("ascii")
+    elif parameters:
+        target += f"?{parameters}"
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}", "Connection: close"]
     lines += [f"{name}: {text}" for name, text in headers]
-    lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"] if content_type else ["Content-Length: 0"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    if content_type:
+        lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"]
+    else:
+        lines += ["Content-Type: application/x-www-form-urlencoded"] if form else []
+        lines += [f"Content-Length: {len(form)}"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + form
 
 
 def chunk_frame(length: int) -> bytes:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cidery.errors import CideryError, Unavailable
 from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.http.server_log import server_log
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
 
@@ -55,7 +56,10 @@ async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: P
             if endpoint is None:
                 raise CannotListen(addr, "it is no TCP address")
             runner = web.ServerRunner(
-                web.Server(adapter, handler_cancellation=True, access_log=None), shutdown_timeout=SHUTDOWN_GRACE
+                web.Server(
+                    adapter, handler_cancellation=True, access_log=None, logger=server_log("cidery.gateway.http")
+                ),
+                shutdown_timeout=SHUTDOWN_GRACE,
             )
             await runner.setup()
             runners.append(runner)

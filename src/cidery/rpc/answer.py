@@ -31,8 +31,9 @@ _BY_CATEGORY: tuple[tuple[type[BaseException], int, int], ...] = (
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an error on one line of Unicode."""
+    text = str(error).encode("utf-8", "backslashreplace").decode()
+    return " ".join(text.split()) or type(error).__name__
 
 
 def error_answer(error: BaseException) -> web.Response:

@@ -16,8 +16,10 @@ from aiohttp import web
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
 from cidery.http.authorization import TOKEN_FILE
+from cidery.http.server_log import server_log
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins
+from cidery.rpc.parameters import MAX_LINE
 from cidery.rpc.server import RpcHandler
 
 SHUTDOWN_GRACE = 2.0
@@ -90,7 +92,14 @@ async def listen(
             _check(addr, open_to_all)
             handler = _LateHandler()
             runner = web.ServerRunner(
-                web.Server(handler, handler_cancellation=True, access_log=None), shutdown_timeout=SHUTDOWN_GRACE
+                web.Server(
+                    handler,
+                    handler_cancellation=True,
+                    access_log=None,
+                    max_line_size=MAX_LINE,
+                    logger=server_log("cidery.rpc.http"),
+                ),
+                shutdown_timeout=SHUTDOWN_GRACE,
             )
             await runner.setup()
             runners.append(runner)

@@ -8,22 +8,23 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
-from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, load
+from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
 from cidery.errors import CideryError, Unavailable
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
-from cidery.rpc.answer import COMMON_HEADERS, SERVER, StreamAnswer, error_answer, text_answer, value_line
+from cidery.rpc.answer import COMMON_HEADERS, SERVER, StreamAnswer, error_answer, one_line, text_answer, value_line
 from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import check
+from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
@@ -43,14 +44,6 @@ class TooManyCalls(Unavailable):
 
     def __str__(self) -> str:
         return f"{MAX_CALLS} calls are running; try again when some are done"
-
-
-class Routed(NamedTuple):
-    """A request that names a command."""
-
-    command: Command
-    arguments: list[str]
-    options: list[tuple[str, str]]
 
 
 class RpcHandler:
@@ -87,29 +80,29 @@ class RpcHandler:
         return compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        routed = route(request)
-        if routed is None:
+        found = _find(request.rel_url.raw_path)
+        if found is None:
             return text_answer(404, "404 page not found")
         if request.method == "OPTIONS":
             return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
         if self._running >= MAX_CALLS:
             return error_answer(TooManyCalls())
-        try:
-            call = bind(routed.command, routed.arguments, routed.options, body=True)
-        except BadCall as exc:
-            return text_answer(400, str(exc))
-        argument = routed.command.file_argument
-        if argument is not None and not is_multipart(request):
-            return text_answer(400, f"file argument {argument.name!r} is required")
         self._running += 1
         try:
-            return await self._run(request, call)
+            parameters = await read_parameters(request)
+            call = _bound(*found, parameters)
+            argument = call.command.file_argument
+            if argument is not None and not is_multipart(request):
+                raise BadCall(f"file argument {argument.name!r} is required")
+            return await self._run(request, call, dict(parameters).get(WATCH_AS, "")[:MAX_WATCH_NAME])
+        except BadCall as exc:
+            return text_answer(400, one_line(exc))
         finally:
             self._running -= 1
 
-    async def _run(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+    async def _run(self, request: web.BaseRequest, call: Call, watch_as: str) -> web.StreamResponse:
         api = self._api.offline() if call.flag("offline") else self._api
-        if watch_as := request.rel_url.query.get(WATCH_AS, "")[:MAX_WATCH_NAME]:
+        if watch_as:
             api = api.watched_as(watch_as)
         uploads: AsyncIterator[AddItem] | None = None
         if call.command.file_argument is not None and is_multipart(request):
@@ -137,21 +130,29 @@ class RpcHandler:
         return await reply.end()
 
 
-def route(request: web.BaseRequest) -> Routed | None:
-    """The command a request names; words behind it, then ``arg=``, are its arguments; other options are ignored."""
-    raw = request.rel_url.raw_path
-    if not raw.startswith(PREFIX):
+def _find(raw_path: str) -> tuple[Command, list[str]] | None:
+    """The command that a path names; words behind it are its first arguments."""
+    if not raw_path.startswith(PREFIX):
         return None
-    words = [unquote(word, errors="surrogateescape") for word in raw[len(PREFIX) :].strip("/").split("/")]
+    words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
     found = find(words)
     if found is None or not found.command.over_rpc:
         return None
-    command = found.command
+    return found.command, words[found.words :]
+
+
+def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:
+    """``arg`` are further arguments; options that are not known are ignored. Raises BadCall."""
     own = {name for option in command.options for name in option.names}
-    known = {name for name, option in options_by_name(command).items() if name in own or option.name in REMOTE_GLOBALS}
-    query = request.rel_url.query
-    options = [(name, text or "true") for name, text in query.items() if name in known]
-    return Routed(command, words[found.words :] + query.getall("arg", []), options)
+    by_name = options_by_name(command)
+    known = {name for name, option in by_name.items() if name in own or option.name in REMOTE_GLOBALS}
+    # A flag may be without a value; an empty text is one.
+    options = [
+        (name, text or ("true" if by_name[name].type is OptionType.BOOL else ""))
+        for name, text in parameters
+        if name in known
+    ]
+    return bind(command, words + [text for name, text in parameters if name == "arg"], options, body=True)
 
 
 class _Reply:
