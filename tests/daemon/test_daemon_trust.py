@@ -103,3 +103,20 @@ def test_a_device_gets_the_bytes_of_a_file_through_a_daemon(daemons: tuple[Daemo
     assert daemon.run("get", "-o", "/dev/stdout", cid).stdout == b"through"
     assert daemon.run("get", "-o", "/dev/null", "-a", cid).returncode == 0
     assert not Path("/dev/null").is_file()
+
+
+def test_connecting_says_where_a_peer_is_connected_already_and_disconnecting_what_failed(
+    daemons: tuple[Daemon, Daemon],
+) -> None:
+    first, second = daemons
+    second.start()
+    address = first.text("id", "-f", "<addrs>").splitlines()[0]
+    peer = address.rpartition("/")[2]
+    assert second.text("swarm", "connect", address) == f"connect {peer} success"
+    assert second.text("swarm", "connect", address) == f"connect {peer} success"
+    elsewhere = f"/ip4/127.0.0.1/tcp/1/p2p/{peer}"
+    said = second.text("swarm", "connect", elsewhere)
+    assert said.startswith(f"connect {peer} success: already connected at /ip4/127.0.0.1/tcp/") and "not tried" in said
+    assert second.text("swarm", "disconnect", address) == f"disconnect {peer} success"
+    refused = second.run("swarm", "disconnect", address, check=False)
+    assert refused.returncode == 1 and f"disconnect {peer} failure: not connected".encode() in refused.stderr

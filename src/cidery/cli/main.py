@@ -37,6 +37,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except CideryError as exc:
         return _fail(str(exc))
+    except PermissionError as exc:
+        if os.environ.get("CIDERY_DEBUG"):
+            raise
+        return _fail(f"{exc.filename or 'a file'}: permission denied; run this as the owner of the repository")
     except MemoryError:
         return _fail("out of memory")
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug of ours must still be one readable line
