@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from cidery.dns.interface import NoSuchDomain, TxtAnswer
+from cidery.errors import InvalidInput
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, routing_key
-from cidery.ipns.record import IpnsRecord, IpnsRecordError, sign
+from cidery.ipns.record import MAX_NUMBER, IpnsRecord, IpnsRecordError, sign
 from cidery.namesys.dnslink import BadDomain, NoDnsLink, check_domain, target_of
 from cidery.namesys.publisher import (
     CannotPublish,
+    LastSequence,
     NamePublisher,
     OldSequence,
     PublishOptions,
@@ -249,6 +251,30 @@ async def test_a_round_gives_own_records_a_later_end_and_the_same_sequence(world
     stored = world.names.get(KEY.peer_id)
     assert stored is not None
     assert (stored.record.sequence, stored.record.validity - first.validity) == (0, 3600 * NANOSECONDS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (PublishOptions(lifetime=0.0), "cannot be resolved: --lifetime"),
+        (PublishOptions(lifetime=0.5), "cannot be resolved: --lifetime"),
+        (PublishOptions(lifetime=60.0, ttl=61.0), "--ttl is more than --lifetime"),
+        (PublishOptions(sequence=MAX_NUMBER), "nothing else could be published"),
+    ],
+)
+async def test_a_record_that_would_be_of_no_use_is_not_made(world: World, options: PublishOptions, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        await world.publisher.publish(KEY, "/ipfs/a", options)
+    with pytest.raises(NameNotFound):
+        await world.offline.resolve(text(KEY))
+    short = await world.publisher.publish(KEY, "/ipfs/a", PublishOptions(lifetime=60.0))
+    assert short.record.ttl == 60 * NANOSECONDS, "the usual TTL gives way to a short life"
+
+
+async def test_after_the_last_sequence_another_value_is_refused_in_words(world: World) -> None:
+    world.put(world.record(KEY, "/ipfs/a", MAX_NUMBER), key=KEY)
+    with pytest.raises(LastSequence, match="another key"):
+        await world.publisher.publish(KEY, "/ipfs/b", PublishOptions())
 
 
 async def test_a_name_whose_key_is_gone_is_not_published_again(world: World) -> None:

@@ -16,7 +16,7 @@ from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, routing_key
-from cidery.ipns.record import IpnsRecord, check, sign
+from cidery.ipns.record import MAX_NUMBER, IpnsRecord, check, sign
 from cidery.namesys.resolver import NameNotFound, NameResolver
 from cidery.repo.names import FOLLOWED, OWN, Names
 
@@ -24,6 +24,8 @@ log = logging.getLogger("cidery.namesys")
 
 LIFETIME = 48 * 3600.0
 """Seconds that a record lives unless the user says otherwise."""
+MIN_LIFETIME = 1.0
+"""Seconds that a record has to live at least: a shorter one is over before a reader has it."""
 TTL = 300.0
 """Seconds that readers rely on a record without asking again."""
 REPUBLISH_EVERY = 4 * 3600.0
@@ -44,6 +46,30 @@ class OldSequence(InvalidInput):
 
     def __str__(self) -> str:
         return f"sequence {self.given} is not larger than {self.known}, that of the name's record; use {self.known + 1}"
+
+
+class LastSequence(InvalidInput):
+    """After the largest sequence no other value can be published under a name."""
+
+    def __init__(self, *, reached: bool) -> None:
+        super().__init__(reached)
+        self.reached = reached
+
+    def __str__(self) -> str:
+        if self.reached:
+            return f"the record of this name has the last sequence there is, {MAX_NUMBER}; publish under another key"
+        return f"sequence {MAX_NUMBER} is the last there is: nothing else could be published under this name afterwards"
+
+
+class BadLifetime(InvalidInput):
+    """A record that could not be resolved, or would be relied on after its end."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class CannotPublish(Unavailable):
@@ -81,8 +107,8 @@ class PublishOptions:
 
     lifetime: float = LIFETIME
     """Seconds."""
-    ttl: float = TTL
-    """Seconds; at most the lifetime counts."""
+    ttl: float | None = None
+    """Seconds; None: TTL, or the lifetime if that is shorter."""
     sequence: int | None = None
     """None: the next one, or the same for the same value."""
     old_readers: bool = True
@@ -108,7 +134,8 @@ class NamePublisher:
         """Sign, store durably, hand to the routers.
 
         Raises:
-            OldSequence, IpnsRecordError (numbers out of range), StateReadOnly, DatabaseUnavailable,
+            OldSequence, LastSequence, BadLifetime, IpnsRecordError (numbers out of range), StateReadOnly,
+            DatabaseUnavailable,
             CannotPublish: it is stored, but nobody took it.
         Cancellation: safe; the record may be stored already, and is then published by the next round.
         """
@@ -139,14 +166,22 @@ class NamePublisher:
             return None
 
     def _signed(self, key: PrivateKey, value: bytes, options: PublishOptions, known: IpnsRecord | None) -> IpnsRecord:
+        if options.lifetime < MIN_LIFETIME:
+            raise BadLifetime(f"a record that lives for less than {MIN_LIFETIME:g} s cannot be resolved: --lifetime")
+        if options.ttl is not None and options.ttl > options.lifetime:
+            raise BadLifetime("a record cannot be relied on for longer than it lives: --ttl is more than --lifetime")
         sequence = options.sequence
+        if sequence == MAX_NUMBER:
+            raise LastSequence(reached=False)
         if sequence is None:
             # "sequence SHOULD be increased when the value changes"
             sequence = 0 if known is None else known.sequence + (known.value != value)
+            if sequence > MAX_NUMBER:
+                raise LastSequence(reached=True)
         elif known is not None and sequence <= known.sequence:
             raise OldSequence(sequence, known.sequence)
         until = self._resolver.now() + int(options.lifetime * NANOSECONDS)
-        ttl = int(min(options.ttl, options.lifetime) * NANOSECONDS)
+        ttl = int(min(TTL if options.ttl is None else options.ttl, options.lifetime) * NANOSECONDS)
         return sign(key, value, sequence=sequence, validity=until, ttl=ttl, old_readers=options.old_readers)
 
     async def put(self, name: PeerId, raw: bytes, *, force: bool = False, online: bool = True) -> Published:

@@ -21,7 +21,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import format_moment
 from cidery.ipns.name import format_name, parse_name
 from cidery.ipns.record import MAX_RECORD, IpnsRecord, IpnsRecordError
-from cidery.namesys.publisher import TTL, CannotPublish, Published, PublishOptions
+from cidery.namesys.publisher import CannotPublish, Published, PublishOptions
 from cidery.namesys.resolver import SEARCH_SECONDS, Limits
 from cidery.repo.keystore import SELF
 from cidery.repo.names import FOLLOWED
@@ -75,7 +75,7 @@ async def publish(context: Context, call: Call) -> NameEntry:
     config = api.config.names
     options = PublishOptions(
         lifetime=config.record_lifetime if lifetime is None else lifetime,
-        ttl=TTL if ttl is None else ttl,
+        ttl=ttl,
         sequence=call.number_or_none("sequence"),
         old_readers=call.flag("v1compat"),
     )
