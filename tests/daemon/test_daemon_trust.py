@@ -120,3 +120,10 @@ def test_connecting_says_where_a_peer_is_connected_already_and_disconnecting_wha
     assert second.text("swarm", "disconnect", address) == f"disconnect {peer} success"
     refused = second.run("swarm", "disconnect", address, check=False)
     assert refused.returncode == 1 and f"disconnect {peer} failure: not connected".encode() in refused.stderr
+
+
+def test_a_running_daemon_does_not_advise_to_start_one(daemons: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    missing = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    for words in (["pin", "add", "--offline", missing], ["provide", "once", missing], ["cat", "--offline", missing]):
+        done = daemons[0].run(*words, check=False)
+        assert done.returncode == 1 and b"(cidery daemon)" not in done.stderr, words

@@ -69,15 +69,19 @@ async def run_local(repo: Path, call: Call) -> int:
             finally:
                 sink.close()
         return 0
-    say_saving(target)
     bar = progress_for(call)
     bar.start("get", None)
+    said = False
     try:
         async with build(repo, Access.READ) as api, api.session() as session:
             done = 0
             where = await api.locate(call.one("path"))
             with on_record(repo, call, target, str(where)) as record:
                 async for progress in get(where, session, target, record):
+                    if not said:
+                        with bar.hidden():
+                            say_saving(target)
+                        said = True
                     bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
                     done = progress.written
     finally:

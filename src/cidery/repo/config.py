@@ -19,7 +19,7 @@ from typing import Any
 from cidery.errors import CideryError, InvalidInput
 from cidery.identity.keys import PrivateKey
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
+from cidery.repo.config_keys import KEYS, ConfigError, check_all, lookup, parse_seconds, parse_size
 from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
 
@@ -440,6 +440,8 @@ def get_key(raw: Raw, key: str) -> Any:
     """The value at a dotted key for showing. Raises ConfigError for secrets and absent keys."""
     refuse_secret(key)
     value = lookup(without_secrets(raw), key)
+    if value is None and "." not in key and not any(known.startswith(f"{key}.") for known in KEYS):
+        raise ConfigError(key, "is no key; keys are such as Addresses.API. Edit the file by hand, or: config KEY VALUE")
     if value is None:
         raise ConfigError(key, "is not set")
     return value
