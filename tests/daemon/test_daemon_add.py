@@ -162,3 +162,9 @@ def test_options_that_cannot_be_get_one_line(
     for node in both:
         failed = node.run("add", *option.split(), tmp_path / "empty", check=False)
         assert failed.returncode == 1 and advice in failed.stderr and failed.stderr.count(b"\n") == 1
+
+
+def test_what_cannot_be_added_is_told_in_the_same_words(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    for words in ([tmp_path / "nope"], [tmp_path], ["-r", tmp_path / "nope"]):
+        served, alone = (node.run("add", *words, check=False) for node in both)
+        assert served.stderr == alone.stderr and served.returncode == alone.returncode == 1

@@ -247,7 +247,7 @@ class ArchiveSink(Sink):
         try:
             self._file = open(self._part, "wb")
         except OSError as exc:
-            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+            raise CannotSave(self._path, (exc.strerror or str(exc)).lower()) from exc
         if isinstance(self._progress, NoProgress):
             self._progress = progress_for(self._call)
             self._progress.start("get", length)
@@ -257,7 +257,7 @@ class ArchiveSink(Sink):
         try:
             self._file.write(data)
         except OSError as exc:
-            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+            raise CannotSave(self._path, (exc.strerror or str(exc)).lower()) from exc
         self._progress.advance(len(data))
 
     def finish(self) -> None:
