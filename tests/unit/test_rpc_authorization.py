@@ -122,6 +122,7 @@ async def test_other_machines_may_call_only_with_users_or_by_express_will(tmp_pa
         assert (tmp_path / "b" / "api").read_text() == f"/ip4/127.0.0.1/tcp/{endpoint.port}"
     async with served(tmp_path / "c", addr=everywhere, exposed=True) as (_, endpoint):
         assert await status(endpoint, "id") == 200
+        assert await status(endpoint._replace(host="localhost"), "id") == 200
 
 
 async def test_a_daemon_answers_calls_that_are_meant_for_it_and_refuses_others(tmp_path: Path) -> None:

@@ -148,11 +148,13 @@ def open(
     init: bool = True,
     offline: bool = False,
     read_only: bool = False,
+    auth: str = "",
 ) -> SyncNode:
     """A node for scripts and notebooks: ``with cidery.open("repo") as node: node.add("photos")``.
 
     With a live daemon on the repository this is a client of that daemon; else the repository is opened here. Arguments
-    as Node; ``read_only`` reads the repository directly even beside a daemon.
+    as Node; ``read_only`` reads the repository directly even beside a daemon; ``auth`` is a secret for a daemon with
+    API.Authorizations, as Client takes it.
 
     Raises:
         RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.
@@ -161,7 +163,7 @@ def open(
     daemon = None if read_only else find_daemon(repo)
     if daemon is not None:
         try:
-            return SyncNode(Client(daemon))
+            return SyncNode(Client(daemon, auth=auth))
         except DaemonGone:
             daemon = None  # a killed daemon left its api file behind
     return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only))

@@ -105,7 +105,7 @@ async def listen(
             runners.append(runner)
             real = await _start(runner, addr)
             port = (real.tcp_endpoint() or ("", 0))[1]
-            handler.inner = RpcHandler(api, default_origins(port) | origins, stop, token)
+            handler.inner = RpcHandler(api, default_origins(port) | origins, stop, token, exposed=exposed)
             bound.append(real)
         if bound:
             _write(token_file, token, 0o600)  # first: a client that finds the address finds the token of its daemon

@@ -49,19 +49,23 @@ class TooManyCalls(Unavailable):
 class RpcHandler:
     """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
 
-    def __init__(self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str) -> None:
-        """``token``: who sends it means this daemon, and is its user."""
+    def __init__(
+        self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
+    ) -> None:
+        """``token``: who sends it means this daemon, and is its user. ``exposed``: it may have any name of a host."""
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
         self._stop = stop
         self._token = token
+        self._exposed = exposed
         self._running = 0
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Cancellation: the run is cancelled when the client goes away."""
         # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
-        refusal = check(request.method, request.headers, self._origins, any_host=bool(self._users))
+        any_host = self._exposed or bool(self._users)
+        refusal = check(request.method, request.headers, self._origins, any_host=any_host)
         if refusal is not None:
             return text_answer(*refusal)
         meant = request.headers.get(TOKEN_HEADER)
