@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test sim fuzz demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test sim fuzz settings demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -72,6 +72,10 @@ test: check unit interop other-pythons
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup
 	@$(BIN)/python tests/sim/dht_report.py
+
+# docs/settings.md, from the definitions of the config
+settings: setup
+	@PYTHONPATH=tests $(BIN)/python tests/settings_page.py
 
 # every decoder with broken vectors, for a minute
 fuzz: setup

@@ -39,13 +39,13 @@ class Shell:
         implementation = load(found.command.run)
         if found.command.output is Output.STREAM:
             async with aclosing(implementation(context, call)) as values:
-                return "".join([found.command.text(value, call) async for value in values])  # type: ignore[misc]
+                return "".join([call.shown(value) async for value in values])
         result = await implementation(context, call)
         if isinstance(result, Body):
             return b"".join([bytes(chunk) async for chunk in result.chunks]).decode("latin-1")
         if result is None:
             return ""
-        return found.command.text(result, call) if found.command.text is not None else str(result)
+        return call.shown(result) if found.command.text is not None else str(result)
 
 
 async def _uploads(data: bytes | AddItem) -> AsyncIterator[AddItem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +73,11 @@ async def addresses_of(host: str, family: socket.AddressFamily = socket.AF_UNSPE
     return list(dict.fromkeys(addresses))[:MAX_ADDRESSES]
 
 
-def http_connector() -> aiohttp.TCPConnector:
-    """For an HTTP client that looks names up as addresses_of() does."""
+def http_connector(allows: Callable[[str, str], bool] | None = None) -> aiohttp.TCPConnector:
+    """For an HTTP client that looks names up as addresses_of() does.
+
+    ``allows``: whether an address is taken for a name; None: every one.
+    """
     # imported here: 250 ms that only who speaks HTTP needs
     import aiohttp
     from aiohttp.abc import AbstractResolver, ResolveResult
@@ -87,6 +90,9 @@ def http_connector() -> aiohttp.TCPConnector:
                 found: Sequence[Address] = await addresses_of(host, family)
             except TooManyLookups as exc:
                 raise OSError(str(exc)) from exc
+            found = [one for one in found if allows is None or allows(host, one[1])]
+            if not found:
+                raise OSError(f"{host} leads to addresses that are not asked from here")
             return [
                 ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
                 for kind, address in found

@@ -48,6 +48,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Dae
         served.start()
         alone.run("init", "--profile=test,unixfs-v0-2015")
         served.run("config", "profile", "apply", "unixfs-v0-2015")
+        served.run("config", "--json", "Experimental.FilestoreEnabled", "true")
+        served.run("config", "--json", "Experimental.FilestoreRoots", json.dumps([str(tmp_path_factory.getbasetemp())]))
         served.stop()
         served.start()
         yield served, alone
@@ -160,3 +162,9 @@ def test_options_that_cannot_be_get_one_line(
     for node in both:
         failed = node.run("add", *option.split(), tmp_path / "empty", check=False)
         assert failed.returncode == 1 and advice in failed.stderr and failed.stderr.count(b"\n") == 1
+
+
+def test_what_cannot_be_added_is_told_in_the_same_words(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    for words in ([tmp_path / "nope"], [tmp_path], ["-r", tmp_path / "nope"]):
+        served, alone = (node.run("add", *words, check=False) for node in both)
+        assert served.stderr == alone.stderr and served.returncode == alone.returncode == 1

@@ -306,7 +306,7 @@ def test_an_api_file_of_a_dead_daemon_does_no_harm(repo: Run, tmp_path: Path) ->
 
 
 def test_names_cannot_drive_the_terminal() -> None:
-    assert printable("a\x1b[31m\r\udcff\u202e\n") == "a\\x1b[31m\\x0d\\xff\\u202e\n"
+    assert printable("a\x1b[31m\r\udcff\u202e\n") == "a\\x1b[31m\\r\\xff\\u202e\n"
 
 
 def test_the_version_of_the_repository_format_is_stated_once() -> None:

@@ -124,7 +124,7 @@ async def test_names_lead_to_cids(session: StoreSession) -> None:
 
 
 async def test_a_missing_block_says_how_to_get_it(session: StoreSession) -> None:
-    with pytest.raises(NotStored, match="start the daemon"):
+    with pytest.raises(NotStored, match="is not stored here"):
         await resolve(f"{CID.of(b'absent', 0x70)}/x", session)
 
 

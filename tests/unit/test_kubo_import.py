@@ -357,7 +357,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
     for line in (
         'config Datastore.StorageMax is now "123GB"',
         "config Swarm.RelayClient.Enabled is now true (kept, without effect yet)",
-        "config Addresses.API was not taken: the RPC listens on 127.0.0.1 or ::1 only",
+        "config Addresses.API was not taken: other machines could command this node; set it by hand if they may",
         "config Addresses.Gateway was not taken: it takes an address",
         "config Datastore.BloomFilterSize was not taken: there is no such setting here",
         "config Pinning.RemoteServices.service.API.Key was not taken: it holds passwords",

@@ -18,6 +18,7 @@ from cidery.libp2p.protocols.pnet import (
     hsalsa20,
     parse_swarm_key,
 )
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 
@@ -78,7 +79,7 @@ def test_fingerprints_tell_keys_apart_and_show_nothing_of_them() -> None:
 
 
 def node(key: bytes | None) -> NodeNetwork:
-    network = None if key is None else PrivateNetwork(TcpNetwork(), key, os.urandom)
+    network = None if key is None else PrivateNetwork(TcpNetwork(AddressFilter()), key, os.urandom)
     return NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), network=network)
 
 
@@ -104,3 +105,22 @@ async def test_nodes_with_one_key_connect() -> None:
 async def test_nodes_without_the_key_do_not(other: bytes | None) -> None:
     with pytest.raises(DialFailed):
         await connect(node(KEY), node(other))
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["public", "private"])
+async def test_filters_hold_for_the_addresses_that_names_lead_to(key: bytes | None) -> None:
+    nets = AddressFilter(["/ip4/127.0.0.0/ipcidr/8", "/ip6/::1/ipcidr/128"])
+    network = None if key is None else PrivateNetwork(TcpNetwork(nets), key, os.urandom)
+    private_key = PrivateKey.generate_ed25519(os.urandom)
+    filtered, other = NodeNetwork(private_key, MemoryStore(), addresses=nets, network=network), node(key)
+    try:
+        await other.start((Multiaddr.tcp("127.0.0.1", 0),))
+        endpoint = other.swarm.listen_addrs()[0].tcp_endpoint()
+        assert endpoint is not None
+        for host in ("ip4/127.0.0.1", "ip6/::ffff:127.0.0.1", "dns4/localhost", "dns/localhost", "dns6/localhost"):
+            addr = Multiaddr.parse(f"/{host}/tcp/{endpoint[1]}").with_peer(other.swarm.local_peer.multihash)
+            with pytest.raises(DialFailed, match="Swarm.AddrFilters"):
+                await filtered.connect(addr)
+    finally:
+        await filtered.close()
+        await other.close()

@@ -16,6 +16,8 @@ def addr(text: str) -> Multiaddr:
         ("/ip6/fc00::1/tcp/4001", False),
         ("/ip6/2001:db9::1/tcp/4001", True),
         ("/ip6/::ffff:10.1.2.3/tcp/4001", False),
+        ("/ip6/64:ff9b::10.1.2.3/tcp/4001", False),
+        ("/ip6/2002:0a01:0203::1/tcp/4001", False),
         ("/dns4/example.org/tcp/4001", True),
     ],
 )

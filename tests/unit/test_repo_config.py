@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import cidery
 from cidery.repo.config import (
     ConfigMissing,
     get_key,
@@ -15,11 +17,12 @@ from cidery.repo.config import (
     parse_json,
     read_raw,
     set_key,
-    without_secrets,
     write_raw,
 )
 from cidery.repo.config_keys import ConfigError, parse_size
 from cidery.repo.config_profiles import PROFILES, apply_profile
+from cidery.repo.config_secrets import MASK, with_secrets_of, without_secrets
+from cidery.repo.config_unheeded import UNHEEDED, refuse_unheeded
 
 
 def _entropy(n: int) -> bytes:
@@ -98,9 +101,90 @@ def test_the_private_key_is_never_shown_or_set() -> None:
     assert get_key(raw, "Identity.PeerID") == parse_config(raw).peer_id
 
 
+def _with_secrets() -> dict[str, Any]:
+    raw: dict[str, Any] = dict(_raw())
+    raw["API"] = {"Authorizations": {"Alice": {"AuthSecret": "bearer:s3cret", "AllowedPaths": ["/api/v0/id"]}}}
+    raw["Pinning"] = {"RemoteServices": {"far": {"API": {"Endpoint": "https://pin.example", "Key": "s3cret"}}}}
+    raw["autotls"] = {"registrationToken": "s3cret"}
+    return raw
+
+
+def test_no_secret_is_shown_also_as_part_of_what_holds_it() -> None:
+    raw = _with_secrets()
+    assert "s3cret" not in json.dumps(without_secrets(raw)) and "s3cret" in json.dumps(raw)
+    for key in ("API", "API.Authorizations", "API.Authorizations.Alice", "Pinning", "Pinning.RemoteServices.far.API"):
+        shown = json.dumps(get_key(raw, key))
+        assert MASK in shown and "s3cret" not in shown
+    for key in (
+        "Pinning.RemoteServices.far.API.Key",
+        "API.Authorizations.Alice.AuthSecret",
+        "autotls.registrationToken",
+    ):
+        with pytest.raises(ConfigError, match="secret"):
+            get_key(raw, key)
+
+
+def test_a_config_as_it_is_shown_can_be_put_back_and_loses_no_secret() -> None:
+    raw = _with_secrets()
+    assert with_secrets_of(raw, without_secrets(raw)) == raw
+    bare = {"Datastore": {"StorageMax": "1GB"}}
+    kept = with_secrets_of(raw, bare)
+    assert kept["Identity"] == raw["Identity"] and kept["API"] == raw["API"] and kept["Pinning"] == raw["Pinning"]
+    assert set_key(raw, "API", {"HTTPHeaders": {}})["API"]["Authorizations"] == raw["API"]["Authorizations"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Identity", {"PrivKey": "CAESQA=="}),
+        ("API", {"Authorizations": {"Eve": {"AuthSecret": "bearer:x", "AllowedPaths": ["/"]}}}),
+        ("API", {"Authorizations": {"Alice": {"AuthSecret": "bearer:s3cret", "AllowedPaths": ["/api/v0"]}}}),
+        ("Pinning", {"RemoteServices": {"far": {"API": {"Endpoint": "https://evil.example", "Key": MASK}}}}),
+        ("Pinning", {"RemoteServices": {"far": {"API": {"Endpoint": "https://pin.example", "Key": "other"}}}}),
+    ],
+)
+def test_a_new_config_brings_no_secret_and_changes_nothing_beside_one(key: str, value: object) -> None:
+    raw = _with_secrets()
+    with pytest.raises(ConfigError, match="secret and is not changed here; edit the config file"):
+        with_secrets_of(raw, {**raw, key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "protects", "harmless"),
+    [
+        ("Bitswap.ServerEnabled", False, True),
+        ("Bitswap.Libp2pEnabled", False, True),
+        ("Gateway.HTTPHeaders", {"Access-Control-Allow-Origin": ["https://a.example"]}, {"X-Any": ["1"]}),
+        ("HTTPRetrieval.Allowlist", ["a.example"], []),
+        ("HTTPRetrieval.Denylist", ["a.example"], None),
+        ("Provider", {"Strategy": "roots"}, {}),
+        ("Reprovider", {"Interval": "0"}, {}),
+        ("Routing.IgnoreProviders", ["12D3KooW"], []),
+        ("Swarm.Transports.Network.TCP", False, True),
+    ],
+)
+def test_a_setting_that_protects_and_is_not_obeyed_keeps_the_node_off_the_network(
+    key: str, protects: object, harmless: object
+) -> None:
+    refuse_unheeded(set_key(_raw(), key, harmless))
+    with pytest.raises(ConfigError, match=f"{key} is set, but"):
+        refuse_unheeded(set_key(_raw(), key, protects))
+    assert key in UNHEEDED
+
+
+async def test_a_node_with_such_a_setting_opens_offline_only(tmp_path: Path) -> None:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True):
+        write_raw(tmp_path / "repo" / "config", set_key(_raw("test"), "Bitswap.ServerEnabled", False))
+    async with cidery.Node(tmp_path / "repo", offline=True):
+        pass
+    with pytest.raises(ConfigError, match="Bitswap.ServerEnabled"):
+        async with cidery.Node(tmp_path / "repo"):
+            raise AssertionError("it started")
+
+
 def test_keys_that_are_not_known_are_kept() -> None:
-    raw = set_key(_raw(), "Experimental.FilestoreEnabled", True)
-    assert get_key(raw, "Experimental.FilestoreEnabled") is True
+    raw = set_key(_raw(), "Experimental.Libp2pStreamMounting", True)
+    assert get_key(raw, "Experimental.Libp2pStreamMounting") is True
 
 
 def test_the_file_is_private_and_replaced_whole(tmp_path: Path) -> None:

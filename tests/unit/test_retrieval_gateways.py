@@ -11,10 +11,12 @@ from aiohttp import web
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.add import AddOptions, add_root
 from cidery.core.cat import cat
+from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
 from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import MAX_BLOCK
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
@@ -234,3 +236,35 @@ async def test_the_gateways_known_are_bounded(reader: NodeNetwork) -> None:
         reader.gateways.add(f"https://gateway{number}.example")
     assert len(reader.gateways.gateways) == 64
     assert reader.gateways.gateways[-1] == "https://gateway199.example"
+
+
+async def test_a_name_from_strangers_leads_to_public_addresses_only(reader: NodeNetwork) -> None:
+    store, root, data = await owner(1000)
+    gateway = Gateway(store)
+    async with server(gateway) as url:
+        url = url.replace("127.0.0.1", "localhost")
+        reader.gateways.add(url, inside=False)
+        with pytest.raises(CideryError):
+            await fetch(reader, root)
+        assert not gateway.asked
+        reader.gateways._gateways.clear()
+        reader.gateways.add(url)
+        assert await fetch(reader, root) == data
+
+
+async def test_filters_hold_for_gateways_too() -> None:
+    nets = AddressFilter(["/ip4/127.0.0.0/ipcidr/8", "/ip6/::1/ipcidr/128"])
+    reader = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), addresses=nets)
+    reader.bitswap._waits = SessionWaits(stall_base=1.0, give_up_base=1.0)
+    store, root, _ = await owner(1000)
+    gateway = Gateway(store)
+    try:
+        async with server(gateway) as url:
+            reader.gateways.add(url)
+            assert not reader.gateways.gateways
+            reader.gateways.add(url.replace("127.0.0.1", "localhost"))
+            with pytest.raises(CideryError):
+                await fetch(reader, root)
+        assert not gateway.asked
+    finally:
+        await reader.close()

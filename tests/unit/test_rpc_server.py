@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 import cidery
+from cidery.client.address import Endpoint
+from cidery.client.blocking import call
 from cidery.commands.context import Body
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc import uploads
-from cidery.rpc.listen import CannotListen, NotLoopback, listen
+from cidery.rpc.listen import CannotListen, NoApiAddress, NotLoopback, listen
 from cidery.rpc.uploads import BadUpload, clean_name
 
 EMPTY_FOLDER = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
@@ -275,6 +277,14 @@ async def test_the_private_key_never_leaves_by_the_rpc(server: Server) -> None:
     assert applied.status == 200 and b"PrivKey" not in applied.body
 
 
+async def test_a_config_with_another_private_key_is_refused(server: Server) -> None:
+    before = (server.node.path / "config").read_bytes()
+    other = json.dumps({"Identity": {"PrivKey": "CAESQA=="}}).encode()
+    refused = await server.upload("config/replace", [("config", "application/octet-stream", other)])
+    assert refused.status == 400 and "edit the config file" in refused.json()[0]["Message"]
+    assert (server.node.path / "config").read_bytes() == before
+
+
 async def test_blocks_are_put_and_counted(server: Server) -> None:
     answer = await server.upload("block/put", [("x", "application/octet-stream", b"Hello Mars!\n")])
     assert answer.json() == [{"Key": "bafkreibmlvvgdyihetgocpof6xk64kjjzdeq2e4c7hqs3krdheosk4tgj4", "Size": 12}]
@@ -292,11 +302,57 @@ async def test_a_command_without_a_network_says_what_to_do(server: Server) -> No
 
 async def test_the_rpc_listens_on_this_machine_only(server: Server, tmp_path: Path) -> None:
     for text in ("/ip4/0.0.0.0/tcp/0", "/ip4/192.0.2.1/tcp/5001", "/dns4/localhost/tcp/0", "/ip4/127.0.0.1/udp/1"):
-        with pytest.raises(NotLoopback):
+        with pytest.raises(NoApiAddress if "ip4/127" in text or "dns4" in text else NotLoopback):
             async with listen(server.node.api, (Multiaddr.parse(text),), {}, tmp_path / "api", lambda: None):
                 raise AssertionError("it listened")
     taken = Multiaddr.tcp("127.0.0.1", server.port)
-    with pytest.raises(CannotListen, match="free port"):
+    with pytest.raises(CannotListen, match="free one"):
         async with listen(server.node.api, (taken,), {}, tmp_path / "api", lambda: None):
             raise AssertionError("it listened")
     assert not (tmp_path / "api").exists()
+
+
+async def test_an_option_without_text_is_empty_and_a_flag_without_one_is_set(server: Server) -> None:
+    cid = await server.node.add(b"pinned", pin=False)
+    assert (await server.post(f"pin/add?arg={cid}&name=")).status == 200
+    assert (await server.post("pin/ls?names=&quiet")).json()[0]["Keys"] == {str(cid): {"Type": "recursive"}}
+    added = await server.upload("add?chunker=&quiet", [("f", "application/octet-stream", b"pinned")])
+    assert added.json()[0]["Hash"] == str(cid)
+
+
+async def test_names_that_are_not_utf_8_are_the_bytes_that_were_sent(server: Server) -> None:
+    parts = [("d", "application/x-directory", b""), ("d%2Fa%FF", "application/octet-stream", b"bytes")]
+    root = (await server.upload("add", parts)).json()[-1]["Hash"]
+    assert (await server.post(f"cat?arg={root}/a%FF")).body == b"bytes"
+    missing = await server.post(f"cat?arg={root}/b%FF")
+    assert missing.status == 500 and missing.json()[0]["Message"].isprintable()
+    assert (await server.post("pin/ls?type=%FF")).body.startswith(b"option 'type' takes one of")
+    endpoint = Endpoint(server.host, server.port)
+    with await asyncio.to_thread(call, endpoint, ["cat"], [("arg", f"{root}/a\udcff")]) as answer:
+        assert b"".join(answer.chunks()) == b"bytes"
+
+
+@pytest.mark.parametrize("count", [200, 12_000])
+async def test_any_number_of_arguments_goes_through(server: Server, count: int) -> None:
+    cid = str(await server.node.add(b"many times"))
+
+    def listed() -> object:
+        with call(Endpoint(server.host, server.port), ["pin", "ls"], [("arg", cid)] * count) as answer:
+            return list(answer.values())
+
+    assert await asyncio.to_thread(listed) == [{"Keys": {cid: {"Type": "recursive"}}}]
+    if count < 1000:
+        return
+    query = "&".join([f"arg={cid}"] * count)
+    assert (await server.post("pin/ls", query.encode(), Content_Type="application/x-www-form-urlencoded")).status == 200
+    assert (await server.post(f"pin/ls?{query}")).status == 200, "as Kubo's clients send them"
+    more = await server.post("pin/ls", b"arg=&" * 120_000, Content_Type="application/x-www-form-urlencoded")
+    assert more.status == 400 and b"arguments" in more.body
+
+
+async def test_what_is_not_http_leaves_a_line_in_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for sent in (b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"POST / HTTP/1.1\r\nBad header\r\n\r\n"):
+        assert (await server.raw(sent)).status == 400
+    said = [record for record in caplog.records if record.name.startswith("cidery.rpc")]
+    assert said and all(record.exc_info is None and "\n" not in record.getMessage() for record in said)

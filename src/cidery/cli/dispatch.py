@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from cidery.cli.arguments import Line
 from cidery.cli.fronts import front_of
 from cidery.cli.output import NoProgress, Sink, progress_for
-from cidery.client.address import Endpoint, parse_endpoint, read_api_file
-from cidery.client.answer import DaemonGone
+from cidery.client.address import Endpoint, find_daemon, parse_endpoint
+from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
 from cidery.errors import Unavailable
@@ -78,10 +78,12 @@ def _run(line: Line, call: Call) -> int:
         if endpoint is not None:
             try:
                 return run_remote(endpoint, call, _query(call, line))
-            except DaemonGone:
+            except DaemonGone as exc:
                 # A killed daemon leaves its api file behind: work without it where that is possible.
                 if explicit or line.command.where is Where.DAEMON:
                     raise
+                if isinstance(exc, WrongDaemon):
+                    print(f"{exc}; going on without a daemon", file=sys.stderr)
     if line.command.where is Where.DAEMON:
         raise NeedsDaemon(line.command)
     if steps_alone(line.command):
@@ -115,8 +117,10 @@ def _say_how_to_go_on(call: Call, seconds: float) -> None:
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     """Where a daemon should be, and whether the user said so."""
     explicit = line.last("api")
-    text = explicit or read_api_file(repo)
-    return (parse_endpoint(text) if text else None), explicit is not None
+    endpoint = parse_endpoint(explicit) if explicit else find_daemon(repo)
+    if endpoint is not None and (secret := line.last("api-auth")):
+        endpoint = endpoint.with_secret(secret)
+    return endpoint, explicit is not None
 
 
 def with_stdin(command: Command, arguments: list[str]) -> list[str]:

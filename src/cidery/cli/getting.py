@@ -7,9 +7,10 @@ import sys
 from contextlib import contextmanager
 
 from cidery.cli.dispatch import length_of, watched
-from cidery.cli.output import NoProgress, Sink, printable, progress_for
+from cidery.cli.output import NoProgress, Sink, progress_for
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
+from cidery.commands.escaping import escaped
 from cidery.errors import Unavailable
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
     from cidery.core.get_record import GetRecord
+    from cidery.multiformats.varint import Buffer
 
 
 def target_of(call: Call) -> str:
@@ -55,21 +57,36 @@ def archive_path(call: Call, target: str) -> str:
 async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
     from cidery.cli.local import run_with_sink
+    from cidery.core.cat import cat
     from cidery.core.get import get
+    from cidery.core.special_file import is_special
     from cidery.node.build import Access, build
 
     target = target_of(call)
     if wants_archive(call):
-        return await run_with_sink(repo, call, None, ArchiveSink(call, archive_path(call, target)))
-    say_saving(target)
+        return await run_with_sink(repo, call, None, archive_sink(call, archive_path(call, target)))
+    if is_special(target):
+        async with build(repo, Access.READ) as api, api.session() as session:
+            sink, where = SpecialSink(call, target), await api.locate(call.one("path"))
+            try:
+                async for chunk in cat(where, session):
+                    sink.chunk(chunk)
+            finally:
+                sink.close()
+        return 0
     bar = progress_for(call)
     bar.start("get", None)
+    said = False
     try:
         async with build(repo, Access.READ) as api, api.session() as session:
             done = 0
             where = await api.locate(call.one("path"))
             with on_record(repo, call, target, str(where)) as record:
                 async for progress in get(where, session, target, record):
+                    if not said:
+                        with bar.hidden():
+                            say_saving(target)
+                        said = True
                     bar.advance(progress.written - done, total=progress.total or None, stage=progress.name[-40:])
                     done = progress.written
     finally:
@@ -100,12 +117,13 @@ def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str 
 
 
 def say_saving(target: str) -> None:
-    print(printable(f"Saving file(s) to {target}"), flush=True)
+    print(f"Saving file(s) to {escaped(target)}", flush=True)
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
     from cidery.client.blocking import call as rpc
+    from cidery.core.special_file import is_special
 
     bar = progress_for(call)
     bar.start("get", None)
@@ -117,6 +135,8 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
                 with rpc(endpoint, ["get"], [*query, *watch.query]) as answer:
                     bar.advance(0, total=length_of(answer.headers))
                     size = _save_archive(call, target, answer, bar)
+            elif is_special(target):
+                size = _pour(endpoint, call, [*query, *watch.query], target)
             else:
                 size = _receive(call, endpoint, [*query, *watch.query], target, bar)
     finally:
@@ -156,8 +176,24 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
     return done
 
 
+def _pour(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], target: str) -> int:
+    """The bytes of a file into what is there; returns their number."""
+    from cidery.client.blocking import call as rpc
+
+    size = 0
+    with rpc(endpoint, ["cat"], query) as answer:
+        sink = SpecialSink(call, target)
+        try:
+            for chunk in answer.chunks():
+                sink.chunk(chunk)
+                size += len(chunk)
+        finally:
+            sink.close()
+    return size
+
+
 def _save_archive(call: Call, target: str, answer: Answer, bar: Progress) -> int:
-    sink = ArchiveSink(call, archive_path(call, target), bar)
+    sink = archive_sink(call, archive_path(call, target), bar)
     sink.start(None)
     size = 0
     try:
@@ -170,6 +206,36 @@ def _save_archive(call: Call, target: str, answer: Answer, bar: Progress) -> int
     return size
 
 
+def archive_sink(call: Call, path: str, progress: Progress | None = None) -> Sink:
+    """Where an archive goes."""
+    from cidery.core.special_file import is_special
+
+    return SpecialSink(call, path, progress) if is_special(path) else ArchiveSink(call, path, progress)
+
+
+class SpecialSink(Sink):
+    """Bytes into a device, a pipe, or a stream of this process, which says nothing else on it."""
+
+    def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
+        from cidery.core.special_file import SpecialFile
+
+        super().__init__(call, progress)
+        self._file = SpecialFile(path)
+
+    def start(self, length: int | None) -> None:
+        """Nothing is begun: there is no bar."""
+
+    def chunk(self, data: Buffer) -> None:
+        self._file.write(data)
+
+    def finish(self) -> None:
+        """Every byte is written."""
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
+
+
 class ArchiveSink(Sink):
     """Bytes to a file that gets its name when it is whole."""
 
@@ -180,11 +246,11 @@ class ArchiveSink(Sink):
         self._file: BinaryIO | None = None
 
     def start(self, length: int | None) -> None:
-        print(printable(f"Saving archive to {self._path}"), flush=True)
+        print(f"Saving archive to {escaped(self._path)}", flush=True)
         try:
             self._file = open(self._part, "wb")
         except OSError as exc:
-            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+            raise CannotSave(self._path, (exc.strerror or str(exc)).lower()) from exc
         if isinstance(self._progress, NoProgress):
             self._progress = progress_for(self._call)
             self._progress.start("get", length)
@@ -194,7 +260,7 @@ class ArchiveSink(Sink):
         try:
             self._file.write(data)
         except OSError as exc:
-            raise CannotSave(self._path, exc.strerror or str(exc)) from exc
+            raise CannotSave(self._path, (exc.strerror or str(exc)).lower()) from exc
         self._progress.advance(len(data))
 
     def finish(self) -> None:

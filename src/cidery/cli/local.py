@@ -12,7 +12,15 @@ from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import Call, Output, Repo, load
 from cidery.core.add_items import AddItem
+from cidery.core.session import NotStored
 from cidery.node.build import Access, build
+
+
+class NeedsFetching(NotStored):
+    """A block that a daemon could fetch."""
+
+    def __str__(self) -> str:
+        return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"
 
 
 def run_local(repo: str, call: Call) -> int:
@@ -24,7 +32,10 @@ def run_local(repo: str, call: Call) -> int:
         main = front.run_local(Path(repo), call)
     else:
         main = run_with_sink(Path(repo), call, None, Sink(call))
-    return run_coroutine(_within_timeout(main, call.seconds("timeout")))
+    try:
+        return run_coroutine(_within_timeout(main, call.seconds("timeout")))
+    except NotStored as exc:
+        raise (exc if call.flag("offline") else NeedsFetching(exc.cid)) from exc
 
 
 def run_coroutine(main: Any) -> int:

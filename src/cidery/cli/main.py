@@ -25,6 +25,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except CideryError as exc:
         return _fail(str(exc))
+    except PermissionError as exc:
+        if os.environ.get("CIDERY_DEBUG"):
+            raise
+        return _fail(f"{exc.filename or 'a file'}: permission denied; run this as the owner of the repository")
     except MemoryError:
         return _fail("out of memory")
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug of ours must still be one readable line
@@ -36,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
 def _fail(message: str) -> int:
     try:
         sys.stdout.flush()
-        print(f"Error: {' '.join(message.splitlines())}", file=sys.stderr)
+        from cidery.cli.output import printable
+
+        print(f"Error: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
     except OSError:
         return 1  # nobody reads any more; the exit code still tells
     return 1

@@ -6,6 +6,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 
 from cidery.commands.definition import Call, Value
+from cidery.commands.escaping import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,21 +40,14 @@ def text_of(value: Value, call: Call) -> str:
         import json
 
         return json.dumps(value) + "\n"
-    return printable(call.command.text(value, call))
+    return printable(call.shown(value))
 
 
 def printable(text: str) -> str:
-    """Text without control characters, which could drive a terminal; names come from other people's trees."""
+    """Text of several lines without control characters, which could drive a terminal."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return "".join(char if char.isprintable() or char in "\n\t" else escaped(char) for char in text)
 
 
 class NoProgress:
@@ -119,7 +113,7 @@ class Sink:
     def value(self, value: Any) -> None:
         if isinstance(value, dict) and value.get("Err"):
             self.failed = True
-            print(f"Error: {value['Err']}", file=sys.stderr)
+            print(f"Error: {escaped(value['Err'])}", file=sys.stderr)
         text = text_of(value, self._call)
         if text:
             with self._progress.hidden():

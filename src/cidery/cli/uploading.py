@@ -136,7 +136,7 @@ async def _file_chunks(path: str) -> AsyncIterator[bytes]:
             while chunk := file.read(READ_SIZE):
                 yield chunk
     except OSError as exc:
-        raise CannotUpload(path, exc.strerror or str(exc)) from exc
+        raise CannotUpload(path, (exc.strerror or str(exc)).lower()) from exc
 
 
 async def stdin_chunks() -> AsyncIterator[bytes]:

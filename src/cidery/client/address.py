@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cidery.errors import InvalidInput
+from cidery.http.authorization import TOKEN_FILE
 
 _USUAL = "/ip4/127.0.0.1/tcp/"
 """How an ``api`` file nearly always begins: read without importing all protocols, which is half of a call's start."""
@@ -21,15 +22,41 @@ class BadApiAddress(InvalidInput):
         return f"{self.given[:80]!r} is not an RPC address; give one such as /ip4/127.0.0.1/tcp/5001"
 
 
+class BadSecret(InvalidInput):
+    """A text that cannot go into a header."""
+
+    def __str__(self) -> str:
+        return "a secret of API.Authorizations is printable ASCII, as bearer:TOKEN or basic:USER:PASSWORD"
+
+
 class Endpoint(NamedTuple):
-    """Host and port of an RPC server."""
+    """Host and port of an RPC server, or the path of its socket; and what each call to it says."""
 
     host: str
     port: int
+    path: str = ""
+    """Of a Unix socket; then host and port mean nothing."""
+    token: str = ""
+    """Only the daemon that has it is meant; "": any that answers."""
+    secret: str = ""
+    """One of API.Authorizations, as --api-auth takes it."""
+
+    def with_secret(self, secret: str) -> "Endpoint":
+        """The same, called as the user of API.Authorizations with this secret. Raises BadSecret."""
+        if not secret.isascii() or not secret.isprintable():
+            raise BadSecret
+        return self._replace(secret=secret)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path or self.authority
 
     @property
     def authority(self) -> str:
         """For the Host header."""
+        if self.path:
+            return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -47,9 +74,12 @@ def parse_endpoint(text: str) -> Endpoint:
         from cidery.multiformats.multiaddr import Multiaddr
 
         try:
-            found = Multiaddr.parse(text.removesuffix("/http")).tcp_endpoint()
+            addr = Multiaddr.parse(text.removesuffix("/http"))
         except InvalidInput as exc:
             raise BadApiAddress(text) from exc
+        if path := addr.unix_path():
+            return Endpoint("", 0, path)
+        found = addr.tcp_endpoint()
         if found is None:
             raise BadApiAddress(text)
         return Endpoint(*found)
@@ -69,12 +99,23 @@ def parse_endpoint(text: str) -> Endpoint:
 
 def read_api_file(repo: str) -> str | None:
     """The address in ``$REPO/api``, None if there is no such file: no daemon runs, or it was killed."""
+    return _first_line(repo, "api") or None
+
+
+def find_daemon(repo: str) -> Endpoint | None:
+    """Where the daemon of a repository should be, and the token that only this one has. Raises BadApiAddress."""
+    text = read_api_file(repo)
+    if text is None:
+        return None
+    # There is no token of a daemon of Kubo's, and none that another user may read.
+    return parse_endpoint(text)._replace(token=_first_line(repo, TOKEN_FILE))
+
+
+def _first_line(repo: str, name: str) -> str:
     import os
 
     try:
-        with open(os.path.join(repo, "api"), encoding="ascii", errors="replace") as file:
-            return file.read(MAX_API_FILE).strip() or None
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        return None
+        with open(os.path.join(repo, name), encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_API_FILE).strip().partition("\n")[0]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""

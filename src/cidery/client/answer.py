@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from cidery.client.address import Endpoint
 from cidery.client.http1 import BadResponse, ResponseReader
 from cidery.errors import CideryError, Unavailable
+from cidery.http.authorization import AGENT, MISDIRECTED, TOKEN_HEADER, header_of
 
 MAX_LINE = 64 << 20
 """Longest JSON value accepted, in bytes: one ``ls`` of a large directory is one value."""
@@ -36,12 +38,42 @@ class DaemonGone(Unavailable):
         return f"no daemon answers at {self.address} ({self.reason}); start it with: cidery daemon"
 
 
+class WrongDaemon(DaemonGone):
+    """What answers is not the daemon of this repository: that one was killed, and another program has its port."""
+
+    def __init__(self, address: str, who: str) -> None:
+        super().__init__(address, who)
+        self.who = who
+
+    def __str__(self) -> str:
+        return f"{self.address} is answered by {self.who}, not by the daemon of this repository; start it again"
+
+
+def call_headers(endpoint: Endpoint, *, body: bool) -> list[tuple[str, str]]:
+    """What a call says of its caller. A body waits until it is known that the right daemon answers."""
+    headers = [(TOKEN_HEADER, endpoint.token)] if endpoint.token else []
+    if endpoint.secret:
+        headers.append(("Authorization", header_of(endpoint.secret)))
+    if body and endpoint.token:
+        headers.append(("Expect", "100-continue"))
+    return headers
+
+
+def check_daemon(endpoint: Endpoint, status: int, headers: dict[str, str]) -> None:
+    """Raises WrongDaemon unless a head comes from the daemon that was meant."""
+    if endpoint.token and (status == MISDIRECTED or not headers.get("server", "").startswith(AGENT)):
+        another = "the daemon of another repository" if status == MISDIRECTED else "another program"
+        raise WrongDaemon(endpoint.name, another)
+
+
 def error_of(status: int, reason: str, body: bytes) -> RpcError:
     """The error that an answer with a status other than 200 carries."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip().partition("\n")[0]
+        if text.startswith("<"):  # a page for people
+            text = f"what answers is no RPC server: {status} {reason}"
         return RpcError(text or f"{status} {reason}", status)
     if isinstance(value, dict) and isinstance(value.get("Message"), str):
         return RpcError(value["Message"], status)

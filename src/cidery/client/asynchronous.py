@@ -5,9 +5,18 @@ from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from cidery.client.address import Endpoint
-from cidery.client.answer import MAX_ERROR_BODY, DaemonGone, ValueLines, check_end, error_of
+from cidery.client.answer import (
+    MAX_ERROR_BODY,
+    DaemonGone,
+    ValueLines,
+    WrongDaemon,
+    call_headers,
+    check_daemon,
+    check_end,
+    error_of,
+)
 from cidery.client.blocking import CONNECT_TIMEOUT, RECEIVE_SIZE
-from cidery.client.http1 import ResponseReader, chunk_frame, request_head
+from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
 
 
@@ -27,7 +36,8 @@ class AsyncAnswer:
         content_type: str = "",
     ) -> None:
         self._endpoint = endpoint
-        self._head = request_head(endpoint.authority, path, query, content_type=content_type)
+        headers = call_headers(endpoint, body=body is not None)
+        self._head = request_head(endpoint.authority, path, query, content_type=content_type, headers=headers)
         self._body = body
         self._reader = ResponseReader()
         self._upload: asyncio.Task[None] | None = None
@@ -36,17 +46,16 @@ class AsyncAnswer:
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                self._incoming, self._outgoing = await asyncio.open_connection(
-                    endpoint.host, endpoint.port, limit=RECEIVE_SIZE
-                )
+                self._incoming, self._outgoing = await _connect(endpoint)
         except OSError as exc:  # TimeoutError is one
-            raise DaemonGone(endpoint.authority, exc.strerror or "no connection in time") from exc
+            raise DaemonGone(endpoint.name, exc.strerror or "no connection in time") from exc
         try:
             self._outgoing.write(self._head)
             if self._body is not None:
-                self._upload = asyncio.create_task(self._send(self._body))
+                await self._begin_upload(self._body)
             while self._reader.status == 0:
-                await self._receive()
+                await self._receive_head()
+            check_daemon(endpoint, self._reader.status, self._reader.headers)
             if self._reader.status != 200:
                 raise await self._error()
         except BaseException:
@@ -66,6 +75,24 @@ class AsyncAnswer:
             await self._outgoing.wait_closed()
         except OSError:
             return  # the other end was faster
+
+    async def _begin_upload(self, body: AsyncIterator[bytes]) -> None:
+        """As the blocking client: the daemon that is meant asks for the body first."""
+        while self._endpoint.token and self._reader.interim is None:
+            await self._receive_head()
+            if self._reader.status:
+                return  # it wants no body
+        if self._reader.interim is not None:
+            check_daemon(self._endpoint, 100, self._reader.interim)
+        self._upload = asyncio.create_task(self._send(body))
+
+    async def _receive_head(self) -> None:
+        try:
+            await self._receive()
+        except BadResponse as exc:
+            if self._endpoint.token:
+                raise WrongDaemon(self._endpoint.name, "a program that does not speak HTTP") from exc
+            raise
 
     async def _send(self, body: AsyncIterator[bytes]) -> None:
         async for data in body:
@@ -124,3 +151,9 @@ class AsyncAnswer:
                 yield value
         for value in lines.receive_eof():
             yield value
+
+
+async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if endpoint.path:
+        return await asyncio.open_unix_connection(endpoint.path, limit=RECEIVE_SIZE)
+    return await asyncio.open_connection(endpoint.host, endpoint.port, limit=RECEIVE_SIZE)

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from cidery.client.address import Endpoint
-from cidery.client.answer import MAX_ERROR_BODY, DaemonGone, ValueLines, check_end, error_of
-from cidery.client.http1 import ResponseReader, chunk_frame, request_head
+from cidery.client.answer import (
+    MAX_ERROR_BODY,
+    DaemonGone,
+    ValueLines,
+    WrongDaemon,
+    call_headers,
+    check_daemon,
+    check_end,
+    error_of,
+)
+from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
 
 RECEIVE_SIZE = 1 << 20
@@ -22,13 +31,16 @@ CONNECT_TIMEOUT = 5.0
 class Answer:
     """One call: status and headers are read on construction, the body as it is iterated. Close it, or use ``with``."""
 
-    def __init__(self, connection: socket.socket, upload: "_Upload | None") -> None:
+    def __init__(self, connection: socket.socket, endpoint: Endpoint, body: Iterator[bytes] | None) -> None:
         self._socket = connection
-        self._upload = upload
+        self._upload: _Upload | None = None
         self._reader = ResponseReader()
         try:
+            if body is not None:
+                self._begin_upload(endpoint, body)
             while self._reader.status == 0:
-                self._receive()
+                self._receive_head(endpoint)
+            check_daemon(endpoint, self._reader.status, self._reader.headers)
             if self._reader.status != 200:
                 raise self._error()
         except BaseException:
@@ -38,6 +50,24 @@ class Answer:
     @property
     def headers(self) -> dict[str, str]:
         return self._reader.headers
+
+    def _begin_upload(self, endpoint: Endpoint, body: Iterator[bytes]) -> None:
+        """Send the body from a thread; where only one daemon is meant, after that one has asked for it."""
+        while endpoint.token and self._reader.interim is None:
+            self._receive_head(endpoint)
+            if self._reader.status:
+                return  # it wants no body
+        if self._reader.interim is not None:
+            check_daemon(endpoint, 100, self._reader.interim)
+        self._upload = _Upload(self._socket, body)
+
+    def _receive_head(self, endpoint: Endpoint) -> None:
+        try:
+            self._receive()
+        except BadResponse as exc:
+            if endpoint.token:
+                raise WrongDaemon(endpoint.name, "a program that does not speak HTTP") from exc
+            raise
 
     def _receive(self) -> None:
         try:
@@ -133,12 +163,13 @@ class _Upload:
 
 def _connect(endpoint: Endpoint) -> socket.socket:
     """Raises OSError."""
-    if not endpoint.host.replace(".", "").isdigit():
+    if not endpoint.path and not endpoint.host.replace(".", "").isdigit():
         return socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
-    connection = socket.socket()  # an address needs no look-up, which would import the codec of host names
+    # an address needs no look-up, which would import the codec of host names
+    connection = socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET)
     try:
         connection.settimeout(CONNECT_TIMEOUT)
-        connection.connect((endpoint.host, endpoint.port))
+        connection.connect(endpoint.path or (endpoint.host, endpoint.port))
     except BaseException:
         connection.close()
         raise
@@ -158,19 +189,20 @@ def call(
     Args:
         body: sent in chunks with ``content_type``, while the answer is read.
     Raises:
-        DaemonGone: nothing listens there.
+        DaemonGone: nothing listens there, or (WrongDaemon) another program.
         RpcError: the daemon answered with an error.
         BadResponse: it does not speak HTTP.
     """
-    head = request_head(endpoint.authority, path, query, content_type=content_type)
+    headers = call_headers(endpoint, body=body is not None)
+    head = request_head(endpoint.authority, path, query, content_type=content_type, headers=headers)
     try:
         connection = _connect(endpoint)
     except OSError as exc:
-        raise DaemonGone(endpoint.authority, exc.strerror or str(exc)) from exc
+        raise DaemonGone(endpoint.name, exc.strerror or str(exc)) from exc
     connection.settimeout(None)
     try:
         connection.sendall(head)
     except OSError as exc:
         connection.close()
-        raise DaemonGone(endpoint.authority, exc.strerror or str(exc)) from exc
-    return Answer(connection, _Upload(connection, body) if body is not None else None)
+        raise DaemonGone(endpoint.name, exc.strerror or str(exc)) from exc
+    return Answer(connection, endpoint, body)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from cidery.client.address import parse_endpoint
+from cidery.client.address import Endpoint, parse_endpoint
 from cidery.client.asynchronous import AsyncAnswer
 from cidery.client.blocking import Answer, call
 from cidery.client.http1 import BadResponse
@@ -32,13 +32,15 @@ class Client:
     Errors of the daemon come as RpcError with the daemon's message; DaemonGone when nothing answers.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | Endpoint, *, auth: str = "") -> None:
         """Args:
-            url: ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001`` or ``127.0.0.1:5001``.
+            url: ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001``, ``127.0.0.1:5001`` or ``/unix/run/sock``.
+            auth: a secret of API.Authorizations, as ``bearer:TOKEN`` or ``basic:USER:PASSWORD``.
         Raises:
             BadApiAddress: it is none of these.
         """
-        self._endpoint = parse_endpoint(url)
+        endpoint = parse_endpoint(url) if isinstance(url, str) else url
+        self._endpoint = endpoint.with_secret(auth) if auth else endpoint
 
     async def __aenter__(self) -> Self:
         """Checks that a daemon answers. Raises DaemonGone."""

@@ -9,12 +9,15 @@ body() bytes.
 Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from cidery.errors import RemoteProtocolError
 
 MAX_HEAD = 64 * 1024
 """Most bytes of a response head or of trailers."""
+MAX_QUERY = 256 * 1024
+"""Longest query that goes into the request line, in bytes: Kubo takes four times as much, with all headers."""
 MAX_CHUNK_LINE = 1024
 """Most bytes of a chunk-size line with its extensions."""
 
@@ -47,6 +50,8 @@ class ResponseReader:
     def __init__(self) -> None:
         self.status = 0
         self.reason = ""
+        self.interim: dict[str, str] | None = None
+        """Headers of the last interim response (100 Continue); None before one."""
         self.headers: dict[str, str] = {}
         """Lower-case name -> value; repeated ones joined by a comma."""
         self.trailers: dict[str, str] = {}
@@ -150,6 +155,7 @@ class ResponseReader:
         if not version.startswith("HTTP/1.") or len(code) != 3 or not _is_number(code):
             raise BadResponse("it is not HTTP/1.1")
         if code.startswith("1"):  # RFC 9110 section 15.2: a final response follows an interim one
+            self.interim = _fields(lines)
             return True
         self.status = int(code)
         self.headers = _fields(lines)
@@ -215,15 +221,33 @@ def quote_bytes(data: bytes) -> str:
 
 
 def request_head(
-    host: str, path: list[str], query: list[tuple[str, str]], *, content_type: str = "", agent: str = "cidery"
+    host: str,
+    path: list[str],
+    query: list[tuple[str, str]],
+    *,
+    content_type: str = "",
+    agent: str = "cidery",
+    headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else there is none."""
+    """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else all is said.
+
+    A query that servers may find too long is a form; only Cidery's read that.
+    """
     target = "/api/v0/" + "/".join(map(quote, path))
-    if query:
-        target += "?" + "&".join(f"{quote(name)}={quote(text)}" for name, text in query)
+    parameters = "&".join(f"{quote(name)}={quote(text)}" for name, text in query)
+    form = b""
+    if len(parameters) > MAX_QUERY and not content_type:
+        form = parameters.encode("ascii")
+    elif parameters:
+        target += f"?{parameters}"
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}", "Connection: close"]
-    lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"] if content_type else ["Content-Length: 0"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    lines += [f"{name}: {text}" for name, text in headers]
+    if content_type:
+        lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"]
+    else:
+        lines += ["Content-Type: application/x-www-form-urlencoded"] if form else []
+        lines += [f"Content-Length: {len(form)}"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + form
 
 
 def chunk_frame(length: int) -> bytes:

@@ -97,7 +97,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
             info = os.stat(at) if selection.dereference else os.lstat(at)
             if stat.S_ISDIR(info.st_mode):
                 if not selection.recursive:
-                    raise CannotUpload(at, "it is a directory; use -r to add it with all in it")
+                    raise CannotUpload(at, "it is a directory; use --recursive (-r) to add directories")
                 if depth >= MAX_DEPTH:
                     raise CannotUpload(at, f"more than {MAX_DEPTH} directories deep")
                 below = _names(at, shown, selection)
@@ -113,7 +113,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
             else:
                 raise CannotUpload(at, "it is neither a file, a directory nor a symlink")
         except OSError as exc:
-            raise CannotUpload(at, exc.strerror or str(exc)) from exc
+            raise CannotUpload(at, (exc.strerror or str(exc)).lower()) from exc
 
 
 def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, int | None]:
@@ -216,4 +216,4 @@ def _content(part: Part, start: int = 0) -> Iterator[bytes]:
             if left or file.read(1):
                 raise CannotUpload(part.source, "it changed while it was read; add it again when it is still")
     except OSError as exc:
-        raise CannotUpload(part.source, exc.strerror or str(exc)) from exc
+        raise CannotUpload(part.source, (exc.strerror or str(exc)).lower()) from exc

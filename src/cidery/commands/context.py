@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from cidery.errors import Unavailable
@@ -36,6 +37,14 @@ class Body(NamedTuple):
     """Overrides the definition's."""
 
 
+class Caller(Enum):
+    """On whose behalf a command runs."""
+
+    HERE = "this process: whatever its user may"
+    OWNER = "a caller of the RPC that has shown to be the user of this node"
+    ANYBODY = "whatever reaches the RPC"
+
+
 class Context(NamedTuple):
     """The surroundings of one run."""
 
@@ -47,6 +56,7 @@ class Context(NamedTuple):
     """The files of a request body, in order; None when file arguments are local paths."""
     stop: Callable[[], None] | None = None
     """Asks the daemon to stop; None outside a daemon."""
+    caller: Caller = Caller.HERE
 
     @classmethod
     def outside(cls, repo: str) -> Context:

@@ -116,6 +116,8 @@ class Command(NamedTuple):
     """TypedDict of one value."""
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
+    verbatim: bool = False
+    """Whether ``text`` gets the value as it is; else with every text in it escaped, since names may hold line ends."""
     where: Where = Where.BOTH
     repo: Repo = Repo.WRITE
     writes_with: tuple[str, ...] = ()
@@ -153,6 +155,15 @@ class Call(NamedTuple):
     """Option name -> value of its type; defaults filled in, None when absent without default."""
     given: frozenset[str]
     """Names of the options that were given."""
+
+    def shown(self, value: Value) -> str:
+        """The text form of a value of a command that has one."""
+        assert self.command.text is not None  # the caller looked
+        if not self.command.verbatim:
+            from cidery.commands.escaping import escaped_value
+
+            value = escaped_value(value)
+        return self.command.text(value, self)
 
     def one(self, argument: str) -> str:
         """The only text of a required argument."""
@@ -226,6 +237,7 @@ def text(
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     text("repo-dir", "Repository to use instead of $CIDERY_PATH, $IPFS_PATH or ~/.cidery"),
     text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001"),
+    text("api-auth", "Secret for the daemon, as in its API.Authorizations: bearer:TOKEN or basic:USER:PASSWORD"),
     flag("offline", "Do not use the network: only what is stored here"),
     text("cid-base", "Multibase of the CIDs printed (a CIDv0 becomes CIDv1 in any base but base58btc)"),
     text("encoding", "Form of the result", choices=("json", "text"), alias="enc"),

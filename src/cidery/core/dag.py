@@ -90,7 +90,7 @@ async def dag_get(path: str | CID | ContentPath, session: BlockSession, *, outpu
     block = await block_get(cid, session)
     if not remainder and target == cid.codec:
         return bytes(block)
-    return await beside(lambda: encode(follow(cid, codecs.decode(cid.codec, block), remainder).value), len(block))
+    return await beside(lambda: encode(follow(cid, codecs.decode_block(cid, block), remainder).value), len(block))
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from cidery.core.get_record import GetRecord
 from cidery.core.ingest import pread_exactly
 from cidery.core.resolve import resolve
 from cidery.core.session import BlockSession
-from cidery.core.target import Target, check_safe_name
+from cidery.core.special_file import is_special
+from cidery.core.target import InTheWay, Target, check_safe_name
 from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
@@ -70,6 +71,8 @@ async def get(
         PathError, NotFound, UnsafeName, InTheWay, CannotWrite, UnixFSError.
     Cancellation: safe; what is whole stays, unfinished files keep a name that ends in PART_SUFFIX.
     """
+    if is_special(target):
+        raise InTheWay(os.fspath(target), "a device, pipe or socket is there")
     root = await resolve(path, session)
     session.expect(root)
     place = await in_thread(Target, target)

@@ -1,6 +1,6 @@
 """The keys of a node: its own, called "self", and the named ones of its keystore."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cidery.errors import InvalidInput, NotFound
@@ -128,11 +128,12 @@ class KeyRing:
         key = self.store.get(old)
         return NamedKey(new, key.peer_id), self.store.rename(old, new, force=force)
 
-    def remove(self, name: str) -> NamedKey:
-        """Forget a key for good. Raises KeyMissing, KeyDamaged, BadKeyName, KeystoreUnavailable."""
-        key = NamedKey(name, self.store.get(name).peer_id)
-        self.store.remove(name)
-        return key
+    def remove(self, names: Sequence[str]) -> list[NamedKey]:
+        """Forget keys for good, all or none. Raises KeyMissing, KeyDamaged, BadKeyName, KeystoreUnavailable."""
+        keys = [NamedKey(name, self.store.get(name).peer_id) for name in dict.fromkeys(names)]
+        for key in keys:
+            self.store.remove(key.name)
+        return keys
 
     def sign(self, text: str, data: bytes) -> tuple[NamedKey, bytes]:
         """A signature over SIGNED_PREFIX and ``data``. Raises as get()."""

@@ -310,7 +310,16 @@ async def pin_verify(session: BlockSession, pins: PinTable, *, now: float) -> As
 async def pin_rm(
     path: str | CID | ContentPath, session: BlockSession, pins: PinTable, *, recursive: bool = True
 ) -> CID:
-    """Remove the pin of exactly this CID. Raises NotPinned, PinConflict (recursive pin, ``recursive`` off)."""
+    """Remove the pin of exactly this CID. Raises as removable_pin()."""
+    root, cid = await removable_pin(path, session, pins, recursive=recursive)
+    await pins.remove((root,))
+    return cid
+
+
+async def removable_pin(
+    path: str | CID | ContentPath, session: BlockSession, pins: PinTable, *, recursive: bool = True
+) -> tuple[CID, CID]:
+    """(the CID to remove, as it is pinned) of a pin. Raises NotPinned, PinConflict (recursive, ``recursive`` off)."""
     root = await resolve(path, session)
     known = pins.get(root)
     if known is None:
@@ -318,8 +327,7 @@ async def pin_rm(
         raise NotPinned(root, holder) if isinstance(holder, CID) else NotPinned(root, unknown=holder)
     if known.recursive and not recursive:
         raise PinConflict(root, "is pinned recursively; use --recursive to remove that pin")
-    await pins.remove((root,))
-    return known.cid
+    return root, known.cid
 
 
 async def pin_ls(

@@ -12,6 +12,7 @@ from cidery.core.content_path import ContentPath, parse_path
 from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput
 from cidery.ipld import codecs, dag_pb
+from cidery.ipld.block import BadBlock
 from cidery.ipld.links import SCAN_BYTES, Paths, scan_paths
 from cidery.ipld.path import NoSuchPath, follow, leads_to
 from cidery.ipld.walk import PAUSE, STACK_PART, Need, Prefetch, need
@@ -82,7 +83,7 @@ def walk_path(path: ContentPath) -> Generator[Need | Prefetch, Buffer | None, Re
                 return Resolved(cid, left)
             cid, left = met
             continue
-        reached = follow(cid, codecs.decode(cid.codec, block), left)
+        reached = follow(cid, codecs.decode_block(cid, block), left)
         if not isinstance(reached.value, CID):
             return Resolved(cid, left)
         cid, left = reached.value, left[reached.used :]
@@ -102,9 +103,12 @@ def _link_on(
         except StopIteration as stop:
             paths: Paths = stop.value
             break
+        except BadBlock as exc:
+            exc.note(cid)
+            raise
         yield PAUSE
     if cid.codec == DAG_JOSE:  # of bounded size, as was just seen
-        reached = follow(cid, codecs.decode(cid.codec, block), names)
+        reached = follow(cid, codecs.decode_block(cid, block), names)
         return (reached.value, names[reached.used :]) if isinstance(reached.value, CID) else None
     for start in range(0, len(paths), STACK_PART):
         for target, way in paths[start : start + STACK_PART]:

@@ -55,7 +55,7 @@ class NotStored(NotFound):
         self.cid = cid
 
     def __str__(self) -> str:
-        return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"
+        return f"{self.cid} is not stored here, and peers are not asked for it"
 
 
 class StoredDamaged(NotStored):

@@ -216,8 +216,20 @@ class Target:
         """A descriptor of the regular file that is there, for reading; None where nothing or something else is."""
         return self._open(path, self._at(path), os.O_RDONLY)
 
+    def _check_replaceable(self, path: tuple[str, ...]) -> None:
+        """Only files, and symlinks of the user's own, are replaced. Raises InTheWay, UnsafeName."""
+        found = self.stat(path)
+        kind = stat.S_IFMT(found.st_mode) if found is not None else stat.S_IFREG
+        if kind == stat.S_IFDIR:
+            raise InTheWay(self.shown(path), "a directory is there")
+        if kind not in (stat.S_IFREG, stat.S_IFLNK):
+            raise InTheWay(self.shown(path), "a device, pipe or socket is there")
+        if kind == stat.S_IFLNK and found is not None and hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+            raise InTheWay(self.shown(path), "another user's symlink is there")
+
     def open_part(self, path: tuple[str, ...], key: str) -> tuple[int, bool]:
         """The unfinished file that becomes ``path``: (descriptor, whether an earlier run left one)."""
+        self._check_replaceable(path)
         at = self._part(path, key)
         found = self._open(path, at, os.O_RDWR)
         if found is not None:
@@ -293,6 +305,7 @@ class Target:
         try:
             if self.kind(path) == stat.S_IFLNK and os.readlink(name, dir_fd=dir_fd) == target:
                 return
+            self._check_replaceable(path)
             if stat.S_ISLNK(_mode_of(part, part_fd)):
                 os.unlink(part, dir_fd=part_fd)
             os.symlink(target, part, dir_fd=part_fd)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from cidery.core.get_record import GetRecord, identity_of
-from cidery.core.target import CannotWrite, Target, UnsafeName, write_at
+from cidery.core.special_file import is_special
+from cidery.core.target import CannotWrite, InTheWay, Target, UnsafeName, write_at
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, MAX_TREE_DEPTH, Mtime
 
@@ -83,6 +84,8 @@ def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str], record: Get
     stream that ends early leaves the unfinished one under a temporary name.
     Raises TarError, UnsafeName, InTheWay, CannotWrite.
     """
+    if is_special(target):
+        raise InTheWay(os.fspath(target), "a device, pipe or socket is there")
     source = _Source(chunks)
     links: list[tuple[tuple[str, ...], str, Mtime | None]] = []
     root: str | None = None

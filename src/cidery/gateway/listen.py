@@ -1,20 +1,21 @@
-"""The gateway on TCP: an adapter of aiohttp's server to the handlers, and the ``gateway`` file with its address."""
+"""The gateway on TCP: a handler with bounds under the HTTP server, and the ``gateway`` file with its address."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
-
+from cidery import __version__
 from cidery.budgets import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS
-from cidery.errors import CideryError, Unavailable
-from cidery.gateway.places import BodyPlaces, Crowded, Reader
-from cidery.http.message import MAX_TARGET, Request, Response, text
-from cidery.http_server import Server, connections_for, open_files
+from cidery.errors import Unavailable
+from cidery.gateway.places import BodyPlaces, Crowded
+from cidery.http.authorization import AGENT
+from cidery.http.message import Request, Response, text
+from cidery.http.open_files import connections_for, open_files
+from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
 
@@ -22,9 +23,6 @@ SLICE = 64 * 1024
 """Bytes handed to the socket at a time: what is not yet written is not copied."""
 SHUTDOWN_GRACE = 2.0
 """Seconds that running answers get to end when the daemon stops."""
-WRITE_SECONDS = 60.0
-"""Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
-log = logging.getLogger("cidery.gateway")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,31 +47,26 @@ async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: P
 
     Raises CannotListen.
     """
-    adapter = Adapter(handler)
     bound: list[Multiaddr] = []
-    runners: list[web.ServerRunner] = []
+    most = connections_for(GATEWAY_CONNECTIONS, open_files())
+    server = HttpServer(Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time)
     try:
         for addr in addrs:
             endpoint = addr.tcp_endpoint()
             if endpoint is None:
                 raise CannotListen(addr, "it is no TCP address")
-            server = Server(adapter, connections_for(GATEWAY_CONNECTIONS, open_files()))
-            runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
-            await runner.setup()
-            runners.append(runner)
             try:
-                await web.TCPSite(runner, *endpoint).start()
+                port = await server.listen(*endpoint)
             except OSError as exc:
                 raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
-            bound.append(Multiaddr.tcp(endpoint[0], int(runner.addresses[0][1])))
+            bound.append(Multiaddr.tcp(endpoint[0], port))
         if bound:
             address_file.write_text(url_of(bound[0]), encoding="ascii")
         yield bound
     finally:
         if bound:
             address_file.unlink(missing_ok=True)
-        for runner in runners:
-            await runner.cleanup()
+        await server.close(SHUTDOWN_GRACE)
 
 
 def url_of(addr: Multiaddr) -> str:
@@ -84,93 +77,54 @@ def url_of(addr: Multiaddr) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class Adapter:
-    """The handler of an aiohttp server."""
+class Bounded:
+    """A handler of which so many requests run at once, and so many bodies are read."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._running = 0
         self._places = BodyPlaces(asyncio.get_running_loop().time)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: Request) -> Response:
         """Cancellation: the answer is dropped when the client goes away."""
-        if len(request.raw_path) > MAX_TARGET:
-            return await _send(request, text(414, f"a target of more than {MAX_TARGET} characters"), None)
         if self._running >= GATEWAY_REQUESTS.amount:
-            return await _send(request, text(429, "too many requests at once", {"Retry-After": "1"}), None)
+            return text(429, "too many requests at once", {"Retry-After": "1"})
         self._running += 1
+        counted = True
         try:
-            response = await self._handler(_request_of(request))
-        except Exception:
-            # A request handler may not bring the daemon down.
-            log.exception("%s %s failed", request.method, request.raw_path[:200])
-            response = text(500, "internal error")
+            response = await self._handler(request)
+            if isinstance(response.body, bytes) or request.method == "HEAD":
+                return response
+            pieces = self._in_place(request, response.body)
+            try:
+                first = await anext(pieces, b"")  # it waits for a place
+            except Crowded as exc:
+                return text(503, str(exc), {"Retry-After": "5"})
+            counted = False
+            response.body = self._counted(first, pieces)
+            return response
+        finally:
+            self._running -= counted
+
+    async def _counted(self, first: Buffer, pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
         try:
-            return await self._send(request, response)
+            yield first
+            async for piece in pieces:
+                yield piece
         finally:
             self._running -= 1
+            await pieces.aclose()
 
-    async def _send(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
-        """A body that is not at hand as a whole waits for its place."""
-        if isinstance(response.body, bytes) or request.method == "HEAD":
-            return await _send(request, response, None)
+    async def _in_place(self, request: Request, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+        """A body that is not at hand as a whole waits for its place. Raises Crowded before its first piece."""
+        assert request.abort is not None  # the server gives it
+        clock = asyncio.get_running_loop().time
         try:
-            async with self._places.taken(request.remote or "", lambda: _cut(request)) as reader:
-                return await _send(request, response, reader)
-        except Crowded as exc:
-            await response.body.aclose()
-            return await _send(request, text(503, str(exc), {"Retry-After": "5"}), None)
-
-
-def _request_of(request: web.BaseRequest) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return Request(request.method, request.raw_path, headers, request.content.iter_chunked(64 * 1024))
-
-
-def _cut(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-async def _send(request: web.BaseRequest, response: Response, reader: Reader | None) -> web.StreamResponse:
-    body = response.body
-    if isinstance(body, bytes):
-        answer = web.Response(status=response.status, headers=response.headers, body=body)
-        if response.status == 304:
-            answer = web.Response(status=304, headers=response.headers)
-        return answer
-    try:
-        stream = web.StreamResponse(status=response.status, headers=response.headers)
-        if response.length is not None:
-            stream.content_length = response.length
-        if reader is None:  # HEAD
-            await stream.prepare(request)
-            return stream
-        return await _stream(request, stream, body, reader)
-    finally:
-        await body.aclose()
-
-
-async def _stream(
-    request: web.BaseRequest, stream: web.StreamResponse, body: AsyncGenerator[Buffer, None], reader: Reader
-) -> web.StreamResponse:
-    await stream.prepare(request)
-    clock = asyncio.get_running_loop().time
-    try:
-        async for piece in body:
-            view = memoryview(piece)
-            for start in range(0, len(view), SLICE):
-                with reader.taking(clock()):
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        await stream.write(view[start : start + SLICE])
-        await stream.write_eof()
-    except (CideryError, TimeoutError) as exc:
-        # The head is out: only a connection that breaks tells the client that this is not all.
-        log.info("%s is cut off: %s", request.raw_path[:200], exc)
-        _cut(request)
-    except ConnectionError:
-        pass
-    return stream
+            async with self._places.taken(request.client, request.abort) as reader:
+                async for piece in body:
+                    view = memoryview(piece)
+                    for start in range(0, len(view), SLICE):
+                        with reader.taking(clock()):
+                            yield view[start : start + SLICE]
+        finally:
+            await body.aclose()

@@ -11,7 +11,7 @@ import httptools
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
-from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.http.message import Request, Response, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable
@@ -48,6 +48,7 @@ class Server(Protocol):
     """What a connection needs of its server; HttpServer says what each does."""
 
     name: str
+    max_target: int
     closing: bool
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
@@ -124,7 +125,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(text(400, "this server speaks HTTP/1.1 only"))
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as exc:
+            log.info("a request that is not HTTP: %s", " ".join(str(exc).split())[:200])
             self._refuse(self._refusal or text(400, "the request is not HTTP/1.1"))
         self._update_reading()
 
@@ -155,8 +157,8 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        if len(self._target) > MAX_TARGET:
-            self._refusal = text(414, f"a target of more than {MAX_TARGET} characters")
+        if len(self._target) > self._server.max_target:
+            self._refusal = text(414, f"a target of more than {self._server.max_target} characters")
             raise ValueError("the target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -203,7 +205,7 @@ class Connection(asyncio.Protocol):
 
     def _send_continue(self) -> None:
         if self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(f"HTTP/1.1 100 Continue\r\nServer: {self._server.name}\r\n\r\n".encode())
 
     def _answer_next(self, exchange: _Exchange) -> None:
         self._current = exchange
@@ -285,18 +287,27 @@ class Connection(asyncio.Protocol):
                 if self._paused_writing:
                     await self._drain()
         except (CideryError, TimeoutError) as exc:
-            # The head may be out: a trailer, or a connection that breaks, tells the client that this is not all.
             log.info("%s is cut off: %s", exchange.request.target[:200], exc)
-            if response.error_trailer is None or not chunked:
-                self.abort()
-                return
-            name, value = response.error_trailer(exc)
-            self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))
+            self._cut_off(response, exc, head, chunked)
+            return
+        except ConnectionError:
+            raise
+        except Exception as exc:
+            log.exception("%s is cut off", exchange.request.target[:200])
+            self._cut_off(response, exc, head, chunked)
             return
         if chunked:
             self._write(head + b"0\r\n\r\n")
         elif head:
             self._write(head)
+
+    def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
+        """Tell the client that this is not all: by a trailer, or by a connection that breaks."""
+        if response.error_trailer is None or not chunked:
+            self.abort()
+            return
+        name, value = response.error_trailer(error)
+        self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))
 
     def _write_piece(self, head: bytes, piece: Buffer, chunked: bool) -> None:
         size = len(piece)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from cidery.http.connection import Connection
-from cidery.http.message import Request, Response
+from cidery.http.message import MAX_TARGET, Request, Response
 
 BACKLOG = 1024
 """Connections that the system holds while the loop is busy."""
@@ -25,10 +25,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HttpServer:
     """Answers with ``handler`` until close(). Of more than ``most`` connections the one idle longest is closed."""
 
-    def __init__(self, handler: Handler, *, most: int, name: str, clock: Callable[[], float]) -> None:
-        """``name``: the Server header. ``clock``: seconds since 1970."""
+    def __init__(
+        self, handler: Handler, *, most: int, name: str, clock: Callable[[], float], max_target: int = MAX_TARGET
+    ) -> None:
+        """``name``: the Server header. ``clock``: seconds since 1970. ``max_target``: longest target, in bytes."""
         self.handler = handler
         self.name = name
+        self.max_target = max_target
         self._clock = clock
         self._most = most
         self._connections: set[Connection] = set()
@@ -44,6 +47,14 @@ class HttpServer:
         server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    async def listen_unix(self, path: str) -> None:
+        """Accept connections at a socket in the file system, in place of one that a killed process left.
+
+        Raises OSError.
+        """
+        server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(self), path, backlog=BACKLOG)
+        self._servers.append(server)
 
     async def close(self, grace: float) -> None:
         """Stop accepting, end idle connections; answers under way get ``grace`` seconds, then they are cut off."""

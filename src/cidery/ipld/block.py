@@ -12,6 +12,21 @@ MAX_BLOCK = 2 * 1024 * 1024
 (https://specs.ipfs.tech/bitswap-protocol/#block-sizes)."""
 
 
+class BadBlock(IntegrityError):
+    """Bytes that are no block of their codec, or no node of their kind. Derived classes say what is wrong."""
+
+    cid: CID | None = None
+    """Of the block, where it is known by whom it was read for."""
+
+    def note(self, cid: CID) -> None:
+        """Which block it is, unless that is known."""
+        self.cid = self.cid or cid
+
+    def said(self, words: str) -> str:
+        """``words`` with the block that they are about."""
+        return words if self.cid is None else f"{self.cid} is {words}"
+
+
 class HashMismatch(IntegrityError):
     """Bytes that do not hash to the CID they were given for."""
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from cidery.errors import InvalidInput
 from cidery.ipld import cbor_codec, dag_cbor, dag_jose, dag_json, dag_pb_value, json_codec
+from cidery.ipld.block import BadBlock
 from cidery.ipld.data_model import NotEncodable, Value, kind_of
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import (
     CBOR,
     CODEC_NAMES,
@@ -107,3 +109,12 @@ def codec_name(code: int) -> str:
 def decode(code: int, block: Buffer) -> Value:
     """Decode a block of a codec. Raises UnknownCodec, NoValues, CodecError, DagPbError."""
     return codec_of(code).decode(block)
+
+
+def decode_block(cid: CID, block: Buffer) -> Value:
+    """As decode(), by the CID, which an error names."""
+    try:
+        return decode(cid.codec, block)
+    except BadBlock as exc:
+        exc.note(cid)
+        raise

@@ -10,7 +10,7 @@ Spec: https://ipld.io/specs/codecs/dag-pb/spec/
 from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
-from cidery.errors import IntegrityError
+from cidery.ipld.block import BadBlock
 from cidery.ipld.data_model import MAX_LINKS
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, read_fields, varint_field
@@ -20,7 +20,7 @@ STEP = 512
 """Links between two pauses: about a millisecond."""
 
 
-class DagPbError(IntegrityError):
+class DagPbError(BadBlock):
     """Bytes that are not a dag-pb node."""
 
     def __init__(self, reason: str) -> None:
@@ -28,7 +28,7 @@ class DagPbError(IntegrityError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"not a dag-pb node: {self.reason}"
+        return self.said(f"not a dag-pb node: {self.reason}")
 
 
 class Link(NamedTuple):

@@ -7,7 +7,8 @@ Spec: https://ipld.io/docs/data-model/
 
 from collections.abc import Iterator
 
-from cidery.errors import IntegrityError, InvalidInput
+from cidery.errors import InvalidInput
+from cidery.ipld.block import BadBlock
 from cidery.multiformats.cid import CID
 
 MAX_NESTING = 512
@@ -22,7 +23,7 @@ Value = None | bool | int | float | str | bytes | CID | list["Value"] | dict[str
 """One value of the data model."""
 
 
-class CodecError(IntegrityError):
+class CodecError(BadBlock):
     """Bytes that are not a valid block of their codec."""
 
     def __init__(self, codec: str, reason: str) -> None:
@@ -31,7 +32,7 @@ class CodecError(IntegrityError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"not valid {self.codec}: {self.reason}"
+        return self.said(f"not valid {self.codec}: {self.reason}")
 
 
 class NotEncodable(InvalidInput):

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from typing import NamedTuple, TypeVar
 
 from cidery.errors import LimitExceeded
-from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.block import MAX_BLOCK, BadBlock
 from cidery.ipld.links import scan_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -104,6 +104,9 @@ def read_links(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, Se
         except StopIteration as stop:
             found: Sequence[tuple[CID, str]] = stop.value
             return found
+        except BadBlock as exc:
+            exc.note(cid)
+            raise
         yield PAUSE
 
 

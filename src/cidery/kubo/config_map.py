@@ -67,12 +67,14 @@ def _refusal(key: str, value: Any, known: bool) -> str:
         return "" if key.partition(".")[0] in KEPT else "there is no such setting here"
     if not KEYS[key].test(value):
         return f"it takes {KEYS[key].words}"
-    if key == "Addresses.API" and not all(map(_is_loopback, value if isinstance(value, list) else [value])):
-        return "the RPC listens on 127.0.0.1 or ::1 only"
+    if key == "Addresses.API" and not all(map(_is_local, value if isinstance(value, list) else [value])):
+        return "other machines could command this node; set it by hand if they may"
     return ""
 
 
-def _is_loopback(addr: str) -> bool:
+def _is_local(addr: str) -> bool:
+    if not addr or Multiaddr.parse(addr).unix_path() is not None:
+        return True
     endpoint = Multiaddr.parse(addr).tcp_endpoint()
     try:
         return endpoint is not None and ip_address(endpoint[0]).is_loopback

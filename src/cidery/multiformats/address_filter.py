@@ -69,22 +69,40 @@ class AddressFilter:
     def allows(self, addr: Multiaddr) -> bool:
         """Whether the address may be dialled, or a connection from it accepted. Names are outside of a local net."""
         endpoint = addr.tcp_endpoint()
-        if endpoint is None:
-            return True  # nothing here dials it
+        return endpoint is None or self.allows_host(endpoint[0])  # nothing here dials other addresses
+
+    def allows_host(self, host: str) -> bool:
+        """As allows(), for an IP address or a name. Where a name leads is to be asked again when that is known."""
         try:
-            ip = ipaddress.ip_address(endpoint[0])
+            ip = ipaddress.ip_address(host)
         except ValueError:
             return self._names
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        if self.local_only and (ip.is_global or ip.is_multicast):
+        several = [ip, *_within(ip)]
+        if self.local_only and (several[-1].is_global or ip.is_multicast):
             return False
-        return not any(ip.version == net.version and ip in net for net in self._forbidden)
+        return not any(one.version == net.version and one in net for one in several for net in self._forbidden)
+
+    def check_host(self, host: str) -> None:
+        """Raises AddressForbidden."""
+        if not self.allows_host(host):
+            raise AddressForbidden(self.local_only)
 
     def check(self, addr: Multiaddr) -> None:
         """Raises AddressForbidden."""
         if not self.allows(addr):
             raise AddressForbidden(self.local_only, not self._names and _has_name(addr))
+
+
+def _within(ip: Net | ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 address that an IPv6 address stands for: mapped, 6to4 (RFC 3056), or of a NAT64 (RFC 6052)."""
+    if not isinstance(ip, ipaddress.IPv6Address):
+        return []
+    if ip in _NAT64:
+        return [ipaddress.IPv4Address(ip.packed[-4:])]
+    return [four for four in (ip.ipv4_mapped, ip.sixtofour) if four is not None]
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _has_name(addr: Multiaddr) -> bool:

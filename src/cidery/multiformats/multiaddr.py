@@ -19,6 +19,7 @@ from cidery.multiformats.multiaddr_protocols import (
     IP6ZONE,
     P2P,
     TCP,
+    UNIX,
     MultiaddrError,
 )
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
@@ -122,6 +123,12 @@ class Multiaddr:
         assert text is not None  # all of _HOSTS have values
         return text.format(value) + zone, int.from_bytes(parts[1][1], "big")
 
+    def unix_path(self) -> str | None:
+        """The path of ``/unix/run/sock`` on this machine, absolute; None for every other address."""
+        if len(self.components) != 1 or self.components[0][0] != UNIX:
+            return None
+        return "/" + self.components[0][1].decode("utf-8").lstrip("/")
+
 
 _HOSTS = frozenset({IP4, IP6, DNS, DNS4, DNS6})
 
@@ -138,7 +145,8 @@ def _parse_components(parts: list[str]) -> list[Component]:
         if protocol.text is None:
             out.append((protocol.code, b""))
             continue
-        if at >= len(parts) or not parts[at]:
+        # /unix//run/sock is the path /run/sock, as others write it
+        if at >= len(parts) or (not parts[at] and not (protocol.is_path and at + 1 < len(parts))):
             raise MultiaddrError(f"/{name} needs a value")
         text = parts[at]
         at += 1

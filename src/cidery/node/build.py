@@ -74,6 +74,8 @@ async def build(
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         parts = OpenedParts(layout, stack, read_only, lan, routing)
+        if online:
+            parts.refuse_unheeded()
         if not read_only:
             parts.make(parts.config)  # it must be right before anything is changed
             stack.enter_context(await _locked(layout.lock))
@@ -97,6 +99,13 @@ class OpenedParts:
         self._read_only = read_only
         self._lan = lan
         self._routing = routing
+
+    def refuse_unheeded(self) -> None:
+        """Raises ConfigError for a setting that protects a node of Kubo and is not obeyed here."""
+        from cidery.repo.config import read_raw
+        from cidery.repo.config_unheeded import refuse_unheeded
+
+        refuse_unheeded(read_raw(self._layout.config))
 
     async def open_store(self) -> None:
         """Open the block store, and for writing the state. Raises as SegmentStore.open(), State.open()."""

@@ -10,6 +10,7 @@ from cidery.core.provide import ProvideKeys
 from cidery.dns.service import Dns
 from cidery.gateway.site import Site
 from cidery.kad.records import Validators
+from cidery.libp2p.protocols.announced import Announced
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import start_announcing
@@ -55,6 +56,7 @@ def opened_network(
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),
         kad=kad_options(config),
+        announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,
         map_ports=config.map_ports and not config.local_only and swarm_key is None,
         dns=Dns(config.names.resolvers, time.monotonic),

@@ -68,7 +68,7 @@ async def _serve(path: Path, call: Call) -> None:
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
             break
     routing = "" if call.text("routing") == "default" else call.text("routing")
-    online, lan = not call.flag("offline"), call.flag("lan")
+    online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
     async with build(path, Access.WRITE, online=online, lan=lan, routing=routing) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
@@ -77,11 +77,13 @@ async def _serve(path: Path, call: Call) -> None:
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            listen(api, config.api, config.api_headers, path / "api", stopping.set) as addrs,
+            listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
             gateway(config.gateway, site.handle, path / "gateway") as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
+            if exposed and not config.authorizations:
+                print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
             for addr in public:
                 say(f"Gateway server listening on {addr}")
             gc.enable()

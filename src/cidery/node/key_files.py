@@ -31,8 +31,12 @@ async def give(context: Context, call: Call) -> Written:
     """In the client only: a key never goes over RPC."""
     layout = RepoLayout(context.config_file.parent)
     layout.check()
-    ring = KeyRing(parse_config(read_raw(layout.config)).private_key, Keystore(layout.keystore), os.urandom)
+    own = parse_config(read_raw(layout.config)).private_key
+    ring = KeyRing(own, Keystore(layout.keystore), os.urandom)
     name, form = call.one("name"), call.text("format")
+    # asked for by its id, too
+    if not call.flag("identity") and ring.get(name) == own:
+        raise BadCall("self is the identity of this node, and the file would be all that it takes to be it: --identity")
     data = ring.give(name, form)
     path = call.text("output") or f"{name.replace('/', '_')}{'.pem' if form.startswith('pem') else '.key'}"
     try:

@@ -317,7 +317,7 @@ class NodeNetwork:
         urls = [url for addr in addrs if (url := gateway_url(addr, local=self.local_gateways)) is not None]
         if urls and self.takes_gateways:
             for url in urls:
-                self.gateways.add(url)
+                self.gateways.add(url, inside=self.local_gateways)
             if not any(addr.tcp_endpoint() for addr in addrs):
                 return
         if not addrs and not self.swarm.peer_store.addrs(found.peer):

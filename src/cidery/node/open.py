@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cidery.client.address import read_api_file
+from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
 from cidery.client.client import Client
 from cidery.core.ls import LsEntry
@@ -148,20 +148,22 @@ def open(
     init: bool = True,
     offline: bool = False,
     read_only: bool = False,
+    auth: str = "",
 ) -> SyncNode:
     """A node for scripts and notebooks: ``with cidery.open("repo") as node: node.add("photos")``.
 
     With a live daemon on the repository this is a client of that daemon; else the repository is opened here. Arguments
-    as Node; ``read_only`` reads the repository directly even beside a daemon.
+    as Node; ``read_only`` reads the repository directly even beside a daemon; ``auth`` is a secret for a daemon with
+    API.Authorizations, as Client takes it.
 
     Raises:
         RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.
     """
     repo = repo_dir(os.fspath(path) if path is not None else None)
-    address = None if read_only else read_api_file(repo)
-    if address is not None:
+    daemon = None if read_only else find_daemon(repo)
+    if daemon is not None:
         try:
-            return SyncNode(Client(address))
+            return SyncNode(Client(daemon, auth=auth))
         except DaemonGone:
-            address = None  # a killed daemon left its api file behind
+            daemon = None  # a killed daemon left its api file behind
     return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only))

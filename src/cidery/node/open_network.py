@@ -15,6 +15,7 @@ from cidery.kad.service import KadOptions
 from cidery.libp2p.io.dnsaddr import TxtResolver
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.transport import TcpNetwork
+from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.pnet import fingerprint
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
@@ -42,6 +43,7 @@ async def open_network(
     kad: KadOptions | None = None,
     validators: Validators | None = None,
     dns: TxtResolver | None = None,
+    announced: Announced | None = None,
     serve_autonat: bool = True,
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
@@ -61,9 +63,10 @@ async def open_network(
             local=local,
             serve_autonat=serve_autonat,
             map_ports=map_ports,
-            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(), swarm_key, os.urandom),
+            network=None if swarm_key is None else PrivateNetwork(TcpNetwork(addresses), swarm_key, os.urandom),
         )
         network.dns = dns
+        network.identification.announced = announced or Announced()
         try:
             await network.start(listen, bootstrap, peering)
             yield network

@@ -30,6 +30,8 @@ def read_swarm_key(path: Path) -> bytes | None:
         with path.open("rb") as file:
             return parse_swarm_key(file.read(MAX_KEY_FILE + 1))
     except FileNotFoundError:
+        if path.is_symlink():
+            raise BadSwarmKey(f"{path} is a link to nothing: without the key this node would be a public one") from None
         if os.environ.get(FORCE) == "1":
             raise NotPrivate(path) from None
         return None

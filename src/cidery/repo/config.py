@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cidery.errors import CideryError, InvalidInput
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
+from cidery.repo.config_keys import KEYS, ConfigError, check_all, lookup, parse_seconds, parse_size
 from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
+from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
@@ -106,6 +107,15 @@ class NamesConfig(NamedTuple):
     """Domain with its final dot -> DNS resolver; None: the system's, empty: none."""
 
 
+class Authorization(NamedTuple):
+    """What one user of the RPC may do."""
+
+    secret: str
+    """``bearer:TOKEN``, ``basic:USER:PASSWORD``, or the token itself."""
+    paths: tuple[str, ...]
+    """Beginnings of the paths that may be called, as /api/v0/pin."""
+
+
 class Config(NamedTuple):
     """The values in effect: defaults filled in, everything checked."""
 
@@ -127,8 +137,16 @@ class Config(NamedTuple):
     swarm: tuple[Multiaddr, ...]
     announce: tuple[Multiaddr, ...]
     append_announce: tuple[Multiaddr, ...]
+    no_announce: tuple[str, ...]
+    """Nets and addresses that nobody is told of."""
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
+    authorizations: tuple[Authorization, ...]
+    """Who may call the RPC; empty: everybody that reaches it."""
+    filestore_enabled: bool
+    """Whether a call over the RPC may have files referred to."""
+    filestore_roots: tuple[str, ...]
+    """Directories below which; empty: the one that holds the repository."""
     storage_max: int
     """Bytes."""
     gc_watermark: int
@@ -233,7 +251,7 @@ def read_config(raw: Raw) -> Config:
 
     def addrs(name: str, default: Any) -> tuple[Multiaddr, ...]:
         value = get(name, default)
-        texts = [value] if isinstance(value, str) else value
+        texts = [text for text in ([value] if isinstance(value, str) else value) if text]  # "" is no address
         expanded = [text for one in texts for text in (BOOTSTRAP if one == "auto" else (one,))]
         return tuple(Multiaddr.parse(text) for text in expanded)
 
@@ -250,8 +268,15 @@ def read_config(raw: Raw) -> Config:
         swarm=addrs("Addresses.Swarm", []),
         announce=addrs("Addresses.Announce", []),
         append_announce=addrs("Addresses.AppendAnnounce", []),
+        no_announce=tuple(get("Addresses.NoAnnounce", [])),
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
+        authorizations=tuple(
+            Authorization(one["AuthSecret"], tuple(one.get("AllowedPaths") or ()))
+            for one in get("API.Authorizations", {}).values()
+        ),
+        filestore_enabled=get("Experimental.FilestoreEnabled", False),
+        filestore_roots=tuple(get("Experimental.FilestoreRoots", [])),
         storage_max=parse_size(get("Datastore.StorageMax", "10GB")),
         gc_watermark=get("Datastore.StorageGCWatermark", 90),
         gc_period=parse_seconds(get("Datastore.GCPeriod", "1h")),
@@ -427,20 +452,12 @@ def with_identity(raw: Raw, key: PrivateKey) -> Raw:
     return changed
 
 
-def without_secrets(raw: Raw) -> Raw:
-    """A copy that may be shown: no private key."""
-    shown = deepcopy(raw)
-    if isinstance(shown.get("Identity"), dict):
-        shown["Identity"].pop("PrivKey", None)
-    if isinstance(shown.get("API"), dict):
-        shown["API"].pop("Authorizations", None)
-    return shown
-
-
 def get_key(raw: Raw, key: str) -> Any:
     """The value at a dotted key for showing. Raises ConfigError for secrets and absent keys."""
-    _refuse_secret(key)
+    refuse_secret(key)
     value = lookup(without_secrets(raw), key)
+    if value is None and "." not in key and not any(known.startswith(f"{key}.") for known in KEYS):
+        raise ConfigError(key, "is no key; keys are such as Addresses.API. Edit the file by hand, or: config KEY VALUE")
     if value is None:
         raise ConfigError(key, "is not set")
     return value
@@ -448,7 +465,7 @@ def get_key(raw: Raw, key: str) -> Any:
 
 def set_key(raw: Raw, key: str, value: Any) -> Raw:
     """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
-    _refuse_secret(key)
+    refuse_secret(key)
     changed = deepcopy(raw)
     at = changed
     *parents, last = key.split(".")
@@ -462,9 +479,4 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
     parse_config(changed)
-    return changed
-
-
-def _refuse_secret(key: str) -> None:
-    if key.lower() in ("identity", "identity.privkey", "api.authorizations"):
-        raise ConfigError(key, "holds a secret that is neither shown nor set here; edit the config file")
+    return with_secrets_of(raw, changed)

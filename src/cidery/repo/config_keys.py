@@ -23,6 +23,8 @@ _RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_PEERED = 256
 """Most entries of Peering.Peers."""
+MAX_USERS = 1000
+"""Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_CONFIG_LIST = 10_000
 """Most entries of a list in the config: a bound on what a file can make us keep."""
 
@@ -117,6 +119,18 @@ def _is_resolver(domain: str, url: Any) -> bool:
     return domain.endswith(".") and isinstance(url, str) and _RESOLVER.fullmatch(url) is not None
 
 
+def _is_authorizations(value: Any) -> bool:
+    def one(item: Any) -> bool:
+        if not isinstance(item, dict) or not item.keys() <= {"AuthSecret", "AllowedPaths"}:
+            return False
+        secret, paths = item.get("AuthSecret"), item.get("AllowedPaths") or []
+        if not isinstance(secret, str) or not secret.rpartition(":")[2] or secret.strip() != secret:
+            return False
+        return secret.isascii() and secret.isprintable() and list_of(TEXT).test(paths)
+
+    return isinstance(value, dict) and len(value) <= MAX_USERS and all(map(one, value.values()))
+
+
 def list_of(accepts: Accepts) -> Accepts:
     def test(value: Any) -> bool:
         return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
@@ -151,12 +165,20 @@ GATEWAY = Accepts(
     "URLs of gateways such as https://ipfs.example.org",
 )
 NET = Accepts(_is_net, "a net such as /ip4/10.0.0.0/ipcidr/8")
+NET_OR_ADDR = Accepts(
+    lambda value: NET.test(value) or is_addr(value), "a net such as /ip4/10.0.0.0/ipcidr/8, or an address"
+)
 RESOLVERS = Accepts(
     lambda value: isinstance(value, dict) and all(_is_resolver(*item) for item in value.items()),
     'an object of domain with its final dot ("." for all) to https://HOST/PATH, udp://ADDRESS:PORT or "auto"',
 )
 ADDR = Accepts(is_addr, "an address such as /ip4/127.0.0.1/tcp/5001")
-ADDR_OR_LIST = Accepts(lambda value: ADDR.test(value) or list_of(ADDR).test(value), ADDR.words + ", or a list of them")
+ADDR_OR_NONE = Accepts(lambda value: value == "" or is_addr(value), ADDR.words)
+ADDR_OR_LIST = Accepts(
+    lambda value: ADDR_OR_NONE.test(value) or list_of(ADDR_OR_NONE).test(value),
+    ADDR.words + ', or a list of them; "" for none',
+)
+DIRECTORY = Accepts(lambda value: isinstance(value, str) and value.startswith("/"), "absolute paths of directories")
 PEER_ADDR = Accepts(_is_peer_addr, "addresses with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...")
 CHUNKER = Accepts(
     _is_chunker, "size-N with N from 1 to 2096896, as size-1048576, or rabin-MIN-AVG-MAX, rabin, buzhash, fastcdc"
@@ -176,7 +198,10 @@ KEYS: dict[str, Accepts] = {
     "Addresses.Swarm": list_of(ADDR),
     "Addresses.Announce": list_of(ADDR),
     "Addresses.AppendAnnounce": list_of(ADDR),
-    "Addresses.NoAnnounce": list_of(TEXT),
+    "Addresses.NoAnnounce": list_of(NET_OR_ADDR),
+    "API.Authorizations": Accepts(
+        _is_authorizations, 'an object of name to {"AuthSecret": "bearer:TOKEN", "AllowedPaths": ["/api/v0"]}'
+    ),
     "API.HTTPHeaders": Accepts(lambda value: isinstance(value, dict), "an object of header name to list of texts"),
     "Bootstrap": list_of(PEER_ADDR),
     "Datastore.StorageMax": SIZE,
@@ -184,6 +209,8 @@ KEYS: dict[str, Accepts] = {
     "Datastore.GCPeriod": DURATION,
     "Datastore.HashOnRead": ANY_BOOL,
     "Discovery.MDNS.Enabled": ANY_BOOL,
+    "Experimental.FilestoreEnabled": ANY_BOOL,
+    "Experimental.FilestoreRoots": list_of(DIRECTORY),
     "DNS.Resolvers": RESOLVERS,
     "Gateway.NoFetch": ANY_BOOL,
     "HTTPRetrieval.Enabled": ANY_BOOL,

@@ -38,6 +38,18 @@ class RepoLocked(Unavailable):
         return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
 
 
+class RepoNotWritable(Unavailable):
+    """The file system lets nobody, or not this user, write here."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the repository {self.path.parent} cannot be written: {self.reason}; use it as its owner, or another"
+
+
 class RepoLock:
     """A held lock; a context manager. Not inherited by child processes that exec."""
 
@@ -53,12 +65,14 @@ class RepoLock:
             path: the lock file, made if missing.
             command: shown to others that want it, e.g. "cidery daemon".
         Raises:
-            RepoLocked: names the holder. OSError: no permission, no directory.
+            RepoLocked: names the holder. RepoNotWritable: no permission, no directory, a file system that is read-only.
         """
         try:
             fd = lock_file(path)
         except FileLocked as exc:
             raise RepoLocked(path, read_holder(path)) from exc
+        except OSError as exc:
+            raise RepoNotWritable(path, (exc.strerror or str(exc)).lower()) from exc
         text = json.dumps({"pid": os.getpid(), "command": command[:MAX_COMMAND]}).encode()
         os.ftruncate(fd, 0)
         os.write(fd, text)

@@ -16,7 +16,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cidery.errors import CideryError
 from cidery.exchange.probe import Asker
@@ -62,8 +64,10 @@ CAR = "application/vnd.ipld.car; version=1; order=dfs; dups=n"
 
 
 class _Gateway:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, inside: bool) -> None:
         self.url = url
+        self.host = urlsplit(url).hostname or ""
+        self.inside = inside
         self.failures = 0
         self.rests_until = float("-inf")
         self.lied = False
@@ -93,9 +97,14 @@ class GatewaySources:
         self.blocks_received = self.data_received = 0
         self.streams_begun = 0
 
-    def add(self, url: str) -> None:
-        """A gateway that may be asked from now on; every running session learns of it."""
-        gateway = self._gateways.pop(url, None) or _Gateway(url)
+    def add(self, url: str, *, inside: bool = True) -> None:
+        """A gateway that may be asked from now on; every running session learns of it.
+
+        ``inside``: also where its name leads into a network of our own; not for one that strangers have named.
+        """
+        gateway = self._gateways.pop(url, None) or _Gateway(url, inside=inside)
+        if not self._swarm.config.addresses.allows_host(gateway.host):
+            return
         self._gateways[url] = gateway
         if len(self._gateways) > MAX_GATEWAYS:
             gone = next(iter(self._gateways))
@@ -105,6 +114,13 @@ class GatewaySources:
         if self._usable(gateway):
             for session in list(self._sessions):
                 session.on_source(url, None)
+
+    def _allows(self, name: str, address: str) -> bool:
+        """Whether a gateway's name may lead to an address; that of a proxy may lead everywhere."""
+        asked = [gateway for gateway in self._gateways.values() if gateway.host == name]
+        if asked and not self._swarm.config.addresses.allows_host(address):
+            return False
+        return not asked or any(one.inside for one in asked) or ip_address(address.partition("%")[0]).is_global
 
     @property
     def gateways(self) -> list[str]:
@@ -247,7 +263,7 @@ class GatewaySources:
             limits = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
             self._http = aiohttp.ClientSession(
                 timeout=limits,
-                connector=http_connector(),
+                connector=http_connector(self._allows),
                 trust_env=True,
                 headers={"User-Agent": self._agent},
                 cookie_jar=aiohttp.DummyCookieJar(),

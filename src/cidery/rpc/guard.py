@@ -13,8 +13,6 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from multidict import MultiMapping
-
 
 class Refusal(NamedTuple):
     """An answer for who may not call."""
@@ -34,31 +32,30 @@ def default_origins(port: int) -> frozenset[str]:
     return frozenset(f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
 
 
-def check(method: str, headers: Mapping[str, str], origins: frozenset[str]) -> Refusal | None:
+def check(
+    method: str, headers: Mapping[str, str], origins: frozenset[str], *, any_host: bool = False
+) -> Refusal | None:
     """None if the request may go on. Of a header that comes more than once every one must be allowed.
 
     Args:
-        headers: case-insensitive mapping, of several values for a name if it is a MultiMapping.
+        headers: names in lower case; several of one name joined by ", ".
         origins: allowed ``scheme://host:port``; "*" allows every origin.
+        any_host: the first rule does not hold, because a secret is asked for.
     """
-    if not all(map(_is_local_host, _all(headers, "Host") or [""])):
+    if not any_host and not _is_local_host(headers.get("host", "")):
         return _FORBIDDEN
-    said, referers = _all(headers, "Origin"), _all(headers, "Referer")
-    if said or referers:
-        if not all(_allowed(origin, origins) for origin in said or map(_origin_of, referers)):
+    origin, referer = headers.get("origin"), headers.get("referer")
+    if origin is not None:
+        if not all(_allowed(one, origins) for one in origin.split(", ")):
             return _FORBIDDEN
-    elif any(map(_is_browser, _all(headers, "User-Agent"))):
+    elif referer is not None:
+        if not all(_allowed(_origin_of(one), origins) for one in referer.split(", ")):
+            return _FORBIDDEN
+    elif any(map(_is_browser, headers.get("user-agent", "").split(", "))):
         return _FORBIDDEN
     if method not in ("POST", "OPTIONS"):
         return _METHOD
     return None
-
-
-def _all(headers: Mapping[str, str], name: str) -> list[str]:
-    """Every value of a header."""
-    if isinstance(headers, MultiMapping):
-        return headers.getall(name, [])
-    return [headers[name]] if name in headers else []
 
 
 def _origin_of(url: str) -> str:

@@ -1,23 +1,34 @@
-"""Listening for RPC calls on this machine, and the ``api`` file that tells clients where."""
+"""Listening for RPC calls, and the files that tell clients on this machine where, and whose daemon it is.
+
+``api`` holds an address, as Kubo's does. ``api-token``, readable by the user alone, is new with each start. A caller
+that sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user here.
+"""
 
 import os
+import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
-from aiohttp import web
-
+from cidery import __version__
 from cidery.budgets import RPC_CONNECTIONS
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
-from cidery.http_server import Server, connections_for, open_files
+from cidery.http.authorization import AGENT, TOKEN_FILE
+from cidery.http.open_files import connections_for, open_files
+from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins
 from cidery.rpc.server import RpcHandler
 
 SHUTDOWN_GRACE = 2.0
 """Seconds that running calls get to end when the daemon stops; then they are cancelled."""
+MAX_LINE = 1 << 20
+"""Longest request line, in bytes: what servers written in Go take, so Kubo's clients may send as much."""
+TOKEN_BYTES = 16
+"""Of randomness in a token: nobody guesses it, and no two daemons have the same."""
 
 
 class NotLoopback(InvalidInput):
@@ -28,7 +39,23 @@ class NotLoopback(InvalidInput):
         self.addr = addr
 
     def __str__(self) -> str:
-        return f"Addresses.API is {self.addr}; the RPC has full power over the node, so it must be 127.0.0.1 or ::1"
+        return (
+            f"Addresses.API is {self.addr}: every machine that reaches it has full power over this node. "
+            "Use 127.0.0.1, or set API.Authorizations, or start with: cidery daemon --expose-api"
+        )
+
+
+class NoApiAddress(InvalidInput):
+    """The RPC knows no way to listen there."""
+
+    def __init__(self, addr: Multiaddr) -> None:
+        super().__init__(addr)
+        self.addr = addr
+
+    def __str__(self) -> str:
+        return (
+            f"Addresses.API is {self.addr}; it takes addresses such as /ip4/127.0.0.1/tcp/5001 or /unix/run/cidery.sock"
+        )
 
 
 class CannotListen(Unavailable):
@@ -40,69 +67,93 @@ class CannotListen(Unavailable):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the RPC cannot listen on {self.addr}: {self.reason}; set Addresses.API to a free port"
-
-
-def loopback_endpoint(addr: Multiaddr) -> tuple[str, int]:
-    """Host and port. Raises NotLoopback."""
-    endpoint = addr.tcp_endpoint()
-    if endpoint is None:
-        raise NotLoopback(addr)
-    try:
-        if not ip_address(endpoint[0]).is_loopback:
-            raise NotLoopback(addr)
-    except ValueError as exc:
-        raise NotLoopback(addr) from exc
-    return endpoint
+        return f"the RPC cannot listen on {self.addr}: {self.reason}; set Addresses.API to a free one"
 
 
 @asynccontextmanager
 async def listen(
-    api: Api, addrs: tuple[Multiaddr, ...], headers: dict[str, list[str]], api_file: Path, stop: Callable[[], None]
+    api: Api,
+    addrs: tuple[Multiaddr, ...],
+    headers: dict[str, list[str]],
+    api_file: Path,
+    stop: Callable[[], None],
+    *,
+    exposed: bool = False,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; gives the real addresses (port 0 resolved).
 
-    ``api_file`` holds the first address while serving. Raises NotLoopback, CannotListen.
+    ``api_file`` holds the first address while serving. ``exposed``: other machines may call, also without
+    API.Authorizations. Raises NotLoopback, NoApiAddress, CannotListen.
     """
-    origins = {origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ())}
+    origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
+    token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
     bound: list[Multiaddr] = []
-    runners: list[web.ServerRunner] = []
+    servers: list[HttpServer] = []
+    open_to_all = exposed or bool(api.config.authorizations)
     try:
         for addr in addrs:
-            host, port = loopback_endpoint(addr)
-            handler = _LateHandler()
-            server = Server(handler, connections_for(RPC_CONNECTIONS, open_files()))
-            runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
-            await runner.setup()
-            runners.append(runner)
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as exc:
-                raise CannotListen(addr, exc.strerror or str(exc)) from exc
-            real = int(runner.addresses[0][1])
-            handler.inner = RpcHandler(api, default_origins(real) | frozenset(origins), stop)
-            bound.append(Multiaddr.tcp(host, real))
+            _check(addr, open_to_all)
+            # the allowed origins contain the port, which is known only once the socket listens
+            handler = RpcHandler(api, origins, stop, token, exposed=exposed)
+            most = connections_for(RPC_CONNECTIONS, open_files())
+            server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
+            servers.append(server)
+            real = await _start(server, addr)
+            handler.allow(default_origins((real.tcp_endpoint() or ("", 0))[1]))
+            bound.append(real)
         if bound:
-            write_api_file(api_file, str(bound[0]))
+            _write(token_file, token, 0o600)  # first: a client that finds the address finds the token of its daemon
+            _write(api_file, str(_from_here(bound[0])), 0o644)
         yield bound
     finally:
         if bound:
             api_file.unlink(missing_ok=True)
-        for runner in runners:
-            await runner.cleanup()
+            token_file.unlink(missing_ok=True)
+        for server in servers:
+            await server.close(SHUTDOWN_GRACE)
 
 
-class _LateHandler:
-    """The allowed origins contain the port, which is known only once the socket listens."""
+def _check(addr: Multiaddr, open_to_all: bool) -> None:
+    """Raises NotLoopback, NoApiAddress."""
+    if addr.unix_path() is not None:
+        return  # the rights on the socket's file say who may call
+    endpoint = addr.tcp_endpoint()
+    if endpoint is None:
+        raise NoApiAddress(addr)
+    try:
+        loopback = ip_address(endpoint[0].partition("%")[0]).is_loopback
+    except ValueError as exc:
+        raise NoApiAddress(addr) from exc  # a name: somebody else says what it means
+    if not loopback and not open_to_all:
+        raise NotLoopback(addr)
 
-    inner: RpcHandler
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self.inner(request)
+async def _start(server: HttpServer, addr: Multiaddr) -> Multiaddr:
+    """Listen; the address with the real port. Raises CannotListen."""
+    path, endpoint = addr.unix_path(), addr.tcp_endpoint()
+    try:
+        if path is not None:
+            await server.listen_unix(path)
+            return addr
+        assert endpoint is not None  # _check() looked
+        return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))
+    except OSError as exc:
+        raise CannotListen(addr, exc.strerror or str(exc)) from exc
 
 
-def write_api_file(path: Path, text: str) -> None:
-    """Atomically, so that a client never reads half an address."""
+def _from_here(addr: Multiaddr) -> Multiaddr:
+    """How a client on this machine reaches an address; one that listens on all of them is none to connect to."""
+    endpoint = addr.tcp_endpoint()
+    if endpoint is None or not ip_address(endpoint[0].partition("%")[0]).is_unspecified:
+        return addr
+    return Multiaddr.tcp("::1" if ":" in endpoint[0] else "127.0.0.1", endpoint[1])
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Atomically, so that a client never reads half of it."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="ascii")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
     os.replace(temporary, path)

@@ -5,23 +5,34 @@ Spec: https://docs.ipfs.tech/reference/kubo/rpc/
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from cidery.commands.bind import BadCall, bind, options_by_name
-from cidery.commands.context import Body, Context, TimedOut
-from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, Output, load
+from cidery.commands.context import Body, Caller, Context, TimedOut
+from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
 from cidery.core.add_items import AddItem
 from cidery.core.api import Api
 from cidery.errors import CideryError
-from cidery.rpc.answer import COMMON_HEADERS, StreamAnswer, error_answer, text_answer, value_line
+from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
+from cidery.http.message import Request, Response
+from cidery.rpc.answer import (
+    COMMON_HEADERS,
+    ERROR_TRAILER,
+    error_answer,
+    one_line,
+    stream_error,
+    text_answer,
+    value_line,
+)
+from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import check
-from cidery.rpc.places import Place, Places, TooManyCalls, TooManyUploads
+from cidery.rpc.parameters import Parameters, read_parameters
+from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
@@ -30,172 +41,212 @@ WATCH_AS = "watch-as"
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
 log = logging.getLogger("cidery.rpc")
+Piece = bytes | memoryview
 
 
-class Routed(NamedTuple):
-    """A request that names a command."""
+class _Failed(CideryError):
+    """A fault of ours, which the log has; the caller gets one line."""
 
-    command: Command
-    arguments: list[str]
-    options: list[tuple[str, str]]
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return one_line(self.cause)
 
 
 class RpcHandler:
     """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
 
-    def __init__(self, api: Api, origins: frozenset[str], stop: Callable[[], None]) -> None:
+    def __init__(
+        self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
+    ) -> None:
+        """``token``: who sends it means this daemon, and is its user. ``exposed``: it may have any name of a host."""
         self._api = api
         self._origins = origins
+        self._users = Authorizations(api.config.authorizations)
         self._stop = stop
+        self._token = token
+        self._exposed = exposed
         self._places = Places()
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    def allow(self, origins: frozenset[str]) -> None:
+        """Let pages of these origins call, too."""
+        self._origins |= origins
+
+    async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
-        refusal = check(request.method, request.headers, self._origins)
-        if refusal is not None:
-            return text_answer(*refusal)
-        answer = await self._answer(request)
-        if (origin := request.headers.get("Origin")) and not answer.prepared:
+        answer = await self._checked(request)
+        if origin := request.header("origin"):
             answer.headers["Access-Control-Allow-Origin"] = origin
         return answer
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        routed = route(request)
-        if routed is None:
+    async def _checked(self, request: Request) -> Response:
+        # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
+        any_host = self._exposed or bool(self._users)
+        refusal = check(request.method, request.headers, self._origins, any_host=any_host)
+        if refusal is not None:
+            return text_answer(*refusal)
+        meant = request.headers.get(TOKEN_HEADER.lower())
+        if meant is not None and not self._is_ours(meant):
+            return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
+        # A preflight carries no secret, and calls nothing.
+        if request.method != "OPTIONS" and not self._users.allows(
+            request.header("authorization"), unquote(request.path)
+        ):
+            return text_answer(403, DENIED)
+        return await self._answer(request)
+
+    def _is_ours(self, token: str) -> bool:
+        return compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())
+
+    async def _answer(self, request: Request) -> Response:
+        found = _find(request.path)
+        if found is None:
             return text_answer(404, "404 page not found")
         if request.method == "OPTIONS":
             return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
+        running = self._run(request, *found)
         try:
-            call = bind(routed.command, routed.arguments, routed.options, body=True)
+            head = await anext(running)
         except BadCall as exc:
-            return text_answer(400, str(exc))
-        argument = routed.command.file_argument
-        if argument is not None and not is_multipart(request):
-            return text_answer(400, f"file argument {argument.name!r} is required")
-        try:
-            with self._places.taken(routed.command) as place:
-                return await self._run(request, call, place)
-        except (TooManyCalls, TooManyUploads) as exc:
+            return text_answer(400, one_line(exc))
+        except (CideryError, TimeoutError) as exc:
             return error_answer(exc)
+        assert isinstance(head, _Head)  # it comes first
+        headers = {**COMMON_HEADERS, **head.headers}
+        if head.empty:
+            await running.aclose()
+            return Response(200, headers)
+        return Response(200, {**headers, "Trailer": ERROR_TRAILER}, _pieces(running), error_trailer=stream_error)
 
-    async def _run(self, request: web.BaseRequest, call: Call, place: Place) -> web.StreamResponse:
+    async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
+        """The head of the answer, then its pieces. Raises CideryError; before the head it gets its own status."""
+        with self._places.taken(command) as place:
+            parameters = await read_parameters(request)
+            call = _bound(command, words, parameters)
+            if call.command.file_argument is not None and not is_multipart(request):
+                raise BadCall(f"file argument {call.command.file_argument.name!r} is required")
+            context = self._context(request, call, parameters, place)
+            seconds = call.seconds("timeout")
+            if place.seconds is not None:
+                seconds = min(seconds or place.seconds, place.seconds)
+            try:
+                async with asyncio.timeout(seconds or None) as limit, aclosing(_perform(context, call)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except TimeoutError as exc:
+                if not limit.expired():
+                    raise
+                raise TimedOut(seconds or 0.0) from exc
+            except (CideryError, ConnectionError):
+                raise
+            except Exception as exc:
+                # A request handler may not bring the daemon down; the traceback is for us, the line for the caller.
+                log.exception("%s failed", call.command.name)
+                raise _Failed(exc) from exc
+
+    def _context(self, request: Request, call: Call, parameters: Parameters, place: Place) -> Context:
         api = self._api.offline() if call.flag("offline") else self._api
-        if watch_as := request.rel_url.query.get(WATCH_AS, "")[:MAX_WATCH_NAME]:
-            api = api.watched_as(watch_as)
+        if watch_as := next((text for name, text in parameters if name == WATCH_AS), ""):
+            api = api.watched_as(watch_as[:MAX_WATCH_NAME])
         uploads: AsyncIterator[AddItem] | None = None
-        if call.command.file_argument is not None and is_multipart(request):
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if call.command.file_argument is not None:
             uploads = read_uploads(request, place)
-        reply = _Reply(request, call)
-        seconds = call.seconds("timeout")
-        if place.seconds is not None:
-            seconds = min(seconds or place.seconds, place.seconds)
-        try:
-            async with asyncio.timeout(seconds or None) as limit:
-                await _perform(load(call.command.run), Context(api, self._api.path, uploads, self._stop), call, reply)
-        except TimeoutError as exc:
-            return await reply.fail(TimedOut(seconds or 0.0) if limit.expired() else exc)
-        except ConnectionError:
-            return reply.abandon()
-        except CideryError as exc:
-            return await reply.fail(exc)
-        except Exception as exc:
-            # A request handler may not bring the daemon down; the traceback is for us, the line for the caller.
-            log.exception("%s failed", call.command.name)
-            return await reply.fail(exc)
-        return await reply.end()
+        owner = self._is_ours(request.header(TOKEN_HEADER.lower()))
+        return Context(api, self._api.path, uploads, self._stop, Caller.OWNER if owner else Caller.ANYBODY)
 
 
-def route(request: web.BaseRequest) -> Routed | None:
-    """The command a request names; words behind it, then ``arg=``, are its arguments; other options are ignored."""
-    raw = request.rel_url.raw_path
-    if not raw.startswith(PREFIX):
+class _Head(NamedTuple):
+    """How an answer begins."""
+
+    headers: dict[str, str]
+    empty: bool = False
+
+
+async def _pieces(running: "AsyncGenerator[_Head | Piece, None]") -> AsyncGenerator[Piece, None]:
+    async with aclosing(running):
+        async for piece in running:
+            assert not isinstance(piece, _Head)  # it has been taken
+            yield piece
+
+
+async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+    """Run a command. The head comes with the first byte, so that an error before it gets its own status."""
+    command = call.command
+    running = load(command.run)(context, call)
+    if command.output is Output.STREAM:
+        begun = False
+        async with aclosing(running) as values:
+            async for value in values:
+                if not begun:
+                    begun = True
+                    yield _values_head(call)
+                yield _value(value, call)
+        if not begun:
+            yield _Head({"X-Chunked-Output": "1"}, empty=True)
+        return
+    result = await running
+    if isinstance(result, Body):
+        async for piece in _bytes(result, call):
+            yield piece
+    elif result is None:
+        yield _Head({"X-Chunked-Output": "1"}, empty=True)
+    else:
+        yield _values_head(call)
+        yield _value(result, call)
+
+
+async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+    headers = {
+        "Content-Type": body.media_type or call.command.media_type,
+        "X-Stream-Output": "1",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if body.length is not None:
+        headers["X-Content-Length"] = str(body.length)
+    begun = False
+    async with aclosing(body.chunks) as chunks:
+        async for chunk in chunks:
+            if not begun:
+                begun = True
+                yield _Head(headers)
+            yield chunk
+    if not begun:
+        yield _Head(headers)
+
+
+def _as_text(call: Call) -> bool:
+    return call.text("encoding") == "text" and call.command.text is not None
+
+
+def _values_head(call: Call) -> _Head:
+    return _Head({"Content-Type": "text/plain" if _as_text(call) else "application/json", "X-Chunked-Output": "1"})
+
+
+def _value(value: Any, call: Call) -> bytes:
+    return call.shown(value).encode("utf-8", "surrogateescape") if _as_text(call) else value_line(value)
+
+
+def _find(raw_path: str) -> tuple[Command, list[str]] | None:
+    """The command that a path names; words behind it are its first arguments."""
+    if not raw_path.startswith(PREFIX):
         return None
-    words = [unquote(word, errors="surrogateescape") for word in raw[len(PREFIX) :].strip("/").split("/")]
+    words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
     found = find(words)
     if found is None or not found.command.over_rpc:
         return None
-    command = found.command
+    return found.command, words[found.words :]
+
+
+def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:
+    """``arg`` are further arguments; options that are not known are ignored. Raises BadCall."""
     own = {name for option in command.options for name in option.names}
-    known = {name for name, option in options_by_name(command).items() if name in own or option.name in REMOTE_GLOBALS}
-    query = request.rel_url.query
-    options = [(name, text or "true") for name, text in query.items() if name in known]
-    return Routed(command, words[found.words :] + query.getall("arg", []), options)
-
-
-class _Reply:
-    """The answer to one call; its head is sent with the first byte, so that an earlier error gets its own status."""
-
-    def __init__(self, request: web.BaseRequest, call: Call) -> None:
-        self._request = request
-        self._call = call
-        self._stream: StreamAnswer | None = None
-
-    async def _begin(self, content_type: str, extra: dict[str, str]) -> StreamAnswer:
-        stream = StreamAnswer(content_type, extra)
-        if origin := self._request.headers.get("Origin"):
-            stream.headers["Access-Control-Allow-Origin"] = origin
-        await stream.begin(self._request)
-        self._stream = stream
-        return stream
-
-    async def value(self, value: Any) -> None:
-        as_text = self._call.text("encoding") == "text" and self._call.command.text is not None
-        if self._stream is None:
-            content_type = "text/plain" if as_text else "application/json"
-            await self._begin(content_type, {"X-Chunked-Output": "1"})
-        assert self._stream is not None  # _begin set it
-        if as_text:
-            assert self._call.command.text is not None  # checked above
-            text = self._call.command.text(value, self._call)
-            await self._stream.send(text.encode("utf-8", "surrogateescape"))
-        else:
-            await self._stream.send(value_line(value))
-
-    async def body(self, body: Body) -> None:
-        extra = {"X-Stream-Output": "1", "X-Content-Type-Options": "nosniff"}
-        if body.length is not None:
-            extra["X-Content-Length"] = str(body.length)
-        content_type = body.media_type or self._call.command.media_type
-        async with aclosing(body.chunks) as chunks:
-            async for chunk in chunks:
-                if self._stream is None:
-                    await self._begin(content_type, extra)
-                assert self._stream is not None  # _begin set it
-                await self._stream.send(chunk)
-        if self._stream is None:
-            await self._begin(content_type, extra)
-
-    async def fail(self, error: BaseException) -> web.StreamResponse:
-        if self._stream is None:
-            return error_answer(error)
-        await self._stream.end(error)
-        return self._stream
-
-    def abandon(self) -> web.StreamResponse:
-        """The client has gone: there is nobody to answer."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        return self._stream or web.Response()
-
-    async def end(self) -> web.StreamResponse:
-        if self._stream is None:
-            # a stream without values, or a command without a result
-            return web.Response(status=200, headers={**COMMON_HEADERS, "X-Chunked-Output": "1"})
-        await self._stream.end()
-        return self._stream
-
-
-async def _perform(run: Callable[[Context, Call], Any], context: Context, call: Call, reply: _Reply) -> None:
-    if call.command.output is Output.STREAM:
-        async with aclosing(run(context, call)) as values:
-            async for value in values:
-                await reply.value(value)
-        return
-    running: Awaitable[Any] = run(context, call)
-    result = await running
-    if isinstance(result, Body):
-        await reply.body(result)
-    elif result is not None:
-        await reply.value(result)
+    by_name = options_by_name(command)
+    # A flag may be without a value; an empty text is one.
+    options = [
+        (name, text or ("true" if by_name[name].type is OptionType.BOOL else ""))
+        for name, text in parameters
+        if name in own or (name in by_name and by_name[name].name in REMOTE_GLOBALS)
+    ]
+    return bind(command, words + [text for name, text in parameters if name == "arg"], options, body=True)

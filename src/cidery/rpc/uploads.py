@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, unquote_plus
 
-from aiohttp import ClientPayloadError, web
-
 from cidery.budgets import UPLOAD_ROOTS
 from cidery.core.add_items import HAS_ALL, AddItem
 from cidery.errors import InvalidInput
+from cidery.http.body import BodyCut, RequestBody
+from cidery.http.message import Request
 from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReader, Part, boundary_of
 from cidery.rpc.places import Place
 from cidery.unixfs.data import MODE_MASK
@@ -43,11 +43,11 @@ class BadUpload(InvalidInput):
         return self.reason
 
 
-def is_multipart(request: web.BaseRequest) -> bool:
-    return request.content_type.startswith("multipart/")
+def is_multipart(request: Request) -> bool:
+    return request.header("content-type").strip().lower().startswith("multipart/")
 
 
-async def read_uploads(request: web.BaseRequest, place: Place) -> AsyncIterator[AddItem]:
+async def read_uploads(request: Request, place: Place) -> AsyncIterator[AddItem]:
     """Items in the order of the parts; what of a stream was not read when the next item is asked for is dropped.
 
     Raises:
@@ -70,10 +70,11 @@ async def read_uploads(request: web.BaseRequest, place: Place) -> AsyncIterator[
 class _Body:
     """The events of one request's body."""
 
-    def __init__(self, request: web.BaseRequest, place: Place) -> None:
+    def __init__(self, request: Request, place: Place) -> None:
         self._place = place
-        self._content = request.content
-        self._reader = MultipartReader(boundary_of(request.headers.get("Content-Type", "")))
+        assert isinstance(request.body, RequestBody)  # the server gives every request one
+        self._content = request.body
+        self._reader = MultipartReader(boundary_of(request.header("content-type")))
         self._inside = False  # whether bytes of a part may follow
         self._pushed: list[bytes] = []
 
@@ -81,7 +82,7 @@ class _Body:
         while (event := self._reader.next_event()) is None:
             try:
                 data = await self._place.hear(self._content.readany())
-            except ClientPayloadError as exc:
+            except BodyCut as exc:
                 raise BadMultipart("it ends early") from exc
             if not data:
                 self._reader.receive_eof()

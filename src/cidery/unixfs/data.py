@@ -9,7 +9,7 @@ Spec: https://specs.ipfs.tech/unixfs/
 from enum import IntEnum
 from typing import NamedTuple
 
-from cidery.errors import IntegrityError
+from cidery.ipld.block import BadBlock
 from cidery.multiformats.protobuf import (
     BYTES,
     FIXED32,
@@ -29,7 +29,7 @@ MODE_MASK = 0o7777
 """The permission bits of ``mode``; the others are kept but mean nothing."""
 
 
-class UnixFSError(IntegrityError):
+class UnixFSError(BadBlock):
     """A node that is not UnixFS, or whose sizes contradict each other."""
 
     def __init__(self, reason: str) -> None:
@@ -37,7 +37,7 @@ class UnixFSError(IntegrityError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"not a valid UnixFS node: {self.reason}"
+        return self.said(f"not a valid UnixFS node: {self.reason}")
 
 
 class NodeType(IntEnum):

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from cidery.ipld import dag_pb
-from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.block import MAX_BLOCK, BadBlock
+from cidery.ipld.codecs import codec_name
 from cidery.ipld.links import UnsupportedCodec
 from cidery.ipld.walk import PAUSE, Prefetch
 from cidery.multiformats.cid import CID
@@ -21,6 +22,14 @@ from cidery.unixfs.shard import check_shard
 
 MAX_NAME = 255
 """Longest name of an entry, in bytes (NAME_MAX of all common file systems)."""
+
+
+class NotUnixFS(UnsupportedCodec):
+    """A block of another codec than files and directories have."""
+
+    def __str__(self) -> str:
+        codec = codec_name(self.cid.codec)
+        return f"{self.cid} is no file or directory: its codec is {codec}; see: cidery dag get {self.cid}"
 
 
 class Kind(Enum):
@@ -75,12 +84,20 @@ def decode_node(cid: CID, block: Buffer) -> UnixFSNode:
 
 def decode_node_steps(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, UnixFSNode]:
     """As decode_node(), for walks: with a pause every few milliseconds, since a block of 2 MiB can take hundreds."""
+    try:
+        return (yield from _decode_steps(cid, block))
+    except BadBlock as exc:
+        exc.note(cid)
+        raise
+
+
+def _decode_steps(cid: CID, block: Buffer) -> Generator[Prefetch, Buffer | None, UnixFSNode]:
     if len(block) > MAX_BLOCK:
         raise UnixFSError(f"a block of {len(block)} bytes, at most {MAX_BLOCK} are allowed")
     if cid.codec == RAW:
         return UnixFSNode(cid, Kind.FILE, len(block), block)
     if cid.codec != DAG_PB:
-        raise UnsupportedCodec(cid)
+        raise NotUnixFS(cid)
     steps = dag_pb.decode_steps(block)
     while True:
         try:

@@ -126,6 +126,7 @@ COMMANDS = (
         Output.STREAM,
         result=CidFormatted,
         text=_formatted,
+        verbatim=True,
         repo=Repo.NONE,
         description=FORMAT_HELP,
     ),
@@ -139,6 +140,7 @@ COMMANDS = (
         Output.STREAM,
         result=CidFormatted,
         text=_formatted,
+        verbatim=True,
         repo=Repo.NONE,
     ),
     Command(
@@ -191,6 +193,7 @@ COMMANDS = (
         (Argument("a", "CID or path"), Argument("b", "CID or path")),
         result=Explained,
         text=_explained,
+        verbatim=True,
         repo=Repo.READ,
         description="Reads a few blocks of each: chunk size, raw leaves, links per node, layout, shape of directories.",
     ),

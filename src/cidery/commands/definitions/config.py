@@ -70,6 +70,7 @@ COMMANDS = (
         result=ConfigField,
         repo=Repo.CONFIG,
         text=_field,
+        verbatim=True,
         description="Changes take effect when the daemon starts. The private key is never shown or set here.",
     ),
     Command(
@@ -80,6 +81,7 @@ COMMANDS = (
         result=dict,
         repo=Repo.CONFIG,
         text=_show,
+        verbatim=True,
     ),
     Command(
         ("config", "replace"),
@@ -100,6 +102,7 @@ COMMANDS = (
         result=ProfileApplied,
         repo=Repo.CONFIG,
         text=_applied,
+        verbatim=True,
     ),
     Command(
         ("bootstrap", "list"),

@@ -138,7 +138,11 @@ COMMANDS = (
         "cidery.node.key_files:give",
         "cidery key export website -o website.key",
         (Argument("name", "The key"),),
-        (text("output", "File to write; NAME.key or NAME.pem if absent", short="o"), _FORMAT),
+        (
+            text("output", "File to write; NAME.key or NAME.pem if absent", short="o"),
+            _FORMAT,
+            flag("identity", "Export even self, the identity of this node"),
+        ),
         result=Written,
         text=lambda value, call: "",
         where=Where.CLIENT,

@@ -97,6 +97,10 @@ COMMANDS = (
                 choices=("default", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
             ),
             flag("lan", "Keep to the local networks: nodes there find each other, nothing goes outside"),
+            flag(
+                "expose-api",
+                "Let every machine that reaches Addresses.API command this node, read its config, change its files",
+            ),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),
         ),

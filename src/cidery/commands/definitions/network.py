@@ -15,6 +15,7 @@ from cidery.commands.definition import (
     number,
     text,
 )
+from cidery.commands.escaping import escaped
 
 
 class Identity(TypedDict):
@@ -128,10 +129,10 @@ def _id(value: Value, call: Call) -> str:
         return json.dumps(dict(value), indent=1) + "\n"
     for name, shown in (
         ("<id>", value["ID"]),
-        ("<aver>", value["AgentVersion"]),
+        ("<aver>", escaped(value["AgentVersion"])),
         ("<pubkey>", value["PublicKey"]),
         ("<addrs>", "\n".join(value["Addresses"])),
-        ("<protocols>", "\n".join(value["Protocols"])),
+        ("<protocols>", "\n".join(map(escaped, value["Protocols"]))),
     ):
         form = form.replace(name, shown)
     return form.replace("\\n", "\n").replace("\\t", "\t") + "\n"
@@ -213,6 +214,7 @@ COMMANDS = (
         (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),
         result=Identity,
         text=_id,
+        verbatim=True,
         repo=Repo.CONFIG,
     ),
     Command(
@@ -278,6 +280,7 @@ COMMANDS = (
         "cidery swarm key > ~/.cidery/swarm.key",
         result=SwarmKey,
         text=lambda value, call: value["Key"],
+        verbatim=True,
         where=Where.CLIENT,
         repo=Repo.NONE,
         description="Copy the file to the repository of each node: only nodes with the same key connect to each other.",

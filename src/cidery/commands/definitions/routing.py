@@ -124,6 +124,7 @@ COMMANDS = (
         Output.STREAM,
         result=QueryEvent,
         text=_value,
+        verbatim=True,
     ),
     Command(
         ("routing", "put"),

@@ -1,11 +1,12 @@
 """add."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
-from cidery.commands.context import Context
+from cidery.commands.context import Caller, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent
 from cidery.commands.ignore_options import ignore_rules
@@ -14,6 +15,7 @@ from cidery.core.add import Added, AddOptions, AddProgress
 from cidery.core.add_items import AddItem, ScanOptions
 from cidery.core.api import Api
 from cidery.core.import_profile import import_profile
+from cidery.core.nocopy import Roots
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
@@ -71,7 +73,7 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
     )
 
 
-async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> AsyncIterator[AddItem]:
+async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call, roots: Roots | None) -> AsyncIterator[AddItem]:
     """Clients may send what nobody asked to store."""
     modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
     nocopy = call.flag("nocopy")
@@ -79,6 +81,8 @@ async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call) -> Async
         if nocopy and item.kind is Kind.FILE:
             if item.path is None:
                 raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
+            if roots is not None:
+                await asyncio.to_thread(roots.check, item.path)
             item = item._replace(data=None, stream=None)
         elif item.path is not None:
             item = item._replace(path=None)
@@ -90,6 +94,9 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
     mode, mtime = _metadata_options(call)
+    roots: Roots | None = None
+    if call.flag("nocopy") and context.caller is not Caller.HERE:
+        roots = Roots(api.config, api.path, owner=context.caller is Caller.OWNER)
     options = AddOptions(
         profile=add_profile(api, call),
         scan=scan_options(call, ignore=context.uploads is None),
@@ -100,7 +107,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         only_hash=call.flag("only-hash"),
         progress=call.flag("progress"),
     )
-    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call)
+    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call, roots)
     command = command_of(call, "path") if context.uploads is None else []
     adding = api.adding.add(
         sources,

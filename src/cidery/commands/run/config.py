@@ -15,11 +15,11 @@ from cidery.repo.config import (
     parse_json,
     read_raw,
     set_key,
-    without_secrets,
     write_raw,
 )
 from cidery.repo.config_keys import KEYS, PEER_ADDR, ConfigError
 from cidery.repo.config_profiles import apply_profile
+from cidery.repo.config_secrets import with_secrets_of, without_secrets
 
 
 def _new_value(key: str, text: str, call: Call) -> Any:
@@ -59,7 +59,7 @@ async def show(context: Context, call: Call) -> dict[str, Any]:
 
 
 async def replace(context: Context, call: Call) -> None:
-    """The identity stays: a config from elsewhere must not change who this node is."""
+    """Identity and secrets stay: a config from elsewhere changes neither who this node is nor who may command it."""
     assert context.uploads is not None  # the definition's file argument; the CLI reads it as one item
     data = bytearray()
     async for item in context.uploads:
@@ -69,8 +69,7 @@ async def replace(context: Context, call: Call) -> None:
                 data += chunk
                 if len(data) > MAX_CONFIG_BYTES:
                     raise ConfigError("", f"the new config is larger than {MAX_CONFIG_BYTES} bytes")
-    new = parse_json(bytes(data), "the new config")
-    new["Identity"] = read_raw(context.config_file)["Identity"]
+    new = with_secrets_of(read_raw(context.config_file), parse_json(bytes(data), "the new config"))
     parse_config(new)
     write_raw(context.config_file, new)
 

@@ -39,8 +39,7 @@ async def rename(context: Context, call: Call) -> Renamed:
 
 
 async def rm(context: Context, call: Call) -> Keys:
-    ring = context.node.naming.keys
-    return Keys(Keys=[_key(ring.remove(name), call) for name in call.many("name")])
+    return Keys(Keys=[_key(key, call) for key in context.node.naming.keys.remove(call.many("name"))])
 
 
 async def take(context: Context, call: Call) -> Key:

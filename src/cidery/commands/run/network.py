@@ -1,7 +1,7 @@
 """id, ping, swarm, bitswap and shutdown."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from cidery import __version__
 from cidery.commands.bind import BadCall
@@ -34,15 +34,19 @@ AGENT = f"cidery/{__version__}"
 
 
 class ConnectFailed(Unavailable):
-    """A peer could not be reached."""
+    """A peer could not be reached, or left."""
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(address, reason)
-        self.address = address
+    def __init__(self, what: str, peer: str, reason: str, done: Sequence[str] = ()) -> None:
+        super().__init__(what, peer, reason, done)
+        self.what = what
+        self.peer = peer
         self.reason = reason
+        self.done = done
+        """What was done before, for other peers."""
 
     def __str__(self) -> str:
-        return f"connect {self.address} failure: {self.reason}"
+        before = f"; before it: {', '.join(self.done)}" if self.done else ""
+        return f"{self.what} {self.peer} failure: {self.reason}{before}"
 
 
 class NotPeered(NotFound):
@@ -149,23 +153,27 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
 
 
 async def swarm_connect(context: Context, call: Call) -> Strings:
-    network, done = context.node.online, []
+    network, done = context.node.online, list[str]()
     for _, address, peer in _peer_addresses(call):
+        before = [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
+        if before and address.without_peer().components and address.without_peer() not in before:
+            done.append(f"connect {peer} success: already connected at {before[0]}, {address} was not tried")
+            continue
         try:
             with context.node.doing(f"dialling {address}"):
                 await network.connect(address)
         except CideryError as exc:
-            raise ConnectFailed(str(peer), str(exc)) from exc
+            raise ConnectFailed("connect", str(peer), str(exc), done) from exc
         done.append(f"connect {peer} success")
     context.node.pin_queue.retry_all()  # the peer may have what others had not
     return Strings(Strings=done)
 
 
 async def swarm_disconnect(context: Context, call: Call) -> Strings:
-    network, done = context.node.online, []
+    network, done = context.node.online, list[str]()
     for _, address, peer in _peer_addresses(call):
         if not await network.disconnect(address):
-            raise ConnectFailed(str(peer), "not connected")
+            raise ConnectFailed("disconnect", str(peer), "not connected", done)
         done.append(f"disconnect {peer} success")
     return Strings(Strings=done)
 

@@ -21,7 +21,7 @@ from cidery.commands.job_command import command_of, job_key
 from cidery.commands.run.jobs import moment
 from cidery.core.content_path import parse_path
 from cidery.core.jobs import title_of
-from cidery.core.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_rm, pin_update, pin_verify
+from cidery.core.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_update, pin_verify, removable_pin
 from cidery.core.pin_queue import PinRequest, is_queued_pin, status_word
 from cidery.repo.pins import check_pin_name
 
@@ -142,12 +142,10 @@ async def verify(context: Context, call: Call) -> AsyncIterator[PinVerified]:
 async def rm(context: Context, call: Call) -> PinsChanged:
     api = context.node
     paths = [await context.node.locate(text) for text in call.many("path")]
-    removed: list[str] = []
     async with api.session() as session:
-        for path in paths:
-            cid = await pin_rm(path, session, api.pins, recursive=call.flag("recursive"))
-            removed.append(cid_text(cid, call))
-    return PinsChanged(Pins=removed)
+        found = [await removable_pin(path, session, api.pins, recursive=call.flag("recursive")) for path in paths]
+    await api.pins.remove([root for root, _ in found])  # all or none
+    return PinsChanged(Pins=[cid_text(cid, call) for _, cid in found])
 
 
 def _type(entry: PinnedEntry, call: Call) -> str:

@@ -18,6 +18,7 @@ from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
 from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, keep, scope_of
+from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.reachability import Observed
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
@@ -64,6 +65,8 @@ class Identification:
         """Where peers see us."""
         self.interfaces: Callable[[], list[str]] = list
         """IP addresses of this machine, for listeners on all of them."""
+        self.announced = Announced()
+        """What of all that others are told."""
         self.mapped: Multiaddr | None = None
         """Where a router passes connections on to this node."""
         self._local: dict[str, None] = {}
@@ -81,9 +84,10 @@ class Identification:
     # --- what we say
 
     def advertised_addrs(self) -> list[Multiaddr]:
-        """Addresses others may dial: the bound ones; for a wildcard this machine's own addresses, as its connections
+        """Addresses that others are told to dial: the bound ones, as ``announced`` has it.
 
-        use them, and those at which enough others see it.
+        For a wildcard these are this machine's own addresses, as its connections use them, and those at which enough
+        others see it.
         """
         out: dict[Multiaddr, None] = {}
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
@@ -102,7 +106,7 @@ class Identification:
             out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
         if self.mapped is not None:
             out[self.mapped] = None
-        return list(out)
+        return self.announced.of(out)
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""

@@ -90,7 +90,7 @@ class Swarm:
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
-        self._network = network or TcpNetwork()
+        self._network = network or TcpNetwork(config.addresses)
         self._prober = prober
         self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
         self._connections: dict[PeerId, list[Connection]] = {}

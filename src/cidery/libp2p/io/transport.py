@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from cidery.host_names import addresses_of
+from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -38,7 +39,8 @@ class Network(Protocol):
         ...
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        """Connect; the protocol has its transport when this returns. Raises OSError, TooManyLookups. Cancel-safe."""
+        """Connect; the protocol has its transport when this returns. Raises OSError, TooManyLookups,
+        AddressForbidden. Cancel-safe."""
         ...
 
 
@@ -58,15 +60,20 @@ class TcpNetwork:
 
     private = False
 
+    def __init__(self, addresses: AddressFilter) -> None:
+        """``addresses``: where names may lead."""
+        self._addresses = addresses
+
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
         return TcpListener(await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG))
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        failure = OSError(f"{host} has no address")
+        failure: OSError | AddressForbidden = OSError(f"{host} has no address")
         for _, address in await addresses_of(host):
             try:
+                self._addresses.check_host(address)
                 _, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
-            except OSError as exc:
+            except (OSError, AddressForbidden) as exc:
                 failure = exc
             else:
                 return protocol

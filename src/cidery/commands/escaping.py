@@ -1,0 +1,38 @@
+"""Texts of results as they are shown: what could pass for another line, or drive a terminal, is written out.
+
+Names come from other people's trees: one with a line end in it must not look like two results. The escapes are Go's, as
+Kubo prints them, with the backslash itself among them, so that what is shown stands for one name only.
+
+Spec: https://go.dev/ref/spec#Rune_literals
+"""
+
+from typing import Any
+
+_SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
+
+
+def escaped(text: str) -> str:
+    """Text in printable characters only."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(char if char.isprintable() and char != "\\" else _escape(char) for char in text)
+
+
+def escaped_value(value: Any) -> Any:
+    """A result with every text in it escaped; the names of its fields are ours."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, list | tuple):
+        return [escaped_value(one) for one in value]
+    if isinstance(value, dict):
+        return {escaped(name): escaped_value(one) for name, one in value.items()}
+    return value
+
+
+def _escape(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,79 @@
+"""What each key of the config means; `make settings` writes docs/settings.md from it, and a test holds that true."""
+
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    """One key."""
+
+    field: str
+    """Of ``config.Config``, dotted, that the key decides."""
+    text: str
+    """One sentence."""
+
+
+MEANING: dict[str, Meaning] = {
+    "API.Authorizations": Meaning("authorizations", "Who may call which part of the RPC; unset: whatever reaches it."),
+    "API.HTTPHeaders": Meaning("api_headers", "`Access-Control-Allow-Origin` lists pages that may call the RPC."),
+    "Addresses.API": Meaning("api", "Where the RPC listens."),
+    "Addresses.Announce": Meaning("announce", "Addresses that others are told in place of the node's own."),
+    "Addresses.AppendAnnounce": Meaning("append_announce", "Addresses that others are told, too."),
+    "Addresses.Gateway": Meaning("gateway", "Where the gateway listens."),
+    "Addresses.NoAnnounce": Meaning("no_announce", "Nets and addresses that nobody is told."),
+    "Addresses.Swarm": Meaning("swarm", "Where other nodes connect."),
+    "AutoNAT.ServiceMode": Meaning("serve_autonat", "Whether others may ask if they can be reached."),
+    "Bootstrap": Meaning("bootstrap", "Peers that are dialled while nobody is known; `auto`: the public ones."),
+    "DNS.Resolvers": Meaning("names.resolvers", "Resolvers by domain; `{}`: none; unset: the system's."),
+    "Datastore.GCPeriod": Meaning("gc_period", "Time between two looks of `daemon --enable-gc` at the space used."),
+    "Datastore.HashOnRead": Meaning("hash_on_read", "Whether blocks are hashed again when they are read."),
+    "Datastore.StorageGCWatermark": Meaning("gc_watermark", "Percent of StorageMax from which on space is made."),
+    "Datastore.StorageMax": Meaning("storage_max", "Space for blocks; what is asked for is stored beyond it, too."),
+    "Discovery.MDNS.Enabled": Meaning("mdns", "Whether nodes of the local network find each other."),
+    "Discovery.MDNS.Interfaces": Meaning("mdns_interfaces", "Own IP addresses on which they do; empty: on all."),
+    "Experimental.FilestoreEnabled": Meaning("filestore_enabled", "Whether `add --nocopy` works through the daemon."),
+    "Experimental.FilestoreRoots": Meaning(
+        "filestore_roots", "Directories whose files it may refer to; empty: the one that holds the repository."
+    ),
+    "Gateway.ExposeRoutingAPI": Meaning("routing_api", "Whether the gateway's port answers `/routing/v1`."),
+    "Gateway.NoFetch": Meaning("no_fetch", "Whether the gateway serves only what is stored here."),
+    "HTTPRetrieval.Enabled": Meaning("http_retrieval", "Whether gateways that routing names are asked for blocks."),
+    "HTTPRetrieval.Gateways": Meaning("gateways", "Gateways that are always asked."),
+    "Identity.PeerID": Meaning("peer_id", "The node's name, which belongs to the key."),
+    "Identity.PrivKey": Meaning("private_key", "The node's private key; never shown, changed by `key rotate` only."),
+    "Import.CidVersion": Meaning("imports.cid_version", "Version of the CIDs of what is added."),
+    "Import.HashFunction": Meaning("imports.hash_function", "Hash function of what is added."),
+    "Import.UnixFSChunker": Meaning("imports.chunker", "How files are cut into blocks."),
+    "Import.UnixFSDAGLayout": Meaning("imports.layout", "How the blocks of a file are arranged."),
+    "Import.UnixFSDirectoryMaxLinks": Meaning(
+        "imports.directory_max_links", "Most entries of a directory that is one block; 0: as its size says."
+    ),
+    "Import.UnixFSFileMaxLinks": Meaning("imports.file_max_links", "Most links of a node of a file."),
+    "Import.UnixFSHAMTDirectoryMaxFanout": Meaning("imports.hamt_fanout", "Most links of a node of a large directory."),
+    "Import.UnixFSHAMTDirectorySizeEstimation": Meaning(
+        "imports.hamt_estimation", "What counts as a directory's size: its links, or its block."
+    ),
+    "Import.UnixFSHAMTDirectorySizeThreshold": Meaning(
+        "imports.hamt_threshold", "Size above which a directory is spread over several blocks."
+    ),
+    "Import.UnixFSRawLeaves": Meaning("imports.raw_leaves", "Whether the blocks of a file hold its bytes and no more."),
+    "Ipns.MaxCacheTTL": Meaning("names.max_cache_ttl", "Longest time that a name's record is relied on."),
+    "Ipns.RecordLifetime": Meaning("names.record_lifetime", "How long a published record is valid."),
+    "Ipns.RepublishPeriod": Meaning("names.republish_period", "Time between rounds that keep names alive; 0: none."),
+    "Peering.Peers": Meaning("peering", "Peers that the node stays connected to."),
+    "Provide.DHT.Interval": Meaning("provide.interval", "Time for one round of announcements; 0: only what is new."),
+    "Provide.Enabled": Meaning("provide.enabled", "Whether anything is announced."),
+    "Provide.Fetched": Meaning("provide.fetched", "Whether the roots of what was fetched are announced."),
+    "Provide.Strategy": Meaning("provide.strategy", "What is announced."),
+    "Routing.DelegatedRouters": Meaning("routers", "HTTP routers asked beside the DHT; `auto`: the public one."),
+    "Routing.LoopbackAddressesOnLanDHT": Meaning("loopback_lan", "Whether several nodes of one machine are a network."),
+    "Routing.Type": Meaning("routing", "How the node takes part in the DHT."),
+    "Swarm.AddrFilters": Meaning("addr_filters", "Nets that are neither dialled nor accepted from."),
+    "Swarm.ConnMgr.GracePeriod": Meaning("conn_mgr.grace_period", "How long a new connection is left alone."),
+    "Swarm.ConnMgr.HighWater": Meaning("conn_mgr.high_water", "Connections from which on the least useful go."),
+    "Swarm.ConnMgr.LowWater": Meaning("conn_mgr.low_water", "Connections that stay then."),
+    "Swarm.DisableNatPortMap": Meaning("map_ports", "Whether the router is not asked to pass a port on."),
+    "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
+    "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),
+    "Swarm.Transports.Security.TLS": Meaning("security", "Priority of TLS, the lower the better; false: off."),
+}
+"""Dotted key -> what it decides. Each is read when a repository is opened, so a daemon has to be started again."""
