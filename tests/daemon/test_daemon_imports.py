@@ -11,8 +11,9 @@ from peers.cidery_daemon import CideryDaemon
 
 FOREIGN = ("asyncio", "aiohttp", "cryptography", "lmdb", "numpy", "rich", "ssl", "dataclasses", "urllib", "logging")
 """Packages that no client of a daemon needs."""
-OWN = {"cidery", "cidery.cli", "cidery.client", "cidery.commands", "cidery.errors", "cidery.node"}
-"""The parts of Cidery that a client is made of; of node it is location alone."""
+OWN = {"cidery", "cidery.cli", "cidery.client", "cidery.commands", "cidery.errors", "cidery.http", "cidery.node"}
+"""The parts of Cidery that a client is made of; of node and http it is what ONLY names."""
+ONLY = {"cidery.node.location", "cidery.http.authorization"}
 WRITES_A_TREE = {"cidery.core", "cidery.unixfs", "cidery.blockstore", "cidery.repo", "cidery.multiformats"}
 """What `get` needs besides: it writes what it is sent below a target, keeps a record of it, and unpacks TAR."""
 MAY_IMPORT: dict[str, set[str]] = {
@@ -80,6 +81,6 @@ def test_a_client_of_a_daemon_imports_what_the_table_says(command: str, tmp_path
     assert code == "0"
     parts = {".".join(name.split(".")[:2]) for name in modules if name.split(".")[0] == "cidery"}
     assert parts - OWN <= MAY_IMPORT[command]
-    assert not {name for name in modules if name.startswith("cidery.node.")} - {"cidery.node.location"}
+    assert {name for name in modules if name.startswith(("cidery.node.", "cidery.http."))} <= ONLY
     foreign = {name.split(".")[0] for name in modules} & set(FOREIGN)
     assert foreign <= ({"urllib"} if command == "get" else set()), "pathlib imports urllib"

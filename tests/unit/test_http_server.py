@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import web
-
 from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
-from cidery.http_server import FEW_FILES, Server, connections_for
+from cidery.http.message import Request, Response, text
+from cidery.http.open_files import FEW_FILES, connections_for
+from cidery.http.server import HttpServer
 
 MOST = 4
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -17,19 +17,17 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def serving(release: asyncio.Event, begun: asyncio.Semaphore | None = None) -> AsyncIterator[int]:
     """A server of at most MOST connections whose answers wait for ``release``."""
 
-    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+    async def handler(_: Request) -> Response:
         if begun is not None:
             begun.release()
         await release.wait()
-        return web.Response(text="done")
+        return text(200, "done")
 
-    runner = web.ServerRunner(Server(handler, MOST), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server = HttpServer(handler, most=MOST, name="test", clock=lambda: 0.0)
     try:
-        yield runner.addresses[0][1]
+        yield await server.listen("127.0.0.1", 0)
     finally:
-        await runner.cleanup()
+        await server.close(0.1)
 
 
 async def ask(pair: Pair) -> None:

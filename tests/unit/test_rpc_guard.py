@@ -1,12 +1,11 @@
 """Who may call the RPC."""
 
 import pytest
-from multidict import CIMultiDict
 
 from cidery.rpc.guard import check, default_origins
 
 ORIGINS = default_origins(5001)
-LOCAL = {"Host": "127.0.0.1:5001", "User-Agent": "curl/8"}
+LOCAL = {"host": "127.0.0.1:5001", "user-agent": "curl/8"}
 
 
 def _status(method: str = "POST", **headers: str) -> int:
@@ -58,7 +57,7 @@ def test_a_browser_that_says_neither_is_refused() -> None:
 
 
 def test_origins_from_the_config_are_added() -> None:
-    headers = {**LOCAL, "Origin": "https://App.example"}
+    headers = {**LOCAL, "origin": "https://App.example"}
     assert check("POST", headers, frozenset({"https://app.example"})) is None
     assert check("POST", headers, frozenset({"*"})) is None
 
@@ -66,14 +65,14 @@ def test_origins_from_the_config_are_added() -> None:
 @pytest.mark.parametrize(
     "name, good, bad",
     [
-        ("Origin", "http://127.0.0.1:5001", "http://evil.example"),
-        ("Referer", "http://127.0.0.1:5001/x", "http://evil.example/x"),
-        ("Host", "127.0.0.1:5001", "evil.example"),
-        ("User-Agent", "curl/8", "Mozilla/5.0"),
+        ("origin", "http://127.0.0.1:5001", "http://evil.example"),
+        ("referer", "http://127.0.0.1:5001/x", "http://evil.example/x"),
+        ("host", "127.0.0.1:5001", "evil.example"),
+        ("user-agent", "curl/8", "Mozilla/5.0"),
     ],
 )
 def test_of_a_header_that_comes_twice_both_must_be_allowed(name: str, good: str, bad: str) -> None:
     rest = [pair for pair in LOCAL.items() if pair[0] != name]
     for first, second, allowed in ((good, bad, False), (bad, good, False), (good, good, True)):
-        refusal = check("POST", CIMultiDict([*rest, (name, first), (name, second)]), ORIGINS)
+        refusal = check("POST", {**dict(rest), name: f"{first}, {second}"}, ORIGINS)
         assert (refusal is None) is allowed

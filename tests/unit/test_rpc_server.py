@@ -354,5 +354,5 @@ async def test_what_is_not_http_leaves_a_line_in_the_log(server: Server, caplog:
     caplog.set_level("INFO")
     for sent in (b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"POST / HTTP/1.1\r\nBad header\r\n\r\n"):
         assert (await server.raw(sent)).status == 400
-    said = [record for record in caplog.records if record.name.startswith("cidery.rpc")]
+    said = [record for record in caplog.records if record.name == "cidery.http"]
     assert said and all(record.exc_info is None and "\n" not in record.getMessage() for record in said)

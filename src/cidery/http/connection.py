@@ -130,16 +130,6 @@ class Connection(asyncio.Protocol):
             self._refuse(self._refusal or text(400, "the request is not HTTP/1.1"))
         self._update_reading()
 
-    def eof_received(self) -> bool:
-        """A client that closes its half while it waits for the answer still gets it."""
-        if self._current is None:
-            return False
-        for exchange in (self._arriving, self._current):
-            if exchange is not None:
-                exchange.body.cut()
-                exchange.keep_alive = False
-        return True
-
     def pause_writing(self) -> None:
         self._paused_writing = True
 
