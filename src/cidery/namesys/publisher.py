@@ -25,7 +25,7 @@ log = logging.getLogger("cidery.namesys")
 LIFETIME = 48 * 3600.0
 """Seconds that a record lives unless the user says otherwise."""
 MIN_LIFETIME = 1.0
-"""Seconds that a record has to live at least: a shorter one is over before a reader has it."""
+"""Seconds that a record has to live at least: a shorter one ends before a reader has it."""
 TTL = 300.0
 """Seconds that readers rely on a record without asking again."""
 REPUBLISH_EVERY = 4 * 3600.0

@@ -1,6 +1,6 @@
 """Listening for RPC calls, and the files that tell clients on this machine where, and whose daemon it is.
 
-``api`` holds an address, as Kubo's does. ``api-token`` beside it, for the user's eyes only, is new with each start: who
+``api`` holds an address, as Kubo's does. ``api-token``, readable by the user alone, is new with each start. A caller that
 sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user on this machine.
 """
 
@@ -37,7 +37,7 @@ class NotLoopback(InvalidInput):
 
     def __str__(self) -> str:
         return (
-            f"Addresses.API is {self.addr}: whoever reaches it has full power over this node. Use 127.0.0.1, or set "
+            f"Addresses.API is {self.addr}: every machine that reaches it has full power over this node. Use 127.0.0.1, or set "
             "API.Authorizations, or start with: cidery daemon --expose-api"
         )
 

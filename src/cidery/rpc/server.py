@@ -35,7 +35,7 @@ WATCH_AS = "watch-as"
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
 CONTINUE = f"HTTP/1.1 100 Continue\r\nServer: {SERVER}\r\n\r\n".encode()
-"""Asks for a body that its sender holds back, and says who asks."""
+"""Asks for a body that its sender holds back, and names this server."""
 log = logging.getLogger("cidery.rpc")
 
 
@@ -52,7 +52,7 @@ class RpcHandler:
     def __init__(
         self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
     ) -> None:
-        """``token``: who sends it means this daemon, and is its user. ``exposed``: it may have any name of a host."""
+        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted."""
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
