@@ -1,7 +1,7 @@
 """Listening for RPC calls, and the files that tell clients on this machine where, and whose daemon it is.
 
-``api`` holds an address, as Kubo's does. ``api-token``, readable by the user alone, is new with each start. A caller that
-sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user on this machine.
+``api`` holds an address, as Kubo's does. ``api-token``, readable by the user alone, is new with each start. A caller
+that sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user here.
 """
 
 import os
@@ -37,8 +37,8 @@ class NotLoopback(InvalidInput):
 
     def __str__(self) -> str:
         return (
-            f"Addresses.API is {self.addr}: every machine that reaches it has full power over this node. Use 127.0.0.1, or set "
-            "API.Authorizations, or start with: cidery daemon --expose-api"
+            f"Addresses.API is {self.addr}: every machine that reaches it has full power over this node. "
+            "Use 127.0.0.1, or set API.Authorizations, or start with: cidery daemon --expose-api"
         )
 
 
