@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cidery.repo.config import (
     set_key,
     write_raw,
 )
-from cidery.repo.config_keys import ConfigError, parse_size
+from cidery.repo.config_keys import KEYS, ConfigError, parse_size
 from cidery.repo.config_profiles import PROFILES, apply_profile
 from cidery.repo.config_secrets import MASK, with_secrets_of, without_secrets
 from cidery.repo.config_unheeded import UNHEEDED, refuse_unheeded
@@ -180,6 +181,19 @@ async def test_a_node_with_such_a_setting_opens_offline_only(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="Bitswap.ServerEnabled"):
         async with cidery.Node(tmp_path / "repo"):
             raise AssertionError("it started")
+
+
+@pytest.mark.parametrize("key", [key for key in sorted(KEYS) if not key.startswith("Identity.")])
+def test_every_key_may_be_null_and_its_section_too(key: str) -> None:
+    identity = _raw()["Identity"]
+    bare = parse_config({"Identity": identity})
+    section, *rest = key.split(".")
+    nothing: Any = None
+    for part in reversed(rest):
+        nothing = {part: nothing}
+    for value in (None, nothing):
+        config = parse_config({"Identity": identity, section: value})
+        assert replace(config, private_key=bare.private_key) == bare
 
 
 def test_keys_that_are_not_known_are_kept() -> None:

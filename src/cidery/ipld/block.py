@@ -16,7 +16,7 @@ class BadBlock(IntegrityError):
     """Bytes that are no block of their codec, or no node of their kind. Derived classes say what is wrong."""
 
     cid: CID | None = None
-    """Of the block, where it is known by whom it was read for."""
+    """The block in question; None where only its bytes are known."""
 
     def note(self, cid: CID) -> None:
         """Which block it is, unless that is known."""

@@ -1,4 +1,4 @@
-"""Who may call which command, when ``API.Authorizations`` names users; without it everybody that reaches the port may.
+"""Who may call which command, when ``API.Authorizations`` names users; without it every caller may.
 
 Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md#apiauthorizations
 """

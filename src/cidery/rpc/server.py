@@ -61,7 +61,7 @@ class RpcHandler:
     def __init__(
         self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
     ) -> None:
-        """``token``: who sends it means this daemon, and is its user. ``exposed``: it may have any name of a host."""
+        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted."""
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
