@@ -105,6 +105,20 @@ def test_a_damaged_index_never_ends_the_process_nor_gives_wrong_bytes(sound: Pat
     assert "made anew" in done.stderr
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_index_that_was_damaged_while_nobody_had_it_open_is_made_anew_at_the_second_start_at_the_latest(
+    sound: Path, tmp_path: Path, seed: int
+) -> None:
+    file = copied(sound, tmp_path, unclean=False)
+    raw, source = bytearray(file.read_bytes()), random.Random(seed)
+    for page in range(2, len(raw) // PAGE):
+        raw[page * PAGE + source.randrange(16)] ^= 0x55
+    file.write_bytes(raw)
+    first = read_all(tmp_path)
+    done = first if first.returncode == 0 else read_all(tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == [str(COUNT)], done.stderr
+
+
 def test_a_child_that_does_not_end_is_not_waited_for_without_end(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

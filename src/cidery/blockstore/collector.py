@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cidery.blockstore.delete_log import Horizon
+from cidery.blockstore.hole_punching import disk_bytes
 from cidery.blockstore.index import Index
 from cidery.blockstore.log_trimming import PASS_ENTRIES, needed_entries
 from cidery.blockstore.open_segments import OpenSegments
@@ -19,6 +20,7 @@ from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location, segment_numbers
 from cidery.blockstore.write_errors import DiskFull
 from cidery.blockstore.writer import SegmentWriter
+from cidery.ipld.car import MAX_SECTION_HEAD
 
 USUAL_HEAD = 39
 """Bytes in front of the data in a usual record: a CIDv1 of sha2-256 and a length of up to three bytes."""
@@ -30,6 +32,8 @@ FLUSH_BLOCKS = 8192
 """Copied blocks that wait for the index at most."""
 TRIM_BYTES = 1 << 20
 """Bytes of the delete log that are worth trimming: some 18,000 deletes."""
+HOLE_PAGE = 4096
+"""Bytes that file systems give back at least."""
 SCAN_PAGE = 1024
 """Index entries read at once: about 1 ms."""
 
@@ -75,6 +79,11 @@ class Doomed(NamedTuple):
 
     blocks: list[tuple[bytes, Location]]
     horizon: Horizon
+
+
+def _hole(start: int, stop: int) -> range:
+    """The whole pages between two offsets."""
+    return range(-(-start // HOLE_PAGE) * HOLE_PAGE, stop // HOLE_PAGE * HOLE_PAGE)
 
 
 class StoreCollector:
@@ -218,6 +227,32 @@ class StoreCollector:
         if not self._writer.drop_segment(segment.number):
             return 0
         return max(0, segment.size - copied)
+
+    def punch(self, segment: SegmentUse) -> int:
+        """Give back the space of dead records where they lie: for a disk with no room for copies; the bytes freed.
+
+        Their heads stay, so that the file can be walked. 0 where the file system cannot do it. Reads the whole file.
+        Raises StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
+        """
+        self._writer.seal(segment.number)
+        self.flush()
+        opened = self._segments.get(segment.number)
+        before = disk_bytes(opened.fd)
+        records = self._segments.heads(segment.number)
+        end = next(records, None)
+        while end is not None:
+            page = [end, *islice(records, SCAN_PAGE)]
+            places = self._index.get_many([key for key, _ in page])
+            ends = [offset for _, offset in page[1:]]
+            end = page[-1] if len(page) > SCAN_PAGE else None
+            if end is None:
+                ends.append(segment.size)
+            for (_, start), stop, at in zip(page, ends, places, strict=False):
+                hole = _hole(start + MAX_SECTION_HEAD, stop)
+                dead = at is None or (at.segment, at.offset) != (segment.number, start)
+                if hole and dead and not self._segments.files.punch(opened.fd, hole.start, len(hole)):
+                    return 0
+        return max(0, before - disk_bytes(opened.fd))
 
     def trim_log(self, *, at_once: bool = False, pass_entries: int = PASS_ENTRIES) -> int:
         """Leave out of the delete log what covers no record any more; returns the bytes freed.

@@ -6,7 +6,6 @@ an interpreter (some 60 ms) and a reading of the file (a million blocks: half a 
 """
 
 import struct
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -45,9 +44,9 @@ class InUse:
         return self._path.exists()
 
     def set(self) -> None:
-        """Raises OSError."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch()
+        """A disk without room for it is no reason not to go on."""
+        with suppress(OSError):
+            self._path.touch()
 
     def clear(self) -> None:
         """The writer has ended by itself."""
@@ -77,6 +76,8 @@ def fault_of(directory: Path, table: str = "", size: int = 0) -> str:
 
     The records of ``table``, if one is named, have ``size`` bytes each.
     """
+    import subprocess  # here: mostly nothing is to be looked through
+
     file = directory / "data.mdb"
     if not file.exists():
         return ""

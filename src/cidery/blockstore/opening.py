@@ -54,8 +54,10 @@ def open_writer(
             lock = lock_file(directory / WRITER_LOCK)
             undo.callback(os.close, lock)
             in_use = InUse(root / INDEX_DIR)
-            index = _open_index(root / INDEX_DIR, files, map_size, unclean=in_use.is_set())
-            in_use.set()
+            unclean = in_use.is_set()
+            in_use.set()  # before it is mapped, which may be the end of this process
+            index = _open_index(root / INDEX_DIR, files, map_size, unclean=unclean)
+            in_use.set()  # where there was no directory yet
             undo.callback(index.close)
             log = DeleteLog(directory, files)
             undo.callback(log.close)

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from cidery.blockstore.hole_punching import punch_hole
 from cidery.errors import InvalidInput, Unavailable
 from cidery.multiformats.varint import Buffer
 
@@ -57,6 +58,10 @@ class FileLayer(Protocol):
         ...
 
     def truncate(self, fd: int, size: int) -> None: ...
+
+    def punch(self, fd: int, offset: int, length: int) -> bool:
+        """Give the space of these bytes back, which read as zeros then; whether that is possible here."""
+        ...
 
     def remove(self, path: Path) -> None:
         """Unlink the file if it is there."""
@@ -106,6 +111,9 @@ class OsFiles:
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
+
+    def punch(self, fd: int, offset: int, length: int) -> bool:
+        return punch_hole(fd, offset, length)
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)

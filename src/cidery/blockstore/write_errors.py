@@ -1,7 +1,9 @@
 """Why a block could not be written."""
 
 import errno
+import os
 
+from cidery.blockstore.lmdb_environment import DatabaseUnavailable
 from cidery.errors import Unavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -46,6 +48,13 @@ class StoreClosed(Unavailable):
 
     def __str__(self) -> str:
         return "the block store is closed; open it again"
+
+
+def is_disk_full(exc: Exception) -> bool:
+    """Whether freeing space may help: of blocks, or of a database."""
+    return isinstance(exc, DiskFull) or (
+        isinstance(exc, DatabaseUnavailable) and os.strerror(errno.ENOSPC) in exc.reason
+    )
 
 
 def write_error(cause: OSError) -> Unavailable:

@@ -67,6 +67,7 @@ class Collector:
         if self._busy:
             raise GcRunning
         await self.jobs.expire()
+        await asyncio.to_thread(Reserve(self.store.directory).release_if_full)  # the job's row has to be written
         begun = self.jobs.run("gc", "the whole repository", key="gc", protect=False, spare_new=False)
         async with begun as run, aclosing(steps):
             async for step in steps:
@@ -85,6 +86,7 @@ class Collector:
             raise GcRunning
         self._busy = True
         reserve = Reserve(self.store.directory)
+        await asyncio.to_thread(reserve.release_if_full)
         collection = Collection(
             self.store.collector(),
             self.roots,

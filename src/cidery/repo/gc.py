@@ -14,8 +14,9 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from cidery.blockstore.collector import Doomed, Elsewhere, SegmentUse, StoreCollector
+from cidery.blockstore.lmdb_environment import DatabaseUnavailable
 from cidery.blockstore.segment_file import CorruptSegment, Location
-from cidery.blockstore.write_errors import DiskFull
+from cidery.blockstore.write_errors import DiskFull, is_disk_full
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID
 from cidery.repo.gc_file import MarkFile, MarkStart
@@ -167,6 +168,13 @@ class Collection:
             freed = self._retried(lambda: self._store.compact(use, promote=live.__contains__))
         except CorruptSegment as exc:
             log.warning("a segment is left as it is: %s", exc)
+        except (DiskFull, DatabaseUnavailable) as exc:
+            if not is_disk_full(exc):
+                raise
+            freed = self._store.punch(use)
+            log.warning("the disk is too full to copy what is left of a segment; freed %d bytes where they are", freed)
+            if freed:
+                yield Compacted(freed)
         else:
             if freed:
                 yield Compacted(freed)
@@ -209,6 +217,12 @@ class Collection:
         self._settle()
         yield Marking(self._mark.blocks)
 
+    def _save(self) -> None:
+        try:
+            self._file.save(self._mark, self._start)
+        except OSError as exc:
+            log.info("how far the mark is could not be written: %s", exc)  # a kill makes it begin anew
+
     def _check(self) -> None:
         if self._mark.faults:
             raise GcStopped(self._mark.faults)
@@ -220,7 +234,7 @@ class Collection:
         while mark.step():
             if mark.blocks - self._saved >= gap and not mark.faults:
                 self._saved = mark.blocks
-                self._file.save(mark, self._start)
+                self._save()
             if clock() >= until:
                 yield Marking(mark.blocks)
                 until = clock() + SLICE
@@ -305,8 +319,8 @@ class Collection:
         """Run it; on a full disk once more with the reserve given up."""
         try:
             return work() or 0
-        except DiskFull:
-            if not self._reserve.release():
+        except (DiskFull, DatabaseUnavailable) as exc:
+            if not is_disk_full(exc) or not self._reserve.release():
                 raise
         return work() or 0
 

@@ -3,6 +3,7 @@
 The file's content (pid and command of the holder) is only for messages; that the file exists means nothing.
 """
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,9 @@ MAX_HOLDER_TEXT = 4096
 """Most bytes of the lock file that are read or written."""
 MAX_COMMAND = 200
 """Most characters of the command that are kept."""
+
+
+_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Holder(NamedTuple):
@@ -47,7 +51,10 @@ class RepoNotWritable(Unavailable):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the repository {self.path.parent} cannot be written: {self.reason}; use it as its owner, or another"
+        return (
+            f"the repository {self.path.parent} cannot be written: {self.reason}; "
+            "what only reads it works: cat, get, ls, pin ls"
+        )
 
 
 class RepoLock:
@@ -74,8 +81,14 @@ class RepoLock:
         except OSError as exc:
             raise RepoNotWritable(path, (exc.strerror or str(exc)).lower()) from exc
         text = json.dumps({"pid": os.getpid(), "command": command[:MAX_COMMAND]}).encode()
-        os.ftruncate(fd, 0)
-        os.write(fd, text)
+        try:
+            os.ftruncate(fd, 0)
+            os.write(fd, text)
+        except OSError as exc:
+            if exc.errno not in _NO_SPACE:
+                os.close(fd)
+                raise
+            # A full disk: who holds the lock cannot be told, but what frees space needs it.
         return cls(path, fd)
 
     def release(self) -> None:

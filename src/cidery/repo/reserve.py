@@ -5,6 +5,8 @@ from pathlib import Path
 
 RESERVE_BYTES = 8 * 1024 * 1024
 """Enough for the index pages and log entries of a few thousand blocks; what they free serves the next ones."""
+FULL_BYTES = 1024 * 1024
+"""Bytes free below which a disk counts as full: a collection writes less before it removes anything."""
 RESERVE_NAME = "reserve"
 
 
@@ -33,6 +35,16 @@ class Reserve:
             part.unlink(missing_ok=True)
             return False
         return True
+
+    def release_if_full(self) -> None:
+        """Give the space back if there is hardly any other: what is written before anything goes needs some."""
+        import shutil  # here: it brings every archive format along
+
+        try:
+            if shutil.disk_usage(self._path.parent).free < FULL_BYTES:
+                self.release()
+        except OSError:
+            return  # what needs the space will say so
 
     def release(self) -> bool:
         """Give the space back; whether there was any. Raises OSError."""

@@ -70,6 +70,7 @@ class State:
             reason = fault_of(path) if in_use.is_set() or is_too_short(path / "data.mdb") else ""
             if reason:
                 raise DatabaseDamaged(path, WHAT, reason, ADVICE)
+            in_use.set()  # before it is mapped, which may be the end of this process
         names = [table.name.lower().encode() for table in StateTable]
         environment = Environment(
             path,
