@@ -250,6 +250,8 @@ def besiege(name: str, seconds: float) -> Felt:
                 while raid.poll() is None and time.monotonic() < until + 5:
                     felt.worst = max(felt.worst, victim.memory())
                     time.sleep(0.1)
+                if raid.poll():
+                    raise SystemExit(f"the attack {name} failed")
                 raid.kill()
                 raid.wait()
                 felt.cpu = (victim.cpu() - cpu) / seconds

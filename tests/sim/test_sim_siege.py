@@ -119,6 +119,10 @@ def test_what_one_peer_parks_is_bounded_and_what_all_park_ends_the_one_that_park
             assert max(all_held) <= RECEIVED.amount
             assert sum(all_held) <= RECEIVED_IN_ALL.amount + len(all_held) * LOOK_AFTER
             assert any(attacker.lost.done() for attacker in attackers)
+            ended = connection_of(victim, next(one for one in attackers if not one.lost.done()))
+            streams = list(ended._mux.streams.values())
+            ended.close()
+            assert sum(stream.unread for stream in streams) == 0  # at once, not when the cycle collector comes by
 
     run_virtual(main())
 

@@ -236,6 +236,7 @@ class Yamux:
         """The connection ended: every stream is reset, without sending anything."""
         for stream in list(self.streams.values()):
             self._end(stream, reason)
+            stream.abandon()
         self._control.clear()
 
     # --- input

@@ -252,3 +252,12 @@ class YamuxStream:
     def drop_output(self) -> None:
         self.out.clear()
         self.out_bytes = 0
+
+    def abandon(self) -> None:
+        """The connection ended, and with it the handler of a stream that the peer opened: drop what it has not read."""
+        if not self.initiator:
+            self.inbox.clear()
+            self.messages.clear()
+            self.uncut.clear()
+            self.messages_bytes = 0
+            self.target = None
