@@ -32,6 +32,7 @@ from cidery.libp2p.protocols.yamux import (
     YamuxError,
 )
 from cidery.libp2p.protocols.yamux_stream import (
+    EAGER,
     FRAMED_AHEAD,
     INITIAL_WINDOW,
     MESSAGE_COST,
@@ -512,6 +513,20 @@ def test_a_framed_stream_refuses_a_message_beyond_its_limit_without_reserving_it
     receive(mux, frame(DATA, 0, 1, 5, b"\xe9\x07aaa"))
     assert isinstance(stream.frame_error, MessageTooLarge) and stream.target is None
     assert str(stream.frame_error) == "a message of 1001 bytes, at most 1000 are allowed"
+
+
+def test_the_announcement_of_a_large_message_reserves_little():
+    mux, stream = framed(8 * EAGER)
+    receive(mux, frame(DATA, 0, 1, 4, b"\x80\x80\xc0\x02"))  # 5 MiB
+    assert stream.target is not None and len(stream.target) == EAGER == stream.unread
+    data, sent = random.Random(1).randbytes(5 * 1024 * 1024), 0
+    while sent < len(data):
+        size = min(100_000, len(data) - sent)
+        stream.credit = INITIAL_WINDOW
+        receive(mux, frame(DATA, 0, 1, size, data[sent : sent + size]))
+        sent += size
+        assert stream.target is None or len(stream.target) <= max(2 * sent, EAGER)
+    assert mux.next_message(stream, 0.0) == data
 
 
 def test_empty_messages_cost_nothing_and_hold_up_nothing():
