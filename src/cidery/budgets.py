@@ -13,7 +13,7 @@ class Per(Enum):
 
     CONNECTION = "connection"
     PEER = "peer"
-    CLIENT = "request"
+    CLIENT = "client"
     NODE = "node"
 
 
