@@ -35,7 +35,8 @@ from cidery.multiformats.varint import encode_uvarint
 
 WINDOW = 256 * 1024
 CLIENTS = 1000
-"""Slow readers of the gateway."""
+"""Slow readers of the gateway, from ADDRESSES addresses."""
+ADDRESSES = 16
 STREAMS = 32
 PUSHES_PER_SECOND = 1000
 UPLOADS = 256
@@ -316,6 +317,7 @@ def _slow(target: dict[str, Any], until: float, path: str) -> None:
         while len(clients) < CLIENTS and time.monotonic() < until:
             one = socket.socket()
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.bind((f"127.0.1.{1 + len(clients) % ADDRESSES}", 0))
             try:
                 one.settimeout(2)
                 one.connect(_endpoint(target["gateway"]))
