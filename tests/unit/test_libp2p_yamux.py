@@ -11,6 +11,7 @@ from cidery.libp2p.protocols.yamux import (
     ACK,
     BULK_RATE,
     DATA,
+    EARNED,
     FIN,
     GO_AWAY,
     HEADER,
@@ -568,6 +569,15 @@ def test_bulk_data_costs_nothing_of_the_budget_for_small_frames():
     for _ in range(2 * int(SMALL_FRAMES.burst)):
         stream.credit = INITIAL_WINDOW
         receive(mux, frame(DATA, 0, 1, 1024, bytes(1024)))
+
+
+def test_a_receiver_may_give_credit_back_for_each_few_bytes_that_it_was_sent():
+    mux, stream = framed()
+    update = frame(WINDOW_UPDATE, 0, 1, EARNED)
+    for _ in range(2 * int(SMALL_FRAMES.burst) // 16):
+        mux.send(stream, bytes(16 * EARNED))
+        assert len(output(mux)) > 16 * EARNED
+        receive(mux, update * 16)
 
 
 def test_more_streams_than_the_budget_end_the_session():
