@@ -421,11 +421,6 @@ def idle_connections(target: dict[str, Any], until: float) -> None:
         time.sleep(0.25)
 
 
-def nothing(target: dict[str, Any], until: float) -> None:
-    """The quiet time to compare with."""
-    time.sleep(max(0.0, until - time.monotonic()))
-
-
 ATTACKS: dict[str, Callable[[dict[str, Any], float], None]] = {
     "gateway-slow-readers": slow_readers,
     "gateway-slow-blocks": slow_block_readers,
@@ -450,7 +445,7 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     target = json.load(sys.stdin)
-    {**ATTACKS, "nothing": nothing}[name](target, time.monotonic() + seconds)
+    ATTACKS[name](target, time.monotonic() + seconds)
     sys.stdout.flush()
     os._exit(0)  # threads may hang in sockets
 
