@@ -29,13 +29,14 @@ from cidery.libp2p.protocols.steps import Handshake
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_outbound
 from cidery.libp2p.protocols.yamux import DATA, FIN, HEADER, PING, SYN, WINDOW_UPDATE
-from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field
 from cidery.multiformats.varint import encode_uvarint
 
 WINDOW = 256 * 1024
 CLIENTS = 1000
-"""Slow readers of the gateway."""
+"""Slow readers of the gateway, from ADDRESSES addresses."""
+ADDRESSES = 16
 STREAMS = 32
 PUSHES_PER_SECOND = 1000
 UPLOADS = 256
@@ -141,18 +142,19 @@ def again(target: dict[str, Any], until: float, raid: Callable[[Raider, int], No
             raider = Raider(target)
             number += 1
             raid(raider, number)
-        except (OSError, Exception) as exc:
-            if not isinstance(exc, OSError):
-                print(f"raid: {exc!r}", file=sys.stderr)
+        except OSError:
+            time.sleep(0.05)
+        except Exception as exc:
+            print(f"raid: {exc!r}", file=sys.stderr)
             time.sleep(0.05)
 
 
-def both(target: dict[str, Any], until: float, raid: Callable[[Raider, int], None]) -> None:
-    """From two connections at once."""
-    pair = [threading.Thread(target=again, args=(target, until, raid), daemon=True) for _ in range(2)]
-    for one in pair:
+def together(target: dict[str, Any], until: float, raid: Callable[[Raider, int], None], count: int = 2) -> None:
+    """From several connections at once."""
+    several = [threading.Thread(target=again, args=(target, until, raid), daemon=True) for _ in range(count)]
+    for one in several:
         one.start()
-    for one in pair:
+    for one in several:
         one.join(max(0.0, until - time.monotonic()))
 
 
@@ -201,7 +203,7 @@ def unknown_fields(target: dict[str, Any], until: float) -> None:
 
 def wants_and_cancels(target: dict[str, Any], until: float) -> None:
     """Wants cancelled and sent again at line speed."""
-    cids = [Block.of(RAW, b"%d" % at).cid for at in range(MIXED_WANTS)]
+    cids = [CID.of(b"%d" % at) for at in range(MIXED_WANTS)]
     wants = [Entry(cid, send_dont_have=True) for cid in cids]
     cancels = [Entry(cid, cancel=True) for cid in cids]
     body = b"".join(map(bytes, Message(entries=wants + cancels).encode()))
@@ -212,6 +214,37 @@ def wants_and_cancels(target: dict[str, Any], until: float) -> None:
             raider.open(2 * at + 1, PROTOCOL_1_2)
         while time.monotonic() < until:
             for at in range(4):
+                raider.data(2 * at + 1, message)
+
+    again(target, until, raid)
+
+
+def parked(target: dict[str, Any], until: float) -> None:
+    """Three connections of 256 streams, each with what its window takes of a message that never ends."""
+
+    def raid(raider: Raider, _: int) -> None:
+        body = b"\xff\xff\xff\x01" + os.urandom(200 * 1024)
+        for at in range(256):
+            raider.open(2 * at + 1, PROTOCOL_1_2)
+            raider.data(2 * at + 1, body)
+        while time.monotonic() < until and not raider.lost.is_set():
+            time.sleep(1)
+
+    together(target, until, raid, 3)
+
+
+def tiny_blocks(target: dict[str, Any], until: float) -> None:
+    """Messages of 16,000 blocks of a byte that nobody asked for."""
+    body = b"".join(
+        map(bytes, Message(blocks=[Block(CID.of(b"%d" % at), b"%d" % at) for at in range(16_000)]).encode())
+    )
+    message = encode_uvarint(len(body)) + body
+
+    def raid(raider: Raider, _: int) -> None:
+        for at in range(8):
+            raider.open(2 * at + 1, PROTOCOL_1_2)
+        while time.monotonic() < until:
+            for at in range(8):
                 raider.data(2 * at + 1, message)
 
     again(target, until, raid)
@@ -236,7 +269,7 @@ def pushes(target: dict[str, Any], until: float) -> None:
             count += 1
             time.sleep(max(0.0, began + count / PUSHES_PER_SECOND - time.monotonic()))
 
-    both(target, until, raid)
+    together(target, until, raid)
 
 
 def _small_frames(frames: bytes) -> Callable[[dict[str, Any], float], None]:
@@ -248,7 +281,7 @@ def _small_frames(frames: bytes) -> Callable[[dict[str, Any], float], None]:
             while time.monotonic() < until:
                 raider.send(batch)
 
-        both(target, until, raid)
+        together(target, until, raid)
 
     return attack
 
@@ -284,6 +317,7 @@ def _slow(target: dict[str, Any], until: float, path: str) -> None:
         while len(clients) < CLIENTS and time.monotonic() < until:
             one = socket.socket()
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.bind((f"127.0.1.{1 + len(clients) % ADDRESSES}", 0))
             try:
                 one.settimeout(2)
                 one.connect(_endpoint(target["gateway"]))
@@ -387,11 +421,6 @@ def idle_connections(target: dict[str, Any], until: float) -> None:
         time.sleep(0.25)
 
 
-def nothing(target: dict[str, Any], until: float) -> None:
-    """The quiet time to compare with."""
-    time.sleep(max(0.0, until - time.monotonic()))
-
-
 ATTACKS: dict[str, Callable[[dict[str, Any], float], None]] = {
     "gateway-slow-readers": slow_readers,
     "gateway-slow-blocks": slow_block_readers,
@@ -399,6 +428,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any], float], None]] = {
     "bitswap-empty-fields": empty_entries,
     "bitswap-unknown-fields": unknown_fields,
     "bitswap-wants-and-cancels": wants_and_cancels,
+    "bitswap-tiny-blocks": tiny_blocks,
+    "bitswap-parked": parked,
     "identify-pushes": pushes,
     "yamux-window-updates": window_updates,
     "yamux-empty-data": empty_data,
@@ -414,7 +445,7 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     target = json.load(sys.stdin)
-    {**ATTACKS, "nothing": nothing}[name](target, time.monotonic() + seconds)
+    ATTACKS[name](target, time.monotonic() + seconds)
     sys.stdout.flush()
     os._exit(0)  # threads may hang in sockets
 

@@ -25,6 +25,7 @@ FULL = [
     ["chunkers.py"],
     ["hamt.py"],
     ["dht.py"],
+    ["siege.py"],
 ]
 QUICK = [
     ["connect.py", "--runs", "10"],
@@ -39,6 +40,7 @@ QUICK = [
     ["chunkers.py", "16", "2"],
     ["hamt.py", "20000"],
     ["dht.py", "20000", "60"],
+    ["siege.py", "--seconds", "3"],
 ]
 
 

@@ -13,7 +13,7 @@ class Per(Enum):
 
     CONNECTION = "connection"
     PEER = "peer"
-    CLIENT = "request"
+    CLIENT = "client"
     NODE = "node"
 
 
@@ -79,10 +79,10 @@ HANDSHAKE_BYTES = Limit(
     128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
 )
 RECEIVED = Limit(
-    192 << 20, "bytes that came and are not read", Per.CONNECTION, "the connection ends", "what a peer may park"
+    64 << 20, "bytes that came and are not read", Per.CONNECTION, "the connection ends", "what a peer may park"
 )
 RECEIVED_IN_ALL = Limit(
-    256 << 20, "bytes that came and are not read", Per.NODE, "the connection that holds most ends", "all peers together"
+    96 << 20, "bytes that came and are not read", Per.NODE, "the connection that holds most ends", "all peers together"
 )
 STREAMS = Limit(
     256, "open inbound streams", Per.CONNECTION, "the stream is reset", "as Kubo; each has a window of 256 KiB"

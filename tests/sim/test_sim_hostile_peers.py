@@ -11,7 +11,7 @@ from test_sim_transfers import blocks, blocks_from, fetch, now
 
 from cidery.bitswap import service
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
-from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, Entry, Message
+from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
 from cidery.core.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
@@ -31,7 +31,7 @@ from cidery.libp2p.protocols.yamux import (
     SYN,
     WINDOW_UPDATE,
 )
-from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, StreamReset
+from cidery.libp2p.protocols.yamux_stream import EAGER, INITIAL_WINDOW, StreamReset
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -289,8 +289,8 @@ def test_messages_that_never_end_hold_a_bounded_amount_of_memory():
                 attacker.open(2 * at + 1, PROTOCOL_1_2, start + bytes(5000))
             await asyncio.sleep(2)
             connection = connection_of(victim, attacker)
-            bound = service.MAX_READING * MAX_MESSAGE + 200 * INITIAL_WINDOW
-            assert service.MAX_READING * MAX_MESSAGE // 2 < held(connection) < bound
+            bound = service.MAX_READING * EAGER + 200 * INITIAL_WINDOW
+            assert service.MAX_READING * EAGER // 2 < held(connection) < bound
 
     run_virtual(main())
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from cidery.budgets import STREAM_ANSWERS
 from cidery.core.car_export import export_car
 from cidery.core.cat import cat
 from cidery.core.session import StoreSession
@@ -13,7 +14,7 @@ from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.multiformats.cid import CID
 from cidery.retrieval.service import STREAM_DELAY
-from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+from cidery.retrieval.stream_http import PROTOCOL, StreamServer, fetch
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
 from cidery.testing.virtual_clock import run_virtual
@@ -239,3 +240,30 @@ def test_a_reader_that_takes_its_time_holds_the_stream_and_not_the_memory():
             return most
 
     assert run_virtual(main()) < 64 * MIB
+
+
+def test_a_peer_has_so_many_answers_at_once_and_is_told_to_come_back():
+    async def main():
+        release = asyncio.Event()
+
+        async def handle(request: Request) -> Response:
+            await release.wait()
+            return Response(200, {}, b"done")
+
+        async with memory_nodes(MemoryNetwork(3, LONG), 2) as (reader, owner):
+            await owner.network.serve(PROTOCOL, StreamServer(handle))
+            await reader.connect(owner)
+            connection = reader.connections[0]
+
+            async def ask() -> int:
+                stream = await connection.open_stream([PROTOCOL])
+                return (await fetch(stream, "owner", "/", "*/*"))[0]
+
+            asked = [asyncio.create_task(ask()) for _ in range(STREAM_ANSWERS.amount + 3)]
+            await asyncio.sleep(5)
+            assert sorted(task.result() for task in asked if task.done()) == [429] * 3
+            release.set()
+            assert sorted(await asyncio.gather(*asked)) == [200] * STREAM_ANSWERS.amount + [429] * 3
+            assert await ask() == 200
+
+    run_virtual(main())

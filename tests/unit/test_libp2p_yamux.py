@@ -11,6 +11,7 @@ from cidery.libp2p.protocols.yamux import (
     ACK,
     BULK_RATE,
     DATA,
+    EARNED,
     FIN,
     GO_AWAY,
     HEADER,
@@ -32,6 +33,7 @@ from cidery.libp2p.protocols.yamux import (
     YamuxError,
 )
 from cidery.libp2p.protocols.yamux_stream import (
+    EAGER,
     FRAMED_AHEAD,
     INITIAL_WINDOW,
     MESSAGE_COST,
@@ -514,6 +516,20 @@ def test_a_framed_stream_refuses_a_message_beyond_its_limit_without_reserving_it
     assert str(stream.frame_error) == "a message of 1001 bytes, at most 1000 are allowed"
 
 
+def test_the_announcement_of_a_large_message_reserves_little():
+    mux, stream = framed(8 * EAGER)
+    receive(mux, frame(DATA, 0, 1, 4, b"\x80\x80\xc0\x02"))  # 5 MiB
+    assert stream.target is not None and len(stream.target) == EAGER == stream.unread
+    data, sent = random.Random(1).randbytes(5 * 1024 * 1024), 0
+    while sent < len(data):
+        size = min(100_000, len(data) - sent)
+        stream.credit = INITIAL_WINDOW
+        receive(mux, frame(DATA, 0, 1, size, data[sent : sent + size]))
+        sent += size
+        assert stream.target is None or len(stream.target) <= max(2 * sent, EAGER)
+    assert mux.next_message(stream, 0.0) == data
+
+
 def test_empty_messages_cost_nothing_and_hold_up_nothing():
     mux, stream = framed()
     for _ in range(8):
@@ -553,6 +569,15 @@ def test_bulk_data_costs_nothing_of_the_budget_for_small_frames():
     for _ in range(2 * int(SMALL_FRAMES.burst)):
         stream.credit = INITIAL_WINDOW
         receive(mux, frame(DATA, 0, 1, 1024, bytes(1024)))
+
+
+def test_a_receiver_may_give_credit_back_for_each_few_bytes_that_it_was_sent():
+    mux, stream = framed()
+    update = frame(WINDOW_UPDATE, 0, 1, EARNED)
+    for _ in range(2 * int(SMALL_FRAMES.burst) // 16):
+        mux.send(stream, bytes(16 * EARNED))
+        assert len(output(mux)) > 16 * EARNED
+        receive(mux, update * 16)
 
 
 def test_more_streams_than_the_budget_end_the_session():

@@ -1,6 +1,8 @@
 import gc
 import weakref
 
+import pytest
+
 from cidery.node import heap
 
 
@@ -52,3 +54,11 @@ def test_nothing_is_set_aside_after_the_context() -> None:
         assert len(gc.callbacks) == len(callbacks) + 1
     assert gc.callbacks == callbacks
     gc.unfreeze()
+
+
+def test_the_c_library_can_be_told_to_give_back_what_was_freed() -> None:
+    trim = heap._trimmer()
+    if trim is None:
+        pytest.skip("not glibc")
+    trim()
+    assert heap._resident() > 1024 * 1024

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cidery.bitswap.message import Entry, WantType
+from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
 
-MAX_WANTS_PER_PEER = 1024
-"""Wants remembered per peer; the oldest unserved ones go first (boxo's default)."""
-MAX_QUEUED_PER_PEER = 16 * 1024
-"""Answers waiting per peer; more means the peer asks and does not read, and further wants are dropped."""
+MAX_WANTS_PER_PEER = BITSWAP_WANTS.amount
+MAX_QUEUED_PER_PEER = BITSWAP_ANSWERS.amount
 MESSAGE_BYTES = 1024 * 1024
 """Block bytes after which a message is closed. Helia loses blocks of streams that hold more than 4 MiB unread."""
 MESSAGE_BLOCKS = 1024

@@ -292,6 +292,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._aborting is not None:
             self._aborting.cancel()
         self.fail(ConnectionFailed(str(exc) if exc else "closed"))
+        self._buffer = self._plain = memoryview(b"")
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -449,7 +450,6 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(max(delay, 0.001), self._on_deadline)
 
     def _on_deadline(self) -> None:
-        self._timer = None
         if self.closed.done():
             return
         if self._mux is None:

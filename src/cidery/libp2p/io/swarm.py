@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from cidery.budgets import CONNECTIONS, HANDSHAKES
 from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
@@ -58,9 +59,9 @@ class SwarmConfig:
     """Limits and waits of a swarm."""
 
     timeouts: Timeouts
-    max_connections: int = 256
+    max_connections: int = CONNECTIONS.amount
     """Connections in all; a further inbound one is closed at once, outbound ones are the user's own and go first."""
-    max_pending_inbound: int = 64
+    max_pending_inbound: int = HANDSHAKES.amount
     """Inbound connections that are still in their handshake."""
     addresses: AddressFilter = AddressFilter()
     """Whom to dial and from where to accept."""

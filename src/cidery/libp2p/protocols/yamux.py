@@ -33,7 +33,6 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 
 MAX_STREAMS = budgets.STREAMS.amount
 MAX_UNACKED = budgets.UNACKED_STREAMS.amount
-"""("ACK backlog ... at most 256": libp2p yamux spec)."""
 MAX_WINDOW = 16 * 1024 * 1024
 """Largest window of one stream, in bytes: 1.3 Gbit/s over 100 ms."""
 WINDOW_BUDGET = budgets.WINDOWS_GROWN.amount
@@ -42,6 +41,8 @@ MAX_FRAME = 16 * 1024 * 1024
 MAX_CONTROL = budgets.CONTROL_FRAMES_WAITING.amount
 LARGE_FRAME = 1024
 """Bytes of a data frame from which it costs nothing of the budget for small ones."""
+EARNED = 4096
+"""Bytes sent for which the peer may send one small frame more: some give credit back for each read."""
 MAX_DRAINING = 256
 """Streams we reset whose late data is still expected."""
 BULK_RATE = 32 * 1024 * 1024
@@ -236,6 +237,7 @@ class Yamux:
         """The connection ended: every stream is reset, without sending anything."""
         for stream in list(self.streams.values()):
             self._end(stream, reason)
+            stream.abandon()
         self._control.clear()
 
     # --- input
@@ -400,6 +402,7 @@ class Yamux:
             start = at + HEADER_SIZE
             stream.take_into(out[start : start + length])
             HEADER.pack_into(out, at, 0, DATA, 0, stream.id, length)
+            self._frames.give_back(length / EARNED)
             stream.send_window -= length
             at = start + length
             if stream.fin_queued and not stream.out_bytes:

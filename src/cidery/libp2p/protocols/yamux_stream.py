@@ -13,6 +13,9 @@ FRAMED_AHEAD = budgets.BITSWAP_AHEAD.amount
 """Bytes of whole messages that may wait for a reader before nothing more is cut and credit is held back."""
 MESSAGE_COST = 16 * 1024
 """Bytes that a waiting message counts beside its own, so that at most 256 small ones are cut before they are read."""
+EAGER = 5 * 256 * 1024
+"""Bytes that the announcement of a message reserves at most: a block of 1 MiB and what is around it. The buffer of a
+larger one grows with what comes."""
 ZEROS = bytes(256)
 """A run of empty messages that is skipped at once."""
 
@@ -70,6 +73,7 @@ class YamuxStream:
         "inbox",
         "initiator",
         "messages",
+        "message_size",
         "messages_bytes",
         "out",
         "out_bytes",
@@ -111,6 +115,8 @@ class YamuxStream:
         self.messages: deque[memoryview] = deque()
         """Whole messages that wait for the reader."""
         self.messages_bytes = 0
+        self.message_size = 0
+        """Bytes of the message that is being received."""
         self.uncut: deque[memoryview] = deque()
         """Bytes that are cut into messages when those that wait are read."""
         self.held = 0
@@ -127,8 +133,8 @@ class YamuxStream:
 
     @property
     def unread(self) -> int:
-        """Bytes that came and were not read."""
-        unfinished = self.target_at if self.target is not None else 0
+        """Bytes that came and were not read, and what is reserved for a message that is not whole."""
+        unfinished = len(self.target) if self.target is not None else 0
         return len(self.inbox) + self.messages_bytes + sum(map(len, self.uncut)) + unfinished
 
     @property
@@ -199,8 +205,11 @@ class YamuxStream:
             target[self.target_at : self.target_at + taken] = data[at : at + taken]
             self.target_at += taken
             at += taken
-            if self.target_at == len(target):
+            if self.target_at == self.message_size:
                 self._finish_message(target)
+            elif self.target_at == len(target):
+                self.target = memoryview(bytearray(min(2 * len(target), self.message_size)))
+                self.target[: len(target)] = target
         return at
 
     def _read_length(self, data: memoryview, at: int) -> int:
@@ -219,7 +228,8 @@ class YamuxStream:
                 self.frame_error = exc
                 return at + 1
             self.inbox.clear()
-            self.target, self.target_at = memoryview(bytearray(size)), 0
+            self.target, self.target_at = memoryview(bytearray(min(size, EAGER))), 0
+            self.message_size = size
         return at + 1
 
     def _finish_message(self, message: memoryview) -> None:
@@ -252,3 +262,12 @@ class YamuxStream:
     def drop_output(self) -> None:
         self.out.clear()
         self.out_bytes = 0
+
+    def abandon(self) -> None:
+        """The connection ended, and with it the handler of a stream that the peer opened: drop what it has not read."""
+        if not self.initiator:
+            self.inbox.clear()
+            self.messages.clear()
+            self.uncut.clear()
+            self.messages_bytes = 0
+            self.target = None
