@@ -8,6 +8,8 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache as made_once
+from typing import TYPE_CHECKING
 
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
@@ -33,12 +35,11 @@ from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
 from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.io.upnp import UpnpRouter
-from cidery.libp2p.protocols import noise, tls, yamux
+from cidery.libp2p.protocols import noise, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.identify import Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.tls import TlsIdentity
-from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.libp2p.protocols.upgrade import TLS, UpgradeConfig
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -53,6 +54,9 @@ from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.service import GatewaySources, JoinedSources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
+
+if TYPE_CHECKING:
+    from cidery.libp2p.protocols.tls import TlsIdentity
 
 log = logging.getLogger("cidery.node")
 
@@ -76,7 +80,12 @@ def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
 
 
 def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
-    certificate = TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+    @made_once
+    def certificate() -> TlsIdentity:
+        from cidery.libp2p.protocols.tls import TlsIdentity
+
+        return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+
     return UpgradeConfig(key, certificate, entropy, security)
 
 
@@ -94,7 +103,7 @@ class NodeNetwork:
         cache: Cache | None = None,
         kad: KadOptions | None = None,
         validators: Validators | None = None,
-        security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
+        security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
         limits: ConnectionLimits | None = None,
         addresses: AddressFilter | None = None,

@@ -83,7 +83,7 @@ def _is_local_host(host: str) -> bool:
         name, _, port = host.partition(":")
     if port and not port.isdigit():
         return False
-    if name.lower() in ("localhost", "localhost."):
+    if name in ("127.0.0.1", "localhost") or name.lower() in ("localhost", "localhost."):
         return True
     try:
         ip_address(name)
