@@ -113,7 +113,7 @@ class Gateway:
 @pytest.fixture
 async def reader() -> AsyncIterator[NodeNetwork]:
     network = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore())
-    network.bitswap._waits = SessionWaits(stall_base=5.0, give_up_base=5.0)
+    network._waits = SessionWaits(stall_base=5.0, give_up_base=5.0)
     yield network
     await network.close()
 

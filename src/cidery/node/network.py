@@ -51,7 +51,8 @@ from cidery.node.network_view import bitswap_stat, connected_peer, known_identit
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
 from cidery.retrieval.gateway_url import gateway_url
-from cidery.retrieval.service import GatewaySources, JoinedSources
+from cidery.retrieval.joined import JoinedSources
+from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
 
@@ -122,9 +123,8 @@ class NodeNetwork:
         ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of records beside public keys.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
-        real = network is None or isinstance(network, PrivateNetwork)
         timeouts = timeouts or Timeouts()
-        self.cache, self.entropy = cache, entropy
+        self.store, self.cache, self.entropy = store, cache, entropy
         self._private = isinstance(network, PrivateNetwork)
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
@@ -137,31 +137,35 @@ class NodeNetwork:
         self.identification = Identification(
             self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence
         )
-        self.bitswap = self._make_bitswap(store, timeouts)
+        self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
+        self.bitswap = self._make_bitswap(store)
         self.dns: TxtResolver | None = None
         """Looks up /dnsaddr; None: not at all."""
         self.routing = JoinedRouting()
-        self.gateways = self._make_gateways()
-        self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
+        self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
+        self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
-        self.kad = self._make_kad(kad, cache, entropy, time.time if real else clock) if kad is not None else None
+        self.kad = (
+            self._make_kad(kad, cache, entropy, time.time if network is None or self._private else clock)
+            if kad is not None
+            else None
+        )
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
-        if real:
+        if network is None or self._private:
             self.identification.interfaces = OwnAddresses(clock)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def _make_bitswap(self, store: BlockStore, timeouts: Timeouts) -> BitswapService:
+    def _make_bitswap(self, store: BlockStore) -> BitswapService:
         return BitswapService(
             self.swarm,
             store,
             clock=self.swarm.clock,
-            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
             agent_of=lambda peer: self._said(peer).agent_version,
             speaks=self._speaks,
         )
@@ -254,11 +258,6 @@ class NodeNetwork:
         self.routing.announcers.append(kad)
         return kad
 
-    def _make_gateways(self) -> GatewaySources:
-        gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
-        self.bitswap.sources = JoinedSources(self.bitswap, gateways)
-        return gateways
-
     def _said(self, peer: PeerId) -> Identify:
         return self.identification.known.get(peer, Identify())
 
@@ -295,6 +294,7 @@ class NodeNetwork:
             await self.local.close()
         if self.kad is not None:
             await self.kad.close()
+        await self.sources.close()
         await self.gateways.close()
         await self.bitswap.close()
         await self.swarm.close()
@@ -341,8 +341,10 @@ class NodeNetwork:
 
     # --- core.network.Network
 
-    def session(self, *, kept: bool) -> NetworkSession:
-        session = self.bitswap.session(kept=kept)
+    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
+        """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
+        store = self.store if keep_blocks else None
+        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept)
         session.on_fetched = self.on_fetched
         return session
 
@@ -444,6 +446,7 @@ class NodeNetwork:
                 self.swarm,
                 self.identification,
                 self.bitswap,
+                self.sources,
                 self.routing.providers,
                 self.announcing,
                 routed=self.kad is not None,
