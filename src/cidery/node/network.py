@@ -134,9 +134,8 @@ class NodeNetwork:
             network,
             prober=lambda: _upgrade(PrivateKey.generate_ed25519(entropy), entropy, security),
         )
-        self.identification = Identification(
-            self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence
-        )
+        sequence = time.time_ns() if first_sequence is None else first_sequence
+        self.identification = Identification(self.swarm, AGENT, entropy, sequence)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
         self.dns: TxtResolver | None = None
