@@ -126,6 +126,7 @@ class NodeNetwork:
         timeouts = timeouts or Timeouts()
         self.store, self.cache, self.entropy = store, cache, entropy
         self._private = isinstance(network, PrivateNetwork)
+        real = network is None or self._private
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
             _upgrade(private_key, entropy, security),
@@ -144,18 +145,15 @@ class NodeNetwork:
         self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
-        self.kad = (
-            self._make_kad(kad, cache, entropy, time.time if network is None or self._private else clock)
-            if kad is not None
-            else None
-        )
+        wall = time.time if real else clock
+        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, wall)
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
-        if network is None or self._private:
+        if real:
             self.identification.interfaces = OwnAddresses(clock)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks: set[asyncio.Task[None]] = set()
