@@ -119,8 +119,8 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``map_ports``: ask the router to pass a port on.
-        ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of records beside public keys.
+        ``map_ports``: ask the router to pass a port on. ``validators``: of records beside public keys.
+        ``local``, ``kad`` None: no discovery on local networks, no DHT.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
@@ -145,8 +145,7 @@ class NodeNetwork:
         self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
-        wall = time.time if real else clock
-        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, wall)
+        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
