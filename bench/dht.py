@@ -24,8 +24,8 @@ from pathlib import Path
 from cidery.blockstore.memory import MemoryStore
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.kad.io.provider_store import EXPIRE_BATCH, MAX_PENDING, DiskProviders
 from cidery.kad.message import Message, MessageType
-from cidery.kad.provider_store import EXPIRE_BATCH, MAX_PENDING, DiskProviders
 from cidery.kad.service import KadOptions
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork

@@ -11,10 +11,26 @@ from peers.cidery_daemon import CideryDaemon
 
 FOREIGN = ("asyncio", "aiohttp", "cryptography", "lmdb", "numpy", "rich", "ssl", "dataclasses", "urllib", "logging")
 """Packages that no client of a daemon needs."""
-OWN = {"cidery", "cidery.cli", "cidery.client", "cidery.commands", "cidery.errors", "cidery.http", "cidery.node"}
+OWN = {
+    "cidery",
+    "cidery.cli",
+    "cidery.client",
+    "cidery.commands",
+    "cidery.errors",
+    "cidery.http",
+    "cidery.node",
+    "cidery.version",
+}
 """The parts of Cidery that a client is made of; of node and http it is what ONLY names."""
 ONLY = {"cidery.node.location", "cidery.http.authorization"}
-WRITES_A_TREE = {"cidery.core", "cidery.unixfs", "cidery.blockstore", "cidery.repo", "cidery.multiformats"}
+WRITES_A_TREE = {
+    "cidery.core",
+    "cidery.unixfs",
+    "cidery.blockstore",
+    "cidery.disk",
+    "cidery.repo",
+    "cidery.multiformats",
+}
 """What `get` needs besides: it writes what it is sent below a target, keeps a record of it, and unpacks TAR."""
 MAY_IMPORT: dict[str, set[str]] = {
     "add": set(),

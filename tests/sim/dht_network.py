@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cidery.identity.peer_id import PeerId
+from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import BITS, K, position, prefix_range
 from cidery.kad.message import KadError, Message, MessageType, PeerInfo
 from cidery.kad.network_size import NetworkSize
-from cidery.kad.provider_store import MemoryProviders
 from cidery.kad.query import Lookup, LookupWaits
 from cidery.kad.records import RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import PUBLIC, Server
-from cidery.kad.value_store import MemoryValues
+from cidery.kad.stores import MemoryProviders
 
 SLOW = 2.0
 """Seconds after which a look-up asks somebody else too: what the node's time-outs give at 100 ms of round trip."""

@@ -309,13 +309,6 @@ def test_names_cannot_drive_the_terminal() -> None:
     assert printable("a\x1b[31m\r\udcff\u202e\n") == "a\\x1b[31m\\r\\xff\\u202e\n"
 
 
-def test_the_version_of_the_repository_format_is_stated_once() -> None:
-    from cidery.commands.run.version import REPO_FORMAT
-    from cidery.repo.layout import REPO_FORMAT as LAYOUT_FORMAT
-
-    assert str(LAYOUT_FORMAT) == REPO_FORMAT
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo terminals")
 def test_progress_is_drawn_on_a_terminal_and_results_still_go_where_they_should(repo: Run, tmp_path: Path) -> None:
     import pty

@@ -15,15 +15,15 @@ from job_child import Counter
 from changed_api import changed
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import Added, AddOptions, add_root
-from cidery.core.car_export import export_car
+from cidery.core.adding.add import Added, AddOptions, add_root
+from cidery.core.car.exporting import export_car
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.node.build import Access, build
 from cidery.node.create import create_repository
-from cidery.repo.gc import Swept
+from cidery.repo.gc.collection import Swept
 from cidery.repo.jobs import JobState
 from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
 
@@ -247,5 +247,5 @@ async def test_an_add_goes_on_when_how_far_it_is_cannot_be_noted(tmp_path, caplo
         added = [event async for event in later.adding.add([folder], AddOptions()) if isinstance(event, Added)]
         (job,) = api.jobs.every("add")
         assert added[-1].root and job.state is JobState.DONE and job.files == 201
-        assert await api.adding._walk_stored(added[-1].cid)
+        assert await api.adding.walk_stored(added[-1].cid)
     assert "how far an add is cannot be noted" in caplog.text

@@ -7,13 +7,14 @@ import pytest
 from cidery.errors import CideryError
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.kad.io.provider_store import MAX_PENDING, DiskProviders
+from cidery.kad.io.value_store import MAX_AGE, MemoryValues
 from cidery.kad.key import K
 from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
-from cidery.kad.provider_store import MAX_ANSWERED, MAX_PENDING, MAX_PER_KEY, VALIDITY, DiskProviders, MemoryProviders
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import PRIVATE, PUBLIC, Server
-from cidery.kad.value_store import MAX_AGE, MemoryValues
+from cidery.kad.stores import MAX_ANSWERED, MAX_PER_KEY, VALIDITY, MemoryProviders
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.cache import Cache
 

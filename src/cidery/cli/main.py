@@ -3,8 +3,8 @@
 import os
 import sys
 
-from cidery import __version__
 from cidery.errors import CideryError
+from cidery.version import __version__
 
 PLAIN_VERSION = (["version"], ["--version"], ["-v"])
 """Lines answered without the parser, which would be most of their time; scripts ask this before anything else."""

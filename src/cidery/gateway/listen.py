@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cidery import __version__
 from cidery.budgets import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS
 from cidery.errors import Unavailable
 from cidery.gateway.places import BodyPlaces, Crowded
@@ -18,6 +17,7 @@ from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
+from cidery.version import __version__
 
 SLICE = 64 * 1024
 """Bytes handed to the socket at a time: what is not yet written is not copied."""

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.kad.key import K, position
 from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
-from cidery.kad.provider_store import ProviderStore
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
-from cidery.kad.value_store import ValueStore
+from cidery.kad.stores import ProviderStore, ValueStore
 from cidery.libp2p.protocols.addresses import Scope, keep
 
 MAX_CONTENT_KEY = 80

@@ -16,13 +16,14 @@ from typing import Any
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.dht import Dht, DhtConfig, parsed
+from cidery.kad.io.provider_store import DiskProviders
+from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import K, position
 from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
-from cidery.kad.provider_store import DiskProviders, MemoryProviders
 from cidery.kad.records import RecordInvalid, Validators
 from cidery.kad.routing_table import REFRESH_INTERVAL, RoutingTable, restore
 from cidery.kad.server import Server
-from cidery.kad.value_store import MemoryValues
+from cidery.kad.stores import MemoryProviders
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.protocols.addresses import Scope

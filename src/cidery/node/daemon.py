@@ -7,18 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cidery import __version__
 from cidery.commands.definition import Call
-from cidery.commands.run.version import REPO_FORMAT
 from cidery.core.api import Api
-from cidery.core.budget import keeping_budget
-from cidery.core.going_on import going_on
+from cidery.core.keeping.budget import keeping_budget
+from cidery.core.resume import going_on
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.site import Site
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.rpc.listen import listen
+from cidery.version import REPO_FORMAT, __version__
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter while others wait: worker threads must not stall the event loop."""

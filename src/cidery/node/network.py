@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache as made_once
 from typing import TYPE_CHECKING
 
-from cidery import __version__
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
 from cidery.core.network import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, ProvideOff, ProvideStat, RoutingOff
@@ -55,6 +54,7 @@ from cidery.retrieval.joined import JoinedSources
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
+from cidery.version import __version__
 
 if TYPE_CHECKING:
     from cidery.libp2p.protocols.tls import TlsIdentity

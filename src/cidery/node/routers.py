@@ -4,9 +4,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from cidery import __version__
 from cidery.routing.io.http_router import HttpRouter
 from cidery.routing.service import JoinedRouting
+from cidery.version import __version__
 
 
 @asynccontextmanager

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
+from cidery.version import REPO_FORMAT
 
-REPO_FORMAT = 1
-"""Number in the ``version`` file. Raised when an older Cidery could no longer read the repository."""
 MAX_VERSION_TEXT = 32
 """Most bytes read from the ``version`` file."""
 

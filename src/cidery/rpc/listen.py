@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
-from cidery import __version__
 from cidery.budgets import RPC_CONNECTIONS
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
@@ -22,6 +21,7 @@ from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins
 from cidery.rpc.server import RpcHandler
+from cidery.version import __version__
 
 SHUTDOWN_GRACE = 2.0
 """Seconds that running calls get to end when the daemon stops; then they are cancelled."""

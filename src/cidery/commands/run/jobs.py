@@ -9,7 +9,8 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.jobs import JobIds, JobLine, KnownFile
-from cidery.core.pin_queue import is_queued_pin
+from cidery.core.keeping.pin_queue import is_queued_pin
+from cidery.core.resumed_uploads import known_files
 from cidery.errors import InvalidInput
 from cidery.repo.jobs import INTERRUPTED_LIFE, Job, JobState
 
@@ -96,7 +97,8 @@ async def show(context: Context, call: Call) -> AsyncIterator[JobLine]:
 
 
 async def known(context: Context, call: Call) -> AsyncIterator[KnownFile]:
-    async with aclosing(context.node.adding.known_files(call.one("key"))) as files:
+    api = context.node
+    async with aclosing(known_files(api.adding, api.jobs, call.one("key"), api.clock)) as files:
         async for identity, size in files:
             yield KnownFile(File=identity, Bytes=size)
 

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import AsyncIterator, Sequence
 
-from cidery import __version__
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
@@ -29,6 +28,7 @@ from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import parse_config, read_raw
+from cidery.version import __version__
 
 AGENT = f"cidery/{__version__}"
 

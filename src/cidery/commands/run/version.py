@@ -2,14 +2,12 @@
 
 import sys
 
-from cidery import __version__
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.life import CommandNode, Version
 from cidery.commands.registry import all_commands
+from cidery.version import REPO_FORMAT, __version__
 
-REPO_FORMAT = "1"
-"""As repo.layout has it, which costs too much to import here; a test compares them."""
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 """Go's names, which scripts written for Kubo compare with."""
 
@@ -25,7 +23,7 @@ def _system() -> str:
 
 async def version(context: Context, call: Call) -> Version:
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return Version(Version=__version__, Commit="", Repo=REPO_FORMAT, System=_system(), Golang=f"python{python}")
+    return Version(Version=__version__, Commit="", Repo=str(REPO_FORMAT), System=_system(), Golang=f"python{python}")
 
 
 async def commands(context: Context, call: Call) -> CommandNode:

@@ -1,0 +1,27 @@
+"""Reading a known part of a file."""
+
+import os
+import threading
+
+_SEEK = threading.Lock()
+
+
+def pread_exactly(fd: int, size: int, offset: int) -> bytes:
+    """As read_exactly() at an offset; where the platform has no pread, files are read by one thread at a time."""
+    data = _pread(fd, size, offset)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing and (data := _pread(fd, missing, offset + size - missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    with _SEEK:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, size)
