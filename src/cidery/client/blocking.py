@@ -170,6 +170,9 @@ def _connect(endpoint: Endpoint) -> socket.socket:
     try:
         connection.settimeout(CONNECT_TIMEOUT)
         connection.connect(endpoint.path or (endpoint.host, endpoint.port))
+        if not endpoint.path:
+            # the small pieces of an upload would wait 40 ms for each other
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         connection.close()
         raise

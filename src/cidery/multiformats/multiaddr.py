@@ -5,7 +5,6 @@ Binary form: per component ``<code varint><value>``, the value led by its length
 Spec: https://github.com/multiformats/multiaddr
 """
 
-from dataclasses import dataclass
 from typing import Self
 
 from cidery.multiformats.multiaddr_protocols import (
@@ -33,11 +32,22 @@ Component = tuple[int, bytes]
 """Protocol code and value, without length prefix; b"" for a protocol without value."""
 
 
-@dataclass(frozen=True, slots=True)
 class Multiaddr:
     """An immutable, hashable address; at least one component. Made by parse() and decode(), which validate."""
 
-    components: tuple[Component, ...]
+    __slots__ = ("components",)
+
+    def __init__(self, components: tuple[Component, ...]) -> None:
+        self.components = components
+
+    def __eq__(self, other: object) -> bool:
+        return self.components == other.components if isinstance(other, Multiaddr) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.components)
+
+    def __repr__(self) -> str:
+        return f"Multiaddr({str(self)!r})"
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -1,21 +1,27 @@
 """cidery.open(): the same node for programs without an event loop."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
-from cidery.client.client import Client
-from cidery.core.diagnosis.text import Report
-from cidery.core.reading.ls import LsEntry
-from cidery.multiformats.cid import CID
 from cidery.node.location import repo_dir
-from cidery.node.node import Node
-from cidery.repo.jobs import Job
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Iterator
+    from pathlib import Path
+    from typing import Any, Self
+
+    from cidery.client.client import Client
+    from cidery.core.diagnosis.text import Report
+    from cidery.core.reading.ls import LsEntry
+    from cidery.multiformats.cid import CID
+    from cidery.node.node import Node
+    from cidery.repo.jobs import Job
 
 T = TypeVar("T")
 
@@ -29,8 +35,9 @@ class SyncNode:
     Its event loop runs in a thread of its own; methods may be called from any thread.
     """
 
-    def __init__(self, inner: Node | Client) -> None:
+    def __init__(self, inner: Node | Client, *, attached: bool) -> None:
         self._inner = inner
+        self._attached = attached
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
         self._closed = False
@@ -75,7 +82,7 @@ class SyncNode:
     @property
     def attached(self) -> bool:
         """Whether this is a client of a running daemon."""
-        return isinstance(self._inner, Client)
+        return self._attached
 
     def peer_id(self) -> str:
         """The node's peer id."""
@@ -128,7 +135,7 @@ class SyncNode:
 
 
 async def _pump(
-    source: AsyncGenerator[bytes | memoryview, None], chunks: "asyncio.Queue[bytes | memoryview | None]"
+    source: AsyncGenerator[bytes | memoryview, None], chunks: asyncio.Queue[bytes | memoryview | None]
 ) -> None:
     try:
         async for chunk in source:
@@ -162,8 +169,12 @@ def open(
     repo = repo_dir(os.fspath(path) if path is not None else None)
     daemon = None if read_only else find_daemon(repo)
     if daemon is not None:
+        from cidery.client.client import Client
+
         try:
-            return SyncNode(Client(daemon, auth=auth))
+            return SyncNode(Client(daemon, auth=auth), attached=True)
         except DaemonGone:
             daemon = None  # a killed daemon left its api file behind
-    return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only))
+    from cidery.node.node import Node
+
+    return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only), attached=False)

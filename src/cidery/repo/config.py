@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MAX_CONFIG_BYTES = 4 << 20
 """Largest config file read, in bytes."""
 _KEY = "Identity.PrivKey"
+_ED25519_HEAD = b"\x08\x01\x12\x40"
+"""Of a private key: its type and length; 32 bytes of seed and 32 of public key follow."""
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
 BOOTSTRAP = (
     "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
@@ -177,6 +179,14 @@ class Config(NamedTuple):
     names: NamesConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
+
+    @property
+    def public_key(self) -> bytes:
+        """As the protobuf that peers are shown. An Ed25519 key holds it already, so nothing is computed."""
+        key = base64.b64decode(self.identity)
+        if len(key) == len(_ED25519_HEAD) + 64 and key.startswith(_ED25519_HEAD):
+            return b"\x08\x01\x12\x20" + key[-32:]
+        return self.private_key.public.encode()
 
     @property
     def private_key(self) -> PrivateKey:

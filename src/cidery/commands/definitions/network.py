@@ -208,7 +208,7 @@ COMMANDS = (
     Command(
         ("id",),
         "Print this node's identity, or a peer's",
-        "cidery.commands.run.network:identity",
+        "cidery.commands.run.identity:identity",
         'cidery id --format="<id>"',
         (Argument("peer", "Peer id", required=False),),
         (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),

@@ -1,6 +1,5 @@
 """id, ping, swarm, bitswap and shutdown."""
 
-import base64
 from collections.abc import AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
@@ -9,7 +8,6 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
     AutonatReport,
     BitswapStat,
-    Identity,
     PeerInfo,
     PeeringPeer,
     PeeringPeers,
@@ -23,11 +21,9 @@ from cidery.commands.definitions.network import (
     SwarmPeers,
 )
 from cidery.core.api import NoNetwork
-from cidery.core.network import PeerIdentity
 from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config import parse_config, read_raw
 from cidery.version import __version__
 
 AGENT = f"cidery/{__version__}"
@@ -58,32 +54,6 @@ class NotPeered(NotFound):
 
     def __str__(self) -> str:
         return f"{self.peer} is not among the peers that are kept connected; see: cidery swarm peering ls"
-
-
-def _identity(found: PeerIdentity) -> Identity:
-    return Identity(
-        ID=found.id,
-        PublicKey=found.public_key,
-        Addresses=list(found.addresses),
-        AgentVersion=found.agent_version,
-        Protocols=list(found.protocols),
-    )
-
-
-async def identity(context: Context, call: Call) -> Identity:
-    peer = call.optional("peer")
-    network = context.api.network if context.api is not None else None
-    if peer is not None:
-        PeerId.parse(peer)
-        if network is None:
-            raise NoNetwork
-        with context.node.doing(f"dialling {peer}"):
-            return _identity(await network.identify(peer))
-    if network is not None:
-        return _identity(network.identity())
-    config = parse_config(read_raw(context.config_file))
-    key = base64.b64encode(config.private_key.public.encode()).decode()
-    return Identity(ID=config.peer_id, PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
 
 
 async def ping(context: Context, call: Call) -> AsyncIterator[PingLine]:
