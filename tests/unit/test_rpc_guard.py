@@ -9,7 +9,9 @@ LOCAL = {"host": "127.0.0.1:5001", "user-agent": "curl/8"}
 
 
 def _status(method: str = "POST", **headers: str) -> int:
-    refusal = check(method, {**LOCAL, **{name.replace("_", "-").lower(): text for name, text in headers.items()}}, ORIGINS)
+    refusal = check(
+        method, {**LOCAL, **{name.replace("_", "-").lower(): text for name, text in headers.items()}}, ORIGINS
+    )
     return 200 if refusal is None else refusal.status
 
 
@@ -35,6 +37,13 @@ def test_a_name_that_somebody_pointed_here_is_refused(host: str) -> None:
 @pytest.mark.parametrize("origin", ["http://localhost:5001", "http://127.0.0.1:5001", "https://[::1]:5001"])
 def test_pages_of_the_node_itself_may_call(origin: str) -> None:
     assert _status(Origin=origin, User_Agent="Mozilla/5.0") == 200
+
+
+@pytest.mark.parametrize("name", ["nibjojkomfdiaoajekhjakgkdhaomnch", "hjoieblefckbooibpepigmacodalfndh"])
+def test_the_browser_extension_ipfs_companion_may_call(name: str) -> None:
+    assert _status(Origin=f"chrome-extension://{name}", User_Agent="Mozilla/5.0") == 200
+    assert _status(Origin=f"chrome-extension://{name[::-1]}", User_Agent="Mozilla/5.0") == 403
+    assert _status(Origin=f"http://{name}", User_Agent="Mozilla/5.0") == 403
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8080", "http://localhost:5001.x"])

@@ -103,6 +103,21 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).status == 404
 
 
+@pytest.mark.parametrize("path", ["/webui", "/webui/", f"/ipfs/{EMPTY_FOLDER}", "/ipns/example.org", "/", "/api/v1/id"])
+async def test_what_is_outside_the_rpc_is_not_found_by_any_method(server: Server, path: str) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n"
+        assert (await server.raw(head.encode())).status == 404
+
+
+async def test_the_extension_ipfs_companion_is_answered(server: Server) -> None:
+    origin = "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch"
+    asked = await server.post("version", method="OPTIONS", Origin=origin, Access_Control_Request_Method="POST")
+    assert asked.status == 204 and asked.headers["access-control-allow-origin"] == origin
+    answer = await server.post("version", Origin=origin, User_Agent="Mozilla/5.0 Chrome/156")
+    assert answer.status == 200 and answer.headers["access-control-allow-origin"] == origin
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [

@@ -40,6 +40,7 @@ WATCH_AS = "watch-as"
 """In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
+_NOT_FOUND = (404, "404 page not found")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
 
@@ -82,6 +83,8 @@ class RpcHandler:
         return answer
 
     async def _checked(self, request: Request) -> Response:
+        if not request.path.startswith(PREFIX):
+            return text_answer(*_NOT_FOUND)  # whoever asks, and however: there is nothing to protect
         # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
         any_host = self._exposed or bool(self._users)
         refusal = check(request.method, request.headers, self._origins, any_host=any_host)
@@ -103,7 +106,7 @@ class RpcHandler:
     async def _answer(self, request: Request) -> Response:
         found = _find(request.path)
         if found is None:
-            return text_answer(404, "404 page not found")
+            return text_answer(*_NOT_FOUND)
         if request.method == "OPTIONS":
             return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
         running = self._run(request, *found)
