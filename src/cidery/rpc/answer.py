@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.http.message import Response
 
 _EXPOSED = "X-Stream-Output, X-Chunked-Output, X-Content-Length"
@@ -14,15 +13,11 @@ COMMON_HEADERS = {
 }
 ERROR_TRAILER = "X-Stream-Error"
 
-CODE_NORMAL, CODE_CLIENT, CODE_LIMITED = 0, 1, 3
-"""``Code`` in error answers, as Kubo numbers them."""
-_BY_CATEGORY: tuple[tuple[type[BaseException], int, int], ...] = (
-    (InvalidInput, 400, CODE_CLIENT),
-    (LimitExceeded, 500, CODE_LIMITED),
-    (Unavailable, 500, CODE_NORMAL),
-    (CideryError, 500, CODE_NORMAL),
+PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "POST"),
+    ("Access-Control-Allow-Headers", f"Authorization, Content-Type, X-Requested-With, {_EXPOSED}"),
 )
-"""Category -> (status, code); the first that fits."""
+"""For pages that may call: the one method there is, and what they may send."""
 
 
 def one_line(error: BaseException) -> str:
@@ -31,12 +26,11 @@ def one_line(error: BaseException) -> str:
 
 
 def error_answer(error: BaseException) -> Response:
-    """The answer for an error before the first byte of a result."""
-    status, code = next(((s, c) for kind, s, c in _BY_CATEGORY if isinstance(error, kind)), (500, CODE_NORMAL))
+    """The answer for an error of a command before the first byte of a result: always 500 and Code 0, as in Kubo."""
     return Response(
-        status,
+        500,
         {**COMMON_HEADERS, "Content-Type": "application/json"},
-        value_line({"Message": one_line(error), "Code": code, "Type": "error"}),
+        value_line({"Message": one_line(error), "Code": 0, "Type": "error"}),
     )
 
 

@@ -49,7 +49,7 @@ def check(
         origins: allowed ``scheme://host:port``; "*" allows every origin.
         any_host: the first rule does not hold, because a secret is asked for.
     """
-    if not any_host and not _is_local_host(headers.get("host", "")):
+    if not any_host and not all(map(_is_local_host, headers.get("host", "").split(", "))):
         return _FORBIDDEN
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None:

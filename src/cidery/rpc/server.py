@@ -11,7 +11,7 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from cidery.commands.bind import BadCall, bind, options_by_name
+from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
@@ -23,6 +23,7 @@ from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
     ERROR_TRAILER,
+    PREFLIGHT,
     error_answer,
     one_line,
     stream_error,
@@ -54,6 +55,10 @@ class _Failed(CideryError):
 
     def __str__(self) -> str:
         return one_line(self.cause)
+
+
+class _NoCall(BadCall):
+    """What was sent is no call of a command: it never ran."""
 
 
 class RpcHandler:
@@ -108,11 +113,11 @@ class RpcHandler:
         if found is None:
             return text_answer(*_NOT_FOUND)
         if request.method == "OPTIONS":
-            return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
+            return text_answer(204, "", PREFLIGHT)
         running = self._run(request, *found)
         try:
             head = await anext(running)
-        except BadCall as exc:
+        except _NoCall as exc:
             return text_answer(400, one_line(exc))
         except (CideryError, TimeoutError) as exc:
             return error_answer(exc)
@@ -126,10 +131,7 @@ class RpcHandler:
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; before the head it gets its own status."""
         with self._places.taken(command) as place:
-            parameters = await read_parameters(request)
-            call = _bound(command, words, parameters)
-            if call.command.file_argument is not None and not is_multipart(request):
-                raise BadCall(f"file argument {call.command.file_argument.name!r} is required")
+            parameters, call = await _read_call(request, command, words)
             context = self._context(request, call, parameters, place)
             seconds = call.seconds("timeout")
             if place.seconds is not None:
@@ -187,14 +189,14 @@ async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piec
                     yield _values_head(call)
                 yield _value(value, call)
         if not begun:
-            yield _Head({"X-Chunked-Output": "1"}, empty=True)
+            yield _values_head(call)._replace(empty=True)
         return
     result = await running
     if isinstance(result, Body):
         async for piece in _bytes(result, call):
             yield piece
     elif result is None:
-        yield _Head({"X-Chunked-Output": "1"}, empty=True)
+        yield _values_head(call)._replace(empty=True)
     else:
         yield _values_head(call)
         yield _value(result, call)
@@ -240,6 +242,23 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     if found is None or not found.command.over_rpc:
         return None
     return found.command, words[found.words :]
+
+
+async def _read_call(request: Request, command: Command, words: list[str]) -> tuple[Parameters, Call]:
+    """As Kubo: what does not fit the definition is no call; values that the command refuses are its error.
+
+    Raises _NoCall, BadValue.
+    """
+    try:
+        parameters = await read_parameters(request)
+        call = _bound(command, words, parameters)
+    except BadValue:
+        raise
+    except BadCall as exc:
+        raise _NoCall(exc.reason) from exc
+    if command.file_argument is not None and not is_multipart(request):
+        raise _NoCall(f"file argument {command.file_argument.name!r} is required")
+    return parameters, call
 
 
 def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:

@@ -174,7 +174,7 @@ COMMANDS = (
             SESSION,
         ),
         Output.BYTES,
-        media_type="application/octet-stream",
+        media_type="text/plain",
         repo=Repo.READ,
         progress=True,
     ),

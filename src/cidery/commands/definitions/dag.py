@@ -166,7 +166,7 @@ COMMANDS = (
         (REF,),
         (text("output-codec", "Codec of what is printed", default="dag-json"),),
         Output.BYTES,
-        media_type="application/octet-stream",
+        media_type="text/plain",
         repo=Repo.READ,
     ),
     Command(

@@ -36,9 +36,8 @@ AGENT = f"cidery/{__version__}"
 class ConnectFailed(Unavailable):
     """A peer could not be reached, or left."""
 
-    def __init__(self, what: str, peer: str, reason: str, done: Sequence[str] = ()) -> None:
-        super().__init__(what, peer, reason, done)
-        self.what = what
+    def __init__(self, peer: str, reason: str, done: Sequence[str] = ()) -> None:
+        super().__init__(peer, reason, done)
         self.peer = peer
         self.reason = reason
         self.done = done
@@ -46,7 +45,7 @@ class ConnectFailed(Unavailable):
 
     def __str__(self) -> str:
         before = f"; before it: {', '.join(self.done)}" if self.done else ""
-        return f"{self.what} {self.peer} failure: {self.reason}{before}"
+        return f"connect {self.peer} failure: {self.reason}{before}"
 
 
 class NotPeered(NotFound):
@@ -163,7 +162,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
             with context.node.doing(f"dialling {address}"):
                 await network.connect(address)
         except CideryError as exc:
-            raise ConnectFailed("connect", str(peer), str(exc), done) from exc
+            raise ConnectFailed(str(peer), str(exc), done) from exc
         done.append(f"connect {peer} success")
     context.node.pin_queue.retry_all()  # the peer may have what others had not
     return Strings(Strings=done)
@@ -172,9 +171,8 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
 async def swarm_disconnect(context: Context, call: Call) -> Strings:
     network, done = context.node.online, list[str]()
     for _, address, peer in _peer_addresses(call):
-        if not await network.disconnect(address):
-            raise ConnectFailed("disconnect", str(peer), "not connected", done)
-        done.append(f"disconnect {peer} success")
+        closed = await network.disconnect(address)
+        done.append(f"disconnect {peer} success" if closed else f"disconnect {peer} failure: not connected")
     return Strings(Strings=done)
 
 
