@@ -4,6 +4,9 @@ from typing import Any, TypedDict
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
 
+PROFILES = """Profiles: test, server, lan, lowpower, local-discovery, default-networking, randomports, announce-on,
+announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""
+
 
 class ConfigField(TypedDict):
     Key: str
@@ -97,12 +100,13 @@ COMMANDS = (
         "Change the config to a purpose",
         "cidery.commands.run.config:profile_apply",
         "cidery config profile apply server",
-        (Argument("profile", "test, server, lowpower, unixfs-v1-2025 or unixfs-v0-2015"),),
+        (Argument("profile", "One of those below"),),
         (flag("dry-run", "Show what would change"),),
         result=ProfileApplied,
         repo=Repo.CONFIG,
         text=_applied,
         verbatim=True,
+        description=f"{PROFILES}\nThe config as it was is kept beside it, as config-pre-PROFILE-....",
     ),
     Command(
         ("bootstrap", "list"),

@@ -14,6 +14,7 @@ from cidery.commands.definition import (
     flag,
     text,
 )
+from cidery.commands.definitions.config import PROFILES
 
 
 class Version(TypedDict):
@@ -79,8 +80,7 @@ COMMANDS = (
         waits=True,
         where=Where.CLIENT,
         repo=Repo.NONE,
-        description="Profiles: test, server, lan, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"
-        "never changed.",
+        description=f"{PROFILES}\nAn existing repository is never changed.",
     ),
     Command(
         ("daemon",),

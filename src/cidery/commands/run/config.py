@@ -8,9 +8,9 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField, Peers, ProfileApplied
 from cidery.repo.config import (
-    BOOTSTRAP,
     MAX_CONFIG_BYTES,
     get_key,
+    keep_copy,
     parse_config,
     parse_json,
     read_raw,
@@ -18,7 +18,7 @@ from cidery.repo.config import (
     write_raw,
 )
 from cidery.repo.config_keys import KEYS, PEER_ADDR, ConfigError
-from cidery.repo.config_profiles import apply_profile
+from cidery.repo.config_profiles import BOOTSTRAP, apply_profile
 from cidery.repo.config_secrets import with_secrets_of, without_secrets
 
 
@@ -54,8 +54,20 @@ async def config(context: Context, call: Call) -> ConfigField:
     return ConfigField(Key=key, Value=get_key(raw, key))
 
 
+_EXPERIMENTS = {
+    "FilestoreEnabled": False,
+    "Libp2pStreamMounting": False,
+    "OptimisticProvide": False,
+    "OptimisticProvideJobsPoolSize": 0,
+    "P2pHttpProxy": False,
+    "UrlstoreEnabled": False,
+}
+"""What Kubo's config always has, and its clients read."""
+
+
 async def show(context: Context, call: Call) -> dict[str, Any]:
-    return without_secrets(read_raw(context.config_file))
+    shown = without_secrets(read_raw(context.config_file))
+    return {**shown, "Experimental": {**_EXPERIMENTS, **(shown.get("Experimental") or {})}}
 
 
 async def replace(context: Context, call: Call) -> None:
@@ -79,6 +91,7 @@ async def profile_apply(context: Context, call: Call) -> ProfileApplied:
     new = apply_profile(old, call.one("profile"))
     parse_config(new)
     if not call.flag("dry-run"):
+        keep_copy(context.config_file, call.one("profile"))
         write_raw(context.config_file, new)
     return ProfileApplied(OldCfg=without_secrets(old), NewCfg=without_secrets(new))
 
