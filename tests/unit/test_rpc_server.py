@@ -211,7 +211,7 @@ async def test_a_folder_is_added_from_parts(server: Server) -> None:
     listed = (await server.post(f"ls?arg={folder}")).json()[0]["Objects"][0]["Links"]
     assert [(link["Name"], link["Type"], link["Target"]) for link in listed][-1] == ("link", 4, "a b.txt")
     pins = (await server.post("pin/ls?type=recursive")).json()[0]["Keys"]
-    assert pins == {folder: {"Type": "recursive"}}
+    assert pins == {folder: {"Type": "recursive", "Name": ""}}
 
 
 async def test_many_parts_stream_through(server: Server) -> None:
@@ -373,7 +373,7 @@ async def test_the_rpc_listens_on_this_machine_only(server: Server, tmp_path: Pa
 async def test_an_option_without_text_is_empty_and_a_flag_without_one_is_set(server: Server) -> None:
     cid = await server.node.add(b"pinned", pin=False)
     assert (await server.post(f"pin/add?arg={cid}&name=")).status == 200
-    assert (await server.post("pin/ls?names=&quiet")).json()[0]["Keys"] == {str(cid): {"Type": "recursive"}}
+    assert (await server.post("pin/ls?names=&quiet")).json()[0]["Keys"] == {str(cid): {"Type": "recursive", "Name": ""}}
     added = await server.upload("add?chunker=&quiet", [("f", "application/octet-stream", b"pinned")])
     assert added.json()[0]["Hash"] == str(cid)
 
@@ -398,7 +398,7 @@ async def test_any_number_of_arguments_goes_through(server: Server, count: int) 
         with call(Endpoint(server.host, server.port), ["pin", "ls"], [("arg", cid)] * count) as answer:
             return list(answer.values())
 
-    assert await asyncio.to_thread(listed) == [{"Keys": {cid: {"Type": "recursive"}}}]
+    assert await asyncio.to_thread(listed) == [{"Keys": {cid: {"Type": "recursive", "Name": ""}}}]
     if count < 1000:
         return
     query = "&".join([f"arg={cid}"] * count)

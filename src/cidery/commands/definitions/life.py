@@ -56,7 +56,8 @@ def _commands(value: Value, call: Call) -> str:
         name = f"{prefix} {node['Name']}".strip()
         lines.append(name)
         if call.flag("flags"):
-            lines += [f"{name} {flag}" for option in node["Options"] for flag in option["Names"]]
+            flags = [flag for option in node["Options"] for flag in option["Names"]]
+            lines += [f"{name} {'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]
         stack += [(name, child) for child in reversed(node["Subcommands"])]
     return "".join(line + "\n" for line in lines)
 

@@ -52,7 +52,8 @@ class PeerInfo(TypedDict):
 
 
 class SwarmPeers(TypedDict):
-    Peers: list[PeerInfo]
+    Peers: list[PeerInfo] | None
+    """None for nobody, as Kubo writes it."""
 
 
 class SwarmAddrs(TypedDict):
@@ -126,7 +127,7 @@ def _id(value: Value, call: Call) -> str:
     if not form:
         import json
 
-        return json.dumps(dict(value), indent=1) + "\n"
+        return json.dumps(dict(value), indent="\t") + "\n"
     for name, shown in (
         ("<id>", value["ID"]),
         ("<aver>", escaped(value["AgentVersion"])),
@@ -147,7 +148,7 @@ def _ping(value: Value, call: Call) -> str:
 def _peers(value: Value, call: Call) -> str:
     lines: list[str] = []
     verbose = call.flag("verbose")
-    for peer in value["Peers"]:
+    for peer in value["Peers"] or ():
         at = f"{peer['Addr']}/p2p/{peer['Peer']}"
         extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
         lines.append(" ".join([at, *(extra for extra in extras if extra)]))

@@ -63,7 +63,8 @@ class PinLine(TypedDict):
 
 class PinKey(TypedDict):
     Type: str
-    Name: NotRequired[str]
+    Name: str
+    """Empty unless names were asked for."""
     Expires: NotRequired[str]
     Unwalked: NotRequired[str]
     """Why not all that it holds is listed."""

@@ -123,7 +123,7 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
         if verbose or call.flag("streams"):
             info["Streams"] = [StreamInfo(Protocol=protocol) for protocol in peer.streams]
         shown.append(info)
-    return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])))
+    return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])) or None)
 
 
 async def swarm_addrs(context: Context, call: Call) -> SwarmAddrs:

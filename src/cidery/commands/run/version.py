@@ -38,8 +38,5 @@ async def commands(context: Context, call: Call) -> CommandNode:
                 child = CommandNode(Name=word, Subcommands=[], Options=[])
                 at["Subcommands"].append(child)
             at = child
-        at["Options"] = [
-            {"Names": [f"--{name}" if len(name) > 1 else f"-{name}" for name in option.names]}
-            for option in command.options
-        ]
+        at["Options"] = [{"Names": list(option.names)} for option in command.options]
     return root
