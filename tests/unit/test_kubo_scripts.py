@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cidery.cli.main import main
+from cidery.multiformats.cid import CID
 
 
 class Ran(NamedTuple):
@@ -133,3 +134,92 @@ def test_options_are_listed_by_their_bare_names_in_json_and_as_they_are_typed_in
     assert {"Names": ["recursive", "r"]} in add["Options"]
     lines = run("commands", "--flags").out.splitlines()
     assert "cidery add --recursive" in lines and "cidery add -r" in lines
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pin", "add", "--fast-provide-root", "--fast-provide-wait=false", "CID"],
+        ["dag", "import", "--fast-provide-dag", "--allow-big-block", "CAR"],
+        ["block", "put", "--allow-big-block", "CAR"],
+        ["bootstrap", "list", "--expand-auto"],
+    ],
+)
+def test_an_option_without_effect_is_accepted_and_said_to_have_none(run: Run, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "f").write_text("hello\n")
+    cid = run("add", "-Q", "f").out.strip()
+    put_car(tmp_path / "car", cid)
+    ran = run(*(word.replace("CID", cid).replace("CAR", str(tmp_path / "car")) for word in words))
+    given = [word.partition("=")[0] for word in words if word.startswith("--")]
+    assert ran.code == 0, ran.err
+    assert [line.split()[1] for line in ran.err.splitlines()] == given
+    assert all(" has no effect: " in line for line in ran.err.splitlines())
+
+
+def put_car(path: Path, cid: str) -> None:
+    """An archive without a block, with a root that is stored."""
+    root = CID.parse(cid).encode()
+    header = b"\xa2eroots\x81\xd8\x2a\x58" + bytes([len(root) + 1]) + b"\0" + root + b"gversion\x01"
+    path.write_bytes(bytes([len(header)]) + header)
+
+
+def test_another_config_file_is_refused_and_the_own_one_accepted(run: Run, repo: Path, tmp_path: Path) -> None:
+    own = repo / "config"
+    for option in ("--config-file", "--config", "-c"):
+        assert run(option, own, "id", "-f", "<id>").code == 0
+        ran = run("id", option, tmp_path / "other")
+        assert ran.code == 1 and f"the config is always {own}" in ran.err and "--repo-dir" in ran.err
+
+
+def test_local_is_another_word_for_offline(run: Run) -> None:
+    for option in ("-L", "--local", "--offline"):
+        ran = run("cat", option, "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+        assert ran.code == 1 and "start the daemon" not in ran.err
+
+
+@pytest.mark.parametrize(("base", "begin"), [("b58mh", "12D3KooW"), ("base36", "k51qzi5"), ("k", "k51"), ("b", "bafz")])
+def test_the_peer_id_has_the_form_that_is_asked_for(run: Run, base: str, begin: str) -> None:
+    assert run("id", f"--peerid-base={base}").json["ID"].startswith(begin)
+    assert run("id", "--peerid-base=odd").code == 1
+
+
+def test_what_auto_stands_for_is_shown(run: Run) -> None:
+    run("config", "--json", "Routing.DelegatedRouters", '["auto", "https://r.example"]')
+    assert run("config", "Routing.DelegatedRouters", "--enc=json").json["Value"] == ["auto", "https://r.example"]
+    shown = run("config", "Routing", "--expand-auto", "--enc=json").json["Value"]["DelegatedRouters"]
+    assert shown == ["https://cid.contact", "https://r.example"]
+
+
+def test_the_config_is_edited_and_checked(
+    run: Run, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDITOR", raising=False)
+    assert "EDITOR is not set" in run("config", "edit").err
+    editor = tmp_path / "my editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/10GB/$1/" "$2"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", f"'{editor}' 20GB")
+    assert run("config", "edit") == (0, "", "")
+    assert run("config", "Datastore.StorageMax").out == "20GB\n"
+    monkeypatch.setenv("EDITOR", f"'{editor}' nothing")
+    run("config", "Datastore.StorageMax", "10GB")
+    assert "Datastore.StorageMax takes a size" in run("config", "edit").err
+
+
+def test_all_bootstrap_peers_are_removed_by_a_command_of_its_own(run: Run) -> None:
+    peer = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d"
+    run("bootstrap", "add", peer)
+    assert run("bootstrap", "rm", "all").out == f"removed {peer}\n"
+    assert run("bootstrap", "list").out == ""
+
+
+def test_commands_that_answer_under_another_name_are_listed(run: Run) -> None:
+    listed = run("commands").out.splitlines()
+    for name in ("key list", "stats repo", "stats bitswap", "stats provide", "dht findprovs", "routing reprovide"):
+        assert f"cidery {name}" in listed
+    assert "cidery stats repo" in run("stats", "--help").out
+
+
+def test_the_daemon_never_starts_without_encryption(run: Run) -> None:
+    ran = run("daemon", "--offline", "--disable-transport-encryption")
+    assert ran.code == 1 and not ran.out and "connections are always encrypted" in ran.err

@@ -71,6 +71,7 @@ def dispatch(line: Line) -> int:
 def _run(line: Line, call: Call) -> int:
     assert line.command is not None  # dispatch() looked
     repo = repo_dir(line.last("repo-dir"))
+    _check_config_file(line, repo)
     if line.command.repo is Repo.NONE and steps_alone(line.command) and not line.last("api"):
         return run_alone(call, repo)
     if line.command.where is not Where.CLIENT:
@@ -98,12 +99,25 @@ def _run(line: Line, call: Call) -> int:
     return run_local(repo, call)
 
 
+def _check_config_file(line: Line, repo: str) -> None:
+    """Raises BadCall for a config elsewhere: to go on with another one would be worse than to stop."""
+    import os
+
+    known = options_by_name(line.command)
+    given = next((text for name, text in reversed(line.options) if known[name].name == "config-file"), None)
+    own = os.path.join(repo, "config")
+    if given is not None and os.path.realpath(given) != os.path.realpath(own):
+        raise BadCall(f"the config is always {own}, not {given[:200]!r}; choose a repository with --repo-dir")
+
+
 def _say_deprecated(call: Call) -> None:
     if call.command.deprecated:
         print(f"`cidery {call.command.name}` is deprecated: use {call.command.deprecated}", file=sys.stderr)
     for option in call.command.options:
         if option.deprecated and option.name in call.given:
             print(f"option --{option.name} is deprecated: use {option.deprecated}", file=sys.stderr)
+        if option.no_effect and option.name in call.given:
+            print(f"option --{option.name} has no effect: {option.no_effect}", file=sys.stderr)
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:

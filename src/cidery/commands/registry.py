@@ -14,7 +14,7 @@ _MODULES = {
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing provide", "dht": "routing", "provide": "provide",
+    "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
@@ -99,11 +99,16 @@ def first_words() -> list[str]:
 
 
 def subcommands(prefix: Sequence[str]) -> list[Command]:
-    """Commands below a group, sorted; empty if there is no such group."""
+    """Commands below a group by all of their names, sorted; empty if there is no such group."""
     words = tuple(prefix)
     if not words or words[0] not in _MODULES:
         return []
-    below = [c for c in _module_commands(_MODULES[words[0]]) if c.path[: len(words)] == words and c.path != words]
+    below = [
+        command._replace(path=path)
+        for command in _module_commands(_MODULES[words[0]])
+        for path in (command.path, *command.aliases)
+        if path[: len(words)] == words and path != words
+    ]
     return sorted(below, key=lambda command: command.path)
 
 

@@ -94,16 +94,21 @@ def split_profiles(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def given_config(path: Path, file: str | None) -> Raw | None:
+    """The config that a new repository at ``path`` starts from. Raises CannotCreate, ConfigError."""
+    if file is None:
+        return None
+    try:
+        with open(file, "rb") as stream:
+            return parse_json(stream.read(MAX_CONFIG_BYTES + 1), file)
+    except OSError as exc:
+        raise CannotCreate(path, f"{file} cannot be read: {exc.strerror}") from exc
+
+
 async def init(context: Context, call: Call) -> AsyncIterator[Message]:
     """The command. Its Context has the path; there is no Api yet."""
     assert context.path is not None  # dispatch gives every local run the path
-    given: Raw | None = None
-    if (file := call.optional("default-config")) is not None:
-        try:
-            with open(file, "rb") as stream:
-                given = parse_json(stream.read(MAX_CONFIG_BYTES + 1), file)
-        except OSError as exc:
-            raise CannotCreate(context.path, f"{file} cannot be read: {exc.strerror}") from exc
+    given = given_config(context.path, call.optional("default-config"))
     peer = await asyncio.to_thread(
         create_repository,
         context.path,

@@ -2,7 +2,7 @@
 
 from typing import Any, TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, flag, ignored
 
 PROFILES = """Profiles: test, server, lan, lowpower, local-discovery, default-networking, randomports, announce-on,
 announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""
@@ -59,6 +59,7 @@ def _peers_removed(value: Value, call: Call) -> str:
 
 _PEERS = Argument("peer", "Address with the peer id: /ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN)
 
+_EXPAND = flag("expand-auto", "Show what `auto` stands for")
 COMMANDS = (
     Command(
         ("config",),
@@ -69,7 +70,7 @@ COMMANDS = (
             Argument("key", "Name of the value, as Addresses.API"),
             Argument("value", "New value; printed if absent", required=False),
         ),
-        (flag("bool", "The value is true or false"), flag("json", "The value is JSON")),
+        (flag("bool", "The value is true or false"), flag("json", "The value is JSON"), _EXPAND),
         result=ConfigField,
         repo=Repo.CONFIG,
         text=_field,
@@ -85,6 +86,15 @@ COMMANDS = (
         repo=Repo.CONFIG,
         text=_show,
         verbatim=True,
+    ),
+    Command(
+        ("config", "edit"),
+        "Open the config in $EDITOR, and check it afterwards",
+        "cidery.node.config_edit:edit",
+        "cidery config edit",
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        repo=Repo.CONFIG,
     ),
     Command(
         ("config", "replace"),
@@ -113,6 +123,7 @@ COMMANDS = (
         "List the peers that are dialled first",
         "cidery.commands.run.config:bootstrap_list",
         "cidery bootstrap list",
+        options=(ignored("expand-auto", "what `auto` stands for is always shown"),),
         result=Peers,
         repo=Repo.CONFIG,
         text=_peers,
@@ -127,6 +138,15 @@ COMMANDS = (
         result=Peers,
         repo=Repo.CONFIG,
         text=_peers_added,
+    ),
+    Command(
+        ("bootstrap", "rm", "all"),
+        "Remove all peers that are dialled first",
+        "cidery.commands.run.config:bootstrap_rm_all",
+        "cidery bootstrap rm all",
+        result=Peers,
+        repo=Repo.CONFIG,
+        text=_peers_removed,
     ),
     Command(
         ("bootstrap", "rm"),

@@ -7,11 +7,13 @@ from cidery.commands.definition import (
     Call,
     Command,
     Input,
+    OptionType,
     Output,
     Repo,
     Value,
     Where,
     flag,
+    ignored,
     text,
 )
 from cidery.commands.definitions.config import PROFILES
@@ -101,6 +103,18 @@ COMMANDS = (
             flag(
                 "expose-api",
                 "Let every machine that reaches Addresses.API command this node, read its config, change its files",
+            ),
+            text("init-config", "Config to start from with --init (JSON)"),
+            flag("disable-transport-encryption", "Refused: connections are always encrypted"),
+            ignored("agent-version-suffix", "the agent version is always cidery/VERSION", type=OptionType.TEXT),
+            ignored("unrestricted-api", "the port of the RPC answers commands only; content is on the gateway's"),
+            ignored("manage-fdlimit", "the limit of open files is always raised as far as it may be"),
+            *(ignored(name, "there is no pubsub") for name in ("enable-pubsub-experiment", "enable-namesys-pubsub")),
+            ignored("enable-mplex-experiment", "mplex is not spoken"),
+            ignored("mount", "nothing is mounted; see: cidery files, cidery get"),
+            *(
+                ignored(name, "nothing is mounted", type=OptionType.TEXT)
+                for name in ("mount-ipfs", "mount-ipns", "mount-mfs")
             ),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),

@@ -49,6 +49,7 @@ class PeerInfo(TypedDict):
     Muxer: NotRequired[str]
     Direction: NotRequired[str]
     Streams: NotRequired[list[StreamInfo]]
+    Identify: NotRequired[Identity]
 
 
 class SwarmPeers(TypedDict):
@@ -96,6 +97,10 @@ class BitswapStat(TypedDict):
     MessagesReceived: int
     BlocksSent: int
     DataSent: int
+
+
+class WantList(TypedDict):
+    Keys: list[dict[str, str]]
 
 
 class SourceCount(TypedDict):
@@ -153,6 +158,8 @@ def _peers(value: Value, call: Call) -> str:
         extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
         lines.append(" ".join([at, *(extra for extra in extras if extra)]))
         lines += [f"  {stream['Protocol'] or '<no protocol name>'}" for stream in peer.get("Streams", ())]
+        if who := peer.get("Identify"):
+            lines += [f"  Identify: {who['AgentVersion']}", *(f"    {name}" for name in who["Protocols"])]
     return "".join(line + "\n" for line in lines)
 
 
@@ -212,7 +219,10 @@ COMMANDS = (
         "cidery.commands.run.network:identity",
         'cidery id --format="<id>"',
         (Argument("peer", "Peer id", required=False),),
-        (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),
+        (
+            text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),
+            text("peerid-base", "Form of the peer id: b58mh, or a multibase such as base36", default="b58mh"),
+        ),
         result=Identity,
         text=_id,
         verbatim=True,
@@ -241,6 +251,7 @@ COMMANDS = (
             flag("streams", "Show the streams"),
             flag("latency", "Show the round trip"),
             flag("direction", "Show who dialled"),
+            flag("identify", "Show what each peer says of itself"),
         ),
         result=SwarmPeers,
         text=_peers,
@@ -358,6 +369,35 @@ COMMANDS = (
         text=_bitswap,
         where=Where.DAEMON,
         aliases=(("stats", "bitswap"),),
+    ),
+    Command(
+        ("bitswap", "wantlist"),
+        "List the blocks that this node waits for",
+        "cidery.commands.run.network:bitswap_wantlist",
+        "cidery bitswap wantlist",
+        options=(text("peer", "Those of this node only, by its peer id", short="p"),),
+        result=WantList,
+        text=lambda value, call: "".join(f"{key['/']}\n" for key in value["Keys"]),
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("bitswap", "reprovide"),
+        "Refused: the sweep announces everything in its time",
+        "cidery.commands.run.provide:reprovide",
+        "cidery provide once bafy...",
+        output=Output.NOTHING,
+        where=Where.DAEMON,
+        deprecated="provide once",
+    ),
+    Command(
+        ("swarm", "filters"),
+        "List the nets that are neither dialled nor accepted from",
+        "cidery.commands.run.network:swarm_filters",
+        "cidery swarm filters",
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+        description="They are Swarm.AddrFilters of the config, and change when the daemon starts.",
     ),
     Command(
         ("bitswap", "session"),

@@ -9,6 +9,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField, Peers, ProfileApplied
 from cidery.repo.config import (
     MAX_CONFIG_BYTES,
+    ROUTERS,
     get_key,
     keep_copy,
     parse_config,
@@ -51,7 +52,18 @@ async def config(context: Context, call: Call) -> ConfigField:
     if text is not None:
         raw = set_key(raw, key, _new_value(key, text, call))
         write_raw(context.config_file, raw)
-    return ConfigField(Key=key, Value=get_key(raw, key))
+    value = get_key(raw, key)
+    return ConfigField(Key=key, Value=_expanded(key, value) if call.flag("expand-auto") else value)
+
+
+def _expanded(key: str, value: Any) -> Any:
+    """The value with what "auto" stands for."""
+    if isinstance(value, dict):
+        return {name: _expanded(f"{key}.{name}", below) for name, below in value.items()}
+    meant = {"Bootstrap": BOOTSTRAP, "Routing.DelegatedRouters": ROUTERS}.get(key)
+    if meant is None or not isinstance(value, list):
+        return value
+    return [one for text in value for one in (meant if text == "auto" else (text,))]
 
 
 _EXPERIMENTS = {
@@ -119,6 +131,13 @@ async def bootstrap_add(context: Context, call: Call) -> Peers:
     raw["Bootstrap"] = list(dict.fromkeys([*listed, *peers]))
     write_raw(context.config_file, raw)
     return Peers(Peers=peers)
+
+
+async def bootstrap_rm_all(context: Context, call: Call) -> Peers:
+    raw = read_raw(context.config_file)
+    removed, raw["Bootstrap"] = _bootstrap(raw), []
+    write_raw(context.config_file, raw)
+    return Peers(Peers=removed)
 
 
 async def bootstrap_rm(context: Context, call: Call) -> Peers:

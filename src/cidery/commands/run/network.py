@@ -22,10 +22,11 @@ from cidery.commands.definitions.network import (
     Strings,
     SwarmAddrs,
     SwarmPeers,
+    WantList,
 )
 from cidery.core.api import NoNetwork
 from cidery.core.network import PeerIdentity
-from cidery.errors import CideryError, NotFound, Unavailable
+from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import parse_config, read_raw
@@ -59,9 +60,28 @@ class NotPeered(NotFound):
         return f"{self.peer} is not among the peers that are kept connected; see: cidery swarm peering ls"
 
 
-def _identity(found: PeerIdentity) -> Identity:
+class OtherWants(InvalidInput):
+    """What others want is not kept by name."""
+
+    def __str__(self) -> str:
+        return "only the wants of this node are listed, and --peer takes its id alone"
+
+
+def peer_text(peer: str, base: str) -> str:
+    """A peer id in the form that --peerid-base names. Raises BadCall."""
+    if base in ("", "b58mh"):
+        return peer
+    from cidery.ipns.name import format_name
+
+    try:
+        return format_name(PeerId.parse(peer), {"k": "base36", "b": "base32"}.get(base, base))
+    except InvalidInput as exc:
+        raise BadCall(f"option 'peerid-base': {exc}") from exc
+
+
+def _identity(found: PeerIdentity, base: str = "") -> Identity:
     return Identity(
-        ID=found.id,
+        ID=peer_text(found.id, base),
         PublicKey=found.public_key,
         Addresses=list(found.addresses),
         AgentVersion=found.agent_version,
@@ -70,19 +90,19 @@ def _identity(found: PeerIdentity) -> Identity:
 
 
 async def identity(context: Context, call: Call) -> Identity:
-    peer = call.optional("peer")
+    peer, base = call.optional("peer"), call.text("peerid-base")
     network = context.api.network if context.api is not None else None
     if peer is not None:
         PeerId.parse(peer)
         if network is None:
             raise NoNetwork
         with context.node.doing(f"dialling {peer}"):
-            return _identity(await network.identify(peer))
+            return _identity(await network.identify(peer), base)
     if network is not None:
-        return _identity(network.identity())
+        return _identity(network.identity(), base)
     config = parse_config(read_raw(context.config_file))
     key = base64.b64encode(config.private_key.public.encode()).decode()
-    return Identity(ID=config.peer_id, PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
+    return Identity(ID=peer_text(config.peer_id, base), PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
 
 
 async def ping(context: Context, call: Call) -> AsyncIterator[PingLine]:
@@ -122,6 +142,8 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
             info["Muxer"] = peer.muxer
         if verbose or call.flag("streams"):
             info["Streams"] = [StreamInfo(Protocol=protocol) for protocol in peer.streams]
+        if call.flag("identify"):
+            info["Identify"] = _identity(await context.node.online.identify(peer.peer))
         shown.append(info)
     return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])) or None)
 
@@ -220,6 +242,16 @@ async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
         BlocksSent=stat.blocks_sent,
         DataSent=stat.data_sent,
     )
+
+
+async def bitswap_wantlist(context: Context, call: Call) -> WantList:
+    if (peer := call.text("peer")) and str(PeerId.parse(peer)) != context.node.online.identity().id:
+        raise OtherWants
+    return WantList(Keys=[{"/": cid} for cid in context.node.online.bitswap_stat().wantlist])
+
+
+async def swarm_filters(context: Context, call: Call) -> Strings:
+    return Strings(Strings=list(context.node.config.addr_filters))
 
 
 async def bitswap_session(context: Context, call: Call) -> SessionReport:

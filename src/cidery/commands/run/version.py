@@ -30,9 +30,9 @@ async def version(context: Context, call: Call) -> Version:
 
 async def commands(context: Context, call: Call) -> CommandNode:
     root = CommandNode(Name="cidery", Subcommands=[], Options=[])
-    for command in all_commands():
+    for path, command in sorted((path, one) for one in all_commands() for path in (one.path, *one.aliases)):
         at = root
-        for word in command.path:
+        for word in path:
             child = next((node for node in at["Subcommands"] if node["Name"] == word), None)
             if child is None:
                 child = CommandNode(Name=word, Subcommands=[], Options=[])
