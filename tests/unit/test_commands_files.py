@@ -172,7 +172,7 @@ async def test_stat_prints_what_kubo_prints(shell: Shell) -> None:
 
 async def test_mode_and_time_are_kept_and_shown(shell: Shell) -> None:
     await shell.run("files write -e -p /d/a", b"foo\n")
-    for path, kind in (("/d/a", "-"), ("/d", "-")):
+    for path, kind in (("/d/a", "-"), ("/d", "d")):
         await shell.run(f"files chmod 0751 {path}")
         await shell.run(f"files touch --mtime=1604320482 --mtime-nsecs=7 {path}")
         shown = await shell.run(f"files stat {path}")

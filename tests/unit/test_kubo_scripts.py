@@ -1,5 +1,6 @@
 """What scripts written for Kubo see: exit codes, text and JSON of the command line on one new repository."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -223,3 +224,103 @@ def test_commands_that_answer_under_another_name_are_listed(run: Run) -> None:
 def test_the_daemon_never_starts_without_encryption(run: Run) -> None:
     ran = run("daemon", "--offline", "--disable-transport-encryption")
     assert ran.code == 1 and not ran.out and "connections are always encrypted" in ran.err
+
+
+def test_a_format_of_the_identity_is_printed_as_it_is(run: Run) -> None:
+    peer = run("config", "Identity.PeerID").out.strip()
+    assert run("id", "-f", "<id>").out == peer
+    assert run("id", "-f", "<id>\\n").out == f"{peer}\n"
+
+
+def test_the_mode_of_a_directory_begins_with_its_letter(run: Run, tmp_path: Path) -> None:
+    run("files", "mkdir", "/d")
+    assert run("files", "stat", "--format=<mode>", "/d").out == "not set\n"
+    run("files", "chmod", "0755", "/d")
+    assert run("files", "stat", "--format=<mode> <mode-octal>", "/d").out == "drwxr-xr-x 0755\n"
+    (tmp_path / "f").write_text("x")
+    run("files", "write", "--create", "/f", "f")
+    run("files", "chmod", "0640", "/f")
+    assert run("files", "stat", "--format=<mode>", "/f").out == "-rw-r-----\n"
+
+
+def test_files_that_are_referred_to_are_shown_from_where_the_repository_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("hello\n")
+    cid = run("add", "-Q", "--nocopy", "d/f").out.strip()
+    assert run("filestore", "ls").out == f"{cid}      6 d/f 0\n"
+    assert run("filestore", "ls", "--enc=json").json["FilePath"] == "d/f"
+    assert run("filestore", "verify").out == f"ok      {cid}      6 d/f 0\n"
+    (tmp_path / "d" / "f").write_text("other\n")
+    ran = run("filestore", "verify")
+    assert ran.code == 0 and ran.out.startswith(f"changed {cid}      6 d/f 0")
+
+
+def test_bootstrap_peers_to_remove_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = [f"/ip4/192.0.2.{n}/tcp/4001/p2p/12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d" for n in (1, 2, 3)]
+    run("bootstrap", "add", *peers)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{peers[0]}\n{peers[1]}\n"))
+    assert run("bootstrap", "rm").out == f"removed {peers[0]}\nremoved {peers[1]}\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("not read\n"))
+    assert run("bootstrap", "rm", "--all").out == f"removed {peers[2]}\n"
+    assert sys.stdin.read() == "not read\n"
+
+
+def test_hashes_and_codecs_have_the_names_of_go(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("block")
+    assert run("block", "put", "--mhtype=sha3", "b").out == run("block", "put", "--mhtype=sha3-512", "b").out != ""
+    both = run("block", "put", "--format=raw", "--cid-codec=raw", "b")
+    assert both.code == 1 and "give one of them" in both.err
+    assert run("block", "put", "--format=raw", "b").out == run("block", "put", "--cid-codec=raw", "b").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "peer"),
+    [
+        (["-a", "rsa"], "generating 2048-bit RSA keypair...done", "Qm"),
+        (["-a", "rsa", "--bits=3072"], "generating 3072-bit RSA keypair...done", "Qm"),
+        (["--algorithm=ed25519"], "generating ED25519 keypair...done", "12D3KooW"),
+        (["-a", "secp256k1"], "generating SECP256K1 keypair...done", "16Uiu2HA"),
+    ],
+)
+def test_a_repository_is_made_with_the_key_that_is_asked_for(
+    run: Run, tmp_path: Path, words: list[str], said: str, peer: str
+) -> None:
+    there = f"--repo-dir={tmp_path / 'another'}"
+    assert said in run("init", there, "--profile=test", *words).out
+    assert run("id", there, "-f", "<id>").out.startswith(peer)
+
+
+def test_bits_are_for_rsa_keys(run: Run, tmp_path: Path) -> None:
+    ran = run("init", f"--repo-dir={tmp_path / 'another'}", "--bits=2048")
+    assert ran.code == 1 and "only RSA keys have a size" in ran.err and not (tmp_path / "another").exists()
+    assert run("init", f"--repo-dir={tmp_path / 'another'}", "-a", "rsa", "-b", "512").code == 1
+    assert run("key", "gen", "--size=256", "a").code == 0 == run("key", "gen", "-t", "secp256k1", "-s", "256", "b").code
+    assert run("key", "gen", "--size=2048", "c").code == 1
+
+
+def test_a_file_that_is_there_already_gets_its_mode_and_time(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("hello\n")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "l").symlink_to("f")
+    cid = run("add", "-Q", "--mode=0600", "--mtime=1603539720", "f").out.strip()
+    for name in ("f", "g"):
+        (tmp_path / name).write_text("hello\n")
+        (tmp_path / name).chmod(0o644)
+        if name == "g":
+            (tmp_path / "other").hardlink_to(tmp_path / "g")
+        assert run("get", "-o", name, cid).code == 0
+        found = (tmp_path / name).stat()
+        assert (found.st_mode & 0o777, found.st_mtime) == (0o600, 1603539720)
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o644
+    tree = run("add", "-rQ", "--mtime=1603539720", "d").out.strip()
+    assert run("get", "-o", "d", tree).code == 0
+    assert (tmp_path / "d" / "l").lstat().st_mtime == 1603539720
+
+
+def test_the_root_of_the_mutable_files_follows_the_config(run: Run) -> None:
+    run("config", "profile", "apply", "unixfs-v0-2015")
+    run("files", "mkdir", "/old")
+    assert run("files", "stat", "--hash", "/").out.startswith("Qm")
+    run("config", "Import.CidVersion", "1")
+    run("files", "mkdir", "/new")
+    assert run("files", "stat", "--hash", "/").out.startswith("bafy")

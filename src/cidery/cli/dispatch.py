@@ -19,7 +19,7 @@ from cidery.node.location import repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cidery.cli.output import Progress
     from cidery.cli.watching import Watch
@@ -58,7 +58,7 @@ class NeedsDaemon(Unavailable):
 def dispatch(line: Line) -> int:
     """Run a split line. Returns the exit code. Raises CideryError."""
     assert line.command is not None  # main() handles lines without a command
-    call = bind(line.command, with_stdin(line.command, line.arguments), line.options)
+    call = bind(line.command, with_stdin(line.command, line.arguments, line.options), line.options)
     _say_deprecated(call)
     began = time.monotonic()
     try:
@@ -137,9 +137,10 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     return endpoint, explicit is not None
 
 
-def with_stdin(command: Command, arguments: list[str]) -> list[str]:
+def with_stdin(command: Command, arguments: list[str], options: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Arguments, or the lines of standard input for a command that takes them from there."""
-    takes = [argument for argument in command.arguments if argument.input is Input.TEXT_OR_STDIN]
+    named = {name for name, _ in options}
+    takes = [one for one in command.arguments if one.input is Input.TEXT_OR_STDIN and one.unless not in named]
     if not takes or len(arguments) >= len(command.arguments) or sys.stdin is None or sys.stdin.isatty():
         return arguments
     lines: list[str] = []

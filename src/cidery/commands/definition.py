@@ -94,6 +94,8 @@ class Argument(NamedTuple):
     input: Input = Input.TEXT
     required: bool = True
     variadic: bool = False
+    unless: str = ""
+    """A flag with which nothing is read from standard input."""
 
     @property
     def is_file(self) -> bool:

@@ -200,11 +200,23 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
     return with_identity(apply_profile(raw, cid_profile), private_key)
 
 
-def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list[str], given: Raw | None = None) -> Raw:
-    """A config for a new repository: fresh key, or the key of ``given``; then the profiles. Raises ConfigError."""
-    from cidery.identity.keys import PrivateKey
+def new_raw(
+    entropy: Callable[[int], bytes],
+    *,
+    cid_profile: str,
+    profiles: list[str],
+    given: Raw | None = None,
+    key: PrivateKey | None = None,
+) -> Raw:
+    """A config for a new repository: the key, or a fresh one, or that of ``given``; then the profiles.
 
-    raw = default_raw(PrivateKey.generate_ed25519(entropy), cid_profile=cid_profile)
+    Raises ConfigError.
+    """
+    if key is None:
+        from cidery.identity.keys import PrivateKey
+
+        key = PrivateKey.generate_ed25519(entropy)
+    raw = default_raw(key, cid_profile=cid_profile)
     if given is not None:
         if lookup(given, "Identity.PrivKey"):
             raw = deepcopy(given)

@@ -61,7 +61,7 @@ COMMANDS = (
         "cidery block put --cid-codec=dag-pb node.bin",
         (Argument("data", "Files; standard input if absent", Input.FILE_OR_STDIN, variadic=True),),
         (
-            text("cid-codec", "Codec of the CID", default="raw"),
+            text("cid-codec", "Codec of the CID; raw if absent"),
             text("mhtype", "Hash function", default="sha2-256"),
             number("mhlen", "Length of the digest in bytes; -1: whole", default=-1),
             flag("pin", "Pin the block"),

@@ -153,7 +153,7 @@ COMMANDS = (
         "Remove peers that are dialled first",
         "cidery.commands.run.config:bootstrap_rm",
         "cidery bootstrap rm --all",
-        (Argument("peer", _PEERS.help, required=False, variadic=True),),
+        (_PEERS._replace(required=False, variadic=True, unless="all"),),
         (flag("all", "Remove every peer"),),
         result=Peers,
         repo=Repo.CONFIG,

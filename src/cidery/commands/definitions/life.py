@@ -14,6 +14,7 @@ from cidery.commands.definition import (
     Where,
     flag,
     ignored,
+    number,
     text,
 )
 from cidery.commands.definitions.config import PROFILES
@@ -64,6 +65,7 @@ def _commands(value: Value, call: Call) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+KEY_TYPES = ("ed25519", "rsa", "secp256k1")
 COMMANDS = (
     Command(
         ("init",),
@@ -73,7 +75,8 @@ COMMANDS = (
         (Argument("default-config", "Config to start from (JSON)", Input.FILES, required=False),),
         (
             text("profile", "Config profiles to apply, separated by commas", short="p"),
-            text("algorithm", "Kind of the key", default="ed25519", short="a", choices=("ed25519",)),
+            text("algorithm", "Kind of the key", default="ed25519", short="a", choices=KEY_TYPES),
+            number("bits", "Bits of an RSA key", short="b"),
             flag(
                 "empty-repo", "Accepted for Kubo's scripts; the repository always starts empty", default=True, short="e"
             ),

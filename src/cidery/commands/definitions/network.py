@@ -141,7 +141,7 @@ def _id(value: Value, call: Call) -> str:
         ("<protocols>", "\n".join(map(escaped, value["Protocols"]))),
     ):
         form = form.replace(name, shown)
-    return form.replace("\\n", "\n").replace("\\t", "\t") + "\n"
+    return form.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _ping(value: Value, call: Call) -> str:
