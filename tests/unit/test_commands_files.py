@@ -357,3 +357,12 @@ async def test_a_changed_import_config_changes_the_form_of_the_root(tmp_path: Pa
     (tmp_path / "repo" / "config").write_text(json.dumps(config))
     async with cidery.Node(tmp_path / "repo", offline=True) as node:
         assert (await Shell(node.api).run("files stat --hash /")).startswith("bafybeiczsscds")
+
+
+async def test_chmod_keeps_the_permissions_and_nothing_else(shell: Shell) -> None:
+    await shell.run("files write -e /f", b"foo\n")
+    await shell.run("files chmod 0755 /f")
+    plain = await shell.run("files stat --hash /f")
+    for mode in ("4755", "2755", "1755", "7755"):
+        await shell.run(f"files chmod {mode} /f")
+        assert await shell.run("files stat --hash /f") == plain

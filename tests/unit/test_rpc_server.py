@@ -382,6 +382,13 @@ async def test_names_that_are_not_utf_8_are_the_bytes_that_were_sent(server: Ser
     parts = [("d", "application/x-directory", b""), ("d%2Fa%FF", "application/octet-stream", b"bytes")]
     root = (await server.upload("add", parts)).json()[-1]["Hash"]
     assert (await server.post(f"cat?arg={root}/a%FF")).body == b"bytes"
+    for target in (f"ls?arg={root}", f"ls?arg={root}&stream=true"):
+        listed = await server.post(target)
+        assert listed.json()[0]["Objects"][0]["Links"][0]["Name"] == "a\ufffd", "any reader of JSON takes it"
+        listed = await server.post(target, User_Agent="cidery")
+        assert listed.json()[0]["Objects"][0]["Links"][0]["Name"] == "a\udcff", "our own clients keep the bytes"
+    node = await server.post(f"dag/get?arg={root}")
+    assert node.status == 200 and node.json()[0]["Links"][0]["Name"] == "a\ufffd"
     missing = await server.post(f"cat?arg={root}/b%FF")
     assert missing.status == 500 and missing.json()[0]["Message"].isprintable()
     assert (await server.post("pin/ls?type=%FF")).json()[0]["Message"].startswith("option 'type' takes one of")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from cidery.http.message import Response
+from cidery.ipld.dag_pb import readable_name
 
 _EXPOSED = "X-Stream-Output, X-Chunked-Output, X-Content-Length"
 COMMON_HEADERS = {
@@ -45,6 +46,21 @@ def stream_error(error: BaseException) -> tuple[str, str]:
     return ERROR_TRAILER, one_line(error)
 
 
-def value_line(value: Any) -> bytes:
-    """One JSON value of a stream."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+def value_line(value: Any, *, exact: bool = False) -> bytes:
+    """One JSON value of a stream.
+
+    ``exact``: names that are not UTF-8 come as os.fsdecode() gives them, with halves of surrogate pairs, which many
+    readers of JSON refuse; else each odd byte is U+FFFD.
+    """
+    line = json.dumps(value, separators=(",", ":"))
+    if "\\udc" in line and not exact:
+        line = json.dumps(_readable(value), separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable_name(value)
+    if isinstance(value, dict):
+        return {_readable(name): _readable(one) for name, one in value.items()}
+    return [_readable(one) for one in value] if isinstance(value, list | tuple) else value

@@ -41,6 +41,8 @@ WATCH_AS = "watch-as"
 """In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
+OWN_AGENT = "cidery"
+"""User-Agent of our own clients, which read names of any bytes."""
 _NOT_FOUND = (404, "404 page not found")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
@@ -133,11 +135,15 @@ class RpcHandler:
         with self._places.taken(command) as place:
             parameters, call = await _read_call(request, command, words)
             context = self._context(request, call, parameters, place)
+            exact = request.header("user-agent").partition("/")[0] == OWN_AGENT
             seconds = call.seconds("timeout")
             if place.seconds is not None:
                 seconds = min(seconds or place.seconds, place.seconds)
             try:
-                async with asyncio.timeout(seconds or None) as limit, aclosing(_perform(context, call)) as pieces:
+                async with (
+                    asyncio.timeout(seconds or None) as limit,
+                    aclosing(_perform(context, call, exact)) as pieces,
+                ):
                     async for piece in pieces:
                         yield piece
             except TimeoutError as exc:
@@ -176,7 +182,7 @@ async def _pieces(running: "AsyncGenerator[_Head | Piece, None]") -> AsyncGenera
             yield piece
 
 
-async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+async def _perform(context: Context, call: Call, exact: bool) -> "AsyncGenerator[_Head | Piece, None]":
     """Run a command. The head comes with the first byte, so that an error before it gets its own status."""
     command = call.command
     running = load(command.run)(context, call)
@@ -187,7 +193,7 @@ async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piec
                 if not begun:
                     begun = True
                     yield _values_head(call)
-                yield _value(value, call)
+                yield _value(value, call, exact)
         if not begun:
             yield _values_head(call)._replace(empty=True)
         return
@@ -199,7 +205,7 @@ async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piec
         yield _values_head(call)._replace(empty=True)
     else:
         yield _values_head(call)
-        yield _value(result, call)
+        yield _value(result, call, exact)
 
 
 async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
@@ -229,8 +235,10 @@ def _values_head(call: Call) -> _Head:
     return _Head({"Content-Type": "text/plain" if _as_text(call) else "application/json", "X-Chunked-Output": "1"})
 
 
-def _value(value: Any, call: Call) -> bytes:
-    return call.shown(value).encode("utf-8", "surrogateescape") if _as_text(call) else value_line(value)
+def _value(value: Any, call: Call, exact: bool) -> bytes:
+    if _as_text(call):
+        return call.shown(value).encode("utf-8", "surrogateescape")
+    return value_line(value, exact=exact)
 
 
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
