@@ -65,3 +65,12 @@ def test_a_peer_says_who_it_is(daemon: Daemon, tmp_path: Path) -> None:
         assert "Identify: cidery/" in daemon.text("swarm", "peers", "--identify")
     finally:
         other.stop()
+
+
+def test_what_is_logged_can_be_chosen_while_the_daemon_runs(daemon: Daemon) -> None:
+    assert "cidery.rpc" in daemon.text("log", "ls").splitlines()
+    assert daemon.text("log", "level", "all", "error") == "Changed log level of 'all' to 'error'"
+    assert daemon.text("log", "level", "cidery.rpc", "WARN") == "Changed log level of 'cidery.rpc' to 'warn'"
+    for words, said in ((["nothing", "debug"], b"see: cidery log ls"), (["all", "loud"], b"choose from debug")):
+        refused = daemon.run("log", "level", *words, check=False)
+        assert refused.returncode == 1 and said in refused.stderr

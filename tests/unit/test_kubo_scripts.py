@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -324,3 +326,36 @@ def test_the_root_of_the_mutable_files_follows_the_config(run: Run) -> None:
     run("config", "Import.CidVersion", "1")
     run("files", "mkdir", "/new")
     assert run("files", "stat", "--hash", "/").out.startswith("bafy")
+
+
+def test_the_packages_below_are_listed(run: Run) -> None:
+    lines = run("version", "deps").out.splitlines()
+    assert any(line.startswith("lmdb@") for line in lines) and all(line.count("@") == 1 for line in lines)
+    assert json.loads(run("version", "deps", "--enc=json").out.splitlines()[0]).keys() == {
+        "Path",
+        "Version",
+        "ReplacedBy",
+        "Sum",
+    }
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        (["cidery", "bit"], {"bitswap"}),
+        (["cidery", "pin", "ad"], {"add"}),
+        (["cidery", "--offline", "swarm", "addrs", "l"], {"listen", "local"}),
+        (["cidery", "pin", "add", "bafy", "--recu"], {"--recursive"}),
+        (["cidery", "key", "li"], {"list"}),
+        (["cidery", "id", "--repo-"], {"--repo-dir"}),
+        (["cidery", "cat", "some-file"], set()),
+    ],
+)
+def test_bash_completes_commands_and_options(run: Run, tmp_path: Path, line: list[str], completed: set[str]) -> None:
+    script = tmp_path / "completion"
+    script.write_text(run("commands", "completion", "bash").out)
+    words = " ".join(f"'{word}'" for word in line)
+    ask = f'source {script}; COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _cidery; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == completed and not done.stderr

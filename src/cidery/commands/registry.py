@@ -10,7 +10,7 @@ from cidery.errors import InvalidInput
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
-    "filestore": "filestore", "jobs": "jobs",
+    "filestore": "filestore", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
@@ -40,6 +40,7 @@ SUMMARIES = {
     "init": "Create the repository: identity and config",
     "jobs": "List long operations: what runs, what was cut off and can go on, what ended",
     "key": "Keys, each of which owns a name",
+    "log": "What the daemon logs",
     "ls": "List a directory",
     "multibase": "Bytes as text in any base",
     "name": "Names that can change what they point to (IPNS)",

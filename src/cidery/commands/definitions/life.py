@@ -37,6 +37,19 @@ class CommandNode(TypedDict):
     Options: list[dict[str, list[str]]]
 
 
+class Dependency(TypedDict):
+    """A package; the fields keep Kubo's names."""
+
+    Path: str
+    Version: str
+    ReplacedBy: str
+    Sum: str
+
+
+class Script(TypedDict):
+    Script: str
+
+
 def _version(value: Value, call: Call) -> str:
     if call.flag("number"):
         return f"{value['Version']}\n"
@@ -158,6 +171,28 @@ COMMANDS = (
         result=CommandNode,
         text=_commands,
         repo=Repo.NONE,
+    ),
+    Command(
+        ("version", "deps"),
+        "List the packages this program runs on",
+        "cidery.commands.run.version:deps",
+        "cidery version deps",
+        output=Output.STREAM,
+        result=Dependency,
+        text=lambda value, call: f"{value['Path']}@{value['Version']}\n",
+        repo=Repo.NONE,
+    ),
+    Command(
+        ("commands", "completion", "bash"),
+        "Print a script that completes commands and options in bash",
+        "cidery.commands.run.version:completion",
+        "cidery commands completion bash > ~/.cidery-completion",
+        result=Script,
+        text=lambda value, call: str(value["Script"]),
+        verbatim=True,
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        description="In ~/.bashrc: source <(cidery commands completion bash)",
     ),
     Command(
         ("help",),

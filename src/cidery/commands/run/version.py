@@ -1,12 +1,18 @@
 """version and commands: everything they need is at hand, so they import next to nothing."""
 
+from __future__ import annotations
+
 import sys
 
 from cidery import __version__
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.life import CommandNode, Version
+from cidery.commands.definitions.life import CommandNode, Dependency, Script, Version
 from cidery.commands.registry import all_commands
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 REPO_FORMAT = "1"
 """As repo.layout has it, which costs too much to import here; a test compares them."""
@@ -26,6 +32,27 @@ def _system() -> str:
 async def version(context: Context, call: Call) -> Version:
     python = ".".join(str(part) for part in sys.version_info[:3])
     return Version(Version=__version__, Commit="", Repo=REPO_FORMAT, System=_system(), Golang=f"python{python}")
+
+
+async def deps(context: Context, call: Call) -> AsyncIterator[Dependency]:
+    """What the installed package asks for, as far as it is there."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+    from importlib.metadata import version as version_of
+
+    for one in sorted(requires("cidery") or ()):
+        name = re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0]
+        try:
+            found = version_of(name)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed
+        yield Dependency(Path=name, Version=found, ReplacedBy="", Sum="")
+
+
+async def completion(context: Context, call: Call) -> Script:
+    from cidery.commands.completion import bash_script
+
+    return Script(Script=bash_script())
 
 
 async def commands(context: Context, call: Call) -> CommandNode:
