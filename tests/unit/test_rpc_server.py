@@ -333,6 +333,16 @@ async def test_the_private_key_never_leaves_by_the_rpc(server: Server) -> None:
     assert applied.status == 200 and b"PrivKey" not in applied.body
 
 
+async def test_a_key_of_the_config_that_is_not_set_is_null_and_a_misspelt_one_an_error(server: Server) -> None:
+    unset = await server.post("config?arg=Gateway.RootRedirect")
+    assert (unset.status, unset.json()) == (200, [{"Key": "Gateway.RootRedirect", "Value": None}])
+    stored = await server.post("config?arg=Swarm.AddrFilters&arg=null&json=true")
+    assert (stored.status, stored.json()) == (200, [{"Key": "Swarm.AddrFilters", "Value": None}])
+    for target in ("config?arg=Foo.Bar", "config?arg=Foo.Bar&arg=1"):
+        misspelt = await server.post(target)
+        assert misspelt.status == 500 and "is not a key" in misspelt.json()[0]["Message"]
+
+
 async def test_a_config_with_another_private_key_is_refused(server: Server) -> None:
     before = (server.node.path / "config").read_bytes()
     other = json.dumps({"Identity": {"PrivKey": "CAESQA=="}}).encode()
