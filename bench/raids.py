@@ -37,7 +37,8 @@ WINDOW = 256 * 1024
 CLIENTS = 1000
 """Slow readers of the gateway, from ADDRESSES addresses."""
 ADDRESSES = 16
-STREAMS = 32
+STREAMS = 16
+"""Streams of a connection that are read at once: on further ones a flood would only wait."""
 PUSHES_PER_SECOND = 1000
 UPLOADS = 256
 IDLE_CONNECTIONS = 900
@@ -162,7 +163,7 @@ def together(target: dict[str, Any], until: float, raid: Callable[[Raider, int],
 
 
 def empty_fields(target: dict[str, Any], until: float) -> None:
-    """32 streams of 256 KiB of zero bytes: empty messages, one a byte."""
+    """Zero bytes over several streams: empty messages, one a byte."""
 
     def raid(raider: Raider, _: int) -> None:
         for at in range(STREAMS):

@@ -181,7 +181,7 @@ async def honest(addr: str, cid: str) -> None:
             async with asyncio.timeout(GIVE_UP):
                 await network.connect(Multiaddr.parse(addr))
                 began = time.monotonic()
-                async with network.bitswap.session(kept=False, keep_blocks=False) as session:
+                async with network.session(kept=False, keep_blocks=False) as session:
                     async for data in drive(read_file(CID.parse(cid)), session):
                         size += len(data.chunk)
             assert size == HONEST_MIB << 20

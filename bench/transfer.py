@@ -75,7 +75,7 @@ async def fetch(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:
     await network.connect(Multiaddr.parse(addr))
     async with LagMeter() as lag:
         began, size = time.perf_counter(), 0
-        async with network.bitswap.session(kept=False, keep_blocks=store is not None) as session:
+        async with network.session(kept=False, keep_blocks=store is not None) as session:
             async for data in drive(read_file(CID.parse(cid)), session):
                 size += len(data.chunk)
         if store is not None:

@@ -69,7 +69,7 @@ async def test_a_sound_index_passes_and_is_only_looked_through_after_an_unclean_
     file = copied(sound, tmp_path, unclean=False)
     assert fault_of(file.parent, "blocks", LOCATION_SIZE) == "" and not is_too_short(file)
     looked = []
-    monkeypatch.setattr("cidery.blockstore.segments.fault_of", lambda path, table, size: looked.append(path) or "")
+    monkeypatch.setattr("cidery.blockstore.opening.fault_of", lambda path, table, size: looked.append(path) or "")
     store = SegmentStore.open(tmp_path)
     assert InUse(file.parent).is_set() and not looked
     await store.close()

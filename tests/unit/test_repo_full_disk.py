@@ -100,7 +100,7 @@ def test_a_read_only_file_system_is_one_clear_line_and_reading_works(tmp_path: P
     done = in_namespace(tmp_path, READ_ONLY)
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error")]
     assert len(lines) == 6, done.stderr
-    assert all("cannot be written (read-only file system)" in line and "a bug" not in line for line in lines)
+    assert all("cannot be written: read-only file system" in line and "a bug" not in line for line in lines)
 
 
 def test_a_lock_without_the_right_to_write_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

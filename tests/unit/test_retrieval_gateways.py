@@ -113,7 +113,7 @@ class Gateway:
 @pytest.fixture
 async def reader() -> AsyncIterator[NodeNetwork]:
     network = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore())
-    network.bitswap._waits = SessionWaits(stall_base=5.0, give_up_base=5.0)
+    network._waits = SessionWaits(stall_base=5.0, give_up_base=5.0)
     yield network
     await network.close()
 
@@ -207,7 +207,7 @@ async def test_a_gateway_that_lied_is_never_asked_again(reader: NodeNetwork) -> 
         asked += 1
         return await liar(request)
 
-    reader.bitswap._waits = SessionWaits(stall_base=0.2, give_up_base=0.2)
+    reader._waits = SessionWaits(stall_base=0.2, give_up_base=0.2)
     async with server(handle) as url:
         reader.gateways.add(url)
         for _ in range(2):
@@ -255,7 +255,7 @@ async def test_a_name_from_strangers_leads_to_public_addresses_only(reader: Node
 async def test_filters_hold_for_gateways_too() -> None:
     nets = AddressFilter(["/ip4/127.0.0.0/ipcidr/8", "/ip6/::1/ipcidr/128"])
     reader = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), addresses=nets)
-    reader.bitswap._waits = SessionWaits(stall_base=1.0, give_up_base=1.0)
+    reader._waits = SessionWaits(stall_base=1.0, give_up_base=1.0)
     store, root, _ = await owner(1000)
     gateway = Gateway(store)
     try:

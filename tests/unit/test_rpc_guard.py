@@ -9,9 +9,8 @@ LOCAL = {"host": "127.0.0.1:5001", "user-agent": "curl/8"}
 
 
 def _status(method: str = "POST", **headers: str) -> int:
-    refusal = check(
-        method, {**LOCAL, **{name.replace("_", "-").lower(): text for name, text in headers.items()}}, ORIGINS
-    )
+    given = {name.replace("_", "-").lower(): text for name, text in headers.items()}
+    refusal = check(method, {**LOCAL, **given}, ORIGINS)
     return 200 if refusal is None else refusal.status
 
 
@@ -82,6 +81,6 @@ def test_origins_from_the_config_are_added() -> None:
 )
 def test_of_a_header_that_comes_twice_both_must_be_allowed(name: str, good: str, bad: str) -> None:
     rest = [pair for pair in LOCAL.items() if pair[0] != name]
-    for first, second, allowed in ((good, bad, False), (bad, good, False), (good, good, True)):
+    for first, second, allowed in ((good, bad, False), (bad, good, False), (good, good, name != "host")):
         refusal = check("POST", {**dict(rest), name: f"{first}, {second}"}, ORIGINS)
         assert (refusal is None) is allowed

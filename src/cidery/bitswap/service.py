@@ -19,9 +19,8 @@ from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.exchange.probe import Asker
-from cidery.exchange.service import NetworkSession, Sources
+from cidery.exchange.service import NetworkSession
 from cidery.exchange.stats import SessionState
-from cidery.exchange.waits import SessionWaits
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
@@ -31,7 +30,6 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
-from cidery.routing.service import ProviderSearch
 
 log = logging.getLogger("cidery.bitswap")
 
@@ -104,18 +102,11 @@ class BitswapService:
         store: BlockStore,
         *,
         clock: Callable[[], float],
-        waits: SessionWaits,
         agent_of: Callable[[PeerId], str],
         speaks: Callable[[PeerId, str], bool],
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
         self.engine = Engine()
-        self.sources: Sources = self
-        """Whom sessions ask: these peers, and others beside them."""
-        self.provider_search: ProviderSearch | None = None
-        """How further sources are found; None: only those that are connected anyway."""
-        self._searches: dict[Asker, asyncio.Task[None]] = {}
-        self._stages: dict[Asker, str] = {}
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
@@ -123,7 +114,6 @@ class BitswapService:
         self._swarm = swarm
         self._store = store
         self._clock = clock
-        self._waits = waits
         self._agent_of = agent_of
         self._speaks = speaks
         self._peers: dict[str, _Peer] = {}
@@ -138,16 +128,6 @@ class BitswapService:
         store.on_stored.append(self._stored)
         swarm.on_connected.append(self._connected)
         swarm.on_disconnected.append(self._disconnected)
-
-    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
-        """A new session. ``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
-        return NetworkSession(
-            self._store if keep_blocks else None,
-            self.sources,
-            clock=self._clock,
-            waits=self._waits,
-            kept=kept,
-        )
 
     def _stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
         """Blocks came into the store, in any thread and by any way: serve whoever waits for them."""
@@ -183,7 +163,7 @@ class BitswapService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # --- Sources, for sessions
+    # --- PeerSources, for sessions
 
     def attach(self, session: Asker) -> None:
         self._sessions[session] = None
@@ -193,8 +173,6 @@ class BitswapService:
 
     def detach(self, session: Asker) -> None:
         self._sessions.pop(session, None)
-        if (task := self._searches.pop(session, None)) is not None:
-            task.cancel()
         for cid in [cid for cid, sessions in self._interest.items() if session in sessions]:
             self._uninterested(session, cid)
         for peer in self._peers.values():
@@ -218,29 +196,6 @@ class BitswapService:
         if peer is not None:
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
-
-    def search(self, session: NetworkSession, cid: CID) -> None:
-        search = self.provider_search
-        if search is None or session in self._searches:
-            return
-
-        async def run() -> None:
-            try:
-                reached = await search.run(cid, lambda stage: self._stages.__setitem__(session, stage))
-                log.debug("%s: %d providers reached", cid, reached)
-            finally:
-                self._stages.pop(session, None)
-                self._searches.pop(session, None)
-
-        task = self._searches[session] = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def stream(self, session: NetworkSession, root: CID) -> None:
-        """Bitswap has no such thing."""
-
-    def stage(self, session: NetworkSession) -> str:
-        return self._stages.get(session, "")
 
     def heard_at(self, source: str) -> float:
         peer = self._peers.get(source)

@@ -99,11 +99,17 @@ def _parse(option: Option, name: str, texts: list[str]) -> Any:
     return text
 
 
+_TABLES: dict[tuple[str, ...], dict[str, Option]] = {}
+"""Path of a command -> its options_by_name(): a daemon binds thousands of calls a second."""
+
+
 def options_by_name(command: Command | None) -> dict[str, Option]:
-    """All names, global ones included; a command's own option hides a global one of the same name."""
-    table = {name: option for option in GLOBAL_OPTIONS for name in option.names}
-    if command is not None:
-        table.update({name: option for option in command.options for name in option.names})
+    """All names, global ones included; a command's own option hides a global one of the same name. Read-only."""
+    path = () if command is None else command.path
+    table = _TABLES.get(path)
+    if table is None:
+        own = () if command is None else command.options
+        table = _TABLES[path] = {name: option for option in (*GLOBAL_OPTIONS, *own) for name in option.names}
     return table
 
 

@@ -59,8 +59,8 @@ class NoSourceHasIt(Unavailable):
         )
 
 
-class Sources(Protocol):
-    """Finds and asks sources on behalf of sessions; calls their on_* methods."""
+class PeerSources(Protocol):
+    """Asks sources of one kind on behalf of sessions; calls their on_* methods."""
 
     def attach(self, session: Asker) -> None: ...
 
@@ -69,6 +69,14 @@ class Sources(Protocol):
     def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None: ...
+
+    def heard_at(self, source: str) -> float:
+        """When bytes last came from a source, whole messages or not; 0.0 if never."""
+        ...
+
+
+class Sources(PeerSources, Protocol):
+    """Sources of every kind, and the search for more of them."""
 
     def search(self, session: "NetworkSession", cid: CID) -> None:
         """Look for further sources that have ``cid``. A hint; a search that runs for the session goes on."""
@@ -80,10 +88,6 @@ class Sources(Protocol):
 
     def stage(self, session: "NetworkSession") -> str:
         """What a search for the session is doing: "finding", "dialling", "" when none runs."""
-        ...
-
-    def heard_at(self, source: str) -> float:
-        """When bytes last came from a source, whole messages or not; 0.0 if never."""
         ...
 
 

@@ -97,18 +97,17 @@ class Bounded:
                 return response
             pieces = self._in_place(request, response.body)
             try:
-                first = await anext(pieces, b"")  # it waits for a place
+                await anext(pieces)  # its place
             except Crowded as exc:
                 return text(503, str(exc), {"Retry-After": "5"})
             counted = False
-            response.body = self._counted(first, pieces)
+            response.body = self._counted(pieces)
             return response
         finally:
             self._running -= counted
 
-    async def _counted(self, first: Buffer, pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+    async def _counted(self, pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
         try:
-            yield first
             async for piece in pieces:
                 yield piece
         finally:
@@ -116,11 +115,12 @@ class Bounded:
             await pieces.aclose()
 
     async def _in_place(self, request: Request, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-        """A body that is not at hand as a whole waits for its place. Raises Crowded before its first piece."""
+        """Nothing when the body has its place, then its pieces. Raises Crowded."""
         assert request.abort is not None  # the server gives it
         clock = asyncio.get_running_loop().time
         try:
             async with self._places.taken(request.client, request.abort) as reader:
+                yield b""
                 async for piece in body:
                     view = memoryview(piece)
                     for start in range(0, len(view), SLICE):

@@ -294,7 +294,11 @@ class Connection(asyncio.Protocol):
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
         """Tell the client that this is not all: by a trailer, or by a connection that breaks."""
         if response.error_trailer is None or not chunked:
-            self.abort()
+            if head:
+                self._write(head)
+                self.close()
+            else:
+                self.abort()
             return
         name, value = response.error_trailer(error)
         self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))

@@ -81,7 +81,7 @@ class HttpServer:
         self._idle[connection] = None
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
         opened = transport.get_extra_info("socket")
-        if option is not None and opened is not None:
+        if option is not None and opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
             opened.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
     def busy(self, connection: Connection) -> None:

@@ -10,7 +10,6 @@ Spec: none; the method of go-libp2p-kad-dht (https://github.com/libp2p/notebook/
 from collections import deque
 from collections.abc import Sequence
 from math import exp
-from statistics import median
 
 from cidery.kad.key import BITS, K
 
@@ -43,7 +42,10 @@ class NetworkSize:
 
     def estimate(self) -> float | None:
         """Peers in the network, None before LEAST_SAMPLES look-ups."""
-        return median(self._samples) if len(self._samples) >= LEAST_SAMPLES else None
+        if len(self._samples) < LEAST_SAMPLES:
+            return None
+        ordered, half = sorted(self._samples), len(self._samples) // 2
+        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
     def radius(self, peers: float = K) -> int:
         """Distance within which ``peers`` peers are expected round any key; 0 before there is an estimate."""

@@ -74,14 +74,24 @@ def _encode_base32(data: bytes) -> str:
     return base64.b32encode(data).decode("ascii").rstrip("=").lower()
 
 
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_BASE32_DIGITS = frozenset(_BASE32)
+_TO_INT32 = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")
+
+
 def _decode_base32(text: str) -> bytes:
-    if text != text.lower():
-        raise MultibaseError("upper-case letter in base32")
-    return _exact(text.upper(), lambda t: base64.b32decode(t + "=" * (-len(t) % 8)), _b32_upper)
-
-
-def _b32_upper(data: bytes) -> str:
-    return base64.b32encode(data).decode("ascii").rstrip("=")
+    # Every CID is read here. int() takes 1 us where base64.b32decode(), which is Python, takes 20.
+    if len(text) > MAX_TEXT:
+        raise MultibaseError(f"longer than {MAX_TEXT} characters")
+    if not _BASE32_DIGITS.issuperset(text):
+        raise MultibaseError(
+            "upper-case letter in base32" if text != text.lower() else "a character that is not base32"
+        )
+    number = int(text.translate(_TO_INT32), 32) if text else 0
+    spare = len(text) * 5 % 8
+    if spare >= 5 or number & ((1 << spare) - 1):
+        raise MultibaseError("not canonical")
+    return (number >> spare).to_bytes(len(text) * 5 // 8, "big")
 
 
 def _encode_base64url(data: bytes) -> str:

@@ -24,6 +24,7 @@ from cidery.core.facts import (
 )
 from cidery.errors import CideryError
 from cidery.exchange.probe import HaveProbe
+from cidery.exchange.service import PeerSources
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.announce import Announcing
 from cidery.kad.io.dht import Dht, parsed
@@ -54,6 +55,7 @@ class Parts:
     swarm: Swarm
     identification: Identification
     bitswap: BitswapService
+    sources: PeerSources
     finders: Sequence[ProviderFinder]
     announcing: Announcing | None
     routed: bool
@@ -164,21 +166,21 @@ class _Look:
         self._work: set[asyncio.Task[None]] = set()
         self._probe = HaveProbe(
             cid,
-            ask=lambda probe, source: parts.bitswap.sources.ask(probe, source, (), (cid,)),
+            ask=lambda probe, source: parts.sources.ask(probe, source, (), (cid,)),
             on_answer=self._answered,
         )
 
     async def run(self) -> AsyncGenerator[NetworkFact, None]:
         for name, finder, knows in _routers(self._parts.finders):
             self._spawn(self._ask_router(name, finder, knows))
-        self._parts.bitswap.sources.attach(self._probe)
+        self._parts.sources.attach(self._probe)
         try:
             while self._work or self._probe.waiting or not self._queue.empty():
                 fact = await self._queue.get()
                 if fact is not None:
                     yield fact
         finally:
-            self._parts.bitswap.sources.detach(self._probe)
+            self._parts.sources.detach(self._probe)
             for task in list(self._work):
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)

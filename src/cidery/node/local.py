@@ -51,11 +51,11 @@ class OwnAddresses:
 
     async def watch(self, on_change: Callable[[set[str]], Awaitable[None]]) -> None:
         """Call with the addresses that are gone whenever they have changed; never returns."""
-        known = set(self())
+        known = set(await asyncio.to_thread(self))  # the first time it imports what asks the system
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self._until = float("-inf")
-            now = set(self())
+            now = set(await asyncio.to_thread(self))
             if now != known:
                 known, gone = now, known - now
                 await on_change(gone)

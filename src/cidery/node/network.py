@@ -8,6 +8,8 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache as made_once
+from typing import TYPE_CHECKING
 
 from cidery import __version__
 from cidery.bitswap.service import BitswapService
@@ -33,12 +35,11 @@ from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
 from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.io.upnp import UpnpRouter
-from cidery.libp2p.protocols import noise, tls, yamux
+from cidery.libp2p.protocols import noise, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.identify import Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.tls import TlsIdentity
-from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.libp2p.protocols.upgrade import TLS, UpgradeConfig
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -50,9 +51,13 @@ from cidery.node.network_view import bitswap_stat, connected_peer, known_identit
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache, PeerRows
 from cidery.retrieval.gateway_url import gateway_url
-from cidery.retrieval.service import GatewaySources, JoinedSources
+from cidery.retrieval.joined import JoinedSources
+from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
+
+if TYPE_CHECKING:
+    from cidery.libp2p.protocols.tls import TlsIdentity
 
 log = logging.getLogger("cidery.node")
 
@@ -76,7 +81,12 @@ def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
 
 
 def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
-    certificate = TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+    @made_once
+    def certificate() -> TlsIdentity:
+        from cidery.libp2p.protocols.tls import TlsIdentity
+
+        return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+
     return UpgradeConfig(key, certificate, entropy, security)
 
 
@@ -94,7 +104,7 @@ class NodeNetwork:
         cache: Cache | None = None,
         kad: KadOptions | None = None,
         validators: Validators | None = None,
-        security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL),
+        security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
         limits: ConnectionLimits | None = None,
         addresses: AddressFilter | None = None,
@@ -109,14 +119,14 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``map_ports``: ask the router to pass a port on.
-        ``local``, ``kad`` None: no discovery on local networks, no DHT. ``validators``: of records beside public keys.
+        ``map_ports``: ask the router to pass a port on. ``validators``: of records beside public keys.
+        ``local``, ``kad`` None: no discovery on local networks, no DHT.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
-        real = network is None or isinstance(network, PrivateNetwork)
         timeouts = timeouts or Timeouts()
-        self.cache, self.entropy = cache, entropy
+        self.store, self.cache, self.entropy = store, cache, entropy
         self._private = isinstance(network, PrivateNetwork)
+        real = network is None or self._private
         self.swarm = Swarm(
             SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
             _upgrade(private_key, entropy, security),
@@ -125,17 +135,17 @@ class NodeNetwork:
             network,
             prober=lambda: _upgrade(PrivateKey.generate_ed25519(entropy), entropy, security),
         )
-        self.identification = Identification(
-            self.swarm, AGENT, entropy, time.time_ns() if first_sequence is None else first_sequence
-        )
-        self.bitswap = self._make_bitswap(store, timeouts)
+        sequence = time.time_ns() if first_sequence is None else first_sequence
+        self.identification = Identification(self.swarm, AGENT, entropy, sequence)
+        self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
+        self.bitswap = self._make_bitswap(store)
         self.dns: TxtResolver | None = None
         """Looks up /dnsaddr; None: not at all."""
         self.routing = JoinedRouting()
-        self.gateways = self._make_gateways()
-        self.bitswap.provider_search = ProviderSearch(self.routing, self._reach)
+        self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
+        self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
-        self.kad = self._make_kad(kad, cache, entropy, time.time if real else clock) if kad is not None else None
+        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
         """Hears of the root of each fetch."""
@@ -147,12 +157,11 @@ class NodeNetwork:
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def _make_bitswap(self, store: BlockStore, timeouts: Timeouts) -> BitswapService:
+    def _make_bitswap(self, store: BlockStore) -> BitswapService:
         return BitswapService(
             self.swarm,
             store,
             clock=self.swarm.clock,
-            waits=SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base, ceiling=6 * 3600.0),
             agent_of=lambda peer: self._said(peer).agent_version,
             speaks=self._speaks,
         )
@@ -245,11 +254,6 @@ class NodeNetwork:
         self.routing.announcers.append(kad)
         return kad
 
-    def _make_gateways(self) -> GatewaySources:
-        gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
-        self.bitswap.sources = JoinedSources(self.bitswap, gateways)
-        return gateways
-
     def _said(self, peer: PeerId) -> Identify:
         return self.identification.known.get(peer, Identify())
 
@@ -286,6 +290,7 @@ class NodeNetwork:
             await self.local.close()
         if self.kad is not None:
             await self.kad.close()
+        await self.sources.close()
         await self.gateways.close()
         await self.bitswap.close()
         await self.swarm.close()
@@ -332,8 +337,10 @@ class NodeNetwork:
 
     # --- core.network.Network
 
-    def session(self, *, kept: bool) -> NetworkSession:
-        session = self.bitswap.session(kept=kept)
+    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
+        """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
+        store = self.store if keep_blocks else None
+        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept)
         session.on_fetched = self.on_fetched
         return session
 
@@ -435,6 +442,7 @@ class NodeNetwork:
                 self.swarm,
                 self.identification,
                 self.bitswap,
+                self.sources,
                 self.routing.providers,
                 self.announcing,
                 routed=self.kad is not None,

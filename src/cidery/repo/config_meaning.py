@@ -39,7 +39,7 @@ MEANING: dict[str, Meaning] = {
     "HTTPRetrieval.Enabled": Meaning("http_retrieval", "Whether gateways that routing names are asked for blocks."),
     "HTTPRetrieval.Gateways": Meaning("gateways", "Gateways that are always asked."),
     "Identity.PeerID": Meaning("peer_id", "The node's name, which belongs to the key."),
-    "Identity.PrivKey": Meaning("private_key", "The node's private key; never shown, changed by `key rotate` only."),
+    "Identity.PrivKey": Meaning("identity", "The node's private key; never shown, changed by `key rotate` only."),
     "Import.CidVersion": Meaning("imports.cid_version", "Version of the CIDs of what is added."),
     "Import.HashFunction": Meaning("imports.hash_function", "Hash function of what is added."),
     "Import.UnixFSChunker": Meaning("imports.chunker", "How files are cut into blocks."),

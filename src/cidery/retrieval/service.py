@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from cidery.errors import CideryError
 from cidery.exchange.probe import Asker
-from cidery.exchange.service import NetworkSession, Sources
+from cidery.exchange.service import NetworkSession
 from cidery.host_names import http_connector
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
@@ -342,40 +342,3 @@ async def _verified(cid: CID, data: bytes) -> bool:
     if len(data) < VERIFY_INLINE:
         return matches(cid.multihash, data)
     return await asyncio.to_thread(matches, cid.multihash, data)
-
-
-class JoinedSources:
-    """Bitswap and gateways as one Sources: a name that is a URL is a gateway's."""
-
-    def __init__(self, peers: Sources, gateways: GatewaySources) -> None:
-        self._peers = peers
-        self._gateways = gateways
-
-    def attach(self, session: Asker) -> None:
-        self._peers.attach(session)
-        self._gateways.attach(session)
-
-    def detach(self, session: Asker) -> None:
-        self._peers.detach(session)
-        self._gateways.detach(session)
-
-    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
-        self._of(source).ask(session, source, blocks, haves)
-
-    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
-        self._of(source).cancel(session, source, cids)
-
-    def search(self, session: NetworkSession, cid: CID) -> None:
-        self._peers.search(session, cid)
-
-    def stage(self, session: NetworkSession) -> str:
-        return self._peers.stage(session)
-
-    def heard_at(self, source: str) -> float:
-        return self._of(source).heard_at(source)
-
-    def stream(self, session: NetworkSession, root: CID) -> None:
-        self._gateways.stream(session, root)
-
-    def _of(self, source: str) -> Sources:
-        return self._gateways if source.startswith(("http://", "https://")) else self._peers

@@ -9,9 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol
-
-import h11
+from typing import TYPE_CHECKING, Protocol
 
 from cidery.budgets import STREAM_ANSWERS
 from cidery.errors import CideryError, RemoteProtocolError
@@ -19,6 +17,9 @@ from cidery.http.message import MAX_TARGET, Request, Response, text
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.varint import Buffer
+
+if TYPE_CHECKING:
+    import h11
 
 log = logging.getLogger("cidery.retrieval")
 
@@ -51,6 +52,8 @@ class HttpStream(Protocol):
 
 async def fetch(stream: HttpStream, host: str, target: str, accept: str) -> tuple[int, AsyncGenerator[bytes, None]]:
     """Ask for ``target``; returns status and body. Raises BadHttp, StreamReset, StreamCut."""
+    import h11
+
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
     headers = [("Host", host), ("Accept", accept), ("Connection", "close")]
     request = h11.Request(method="GET", target=target.encode(), headers=headers)
@@ -65,6 +68,8 @@ async def fetch(stream: HttpStream, host: str, target: str, accept: str) -> tupl
 
 
 async def _body(connection: h11.Connection, stream: HttpStream) -> AsyncGenerator[bytes, None]:
+    import h11
+
     while True:
         event = await _next_event(connection, stream)
         if isinstance(event, h11.Data):
@@ -76,6 +81,8 @@ async def _body(connection: h11.Connection, stream: HttpStream) -> AsyncGenerato
 
 
 async def _next_event(connection: h11.Connection, stream: HttpStream) -> object:
+    import h11
+
     while True:
         try:
             event = connection.next_event()
@@ -105,6 +112,8 @@ class StreamServer:
                 del self._running[peer]
 
     async def _answer(self, stream: Stream, *, crowded: bool) -> None:
+        import h11
+
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         async with asyncio.timeout(HEAD_SECONDS):
             event = await _next_event(connection, stream)
@@ -127,6 +136,8 @@ class StreamServer:
 
     @staticmethod
     async def _send(connection: h11.Connection, stream: Stream, response: Response, *, head_only: bool) -> None:
+        import h11
+
         body = response.body
         headers = [(name, value) for name, value in response.headers.items()] + [("Connection", "close")]
         length = len(body) if isinstance(body, bytes) else response.length
@@ -151,6 +162,8 @@ class StreamServer:
 
 
 async def _write(connection: h11.Connection, stream: Stream, data: Buffer) -> None:
+    import h11
+
     if len(data):
         parts = connection.send_with_data_passthrough(h11.Data(data=data))  # type: ignore[arg-type]
         await stream.write(*(parts or ()))

@@ -49,7 +49,7 @@ def check(
         origins: allowed ``scheme://host:port``; "*" allows every origin.
         any_host: the first rule does not hold, because a secret is asked for.
     """
-    if not any_host and not all(map(_is_local_host, headers.get("host", "").split(", "))):
+    if not any_host and not _is_local_host(headers.get("host", "")):
         return _FORBIDDEN
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None:
@@ -90,7 +90,7 @@ def _is_local_host(host: str) -> bool:
         name, _, port = host.partition(":")
     if port and not port.isdigit():
         return False
-    if name.lower() in ("localhost", "localhost."):
+    if name in ("127.0.0.1", "localhost") or name.lower() in ("localhost", "localhost."):
         return True
     try:
         ip_address(name)

@@ -271,12 +271,11 @@ async def _read_call(request: Request, command: Command, words: list[str]) -> tu
 
 def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:
     """``arg`` are further arguments; options that are not known are ignored. Raises BadCall."""
-    own = {name for option in command.options for name in option.names}
     by_name = options_by_name(command)
     # A flag may be without a value; an empty text is one.
     options = [
         (name, text or ("true" if by_name[name].type is OptionType.BOOL else ""))
         for name, text in parameters
-        if name in own or (name in by_name and by_name[name].name in REMOTE_GLOBALS)
+        if (option := by_name.get(name)) and (option.name in REMOTE_GLOBALS or option in command.options)
     ]
     return bind(command, words + [text for name, text in parameters if name == "arg"], options, body=True)

@@ -29,10 +29,10 @@ log = logging.getLogger("cidery.libp2p")
 
 FIRST_BUFFER = 66 * 1024
 """Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
-LARGEST_BUFFER = 1024 * 1024
-"""Receive buffer of a busy connection, in bytes: about a millisecond of decryption, so no read stalls the loop."""
-READ_SLICE = 1024 * 1024
-"""Bytes read without a pause that end a connection's turn of the loop: some 2 ms of work."""
+LARGEST_BUFFER = 512 * 1024
+"""Receive buffer of a busy connection, in bytes: half a millisecond of decryption, so no read stalls the loop."""
+READ_SLICE = 512 * 1024
+"""Bytes read without a pause that end a connection's turn of the loop: about a millisecond of work."""
 WRITE_BATCH = 4 * (66 * 1024)
 """Sealed bytes handed to the socket at a time: four whole messages, which stay in the processor's cache."""
 FLUSH_SLICE = 512 * 1024

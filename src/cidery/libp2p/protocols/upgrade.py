@@ -5,15 +5,23 @@ Security is never optional: plaintext is not among the protocols.
 Spec: https://github.com/libp2p/specs/blob/master/connections/README.md#upgrading-connections
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.protocols import multistream, noise, tls, yamux
+from cidery.libp2p.protocols import multistream, noise, yamux
 from cidery.libp2p.protocols.channel import Secured, SecurityError
 from cidery.libp2p.protocols.steps import Read, Send, Steps
 
+if TYPE_CHECKING:
+    from cidery.libp2p.protocols.tls import TlsIdentity
+
+TLS = "/tls/1.0.0"
+"""The protocol of tls.py, which is imported when a peer first speaks it: that takes as long as half of a start."""
 MUXERS = (yamux.PROTOCOL,)
 
 
@@ -22,9 +30,10 @@ class UpgradeConfig:
     """What this node offers, and who it is."""
 
     identity: PrivateKey
-    certificate: tls.TlsIdentity
+    certificate: Callable[[], TlsIdentity]
+    """Makes it the first time."""
     entropy: Callable[[int], bytes]
-    security: tuple[str, ...] = (noise.PROTOCOL, tls.PROTOCOL)
+    security: tuple[str, ...] = (noise.PROTOCOL, TLS)
     """In order of preference."""
 
 
@@ -34,7 +43,9 @@ def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None) -> Steps[Se
     if security == noise.PROTOCOL:
         secured = yield from noise.initiate(config.identity, MUXERS, config.entropy, expected)
     else:
-        secured = yield from tls.initiate(config.certificate, expected)
+        from cidery.libp2p.protocols import tls
+
+        secured = yield from tls.initiate(config.certificate(), expected)
     if secured.muxer is None:
         secured = yield from _through(secured, multistream.propose(MUXERS))
     return _checked(secured)
@@ -46,7 +57,9 @@ def upgrade_inbound(config: UpgradeConfig) -> Steps[Secured]:
     if security == noise.PROTOCOL:
         secured = yield from noise.respond(config.identity, MUXERS, config.entropy)
     else:
-        secured = yield from tls.respond(config.certificate)
+        from cidery.libp2p.protocols import tls
+
+        secured = yield from tls.respond(config.certificate())
     if secured.muxer is None:
         secured = yield from _through(secured, multistream.respond(MUXERS))
     return _checked(secured)

@@ -16,8 +16,8 @@ MESSAGE_COST = 16 * 1024
 EAGER = 5 * 256 * 1024
 """Bytes that the announcement of a message reserves at most: a block of 1 MiB and what is around it. The buffer of a
 larger one grows with what comes."""
-ZEROS = bytes(256)
-"""A run of empty messages that is skipped at once."""
+ZEROS = 4096
+"""Most empty messages that are skipped at once."""
 
 
 class MessageTooLarge(RemoteProtocolError):
@@ -215,9 +215,8 @@ class YamuxStream:
     def _read_length(self, data: memoryview, at: int) -> int:
         """Take one byte of the length prefix; start the message when it is whole. Empty messages are dropped."""
         if not data[at] and not self.inbox:
-            if data[at : at + len(ZEROS)] == ZEROS:
-                return at + len(ZEROS)
-            return at + 1
+            run = data[at : at + ZEROS].tobytes()
+            return at + len(run) - len(run.lstrip(b"\0"))
         self.inbox.append(data[at])
         if data[at] < 0x80 or len(self.inbox) >= MAX_VARINT_BYTES:
             try:

@@ -1,0 +1,71 @@
+"""All that sessions may ask as one: peers, gateways, and the search for providers of what these lack."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from cidery.exchange.probe import Asker
+from cidery.exchange.service import NetworkSession, PeerSources
+from cidery.multiformats.cid import CID
+from cidery.retrieval.service import GatewaySources
+from cidery.routing.service import ProviderSearch
+
+log = logging.getLogger("cidery.retrieval")
+
+
+class JoinedSources:
+    """Satisfies exchange.service.Sources. A source whose name is a URL is a gateway's."""
+
+    def __init__(self, peers: PeerSources, gateways: GatewaySources, search: ProviderSearch) -> None:
+        self._peers = peers
+        self._gateways = gateways
+        self._search = search
+        self._searches: dict[Asker, asyncio.Task[None]] = {}
+        self._stages: dict[Asker, str] = {}
+
+    async def close(self) -> None:
+        """End the searches. Idempotent."""
+        running = list(self._searches.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def attach(self, session: Asker) -> None:
+        self._peers.attach(session)
+        self._gateways.attach(session)
+
+    def detach(self, session: Asker) -> None:
+        if (task := self._searches.get(session)) is not None:
+            task.cancel()
+        self._peers.detach(session)
+        self._gateways.detach(session)
+
+    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
+        self._of(source).ask(session, source, blocks, haves)
+
+    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
+        self._of(source).cancel(session, source, cids)
+
+    def heard_at(self, source: str) -> float:
+        return self._of(source).heard_at(source)
+
+    def search(self, session: NetworkSession, cid: CID) -> None:
+        if session not in self._searches:
+            self._searches[session] = asyncio.get_running_loop().create_task(self._run(session, cid))
+
+    async def _run(self, session: NetworkSession, cid: CID) -> None:
+        try:
+            reached = await self._search.run(cid, lambda stage: self._stages.__setitem__(session, stage))
+            log.debug("%s: %d providers reached", cid, reached)
+        finally:
+            self._stages.pop(session, None)
+            self._searches.pop(session, None)
+
+    def stage(self, session: NetworkSession) -> str:
+        return self._stages.get(session, "")
+
+    def stream(self, session: NetworkSession, root: CID) -> None:
+        self._gateways.stream(session, root)
+
+    def _of(self, source: str) -> PeerSources:
+        return self._gateways if source.startswith(("http://", "https://")) else self._peers
