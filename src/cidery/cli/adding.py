@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
 
 class AddSink(Sink):
@@ -121,7 +121,7 @@ async def run_local(repo: Path, call: Call) -> int:
 
 
 async def _stdin_items(name: str) -> AsyncIterator[AddItem]:
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
     yield AddItem.of_stream(stdin_chunks(), name)
 
@@ -131,7 +131,7 @@ async def _web_and_local_items(call: Call) -> AsyncIterator[AddItem]:
 
     from cidery.client.web_file import WebFile, web_name
     from cidery.commands.run.adding import scan_options
-    from cidery.core.add_items import AddItem, scan
+    from cidery.core.adding.items import AddItem, scan
 
     async def chunks(url: str) -> AsyncIterator[bytes]:
         file = await asyncio.to_thread(WebFile, url)

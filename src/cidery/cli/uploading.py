@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
 READ_SIZE = 1 << 20
 """Bytes of standard input read at once."""
@@ -121,7 +121,7 @@ def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
 
 
 async def file_items(call: Call) -> AsyncIterator[AddItem]:
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
     for part in single_files(call):
         if isinstance(part.source, str):
