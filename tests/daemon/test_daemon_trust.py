@@ -118,8 +118,7 @@ def test_connecting_says_where_a_peer_is_connected_already_and_disconnecting_wha
     said = second.text("swarm", "connect", elsewhere)
     assert said.startswith(f"connect {peer} success: already connected at /ip4/127.0.0.1/tcp/") and "not tried" in said
     assert second.text("swarm", "disconnect", address) == f"disconnect {peer} success"
-    refused = second.run("swarm", "disconnect", address, check=False)
-    assert refused.returncode == 1 and f"disconnect {peer} failure: not connected".encode() in refused.stderr
+    assert second.text("swarm", "disconnect", address) == f"disconnect {peer} failure: not connected"
 
 
 def test_a_running_daemon_does_not_advise_to_start_one(daemons: tuple[Daemon, Daemon], tmp_path: Path) -> None:

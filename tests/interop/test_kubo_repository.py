@@ -116,7 +116,7 @@ def test_mutable_files_and_thousands_of_pins_that_leveldb_compacted(
         node.run("repo", "import-kubo", str(repo))
     assert state_of(repo) == before
     pins = json.loads(node.run("pin", "ls", "--type=recursive", "--names", "--enc=json"))["Keys"]
-    assert {cid: pin["Name"] for cid, pin in pins.items() if "Name" in pin} == names
+    assert {cid: pin["Name"] for cid, pin in pins.items() if pin["Name"]} == names
     listed = [line.split(maxsplit=2)[2].rstrip("/") for line in node.run("ls", cids["tree"]).splitlines()]
     assert listed and sorted(listed) == sorted(node.run("files", "ls", "/").splitlines())
 

@@ -13,7 +13,6 @@ from cidery.blockstore.filestore import Filestore, Reference, ReferenceDamaged, 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.commands.bind import BadCall
-from cidery.commands.run.filestore import BadReferences
 from cidery.core.adding.ingest import BIG_FILE
 from cidery.core.adding.items import AddItem
 from cidery.core.session import FileChanged
@@ -72,7 +71,7 @@ async def test_folders_keep_small_files_uncopied_too(shell: Shell, tmp_path: Pat
         (folder / f"f{number:02}").write_bytes(b"%d" % number)
     await shell.run(f"add -q -r --nocopy {folder}")
     lines = (await shell.run("filestore ls --file-order")).splitlines()
-    assert [line.split()[2] for line in lines] == [str(folder / f"f{number:02}") for number in range(30)]
+    assert [line.split()[2] for line in lines] == [f"folder/f{number:02}" for number in range(30)]
     assert (await shell.api.store.stat()).blocks == 1
     assert len((await shell.run("refs local")).splitlines()) == 31
 
@@ -85,8 +84,7 @@ async def test_a_changed_file_is_named_and_its_bytes_are_never_given(shell: Shel
     assert (await shell.run(f"cat -l 1048576 {root}")).encode("latin-1") == data[:1_048_576]
     with pytest.raises(FileChanged, match="the file was changed; restore the file"):
         await shell.run(f"cat {root}")
-    with pytest.raises(BadReferences, match="1 blocks"):
-        await shell.run("filestore verify")
+    assert (await shell.run("filestore verify")).count("changed ") == 1
     path.unlink()
     with pytest.raises(FileChanged, match="the file is gone"):
         await shell.run(f"cat {root}")
@@ -96,8 +94,7 @@ async def test_a_file_that_moved_is_mended_by_adding_it_again(shell: Shell, tmp_
     (tmp_path / "old").write_bytes(noise(2_000_000))
     root = await root_of(shell, f"add -q --nocopy {tmp_path / 'old'}")
     os.rename(tmp_path / "old", tmp_path / "new")
-    with pytest.raises(BadReferences):
-        await shell.run("filestore verify")
+    assert (await shell.run("filestore verify")).count("no-file ") == 2
     assert await root_of(shell, f"add -q --nocopy {tmp_path / 'new'}") == root
     assert (await shell.run("filestore verify")).count("ok ") == 2
 
@@ -106,8 +103,7 @@ async def test_bad_references_are_forgotten_when_told_to(shell: Shell, tmp_path:
     (tmp_path / "file").write_bytes(b"here")
     await shell.run(f"add -q --nocopy {tmp_path / 'file'}")
     (tmp_path / "file").unlink()
-    with pytest.raises(BadReferences):
-        await shell.run("filestore verify --remove-bad-blocks")
+    assert (await shell.run("filestore verify --remove-bad-blocks")).startswith("no-file ")
     assert await shell.run("filestore verify") == ""
     assert (await shell.run(f"filestore ls {raw(b'here')}")) == f"{raw(b'here')}: no block in a file of yours\n"
 

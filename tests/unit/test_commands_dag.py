@@ -180,7 +180,7 @@ def test_a_node_is_put_and_read_by_path(repo: Run, tmp_path: Path) -> None:
     assert repo("dag", "get", f"/ipfs/{root}").out == json.dumps({"l": [{"/": inner}]}, separators=(",", ":"))
     assert repo("dag", "resolve", f"{root}/l/0/data").out == f"{inner}/data"
     assert repo("resolve", f"ipfs://{root}/l/0").out == f"/ipfs/{inner}\n"
-    assert repo("resolve", f"{root}/l/0/data", "--enc=json").out == f'{{"Path": "/ipfs/{inner}/data"}}\n'
+    assert repo("resolve", f"{root}/l/0/data", "--enc=json").out == f'{{"Path":"/ipfs/{inner}/data"}}\n'
     assert repo("refs", "-r", "-e", root).out == f"{root} -> {inner}\n"
     assert repo("refs", "--format=<linkname>", root).out == "l/0\n"
     assert repo("pin", "ls", "--type=indirect").out == f"{inner} indirect\n"

@@ -172,7 +172,7 @@ async def test_stat_prints_what_kubo_prints(shell: Shell) -> None:
 
 async def test_mode_and_time_are_kept_and_shown(shell: Shell) -> None:
     await shell.run("files write -e -p /d/a", b"foo\n")
-    for path, kind in (("/d/a", "-"), ("/d", "-")):
+    for path, kind in (("/d/a", "-"), ("/d", "d")):
         await shell.run(f"files chmod 0751 {path}")
         await shell.run(f"files touch --mtime=1604320482 --mtime-nsecs=7 {path}")
         shown = await shell.run(f"files stat {path}")
@@ -357,3 +357,12 @@ async def test_a_changed_import_config_changes_the_form_of_the_root(tmp_path: Pa
     (tmp_path / "repo" / "config").write_text(json.dumps(config))
     async with cidery.Node(tmp_path / "repo", offline=True) as node:
         assert (await Shell(node.api).run("files stat --hash /")).startswith("bafybeiczsscds")
+
+
+async def test_chmod_keeps_the_permissions_and_nothing_else(shell: Shell) -> None:
+    await shell.run("files write -e /f", b"foo\n")
+    await shell.run("files chmod 0755 /f")
+    plain = await shell.run("files stat --hash /f")
+    for mode in ("4755", "2755", "1755", "7755"):
+        await shell.run(f"files chmod {mode} /f")
+        assert await shell.run("files stat --hash /f") == plain

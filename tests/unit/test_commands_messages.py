@@ -70,8 +70,8 @@ def test_a_daemon_is_advised_where_one_would_help(run: Callable[..., str]) -> No
 
 
 def test_a_word_that_is_no_key_is_called_so(run: Callable[..., str]) -> None:
-    assert "edit is no key" in run("config", "edit")
-    assert "Peering is not set" in run("config", "Peering")
+    assert "edt is not a key" in run("config", "edt")
+    assert run("config", "Peering") == "null\n"
 
 
 def _file(path: Path, text: str) -> Path:

@@ -342,6 +342,7 @@ async def test_pins_are_found_by_type_name_and_path(session: StoreSession) -> No
     assert await listed(session, pins, name="se") == [(C, "recursive")]
     assert await listed(session, pins, paths=[f"{C}/B"]) == [(B, "indirect")]
     assert await listed(session, pins, paths=[D]) == [(D, "direct")]
+    assert await listed(session, pins, paths=[D], type="indirect") == [(D, "indirect")], "it is also below C"
     with pytest.raises(NotPinned):
         await listed(session, pins, paths=[ROOT])
     with pytest.raises(NotPinned):

@@ -38,6 +38,13 @@ def test_pages_of_the_node_itself_may_call(origin: str) -> None:
     assert _status(Origin=origin, User_Agent="Mozilla/5.0") == 200
 
 
+@pytest.mark.parametrize("name", ["nibjojkomfdiaoajekhjakgkdhaomnch", "hjoieblefckbooibpepigmacodalfndh"])
+def test_the_browser_extension_ipfs_companion_may_call(name: str) -> None:
+    assert _status(Origin=f"chrome-extension://{name}", User_Agent="Mozilla/5.0") == 200
+    assert _status(Origin=f"chrome-extension://{name[::-1]}", User_Agent="Mozilla/5.0") == 403
+    assert _status(Origin=f"http://{name}", User_Agent="Mozilla/5.0") == 403
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8080", "http://localhost:5001.x"])
 def test_other_pages_may_not(origin: str) -> None:
     assert _status(Origin=origin) == 403

@@ -19,7 +19,7 @@ from cidery.node.location import repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cidery.cli.output import Progress
     from cidery.cli.watching import Watch
@@ -58,7 +58,7 @@ class NeedsDaemon(Unavailable):
 def dispatch(line: Line) -> int:
     """Run a split line. Returns the exit code. Raises CideryError."""
     assert line.command is not None  # main() handles lines without a command
-    call = bind(line.command, with_stdin(line.command, line.arguments), line.options)
+    call = bind(line.command, with_stdin(line.command, line.arguments, line.options), line.options)
     _say_deprecated(call)
     began = time.monotonic()
     try:
@@ -71,6 +71,7 @@ def dispatch(line: Line) -> int:
 def _run(line: Line, call: Call) -> int:
     assert line.command is not None  # dispatch() looked
     repo = repo_dir(line.last("repo-dir"))
+    _check_config_file(line, repo)
     if line.command.repo is Repo.NONE and steps_alone(line.command) and not line.last("api"):
         return run_alone(call, repo)
     if line.command.where is not Where.CLIENT:
@@ -98,12 +99,25 @@ def _run(line: Line, call: Call) -> int:
     return run_local(repo, call)
 
 
+def _check_config_file(line: Line, repo: str) -> None:
+    """Raises BadCall for a config elsewhere: to go on with another one would be worse than to stop."""
+    import os
+
+    known = options_by_name(line.command)
+    given = next((text for name, text in reversed(line.options) if known[name].name == "config-file"), None)
+    own = os.path.join(repo, "config")
+    if given is not None and os.path.realpath(given) != os.path.realpath(own):
+        raise BadCall(f"the config is always {own}, not {given[:200]!r}; choose a repository with --repo-dir")
+
+
 def _say_deprecated(call: Call) -> None:
     if call.command.deprecated:
         print(f"`cidery {call.command.name}` is deprecated: use {call.command.deprecated}", file=sys.stderr)
     for option in call.command.options:
         if option.deprecated and option.name in call.given:
             print(f"option --{option.name} is deprecated: use {option.deprecated}", file=sys.stderr)
+        if option.no_effect and option.name in call.given:
+            print(f"option --{option.name} has no effect: {option.no_effect}", file=sys.stderr)
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
@@ -123,9 +137,10 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     return endpoint, explicit is not None
 
 
-def with_stdin(command: Command, arguments: list[str]) -> list[str]:
+def with_stdin(command: Command, arguments: list[str], options: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Arguments, or the lines of standard input for a command that takes them from there."""
-    takes = [argument for argument in command.arguments if argument.input is Input.TEXT_OR_STDIN]
+    named = {name for name, _ in options}
+    takes = [one for one in command.arguments if one.input is Input.TEXT_OR_STDIN and one.unless not in named]
     if not takes or len(arguments) >= len(command.arguments) or sys.stdin is None or sys.stdin.isatty():
         return arguments
     lines: list[str] = []

@@ -39,7 +39,7 @@ def text_of(value: Value, call: Call) -> str:
     if call.text("encoding") == "json" or call.command.text is None:
         import json
 
-        return json.dumps(value) + "\n"
+        return json.dumps(value, separators=(",", ":")) + "\n"
     return printable(call.shown(value))
 
 

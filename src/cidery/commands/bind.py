@@ -33,6 +33,10 @@ class BadCall(InvalidInput):
         return self.reason
 
 
+class BadValue(BadCall):
+    """A text of the right type that is none of the values an option has."""
+
+
 def parse_bool(text: str, name: str) -> bool:
     """Go's ParseBool. Raises BadCall."""
     if text in _TRUE:
@@ -54,7 +58,7 @@ def parse_duration(text: str, name: str) -> float:
         seconds += float(match[1]) * _UNIT_SECONDS[match[2]]
         at = match.end()
     if not text or at != len(text) or seconds > MAX_DURATION:
-        raise BadCall(f"option {name!r} takes a duration such as 30s, 5m or 1h30m, not {text[:40]!r}")
+        raise BadValue(f"option {name!r} takes a duration such as 30s, 5m or 1h30m, not {text[:40]!r}")
     return seconds
 
 
@@ -85,7 +89,7 @@ def _parse(option: Option, name: str, texts: list[str]) -> Any:
     if len(text) > MAX_TEXT:
         raise BadCall(f"the value of option {name!r} is longer than {MAX_TEXT} characters")
     if option.choices and text not in option.choices:
-        raise BadCall(f"option {name!r} takes one of {', '.join(option.choices)}, not {text[:40]!r}")
+        raise BadValue(f"option {name!r} takes one of {', '.join(option.choices)}, not {text[:40]!r}")
     if option.type is OptionType.BOOL:
         return parse_bool(text, name)
     if option.type is OptionType.INT:
@@ -114,7 +118,7 @@ def bind(command: Command, arguments: list[str], options: Iterable[tuple[str, st
 
     Args:
         options: (any name of the option, text); unknown names must have been sorted out by the caller.
-        body: file arguments come in a request body, so they take none of ``arguments``.
+        body: file arguments come in a request body, so they take none of ``arguments``; those too many mean nothing.
     Raises:
         BadCall: one line that names the argument or option and says what fits.
     """
@@ -146,7 +150,7 @@ def _bind_arguments(command: Command, given: list[str], body: bool) -> dict[str,
                 raise BadCall(f"argument {argument.name!r} is longer than {MAX_TEXT} characters")
             if "\0" in text:
                 raise BadCall(f"argument {argument.name!r} contains a NUL character")
-    if rest:
+    if rest and not body:
         raise BadCall(f"{rest[0][:80]!r} is one argument too many: {usage(command)}")
     return bound
 

@@ -78,6 +78,8 @@ class Option(NamedTuple):
     """What to use instead; empty while it is current."""
     client_only: bool = False
     """Read by the command line alone, and not sent to a daemon."""
+    no_effect: str = ""
+    """Why a script may give it in vain, which the command line says once; empty for all that do something."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +94,8 @@ class Argument(NamedTuple):
     input: Input = Input.TEXT
     required: bool = True
     variadic: bool = False
+    unless: str = ""
+    """A flag with which nothing is read from standard input."""
 
     @property
     def is_file(self) -> bool:
@@ -234,11 +238,26 @@ def text(
     return Option(name, OptionType.TEXT, help, default, short, choices, alias, deprecated)
 
 
+def ignored(name: str, why: str, *, type: OptionType = OptionType.BOOL, short: str = "") -> Option:
+    """An option of Kubo's that is accepted, so that scripts run, and changes nothing."""
+    default = False if type is OptionType.BOOL else None
+    return Option(name, type, f"No effect: {why}", default, short, no_effect=why)
+
+
+FAST_PROVIDE = (
+    ignored("fast-provide-root", "the roots that Provide.Strategy names are always announced at once"),
+    ignored("fast-provide-dag", "what is below a root is announced by the sweep; see: cidery provide once -r"),
+    ignored("fast-provide-wait", "announcing goes on in the background; see: cidery provide once"),
+)
+"""Options of the commands that store roots."""
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     text("repo-dir", "Repository to use instead of $CIDERY_PATH, $IPFS_PATH or ~/.cidery"),
     text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001"),
     text("api-auth", "Secret for the daemon, as in its API.Authorizations: bearer:TOKEN or basic:USER:PASSWORD"),
-    flag("offline", "Do not use the network: only what is stored here"),
+    text(
+        "config-file", "The repository's own config, if a script names it; no other is used", short="c", alias="config"
+    ),
+    flag("offline", "Do not use the network: only what is stored here", short="L")._replace(alias="local"),
     text("cid-base", "Multibase of the CIDs printed (a CIDv0 becomes CIDv1 in any base but base58btc)"),
     text("encoding", "Form of the result", choices=("json", "text"), alias="enc"),
     Option("timeout", OptionType.DURATION, "Give up after this time (30s, 5m, 1h30m)"),

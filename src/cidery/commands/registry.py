@@ -10,11 +10,11 @@ from cidery.errors import InvalidInput
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
-    "filestore": "filestore", "jobs": "jobs",
+    "filestore": "filestore", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
     "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing provide", "dht": "routing", "provide": "provide",
+    "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
@@ -40,6 +40,7 @@ SUMMARIES = {
     "init": "Create the repository: identity and config",
     "jobs": "List long operations: what runs, what was cut off and can go on, what ended",
     "key": "Keys, each of which owns a name",
+    "log": "What the daemon logs",
     "ls": "List a directory",
     "multibase": "Bytes as text in any base",
     "name": "Names that can change what they point to (IPNS)",
@@ -99,11 +100,16 @@ def first_words() -> list[str]:
 
 
 def subcommands(prefix: Sequence[str]) -> list[Command]:
-    """Commands below a group, sorted; empty if there is no such group."""
+    """Commands below a group by all of their names, sorted; empty if there is no such group."""
     words = tuple(prefix)
     if not words or words[0] not in _MODULES:
         return []
-    below = [c for c in _module_commands(_MODULES[words[0]]) if c.path[: len(words)] == words and c.path != words]
+    below = [
+        command._replace(path=path)
+        for command in _module_commands(_MODULES[words[0]])
+        for path in (command.path, *command.aliases)
+        if path[: len(words)] == words and path != words
+    ]
     return sorted(below, key=lambda command: command.path)
 
 

@@ -11,6 +11,8 @@ from cidery.repo.keystore import SELF, KeyDamaged, KeyExists, KeyMissing, Keysto
 
 FORMATS = ("libp2p-protobuf-cleartext", "pem-pkcs8-cleartext")
 """How keys leave and enter: without encryption."""
+CURVE_BITS = 256
+"""Size of every key that is not RSA's."""
 KINDS = ("ed25519", "rsa", "secp256k1")
 """Types that can be made."""
 SIGNED_PREFIX = b"libp2p-key signed message:"
@@ -104,6 +106,8 @@ class KeyRing:
     def generate(self, name: str, kind: str, size: int | None = None) -> NamedKey:
         """Make a key under a new name. Raises KeyExists, BadKeyName, BadKeyOption, KeystoreUnavailable."""
         self._check_free(name)
+        if kind != "rsa" and size == CURVE_BITS:
+            size = None
         return self._put(name, new_key(kind, size, self._entropy))
 
     def take(self, name: str, data: bytes, form: str, *, any_kind: bool = False) -> NamedKey:

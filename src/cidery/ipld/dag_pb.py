@@ -54,6 +54,11 @@ def encode_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def readable_name(name: str) -> str:
+    """A name as text for any reader: U+FFFD for each byte that is not UTF-8, as programs in Go write it."""
+    return name if name.isascii() else "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in name)
+
+
 def encode_link(link: Link) -> bytes:
     """One Links field with its key and length."""
     target, text, tsize = link

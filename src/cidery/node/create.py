@@ -10,7 +10,9 @@ from typing import TypedDict
 from cidery.blockstore.segments import SegmentStore
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
+from cidery.core.keys import new_key
 from cidery.errors import InvalidInput, Unavailable
+from cidery.identity.keys import MIN_RSA_BITS, PrivateKey
 from cidery.repo.config import DEFAULT_CID_PROFILE, MAX_CONFIG_BYTES, Raw, new_raw, parse_json, write_raw
 from cidery.repo.layout import KuboRepo, RepoKind, RepoLayout
 from cidery.repo.lock import RepoLock
@@ -53,7 +55,12 @@ def cid_profile_of_program() -> str:
 
 
 def create_repository(
-    path: Path, *, profiles: list[str] | None = None, cid_profile: str = DEFAULT_CID_PROFILE, given: Raw | None = None
+    path: Path,
+    *,
+    profiles: list[str] | None = None,
+    cid_profile: str = DEFAULT_CID_PROFILE,
+    given: Raw | None = None,
+    key: PrivateKey | None = None,
 ) -> str:
     """Make a repository; returns the peer id. Blocks for some disk syncs.
 
@@ -62,6 +69,7 @@ def create_repository(
     Args:
         profiles: config profiles to apply, in order.
         given: a config to start from; a private key in it is kept.
+        key: the identity, if ``given`` has none; None: a new Ed25519 key.
     Raises:
         AlreadyInitialised, KuboRepo, NotARepo, CannotCreate, ConfigError (an unknown profile, a bad given config).
     """
@@ -74,7 +82,7 @@ def create_repository(
         raise KuboRepo(path)
     if layout.config.exists():
         raise AlreadyInitialised(path)
-    raw = new_raw(os.urandom, cid_profile=cid_profile, profiles=profiles or [], given=given)
+    raw = new_raw(os.urandom, cid_profile=cid_profile, profiles=profiles or [], given=given, key=key)
     try:
         layout.create()
     except OSError as exc:
@@ -94,23 +102,32 @@ def split_profiles(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def given_config(path: Path, file: str | None) -> Raw | None:
+    """The config that a new repository at ``path`` starts from. Raises CannotCreate, ConfigError."""
+    if file is None:
+        return None
+    try:
+        with open(file, "rb") as stream:
+            return parse_json(stream.read(MAX_CONFIG_BYTES + 1), file)
+    except OSError as exc:
+        raise CannotCreate(path, f"{file} cannot be read: {exc.strerror}") from exc
+
+
 async def init(context: Context, call: Call) -> AsyncIterator[Message]:
     """The command. Its Context has the path; there is no Api yet."""
     assert context.path is not None  # dispatch gives every local run the path
-    given: Raw | None = None
-    if (file := call.optional("default-config")) is not None:
-        try:
-            with open(file, "rb") as stream:
-                given = parse_json(stream.read(MAX_CONFIG_BYTES + 1), file)
-        except OSError as exc:
-            raise CannotCreate(context.path, f"{file} cannot be read: {exc.strerror}") from exc
+    given = given_config(context.path, call.optional("default-config"))
+    kind, bits = call.text("algorithm"), call.number_or_none("bits")
+    key = await asyncio.to_thread(new_key, kind, bits, os.urandom)
     peer = await asyncio.to_thread(
         create_repository,
         context.path,
         profiles=split_profiles(call.text("profile")),
         cid_profile=cid_profile_of_program(),
         given=given,
+        key=key,
     )
-    yield Message(Message="generating ED25519 keypair...done")
+    kind = f"{bits or MIN_RSA_BITS}-bit RSA" if kind == "rsa" else kind.upper()
+    yield Message(Message=f"generating {kind} keypair...done")
     yield Message(Message=f"peer identity: {peer}")
     yield Message(Message=f"initializing IPFS node at {context.path}")

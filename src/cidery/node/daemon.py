@@ -11,10 +11,11 @@ from cidery.commands.definition import Call
 from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
+from cidery.errors import InvalidInput
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.site import Site
 from cidery.node.build import Access, build
-from cidery.node.create import cid_profile_of_program, create_repository, split_profiles
+from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
@@ -23,8 +24,17 @@ SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter while others wait: worker threads must not stall the event loop."""
 
 
+class AlwaysEncrypted(InvalidInput):
+    """Somebody relies on connections that can be read."""
+
+    def __str__(self) -> str:
+        return "connections are always encrypted; start without --disable-transport-encryption"
+
+
 def run(path: Path, call: Call) -> int:
     """The command. Blocks until the daemon stops; prints the lines that scripts written for Kubo wait for."""
+    if call.flag("disable-transport-encryption"):
+        raise AlwaysEncrypted
     say("Initializing daemon...")
     say(f"Cidery version: {__version__}")
     say(f"Repo version: {REPO_FORMAT}")
@@ -32,7 +42,8 @@ def run(path: Path, call: Call) -> int:
     say(f"Python version: {python}")
     if call.flag("init") and not (path / "config").exists():
         profiles = split_profiles(call.text("init-profile"))
-        create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program())
+        given = given_config(path, call.text("init-config") or None)
+        create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program(), given=given)
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.disable()  # until it is up: the rest of the modules is imported on the way
     try:

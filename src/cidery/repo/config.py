@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cidery.errors import CideryError, InvalidInput
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config_keys import KEYS, ConfigError, check_all, lookup, parse_seconds, parse_size
-from cidery.repo.config_profiles import IMPORT_PROFILES, apply_profile
+from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
+from cidery.repo.config_names import check_name
+from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, apply_profile
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ _KEY = "Identity.PrivKey"
 _ED25519_HEAD = b"\x08\x01\x12\x40"
 """Of a private key: its type and length; 32 bytes of seed and 32 of public key follow."""
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
-BOOTSTRAP = (
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
-    "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
-)
-"""Public entry points of the Amino network, as every IPFS node ships them."""
 ROUTERS = ("https://cid.contact",)
 """What "auto" in Routing.DelegatedRouters stands for: the index of large providers that Kubo asks, too."""
 Raw = dict[str, Any]
@@ -199,17 +192,9 @@ class Config(NamedTuple):
 
 def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFILE) -> Raw:
     """The config that ``init`` writes."""
-    swarm = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]
     raw: Raw = {
         "Datastore": {"StorageMax": "10GB", "StorageGCWatermark": 90, "GCPeriod": "1h", "HashOnRead": False},
-        "Addresses": {
-            "Swarm": swarm,
-            "Announce": [],
-            "AppendAnnounce": [],
-            "NoAnnounce": [],
-            "API": "/ip4/127.0.0.1/tcp/5001",
-            "Gateway": "/ip4/127.0.0.1/tcp/8080",
-        },
+        "Addresses": deepcopy(DEFAULT_ADDRESSES),
         "Discovery": {"MDNS": {"Enabled": True}},
         "Routing": {"Type": "auto", "DelegatedRouters": ["auto"]},
         "Provide": {"Enabled": True, "Strategy": "pinned", "Fetched": True, "DHT": {"Interval": "22h"}},
@@ -225,11 +210,23 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
     return with_identity(apply_profile(raw, cid_profile), private_key)
 
 
-def new_raw(entropy: Callable[[int], bytes], *, cid_profile: str, profiles: list[str], given: Raw | None = None) -> Raw:
-    """A config for a new repository: fresh key, or the key of ``given``; then the profiles. Raises ConfigError."""
-    from cidery.identity.keys import PrivateKey
+def new_raw(
+    entropy: Callable[[int], bytes],
+    *,
+    cid_profile: str,
+    profiles: list[str],
+    given: Raw | None = None,
+    key: PrivateKey | None = None,
+) -> Raw:
+    """A config for a new repository: the key, or a fresh one, or that of ``given``; then the profiles.
 
-    raw = default_raw(PrivateKey.generate_ed25519(entropy), cid_profile=cid_profile)
+    Raises ConfigError.
+    """
+    if key is None:
+        from cidery.identity.keys import PrivateKey
+
+        key = PrivateKey.generate_ed25519(entropy)
+    raw = default_raw(key, cid_profile=cid_profile)
     if given is not None:
         if lookup(given, "Identity.PrivKey"):
             raw = deepcopy(given)
@@ -452,6 +449,19 @@ def write_raw(path: Path, raw: Raw) -> None:
         raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc
 
 
+def keep_copy(path: Path, profile: str) -> Path:
+    """A copy of the config, for the user's eyes alone, before a profile changes it. Raises ConfigError."""
+    from tempfile import mkstemp  # seldom used, and slow to import
+
+    try:
+        fd, name = mkstemp(prefix=f"{path.name}-pre-{profile}-", dir=path.parent)
+        with os.fdopen(fd, "wb") as file:
+            file.write(path.read_bytes())
+    except OSError as exc:
+        raise ConfigError("", f"{path} cannot be copied, so it was not changed: {exc.strerror}") from exc
+    return Path(name)
+
+
 def with_identity(raw: Raw, key: PrivateKey) -> Raw:
     """A copy with another identity, the first one kept nowhere."""
     changed = deepcopy(raw)
@@ -463,13 +473,11 @@ def with_identity(raw: Raw, key: PrivateKey) -> Raw:
 
 
 def get_key(raw: Raw, key: str) -> Any:
-    """The value at a dotted key for showing. Raises ConfigError for secrets and absent keys."""
+    """The value at a dotted key for showing; None if it is not set. Raises ConfigError for secrets and unknown keys."""
     refuse_secret(key)
     value = lookup(without_secrets(raw), key)
-    if value is None and "." not in key and not any(known.startswith(f"{key}.") for known in KEYS):
-        raise ConfigError(key, "is no key; keys are such as Addresses.API. Edit the file by hand, or: config KEY VALUE")
     if value is None:
-        raise ConfigError(key, "is not set")
+        check_name(key)
     return value
 
 
@@ -488,5 +496,7 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     at[last] = value
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
+    if lookup(raw, key) is None:  # what a file has already is there for a reason
+        check_name(key, value)
     parse_config(changed)
     return with_secrets_of(raw, changed)

@@ -36,6 +36,23 @@ IMPORT_PROFILES: dict[str, Raw] = {
 }
 """https://specs.ipfs.tech/ipips/ipip-0499/"""
 
+BOOTSTRAP = (
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+    "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+)
+"""Public entry points of the Amino network, as every IPFS node ships them."""
+DEFAULT_ADDRESSES: Raw = {
+    "Swarm": ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"],
+    "Announce": [],
+    "AppendAnnounce": [],
+    "NoAnnounce": [],
+    "API": "/ip4/127.0.0.1/tcp/5001",
+    "Gateway": "/ip4/127.0.0.1/tcp/8080",
+}
+"""What ``init`` writes."""
 _SERVER_FILTERS = [
     f"/ip4/{net}"
     for net in (
@@ -80,6 +97,49 @@ def _server(raw: Raw) -> None:
     _section(raw, "Discovery", "MDNS")["Enabled"] = False
 
 
+def _local_discovery(raw: Raw) -> None:
+    for section, key in (("Addresses", "NoAnnounce"), ("Swarm", "AddrFilters")):
+        kept = [one for one in _section(raw, section).get(key) or [] if one not in _SERVER_FILTERS]
+        raw[section][key] = kept
+    raw["Swarm"]["DisableNatPortMap"] = False
+    _section(raw, "Discovery", "MDNS")["Enabled"] = True
+
+
+def _default_networking(raw: Raw) -> None:
+    """What ``init`` writes, where the profile ``test`` writes something else; further bootstrap peers stay."""
+    raw["Addresses"] = {**DEFAULT_ADDRESSES, "Swarm": list(DEFAULT_ADDRESSES["Swarm"])}
+    raw["Bootstrap"] = list(dict.fromkeys([*(raw.get("Bootstrap") or []), *BOOTSTRAP]))
+    _section(raw, "Swarm")["DisableNatPortMap"] = False
+    _section(raw, "Discovery", "MDNS")["Enabled"] = True
+    _section(raw, "Routing").update(Type="auto", DelegatedRouters=["auto"], LoopbackAddressesOnLanDHT=False)
+    for section, key in (
+        ("DNS", "Resolvers"),
+        ("Ipns", "DelegatedPublishers"),
+        ("AutoConf", "Enabled"),
+        ("AutoTLS", "Enabled"),
+        ("Swarm", "LocalOnly"),
+    ):
+        _section(raw, section).pop(key, None)
+
+
+def _random_ports(raw: Raw) -> None:
+    """One that is free now, so that the addresses stay the same from start to start."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    _section(raw, "Addresses")["Swarm"] = [f"/ip4/0.0.0.0/tcp/{port}", f"/ip6/::/tcp/{port}"]
+
+
+def _announce(enabled: bool) -> Callable[[Raw], None]:
+    def apply(raw: Raw) -> None:
+        _section(raw, "Provide")["Enabled"] = enabled
+        _section(raw, "Provide", "DHT")["Interval"] = "22h" if enabled else "0"
+
+    return apply
+
+
 def _lan(raw: Raw) -> None:
     raw["Bootstrap"] = []
     _section(raw, "Swarm")["LocalOnly"] = True
@@ -107,8 +167,15 @@ PROFILES: dict[str, Callable[[Raw], None]] = {
     "server": _server,
     "lan": _lan,
     "lowpower": _lowpower,
+    "local-discovery": _local_discovery,
+    "default-networking": _default_networking,
+    "randomports": _random_ports,
+    "announce-on": _announce(True),
+    "announce-off": _announce(False),
     **{name: _import(name) for name in IMPORT_PROFILES},
+    "legacy-cid-v0": _import("unixfs-v0-2015"),
 }
+"""As Kubo has them, but ``lan``. Its profiles of stores and of AutoConf have nothing to change here."""
 
 
 def apply_profile(raw: Raw, name: str) -> Raw:

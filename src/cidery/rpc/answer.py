@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.http.message import Response
+from cidery.ipld.dag_pb import readable_name
 
 _EXPOSED = "X-Stream-Output, X-Chunked-Output, X-Content-Length"
 COMMON_HEADERS = {
@@ -14,15 +14,11 @@ COMMON_HEADERS = {
 }
 ERROR_TRAILER = "X-Stream-Error"
 
-CODE_NORMAL, CODE_CLIENT, CODE_LIMITED = 0, 1, 3
-"""``Code`` in error answers, as Kubo numbers them."""
-_BY_CATEGORY: tuple[tuple[type[BaseException], int, int], ...] = (
-    (InvalidInput, 400, CODE_CLIENT),
-    (LimitExceeded, 500, CODE_LIMITED),
-    (Unavailable, 500, CODE_NORMAL),
-    (CideryError, 500, CODE_NORMAL),
+PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "POST"),
+    ("Access-Control-Allow-Headers", f"Authorization, Content-Type, X-Requested-With, {_EXPOSED}"),
 )
-"""Category -> (status, code); the first that fits."""
+"""For pages that may call: the one method there is, and what they may send."""
 
 
 def one_line(error: BaseException) -> str:
@@ -31,12 +27,11 @@ def one_line(error: BaseException) -> str:
 
 
 def error_answer(error: BaseException) -> Response:
-    """The answer for an error before the first byte of a result."""
-    status, code = next(((s, c) for kind, s, c in _BY_CATEGORY if isinstance(error, kind)), (500, CODE_NORMAL))
+    """The answer for an error of a command before the first byte of a result: always 500 and Code 0, as in Kubo."""
     return Response(
-        status,
+        500,
         {**COMMON_HEADERS, "Content-Type": "application/json"},
-        value_line({"Message": one_line(error), "Code": code, "Type": "error"}),
+        value_line({"Message": one_line(error), "Code": 0, "Type": "error"}),
     )
 
 
@@ -51,6 +46,21 @@ def stream_error(error: BaseException) -> tuple[str, str]:
     return ERROR_TRAILER, one_line(error)
 
 
-def value_line(value: Any) -> bytes:
-    """One JSON value of a stream."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+def value_line(value: Any, *, exact: bool = False) -> bytes:
+    """One JSON value of a stream.
+
+    ``exact``: names that are not UTF-8 come as os.fsdecode() gives them, with halves of surrogate pairs, which many
+    readers of JSON refuse; else each odd byte is U+FFFD.
+    """
+    line = json.dumps(value, separators=(",", ":"))
+    if "\\udc" in line and not exact:
+        line = json.dumps(_readable(value), separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable_name(value)
+    if isinstance(value, dict):
+        return {_readable(name): _readable(one) for name, one in value.items()}
+    return [_readable(one) for one in value] if isinstance(value, list | tuple) else value

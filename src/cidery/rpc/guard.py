@@ -4,6 +4,7 @@ The RPC has no password on this machine, so any page in a browser could otherwis
 forgery), or read from it after pointing its own name at 127.0.0.1 (DNS rebinding). Rules, in order:
 1. the Host header is an IP address or localhost, never a name that somebody else controls;
 2. an Origin header is one of the allowed ones; without it, a Referer starts with one of them;
+   always allowed are the node's own pages and the IPFS Companion extension, whose user installed it for this;
 3. with neither, a User-Agent of a browser is refused;
 4. the method is POST (OPTIONS answers preflights).
 """
@@ -25,11 +26,17 @@ class Refusal(NamedTuple):
 _FORBIDDEN = Refusal(403, "403 - Forbidden")
 _METHOD = Refusal(405, "405 - Method Not Allowed", (("Allow", "OPTIONS, POST"),))
 _LOCAL_NAMES = ("127.0.0.1", "[::1]", "localhost")
+_COMPANION = (
+    "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch",
+    "chrome-extension://hjoieblefckbooibpepigmacodalfndh",
+)
+"""Pages of the browser extension IPFS Companion, released and beta: only the browser itself names such an origin."""
 
 
 def default_origins(port: int) -> frozenset[str]:
-    """Origins of pages that the node itself serves."""
-    return frozenset(f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
+    """Origins of pages that the node itself serves, and of the extension that is made to command it, as in Kubo."""
+    own = (f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
+    return frozenset((*own, *_COMPANION))
 
 
 def check(

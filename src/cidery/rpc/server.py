@@ -11,7 +11,7 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from cidery.commands.bind import BadCall, bind, options_by_name
+from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
@@ -23,6 +23,7 @@ from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
     ERROR_TRAILER,
+    PREFLIGHT,
     error_answer,
     one_line,
     stream_error,
@@ -40,6 +41,9 @@ WATCH_AS = "watch-as"
 """In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
 MAX_WATCH_NAME = 64
 """Characters of such a name that count."""
+OWN_AGENT = "cidery"
+"""User-Agent of our own clients, which read names of any bytes."""
+_NOT_FOUND = (404, "404 page not found")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
 
@@ -53,6 +57,10 @@ class _Failed(CideryError):
 
     def __str__(self) -> str:
         return one_line(self.cause)
+
+
+class _NoCall(BadCall):
+    """What was sent is no call of a command: it never ran."""
 
 
 class RpcHandler:
@@ -82,6 +90,8 @@ class RpcHandler:
         return answer
 
     async def _checked(self, request: Request) -> Response:
+        if not request.path.startswith(PREFIX):
+            return text_answer(*_NOT_FOUND)  # whoever asks, and however: there is nothing to protect
         # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
         any_host = self._exposed or bool(self._users)
         refusal = check(request.method, request.headers, self._origins, any_host=any_host)
@@ -103,13 +113,13 @@ class RpcHandler:
     async def _answer(self, request: Request) -> Response:
         found = _find(request.path)
         if found is None:
-            return text_answer(404, "404 page not found")
+            return text_answer(*_NOT_FOUND)
         if request.method == "OPTIONS":
-            return text_answer(204, "", (("Access-Control-Allow-Methods", "POST"),))
+            return text_answer(204, "", PREFLIGHT)
         running = self._run(request, *found)
         try:
             head = await anext(running)
-        except BadCall as exc:
+        except _NoCall as exc:
             return text_answer(400, one_line(exc))
         except (CideryError, TimeoutError) as exc:
             return error_answer(exc)
@@ -123,16 +133,17 @@ class RpcHandler:
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; before the head it gets its own status."""
         with self._places.taken(command) as place:
-            parameters = await read_parameters(request)
-            call = _bound(command, words, parameters)
-            if call.command.file_argument is not None and not is_multipart(request):
-                raise BadCall(f"file argument {call.command.file_argument.name!r} is required")
+            parameters, call = await _read_call(request, command, words)
             context = self._context(request, call, parameters, place)
+            exact = request.header("user-agent").partition("/")[0] == OWN_AGENT
             seconds = call.seconds("timeout")
             if place.seconds is not None:
                 seconds = min(seconds or place.seconds, place.seconds)
             try:
-                async with asyncio.timeout(seconds or None) as limit, aclosing(_perform(context, call)) as pieces:
+                async with (
+                    asyncio.timeout(seconds or None) as limit,
+                    aclosing(_perform(context, call, exact)) as pieces,
+                ):
                     async for piece in pieces:
                         yield piece
             except TimeoutError as exc:
@@ -171,7 +182,7 @@ async def _pieces(running: "AsyncGenerator[_Head | Piece, None]") -> AsyncGenera
             yield piece
 
 
-async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+async def _perform(context: Context, call: Call, exact: bool) -> "AsyncGenerator[_Head | Piece, None]":
     """Run a command. The head comes with the first byte, so that an error before it gets its own status."""
     command = call.command
     running = load(command.run)(context, call)
@@ -182,19 +193,19 @@ async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piec
                 if not begun:
                     begun = True
                     yield _values_head(call)
-                yield _value(value, call)
+                yield _value(value, call, exact)
         if not begun:
-            yield _Head({"X-Chunked-Output": "1"}, empty=True)
+            yield _values_head(call)._replace(empty=True)
         return
     result = await running
     if isinstance(result, Body):
         async for piece in _bytes(result, call):
             yield piece
     elif result is None:
-        yield _Head({"X-Chunked-Output": "1"}, empty=True)
+        yield _values_head(call)._replace(empty=True)
     else:
         yield _values_head(call)
-        yield _value(result, call)
+        yield _value(result, call, exact)
 
 
 async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
@@ -224,8 +235,10 @@ def _values_head(call: Call) -> _Head:
     return _Head({"Content-Type": "text/plain" if _as_text(call) else "application/json", "X-Chunked-Output": "1"})
 
 
-def _value(value: Any, call: Call) -> bytes:
-    return call.shown(value).encode("utf-8", "surrogateescape") if _as_text(call) else value_line(value)
+def _value(value: Any, call: Call, exact: bool) -> bytes:
+    if _as_text(call):
+        return call.shown(value).encode("utf-8", "surrogateescape")
+    return value_line(value, exact=exact)
 
 
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
@@ -237,6 +250,23 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     if found is None or not found.command.over_rpc:
         return None
     return found.command, words[found.words :]
+
+
+async def _read_call(request: Request, command: Command, words: list[str]) -> tuple[Parameters, Call]:
+    """As Kubo: what does not fit the definition is no call; values that the command refuses are its error.
+
+    Raises _NoCall, BadValue.
+    """
+    try:
+        parameters = await read_parameters(request)
+        call = _bound(command, words, parameters)
+    except BadValue:
+        raise
+    except BadCall as exc:
+        raise _NoCall(exc.reason) from exc
+    if command.file_argument is not None and not is_multipart(request):
+        raise _NoCall(f"file argument {command.file_argument.name!r} is required")
+    return parameters, call
 
 
 def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:

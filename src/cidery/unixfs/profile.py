@@ -162,9 +162,13 @@ def with_chunker(base: Profile, chunker: Chunker) -> Profile:
     return base._replace(chunk_size=chunker.max_size, chunker=None if chunker.is_fixed else chunker)
 
 
+_OLD_NAMES = {"sha3": "sha3-512"}
+"""Names of hash functions that Go's multihash takes too."""
+
+
 def parse_hash(name: str) -> int:
     """Code of a hash that content may be addressed by. Raises ImportOptionError."""
-    code = hash_names().get(name)
+    code = hash_names().get(_OLD_NAMES.get(name, name))
     if code is None:
         raise ImportOptionError(f"unknown hash function {name!r}; sha2-256, blake3 or blake2b-256 are usual")
     if code == IDENTITY or hash_function(code)[1] < MIN_SECURE_DIGEST:

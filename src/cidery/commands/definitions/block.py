@@ -11,6 +11,7 @@ from cidery.commands.definition import (
     Repo,
     Value,
     flag,
+    ignored,
     number,
     text,
 )
@@ -60,11 +61,11 @@ COMMANDS = (
         "cidery block put --cid-codec=dag-pb node.bin",
         (Argument("data", "Files; standard input if absent", Input.FILE_OR_STDIN, variadic=True),),
         (
-            text("cid-codec", "Codec of the CID", default="raw"),
+            text("cid-codec", "Codec of the CID; raw if absent"),
             text("mhtype", "Hash function", default="sha2-256"),
             number("mhlen", "Length of the digest in bytes; -1: whole", default=-1),
             flag("pin", "Pin the block"),
-            flag("allow-big-block", "Allow more than 2 MiB, which other nodes will not fetch"),
+            ignored("allow-big-block", "no block above 2 MiB is stored, because no peer could fetch it"),
             text(
                 "format", "Codec of the CID: protobuf is dag-pb, v0 gives a CIDv0", short="f", deprecated="--cid-codec"
             ),

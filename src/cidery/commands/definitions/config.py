@@ -2,7 +2,10 @@
 
 from typing import Any, TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, flag, ignored
+
+PROFILES = """Profiles: test, server, lan, lowpower, local-discovery, default-networking, randomports, announce-on,
+announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""
 
 
 class ConfigField(TypedDict):
@@ -56,6 +59,7 @@ def _peers_removed(value: Value, call: Call) -> str:
 
 _PEERS = Argument("peer", "Address with the peer id: /ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN)
 
+_EXPAND = flag("expand-auto", "Show what `auto` stands for")
 COMMANDS = (
     Command(
         ("config",),
@@ -66,7 +70,7 @@ COMMANDS = (
             Argument("key", "Name of the value, as Addresses.API"),
             Argument("value", "New value; printed if absent", required=False),
         ),
-        (flag("bool", "The value is true or false"), flag("json", "The value is JSON")),
+        (flag("bool", "The value is true or false"), flag("json", "The value is JSON"), _EXPAND),
         result=ConfigField,
         repo=Repo.CONFIG,
         text=_field,
@@ -84,6 +88,15 @@ COMMANDS = (
         verbatim=True,
     ),
     Command(
+        ("config", "edit"),
+        "Open the config in $EDITOR, and check it afterwards",
+        "cidery.node.config_edit:edit",
+        "cidery config edit",
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        repo=Repo.CONFIG,
+    ),
+    Command(
         ("config", "replace"),
         "Replace the config by a file; the identity stays",
         "cidery.commands.run.config:replace",
@@ -97,18 +110,20 @@ COMMANDS = (
         "Change the config to a purpose",
         "cidery.commands.run.config:profile_apply",
         "cidery config profile apply server",
-        (Argument("profile", "test, server, lowpower, unixfs-v1-2025 or unixfs-v0-2015"),),
+        (Argument("profile", "One of those below"),),
         (flag("dry-run", "Show what would change"),),
         result=ProfileApplied,
         repo=Repo.CONFIG,
         text=_applied,
         verbatim=True,
+        description=f"{PROFILES}\nThe config as it was is kept beside it, as config-pre-PROFILE-....",
     ),
     Command(
         ("bootstrap", "list"),
         "List the peers that are dialled first",
         "cidery.commands.run.config:bootstrap_list",
         "cidery bootstrap list",
+        options=(ignored("expand-auto", "what `auto` stands for is always shown"),),
         result=Peers,
         repo=Repo.CONFIG,
         text=_peers,
@@ -125,11 +140,20 @@ COMMANDS = (
         text=_peers_added,
     ),
     Command(
+        ("bootstrap", "rm", "all"),
+        "Remove all peers that are dialled first",
+        "cidery.commands.run.config:bootstrap_rm_all",
+        "cidery bootstrap rm all",
+        result=Peers,
+        repo=Repo.CONFIG,
+        text=_peers_removed,
+    ),
+    Command(
         ("bootstrap", "rm"),
         "Remove peers that are dialled first",
         "cidery.commands.run.config:bootstrap_rm",
         "cidery bootstrap rm --all",
-        (Argument("peer", _PEERS.help, required=False, variadic=True),),
+        (_PEERS._replace(required=False, variadic=True, unless="all"),),
         (flag("all", "Remove every peer"),),
         result=Peers,
         repo=Repo.CONFIG,

@@ -18,6 +18,8 @@ from cidery.commands.definition import (
 )
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
+NO_TIME = "0001-01-01T00:00:00Z"
+"""Go's time of nothing."""
 SESSION = text("session", "Name under which `bitswap session` reports on this run")
 PATH = Argument("path", "CID, /ipfs/CID/a/b, CID/a/b or ipfs://CID/a/b", Input.TEXT_OR_STDIN, variadic=True)
 
@@ -44,10 +46,10 @@ class LsLink(TypedDict):
     Type: int
     """1 directory, 2 file, 4 symlink, 5 HAMT shard; 0 unknown."""
     Target: str
-    Mode: NotRequired[int]
-    """Permission bits, if stored."""
-    ModTime: NotRequired[str]
-    """RFC 3339, if stored."""
+    Mode: int
+    """Go's FileMode, whose lowest nine bits are the permissions; 0 if none are stored."""
+    ModTime: str
+    """RFC 3339; NO_TIME if none is stored."""
 
 
 class LsObject(TypedDict):
@@ -85,7 +87,8 @@ def _ls_text(value: Value, call: Call) -> str:
             size = ("-" if link["Type"] in (1, 5) else str(link["Size"])) if call.flag("size") else ""
             columns: tuple[str, ...] = (link["Hash"], size, name)
             if call.flag("long"):
-                columns = (_mode_text(link), link["Hash"], size, link.get("ModTime", "-"), name)
+                when = "-" if link["ModTime"] == NO_TIME else link["ModTime"]
+                columns = (_mode_text(link), link["Hash"], size, when, name)
             lines.append(" ".join(part for part in columns if part))
         if several and position + 1 < len(value["Objects"]):
             lines.append("")
@@ -98,7 +101,7 @@ _LONG_HEAD = "Mode" + " " * 7 + "Hash" + " " * 56 + "Size ModTime Name"
 def _mode_text(link: Value) -> str:
     """As ``ls -l`` of Unix; dashes for bits that are not stored."""
     kind = {1: "d", 4: "l", 5: "d"}.get(link["Type"], "-")
-    mode = link.get("Mode", 0)
+    mode = link["Mode"]
     return kind + "".join(letter if mode >> 8 - at & 1 else "-" for at, letter in enumerate("rwxrwxrwx"))
 
 
@@ -174,7 +177,7 @@ COMMANDS = (
             SESSION,
         ),
         Output.BYTES,
-        media_type="application/octet-stream",
+        media_type="text/plain",
         repo=Repo.READ,
         progress=True,
     ),

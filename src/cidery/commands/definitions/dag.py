@@ -3,6 +3,7 @@
 from typing import NotRequired, TypedDict
 
 from cidery.commands.definition import (
+    FAST_PROVIDE,
     Argument,
     Call,
     Command,
@@ -13,6 +14,7 @@ from cidery.commands.definition import (
     Repo,
     Value,
     flag,
+    ignored,
     number,
     text,
 )
@@ -138,7 +140,7 @@ def _path(value: Value, call: Call) -> str:
     return f"{value['Path']}\n"
 
 
-_ALLOW_BIG = flag("allow-big-block", "Accepted for scripts: the store takes no block above 2 MiB, with or without")
+_ALLOW_BIG = ignored("allow-big-block", "no block above 2 MiB is stored, because no peer could fetch it")
 
 COMMANDS = (
     Command(
@@ -166,7 +168,7 @@ COMMANDS = (
         (REF,),
         (text("output-codec", "Codec of what is printed", default="dag-json"),),
         Output.BYTES,
-        media_type="application/octet-stream",
+        media_type="text/plain",
         repo=Repo.READ,
     ),
     Command(
@@ -190,6 +192,8 @@ COMMANDS = (
             flag("local-only", "The archive is partial: do not pin its roots"),
             flag("silent", "Print nothing"),
             flag("stats", "Print how much was imported"),
+            *FAST_PROVIDE,
+            _ALLOW_BIG,
             text("resume-key", "For clients that send files: under this key an import that was cut off goes on"),
             text("job-title", "For clients that send files: what `jobs` calls this import"),
         ),

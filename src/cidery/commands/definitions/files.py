@@ -87,14 +87,15 @@ def stat_format(call: Call) -> str:
     return "<cumulsize>" if call.flag("size") else call.text("format")
 
 
-def _mode_text(mode: int, link: bool) -> str:
+def _mode_text(mode: int, kind: str) -> str:
     """As ``ls -l`` writes it."""
     letters = "".join(letter if mode >> 8 - at & 1 else "-" for at, letter in enumerate("rwxrwxrwx"))
-    return ("l" if link else "-") + letters
+    return kind + letters
 
 
 def _stat(value: Value, call: Call) -> str:
     mode = int(value.get("Mode", "0"), 8)
+    kind = "d" if value["Type"] == "directory" else "l" if mode > 0o7777 else "-"
     seconds = value.get("Mtime", 0)
     tokens = {
         "<hash>": value["Hash"],
@@ -102,7 +103,7 @@ def _stat(value: Value, call: Call) -> str:
         "<cumulsize>": str(value["CumulativeSize"]),
         "<childs>": str(value["Blocks"]),
         "<type>": value["Type"],
-        "<mode>": _mode_text(mode, mode > 0o7777) if mode else UNSET,
+        "<mode>": _mode_text(mode, kind) if mode else UNSET,
         "<mode-octal>": f"0{mode & 0o777:o}" if mode else UNSET,
         "<mtime>": _time_text(seconds) if seconds > 0 else UNSET,
         "<mtime-secs>": str(seconds) if seconds > 0 else UNSET,

@@ -62,7 +62,7 @@ COMMANDS = (
         Output.STREAM,
         result=FilestoreLine,
         text=_verify_text,
-        description="Exit code 1 if a file is gone or changed. What is forgotten or changed is fetched from peers\n"
+        description="The lines say what is gone or changed; the exit code is 0 all the same. It is fetched from peers\n"
         "when it is asked for; adding the file again, from wherever it is now, mends its blocks.",
     ),
     Command(

@@ -7,13 +7,17 @@ from cidery.commands.definition import (
     Call,
     Command,
     Input,
+    OptionType,
     Output,
     Repo,
     Value,
     Where,
     flag,
+    ignored,
+    number,
     text,
 )
+from cidery.commands.definitions.config import PROFILES
 
 
 class Version(TypedDict):
@@ -31,6 +35,19 @@ class CommandNode(TypedDict):
     Subcommands: list[Any]
     """CommandNode, nested."""
     Options: list[dict[str, list[str]]]
+
+
+class Dependency(TypedDict):
+    """A package; the fields keep Kubo's names."""
+
+    Path: str
+    Version: str
+    ReplacedBy: str
+    Sum: str
+
+
+class Script(TypedDict):
+    Script: str
 
 
 def _version(value: Value, call: Call) -> str:
@@ -55,11 +72,13 @@ def _commands(value: Value, call: Call) -> str:
         name = f"{prefix} {node['Name']}".strip()
         lines.append(name)
         if call.flag("flags"):
-            lines += [f"{name} {flag}" for option in node["Options"] for flag in option["Names"]]
+            flags = [flag for option in node["Options"] for flag in option["Names"]]
+            lines += [f"{name} {'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]
         stack += [(name, child) for child in reversed(node["Subcommands"])]
     return "".join(line + "\n" for line in lines)
 
 
+KEY_TYPES = ("ed25519", "rsa", "secp256k1")
 COMMANDS = (
     Command(
         ("init",),
@@ -69,7 +88,8 @@ COMMANDS = (
         (Argument("default-config", "Config to start from (JSON)", Input.FILES, required=False),),
         (
             text("profile", "Config profiles to apply, separated by commas", short="p"),
-            text("algorithm", "Kind of the key", default="ed25519", short="a", choices=("ed25519",)),
+            text("algorithm", "Kind of the key", default="ed25519", short="a", choices=KEY_TYPES),
+            number("bits", "Bits of an RSA key", short="b"),
             flag(
                 "empty-repo", "Accepted for Kubo's scripts; the repository always starts empty", default=True, short="e"
             ),
@@ -79,8 +99,7 @@ COMMANDS = (
         waits=True,
         where=Where.CLIENT,
         repo=Repo.NONE,
-        description="Profiles: test, server, lan, lowpower, unixfs-v1-2025, unixfs-v0-2015. An existing repository is\n"
-        "never changed.",
+        description=f"{PROFILES}\nAn existing repository is never changed.",
     ),
     Command(
         ("daemon",),
@@ -100,6 +119,18 @@ COMMANDS = (
             flag(
                 "expose-api",
                 "Let every machine that reaches Addresses.API command this node, read its config, change its files",
+            ),
+            text("init-config", "Config to start from with --init (JSON)"),
+            flag("disable-transport-encryption", "Refused: connections are always encrypted"),
+            ignored("agent-version-suffix", "the agent version is always cidery/VERSION", type=OptionType.TEXT),
+            ignored("unrestricted-api", "the port of the RPC answers commands only; content is on the gateway's"),
+            ignored("manage-fdlimit", "the limit of open files is always raised as far as it may be"),
+            *(ignored(name, "there is no pubsub") for name in ("enable-pubsub-experiment", "enable-namesys-pubsub")),
+            ignored("enable-mplex-experiment", "mplex is not spoken"),
+            ignored("mount", "nothing is mounted; see: cidery files, cidery get"),
+            *(
+                ignored(name, "nothing is mounted", type=OptionType.TEXT)
+                for name in ("mount-ipfs", "mount-ipns", "mount-mfs")
             ),
             flag("migrate", "Accepted for Kubo's scripts; nothing needs migrating yet", default=True),
             flag("enable-gc", "Collect garbage each Datastore.GCPeriod when the store is nearly full"),
@@ -140,6 +171,28 @@ COMMANDS = (
         result=CommandNode,
         text=_commands,
         repo=Repo.NONE,
+    ),
+    Command(
+        ("version", "deps"),
+        "List the packages this program runs on",
+        "cidery.commands.run.version:deps",
+        "cidery version deps",
+        output=Output.STREAM,
+        result=Dependency,
+        text=lambda value, call: f"{value['Path']}@{value['Version']}\n",
+        repo=Repo.NONE,
+    ),
+    Command(
+        ("commands", "completion", "bash"),
+        "Print a script that completes commands and options in bash",
+        "cidery.commands.run.version:completion",
+        "cidery commands completion bash > ~/.cidery-completion",
+        result=Script,
+        text=lambda value, call: str(value["Script"]),
+        verbatim=True,
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        description="In ~/.bashrc: source <(cidery commands completion bash)",
     ),
     Command(
         ("help",),

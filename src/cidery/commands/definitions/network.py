@@ -49,10 +49,12 @@ class PeerInfo(TypedDict):
     Muxer: NotRequired[str]
     Direction: NotRequired[str]
     Streams: NotRequired[list[StreamInfo]]
+    Identify: NotRequired[Identity]
 
 
 class SwarmPeers(TypedDict):
-    Peers: list[PeerInfo]
+    Peers: list[PeerInfo] | None
+    """None for nobody, as Kubo writes it."""
 
 
 class SwarmAddrs(TypedDict):
@@ -97,6 +99,10 @@ class BitswapStat(TypedDict):
     DataSent: int
 
 
+class WantList(TypedDict):
+    Keys: list[dict[str, str]]
+
+
 class SourceCount(TypedDict):
     Peer: str
     Blocks: int
@@ -126,7 +132,7 @@ def _id(value: Value, call: Call) -> str:
     if not form:
         import json
 
-        return json.dumps(dict(value), indent=1) + "\n"
+        return json.dumps(dict(value), indent="\t") + "\n"
     for name, shown in (
         ("<id>", value["ID"]),
         ("<aver>", escaped(value["AgentVersion"])),
@@ -135,7 +141,7 @@ def _id(value: Value, call: Call) -> str:
         ("<protocols>", "\n".join(map(escaped, value["Protocols"]))),
     ):
         form = form.replace(name, shown)
-    return form.replace("\\n", "\n").replace("\\t", "\t") + "\n"
+    return form.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _ping(value: Value, call: Call) -> str:
@@ -147,11 +153,13 @@ def _ping(value: Value, call: Call) -> str:
 def _peers(value: Value, call: Call) -> str:
     lines: list[str] = []
     verbose = call.flag("verbose")
-    for peer in value["Peers"]:
+    for peer in value["Peers"] or ():
         at = f"{peer['Addr']}/p2p/{peer['Peer']}"
         extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
         lines.append(" ".join([at, *(extra for extra in extras if extra)]))
         lines += [f"  {stream['Protocol'] or '<no protocol name>'}" for stream in peer.get("Streams", ())]
+        if who := peer.get("Identify"):
+            lines += [f"  Identify: {who['AgentVersion']}", *(f"    {name}" for name in who["Protocols"])]
     return "".join(line + "\n" for line in lines)
 
 
@@ -211,7 +219,10 @@ COMMANDS = (
         "cidery.commands.run.identity:identity",
         'cidery id --format="<id>"',
         (Argument("peer", "Peer id", required=False),),
-        (text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),),
+        (
+            text("format", "Form of the output, from <id> <aver> <pubkey> <addrs> <protocols>", short="f"),
+            text("peerid-base", "Form of the peer id: b58mh, or a multibase such as base36", default="b58mh"),
+        ),
         result=Identity,
         text=_id,
         verbatim=True,
@@ -240,6 +251,7 @@ COMMANDS = (
             flag("streams", "Show the streams"),
             flag("latency", "Show the round trip"),
             flag("direction", "Show who dialled"),
+            flag("identify", "Show what each peer says of itself"),
         ),
         result=SwarmPeers,
         text=_peers,
@@ -357,6 +369,35 @@ COMMANDS = (
         text=_bitswap,
         where=Where.DAEMON,
         aliases=(("stats", "bitswap"),),
+    ),
+    Command(
+        ("bitswap", "wantlist"),
+        "List the blocks that this node waits for",
+        "cidery.commands.run.network:bitswap_wantlist",
+        "cidery bitswap wantlist",
+        options=(text("peer", "Those of this node only, by its peer id", short="p"),),
+        result=WantList,
+        text=lambda value, call: "".join(f"{key['/']}\n" for key in value["Keys"]),
+        where=Where.DAEMON,
+    ),
+    Command(
+        ("bitswap", "reprovide"),
+        "Refused: the sweep announces everything in its time",
+        "cidery.commands.run.provide:reprovide",
+        "cidery provide once bafy...",
+        output=Output.NOTHING,
+        where=Where.DAEMON,
+        deprecated="provide once",
+    ),
+    Command(
+        ("swarm", "filters"),
+        "List the nets that are neither dialled nor accepted from",
+        "cidery.commands.run.network:swarm_filters",
+        "cidery swarm filters",
+        result=Strings,
+        text=_strings,
+        where=Where.DAEMON,
+        description="They are Swarm.AddrFilters of the config, and change when the daemon starts.",
     ),
     Command(
         ("bitswap", "session"),

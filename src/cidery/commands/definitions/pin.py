@@ -3,6 +3,7 @@
 from typing import NotRequired, TypedDict
 
 from cidery.commands.definition import (
+    FAST_PROVIDE,
     Argument,
     Call,
     Command,
@@ -63,7 +64,8 @@ class PinLine(TypedDict):
 
 class PinKey(TypedDict):
     Type: str
-    Name: NotRequired[str]
+    Name: str
+    """Empty unless names were asked for."""
     Expires: NotRequired[str]
     Unwalked: NotRequired[str]
     """Why not all that it holds is listed."""
@@ -146,6 +148,7 @@ COMMANDS = (
             flag("progress", "Report progress"),
             Option("expire-in", OptionType.TEXT, "Let the pin end after this time (30d, 12h, 1h30m)"),
             flag("background", "Queue it and return; a daemon fetches it, and tries again if it cannot be had"),
+            *FAST_PROVIDE,
         ),
         Output.STREAM,
         result=PinsChanged,
@@ -173,7 +176,7 @@ COMMANDS = (
         "cidery.commands.run.pin:update",
         "cidery pin update /ipfs/bafyold... /ipfs/bafynew...",
         (Argument("from-path", "The object pinned now"), Argument("to-path", "The object to pin")),
-        (flag("unpin", "Remove the old pin", default=True),),
+        (flag("unpin", "Remove the old pin", default=True), *FAST_PROVIDE),
         result=PinsChanged,
         text=lambda value, call: f"updated {value['Pins'][0]} to {value['Pins'][1]}\n",
     ),

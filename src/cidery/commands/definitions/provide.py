@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Input, Output, Value, Where, flag
+from cidery.commands.definition import Argument, Call, Command, Input, Output, Value, Where, flag, ignored
 
 
 class Queued(TypedDict):
@@ -71,16 +71,27 @@ def _queued(value: Value, call: Call) -> str:
     return f"announced {value['Queued']} to {value['Peers']} peers\n"
 
 
+PARTS = {
+    "network": "how many peers of the DHTs are known",
+    "operations": "what was announced, by rounds",
+    "queues": "what waits",
+    "schedule": "how far the round is",
+    "timings": "how fast it goes",
+}
+"""Parts of ``provide stat``; all of them if none is named."""
+
+
 def _stat(value: Value, call: Call) -> str:
+    parts = _stat_parts(value)
+    named = [name for name in PARTS if call.flag(name)]
+    if not named or call.flag("all"):
+        named = ["keys", "queues", "timings", "schedule", "operations", "network"]
+    return "".join(f"{line}\n" for name in named for line in parts[name])
+
+
+def _stat_parts(value: Value) -> dict[str, list[str]]:
     schedule, queues = value["Schedule"], value["Queues"]
-    lines = [
-        f"{schedule['Keys']} keys: {value['Done']} announced, {value['Due']} due, {value['Late']} late",
-        f"roots at once: {value['RootsProvided']} announced, {value['RootsFailed']} taken by nobody, "
-        f"{queues['PendingRoots']} waiting",
-        f"rate: {value['Rate']:.0f} keys a minute of work",
-        f"round: {schedule['RegionsDone']} of {schedule['Regions']} regions since {schedule['CycleBegan']}, "
-        f"one round in {schedule['Interval']}, next region {schedule['NextReprovideAt']}",
-    ]
+    lines: list[str] = []
     for name, key in (("this round", "Cycle"), ("last round", "LastCycle"), ("new keys", "New")):
         past = value["Operations"][key]
         if past:
@@ -88,12 +99,29 @@ def _stat(value: Value, call: Call) -> str:
                 f"{name}: {past['KeysProvided']} keys, {past['KeysFailed']} failed, {past['RecordsProvided']} records, "
                 f"{past['Lookups']} look-ups, {past['Seconds']:.0f} s"
             )
-    lines += [f"peers of the {name} DHT: {count}" for name, count in value["Network"].items()]
-    return "".join(line + "\n" for line in lines)
+    return {
+        "keys": [f"{schedule['Keys']} keys: {value['Done']} announced, {value['Due']} due, {value['Late']} late"],
+        "queues": [
+            f"roots at once: {value['RootsProvided']} announced, {value['RootsFailed']} taken by nobody, "
+            f"{queues['PendingRoots']} waiting"
+        ],
+        "timings": [f"rate: {value['Rate']:.0f} keys a minute of work"],
+        "schedule": [
+            f"round: {schedule['RegionsDone']} of {schedule['Regions']} regions since {schedule['CycleBegan']}, "
+            f"one round in {schedule['Interval']}, next region {schedule['NextReprovideAt']}"
+        ],
+        "operations": lines,
+        "network": [f"peers of the {name} DHT: {count}" for name, count in value["Network"].items()],
+    }
 
 
 _CIDS = Argument("key", "CID that is stored here", Input.TEXT_OR_STDIN, variadic=True)
 
+_UNPRINTED = ("compact", "connectivity", "workers", "lan")
+_PROVIDE_OPTIONS = (
+    flag("recursive", "Announce everything below too, with the next sweep", short="r"),
+    flag("verbose", "Accepted for Kubo's scripts", short="v"),
+)
 COMMANDS = (
     Command(
         ("provide", "once"),
@@ -114,10 +142,7 @@ COMMANDS = (
         "cidery.commands.run.provide:once",
         "cidery routing provide bafy...",
         (_CIDS,),
-        (
-            flag("recursive", "Announce everything below too, with the next sweep", short="r"),
-            flag("verbose", "Accepted for Kubo's scripts", short="v"),
-        ),
+        _PROVIDE_OPTIONS,
         Output.STREAM,
         result=Queued,
         text=_queued,
@@ -129,11 +154,37 @@ COMMANDS = (
         "Print how the announcing goes",
         "cidery.commands.run.provide:stat",
         "cidery provide stat",
-        options=(flag("all", "Accepted for Kubo's scripts", short="a"), flag("lan", "Accepted for Kubo's scripts")),
+        options=(
+            flag("all", "Print everything, as without options", short="a"),
+            *(flag(name, f"Print {what}") for name, what in PARTS.items()),
+            *(ignored(name, "there is nothing to print of it") for name in _UNPRINTED),
+        ),
         result=ProvideStat,
         text=_stat,
         where=Where.DAEMON,
-        aliases=(("stats", "provide"),),
+        aliases=(("stats", "provide"), ("stats", "reprovide")),
+    ),
+    Command(
+        ("routing", "reprovide"),
+        "Refused: the sweep announces everything in its time",
+        "cidery.commands.run.provide:reprovide",
+        "cidery provide once bafy...",
+        output=Output.NOTHING,
+        where=Where.DAEMON,
+        deprecated="provide once",
+    ),
+    Command(
+        ("dht", "provide"),
+        "Announce content now",
+        "cidery.commands.run.provide:once",
+        "cidery dht provide bafy...",
+        (_CIDS,),
+        _PROVIDE_OPTIONS,
+        Output.STREAM,
+        result=Queued,
+        text=_queued,
+        where=Where.DAEMON,
+        deprecated="provide once",
     ),
     Command(
         ("provide", "clear"),

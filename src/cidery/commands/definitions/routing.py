@@ -89,7 +89,7 @@ def _stat(value: Value, call: Call) -> str:
 _VERBOSE = flag("verbose", "Print the addresses too", short="v")
 _PEER = Argument("peer", "Peer id", Input.TEXT_OR_STDIN, variadic=True)
 
-COMMANDS = (
+_COMMANDS = (
     Command(
         ("routing", "findprovs"),
         "Find peers that have content",
@@ -162,3 +162,11 @@ COMMANDS = (
         where=Where.DAEMON,
     ),
 )
+_OLD_NAMES = tuple(
+    command._replace(
+        path=("dht", command.path[1]), deprecated=command.name, example=command.example.replace("routing", "dht")
+    )
+    for command in _COMMANDS
+    if command.path[0] == "routing"
+)
+COMMANDS = (*_COMMANDS, *_OLD_NAMES)

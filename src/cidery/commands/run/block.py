@@ -70,7 +70,7 @@ async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
             stored = await block_put(
                 await read_upload(item),
                 api.store,
-                cid_codec=call.text("cid-codec"),
+                cid_codec=call.text("cid-codec") or None,
                 mhtype=call.text("mhtype"),
                 mhlen=call.number("mhlen"),
                 format=call.text("format") or None,

@@ -8,9 +8,10 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField, Peers, ProfileApplied
 from cidery.repo.config import (
-    BOOTSTRAP,
     MAX_CONFIG_BYTES,
+    ROUTERS,
     get_key,
+    keep_copy,
     parse_config,
     parse_json,
     read_raw,
@@ -18,7 +19,7 @@ from cidery.repo.config import (
     write_raw,
 )
 from cidery.repo.config_keys import KEYS, PEER_ADDR, ConfigError
-from cidery.repo.config_profiles import apply_profile
+from cidery.repo.config_profiles import BOOTSTRAP, apply_profile
 from cidery.repo.config_secrets import with_secrets_of, without_secrets
 
 
@@ -51,11 +52,34 @@ async def config(context: Context, call: Call) -> ConfigField:
     if text is not None:
         raw = set_key(raw, key, _new_value(key, text, call))
         write_raw(context.config_file, raw)
-    return ConfigField(Key=key, Value=get_key(raw, key))
+    value = get_key(raw, key)
+    return ConfigField(Key=key, Value=_expanded(key, value) if call.flag("expand-auto") else value)
+
+
+def _expanded(key: str, value: Any) -> Any:
+    """The value with what "auto" stands for."""
+    if isinstance(value, dict):
+        return {name: _expanded(f"{key}.{name}", below) for name, below in value.items()}
+    meant = {"Bootstrap": BOOTSTRAP, "Routing.DelegatedRouters": ROUTERS}.get(key)
+    if meant is None or not isinstance(value, list):
+        return value
+    return [one for text in value for one in (meant if text == "auto" else (text,))]
+
+
+_EXPERIMENTS = {
+    "FilestoreEnabled": False,
+    "Libp2pStreamMounting": False,
+    "OptimisticProvide": False,
+    "OptimisticProvideJobsPoolSize": 0,
+    "P2pHttpProxy": False,
+    "UrlstoreEnabled": False,
+}
+"""What Kubo's config always has, and its clients read."""
 
 
 async def show(context: Context, call: Call) -> dict[str, Any]:
-    return without_secrets(read_raw(context.config_file))
+    shown = without_secrets(read_raw(context.config_file))
+    return {**shown, "Experimental": {**_EXPERIMENTS, **(shown.get("Experimental") or {})}}
 
 
 async def replace(context: Context, call: Call) -> None:
@@ -79,6 +103,7 @@ async def profile_apply(context: Context, call: Call) -> ProfileApplied:
     new = apply_profile(old, call.one("profile"))
     parse_config(new)
     if not call.flag("dry-run"):
+        keep_copy(context.config_file, call.one("profile"))
         write_raw(context.config_file, new)
     return ProfileApplied(OldCfg=without_secrets(old), NewCfg=without_secrets(new))
 
@@ -106,6 +131,13 @@ async def bootstrap_add(context: Context, call: Call) -> Peers:
     raw["Bootstrap"] = list(dict.fromkeys([*listed, *peers]))
     write_raw(context.config_file, raw)
     return Peers(Peers=peers)
+
+
+async def bootstrap_rm_all(context: Context, call: Call) -> Peers:
+    raw = read_raw(context.config_file)
+    removed, raw["Bootstrap"] = _bootstrap(raw), []
+    write_raw(context.config_file, raw)
+    return Peers(Peers=removed)
 
 
 async def bootstrap_rm(context: Context, call: Call) -> Peers:

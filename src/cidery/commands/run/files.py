@@ -32,6 +32,8 @@ from cidery.unixfs.node import Kind, UnixFSNode, decode_node
 from cidery.unixfs.profile import parse_hash
 from cidery.unixfs.reader import read_node
 
+PERMISSIONS = 0o777
+"""Bits that chmod keeps."""
 SYMLINK_MODE = 0o1000000777
 """How Kubo shows the mode of a symlink, which stores none: Go's bit for symlinks and all permissions."""
 
@@ -99,6 +101,7 @@ async def chmod(context: Context, call: Call) -> None:
     mode = int(text, 8)
     if mode > MODE_MASK:
         raise BadCall(f"a mode has at most the bits 07777, not {text}")
+    mode &= PERMISSIONS  # as Kubo: nobody becomes another user by a file from elsewhere
     api, path = context.node, parse_file_path(call.one("path"))
     async with api.session() as session:
         await changes.restate(api.files, session, path, mode=mode, flush=call.flag("flush"))

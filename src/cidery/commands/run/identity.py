@@ -17,9 +17,25 @@ if TYPE_CHECKING:
 AGENT = f"cidery/{__version__}"
 
 
-def _identity(found: PeerIdentity) -> Identity:
+def peer_text(peer: str, base: str) -> str:
+    """A peer id in the form that --peerid-base names. Raises BadCall."""
+    if base in ("", "b58mh"):
+        return peer
+    from cidery.commands.bind import BadCall
+    from cidery.errors import InvalidInput
+    from cidery.identity.peer_id import PeerId
+    from cidery.ipns.name import format_name
+
+    try:
+        return format_name(PeerId.parse(peer), {"k": "base36", "b": "base32"}.get(base, base))
+    except InvalidInput as exc:
+        raise BadCall(f"option 'peerid-base': {exc}") from exc
+
+
+def shown_identity(found: PeerIdentity, base: str = "") -> Identity:
+    """What id prints of a peer."""
     return Identity(
-        ID=found.id,
+        ID=peer_text(found.id, base),
         PublicKey=found.public_key,
         Addresses=list(found.addresses),
         AgentVersion=found.agent_version,
@@ -28,7 +44,7 @@ def _identity(found: PeerIdentity) -> Identity:
 
 
 async def identity(context: Context, call: Call) -> Identity:
-    peer = call.optional("peer")
+    peer, base = call.optional("peer"), call.text("peerid-base")
     network = context.api.network if context.api is not None else None
     if peer is not None:
         from cidery.core.api import NoNetwork
@@ -38,9 +54,9 @@ async def identity(context: Context, call: Call) -> Identity:
         if network is None:
             raise NoNetwork
         with context.node.doing(f"dialling {peer}"):
-            return _identity(await network.identify(peer))
+            return shown_identity(await network.identify(peer), base)
     if network is not None:
-        return _identity(network.identity())
+        return shown_identity(network.identity(), base)
     config = read_config(read_raw(context.config_file))
     key = base64.b64encode(config.public_key).decode()
-    return Identity(ID=config.peer_id, PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
+    return Identity(ID=peer_text(config.peer_id, base), PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])

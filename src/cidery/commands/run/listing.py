@@ -6,28 +6,39 @@ from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.content import LsLink, LsObject, LsResult, RefLine
-from cidery.core.reading.ls import LsEntry
+from cidery.commands.definitions.content import NO_TIME, LsLink, LsObject, LsResult, RefLine
+from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.core.reading.ls import ls as ls_entries
 from cidery.core.reading.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.reading.refs import refs as walk_refs
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 
+_GO_SPECIAL = ((0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20))
+"""Bits of Unix and Go: setuid, setgid, sticky."""
+_GO_KINDS = {EntryType.DIRECTORY: 1 << 31, EntryType.HAMT_SHARD: 1 << 31, EntryType.SYMLINK: 1 << 27}
+"""https://pkg.go.dev/io/fs#FileMode"""
+
 
 def _link(entry: LsEntry, call: Call) -> LsLink:
-    link = LsLink(
+    return LsLink(
         Name=entry.name,
         Hash=cid_text(entry.cid, call),
         Size=entry.size,
         Type=int(entry.type),
         Target=entry.target,
+        Mode=_go_mode(entry),
+        ModTime=NO_TIME if entry.mtime is None else _time_text(entry.mtime),
     )
-    if entry.mode is not None:
-        link["Mode"] = entry.mode & MODE_MASK
-    if entry.mtime is not None:
-        link["ModTime"] = _time_text(entry.mtime)
-    return link
+
+
+def _go_mode(entry: LsEntry) -> int:
+    """Go's FileMode, which Kubo writes: the kind of a file and its special bits lie elsewhere than in Unix."""
+    mode = (entry.mode or 0) & MODE_MASK
+    if not mode:
+        return 0
+    special = sum(bit for unix, bit in _GO_SPECIAL if mode & unix)
+    return mode & 0o777 | special | _GO_KINDS.get(entry.type, 0)
 
 
 def _time_text(mtime: Mtime) -> str:

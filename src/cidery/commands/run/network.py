@@ -19,9 +19,11 @@ from cidery.commands.definitions.network import (
     Strings,
     SwarmAddrs,
     SwarmPeers,
+    WantList,
 )
+from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
-from cidery.errors import CideryError, NotFound, Unavailable
+from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.version import __version__
@@ -32,9 +34,8 @@ AGENT = f"cidery/{__version__}"
 class ConnectFailed(Unavailable):
     """A peer could not be reached, or left."""
 
-    def __init__(self, what: str, peer: str, reason: str, done: Sequence[str] = ()) -> None:
-        super().__init__(what, peer, reason, done)
-        self.what = what
+    def __init__(self, peer: str, reason: str, done: Sequence[str] = ()) -> None:
+        super().__init__(peer, reason, done)
         self.peer = peer
         self.reason = reason
         self.done = done
@@ -42,7 +43,7 @@ class ConnectFailed(Unavailable):
 
     def __str__(self) -> str:
         before = f"; before it: {', '.join(self.done)}" if self.done else ""
-        return f"{self.what} {self.peer} failure: {self.reason}{before}"
+        return f"connect {self.peer} failure: {self.reason}{before}"
 
 
 class NotPeered(NotFound):
@@ -54,6 +55,13 @@ class NotPeered(NotFound):
 
     def __str__(self) -> str:
         return f"{self.peer} is not among the peers that are kept connected; see: cidery swarm peering ls"
+
+
+class OtherWants(InvalidInput):
+    """What others want is not kept by name."""
+
+    def __str__(self) -> str:
+        return "only the wants of this node are listed, and --peer takes its id alone"
 
 
 async def ping(context: Context, call: Call) -> AsyncIterator[PingLine]:
@@ -93,8 +101,10 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
             info["Muxer"] = peer.muxer
         if verbose or call.flag("streams"):
             info["Streams"] = [StreamInfo(Protocol=protocol) for protocol in peer.streams]
+        if call.flag("identify"):
+            info["Identify"] = shown_identity(await context.node.online.identify(peer.peer))
         shown.append(info)
-    return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])))
+    return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])) or None)
 
 
 async def swarm_addrs(context: Context, call: Call) -> SwarmAddrs:
@@ -133,7 +143,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
             with context.node.doing(f"dialling {address}"):
                 await network.connect(address)
         except CideryError as exc:
-            raise ConnectFailed("connect", str(peer), str(exc), done) from exc
+            raise ConnectFailed(str(peer), str(exc), done) from exc
         done.append(f"connect {peer} success")
     context.node.pin_queue.retry_all()  # the peer may have what others had not
     return Strings(Strings=done)
@@ -142,9 +152,8 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
 async def swarm_disconnect(context: Context, call: Call) -> Strings:
     network, done = context.node.online, list[str]()
     for _, address, peer in _peer_addresses(call):
-        if not await network.disconnect(address):
-            raise ConnectFailed("disconnect", str(peer), "not connected", done)
-        done.append(f"disconnect {peer} success")
+        closed = await network.disconnect(address)
+        done.append(f"disconnect {peer} success" if closed else f"disconnect {peer} failure: not connected")
     return Strings(Strings=done)
 
 
@@ -192,6 +201,16 @@ async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
         BlocksSent=stat.blocks_sent,
         DataSent=stat.data_sent,
     )
+
+
+async def bitswap_wantlist(context: Context, call: Call) -> WantList:
+    if (peer := call.text("peer")) and str(PeerId.parse(peer)) != context.node.online.identity().id:
+        raise OtherWants
+    return WantList(Keys=[{"/": cid} for cid in context.node.online.bitswap_stat().wantlist])
+
+
+async def swarm_filters(context: Context, call: Call) -> Strings:
+    return Strings(Strings=list(context.node.config.addr_filters))
 
 
 async def bitswap_session(context: Context, call: Call) -> SessionReport:

@@ -177,9 +177,7 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
                     line["Unwalked"] = str(entry.unwalked)
                 yield line
                 continue
-            key = PinKey(Type=kind)
-            if names and entry.name:
-                key["Name"] = entry.name
+            key = PinKey(Type=kind, Name=entry.name if names else "")
             if entry.expires is not None:
                 key["Expires"] = moment(entry.expires)
             if entry.unwalked is not None:

@@ -57,6 +57,17 @@ async def once(context: Context, call: Call) -> AsyncIterator[Queued]:
         network.provide_later(batch)
 
 
+class SweepRuns(Unavailable):
+    """There is no round to be started."""
+
+    def __str__(self) -> str:
+        return "the sweep announces everything within Provide.DHT.Interval; single CIDs at once: cidery provide once"
+
+
+async def reprovide(context: Context, call: Call) -> None:
+    raise SweepRuns
+
+
 def _past(count: ProvideCount) -> PastOperations:
     return PastOperations(
         KeysProvided=count.keys,

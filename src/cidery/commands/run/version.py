@@ -1,12 +1,18 @@
 """version and commands: everything they need is at hand, so they import next to nothing."""
 
+from __future__ import annotations
+
 import sys
 
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.life import CommandNode, Version
+from cidery.commands.definitions.life import CommandNode, Dependency, Script, Version
 from cidery.commands.registry import all_commands
 from cidery.version import REPO_FORMAT, __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 """Go's names, which scripts written for Kubo compare with."""
@@ -26,18 +32,36 @@ async def version(context: Context, call: Call) -> Version:
     return Version(Version=__version__, Commit="", Repo=str(REPO_FORMAT), System=_system(), Golang=f"python{python}")
 
 
+async def deps(context: Context, call: Call) -> AsyncIterator[Dependency]:
+    """What the installed package asks for, as far as it is there."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+    from importlib.metadata import version as version_of
+
+    for one in sorted(requires("cidery") or ()):
+        name = re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0]
+        try:
+            found = version_of(name)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed
+        yield Dependency(Path=name, Version=found, ReplacedBy="", Sum="")
+
+
+async def completion(context: Context, call: Call) -> Script:
+    from cidery.commands.completion import bash_script
+
+    return Script(Script=bash_script())
+
+
 async def commands(context: Context, call: Call) -> CommandNode:
     root = CommandNode(Name="cidery", Subcommands=[], Options=[])
-    for command in all_commands():
+    for path, command in sorted((path, one) for one in all_commands() for path in (one.path, *one.aliases)):
         at = root
-        for word in command.path:
+        for word in path:
             child = next((node for node in at["Subcommands"] if node["Name"] == word), None)
             if child is None:
                 child = CommandNode(Name=word, Subcommands=[], Options=[])
                 at["Subcommands"].append(child)
             at = child
-        at["Options"] = [
-            {"Names": [f"--{name}" if len(name) > 1 else f"-{name}" for name in option.names]}
-            for option in command.options
-        ]
+        at["Options"] = [{"Names": list(option.names)} for option in command.options]
     return root

@@ -17,7 +17,7 @@ from cidery.core.file_reads import pread_exactly
 from cidery.core.getting.file_copy import FileCopy, is_leaf_of
 from cidery.core.getting.record import GetRecord
 from cidery.core.getting.special_file import is_special
-from cidery.core.getting.target import InTheWay, Target, check_safe_name
+from cidery.core.getting.target import InTheWay, Target, check_safe_name, restore
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
@@ -184,9 +184,15 @@ class _Getting:
         if fd is None:
             return False
         try:
-            size = os.fstat(fd).st_size
+            found = os.fstat(fd)
+            size = found.st_size
+            if found.st_nlink > 1 and (entry.mode, entry.mtime) != (None, None):
+                return False  # its other names are not to get the mode and time of this one
             if size > SMALL_FILE or not is_leaf_of(entry.cid, pread_exactly(fd, size, 0), entry.mode, entry.mtime):
                 return False
+            restore(fd, entry.mode, entry.mtime)
+        except OSError:
+            return False  # it cannot be read or changed: it is replaced
         finally:
             os.close(fd)
         self._written += size

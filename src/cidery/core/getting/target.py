@@ -273,10 +273,7 @@ class Target:
         """Close a whole file and give it its name at once. Raises InTheWay for a directory there, CannotWrite."""
         try:
             try:
-                if mode is not None and hasattr(os, "fchmod"):
-                    os.fchmod(fd, mode & RESTORED_MODE)
-                if mtime is not None and os.utime in os.supports_fd:
-                    os.utime(fd, ns=_times(mtime))
+                restore(fd, mode, mtime)
             finally:
                 os.close(fd)
             self._rename(self._part(path, key), path)
@@ -304,13 +301,13 @@ class Target:
         part, part_fd = self._part(path, key)
         try:
             if self.kind(path) == stat.S_IFLNK and os.readlink(name, dir_fd=dir_fd) == target:
+                _set_link_time(name, dir_fd, mtime)
                 return
             self._check_replaceable(path)
             if stat.S_ISLNK(_mode_of(part, part_fd)):
                 os.unlink(part, dir_fd=part_fd)
             os.symlink(target, part, dir_fd=part_fd)
-            if mtime is not None and os.utime in os.supports_follow_symlinks:
-                os.utime(part, ns=_times(mtime), dir_fd=part_fd, follow_symlinks=False)
+            _set_link_time(part, part_fd, mtime)
             self._rename((part, part_fd), path)
         except OSError as exc:
             raise self._failed(path, exc) from exc
@@ -340,6 +337,19 @@ class Target:
             except OSError as exc:
                 raise self._failed(path, exc) from exc
         self._metadata.clear()
+
+
+def restore(fd: int, mode: int | None, mtime: Mtime | None) -> None:
+    """Give an open file its mode and time, as far as the system can. Raises OSError."""
+    if mode is not None and hasattr(os, "fchmod"):
+        os.fchmod(fd, mode & RESTORED_MODE)
+    if mtime is not None and os.utime in os.supports_fd:
+        os.utime(fd, ns=_times(mtime))
+
+
+def _set_link_time(name: str, dir_fd: int | None, mtime: Mtime | None) -> None:
+    if mtime is not None and os.utime in os.supports_follow_symlinks:
+        os.utime(name, ns=_times(mtime), dir_fd=dir_fd, follow_symlinks=False)
 
 
 def _set_metadata(directory: int | str, mode: int | None, mtime: Mtime | None) -> None:

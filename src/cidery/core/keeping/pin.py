@@ -391,7 +391,7 @@ async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> Pi
     known = pins.get(cid)
     if known is not None and type in ("all", _type(known)):
         return PinnedEntry(known.cid, _type(known), known.name, expires=known.expires)
-    if known is None and type in ("all", "indirect"):
+    if type == "indirect" or (known is None and type == "all"):
         holder = await _holder(cid, session, pins)
         if isinstance(holder, CID):
             return PinnedEntry(cid, "indirect", through=holder)

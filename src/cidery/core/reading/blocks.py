@@ -42,7 +42,7 @@ async def block_put(
     data: bytes,
     store: BlockStore,
     *,
-    cid_codec: str = "raw",
+    cid_codec: str | None = None,
     mhtype: str = "sha2-256",
     mhlen: int = -1,
     format: str | None = None,
@@ -52,7 +52,9 @@ async def block_put(
 
     Raises: InvalidInput for unknown names and lengths, BlockTooBig, DagPbError, and what the store raises.
     """
-    codec = parse_codec(_OLD_FORMATS.get(format, format) if format else cid_codec)
+    if format and cid_codec is not None:
+        raise InvalidInput("option 'format' is the old name of 'cid-codec': give one of them")
+    codec = parse_codec(_OLD_FORMATS.get(format, format) if format else cid_codec or "raw")
     if len(data) > MAX_BLOCK and not allow_big_block:
         raise BlockTooBig(len(data))
     code = parse_hash(mhtype)

@@ -15,8 +15,8 @@ from cidery.errors import InvalidInput
 from cidery.ipld import codecs
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.ipld.codecs import codec_of, parse_codec
-from cidery.ipld.dag_pb import DagPbError, Link
-from cidery.ipld.data_model import CodecError
+from cidery.ipld.dag_pb import DagPbError, Link, readable_name
+from cidery.ipld.data_model import CodecError, Value
 from cidery.ipld.path import follow
 from cidery.ipld.walk import (
     MAX_DEPTH,
@@ -31,7 +31,7 @@ from cidery.ipld.walk import (
     walk_edges,
 )
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.multicodec import DAG_JSON, DAG_PB, RAW
 from cidery.multiformats.multihash import multihash
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import UnixFSError
@@ -90,7 +90,21 @@ async def dag_get(path: str | CID | ContentPath, session: BlockSession, *, outpu
     block = await block_get(cid, session)
     if not remainder and target == cid.codec:
         return bytes(block)
-    return await beside(lambda: encode(follow(cid, codecs.decode_block(cid, block), remainder).value), len(block))
+
+    def converted() -> bytes:
+        value = follow(cid, codecs.decode_block(cid, block), remainder).value
+        # Names in dag-pb are any bytes, texts in JSON are not.
+        return encode(_readable(value) if cid.codec == DAG_PB and target == DAG_JSON else value)
+
+    return await beside(converted, len(block))
+
+
+def _readable(value: Value) -> Value:
+    if isinstance(value, str):
+        return readable_name(value)
+    if isinstance(value, dict):
+        return {name: _readable(one) for name, one in value.items()}
+    return [_readable(one) for one in value] if isinstance(value, list) else value
 
 
 @dataclass(slots=True)

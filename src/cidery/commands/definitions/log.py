@@ -1,0 +1,44 @@
+"""Definitions of log level and log ls."""
+
+from typing import TypedDict
+
+from cidery.commands.definition import Argument, Command, Where
+
+LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
+"""As Kubo names them; the last three are one here."""
+
+
+class Message(TypedDict):
+    Message: str
+
+
+class Strings(TypedDict):
+    Strings: list[str]
+
+
+COMMANDS = (
+    Command(
+        ("log", "level"),
+        "Say how much a part of the running daemon logs",
+        "cidery.commands.run.log:level",
+        "cidery log level cidery.rpc debug",
+        (
+            Argument("subsystem", "A name that `cidery log ls` prints, or all"),
+            Argument("level", f"One of {', '.join(LEVELS)}"),
+        ),
+        result=Message,
+        text=lambda value, call: str(value["Message"]),
+        verbatim=True,
+        where=Where.DAEMON,
+        description="The log is the standard error of the daemon.",
+    ),
+    Command(
+        ("log", "ls"),
+        "List the parts of the daemon that log",
+        "cidery.commands.run.log:ls",
+        "cidery log ls",
+        result=Strings,
+        text=lambda value, call: "".join(f"{name}\n" for name in value["Strings"]),
+        where=Where.DAEMON,
+    ),
+)

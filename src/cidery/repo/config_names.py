@@ -1,0 +1,77 @@
+"""Names that a key of the config may have: those that have a meaning here, and the rest of Kubo's, which have none.
+
+Setting any other key is refused, because a misspelt one would change nothing and say nothing.
+
+Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cidery.repo.config_keys import KEYS, ConfigError
+
+_KUBO = {
+    "AutoConf": "Enabled URL RefreshInterval TLSInsecureSkipVerify",
+    "AutoNAT": "Throttle.*",
+    "AutoTLS": "Enabled AutoWSS ShortAddrs SkipDNSLookup DomainSuffix RegistrationEndpoint RegistrationToken"
+    " RegistrationDelay CAEndpoint",
+    "Bitswap": "Libp2pEnabled ServerEnabled",
+    "DNS": "MaxCacheTTL OverrideSystem",
+    "Datastore": "Spec.* Params.* Path Type NoSync BloomFilterSize BlockKeyCacheSize WriteThrough",
+    "Discovery": "MDNS.Interval",
+    "Experimental": "UrlstoreEnabled ShardingEnabled GraphsyncEnabled Libp2pStreamMounting P2pHttpProxy"
+    " StrategicProviding AcceleratedDHTClient OptimisticProvide OptimisticProvideJobsPoolSize GatewayOverLibp2p",
+    "Gateway": "HTTPHeaders.* RootRedirect Writable PathPrefixes APICommands FastDirIndexThreshold NoDNSLink"
+    " DeserializedResponses AllowCodecConversion DisableHTMLErrors PublicGateways.* RetrievalTimeout"
+    " MaxRequestDuration MaxConcurrentRequests MaxRangeRequestFileSize DiagnosticServiceURL",
+    "HTTPRetrieval": "Allowlist Denylist NumWorkers MaxBlockSize TLSInsecureSkipVerify",
+    "Import": "BatchMaxNodes BatchMaxSize FastProvideRoot FastProvideDAG FastProvideWait",
+    "Internal": "*",
+    "Ipns": "ResolveCacheSize UsePubsub DelegatedPublishers",
+    "Migration": "DownloadSources Keep",
+    "Mounts": "IPFS IPNS MFS FuseAllowOther StoreMtime StoreMode",
+    "Pinning": "RemoteServices.*",
+    "Plugins": "Plugins.*",
+    "Provide": "BloomFPRate DHT.MaxWorkers DHT.SweepEnabled DHT.ResumeEnabled DHT.DedicatedPeriodicWorkers"
+    " DHT.DedicatedBurstWorkers DHT.MaxProvideConnsPerWorker DHT.KeystoreBatchSize DHT.OfflineDelay"
+    " DHT.SendProviderRecordTimeout",
+    "Provider": "*",
+    "Pubsub": "Enabled Router DisableSigning SeenMessagesTTL SeenMessagesStrategy",
+    "Reprovider": "*",
+    "Routing": "AcceleratedDHTClient IgnoreProviders Routers.* Methods.*",
+    "Swarm": "DisableBandwidthMetrics DisableRelay EnableRelayHop EnableAutoRelay EnableAutoNATService"
+    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.* Transports.Multiplexers.*"
+    " Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod ResourceMgr.*",
+    "Version": "AgentSuffix SwarmCheckEnabled SwarmCheckPercentThreshold",
+}
+"""Section -> keys without a meaning here, and "*" for whatever is below; config files of Kubo have them."""
+_BELOW_KNOWN = ("API.HTTPHeaders", "API.Authorizations", "DNS.Resolvers")
+"""Keys whose values are objects with names of the user's."""
+NAMES = frozenset((*KEYS, *(f"{section}.{name}" for section, names in _KUBO.items() for name in names.split())))
+"""Dotted; the last word "*" stands for whatever is below."""
+_FREE = tuple(f"{name.removesuffix('*')}" for name in NAMES if name.endswith("*")) + tuple(
+    f"{k}." for k in _BELOW_KNOWN
+)
+
+
+def is_known(key: str) -> bool:
+    """Whether a key, or a section, is one that a node knows."""
+    return key in NAMES or key.startswith(_FREE) or any(name.startswith(f"{key}.") for name in NAMES)
+
+
+def check_name(key: str, value: Any = None) -> None:
+    """Raises ConfigError for a key, or one inside the object that it is set to, which is not known."""
+    for name in (key, *_inside(key, value)):
+        if not is_known(name):
+            from difflib import get_close_matches  # seldom used
+
+            near = get_close_matches(name, NAMES, n=1, cutoff=0.6)
+            advice = f"did you mean {near[0].removesuffix('.*')}?" if near else "keys are such as Addresses.API"
+            raise ConfigError(name, f"is not a key of the config; {advice}")
+
+
+def _inside(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and key not in KEYS:
+        for name, below in value.items():
+            yield f"{key}.{name}"
+            yield from _inside(f"{key}.{name}", below)
