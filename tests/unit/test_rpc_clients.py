@@ -1,0 +1,66 @@
+"""What the clients of other implementations send to the RPC, and what they rely on in its answers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import cidery
+from cidery.rpc.listen import listen
+from rpc_calls import Answered, Server
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+            yield Server(addrs[0], node)
+
+
+async def upload(server: Server, target: str, parts: list[tuple[str, str, bytes]]) -> Answered:
+    """Parts with the whole Content-Disposition, as their senders write it."""
+    body = b"".join(
+        f"--B\r\nContent-Disposition: {disposition}\r\nContent-Type: {kind}\r\n\r\n".encode() + data + b"\r\n"
+        for disposition, kind, data in parts
+    )
+    return await server.post(target, body + b"--B--\r\n", Content_Type="multipart/form-data; boundary=B")
+
+
+FOLDER, FILE, LINK = "application/x-directory", "application/octet-stream", "application/symlink"
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("0644", "0644"),
+        ("0100644", "0644"),
+        ("020000000755", "0755"),
+        ("040000755", "4755"),
+        ("020000755", "2755"),
+        ("04000755", "1755"),
+        ("0104755", "4755"),
+        ("0", None),
+    ],
+)
+async def test_a_mode_is_read_as_go_and_javascript_send_it(server: Server, sent: str, stored: str | None) -> None:
+    part = (f'form-data; name="file?mode={sent}"; filename="f"', FILE, b"bytes")
+    answer = await upload(server, "add?preserve-mode=true", [part])
+    assert answer.status == 200 and answer.json()[0].get("Mode") == stored
+
+
+async def test_a_folder_is_added_as_the_newest_client_of_kubo_sends_it(server: Server) -> None:
+    parts = [
+        ('form-data; name="file?mode=020000000755&mtime=1700000000"; filename="d"', FOLDER, b""),
+        ('form-data; name="file?mode=0644&mtime=1700000000&mtime-nsecs=5"; filename="d%2Ff"', FILE, b"bytes"),
+        ('form-data; name="file?mode=01000000777&mtime=1700000000"; filename="d%2Fl"', LINK, b"f"),
+    ]
+    plain = [(text.replace("?mode", "?m"), kind, data) for text, kind, data in parts]
+    assert (await upload(server, "add", parts)).json() == (await upload(server, "add", plain)).json()
+    kept = (await upload(server, "add?preserve-mode=true&preserve-mtime=true", parts)).json()
+    assert [(entry["Name"], entry.get("Mode")) for entry in kept] == [("d/f", "0644"), ("d/l", None), ("d", "0755")]
+
+
+@pytest.mark.parametrize("mode", ["0999", "-1", "040000000000", "x"])
+async def test_a_mode_that_cannot_be_is_refused(server: Server, mode: str) -> None:
+    answer = await upload(server, "add", [(f'form-data; name="file?mode={mode}"; filename="f"', FILE, b"bytes")])
+    assert answer.status == 400
