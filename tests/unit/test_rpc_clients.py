@@ -8,6 +8,7 @@ import pytest
 import cidery
 from cidery.rpc.listen import listen
 from rpc_calls import Answered, Server
+from shell import Shell
 
 
 @pytest.fixture
@@ -64,3 +65,34 @@ async def test_a_folder_is_added_as_the_newest_client_of_kubo_sends_it(server: S
 async def test_a_mode_that_cannot_be_is_refused(server: Server, mode: str) -> None:
     answer = await upload(server, "add", [(f'form-data; name="file?mode={mode}"; filename="f"', FILE, b"bytes")])
     assert answer.status == 400
+
+
+async def test_progress_comes_in_lines_of_its_own_and_the_entry_without_bytes(server: Server) -> None:
+    parts = [
+        ('form-data; name="file"; filename="big"', FILE, bytes(range(256)) * 20_000),
+        ('form-data; name="file"; filename="small"', FILE, b"bytes"),
+    ]
+    values = (await upload(server, "add?progress=true&chunker=size-262144", parts)).json()
+    done = [value for value in values if "Hash" in value]
+    assert [value["Name"] for value in done] == ["big", "small"] and not any("Bytes" in value for value in done)
+    counts = [value["Bytes"] for value in values if value["Name"] == "big" and "Hash" not in value]
+    assert counts == [*range(262_144, 5_120_000, 262_144), 5_120_000]
+    assert [value.get("Bytes") for value in values if value["Name"] == "small"] == [5, None]
+    assert not any("Bytes" in value for value in (await upload(server, "add?progress=false", parts)).json())
+
+
+async def test_empty_folders_are_left_out_when_asked_in_whatever_order_they_come(
+    server: Server, tmp_path: Path
+) -> None:
+    for name in ("d/empty", "d/full", "d/a/b"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "d/full/f").write_bytes(b"bytes")
+    names = ("d", "d/empty", "d/full", "d/a", "d/a/b")
+    parts = [(f'form-data; name="file"; filename="{name}"', FOLDER, b"") for name in names]
+    parts.append(('form-data; name="file"; filename="d/full/f"', FILE, b"bytes"))
+    sent = (await upload(server, "add?empty-dirs=false", parts)).json()
+    assert [value["Name"] for value in sent] == ["d/full/f", "d/a", "d/full", "d"]
+    shell = Shell(server.node.api)
+    assert (await shell.run(f"add -q -r --empty-dirs=false {tmp_path / 'd'}")).split()[-1] == sent[-1]["Hash"]
+    only = [('form-data; name="file"; filename="d"', FOLDER, b"")]
+    assert len((await upload(server, "add?empty-dirs=false", only)).json()) == 1

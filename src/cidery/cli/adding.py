@@ -62,7 +62,6 @@ def _selection(call: Call, *, identities: bool = False) -> Selection:
     return Selection(
         recursive=call.flag("recursive"),
         hidden=call.flag("hidden"),
-        empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
         ignore=ignore_rules(call),
         preserve_mode=call.flag("preserve-mode"),

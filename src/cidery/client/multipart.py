@@ -49,7 +49,6 @@ class Selection(NamedTuple):
 
     recursive: bool = False
     hidden: bool = False
-    empty_dirs: bool = True
     dereference: bool = False
     ignore: IgnoreRules | None = None
     preserve_mode: bool = False
@@ -101,8 +100,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
                 if depth >= MAX_DEPTH:
                     raise CannotUpload(at, f"more than {MAX_DEPTH} directories deep")
                 below = _names(at, shown, selection)
-                if below or selection.empty_dirs or depth == 0:
-                    yield Part(shown, DIRECTORY, b"", 0, *_metadata(info, selection))
+                yield Part(shown, DIRECTORY, b"", 0, *_metadata(info, selection))
                 stack += [(os.path.join(at, one), f"{shown}/{one}", depth + 1) for one in reversed(below)]
             elif stat.S_ISLNK(info.st_mode):
                 target = os.fsencode(os.readlink(at))

@@ -94,6 +94,7 @@ class ScanOptions(NamedTuple):
     hidden: bool = False
     """Whether names with a leading dot are taken inside directories."""
     empty_dirs: bool = True
+    """False: add() leaves out directories inside others that have no entry."""
     dereference: bool = False
     """Follow symlinks instead of adding them."""
     preserve_mode: bool = False
@@ -136,8 +137,7 @@ def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem
                 raise CannotAdd(entry.path, "the symlink leads back to a directory above it")
             visiting.append(identity)
         children = _list(entry, options)
-        if children or options.empty_dirs or len(stack) == 1:
-            yield entry
+        yield entry
         stack.append(iter(children))
 
 

@@ -119,13 +119,20 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         title=call.text("job-title"),
     )
     async with aclosing(adding) as events:
+        told = 0
         async for event in events:
-            yield await _add_event(api, call, event)
+            if isinstance(event, AddProgress):
+                told = event.bytes
+                yield AddEvent(Name=event.name, Bytes=told)
+                continue
+            if call.flag("progress") and event.bytes > told:
+                # Clients count by lines without a Hash: the last one says that the file is whole.
+                yield AddEvent(Name="" if event.name == str(event.cid) else event.name, Bytes=event.bytes)
+            told = 0
+            yield await _added(api, call, event)
 
 
-async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEvent:
-    if isinstance(event, AddProgress):
-        return AddEvent(Name=event.name, Bytes=event.bytes)
+async def _added(api: Api, call: Call, event: Added) -> AddEvent:
     if event.root and call.text("to-files"):
         await _to_files(api, event, call.text("to-files"))
     done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
@@ -135,8 +142,6 @@ async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEve
         done["Mtime"] = event.mtime.seconds
         if event.mtime.nanoseconds:
             done["MtimeNsecs"] = event.mtime.nanoseconds
-    if call.flag("progress") and event.bytes:
-        done["Bytes"] = event.bytes
     return done
 
 
