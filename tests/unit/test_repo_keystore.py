@@ -33,7 +33,7 @@ def test_other_files_are_no_keys(file):
     assert key_name(file) is None
 
 
-@pytest.mark.parametrize("name", ["", "self", "a/b", "a\0b", "\ud800", "x" * 121])
+@pytest.mark.parametrize("name", ["", "self", "a\0b", "\ud800", "x" * 121])
 def test_names_that_no_key_can_have_are_refused(name):
     with pytest.raises(BadKeyName):
         file_name(name)

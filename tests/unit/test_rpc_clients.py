@@ -96,3 +96,17 @@ async def test_empty_folders_are_left_out_when_asked_in_whatever_order_they_come
     assert (await shell.run(f"add -q -r --empty-dirs=false {tmp_path / 'd'}")).split()[-1] == sent[-1]["Hash"]
     only = [('form-data; name="file"; filename="d"', FOLDER, b"")]
     assert len((await upload(server, "add?empty-dirs=false", only)).json()) == 1
+
+
+async def test_an_answer_without_values_has_the_type_of_one_with_values(server: Server) -> None:
+    for target in ("files/mkdir?arg=/d", "files/rm?arg=/d&recursive=true"):
+        answer = await server.post(target)
+        assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/json", b""), target
+    assert (await server.post("files/mkdir?arg=/d&encoding=text")).headers["content-type"] == "application/json"
+
+
+async def test_a_level_of_compression_counts_with_compression_only(server: Server) -> None:
+    cid = await server.node.add(b"bytes")
+    assert (await server.post(f"get?arg={cid}&compression-level=-1")).status == 200
+    assert (await server.post(f"get?arg={cid}&compress=true&compression-level=-1")).status == 400
+    assert (await server.post(f"get?arg={cid}&compress=true&compression-level=9")).status == 200

@@ -184,14 +184,14 @@ async def _perform(context: Context, call: Call) -> "AsyncGenerator[_Head | Piec
                     yield _values_head(call)
                 yield _value(value, call)
         if not begun:
-            yield _Head({"X-Chunked-Output": "1"}, empty=True)
+            yield _values_head(call)._replace(empty=True)
         return
     result = await running
     if isinstance(result, Body):
         async for piece in _bytes(result, call):
             yield piece
     elif result is None:
-        yield _Head({"X-Chunked-Output": "1"}, empty=True)
+        yield _values_head(call)._replace(empty=True)
     else:
         yield _values_head(call)
         yield _value(result, call)

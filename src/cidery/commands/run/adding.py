@@ -93,6 +93,8 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     api = context.node
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
+    if call.text("pin-name") and not call.flag("pin"):
+        raise BadCall("option 'pin-name' needs --pin: without it nothing is pinned")
     mode, mtime = _metadata_options(call)
     roots: Roots | None = None
     if call.flag("nocopy") and context.caller is not Caller.HERE:

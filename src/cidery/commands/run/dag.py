@@ -1,6 +1,7 @@
 """dag put, get, resolve, import, export, stat and diff; resolve."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -143,7 +144,8 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
 
 def _from_files(call: Call) -> bool:
     """Whether the archives are files that this process reads."""
-    return bool(call.many("path")) and call.many("path") != ["-"]
+    paths = call.many("path")
+    return bool(paths) and all(map(os.path.isfile, paths))
 
 
 async def _imported(
