@@ -64,6 +64,7 @@ def _selection(call: Call, *, identities: bool = False) -> Selection:
         recursive=call.flag("recursive"),
         hidden=call.flag("hidden"),
         dereference=call.flag("dereference-symlinks"),
+        dereference_args=call.flag("dereference-args"),
         ignore=ignore_rules(call),
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
@@ -93,6 +94,15 @@ def _is_web(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
+def _distinct(paths: list[str]) -> list[str]:
+    """Each file once: Kubo's scripts name one twice, and get one entry."""
+    places: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path.rstrip("/") or path)
+        places.setdefault(path if _is_web(path) or path == "-" else os.path.join(os.path.realpath(folder), name), path)
+    return list(places.values())
+
+
 def _is_stream(path: str) -> bool:
     """Whether it can be read once only."""
     return _is_web(path) or is_added_as_pipe(path)
@@ -100,8 +110,8 @@ def _is_stream(path: str) -> bool:
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``add`` in the daemon: this process reads the files and sends them."""
+    call.arguments["path"] = paths = _distinct(call.many("path"))
     sink = AddSink(call)
-    paths = call.many("path")
     key, query = "", list(query)
     known: dict[str, int] = {}
     if paths and not any(path == "-" or _is_stream(path) for path in paths):
@@ -117,6 +127,7 @@ async def run_local(repo: Path, call: Call) -> int:
     """``add`` without a daemon: the files are read by the importer itself."""
     from cidery.cli.local import run_with_sink
 
+    call.arguments["path"] = _distinct(call.many("path"))
     sink = AddSink(call)
     call.options["progress"] = sink.shows_progress
     uploads: AsyncIterator[AddItem] | None = None

@@ -50,6 +50,8 @@ class Selection(NamedTuple):
     recursive: bool = False
     hidden: bool = False
     dereference: bool = False
+    dereference_args: bool = False
+    """Follow the symlinks that are named, not those in directories."""
     ignore: IgnoreRules | None = None
     preserve_mode: bool = False
     preserve_mtime: bool = False
@@ -93,7 +95,8 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
     while stack:
         at, shown, depth = stack.pop()
         try:
-            info = os.stat(at) if selection.dereference else os.lstat(at)
+            follow = selection.dereference or (selection.dereference_args and depth == 0)
+            info = os.stat(at) if follow else os.lstat(at)
             if stat.S_ISDIR(info.st_mode):
                 if not selection.recursive:
                     raise CannotUpload(at, "it is a directory; use --recursive (-r) to add directories")
@@ -116,7 +119,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
 
 def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, int | None]:
     return (
-        stat.S_IMODE(info.st_mode) if selection.preserve_mode else None,
+        stat.S_IMODE(info.st_mode) or None if selection.preserve_mode else None,
         info.st_mtime_ns if selection.preserve_mtime else None,
     )
 

@@ -28,10 +28,11 @@ def add_profile(api: Api, call: Call) -> Profile:
     base = profile(named) if named else import_profile(api.config.imports)
     return with_options(
         base,
+        version_stated=bool(named) or api.config.imports.cid_version is not None,
         cid_version=call.number_or_none("cid-version"),
         raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else call.flag("nocopy") or None,
         chunker=call.text("chunker") or None,
-        max_links=call.number_or_none("max-file-links"),
+        max_links=call.number_or_none("max-file-links") or None,
         hash_name=call.text("hash") or None,
         stores_metadata=_metadata_options(call) != (None, None)
         or call.flag("preserve-mode")
@@ -67,6 +68,7 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
         hidden=call.flag("hidden"),
         empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
+        dereference_args=call.flag("dereference-args"),
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
         ignore=ignore_rules(call) if ignore else None,
