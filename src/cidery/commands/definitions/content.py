@@ -73,26 +73,44 @@ def _add_text(value: Value, call: Call) -> str:
 
 
 def _ls_text(value: Value, call: Call) -> str:
+    """As Kubo: columns of one object are aligned; with --stream each line alone, with room for usual sizes."""
     lines: list[str] = []
-    several = len(value["Objects"]) > 1
+    several = len(call.many("path")) > 1
     for position, one in enumerate(value["Objects"]):
-        if several:
-            lines.append(f"{one['Hash']}:")
-        if call.flag("headers"):
-            lines.append(_LONG_HEAD if call.flag("long") else "Hash" + " " * 56 + "Size Name")
-        for link in one["Links"]:
-            name = link["Name"] + ("/" if link["Type"] in (1, 5) else "")
-            size = ("-" if link["Type"] in (1, 5) else str(link["Size"])) if call.flag("size") else ""
-            columns: tuple[str, ...] = (link["Hash"], size, name)
-            if call.flag("long"):
-                columns = (_mode_text(link), link["Hash"], size, link.get("ModTime", "-"), name)
-            lines.append(" ".join(part for part in columns if part))
-        if several and position + 1 < len(value["Objects"]):
-            lines.append("")
+        begins = not (call.flag("stream") and one["Links"])
+        if several and begins:
+            is_first = position == 0 and not (call.flag("stream") and one["Hash"] != call.many("path")[0])
+            lines += [f"{one['Hash']}:"] if is_first else ["", f"{one['Hash']}:"]
+        rows = [_ls_head(call)] if call.flag("headers") and begins else []
+        rows += [_ls_row(link, call) for link in one["Links"]]
+        lines += aligned(rows, LS_STREAM_WIDTH if call.flag("stream") else 1)
     return "".join(line + "\n" for line in lines)
 
 
-_LONG_HEAD = "Mode" + " " * 7 + "Hash" + " " * 56 + "Size ModTime Name"
+LS_STREAM_WIDTH = 10
+"""Characters of a column at least when later lines are not known yet; Kubo's number."""
+
+
+def aligned(rows: list[list[str]], least: int) -> list[str]:
+    """Rows as lines; every column but the last is as wide as its longest text and a blank, at least ``least``."""
+    widths = [max(least, 1 + max(map(len, column))) for column in list(zip(*rows, strict=True))[:-1]]
+    return ["".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+
+
+def _ls_head(call: Call) -> list[str]:
+    return _ls_columns("Mode", "Hash", "Size", "ModTime", "Name", call)
+
+
+def _ls_row(link: Value, call: Call) -> list[str]:
+    is_directory = link["Type"] in (1, 5)
+    size = "-" if is_directory else str(link["Size"])
+    name = link["Name"] + "/" * is_directory
+    return _ls_columns(_mode_text(link), link["Hash"], size, link.get("ModTime", "-"), name, call)
+
+
+def _ls_columns(mode: str, cid: str, size: str, time: str, name: str, call: Call) -> list[str]:
+    sizes = [size] if call.flag("size") else []
+    return [mode, cid, *sizes, time, name] if call.flag("long") else [cid, *sizes, name]
 
 
 def _mode_text(link: Value) -> str:
