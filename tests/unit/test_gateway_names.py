@@ -1,4 +1,4 @@
-"""How answers of the trustless gateway are named: by ``filename``, by an address of their own, and for whoever takes all."""
+"""How answers of the trustless gateway are named, and what a reader gets that takes any type."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -110,3 +110,11 @@ async def test_a_level_of_compression_counts_with_compression_only(server: Serve
     assert (await server.post(f"get?arg={cid}&compression-level=-1")).status == 200
     assert (await server.post(f"get?arg={cid}&compress=true&compression-level=-1")).status == 400
     assert (await server.post(f"get?arg={cid}&compress=true&compression-level=9")).status == 200
+
+
+async def test_a_collection_answers_with_kubos_keys_unless_asked_for_more(server: Server) -> None:
+    await server.node.add(b"bytes", pin=False)
+    assert [list(value) for value in (await server.post("repo/gc")).json()] == [["Key"]]
+    again = await server.post("repo/gc")
+    assert (again.body, again.headers["content-type"]) == (b"", "application/json")
+    assert set((await server.post("repo/gc?stats=true")).json()[-1]) >= {"Freed", "Removed"}

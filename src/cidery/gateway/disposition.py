@@ -31,7 +31,7 @@ def _is_plain(letter: str) -> bool:
 
 
 def location(request: Request, form: Form, of_type: dict[str, str]) -> dict[str, str]:
-    """Where a form that came from Accept has an address of its own; nothing if the request has it. Raises BadRequest."""
+    """The address of a form that came from Accept; nothing if the request has it in its query. Raises BadRequest."""
     query = request.query()
     if "format" in query:
         return {}
