@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 
 from cidery.commands.bind import BadCall
-from cidery.commands.cid_text import cid_text
+from cidery.commands.cid_text import cid_text, cid_text_as_in
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.dag import (
@@ -94,7 +94,7 @@ async def resolve_block(context: Context, call: Call) -> DagResolved:
     path = await context.node.locate(call.one("ref"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
-    return DagResolved(Cid=link(found.cid, call), RemPath="/".join(found.remainder))
+    return DagResolved(Cid={"/": cid_text_as_in(call.one("ref"), found.cid, call)}, RemPath="/".join(found.remainder))
 
 
 async def resolve_path(context: Context, call: Call) -> Resolved:
@@ -104,7 +104,8 @@ async def resolve_path(context: Context, call: Call) -> Resolved:
     path = await context.node.locate(call.one("name"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
-    return Resolved(Path="/".join(("/ipfs", cid_text(found.cid, call), *found.remainder)))
+    shown = cid_text(found.cid, call) if name else cid_text_as_in(call.one("name"), found.cid, call)
+    return Resolved(Path="/".join(("", path.namespace, shown, *found.remainder)))
 
 
 async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported]:

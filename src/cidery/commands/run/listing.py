@@ -87,7 +87,7 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
                     if edge.target.encode() in seen:
                         continue
                     seen.add(edge.target.encode())
-                yield RefLine(Ref=format_edge(edge, form), Err="")
+                yield RefLine(Ref=format_edge(edge, form, lambda cid: cid_text(cid, call)), Err="")
 
 
 async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from cidery import __version__
 from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
@@ -27,6 +28,7 @@ from cidery.core.api import NoNetwork
 from cidery.core.network import PeerIdentity
 from cidery.errors import CideryError, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import parse_config, read_raw
 
@@ -212,7 +214,7 @@ async def peering_rm(context: Context, call: Call) -> AsyncIterator[PeeringStatu
 async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
     stat = context.node.online.bitswap_stat()
     return BitswapStat(
-        Wantlist=[{"/": cid} for cid in stat.wantlist],
+        Wantlist=[{"/": cid_text(CID.parse(cid), call)} for cid in stat.wantlist],
         Peers=list(stat.peers),
         BlocksReceived=stat.blocks_received,
         DataReceived=stat.data_received,
