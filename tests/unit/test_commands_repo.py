@@ -163,7 +163,13 @@ async def test_the_size_of_a_repository_is_what_it_takes_on_the_disk(shell, tmp_
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 B"), (9, "9 B"), (10, "10 B"), (999, "999 B"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (9_950, "10 kB")]
-    + [(566_677, "567 kB"), (9_300_000, "9.3 MB"), (10_000_000_000, "10 GB"), (1 << 62, "4.6 EB")],
+    + [
+        (566_677, "567 kB"),
+        (9_300_000, "9.3 MB"),
+        (12_460_000, "12 MB"),
+        (10_000_000_000, "10 GB"),
+        (1 << 62, "4.6 EB"),
+    ],
 )
 def test_bytes_are_told_in_powers_of_1000(size, text):
     assert human_size(size) == text

@@ -26,6 +26,7 @@ def test_file_names_are_those_of_kubo():
     assert file_name("mykey") == "key_nv4wwzlz"
     assert key_name("key_nv4wwzlz") == "mykey"
     assert key_name(file_name("ключ ✓")) == "ключ ✓"
+    assert file_name("../a/b") == "key_fyxc6yjpmi" and key_name("key_fyxc6yjpmi") == "../a/b"
 
 
 @pytest.mark.parametrize("file", ["key_", "key_NV4WWZLZ", "key_nv4wwzlz=", "key_1", "key_onswyzq", "key_74"])

@@ -189,7 +189,7 @@ def _is_file(endpoint: Endpoint, what: str) -> bool:
     """Whether the daemon finds a file or symlink there, not a directory."""
     from cidery.client.blocking import call as rpc
 
-    path = what if what.startswith("/") else f"/ipfs/{what.removeprefix('ipfs://')}"
+    path = what if what.startswith("/") else f"/ipfs/{what.removeprefix('ipfs:').lstrip('/')}"
     with rpc(endpoint, ["files", "stat"], [("arg", path)]) as answer:
         return str(next(iter(answer.values()))["Type"]) != "directory"
 
