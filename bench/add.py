@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from add_limit import MIB, run_limit
 from cidery.blockstore.memory import MemoryStore
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import AddOptions, add_root
+from cidery.core.adding.add import AddOptions, add_root
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
 from lag import LagMeter, runner
 from machine import warm_memory

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from add_limit import MIB, make_source, run_limit
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.car_export import export_car
-from cidery.core.car_import import CarStats, import_car, read_pieces
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.car.exporting import export_car
+from cidery.core.car.importing import CarStats, import_car, read_pieces
 from cidery.core.session import StoreSession
 from cidery.ipld import dag_cbor, dag_cbor_native
 from cidery.multiformats.cid import CID

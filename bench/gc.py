@@ -25,8 +25,8 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.node.heap import short_passes
-from cidery.repo.gc import Compacted, Swept
-from cidery.repo.gc_mark import Mark
+from cidery.repo.gc.collection import Compacted, Swept
+from cidery.repo.gc.mark import Mark
 from cidery.repo.pins import Pin
 from lag import LagMeter, runner
 
@@ -91,7 +91,7 @@ async def longest_gap(api: Api, root: CID, beside: asyncio.Task[None]) -> float:
     while not beside.done():
         last = time.perf_counter()
         async with api.session() as session:
-            from cidery.core.cat import cat
+            from cidery.core.reading.cat import cat
 
             async for _ in cat(root, session):
                 now = time.perf_counter()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cidery.blockstore.drive import run
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.ingest import Batch
-from cidery.core.ls import ls
+from cidery.core.adding.ingest import Batch
+from cidery.core.reading.ls import ls
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID

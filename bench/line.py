@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cidery.blockstore.drive import drive
-from cidery.core.add import add_root
+from cidery.core.adding.add import add_root
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.build import Access, build

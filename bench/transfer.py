@@ -25,7 +25,7 @@ from pathlib import Path
 from cidery.blockstore.drive import drive
 from cidery.blockstore.memory import MemoryStore
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.add import add_root
+from cidery.core.adding.add import add_root
 from cidery.exchange.service import NetworkSession
 from cidery.identity.keys import PrivateKey
 from cidery.multiformats.cid import CID

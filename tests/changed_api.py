@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cidery.core.add_job import Adding
+from cidery.core.adding.job import Adding
 from cidery.core.api import Api
 
 

@@ -5,13 +5,13 @@ import time
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.gc import Collector
 from cidery.core.jobs import JobDesk
+from cidery.core.keeping.collector import Collector
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
-from cidery.repo.gc_roots import GcRoots
+from cidery.repo.gc.roots import GcRoots
 from cidery.repo.jobs import Jobs
 from cidery.repo.mfs_root import MfsRoot
 from cidery.repo.pins import Pins

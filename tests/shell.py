@@ -7,7 +7,7 @@ from cidery.commands.bind import bind
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import OptionType, Output, load
 from cidery.commands.registry import find
-from cidery.core.add_items import AddItem
+from cidery.core.adding.items import AddItem
 from cidery.core.api import Api
 
 

@@ -14,7 +14,7 @@ from cidery.client.address import parse_endpoint
 from cidery.client.blocking import call
 from cidery.client.multipart import Selection, encode_parts, walk_paths
 from cidery.client.resumed_upload import known_files, resume_key
-from cidery.core.add_journal import RACY
+from cidery.core.adding.journal import RACY
 from daemon.test_daemon import Daemon
 
 UNDER_WAY = 24 << 20

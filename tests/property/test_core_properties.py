@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cidery.core.content_path import PathError, parse_path
-from cidery.core.target import CannotWrite, InTheWay, UnsafeName, check_safe_name
-from cidery.core.untar import TarError, unpack_tar
+from cidery.core.getting.target import CannotWrite, InTheWay, UnsafeName, check_safe_name
+from cidery.core.getting.untar import TarError, unpack_tar
+from cidery.core.reading.content_path import PathError, parse_path
 
 quick = settings(max_examples=120, derandomize=True, deadline=None)
 CID_TEXT = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"

@@ -14,12 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cidery.blockstore.collector import Doomed, StoreCollector
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.pin import pin_add
+from cidery.core.keeping.pin import pin_add
 from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.repo import gc, gc_mark
+from cidery.repo.gc.collection import collection as gc
+from cidery.repo.gc.collection import mark as gc_mark
 from cidery.repo.pins import Pin
 from gc_repo import Repo, leaf, node
 

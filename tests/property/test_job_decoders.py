@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cidery.core.add_journal import AddJournal, file_entry, identity_of
-from cidery.core.car_job import _places
-from cidery.core.get_jobs import every_get
-from cidery.core.get_record import SUFFIX, GetRecord, number_of
+from cidery.core.adding.journal import AddJournal, file_entry, identity_of
+from cidery.core.car.job import _places
+from cidery.core.getting.jobs import every_get
+from cidery.core.getting.record import SUFFIX, GetRecord, number_of
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.repo.jobs import KINDS, Job, JobDamaged, JobState, decode_job, encode_job

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import AddItem
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import AddItem
 from cidery.core.session import StoreSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.walk import need

@@ -20,8 +20,8 @@ from cidery.blockstore.index_records import (
     encode_segment,
     encode_tail,
 )
-from cidery.blockstore.platform_io import OS_FILES
 from cidery.blockstore.segment_file import SEGMENT_HEADER, Location, head_matches, parse_segment_name, scan_records
+from cidery.disk.platform_io import OS_FILES
 from cidery.ipld.car import (
     MAX_SECTION_HEAD,
     CarError,

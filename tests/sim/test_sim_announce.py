@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cidery.kad.io.announce import AnnounceOptions, Announcing
-from cidery.kad.provide_set import BATCH, ProvideSet
+from cidery.kad.io.provide_set import BATCH, ProvideSet
 from cidery.kad.service import KadOptions
 from cidery.kad.sweep import Region
 from cidery.multiformats.cid import CID

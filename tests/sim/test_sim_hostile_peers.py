@@ -12,7 +12,7 @@ from test_sim_transfers import blocks, blocks_from, fetch, now
 from cidery.bitswap import service
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
-from cidery.core.cat import cat
+from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
 from cidery.ipld import dag_pb

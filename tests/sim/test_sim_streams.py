@@ -6,8 +6,8 @@ import random
 import pytest
 
 from cidery.budgets import STREAM_ANSWERS
-from cidery.core.car_export import export_car
-from cidery.core.cat import cat
+from cidery.core.car.exporting import export_car
+from cidery.core.reading.cat import cat
 from cidery.core.session import StoreSession
 from cidery.http.message import Request, Response, text
 from cidery.ipld.block import Block

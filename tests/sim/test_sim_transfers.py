@@ -6,7 +6,7 @@ import random
 import pytest
 
 from cidery.blockstore.interface import BlockTooLarge
-from cidery.core.cat import cat
+from cidery.core.reading.cat import cat
 from cidery.exchange.service import NetworkSession, NoSourceHasIt
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.dial import DialFailed

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from cidery.core.facts import Answer, NetworkFact, PeerAnswer, ProviderAnswer, RouterAnswer
+from cidery.core.diagnosis.facts import Answer, NetworkFact, PeerAnswer, ProviderAnswer, RouterAnswer
 from cidery.ipld.block import Block
 from cidery.kad.service import KadOptions
 from cidery.multiformats.cid import CID

@@ -20,13 +20,17 @@ from cidery.commands.context import Context
 from cidery.commands.registry import find
 from cidery.commands.run.dag import import_cars
 from cidery.commands.run.pin import add as add_pin
-from cidery.core import add as adding
-from cidery.core import add_journal, car_import, car_job, chunk_stream, file_copy, ingest
-from cidery.core import get as getting
-from cidery.core import target as target_module
-from cidery.core.add import AddOptions
-from cidery.core.add_items import AddItem
-from cidery.core.get_record import GetRecord
+from cidery.core.adding import add as adding
+from cidery.core.adding import chunk_stream, ingest
+from cidery.core.adding import journal as add_journal
+from cidery.core.adding.add import AddOptions
+from cidery.core.adding.items import AddItem
+from cidery.core.car import importing as car_import
+from cidery.core.car import job as car_job
+from cidery.core.getting import file_copy
+from cidery.core.getting import get as getting
+from cidery.core.getting import target as target_module
+from cidery.core.getting.record import GetRecord
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.core.blocks import block_get
-from cidery.core.resolve import ContentPath
+from cidery.core.reading.blocks import block_get
+from cidery.core.reading.resolve import ContentPath
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.platform_io import SyncPoint
 from cidery.blockstore.segment_file import CorruptSegment
 from cidery.blockstore.segments import SegmentStore, rebuild_index
+from cidery.disk.platform_io import SyncPoint
 from cidery.ipld.block import Block
 from cidery.testing.blockstore_contract import block
 from cidery.testing.crash_files import CrashFiles, CrashState, Disk, Noted, Trace, UnsyncedFiles, crash_states

@@ -15,7 +15,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import read_raw, write_raw
-from cidery.repo.gc import GcStopped
+from cidery.repo.gc.collection import GcStopped
 from cidery.repo.pins import Pin
 from gc_repo import Repo, leaf, node
 from shell import Shell

@@ -14,8 +14,8 @@ from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.commands.bind import BadCall
 from cidery.commands.run.filestore import BadReferences
-from cidery.core.add_items import AddItem
-from cidery.core.ingest import BIG_FILE
+from cidery.core.adding.ingest import BIG_FILE
+from cidery.core.adding.items import AddItem
 from cidery.core.session import FileChanged
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID

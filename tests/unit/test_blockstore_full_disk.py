@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.lmdb_environment import DatabaseUnavailable
-from cidery.blockstore.platform_io import (
+from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
+from cidery.blockstore.segments import SegmentStore
+from cidery.blockstore.write_errors import DiskFull, StoreFailed, StoreReadOnly
+from cidery.disk.lmdb_environment import DatabaseUnavailable
+from cidery.disk.platform_io import (
     NetworkFilesystem,
     OsFiles,
     filesystem_kind,
     kind_in_mountinfo,
     refuse_network_filesystem,
 )
-from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
-from cidery.blockstore.segments import SegmentStore
-from cidery.blockstore.write_errors import DiskFull, StoreFailed, StoreReadOnly
 from cidery.testing.blockstore_contract import block
 
 VISIBLE, DURABLE = Durability.VISIBLE, Durability.DURABLE
@@ -218,7 +218,7 @@ def test_the_innermost_mount_decides_the_file_system(path, kind):
 
 
 def test_a_network_file_system_is_refused_with_advice(tmp_path, monkeypatch):
-    monkeypatch.setattr("cidery.blockstore.platform_io.filesystem_kind", lambda path: "nfs4")
+    monkeypatch.setattr("cidery.disk.platform_io.filesystem_kind", lambda path: "nfs4")
     with pytest.raises(NetworkFilesystem, match=r"network file system \(nfs4\).*use a local disk"):
         refuse_network_filesystem(tmp_path)
     monkeypatch.undo()
@@ -226,7 +226,7 @@ def test_a_network_file_system_is_refused_with_advice(tmp_path, monkeypatch):
 
 
 def test_a_short_write_is_finished_or_raises(tmp_path, monkeypatch):
-    import cidery.blockstore.platform_io as platform_io
+    import cidery.disk.platform_io as platform_io
 
     files = OsFiles()
     fd = files.open(tmp_path / "f", write=True, create=True)

@@ -9,8 +9,8 @@ import pytest
 from cidery.blockstore import collector as collector_module
 from cidery.blockstore.delete_log import LOG_NAME, PART_NAME, DeleteLog, Horizon
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.platform_io import OS_FILES, OsFiles
 from cidery.blockstore.segments import SegmentStore, rebuild_index
+from cidery.disk.platform_io import OS_FILES, OsFiles
 from cidery.testing.blockstore_contract import block
 
 SEGMENT = 3000

@@ -12,9 +12,9 @@ import pytest
 from store_child import MAP, SEGMENT, made
 
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.lmdb_environment import DatabaseMissing
 from cidery.blockstore.segments import SegmentStore
 from cidery.blockstore.write_errors import StoreReadOnly
+from cidery.disk.lmdb_environment import DatabaseMissing
 from cidery.testing.blockstore_contract import block
 
 KILLS = 50

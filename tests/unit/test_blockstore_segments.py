@@ -8,11 +8,11 @@ import pytest
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.open_segments import MAX_OPEN
-from cidery.blockstore.platform_io import FileLocked
 from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.blockstore.verifying import StoredBlockCorrupt, VerifyingStore
 from cidery.blockstore.write_errors import StoreClosed
+from cidery.disk.platform_io import FileLocked
 from cidery.ipld.block import Block
 from cidery.ipld.car import decode_header, decode_section_head
 from cidery.multiformats.cid import CID

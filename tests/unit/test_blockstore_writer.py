@@ -8,10 +8,10 @@ import pytest
 from cidery.blockstore.index import Index
 from cidery.blockstore.index_records import IndexChange
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.lmdb_environment import DatabaseDamaged
-from cidery.blockstore.platform_io import OS_FILES, OsFiles, SyncPoint
 from cidery.blockstore.segment_file import Location
 from cidery.blockstore.segments import SegmentStore
+from cidery.disk.lmdb_environment import DatabaseDamaged
+from cidery.disk.platform_io import OS_FILES, OsFiles, SyncPoint
 from cidery.testing.blockstore_contract import block
 
 VISIBLE, DURABLE = Durability.VISIBLE, Durability.DURABLE

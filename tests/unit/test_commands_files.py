@@ -8,7 +8,7 @@ import pytest
 
 import cidery
 from cidery.commands.bind import BadCall
-from cidery.core.add import AddOptions, add_root
+from cidery.core.adding.add import AddOptions, add_root
 from cidery.errors import InvalidInput, NotFound
 from cidery.mfs.path import BadPath
 from cidery.mfs.tree import AlreadyThere, NoSuchFile, WrongKind

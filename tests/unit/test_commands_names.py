@@ -8,8 +8,8 @@ import pytest
 import cidery
 from cidery.commands.run.name import NotFollowed, PublishOffline
 from cidery.commands.run.routing import NotStored, OnlyNames
-from cidery.core.content_path import PathError, last_name, name_path
 from cidery.core.keys import BadKeyOption, NoSuchKey
+from cidery.core.reading.content_path import PathError, last_name, name_path
 from cidery.identity.keys import BadKey, PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.record import IpnsRecordError

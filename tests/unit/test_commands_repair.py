@@ -8,7 +8,6 @@ import pytest
 
 import cidery
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.platform_io import OsFiles
 from cidery.blockstore.segment_file import segment_name
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.commands.bind import bind
@@ -17,6 +16,7 @@ from cidery.commands.definition import load
 from cidery.commands.registry import find
 from cidery.commands.run.repo import VerifyFailed
 from cidery.core.api import NoNetwork
+from cidery.disk.platform_io import OsFiles
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.testing.blockstore_contract import block

@@ -12,13 +12,13 @@ from cidery.blockstore import collector
 from cidery.blockstore.delete_log import LOG_NAME
 from cidery.blockstore.interface import Durability
 from cidery.commands.byte_size import human_size
-from cidery.core.pin import NotPinned, PinsBroken, pin_add
-from cidery.core.refs import refs_local
+from cidery.core.keeping.pin import NotPinned, PinsBroken, pin_add
+from cidery.core.reading.refs import refs_local
 from cidery.core.session import NotStored
 from cidery.errors import CideryError
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
-from cidery.repo.gc import GcStopped
+from cidery.repo.gc.collection import GcStopped
 from shell import Shell
 
 

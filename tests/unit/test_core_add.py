@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import Added, AddOptions, AddProgress, add, add_root
-from cidery.core.add_items import AddItem, CannotAdd, ScanOptions, TooDeep
-from cidery.core.cat import cat
-from cidery.core.ingest import BIG_FILE
+from cidery.core.adding.add import Added, AddOptions, AddProgress, add, add_root
+from cidery.core.adding.ingest import BIG_FILE
+from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions, TooDeep
+from cidery.core.reading.cat import cat
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -266,7 +266,7 @@ async def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, mon
         found[6] -= 100
         return os.stat_result(found)
 
-    monkeypatch.setattr("cidery.core.ingest.os.fstat", smaller)
+    monkeypatch.setattr("cidery.core.adding.ingest.os.fstat", smaller)
     with pytest.raises(CannotAdd, match="changed size"):
         await names([path])
 

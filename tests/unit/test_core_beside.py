@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import cidery
-from cidery.core.beside import beside
-from cidery.core.resolve import InsideBlock
+from cidery.core.reading.large_values import beside
+from cidery.core.reading.resolve import InsideBlock
 from cidery.ipld import dag_cbor, dag_json
 from cidery.ipld.links import SCAN_BYTES
 from cidery.ipld.path import NoSuchPath

@@ -7,16 +7,16 @@ import pytest
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import AddItem
-from cidery.core.block_removal import Removal, block_rm
-from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
-from cidery.core.cat import cat, file_size
-from cidery.core.content_path import PathError, parse_path
-from cidery.core.ls import EntryType, LsEntry, ls
-from cidery.core.pin import NotPinned, PinConflict, PinProgress, pin_add, pin_ls, pin_rm
-from cidery.core.refs import format_edge, refs, refs_local
-from cidery.core.resolve import resolve
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import AddItem
+from cidery.core.keeping.block_removal import Removal, block_rm
+from cidery.core.keeping.pin import NotPinned, PinConflict, PinProgress, pin_add, pin_ls, pin_rm
+from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
+from cidery.core.reading.cat import cat, file_size
+from cidery.core.reading.content_path import PathError, parse_path
+from cidery.core.reading.ls import EntryType, LsEntry, ls
+from cidery.core.reading.refs import format_edge, refs, refs_local
+from cidery.core.reading.resolve import resolve
 from cidery.core.session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld.block import MAX_BLOCK

@@ -8,12 +8,12 @@ import pytest
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import AddItem
-from cidery.core.car_export import export_car, export_car_v2
-from cidery.core.car_import import CarStats, import_car, read_pieces
-from cidery.core.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
-from cidery.core.resolve import InsideBlock, resolve, resolve_inside
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import AddItem
+from cidery.core.car.exporting import export_car, export_car_v2
+from cidery.core.car.importing import CarStats, import_car, read_pieces
+from cidery.core.reading.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
+from cidery.core.reading.resolve import InsideBlock, resolve, resolve_inside
 from cidery.core.session import NotStored, StoreSession
 from cidery.errors import InvalidInput
 from cidery.ipld import dag_cbor, dag_json

@@ -8,11 +8,11 @@ import pytest
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import ScanOptions
-from cidery.core.get import GetProgress, get, part_key
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import ScanOptions
+from cidery.core.getting.get import GetProgress, get, part_key
+from cidery.core.getting.target import PART_SUFFIX, CannotWrite, InTheWay, UnsafeName, check_safe_name
 from cidery.core.session import NotStored, StoreSession
-from cidery.core.target import PART_SUFFIX, CannotWrite, InTheWay, UnsafeName, check_safe_name
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -44,7 +44,7 @@ class CountingSession(StoreSession):
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test runs twice: with directory descriptors, and as on platforms without them."""
     if request.param == "paths":
-        monkeypatch.setattr("cidery.core.target._DIR_FDS", False)
+        monkeypatch.setattr("cidery.core.getting.target._DIR_FDS", False)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from cidery.core.ignore_rules import MAX_RULES, BadRule, IgnoreRules, TooManyRules
+from cidery.core.adding.ignore_rules import MAX_RULES, BadRule, IgnoreRules, TooManyRules
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cidery.blockstore.lmdb_environment import DatabaseUnavailable
 from cidery.core.api import Api
-from cidery.core.content_path import ContentPath
 from cidery.core.jobs import JobCancelled
-from cidery.core.pin_queue import FIRST_PAUSE, GIVE_UP, LONGEST_PAUSE, PinQueue, PinRequest, pause_after, status_word
+from cidery.core.keeping.pin_queue import (
+    FIRST_PAUSE,
+    GIVE_UP,
+    LONGEST_PAUSE,
+    PinQueue,
+    PinRequest,
+    pause_after,
+    status_word,
+)
+from cidery.core.reading.content_path import ContentPath
 from cidery.core.session import StoreSession
+from cidery.disk.lmdb_environment import DatabaseUnavailable
 from cidery.repo.jobs import INTERRUPTED_LIFE, MAX_ENDED, MAX_INTERRUPTED, Job, Jobs, JobState, NoSuchJob
 from gc_repo import Repo, leaf, node
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core import add as adding
-from cidery.core.add import Added, AddOptions, add, add_root
-from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
-from cidery.core.reader_process import SMALL_FILE, ReaderProcess
+from cidery.core.adding import add as adding
+from cidery.core.adding.add import Added, AddOptions, add, add_root
+from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+from cidery.core.adding.reader_process import SMALL_FILE, ReaderProcess
 from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
 

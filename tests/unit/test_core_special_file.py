@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.core.special_file import SpecialFile, is_special
-from cidery.core.target import CannotWrite, InTheWay, Target
+from cidery.core.getting.special_file import SpecialFile, is_special
+from cidery.core.getting.target import CannotWrite, InTheWay, Target
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
 DATA = b"bytes of a file\n" * 5000

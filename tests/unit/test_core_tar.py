@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import ScanOptions
-from cidery.core.get_record import GetRecord
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import ScanOptions
+from cidery.core.getting.record import GetRecord
+from cidery.core.getting.tar import gzip_stream, tar_stream
+from cidery.core.getting.target import PART_SUFFIX, InTheWay, UnsafeName
+from cidery.core.getting.untar import MAX_PAX, TarError, resume_point, unpack_tar
 from cidery.core.session import StoreSession
-from cidery.core.tar import gzip_stream, tar_stream
-from cidery.core.target import PART_SUFFIX, InTheWay, UnsafeName
-from cidery.core.untar import MAX_PAX, TarError, resume_point, unpack_tar
 from cidery.unixfs.profile import UNIXFS_V0_2015
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX trees")

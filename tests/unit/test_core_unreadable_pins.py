@@ -11,14 +11,14 @@ from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.registry import find
 from cidery.commands.run.repo_import import ImportIncomplete, import_kubo
-from cidery.core.block_removal import SomeNotRemoved
-from cidery.core.pin import NotPinned, PinsBroken
+from cidery.core.keeping.block_removal import SomeNotRemoved
+from cidery.core.keeping.pin import NotPinned, PinsBroken
 from cidery.ipld import dag_cbor, dag_pb
 from cidery.ipld.car import encode_header, encode_section_head
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, GIT_RAW, RAW
 from cidery.multiformats.multihash import SHA1
-from cidery.repo.gc import GcStopped
+from cidery.repo.gc.collection import GcStopped
 from cidery.repo.pins import Pin
 from kubo_repo import pin_record, write_repo
 from shell import Shell

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cidery.core.facts import (
+from cidery.core.diagnosis.facts import (
     Announcement,
     Answer,
     Fact,
@@ -16,8 +16,8 @@ from cidery.core.facts import (
     Standing,
     Stored,
 )
-from cidery.core.verdict import Known, Verdict, verdict
-from cidery.core.why_text import details_of, line_of
+from cidery.core.diagnosis.text import details_of, line_of
+from cidery.core.diagnosis.verdict import Known, Verdict, verdict
 from cidery.exchange.stats import SessionState, SourceState
 from cidery.multiformats.cid import CID
 

@@ -8,9 +8,9 @@ import pytest
 
 import cidery
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.facts import Stored
-from cidery.core.wholeness import SHOWN, wholeness
-from cidery.core.why_text import Report
+from cidery.core.diagnosis.facts import Stored
+from cidery.core.diagnosis.text import Report
+from cidery.core.diagnosis.wholeness import SHOWN, wholeness
 from cidery.errors import CideryError
 from cidery.ipld import dag_cbor
 from cidery.ipld.block import Block

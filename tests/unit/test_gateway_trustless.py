@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.core.add import AddOptions, add_root
-from cidery.core.car_import import CarStats, import_car
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.car.importing import CarStats, import_car
 from cidery.gateway.negotiate import parse_byte_range
 from cidery.gateway.trustless import TrustlessGateway
 from cidery.http.message import BadRequest, Request, Response, one_range
@@ -64,8 +64,8 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 
 async def path_cids(client: Client, root: CID, *names: str) -> list[CID]:
     """The CIDs of a path, from the root to its end."""
-    from cidery.core.content_path import ContentPath
-    from cidery.core.resolve import resolve
+    from cidery.core.reading.content_path import ContentPath
+    from cidery.core.reading.resolve import resolve
 
     async with client.node.api.session() as session:
         return [await resolve(ContentPath(root, names[:count]), session) for count in range(len(names) + 1)]

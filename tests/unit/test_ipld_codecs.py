@@ -16,7 +16,7 @@ from cidery.ipld.links import named_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import CODECS, DAG_CBOR, DAG_JOSE, DAG_JSON, DAG_PB, GIT_RAW, JSON, RAW
 from cidery.multiformats.multihash import SHA1, Multihash, matches
-from cidery.repo.gc_links import link_targets
+from cidery.repo.gc.links import link_targets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 FIXTURES = VECTORS / "codec-fixtures"

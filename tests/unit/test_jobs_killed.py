@@ -15,15 +15,15 @@ from job_child import Counter
 from changed_api import changed
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import Added, AddOptions, add_root
-from cidery.core.car_export import export_car
+from cidery.core.adding.add import Added, AddOptions, add_root
+from cidery.core.car.exporting import export_car
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.node.build import Access, build
 from cidery.node.create import create_repository
-from cidery.repo.gc import Swept
+from cidery.repo.gc.collection import Swept
 from cidery.repo.jobs import JobState
 from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
 

@@ -8,8 +8,8 @@ import pytest
 
 import cidery
 from cidery.blockstore.drive import run
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import AddItem
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import AddItem
 from cidery.core.api import Api
 from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.walk import need

@@ -10,7 +10,7 @@ import pytest
 import cidery
 from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
+from cidery.core.adding.add import AddOptions, add_root
 from cidery.core.api import Api
 from cidery.core.session import StoreSession
 from cidery.mfs import changes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cidery.blockstore.hole_punching import disk_bytes, punch_hole
 from cidery.blockstore.segments import rebuild_index
+from cidery.disk.hole_punching import disk_bytes, punch_hole
 from cidery.repo.lock import RepoLock, RepoNotWritable
 from cidery.repo.pins import Pin
 from cidery.repo.reserve import FULL_BYTES, Reserve

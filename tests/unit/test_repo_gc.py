@@ -7,14 +7,14 @@ import time
 import pytest
 
 from cidery.blockstore.segments import rebuild_index
-from cidery.core.budget import collect_over, evict_over, keeping_budget
-from cidery.core.gc import GcRunning
+from cidery.core.keeping.budget import collect_over, evict_over, keeping_budget
+from cidery.core.keeping.collector import GcRunning
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.repo.config import DEFAULT_CID_PROFILE, new_raw, parse_config
-from cidery.repo.gc import Collection, Compacted, GcStopped, Marking, Swept
-from cidery.repo.gc_file import MarkFile
-from cidery.repo.gc_mark import Mark
+from cidery.repo.gc.collection import Collection, Compacted, GcStopped, Marking, Swept
+from cidery.repo.gc.mark import Mark
+from cidery.repo.gc.saved import MarkFile
 from cidery.repo.pins import Pin
 from cidery.repo.provisional import Operation, encode_operation
 from cidery.repo.reserve import Reserve

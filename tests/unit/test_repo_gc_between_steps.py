@@ -12,7 +12,7 @@ from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.definition import Output, load
 from cidery.commands.registry import find
-from cidery.core.add_items import AddItem
+from cidery.core.adding.items import AddItem
 from cidery.core.api import Api
 from cidery.core.session import StoreSession
 from cidery.ipld import dag_pb

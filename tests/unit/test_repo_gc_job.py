@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cidery
 from cidery.blockstore.write_errors import DiskFull
-from cidery.core.add import AddOptions
-from cidery.core.add_items import AddItem
-from cidery.core.gc import Marking, _next_steps
-from cidery.core.going_on import going_on
+from cidery.core.adding.add import AddOptions
+from cidery.core.adding.items import AddItem
+from cidery.core.keeping.collector import Marking, _next_steps
+from cidery.core.resume import going_on
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
 from cidery.node.create import create_repository

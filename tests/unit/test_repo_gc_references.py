@@ -11,9 +11,9 @@ import cidery
 from cidery.blockstore.filestore import Reference as FileReference
 from cidery.blockstore.filestore import References
 from cidery.multiformats.cid import CID
-from cidery.repo.gc import Marking
-from cidery.repo.gc_file import MarkFile, MarkStart
-from cidery.repo.gc_reached import Reached
+from cidery.repo.gc.collection import Marking
+from cidery.repo.gc.reached import Reached
+from cidery.repo.gc.saved import MarkFile, MarkStart
 from shell import Shell
 
 SIZE = 50_000

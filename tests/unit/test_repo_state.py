@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cidery.blockstore.lmdb_environment import DatabaseDamaged, DatabaseMissing
+from cidery.disk.lmdb_environment import DatabaseDamaged, DatabaseMissing
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.repo.layout import REPO_FORMAT, KuboRepo, NotARepo, RepoKind, RepoLayout, RepoMissing, RepoTooNew

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.car_export import export_car
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.car.exporting import export_car
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.ipld.car import encode_header, encode_section_head

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.cat import cat
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
 from cidery.exchange.waits import SessionWaits

@@ -9,7 +9,9 @@ LOCAL = {"host": "127.0.0.1:5001", "user-agent": "curl/8"}
 
 
 def _status(method: str = "POST", **headers: str) -> int:
-    refusal = check(method, {**LOCAL, **{name.replace("_", "-").lower(): text for name, text in headers.items()}}, ORIGINS)
+    refusal = check(
+        method, {**LOCAL, **{name.replace("_", "-").lower(): text for name, text in headers.items()}}, ORIGINS
+    )
     return 200 if refusal is None else refusal.status
 
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import Added, AddOptions, add, add_root
-from cidery.core.add_items import AddItem, ScanOptions
+from cidery.core.adding.add import Added, AddOptions, add, add_root
+from cidery.core.adding.items import AddItem, ScanOptions
 from cidery.ipld.block import Block
 from cidery.unixfs.directory import Entry, directory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink

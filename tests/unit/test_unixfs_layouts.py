@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.add import AddOptions, add_root
-from cidery.core.add_items import AddItem
-from cidery.core.cat import cat
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.items import AddItem
+from cidery.core.reading.cat import cat
 from cidery.core.session import StoreSession
 from cidery.ipld import dag_pb
 from cidery.multiformats.cid import CID

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cidery.blockstore.delete_log import Horizon
-from cidery.blockstore.hole_punching import disk_bytes
 from cidery.blockstore.index import Index
 from cidery.blockstore.log_trimming import PASS_ENTRIES, needed_entries
 from cidery.blockstore.open_segments import OpenSegments
@@ -20,6 +19,7 @@ from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_HEADER, CorruptSegment, Location, segment_numbers
 from cidery.blockstore.write_errors import DiskFull
 from cidery.blockstore.writer import SegmentWriter
+from cidery.disk.hole_punching import disk_bytes
 from cidery.ipld.car import MAX_SECTION_HEAD
 
 USUAL_HEAD = 39

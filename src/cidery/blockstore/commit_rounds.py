@@ -25,9 +25,9 @@ from cidery.blockstore.index import (
 )
 from cidery.blockstore.index_records import IndexChange
 from cidery.blockstore.open_segments import Lane, OpenSegment, OpenSegments
-from cidery.blockstore.platform_io import SyncPoint
 from cidery.blockstore.segment_file import Location
 from cidery.blockstore.write_errors import StoreClosed, StoreFailed, write_error
+from cidery.disk.platform_io import SyncPoint
 from cidery.errors import CideryError, Unavailable
 
 COMMIT_DELAY = 0.1

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cidery.blockstore.places import LOG_NAME
-from cidery.blockstore.platform_io import FileLayer, SyncPoint
+from cidery.disk.platform_io import FileLayer, SyncPoint
 
 PART_NAME = "deleted.log.part"
 WRITE_BATCH = 1024

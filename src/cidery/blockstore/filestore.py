@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cidery.blockstore.interface import KEYS_PAGE, BlockStore, Durability, StoredHook
-from cidery.blockstore.lmdb_environment import Environment, Transaction, items_after
+from cidery.disk.lmdb_environment import Environment, Transaction, items_after
 from cidery.errors import IntegrityError
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID

@@ -24,9 +24,9 @@ from cidery.blockstore.index_records import (
     encode_tail,
     encode_tail_key,
 )
-from cidery.blockstore.lmdb_environment import Environment, Table, Transaction, items_after, items_with_prefix
-from cidery.blockstore.platform_io import FileLayer
 from cidery.blockstore.segment_file import Location
+from cidery.disk.lmdb_environment import Environment, Table, Transaction, items_after, items_with_prefix
+from cidery.disk.platform_io import FileLayer
 
 INITIAL_MAP = 64 * 1024 * 1024
 """First size of the map, in bytes: room for about 700,000 blocks. Only address space until it is used."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from cidery.blockstore.platform_io import FileLayer, SyncPoint
 from cidery.blockstore.segment_file import (
     SEGMENT_HEADER,
     CorruptSegment,
@@ -16,6 +15,7 @@ from cidery.blockstore.segment_file import (
     scan_heads,
     segment_name,
 )
+from cidery.disk.platform_io import FileLayer, SyncPoint
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.car import MAX_SECTION_HEAD
 

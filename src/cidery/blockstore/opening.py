@@ -11,14 +11,14 @@ from cidery.blockstore.database_check import InUse, fault_of, is_too_short
 from cidery.blockstore.delete_log import DeleteLog
 from cidery.blockstore.index import BLOCKS_TABLE, Index
 from cidery.blockstore.index_records import LOCATION_SIZE
-from cidery.blockstore.lmdb_environment import DatabaseDamaged
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
-from cidery.blockstore.platform_io import FileLayer, lock_file, refuse_network_filesystem
 from cidery.blockstore.read_check import ReadCheck
 from cidery.blockstore.recovery import Recovered
 from cidery.blockstore.write_errors import write_error
 from cidery.blockstore.writer import SegmentWriter
+from cidery.disk.lmdb_environment import DatabaseDamaged
+from cidery.disk.platform_io import FileLayer, lock_file, refuse_network_filesystem
 
 WRITER_LOCK = "writer.lock"
 log = logging.getLogger("cidery.store")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cidery.blockstore.platform_io import FileLayer
+from cidery.disk.platform_io import FileLayer
 from cidery.errors import IntegrityError
 from cidery.ipld.car import MAX_SECTION, MAX_SECTION_HEAD, CarError, decode_section_head, encode_header
 from cidery.multiformats.cid import CID

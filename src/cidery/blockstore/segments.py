@@ -22,11 +22,11 @@ from cidery.blockstore.index import INITIAL_MAP, Index
 from cidery.blockstore.interface import KEYS_PAGE, Durability, StoredHook, check_block_size
 from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR, LOG_NAME
-from cidery.blockstore.platform_io import OS_FILES, FileLayer
 from cidery.blockstore.read_check import BAD_HASH, HASH_IN_LOOP, ReadCheck, damage_of
 from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly
+from cidery.disk.platform_io import OS_FILES, FileLayer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from cidery.blockstore.lmdb_environment import DatabaseUnavailable
+from cidery.disk.lmdb_environment import DatabaseUnavailable
 from cidery.errors import Unavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

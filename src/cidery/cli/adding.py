@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
 
 class AddSink(Sink):
@@ -139,7 +139,7 @@ async def run_local(repo: Path, call: Call) -> int:
 
 
 async def _stdin_items(name: str) -> AsyncIterator[AddItem]:
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
     yield AddItem.of_stream(chunks_from(raw_stdin()), name)
 
@@ -149,7 +149,7 @@ async def _mixed_items(call: Call) -> AsyncIterator[AddItem]:
 
     from cidery.client.web_file import WebFile, web_name
     from cidery.commands.run.adding import scan_options
-    from cidery.core.add_items import AddItem, scan
+    from cidery.core.adding.items import AddItem, scan
 
     async def chunks(url: str) -> AsyncIterator[bytes]:
         file = await asyncio.to_thread(WebFile, url)

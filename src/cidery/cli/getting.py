@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
-    from cidery.core.get_record import GetRecord
+    from cidery.core.getting.record import GetRecord
     from cidery.multiformats.varint import Buffer
 
 
 def target_of(call: Call) -> str:
     """Where to save: --output, or the last part of the path, in the current directory."""
-    from cidery.core.content_path import last_name
+    from cidery.core.reading.content_path import last_name
 
     name = last_name(call.one("path"))
     output = call.text("output")
@@ -48,7 +48,7 @@ def wants_archive(call: Call) -> bool:
 
 def archive_path(call: Call, target: str) -> str:
     """Where an archive goes: the target, with the endings of its format unless it has them."""
-    from cidery.core.special_file import is_special
+    from cidery.core.getting.special_file import is_special
 
     if is_special(target):
         return target
@@ -60,10 +60,10 @@ def archive_path(call: Call, target: str) -> str:
 async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
     from cidery.cli.local import run_with_sink
-    from cidery.core.cat import cat
-    from cidery.core.content_path import last_name
-    from cidery.core.get import get, is_file
-    from cidery.core.special_file import is_special
+    from cidery.core.getting.get import get, is_file
+    from cidery.core.getting.special_file import is_special
+    from cidery.core.reading.cat import cat
+    from cidery.core.reading.content_path import last_name
     from cidery.node.build import Access, build
 
     target = target_of(call)
@@ -107,7 +107,7 @@ def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str 
     from pathlib import Path
 
     from cidery.commands.job_command import command_of
-    from cidery.core.get_record import GetRecord
+    from cidery.core.getting.record import GetRecord
     from cidery.repo.layout import RepoLayout
 
     command = [word for word in command_of(call) if not word.startswith("--output=")]
@@ -129,7 +129,7 @@ def say_saving(target: str) -> None:
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``get`` in the daemon: it sends TAR, this process unpacks it (or keeps it, with --archive)."""
     from cidery.client.blocking import call as rpc
-    from cidery.core.special_file import is_special
+    from cidery.core.getting.special_file import is_special
 
     bar = progress_for(call)
     bar.start("get", None)
@@ -157,8 +157,8 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
     from time import monotonic
 
     from cidery.client.blocking import call as rpc
-    from cidery.core.content_path import last_name
-    from cidery.core.untar import resume_point, unpack_tar
+    from cidery.core.getting.untar import resume_point, unpack_tar
+    from cidery.core.reading.content_path import last_name
     from cidery.node.location import repo_dir
 
     done = 0
@@ -226,7 +226,7 @@ def _save_archive(call: Call, target: str, answer: Answer, bar: Progress) -> int
 
 def archive_sink(call: Call, path: str, progress: Progress | None = None) -> Sink:
     """Where an archive goes."""
-    from cidery.core.special_file import is_special
+    from cidery.core.getting.special_file import is_special
 
     return SpecialSink(call, path, progress) if is_special(path) else ArchiveSink(call, path, progress)
 
@@ -235,7 +235,7 @@ class SpecialSink(Sink):
     """Bytes into a device, a pipe, or a stream of this process, which says nothing else on it."""
 
     def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
-        from cidery.core.special_file import SpecialFile
+        from cidery.core.getting.special_file import SpecialFile
 
         super().__init__(call, progress)
         self._file = SpecialFile(path)

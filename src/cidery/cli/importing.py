@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
@@ -35,7 +35,7 @@ async def run_local(repo: Path, call: Call) -> int:
 
 
 async def _archives(call: Call) -> AsyncIterator[AddItem]:
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
     from cidery.unixfs.node import Kind
 
     for part in single_files(call):

@@ -11,7 +11,7 @@ from cidery.cli.fronts import front_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import Call, Output, Repo, load
-from cidery.core.add_items import AddItem
+from cidery.core.adding.items import AddItem
 from cidery.core.session import NotStored
 from cidery.node.build import Access, build
 

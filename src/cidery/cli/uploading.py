@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
 WORTH_BAR = 16 << 20
 """Bytes to send from which on a bar is shown: less takes no time."""
@@ -116,7 +116,7 @@ def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
 
 
 async def file_items(call: Call) -> AsyncIterator[AddItem]:
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
 
     for part in single_files(call):
         source = part.source

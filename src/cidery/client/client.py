@@ -14,9 +14,9 @@ from cidery.client.blocking import Answer, call
 from cidery.client.http1 import BadResponse
 from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
 from cidery.client.resumed_upload import known_files, resume_key
-from cidery.core.ls import EntryType, LsEntry
-from cidery.core.untar import unpack_tar
-from cidery.core.why_text import Finding, Report, report_of
+from cidery.core.diagnosis.text import Finding, Report, report_of
+from cidery.core.getting.untar import unpack_tar
+from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState
 

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cidery.core.ignore_rules import IgnoreRules
+    from cidery.core.adding.ignore_rules import IgnoreRules
 
 READ_SIZE = 1 << 20
 """Bytes of a file per chunk."""

@@ -11,7 +11,7 @@ from cidery.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cidery.core.add_items import AddItem
+    from cidery.core.adding.items import AddItem
     from cidery.core.api import Api
 
 

@@ -7,7 +7,7 @@ from cidery.commands.bind import BadCall
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cidery.commands.definition import Call
-    from cidery.core.ignore_rules import IgnoreRules
+    from cidery.core.adding.ignore_rules import IgnoreRules
 
 MAX_RULES_FILE = 1 << 20
 """Most characters of --ignore-rules-path that are read."""
@@ -26,6 +26,6 @@ def ignore_rules(call: Call) -> IgnoreRules | None:
     lines += call.texts("ignore")
     if not lines:
         return None
-    from cidery.core.ignore_rules import IgnoreRules
+    from cidery.core.adding.ignore_rules import IgnoreRules
 
     return IgnoreRules(lines) or None

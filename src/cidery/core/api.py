@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from cidery.blockstore.filestore import Filestore
     from cidery.blockstore.segments import SegmentStore
-    from cidery.core.add_job import Adding
-    from cidery.core.content_path import ContentPath
-    from cidery.core.gc import Collector
+    from cidery.core.adding.job import Adding
     from cidery.core.jobs import JobDesk
+    from cidery.core.keeping.collector import Collector
+    from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
     from cidery.core.network import Network
-    from cidery.core.pin_queue import PinQueue
+    from cidery.core.reading.content_path import ContentPath
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
     from cidery.mfs.files import MutableFiles
@@ -193,7 +193,7 @@ class Api:
     async def locate(self, text: str) -> ContentPath:
         """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
         BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
-        from cidery.core.content_path import name_path, parse_path
+        from cidery.core.reading.content_path import name_path, parse_path
 
         path = name_path(text)
         if path is None:

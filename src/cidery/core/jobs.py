@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cidery.blockstore.lmdb_environment import Transaction
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.get_jobs import every_get, expire_gets, remove_get
-from cidery.core.get_record import FIRST_NUMBER
+from cidery.core.getting.jobs import every_get, expire_gets, remove_get
+from cidery.core.getting.record import FIRST_NUMBER
+from cidery.disk.lmdb_environment import Transaction
 from cidery.errors import CideryError, InvalidInput, Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, Jobs, JobState

@@ -13,7 +13,7 @@ from itertools import islice
 
 from cidery.core.api import Api
 from cidery.core.kubo_blocks import BlockCounts, import_blocks, import_references
-from cidery.core.ls import ls
+from cidery.core.reading.ls import ls
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
 from cidery.ipns.name import format_name
@@ -37,7 +37,7 @@ from cidery.multiformats.cid import CID
 from cidery.namesys.publisher import LIFETIME
 from cidery.repo.config import MAX_CONFIG_BYTES, Raw, parse_config, parse_json, read_raw, write_raw
 from cidery.repo.config_keys import ConfigError
-from cidery.repo.gc_mark import NOT_STORED, Mark, MarkFault, MarkTooWide
+from cidery.repo.gc.mark import NOT_STORED, Mark, MarkFault, MarkTooWide
 from cidery.repo.keystore import BadKeyName, KeyDamaged, KeyExists, Keystore
 from cidery.repo.layout import RepoLayout
 from cidery.repo.names import OWN

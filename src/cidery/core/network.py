@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from cidery.core.facts import Diagnosing
+from cidery.core.diagnosis.facts import Diagnosing
 from cidery.core.session import BlockSession
 from cidery.errors import Unavailable
 from cidery.multiformats.multiaddr import Multiaddr

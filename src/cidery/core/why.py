@@ -10,13 +10,13 @@ from typing import Any
 
 from cidery.blockstore.drive import drive
 from cidery.core.api import Api
-from cidery.core.content_path import ContentPath
-from cidery.core.facts import Diagnosing, Fact, Hold, Pinned
-from cidery.core.resolve import resolve
+from cidery.core.diagnosis.facts import Diagnosing, Fact, Hold, Pinned
+from cidery.core.diagnosis.text import Finding, Show, details_of, kind_of, line_of
+from cidery.core.diagnosis.verdict import Known, Verdict, verdict
+from cidery.core.diagnosis.wholeness import wholeness
+from cidery.core.reading.content_path import ContentPath
+from cidery.core.reading.resolve import resolve
 from cidery.core.session import StoreSession
-from cidery.core.verdict import Known, Verdict, verdict
-from cidery.core.wholeness import wholeness
-from cidery.core.why_text import Finding, Show, details_of, kind_of, line_of
 from cidery.errors import CideryError, NotFound
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID

@@ -1,7 +1,7 @@
 """Which status an error is: one table for all of the gateway."""
 
-from cidery.core.content_path import PathError
-from cidery.core.resolve import InsideBlock
+from cidery.core.reading.content_path import PathError
+from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import NotStored
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
 from cidery.gateway.negotiate import NotTrustless

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from cidery.core.trustless import ByteRange, Scope
+from cidery.core.car.trustless import ByteRange, Scope
 from cidery.http.message import BadRequest, Request
 
 RAW_TYPE = "application/vnd.ipld.raw"

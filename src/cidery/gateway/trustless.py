@@ -18,11 +18,11 @@ from typing import Any
 
 from cidery.blockstore.drive import run
 from cidery.core.api import Api
-from cidery.core.car_export import as_archive
-from cidery.core.content_path import ContentPath, parse_path
-from cidery.core.resolve import InsideBlock
+from cidery.core.car.exporting import as_archive
+from cidery.core.car.trustless import PathEnd, each_once, in_sequence, prove_path, prove_scope
+from cidery.core.reading.content_path import ContentPath, parse_path
+from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
-from cidery.core.trustless import PathEnd, each_once, in_sequence, prove_path, prove_scope
 from cidery.errors import CideryError
 from cidery.gateway.disposition import attachment, location
 from cidery.gateway.errors import failed

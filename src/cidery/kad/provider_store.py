@@ -14,7 +14,7 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import Protocol
 
-from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
+from cidery.disk.lmdb_environment import Environment, Table, Transaction
 from cidery.identity.peer_id import PeerId
 
 VALIDITY = 48 * 3600

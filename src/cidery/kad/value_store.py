@@ -7,7 +7,7 @@ import struct
 from collections import OrderedDict
 from typing import Protocol
 
-from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
+from cidery.disk.lmdb_environment import Environment, Table, Transaction
 
 MAX_AGE = 48 * 3600.0
 """Seconds after which a value is no longer handed out, whatever it says of itself."""

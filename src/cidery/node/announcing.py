@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from cidery.core.provide import ProvideKeys
+from cidery.core.keeping.provide import ProvideKeys
 from cidery.kad.io.announce import AnnounceOptions, Announcing
 from cidery.node.network import NodeNetwork
 from cidery.repo.config import ProvideConfig

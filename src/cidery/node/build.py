@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from cidery.blockstore.filestore import Filestore
     from cidery.blockstore.segments import SegmentStore
-    from cidery.core.add_job import Adding
-    from cidery.core.gc import Collector
+    from cidery.core.adding.job import Adding
     from cidery.core.jobs import JobDesk
+    from cidery.core.keeping.collector import Collector
+    from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
-    from cidery.core.pin_queue import PinQueue
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
     from cidery.mfs.files import MutableFiles
@@ -124,7 +124,7 @@ class OpenedParts:
 
     async def connect(self) -> None:
         """Listen and dial, and do beside answering what a connected node does. Raises CannotListen, BadSwarmKey."""
-        from cidery.core.provide import ProvideKeys, parse_strategy
+        from cidery.core.keeping.provide import ProvideKeys, parse_strategy
         from cidery.node.connected import doing_its_part, opened_network
         from cidery.node.swarm_key import read_swarm_key
         from cidery.repo.config import kept_private
@@ -216,8 +216,8 @@ class OpenedParts:
 
     @cached_property
     def collector(self) -> Collector:
-        from cidery.core.gc import Collector
-        from cidery.repo.gc_roots import GcRoots
+        from cidery.core.keeping.collector import Collector
+        from cidery.repo.gc.roots import GcRoots
 
         roots = GcRoots(self.pins, self.provisional, self._root, self._state.fence, self.jobs.jobs)
         return Collector(
@@ -228,13 +228,13 @@ class OpenedParts:
     def pin_queue(self) -> PinQueue:
         import random
 
-        from cidery.core.pin_queue import PinQueue
+        from cidery.core.keeping.pin_queue import PinQueue
 
         return PinQueue(self.jobs, random.random)
 
     @cached_property
     def adding(self) -> Adding:
-        from cidery.core.add_job import Adding
+        from cidery.core.adding.job import Adding
 
         return Adding(self.store, self.pins, self.jobs, self.config.imports, time.time)
 
@@ -246,7 +246,7 @@ class OpenedParts:
 
     @cached_property
     def files(self) -> MutableFiles:
-        from cidery.core.import_profile import import_profile
+        from cidery.core.adding.import_profile import import_profile
         from cidery.core.session import StoreSession
         from cidery.mfs.files import MutableFiles
         from cidery.mfs.protection import Protection

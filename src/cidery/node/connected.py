@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from cidery.blockstore.filestore import Filestore
 from cidery.core.api import Api
-from cidery.core.provide import ProvideKeys
+from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
 from cidery.gateway.site import Site
 from cidery.kad.records import Validators

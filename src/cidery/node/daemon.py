@@ -11,8 +11,8 @@ from cidery import __version__
 from cidery.commands.definition import Call
 from cidery.commands.run.version import REPO_FORMAT
 from cidery.core.api import Api
-from cidery.core.budget import keeping_budget
-from cidery.core.going_on import going_on
+from cidery.core.keeping.budget import keeping_budget
+from cidery.core.resume import going_on
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.site import Site
 from cidery.node.build import Access, build

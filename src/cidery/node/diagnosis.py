@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from cidery.bitswap.service import BitswapService
-from cidery.core.facts import (
+from cidery.core.diagnosis.facts import (
     Announcement,
     Answer,
     Fetch,

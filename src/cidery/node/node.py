@@ -7,18 +7,18 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Self
 
-from cidery.core.add import Added, AddOptions
-from cidery.core.add_items import AddItem, CannotAdd, ScanOptions
+from cidery.core.adding.add import Added, AddOptions
+from cidery.core.adding.import_profile import import_profile
+from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
 from cidery.core.api import Api
-from cidery.core.cat import cat
-from cidery.core.content_path import ContentPath
-from cidery.core.get import get
-from cidery.core.get_record import GetRecord
-from cidery.core.going_on import going_on
-from cidery.core.import_profile import import_profile
-from cidery.core.ls import LsEntry, ls
+from cidery.core.diagnosis.text import Report, report_of
+from cidery.core.getting.get import get
+from cidery.core.getting.record import GetRecord
+from cidery.core.reading.cat import cat
+from cidery.core.reading.content_path import ContentPath
+from cidery.core.reading.ls import LsEntry, ls
+from cidery.core.resume import going_on
 from cidery.core.why import SECONDS, findings
-from cidery.core.why_text import Report, report_of
 from cidery.errors import LocalProtocolError
 from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build

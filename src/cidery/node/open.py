@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
 from cidery.client.client import Client
-from cidery.core.ls import LsEntry
-from cidery.core.why_text import Report
+from cidery.core.diagnosis.text import Report
+from cidery.core.reading.ls import LsEntry
 from cidery.multiformats.cid import CID
 from cidery.node.location import repo_dir
 from cidery.node.node import Node

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from cidery.blockstore.lmdb_environment import Environment, Table, Transaction
+from cidery.disk.lmdb_environment import Environment, Table, Transaction
 
 INITIAL_MAP = 4 * 1024 * 1024
 """First size of the map, in bytes; it grows."""

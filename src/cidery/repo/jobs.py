@@ -2,7 +2,7 @@
 
 A row is written with the first record of the operation and rewritten every few seconds, so it tells the truth after a
 SIGKILL too. Rows of jobs that did not end are roots for a collector. What an operation needs beyond its row to go on
-(which files are done, say) lies in a journal of its own (see core/add_journal.py).
+(which files are done, say) lies in a journal of its own (see core/adding/journal.py).
 
 Keys: ``o`` (open) or ``e`` (ended), the kind, NUL, the number of the job in 8 bytes.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from cidery.blockstore.lmdb_environment import Transaction, items_after
+from cidery.disk.lmdb_environment import Transaction, items_after
 from cidery.errors import IntegrityError, LimitExceeded, NotFound
 from cidery.multiformats.cid import CID, CIDError
 from cidery.repo.state import State, StateTable

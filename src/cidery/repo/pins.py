@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cidery.blockstore.lmdb_environment import Transaction
+from cidery.disk.lmdb_environment import Transaction
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.multicodec import DAG_PB

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
-from cidery.blockstore.lmdb_environment import Transaction
+from cidery.disk.lmdb_environment import Transaction
 from cidery.errors import IntegrityError
 from cidery.multiformats.cid import CID, CIDError
 from cidery.repo.state import Put, State, StateTable

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from cidery.blockstore.database_check import InUse, fault_of, is_too_short
-from cidery.blockstore.lmdb_environment import DatabaseDamaged, Environment, Table, Transaction, items_after
-from cidery.blockstore.platform_io import refuse_network_filesystem
+from cidery.disk.lmdb_environment import DatabaseDamaged, Environment, Table, Transaction, items_after
+from cidery.disk.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.root_fence import RootFence

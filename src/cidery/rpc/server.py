@@ -15,7 +15,7 @@ from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
-from cidery.core.add_items import AddItem
+from cidery.core.adding.items import AddItem
 from cidery.core.api import Api
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, unquote_plus
 
 from cidery.budgets import UPLOAD_ROOTS
-from cidery.core.add_items import HAS_ALL, AddItem
+from cidery.core.adding.items import HAS_ALL, AddItem
 from cidery.errors import InvalidInput
 from cidery.http.body import BodyCut, RequestBody
 from cidery.http.message import Request

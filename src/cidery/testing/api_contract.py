@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
-from cidery.core.ls import EntryType, LsEntry
-from cidery.core.why_text import Report
+from cidery.core.diagnosis.text import Report
+from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.errors import CideryError
 from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState

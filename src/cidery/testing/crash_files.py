@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from cidery.blockstore.platform_io import OsFiles, SyncPoint
+from cidery.disk.platform_io import OsFiles, SyncPoint
 from cidery.multiformats.varint import Buffer
 
 INDEX_FILE = "data.mdb"

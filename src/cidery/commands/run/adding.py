@@ -11,11 +11,11 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent
 from cidery.commands.ignore_options import ignore_rules
 from cidery.commands.job_command import command_of
-from cidery.core.add import Added, AddOptions, AddProgress
-from cidery.core.add_items import AddItem, ScanOptions
+from cidery.core.adding.add import Added, AddOptions, AddProgress
+from cidery.core.adding.import_profile import import_profile
+from cidery.core.adding.items import AddItem, ScanOptions
+from cidery.core.adding.nocopy import Roots
 from cidery.core.api import Api
-from cidery.core.import_profile import import_profile
-from cidery.core.nocopy import Roots
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind

@@ -6,10 +6,10 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.block import BlockRemoved, BlockStat
-from cidery.core.add_items import AddItem
-from cidery.core.block_removal import SomeNotRemoved, block_rm
-from cidery.core.blocks import BlockTooBig, block_get, block_put, block_stat
-from cidery.core.resolve import resolve
+from cidery.core.adding.items import AddItem
+from cidery.core.keeping.block_removal import SomeNotRemoved, block_rm
+from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
+from cidery.core.reading.resolve import resolve
 
 MAX_UPLOAD = 64 << 20
 """Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""

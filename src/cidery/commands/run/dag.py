@@ -24,17 +24,17 @@ from cidery.commands.definitions.dag import (
 )
 from cidery.commands.job_command import command_of
 from cidery.commands.run.block import read_upload
-from cidery.core.add_items import AddItem
-from cidery.core.add_journal import NotRemembered
+from cidery.core.adding.items import AddItem
+from cidery.core.adding.journal import NotRemembered
 from cidery.core.api import Api
-from cidery.core.car_export import export_car as export_car_v1
-from cidery.core.car_export import export_car_v2
-from cidery.core.car_job import CarJob, import_key
-from cidery.core.content_path import name_path
-from cidery.core.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
+from cidery.core.car.exporting import export_car as export_car_v1
+from cidery.core.car.exporting import export_car_v2
+from cidery.core.car.job import CarJob, import_key
 from cidery.core.jobs import JobRun, title_of
-from cidery.core.pin import pin_add
-from cidery.core.resolve import resolve, resolve_inside
+from cidery.core.keeping.pin import pin_add
+from cidery.core.reading.content_path import name_path
+from cidery.core.reading.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
+from cidery.core.reading.resolve import resolve, resolve_inside
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
 

@@ -4,8 +4,8 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.cid import Difference, Explained
-from cidery.core.explain import explain as explain_cids
-from cidery.core.resolve import resolve
+from cidery.core.reading.explain import explain as explain_cids
+from cidery.core.reading.resolve import resolve
 
 
 async def explain(context: Context, call: Call) -> Explained:

@@ -9,12 +9,12 @@ from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed, Message
 from cidery.core.api import Api
-from cidery.core.cat import cat as cat_file
-from cidery.core.cat import file_size
-from cidery.core.content_path import last_name
-from cidery.core.ls import EntryType, LsEntry
-from cidery.core.ls import ls as ls_entries
-from cidery.core.resolve import resolve
+from cidery.core.reading.cat import cat as cat_file
+from cidery.core.reading.cat import file_size
+from cidery.core.reading.content_path import last_name
+from cidery.core.reading.ls import EntryType, LsEntry
+from cidery.core.reading.ls import ls as ls_entries
+from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.ipld.walk import need, read_links

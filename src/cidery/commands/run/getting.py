@@ -7,9 +7,9 @@ from cidery.commands.bind import BadCall
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.run.reading import frozen
-from cidery.core.cat import cat as cat_file
-from cidery.core.resolve import resolve
-from cidery.core.tar import gzip_stream, tar_stream
+from cidery.core.getting.tar import gzip_stream, tar_stream
+from cidery.core.reading.cat import cat as cat_file
+from cidery.core.reading.resolve import resolve
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
 

@@ -9,7 +9,7 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.jobs import JobIds, JobLine, KnownFile
-from cidery.core.pin_queue import is_queued_pin
+from cidery.core.keeping.pin_queue import is_queued_pin
 from cidery.errors import InvalidInput
 from cidery.repo.jobs import INTERRUPTED_LIFE, Job, JobState
 

@@ -7,10 +7,10 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import LsLink, LsObject, LsResult, RefLine
-from cidery.core.ls import LsEntry
-from cidery.core.ls import ls as ls_entries
-from cidery.core.refs import EDGE_FORMAT, format_edge, refs_local
-from cidery.core.refs import refs as walk_refs
+from cidery.core.reading.ls import LsEntry
+from cidery.core.reading.ls import ls as ls_entries
+from cidery.core.reading.refs import EDGE_FORMAT, format_edge, refs_local
+from cidery.core.reading.refs import refs as walk_refs
 from cidery.ipld.dag_pb import encode_name
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime

@@ -14,8 +14,8 @@ from cidery.commands.definitions.name import (
     NamePath,
     Validation,
 )
-from cidery.core.content_path import name_path
-from cidery.core.resolve import resolve as resolve_content
+from cidery.core.reading.content_path import name_path
+from cidery.core.reading.resolve import resolve as resolve_content
 from cidery.errors import InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.ipns.moment import format_moment

@@ -19,10 +19,10 @@ from cidery.commands.definitions.pin import (
 )
 from cidery.commands.job_command import command_of, job_key
 from cidery.commands.run.jobs import moment
-from cidery.core.content_path import parse_path
 from cidery.core.jobs import title_of
-from cidery.core.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_update, pin_verify, removable_pin
-from cidery.core.pin_queue import PinRequest, is_queued_pin, status_word
+from cidery.core.keeping.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_update, pin_verify, removable_pin
+from cidery.core.keeping.pin_queue import PinRequest, is_queued_pin, status_word
+from cidery.core.reading.content_path import parse_path
 from cidery.repo.pins import check_pin_name
 
 

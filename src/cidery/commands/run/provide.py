@@ -16,7 +16,7 @@ from cidery.commands.definitions.provide import (
     Schedule,
 )
 from cidery.core.network import ProvideCount
-from cidery.core.refs import refs
+from cidery.core.reading.refs import refs
 from cidery.core.session import NotStored
 from cidery.errors import Unavailable
 

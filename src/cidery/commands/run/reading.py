@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
-from cidery.core.cat import cat as cat_file
-from cidery.core.cat import file_size
-from cidery.core.resolve import resolve
+from cidery.core.reading.cat import cat as cat_file
+from cidery.core.reading.cat import file_size
+from cidery.core.reading.resolve import resolve
 from cidery.multiformats.varint import Buffer
 
 

@@ -9,13 +9,13 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.repo import Freed, GcLine, LsLine, Message, RepoStat, RepoVersion, VerifyLine
-from cidery.core.refs import refs_local
+from cidery.core.reading.refs import refs_local
 from cidery.core.repair import Outcome, Repaired, repair
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.repo.disk_use import disk_use
-from cidery.repo.gc import Compacted, GcStopped, Swept
+from cidery.repo.gc.collection import Compacted, GcStopped, Swept
 from cidery.repo.jobs import JobState
 from cidery.repo.layout import REPO_FORMAT, RepoLayout
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from cidery.errors import CideryError
 from cidery.kad.io.dht import Dht
+from cidery.kad.io.provide_set import BATCH, FETCHED, GATHERINGS, ProvideSet
 from cidery.kad.key import K
 from cidery.kad.message import Message, MessageType, PeerInfo
-from cidery.kad.provide_set import BATCH, FETCHED, GATHERINGS, ProvideSet
 from cidery.kad.sweep import CycleCount, Exploration, Region, Schedule, region_bits
 from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.repo.cache import Cache

@@ -1,0 +1,1 @@
+"""Adding files and folders: what is read, cut, hashed, stored and remembered."""

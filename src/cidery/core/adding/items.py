@@ -1,0 +1,216 @@
+"""What add() takes: files, directories and symlinks with names, from this machine's disk or from streams."""
+
+import os
+import stat
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from typing import NamedTuple
+
+from cidery.core.adding.ignore_rules import IgnoreRules
+from cidery.errors import InvalidInput, LimitExceeded
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.metadata import Mtime
+from cidery.unixfs.node import Kind
+
+MAX_TREE_DEPTH = 1024
+"""Deepest folder added, in directories: half of what PATH_MAX (4096 bytes) allows on Linux."""
+
+
+HAS_ALL = -1
+"""As AddItem.has: nothing of the file was sent."""
+
+
+class CannotAdd(InvalidInput):
+    """Something on disk that cannot be added."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot add {_printable(self.path)}: {self.reason}"
+
+
+class TooDeep(LimitExceeded):
+    """A folder beyond MAX_TREE_DEPTH."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"cannot add {_printable(self.path)[:120]}...: more than {MAX_TREE_DEPTH} directories deep"
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\n", "\\n")
+
+
+class AddItem(NamedTuple):
+    """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are made up."""
+
+    name: str
+    """"" for a single file without a name."""
+    kind: Kind
+    path: str | None = None
+    """Files: where to read it on this machine."""
+    stream: AsyncIterable[Buffer] | None = None
+    """Files: or its bytes, in pieces of any size."""
+    data: bytes | None = None
+    """Files: or all of its bytes."""
+    target: str = ""
+    """Symlinks: where they point."""
+    mode: int | None = None
+    mtime: Mtime | None = None
+    follow: bool = False
+    """Whether ``path`` may be a symlink to the file."""
+    identity: tuple[int, int, int, int, int] | None = None
+    """Files in a stream: what their sender knows them by (add_journal.identity_of())."""
+    has: int = 0
+    """Bytes at their start that the sender left out, because an earlier run has them; or HAS_ALL."""
+
+    async def pieces(self) -> AsyncIterator[Buffer]:
+        """The bytes that were sent."""
+        if self.data is not None:
+            yield self.data
+        elif self.stream is not None:
+            async for piece in self.stream:
+                yield piece
+
+    @classmethod
+    def of_bytes(cls, data: bytes, name: str = "") -> "AddItem":
+        return cls(name, Kind.FILE, data=data)
+
+    @classmethod
+    def of_stream(cls, stream: AsyncIterable[Buffer], name: str = "") -> "AddItem":
+        return cls(name, Kind.FILE, stream=stream)
+
+
+class ScanOptions(NamedTuple):
+    """How folders on disk are read."""
+
+    recursive: bool = True
+    """False: a directory is an error that says to use -r."""
+    hidden: bool = False
+    """Whether names with a leading dot are taken inside directories."""
+    empty_dirs: bool = True
+    """False: add() leaves out directories inside others that have no entry."""
+    dereference: bool = False
+    """Follow symlinks instead of adding them."""
+    dereference_args: bool = False
+    """Follow the symlinks that are named, not those in directories."""
+    preserve_mode: bool = False
+    preserve_mtime: bool = False
+    ignore: IgnoreRules | None = None
+    """What is left out inside directories."""
+
+
+def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem]:
+    """Items for one path, directories before their contents, each directory sorted by the bytes of its names.
+
+    Blocking; run it in a thread. Raises CannotAdd, TooDeep.
+    """
+    text = os.fspath(path)
+    name = os.path.basename(os.path.abspath(text)) or "root"
+    follow = options.dereference or options.dereference_args
+    item = _item(text, name, _stat(text, follow), options)
+    if item.kind is not Kind.DIRECTORY:
+        yield item
+        return
+    if not options.recursive:
+        raise CannotAdd(text, "it is a directory; use --recursive (-r) to add directories")
+    visiting = [_identity(text)] if options.dereference else []
+    stack: list[Iterator[AddItem]] = [iter((item,))]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            if options.dereference and visiting and stack:
+                visiting.pop()
+            continue
+        if entry.kind is not Kind.DIRECTORY:
+            yield entry
+            continue
+        assert entry.path is not None  # _item sets it for directories
+        if len(stack) > MAX_TREE_DEPTH:
+            raise TooDeep(entry.path)
+        if options.dereference and len(stack) > 1:
+            identity = _identity(entry.path)
+            if identity in visiting:
+                raise CannotAdd(entry.path, "the symlink leads back to a directory above it")
+            visiting.append(identity)
+        children = _list(entry, options)
+        yield entry
+        stack.append(iter(children))
+
+
+def _identity(path: str) -> tuple[int, int]:
+    result = _stat(path, True)
+    return result.st_dev, result.st_ino
+
+
+def _stat(path: str, follow: bool) -> os.stat_result:
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except (OSError, ValueError) as exc:
+        raise CannotAdd(path, _reason(exc)) from exc
+
+
+def _reason(exc: OSError | ValueError) -> str:
+    return (exc.strerror or str(exc)).lower() if isinstance(exc, OSError) else str(exc)
+
+
+def _list(directory: AddItem, options: ScanOptions) -> list[AddItem]:
+    assert directory.path is not None
+    try:
+        with os.scandir(directory.path) as entries:
+            found = [entry for entry in entries if options.hidden or not entry.name.startswith(".")]
+    except OSError as exc:
+        raise CannotAdd(directory.path, _reason(exc)) from exc
+    if options.ignore:
+        _, _, within = directory.name.partition("/")
+        found = [entry for entry in found if not _left_out(entry, within, options)]
+    found.sort(key=lambda entry: os.fsencode(entry.name))
+    return [_listed(entry, f"{directory.name}/{entry.name}", options) for entry in found]
+
+
+def _left_out(entry: "os.DirEntry[str]", within: str, options: ScanOptions) -> bool:
+    assert options.ignore is not None  # the caller looked
+    path = f"{within}/{entry.name}" if within else entry.name
+    return options.ignore.leaves_out(path, is_directory=entry.is_dir(follow_symlinks=options.dereference))
+
+
+def _listed(entry: "os.DirEntry[str]", name: str, options: ScanOptions) -> AddItem:
+    """As _item(), without a system call for plain files."""
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return AddItem(name, Kind.FILE, path=entry.path)
+        result = entry.stat(follow_symlinks=options.dereference)
+    except OSError as exc:
+        raise CannotAdd(entry.path, _reason(exc)) from exc
+    return _item(entry.path, name, result, options)
+
+
+def _item(path: str, name: str, found: os.stat_result, options: ScanOptions) -> AddItem:
+    mode = stat.S_IMODE(found.st_mode) or None if options.preserve_mode else None  # 0 is not stored, as in Kubo
+    mtime = mtime_of(found) if options.preserve_mtime else None
+    if stat.S_ISREG(found.st_mode):
+        return AddItem(name, Kind.FILE, path=path, follow=options.dereference or options.dereference_args)
+    if stat.S_ISDIR(found.st_mode):
+        return AddItem(name, Kind.DIRECTORY, path=path, mode=mode, mtime=mtime)
+    if stat.S_ISLNK(found.st_mode):
+        try:
+            return AddItem(name, Kind.SYMLINK, target=os.readlink(path), mtime=mtime)
+        except OSError as exc:
+            raise CannotAdd(path, _reason(exc)) from exc
+    what = next((text for test, text in _SPECIAL if test(found.st_mode)), "special file")
+    raise CannotAdd(path, f"it is a {what}; only files, directories and symlinks can be added (or standard input)")
+
+
+_SPECIAL = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+
+
+def mtime_of(found: os.stat_result) -> Mtime:
+    """The time of modification of a stat result."""
+    seconds, nanoseconds = divmod(found.st_mtime_ns, 1_000_000_000)
+    return Mtime(seconds, nanoseconds)

@@ -1,0 +1,1 @@
+"""CAR archives in and out."""

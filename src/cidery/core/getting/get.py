@@ -1,0 +1,304 @@
+"""Writes a tree to disk: safely (core.target), and going on where an earlier run stopped.
+
+What is on disk already is hashed against the tree; only parts that differ or are missing are asked for. A file
+appears under its name when it is whole.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, TypeVarTuple
+
+from cidery.blockstore.drive import drive, run
+from cidery.core.adding.ingest import pread_exactly
+from cidery.core.getting.file_copy import FileCopy, is_leaf_of
+from cidery.core.getting.record import GetRecord
+from cidery.core.getting.special_file import is_special
+from cidery.core.getting.target import InTheWay, Target, check_safe_name
+from cidery.core.reading.content_path import ContentPath
+from cidery.core.reading.resolve import resolve
+from cidery.core.session import BlockSession
+from cidery.errors import CideryError
+from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.walk import Data
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.node import Kind
+from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
+from cidery.unixfs.tree import TreeEntry, walk_tree
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+WRITE_BATCH = 4 << 20
+"""Bytes collected before a thread writes them."""
+WRITE_ITEMS = 64
+"""Directories and small files collected before a thread writes them."""
+SMALL_FILE = MAX_BLOCK
+"""Files of one block are written in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetProgress:
+    """How far a get is. The last one has ``done``."""
+
+    name: str
+    """Path of the entry being written, below the target; "" for the root."""
+    written: int
+    """Bytes of files that are on disk now, in all."""
+    reused: int
+    """Of these, bytes that were there before."""
+    total: int
+    """Bytes to expect in all, as the tree states (sizes of nodes included); 0 if unknown."""
+    done: bool = False
+
+
+async def get(
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    target: str | os.PathLike[str],
+    record: GetRecord | None = None,
+) -> AsyncIterator[GetProgress]:
+    """Write the file, directory or symlink at ``path`` to ``target``, which is created or brought up to date.
+
+    Existing files of other content are replaced; other files in existing directories are left alone. What ``record``
+    says an earlier run wrote is not hashed again; the caller closes it.
+    Limits: memory about WRITE_BATCH; depth and entries as walk_tree().
+    Raises:
+        PathError, NotFound, UnsafeName, InTheWay, CannotWrite, UnixFSError.
+    Cancellation: safe; what is whole stays, unfinished files keep a name that ends in PART_SUFFIX.
+    """
+    if is_special(target):
+        raise InTheWay(os.fspath(target), "a device, pipe or socket is there")
+    root = await resolve(path, session)
+    session.expect(root)
+    place = await in_thread(Target, target)
+    try:
+        async for progress in _Getting(session, place, record).run(root):
+            yield progress
+    finally:
+        place.close()
+
+
+async def is_file(path: str | CID | ContentPath, session: BlockSession) -> bool:
+    """Whether a file or symlink is at ``path``, not a directory. Raises as resolve(), UnixFSError."""
+    node = await run(read_node(await resolve(path, session)), session)
+    return node.kind is not Kind.DIRECTORY
+
+
+class _Getting:
+    """One get() in progress."""
+
+    def __init__(self, session: BlockSession, target: Target, record: GetRecord | None) -> None:
+        self._session = session
+        self._record = record
+        self._landed: list[tuple[str, os.stat_result]] = []
+        self._target = target
+        self._jobs: list[Callable[[], int]] = []
+        self._small: list[TreeEntry] = []
+        self._links: list[TreeEntry] = []
+        self._fresh = True
+        self._written = 0
+        self._reused = 0
+        self._total = 0
+
+    async def run(self, root: CID) -> AsyncIterator[GetProgress]:
+        self._fresh = await in_thread(self._target.kind, ()) is None
+        async for entry in drive(walk_tree(root), self._session):
+            for name in entry.path[-1:]:
+                check_safe_name(name)  # before anything of the entry is fetched or written
+            if not entry.path:
+                self._total = entry.stated_size or 0
+            if entry.kind is Kind.DIRECTORY:
+                self._jobs.append(partial(self._directory, entry))
+            elif entry.kind is Kind.SYMLINK:
+                self._links.append(entry)
+            elif entry.path and _is_small(entry):
+                self._small.append(entry)
+            else:
+                await self._flush()
+                async for _ in self._file(entry):
+                    yield self._progress(entry)
+            if len(self._jobs) + len(self._small) >= WRITE_ITEMS:
+                await self._flush()
+                yield self._progress(entry)
+        await self._flush()
+        # Symlinks come last, so that nothing of this tree could be written through one.
+        self._jobs += [partial(self._symlink, entry) for entry in self._links]
+        self._jobs.append(self._finish)
+        await self._flush()
+        yield GetProgress("", self._written, self._reused, self._total, done=True)
+
+    def _progress(self, entry: TreeEntry) -> GetProgress:
+        if self._record is not None:
+            self._record.progress(self._written, self._total, asyncio.get_running_loop().time())
+        return GetProgress("/".join(entry.path), self._written, self._reused, self._total)
+
+    async def _flush(self) -> None:
+        """Write the directories and small files collected so far, in that order."""
+        await self._run(self._jobs)
+        small, self._small = self._small, []
+        if small and not self._fresh:
+            small = await in_thread(lambda: [entry for entry in small if not self._is_there(entry)])
+        size = 0
+        for entry in small:
+            data = await read_whole(entry.cid, self._session)
+            self._jobs.append(partial(self._small_file, entry, data))
+            size += len(data)
+            if size >= WRITE_BATCH:
+                await self._run(self._jobs)
+                size = 0
+        await self._run(self._jobs)
+
+    async def _run(self, jobs: list[Callable[[], int]]) -> None:
+        """Run and clear ``jobs``."""
+        batch = jobs[:]
+        jobs.clear()
+        if batch:
+            self._written += await in_thread(self._run_batch, batch)
+
+    def _run_batch(self, batch: list[Callable[[], int]]) -> int:
+        written = sum(job() for job in batch)
+        landed, self._landed = self._landed, []
+        if self._record is not None and landed:
+            self._record.finished(landed)
+        return written
+
+    def _land(self, entry: TreeEntry) -> None:
+        """A file is whole, under its name."""
+        if self._record is not None and (found := self._target.stat(entry.path)) is not None:
+            self._landed.append(("/".join(entry.path), found))
+
+    def _known(self, entry: TreeEntry) -> int:
+        """Bytes of a file that an earlier run is known to have finished; -1 if it did not."""
+        if self._record is None or not self._record.files:
+            return -1
+        found = self._target.stat(entry.path)
+        return found.st_size if found is not None and self._record.is_whole("/".join(entry.path), found) else -1
+
+    def _is_there(self, entry: TreeEntry) -> bool:
+        """Whether a small file on disk is whole already."""
+        known = self._known(entry)
+        if known >= 0:
+            self._written += known
+            self._reused += known
+            return True
+        fd = self._target.open_file(entry.path)
+        if fd is None:
+            return False
+        try:
+            size = os.fstat(fd).st_size
+            if size > SMALL_FILE or not is_leaf_of(entry.cid, pread_exactly(fd, size, 0), entry.mode, entry.mtime):
+                return False
+        finally:
+            os.close(fd)
+        self._written += size
+        self._reused += size
+        return True
+
+    def _directory(self, entry: TreeEntry) -> int:
+        self._target.make_directory(entry.path, entry.mode, entry.mtime)
+        return 0
+
+    def _small_file(self, entry: TreeEntry, data: bytes) -> int:
+        self._target.write_file(entry.path, part_key(entry.cid), data, entry.mode, entry.mtime)
+        self._land(entry)
+        return len(data)
+
+    def _symlink(self, entry: TreeEntry) -> int:
+        self._target.write_symlink(entry.path, part_key(entry.cid), entry.target, entry.mtime)
+        return 0
+
+    def _landing(self, entry: TreeEntry) -> int:
+        self._land(entry)
+        return 0
+
+    def _finish(self) -> int:
+        self._target.finish()
+        return 0
+
+    async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
+        """One file, with what is on disk of it; yields now and then."""
+        known = -1 if self._fresh else await in_thread(self._known, entry)
+        if known >= 0:
+            self._written += known
+            self._reused += known
+            return
+        copy = await in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
+        name = "/".join(entry.path)
+        if self._record is not None and (left := copy.unfinished()) is not None:
+            copy.trusted = self._record.trusted(name, left[0])
+        steps: AsyncIterator[Data | Offer] = drive(read_missing(entry.cid), self._session)
+        pending = _Pending()
+        try:
+            async for step in steps:
+                if isinstance(step, Offer):
+                    if copy.has_source:
+                        await in_thread(copy.write, pending.take())
+                        reused = await in_thread(copy.reuse, step)
+                        self._reused += reused
+                        self._written += reused
+                    continue
+                pending.add(step.chunk)
+                self._written += len(step.chunk)
+                if pending.size >= WRITE_BATCH:
+                    await in_thread(copy.write, pending.take())
+                    if self._record is not None and (left := copy.unfinished()) is not None:
+                        self._record.part(name, *left)
+                    yield
+            await in_thread(copy.write, pending.take())
+            await in_thread(copy.commit, entry.mode, entry.mtime)
+            self._jobs.append(partial(self._landing, entry))
+            yield
+        except (CideryError, asyncio.CancelledError, GeneratorExit):
+            copy.write(pending.take())  # a few MiB at most: what came is kept for the next run
+            raise
+        finally:
+            copy.close()
+
+
+class _Pending:
+    """Chunks that wait to be written."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Buffer] = []
+        self.size = 0
+
+    def add(self, chunk: Buffer) -> None:
+        self._chunks.append(chunk)
+        self.size += len(chunk)
+
+    def take(self) -> list[Buffer]:
+        """All chunks; they are handed over."""
+        taken, self._chunks, self.size = self._chunks, [], 0
+        return taken
+
+
+def _is_small(entry: TreeEntry) -> bool:
+    return entry.size is None or entry.size <= SMALL_FILE
+
+
+async def read_whole(cid: CID, session: BlockSession) -> bytes:
+    """All bytes of a small file."""
+    parts: list[Buffer] = []
+    async for step in drive(read_file(cid), session):
+        parts.append(step.chunk)
+    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+
+def part_key(cid: CID) -> str:
+    """What names the unfinished file of this content: the same content continues it, other content does not."""
+    return hashlib.sha256(cid.encode()).hexdigest()[:16]
+
+
+async def in_thread(call: Callable[[*Ts], T], *args: *Ts) -> T:
+    """As asyncio.to_thread(), but when cancelled it waits for the thread first: descriptors may be closed then."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

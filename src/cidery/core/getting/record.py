@@ -1,0 +1,208 @@
+"""The record of one `get`: what lies below its target already, so that a killed one goes on without hashing it again.
+
+A get needs no lock on the repository, so its record is a file of its own that is locked while the get runs; whoever
+lists jobs reads it. What it says is believed on the same boot only, and only for files that are what they were then:
+device, inode, size and both times. Everything else is hashed against the tree, as without a record.
+
+Layout: a JSON line (kind, title, target, boot, start), then lines: ``F <identity> <path>`` a finished file,
+``P <device> <inode> <bytes> <path>`` how much of an unfinished one is written, ``S <bytes> <total>`` how far it is.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from cidery.disk.platform_io import FileLocked, lock_file
+from cidery.repo.volatile_note import boot_identity
+
+SUFFIX = ".get"
+FIRST_NUMBER = 1_000_000_000
+"""Numbers of gets are from here on: they come from what is got and where to, not from the counter of the table."""
+MAX_RECORD = 1 << 30
+"""Longest record, in bytes: about ten million files. What comes after is hashed again if it comes to that."""
+SAVE_EVERY = 0.5
+"""Seconds between two lines about how far it is."""
+MAX_HEAD = 64 * 1024
+
+Identity = tuple[int, int, int, int, int]
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    """Device, inode, size, time of modification and of change: equal as long as nobody touched the file."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+class Part(NamedTuple):
+    """An unfinished file."""
+
+    device: int
+    inode: int
+    written: int
+    """Bytes from its start."""
+
+
+class GetRecord:
+    """An open record. All methods block for microseconds; one thread at a time."""
+
+    def __init__(self, path: Path, file: IO[bytes], boot: str) -> None:
+        self._path = path
+        self._file = file
+        self._boot = boot
+        self._saved = 0.0
+        self._size = 0
+        self.files: dict[str, Identity] = {}
+        """What an earlier run finished, in its order."""
+        self.parts: dict[str, Part] = {}
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        what: str,
+        target: str,
+        wall: Callable[[], float],
+        command: Sequence[str] = (),
+        way: str = "",
+    ) -> "GetRecord | None":
+        """The record of getting ``what`` to ``target``, with what an earlier run left.
+
+        ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the words that do it again;
+        ``way``: of several ways to get it, which do not go on with each other.
+        None if there can be none: no such repository here, no right to write, the same get runs already.
+        """
+        number = number_of(what + way, target)
+        path = directory / f"{number}{SUFFIX}"
+        try:
+            directory.mkdir(exist_ok=True)
+            file = open(lock_file(path), "r+b")  # noqa: SIM115 (closed by close())
+        except (OSError, FileLocked):
+            return None
+        record = cls(path, file, boot_identity())
+        try:
+            if not record._load():
+                head = {"id": number, "title": f"{what} to {target}", "started": wall(), "command": list(command)}
+                record._begin(head)
+        except OSError:
+            record.close(keep=True)
+            return None
+        return record
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        self.files, self.parts = {}, {}
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps({**head, "boot": self._boot}).encode() + b"\n")
+        self._file.flush()
+
+    def _load(self) -> bool:
+        """Whether there is something of this boot to go on with."""
+        self._file.seek(0)
+        head = read_head(self._file.readline(MAX_HEAD))
+        if head is None or not self._boot or head.get("boot") != self._boot:
+            return False
+        begun = self._file.tell()
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            self._take(line[:-1].decode("utf-8", "surrogateescape"))
+        self._size = self._file.seek(0, os.SEEK_END) - begun
+        return True
+
+    def _take(self, line: str) -> None:
+        if line.startswith("T ") and line[2:].isdigit():
+            self.files = dict(islice(self.files.items(), int(line[2:][:18])))
+            self.parts = {}
+            return
+        words = line.split(" ", 6 if line[:1] == "F" else 4)
+        try:
+            numbers = [int(word) for word in words[1:-1]]
+        except ValueError:
+            return
+        path = _path(words[-1])
+        if path is None:
+            return
+        if words[0] == "F" and len(numbers) == 5:
+            self.files.pop(path, None)
+            self.files[path] = (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
+            self.parts.pop(path, None)
+        elif words[0] == "P" and len(numbers) == 3:
+            self.parts[path] = Part(*numbers)
+
+    def is_whole(self, path: str, found: os.stat_result) -> bool:
+        """Whether the file at ``path`` is what an earlier run left there whole."""
+        return bool(self.files) and self.files.get(path) == identity_of(found)
+
+    def trusted(self, path: str, found: os.stat_result) -> int:
+        """Bytes at the start of an unfinished file that an earlier run wrote."""
+        part = self.parts.get(path)
+        if part is None or (part.device, part.inode) != (found.st_dev, found.st_ino) or part.written > found.st_size:
+            return 0
+        return part.written
+
+    def finished(self, files: Sequence[tuple[str, os.stat_result]]) -> None:
+        """These files are whole, under their names."""
+        self._write(
+            "".join(
+                f"F {' '.join(map(str, identity_of(found)))} {json.dumps(path)}\n" for path, found in files
+            ).encode()
+        )
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first ``count`` finished files: what follows comes anew."""
+        if count < len(self.files):
+            self.files = dict(islice(self.files.items(), count))
+            self.parts = {}
+            self._write(f"T {count}\n".encode())
+
+    def part(self, path: str, found: os.stat_result, written: int) -> None:
+        """So much of an unfinished file is written."""
+        self._write(f"P {found.st_dev} {found.st_ino} {written} {json.dumps(path)}\n".encode())
+
+    def progress(self, written: int, total: int, now: float) -> None:
+        """How far it is; written now and then. ``now``: seconds, monotonic."""
+        if now - self._saved >= SAVE_EVERY:
+            self._saved = now
+            self._write(f"S {written} {total}\n".encode())
+
+    def _write(self, data: bytes) -> None:
+        if self._size + len(data) > MAX_RECORD:
+            return
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError:
+            self._size = MAX_RECORD  # a full disk: the get itself will say so, if it has to
+        self._size += len(data)
+
+    def close(self, *, keep: bool) -> None:
+        """Idempotent. ``keep``: it did not come to its end; there has to be something to keep."""
+        if not self._file.closed and not (keep and self._size):
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _path(text: str) -> str | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def number_of(what: str, target: str) -> int:
+    """The number of a get: the same for the same."""
+    digest = hashlib.sha256(f"{what}\0{os.path.abspath(target)}".encode("utf-8", "surrogateescape")).digest()
+    return FIRST_NUMBER + int.from_bytes(digest[:4], "big") % FIRST_NUMBER
+
+
+def read_head(line: bytes) -> dict[str, Any] | None:
+    """The first line of a record; None if it is not one."""
+    try:
+        head = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return head if isinstance(head, dict) else None

@@ -1,0 +1,78 @@
+"""Keeping a daemon's store within ``Datastore.StorageMax``: cached blocks go, what the user put stays.
+
+Blocks from the network are evicted, coldest first, once the store is over the limit, down to the watermark. What was
+added, imported or pinned is removed only by `repo gc`, or here when the daemon runs with --enable-gc, and then only
+what nothing holds any more.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from cidery.core.keeping.collector import Collector, GcRunning
+from cidery.errors import CideryError
+from cidery.repo.config import Config
+
+log = logging.getLogger("cidery.gc")
+
+LOOK_EVERY = 30.0
+"""Seconds between two looks at the size of the store: one stat per segment each."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@asynccontextmanager
+async def keeping_budget(collector: Collector, config: Config, *, collect: bool, sleep: Sleep) -> AsyncIterator[None]:
+    """Look after the store inside the context. ``collect``: garbage is removed too, each ``Datastore.GCPeriod``."""
+    tasks = [asyncio.create_task(_every(LOOK_EVERY, sleep, lambda: evict_over(collector, config)))]
+    if collect:
+        tasks.append(asyncio.create_task(_every(config.gc_period, sleep, lambda: collect_over(collector, config))))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _every(seconds: float, sleep: Sleep, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await sleep(seconds)
+        try:
+            await work()
+        except GcRunning:
+            continue
+        except CideryError as exc:
+            log.warning("no space was made: %s", exc)
+
+
+def _watermark(config: Config) -> int:
+    return config.storage_max * config.gc_watermark // 100
+
+
+async def evict_over(collector: Collector, config: Config) -> None:
+    """Evict cached blocks down to the watermark if the store is over StorageMax. Raises as Collector.evict()."""
+    found = await collector.store.stat()
+    if found.disk_bytes <= config.storage_max:
+        return
+    if found.blocks == found.kept_blocks:
+        log.warning(
+            "the store has %d bytes, Datastore.StorageMax says %d; all of it was put here on purpose: "
+            "unpin something and run `cidery repo gc`, or raise the limit",
+            found.disk_bytes,
+            config.storage_max,
+        )
+        return
+    async with aclosing(collector.evict(found.disk_bytes - _watermark(config))) as steps:
+        async for _ in steps:
+            continue
+
+
+async def collect_over(collector: Collector, config: Config) -> None:
+    """Collect garbage if the store is over the watermark. Raises as Collector.garbage()."""
+    if (await collector.store.stat()).disk_bytes <= _watermark(config):
+        return
+    async with aclosing(collector.garbage()) as steps:
+        async for _ in steps:
+            continue

@@ -1,0 +1,1 @@
+"""Paths to content, and what is at their end."""

@@ -1,0 +1,39 @@
+"""What a node goes on with by itself when it is opened: pins of the queue, and a collection that was cut off."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from cidery.core.api import Api
+from cidery.core.keeping.collector import GcRunning
+from cidery.errors import CideryError
+from cidery.repo.jobs import JobState
+
+log = logging.getLogger("cidery.jobs")
+
+
+@asynccontextmanager
+async def going_on(api: Api) -> AsyncIterator[None]:
+    """Work on jobs inside the context; what runs at its end waits for the next time."""
+    await api.jobs.expire()
+    async with api.pin_queue.working(api):
+        task = asyncio.create_task(_collect(api))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _collect(api: Api) -> None:
+    if not any(job.state is JobState.INTERRUPTED for job in api.jobs.jobs.every("gc", ended=False)):
+        return
+    try:
+        async with aclosing(api.collector.garbage()) as steps:
+            async for _ in steps:
+                continue
+    except GcRunning:
+        return  # somebody was faster
+    except CideryError as exc:
+        log.warning("the collection that was cut off could not go on: %s", exc)

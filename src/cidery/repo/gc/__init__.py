@@ -1,0 +1,1 @@
+"""Collecting garbage: what is reached from the roots, marked, saved and swept."""
