@@ -77,7 +77,7 @@ OPTIONS = [
     ["--nocopy"],
     ["--ignore=sub/", "--chunker=rabin", "--trickle"],
     ["--inline", "--inline-limit=16", "--cid-version=1"],
-    ["--max-hamt-fanout=16", "--max-directory-links=1", "--hash=blake3"],
+    ["--max-hamt-fanout=16", "--max-directory-links=1", "--hash=blake3", "--cid-version=1"],
     ["--raw-leaves", "--max-file-links=2", "--chunker=size-2"],
     [],
 ]
@@ -110,7 +110,7 @@ def test_metadata_is_listed_and_read_back(both: tuple[Daemon, Daemon], tmp_path:
         root = node.text("add", "-Qr", "--preserve-mode", "--preserve-mtime", path)
         lines = node.text("ls", "-l", root).splitlines()
         assert lines[0].startswith("-rw-r----- Qm") and lines[0].endswith(" 1 2020-10-24T11:42:00.000054321Z a")
-        assert lines[-1].startswith("drwxr-x---") and lines[-1].endswith(" - 2020-09-13T12:26:40Z sub/")
+        assert lines[-1].startswith("drwxr-x---") and lines[-1].split()[2:] == ["-", "2020-09-13T12:26:40Z", "sub/"]
         events = node.text("add", "-r", "--enc=json", "--preserve-mode", "--preserve-mtime", path).splitlines()
         first = json.loads(events[0])
         assert (first["Mode"], first["Mtime"], first["MtimeNsecs"]) == ("0640", 1603539720, 54321)
@@ -168,3 +168,84 @@ def test_what_cannot_be_added_is_told_in_the_same_words(both: tuple[Daemon, Daem
     for words in ([tmp_path / "nope"], [tmp_path], ["-r", tmp_path / "nope"]):
         served, alone = (node.run("add", *words, check=False) for node in both)
         assert served.stderr == alone.stderr and served.returncode == alone.returncode == 1
+
+
+def test_a_file_named_twice_is_added_once(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("bytes")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "f").write_text("other")
+    for node in both:
+        once = node.text("add", tmp_path / "f")
+        assert node.text("add", tmp_path / "f", f"{tmp_path}/./f") == once
+        wrapped = node.text("add", "-w", tmp_path / "f")
+        assert node.text("add", "-w", tmp_path / "f", tmp_path / "f") == wrapped
+        failed = node.run("add", tmp_path / "f", tmp_path / "sub" / "f", check=False)
+        assert failed.returncode == 1 and b"two entries would have this name" in failed.stderr
+
+
+def test_a_hash_that_cidv0_cannot_have_is_refused_where_version_0_is_stated(
+    both: tuple[Daemon, Daemon], tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("bytes")
+    for node in both:
+        for words in (["--hash=blake3"], ["--hash=identity"], ["--cid-profile=unixfs-v0-2015", "--hash=sha2-512"]):
+            failed = node.run("add", *words, tmp_path / "f", check=False)
+            assert failed.returncode == 1 and b"CIDv0 only supports sha2-256" in failed.stderr
+        assert node.text("add", "-Q", "--cid-version=1", "--hash=blake3", tmp_path / "f").startswith("bafk")
+
+
+def test_the_identity_hash_puts_the_bytes_into_the_cid(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("bytes")
+    (tmp_path / "most").write_bytes(bytes(128))
+    (tmp_path / "more").write_bytes(bytes(129))
+    for node in both:
+        words = ["add", "-Qr", "--cid-version=1", "--hash=identity"]
+        assert node.text(*words, tmp_path / "d" / "f") == "bafkqablcpf2gk4y"
+        root = node.text(*words, tmp_path / "d")
+        assert root.startswith("bafyaa") and node.text("cat", f"{root}/f") == "bytes"
+        assert node.text("cat", node.text(*words, tmp_path / "most")) == "\0" * 128
+        failed = node.run(*words, tmp_path / "more", check=False)
+        assert failed.returncode == 1 and b"at most 128 are allowed" in failed.stderr
+
+
+def test_symlinks_on_the_line_are_followed_when_asked(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    path = folder(tmp_path)
+    os.symlink("d", tmp_path / "to-d")
+    os.symlink("d/a", tmp_path / "to-a")
+    for node in both:
+        assert node.text("add", "-q", "--dereference-args", tmp_path / "to-a") == node.text("add", "-q", path / "a")
+        followed = node.text("add", "-Qr", "--dereference-args", tmp_path / "to-d")
+        assert followed == node.text("add", "-Qr", path), "the symlinks inside stay"
+        assert node.text("add", "-Q", tmp_path / "to-a") != node.text("add", "-Q", path / "a")
+
+
+def test_a_file_without_permissions_has_no_mode(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("bytes")
+    os.chmod(tmp_path / "f", 0)
+    if not os.access(tmp_path / "f", os.R_OK):
+        pytest.skip("only root reads a file of mode 0")
+    for node in both:
+        assert "Mode" not in json.loads(node.text("add", "--enc=json", "--preserve-mode", tmp_path / "f"))
+        assert node.text("add", "-q", "--preserve-mode", tmp_path / "f") == node.text("add", "-q", tmp_path / "f")
+
+
+def test_options_of_kubos_scripts_that_change_nothing_are_accepted(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("bytes")
+    options = ["--fast-provide-root=false", "--fast-provide-dag", "--fast-provide-wait", "--max-file-links=0"]
+    for node in both:
+        assert node.text("add", *options, tmp_path / "f") == node.text("add", tmp_path / "f")
+
+
+def test_a_directory_can_be_kept_in_one_block_whatever_its_size(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        (tmp_path / "d" / f"f{number:03}").touch()
+    node = Daemon(tmp_path / "repo")
+    node.run("init", "--profile=test")
+    usual = node.text("add", "-Qr", tmp_path / "d")
+    node.run("config", "Import.UnixFSHAMTDirectorySizeThreshold", "1KiB")
+    sharded = node.text("add", "-Qr", tmp_path / "d")
+    node.run("config", "Import.UnixFSHAMTDirectorySizeEstimation", "disabled")
+    assert node.text("add", "-Qr", tmp_path / "d") == usual != sharded
+    assert node.text("add", "-Qr", "--max-directory-links=100", tmp_path / "d") == sharded

@@ -52,7 +52,9 @@ def test_blocks_and_archives_come_over_one_connection(
     assert (answer.status, body) == (200, b"")
     assert answer.headers["Content-Type"].startswith("application/vnd.ipld.car; version=1")
     answer, body = get(gateway, "/ipfs/bafkqaaa?format=raw", "HEAD")
-    assert (answer.status, body) == (200, b"")
+    assert (answer.status, body, answer.headers["Content-Length"]) == (200, b"", "0")
+    answer, body = get(gateway, f"/ipfs/{cid}?format=raw", "HEAD")
+    assert (answer.status, body) == (200, b"") and int(answer.headers["Content-Length"]) > 100
 
 
 def test_an_archive_that_breaks_off_breaks_the_connection(

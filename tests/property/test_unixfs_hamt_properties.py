@@ -16,7 +16,7 @@ from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
 from cidery.unixfs.directory import Entry, directory
 from cidery.unixfs.directory_editor import DirectoryEditor
 from cidery.unixfs.directory_reader import NoSuchEntry
-from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
+from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, ShardEstimate
 from cidery.unixfs.reader import resolve_path
 from cidery.unixfs.tree import walk_tree
 
@@ -31,6 +31,7 @@ RECIPES = st.sampled_from(
         UNIXFS_V1_2025._replace(shard_threshold=300, hamt_fanout=8),
         UNIXFS_V0_2015._replace(shard_threshold=150),
         UNIXFS_V1_2025._replace(directory_links=4, hamt_fanout=16),
+        UNIXFS_V1_2025._replace(directory_links=3, hamt_fanout=8, shard_estimate=ShardEstimate.DISABLED),
     ]
 )
 MOST_ASKED = 2000

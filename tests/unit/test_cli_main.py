@@ -350,3 +350,11 @@ def test_who_interrupts_a_long_command_hears_how_to_go_on(
     monkeypatch.setattr(dispatch.time, "monotonic", lambda: next(times))
     said = run("add", str(tmp_path))
     assert said.code == 1 and "The same command again goes on" in said.err and not said.out
+
+
+def test_a_binary_named_ipfs_lets_the_hash_decide_the_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/ipfs"])
+    assert run("init", "-p", "test").code == 0
+    assert run("add", "-Q", "--hash=blake3", stdin=b"hello world").out.startswith("bafk")
+    run("config", "--json", "Import.CidVersion", "0")
+    assert "CIDv0 only supports" in run("add", "-Q", "--hash=blake3", stdin=b"hello world").err

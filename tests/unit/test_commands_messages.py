@@ -34,7 +34,7 @@ def put(run: Callable[..., str], path: Path, codec: str, data: bytes) -> str:
     return run("block", "put", f"--cid-codec={codec}", path).strip()
 
 
-@pytest.mark.parametrize("command", [["cat"], ["ls"], ["get", "-o", "out"]])
+@pytest.mark.parametrize("command", [["cat"], ["get", "-o", "out"]])
 @pytest.mark.parametrize("codec", ["dag-cbor", "dag-json"])
 def test_what_is_no_file_is_called_so_with_the_command_that_shows_it(
     run: Callable[..., str], tmp_path: Path, command: list[str], codec: str

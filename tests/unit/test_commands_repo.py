@@ -1,6 +1,8 @@
 """The repo and pin groups as commands, on a node in this process."""
 
+import random
 import re
+import subprocess
 
 import pytest
 
@@ -9,6 +11,7 @@ from changed_api import changed
 from cidery.blockstore import collector
 from cidery.blockstore.delete_log import LOG_NAME
 from cidery.blockstore.interface import Durability
+from cidery.commands.byte_size import human_size
 from cidery.core.keeping.pin import NotPinned, PinsBroken, pin_add
 from cidery.core.reading.refs import refs_local
 from cidery.core.session import NotStored
@@ -33,9 +36,11 @@ async def test_gc_removes_what_is_unpinned_and_says_so(shell):
     kept, gone = (await added(shell, 5120)).split()[0], (await added(shell, 10240, pin=False)).split()[0]
     before = len((await shell.run("repo ls")).split())
     lines = (await shell.run("repo gc")).splitlines()
-    assert lines[-1].startswith("freed ") and all(line.startswith("removed b") for line in lines[:-1])
+    assert lines and all(line.startswith("removed b") for line in lines)
     after = (await shell.run("repo ls")).split()
-    assert len(after) == before - len(lines) + 1
+    assert len(after) == before - len(lines)
+    assert await shell.run("repo gc") == "", "nothing went"
+    assert (await shell.run("repo gc --stats")).startswith("freed ")
     assert (await shell.run(f"cat {kept}")).encode("latin-1") == bytes(range(256)) * 20
     with pytest.raises(NotStored):
         await shell.run(f"cat {gone}")
@@ -139,3 +144,32 @@ async def test_pinning_what_is_cached_makes_it_kept(shell):
         async for _ in pin_add(root, session, api.pins, now=1.0, keep=lambda cids: api.keep(cids, session)):
             continue
     assert all(api.store.is_kept(cid) for cid in blocks)
+
+
+async def test_the_size_of_a_repository_is_what_it_takes_on_the_disk(shell, tmp_path):
+    def told(text):
+        return dict(line.split(":", 1) for line in text.splitlines())
+
+    fresh = told(await shell.run("repo stat"))
+    await shell.run("add -Q", random.Random(1).randbytes(1 << 20))
+    size = int(told(await shell.run("repo stat"))["RepoSize"])
+    usage = subprocess.run(["du", "-s", "-B1", tmp_path / "repo"], capture_output=True, check=True, text=True)
+    assert 0 < int(fresh["RepoSize"]) <= size - (1 << 20)
+    assert abs(size - int(usage.stdout.split()[0])) < 1 << 18, "directories themselves do not count"
+    assert fresh["Version"].strip() == "fs-repo@1"
+    assert told(await shell.run("repo stat --human"))["StorageMax"].strip() == "10 GB"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (9, "9 B"), (10, "10 B"), (999, "999 B"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (9_950, "10 kB")]
+    + [
+        (566_677, "567 kB"),
+        (9_300_000, "9.3 MB"),
+        (12_460_000, "12 MB"),
+        (10_000_000_000, "10 GB"),
+        (1 << 62, "4.6 EB"),
+    ],
+)
+def test_bytes_are_told_in_powers_of_1000(size, text):
+    assert human_size(size) == text

@@ -167,7 +167,7 @@ async def test_ls_lists_types_sizes_and_targets(store: MemoryStore, session: Sto
     entries = [entry async for entry in ls(root, session)]
     assert [(entry.name, entry.type, entry.size, entry.target) for entry in entries] == [
         ("f", EntryType.FILE, 3, ""),
-        ("l", EntryType.SYMLINK, 0, "f"),
+        ("l", EntryType.SYMLINK, 1, "f"),
         ("s", EntryType.DIRECTORY, 0, ""),
     ]
 

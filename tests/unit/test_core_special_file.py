@@ -90,11 +90,13 @@ def test_a_library_call_replaces_no_device(repo: tuple[Path, str, str]) -> None:
     assert is_special("/dev/null") and not is_special("/dev") and not is_special("/dev/nothing/there")
 
 
-def test_a_folder_that_is_there_is_not_touched_by_a_file(repo: tuple[Path, str, str], tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
+def test_a_folder_that_is_there_gets_the_file_and_is_not_replaced(repo: tuple[Path, str, str], tmp_path: Path) -> None:
+    (tmp_path / "there" / repo[1]).mkdir(parents=True)
     done = get(repo[0], "-o", tmp_path / "there", repo[1])
     assert done.returncode == 1 and b"a directory is there" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    (tmp_path / "there" / repo[1]).rmdir()
+    assert get(repo[0], "-o", tmp_path / "there", repo[1]).returncode == 0
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", repo[1]]
 
 
 def test_a_socket_inside_a_folder_is_not_replaced(tmp_path: Path) -> None:

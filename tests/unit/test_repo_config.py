@@ -44,7 +44,7 @@ def test_the_default_config_is_valid_and_ships_the_public_bootstrap_list() -> No
 
 def test_the_old_cid_profile_is_written_for_a_binary_named_ipfs() -> None:
     imports = parse_config(_raw(cid_profile="unixfs-v0-2015")).imports
-    assert (imports.cid_version, imports.raw_leaves, imports.chunker) == (0, False, "size-262144")
+    assert (imports.cid_version, imports.raw_leaves, imports.chunker) == (None, False, "size-262144")
     assert (imports.file_max_links, imports.hamt_estimation) == (174, "links")
 
 

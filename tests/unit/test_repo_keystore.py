@@ -26,6 +26,7 @@ def test_file_names_are_those_of_kubo():
     assert file_name("mykey") == "key_nv4wwzlz"
     assert key_name("key_nv4wwzlz") == "mykey"
     assert key_name(file_name("ключ ✓")) == "ключ ✓"
+    assert file_name("../a/b") == "key_fyxc6yjpmi" and key_name("key_fyxc6yjpmi") == "../a/b"
 
 
 @pytest.mark.parametrize("file", ["key_", "key_NV4WWZLZ", "key_nv4wwzlz=", "key_1", "key_onswyzq", "key_74"])
@@ -33,7 +34,7 @@ def test_other_files_are_no_keys(file):
     assert key_name(file) is None
 
 
-@pytest.mark.parametrize("name", ["", "self", "a/b", "a\0b", "\ud800", "x" * 121])
+@pytest.mark.parametrize("name", ["", "self", "a\0b", "\ud800", "x" * 121])
 def test_names_that_no_key_can_have_are_refused(name):
     with pytest.raises(BadKeyName):
         file_name(name)

@@ -1,5 +1,7 @@
 """The reader of multipart bodies."""
 
+from urllib.parse import unquote_plus
+
 import pytest
 
 from cidery.rpc.multipart import MAX_PREAMBLE, BadMultipart, Data, Mark, MultipartReader, Part, boundary_of
@@ -74,3 +76,18 @@ def test_the_boundary_is_taken_from_the_content_type() -> None:
     for text in ("multipart/form-data", "multipart/form-data; boundary=", f"x; boundary={'b' * 71}"):
         with pytest.raises(BadMultipart):
             boundary_of(text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        (b"Abspath-Encoded: %2Fa%20b", "/a b"),
+        (b"Abspath: /a%20b", "/a%20b"),
+        (b"Abspath: /old\r\nAbspath-Encoded: %2Fnew", "/new"),
+        (b"Abspath-Encoded: %2Fnew\r\nAbspath: /old", "/new"),
+    ],
+)
+def test_where_a_file_is_may_be_stated_by_older_clients_too(headers: bytes, path: str) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n' + headers + b"\r\n\r\nx\r\n--B--\r\n"
+    [(part, data)] = _read(body, len(body))
+    assert (unquote_plus(part.abspath), data) == (path, b"x")

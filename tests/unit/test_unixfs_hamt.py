@@ -22,7 +22,7 @@ from cidery.unixfs.importer import leaf
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
-from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, with_options
+from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, ShardEstimate, with_options
 from cidery.unixfs.reader import read_node, resolve_path
 from cidery.unixfs.shard import Slot, TooManyCollisions, bucket_at, encode_shard, hash_name
 from cidery.unixfs.tree import walk_tree
@@ -172,7 +172,15 @@ def stored(dag: Dag, edited: Walk[object, object]) -> CID:
     return result.root.cid  # type: ignore[attr-defined, no-any-return]
 
 
-@pytest.mark.parametrize("recipe", [TINY, UNIXFS_V0_2015._replace(shard_threshold=400)], ids=["fanout-8", "v0"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        TINY,
+        UNIXFS_V0_2015._replace(shard_threshold=400),
+        TINY._replace(shard_estimate=ShardEstimate.DISABLED, directory_links=7),
+    ],
+    ids=["fanout-8", "v0", "by count"],
+)
 def test_entries_put_in_one_by_one_and_taken_out_again_give_the_cid_of_a_rebuild(dag: Dag, recipe: Profile) -> None:
     names = numbered(40)
     root = dag.directory(recipe, [])
@@ -182,6 +190,15 @@ def test_entries_put_in_one_by_one_and_taken_out_again_give_the_cid_of_a_rebuild
     for count in reversed(range(len(names))):
         root = stored(dag, remove(recipe, root, names[count]))
         assert root == dag.directory(recipe, names[:count])
+
+
+def test_where_no_size_is_too_large_a_directory_keeps_its_shape(dag: Dag) -> None:
+    recipe = TINY._replace(shard_estimate=ShardEstimate.DISABLED)
+    assert dag.directory(recipe, numbered(200)) == dag.directory(TINY._replace(shard_threshold=1 << 20), numbered(200))
+    sharded = dag.directory(TINY, numbered(40))
+    dag.asked.clear()
+    assert stored(dag, remove(recipe, sharded, numbered(40)[0])) == dag.directory(TINY, numbered(40)[1:])
+    assert len(dag.asked) < 4, "the others are not read"
 
 
 def test_an_editor_kept_open_writes_what_a_rebuild_gives(dag: Dag) -> None:

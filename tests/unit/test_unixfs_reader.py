@@ -338,7 +338,7 @@ def test_parts_that_are_there_are_not_read(dag: Dag) -> None:
         {"cid_version": 2},
         {"cid_version": 0, "hash_name": "blake3"},
         {"hash_name": "nonsense"},
-        {"hash_name": "identity"},
+        {"cid_version": 0, "hash_name": "identity"},
         {"hash_name": "murmur3-x64-64"},
         {"hash_name": "blake2b-8"},
         {"chunker": "size-0"},

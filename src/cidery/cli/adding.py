@@ -6,7 +6,8 @@ import os
 import sys
 
 from cidery.cli.output import NoProgress, Sink, progress_for, text_of
-from cidery.cli.uploading import READ_SIZE, from_stdin, raw_stdin, stdin_chunks, upload
+from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_added_as_pipe, raw_stdin
+from cidery.cli.uploading import from_stdin, upload
 from cidery.client.multipart import FILE, Part, Selection, walk_paths
 from cidery.commands.ignore_options import ignore_rules
 
@@ -62,8 +63,8 @@ def _selection(call: Call, *, identities: bool = False) -> Selection:
     return Selection(
         recursive=call.flag("recursive"),
         hidden=call.flag("hidden"),
-        empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
+        dereference_args=call.flag("dereference-args"),
         ignore=ignore_rules(call),
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
@@ -83,6 +84,8 @@ def _parts(call: Call, *, identities: bool = False) -> Iterator[Part]:
 
             file = WebFile(path)
             yield Part(web_name(path), FILE, file, file.size)
+        elif is_added_as_pipe(path):
+            yield Part(os.path.basename(path), FILE, Pipe(path), None)
         else:
             yield from walk_paths([path], selection)
 
@@ -91,13 +94,27 @@ def _is_web(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
+def _distinct(paths: list[str]) -> list[str]:
+    """Each file once: Kubo's scripts name one twice, and get one entry."""
+    places: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path.rstrip("/") or path)
+        places.setdefault(path if _is_web(path) or path == "-" else os.path.join(os.path.realpath(folder), name), path)
+    return list(places.values())
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it can be read once only."""
+    return _is_web(path) or is_added_as_pipe(path)
+
+
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
     """``add`` in the daemon: this process reads the files and sends them."""
+    call.arguments["path"] = paths = _distinct(call.many("path"))
     sink = AddSink(call)
-    paths = call.many("path")
     key, query = "", list(query)
     known: dict[str, int] = {}
-    if paths and not any(path == "-" or _is_web(path) for path in paths):
+    if paths and not any(path == "-" or _is_stream(path) for path in paths):
         if not call.flag("only-hash") and not call.flag("nocopy"):
             from cidery.client.resumed_upload import go_on
 
@@ -110,23 +127,24 @@ async def run_local(repo: Path, call: Call) -> int:
     """``add`` without a daemon: the files are read by the importer itself."""
     from cidery.cli.local import run_with_sink
 
+    call.arguments["path"] = _distinct(call.many("path"))
     sink = AddSink(call)
     call.options["progress"] = sink.shows_progress
     uploads: AsyncIterator[AddItem] | None = None
     if from_stdin(call):
         uploads = _stdin_items(call.text("stdin-name"))
-    elif any(map(_is_web, call.many("path"))):
-        uploads = _web_and_local_items(call)
+    elif any(map(_is_stream, call.many("path"))):
+        uploads = _mixed_items(call)
     return await run_with_sink(repo, call, uploads, sink)
 
 
 async def _stdin_items(name: str) -> AsyncIterator[AddItem]:
     from cidery.core.adding.items import AddItem
 
-    yield AddItem.of_stream(stdin_chunks(), name)
+    yield AddItem.of_stream(chunks_from(raw_stdin()), name)
 
 
-async def _web_and_local_items(call: Call) -> AsyncIterator[AddItem]:
+async def _mixed_items(call: Call) -> AsyncIterator[AddItem]:
     import asyncio
 
     from cidery.client.web_file import WebFile, web_name
@@ -142,6 +160,9 @@ async def _web_and_local_items(call: Call) -> AsyncIterator[AddItem]:
     for path in call.many("path"):
         if _is_web(path):
             yield AddItem.of_stream(chunks(path), web_name(path))
+            continue
+        if is_added_as_pipe(path):
+            yield AddItem.of_stream(chunks_from(Pipe(path)), os.path.basename(path))
             continue
         walk = scan(path, options)
         while item := await asyncio.to_thread(next, walk, None):

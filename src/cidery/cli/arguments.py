@@ -63,6 +63,9 @@ def _read_option(token: str, rest: list[str], command: Command | None, words: li
         if option is None or len(name) == 1:
             raise _unknown(token.partition("=")[0], known, words)
         return [(name, text if equals else _value(option, token, rest))]
+    name, equals, text = token[1:].partition("=")
+    if equals and len(name) > 1 and name in known:
+        return [(name, text)]  # Go's programs take long names behind one dash, too
     read: list[tuple[str, str]] = []
     letters = token[1:]
     while letters:

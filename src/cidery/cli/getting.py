@@ -41,25 +41,29 @@ def target_of(call: Call) -> str:
 def wants_archive(call: Call) -> bool:
     """Whether the result is a file in an archive format. Raises BadCall for a bad level."""
     level = call.number_or_none("compression-level")
-    if level is not None and not 1 <= level <= 9:
+    if level is not None and call.flag("compress") and not 1 <= level <= 9:
         raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
     return call.flag("archive") or call.flag("compress")
 
 
 def archive_path(call: Call, target: str) -> str:
-    """Where an archive goes: the target with the ending of its format, unless --output names it."""
-    if call.text("output"):
+    """Where an archive goes: the target, with the endings of its format unless it has them."""
+    from cidery.core.getting.special_file import is_special
+
+    if is_special(target):
         return target
-    ending = (".tar" if call.flag("archive") else "") + (".gz" if call.flag("compress") else "")
-    return target + ending
+    if call.flag("archive") and not target.endswith((".tar", ".tar.gz")):
+        target += ".tar"
+    return target + ".gz" if call.flag("compress") and not target.endswith(".gz") else target
 
 
 async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
     from cidery.cli.local import run_with_sink
-    from cidery.core.getting.get import get
+    from cidery.core.getting.get import get, is_file
     from cidery.core.getting.special_file import is_special
     from cidery.core.reading.cat import cat
+    from cidery.core.reading.content_path import last_name
     from cidery.node.build import Access, build
 
     target = target_of(call)
@@ -81,6 +85,8 @@ async def run_local(repo: Path, call: Call) -> int:
         async with build(repo, Access.READ) as api, api.session() as session:
             done = 0
             where = await api.locate(call.one("path"))
+            if os.path.isdir(target) and await is_file(where, session):
+                target = os.path.join(target, last_name(call.one("path")))
             with on_record(repo, call, target, str(where)) as record:
                 async for progress in get(where, session, target, record):
                     if not said:
@@ -152,6 +158,7 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
 
     from cidery.client.blocking import call as rpc
     from cidery.core.getting.untar import resume_point, unpack_tar
+    from cidery.core.reading.content_path import last_name
     from cidery.node.location import repo_dir
 
     done = 0
@@ -160,6 +167,8 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
         with rpc(endpoint, ["resolve"], [("arg", what)]) as answer:
             what = str(next(iter(answer.values()))["Path"])
         query = [(name, what if name == "arg" else value) for name, value in query]
+    if os.path.isdir(target) and _is_file(endpoint, what):
+        target = os.path.join(target, last_name(call.one("path")))
     with on_record(repo_dir(call.text("repo-dir") or None), call, target, what, way="stream") as record:
         files, size = resume_point(record, target)
         if files or size:
@@ -174,6 +183,15 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
                 if record is not None:
                     record.progress(done, total or 0, monotonic())
     return done
+
+
+def _is_file(endpoint: Endpoint, what: str) -> bool:
+    """Whether the daemon finds a file or symlink there, not a directory."""
+    from cidery.client.blocking import call as rpc
+
+    path = what if what.startswith("/") else f"/ipfs/{what.removeprefix('ipfs:').lstrip('/')}"
+    with rpc(endpoint, ["files", "stat"], [("arg", path)]) as answer:
+        return str(next(iter(answer.values()))["Type"]) != "directory"
 
 
 def _pour(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], target: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cidery.cli.output import Sink
-from cidery.cli.uploading import file_paths, single_files, stdin_chunks, upload, upload_bar
+from cidery.cli.pipes import chunks_from
+from cidery.cli.uploading import file_paths, single_files, upload, upload_bar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ async def _archives(call: Call) -> AsyncIterator[AddItem]:
     from cidery.unixfs.node import Kind
 
     for part in single_files(call):
-        if isinstance(part.source, str):
-            yield AddItem("", Kind.FILE, path=part.source)
-        else:
-            yield AddItem.of_stream(stdin_chunks())
+        source = part.source
+        if isinstance(source, str):
+            yield AddItem("", Kind.FILE, path=source)
+        elif not isinstance(source, bytes):  # single_files() makes none of bytes
+            yield AddItem.of_stream(chunks_from(source))

@@ -6,24 +6,21 @@ import os
 import sys
 
 from cidery.cli.output import NoProgress, Sink, progress_for
+from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, content_type, encode_parts, identity_of
 from cidery.commands.bind import BadCall, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import Future
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
     from cidery.core.adding.items import AddItem
 
-READ_SIZE = 1 << 20
-"""Bytes of standard input read at once."""
 WORTH_BAR = 16 << 20
 """Bytes to send from which on a bar is shown: less takes no time."""
 
@@ -55,11 +52,6 @@ def from_stdin(call: Call) -> bool:
     if not paths and sys.stdin.isatty():
         raise BadCall(f"give a file or folder: {usage(call.command)}")
     return not paths or paths == ["-"]
-
-
-def raw_stdin() -> BinaryIO:
-    """Standard input without a buffer: the buffer's lock, held by a thread that waits, would break the exit."""
-    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
 def upload(
@@ -97,7 +89,7 @@ def _counted(body: Iterator[bytes], bar: Progress) -> Iterator[bytes]:
 def upload_bar(call: Call) -> Progress:
     """A bar for what is sent, if that takes long."""
     sizes = [os.path.getsize(path) for path in file_paths(call) if os.path.isfile(path)]
-    if sum(sizes) < WORTH_BAR and "-" not in file_paths(call):
+    if sum(sizes) < WORTH_BAR and "-" not in file_paths(call) and not any(map(is_pipe, file_paths(call))):
         return NoProgress()
     bar = progress_for(call)
     bar.start(call.command.name, sum(sizes) or None)
@@ -114,8 +106,11 @@ def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
         yield Part("", FILE, raw_stdin(), None)
         return
     for path in paths:
+        if is_pipe(path):
+            yield Part("", FILE, Pipe(path), None)
+            continue
         if not os.path.isfile(path):
-            raise CannotUpload(path, "there is no such file")
+            raise CannotUpload(path, "it is a directory" if os.path.isdir(path) else "there is no such file")
         found = os.stat(path)
         yield Part("", FILE, path, found.st_size, identity=identity_of(found) if identities else "")
 
@@ -124,10 +119,11 @@ async def file_items(call: Call) -> AsyncIterator[AddItem]:
     from cidery.core.adding.items import AddItem
 
     for part in single_files(call):
-        if isinstance(part.source, str):
-            yield AddItem.of_stream(_file_chunks(part.source))
-        else:
-            yield AddItem.of_stream(stdin_chunks())
+        source = part.source
+        if isinstance(source, str):
+            yield AddItem.of_stream(_file_chunks(source))
+        elif not isinstance(source, bytes):  # single_files() makes none of bytes
+            yield AddItem.of_stream(chunks_from(source))
 
 
 async def _file_chunks(path: str) -> AsyncIterator[bytes]:
@@ -137,23 +133,3 @@ async def _file_chunks(path: str) -> AsyncIterator[bytes]:
                 yield chunk
     except OSError as exc:
         raise CannotUpload(path, (exc.strerror or str(exc)).lower()) from exc
-
-
-async def stdin_chunks() -> AsyncIterator[bytes]:
-    """Standard input, read by a thread that may be left behind: a read from a terminal cannot be interrupted."""
-    import asyncio
-    import threading
-
-    loop = asyncio.get_running_loop()
-    while True:
-        arrived: Future[bytes] = loop.create_future()
-
-        def read(arrived: Future[bytes] = arrived) -> None:
-            data = os.read(sys.stdin.fileno(), READ_SIZE)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: None if arrived.done() else arrived.set_result(data))
-
-        threading.Thread(target=read, daemon=True).start()
-        if not (data := await arrived):
-            return
-        yield data

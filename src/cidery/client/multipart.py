@@ -49,8 +49,9 @@ class Selection(NamedTuple):
 
     recursive: bool = False
     hidden: bool = False
-    empty_dirs: bool = True
     dereference: bool = False
+    dereference_args: bool = False
+    """Follow the symlinks that are named, not those in directories."""
     ignore: IgnoreRules | None = None
     preserve_mode: bool = False
     preserve_mtime: bool = False
@@ -94,15 +95,15 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
     while stack:
         at, shown, depth = stack.pop()
         try:
-            info = os.stat(at) if selection.dereference else os.lstat(at)
+            follow = selection.dereference or (selection.dereference_args and depth == 0)
+            info = os.stat(at) if follow else os.lstat(at)
             if stat.S_ISDIR(info.st_mode):
                 if not selection.recursive:
                     raise CannotUpload(at, "it is a directory; use --recursive (-r) to add directories")
                 if depth >= MAX_DEPTH:
                     raise CannotUpload(at, f"more than {MAX_DEPTH} directories deep")
                 below = _names(at, shown, selection)
-                if below or selection.empty_dirs or depth == 0:
-                    yield Part(shown, DIRECTORY, b"", 0, *_metadata(info, selection))
+                yield Part(shown, DIRECTORY, b"", 0, *_metadata(info, selection))
                 stack += [(os.path.join(at, one), f"{shown}/{one}", depth + 1) for one in reversed(below)]
             elif stat.S_ISLNK(info.st_mode):
                 target = os.fsencode(os.readlink(at))
@@ -118,7 +119,7 @@ def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
 
 def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, int | None]:
     return (
-        stat.S_IMODE(info.st_mode) if selection.preserve_mode else None,
+        stat.S_IMODE(info.st_mode) or None if selection.preserve_mode else None,
         info.st_mtime_ns if selection.preserve_mtime else None,
     )
 

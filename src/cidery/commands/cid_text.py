@@ -1,17 +1,36 @@
-"""CIDs as text in the base that --cid-base asks for."""
+"""CIDs as text in the base and version that --cid-base and --upgrade-cidv0-in-output ask for."""
 
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import InvalidInput
-from cidery.multiformats.cid import CID
+from cidery.multiformats.cid import CID, CIDError
+from cidery.multiformats.multibase import decode_multibase
+
+DEFAULT_BASE = "base32"
 
 
 def cid_text(cid: CID, call: Call) -> str:
-    """Text of a CID; a CIDv0 becomes CIDv1 in any base but base58btc. Raises BadCall for an unknown base."""
+    """Text of a CID; a CIDv0 becomes CIDv1 in any base but base58btc, unless told. Raises BadCall: unknown base."""
     base = call.text("cid-base")
-    if not base:
-        return str(cid)
+    upgrades = call.options["upgrade-cidv0-in-output"]
+    if upgrades is None:
+        upgrades = base not in ("", "base58btc")
     try:
-        return (cid if base == "base58btc" else cid.to_v1()).format(base)
+        return (cid.to_v1() if upgrades else cid).format(base or DEFAULT_BASE)
     except InvalidInput as exc:
         raise BadCall(f"option 'cid-base': {exc}") from exc
+
+
+def cid_text_as_in(path: str, cid: CID, call: Call) -> str:
+    """As cid_text(), but where no base is asked for in that of the CID in a path, as Kubo resolves paths.
+
+    Below a CIDv0, or a name, each stays what it is.
+    """
+    if call.text("cid-base") or call.options["upgrade-cidv0-in-output"] is not None:
+        return cid_text(cid, call)
+    root = next((name for name in path.removeprefix("ipfs:").split("/") if name not in ("ipfs", "ipld", "")), "")
+    try:
+        version = CID.parse(root).version
+    except CIDError:  # the name of a name
+        version = 0
+    return cid.to_v1().format(decode_multibase(root)[0]) if version else str(cid)

@@ -259,6 +259,12 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     ),
     flag("offline", "Do not use the network: only what is stored here", short="L")._replace(alias="local"),
     text("cid-base", "Multibase of the CIDs printed (a CIDv0 becomes CIDv1 in any base but base58btc)"),
+    Option(
+        "upgrade-cidv0-in-output",
+        OptionType.BOOL,
+        "Print each CIDv0 as CIDv1, in base32 unless another base is asked for",
+        deprecated="--cid-base",
+    ),
     text("encoding", "Form of the result", choices=("json", "text"), alias="enc"),
     Option("timeout", OptionType.DURATION, "Give up after this time (30s, 5m, 1h30m)"),
     flag("stream-channels", "Accepted for Kubo's clients; results are always streamed", default=True),
@@ -266,4 +272,4 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     flag("help", "Show help", short="h"),
 )
 """Options of every command, in the CLI anywhere on the line. Over RPC only those of REMOTE_GLOBALS count."""
-REMOTE_GLOBALS = ("offline", "cid-base", "encoding", "timeout", "stream-channels")
+REMOTE_GLOBALS = ("offline", "cid-base", "upgrade-cidv0-in-output", "encoding", "timeout", "stream-channels")

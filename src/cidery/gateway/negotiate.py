@@ -28,6 +28,10 @@ class Form(Enum):
 _FORM_OF_TYPE = {RAW_TYPE: Form.RAW, CAR_TYPE: Form.CAR, RECORD_TYPE: Form.RECORD}
 
 
+_ANY = {"*/*", "application/*"}
+"""Whoever takes all types gets the block: that is what a CID names, and it can be verified alone."""
+
+
 class NotTrustless(BadRequest):
     """A form that nobody could verify."""
 
@@ -64,6 +68,9 @@ def form_of(request: Request) -> tuple[Form, dict[str, str]]:
     for name, parameters in kinds:
         if (form := _FORM_OF_TYPE.get(name)) is not None:
             return form, parameters
+    names = {name for name, _ in kinds}
+    if names & _ANY and "text/html" not in names:  # a browser would take anything too, but shows pages
+        return Form.RAW, {}
     raise NotTrustless(next((name for name, _ in kinds if name), ""))
 
 

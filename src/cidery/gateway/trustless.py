@@ -24,6 +24,7 @@ from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
+from cidery.gateway.disposition import attachment, location
 from cidery.gateway.errors import failed
 from cidery.gateway.negotiate import (
     RAW_TYPE,
@@ -83,7 +84,7 @@ class TrustlessGateway:
         namespace, rest = content_path(request)
         form, of_type = form_of(request)
         if form is Form.RECORD:
-            return await self._record(namespace, rest, request)
+            return await self._record(namespace, rest, request, of_type)
         path, lasts = await self._located(namespace, rest)
         offline = "only-if-cached" in request.header("cache-control")
         api = self._api.offline() if offline else self._api
@@ -98,6 +99,7 @@ class TrustlessGateway:
                 "X-Ipfs-Roots": ",".join(map(str, end.roots)),
                 "Cache-Control": IMMUTABLE if lasts is None else f"public, max-age={int(lasts)}",
                 "X-Content-Type-Options": "nosniff",
+                **location(request, form, of_type),
             }
             if form is Form.RAW:
                 if end.remainder:
@@ -120,7 +122,7 @@ class TrustlessGateway:
         target = await self._api.naming.resolver.resolve(f"/ipns/{name}{slash}{below}")
         return await self._api.locate(target.path), target.ttl
 
-    async def _record(self, namespace: str, rest: str, request: Request) -> Response:
+    async def _record(self, namespace: str, rest: str, request: Request, of_type: dict[str, str]) -> Response:
         name, _, below = rest.partition("/")
         if namespace != "ipns" or below:
             raise BadRequest("an ipns-record is that of a name: /ipns/NAME, without a path below")
@@ -134,7 +136,8 @@ class TrustlessGateway:
         tag = f'"{hashlib.sha256(record.raw).hexdigest()[:32]}"'
         headers = {
             "Content-Type": RECORD_TYPE,
-            "Content-Disposition": _attachment(f"{format_name(peer)}.ipns-record"),
+            "Content-Disposition": attachment(request, f"{format_name(peer)}.ipns-record"),
+            **location(request, Form.RECORD, of_type),
             "Cache-Control": f"public, max-age={lasts}",
             "Etag": tag,
             "X-Content-Type-Options": "nosniff",
@@ -142,10 +145,6 @@ class TrustlessGateway:
         if matches_tag(request.header("if-none-match"), (tag,)):
             return Response(304, headers)
         return Response(200, headers, record.raw)
-
-
-def _attachment(name: str) -> str:
-    return f'attachment; filename="{name}"'
 
 
 async def _raw(request: Request, cid: CID, session: BlockSession, headers: dict[str, str]) -> Response:
@@ -156,7 +155,7 @@ async def _raw(request: Request, cid: CID, session: BlockSession, headers: dict[
     data = cid.identity_data if cid.is_identity else bytes(await session.get(cid))
     headers |= {
         "Content-Type": RAW_TYPE,
-        "Content-Disposition": _attachment(f"{cid}.bin"),
+        "Content-Disposition": attachment(request, f"{cid}.bin"),
         "Accept-Ranges": "bytes",
     }
     try:
@@ -191,7 +190,7 @@ async def _car(
     headers |= {
         "Etag": tag,
         "Content-Type": wanted.media_type,
-        "Content-Disposition": _attachment(f"{end.cid}.car"),
+        "Content-Disposition": attachment(request, f"{end.cid}.car"),
         "Accept-Ranges": "none",
     }
     if matches_tag(request.header("if-none-match"), (tag,)):

@@ -52,7 +52,8 @@ class ConfigMissing(InvalidInput):
 class ImportConfig(NamedTuple):
     """What decides the CIDs of ``add``."""
 
-    cid_version: int
+    cid_version: int | None
+    """None: not stated, so 0 unless the hash asks for 1, as in Kubo."""
     raw_leaves: bool
     chunker: str
     """``size-N``, bytes."""
@@ -63,7 +64,7 @@ class ImportConfig(NamedTuple):
     hamt_threshold: int
     """Bytes."""
     hamt_estimation: str
-    """"links" or "block"."""
+    """"links", "block" or "disabled"."""
     layout: str
     """"balanced" or "trickle"."""
 
@@ -207,7 +208,11 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
         },
         "Import": {},
     }
-    return with_identity(apply_profile(raw, cid_profile), private_key)
+    raw = apply_profile(raw, cid_profile)
+    if cid_profile != DEFAULT_CID_PROFILE:
+        # Kubo's own config leaves the version to the hash that is asked for; who states it gets nothing else.
+        raw["Import"] = {key: value for key, value in raw["Import"].items() if key != "CidVersion"}
+    return with_identity(raw, private_key)
 
 
 def new_raw(
@@ -322,7 +327,7 @@ def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
     def value(name: str) -> Any:
         return get(f"Import.{name}", default[name])
 
-    version = value("CidVersion")
+    version = get("Import.CidVersion", None)
     return ImportConfig(
         cid_version=version,
         raw_leaves=get("Import.UnixFSRawLeaves", version == 1),

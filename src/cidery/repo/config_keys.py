@@ -231,7 +231,7 @@ KEYS: dict[str, Accepts] = {
     "Import.UnixFSDirectoryMaxLinks": whole(0, 1 << 20),
     "Import.UnixFSHAMTDirectoryMaxFanout": choice(8, 16, 32, 64, 128, 256, 512, 1024),
     "Import.UnixFSHAMTDirectorySizeThreshold": SIZE,
-    "Import.UnixFSHAMTDirectorySizeEstimation": choice("links", "block"),
+    "Import.UnixFSHAMTDirectorySizeEstimation": choice("links", "block", "disabled"),
     "Import.UnixFSDAGLayout": choice("balanced", "trickle"),
     "Routing.Type": choice("auto", "autoclient", "dht", "dhtclient", "dhtserver", "none"),
     "Routing.DelegatedRouters": list_of(ROUTER),

@@ -50,7 +50,7 @@ MEANING: dict[str, Meaning] = {
     "Import.UnixFSFileMaxLinks": Meaning("imports.file_max_links", "Most links of a node of a file."),
     "Import.UnixFSHAMTDirectoryMaxFanout": Meaning("imports.hamt_fanout", "Most links of a node of a large directory."),
     "Import.UnixFSHAMTDirectorySizeEstimation": Meaning(
-        "imports.hamt_estimation", "What counts as a directory's size: its links, or its block."
+        "imports.hamt_estimation", "What counts as a directory's size: its links, its block, or neither (disabled)."
     ),
     "Import.UnixFSHAMTDirectorySizeThreshold": Meaning(
         "imports.hamt_threshold", "Size above which a directory is spread over several blocks."

@@ -95,8 +95,8 @@ def file_name(name: str) -> str:
         raise BadKeyName(name, f"it has {len(raw)} bytes, at most {MAX_NAME_BYTES} are allowed")
     if name == SELF:
         raise BadKeyName(name, "that is the node's own key, which is in the config")
-    if "/" in name or "\0" in name:
-        raise BadKeyName(name, "it holds a slash or a zero byte")
+    if "\0" in name:
+        raise BadKeyName(name, "it holds a zero byte")
     return PREFIX + base64.b32encode(raw).decode().rstrip("=").lower()
 
 

@@ -8,7 +8,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc2046#section-5.1 and https://www.rfc-edi
 import re
 from enum import Enum
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from cidery.errors import InvalidInput
 
@@ -170,6 +170,8 @@ class MultipartReader:
                 content_type = value.partition(";")[0].strip().lower()
             elif name == "abspath-encoded":
                 abspath = value.strip()
+            elif name == "abspath" and not abspath:
+                abspath = quote(value.strip(), errors="surrogateescape")  # clients of before 2023 do not escape it
             elif name == "file-identity":
                 identity = value.strip()
             elif name == "file-has":

@@ -4,6 +4,7 @@ Spec: the conventions of https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
 import os
+import stat
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -26,6 +27,10 @@ MAX_FIELDS = 16
 """Most fields in the name of a form field: three are known."""
 MAX_PARTS = 50_000_000
 """Most parts of one body: a bound on endless streams, far above any folder."""
+MAX_SENT_MODE = (1 << 32) - 1
+"""Largest mode that is read: Go's FileMode has 32 bits."""
+_GO_BITS = ((1 << 23, stat.S_ISUID), (1 << 22, stat.S_ISGID), (1 << 20, stat.S_ISVTX))
+"""Where Go's FileMode has the bits that Unix has above the permissions."""
 _KINDS = {
     "application/x-directory": Kind.DIRECTORY,
     "application/symlink": Kind.SYMLINK,
@@ -173,11 +178,19 @@ def _metadata(field: str) -> tuple[int | None, Mtime | None]:
         mtime = Mtime(int(stated["mtime"]), int(stated.get("mtime-nsecs", "0"))) if "mtime" in stated else None
     except ValueError as exc:
         raise BadUpload(f"{field[:80]!r} states no mode and time of a file") from exc
-    if mode is not None and not 0 <= mode <= MODE_MASK:
-        raise BadUpload(f"mode {mode:o} has other bits than {MODE_MASK:o}")
+    if mode is not None and not 0 <= mode <= MAX_SENT_MODE:
+        raise BadUpload(f"{field[:80]!r} states a mode that cannot be")
     if mtime is not None and not (0 <= mtime.nanoseconds < 10**9 and -(1 << 63) <= mtime.seconds < 1 << 63):
         raise BadUpload(f"{field[:80]!r} states a time that cannot be")
-    return mode, mtime
+    return _permissions(mode) if mode else None, mtime
+
+
+def _permissions(mode: int) -> int | None:
+    """The Unix permissions in a mode as Go's FileMode or stat() of Unix has it; None for 0: not stated.
+
+    Kubo's clients send the first, with the type of the file in its upper bits; JavaScript's may send the second.
+    """
+    return mode & MODE_MASK | sum(unix for go, unix in _GO_BITS if mode & go) or None
 
 
 async def _short(body: _Body) -> bytes:

@@ -78,7 +78,9 @@ def directory(
         check_name(entry.name)
         if at and ordered[at - 1][0] == name:
             raise BadName(entry.name, "two entries have it")
-    estimate = sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
+    estimate = 0
+    if profile.shard_estimate is not ShardEstimate.DISABLED:
+        estimate = sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
     if profile.shards(estimate, len(ordered)):  # by either way to estimate: the node would be larger
         return _trie(profile, [entry for _, entry in ordered], put, mode, mtime)
     links = [dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)) for _, entry in ordered]
@@ -101,6 +103,8 @@ def basic_directory(
 
 def entry_estimate(profile: Profile, entry: Entry) -> int:
     """What an entry adds to the estimate that is compared to the threshold of sharding, in bytes."""
+    if profile.shard_estimate is ShardEstimate.DISABLED:
+        return 0
     if profile.shard_estimate is ShardEstimate.BLOCK:
         return len(dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)))
     return len(dag_pb.encode_name(entry.name)) + len(entry.cid.encode())

@@ -30,7 +30,7 @@ from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory, first_lin
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
-from cidery.unixfs.profile import Profile
+from cidery.unixfs.profile import Profile, ShardEstimate
 from cidery.unixfs.reader import read_node
 from cidery.unixfs.shard import (
     Slot,
@@ -186,6 +186,7 @@ class DirectoryEditor:
                 above.place(at, only)  # a node of one entry does not exist below the root
         self._count -= 1
         self._grow(-entry_estimate(self._profile, found))
+        self._shrunk = True  # also where an entry adds nothing to the estimate
         return found
 
     def finish(self) -> Edit[Edited]:
@@ -315,6 +316,9 @@ class DirectoryEditor:
         most = 2 * self._profile.directory_links
         if self._profile.shards(base + self._estimate, self._count):
             return
+        by_size = self._profile.shard_estimate is not ShardEstimate.DISABLED
+        if not (by_size or most):
+            return  # nothing says what is too large: it stays as it is
         assert self._root is not None  # finish() looked
         bits = level_bits(self._fanout)
         entries: list[Entry] = []
@@ -323,7 +327,7 @@ class DirectoryEditor:
         links: deque[tuple[_Shard, int, Link, int, int]] = deque()
         while queue or links:
             if not queue:
-                if estimate + unread * MIN_ESTIMATE > limit or 0 < most < len(entries):
+                if (by_size and estimate + unread * MIN_ESTIMATE > limit) or 0 < most < len(entries):
                     self._estimate, self._count = estimate + unread * MIN_ESTIMATE, len(entries) + unread
                     return
                 above, bucket, link, level, path = links.popleft()

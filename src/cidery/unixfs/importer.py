@@ -8,7 +8,6 @@ from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.multiformats.multihash import IDENTITY
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import NodeType, UnixFSData
 from cidery.unixfs.layout import Balanced, Child, dag_pb_block
@@ -22,8 +21,7 @@ def leaf(profile: Profile, chunk: Buffer, mode: int | None = None, mtime: Mtime 
     size = len(chunk)
     if profile.raw_leaves:
         assert mode is None and mtime is None  # with_options() turns raw leaves off for them
-        code = IDENTITY if profile.inlines(size) else profile.hash_code
-        block = Block(CID.of(chunk, RAW, hash_code=code), chunk)
+        block = Block(CID.of(chunk, RAW, hash_code=profile.hash_of(size)), chunk)
         return Child(block.cid, size, size), block
     kind = NodeType.RAW if profile.trickle else NodeType.FILE
     message = UnixFSData(kind, chunk if size else None, size, mode=mode, mtime=mtime)

@@ -30,9 +30,9 @@ class Child(NamedTuple):
 
 def dag_pb_block(profile: Profile, encoded: bytes) -> Block:
     """A dag-pb block under the CID version and hash of the profile, or inside its CID."""
-    if profile.inlines(len(encoded)):
-        return Block(CID.of(encoded, DAG_PB, hash_code=IDENTITY), encoded)
-    return Block(CID.of(encoded, DAG_PB, version=profile.cid_version, hash_code=profile.hash_code), encoded)
+    code = profile.hash_of(len(encoded))
+    version = 1 if code == IDENTITY else profile.cid_version
+    return Block(CID.of(encoded, DAG_PB, version=version, hash_code=code), encoded)
 
 
 def file_node(

@@ -38,6 +38,8 @@ class ShardEstimate(Enum):
     """Sum of the lengths of names and CIDs."""
     BLOCK = "block"
     """Length of the encoded node."""
+    DISABLED = "disabled"
+    """Nothing: only the number of entries counts."""
 
 
 class Profile(NamedTuple):
@@ -67,7 +69,19 @@ class Profile(NamedTuple):
 
     def inlines(self, size: int) -> bool:
         """Whether a block of so many bytes is put into its CID."""
-        return self.inline_limit is not None and size <= self.inline_limit
+        limit = MAX_INLINE if self.hash_code == IDENTITY else self.inline_limit
+        return limit is not None and size <= limit
+
+    def hash_of(self, size: int) -> int:
+        """Code of the hash of a block of so many bytes. Raises ImportOptionError: too long for an identity CID."""
+        if self.inlines(size):
+            return IDENTITY
+        if self.hash_code == IDENTITY:
+            raise ImportOptionError(
+                f"--hash=identity puts blocks into their CIDs, and one has {size} bytes: at most {MAX_INLINE} are"
+                " allowed; --inline does so with small blocks only"
+            )
+        return self.hash_code
 
     def shards(self, estimate: int, entries: int) -> bool:
         """Whether a directory of this estimate, in bytes, and so many entries is sharded."""
@@ -100,18 +114,20 @@ def with_options(
     inline_limit: int | None = None,
     directory_links: int | None = None,
     hamt_fanout: int | None = None,
+    version_stated: bool = False,
 ) -> Profile:
     """``base`` changed by the options of ``add``; None keeps what the profile says.
 
-    As Kubo: another hash than sha2-256 forces CIDv1; version 1 implies raw leaves and version 0 none, unless told;
+    As Kubo: another hash than sha2-256 forces CIDv1, unless somebody stated version 0 (``version_stated``: the base
+    does); version 1 implies raw leaves and version 0 none, unless told;
     ``stores_metadata`` (mode or mtime) turns raw leaves off. Raises ImportOptionError for contradictions.
     """
-    hash_code = base.hash_code if hash_name is None else parse_hash(hash_name)
+    hash_code = base.hash_code if hash_name is None else parse_hash(hash_name, identity=True)
     version = base.cid_version if cid_version is None else cid_version
     if version not in (0, 1):
         raise ImportOptionError(f"CID version {version} is unknown; use 0 or 1")
     if hash_code != SHA2_256 and version == 0:
-        if cid_version == 0:
+        if cid_version == 0 or version_stated:
             raise ImportOptionError("CIDv0 only supports sha2-256; use --cid-version=1 with another hash")
         version = 1
     raw = raw_leaves
@@ -166,11 +182,13 @@ _OLD_NAMES = {"sha3": "sha3-512"}
 """Names of hash functions that Go's multihash takes too."""
 
 
-def parse_hash(name: str) -> int:
-    """Code of a hash that content may be addressed by. Raises ImportOptionError."""
+def parse_hash(name: str, *, identity: bool = False) -> int:
+    """Code of a hash that content may be addressed by, or the identity if allowed. Raises ImportOptionError."""
     code = hash_names().get(_OLD_NAMES.get(name, name))
     if code is None:
         raise ImportOptionError(f"unknown hash function {name!r}; sha2-256, blake3 or blake2b-256 are usual")
+    if identity and code == IDENTITY:
+        return code
     if code == IDENTITY or hash_function(code)[1] < MIN_SECURE_DIGEST:
         raise ImportOptionError(f"{name} is no secure hash; content cannot be addressed by it")
     return code

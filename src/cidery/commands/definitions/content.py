@@ -75,27 +75,45 @@ def _add_text(value: Value, call: Call) -> str:
 
 
 def _ls_text(value: Value, call: Call) -> str:
+    """As Kubo: columns of one object are aligned; with --stream each line alone, with room for usual sizes."""
     lines: list[str] = []
-    several = len(value["Objects"]) > 1
+    several = len(call.many("path")) > 1
     for position, one in enumerate(value["Objects"]):
-        if several:
-            lines.append(f"{one['Hash']}:")
-        if call.flag("headers"):
-            lines.append(_LONG_HEAD if call.flag("long") else "Hash" + " " * 56 + "Size Name")
-        for link in one["Links"]:
-            name = link["Name"] + ("/" if link["Type"] in (1, 5) else "")
-            size = ("-" if link["Type"] in (1, 5) else str(link["Size"])) if call.flag("size") else ""
-            columns: tuple[str, ...] = (link["Hash"], size, name)
-            if call.flag("long"):
-                when = "-" if link["ModTime"] == NO_TIME else link["ModTime"]
-                columns = (_mode_text(link), link["Hash"], size, when, name)
-            lines.append(" ".join(part for part in columns if part))
-        if several and position + 1 < len(value["Objects"]):
-            lines.append("")
+        begins = not (call.flag("stream") and one["Links"])
+        if several and begins:
+            is_first = position == 0 and not (call.flag("stream") and one["Hash"] != call.many("path")[0])
+            lines += [f"{one['Hash']}:"] if is_first else ["", f"{one['Hash']}:"]
+        rows = [_ls_head(call)] if call.flag("headers") and begins else []
+        rows += [_ls_row(link, call) for link in one["Links"]]
+        lines += aligned(rows, LS_STREAM_WIDTH if call.flag("stream") else 1)
     return "".join(line + "\n" for line in lines)
 
 
-_LONG_HEAD = "Mode" + " " * 7 + "Hash" + " " * 56 + "Size ModTime Name"
+LS_STREAM_WIDTH = 10
+"""Characters of a column at least when later lines are not known yet; Kubo's number."""
+
+
+def aligned(rows: list[list[str]], least: int) -> list[str]:
+    """Rows as lines; every column but the last is as wide as its longest text and a blank, at least ``least``."""
+    widths = [max(least, 1 + max(map(len, column))) for column in list(zip(*rows, strict=True))[:-1]]
+    return ["".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+
+
+def _ls_head(call: Call) -> list[str]:
+    return _ls_columns("Mode", "Hash", "Size", "ModTime", "Name", call)
+
+
+def _ls_row(link: Value, call: Call) -> list[str]:
+    is_directory = link["Type"] in (1, 5)
+    size = "-" if is_directory else str(link["Size"])
+    name = link["Name"] + "/" * is_directory
+    time = "-" if link["ModTime"] == NO_TIME else link["ModTime"]
+    return _ls_columns(_mode_text(link), link["Hash"], size, time, name, call)
+
+
+def _ls_columns(mode: str, cid: str, size: str, time: str, name: str, call: Call) -> list[str]:
+    sizes = [size] if call.flag("size") else []
+    return [mode, cid, *sizes, time, name] if call.flag("long") else [cid, *sizes, name]
 
 
 def _mode_text(link: Value) -> str:
@@ -117,6 +135,7 @@ _ADD_OPTIONS = (
     Option("ignore", OptionType.TEXTS, "Leave out what matches this pattern, as in .gitignore; may be given often"),
     text("ignore-rules-path", "Leave out what matches the patterns of this file"),
     flag("dereference-symlinks", "Add what symlinks point to instead of the symlinks"),
+    flag("dereference-args", "Add what the symlinks on the line point to", deprecated="--dereference-symlinks"),
     text("stdin-name", "Name of the file read from standard input"),
     flag("quiet", "Print CIDs only", short="q"),
     flag("quieter", "Print the last CID only", short="Q"),
@@ -134,17 +153,20 @@ _ADD_OPTIONS = (
     flag("raw-leaves", "Store the data of files as raw blocks (default: Import.UnixFSRawLeaves)"),
     text("chunker", "How files are cut: size-N, rabin, rabin-MIN-AVG-MAX, buzhash, fastcdc", short="s"),
     flag("trickle", "Use the trickle layout instead of the balanced one", short="t"),
-    number("max-file-links", "Most links of a node of a file (default: Import.UnixFSFileMaxLinks)"),
+    number("max-file-links", "Most links of a node of a file (0, the default: Import.UnixFSFileMaxLinks)"),
     number("max-directory-links", "Most entries of a directory that is not sharded; 0: only its size counts"),
     number("max-hamt-fanout", "Buckets per node of a sharded directory (default: Import.UnixFSHAMTDirectoryMaxFanout)"),
     flag("inline", "Put small blocks into their CIDs"),
     number("inline-limit", "Most bytes of an inlined block, up to 128", default=32),
     flag("nocopy", "Leave the data in the files; they must not change (implies raw leaves)"),
-    flag("preserve-mode", "Store the permissions of files and directories"),
-    flag("preserve-mtime", "Store when files and directories were modified"),
+    flag("preserve-mode", "Store the permissions of files and directories (files then have no raw leaves)"),
+    flag("preserve-mtime", "Store when files and directories were modified (files then have no raw leaves)"),
     text("mode", "Store these permissions for all entries, as 0644"),
     Option("mtime", OptionType.INT, "Store this time of modification for all entries, in seconds since 1970"),
     number("mtime-nsecs", "Nanoseconds of --mtime"),
+    flag("fast-provide-root", "Accepted for Kubo's scripts: roots are always announced at once", default=True),
+    flag("fast-provide-dag", "Accepted for Kubo's scripts: what is below a root is announced in its turn"),
+    flag("fast-provide-wait", "Accepted for Kubo's scripts: an announcement is never waited for"),
     text("cid-profile", "Rules that decide the CID, instead of the config's Import section", choices=PROFILES),
 )
 

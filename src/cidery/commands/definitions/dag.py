@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     FAST_PROVIDE,
     Argument,
@@ -98,19 +99,6 @@ def _imported(value: Value, call: Call) -> str:
     return f"Pinned root\t{root['Cid']['/']}\t{outcome}\n"
 
 
-def _human(size: int) -> str:
-    """Bytes in decimal units, as Kubo rounds them."""
-    if size < 10:
-        return f"{size} B"
-    amount, unit = float(size), "B"
-    for bigger in ("kB", "MB", "GB", "TB", "PB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, bigger
-    amount = int(amount * 10 + 0.5) / 10
-    return f"{amount:.1f} {unit}" if amount < 10 and unit != "B" else f"{amount:.0f} {unit}"
-
-
 def _stat(value: Value, call: Call) -> str:
     if "Ratio" not in value:
         return ""
@@ -119,8 +107,13 @@ def _stat(value: Value, call: Call) -> str:
     lines = ["", f"{'CID':<{width}}\t{'Blocks':<15}\tSize"]
     lines += [f"{dag['Cid']}\t{dag.get('NumBlocks', 0):<15}\t{dag.get('Size', 0)}" for dag in dags]
     total, shared = value.get("TotalSize", 0), value.get("SharedSize", 0)
-    lines += ["", "Summary", f"Total Size: {total} ({_human(total)})", f"Unique Blocks: {value.get('UniqueBlocks', 0)}"]
-    lines += [f"Shared Size: {shared} ({_human(shared)})", f"Ratio: {value['Ratio']:f}", "", ""]
+    lines += [
+        "",
+        "Summary",
+        f"Total Size: {total} ({human_size(total)})",
+        f"Unique Blocks: {value.get('UniqueBlocks', 0)}",
+    ]
+    lines += [f"Shared Size: {shared} ({human_size(shared)})", f"Ratio: {value['Ratio']:f}", "", ""]
     return "\n".join(lines) + "\n"
 
 

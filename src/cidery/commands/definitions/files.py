@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     Argument,
     Call,
@@ -115,7 +116,7 @@ def _stat(value: Value, call: Call) -> str:
     out += "\n"
     if value.get("WithLocality"):
         local, total = value.get("SizeLocal", 0), value["CumulativeSize"]
-        out += f"Local: {_size_text(local)} of {_size_text(total)} ({100 * local / (total or 1):.2f}%)\n"
+        out += f"Local: {human_size(local)} of {human_size(total)} ({100 * local / (total or 1):.2f}%)\n"
     return out
 
 
@@ -127,22 +128,6 @@ def _time_text(seconds: int) -> str:
     except OverflowError:
         return f"{seconds} s after 1970"
     return f"{when.day} {when:%b} {when.year}, {when:%H:%M:%S} UTC"
-
-
-def _size_text(size: int) -> str:
-    """Kubo's short form: ``82854982`` is ``83 MB``."""
-    if size < 10:
-        return f"{size} B"
-    power = 0
-    amount = float(size)
-    while amount >= 1000 and power < 6:
-        amount /= 1000
-        power += 1
-    rounded = int(amount * 10 + 0.5) / 10
-    return f"{rounded:.1f} {_UNITS[power]}" if rounded < 10 else f"{rounded:.0f} {_UNITS[power]}"
-
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def _message(value: Value, call: Call) -> str:

@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import Argument, Call, Command, Option, OptionType, Output, Repo, Value, Where, flag
 
 KINDS = ("add", "gc", "get", "import", "pin")
@@ -47,21 +48,13 @@ class JobIds(TypedDict):
     IDs: list[int]
 
 
-def human(size: int) -> str:
-    """As 1.5 MB."""
-    for unit, step in (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
-        if size >= step:
-            return f"{size / step:.1f} {unit}"
-    return f"{size} B"
-
-
 def progress_of(value: Value) -> str:
-    """``12.0 MB of 40.0 MB (30 %), 12 files``."""
+    """``12 MB of 40 MB (30 %), 12 files``."""
     parts: list[str] = []
     if value["Bytes"] or value.get("Total"):
         total = value.get("Total")
-        share = f" of {human(total)} ({min(100, 100 * value['Bytes'] // max(1, total))} %)" if total else ""
-        parts.append(human(value["Bytes"]) + share)
+        share = f" of {human_size(total)} ({min(100, 100 * value['Bytes'] // max(1, total))} %)" if total else ""
+        parts.append(human_size(value["Bytes"]) + share)
     parts += [f"{value[key]} {word}" for key, word in (("Files", "files"), ("Blocks", "blocks")) if value[key]]
     return ", ".join(parts) or "-"
 

@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     Argument,
     Call,
@@ -43,13 +44,13 @@ class GcLine(TypedDict):
     """{"/": CID} of a removed block."""
     Error: NotRequired[str]
     Freed: NotRequired[int]
-    """In the last line: bytes that the disk got back."""
+    """With --stats, in the last line: bytes that the disk got back."""
     Removed: NotRequired[int]
     """In the last line: blocks removed."""
     Spared: NotRequired[list[int]]
     """In the last line: interrupted jobs whose blocks were spared."""
     Marked: NotRequired[int]
-    """In progress lines: blocks found in use so far."""
+    """With --stats, in progress lines: blocks found in use so far."""
 
 
 class Freed(TypedDict):
@@ -112,19 +113,12 @@ def _collected(value: Value, call: Call) -> str:
     if "Freed" in value and not call.flag("quiet"):
         jobs = " ".join(map(str, value.get("Spared", ())))
         note = f"; spared for interrupted jobs, which `cidery jobs rm {jobs}` would free" if jobs else ""
-        return f"freed {_human(value['Freed'])}{note}\n"
+        return f"freed {human_size(value['Freed'])}{note}\n"
     return ""
 
 
-def _human(size: int) -> str:
-    for unit, step in (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
-        if size >= step:
-            return f"{size / step:.1f} {unit}"
-    return f"{size} B"
-
-
 def _stat(value: Value, call: Call) -> str:
-    show = _human if call.flag("human") else str
+    show = human_size if call.flag("human") else str
     rows = [("RepoSize", show(value["RepoSize"])), ("StorageMax", show(value["StorageMax"]))]
     if not call.flag("size-only"):
         rows = [("NumObjects", str(value["NumObjects"])), *rows]
@@ -141,7 +135,7 @@ def _imported(value: Value, call: Call) -> str:
         return f"{value['Msg']}\n" if value.get("Msg") else ""
     one = value["Summary"]
     rows = [
-        ("blocks", f"{one['Blocks']} imported ({_human(one['Bytes'])}), {one['BlocksPresent']} here already"),
+        ("blocks", f"{one['Blocks']} imported ({human_size(one['Bytes'])}), {one['BlocksPresent']} here already"),
         ("left out", f"{one['BlocksBad']} that are corrupt or cannot be read"),
         ("in your files", f"{one['References']}"),
         ("pins", f"{one['Pins']} imported, {one['PinsPresent']} here already"),
@@ -181,6 +175,7 @@ COMMANDS = (
             flag("stream-errors", "Report pinned blocks that are missing, one line each"),
             flag("quiet", "Print CIDs only", short="q"),
             flag("silent", "Print nothing"),
+            flag("stats", "Also say how far it is, what the disk got back, and what was spared for interrupted jobs"),
         ),
         output=Output.STREAM,
         result=GcLine,
@@ -196,7 +191,7 @@ COMMANDS = (
         "cidery.commands.run.repo:compact",
         "cidery repo compact",
         result=Freed,
-        text=lambda value, call: f"freed {_human(value['Freed'])}\n",
+        text=lambda value, call: f"freed {human_size(value['Freed'])}\n",
         description="`repo gc` compacts where it is worth it; this rewrites every segment that holds any garbage.",
     ),
     Command(

@@ -28,10 +28,11 @@ def add_profile(api: Api, call: Call) -> Profile:
     base = profile(named) if named else import_profile(api.config.imports)
     return with_options(
         base,
+        version_stated=bool(named) or api.config.imports.cid_version is not None,
         cid_version=call.number_or_none("cid-version"),
         raw_leaves=call.flag("raw-leaves") if "raw-leaves" in call.given else call.flag("nocopy") or None,
         chunker=call.text("chunker") or None,
-        max_links=call.number_or_none("max-file-links"),
+        max_links=call.number_or_none("max-file-links") or None,
         hash_name=call.text("hash") or None,
         stores_metadata=_metadata_options(call) != (None, None)
         or call.flag("preserve-mode")
@@ -67,6 +68,7 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
         hidden=call.flag("hidden"),
         empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
+        dereference_args=call.flag("dereference-args"),
         preserve_mode=call.flag("preserve-mode"),
         preserve_mtime=call.flag("preserve-mtime"),
         ignore=ignore_rules(call) if ignore else None,
@@ -93,6 +95,8 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     api = context.node
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
+    if call.text("pin-name") and not call.flag("pin"):
+        raise BadCall("option 'pin-name' needs --pin: without it nothing is pinned")
     mode, mtime = _metadata_options(call)
     roots: Roots | None = None
     if call.flag("nocopy") and context.caller is not Caller.HERE:
@@ -119,13 +123,20 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         title=call.text("job-title"),
     )
     async with aclosing(adding) as events:
+        told = 0
         async for event in events:
-            yield await _add_event(api, call, event)
+            if isinstance(event, AddProgress):
+                told = event.bytes
+                yield AddEvent(Name=event.name, Bytes=told)
+                continue
+            if call.flag("progress") and event.bytes > told:
+                # Clients count by lines without a Hash: the last one says that the file is whole.
+                yield AddEvent(Name="" if event.name == str(event.cid) else event.name, Bytes=event.bytes)
+            told = 0
+            yield await _added(api, call, event)
 
 
-async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEvent:
-    if isinstance(event, AddProgress):
-        return AddEvent(Name=event.name, Bytes=event.bytes)
+async def _added(api: Api, call: Call, event: Added) -> AddEvent:
     if event.root and call.text("to-files"):
         await _to_files(api, event, call.text("to-files"))
     done = AddEvent(Name=event.name, Hash=cid_text(event.cid, call), Size=str(event.size))
@@ -135,8 +146,6 @@ async def _add_event(api: Api, call: Call, event: Added | AddProgress) -> AddEve
         done["Mtime"] = event.mtime.seconds
         if event.mtime.nanoseconds:
             done["MtimeNsecs"] = event.mtime.nanoseconds
-    if call.flag("progress") and event.bytes:
-        done["Bytes"] = event.bytes
     return done
 
 

@@ -1,12 +1,13 @@
 """dag put, get, resolve, import, export, stat and diff; resolve."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import closing
 from functools import partial
 
 from cidery.commands.bind import BadCall
-from cidery.commands.cid_text import cid_text
+from cidery.commands.cid_text import cid_text, cid_text_as_in
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.dag import (
@@ -93,7 +94,7 @@ async def resolve_block(context: Context, call: Call) -> DagResolved:
     path = await context.node.locate(call.one("ref"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
-    return DagResolved(Cid=link(found.cid, call), RemPath="/".join(found.remainder))
+    return DagResolved(Cid={"/": cid_text_as_in(call.one("ref"), found.cid, call)}, RemPath="/".join(found.remainder))
 
 
 async def resolve_path(context: Context, call: Call) -> Resolved:
@@ -103,7 +104,8 @@ async def resolve_path(context: Context, call: Call) -> Resolved:
     path = await context.node.locate(call.one("name"))
     async with context.node.session() as session:
         found = await resolve_inside(path, session)
-    return Resolved(Path="/".join(("/ipfs", cid_text(found.cid, call), *found.remainder)))
+    shown = cid_text(found.cid, call) if name else cid_text_as_in(call.one("name"), found.cid, call)
+    return Resolved(Path="/".join(("", path.namespace, shown, *found.remainder)))
 
 
 async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported]:
@@ -143,7 +145,8 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
 
 def _from_files(call: Call) -> bool:
     """Whether the archives are files that this process reads."""
-    return bool(call.many("path")) and call.many("path") != ["-"]
+    paths = call.many("path")
+    return bool(paths) and all(map(os.path.isfile, paths))
 
 
 async def _imported(

@@ -19,14 +19,22 @@ DEFAULT_GZIP = 6
 """Compression level when none is given: zlib's own choice."""
 
 
+def gzip_level(call: Call) -> int:
+    """--compression-level, which counts with --compress only: clients send -1 without it. Raises BadCall."""
+    level = call.number_or_none("compression-level")
+    if level is None or not call.flag("compress"):
+        return DEFAULT_GZIP
+    if not 1 <= level <= 9:
+        raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    return level
+
+
 async def get(context: Context, call: Call) -> Body:
     """TAR, gzipped with --compress; a client unpacks it. Its length is what the tree states, for progress only."""
     path = await context.node.locate(call.one("path"))
     api = context.node
     compress, archive = call.flag("compress"), call.flag("archive")
-    level = call.number_or_none("compression-level") or DEFAULT_GZIP
-    if not 1 <= level <= 9:
-        raise BadCall(f"option 'compression-level' takes 1 to 9, not {level}")
+    level = gzip_level(call)
     skip = call.number("skip-files"), call.number("skip-bytes")
     if min(skip) < 0:
         raise BadCall("options 'skip-files' and 'skip-bytes' take numbers from 0 up")

@@ -11,6 +11,7 @@ from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.core.reading.ls import ls as ls_entries
 from cidery.core.reading.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.reading.refs import refs as walk_refs
+from cidery.ipld.dag_pb import encode_name
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 
@@ -54,18 +55,22 @@ def _time_text(mtime: Mtime) -> str:
 
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
-    """One value with all objects; with --stream one value per entry."""
+    """One value with all objects, sorted; with --stream one value per entry as they are stored, after one without any
+    for each object that has a heading."""
     paths = [(text, await context.node.locate(text)) for text in call.many("path")]
     look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
     objects: list[LsObject] = []
     async with context.node.session() as session:
         for text, path in paths:
             links: list[LsLink] = []
+            if call.flag("stream") and (len(paths) > 1 or call.flag("headers")):
+                yield LsResult(Objects=[LsObject(Hash=text, Links=[])])
             async for entry in ls_entries(path, session, **look):
                 if call.flag("stream"):
                     yield LsResult(Objects=[LsObject(Hash=text, Links=[_link(entry, call)])])
                 else:
                     links.append(_link(entry, call))
+            links.sort(key=lambda link: encode_name(link["Name"]))
             objects.append(LsObject(Hash=text, Links=links))
     if not call.flag("stream"):
         yield LsResult(Objects=objects)
@@ -93,7 +98,7 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
                     if edge.target.encode() in seen:
                         continue
                     seen.add(edge.target.encode())
-                yield RefLine(Ref=format_edge(edge, form), Err="")
+                yield RefLine(Ref=format_edge(edge, form, lambda cid: cid_text(cid, call)), Err="")
 
 
 async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
@@ -25,6 +26,7 @@ from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
 from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.version import __version__
 
@@ -191,7 +193,7 @@ async def peering_rm(context: Context, call: Call) -> AsyncIterator[PeeringStatu
 async def bitswap_stat(context: Context, call: Call) -> BitswapStat:
     stat = context.node.online.bitswap_stat()
     return BitswapStat(
-        Wantlist=[{"/": cid} for cid in stat.wantlist],
+        Wantlist=[{"/": cid_text(CID.parse(cid), call)} for cid in stat.wantlist],
         Peers=list(stat.peers),
         BlocksReceived=stat.blocks_received,
         DataReceived=stat.data_received,

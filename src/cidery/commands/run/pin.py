@@ -89,7 +89,9 @@ async def status(context: Context, call: Call) -> AsyncIterator[PinStatus]:
         path, word = parse_path(str(job.detail["path"])), status_word(job)
         if (wanted and path not in wanted) or call.text("status") not in ("", word):
             continue
-        shown = cid_text(path.root, call) if not path.segments else str(path)
+        shown = cid_text(path.root, call)
+        if path.segments:
+            shown = "/".join(("", path.namespace, shown, *path.segments))
         line = PinStatus(
             Job=job.id,
             Cid=shown,

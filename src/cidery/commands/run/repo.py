@@ -1,5 +1,6 @@
 """The repo group."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from cidery.core.repair import Outcome, Repaired, repair
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.repo.disk_use import disk_use
 from cidery.repo.gc.collection import Compacted, GcStopped, Swept
 from cidery.repo.jobs import JobState
 from cidery.repo.layout import RepoLayout
@@ -48,7 +50,7 @@ class CannotMigrate(InvalidInput):
 
 
 async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
-    """A line per removed block, with --stream-errors one per fault, then the sum. Raises GcStopped."""
+    """A line per removed block, with --stream-errors one per fault, with --stats the sum. Raises GcStopped."""
     freed = removed = 0
     try:
         async with aclosing(context.node.collector.garbage()) as steps:
@@ -59,13 +61,15 @@ async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
                         yield GcLine(Key={"/": cid_text(CID(1, RAW, key), call)})
                 elif isinstance(step, Compacted):
                     freed += step.bytes
-                else:
+                elif call.flag("stats"):
                     yield GcLine(Marked=step.blocks)
     except GcStopped as exc:
         if call.flag("stream-errors"):
             for fault in exc.faults:
                 yield GcLine(Error=str(fault))
         raise
+    if not call.flag("stats"):
+        return
     last = GcLine(Freed=freed, Removed=removed)
     open_jobs = context.node.jobs.jobs.every(ended=False)
     if spared := [job.id for job in open_jobs if job.state is JobState.INTERRUPTED and job.kind != "gc"]:
@@ -101,11 +105,11 @@ async def stat(context: Context, call: Call) -> RepoStat:
     api = context.node
     found = await api.store.stat()
     return RepoStat(
-        RepoSize=found.disk_bytes,
+        RepoSize=await asyncio.to_thread(disk_use, api.path),
         StorageMax=api.config.storage_max,
         NumObjects=found.blocks,
         RepoPath=str(api.path),
-        Version=str(REPO_FORMAT),
+        Version=f"fs-repo@{REPO_FORMAT}",
     )
 
 

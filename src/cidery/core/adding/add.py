@@ -48,6 +48,8 @@ JOB_BYTES = 4 << 20
 """Bytes of a big file per job: what each thread repeats after a crash."""
 JOB_CHUNKS = 1024
 """Chunks of a big file per job, for tiny chunk sizes."""
+PROGRESS_BYTES = 256 * 1024
+"""Bytes of a stream between two words on progress, as Kubo has it; or one chunk, if that is longer."""
 
 
 class AddOptions(NamedTuple):
@@ -104,6 +106,10 @@ class Memory(NamedTuple):
     journal: AddJournal
     whole: Callable[[Sequence[Child]], Awaitable[list[bool]]]
     """Whether all blocks of each are stored to stay; notes them for a collector."""
+
+
+Step = Callable[[], list[Child]] | int
+"""A job that makes leaves, or how many bytes of the stream have come."""
 
 
 async def add(
@@ -330,14 +336,12 @@ class _Adding:
         parts = self._memory.journal.parts(identity)
         return {start: leaves for start, leaves in parts.items() if all(await self._memory.whole(leaves))}
 
-    def _ranges(
-        self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]
-    ) -> AsyncIterator[Callable[[], list[Child]]]:
+    def _ranges(self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]) -> AsyncIterator[Step]:
         """Jobs for a big file in chunks of one size."""
         size, chunk_size = found.st_size, self._options.profile.chunk_size
         step = max(1, min(JOB_BYTES // chunk_size, JOB_CHUNKS)) * chunk_size
 
-        def job(start: int) -> Callable[[], list[Child]]:
+        def job(start: int) -> Step:
             end = min(start + step, size)
             leaves = known.get(start)
             if leaves is None or sum(leaf.filesize for leaf in leaves) != end - start:
@@ -353,7 +357,7 @@ class _Adding:
 
     async def _cuts(
         self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]
-    ) -> AsyncIterator[Callable[[], list[Child]]]:
+    ) -> AsyncIterator[Step]:
         """Jobs for a big file that is cut by its content: a cut depends on what follows the one before it only."""
         at = 0
         while (leaves := known.get(at)) and at < found.st_size:
@@ -363,7 +367,7 @@ class _Adding:
         if at < found.st_size:
             part = FilePart(identity_of(found), at, self._racy_from())
             chunks = chunks_of(file_pieces(fd), self._options.profile)
-            async for job in self._groups(chunks, self._ingest.origin(path, found, at), part):
+            async for job in self._groups(chunks, self._ingest.origin(path, found, at), part, at):
                 yield job
 
     async def _long(self, stream: "LongStream") -> AsyncIterator[Added | AddProgress]:
@@ -381,7 +385,7 @@ class _Adding:
                 await self._sync()
             yield event
 
-    async def _sent(self, stream: "LongStream") -> AsyncIterator[Callable[[], list[Child]]]:
+    async def _sent(self, stream: "LongStream") -> AsyncIterator[Step]:
         """Jobs for a stream, after what its sender left out because it was stored before. Raises NotRemembered."""
         item, at = stream.item, 0
         known = await self._known_parts(item.identity) if item.has and item.identity is not None else {}
@@ -392,7 +396,7 @@ class _Adding:
             yield self._given(leaves)
             at += sum(leaf.filesize for leaf in leaves)
         part = None if item.identity is None else FilePart(item.identity, at, self._racy_from())
-        async for job in self._groups(stream.chunks, part=part):
+        async for job in self._groups(stream.chunks, part=part, before=at):
             yield job
 
     async def _groups(
@@ -400,12 +404,18 @@ class _Adding:
         chunks: AsyncIterator[bytes],
         origin: Origin | None = None,
         part: FilePart | None = None,
-    ) -> AsyncIterator[Callable[[], list[Child]]]:
+        before: int = 0,
+    ) -> AsyncIterator[Step]:
+        """``before``: bytes of the file in front of these chunks."""
         group: list[bytes] = []
-        size = 0
+        size, read, told = 0, before, before
         async for chunk in chunks:
             group.append(chunk)
             size += len(chunk)
+            read += len(chunk)
+            if self._options.progress and read - told >= PROGRESS_BYTES:
+                yield read
+                told = read
             if size >= JOB_BYTES or len(group) >= JOB_CHUNKS:
                 yield partial(self._ingest.chunks, group, origin, part)
                 origin = origin and origin._replace(offset=origin.offset + size)
@@ -415,13 +425,13 @@ class _Adding:
             yield partial(self._ingest.chunks, group, origin, part)
 
     async def _assemble(
-        self, name: str, jobs: AsyncIterator[Callable[[], list[Child]]], mode: int | None, mtime: Mtime | None
+        self, name: str, jobs: AsyncIterator[Step], mode: int | None, mtime: Mtime | None
     ) -> AsyncIterator[AddProgress | Finished]:
         """Run jobs that make the leaves of one file, a few at a time; the Finished file comes last."""
         builder = FileBuilder(self._options.profile, mode, mtime)
         window: deque[Future[list[Child]]] = deque()
         nodes: list[Block] = []
-        read = 0
+        read = told = 0
 
         async def oldest() -> int:
             children = await asyncio.wrap_future(window.popleft())
@@ -430,10 +440,14 @@ class _Adding:
             return sum(child.filesize for child in children)
 
         async for job in jobs:
+            if isinstance(job, int):
+                told = job
+                yield AddProgress(name, told)
+                continue
             window.append(self._pool.submit(job))
             if len(window) >= MAX_JOBS:
                 read += await oldest()
-                if self._options.progress:
+                if self._options.progress and read > told:
                     yield AddProgress(name, read)
         while window:
             read += await oldest()
@@ -446,7 +460,9 @@ class _Adding:
         batch = Batch(None if self._options.only_hash else self._store)
         out: list[Added] = []
         wrap = self._options.wrap
-        for path, folder, child in self._tree.finish(self._options.profile, batch.put, wrap=wrap):
+        for path, folder, child in self._tree.finish(
+            self._options.profile, batch.put, wrap=wrap, empty_dirs=self._options.scan.empty_dirs
+        ):
             is_root = path == "" if wrap else "/" not in path
             out.append(Added(path, child.cid, child.tsize, 0, is_root, folder.mode, folder.mtime))
         batch.flush()

@@ -9,12 +9,12 @@ def import_profile(config: ImportConfig) -> Profile:
     """The rules of ``add`` that the config's Import section states."""
     chunker = parse_chunker(config.chunker)
     base = Profile(
-        cid_version=config.cid_version,
+        cid_version=config.cid_version or 0,
         raw_leaves=config.raw_leaves,
         chunk_size=chunker.max_size,
         max_links=config.file_max_links,
         shard_estimate=ShardEstimate(config.hamt_estimation),
-        hash_code=parse_hash(config.hash_function),
+        hash_code=parse_hash(config.hash_function, identity=True),
         shard_threshold=config.hamt_threshold,
         hamt_fanout=config.hamt_fanout,
         directory_links=config.directory_max_links,

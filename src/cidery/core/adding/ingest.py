@@ -121,7 +121,7 @@ class Metadata(NamedTuple):
 
     def of_file(self, found: os.stat_result) -> tuple[int | None, Mtime | None]:
         return self.of_item(
-            stat.S_IMODE(found.st_mode) if self.preserve_mode else None,
+            stat.S_IMODE(found.st_mode) or None if self.preserve_mode else None,
             mtime_of(found) if self.preserve_mtime else None,
         )
 

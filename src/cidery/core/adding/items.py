@@ -94,8 +94,11 @@ class ScanOptions(NamedTuple):
     hidden: bool = False
     """Whether names with a leading dot are taken inside directories."""
     empty_dirs: bool = True
+    """False: add() leaves out directories inside others that have no entry."""
     dereference: bool = False
     """Follow symlinks instead of adding them."""
+    dereference_args: bool = False
+    """Follow the symlinks that are named, not those in directories."""
     preserve_mode: bool = False
     preserve_mtime: bool = False
     ignore: IgnoreRules | None = None
@@ -109,7 +112,8 @@ def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem
     """
     text = os.fspath(path)
     name = os.path.basename(os.path.abspath(text)) or "root"
-    item = _item(text, name, _stat(text, options.dereference), options)
+    follow = options.dereference or options.dereference_args
+    item = _item(text, name, _stat(text, follow), options)
     if item.kind is not Kind.DIRECTORY:
         yield item
         return
@@ -136,8 +140,7 @@ def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem
                 raise CannotAdd(entry.path, "the symlink leads back to a directory above it")
             visiting.append(identity)
         children = _list(entry, options)
-        if children or options.empty_dirs or len(stack) == 1:
-            yield entry
+        yield entry
         stack.append(iter(children))
 
 
@@ -189,10 +192,10 @@ def _listed(entry: "os.DirEntry[str]", name: str, options: ScanOptions) -> AddIt
 
 
 def _item(path: str, name: str, found: os.stat_result, options: ScanOptions) -> AddItem:
-    mode = stat.S_IMODE(found.st_mode) if options.preserve_mode else None
+    mode = stat.S_IMODE(found.st_mode) or None if options.preserve_mode else None  # 0 is not stored, as in Kubo
     mtime = mtime_of(found) if options.preserve_mtime else None
     if stat.S_ISREG(found.st_mode):
-        return AddItem(name, Kind.FILE, path=path, follow=options.dereference)
+        return AddItem(name, Kind.FILE, path=path, follow=options.dereference or options.dereference_args)
     if stat.S_ISDIR(found.st_mode):
         return AddItem(name, Kind.DIRECTORY, path=path, mode=mode, mtime=mtime)
     if stat.S_ISLNK(found.st_mode):

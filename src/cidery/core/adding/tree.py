@@ -79,15 +79,21 @@ class AddTree:
         self._last = (path, folder)
         return folder
 
-    def finish(self, profile: Profile, put: Put, *, wrap: bool) -> Iterator[tuple[str, Folder, Child]]:
+    def finish(
+        self, profile: Profile, put: Put, *, wrap: bool, empty_dirs: bool = True
+    ) -> Iterator[tuple[str, Folder, Child]]:
         """(path, folder, node) per directory, contents before containers, siblings by the bytes of their names.
 
-        ``wrap``: the nameless root too, last. CPU-bound; iterate it in a thread. Blocks go to ``put``.
+        ``wrap``: the nameless root too, last. ``empty_dirs``: False leaves out directories inside others that have
+        no entry. CPU-bound; iterate it in a thread. Blocks go to ``put``.
         """
         stack: list[tuple[str, str, Folder, Folder | None]] = [("", "", self.root, None)]
         order: list[tuple[str, str, Folder, Folder | None]] = []
         while stack:
             path, name, folder, parent = stack.pop()
+            if not (folder.entries or empty_dirs) and parent is not None and "/" in path:
+                del parent.entries[name]
+                continue
             order.append((path, name, folder, parent))
             stack += [
                 (f"{path}/{inner}" if path else inner, inner, entry, folder)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, TypeVarTuple
 
-from cidery.blockstore.drive import drive
+from cidery.blockstore.drive import drive, run
 from cidery.core.file_reads import pread_exactly
 from cidery.core.getting.file_copy import FileCopy, is_leaf_of
 from cidery.core.getting.record import GetRecord
@@ -27,7 +27,7 @@ from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.node import Kind
-from cidery.unixfs.reader import Offer, read_file, read_missing
+from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
 
 T = TypeVar("T")
@@ -81,6 +81,12 @@ async def get(
             yield progress
     finally:
         place.close()
+
+
+async def is_file(path: str | CID | ContentPath, session: BlockSession) -> bool:
+    """Whether a file or symlink is at ``path``, not a directory. Raises as resolve(), UnixFSError."""
+    node = await run(read_node(await resolve(path, session)), session)
+    return node.kind is not Kind.DIRECTORY
 
 
 class _Getting:

@@ -21,6 +21,7 @@ BLOCK = 512
 """Everything in a TAR stream is padded to this many bytes."""
 DEFAULT_FILE_MODE = 0o644
 DEFAULT_DIRECTORY_MODE = 0o755
+SYMLINK_MODE = 0o777
 """Modes of entries that have none."""
 
 
@@ -74,7 +75,7 @@ def _header(name: str, entry: TreeEntry, size: int, skipped: int) -> bytes:
     info.type = tarfile.DIRTYPE if is_directory else tarfile.REGTYPE
     info.mode = DEFAULT_DIRECTORY_MODE if is_directory else DEFAULT_FILE_MODE
     if entry.kind is Kind.SYMLINK:
-        info.type, info.linkname = tarfile.SYMTYPE, entry.target
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.target, SYMLINK_MODE
     if entry.mode is not None:
         info.mode = entry.mode & 0o7777
     if entry.mtime is not None:

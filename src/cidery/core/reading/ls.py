@@ -8,8 +8,8 @@ from cidery.blockstore.drive import drive
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
-from cidery.ipld.dag_pb import Link
-from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk
+from cidery.ipld.dag_pb import Link, encode_name
+from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk, need, read_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
@@ -38,7 +38,7 @@ class LsEntry(NamedTuple):
     name: str
     cid: CID
     size: int
-    """Bytes of a file; 0 for everything else and for what was not looked at."""
+    """Bytes of a file, or of a symlink's target; 0 for everything else and for what was not looked at."""
     type: EntryType
     target: str = ""
     """Of a symlink."""
@@ -49,7 +49,7 @@ class LsEntry(NamedTuple):
 async def ls(
     path: str | CID | ContentPath, session: BlockSession, *, resolve_type: bool = True, size: bool = True
 ) -> AsyncIterator[LsEntry]:
-    """The entries in stored order. Of a file: its parts, nameless, as Kubo does.
+    """The entries in stored order. Of a file, and of a node that is not UnixFS: what it links to, nameless, as Kubo.
 
     ``resolve_type``, ``size``: with both off no entry's own block is read.
     Raises PathError, NotFound and as the reader. Cancellation: safe.
@@ -60,6 +60,10 @@ async def ls(
 
 
 def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:
+    if root.codec not in (DAG_PB, RAW):
+        targets = yield from read_links(root, (yield from need(root)))
+        yield from _page([Link(target, "", 0) for target, _ in targets], look)
+        return
     node = yield from read_node(root)
     if not node.fanout:
         yield from _page(list(node.links), look)
@@ -101,5 +105,5 @@ def _entry(link: Link) -> Walk[LsEntry, LsEntry]:
         return LsEntry(name, link.cid, 0, EntryType.UNKNOWN)
     node = yield from read_node(link.cid)
     is_link = node.kind is Kind.SYMLINK
-    size = node.size if node.kind is Kind.FILE else 0
+    size = node.size if node.kind is Kind.FILE else len(encode_name(node.target)) if is_link else 0
     return LsEntry(name, link.cid, size, _TYPES[node.kind], node.target if is_link else "", node.mode, node.mtime)

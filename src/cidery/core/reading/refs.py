@@ -1,6 +1,6 @@
 """The links of a DAG, and the blocks that are stored here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore
@@ -35,9 +35,9 @@ async def refs(
             yield step
 
 
-def format_edge(edge: Edge, form: str = "<dst>") -> str:
+def format_edge(edge: Edge, form: str = "<dst>", show: Callable[[CID], str] = str) -> str:
     """One line of ``refs``; ``form`` may name <src>, <dst> and <linkname>."""
-    out = form.replace("<src>", str(edge.source)).replace("<dst>", str(edge.target))
+    out = form.replace("<src>", show(edge.source)).replace("<dst>", show(edge.target))
     return out.replace("<linkname>", edge.name)
 
 

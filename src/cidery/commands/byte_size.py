@@ -1,0 +1,14 @@
+"""Numbers of bytes as people read them, in powers of 1000 as Kubo prints them: 567 kB, 9.3 MB, 10 GB."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def human_size(size: int) -> str:
+    """Two digits at least: one behind the point below 10."""
+    if size < 10:
+        return f"{size} B"
+    step = 0
+    while size >= 1000 ** (step + 1) and step + 1 < len(_UNITS):
+        step += 1
+    tenths = (size * 10 + 1000**step // 2) // 1000**step
+    return f"{tenths / 10:.{int(tenths < 100)}f} {_UNITS[step]}"

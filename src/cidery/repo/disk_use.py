@@ -1,0 +1,28 @@
+"""How much of the disk a repository takes."""
+
+import os
+from pathlib import Path
+
+SECTOR = 512
+"""Bytes of the unit of st_blocks, whatever the file system's own is."""
+
+
+def disk_use(path: Path) -> int:
+    """Bytes that the files below a directory take on disk; holes take none. Blocks. Files that go meanwhile may count.
+
+    Raises OSError for a directory that cannot be read.
+    """
+    total = 0
+    for folder, _, names in os.walk(path, onerror=_raise):
+        for name in names:
+            try:
+                found = os.lstat(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue
+            total += found.st_blocks * SECTOR if hasattr(found, "st_blocks") else found.st_size
+    return total
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
