@@ -44,7 +44,7 @@ VECTORS = json.loads(
 KEY = PrivateKey.generate_ed25519(random.Random(1).randbytes)
 OTHER = PrivateKey.generate_ed25519(random.Random(2).randbytes)
 NOW = datetime.datetime.now(datetime.UTC)
-CONFIG = UpgradeConfig(KEY, TlsIdentity(KEY, (yamux.PROTOCOL,), NOW), random.Random(3).randbytes)
+CONFIG = UpgradeConfig(KEY, lambda: TlsIdentity(KEY, (yamux.PROTOCOL,), NOW), random.Random(3).randbytes)
 
 many = settings(derandomize=True, max_examples=150, deadline=None)
 few = settings(derandomize=True, max_examples=40, deadline=None)
