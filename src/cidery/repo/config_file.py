@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    Raw = dict[str, Any]
-
+Raw = dict[str, "Any"]
+"""The JSON object of a config."""
 MAX_CONFIG_BYTES = 4 << 20
 """Largest config file read, in bytes."""
 
