@@ -27,6 +27,7 @@ from cidery.libp2p.protocols.addresses import Scope, keep
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import RoundTrip
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.kad")
 
@@ -85,7 +86,7 @@ class Dht:
         self._round_trip = RoundTrip()
         self._serving: dict[PeerId, int] = {}
         self._rate = ConnectionRates(DHT_REQUESTS, swarm.clock)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Tasks()
 
     # --- who is there
 
@@ -385,15 +386,10 @@ class Dht:
 
     def spawn(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """A task that close() ends."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        return self._background.spawn(work)
 
     async def close(self) -> None:
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.close()
 
 
 def parsed(addrs: tuple[bytes, ...]) -> list[Multiaddr]:
