@@ -21,8 +21,7 @@ from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import K, position
 from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
 from cidery.kad.records import RecordInvalid, Validators
-from cidery.kad.routing_table import REFRESH_INTERVAL, RoutingTable, restore
-from cidery.kad.server import Server
+from cidery.kad.routing_table import REFRESH_INTERVAL, restore
 from cidery.kad.stores import MemoryProviders
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.addresses import Scope
@@ -91,26 +90,24 @@ class KadService:
         self._tasks = Tasks()
         lan = frozenset({Scope.PRIVATE, Scope.LOOPBACK} if options.loopback else {Scope.PRIVATE})
         everywhere = lan | {Scope.PUBLIC}
-
-        def make(config: DhtConfig, *, diverse: bool) -> Dht:
-            table = RoutingTable(swarm.local_peer, diverse=diverse)
-            server = Server(
-                table,
-                self.providers,
-                self.values,
-                validators,
-                scopes=config.scopes,
-                addrs_of=lambda peer: self.wan.addrs_of(peer),
-                learn=lambda info: self.wan.remember(info),
-            )
-            return Dht(
-                config, swarm, table, server, validators, speaks=speaks, own_addrs=own_addrs, wall_clock=wall_clock
-            )
-
         public = frozenset({Scope.PUBLIC})
-        self.wan = make(DhtConfig("wan", WAN_PROTOCOL, public, public), diverse=True)
-        self.lan = make(DhtConfig("lan", LAN_PROTOCOL, lan, everywhere), diverse=False)
-        self.both = (self.wan, self.lan)
+        self.both = tuple(
+            Dht(
+                config,
+                swarm,
+                validators,
+                providers=self.providers,
+                values=self.values,
+                speaks=speaks,
+                own_addrs=own_addrs,
+                wall_clock=wall_clock,
+            )
+            for config in (
+                DhtConfig("wan", WAN_PROTOCOL, public, public, diverse=True),
+                DhtConfig("lan", LAN_PROTOCOL, lan, everywhere, diverse=False),
+            )
+        )
+        self.wan, self.lan = self.both
         self.lan.serve(not options.client_only)
         self.wan.serve(options.wan_server and not options.client_only)
         swarm.on_disconnected.append(self._disconnected)
