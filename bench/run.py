@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 FULL = [
+    ["commands.py"],
+    ["daemons.py"],
     ["connect.py"],
     ["line.py"],
     ["lan.py"],
@@ -28,6 +30,8 @@ FULL = [
     ["siege.py"],
 ]
 QUICK = [
+    ["commands.py", "--runs", "2"],
+    ["daemons.py", "--mib", "64", "--runs", "1"],
     ["connect.py", "--runs", "10"],
     ["line.py", "--mib", "16", "--runs", "1"],
     ["lan.py", "--runs", "2"],

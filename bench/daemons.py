@@ -1,0 +1,183 @@
+"""Two daemons on this machine, driven as a user drives them; the figures are medians.
+
+    python bench/daemons.py [--mib 512] [--runs 5]
+
+* first block: from the start of a daemon until another one has fetched a block from it, ms;
+* connect: one `swarm/connect` with identify over the RPC, back to back, ms;
+* get: a file from one daemon through the other to a file of the command line, MiB/s, in the default and in Kubo's
+  profile, with the CPU seconds of the three processes.
+
+Exits 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from commands import CIDERY
+from machine import warm_memory
+
+FIRST_BLOCK, CONNECT = 400, 3
+"""Targets, ms."""
+GET, GET_KUBO = 350, 250
+"""Targets, MiB/s."""
+PATIENCE = 30.0
+"""Seconds for a daemon's start."""
+MARGIN = 256
+"""MiB beyond the size of the file that a run touches."""
+
+
+class Machine:
+    """One repository and its daemon."""
+
+    def __init__(self, place: Path, *profiles: str) -> None:
+        self.env = {**os.environ, "IPFS_PATH": str(place)}
+        self.place = place
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        self.command("init", "--profile", ",".join(("test", *profiles)))
+        self.command("config", "--json", "Addresses.Swarm", json.dumps([f"/ip4/127.0.0.1/tcp/{port}"]))
+        self.addr = f"/ip4/127.0.0.1/tcp/{port}/p2p/{self.command('config', 'Identity.PeerID')}"
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run([*CIDERY, *words], env=self.env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"cidery {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    @contextmanager
+    def daemon(self, *, ready: bool = True) -> Iterator[subprocess.Popen[str]]:
+        """With ``ready``, its RPC answers."""
+        process = subprocess.Popen(
+            [*CIDERY, "daemon"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            if ready and process.stdout is not None and not any("ready" in line for line in process.stdout):
+                raise SystemExit("the daemon ended")
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+
+    def rpc(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", int((self.place / "api").read_text().split("/")[4]))
+
+
+def call(rpc: http.client.HTTPConnection, command: str, argument: str) -> tuple[int, bytes]:
+    rpc.request("POST", f"/api/v0/{command}?arg={urllib.parse.quote(argument, safe='')}")
+    answer = rpc.getresponse()
+    return answer.status, answer.read()
+
+
+def first_block(work: Path, runs: int) -> float:
+    holder, reader = Machine(work / "holder"), Machine(work / "reader")
+    (work / "small").write_bytes(os.urandom(200_000))
+    cid = holder.command("add", "-Q", str(work / "small"))
+    took = []
+    with reader.daemon():
+        for _ in range(runs):
+            rpc = reader.rpc()
+            began = time.perf_counter()
+            with holder.daemon(ready=False):
+                while call(rpc, "swarm/connect", holder.addr)[0] != http.client.OK:
+                    if time.perf_counter() - began > PATIENCE:
+                        raise SystemExit("the daemon does not start")
+                status, data = call(rpc, "block/get", cid)
+                took.append(1000 * (time.perf_counter() - began))
+            assert status == http.client.OK and len(data) == 200_000
+            call(rpc, "block/rm", cid)
+    return statistics.median(took)
+
+
+def connect(work: Path, runs: int) -> float:
+    one, other = Machine(work / "one"), Machine(work / "other")
+    took = []
+    with one.daemon(), other.daemon():
+        rpc = one.rpc()
+        for _ in range(10 * runs):
+            began = time.perf_counter()
+            status, _ = call(rpc, "swarm/connect", other.addr)
+            took.append(1000 * (time.perf_counter() - began))
+            assert status == http.client.OK
+            call(rpc, "swarm/disconnect", other.addr)
+    return statistics.median(took)
+
+
+def get(work: Path, mib: int, runs: int, *profiles: str) -> tuple[float, str]:
+    source = work / "source"
+    with source.open("wb") as out:
+        for _ in range(mib):
+            out.write(os.urandom(1 << 20))
+    rates, cpu = [], []
+    for run in range(runs):
+        warm_memory(4 * mib + MARGIN)
+        holder, reader = Machine(work / f"a{run}", *profiles), Machine(work / f"b{run}", *profiles)
+        with holder.daemon() as a, reader.daemon() as b:
+            cid = holder.command("add", "-Q", str(source))
+            reader.command("swarm", "connect", holder.addr)
+            before = [cpu_seconds(a.pid), cpu_seconds(b.pid)]
+            began = time.perf_counter()
+            client = subprocess.Popen(
+                [*CIDERY, "get", "-o", str(work / "out"), cid], env=reader.env, stdout=subprocess.DEVNULL
+            )
+            _, status, usage = os.wait4(client.pid, 0)
+            client.returncode = os.waitstatus_to_exitcode(status)
+            rates.append(mib / (time.perf_counter() - began))
+            after = [cpu_seconds(a.pid), cpu_seconds(b.pid)]
+            cpu.append((after[0] - before[0], after[1] - before[1], usage.ru_utime + usage.ru_stime))
+        assert client.returncode == 0 and filecmp.cmp(source, work / "out", shallow=False)
+        (work / "out").unlink()
+    spent = " ".join(
+        f"{name} {statistics.median(column):.1f}"
+        for name, column in zip(("A", "B", "get"), zip(*cpu, strict=True), strict=True)
+    )
+    return statistics.median(rates), spent
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mib", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    missed = 0
+    with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as name:
+        work = Path(name)
+        for what, value, target in (
+            ("first block after a daemon's start", first_block(work, options.runs), FIRST_BLOCK),
+            ("swarm connect with identify", connect(work, options.runs), CONNECT),
+        ):
+            missed += value > target
+            print(f"{what}: {value:.1f} ms (target {target})", flush=True)
+        for number, (profiles, target) in enumerate((((), GET), (("unixfs-v0-2015",), GET_KUBO))):
+            (place := work / str(number)).mkdir()
+            rate, spent = get(place, options.mib, options.runs, *profiles)
+            missed += rate < target
+            print(
+                f"get {options.mib} MiB, {profiles[0] if profiles else 'default'} profile: {rate:.0f} MiB/s "
+                f"(target {target}); CPU s: {spent}",
+                flush=True,
+            )
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
