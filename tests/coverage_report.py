@@ -58,7 +58,7 @@ class Row(NamedTuple):
         return f"{self.module:<42}{self.percent:>7.1f} %{self.lines_missed:>7}{self.branches_missed:>10}{mark}"
 
 
-def tests_of(package: str) -> list[str]:
+def own_tests(package: str) -> list[str]:
     """The files of its own tests. Each pattern must find some, lest a renamed file counts as tested by nothing."""
     files: list[str] = []
     for pattern in TESTS[package]:
@@ -94,7 +94,7 @@ def measure(package: str, scratch: Path) -> list[Row]:
     base = [sys.executable, "-m", "coverage"]
     options = ["--branch", f"--data-file={data}", f"--source={SOURCE / package}"]
     # coverage makes everything slower, so pytest's limit of time for one test is wider
-    tests = ["-m", "pytest", "--timeout=600", "-p", "no:cacheprovider", *tests_of(package)]
+    tests = ["-m", "pytest", "--timeout=600", "-p", "no:cacheprovider", *own_tests(package)]
     if subprocess.run([*base, "run", *options, *tests], cwd=ROOT, stdout=sys.stderr).returncode:
         raise SystemExit(f"the tests of {package} fail: no figures")
     subprocess.run([*base, "json", "--quiet", f"--data-file={data}", "-o", report], cwd=ROOT, check=True)
