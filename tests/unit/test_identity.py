@@ -138,3 +138,26 @@ def test_bytes_that_are_no_key_are_refused_with_their_reason():
             PublicKey.decode(encoded)
     with pytest.raises(BadKey, match="does not parse"):
         PrivateKey(KeyType.RSA, b"nonsense")
+
+
+@pytest.mark.parametrize(
+    ("multihash", "reason"),
+    [
+        (b"", "bad peer id"),
+        (b"\x12\x20" + bytes(32) + b"x", "1 bytes after"),
+        (b"\x12\x14" + bytes(20), "has 32 bytes"),
+        (b"\x00\x2b" + bytes(43), "neither"),
+        (b"\x13\x40" + bytes(64), "neither"),
+    ],
+)
+def test_a_multihash_that_no_peer_has_is_refused(multihash, reason):
+    with pytest.raises(PeerIdError, match=reason):
+        PeerId.decode(multihash)
+
+
+def test_a_peer_id_is_read_in_both_texts_and_says_what_is_wrong_with_another_cid():
+    peer = PRIVATE["ed25519"].peer_id
+    assert PeerId.parse(str(peer)) == PeerId.parse(peer.to_cid().format("base36")) == peer
+    assert repr(peer) == f"PeerId({peer})" and peer != "text" and sorted([peer, peer]) == [peer, peer]
+    with pytest.raises(PeerIdError, match="'bafkqaaa' is not a peer id: the CID's codec"):
+        PeerId.parse("bafkqaaa")
