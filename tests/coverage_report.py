@@ -1,6 +1,6 @@
 """Branch coverage of each module of the pure packages, from the tests of its own package.
 
-    make coverage                                    all of them, two to three minutes
+    make coverage                                    all of them, some five minutes
     make coverage PACKAGES="ipld libp2p/protocols"   some of them
 
 What other packages' tests happen to run does not count: a module is to be held by the tests beside it. The figure is
