@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from cidery.identity.keys import PrivateKey
 from cidery.repo.config import default_raw, parse_config
-from cidery.repo.config_keys import KEYS, lookup
+from cidery.repo.config_file import lookup
+from cidery.repo.config_keys import KEYS
 from cidery.repo.config_meaning import MEANING
 
 ROOT = Path(__file__).resolve().parents[1]

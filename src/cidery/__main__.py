@@ -1,7 +1,5 @@
 """``python -m cidery`` is ``cidery``."""
 
-import sys
+from cidery.cli.main import run
 
-from cidery.cli.main import main
-
-sys.exit(main())
+run()

@@ -1,7 +1,7 @@
 """What others may cost this node: every bound per connection, peer and client, and in all, with its unit and reason.
 
 A bound on what is held at once is a Limit; a bound on what is done in a time is a Rate, kept by a Bucket. The table in
-DESIGN.md is table(); a test compares them.
+docs/design/budgets.md is table(); a test compares them.
 """
 
 from dataclasses import dataclass
@@ -171,7 +171,11 @@ GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
 STREAM_ANSWERS = Limit(
-    8, "answers of HTTP over streams", Per.PEER, "a further request gets 429", "each holds 2 MiB for who does not read"
+    8,
+    "answers of HTTP over streams",
+    Per.PEER,
+    "a further request gets 429",
+    "each holds 2 MiB for a peer that does not read",
 )
 UPLOAD_ROOTS = Limit(
     64 * 1024,

@@ -7,8 +7,9 @@ from cidery.cli.arguments import split
 from cidery.client.address import BadApiAddress, parse_endpoint
 from cidery.commands.bind import BadCall, bind, parse_duration
 from cidery.errors import InvalidInput
-from cidery.repo.config import parse_config, parse_json, set_key
-from cidery.repo.config_keys import KEYS, ConfigError
+from cidery.repo.config import parse_config, set_key
+from cidery.repo.config_file import ConfigError, parse_json
+from cidery.repo.config_keys import KEYS
 from cidery.rpc.guard import check, default_origins
 from cidery.rpc.uploads import BadUpload, clean_name
 

@@ -19,8 +19,8 @@ from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.repo.gc.collection import collection as gc
-from cidery.repo.gc.collection import mark as gc_mark
+from cidery.repo.gc import collection as gc
+from cidery.repo.gc import mark as gc_mark
 from cidery.repo.pins import Pin
 from gc_repo import Repo, leaf, node
 

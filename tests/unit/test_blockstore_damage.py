@@ -14,7 +14,7 @@ from cidery.core.session import StoredDamaged
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config import read_raw, write_raw
+from cidery.repo.config_file import read_raw, write_raw
 from cidery.repo.gc.collection import GcStopped
 from cidery.repo.pins import Pin
 from gc_repo import Repo, leaf, node

@@ -6,11 +6,12 @@ import pytest
 
 from cidery.budgets import Bucket, Limit, Per, Rate, budgets, table
 
-DESIGN = Path(__file__).resolve().parents[2] / "DESIGN.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "design" / "budgets.md"
 
 
 def test_the_table_in_the_design_is_that_of_the_code() -> None:
-    assert table() in DESIGN.read_text(encoding="utf-8"), "put the output of cidery.budgets.table() into DESIGN.md"
+    page = PAGE.read_text(encoding="utf-8")
+    assert table() in page, "put the output of cidery.budgets.table() into docs/design/budgets.md"
 
 
 def test_every_budget_says_for_whom_how_much_what_happens_and_why() -> None:

@@ -191,12 +191,14 @@ async def test_only_hash_stores_nothing(folder: Path) -> None:
     assert dry == await add_root([folder], store)
 
 
-async def test_roots_are_reported_after_a_sync(folder: Path) -> None:
-    store = CountingStore()
+async def test_each_root_is_reported_after_a_sync_of_its_own(folder: Path) -> None:
+    store, roots = CountingStore(), 0
     async for event in add([folder, folder / "b.txt"], store):
         assert isinstance(event, Added)
         if event.root:
-            assert store.syncs > 0
+            roots += 1
+            assert store.syncs == roots
+    assert roots == 2
 
 
 async def test_progress_of_big_files_is_reported(tmp_path: Path) -> None:

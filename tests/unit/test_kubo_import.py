@@ -27,7 +27,7 @@ from cidery.kubo.repository import KuboRepository, KuboRunning, KuboUnreadable
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.namesys.publisher import PublishOptions
-from cidery.repo.config import read_raw
+from cidery.repo.config_file import read_raw
 from cidery.repo.keystore import Keystore, file_name
 from cidery.repo.pins import Pin
 from kubo_repo import block_path, pin_record, reference_record, write_block, write_repo

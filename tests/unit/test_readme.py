@@ -19,6 +19,11 @@ def test_the_python_examples_run_in_order_and_share_a_repository(tmp_path: Path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "readme.txt").write_text("a beach")
     assert len(EXAMPLES) == 2
+    # Made here, for the test profile: an example without it must not start a node that the Internet sees.
+    subprocess.run(
+        [sys.executable, "-m", "cidery", "init", "--profile", "test"],
+        capture_output=True, check=True, env={**os.environ, "IPFS_PATH": str(tmp_path / "my-repo")},
+    )  # fmt: skip
     outputs = [
         subprocess.run(
             [sys.executable, "-W", "error", "-c", example],

@@ -10,17 +10,9 @@ import pytest
 
 import cidery
 from cidery.commands.definitions import config as config_definitions
-from cidery.repo.config import (
-    ConfigMissing,
-    get_key,
-    new_raw,
-    parse_config,
-    parse_json,
-    read_raw,
-    set_key,
-    write_raw,
-)
-from cidery.repo.config_keys import KEYS, ConfigError, parse_size
+from cidery.repo.config import get_key, new_raw, parse_config, set_key
+from cidery.repo.config_file import ConfigError, ConfigMissing, parse_json, read_raw, write_raw
+from cidery.repo.config_keys import KEYS, parse_size
 from cidery.repo.config_profiles import PROFILES, apply_profile
 from cidery.repo.config_secrets import MASK, with_secrets_of, without_secrets
 from cidery.repo.config_unheeded import UNHEEDED, refuse_unheeded

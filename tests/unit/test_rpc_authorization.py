@@ -14,8 +14,8 @@ from cidery.client.answer import RpcError, WrongDaemon
 from cidery.client.blocking import call
 from cidery.http.authorization import TOKEN_FILE, header_of
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config import read_raw, set_key, write_raw
-from cidery.repo.config_keys import ConfigError
+from cidery.repo.config import set_key
+from cidery.repo.config_file import ConfigError, read_raw, write_raw
 from cidery.rpc.listen import NotLoopback, listen
 
 USERS = {

@@ -32,6 +32,7 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.bitswap")
 
@@ -122,7 +123,7 @@ class BitswapService:
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._turns = asyncio.Semaphore(SERVING_TURNS)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
             swarm.handlers[protocol] = self._receive
@@ -160,9 +161,7 @@ class BitswapService:
             self._store.on_stored.remove(self._stored)
         for peer in self._peers.values():
             peer.gone = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # --- PeerSources, for sessions
@@ -361,10 +360,7 @@ class BitswapService:
             finally:
                 del peer.sending[kind]
 
-        task = asyncio.get_running_loop().create_task(run())
-        peer.sending[kind] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        peer.sending[kind] = self._tasks.spawn(run())
 
     def _sending_failed(self, peer: _Peer, kind: str, exc: Exception) -> None:
         stream = peer.streams.pop(kind, None)

@@ -90,13 +90,18 @@ def _run(line: Line, call: Call) -> int:
     if steps_alone(line.command):
         return run_alone(call, repo)
     # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a start
+    collecting = gc.isenabled()
     if call.command.path == ("daemon",):
         gc.disable()  # until it is up
     else:
         gc.set_threshold(GC_THRESHOLD)
     from cidery.cli.local import run_local
 
-    return run_local(repo, call)
+    try:
+        return run_local(repo, call)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _check_config_file(line: Line, repo: str) -> None:

@@ -35,8 +35,8 @@ from cidery.mfs.path import ROOT, FilePath
 from cidery.mfs.tree import AlreadyThere
 from cidery.multiformats.cid import CID
 from cidery.namesys.publisher import LIFETIME
-from cidery.repo.config import MAX_CONFIG_BYTES, Raw, parse_config, parse_json, read_raw, write_raw
-from cidery.repo.config_keys import ConfigError
+from cidery.repo.config import parse_config
+from cidery.repo.config_file import MAX_CONFIG_BYTES, ConfigError, Raw, parse_json, read_raw, write_raw
 from cidery.repo.gc.mark import NOT_STORED, Mark, MarkFault, MarkTooWide
 from cidery.repo.keystore import BadKeyName, KeyDamaged, KeyExists, Keystore
 from cidery.repo.layout import RepoLayout

@@ -21,17 +21,16 @@ from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import K, position
 from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
 from cidery.kad.records import RecordInvalid, Validators
-from cidery.kad.routing_table import REFRESH_INTERVAL, RoutingTable, restore
-from cidery.kad.server import Server
+from cidery.kad.routing_table import REFRESH_INTERVAL, restore
 from cidery.kad.stores import MemoryProviders
 from cidery.libp2p.io.swarm import Swarm
-from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.protocols.addresses import Scope
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.cache import Cache
 from cidery.routing.interface import FoundPeer
 from cidery.routing.service import merged
+from cidery.tasks import Tasks, in_thread, logged
 
 log = logging.getLogger("cidery.kad")
 
@@ -88,29 +87,27 @@ class KadService:
         self._cache = cache
         self._entropy = entropy
         self._wall_clock = wall_clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         lan = frozenset({Scope.PRIVATE, Scope.LOOPBACK} if options.loopback else {Scope.PRIVATE})
         everywhere = lan | {Scope.PUBLIC}
-
-        def make(config: DhtConfig, *, diverse: bool) -> Dht:
-            table = RoutingTable(swarm.local_peer, diverse=diverse)
-            server = Server(
-                table,
-                self.providers,
-                self.values,
-                validators,
-                scopes=config.scopes,
-                addrs_of=lambda peer: self.wan.addrs_of(peer),
-                learn=lambda info: self.wan.remember(info),
-            )
-            return Dht(
-                config, swarm, table, server, validators, speaks=speaks, own_addrs=own_addrs, wall_clock=wall_clock
-            )
-
         public = frozenset({Scope.PUBLIC})
-        self.wan = make(DhtConfig("wan", WAN_PROTOCOL, public, public), diverse=True)
-        self.lan = make(DhtConfig("lan", LAN_PROTOCOL, lan, everywhere), diverse=False)
-        self.both = (self.wan, self.lan)
+        self.both = tuple(
+            Dht(
+                config,
+                swarm,
+                validators,
+                providers=self.providers,
+                values=self.values,
+                speaks=speaks,
+                own_addrs=own_addrs,
+                wall_clock=wall_clock,
+            )
+            for config in (
+                DhtConfig("wan", WAN_PROTOCOL, public, public, diverse=True),
+                DhtConfig("lan", LAN_PROTOCOL, lan, everywhere, diverse=False),
+            )
+        )
+        self.wan, self.lan = self.both
         self.lan.serve(not options.client_only)
         self.wan.serve(options.wan_server and not options.client_only)
         swarm.on_disconnected.append(self._disconnected)
@@ -122,16 +119,14 @@ class KadService:
         for dht in self.both:
             saved = self._cache.note(f"kad-{dht.config.name}") if self._cache is not None else None
             if saved is not None:
-                self._spawn(self._revive(dht, restore(saved)))
-            self._spawn(self._refresh(dht))
+                self._tasks.spawn(logged(self._revive(dht, restore(saved)), log, logging.WARNING))
+            self._tasks.spawn(logged(self._refresh(dht), log, logging.WARNING))
         if self._cache is not None:
-            self._spawn(self._keep_records())
-            self._spawn(self._save_tables())
+            self._tasks.spawn(logged(self._keep_records(), log, logging.WARNING))
+            self._tasks.spawn(logged(self._save_tables(), log, logging.WARNING))
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         for dht in self.both:
             await dht.close()
         if self._cache is not None:
@@ -143,11 +138,6 @@ class KadService:
         wanted = (reachable or self.options.wan_server) and not self.options.client_only
         if self.wan.serve(wanted) and self.on_mode_changed is not None:
             await self.on_mode_changed()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_logged(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # --- peers
 
@@ -311,13 +301,3 @@ class KadService:
             raise RecordInvalid("an older value than the one held here")
         self.values.put(key, value, self._wall_clock())
         return sum(await asyncio.gather(*(dht.put_value(key, value) for dht in self._live())))
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    """The supervisor of the upkeep: its failure ends one task, never the node."""
-    try:
-        await work
-    except CideryError as exc:
-        log.warning("dht: %s", exc)
-    except Exception:
-        log.exception("a background task of the DHT failed")

@@ -102,7 +102,7 @@ class OpenedParts:
 
     def refuse_unheeded(self) -> None:
         """Raises ConfigError for a setting that protects a node of Kubo and is not obeyed here."""
-        from cidery.repo.config import read_raw
+        from cidery.repo.config_file import read_raw
         from cidery.repo.config_unheeded import refuse_unheeded
 
         refuse_unheeded(read_raw(self._layout.config))
@@ -112,7 +112,11 @@ class OpenedParts:
         from cidery.blockstore.segments import SegmentStore
 
         if self._read_only:
-            self.store = SegmentStore.open(self.path, read_only=True, hash_on_read=self.config.hash_on_read)
+            from cidery.repo.config_file import lookup, read_raw
+
+            # a reader needs one key of the config: checking all of it would take an eighth of a short command
+            always = lookup(read_raw(self._layout.config), "Datastore.HashOnRead") is True
+            self.store = SegmentStore.open(self.path, read_only=True, hash_on_read=always)
             self._stack.push_async_callback(self.store.close)
             return
         import asyncio
@@ -152,7 +156,8 @@ class OpenedParts:
     def config(self) -> Config:
         """As this run has it. Raises ConfigMissing, ConfigError."""
 
-        from cidery.repo.config import kept_local, read_config, read_raw
+        from cidery.repo.config import kept_local, read_config
+        from cidery.repo.config_file import read_raw
 
         config = read_config(read_raw(self._layout.config))
         if self._routing:

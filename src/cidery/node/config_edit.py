@@ -7,7 +7,8 @@ import subprocess
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.errors import InvalidInput
-from cidery.repo.config import parse_config, read_raw
+from cidery.repo.config import parse_config
+from cidery.repo.config_file import read_raw
 
 
 class NoEditor(InvalidInput):

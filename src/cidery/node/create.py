@@ -13,7 +13,8 @@ from cidery.commands.definition import Call
 from cidery.core.keys import new_key
 from cidery.errors import InvalidInput, Unavailable
 from cidery.identity.keys import MIN_RSA_BITS, PrivateKey
-from cidery.repo.config import DEFAULT_CID_PROFILE, MAX_CONFIG_BYTES, Raw, new_raw, parse_json, write_raw
+from cidery.repo.config import DEFAULT_CID_PROFILE, new_raw
+from cidery.repo.config_file import MAX_CONFIG_BYTES, Raw, parse_json, write_raw
 from cidery.repo.layout import KuboRepo, RepoKind, RepoLayout
 from cidery.repo.lock import RepoLock
 from cidery.repo.state import State

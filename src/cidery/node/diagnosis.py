@@ -6,9 +6,10 @@ Nothing is fetched: peers are asked want-have, routers for providers, and these 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.core.diagnosis.facts import (
@@ -37,6 +38,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer, ProviderFinder
 from cidery.routing.io.http_router import HttpRouter
+from cidery.tasks import Tasks
 
 HELD = "records held here"
 """Name of this node's own store of records, as a router."""
@@ -163,7 +165,7 @@ class _Look:
         self._providers: dict[PeerId, _Provider] = {}
         self._turns = asyncio.Semaphore(MAX_DIALS)
         self._asked_at: dict[str, float] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._work = Tasks()
         self._probe = HaveProbe(
             cid,
             ask=lambda probe, source: parts.sources.ask(probe, source, (), (cid,)),
@@ -181,19 +183,11 @@ class _Look:
                     yield fact
         finally:
             self._parts.sources.detach(self._probe)
-            for task in list(self._work):
-                task.cancel()
-            await asyncio.gather(*self._work, return_exceptions=True)
+            await self._work.close()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._work.add(task)
-
-        def ended(done: asyncio.Task[None]) -> None:
-            self._work.discard(done)
-            self._queue.put_nowait(None)  # wakes run(), which may be through
-
-        task.add_done_callback(ended)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._work.spawn(work)
+        task.add_done_callback(lambda _: self._queue.put_nowait(None))  # wakes run(), which may be through
 
     def _answered(self, peer: str, answer: str) -> None:
         asked = self._asked_at.setdefault(peer, self._clock())

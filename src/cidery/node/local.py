@@ -14,6 +14,7 @@ from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.mdns import LocalDiscovery, interface_addresses
 from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.node")
 
@@ -82,7 +83,7 @@ class LocalPeers:
         self._fixed = list(options.interfaces)
         self._turns = asyncio.Semaphore(MAX_DIALS)
         self._waiting = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._near: OrderedDict[PeerId, list[Multiaddr]] = OrderedDict()
         """Found here, with their latest addresses."""
         self._seeking: set[PeerId] = set()
@@ -102,13 +103,11 @@ class LocalPeers:
     def start(self) -> None:
         """In the background: joining takes half a second, and nobody waits for it."""
         self._started = True
-        self._spawn(self._run())
+        self._tasks.spawn(self._run())
 
     async def close(self) -> None:
         self._started = False
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.discovery.close()
 
     async def _run(self) -> None:
@@ -144,7 +143,7 @@ class LocalPeers:
             self._near.popitem(last=False)
         if self._swarm.best(peer) is None:
             self._waiting += 1
-            self._spawn(self._dial(peer, allowed))
+            self._tasks.spawn(self._dial(peer, allowed))
 
     async def _dial(self, peer: PeerId, addrs: list[Multiaddr]) -> None:
         try:
@@ -163,7 +162,7 @@ class LocalPeers:
         """Dial a node again that was found here, if it was, until it is there or some minutes are over."""
         if peer in self._near and self._started and peer not in self._seeking:
             self._seeking.add(peer)
-            self._spawn(self._seek(peer))
+            self._tasks.spawn(self._seek(peer))
 
     async def _seek(self, peer: PeerId) -> None:
         try:
@@ -174,12 +173,6 @@ class LocalPeers:
                 await self._reach(peer, self._near[peer])
         finally:
             self._seeking.discard(peer)
-
-    def _spawn(self, work: object) -> None:
-        assert asyncio.iscoroutine(work)  # the callers pass calls of coroutine functions
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _is_loopback(addr: Multiaddr) -> bool:

@@ -7,9 +7,9 @@ import datetime
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import cache as made_once
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
@@ -32,7 +32,6 @@ from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.transport import Network
-from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
@@ -54,6 +53,7 @@ from cidery.retrieval.joined import JoinedSources
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
+from cidery.tasks import Tasks, in_thread
 from cidery.version import __version__
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class NodeNetwork:
         if real:
             self.identification.interfaces = OwnAddresses(clock)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def _make_bitswap(self, store: BlockStore) -> BitswapService:
         return BitswapService(
@@ -279,9 +279,7 @@ class NodeNetwork:
             await self.kad.start()
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.upkeep.close()
         await self.autonat.close()
         if self.port_mapping is not None:
@@ -304,12 +302,9 @@ class NodeNetwork:
         self.swarm.handlers[protocol] = handler
         await self.identification.push()
 
-    def spawn(self, work: object) -> None:
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run a coroutine in the background until close()."""
-        assert asyncio.iscoroutine(work)
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(work)
 
     def run_announcing(self, announcing: Announcing) -> None:
         """Announce in the background until close()."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cidery.errors import CideryError, InvalidInput
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.node")
 
@@ -76,7 +76,7 @@ class Upkeep:
         self._value_of = value_of
         self._entropy = entropy
         self._kept: dict[PeerId, _Kept] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         swarm.on_disconnected.append(self._lost)
 
     def start(self, bootstrap: Sequence[Multiaddr], peering: Mapping[PeerId, Sequence[Multiaddr]]) -> None:
@@ -84,19 +84,11 @@ class Upkeep:
         for peer, addrs in peering.items():
             self.add(peer, addrs)
         if bootstrap:
-            self._spawn(self._bootstrap(list(bootstrap)))
-        self._spawn(self._trim())
+            self._tasks.spawn(self._bootstrap(list(bootstrap)))
+        self._tasks.spawn(self._trim())
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        await self._tasks.close()
 
     # --- peering
 
@@ -110,7 +102,7 @@ class Upkeep:
         if len(self._kept) >= MAX_PEERED:
             raise TooManyPeered
         kept = self._kept[peer] = _Kept(addrs)
-        kept.task = self._spawn(self._keep(peer, kept))
+        kept.task = self._tasks.spawn(self._keep(peer, kept))
 
     def remove(self, peer: PeerId) -> bool:
         """Keep it no longer; its connection stays for now. False if it was not kept."""

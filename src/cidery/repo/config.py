@@ -10,43 +10,30 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cidery.errors import CideryError, InvalidInput
+from cidery.errors import CideryError
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config_keys import ConfigError, check_all, lookup, parse_seconds, parse_size
+from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_names import check_name
 from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, apply_profile
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
+    from cidery.repo.config_file import Raw
 
-MAX_CONFIG_BYTES = 4 << 20
-"""Largest config file read, in bytes."""
 _KEY = "Identity.PrivKey"
 _ED25519_HEAD = b"\x08\x01\x12\x40"
 """Of a private key: its type and length; 32 bytes of seed and 32 of public key follow."""
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
 ROUTERS = ("https://cid.contact",)
 """What "auto" in Routing.DelegatedRouters stands for: the index of large providers that Kubo asks, too."""
-Raw = dict[str, Any]
-
-
-class ConfigMissing(InvalidInput):
-    """There is no config, so no repository, at the path."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"no repository at {self.path.parent}; create it with: cidery init"
 
 
 class ImportConfig(NamedTuple):
@@ -412,46 +399,6 @@ def _names(get: Callable[[str, Any], Any]) -> NamesConfig:
     if config.republish_period > config.record_lifetime:
         raise ConfigError("Ipns.RepublishPeriod", "is longer than Ipns.RecordLifetime: records would end in between")
     return config
-
-
-def read_raw(path: Path) -> Raw:
-    """The JSON of the config file. Raises ConfigMissing, ConfigError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError as exc:
-        raise ConfigMissing(path) from exc
-    except OSError as exc:
-        raise ConfigError("", f"{path} cannot be read: {exc.strerror}") from exc
-    return parse_json(data, str(path))
-
-
-def parse_json(data: bytes, name: str) -> Raw:
-    """A config's JSON object. Raises ConfigError."""
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ConfigError("", f"{name} is larger than {MAX_CONFIG_BYTES} bytes")
-    try:
-        raw = json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        raise ConfigError("", f"{name} is not JSON: {exc}") from exc
-    if not isinstance(raw, dict):
-        raise ConfigError("", f"{name} is not a JSON object")
-    return raw
-
-
-def write_raw(path: Path, raw: Raw) -> None:
-    """Replace the file atomically and durably, mode 0600. Raises ConfigError if the disk does not take it."""
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.unlink(missing_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps(raw, indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as exc:
-        raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc
 
 
 def keep_copy(path: Path, profile: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cidery.errors import InvalidInput
 from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.config_file import ConfigError, lookup
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -27,18 +28,6 @@ MAX_USERS = 1000
 """Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_CONFIG_LIST = 10_000
 """Most entries of a list in the config: a bound on what a file can make us keep."""
-
-
-class ConfigError(InvalidInput):
-    """A config that makes no sense."""
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(key, reason)
-        self.key = key
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"config: {self.key} {self.reason}" if self.key else f"config: {self.reason}"
 
 
 class Accepts(NamedTuple):
@@ -251,16 +240,6 @@ KEYS: dict[str, Accepts] = {
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }
 """Dotted key -> what it accepts."""
-
-
-def lookup(raw: dict[str, Any], key: str) -> Any:
-    """The value at a dotted key, None if absent."""
-    at: Any = raw
-    for part in key.split("."):
-        if not isinstance(at, dict) or part not in at:
-            return None
-        at = at[part]
-    return at
 
 
 def check_all(raw: dict[str, Any]) -> None:

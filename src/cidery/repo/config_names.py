@@ -8,7 +8,8 @@ Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
 from collections.abc import Iterator
 from typing import Any
 
-from cidery.repo.config_keys import KEYS, ConfigError
+from cidery.repo.config_file import ConfigError
+from cidery.repo.config_keys import KEYS
 
 _KUBO = {
     "AutoConf": "Enabled URL RefreshInterval TLSInsecureSkipVerify",

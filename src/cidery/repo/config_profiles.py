@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from cidery.repo.config_keys import ConfigError
+from cidery.repo.config_file import ConfigError
 
 Raw = dict[str, Any]
 

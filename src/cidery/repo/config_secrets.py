@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from cidery.repo.config_keys import ConfigError
+from cidery.repo.config_file import ConfigError
 
 Raw = dict[str, Any]
 MASK = "***"

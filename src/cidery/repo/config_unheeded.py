@@ -9,7 +9,7 @@ Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
 from collections.abc import Callable
 from typing import Any
 
-from cidery.repo.config_keys import ConfigError, lookup
+from cidery.repo.config_file import ConfigError, lookup
 
 
 def _is_false(value: Any) -> bool:

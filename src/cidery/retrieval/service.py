@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cidery.errors import CideryError
@@ -33,6 +33,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import matches
 from cidery.retrieval.dag_stream import BadStream, DagStream
 from cidery.retrieval.stream_http import PROTOCOL, BadHttp, fetch
+from cidery.tasks import Tasks
 
 if TYPE_CHECKING:
     import aiohttp
@@ -92,7 +93,7 @@ class GatewaySources:
         self._streams: dict[Asker, asyncio.Task[None]] = {}
         self._stalled: dict[str, float] = {}
         """Peer -> when its stream stalled."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._http: aiohttp.ClientSession | None = None
         self.blocks_received = self.data_received = 0
         self.streams_begun = 0
@@ -127,9 +128,7 @@ class GatewaySources:
         return list(self._gateways)
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         if self._http is not None:
             await self._http.close()
 
@@ -156,7 +155,7 @@ class GatewaySources:
         for cid, wanted in [(cid, True) for cid in blocks] + [(cid, False) for cid in haves]:
             key = (session, source, cid, wanted)
             if key not in self._asked:
-                task = self._asked[key] = self._spawn(self._request(session, gateway, cid, wanted=wanted))
+                task = self._asked[key] = self._tasks.spawn(self._request(session, gateway, cid, wanted=wanted))
                 task.add_done_callback(lambda _, key=key: self._asked.pop(key, None))  # type: ignore[misc]
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
@@ -193,7 +192,7 @@ class GatewaySources:
             return
         self.streams_begun += 1
         session.on_stream(str(nearest.peer))
-        self._streams[session] = self._spawn(self._run_stream(session, nearest, root))
+        self._streams[session] = self._tasks.spawn(self._run_stream(session, nearest, root))
 
     # --- requests
 
@@ -326,12 +325,6 @@ class GatewaySources:
     def _count(self, blocks: int, size: int) -> None:
         self.blocks_received += blocks
         self.data_received += size
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _delay(connection: Connection) -> float:

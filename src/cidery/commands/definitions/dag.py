@@ -167,7 +167,7 @@ COMMANDS = (
     Command(
         ("dag", "resolve"),
         "Print the last block of a path, and the path inside it",
-        "cidery.commands.run.dag:resolve_block",
+        "cidery.commands.run.resolving:resolve_block",
         "cidery dag resolve bafy.../a/b",
         (REF,),
         result=DagResolved,
@@ -242,7 +242,7 @@ COMMANDS = (
     Command(
         ("resolve",),
         "Print the CID that a path leads to",
-        "cidery.commands.run.dag:resolve_path",
+        "cidery.commands.run.resolving:resolve_path",
         "cidery resolve /ipfs/bafy.../a/b",
         (Argument("name", "Path", Input.TEXT_OR_STDIN),),
         (

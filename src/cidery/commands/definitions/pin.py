@@ -196,7 +196,7 @@ COMMANDS = (
     Command(
         ("pin", "ls"),
         "List pinned objects",
-        "cidery.commands.run.pin:ls",
+        "cidery.commands.run.pin_list:ls",
         "cidery pin ls --type=recursive",
         (Argument("path", "Only these objects", Input.TEXT, required=False, variadic=True),),
         (

@@ -1,15 +1,19 @@
 """block get, put, rm and stat."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.block import BlockRemoved, BlockStat
-from cidery.core.adding.items import AddItem
-from cidery.core.keeping.block_removal import SomeNotRemoved, block_rm
 from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
 from cidery.core.reading.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cidery.core.adding.items import AddItem
 
 MAX_UPLOAD = 64 << 20
 """Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
@@ -34,6 +38,8 @@ async def stat(context: Context, call: Call) -> BlockStat:
 
 
 async def rm(context: Context, call: Call) -> AsyncIterator[BlockRemoved]:
+    from cidery.core.keeping.block_removal import SomeNotRemoved, block_rm
+
     api = context.node.offline()
     failed = 0
     async with api.session() as session:

@@ -7,18 +7,9 @@ from cidery.commands.bind import BadCall, parse_bool
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField, Peers, ProfileApplied
-from cidery.repo.config import (
-    MAX_CONFIG_BYTES,
-    ROUTERS,
-    get_key,
-    keep_copy,
-    parse_config,
-    parse_json,
-    read_raw,
-    set_key,
-    write_raw,
-)
-from cidery.repo.config_keys import KEYS, PEER_ADDR, ConfigError
+from cidery.repo.config import ROUTERS, get_key, keep_copy, parse_config, set_key
+from cidery.repo.config_file import MAX_CONFIG_BYTES, ConfigError, parse_json, read_raw, write_raw
+from cidery.repo.config_keys import KEYS, PEER_ADDR
 from cidery.repo.config_profiles import BOOTSTRAP, apply_profile
 from cidery.repo.config_secrets import with_secrets_of, without_secrets
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 
 from cidery.commands.bind import BadCall
-from cidery.commands.cid_text import cid_text, cid_text_as_in
+from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.dag import (
@@ -15,12 +15,10 @@ from cidery.commands.definitions.dag import (
     DagChange,
     DagImported,
     DagPut,
-    DagResolved,
     DagSizeLine,
     DagStat,
     ImportedRoot,
     ImportStats,
-    Resolved,
 )
 from cidery.commands.job_command import command_of
 from cidery.commands.run.block import read_upload
@@ -32,9 +30,8 @@ from cidery.core.car.exporting import export_car_v2
 from cidery.core.car.job import CarJob, import_key
 from cidery.core.jobs import JobRun, title_of
 from cidery.core.keeping.pin import pin_add
-from cidery.core.reading.content_path import name_path
 from cidery.core.reading.dag import DagSizes, dag_diff, dag_get, dag_put, dag_stat
-from cidery.core.reading.resolve import resolve, resolve_inside
+from cidery.core.reading.resolve import resolve
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
 
@@ -88,24 +85,6 @@ async def get(context: Context, call: Call) -> Body:
         yield data
 
     return Body(chunks(), len(data))
-
-
-async def resolve_block(context: Context, call: Call) -> DagResolved:
-    path = await context.node.locate(call.one("ref"))
-    async with context.node.session() as session:
-        found = await resolve_inside(path, session)
-    return DagResolved(Cid={"/": cid_text_as_in(call.one("ref"), found.cid, call)}, RemPath="/".join(found.remainder))
-
-
-async def resolve_path(context: Context, call: Call) -> Resolved:
-    name = name_path(call.one("name"))
-    if name is not None and not call.flag("recursive"):
-        return Resolved(Path=(await context.node.naming.resolver.resolve(name, recursive=False)).path)
-    path = await context.node.locate(call.one("name"))
-    async with context.node.session() as session:
-        found = await resolve_inside(path, session)
-    shown = cid_text(found.cid, call) if name else cid_text_as_in(call.one("name"), found.cid, call)
-    return Resolved(Path="/".join(("", path.namespace, shown, *found.remainder)))
 
 
 async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported]:

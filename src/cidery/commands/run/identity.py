@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 
 from cidery.commands.definitions.network import Identity
-from cidery.repo.config import read_config, read_raw
+from cidery.repo.config import read_config
+from cidery.repo.config_file import read_raw
 from cidery.version import __version__
 
 TYPE_CHECKING = False

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.jobs import JobIds, JobLine, KnownFile
+from cidery.commands.moment import moment
 from cidery.core.keeping.pin_queue import is_queued_pin
 from cidery.core.resumed_uploads import known_files
 from cidery.errors import InvalidInput
@@ -24,11 +24,6 @@ class RepeatCommand(InvalidInput):
 
     def __str__(self) -> str:
         return f"job {self.job.id} {self.job.state}: {advice(self.job)}"
-
-
-def moment(seconds: float) -> str:
-    """As 2026-01-31T12:00:00Z."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def advice(job: Job) -> str:

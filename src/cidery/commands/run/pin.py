@@ -9,18 +9,15 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.pin import (
     BadNode,
-    PinKey,
-    PinKeys,
-    PinLine,
     PinsChanged,
     PinStatus,
     PinVerified,
     QueuedPin,
 )
 from cidery.commands.job_command import command_of, job_key
-from cidery.commands.run.jobs import moment
+from cidery.commands.moment import moment
 from cidery.core.jobs import title_of
-from cidery.core.keeping.pin import PinnedEntry, PinsBroken, pin_add, pin_ls, pin_update, pin_verify, removable_pin
+from cidery.core.keeping.pin import PinsBroken, pin_add, pin_update, pin_verify, removable_pin
 from cidery.core.keeping.pin_queue import PinRequest, is_queued_pin, status_word
 from cidery.core.reading.content_path import parse_path
 from cidery.repo.pins import check_pin_name
@@ -148,42 +145,3 @@ async def rm(context: Context, call: Call) -> PinsChanged:
         found = [await removable_pin(path, session, api.pins, recursive=call.flag("recursive")) for path in paths]
     await api.pins.remove([root for root, _ in found])  # all or none
     return PinsChanged(Pins=[cid_text(cid, call) for _, cid in found])
-
-
-def _type(entry: PinnedEntry, call: Call) -> str:
-    """As Kubo: ``indirect through CID`` when one CID was asked for."""
-    if entry.through is not None and call.many("path"):
-        return f"{entry.type} through {cid_text(entry.through, call)}"
-    return entry.type
-
-
-async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
-    """One value with all pins; with --stream one value per pin."""
-    api = context.node.offline()
-    names = call.flag("names") or "name" in call.given
-    keys: dict[str, PinKey] = {}
-    async with api.session() as session:
-        paths = [await context.node.locate(text) for text in call.many("path")]
-        entries = pin_ls(
-            session, api.pins, type=call.text("type"), name=call.text("name"), paths=paths, now=api.clock()
-        )
-        async for entry in entries:
-            cid, kind = cid_text(entry.cid, call), _type(entry, call)
-            if call.flag("stream"):
-                line = PinLine(Cid=cid, Type=kind)
-                if names and entry.name:
-                    line["Name"] = entry.name
-                if entry.expires is not None:
-                    line["Expires"] = moment(entry.expires)
-                if entry.unwalked is not None:
-                    line["Unwalked"] = str(entry.unwalked)
-                yield line
-                continue
-            key = PinKey(Type=kind, Name=entry.name if names else "")
-            if entry.expires is not None:
-                key["Expires"] = moment(entry.expires)
-            if entry.unwalked is not None:
-                key["Unwalked"] = str(entry.unwalked)
-            keys[cid] = key
-    if not call.flag("stream"):
-        yield PinKeys(Keys=keys)

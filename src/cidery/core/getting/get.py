@@ -26,6 +26,7 @@ from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
+from cidery.tasks import in_thread
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
@@ -298,13 +299,3 @@ async def read_whole(cid: CID, session: BlockSession) -> bytes:
 def part_key(cid: CID) -> str:
     """What names the unfinished file of this content: the same content continues it, other content does not."""
     return hashlib.sha256(cid.encode()).hexdigest()[:16]
-
-
-async def in_thread(call: Callable[[*Ts], T], *args: *Ts) -> T:
-    """As asyncio.to_thread(), but when cancelled it waits for the thread first: descriptors may be closed then."""
-    running = asyncio.ensure_future(asyncio.to_thread(call, *args))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

@@ -16,6 +16,7 @@ from cidery.repo.gc.roots import GcRoots
 from cidery.repo.pins import Pins
 from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.reserve import Reserve
+from cidery.tasks import in_thread
 
 TOGETHER = 0.1
 """Seconds of steps between two reports to the loop: one that is busy takes some turns to ask for more."""
@@ -98,7 +99,7 @@ class Collector:
         steps = collection.tidied(begin(collection))
         try:
             await self.provisional.discard(self.provisional.left_over())
-            while (some := await _in_thread(steps, self.clock, self.together)).steps:
+            while (some := await in_thread(_next_steps, steps, self.clock, self.together)).steps:
                 for step in some.steps:
                     yield step
                 if some.error is not None:
@@ -117,16 +118,6 @@ class _Some(NamedTuple):
     steps: list[Step]
     error: Exception | None
     """What the next one raised."""
-
-
-async def _in_thread(steps: Iterator[Step], clock: Callable[[], float], seconds: float) -> _Some:
-    """The next steps. A cancelled caller waits for them: a generator cannot be closed while it runs."""
-    running = asyncio.ensure_future(asyncio.to_thread(_next_steps, steps, clock, seconds))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
 
 
 def _next_steps(steps: Iterator[Step], clock: Callable[[], float], seconds: float) -> _Some:

@@ -15,8 +15,8 @@ from cidery.kad.io.provide_set import BATCH, FETCHED, GATHERINGS, ProvideSet
 from cidery.kad.key import K
 from cidery.kad.message import Message, MessageType, PeerInfo
 from cidery.kad.sweep import CycleCount, Exploration, Region, Schedule, region_bits
-from cidery.libp2p.io.uninterrupted import in_thread
 from cidery.repo.cache import Cache
+from cidery.tasks import in_thread
 
 log = logging.getLogger("cidery.kad.provide")
 

@@ -19,6 +19,7 @@ from cidery.kad.query import LONGEST, Ask, Lookup, LookupWaits
 from cidery.kad.records import Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import Server
+from cidery.kad.stores import ProviderStore, ValueStore
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
@@ -27,6 +28,7 @@ from cidery.libp2p.protocols.addresses import Scope, keep
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import RoundTrip
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.kad")
 
@@ -53,6 +55,8 @@ class DhtConfig:
     """Addresses that belong to this network."""
     provider_scopes: frozenset[Scope]
     """Addresses of providers that are believed."""
+    diverse: bool
+    """As of RoutingTable."""
 
 
 class Dht:
@@ -62,22 +66,30 @@ class Dht:
         self,
         config: DhtConfig,
         swarm: Swarm,
-        table: RoutingTable,
-        server: Server,
         validators: Validators,
         *,
+        providers: ProviderStore,
+        values: ValueStore,
         speaks: Callable[[PeerId, str], bool],
         own_addrs: Callable[[], list[Multiaddr]],
         wall_clock: Callable[[], float],
     ) -> None:
         self.config = config
-        self.table = table
+        self.table = RoutingTable(swarm.local_peer, diverse=config.diverse)
         self.size = NetworkSize()
         self.lookups = 0
         self.requests_served = 0
         self.rpc = Rpc(swarm, config.protocol)
         self._swarm = swarm
-        self._server = server
+        self._server = Server(
+            self.table,
+            providers,
+            values,
+            validators,
+            scopes=config.scopes,
+            addrs_of=self.addrs_of,
+            learn=self.remember,
+        )
         self._validators = validators
         self._speaks = speaks
         self._own_addrs = own_addrs
@@ -85,7 +97,7 @@ class Dht:
         self._round_trip = RoundTrip()
         self._serving: dict[PeerId, int] = {}
         self._rate = ConnectionRates(DHT_REQUESTS, swarm.clock)
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Tasks()
 
     # --- who is there
 
@@ -127,22 +139,40 @@ class Dht:
     def wait_for(self, base: float) -> float:
         return self._swarm.config.timeouts.wait(base, self._round_trip.smoothed)
 
-    async def lookup(
-        self, request: Message, on_answer: Callable[[Lookup, PeerInfo, Message], None] | None = None, **goal: Any
-    ) -> Lookup:
-        """Run one to its end. ``goal``: see query.Lookup. ``on_answer`` hears of each. Cancel-safe."""
-        now, clock = self._swarm.clock(), self._swarm.clock
+    def _waits(self) -> LookupWaits:
         timeouts = self._swarm.config.timeouts
-        waits = LookupWaits(
+        return LookupWaits(
             slow=lambda peer: self.wait_for(SLOW_BASE),
             dead=lambda peer: self.wait_for(timeouts.stream_base),
             longest=timeouts.wait(LONGEST, self._round_trip.smoothed, 40.0),
         )
+
+    async def lookup(
+        self,
+        request: Message,
+        on_answer: Callable[[Lookup, PeerInfo, Message], None] | None = None,
+        *,
+        wanted: int = 0,
+        quorum: int = 0,
+        sought: PeerId | None = None,
+    ) -> Lookup:
+        """Run one to its end. ``on_answer`` is called with each answer; the rest is as in query.Lookup. Cancel-safe."""
+        now, clock = self._swarm.clock(), self._swarm.clock
         seeds = self.table.nearest(position(request.key))
-        run = Lookup(request, self._swarm.local_peer, seeds, waits, now, radius=self.size.radius(), **goal)
+        run = Lookup(
+            request,
+            self._swarm.local_peer,
+            seeds,
+            self._waits(),
+            now,
+            wanted=wanted,
+            quorum=quorum,
+            radius=self.size.radius(),
+            sought=sought,
+        )
         self.lookups += 1
         changed = asyncio.Event()
-        tasks: set[asyncio.Task[None]] = set()
+        tasks = Tasks()
 
         async def ask(one: Ask) -> None:
             answer = await self._ask(one, request)
@@ -158,9 +188,7 @@ class Dht:
             while True:
                 changed.clear()
                 for one in run.poll(clock()):
-                    task = asyncio.create_task(ask(one))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
+                    tasks.spawn(ask(one))
                 deadline = run.next_deadline()
                 if deadline is None:
                     break
@@ -170,8 +198,7 @@ class Dht:
                 except TimeoutError:
                     continue
         finally:
-            for task in list(tasks):
-                task.cancel()
+            await tasks.close()
         self.table.looked_up(run.target, clock())
         if request.type is MessageType.FIND_NODE:
             self.size.sample([position(info.peer.multihash) ^ run.target for info in run.closest()])
@@ -385,15 +412,10 @@ class Dht:
 
     def spawn(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """A task that close() ends."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        return self._background.spawn(work)
 
     async def close(self) -> None:
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.close()
 
 
 def parsed(addrs: tuple[bytes, ...]) -> list[Multiaddr]:

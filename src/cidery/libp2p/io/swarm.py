@@ -26,6 +26,7 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.tasks import Tasks, logged
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -85,9 +86,9 @@ class Swarm:
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
         """Awaited for each new connection before connect() returns; identify is the first."""
         self.on_disconnected: list[Callable[[PeerId], None]] = []
+        """Called when the last connection to a peer is gone."""
         self.on_lost: list[Callable[[PeerId], None]] = []
         """As on_disconnected, but only when this node did not mean to end the last connection."""
-        """Called when the last connection to a peer is gone."""
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
@@ -100,7 +101,7 @@ class Swarm:
         self._dials: dict[PeerId, asyncio.Task[Connection]] = {}
         self._listeners: list[Listener] = []
         self._listen_addrs: list[Multiaddr] = []
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = Tasks()
         self._closing = False
 
     @property
@@ -133,7 +134,7 @@ class Swarm:
 
     def _make_inbound(self) -> Connection:
         connection = Connection(self._connection_config, upgrade_inbound(self._upgrade), outbound=False)
-        self._spawn(self._welcome(connection))
+        self._tasks.spawn(logged(self._welcome(connection), log))
         return connection
 
     async def _welcome(self, connection: Connection) -> None:
@@ -299,9 +300,7 @@ class Swarm:
             dial.cancel()
         for connection in self.connections():
             connection.close("node is stopping")
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         self.peer_store.save()
 
     async def _register(self, connection: Connection) -> None:
@@ -311,13 +310,13 @@ class Swarm:
             raise LimitExceeded("the node is stopping")
         several = self._connections.setdefault(peer, [])
         for earlier in several:
-            self._spawn(self._try_again(earlier))
+            self._tasks.spawn(logged(self._try_again(earlier), log))
         several.append(connection)
         connection.closed.add_done_callback(lambda _: self._forget(peer, connection))
         if connection.closed.done():
             return
         if len(several) > 1 and self.local_peer < peer:
-            self._spawn(self._resolve_duplicate(peer))
+            self._tasks.spawn(logged(self._resolve_duplicate(peer), log))
         for hook in self.on_connected:
             await hook(connection)
 
@@ -354,21 +353,6 @@ class Swarm:
             await asyncio.sleep(connection.wait(DUPLICATE_GRACE))
             if not connection.streams:
                 connection.close("duplicate")
-
-    def _spawn(self, work: Awaitable[object]) -> None:
-        task = asyncio.ensure_future(_logged(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _logged(work: Awaitable[object]) -> None:
-    """The supervisor of background tasks: their failure ends them, never the node."""
-    try:
-        await work
-    except CideryError as exc:
-        log.debug("background: %s", exc)
-    except Exception:
-        log.exception("a background task of the swarm failed")
 
 
 def _socket_addr(name: Sequence[object]) -> Multiaddr:
