@@ -232,8 +232,9 @@ class Yamux:
     def receive_data(self, data: memoryview, now: float) -> None:
         """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
         self._heard_at = now
-        self._check_input()
         state = self.state
+        if state not in TAKES_INPUT:
+            self._on(SessionEvent.INPUT)
         at, end = 0, len(data)
         while at < end:
             if self._body:
@@ -254,8 +255,9 @@ class Yamux:
                 self._header.clear()
             self._receive_header(fields, now)
             if self.state is not state:
-                self._check_input()
                 state = self.state
+                if state not in TAKES_INPUT:
+                    self._on(SessionEvent.INPUT)
 
     def _receive_header(self, fields: tuple[int, int, int, int, int], now: float) -> None:
         version, kind, flags, stream_id, length = fields
@@ -416,7 +418,8 @@ class Yamux:
 
     def handle_deadline(self, now: float) -> None:
         """Ping a silent peer. Raises YamuxError when it did not answer and sent nothing else either."""
-        self._check_input()
+        if self.state not in TAKES_INPUT:
+            self._on(SessionEvent.INPUT)
         if now < self.next_deadline():
             return
         if self._ping_at is None:
@@ -430,10 +433,6 @@ class Yamux:
 
     def _on(self, event: SessionEvent) -> None:
         self.state = session_after(self.state, event)
-
-    def _check_input(self) -> None:
-        if self.state not in TAKES_INPUT:
-            self._on(SessionEvent.INPUT)
 
     def _queue_control(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if len(self._control) >= MAX_CONTROL:
