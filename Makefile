@@ -13,11 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test sim fuzz settings demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test coverage sim fuzz settings demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons sim fuzz build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim fuzz build clean"
 
 setup: $(VENV)/.ready
 
@@ -72,6 +72,10 @@ test: check unit interop other-pythons
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup
 	@$(BIN)/python tests/sim/dht_report.py
+
+# branch coverage of each module of the pure packages by its own tests; make coverage PACKAGES=ipld for one
+coverage: setup
+	@$(BIN)/python tests/coverage_report.py $(PACKAGES)
 
 # docs/settings.md, from the definitions of the config
 settings: setup

@@ -33,7 +33,8 @@ from cidery.libp2p.protocols.tls import (
     verify_certificate,
 )
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
-from cidery.libp2p.protocols.yamux import HEADER, StreamOpened, Yamux, YamuxError
+from cidery.libp2p.protocols.yamux import HEADER, StreamOpened, Yamux
+from cidery.libp2p.protocols.yamux_state import WRITABLE, State, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field, varint_field
@@ -359,7 +360,7 @@ def outcome(pieces: list[bytes]) -> tuple[object, ...]:
     while size := mux.data_into(buffer):
         sent += buffer[:size]
     states = [(s.id, bytes(s.inbox), s.fin_received, s.reset_reason, s.credit, s.send_window) for s in opened]
-    return error, states, sorted(mux.streams), bytes(sent), mux.going_away
+    return error, states, sorted(mux.streams), bytes(sent), mux.state
 
 
 @many
@@ -382,7 +383,7 @@ def test_what_is_sent_on_streams_arrives_in_any_chunks_and_frame_sizes(writes, s
     streams = [sender.open_stream(0.0) for _ in range(3)]
     wanted = {stream.id: b"" for stream in streams}
     for at, data, last in writes:
-        if not streams[at].fin_queued:
+        if streams[at].state in WRITABLE:
             sender.send(streams[at], data)
             wanted[streams[at].id] += data
             if last:
@@ -393,7 +394,7 @@ def test_what_is_sent_on_streams_arrives_in_any_chunks_and_frame_sizes(writes, s
     for piece in cut(bytes(out), sizes):
         receiver.receive_data(memoryview(piece), 0.0)
     assert {number: bytes(stream.inbox) for number, stream in receiver.streams.items()} == wanted
-    assert [receiver.streams[s.id].fin_received for s in streams] == [s.fin_queued for s in streams]
+    assert [receiver.streams[s.id].fin_received for s in streams] == [s.state is not State.OPEN for s in streams]
 
 
 @many

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from cidery.identity.keys import PrivateKey
-from cidery.identity.peer_id import PeerId
+from cidery.identity.peer_id import PeerId, PeerIdError
+from cidery.ipld.dag_cbor import encode
+from cidery.ipld.data_model import Value
 from cidery.ipns.moment import NANOSECONDS, format_moment, parse_moment
 from cidery.ipns.name import format_name, name_of_routing_key, parse_name, routing_key
 from cidery.ipns.record import MAX_NUMBER, MAX_RECORD, IpnsRecord, IpnsRecordError, check, sign
@@ -154,3 +156,77 @@ def test_moments_of_other_zones_are_read() -> None:
 def test_what_is_no_moment_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="time"):
         parse_moment(text)
+
+
+def over(document: Value) -> bytes:
+    """A record of ``document``, signed by nobody."""
+    return bytes_field(8, b"signature") + bytes_field(9, document if isinstance(document, bytes) else encode(document))
+
+
+DOCUMENT: dict[str, Value] = {
+    "TTL": 1,
+    "Value": VALUE,
+    "Sequence": 1,
+    "Validity": format_moment(NOW),
+    "ValidityType": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"Value": "text"}, "have to be bytes"),
+        ({"Validity": 5}, "have to be bytes"),
+        ({"Validity": b"tomorrow"}, "tomorrow"),
+        ({"ValidityType": 1}, "not 0"),
+        ({"ValidityType": False}, "not 0"),
+        ({"Sequence": -1}, "whole numbers"),
+        ({"Sequence": True}, "whole numbers"),
+        ({"TTL": "x"}, "whole numbers"),
+        ({"TTL": 1 << 63}, "whole numbers"),
+    ],
+)
+def test_signed_data_of_other_types_is_refused_with_its_reason(changes: dict[str, Value], reason: str) -> None:
+    assert IpnsRecord.decode(over(DOCUMENT)).value == VALUE
+    with pytest.raises(IpnsRecordError, match=reason) as caught:
+        IpnsRecord.decode(over({**DOCUMENT, **changes}))
+    assert str(caught.value).startswith("bad IPNS record: ")
+
+
+def test_signed_data_without_a_ttl_has_none() -> None:
+    assert IpnsRecord.decode(over({name: value for name, value in DOCUMENT.items() if name != "TTL"})).ttl == 0
+
+
+@pytest.mark.parametrize("data", [b"\xff", encode([1, 2])])
+def test_signed_data_that_is_no_map_is_refused(data: bytes) -> None:
+    with pytest.raises(IpnsRecordError):
+        IpnsRecord.decode(over(data))
+
+
+def test_bytes_that_are_no_message_and_fields_of_another_wire_type_are_refused() -> None:
+    for raw in (b"\x0a", varint_field(9, 1), bytes_field(3, b"")):
+        with pytest.raises(IpnsRecordError):
+            IpnsRecord.decode(raw)
+    assert IpnsRecord.decode(over(DOCUMENT) + bytes_field(15, b"of the future")).value == VALUE
+
+
+def test_a_public_key_that_does_not_parse_is_refused_though_the_name_is_its_hash() -> None:
+    broken = bytes_field(2, b"x" * 60)
+    record = IpnsRecord.decode(over(DOCUMENT) + bytes_field(7, broken))
+    with pytest.raises(IpnsRecordError, match="missing"):
+        record.check_signature(PeerId.of_public_key(broken))
+
+
+def test_an_rsa_name_needs_its_key_in_the_record() -> None:
+    with pytest.raises(IpnsRecordError, match="lacks the public key"):
+        IpnsRecord.decode(over(DOCUMENT)).check_signature(KEYS["rsa"].peer_id)
+
+
+def test_a_life_that_ends_after_the_year_9999_cannot_be_written() -> None:
+    with pytest.raises(IpnsRecordError):
+        made(validity=1 << 70)
+
+
+def test_a_key_that_is_not_of_a_name_is_refused() -> None:
+    with pytest.raises(PeerIdError):
+        name_of_routing_key(b"/pk/" + KEYS["ed25519"].peer_id.multihash)

@@ -28,10 +28,9 @@ from cidery.libp2p.protocols.yamux import (
     GoneAway,
     StreamChanged,
     StreamOpened,
-    TooManyStreams,
     Yamux,
-    YamuxError,
 )
+from cidery.libp2p.protocols.yamux_state import TooManyStreams, YamuxError
 from cidery.libp2p.protocols.yamux_stream import (
     EAGER,
     FRAMED_AHEAD,

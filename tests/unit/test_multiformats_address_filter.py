@@ -1,6 +1,6 @@
 import pytest
 
-from cidery.multiformats.address_filter import AddressFilter, AddressForbidden, BadFilter, parse_net
+from cidery.multiformats.address_filter import MAX_FILTERS, AddressFilter, AddressForbidden, BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 
 
@@ -57,3 +57,31 @@ def test_without_dns_names_are_not_dialled() -> None:
 def test_what_is_no_net_is_refused(text: str) -> None:
     with pytest.raises(BadFilter, match="ipcidr"):
         parse_net(text)
+
+
+def test_more_nets_than_the_bound_are_refused() -> None:
+    with pytest.raises(BadFilter, match=f"{MAX_FILTERS + 1} nets"):
+        AddressFilter(["/ip4/10.0.0.0/ipcidr/8"] * (MAX_FILTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "local_only", "names", "reason"),
+    [
+        ("/ip4/10.0.0.1/tcp/1", False, True, "AddrFilters"),
+        ("/ip4/8.8.8.8/tcp/1", True, True, "outside of the local networks"),
+        ("/dns4/example.org/tcp/1", True, True, "outside of the local networks"),
+        ("/dns4/example.org/tcp/1", False, False, "DNS is switched off"),
+        ("/ip4/10.0.0.1/tcp/1", False, False, "AddrFilters"),
+    ],
+)
+def test_a_forbidden_address_says_by_what(text: str, local_only: bool, names: bool, reason: str) -> None:
+    rules = AddressFilter(["/ip4/10.0.0.0/ipcidr/8"], local_only=local_only, names=names)
+    with pytest.raises(AddressForbidden, match=reason):
+        rules.check(addr(text))
+
+
+def test_a_host_is_checked_where_a_name_led() -> None:
+    rules = AddressFilter(["/ip4/10.0.0.0/ipcidr/8"])
+    rules.check_host("11.0.0.1")
+    with pytest.raises(AddressForbidden, match="AddrFilters"):
+        rules.check_host("10.0.0.1")

@@ -2,6 +2,8 @@
 
 Each peer has a queue of its own; service.py sends one message of bounded size per turn for each, so that peers share
 the line fairly. Wants that cannot be served stay, bounded, and are served when the block comes.
+
+Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
@@ -84,10 +86,12 @@ class Engine:
         queue = self._peers.get(peer)
         if queue is None:
             return []
+        # spec, ``full``: this list replaces all that the peer wanted before, it is no change of that
         if full:
             self._forget(peer, queue, [*queue.wants, *queue.blocks, *queue.presences])
         lookups: list[CID] = []
         for entry in entries:
+            # spec, ``cancel``: the peer wants the block no more; what is queued for it is not sent either
             if entry.cancel:
                 self._forget(peer, queue, [entry.cid])
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
@@ -108,6 +112,7 @@ class Engine:
                 continue
             if size is not None:
                 self._serve(peer, queue, entry, size)
+            # spec, ``sendDontHave``: without it a peer waits, and hears nothing until the block is there
             elif entry.send_dont_have:
                 queue.presences[cid] = False
         while len(queue.wants) > MAX_WANTS_PER_PEER:
@@ -182,6 +187,7 @@ class Engine:
         cid = entry.cid
         del queue.wants[cid]
         self._unwant(cid, peer)
+        # spec, ``wantType``: a HAVE is answered with a presence; boxo sends small blocks at once, and so do we
         if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
             queue.presences[cid] = True
         elif cid not in queue.blocks:

@@ -49,6 +49,8 @@ MAX_CID = 168
 
 
 class WantType(IntEnum):
+    """What an entry asks for, since 1.2.0: the block, or only whether the peer has it (spec, ``wantType``)."""
+
     BLOCK = 0
     HAVE = 1
 
@@ -131,12 +133,14 @@ class Message:
             body = b"".join(bytes_field(1, entry.encode()) for entry in entries)
             out.append(bytes_field(1, body + (varint_field(2, 1) if self.full else b"")))
         for block in self.blocks:
+            # 1.0.0 has bare blocks (field 2); 1.1.0 and 1.2.0 put the CID's prefix beside each (field 3)
             if protocol == PROTOCOL_1_0:
                 out += (bytes_header(2, len(block.data)), block.data)
             else:
                 prefix = bytes_field(1, _prefix(block.cid))
                 data = bytes_header(2, len(block.data))
                 out += (bytes_header(3, len(prefix) + len(data) + len(block.data)) + prefix + data, block.data)
+        # presences and pendingBytes came with 1.2.0
         if modern:
             for kind, cids in ((0, self.haves), (1, self.dont_haves)):
                 tail = varint_field(2, kind)
@@ -184,6 +188,7 @@ class Message:
                     yield from message._read_wantlist(view, counter)
                 elif number == 2:
                     expect(wire, BYTES, "blocks")
+                    # 1.0.0 says nothing of a block's CID: it is a CIDv0, dag-pb by sha2-256
                     message.payloads.append(Payload(0, 0x70, SHA2_256, 32, _sized(view)))
                     counter.spent += ITEM_COST
                 elif number == 3:
@@ -284,6 +289,7 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
 
 
 def _sized(view: memoryview) -> memoryview:
+    # "MUST support blocks up to 2 MiB": https://specs.ipfs.tech/bitswap-protocol/#block-sizes
     if len(view) > MAX_BLOCK:
         raise BitswapError(f"a block of {len(view)} bytes, at most {MAX_BLOCK} are allowed")
     return view
@@ -300,6 +306,7 @@ def _read_payload(view: memoryview, counter: _Counter) -> Payload:
             data = _sized(part)
     at = 0
     numbers = []
+    # spec, ``prefix``: CID version, multicodec, multihash code and multihash length, each a varint
     for _ in range(4):
         value, at = decode_uvarint(prefix, at)
         numbers.append(value)

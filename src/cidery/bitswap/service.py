@@ -3,6 +3,8 @@
 Answers go out on streams of our own, never on the requester's (Kubo does not read there). Peers that are known to
 read many messages from one stream get one long-lived stream each way; others one message per stream (see
 ``one_message_per_stream``).
+
+Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 import asyncio
@@ -245,6 +247,7 @@ class BitswapService:
                 peer.inbound[stream] = None
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
+                # "MUST support messages up to 4 MiB": spec; a longer one ends the stream before its bytes are read
                 async for data in stream.messages(MAX_MESSAGE):
                     async with peer.turn:
                         message = await self._decode(peer, data)
@@ -431,6 +434,7 @@ class BitswapService:
                 peer.half_closed.popleft().reset("never ended by the peer")
 
     async def _open(self, peer: _Peer) -> Stream:
+        """A stream of ours: the spec has answers sent on a new stream, not on that of the request."""
         connection = self._swarm.best(peer.peer)
         if connection is None:
             raise ConnectionFailed("the peer has disconnected")  # and is not dialled just to be answered

@@ -1,4 +1,7 @@
-"""What we want of one peer: the union over sessions, and the changes not yet sent. Pure."""
+"""What we want of one peer: the union over sessions, and the changes not yet sent. Pure.
+
+Spec: https://specs.ipfs.tech/bitswap-protocol/, ``Wantlist``
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -51,6 +54,7 @@ class PeerWantlist:
             if was and cid not in self._blocks and cid not in self._haves:
                 self._denied.discard(cid)
                 self._pending.pop(cid, None)
+                # the spec has cancels sent to every peer that was asked; one that never heard of the want needs none
                 if cid in self._told:
                     self._pending[cid] = Entry(cid, cancel=True)
 

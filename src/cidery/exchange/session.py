@@ -215,6 +215,7 @@ class FetchSession:
             source.received(cid, size, now)
             if source.least_delay is not None:
                 self._longest_wait = max(self._longest_wait or 0.0, source.least_delay)
+        # a cancel and a block may cross on the way, and a small block may answer a want-have: neither is a fault
         if want is None:
             self.duplicates += 1
             return False
@@ -436,7 +437,10 @@ class FetchSession:
         self._queue.move_to_end(cid, last=False)
 
     def _cancel_all(self, cid: CID, want: _Want) -> None:
-        """Tell everyone who was asked for the block, or whether they have it, that it is no longer wanted."""
+        """Tell everyone who was asked for the block, or whether they have it, that it is no longer wanted.
+
+        Bitswap asks for it: cancels go to all peers asked (https://specs.ipfs.tech/bitswap-protocol/).
+        """
         for name, source in self.sources.items():
             asked = name == want.source or name in want.asked or name in want.holders or cid in source.probed
             if asked:

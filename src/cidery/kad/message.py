@@ -31,6 +31,8 @@ MAX_ADDR = 512
 
 
 class MessageType(IntEnum):
+    """Numbers of the spec's ``MessageType``; PING is deprecated there."""
+
     PUT_VALUE = 0
     GET_VALUE = 1
     ADD_PROVIDER = 2
@@ -69,7 +71,7 @@ class Record:
     key: bytes
     value: bytes
     time_received: str = ""
-    """RFC 3339, by the clock of who stores it: information only."""
+    """RFC 3339, by the clock of who stores it: information only (spec, ``timeReceived``)."""
 
     def encode(self) -> bytes:
         out = bytes_field(1, self.key) + bytes_field(2, self.value)
@@ -87,7 +89,7 @@ class Message:
     providers: list[PeerInfo] = field(default_factory=list)
 
     def encode(self) -> bytes:
-        """Without length prefix."""
+        """Without the uvarint that the spec puts in front of each message."""
         parts = [varint_field(1, self.type), bytes_field(2, self.key)] if self.key else [varint_field(1, self.type)]
         if self.record is not None:
             parts.append(bytes_field(3, self.record.encode()))
@@ -162,6 +164,7 @@ def _read_peer(view: memoryview, into: list[PeerInfo]) -> None:
                 peer = PeerId.decode(bytes(part))
             except PeerIdError:
                 return
+        # field 3, ``connection``, is a hint that nobody can check: it is not read
         elif number == 2:
             expect(wire, BYTES, "addrs")
             if len(addrs) < MAX_ADDRS and 0 < len(part) <= MAX_ADDR:

@@ -25,9 +25,9 @@ from cidery.kad.key import K, position
 from cidery.kad.message import Message, MessageType, PeerInfo, Record
 
 ALPHA = 10
-"""Requests that run at once."""
+"""Requests that run at once: the specification's alpha."""
 BETA = 3
-"""Nearest peers that must have answered."""
+"""Nearest peers that must have answered: the specification's beta, its resiliency."""
 MAX_WIDTH = 4 * K
 """Most peers that count as nearest when the region round a key is unusually full."""
 MAX_HEARD = 2048
@@ -151,6 +151,7 @@ class Lookup:
         self._answers += 1
         if self._sought is not None and self.found is None:
             self.found = next((info for info in answer.closer if info.peer == self._sought and info.addrs), None)
+        # #peer-routing: those of the answer that nobody named before join the candidates, by their distance to the key
         fresh = [info for info in answer.closer if info.peer not in self._known]
         if len(fresh) > MAX_LEARNT:
             fresh = nsmallest(MAX_LEARNT, fresh, key=lambda info: position(info.peer.multihash) ^ self.target)
@@ -239,6 +240,7 @@ class Lookup:
     def _finished(self, now: float) -> bool:
         if self._wanted and len(self.providers) >= self._wanted:
             return True
+        # a quorum of records: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
         if self._quorum and len(self.records) >= self._quorum:
             return True
         if self.found is not None:
@@ -251,6 +253,7 @@ class Lookup:
             pending = [peer for peer in pending if peer.state is _State.ASKED]
         if pending:
             return False
+        # #peer-routing ends when the BETA nearest have answered; here all of the width must have, or be slow
         slow = any(peer.state is _State.SLOW for peer in nearest[:BETA])
         return not slow or not self._running
 

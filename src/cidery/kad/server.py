@@ -59,6 +59,7 @@ class Server:
                 return self._get_value(sender, request, now)
             case MessageType.PUT_VALUE:
                 return self._put_value(request, now)
+            # deprecated, and answered all the same: #rpc-messages; libp2p's own ping has taken its place
             case MessageType.PING:
                 return Message(MessageType.PING)
 
@@ -66,6 +67,7 @@ class Server:
         if not request.key:
             raise KadError("FIND_NODE without a key")
         closer = self._closer(sender, request.key)
+        # #rpc-messages, FIND_NODE: the target itself is in the answer if its addresses are known, though it be a client
         wanted = self._named(request.key)
         if wanted is not None and wanted.addrs and all(info.peer != wanted.peer for info in closer):
             closer.insert(0, wanted)
@@ -89,8 +91,12 @@ class Server:
         return Message(request.type, request.key, closer=self._closer(sender, request.key), providers=providers)
 
     def _add_provider(self, sender: PeerId, request: Message, now: float) -> Message | None:
-        """Only the sender's own record counts. The specification has it echoed; go-libp2p is silent."""
+        """Only the sender's own record counts. The specification has it echoed; go-libp2p is silent.
+
+        Spec: https://specs.ipfs.tech/routing/kad-dht/#content-provider-advertisement-and-discovery
+        """
         self._check_content_key(request)
+        # #rpc-messages, ADD_PROVIDER: providers other than the sender are dropped
         own = next((info for info in request.providers if info.peer == sender), None)
         if own is None:
             raise KadError("ADD_PROVIDER names only others as providers")
@@ -128,9 +134,11 @@ class Server:
             raise KadError("PUT_VALUE whose record has another key, or none")
         if len(record.value) > MAX_VALUE:
             raise KadError(f"a value of {len(record.value)} bytes, at most {MAX_VALUE} are allowed")
+        # only /pk/ and /ipns/ have validators: https://specs.ipfs.tech/routing/kad-dht/#value-validation
         self._validators.validate(request.key, record.value)
         known = self._values.get(request.key, now)
         if known is not None and known[0] != record.value and self._acceptable(request.key, known[0]):
+            # of two valid records the better stays: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
             if self._validators.select(request.key, [record.value, known[0]]) != 0:
                 raise RecordInvalid("an older value than the one held here")
         self._values.put(request.key, record.value, now)
@@ -138,6 +146,7 @@ class Server:
 
     def _closer(self, sender: PeerId, key: bytes) -> list[PeerInfo]:
         """The K nearest peers that can be reached from where this network lies."""
+        # servers of the public network hand out no private addresses: https://specs.ipfs.tech/routing/kad-dht/
         found = self._table.nearest(position(key), K, without=sender)
         kept = ((info, keep(info.addrs, self._scopes)) for info in found)
         return [info if len(addrs) == len(info.addrs) else PeerInfo(info.peer, addrs) for info, addrs in kept if addrs]

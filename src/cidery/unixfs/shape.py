@@ -75,9 +75,9 @@ def _tree(root: UnixFSNode, metadata: bool) -> Generator[Need | Prefetch, Buffer
     layout = "balanced" if depth > 1 else None
     if depth == 1 and last.links:
         layout = "trickle"
-        leaves = [at for at, size in enumerate(sizes) if size > sizes[0]]
-        width = leaves[0] if leaves else AtLeast(len(sizes))
-        sizes = sizes[: leaves[0]] if leaves else sizes
+        # leaves come first; a subtree with no more bytes than a leaf can only be the last child, which has links
+        width = next((at for at, size in enumerate(sizes) if size > sizes[0]), len(sizes) - 1)
+        sizes = sizes[:width]
     fixed = all(size == sizes[0] for size in sizes[:-1]) and sizes[-1] <= sizes[0]
     chunk = (sizes[0] if len(sizes) > 1 else AtLeast(sizes[0])) if fixed else None
     return Shape(root.cid, "file", root.size, raw, chunk, width, layout, metadata=metadata)

@@ -20,7 +20,8 @@ from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
-from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux, YamuxError
+from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux
+from cidery.libp2p.protocols.yamux_state import OPENS_STREAMS, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
@@ -117,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def usable(self) -> bool:
         """Whether new streams can be opened."""
-        return self._mux is not None and not self._mux.going_away and not self.closed.done()
+        return self._mux is not None and self._mux.state in OPENS_STREAMS and not self.closed.done()
 
     @property
     def streams(self) -> list[Stream]:
@@ -179,7 +180,6 @@ class Connection(asyncio.BufferedProtocol):
         """Tell the peer to open no more streams here; those that are open go on."""
         if self._mux is not None and not self.closed.done():
             self._mux.go_away(0)
-            self._mux.going_away = True
             self._flush()
 
     def close(self, reason: str = "closed here") -> None:

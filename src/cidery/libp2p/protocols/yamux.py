@@ -19,8 +19,21 @@ from dataclasses import dataclass
 
 from cidery import budgets
 from cidery.budgets import Bucket
-from cidery.errors import LimitExceeded, RemoteProtocolError
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
+from cidery.libp2p.protocols.yamux_state import (
+    CLOSE_WRITE,
+    FIN_WAITING,
+    OPENS_STREAMS,
+    RECEIVE_DATA,
+    RECEIVE_FIN,
+    SEND_FIN,
+    TAKES_INPUT,
+    SessionEvent,
+    SessionState,
+    TooManyStreams,
+    YamuxError,
+    session_after,
+)
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
 from cidery.multiformats.varint import Buffer
 
@@ -54,30 +67,6 @@ LOW_WATER = 512 * 1024
 """Queued bytes of a stream below which its writer is woken."""
 
 
-class YamuxError(RemoteProtocolError):
-    """The peer broke the Yamux protocol; the connection ends with go-away code 1."""
-
-    wire_code = 1
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"yamux: {self.reason}"
-
-
-class TooManyStreams(LimitExceeded):
-    """No stream can be opened now: too many wait for the peer's acknowledgement, or the peer is going away."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"cannot open a stream: {self.reason}"
-
-
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
     """The peer opened a stream."""
@@ -100,7 +89,7 @@ class GoneAway:
     """0 normal, 1 protocol error, 2 internal error."""
 
 
-Event = StreamOpened | StreamChanged | GoneAway
+Happening = StreamOpened | StreamChanged | GoneAway
 
 
 class Yamux:
@@ -113,7 +102,7 @@ class Yamux:
     def __init__(self, *, initiator: bool, now: float, round_trip: RoundTrip, timeouts: Timeouts) -> None:
         self.streams: dict[int, YamuxStream] = {}
         self.round_trip = round_trip
-        self.going_away = False
+        self.state = SessionState.OPEN
         self._timeouts = timeouts
         self._initiator = initiator
         self._next_id = 1 if initiator else 2
@@ -124,9 +113,8 @@ class Yamux:
         self._current: YamuxStream | None = None
         self._draining: OrderedDict[int, int] = OrderedDict()
         self._control: deque[bytes] = deque()
-        self._overflowed = False
         self._active: deque[YamuxStream] = deque()
-        self._events: deque[Event] = deque()
+        self._events: deque[Happening] = deque()
         self._changed: dict[int, YamuxStream] = {}
         self._grown = 0
         self._learned_window = INITIAL_WINDOW
@@ -144,8 +132,8 @@ class Yamux:
 
         ``window``: bytes the peer may send at once, within the bounds, for who knows that much is to come.
         """
-        if self.going_away:
-            raise TooManyStreams("the peer is going away")
+        if self.state not in OPENS_STREAMS:
+            self._on(SessionEvent.OPEN_STREAM)
         if self._unacked >= MAX_UNACKED:
             raise TooManyStreams(f"{MAX_UNACKED} wait for the peer's acknowledgement")
         stream = YamuxStream(self._next_id, True, now)
@@ -167,10 +155,7 @@ class Yamux:
 
     def close_write(self, stream: YamuxStream) -> None:
         """Half-close: FIN after what is queued. Idempotent."""
-        if stream.fin_queued or stream.reset_reason:
-            return
-        stream.fin_queued = True
-        if not stream.out_bytes:
+        if stream.on(CLOSE_WRITE) and not stream.out_bytes:
             self._send_fin(stream)
 
     def reset(self, stream: YamuxStream, reason: str = "cancelled here") -> None:
@@ -230,11 +215,13 @@ class Yamux:
             self._queue_control(PING, SYN, 0, self._ping_id)
 
     def go_away(self, code: int) -> None:
-        """Tell the peer that no more streams are accepted."""
+        """Tell the peer that no more streams are accepted, and open none."""
+        self._on(SessionEvent.GO_AWAY)
         self._queue_control(GO_AWAY, 0, 0, code)
 
     def fail(self, reason: str) -> None:
         """The connection ended: every stream is reset, without sending anything."""
+        self._on(SessionEvent.FAIL)
         for stream in list(self.streams.values()):
             self._end(stream, reason)
             stream.abandon()
@@ -245,7 +232,9 @@ class Yamux:
     def receive_data(self, data: memoryview, now: float) -> None:
         """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
         self._heard_at = now
-        self._check_overflow()
+        state = self.state
+        if state not in TAKES_INPUT:
+            self._on(SessionEvent.INPUT)
         at, end = 0, len(data)
         while at < end:
             if self._body:
@@ -265,8 +254,10 @@ class Yamux:
                 fields = HEADER.unpack(self._header)
                 self._header.clear()
             self._receive_header(fields, now)
-            if self._overflowed:
-                self._check_overflow()
+            if self.state is not state:
+                state = self.state
+                if state not in TAKES_INPUT:
+                    self._on(SessionEvent.INPUT)
 
     def _receive_header(self, fields: tuple[int, int, int, int, int], now: float) -> None:
         version, kind, flags, stream_id, length = fields
@@ -278,7 +269,7 @@ class Yamux:
         if kind == PING:
             self._receive_ping(flags, length, now)
         elif kind == GO_AWAY:
-            self.going_away = True
+            self._on(SessionEvent.GO_AWAY)
             self._events.append(GoneAway(length))
         elif kind in (DATA, WINDOW_UPDATE):
             if stream_id == 0:
@@ -326,7 +317,7 @@ class Yamux:
             raise YamuxError(f"{length} bytes on stream {stream_id}, which has {credit} left in its window")
         if stream is not None:
             if stream.fin_received and length:
-                raise YamuxError(f"data after FIN on stream {stream_id}")
+                stream.on(RECEIVE_DATA)
             stream.credit -= length
         else:
             self._draining[stream_id] = credit - length
@@ -364,7 +355,7 @@ class Yamux:
         if flags & RST:
             self._end(stream, "by the peer")
         elif flags & FIN:
-            stream.fin_received = True
+            stream.on(RECEIVE_FIN)
             self._changed[stream.id] = stream
             self._forget_if_finished(stream)
 
@@ -377,7 +368,7 @@ class Yamux:
 
     # --- output
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> Happening | None:
         if self._events:
             return self._events.popleft()
         if self._changed:
@@ -405,11 +396,12 @@ class Yamux:
             self._frames.give_back(length / EARNED)
             stream.send_window -= length
             at = start + length
-            if stream.fin_queued and not stream.out_bytes:
+            if stream.out_bytes:
+                if stream.send_window > 0:
+                    active.append(stream)
+            elif stream.state in FIN_WAITING:
                 # a frame of its own, as go-yamux does: js-libp2p takes a FIN on a data frame to come before the data
                 self._send_fin(stream)
-            elif stream.out_bytes and stream.send_window > 0:
-                active.append(stream)
             if stream.out_bytes < LOW_WATER:
                 self._changed[stream.id] = stream
         return at
@@ -426,7 +418,8 @@ class Yamux:
 
     def handle_deadline(self, now: float) -> None:
         """Ping a silent peer. Raises YamuxError when it did not answer and sent nothing else either."""
-        self._check_overflow()
+        if self.state not in TAKES_INPUT:
+            self._on(SessionEvent.INPUT)
         if now < self.next_deadline():
             return
         if self._ping_at is None:
@@ -438,19 +431,18 @@ class Yamux:
 
     # --- inside
 
+    def _on(self, event: SessionEvent) -> None:
+        self.state = session_after(self.state, event)
+
     def _queue_control(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if len(self._control) >= MAX_CONTROL:
             # raised to the driver at the next input or deadline, never out of a verb that a stream's task calls
-            self._overflowed = True
+            self._on(SessionEvent.OVERFLOW)
             return
         self._control.append(HEADER.pack(0, kind, flags, stream_id, length))
 
-    def _check_overflow(self) -> None:
-        if self._overflowed:
-            raise YamuxError(f"{MAX_CONTROL} answers wait because the peer does not read")
-
     def _send_fin(self, stream: YamuxStream) -> None:
-        stream.fin_sent = True
+        stream.on(SEND_FIN)
         self._queue_control(WINDOW_UPDATE, FIN, stream.id, 0)
         self._forget_if_finished(stream)
 
@@ -478,12 +470,9 @@ class Yamux:
         return growth
 
     def _end(self, stream: YamuxStream, reason: str) -> None:
-        if stream.reset_reason:
-            return
-        stream.reset_reason = reason
-        stream.drop_output()
-        self._changed[stream.id] = stream
-        self._forget(stream)
+        if stream.end(reason):
+            self._changed[stream.id] = stream
+            self._forget(stream)
 
     def _forget_if_finished(self, stream: YamuxStream) -> None:
         if stream.finished:

@@ -1,9 +1,24 @@
-"""One Yamux stream: what is waiting to be read and sent, its windows, its half-closes. Pure."""
+"""One Yamux stream: what is waiting to be read and sent, its windows, where it is in its life. Pure.
+
+How a stream lives and ends is the table in ``yamux_state.py``; ``on()`` is the only way from one state to the next.
+"""
 
 from collections import deque
+from typing import assert_never
 
 from cidery import budgets
 from cidery.errors import LocalProtocolError, RemoteProtocolError
+from cidery.libp2p.protocols.yamux_state import (
+    FINISHED,
+    RECEIVE_FIN,
+    RESET,
+    SEND,
+    TRANSITIONS,
+    WRITABLE,
+    Event,
+    State,
+    YamuxError,
+)
 from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint
 
 INITIAL_WINDOW = 256 * 1024
@@ -62,9 +77,7 @@ class YamuxStream:
         "consumed",
         "credit",
         "epoch",
-        "fin_queued",
         "fin_received",
-        "fin_sent",
         "frame_error",
         "frame_limit",
         "heard_at",
@@ -79,6 +92,7 @@ class YamuxStream:
         "out_bytes",
         "reset_reason",
         "send_window",
+        "state",
         "target",
         "target_at",
         "uncut",
@@ -107,8 +121,11 @@ class YamuxStream:
         self.send_window = INITIAL_WINDOW
         self.out: deque[memoryview] = deque()
         self.out_bytes = 0
-        self.fin_queued = self.fin_sent = self.fin_received = False
+        self.state = State.OPEN
+        self.fin_received = False
+        """Whether the peer's FIN came before any reset: for readers, and for each frame, which looks at no table."""
         self.reset_reason = ""
+        """Why it is in State.RESET."""
         self.frame_limit = 0
         """Longest message of a framed stream, in bytes; 0: not framed."""
         self.frame_error: MessageTooLarge | VarintError | None = None
@@ -140,14 +157,49 @@ class YamuxStream:
     @property
     def finished(self) -> bool:
         """Nothing more goes either way."""
-        return bool(self.reset_reason) or (self.fin_sent and self.fin_received)
+        return self.state in FINISHED
+
+    def on(self, event: Event) -> bool:
+        """Move to the state that the table has for ``event``; returns whether that is another one.
+
+        Raises:
+            StreamReset, StreamClosed: nothing can be sent any more.
+            YamuxError: the peer sent data after its FIN.
+        """
+        following = TRANSITIONS[self.state].get(event)
+        if following is None:
+            raise self._refusal(event)
+        if following is self.state:
+            return False
+        if event is RECEIVE_FIN:
+            self.fin_received = True
+        self.state = following
+        return True
+
+    def _refusal(self, event: Event) -> Exception:
+        match event:
+            case Event.SEND:
+                return StreamReset(self.reset_reason) if self.state is State.RESET else StreamClosed()
+            case Event.RECEIVE_DATA:
+                return YamuxError(f"data after FIN on stream {self.id}")
+            case Event.CLOSE_WRITE | Event.SEND_FIN | Event.RECEIVE_FIN | Event.RESET:
+                # only the muxer's own mistake leads here: no peer and no caller can
+                return AssertionError(f"{event.name} on stream {self.id}, which is {self.state.name}")
+            case _:
+                assert_never(event)
 
     def check_writable(self) -> None:
         """Raises StreamReset, StreamClosed."""
-        if self.reset_reason:
-            raise StreamReset(self.reset_reason)
-        if self.fin_queued:
-            raise StreamClosed()
+        if self.state not in WRITABLE:
+            self.on(SEND)
+
+    def end(self, reason: str) -> bool:
+        """Reset it; False if it had ended before."""
+        if not self.on(RESET):
+            return False
+        self.reset_reason = reason
+        self.drop_output()
+        return True
 
     def accept(self, data: memoryview) -> int:
         """Take received bytes; returns how many may be given back as credit at once."""
