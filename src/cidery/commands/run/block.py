@@ -12,7 +12,7 @@ from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_
 from cidery.core.reading.resolve import resolve
 
 MAX_UPLOAD = 64 << 20
-"""Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
+"""Largest block accepted with --allow-big-block, in bytes: it is held in memory as a whole."""
 
 
 async def get(context: Context, call: Call) -> Body:
