@@ -1,4 +1,4 @@
-"""What the network knows about one CID: who has it, who says so, who can be dialled. Satisfies core.facts.Diagnosing.
+"""The network's facts about one CID: providers, routers, dials. Satisfies core.diagnosis.facts.Diagnosing.
 
 Nothing is fetched: peers are asked want-have, routers for providers, and these are dialled.
 """
@@ -41,7 +41,7 @@ from cidery.routing.io.http_router import HttpRouter
 HELD = "records held here"
 """Name of this node's own store of records, as a router."""
 MAX_PROVIDERS = 20
-"""Providers that each router is asked for: enough to say what is wrong with them."""
+"""Providers that each router is asked for: enough to diagnose their faults."""
 MAX_DIALLED = 20
 """Providers that are dialled."""
 MAX_DIALS = 8
@@ -50,7 +50,7 @@ MAX_DIALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a diagnosis looks at."""
+    """The parts of a node that a diagnosis inspects."""
 
     swarm: Swarm
     identification: Identification
@@ -62,13 +62,13 @@ class Parts:
     """Whether the node takes part in the DHT."""
     reachability: Callable[[], dict[Multiaddr, State]]
     reach: Callable[[FoundPeer], Awaitable[object]]
-    """Dials what routing named."""
+    """Dials a peer that routing named."""
     private: bool
     """Whether the node belongs to a private network."""
 
 
 class Diagnosis:
-    """One per question. See core.facts.Diagnosing."""
+    """One per question. See core.diagnosis.facts.Diagnosing."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -142,7 +142,7 @@ def _port(swarm: Swarm) -> int | None:
 
 @dataclass(slots=True)
 class _Provider:
-    """A provider that was named."""
+    """A provider named by routing."""
 
     found: FoundPeer
     fact: ProviderAnswer
@@ -191,7 +191,7 @@ class _Look:
 
         def ended(done: asyncio.Task[None]) -> None:
             self._work.discard(done)
-            self._queue.put_nowait(None)  # wakes run(), which may be through
+            self._queue.put_nowait(None)  # wakes run(), which may have nothing left to wait for
 
         task.add_done_callback(ended)
 
@@ -250,7 +250,7 @@ class _Look:
 
 
 def _routers(finders: Sequence[ProviderFinder]) -> list[tuple[str, ProviderFinder | Dht, int | None]]:
-    """(name, whom to ask, how many peers it knows): both DHTs one by one; one that knows nobody is not left out."""
+    """(name, router to ask, number of peers it knows): both DHTs one by one; one without peers is included."""
     out: list[tuple[str, ProviderFinder | Dht, int | None]] = []
     for finder in finders:
         if isinstance(finder, KadService):
