@@ -45,7 +45,7 @@ class StageLine:
 
     @contextmanager
     def hidden(self, *, within_line: bool = False) -> Iterator[None]:
-        """Erase the line, and keep it erased inside the context, or, ``within_line``, until the cursor is at a line start."""
+        """Keep the line erased inside the context and, if ``within_line``, until the cursor is at a line start."""
         with self._lock:
             self._erase()
             self._within_line = within_line
