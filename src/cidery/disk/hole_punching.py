@@ -25,7 +25,7 @@ def _fallocate() -> Callable[[int, int, int, int], int] | None:
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Free the disk space of ``length`` bytes at ``offset``; returns whether that was possible. Needs no space itself."""
+    """Free the disk space of ``length`` bytes at ``offset``; returns whether it was possible. Needs no space itself."""
     call = _fallocate()
     if call is None:
         return False

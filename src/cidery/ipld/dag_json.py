@@ -22,7 +22,7 @@ def decode(block: Buffer, *, canonical: bool = True) -> Value:
     """Decode a whole block. O(len(block)).
 
     Args:
-        canonical: False takes keys in any order. Each key must be unique in both cases.
+        canonical: False accepts keys in any order. Each key must be unique in both cases.
     Raises:
         JsonError: not JSON, keys twice or out of order, a reserved ``{"/": ...}`` that is neither link nor bytes,
             numbers outside 64 bits, nesting over MAX_NESTING. Nothing else (fuzzed).
