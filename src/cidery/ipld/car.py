@@ -1,7 +1,7 @@
-"""CARv1 framing: the header and the heads of its sections. Pure, and no payload byte is copied.
+"""CARv1 framing: the header as it is written, and the heads of sections. Pure; no payload byte is copied.
 
 A CAR is ``<uvarint length><header>`` and then sections ``<uvarint length><CID><data>``. The header is DAG-CBOR,
-``{"roots": [CID, ...], "version": 1}``; only its canonical form is accepted.
+``{"roots": [CID, ...], "version": 1}``. car_reader.py reads it.
 
 Spec: https://ipld.io/specs/transport/car/carv1/
 """
@@ -30,7 +30,7 @@ _LINK = b"\xd8\x2a"
 
 
 class CarError(InvalidInput):
-    """Bytes that are not the header or a section of a CARv1."""
+    """Bytes that are not a section of a CARv1, or too many roots for its header."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -57,35 +57,6 @@ def encode_header(roots: Sequence[CID]) -> bytes:
         body += _LINK + _cbor_head(_BYTES, len(link)) + link
     body += _VERSION
     return encode_uvarint(len(body)) + bytes(body)
-
-
-def decode_header(buf: Buffer, start: int = 0) -> tuple[list[CID], int]:
-    """Decode a header with its length in front.
-
-    Returns:
-        (roots, end): ``end`` is the offset of the first section.
-    Raises:
-        CarError: truncated, not canonical, not version 1, over MAX_HEADER. Nothing else (fuzzed).
-    """
-    try:
-        size, at = decode_uvarint(buf, start)
-    except VarintError as exc:
-        raise CarError(f"header length: {exc.reason}") from exc
-    if size > MAX_HEADER:
-        raise CarError(f"header of {size} bytes, at most {MAX_HEADER} are allowed")
-    if at + size > len(buf):
-        raise CarError("truncated header")
-    body = bytes(buf[at : at + size])
-    if not body.startswith(_ROOTS):
-        raise CarError("the header is not a map of roots and version (a CARv2, or not a CAR)")
-    count, where = _read_cbor_head(body, len(_ROOTS), _ARRAY)
-    roots: list[CID] = []
-    for _ in range(count):
-        root, where = _read_link(body, where)
-        roots.append(root)
-    if body[where:] != _VERSION:
-        raise CarError("the header does not end in version 1")
-    return roots, at + size
 
 
 def encode_section_head(cid: CID, length: int) -> bytes:
@@ -123,30 +94,3 @@ def _cbor_head(major: int, value: int) -> bytes:
         if value < 1 << (8 * width):
             return bytes([major | code]) + value.to_bytes(width, "big")
     raise CarError(f"{value} roots, too many for one header")
-
-
-def _read_cbor_head(body: bytes, at: int, major: int) -> tuple[int, int]:
-    if at >= len(body) or body[at] & 0xE0 != major:
-        raise CarError("unexpected CBOR type in the header")
-    value, at = body[at] & 0x1F, at + 1
-    if value >= 24:
-        width = {24: 1, 25: 2, 26: 4}.get(value, 0)
-        if not width or at + width > len(body):
-            raise CarError("bad CBOR length in the header")
-        value, at = int.from_bytes(body[at : at + width], "big"), at + width
-        if value < 24 or (width > 1 and value < 1 << (4 * width)):
-            raise CarError("CBOR length in the header is not minimal")
-    return value, at
-
-
-def _read_link(body: bytes, at: int) -> tuple[CID, int]:
-    if body[at : at + 2] != _LINK:
-        raise CarError("a root is not a link")
-    size, at = _read_cbor_head(body, at + 2, _BYTES)
-    link = body[at : at + size]
-    if len(link) != size or link[:1] != b"\x00":
-        raise CarError("a root is not a CID")
-    try:
-        return CID.decode(link[1:]), at + size
-    except CIDError as exc:
-        raise CarError(f"a root is not a CID: {exc.reason}") from exc

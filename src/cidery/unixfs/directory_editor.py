@@ -8,7 +8,7 @@ Spec: https://specs.ipfs.tech/unixfs/#dag-pb-hamtdirectory
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
@@ -45,8 +45,6 @@ from cidery.unixfs.shard import (
     prefix_width,
 )
 
-FREED_AT_ONCE = 1024
-"""Entries of an editor that are freed in one step: about a millisecond."""
 MIN_ESTIMATE = 5
 """Least bytes that an entry adds to the estimate of a directory: a name of one and the shortest CID of four."""
 
@@ -209,24 +207,6 @@ class DirectoryEditor:
             links = [self._links[name] for name in self._names]
             root = basic_directory(self._profile, links, tsize, blocks.append, self.mode, self.mtime)
         return Edited(root, blocks, base + self._estimate)
-
-    def dismantle(self) -> Iterator[None]:
-        """Empty the editor, which is not used any more, in steps of a millisecond.
-
-        Freed at once, as it would be with its last reference, one of 100,000 entries takes 60 ms.
-        """
-        stack = [] if self._root is None else [self._root]
-        self._root = None
-        freed = 0
-        while stack:
-            shard = stack.pop()
-            stack += [slot for slot in shard.slots.values() if isinstance(slot, _Shard)]
-            freed += len(shard.slots)
-            shard.slots.clear()
-            shard.encoded.clear()
-            if freed >= FREED_AT_ONCE:
-                freed = 0
-                yield
 
     def _grow(self, by: int) -> None:
         self._estimate = max(0, self._estimate + by)

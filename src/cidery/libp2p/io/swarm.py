@@ -85,9 +85,9 @@ class Swarm:
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
         """Awaited for each new connection before connect() returns; identify is the first."""
         self.on_disconnected: list[Callable[[PeerId], None]] = []
+        """Called when the last connection to a peer is gone."""
         self.on_lost: list[Callable[[PeerId], None]] = []
         """As on_disconnected, but only when this node did not mean to end the last connection."""
-        """Called when the last connection to a peer is gone."""
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
