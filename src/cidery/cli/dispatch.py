@@ -125,7 +125,7 @@ def _say_how_to_go_on(call: Call, seconds: float) -> None:
     from cidery.core.jobs import WORTH_SECONDS
 
     if seconds >= WORTH_SECONDS and goes_on(call):
-        print("Interrupted: what is done is kept. The same command again goes on; see: cidery jobs", file=sys.stderr)
+        print("Interrupted: finished work is kept. Repeat the command to resume; see: cidery jobs", file=sys.stderr)
 
 
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:

@@ -344,7 +344,7 @@ class KuboImport:
         old = self._api.config
         Keystore(RepoLayout(self._api.path).keystore).put(old.peer_id, old.private_key)
         yield Said(
-            f"this node is now {config.peer_id}: never run it beside that Kubo; the old identity is kept as the key "
+            f"this node is now {config.peer_id}: never run it alongside that Kubo; the old identity is kept as the key "
             f"{old.peer_id}"
         )
         return changed

@@ -36,4 +36,4 @@ async def _collect(api: Api) -> None:
     except GcRunning:
         return  # another process was faster
     except CideryError as exc:
-        log.warning("the collection that was cut off could not go on: %s", exc)
+        log.warning("the interrupted collection could not be resumed: %s", exc)

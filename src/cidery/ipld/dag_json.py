@@ -44,14 +44,14 @@ def _read_map(pairs: Pairs) -> Value:
     inner = found[_RESERVED]
     if isinstance(inner, str):
         if len(found) > 1:
-            raise JsonError(CODEC, 'a link with other keys beside "/"')
+            raise JsonError(CODEC, 'a link with keys other than "/"')
         try:
             return CID.parse(inner)
         except CIDError as exc:
             raise JsonError(CODEC, f"a link that is no CID ({exc.reason})") from exc
     if isinstance(inner, dict) and isinstance(text := inner.get("bytes"), str):
         if len(found) > 1 or len(inner) > 1:
-            raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
+            raise JsonError(CODEC, 'bytes with keys other than "bytes"')
         return read_base64(text)
     return found
 

@@ -64,14 +64,14 @@ class _Map:
         """Itself, the CID that it stands for, or _PLAIN if it stands for bytes. Raises JsonError."""
         if isinstance(self.slash, str):
             if self.count > 1:
-                raise JsonError(CODEC, 'a link with other keys beside "/"')
+                raise JsonError(CODEC, 'a link with keys other than "/"')
             try:
                 return CID.parse(self.slash)
             except CIDError as exc:
                 raise JsonError(CODEC, f"a link that is no CID ({exc.reason})") from exc
         if isinstance(self.slash, _Map) and self.slash.data is not None:
             if self.count > 1 or self.slash.count > 1:
-                raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
+                raise JsonError(CODEC, 'bytes with keys other than "bytes"')
             return _PLAIN
         self.slash = None  # an outer map needs only ``data`` and ``count``
         return self

@@ -51,7 +51,7 @@ class Access(Enum):
     """How the repository is opened."""
 
     READ = "read"
-    """Without the lock, beside the process that writes; sees what that one has committed."""
+    """Without the lock, concurrently with the process that writes; sees its commits."""
     WRITE = "write"
     """With the lock: the only process that changes anything."""
 

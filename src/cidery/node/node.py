@@ -172,7 +172,7 @@ class Node:
         return Path(target)
 
     async def why(self, path: str | CID, *, seconds: float = SECONDS) -> Report:
-        """The state of a CID: stored, announced, reachable; who has it, where it stalls, what to do.
+        """The state of a CID: stored, announced, reachable; which peers have it, where it stalls, what to do.
 
         Takes at most ``seconds``; nothing is fetched. ``print()`` it. Raises PathError and as the store.
         Cancellation: safe. For facts as they are learned: cidery.core.why.findings().

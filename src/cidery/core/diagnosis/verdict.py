@@ -184,7 +184,7 @@ def _reachable(known: Known) -> tuple[str, str]:
     if fact.reach is Reach.LOCAL:
         return f"Only nodes near can get it: {fact.why}.", ""
     port = f"TCP port {fact.port}" if fact.port is not None else "its TCP port"
-    help_ = f"have your router pass on {port} to this machine, or connect from here to who wants it"
+    help_ = f"have your router pass on {port} to this machine, or connect from here to the peer that wants it"
     if fact.reach is Reach.UNREACHABLE:
         return f"Others cannot reach this node: {fact.why}; {NO_RELAY}.", help_
     return f"Whether others can reach this node is not known: {fact.why}.", (
@@ -238,7 +238,7 @@ def _stages(known: Known, again: str) -> Iterator[tuple[str, str, Sequence[str]]
 
 
 def _patience(again: str) -> str:
-    return f"wait for them: {again} goes on when they answer; or connect to another: cidery swarm connect ADDRESS"
+    return f"wait for them: {again} continues when they answer; or connect to another: cidery swarm connect ADDRESS"
 
 
 def _under_way(known: Known) -> tuple[str, str, Sequence[str]]:
@@ -252,7 +252,7 @@ def _under_way(known: Known) -> tuple[str, str, Sequence[str]]:
         return (
             "stalled",
             f"{begin}, and waits for {who}, silent for {span(silent)}.",
-            ("it goes on when they answer; or connect to another peer that has it: cidery swarm connect ADDRESS",),
+            ("it continues when they answer; or connect to another peer that has it: cidery swarm connect ADDRESS",),
         )
     if state.stage in ("finding", "dialling") and not known.holders:
         return _and(begin, _providers(known, "") if known.providers else _nobody(known))

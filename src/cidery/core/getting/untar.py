@@ -200,7 +200,7 @@ def _write_file(
     try:
         if record is None or record.trusted(name, os.fstat(fd)) < at:
             if at:
-                raise TarError("it leaves out what is not here; repeat the command")
+                raise TarError("it leaves out data that is missing here; repeat the command")
         os.ftruncate(fd, at)
         while at < entry.size:
             piece = source.read_some(min(_PIECE, entry.size - at))

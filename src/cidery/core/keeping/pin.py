@@ -245,7 +245,7 @@ class PinsBroken(IntegrityError):
         self.count = count
 
     def __str__(self) -> str:
-        return f"{self.count} pins are broken; go online and add them again to fetch what is missing"
+        return f"{self.count} pins are broken; go online and add them again to fetch the missing blocks"
 
 
 async def pin_update(

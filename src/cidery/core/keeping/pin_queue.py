@@ -117,7 +117,7 @@ class PinQueue:
         """Try a pin again now, even one that has failed. Raises NoSuchJob, InvalidInput for another kind of job."""
         job = self._desk.get(number)
         if job.kind != "pin" or not is_queued_pin(job):
-            raise InvalidInput(f"job {number} is no pin of the queue; repeat its command to go on with it")
+            raise InvalidInput(f"job {number} is not a queued pin; repeat its command to resume it")
         if job.state is JobState.RUNNING or job.state is JobState.DONE:
             return job
         now = self._desk.clock()

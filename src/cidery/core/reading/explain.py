@@ -91,7 +91,7 @@ async def _directories(found: Explanation, session: BlockSession) -> None:
     elif found.differences:
         found.conclusion = "With equal entries, these settings are why the CIDs differ."
     else:
-        found.conclusion = "The entries are the same; what is stored beside them (such as sizes) differs."
+        found.conclusion = "The entries are the same; their metadata (such as sizes) differs."
 
 
 def _hash_name(cid: CID) -> str:

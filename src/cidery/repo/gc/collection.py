@@ -55,7 +55,7 @@ class GcStopped(IntegrityError):
         first = self.faults[0]
         return (
             f"nothing was removed: {len(self.faults)} blocks below pins or mutable files cannot be read, the first is "
-            f"{first}; fetch what is missing, or remove the pins (cidery pin verify names them)"
+            f"{first}; fetch the missing blocks, or remove the pins (cidery pin verify names them)"
         )
 
 
@@ -172,7 +172,7 @@ class Collection:
             if not is_disk_full(exc):
                 raise
             freed = self._store.punch(use)
-            log.warning("the disk is too full to copy what is left of a segment; freed %d bytes where they are", freed)
+            log.warning("the disk is too full to copy the rest of a segment; freed %d bytes in place", freed)
             if freed:
                 yield Compacted(freed)
         else:
