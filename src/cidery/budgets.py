@@ -1,6 +1,6 @@
-"""What others may cost this node: every bound per connection, peer and client, and in all, with its unit and reason.
+"""Limits on what others may cost this node: per connection, peer and client, and in total, with units and reasons.
 
-A bound on what is held at once is a Limit; a bound on what is done in a time is a Rate, kept by a Bucket. The table in
+A bound on things held at a time is a Limit; a bound on events in a period is a Rate, kept by a Bucket. The table in
 docs/design/budgets.md is table(); a test compares them.
 """
 
@@ -19,13 +19,13 @@ class Per(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``amount`` at once."""
+    """At most ``amount`` at a time."""
 
     amount: int
     unit: str
     per: Per
     beyond: str
-    """What happens to the one who wants more."""
+    """The consequence of exceeding it."""
     reason: str
 
     @property
@@ -38,7 +38,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``amount`` a second, and ``burst`` at once after a rest."""
+    """``amount`` per second, and ``burst`` at once after a pause."""
 
     amount: float
     burst: float
@@ -53,7 +53,7 @@ class Rate:
 
 
 class Bucket:
-    """Fills at a rate, up to its burst. Who takes more than there is owes it: those that come later wait longer."""
+    """Fills at a rate, up to its burst. Taking more than it holds leaves a debt: later takers wait longer."""
 
     __slots__ = ("_at", "_rate", "_tokens")
 
@@ -62,7 +62,7 @@ class Bucket:
         self._tokens, self._at = rate.burst, now
 
     def reserve(self, now: float, amount: float = 1.0) -> float:
-        """Take ``amount``; the seconds until it is there."""
+        """Take ``amount``; returns the seconds until it is available."""
         self._tokens = min(self._rate.burst, self._tokens + (now - self._at) * self._rate.amount) - amount
         self._at = now
         return max(0.0, -self._tokens / self._rate.amount)

@@ -6,10 +6,10 @@ CideryError
  +-- IntegrityError        bytes do not match their hash or structure: never use them
  +-- LimitExceeded         a named bound was reached: send less, or raise the bound
  +-- Unavailable           cannot be done now (locked, offline, timed out, disk full): retry
- +-- RemoteProtocolError   a peer broke a protocol: its connection or stream ends, others go on
+ +-- RemoteProtocolError   a peer broke a protocol: its connection or stream ends, others continue
  +-- LocalProtocolError    we used a protocol machine wrongly: a bug of ours
 
-Leaves live beside the code that raises them, carry data as attributes, and format in ``__str__``.
+Leaves live next to the code that raises them, carry data as attributes, and format in ``__str__``.
 """
 
 
@@ -22,7 +22,7 @@ class InvalidInput(CideryError):
 
 
 class NotFound(CideryError):
-    """What was asked for is not stored here and no source had it."""
+    """The requested thing is not stored here, and no source had it."""
 
 
 class IntegrityError(CideryError):

@@ -1,7 +1,7 @@
-"""Host names to addresses, by the system's look-up in threads that nobody waits for.
+"""Host names to addresses, by the system's look-up in threads that nothing waits for.
 
-That look-up knows the hosts file and whatever else the machine has, but it cannot be cancelled, and takes half a minute
-where no name server answers. A loop waits at its end for the threads of its own pool, so these are not of it.
+That look-up uses the hosts file and everything else the machine has, but it cannot be cancelled, and takes half a
+minute if no name server answers. A loop waits at its end for the threads of its own pool, so these are not in it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     import aiohttp
 
 MAX_LOOKUPS = 64
-"""Look-ups under way in this process; who comes then is refused. Each has a thread."""
+"""Look-ups under way in this process; further ones are refused. Each has a thread."""
 MAX_ADDRESSES = 8
-"""Addresses of one name that are told."""
+"""Most addresses returned for one name."""
 Address = tuple[socket.AddressFamily, str]
 
 _under_way = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 class TooManyLookups(Unavailable):
-    """Name servers do not answer, and others wait for them already."""
+    """Name servers do not answer, and too many look-ups wait for them already."""
 
     def __str__(self) -> str:
         return f"{MAX_LOOKUPS} host names are being looked up already; is the name server reachable?"
 
 
 async def addresses_of(host: str, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Address]:
-    """The addresses of a host name, or the address that it is; in the order in which they are to be tried.
+    """The addresses of a host name, or the address that it already is; in the order in which to try them.
 
     Raises OSError (no such name, no answer), TooManyLookups. Cancel-safe: the look-up ends by itself.
     """
@@ -74,11 +74,11 @@ async def addresses_of(host: str, family: socket.AddressFamily = socket.AF_UNSPE
 
 
 def http_connector(allows: Callable[[str, str], bool] | None = None) -> aiohttp.TCPConnector:
-    """For an HTTP client that looks names up as addresses_of() does.
+    """For an HTTP client that resolves names as addresses_of() does.
 
-    ``allows``: whether an address is taken for a name; None: every one.
+    ``allows``: whether an address is accepted for a name; None: every one.
     """
-    # imported here: 250 ms that only who speaks HTTP needs
+    # imported late: 250 ms that only HTTP needs
     import aiohttp
     from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -99,6 +99,6 @@ def http_connector(allows: Callable[[str, str], bool] | None = None) -> aiohttp.
             ]
 
         async def close(self) -> None:
-            """Nothing is held."""
+            """Nothing to release."""
 
     return aiohttp.TCPConnector(resolver=Resolver())

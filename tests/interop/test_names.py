@@ -57,5 +57,5 @@ def test_a_followed_name_outlives_its_owner(cidery: Make, helia_dht: LinePeer, t
 def test_a_name_without_a_record_is_said_to_have_none(cidery: Make) -> None:
     one, two = cidery(SERVER), cidery(SERVER)
     one.connect(two.addr)
-    with pytest.raises(PeerFailed, match="nobody who was asked has one"):
+    with pytest.raises(PeerFailed, match="nobody else has one"):
         one.run("name", "resolve", "k51qzi5uqu5dlmit2tuwdvnx4sbnyqgmvbxftl0eo3f33wwtb9gr7yozae9kpw")

@@ -48,7 +48,9 @@ u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 @given(st.lists(cids, max_size=30))
 def test_car_headers_come_back(roots):
     reader = CarReader()
-    assert not reader.receive_data(encode_header(roots)) and reader.roots == tuple(roots)
+    assert reader.receive_data(encode_header(roots)) == []
+    reader.receive_eof()
+    assert (reader.version, reader.roots) == (1, tuple(roots))
 
 
 def test_the_header_of_a_segment_is_the_one_other_tools_expect():

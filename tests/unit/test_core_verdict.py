@@ -80,7 +80,7 @@ def fetch(stage: str, *sources: SourceState) -> Fetch:
             (ABSENT, DHT, provider("peerB", "connected"), PeerAnswer("peerB", Answer.WAITING, 9.0)),
             "asking",
             "peerB, said to have it, is connected but does not answer",
-            "goes on when they answer",
+            "continues when they answer",
         ),
         (
             (ABSENT, DHT, provider("peerB", "connected"), PeerAnswer("peerB", Answer.DONT_HAVE, 0.1)),

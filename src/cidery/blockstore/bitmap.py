@@ -12,7 +12,7 @@ class Bitmap:
         self._bits = bytearray(bits)
 
     def add(self, ordinal: int) -> bool:
-        """Set a bit; whether it was clear. O(1)."""
+        """Set a bit; returns whether it was clear. O(1)."""
         at, mask = ordinal >> 3, 1 << (ordinal & 7)
         bits = self._bits
         if at >= len(bits):
@@ -38,12 +38,12 @@ class Bitmap:
             self._bits[ordinal >> 3] &= ~(1 << (ordinal & 7))
 
     def __len__(self) -> int:
-        """How many bits are set. O(highest ordinal / 64)."""
+        """The number of set bits. O(highest ordinal / 64)."""
         return int.from_bytes(self._bits, "little").bit_count()
 
     def __bool__(self) -> bool:
         return any(self._bits)
 
     def __bytes__(self) -> bytes:
-        """What the constructor takes."""
+        """The argument for the constructor."""
         return bytes(self._bits)

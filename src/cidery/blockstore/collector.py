@@ -1,6 +1,6 @@
-"""What a collector of garbage needs of a segment store: look, decide, forget, and give the disk its space back.
+"""A segment store as a garbage collector sees it: look up, decide, forget, and free disk space.
 
-Everything here blocks and is called from the collector's own thread, beside all other use of the store.
+Everything here blocks and is called from the collector's own thread, while the store is in use.
 """
 
 import errno
@@ -23,23 +23,23 @@ from cidery.disk.hole_punching import disk_bytes
 from cidery.ipld.car import MAX_SECTION_HEAD
 
 USUAL_HEAD = 39
-"""Bytes in front of the data in a usual record: a CIDv1 of sha2-256 and a length of up to three bytes."""
+"""Bytes before the data in a typical record: a CIDv1 of sha2-256 and a length of up to three bytes."""
 COPY_BYTES = 4 * 1024 * 1024
-"""Most bytes copied under the writer's lock at once: about 4 ms of writing."""
+"""Most bytes copied under the writer's lock at a time: about 4 ms of writing."""
 COPY_BLOCKS = 256
-"""Most blocks copied under the writer's lock at once: about 3 ms."""
+"""Most blocks copied under the writer's lock at a time: about 3 ms."""
 FLUSH_BLOCKS = 8192
-"""Copied blocks that wait for the index at most."""
+"""Most copied blocks waiting for the index."""
 TRIM_BYTES = 1 << 20
-"""Bytes of the delete log that are worth trimming: some 18,000 deletes."""
+"""Bytes of the delete log worth trimming: some 18,000 deletes."""
 HOLE_PAGE = 4096
-"""Bytes that file systems give back at least."""
+"""Smallest unit that file systems free, in bytes."""
 SCAN_PAGE = 1024
-"""Index entries read at once: about 1 ms."""
+"""Index entries read at a time: about 1 ms."""
 
 
 class SegmentUse(NamedTuple):
-    """How much of a segment is of use."""
+    """How much of a segment is in use."""
 
     number: int
     size: int
@@ -54,12 +54,12 @@ class SegmentUse(NamedTuple):
 
     @property
     def dead_bytes(self) -> int:
-        """About what compacting it would free."""
+        """Roughly the bytes that compacting it would free."""
         return max(0, self.size - len(SEGMENT_HEADER) - self.live_bytes - self.live_blocks * USUAL_HEAD)
 
 
 class Elsewhere(Protocol):
-    """The table of blocks that are in files of the user; blockstore.filestore.References is it."""
+    """The table of blocks in files of the user; implemented by blockstore.filestore.References."""
 
     def has(self, multihash: bytes) -> bool: ...
 
@@ -75,7 +75,7 @@ class Elsewhere(Protocol):
 
 
 class Doomed(NamedTuple):
-    """Blocks of which it was decided that they go."""
+    """Blocks that the sweep has decided to remove."""
 
     blocks: list[tuple[bytes, Location]]
     horizon: Horizon
@@ -87,7 +87,7 @@ def _hole(start: int, stop: int) -> range:
 
 
 class StoreCollector:
-    """The collector's face of one store; one collection at a time."""
+    """The collector's interface to one store; one collection at a time."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class StoreCollector:
 
     @property
     def index_path(self) -> Path:
-        """The directory of the index; what is remembered by ordinal lies beside it and goes with it."""
+        """The directory of the index; data keyed by ordinal lies next to it and is lost with it."""
         return self._index.path
 
     @property
@@ -123,19 +123,19 @@ class StoreCollector:
         return self._index.count()
 
     def flush(self) -> None:
-        """Bring all that was put until now into the index."""
+        """Commit everything put so far to the index."""
         self._writer.commit(durable=False).result()
 
     def locate(self, multihashes: Sequence[bytes]) -> list[Location | None]:
-        """Where blocks are; what a sweep is about to forget counts as there."""
+        """Where blocks are; blocks that a sweep is about to forget still count as present."""
         pending = self._writer.pending
         early = [pending.get(key) for key in multihashes]
         return [a or b for a, b in zip(early, self._index.get_many(multihashes), strict=True)]
 
     def read(self, multihash: bytes, at: Location) -> bytes | None:
-        """The data, from wherever it is by now; None: it is gone. Raises CorruptSegment, OSError.
+        """The data, wherever it is by now; None: it is gone. Raises CorruptSegment, OSError.
 
-        Hashed: the links of a damaged node would lead a mark astray.
+        The data is hashed: the links of a damaged node would lead a mark astray.
         """
         try:
             return self._read_checked(at, multihash)
@@ -174,7 +174,7 @@ class StoreCollector:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """From here on every "already there" is noted, and what is noted is not doomed."""
+        """From here on every block found "already there" is noted, and noted blocks are not doomed."""
         noting = nullcontext() if self.elsewhere is None else self.elsewhere.noting()
         with self._writer.touched.hold(), noting:
             try:
@@ -183,7 +183,7 @@ class StoreCollector:
                 self._writer.arrivals.forget()
 
     def await_blocks(self, multihashes: Iterable[bytes]) -> None:
-        """Let doom() refuse once one of these was put: what lies below it has to be marked first."""
+        """Make doom() refuse once one of these was put: the blocks below it have to be marked first."""
         self._writer.arrivals.expect(multihashes)
 
     def arrived(self) -> set[bytes]:
@@ -192,17 +192,17 @@ class StoreCollector:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Nothing is put inside the context. For moments."""
+        """Nothing is put inside the context. Keep it short."""
         with self._writer.frozen():
             yield
 
     def doom(self, candidates: Sequence[tuple[bytes, Location]], spare: Callable[[int], bool]) -> Doomed | None:
-        """See SegmentWriter.doom(). None: an awaited block came. Takes the writer's lock for about 3 us a block."""
+        """See SegmentWriter.doom(). None: an awaited block arrived. Holds the writer's lock, about 3 us per block."""
         decided = self._writer.doom(candidates, spare)
         return None if decided is None else Doomed(*decided)
 
     def doom_references(self, files: Elsewhere, candidates: Iterable[bytes]) -> list[bytes] | None:
-        """As doom(), for blocks in files of the user. None: an awaited block came."""
+        """As doom(), for blocks in files of the user. None: an awaited block arrived."""
         with self._writer.frozen():
             return None if self._writer.arrivals else files.doom(candidates)
 
@@ -214,9 +214,9 @@ class StoreCollector:
     # -- freeing space ---------------------------------------------------------------------------------------------
 
     def compact(self, segment: SegmentUse, *, promote: Callable[[int], bool] | None = None) -> int:
-        """Copy what is alive out of a segment and remove its file; returns the bytes freed, 0 if it has to stay.
+        """Copy the live blocks out of a segment and remove its file; returns the bytes freed, 0 if it has to stay.
 
-        ``promote``: ordinals of cached blocks that become kept ones. Reads and writes the live part once; other
+        ``promote``: ordinals of cached blocks that become kept. Reads and writes the live part once; other
         processes that read find the copies. Raises DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
         """
         self._writer.seal(segment.number)
@@ -229,9 +229,9 @@ class StoreCollector:
         return max(0, segment.size - copied)
 
     def punch(self, segment: SegmentUse) -> int:
-        """Give back the space of dead records where they lie: for a disk with no room for copies; the bytes freed.
+        """Free the space of dead records in place, for a disk without room for copies; returns the bytes freed.
 
-        Their heads stay, so that the file can be walked. 0 where the file system cannot do it. Reads the whole file.
+        Their heads stay, so that the file can be scanned. 0 if the file system cannot do it. Reads the whole file.
         Raises StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
         """
         self._writer.seal(segment.number)
@@ -255,9 +255,9 @@ class StoreCollector:
         return max(0, before - disk_bytes(opened.fd))
 
     def trim_log(self, *, at_once: bool = False, pass_entries: int = PASS_ENTRIES) -> int:
-        """Leave out of the delete log what covers no record any more; returns the bytes freed.
+        """Drop entries of the delete log that cover no record any more; returns the bytes freed.
 
-        Unless ``at_once``, only when it has TRIM_BYTES and twice as many as after the last time: the heads of all
+        Unless ``at_once``, only if it has TRIM_BYTES and twice its size after the last time: the heads of all
         segments are read. A full disk leaves the log as it is.
         Raises StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
         """

@@ -1,6 +1,6 @@
 """The one thread that makes appended blocks visible and durable in groups.
 
-It takes all that was appended since its last round: for VISIBLE it commits the index, for DURABLE it first syncs every
+It takes everything appended since its last round: for VISIBLE it commits the index, for DURABLE it first syncs every
 dirty segment, so the order on disk is always data, then index. Deletes sync, write the delete log, then commit. A round
 serves all waiters.
 
@@ -31,13 +31,13 @@ from cidery.disk.platform_io import SyncPoint
 from cidery.errors import CideryError, Unavailable
 
 COMMIT_DELAY = 0.1
-"""Seconds after which blocks that nobody waits for are committed: what other processes lag behind a bulk import."""
+"""Seconds after which blocks are committed that nothing waits for: the lag of other processes in a bulk import."""
 COMMIT_BLOCKS = 8192
-"""Uncommitted blocks that start a round at once: about 30 ms of index work."""
+"""Uncommitted blocks that start a round immediately: about 30 ms of index work."""
 SYNC_BYTES = 64 * 1024 * 1024
-"""Unsynced bytes at which a round also syncs, so that the sync that ends an add finds little left to write."""
+"""Unsynced bytes at which a round also syncs, so that the sync that ends an add has little left to write."""
 READER_CHECK_SECONDS = 60.0
-"""How often slots of dead readers are freed when nothing is written."""
+"""Seconds between freeing the slots of dead readers when nothing is written."""
 
 
 @dataclass(slots=True)
@@ -46,13 +46,13 @@ class _Waiter:
     done: "Future[list[bool]]"
     deletes: Sequence[bytes] = ()
     places: Sequence[Location | None] = ()
-    """Beside ``deletes``: where each has to be still; None: wherever it is."""
+    """In addition to ``deletes``: the place where each must still be; None: anywhere."""
     work: Callable[[], None] | None = None
     """Runs in the commit thread after the round."""
 
 
 class CommitRounds:
-    """What waits for the next round, and the thread that makes it. A SegmentWriter appends to it, under its lock."""
+    """The work for the next round, and the thread that does it. A SegmentWriter appends to it, under its lock."""
 
     def __init__(self, segments: OpenSegments, index: Index, log: DeleteLog, *, next_segment: int) -> None:
         self._segments = segments
@@ -62,7 +62,7 @@ class CommitRounds:
         self._next_ordinal = index.counters().get(COUNTER_NEXT_ORDINAL, 0)
         self._lanes = {True: Lane(), False: Lane()}
         self.pending: dict[bytes, Location] = {}
-        """Appended and not yet in the index. Read without the lock; each access is one dict operation."""
+        """Appended but not yet in the index. Read without the lock; each access is one dict operation."""
         self._appended: list[tuple[bytes, Location]] = []
         self._dirty: dict[int, tuple[OpenSegment, int]] = {}
         self._dirty_bytes = 0
@@ -70,7 +70,7 @@ class CommitRounds:
         self._failed: Unavailable | None = None
         self._waiters: list[_Waiter] = []
         self._doomed: set[bytes] = set()
-        """A sweep decided that these go: they are not "already there" for anybody any more."""
+        """Blocks that a sweep has decided to remove: they no longer count as "already there"."""
         self._closing = False
         self._delayed = False
         self._lock = threading.RLock()
@@ -94,16 +94,16 @@ class CommitRounds:
     # -- asking for a round, any thread ----------------------------------------------------------------------------
 
     def commit(self, *, durable: bool) -> "Future[list[bool]]":
-        """Ask for all that was appended until now to be in the index (and on disk). Done when it is, or failed.
+        """Request that everything appended so far be in the index (and on disk). Done when it is, or failed.
 
         The future is never done by the calling thread.
         """
         return self._ask(_Waiter(durable, Future()))
 
     def delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None] = ()) -> "Future[list[bool]]":
-        """Ask for blocks to be forgotten, durably; the result says per block whether it was there.
+        """Request that blocks be forgotten, durably; the result says per block whether it was there.
 
-        ``places``: forget a block only while it is still there.
+        ``places``: forget a block only if it is still at this place.
         """
         return self._ask(_Waiter(True, Future(), multihashes, places or [None] * len(multihashes)))
 
@@ -115,7 +115,7 @@ class CommitRounds:
         return waiter.done
 
     def close(self) -> None:
-        """Make all durable and end the thread. Raises what the last round raised."""
+        """Make everything durable and end the thread. Raises as the last round."""
         last: Future[list[bool]] | None = None
         with self._lock:
             if not self._closing:
@@ -129,7 +129,7 @@ class CommitRounds:
             last.result()
 
     def in_commit_thread(self, work: Callable[[], None]) -> None:
-        """Run ``work`` between two rounds and wait for it. Raises what it raises."""
+        """Run ``work`` between two rounds and wait for it. Raises as ``work``."""
         self._ask(_Waiter(True, Future(), work=work)).result()
 
     # -- the commit thread -----------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class CommitRounds:
                     waiter.done.set_exception(StoreClosed())
 
     def _wait_for_work(self) -> bool:
-        """Wait until a round is due; False when closed and nobody waits."""
+        """Wait until a round is due; False when closed and nothing waits."""
         with self._lock:
             while not (self._waiters or self._closing):
                 if not self._appended or self._failed is not None:
@@ -156,7 +156,7 @@ class CommitRounds:
                 elif self._delayed or self._round_is_due():
                     break
                 else:
-                    # Nobody waits: let more blocks gather for the delay, or until enough of them are there.
+                    # Nothing waits: let more blocks gather for the delay, or until there are enough.
                     self._delayed = True
                     self._work.wait(COMMIT_DELAY)
             self._delayed = False
@@ -206,7 +206,7 @@ class CommitRounds:
             for segment, _ in dirty.values():
                 self._segments.files.sync(segment.fd, SyncPoint.SEGMENT_DATA)
         except OSError as exc:
-            # After a failed sync the kernel may call lost pages clean: no later sync can be believed.
+            # After a failed sync the kernel may report lost pages as clean: no later sync can be trusted.
             with self._lock:
                 self._failed = StoreFailed(exc)
             raise self._failed from exc
@@ -229,7 +229,7 @@ class CommitRounds:
 
     def _delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None]) -> list[bool]:
         self._round(durable=True)
-        # From here to the commit nothing may be found "already there" that is about to go.
+        # From here to the commit, no block that is about to be deleted may be found "already there".
         with self._lock:
             self._round(durable=True)
             found = zip(self._index.get_many(multihashes), places, strict=True)

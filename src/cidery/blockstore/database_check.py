@@ -1,8 +1,8 @@
-"""Whether an LMDB file is sound, found out in a child process: a damaged one ends the process that maps it (SIGBUS) or
-keeps it for ever, and LMDB has no checksums.
+"""Checks whether an LMDB file is sound, in a child process: a damaged file kills the process that maps it (SIGBUS) or
+hangs it, and LMDB has no checksums.
 
-Looked for when the last writer did not end by itself, or when the file is shorter than it says: it costs the start of
-an interpreter (some 60 ms) and a reading of the file (a million blocks: half a second).
+Done if the last writer did not end by itself, or if the file is shorter than it claims: it costs the start of an
+interpreter (some 60 ms) and reading the file (a million blocks: half a second).
 """
 
 import struct
@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 LEAST_SECONDS = 20.0
-"""Shortest wait for the child."""
+"""Shortest time limit for the child."""
 SLOWEST = 5_000_000
-"""Bytes a second that the slowest disk gives."""
+"""Bytes per second of the slowest disk."""
 _META = struct.Struct("<16x II 8x 8x I 44x 48x QQ")
 """A meta page: page header, magic, version, address, map size, two tables (the first begins with the page size), last
 page, transaction."""
@@ -35,7 +35,7 @@ with env.begin() as txn:
 
 
 class InUse:
-    """A mark beside a database that is there while a process writes it: who finds it follows one that died."""
+    """A mark next to a database while a process writes it: if a process finds it, the previous writer died."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "in-use"
@@ -44,7 +44,7 @@ class InUse:
         return self._path.exists()
 
     def set(self) -> None:
-        """A disk without room for it is no reason not to go on."""
+        """A disk without room for it is no reason to stop."""
         with suppress(OSError):
             self._path.touch()
 
@@ -72,11 +72,11 @@ def is_too_short(file: Path) -> bool:
 
 
 def fault_of(directory: Path, table: str = "", size: int = 0) -> str:
-    """Why the database in the directory cannot be used; "" if it is sound, is not there, or could not be looked at.
+    """Why the database in the directory cannot be used; "" if it is sound, missing, or could not be checked.
 
     The records of ``table``, if one is named, have ``size`` bytes each.
     """
-    import subprocess  # here: mostly nothing is to be looked through
+    import subprocess  # late: a check is rarely needed
 
     file = directory / "data.mdb"
     if not file.exists():
@@ -94,7 +94,7 @@ def fault_of(directory: Path, table: str = "", size: int = 0) -> str:
     except subprocess.TimeoutExpired:
         return f"looking through it did not end within {seconds:.0f} s"
     except OSError:
-        return ""  # no process can be started: it is opened as it is
+        return ""  # no process can be started: open it unchecked
     if done.returncode == 0:
         return ""
     if done.returncode < 0:

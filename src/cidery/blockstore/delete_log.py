@@ -1,13 +1,13 @@
-"""What was deleted, outside the index: a rebuild of the index from the segments must resurrect nothing.
+"""The deleted blocks, recorded outside the index: a rebuild of the index from the segments must not resurrect them.
 
 ``deleted.log`` is append-only. An entry is a multihash and a horizon: every record of that multihash that was in the
 segments when it was written is dead, wherever it lies; records appended later are alive. Byte layout, big-endian:
 crc32 u32 of the rest, next segment u32, kept segment u32, its end u32, cached segment u32, its end u32, length u8,
 multihash.
 
-An entry that covers no record of any segment says nothing any more; a collector writes a log without such entries and
+An entry that covers no record of any segment has no meaning any more; a collector writes a log without such entries and
 puts it in the place of the old one. It begins with an entry without a multihash: its "kept segment" is the generation
-of the log, which the index notes beside how far it has applied the log, so that the two are never mixed up.
+of the log, which the index notes together with how far it has applied the log, so that the two are never mixed up.
 """
 
 import struct
@@ -22,21 +22,21 @@ from cidery.disk.platform_io import FileLayer, SyncPoint
 
 PART_NAME = "deleted.log.part"
 WRITE_BATCH = 1024
-"""Entries written at once when a log is trimmed."""
+"""Entries written at a time when a log is trimmed."""
 READ_CHUNK = 1 << 20
-"""Bytes read at once; an entry has at most 280."""
+"""Bytes read at a time; an entry has at most 280."""
 
 _FIXED = struct.Struct(">IIIIIIB")
 _BODY = struct.Struct(">IIIIIB")
 
 
 class Horizon(NamedTuple):
-    """The end of the store at one moment: what lies before it had been written."""
+    """The end of the store at one moment: everything before it had been written."""
 
     next_segment: int
-    """All segments from this number on came later."""
+    """All segments from this number on are newer."""
     kept: int
-    """The segment that kept blocks were being appended to, and how long it was; 0, 0 if none was open."""
+    """The segment that kept blocks were being appended to, and its length then; 0, 0 if none was open."""
     kept_end: int
     cached: int
     cached_end: int
@@ -58,7 +58,7 @@ class Tombstone(NamedTuple):
 
 
 class DeleteLog:
-    """The log, made at the first delete. The writer appends; recovery and rebuild read."""
+    """The log, created at the first delete. The writer appends; recovery and rebuild read."""
 
     def __init__(self, directory: Path, files: FileLayer) -> None:
         """Opens the log if there is one. Raises OSError."""
@@ -71,12 +71,12 @@ class DeleteLog:
         self._named = False  # a process that died may have made or replaced the log, and not synced its name
         first = next(self.entries(), None)
         self.generation = first.horizon.kept if first is not None and not first.multihash else 0
-        """How often this log was replaced by a trimmed one."""
+        """The number of times this log was replaced by a trimmed one."""
         self.trimmed_to = 0
-        """Its size after it was trimmed last; 0 if that was in another process."""
+        """Its size after the last trimming; 0 if that was in another process."""
 
     def append(self, multihashes: Sequence[bytes], horizon: Horizon) -> None:
-        """Write and sync the entries: when this returns, no rebuild brings the blocks back. Raises OSError."""
+        """Write and sync the entries: after this returns, no rebuild brings the blocks back. Raises OSError."""
         data = b"".join(_encode(key, horizon) for key in multihashes)
         if self._fd < 0:
             self._fd = self._files.open(self._path, write=True, create=True)
@@ -92,7 +92,7 @@ class DeleteLog:
         self.end += len(data)
 
     def entries(self, start: int = 0) -> Iterator[Tombstone]:
-        """Entries from the offset on, up to the first that is torn."""
+        """Entries from the offset on, up to the first torn one."""
         buf, at = b"", start
         while self._fd >= 0:
             buf += self._files.read(self._fd, READ_CHUNK, at + len(buf))
@@ -105,7 +105,7 @@ class DeleteLog:
     # -- trimming ----------------------------------------------------------------------------------------------------
 
     def begin_trimmed(self, next_segment: int, kept: Iterator[Tombstone]) -> "TrimmedLog":
-        """Write the entries that are still needed into a new file, unsynced. For any one thread, beside append().
+        """Write the entries still needed into a new file, unsynced. For any one thread, concurrently with append().
 
         ``next_segment``: no segment has had this number or a higher one. Raises OSError, and then leaves no file.
         """
@@ -123,9 +123,9 @@ class DeleteLog:
         return trimmed
 
     def replace_by(self, trimmed: "TrimmedLog", since: int) -> None:
-        """Add the entries from the offset ``since`` on and put the trimmed log in this one's place, durably.
+        """Add the entries from the offset ``since`` on and replace this log with the trimmed one, durably.
 
-        For the thread that appends. Raises OSError: one of the two logs is then in place, whole.
+        For the thread that appends. Raises OSError: then one of the two logs is in place, complete.
         """
         at = since
         try:
@@ -146,7 +146,7 @@ class DeleteLog:
         self._named = True
 
     def sync(self) -> None:
-        """Make what the log holds durable: it may so far be in the page cache only. Raises OSError."""
+        """Make the contents of the log durable: they may so far be in the page cache only. Raises OSError."""
         if self._fd >= 0:
             self._files.sync(self._fd, SyncPoint.RECOVERED_LOG)
 
@@ -165,7 +165,7 @@ class DeleteLog:
 
 
 class TrimmedLog:
-    """A new log that is being written."""
+    """A new log being written."""
 
     def __init__(self, files: FileLayer, fd: int, path: Path) -> None:
         self._files = files
@@ -179,7 +179,7 @@ class TrimmedLog:
         self.end += sum(map(len, parts))
 
     def discard(self) -> None:
-        """Give it up. Raises OSError."""
+        """Discard it. Raises OSError."""
         self._files.close(self.fd)
         self._files.remove(self.path)
 
@@ -190,7 +190,7 @@ def _encode(multihash: bytes, horizon: Horizon) -> bytes:
 
 
 def decode_tombstones(buf: bytes, base: int = 0) -> Iterator[Tombstone]:
-    """The whole entries at the start of ``buf``; any bytes give some or none. ``base`` is added to the offsets."""
+    """The complete entries at the start of ``buf``, which may be any bytes. ``base`` is added to the offsets."""
     at = 0
     while at + _FIXED.size <= len(buf):
         crc, *numbers, length = _FIXED.unpack_from(buf, at)

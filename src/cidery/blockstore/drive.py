@@ -1,4 +1,4 @@
-"""Runs walks over whatever gives blocks, without ever holding the event loop for long."""
+"""Runs walks over any source of blocks without holding the event loop for long."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -10,14 +10,14 @@ from cidery.ipld.walk import Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
 
 SLICE = 0.005
-"""Longest run of a walk between two turns of the event loop, in seconds, when no block has to be waited for."""
+"""Longest run of a walk between two turns of the event loop, in seconds, when no block has to be awaited."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Blocks(Protocol):
-    """Where blocks are read; core.session.BlockSession says what each method does."""
+    """The source of blocks; see core.session.BlockSession for the methods."""
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
 
@@ -31,7 +31,7 @@ async def drive(walk: Walk[T, Any], blocks: Blocks, *, partial: bool = False) ->
 
     Args:
         partial: a need that the source cannot meet (NotFound) is answered with None, and nothing is fetched ahead.
-    Raises what the walk and ``blocks`` raise. Cancellation: safe; the walk is closed. The loop gets a turn at
+    Raises as the walk and ``blocks``. Cancellation: safe; the walk is closed. The loop gets a turn at
     least every SLICE seconds plus one step of the walk.
     """
     clock = asyncio.get_running_loop().time
@@ -66,7 +66,7 @@ async def drive(walk: Walk[T, Any], blocks: Blocks, *, partial: bool = False) ->
 
 
 async def run(walk: Walk[T, R], blocks: Blocks, yielded: list[T] | None = None) -> R:
-    """Run a walk for its return value; what it yields on the way is put into ``yielded``, or dropped.
+    """Run a walk for its return value; its results on the way are put into ``yielded``, or dropped.
 
     Raises and cancels as drive().
     """

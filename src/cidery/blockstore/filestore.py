@@ -1,7 +1,7 @@
 """Blocks whose bytes stay in the user's files: a layer over a block store, and the table of references.
 
-A reference says in which file, where and how long; what is read is hashed each time, so a file that was changed can
-make a block absent (and be fetched from peers again) but never wrong. The table is meta/filestore, made on first use.
+A reference holds a file, an offset and a length. The bytes are hashed on every read, so a changed file can
+make a block absent (to be fetched from peers again) but never wrong. The table is meta/filestore, made on first use.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOC
 
 
 class ReferenceDamaged(IntegrityError):
-    """A record of the table that was never written so."""
+    """A record of the table that cannot be decoded."""
 
     def __str__(self) -> str:
         return "a filestore record is damaged; delete meta/filestore and add the files with --nocopy again"
@@ -44,13 +44,13 @@ class Reference(NamedTuple):
     length: int
     """Bytes."""
     file_size: int
-    """Bytes of the whole file when it was added."""
+    """Size of the whole file when it was added."""
     mtime_ns: int
-    """When it was modified last, then."""
+    """Its modification time then."""
 
 
 class Status(IntEnum):
-    """What became of a reference; numbers and words as Kubo's."""
+    """The state of a reference; numbers and words as in Kubo."""
 
     OK = 0
     FILE_ERROR = 10
@@ -63,12 +63,12 @@ class Status(IntEnum):
 
 
 class Checked(NamedTuple):
-    """One reference looked at."""
+    """One checked reference."""
 
     reference: Reference
     status: Status
     reason: str
-    """One line; "" when all is well."""
+    """One line; "" when the reference is sound."""
 
 
 class References:
@@ -81,7 +81,7 @@ class References:
         self._changing = threading.Lock()
         """Held while the table is written with regard to the two sets below."""
         self._noted = threading.Lock()
-        """Held for the moment that the sets are looked at."""
+        """Held briefly while the sets are accessed."""
         self._fresh: set[bytes] | None = None
         self._doomed: set[bytes] = set()
         self.on_stored: list[StoredHook] = []
@@ -101,7 +101,7 @@ class References:
         )
 
     def put(self, references: Sequence[Reference]) -> None:
-        """Note blocks; durable on return. A block that has a reference gets the new one. Raises DatabaseUnavailable."""
+        """Note blocks; durable on return. An existing reference is replaced. Raises DatabaseUnavailable."""
         with self._opening:
             env = self._env = self._env or self._open()
 
@@ -122,7 +122,7 @@ class References:
             hook(noted)
 
     def remove(self, multihashes: Iterable[bytes]) -> list[bool]:
-        """Forget blocks; True where one was noted. Durable on return."""
+        """Forget blocks; True for each that was noted. Durable on return."""
         env, wanted = self._env, list(multihashes)
         if env is None:
             return [False] * len(wanted)
@@ -130,7 +130,7 @@ class References:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Inside the context what is put is remembered, also what was there already; doom() spares it."""
+        """Inside the context, blocks put are remembered, including those already there; doom() spares them."""
         with self._noted:
             self._fresh = set()
         try:
@@ -140,9 +140,9 @@ class References:
                 self._fresh = None
 
     def doom(self, multihashes: Iterable[bytes]) -> list[bytes]:
-        """Those of these that were not put since noting() began, which go: they count as absent from here on.
+        """Doom those of these blocks that were not put since noting() began: they count as absent from here on.
 
-        Touches no disk. bury() has to follow; a put in between keeps what it puts.
+        Touches no disk. bury() must follow; a put in between keeps its blocks.
         """
         with self._noted:
             assert self._fresh is not None  # for use inside noting()
@@ -151,7 +151,7 @@ class References:
         return gone
 
     def bury(self, gone: Sequence[bytes]) -> None:
-        """Forget what was doomed. Durable on return. Raises DatabaseUnavailable: it stays doomed in this process."""
+        """Forget the doomed blocks. Durable on return. Raises DatabaseUnavailable: they stay doomed in this process."""
         with self._changing:
             with self._noted:
                 keys = [key for key in gone if key in self._doomed]
@@ -199,7 +199,7 @@ def _decode(multihash: bytes, value: bytes) -> Reference:
 
 
 def look(reference: Reference) -> tuple[bytes | None, Checked]:
-    """Read and hash the bytes of a reference; None unless they are the block. Blocks; never waits on a pipe."""
+    """Read and hash the bytes of a reference; None unless they match the block. Blocks; never waits on a pipe."""
     try:
         fd = os.open(reference.path, _OPEN_FLAGS)
     except FileNotFoundError:
@@ -235,7 +235,7 @@ def _read(fd: int, size: int) -> bytes:
 
 
 class Filestore:
-    """A BlockStore: the inner one, and for what it lacks the user's files. A stored copy always goes first."""
+    """A BlockStore: the inner one and, for blocks that it lacks, the user's files. A stored copy takes precedence."""
 
     def __init__(self, inner: BlockStore, references: References) -> None:
         self._inner = inner
@@ -247,7 +247,7 @@ class Filestore:
         return self._inner.get_if_ready(cid)
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
-        """As BlockStore; a block whose file was changed counts as absent (why() says more)."""
+        """As BlockStore; a block whose file has changed counts as absent (why() gives details)."""
         found = await self._inner.get_many(cids)
         missing = [i for i, data in enumerate(found) if data is None]
         noted = [(i, reference) for i in missing if (reference := self.references.get(cids[i].multihash)) is not None]
@@ -258,11 +258,11 @@ class Filestore:
         return found
 
     def damage(self, cid: CID) -> str:
-        """As BlockStore, of the inner store; why() is about files."""
+        """As BlockStore, for the inner store only; for files see why()."""
         return self._inner.damage(cid)
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
-        """As BlockStore; of a file only its presence and size are looked at."""
+        """As BlockStore; of a file, only existence and size are checked."""
         sizes = await self._inner.size_many(cids)
         for i, cid in enumerate(cids):
             if sizes[i] is None and (reference := self.references.get(cid.multihash)) is not None:
@@ -282,7 +282,7 @@ class Filestore:
         return [a or b for a, b in zip(stored, noted, strict=True)]
 
     async def keys(self) -> AsyncIterator[list[bytes]]:
-        """As BlockStore; a block that is stored and noted comes twice."""
+        """As BlockStore; a block both stored and noted occurs twice."""
         async for page in self._inner.keys():
             yield page
         after = b""
@@ -303,7 +303,7 @@ class Filestore:
         return (await asyncio.to_thread(look, reference))[1]
 
     async def why(self, cid: CID) -> Checked | None:
-        """What is wrong with the reference of a block that is absent; None if it has none."""
+        """The fault of the reference of an absent block; None if it has none."""
         reference = self.references.get(cid.multihash)
         return None if reference is None else await self.check(reference)
 

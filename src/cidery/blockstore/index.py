@@ -1,6 +1,6 @@
 """The index of the segments in LMDB: multihash -> location, watermarks, counters. One writer, readers in any process.
 
-The tables are in index_records.py. Everything here can be made again from the segments and the delete log.
+The tables are in index_records.py. Everything here can be rebuilt from the segments and the delete log.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,12 +29,12 @@ from cidery.disk.lmdb_environment import Environment, Table, Transaction, items_
 from cidery.disk.platform_io import FileLayer
 
 INITIAL_MAP = 64 * 1024 * 1024
-"""First size of the map, in bytes: room for about 700,000 blocks. Only address space until it is used."""
+"""Initial size of the map, in bytes: room for about 700,000 blocks. Only address space until it is used."""
 READ_BATCH = 256
-"""Most look-ups in one read transaction: keeps the resize of the map and other readers waiting < 0.5 ms."""
+"""Most look-ups in one read transaction: resizing the map and other readers wait less than 0.5 ms."""
 BLOCKS_TABLE = "blocks"
 FORMAT = 1
-"""Number of this layout of the tables."""
+"""Version of this table layout."""
 
 COUNTER_FORMAT = b"format"
 COUNTER_NEXT_ORDINAL = b"next-ordinal"
@@ -47,11 +47,11 @@ COUNTER_REBUILDING = b"rebuilding"
 class Index:
     """An open index. Reads from any thread; commit() from one thread only (the writer's).
 
-    Besides what is said below, reads raise IndexDamaged, DatabaseDamaged, DatabaseUnavailable.
+    In addition to the errors named below, reads raise IndexDamaged, DatabaseDamaged, DatabaseUnavailable.
     """
 
     def __init__(self, path: Path, files: FileLayer, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> None:
-        """Open or create; ``files`` is told of commits.
+        """Open or create; ``files`` is notified of commits.
 
         Raises DatabaseMissing (read-only, nothing there), DatabaseDamaged, DatabaseUnavailable, IndexDamaged.
         """
@@ -75,11 +75,11 @@ class Index:
         self._env.close()
 
     def compact_at_close(self) -> int:
-        """Have the file rewritten without free pages by close(); returns its size then, in bytes."""
+        """Have close() rewrite the file without free pages; returns its resulting size, in bytes."""
         return self._env.compact_at_close()
 
     def reader_check(self) -> int:
-        """Free the slots of readers that died; returns how many."""
+        """Free the slots of readers that died; returns their number."""
         return self._env.reader_check()
 
     def map_size(self) -> int:
@@ -126,10 +126,10 @@ class Index:
         return {key: decode_number(raw) for key, raw in items}
 
     def commit(self, change: IndexChange) -> None:
-        """Apply one change durably. Cost: about 3 us a block and one sync of the index.
+        """Apply one change durably. Cost: about 3 us per block and one sync of the index.
 
         Raises:
-            DatabaseUnavailable: no space, and then nothing of the change was applied.
+            DatabaseUnavailable: no space; nothing of the change was applied.
         """
         self._env.write(lambda txn: self._apply(txn, change))
         self._files.committed(self._env.path)
@@ -152,7 +152,7 @@ class Index:
         latest = dict(change.puts)
         keys = sorted(latest)
         cursor = txn.cursor(db=blocks)
-        for start in range(0, len(keys), READ_BATCH):  # what is not there is looked up without letting go of the GIL
+        for start in range(0, len(keys), READ_BATCH):  # look-ups of absent keys do not release the GIL
             for _, raw in cursor.getmulti(keys[start : start + READ_BATCH]):
                 sums.add(decode_location(raw), -1)
         cursor.putmulti([(key, encode_location(*latest[key])) for key in keys])
@@ -202,7 +202,7 @@ class _Sums:
         self._table = table
         self._infos: dict[int, SegmentInfo] = {}
         self._changes: dict[int, list[int]] = {}
-        """Segment -> bytes and blocks more or less."""
+        """Segment -> change in bytes and blocks."""
 
     def _info(self, segment: int) -> SegmentInfo:
         info = self._infos.get(segment)

@@ -1,4 +1,4 @@
-"""The values of the index as bytes, and what one commit changes. Decoders raise IndexDamaged and nothing else.
+"""Encodes the values of the index, and the change of one commit. Decoders raise IndexDamaged and nothing else.
 
 ======== ========================= ==========================================================================
 table    key                       value
@@ -31,7 +31,7 @@ REBUILD_ADVICE = "delete the directory meta/index of the repository, it is rebui
 
 
 class IndexDamaged(IntegrityError):
-    """The index holds what it never writes."""
+    """The index holds a value that it never writes."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -45,24 +45,24 @@ class SegmentInfo(NamedTuple):
     """What the index knows about one segment."""
 
     watermark: int
-    """Bytes from the start of the file that are on disk for certain."""
+    """Bytes from the start of the file that are certainly on disk."""
     live_bytes: int = 0
-    """Data of blocks that the index places here."""
+    """Bytes of the blocks that the index places here."""
     live_blocks: int = 0
 
 
 @dataclass(slots=True)
 class IndexChange:
-    """One transaction: applied whole or not at all."""
+    """One transaction: applied completely or not at all."""
 
     puts: list[tuple[bytes, Location]] = field(default_factory=list)
-    """A multihash that is there already moves to its new location."""
+    """A multihash that exists already moves to its new location."""
     deletes: list[bytes] = field(default_factory=list)
     watermarks: dict[int, int] = field(default_factory=dict)
     """Segment -> bytes known to be on disk. Puts past it are noted in ``tails``."""
     counters: dict[bytes, int] = field(default_factory=dict)
     dropped: list[int] = field(default_factory=list)
-    """Segments whose file is gone."""
+    """Segments whose files are gone."""
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.deletes or self.watermarks or self.counters or self.dropped)

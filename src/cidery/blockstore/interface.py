@@ -1,6 +1,6 @@
-"""What every block store does: memory, segments on disk, verifying, later caching and remote ones.
+"""The interface of every block store: memory, segments on disk, later caching and remote ones.
 
-Bytes are keyed by **multihash**; the codec of the CID that asks is not part of the key. Identity CIDs are never
+Bytes are keyed by **multihash**; the codec of the requested CID is not part of the key. Identity CIDs are never
 stored: get answers from the CID, put ignores them.
 """
 
@@ -13,7 +13,7 @@ from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID
 
 KEYS_PAGE = 1024
-"""Most multihashes in one page of keys(): about 40 KiB, well under a millisecond to make."""
+"""Most multihashes in one page of keys(): about 40 KiB, well under a millisecond of work."""
 
 
 class BlockTooLarge(LimitExceeded):
@@ -44,7 +44,7 @@ class Durability(Enum):
 
 
 StoredHook = Callable[[Sequence[tuple[bytes, int]]], None]
-"""Told of multihashes and bytes of blocks that are stored from now on, in the thread that stores them: be quick."""
+"""Receives multihashes and bytes of newly stored blocks, in the thread that stores them: return quickly."""
 
 
 class BlockStore(Protocol):
@@ -52,16 +52,16 @@ class BlockStore(Protocol):
 
     @property
     def on_stored(self) -> list[StoredHook]:
-        """Called with blocks that were not here, as soon as they can be read, whichever way they came.
+        """Called with new blocks as soon as they can be read, however they were put.
 
-        One that was cached and becomes kept may be among them.
+        A cached block that becomes kept may be among them.
         """
         ...
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        """The block if it can be had without waiting for a disk, else None (absent or cold). Never blocks the loop.
+        """The block if it is available without waiting for a disk, else None (absent or cold). Never blocks the loop.
 
-        A view is of this block alone, and nobody writes to it any more.
+        A view covers this block alone, and nothing writes to it any more.
         """
         ...
 
@@ -70,7 +70,7 @@ class BlockStore(Protocol):
         ...
 
     def damage(self, cid: CID) -> str:
-        """What is wrong with the stored copy of a block that counts as absent therefore; "" if nothing is known."""
+        """The fault of a stored copy, because of which the block counts as absent; "" if none is known."""
         ...
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
@@ -82,15 +82,15 @@ class BlockStore(Protocol):
         ...
 
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
-        """put_many() to VISIBLE for worker threads: thread-safe, frees the GIL in the writes, may group commits."""
+        """put_many() to VISIBLE for worker threads: thread-safe, releases the GIL in the writes, may group commits."""
         ...
 
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
-        """Remove blocks; True where one was there."""
+        """Remove blocks; True for each that was there."""
         ...
 
     def keys(self) -> AsyncIterator[list[bytes]]:
-        """Encoded multihashes of all blocks, in pages; blocks put or deleted meanwhile may or may not appear."""
+        """Encoded multihashes of all blocks, in pages; blocks put or deleted concurrently may or may not appear."""
         ...
 
     async def sync(self) -> None:
@@ -98,5 +98,5 @@ class BlockStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Make all durable and free files. Idempotent."""
+        """Make everything durable and close files. Idempotent."""
         ...

@@ -1,9 +1,9 @@
-"""Trimming the delete log: leaving out what no longer says anything about any record.
+"""Trims the delete log: drops entries that no longer cover any record.
 
-An entry is needed while a record that it covers is in some segment: a rebuild would bring that block back. Records go
-when their segment is compacted away, entries stay; so the heads of the segments are read and the entries that cover
-none of them left out. New entries and segments may come meanwhile: the former are all kept, the latter lie beyond every
-old horizon.
+An entry is needed while a record that it covers is in some segment: a rebuild would bring that block back. Records
+disappear when their segment is compacted, but entries stay; so the heads of the segments are read, and entries that
+cover none of them are dropped. New entries and segments may come meanwhile: the former are all kept, the latter lie
+beyond every old horizon.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from cidery.blockstore.open_segments import OpenSegments
 from cidery.blockstore.segment_file import segment_numbers
 
 PASS_ENTRIES = 100_000
-"""Entries looked at in one pass over the segments: about 30 MB of memory."""
+"""Entries checked in one pass over the segments: about 30 MB of memory."""
 
 
 def needed_entries(log: DeleteLog, end: int, segments: OpenSegments, pass_entries: int) -> Iterator[Tombstone]:

@@ -22,7 +22,7 @@ class MemoryStore:
         return [self.get_if_ready(cid) for cid in cids]
 
     def damage(self, cid: CID) -> str:
-        """Memory is not checked."""
+        """Nothing to report: memory is not checked."""
         return ""
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
@@ -64,4 +64,4 @@ class MemoryStore:
         """Nothing to do: memory has no disk to lag behind."""
 
     async def close(self) -> None:
-        """The blocks stay readable: closing frees no files here."""
+        """The blocks stay readable: there are no files to close."""

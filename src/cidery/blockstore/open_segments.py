@@ -1,4 +1,4 @@
-"""The segment files that are open, bounded in number, and reading one record from them."""
+"""The open segment files, bounded in number, and reading one record from them."""
 
 import threading
 from collections import OrderedDict
@@ -20,15 +20,15 @@ from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.car import MAX_SECTION_HEAD
 
 MAX_OPEN = 128
-"""Most segments open at once (32 GiB of blocks): well under the usual limit of 1,024 descriptors a process."""
+"""Most segments open at a time (32 GiB of blocks): well below the usual limit of 1,024 descriptors per process."""
 OWN_BUFFER = 64 * 1024
-"""A record of this many bytes is read into memory of its own: copying it out of a shared buffer would cost more."""
+"""A record of at least this many bytes is read into its own buffer: copying it out of a shared one would cost more."""
 READ_WINDOW = 1024 * 1024
-"""Bytes read at once for records that lie near each other."""
+"""Bytes read at a time for records that lie close together."""
 
 
 class OpenSegment:
-    """One open file. Closed when the last holder lets go, so that no reader ever meets a reused descriptor."""
+    """One open file. Closed when the last holder releases it, so that no reader ever meets a reused descriptor."""
 
     __slots__ = ("_files", "fd", "number")
 
@@ -51,7 +51,7 @@ class Lane:
 
 
 class OpenSegments:
-    """Segments by number, least recently used closed first. Thread-safe."""
+    """Segments by number; the least recently used are closed first. Thread-safe."""
 
     def __init__(self, directory: Path, files: FileLayer, *, writable: bool) -> None:
         self.directory = directory
@@ -70,7 +70,7 @@ class OpenSegments:
             return found
 
     def get(self, number: int) -> OpenSegment:
-        """Open the segment if need be. Raises OSError, FileNotFoundError among them."""
+        """Open the segment if necessary. Raises OSError, including FileNotFoundError."""
         found = self.at_hand(number)
         if found is None:
             fd = self.files.open(self.directory / segment_name(number), write=self._writable)
@@ -78,7 +78,7 @@ class OpenSegments:
         return found
 
     def create(self, number: int) -> OpenSegment:
-        """Make a segment with its header and sync the directory. Raises OSError, and then leaves no file of use."""
+        """Create a segment with its header and sync the directory. Raises OSError, and then leaves no usable file."""
         fd = self.files.open(self.directory / segment_name(number), write=True, create=True)
         made = OpenSegment(self.files, number, fd)
         self.files.write(fd, [SEGMENT_HEADER], 0)
@@ -86,7 +86,7 @@ class OpenSegments:
         return self._keep(made)
 
     def remove(self, number: int) -> None:
-        """Unlink the file and sync the directory; readers that have it open finish. Raises OSError."""
+        """Unlink the file and sync the directory; readers that have it open can finish. Raises OSError."""
         with self._lock:
             self._open.pop(number, None)
         self.files.remove(self.directory / segment_name(number))
@@ -101,7 +101,7 @@ class OpenSegments:
             return kept
 
     def close(self) -> None:
-        """Let go of all files; those in use by a reader close when it is done."""
+        """Release all files; those in use by a reader are closed when it is done."""
         with self._lock:
             self._open.clear()
 
@@ -111,7 +111,7 @@ class OpenSegments:
         """The data of the record, checked against its own head. May wait for the disk.
 
         Raises:
-            CorruptSegment: the record is another, or is cut off. OSError: missing file and the like.
+            CorruptSegment: another record is there, or it is cut off. OSError: missing file and the like.
         """
         return self._read_record(at, multihash)[at.head :]
 
@@ -146,12 +146,12 @@ class OpenSegments:
         return raw
 
     def heads(self, number: int) -> Iterator[tuple[bytes, int]]:
-        """(multihash, offset) of the records of a segment, up to the first that makes no sense. Raises OSError."""
+        """(multihash, offset) of the records of a segment, up to the first malformed one. Raises OSError."""
         segment = self.get(number)
         return scan_heads(self.files, segment.fd, self.files.size(segment.fd))
 
     def read_ready(self, at: Location, multihash: bytes) -> bytes | memoryview | None:
-        """The same without waiting: None if the file is not open, its pages are cold, or the record is another."""
+        """The same without waiting: None if the file is not open, its pages are cold, or another record is there."""
         segment = self.at_hand(at.segment)
         head = at.head
         size = head + at.length

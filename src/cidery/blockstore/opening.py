@@ -25,7 +25,7 @@ log = logging.getLogger("cidery.store")
 
 
 class Opened(NamedTuple):
-    """The parts of a store that may be written to."""
+    """The parts of a store opened for writing."""
 
     segments: OpenSegments
     block_index: Index
@@ -55,9 +55,9 @@ def open_writer(
             undo.callback(os.close, lock)
             in_use = InUse(root / INDEX_DIR)
             unclean = in_use.is_set()
-            in_use.set()  # before it is mapped, which may be the end of this process
+            in_use.set()  # before it is mapped, which may kill this process
             index = _open_index(root / INDEX_DIR, files, map_size, unclean=unclean)
-            in_use.set()  # where there was no directory yet
+            in_use.set()  # the directory may not have existed before
             undo.callback(index.close)
             log = DeleteLog(directory, files)
             undo.callback(log.close)
@@ -75,15 +75,15 @@ def open_writer(
 
 
 def _last_whole(ends: dict[int, int], segment_bytes: int) -> list[int]:
-    """The newest segment of each class, if it has room: appending goes on there."""
+    """The newest segment of each class, if it has room: appending continues there."""
     newest = (max((number for number in ends if number % 2 == odd), default=-1) for odd in (0, 1))
     return [number for number in newest if number >= 0 and ends[number] < segment_bytes]
 
 
 def _open_index(path: Path, files: FileLayer, map_size: int, *, unclean: bool) -> Index:
-    """The index; a new, empty one, which recovery fills from the segments, in place of one that is damaged.
+    """The index; if it is damaged, a new, empty one replaces it, which recovery fills from the segments.
 
-    ``unclean``: the last writer did not close it, so it is looked through before it is mapped.
+    ``unclean``: the last writer did not close it, so it is checked before it is mapped.
     """
     file = path / "data.mdb"
     reason = fault_of(path, BLOCKS_TABLE, LOCATION_SIZE) if unclean or is_too_short(file) else ""

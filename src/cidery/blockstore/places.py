@@ -1,8 +1,8 @@
-"""Where a store lies below its root. Imports nothing of the store: most who ask do not open it."""
+"""The paths of a store below its root. Imports nothing of the store: most users of these do not open it."""
 
 BLOCKS_DIR = "blocks"
 """Segments, the delete log, the writer's lock."""
 LOG_NAME = "deleted.log"
-"""The delete log, in BLOCKS_DIR: what a rebuild must not bring back."""
+"""The delete log, in BLOCKS_DIR: blocks that a rebuild must not bring back."""
 INDEX_DIR = "meta/index"
 """LMDB, rebuildable."""

@@ -1,8 +1,8 @@
-"""Which stored blocks were hashed when they were read, and which of them are damaged.
+"""Tracks which stored blocks were hashed on reading, and which are damaged.
 
-A block is hashed at its first read in a process; what this process wrote was hashed before. So a byte that a disk, a
-copy or a hand has changed is never handed out as right, and a block that is read again and again costs one hash. With
-``always`` every read is hashed (Datastore.HashOnRead). A damaged block counts as absent until it is stored anew.
+A block is hashed at its first read in a process; blocks written by this process were hashed before. So bytes changed
+by a disk, a copy or a person are never returned as valid, and a block that is read again and again costs one hash. With
+``always`` every read is hashed (Datastore.HashOnRead). A damaged block counts as absent until it is stored again.
 """
 
 import errno
@@ -24,7 +24,7 @@ BAD_HASH = "its bytes do not match its hash"
 
 
 def is_intact(multihash: bytes, data: Buffer) -> bool:
-    """Whether the bytes match; also True for a hash function that is not known, of which nothing can be said."""
+    """Whether the bytes match; True also for an unknown hash function, which cannot be checked."""
     try:
         return matches(multihash, data)
     except MultihashError:
@@ -32,7 +32,7 @@ def is_intact(multihash: bytes, data: Buffer) -> bool:
 
 
 def damage_of(exc: CorruptSegment | OSError) -> str:
-    """What is wrong with a record that could not be read. Raises what is no fault of the disk."""
+    """The fault of a record that could not be read. Re-raises errors that are no fault of the disk."""
     if isinstance(exc, CorruptSegment):
         return exc.reason
     if isinstance(exc, FileNotFoundError):
@@ -43,7 +43,7 @@ def damage_of(exc: CorruptSegment | OSError) -> str:
 
 
 class ReadCheck:
-    """Thread-safe: a bit that is lost between two threads costs one more hash."""
+    """Thread-safe: a bit lost between two threads costs one more hash."""
 
     def __init__(self, trusted_from: int = sys.maxsize, *, always: bool = False) -> None:
         """``trusted_from``: ordinal from which on this process wrote the blocks itself."""
@@ -51,7 +51,7 @@ class ReadCheck:
         self._always = always
         self._hashed = Bitmap()
         self.damaged: dict[bytes, Location] = {}
-        """Multihash -> where the copy of no use is. The writer looks here, too."""
+        """Multihash -> place of the damaged copy. The writer reads this, too."""
         self._reasons: dict[bytes, str] = {}
 
     def due(self, at: Location) -> bool:
@@ -67,11 +67,11 @@ class ReadCheck:
         return True
 
     def passed(self, at: Location) -> None:
-        """The block there is what it should be."""
+        """The block at this place is intact."""
         self._hashed.add(at.ordinal)
 
     def note(self, multihash: bytes, at: Location, reason: str) -> None:
-        """The copy there is of no use."""
+        """The copy at this place is damaged."""
         if self.damaged.get(multihash) == at:
             return
         self._reasons[multihash] = f"{segment_name(at.segment)} at byte {at.offset}: {reason}"
@@ -87,5 +87,5 @@ class ReadCheck:
         return None if at is not None and self.damaged.get(multihash) == at else at
 
     def reason(self, multihash: bytes, at: Location | None) -> str:
-        """What is wrong with the copy; "" if nothing is known."""
+        """The fault of the copy; "" if none is known."""
         return self._reasons[multihash] if at is not None and self.damaged.get(multihash) == at else ""

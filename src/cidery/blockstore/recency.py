@@ -1,7 +1,7 @@
-"""Which cached blocks were read of late: one bit per block and the order of the segments, in memory.
+"""Records which cached blocks were read recently: one bit per block and the order of the segments, in memory.
 
-Noted on every read of a cached block, so it must cost next to nothing; two threads that race may lose a bit, which only
-makes a block look colder. After a restart all are cold and the oldest segment goes first.
+Updated on every read of a cached block, so it must cost next to nothing; two racing threads may lose a bit, which only
+makes a block look colder. After a restart all blocks are cold and the oldest segment goes first.
 """
 
 from cidery.blockstore.bitmap import Bitmap

@@ -1,4 +1,4 @@
-"""Records as they are appended: a length, a CID, the data. Payload buffers are passed on, not copied."""
+"""Frames records for appending: a length, a CID, the data. Payload buffers are passed on without a copy."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,21 +12,21 @@ MAX_RECORD_HEAD = 192
 
 
 class Run(NamedTuple):
-    """Records that go into one segment with one write."""
+    """Records that go into one segment in one write."""
 
     parts: list[Buffer]
     placed: list[tuple[bytes, Location]]
     """Multihash and place of each."""
     end: int
-    """Offset after the last."""
+    """Offset after the last record."""
 
 
 def frame_run(blocks: Sequence[Block], start: int, segment: int, offset: int, ordinal: int, segment_bytes: int) -> Run:
-    """Frame as many blocks from ``start`` on as the segment takes from ``offset`` on, at least one."""
+    """Frame as many blocks from ``start`` on as fit into the segment from ``offset`` on, at least one."""
     at = offset
     parts: list[Buffer] = []
     placed: list[tuple[bytes, Location]] = []
-    # Neighbours mostly have the same size, and so the same varint in front: encoded once for all of them.
+    # Neighbours mostly have the same size, and so the same varint: encode it once for all of them.
     last_size, varint = -1, b""
     for index in range(start, len(blocks)):
         cid, data = blocks[index]

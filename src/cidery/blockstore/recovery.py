@@ -1,8 +1,8 @@
-"""What happens before a store is written again: believe only what is on disk, and account for all of it.
+"""Recovery before a store is written again: trust only data that is on disk, and account for all of it.
 
-Up to its watermark a segment is trusted. Past it (an unclean stop) all is synced and every record rehashed: intact ones
-are adopted, the first that is not ends the segment, which is truncated there. Index entries that pointed past it go.
-Deletes that reached the log but not the index are applied. A rebuild does the same with every watermark at 0.
+Up to its watermark a segment is trusted. Past it (after an unclean stop) all is synced and every record rehashed:
+intact ones are adopted, the first other one ends the segment, which is truncated there. Index entries past it are
+removed. Deletes in the log but not in the index are applied. A rebuild does the same with every watermark at 0.
 """
 
 from collections.abc import Iterator
@@ -33,25 +33,25 @@ ADOPT_BATCH = 4096
 
 @dataclass(slots=True)
 class Recovered:
-    """What the store looked like when it was opened."""
+    """The state of the store when it was opened."""
 
     next_segment: int = 0
     """No segment has ever had this number or a higher one."""
     ends: dict[int, int] = field(default_factory=dict)
-    """Segment -> its size in bytes, for those that are whole and may be appended to."""
+    """Segment -> its size in bytes, for those that are intact and may be appended to."""
     adopted_blocks: int = 0
-    """Blocks found past a watermark, hashed, and now in the index."""
+    """Blocks found past a watermark, hashed, and added to the index."""
     lost_blocks: int = 0
-    """Blocks that were visible, not durable, and did not reach the disk."""
+    """Blocks that were visible but not durable, and did not reach the disk."""
     truncated_bytes: int = 0
     skipped_blocks: int = 0
-    """Damaged records met by a rebuild."""
+    """Damaged records found by a rebuild."""
 
 
 def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> Recovered:
-    """Bring segments, delete log and index in agreement; rebuilds an index that is new or half rebuilt.
+    """Bring segments, delete log and index into agreement; rebuilds an index that is new or half rebuilt.
 
-    Only the one writer calls this. Cost: one stat per segment after a clean stop; else one hash of what lies past the
+    Only the single writer calls this. Cost: one stat per segment after a clean stop; else hashing everything past the
     watermarks. Raises OSError, DatabaseUnavailable, IndexDamaged.
     """
     counters = index.counters()
@@ -59,7 +59,7 @@ def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
     if COUNTER_FORMAT not in counters or counters.get(COUNTER_REBUILDING, 0):
         return rebuild(directory, files, index, log)
     infos = index.segments()
-    # Of another log the offset means nothing: it is applied anew, which changes nothing that is right.
+    # In another log the offset means nothing: apply all of it again, which changes nothing that is right.
     same_log = counters.get(COUNTER_LOG_GENERATION, 0) == log.generation
     dead = _Dead(log, counters.get(COUNTER_LOG_APPLIED, 0) if same_log else 0)
     # Before the segments: a block that was put again after its delete must not be taken for the deleted one.
@@ -76,9 +76,9 @@ def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> 
 
 
 def rebuild(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> Recovered:
-    """Make the index anew from the segments: kept copies win over cached ones, deleted blocks stay deleted.
+    """Rebuild the index from the segments: kept copies win over cached ones, deleted blocks stay deleted.
 
-    Hashes every stored byte. If it is cut off, the next open begins it again.
+    Hashes every stored byte. If it is interrupted, the next open starts it again.
     """
     numbers = segment_numbers(directory)
     counters = index.counters()
@@ -117,15 +117,15 @@ class _Dead:
 def _recover_segment(
     directory: Path, files: FileLayer, index: Index, number: int, info: SegmentInfo, dead: _Dead, report: Recovered
 ) -> dict[bytes, int]:
-    """Adopt what is whole past the watermark, truncate the rest. Returns multihash -> offset of what is whole there."""
+    """Adopt intact records past the watermark, truncate the rest. Returns multihash -> offset of the intact ones."""
     intact: dict[bytes, int] = {}
     fd = files.open(directory / segment_name(number), write=True)
     try:
         size, end = files.size(fd), info.watermark
         if size < end:
-            return intact  # damaged from outside: reads say so, `verify` lists it, nothing is appended
+            return intact  # damaged from outside: reads and `verify` report it, nothing is appended
         if size > end:
-            # Synced before it is believed: what was read may so far be in the page cache only.
+            # Synced before it is trusted: the data read may so far be in the page cache only.
             files.sync(fd, SyncPoint.RECOVERED_DATA)
             for batch in _batches(_intact_prefix(scan_records(files, fd, end, size)), ADOPT_BATCH):
                 intact.update((record.multihash, record.offset) for record in batch)
@@ -146,7 +146,7 @@ def _recover_segment(
 
 
 def _lost(index: Index, number: int, intact: dict[bytes, int], watermark: int) -> list[bytes]:
-    """Blocks whose commit was visible and whose record is not there: noted in the tails of the segment."""
+    """Blocks whose commit was visible but whose record is missing: noted in the tails of the segment."""
     noted = [key for _, keys in index.tails(number) for key in keys]
     found = zip(noted, index.get_many(noted), strict=True)
     return [
@@ -177,7 +177,7 @@ def _rebuild_segment(
 
 
 def _adopt(index: Index, number: int, records: list[Record], dead: _Dead) -> int:
-    """Put records into the index that it lacks; a kept copy replaces a cached one. Returns how many."""
+    """Put records into the index that it lacks; a kept copy replaces a cached one. Returns their number."""
     ordinal = index.counters().get(COUNTER_NEXT_ORDINAL, 0)
     puts: dict[bytes, Location] = {}
     places = index.get_many([record.multihash for record in records])
@@ -194,7 +194,7 @@ def _adopt(index: Index, number: int, records: list[Record], dead: _Dead) -> int
 
 
 def _apply_log(index: Index, log: DeleteLog, dead: _Dead) -> None:
-    """Delete what the tombstones cover, drop a torn end of the log, and note how far the index has it."""
+    """Delete the blocks that the tombstones cover, drop a torn end of the log, and record the position in the index."""
     if log.end != dead.end:
         log.drop_torn_tail(dead.end)
     noted = {COUNTER_LOG_APPLIED: dead.end, COUNTER_LOG_GENERATION: log.generation}

@@ -1,4 +1,4 @@
-"""The format of a segment: a CARv1 whose sections are the records, and what one record must look like when read back.
+"""The format of a segment: a CARv1 whose sections are the records, and the checks of a record that is read back.
 
 ``NNNNNN.car`` = header with roots [bafkqaaa] (several readers refuse an empty list), then per block
 ``<uvarint length><CIDv1><data>``. Numbers are never reused; an even number is a segment of kept blocks, an odd one of
@@ -18,11 +18,11 @@ from cidery.multiformats.multihash import MultihashError, matches
 from cidery.multiformats.varint import VarintError, decode_uvarint
 
 SEGMENT_BYTES = 256 * 1024 * 1024
-"""Size at which a segment is full, in bytes: few files for a large store, little to rewrite when one is compacted."""
+"""Size at which a segment is full, in bytes: few files for a large store, little to rewrite when compacting."""
 SEGMENT_HEADER = encode_header([CID(1, 0x55, b"\x00\x00")])
 """roots = [bafkqaaa], the identity CID of no bytes."""
 SCAN_READ = 4 * 1024 * 1024
-"""Bytes per read when a segment is scanned: at least one whole record."""
+"""Bytes per read when a segment is scanned: at least one complete record."""
 
 _NAME = re.compile(r"(\d{6,})\.car")
 
@@ -36,9 +36,9 @@ class Location(NamedTuple):
     length: int
     """Of the data, in bytes."""
     head: int
-    """Length of what stands before the data in the record (uvarint and CID), in bytes."""
+    """Length of the bytes before the data in the record (uvarint and CID)."""
     ordinal: int
-    """Counts blocks from 0, never reused: the bit of this block in bitmaps over the store."""
+    """Counts blocks from 0, never reused: the block's bit in bitmaps over the store."""
 
     @property
     def end(self) -> int:
@@ -51,7 +51,7 @@ class Location(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record met in a scan."""
+    """One record found in a scan."""
 
     multihash: bytes
     offset: int
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 
 
 class CorruptSegment(IntegrityError):
-    """A record that is not what the index says: the file was damaged from outside, or the disk lost it."""
+    """A record that differs from its index entry: the file was damaged from outside, or the disk lost it."""
 
     def __init__(self, segment: int, offset: int, reason: str) -> None:
         super().__init__(segment, offset, reason)
@@ -107,10 +107,10 @@ def head_matches(head: bytes, multihash: bytes, length: int) -> bool:
 
 
 def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Record]:
-    """Walk and rehash the records of ``[start, end)``; stops before the first that is torn.
+    """Walk and rehash the records of ``[start, end)``; stops before the first torn one.
 
-    ``start`` is 0 (the header is then checked first) or the offset of a record. Torn means that no whole record is
-    there: the framing makes no sense or passes ``end``. A record whose data is wrong is yielded with ``intact`` False.
+    ``start`` is 0 (the header is then checked first) or the offset of a record. Torn means that there is no complete
+    record: the framing is malformed or passes ``end``. A record whose data is wrong is yielded with ``intact`` False.
     Reads SCAN_READ bytes at a time; hashes every byte.
     """
     at = start
@@ -136,7 +136,7 @@ def scan_records(files: FileLayer, fd: int, start: int, end: int) -> Iterator[Re
 
 
 def scan_heads(files: FileLayer, fd: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """(multihash, offset) of the records, unhashed, up to the first whose framing makes no sense. Reads the file."""
+    """(multihash, offset) of the records, unhashed, up to the first with malformed framing. Reads the file."""
     at = len(SEGMENT_HEADER)
     window, base = b"", at
     while at < end:

@@ -6,7 +6,7 @@
     ROOT/meta/index/         LMDB, rebuildable  ROOT/blocks/writer.lock   held by the one writer
 
 Reads look up ``pending`` (written here, not yet committed) and the index, then read the record and check its head.
-A block that is put as kept after it was cached is written again into a kept segment; the cached record becomes garbage.
+A cached block that is put as kept is written again into a kept segment; the cached record becomes garbage.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ log = logging.getLogger("cidery.store")
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
 READ_SLICE = 4 * 1024 * 1024
-"""Bytes read in one go on the event loop: warm, they take about 1 ms."""
+"""Bytes read in one step on the event loop: warm, they take about 1 ms."""
 READ_TRIES = 3
-"""Places at which a block is looked for: a collector may move it while it is read."""
+"""Places where a block is looked for: a collector may move it while it is read."""
 READ_OVERHEAD = 16 * 1024
-"""What one read costs besides its bytes, as bytes."""
+"""Fixed cost of one read, expressed in bytes."""
 
 
 class StoreStat(NamedTuple):
-    """What is in a store."""
+    """Totals of a store."""
 
     blocks: int
     """Number of blocks."""
@@ -64,11 +64,11 @@ class StoreStat(NamedTuple):
     kept_blocks: int
     kept_bytes: int
     disk_bytes: int
-    """Size of all segments, the garbage in them included."""
+    """Size of all segments, including garbage."""
 
 
 class SegmentStore:
-    """A BlockStore in segments. Made by open(); methods are for one event loop, put_many_blocking() for any thread."""
+    """A BlockStore in segments. Created by open(); its methods belong to one event loop, except put_many_blocking()."""
 
     def __init__(
         self,
@@ -89,9 +89,9 @@ class SegmentStore:
         self._recency = Recency()
         self._check = check
         self.elsewhere: Elsewhere | None = None
-        """Blocks that are not stored but in files of the user: a collector does not miss them."""
+        """Blocks that are in files of the user instead: a collector does not miss them."""
         self.recovered = recovered
-        """What opening found and mended; None for a reader."""
+        """The findings and repairs of opening; None for a reader."""
         self.on_stored: list[StoredHook] = [] if writer is None else writer.on_stored
 
     @classmethod
@@ -105,13 +105,13 @@ class SegmentStore:
         map_size: int = INITIAL_MAP,
         hash_on_read: bool = False,
     ) -> SegmentStore:
-        """Open the store under ``root``, making it if need be; recovers first. Blocks: call it in a thread.
+        """Open the store under ``root``, creating it if necessary; recovers first. Blocks: call it in a thread.
 
         Args:
-            read_only: for other processes than the writer; never writes, sees what the writer has committed.
+            read_only: for processes other than the writer; never writes, sees what the writer has committed.
             segment_bytes: size at which a segment is full; only tests make it small.
             map_size: first size of the index map in bytes; it grows.
-            hash_on_read: hash a block at each read, not at the first one only.
+            hash_on_read: hash a block on each read, not only on the first.
         Raises:
             FileLocked: another process writes. NetworkFilesystem. DatabaseMissing (read-only, nothing there),
             DatabaseDamaged, DatabaseUnavailable, StoreReadOnly, DiskFull.
@@ -130,7 +130,7 @@ class SegmentStore:
 
     def _locate(self, multihashes: Sequence[bytes]) -> list[Location | None]:
         pending = self._pending
-        # Pending first: what leaves it in between is in the index by then.
+        # Pending first: blocks that leave it in between are in the index by then.
         early = [pending.get(key) for key in multihashes] if pending else None
         places = self._index.get_many(multihashes)
         if early is not None:
@@ -142,7 +142,7 @@ class SegmentStore:
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """See BlockStore. About 10 us and a copy of the data; never waits for a disk.
 
-        None also for a large block that is to be hashed, which get_many() does in a thread.
+        None also for a large block that must be hashed, which get_many() does in a thread.
         """
         if cid.is_identity:
             return cid.identity_data
@@ -162,7 +162,7 @@ class SegmentStore:
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
         """See BlockStore. Warm blocks are read in the loop, a few at a time; cold ones in one hop to a thread.
 
-        A damaged block counts as absent; it is named in the log, and damage() says why. Cancellation: safe.
+        A damaged block counts as absent; it is logged, and damage() says why. Cancellation: safe.
         """
         self._check_open()
         keys = [b"" if cid.is_identity else cid.multihash for cid in cids]
@@ -194,9 +194,9 @@ class SegmentStore:
         return found
 
     def _read(self, at: Location, multihash: bytes, data: bytes | memoryview | None) -> bytes | memoryview | None:
-        """Read and check in a thread; a record that is not there is looked up again, the index may have been stale.
+        """Read and check in a thread; if the record is not there, look it up again, as the index may have been stale.
 
-        ``data``: what was read already. None: it is gone, or damaged, which is then noted.
+        ``data``: bytes read already. None: the block is gone, or damaged, which is then noted.
         """
         place: Location | None = at
         for _ in range(READ_TRIES):
@@ -244,7 +244,7 @@ class SegmentStore:
             yield [key for key, _ in page]
 
     async def stat(self) -> StoreStat:
-        """Numbers of the whole store, as committed. O(number of segments)."""
+        """Totals of the whole store, as committed. O(number of segments)."""
         if self._writer is not None:
             await asyncio.wrap_future(self._writer.commit(durable=False))
         infos = await self._in_thread(self._index.segments)
@@ -282,9 +282,9 @@ class SegmentStore:
         return None if at is None else at.kept
 
     def touch(self, cids: Sequence[CID]) -> list[bool | None]:
-        """Whether each block is kept (True) or cached (False), None if absent; what is there is noted as found.
+        """Whether each block is kept (True) or cached (False), None if absent; present blocks are noted as found.
 
-        A collector spares what was found inside an operation (see holding()). About 2 us a block.
+        A collector spares blocks found inside an operation (see holding()). About 2 us per block.
         Raises StoreReadOnly, StoreClosed.
         """
         places = self._writing().touch([cid.multihash for cid in cids])
@@ -313,7 +313,7 @@ class SegmentStore:
 
         Raises:
             BlockTooLarge, DiskFull, StoreReadOnly, StoreFailed, StoreClosed, DatabaseUnavailable.
-        Cancellation: safe; the blocks may be stored all the same.
+        Cancellation: safe; the blocks may be stored nevertheless.
         """
         writer = self._writing()
         await self._in_thread(lambda: self.put_many_blocking(blocks, kept=kept))
@@ -322,7 +322,7 @@ class SegmentStore:
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
         """See BlockStore. This process sees the blocks on return, others within COMMIT_DELAY or after sync().
 
-        Buffers go to the kernel uncopied, so they must not change during the call. Raises as put_many().
+        Buffers go to the kernel without a copy, so they must not change during the call. Raises as put_many().
         """
         writer = self._writing()
         for block in blocks:
@@ -334,7 +334,7 @@ class SegmentStore:
         return await asyncio.wrap_future(self._writing().delete([cid.multihash for cid in cids]))
 
     async def discard(self, faults: Sequence[Fault]) -> list[bool]:
-        """Forget blocks that verify() found damaged, unless they were stored anew meanwhile; True where it was done.
+        """Forget blocks that verify() found damaged, unless they were stored again meanwhile; True for each forgotten.
 
         Durable on return. Raises as delete_many().
         """
@@ -342,19 +342,19 @@ class SegmentStore:
         return await asyncio.wrap_future(self._writing().delete([fault.multihash for fault in faults], places))
 
     async def compact_index(self) -> int:
-        """Let close() write the index without its free pages; returns its size then, in bytes. Raises StoreReadOnly.
+        """Let close() write the index without its free pages; returns the new size in bytes. Raises StoreReadOnly.
 
-        Not at once, because everybody reads the old file. A process that reads along must open the store again after.
+        Not immediately, because all processes read the old file. Other readers must open the store again afterwards.
         """
         await self.sync()
         return self._index.compact_at_close()
 
     async def sync(self) -> None:
-        """See BlockStore. One fdatasync per segment written since the last, and one index commit."""
+        """See BlockStore. One fdatasync per segment written since the last call, and one index commit."""
         await asyncio.wrap_future(self._writing().commit(durable=True))
 
     async def close(self) -> None:
-        """See BlockStore. Raises what the last sync raised; the files are closed all the same."""
+        """See BlockStore. Raises as the last sync; the files are closed in any case."""
         await asyncio.to_thread(self.close_blocking)
 
     def close_blocking(self) -> None:
@@ -392,7 +392,7 @@ class SegmentStore:
 
 
 def _disk_bytes(directory: Path) -> int:
-    """Size of segments and delete log. One stat each; files that go meanwhile count or not. Raises OSError."""
+    """Size of segments and delete log. One stat each; files removed meanwhile may count. Raises OSError."""
     total = 0
     for entry in os.scandir(directory):
         try:
@@ -404,9 +404,9 @@ def _disk_bytes(directory: Path) -> int:
 
 
 def rebuild_index(root: Path, *, files: FileLayer = OS_FILES) -> Recovered:
-    """Make the index anew from the segments, as the one writer. Blocks; hashes every stored byte.
+    """Rebuild the index from the segments, as the single writer. Blocks; hashes every stored byte.
 
-    Raises as SegmentStore.open(), except that a damaged index is thrown away.
+    Raises as SegmentStore.open(), except that a damaged index is discarded.
     """
     from cidery.blockstore.opening import open_writer
     from cidery.blockstore.recovery import rebuild

@@ -1,9 +1,9 @@
-"""What operations under way found "already there": blocks they count on and did not write themselves.
+"""Blocks that running operations found "already there": they rely on these and did not write them themselves.
 
 A block that an operation writes has an ordinal from after its start; one that it finds has an old ordinal, so it is
-noted here, in the bitmap of the current epoch, before the operation hears of it. A collector spares all that is noted.
-An epoch begins when an operation begins, and its bitmap is dropped when every operation that began in it or before is
-over.
+noted here, in the bitmap of the current epoch, before the operation learns of it. A collector spares all noted blocks.
+An epoch begins when an operation begins, and its bitmap is dropped when every operation that began in it or before has
+ended.
 """
 
 import threading
@@ -14,7 +14,7 @@ from cidery.blockstore.bitmap import Bitmap
 from cidery.blockstore.segment_file import Location
 
 MAX_EPOCHS = 8
-"""Most bitmaps kept: with more, new operations join the current epoch, and a little more is spared a little longer."""
+"""Most bitmaps kept: above, new operations join the current epoch, and a little more is spared a little longer."""
 
 
 class Touched:
@@ -28,7 +28,7 @@ class Touched:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """From here to the end of the context, what is found stays noted."""
+        """From here to the end of the context, found blocks stay noted."""
         with self._lock:
             if self._bitmaps.get(self._epoch) and len(self._bitmaps) < MAX_EPOCHS:
                 self._epoch += 1
@@ -49,7 +49,7 @@ class Touched:
             del self._bitmaps[old]
 
     def note(self, ordinals: Sequence[int]) -> None:
-        """Remember blocks that were found. About 0.3 us each; nothing while no operation is under way."""
+        """Remember blocks that were found. About 0.3 us each; nothing while no operation is running."""
         if not ordinals or not self._holders:
             return
         with self._lock:
@@ -62,9 +62,9 @@ class Touched:
 
 
 class Arrivals:
-    """Blocks that a collector awaits, and which of them were put. True while there are some to be looked at.
+    """Blocks that a collector awaits, and which of them were put. True while there are some to look at.
 
-    Thread-safe; the writer notes and looks under its own lock, so what it decides there is decided before or after.
+    Thread-safe; the writer notes and looks under its own lock, so its decisions there come before or after.
     """
 
     def __init__(self) -> None:
@@ -87,13 +87,13 @@ class Arrivals:
                 self._arrived.update(key for key, _ in placed if key in self._awaited)
 
     def take(self) -> set[bytes]:
-        """Awaited blocks that were put since the last call; they are awaited no more."""
+        """Awaited blocks that were put since the last call; they are no longer awaited."""
         with self._lock:
             found, self._arrived = self._arrived, set()
             self._awaited -= found
             return found
 
     def forget(self) -> None:
-        """Await nothing."""
+        """Stop awaiting blocks."""
         with self._lock:
             self._awaited, self._arrived = set(), set()

@@ -1,6 +1,6 @@
-"""Reading every block back and hashing it: what ``repo verify`` runs. Finds bit rot, missing files and cut-off records.
+"""Reads every block back and hashes it, for ``repo verify``. Finds bit rot, missing files and truncated records.
 
-Goes by the index, so a damaged frame hides no block behind it; each page is read in the order of the segments.
+It follows the index, so a damaged frame hides no block after it; each page is read in the order of the segments.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ VERIFY_PAGE = 256
 
 
 class Fault(NamedTuple):
-    """One block that cannot be had as it was stored."""
+    """One block that cannot be read as it was stored."""
 
     multihash: bytes
     reason: str
-    """One line."""
+    """The fault, in one line."""
     at: Location
     """Where it is, or should be."""
     lost: bool
-    """False: it could not be read now, and may be whole (no permission, a disk that does not answer)."""
+    """False: it could not be read now, but may be intact (no permission, a disk that does not answer)."""
 
 
 class VerifyProgress(NamedTuple):
-    """What was checked so far, and the faults found since the last report."""
+    """Totals so far, and the faults found since the last report."""
 
     blocks: int
     bytes: int
@@ -37,7 +37,7 @@ class VerifyProgress(NamedTuple):
 
 
 async def verify_blocks(segments: OpenSegments, index: Index) -> AsyncIterator[VerifyProgress]:
-    """Check every block of the index as it is met; blocks put or deleted meanwhile may or may not be.
+    """Check every block of the index in turn; blocks put or deleted meanwhile may be left out.
 
     Yields at least once, then after each VERIFY_PAGE blocks. Cost: reads and hashes all data, in a thread.
     """
@@ -63,7 +63,7 @@ def _check_page(segments: OpenSegments, index: Index, page: list[tuple[bytes, Lo
 
 
 def _fault_of(segments: OpenSegments, key: bytes, at: Location) -> tuple[str, bool]:
-    """The reason, "" for a sound block; whether the bytes are lost."""
+    """(the reason, "" for a sound block; whether the bytes are lost)."""
     try:
         data = segments.read(at, key)
     except CorruptSegment as exc:

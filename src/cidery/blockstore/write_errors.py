@@ -1,4 +1,4 @@
-"""Why a block could not be written."""
+"""The errors of writing a block."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class DiskFull(Unavailable):
-    """No room for a block; what was stored before is intact and readable."""
+    """No room for a block; blocks stored before are intact and readable."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(cause)
@@ -22,7 +22,7 @@ class DiskFull(Unavailable):
 
 
 class StoreReadOnly(Unavailable):
-    """Something to write, and a store that cannot be written."""
+    """A write to a store that is read-only."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -33,7 +33,7 @@ class StoreReadOnly(Unavailable):
 
 
 class StoreFailed(Unavailable):
-    """The disk failed. After a failed sync nothing more is written until the store is opened again; reading goes on."""
+    """The disk failed. After a failed sync nothing is written until the store is reopened; reading still works."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(cause)

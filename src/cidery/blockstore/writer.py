@@ -1,4 +1,4 @@
-"""Appending to segments, and what a collector needs of the writer.
+"""Appending to segments, and the parts of the writer that a collector needs.
 
 Any thread appends; a block is then readable in this process through ``pending`` until commit_rounds.py has brought it
 into the index.
@@ -23,7 +23,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.varint import Buffer
 
 MAX_UNCOMMITTED = 65536
-"""Uncommitted blocks at which putting threads wait for the round: about 20 MiB of memory."""
+"""Uncommitted blocks above which putting threads wait for the round: about 20 MiB of memory."""
 
 
 class SegmentWriter(CommitRounds):
@@ -35,11 +35,11 @@ class SegmentWriter(CommitRounds):
         super().__init__(segments, index, log, next_segment=next_segment)
         self._segment_bytes = segment_bytes
         self.touched = Touched()
-        """Blocks that operations under way found here."""
+        """Blocks that running operations found here."""
         self.arrivals = Arrivals()
         """Blocks that a collector awaits."""
         self.check = ReadCheck(0)
-        """Which copies are of no use: a put of such a block stores it anew."""
+        """Damaged copies: a put of such a block stores it again."""
         self.on_stored: list[StoredHook] = []
         """See BlockStore."""
 
@@ -49,7 +49,7 @@ class SegmentWriter(CommitRounds):
         return self._next_ordinal
 
     def resume(self, segment: OpenSegment, end: int) -> None:
-        """Go on appending to an old segment that is whole up to ``end``."""
+        """Continue appending to an old segment that is intact up to ``end``."""
         with self._lock:
             lane = self._lanes[segment.number % 2 == 0]
             lane.segment, lane.end = segment, end
@@ -59,7 +59,7 @@ class SegmentWriter(CommitRounds):
     def append(self, blocks: Sequence[Block], *, kept: bool) -> None:
         """Write the blocks that are not there yet; they are visible in this process on return.
 
-        Payload buffers go to the kernel as they are. A kept block that was only cached is written again as kept.
+        Payload buffers go to the kernel without a copy. A kept block that was only cached is written again as kept.
         Raises:
             DiskFull, StoreReadOnly, StoreFailed, StoreClosed: none of the blocks that follow were stored; the segment
             ends at the last good record.
@@ -81,7 +81,7 @@ class SegmentWriter(CommitRounds):
             self.append(damaged, kept=kept)
 
     def _is_there(self, block: Block, at: Location) -> bool:
-        """Whether a block that is stored already is what it should be: compared, a quarter of what hashing costs."""
+        """Whether a stored block is intact: compared, at a quarter of the cost of hashing."""
         try:
             if self._segments.read(at, block.cid.multihash) == bytes(block.data):  # memoryviews compare slowly
                 self.check.passed(at)
@@ -95,7 +95,7 @@ class SegmentWriter(CommitRounds):
         return False
 
     def _missing(self, blocks: Sequence[Block], kept: bool) -> tuple[list[Block], list[tuple[Block, Location]]]:
-        """Those that have to be written, and those that are there already, which are noted as found."""
+        """Splits blocks into those to be written and those already there, which are noted as found."""
         fresh: dict[bytes, Block] = {}
         for block in blocks:
             if not block.cid.is_identity:
@@ -127,7 +127,7 @@ class SegmentWriter(CommitRounds):
             done = self._append_run(lane, blocks, done)
 
     def _append_run(self, lane: Lane, blocks: Sequence[Block], start: int) -> int:
-        """Append as many blocks from ``start`` on as the segment takes; returns the index of the next."""
+        """Append as many blocks from ``start`` on as fit into the segment; returns the index of the next."""
         assert lane.segment is not None  # _make_room() opened it
         run = frame_run(blocks, start, lane.segment.number, lane.end, self._next_ordinal, self._segment_bytes)
         self._write(lane, run.parts, run.placed, run.end)
@@ -149,9 +149,9 @@ class SegmentWriter(CommitRounds):
         self.arrivals.note(placed)
 
     def relocate(self, records: Sequence[tuple[bytes, Location, Buffer]], *, kept: bool) -> int:
-        """Copy records (multihash, place, bytes with head) to the end of a lane; returns how many were still there.
+        """Copy records (multihash, place, bytes with head) to the end of a lane; returns how many were still in place.
 
-        Ordinals stay. The copies count once a durable commit() is done. Raises as append().
+        Ordinals stay. The copies take effect once a durable commit() is done. Raises as append().
         """
         with self._lock:
             self._check_usable()
@@ -184,7 +184,7 @@ class SegmentWriter(CommitRounds):
         return start + len(placed)
 
     def touch(self, keys: Sequence[bytes]) -> list[Location | None]:
-        """Where blocks are, noted as found: what is returned is spared by a sweep while an operation holds it."""
+        """Where blocks are, noted as found: a sweep spares them while an operation is holding them."""
         pending = self.pending
         early = [pending.get(key) for key in keys]
         places = [a or b for a, b in zip(early, self._index.get_many(keys), strict=True)]
@@ -192,7 +192,7 @@ class SegmentWriter(CommitRounds):
             places = [self.check.usable(key, at) for key, at in zip(keys, places, strict=True)]
         self.touched.note([at.ordinal for at in places if at is not None])
         if self._doomed:
-            # A sweep dooms first and then looks at what was touched, so one of the two sees the other.
+            # A sweep dooms first and then checks the notes, so one of the two sees the other.
             with self._lock:
                 doomed = self._doomed
                 return [
@@ -202,16 +202,16 @@ class SegmentWriter(CommitRounds):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """No thread appends inside the context. For moments."""
+        """No thread appends inside the context. Keep it short."""
         with self._lock:
             yield
 
     def doom(
         self, candidates: Sequence[tuple[bytes, Location]], spare: Callable[[int], bool]
     ) -> tuple[list[tuple[bytes, Location]], Horizon] | None:
-        """Decide which candidates go: those not put again, moved, touched, or spared by their ordinal.
+        """Decide which candidates to remove: those not put again, moved, touched, or spared by their ordinal.
 
-        From here on a put of one of them stores it anew. None: an awaited block came, nothing was decided.
+        From here on a put of one of them stores it again. None: an awaited block arrived, nothing was decided.
         """
         with self._lock:
             self._check_usable()
@@ -231,7 +231,7 @@ class SegmentWriter(CommitRounds):
     def bury(self, doomed: Sequence[tuple[bytes, Location]], horizon: Horizon) -> None:
         """Forget doomed blocks, durably; waits for one sync of the delete log and one index commit. Raises as append().
 
-        If the index cannot be written the blocks stay doomed: the log says already that they are gone.
+        If the index cannot be written, the blocks stay doomed: the log records already that they are gone.
         """
 
         def work() -> None:
@@ -257,9 +257,9 @@ class SegmentWriter(CommitRounds):
         return self._next_segment
 
     def replace_log(self, trimmed: TrimmedLog, since: int) -> None:
-        """Put a trimmed delete log in place; what was deleted from its offset ``since`` on is added. Raises as bury().
+        """Put a trimmed delete log in place, with the entries added from offset ``since`` on. Raises as bury().
 
-        If the index cannot be written it notes another generation than the log has, and applies all of it when opened.
+        If the index cannot be written, its generation differs from the log's, and all of the log is applied on opening.
         """
 
         def work() -> None:
@@ -269,14 +269,14 @@ class SegmentWriter(CommitRounds):
         self.in_commit_thread(work)
 
     def seal(self, number: int) -> None:
-        """Append no more to this segment."""
+        """Stop appending to this segment."""
         with self._lock:
             for lane in self._lanes.values():
                 if lane.segment is not None and lane.segment.number == number:
                     lane.segment = None
 
     def drop_segment(self, number: int) -> bool:
-        """Remove the file of a sealed segment that no block is in any more; False: some are.
+        """Remove the file of a sealed segment without blocks; False if it still has some.
 
         Raises DatabaseUnavailable, StoreFailed.
         """
@@ -312,5 +312,5 @@ class SegmentWriter(CommitRounds):
         try:
             self._segments.files.truncate(lane.segment.fd, lane.end)
         except OSError:
-            # What hangs over the last good record stays; the next open truncates it. Later blocks go elsewhere.
+            # Bytes past the last good record stay; the next open truncates them. Later blocks go elsewhere.
             lane.segment = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AddSink(Sink):
-    """Prints finished entries; with -Q the last only. Progress is what values with Bytes say."""
+    """Prints finished entries; with -Q only the last. Values with Bytes move the bar."""
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
@@ -104,7 +104,7 @@ def _distinct(paths: list[str]) -> list[str]:
 
 
 def _is_stream(path: str) -> bool:
-    """Whether it can be read once only."""
+    """Whether it can be read only once."""
     return _is_web(path) or is_added_as_pipe(path)
 
 

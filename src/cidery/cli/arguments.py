@@ -1,4 +1,4 @@
-"""The command line, split: which command, its arguments, its options. Options may stand anywhere."""
+"""Splits the command line into command, arguments and options. Options may stand anywhere."""
 
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def split(argv: list[str]) -> Line:
 
 
 def _read_option(token: str, rest: list[str], command: Command | None, words: list[str]) -> list[tuple[str, str]]:
-    """One token of options; takes a value from ``rest`` (reversed) if need be."""
+    """One token of options; takes a value from ``rest`` (reversed) if necessary."""
     known = options_by_name(command)
     if token.startswith("--"):
         name, equals, text = token[2:].partition("=")

@@ -15,7 +15,7 @@ SILENCE = 1.0
 
 
 class _Stage(ProgressColumn):
-    """What is going on; redrawn by the bar's own clock, so that silence shows without an event."""
+    """The current activity; redrawn by the bar's own clock, so that a stall shows without an event."""
 
     max_refresh = None
 
@@ -61,15 +61,15 @@ class Bar:
         self._bar.update(self._task, advance=amount, total=total, rate=rate, stage=stage, since=now)
 
     def say(self, doing: str) -> None:
-        """What goes on; from any thread."""
+        """The current activity; from any thread."""
         if self._task is not None:
             self._bar.update(self._task, doing=doing)
 
     def count(self, text: str) -> None:
-        """The bar counts by itself."""
+        """Nothing to do: the bar counts by itself."""
 
     def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
-        """What is printed to the terminal goes above the bar by itself."""
+        """Nothing to do: rich prints terminal output above the bar."""
         return nullcontext()
 
     def close(self) -> None:

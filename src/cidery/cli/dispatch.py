@@ -1,4 +1,4 @@
-"""Where a command line runs: in the daemon when one is alive, else in this process when the definition allows it."""
+"""Decides where a command line runs: in a live daemon, else in this process when the definition allows it."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def run_alone(call: Call, repo: str) -> int:
 
 
 def steps_alone(command: Command) -> bool:
-    """Whether a command waits for nothing, so that it needs no event loop: what it reads is at most the config."""
+    """Whether a command waits for nothing, so that it needs no event loop: it reads at most the config."""
     return command.repo in (Repo.NONE, Repo.CONFIG) and command.file_argument is None and not command.waits
 
 
 GC_THRESHOLD = 100_000
-"""New objects after which the cycle collector looks at them; Python's own default is 700."""
+"""New objects that trigger a pass of the cycle collector; Python's own default is 700."""
 
 
 class NeedsDaemon(Unavailable):
@@ -69,7 +69,7 @@ def dispatch(line: Line) -> int:
 
 
 def _run(line: Line, call: Call) -> int:
-    assert line.command is not None  # dispatch() looked
+    assert line.command is not None  # checked by dispatch()
     repo = repo_dir(line.last("repo-dir"))
     _check_config_file(line, repo)
     if line.command.repo is Repo.NONE and steps_alone(line.command) and not line.last("api"):
@@ -92,7 +92,7 @@ def _run(line: Line, call: Call) -> int:
     # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a start
     collecting = gc.isenabled()
     if call.command.path == ("daemon",):
-        gc.disable()  # until it is up
+        gc.disable()  # until it has started
     else:
         gc.set_threshold(GC_THRESHOLD)
     from cidery.cli.local import run_local
@@ -105,7 +105,7 @@ def _run(line: Line, call: Call) -> int:
 
 
 def _check_config_file(line: Line, repo: str) -> None:
-    """Raises BadCall for a config elsewhere: to go on with another one would be worse than to stop."""
+    """Raises BadCall for a config elsewhere: continuing with another config would be worse than stopping."""
     import os
 
     known = options_by_name(line.command)
@@ -130,11 +130,11 @@ def _say_how_to_go_on(call: Call, seconds: float) -> None:
     from cidery.core.jobs import WORTH_SECONDS
 
     if seconds >= WORTH_SECONDS and goes_on(call):
-        print("Interrupted: what is done is kept. The same command again goes on; see: cidery jobs", file=sys.stderr)
+        print("Interrupted: finished work is kept. Repeat the command to resume; see: cidery jobs", file=sys.stderr)
 
 
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
-    """Where a daemon should be, and whether the user said so."""
+    """Where a daemon should be, and whether the user chose that address."""
     explicit = line.last("api")
     endpoint = parse_endpoint(explicit) if explicit else find_daemon(repo)
     if endpoint is not None and (secret := line.last("api-auth")):
@@ -158,7 +158,7 @@ def with_stdin(command: Command, arguments: list[str], options: Iterable[tuple[s
 
 
 def _query(call: Call, line: Line) -> list[tuple[str, str]]:
-    """The RPC query of a call: its arguments (not local paths) and the options given, but those of this program."""
+    """The RPC query of a call: its arguments (without local paths), and its options except this program's own."""
     known = options_by_name(call.command)
     query = [
         ("arg", text)
@@ -210,7 +210,7 @@ def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
 
 
 class _Unwatched:
-    """Nobody sees a bar, so nobody asks what the daemon is doing."""
+    """Without a visible bar, the daemon is not asked for its progress."""
 
     query: tuple[tuple[str, str], ...] = ()
 
@@ -235,6 +235,6 @@ def watched(endpoint: Endpoint, bar: Progress, call: Call) -> Iterator[Watch | _
 
 
 def length_of(headers: dict[str, str]) -> int | None:
-    """Bytes that the answer announces, for progress."""
+    """Size that the answer announces, for progress."""
     text = headers.get("x-content-length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,4 +1,4 @@
-"""Which commands the command line does something for, before and after: upload, unpack, show progress."""
+"""Commands that the command line prepares or finishes itself: upload, unpack, show progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cidery.commands.definition import Call
 
     class Front(Protocol):
-        """A module of this package with the command line's part of a command."""
+        """A module of this package that handles the command line's part of a command."""
 
         def run(self, call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
             """With a daemon. Returns the exit code. Raises CideryError."""
@@ -36,7 +36,7 @@ _FRONTS = {
     ("multibase", "decode"): "multibase",
     ("multibase", "transcode"): "multibase",
 }
-"""Command -> module of this package. All others that take a file send it as it is (uploading)."""
+"""Command -> module of this package. All others that take a file send it unchanged (uploading)."""
 
 
 def front_of(command: Command) -> Front | None:

@@ -34,7 +34,7 @@ def target_of(call: Call) -> str:
     output = call.text("output")
     if not output:
         return name
-    # As Kubo: into a directory that is there, when the output is written as a directory
+    # As in Kubo: into an existing directory, when the output is written as a directory
     return os.path.join(output, name) if output.endswith("/") else output
 
 
@@ -47,7 +47,7 @@ def wants_archive(call: Call) -> bool:
 
 
 def archive_path(call: Call, target: str) -> str:
-    """Where an archive goes: the target, with the endings of its format unless it has them."""
+    """Where an archive goes: the target, plus the suffixes of its format if missing."""
     from cidery.core.getting.special_file import is_special
 
     if is_special(target):
@@ -102,7 +102,7 @@ async def run_local(repo: Path, call: Call) -> int:
 
 @contextmanager
 def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str = "") -> Iterator[GetRecord | None]:
-    """The record of a get, kept if it does not come to its end. ``way``: as GetRecord.open()."""
+    """The record of a get, kept if the get does not finish. ``way``: as GetRecord.open()."""
     import time
     from pathlib import Path
 
@@ -153,7 +153,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 
 def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], target: str, bar: Progress) -> int:
-    """Unpack what the daemon sends, without what an earlier run wrote; returns the bytes written."""
+    """Unpack the daemon's stream, which omits what an earlier run wrote; returns the bytes written."""
     from time import monotonic
 
     from cidery.client.blocking import call as rpc
@@ -195,7 +195,7 @@ def _is_file(endpoint: Endpoint, what: str) -> bool:
 
 
 def _pour(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], target: str) -> int:
-    """The bytes of a file into what is there; returns their number."""
+    """Write the bytes of a file into an existing special file; returns their number."""
     from cidery.client.blocking import call as rpc
 
     size = 0
@@ -232,7 +232,7 @@ def archive_sink(call: Call, path: str, progress: Progress | None = None) -> Sin
 
 
 class SpecialSink(Sink):
-    """Bytes into a device, a pipe, or a stream of this process, which says nothing else on it."""
+    """Bytes into a device, a pipe, or a stream of this process, which must carry nothing else."""
 
     def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
         from cidery.core.getting.special_file import SpecialFile
@@ -241,7 +241,7 @@ class SpecialSink(Sink):
         self._file = SpecialFile(path)
 
     def start(self, length: int | None) -> None:
-        """Nothing is begun: there is no bar."""
+        """Nothing to begin: there is no bar."""
 
     def chunk(self, data: Buffer) -> None:
         self._file.write(data)
@@ -255,7 +255,7 @@ class SpecialSink(Sink):
 
 
 class ArchiveSink(Sink):
-    """Bytes to a file that gets its name when it is whole."""
+    """Bytes into a file that receives its name once it is complete."""
 
     def __init__(self, call: Call, path: str, progress: Progress | None = None) -> None:
         super().__init__(call, progress)
@@ -282,7 +282,7 @@ class ArchiveSink(Sink):
         self._progress.advance(len(data))
 
     def finish(self) -> None:
-        """The archive is whole: give it its name."""
+        """The archive is complete: give it its name."""
         assert self._file is not None  # start() comes first
         self._file.close()
         os.replace(self._part, self._path)

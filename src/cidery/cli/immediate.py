@@ -1,4 +1,4 @@
-"""Commands that wait for nothing, run without an event loop, whose import would take most of their time."""
+"""Runs commands that wait for nothing without an event loop, whose import would take most of their time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class SomeFailed(InvalidInput):
-    """Some of many values could not be made; each said why."""
+    """Some of many values failed; each reported why."""
 
     def __str__(self) -> str:
         return "errors while displaying some entries"
 
 
 def run_immediately(call: Call, repo: str) -> int:
-    """Run a command by stepping its coroutine. Raises SomeFailed and what the command raises."""
+    """Run a command by stepping its coroutine. Raises SomeFailed, and as the command."""
     command = call.command
     sink = Sink(call)
     running = load(command.run)(Context.outside(repo), call)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
-    """``dag import`` in the daemon: of an import that was cut off, only the rest is sent."""
+    """``dag import`` in the daemon: of an interrupted import, only the rest is sent."""
     from cidery.client.resumed_upload import go_on
 
     bar, query = upload_bar(call), list(query)

@@ -17,7 +17,7 @@ from cidery.node.build import Access, build
 
 
 class NeedsFetching(NotStored):
-    """A block that a daemon could fetch."""
+    """A missing block that a daemon could fetch."""
 
     def __str__(self) -> str:
         return f"{self.cid} is not stored here; start the daemon (cidery daemon) to fetch it from peers"

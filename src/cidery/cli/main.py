@@ -7,7 +7,7 @@ from cidery.errors import CideryError
 from cidery.version import __version__
 
 PLAIN_VERSION = (["version"], ["--version"], ["-v"])
-"""Lines answered without the parser, which would be most of their time; scripts ask this before anything else."""
+"""Lines answered without the parser, which would take most of their time; scripts ask this before anything else."""
 
 
 def run() -> None:
@@ -55,7 +55,7 @@ def _fail(message: str) -> int:
 
         print(f"Error: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
     except OSError:
-        return 1  # nobody reads any more; the exit code still tells
+        return 1  # the output has no reader; the exit code still reports it
     return 1
 
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
         def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None: ...
 
         def say(self, doing: str) -> None:
-            """What goes on; from any thread."""
+            """The current activity; from any thread."""
             ...
 
         def count(self, text: str) -> None:
-            """How far it is, in words; "": nothing to say any more."""
+            """The progress, in words; "": nothing more to report."""
             ...
 
         def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
-            """Out of the way while something else is written to the terminal; for longer if that ends within a line."""
+            """Hide the bar while something else is written to the terminal; for longer if that ends within a line."""
             ...
 
         def close(self) -> None: ...
@@ -73,7 +73,7 @@ class NoProgress:
 
 
 def progress_for(call: Call, *, wanted: bool = True) -> Progress:
-    """When standard error is a terminal: a live bar if ``wanted``, else a line that says what goes on."""
+    """When standard error is a terminal: a live bar if ``wanted``, else a line with the current activity."""
     if not sys.stderr.isatty():
         return NoProgress()
     if "progress" in call.options and "progress" in call.given and not call.flag("progress"):
@@ -88,26 +88,26 @@ def progress_for(call: Call, *, wanted: bool = True) -> Progress:
 
 
 class Sink:
-    """Takes a run's results as they come. Used by one run."""
+    """Takes a run's results as they arrive. Used by one run."""
 
     def __init__(self, call: Call, progress: Progress | None = None) -> None:
-        """``progress``: the bar for bytes; None: made when they come."""
+        """``progress``: the bar for bytes; None: created when bytes arrive."""
         self._call = call
         self._progress = progress or NoProgress()
         self.failed = False
-        """A value said that something is wrong: exit code 1."""
+        """A value reported a fault: exit code 1."""
 
     @property
     def shows_progress(self) -> bool:
         return not isinstance(self._progress, NoProgress)
 
     def start(self, length: int | None) -> None:
-        """Bytes come next, ``length`` in all if known."""
+        """Bytes come next, ``length`` in total if known."""
         self._progress = progress_for(self._call, wanted=not sys.stdout.isatty())
         self._progress.start(self._call.command.name, length)
 
     def expect(self, length: int | None) -> None:
-        """How many bytes will come, for a bar that is drawn already."""
+        """The number of bytes to come, for a bar that is drawn already."""
         self._progress.advance(0, total=length)
 
     def value(self, value: Any) -> None:

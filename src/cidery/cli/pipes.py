@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cidery.client.multipart import Readable
 
 READ_SIZE = 1 << 20
-"""Bytes read at once."""
+"""Bytes read at a time."""
 
 
 def is_pipe(path: str) -> bool:
@@ -30,7 +30,7 @@ def is_pipe(path: str) -> bool:
 
 
 def is_added_as_pipe(path: str) -> bool:
-    """As is_pipe() for ``add``, which stores symlinks as they are and refuses devices."""
+    """As is_pipe() for ``add``, which stores symlinks unchanged and refuses devices."""
     try:
         is_fifo = stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -39,19 +39,19 @@ def is_added_as_pipe(path: str) -> bool:
 
 
 def raw_stdin() -> BinaryIO:
-    """Standard input without a buffer: the buffer's lock, held by a thread that waits, would break the exit."""
+    """Standard input without a buffer: the buffer's lock, held by a waiting thread, would break the exit."""
     return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
 class Pipe:
-    """A pipe by its path, opened when it is read first and closed at its end."""
+    """A pipe by its path, opened on first read and closed at its end."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file: BinaryIO | None = None
 
     def read(self, size: int, /) -> bytes:
-        """Blocks until somebody writes. Raises CannotUpload."""
+        """Blocks until the pipe has a writer. Raises CannotUpload."""
         try:
             if self._file is None:
                 self._file = open(self._path, "rb", buffering=0)
@@ -64,7 +64,7 @@ class Pipe:
 
 
 async def chunks_from(source: Readable) -> AsyncIterator[bytes]:
-    """What is read by a thread that may be left behind: a read from a terminal or a pipe cannot be interrupted."""
+    """Reads in a thread that may be left behind: a read from a terminal or a pipe cannot be interrupted."""
     import asyncio
     import threading
 

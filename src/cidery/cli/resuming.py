@@ -1,4 +1,4 @@
-"""The client's part of jobs resume: a job that a command line began goes on by running that line again."""
+"""The client's part of jobs resume: a job started by a command line is resumed by running that line again."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ OPEN = ("interrupted", "failed")
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
-    """``jobs resume`` beside a daemon."""
+    """``jobs resume`` with a daemon."""
     with rpc(endpoint, ["jobs", "show"], [("arg", call.one("id"))]) as answer:
         job = next(iter(answer.values()))
     if job["State"] in OPEN and job.get("Command"):

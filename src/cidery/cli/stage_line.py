@@ -1,4 +1,4 @@
-"""One line on standard error that says what a running command is doing, for a terminal; the next one replaces it."""
+"""One line on standard error that says what a running command is doing, for a terminal; each replaces the last."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from time import monotonic
 QUIET = 2.0
 """Seconds after which the line says for how long nothing has changed."""
 WIDTH = 80
-"""Columns of a terminal that does not say how many it has."""
+"""Columns assumed if the terminal does not report its width."""
 
 
 class StageLine:
@@ -23,15 +23,15 @@ class StageLine:
         self._drawn = self._closed = self._within_line = False
 
     def start(self, label: str, total: int | None) -> None:
-        """The line shows by itself when there is something to say."""
+        """Nothing to do: the line appears once there is something to say."""
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
-        """Bytes went out: something happens."""
+        """Bytes were written: there is progress."""
         if amount:
             self._since = monotonic()
 
     def say(self, doing: str) -> None:
-        """What goes on, in printable characters; "" for nothing worth a line."""
+        """The current activity, in printable characters; "" if it is not worth a line."""
         with self._lock:
             if doing != self._doing:
                 self._doing, self._since = doing, monotonic()
@@ -45,7 +45,7 @@ class StageLine:
 
     @contextmanager
     def hidden(self, *, within_line: bool = False) -> Iterator[None]:
-        """Erased, and not drawn by others meanwhile, nor later while the cursor stands behind what was written."""
+        """Keep the line erased inside the context and, if ``within_line``, until the cursor is at a line start."""
         with self._lock:
             self._erase()
             self._within_line = within_line
@@ -53,7 +53,7 @@ class StageLine:
             self._since = monotonic()
 
     def close(self) -> None:
-        """Erase it for good. Idempotent."""
+        """Erase it permanently. Idempotent."""
         with self._lock:
             self._erase()
             self._closed = True

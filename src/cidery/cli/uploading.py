@@ -1,4 +1,4 @@
-"""The command line's part of commands that take one file, or standard input: it is sent as it is."""
+"""The command line's part of commands that take one file, or standard input: it is sent unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cidery.core.adding.items import AddItem
 
 WORTH_BAR = 16 << 20
-"""Bytes to send from which on a bar is shown: less takes no time."""
+"""Upload size from which a bar is shown: less takes no time."""
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
@@ -63,7 +63,7 @@ def upload(
     known: dict[str, int] | None = None,
     bar: Progress | None = None,
 ) -> int:
-    """``bar``: moves with the bytes that are sent; the sink's, which closes it."""
+    """``bar``: moves with the bytes sent; it belongs to the sink, which closes it."""
     boundary = os.urandom(16).hex()
     body = encode_parts(parts, boundary, known)
     if bar is not None:
@@ -99,7 +99,7 @@ def upload_bar(call: Call) -> Progress:
 def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
     """The files named on the line, each whole, or standard input.
 
-    ``identities``: say what files are known by in a later run. Raises CannotUpload.
+    ``identities``: state the identities of files, for a later run. Raises CannotUpload.
     """
     paths = file_paths(call)
     if from_stdin(call):

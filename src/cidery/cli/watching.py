@@ -1,4 +1,4 @@
-"""What a daemon is doing for a running command, asked beside it and shown on its line; the sums at the end."""
+"""Polls the daemon about a running command and shows its activity on a line; prints the totals at the end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from cidery.cli.output import Progress
 
 FIRST = 0.15
-"""Seconds until the first question: most commands are over by then."""
+"""Seconds until the first question: most commands have finished by then."""
 INTERVAL = 0.5
 """Seconds between two questions: a change of stage shows within a second."""
 _MIB = 1 << 20
 
 
 class Watch:
-    """Names the session of a call; between start() and stop() a thread asks how it is doing.
+    """Names the session of a call; between start() and stop() a thread polls its progress.
 
-    Gives up on a daemon that does not know the question.
+    Gives up if the daemon does not support the question.
     """
 
     def __init__(self, endpoint: Endpoint, bar: Progress, call: Call) -> None:
@@ -59,7 +59,7 @@ class Watch:
             with rpc(self._endpoint, ["bitswap", "session"], [("arg", self._name)]) as answer:
                 return next(iter(answer.values()), None)
         except (CideryError, OSError):
-            return None  # not begun yet, or another server: the bar goes on without
+            return None  # not begun yet, or another server: the bar does without
 
     def _poll(self) -> None:
         pause = FIRST
@@ -101,5 +101,5 @@ def describe(report: dict[str, Any]) -> str:
 
 
 def _few(peers: list[str]) -> str:
-    """The end of the first peer's id, and how many more there are."""
+    """The end of the first peer's id, and the number of others."""
     return f"...{peers[0][-8:]}" + (f" and {len(peers) - 1} more" if len(peers) > 1 else "")

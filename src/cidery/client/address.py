@@ -6,7 +6,7 @@ from cidery.errors import InvalidInput
 from cidery.http.authorization import TOKEN_FILE
 
 _USUAL = "/ip4/127.0.0.1/tcp/"
-"""How an ``api`` file nearly always begins: read without importing all protocols, which is half of a call's start."""
+"""The usual start of an ``api`` file: parsed without importing all protocols, which takes half of a call's start."""
 MAX_API_FILE = 1024
 """Most bytes read of the ``api`` file."""
 
@@ -23,23 +23,23 @@ class BadApiAddress(InvalidInput):
 
 
 class BadSecret(InvalidInput):
-    """A text that cannot go into a header."""
+    """A text that cannot be sent in a header."""
 
     def __str__(self) -> str:
         return "a secret of API.Authorizations is printable ASCII, as bearer:TOKEN or basic:USER:PASSWORD"
 
 
 class Endpoint(NamedTuple):
-    """Host and port of an RPC server, or the path of its socket; and what each call to it says."""
+    """Host and port of an RPC server, or the path of its socket; and the secrets that each call carries."""
 
     host: str
     port: int
     path: str = ""
-    """Of a Unix socket; then host and port mean nothing."""
+    """Of a Unix socket; then host and port are unused."""
     token: str = ""
-    """Only the daemon that has it is meant; "": any that answers."""
+    """Only the daemon with this token is meant; "": any that answers."""
     secret: str = ""
-    """One of API.Authorizations, as --api-auth takes it."""
+    """One of API.Authorizations, in the form of --api-auth."""
 
     def with_secret(self, secret: str) -> "Endpoint":
         """The same, called as the user of API.Authorizations with this secret. Raises BadSecret."""
@@ -103,11 +103,11 @@ def read_api_file(repo: str) -> str | None:
 
 
 def find_daemon(repo: str) -> Endpoint | None:
-    """Where the daemon of a repository should be, and the token that only this one has. Raises BadApiAddress."""
+    """Where the daemon of a repository should be, and the token that only this daemon has. Raises BadApiAddress."""
     text = read_api_file(repo)
     if text is None:
         return None
-    # There is no token of a daemon of Kubo's, and none that another user may read.
+    # Kubo's daemon has no token, and another user's token is not readable.
     return parse_endpoint(text)._replace(token=_first_line(repo, TOKEN_FILE))
 
 

@@ -1,4 +1,4 @@
-"""What an RPC answer means: errors to exceptions, lines to values. No IO."""
+"""The meaning of RPC answers: errors to exceptions, lines to values. No IO."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ class DaemonGone(Unavailable):
 
 
 class WrongDaemon(DaemonGone):
-    """What answers is not the daemon of this repository: that one was killed, and another program has its port."""
+    """The server is not the daemon of this repository: that daemon was killed, and another program has its port."""
 
     def __init__(self, address: str, who: str) -> None:
         super().__init__(address, who)
@@ -50,7 +50,7 @@ class WrongDaemon(DaemonGone):
 
 
 def call_headers(endpoint: Endpoint, *, body: bool) -> list[tuple[str, str]]:
-    """What a call says of its caller. A body waits until it is known that the right daemon answers."""
+    """Headers that identify the caller. A body is held back until the right daemon has answered."""
     headers = [(TOKEN_HEADER, endpoint.token)] if endpoint.token else []
     if endpoint.secret:
         headers.append(("Authorization", header_of(endpoint.secret)))
@@ -60,14 +60,14 @@ def call_headers(endpoint: Endpoint, *, body: bool) -> list[tuple[str, str]]:
 
 
 def check_daemon(endpoint: Endpoint, status: int, headers: dict[str, str]) -> None:
-    """Raises WrongDaemon unless a head comes from the daemon that was meant."""
+    """Raises WrongDaemon unless a head comes from the intended daemon."""
     if endpoint.token and (status == MISDIRECTED or not headers.get("server", "").startswith(AGENT)):
         another = "the daemon of another repository" if status == MISDIRECTED else "another program"
         raise WrongDaemon(endpoint.name, another)
 
 
 def error_of(status: int, reason: str, body: bytes) -> RpcError:
-    """The error that an answer with a status other than 200 carries."""
+    """The error in an answer with a status other than 200."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -87,7 +87,7 @@ def check_end(reader: ResponseReader) -> None:
 
 
 class ValueLines:
-    """Splits a body into JSON values, one a line."""
+    """Splits a body into JSON values, one per line."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -74,10 +74,10 @@ class AsyncAnswer:
         try:
             await self._outgoing.wait_closed()
         except OSError:
-            return  # the other end was faster
+            return  # the other end closed it first
 
     async def _begin_upload(self, body: AsyncIterator[bytes]) -> None:
-        """As the blocking client: the daemon that is meant asks for the body first."""
+        """As the blocking client: the intended daemon asks for the body first."""
         while self._endpoint.token and self._reader.interim is None:
             await self._receive_head()
             if self._reader.status:
@@ -119,7 +119,7 @@ class AsyncAnswer:
             self._reader.receive_eof()
 
     def _raise_upload_failure(self) -> None:
-        """Errors of our own body; a connection that broke is told by the answer, or its end."""
+        """Errors of our own body; a broken connection shows in the answer, or its end."""
         if self._upload is not None and self._upload.done() and not self._upload.cancelled():
             failure = self._upload.exception()
             if failure is not None and not isinstance(failure, ConnectionError):
@@ -144,7 +144,7 @@ class AsyncAnswer:
         check_end(self._reader)
 
     async def values(self) -> AsyncIterator[dict[str, Any]]:
-        """The body as JSON values, one a line; raises as chunks() does."""
+        """The body as JSON values, one per line; raises as chunks()."""
         lines = ValueLines()
         async for chunk in self.chunks():
             for value in lines.receive_data(chunk):

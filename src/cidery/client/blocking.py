@@ -1,6 +1,6 @@
 """The RPC client of the CLI: one blocking socket per call, no event loop, so that it starts in milliseconds.
 
-A body is sent from a thread while the answer is read, because ``add`` answers while it is still being fed.
+A body is sent from a thread while the answer is read, because ``add`` answers while it is still receiving.
 """
 
 import socket
@@ -23,9 +23,9 @@ from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, reques
 from cidery.errors import CideryError
 
 RECEIVE_SIZE = 1 << 20
-"""Bytes asked of the socket at once."""
+"""Bytes requested from the socket at a time."""
 CONNECT_TIMEOUT = 5.0
-"""Seconds for a connection to this machine: longer means that nothing accepts there."""
+"""Seconds to connect to this machine: if it takes longer, nothing accepts there."""
 
 
 class Answer:
@@ -52,7 +52,7 @@ class Answer:
         return self._reader.headers
 
     def _begin_upload(self, endpoint: Endpoint, body: Iterator[bytes]) -> None:
-        """Send the body from a thread; where only one daemon is meant, after that one has asked for it."""
+        """Send the body from a thread; if a particular daemon is meant, only after it has asked for it."""
         while endpoint.token and self._reader.interim is None:
             self._receive_head(endpoint)
             if self._reader.status:
@@ -99,14 +99,14 @@ class Answer:
         check_end(self._reader)
 
     def values(self) -> Iterator[dict[str, Any]]:
-        """The body as JSON values, one a line; raises as chunks() does."""
+        """The body as JSON values, one per line; raises as chunks()."""
         lines = ValueLines()
         for chunk in self.chunks():
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()
 
     def abort(self) -> None:
-        """End the connection from another thread: a reader that waits gets an error."""
+        """End the connection from another thread: a waiting reader gets an error."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -126,7 +126,7 @@ class Answer:
 
 
 class _Upload:
-    """Sends a body in chunks from a thread; ``failure`` is what stopped it, if it was on our side."""
+    """Sends a body in chunks from a thread; ``failure`` is the error that stopped it, if it was ours."""
 
     def __init__(self, connection: socket.socket, body: Iterator[bytes]) -> None:
         self.failure: CideryError | None = None
@@ -171,7 +171,7 @@ def _connect(endpoint: Endpoint) -> socket.socket:
         connection.settimeout(CONNECT_TIMEOUT)
         connection.connect(endpoint.path or (endpoint.host, endpoint.port))
         if not endpoint.path:
-            # the small pieces of an upload would wait 40 ms for each other
+            # otherwise the small pieces of an upload would each wait 40 ms
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         connection.close()

@@ -21,15 +21,15 @@ from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, JobState
 
 WHY_SHARE = 0.9
-"""Of its --timeout that `why` looks."""
+"""Fraction of its --timeout that `why` spends looking."""
 UPLOAD_BATCH = 1 << 20
-"""Bytes of small pieces of a body sent together: one hop to a thread for many small files."""
+"""Bytes of small body pieces sent together: one hop to a thread for many small files."""
 
 
 class Client:
     """A daemon on this machine. Holds no connection between calls, so it needs no closing.
 
-    Errors of the daemon come as RpcError with the daemon's message; DaemonGone when nothing answers.
+    Errors of the daemon are raised as RpcError with the daemon's message; DaemonGone when nothing answers.
     """
 
     def __init__(self, url: str | Endpoint, *, auth: str = "") -> None:
@@ -67,7 +67,7 @@ class Client:
         pin: bool = True,
         name: str = "",
     ) -> CID:
-        """As Node.add(); files are read by this process and sent, those that a cut off add had sent are not."""
+        """As Node.add(); files are read by this process and sent, except those that an interrupted add had sent."""
         boundary = secrets.token_hex(16)
         flags = {"wrap-with-directory": wrap, "only-hash": only_hash, "pin": pin}
         query = [(option, str(value).lower()) for option, value in flags.items()]
@@ -132,7 +132,7 @@ class Client:
         return report_of(found)
 
     async def jobs(self) -> list[Job]:
-        """As Node.jobs(); without what only the daemon needs to go on with them."""
+        """As Node.jobs(); without the details that only the daemon needs to resume them."""
         found: list[Job] = []
         async with AsyncAnswer(self._endpoint, ["jobs"], []) as answer:
             async for value in answer.values():
@@ -208,6 +208,6 @@ async def _stream_body(source: AsyncIterable[bytes], name: str, boundary: str) -
 
 
 def _frame(name: str, boundary: str) -> tuple[bytes, bytes]:
-    """What goes before and after the bytes of the only file of a body."""
+    """The head and tail around the bytes of the only file of a body."""
     *before, line_end, end = encode_parts(iter([Part(name, FILE, b"", 0)]), boundary)
     return b"".join(before), line_end + end

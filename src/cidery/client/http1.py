@@ -1,6 +1,6 @@
 """The client half of HTTP/1.1 that the RPC needs, without IO: one request head, one response.
 
-Written out because both standard clients drop trailers, and the RPC reports errors after the first byte in the
+Hand-written because both standard clients drop trailers, and the RPC reports errors after the first byte in the
 trailer ``X-Stream-Error``; it also starts faster than importing one.
 
 Obligations of the caller: feed receive_data() until done, receive_eof() when the connection ends; after each call take
@@ -17,7 +17,7 @@ from cidery.errors import RemoteProtocolError
 MAX_HEAD = 64 * 1024
 """Most bytes of a response head or of trailers."""
 MAX_QUERY = 256 * 1024
-"""Longest query that goes into the request line, in bytes: Kubo takes four times as much, with all headers."""
+"""Longest query put into the request line, in bytes: Kubo accepts four times as much, including all headers."""
 MAX_CHUNK_LINE = 1024
 """Most bytes of a chunk-size line with its extensions."""
 
@@ -190,7 +190,7 @@ class ResponseReader:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()  # isdigit() alone takes superscripts, which int() does not
+    return text.isascii() and text.isdigit()  # isdigit() alone accepts superscripts, which int() does not
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
@@ -229,9 +229,9 @@ def request_head(
     agent: str = "cidery",
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """A POST to ``/api/v0/<path>``; with a content type its body follows in chunks, else all is said.
+    """A POST to ``/api/v0/<path>``; with a content type, its body follows in chunks, else the request is complete.
 
-    A query that servers may find too long is a form; only Cidery's read that.
+    A query that servers may find too long is sent as a form, which only Cidery reads.
     """
     target = "/api/v0/" + "/".join(map(quote, path))
     parameters = "&".join(f"{quote(name)}={quote(text)}" for name, text in query)

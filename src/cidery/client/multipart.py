@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 READ_SIZE = 1 << 20
 """Bytes of a file per chunk."""
 MAX_DEPTH = 512
-"""Deepest directory uploaded: deeper is a loop, and each level costs an open iterator."""
+"""Deepest directory uploaded: a deeper one is a loop, and each level costs an open iterator."""
 DIRECTORY, FILE, SYMLINK = "application/x-directory", "application/octet-stream", "application/symlink"
 
 
@@ -39,7 +39,7 @@ class CannotUpload(InvalidInput):
 
 
 class Readable(Protocol):
-    """What bytes can be read from; BinaryIO is one."""
+    """A source of bytes; BinaryIO is one."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -51,14 +51,14 @@ class Selection(NamedTuple):
     hidden: bool = False
     dereference: bool = False
     dereference_args: bool = False
-    """Follow the symlinks that are named, not those in directories."""
+    """Follow the symlinks that are named, but not those inside directories."""
     ignore: IgnoreRules | None = None
     preserve_mode: bool = False
     preserve_mtime: bool = False
     state_paths: bool = False
-    """Say where files are, for --nocopy."""
+    """State where files are, for --nocopy."""
     state_identities: bool = False
-    """Say by what files are known in a later run."""
+    """State the identities of files, for a later run."""
 
 
 class Part(NamedTuple):
@@ -77,9 +77,9 @@ class Part(NamedTuple):
     mtime_ns: int | None = None
     """Time of modification to store, in ns since 1970."""
     states_path: bool = False
-    """Whether to say where the file is, for --nocopy."""
+    """Whether to state where the file is, for --nocopy."""
     identity: str = ""
-    """What the file is known by in a later run, as File-Identity has it; "" for none."""
+    """Identity of the file for a later run, as in File-Identity; "" for none."""
 
 
 def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
@@ -90,7 +90,7 @@ def walk_paths(paths: list[str], selection: Selection) -> Iterator[Part]:
 
 
 def _walk(path: str, name: str, selection: Selection) -> Iterator[Part]:
-    """Depth first with an explicit stack; a directory comes before what is in it."""
+    """Depth first with an explicit stack; a directory comes before its contents."""
     stack = [(path, name, 0)]
     while stack:
         at, shown, depth = stack.pop()
@@ -125,7 +125,7 @@ def _metadata(info: os.stat_result, selection: Selection) -> tuple[int | None, i
 
 
 def identity_of(info: os.stat_result) -> str:
-    """What a file is known by in a later run; "" for one with a time before 1970."""
+    """Identity of a file for a later run; "" for one with a time before 1970."""
     numbers = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
     return "-".join(map(str, numbers)) if min(numbers) >= 0 else ""
 
@@ -139,7 +139,7 @@ def _names(directory: str, shown: str, selection: Selection) -> list[str]:
 
 
 def _left_out(directory: str, within: str, name: str, selection: Selection) -> bool:
-    assert selection.ignore is not None  # the caller looked
+    assert selection.ignore is not None  # checked by the caller
     at = os.path.join(directory, name)
     is_directory = os.path.isdir(at) and (selection.dereference or not os.path.islink(at))
     return selection.ignore.leaves_out(f"{within}/{name}" if within else name, is_directory=is_directory)
@@ -152,7 +152,7 @@ def content_type(boundary: str) -> str:
 def encode_parts(parts: Iterator[Part], boundary: str, known: Mapping[str, int] | None = None) -> Iterator[bytes]:
     """The body, in chunks of at most READ_SIZE and some headers. Raises CannotUpload.
 
-    ``known``: bytes from the start of files, by identity, that the receiver has: they are left out.
+    ``known``: leading bytes of files, by identity, that the receiver has: they are left out.
     """
     for part in parts:
         # quote_bytes() leaves neither quotes nor backslashes, so the quoted string needs no escapes of its own.
@@ -168,7 +168,7 @@ def encode_parts(parts: Iterator[Part], boundary: str, known: Mapping[str, int] 
 
 
 def _has(part: Part, known: Mapping[str, int] | None) -> int:
-    """Bytes of a file that the receiver has."""
+    """Leading bytes of a file that the receiver has."""
     return known.get(part.identity, 0) if known and part.identity else 0
 
 

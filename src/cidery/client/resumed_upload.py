@@ -1,4 +1,4 @@
-"""Sending again only what a daemon does not have of an add that was cut off."""
+"""Resumes an interrupted add: sends only the data that the daemon does not have."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORTH_BYTES = 8 << 20
-"""A single file below this many bytes is sent without asking what the daemon has of it."""
+"""A single file below this many bytes is sent without asking how much of it the daemon has."""
 
 
 def resume_key(paths: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
-    """What this machine calls an add of these paths with these options; "" if it is not worth to go on with."""
+    """This machine's name for an add of these paths with these options; "" if it is not worth resuming."""
     if not any(os.path.isdir(path) for path in paths) and sum(map(_size, paths)) < WORTH_BYTES:
         return ""
     import hashlib
@@ -36,7 +36,7 @@ def _size(path: str) -> int:
 
 
 def known_files(endpoint: Endpoint, key: str) -> dict[str, int]:
-    """Bytes from the start of files, by identity, that the daemon has. Blocks. Nothing from one that knows no jobs.
+    """Leading bytes of files, by identity, that the daemon has. Blocks. Empty if the daemon knows no jobs.
 
     Raises DaemonGone.
     """
@@ -50,7 +50,7 @@ def known_files(endpoint: Endpoint, key: str) -> dict[str, int]:
 
 
 def go_on(endpoint: Endpoint, paths: list[str], query: list[tuple[str, str]]) -> tuple[str, dict[str, int]]:
-    """The key under which the daemon finds these files again, "" for none, and what it has of them; adds to ``query``.
+    """The key under which the daemon finds these files again, "" for none, and what it has of them; updates ``query``.
 
     Raises DaemonGone.
     """

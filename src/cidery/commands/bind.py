@@ -1,4 +1,4 @@
-"""From texts to a checked Call: the same rules for the command line and for RPC queries."""
+"""Turns texts into a checked Call, by the same rules for the command line and for RPC queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_ARGUMENTS = 100_000
-"""Most arguments of one call: far above what an argv holds, a bound on what a request can make us keep."""
+"""Most arguments of one call: far above what an argv holds; limits what a request can make us keep."""
 MAX_TEXT = 1 << 20
 """Longest single argument or option value, in characters."""
 
@@ -34,7 +34,7 @@ class BadCall(InvalidInput):
 
 
 class BadValue(BadCall):
-    """A text of the right type that is none of the values an option has."""
+    """A text of the right type that is not one of an option's values."""
 
 
 def parse_bool(text: str, name: str) -> bool:
@@ -100,7 +100,7 @@ def _parse(option: Option, name: str, texts: list[str]) -> Any:
 
 
 _TABLES: dict[tuple[str, ...], dict[str, Option]] = {}
-"""Path of a command -> its options_by_name(): a daemon binds thousands of calls a second."""
+"""Path of a command -> its options_by_name(): a daemon binds thousands of calls per second."""
 
 
 def options_by_name(command: Command | None) -> dict[str, Option]:
@@ -117,10 +117,10 @@ def bind(command: Command, arguments: list[str], options: Iterable[tuple[str, st
     """Check texts against the definition.
 
     Args:
-        options: (any name of the option, text); unknown names must have been sorted out by the caller.
-        body: file arguments come in a request body, so they take none of ``arguments``; those too many mean nothing.
+        options: (any name of the option, text); the caller must have filtered out unknown names.
+        body: file arguments come in a request body, so they take none of ``arguments``; surplus ones are ignored.
     Raises:
-        BadCall: one line that names the argument or option and says what fits.
+        BadCall: one line that names the argument or option and says what is allowed.
     """
     known = options_by_name(command)
     texts: dict[str, list[str]] = {}

@@ -1,10 +1,10 @@
-"""Numbers of bytes as people read them, in powers of 1000 as Kubo prints them: 567 kB, 9.3 MB, 10 GB."""
+"""Numbers of bytes for people, in powers of 1000 as Kubo prints them: 567 kB, 9.3 MB, 10 GB."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def human_size(size: int) -> str:
-    """Two digits at least: one behind the point below 10."""
+    """At least two digits: one after the decimal point below 10."""
     if size < 10:
         return f"{size} B"
     step = 0

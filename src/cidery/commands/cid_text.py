@@ -10,7 +10,7 @@ DEFAULT_BASE = "base32"
 
 
 def cid_text(cid: CID, call: Call) -> str:
-    """Text of a CID; a CIDv0 becomes CIDv1 in any base but base58btc, unless told. Raises BadCall: unknown base."""
+    """Text of a CID; a CIDv0 becomes CIDv1 if requested, and in bases other than base58btc. Raises BadCall."""
     base = call.text("cid-base")
     upgrades = call.options["upgrade-cidv0-in-output"]
     if upgrades is None:
@@ -22,15 +22,15 @@ def cid_text(cid: CID, call: Call) -> str:
 
 
 def cid_text_as_in(path: str, cid: CID, call: Call) -> str:
-    """As cid_text(), but where no base is asked for in that of the CID in a path, as Kubo resolves paths.
+    """As cid_text(), but without a requested base, in the base of the CID in the path, as Kubo resolves paths.
 
-    Below a CIDv0, or a name, each stays what it is.
+    Below a CIDv0 or a name, each keeps its own.
     """
     if call.text("cid-base") or call.options["upgrade-cidv0-in-output"] is not None:
         return cid_text(cid, call)
     root = next((name for name in path.removeprefix("ipfs:").split("/") if name not in ("ipfs", "ipld", "")), "")
     try:
         version = CID.parse(root).version
-    except CIDError:  # the name of a name
+    except CIDError:  # an IPNS name
         version = 0
     return cid.to_v1().format(decode_multibase(root)[0]) if version else str(cid)

@@ -1,4 +1,4 @@
-"""A script that completes the command line in bash, made from the definitions."""
+"""A bash completion script, generated from the definitions."""
 
 from cidery.commands.definition import GLOBAL_OPTIONS, Option
 from cidery.commands.registry import all_commands
@@ -23,7 +23,7 @@ complete -o default -F _{program} {program}
 
 
 def bash_script(program: str = "cidery") -> str:
-    """What bash is to source."""
+    """The script for bash to source."""
     words: dict[tuple[str, ...], list[str]] = {(): []}
     for command in all_commands():
         for path in (command.path, *command.aliases):

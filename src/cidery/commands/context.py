@@ -1,4 +1,4 @@
-"""What an implementation gets beside its Call, and the form of a result of bytes."""
+"""What an implementation receives along with its Call, and the form of a result of bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TimedOut(Unavailable):
-    """The time given with --timeout is over."""
+    """The time given with --timeout is up."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -30,11 +30,11 @@ class Body(NamedTuple):
     """A result of bytes."""
 
     chunks: AsyncGenerator[bytes | memoryview, None]
-    """Closed by who iterates it (aclose)."""
+    """The consumer of the iterator closes it (aclose)."""
     length: int | None = None
-    """Bytes in all, None if not known before the end."""
+    """Total bytes; None if not known before the end."""
     media_type: str = ""
-    """Overrides the definition's."""
+    """Overrides the media type of the definition."""
 
 
 class Caller(Enum):
@@ -67,7 +67,7 @@ class Context(NamedTuple):
 
     @property
     def config_file(self) -> Path:
-        assert self.path is not None  # dispatch gives it unless the definition says Repo.NONE
+        assert self.path is not None  # dispatch sets it unless the definition says Repo.NONE
         return self.path / "config"
 
     @property

@@ -1,8 +1,8 @@
 """One declarative definition per command: the CLI parser, ``--help`` and the RPC endpoint are derived from it.
 
 A definition names its implementation as text (``"package.module:function"``), so that printing help, a version or a
-usage error imports no implementation (no asyncio, no HTTP, no cryptography, no database). This module and all
-definitions stay free of ``dataclasses`` for the same reason: it costs more than the rest of a start together.
+usage error imports no implementation (no asyncio, no HTTP, no cryptography, no database). For the same reason this
+module and all definitions avoid ``dataclasses``: importing it costs more than the rest of a start together.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 Value = Mapping[str, Any]
-"""One result as JSON: exactly the object that goes over the wire; its shape is the TypedDict in ``Command.result``."""
+"""One result as JSON: exactly the object sent over the wire; its shape is the TypedDict in ``Command.result``."""
 
 
 class OptionType(Enum):
-    """How the text of an option is read."""
+    """How the text of an option is parsed."""
 
     BOOL = "bool"
     INT = "int"
@@ -27,7 +27,7 @@ class OptionType(Enum):
 
 
 class Input(Enum):
-    """What an argument names."""
+    """What an argument stands for."""
 
     TEXT = "text"
     TEXT_OR_STDIN = "text, or lines of standard input when no argument is given"
@@ -36,7 +36,7 @@ class Input(Enum):
 
 
 class Output(Enum):
-    """What a run gives."""
+    """The kind of result of a run."""
 
     VALUE = "one value"
     STREAM = "a stream of values"
@@ -53,7 +53,7 @@ class Where(Enum):
 
 
 class Repo(Enum):
-    """What a run in this process needs of the repository."""
+    """The access to the repository that a run in this process needs."""
 
     NONE = "none"
     CONFIG = "its config file"
@@ -68,18 +68,18 @@ class Option(NamedTuple):
     type: OptionType
     help: str
     default: object = None
-    """None: absent unless given."""
+    """Default value; None: absent unless given."""
     short: str = ""
     """One letter."""
     choices: tuple[str, ...] = ()
     alias: str = ""
     """A second long name."""
     deprecated: str = ""
-    """What to use instead; empty while it is current."""
+    """The replacement, if deprecated; else empty."""
     client_only: bool = False
-    """Read by the command line alone, and not sent to a daemon."""
+    """Handled by the command line alone, and not sent to a daemon."""
     no_effect: str = ""
-    """Why a script may give it in vain, which the command line says once; empty for all that do something."""
+    """Why the option has no effect, which the command line reports once; empty for all others."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Everything that is to know about a command without running it."""
+    """All there is to know about a command without running it."""
 
     path: tuple[str, ...]
     summary: str
@@ -111,7 +111,7 @@ class Command(NamedTuple):
     run: str = ""
     """``module:function``; ``async def (Context, Call) -> Value | Body``, or an async generator for STREAM."""
     example: str = ""
-    """One command line that works, shown by --help."""
+    """A working command line, shown by --help."""
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
     output: Output = Output.VALUE
@@ -121,7 +121,7 @@ class Command(NamedTuple):
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
     verbatim: bool = False
-    """Whether ``text`` gets the value as it is; else with every text in it escaped, since names may hold line ends."""
+    """Whether ``text`` receives the value as is; else all its texts are escaped, since names may hold line ends."""
     where: Where = Where.BOTH
     repo: Repo = Repo.WRITE
     writes_with: tuple[str, ...] = ()
@@ -130,11 +130,11 @@ class Command(NamedTuple):
     aliases: tuple[tuple[str, ...], ...] = ()
     deprecated: str = ""
     progress: bool = False
-    """Whether values without a result tell how far the run is, or the length of a BYTES body is known."""
+    """Whether values without a result report progress, or the length of a BYTES body is known."""
     waits: bool = False
-    """Whether a run without an open repository waits for threads or sockets: it gets an event loop."""
+    """Whether a run without an open repository awaits threads or sockets: it gets an event loop."""
     live: bool = False
-    """Whether each value is to be seen as it comes, also through a pipe."""
+    """Whether each value is written out as it arrives, even to a pipe."""
 
     @property
     def name(self) -> str:
@@ -150,7 +150,7 @@ class Command(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A command with its checked arguments and options: what an implementation gets."""
+    """A command with its checked arguments and options, as an implementation receives it."""
 
     command: Command
     arguments: dict[str, list[str]]
@@ -162,7 +162,7 @@ class Call(NamedTuple):
 
     def shown(self, value: Value) -> str:
         """The text form of a value of a command that has one."""
-        assert self.command.text is not None  # the caller looked
+        assert self.command.text is not None  # checked by the caller
         if not self.command.verbatim:
             from cidery.commands.escaping import escaped_value
 
@@ -170,7 +170,7 @@ class Call(NamedTuple):
         return self.command.text(value, self)
 
     def one(self, argument: str) -> str:
-        """The only text of a required argument."""
+        """The only value of a required argument."""
         return self.arguments[argument][0]
 
     def optional(self, argument: str) -> str | None:
@@ -212,7 +212,7 @@ class Call(NamedTuple):
 
 
 def load(reference: str) -> Any:
-    """Import what ``module:function`` names."""
+    """Import the object that ``module:function`` names."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
@@ -239,15 +239,15 @@ def text(
 
 
 def ignored(name: str, why: str, *, type: OptionType = OptionType.BOOL, short: str = "") -> Option:
-    """An option of Kubo's that is accepted, so that scripts run, and changes nothing."""
+    """An option of Kubo's that is accepted, so that scripts run, but has no effect."""
     default = False if type is OptionType.BOOL else None
     return Option(name, type, f"No effect: {why}", default, short, no_effect=why)
 
 
 FAST_PROVIDE = (
     ignored("fast-provide-root", "the roots that Provide.Strategy names are always announced at once"),
-    ignored("fast-provide-dag", "what is below a root is announced by the sweep; see: cidery provide once -r"),
-    ignored("fast-provide-wait", "announcing goes on in the background; see: cidery provide once"),
+    ignored("fast-provide-dag", "blocks below a root are announced by the sweep; see: cidery provide once -r"),
+    ignored("fast-provide-wait", "announcing continues in the background; see: cidery provide once"),
 )
 """Options of the commands that store roots."""
 GLOBAL_OPTIONS: tuple[Option, ...] = (
@@ -271,5 +271,5 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     flag("debug", "Log what happens to standard error", short="D"),
     flag("help", "Show help", short="h"),
 )
-"""Options of every command, in the CLI anywhere on the line. Over RPC only those of REMOTE_GLOBALS count."""
+"""Options of every command, anywhere on a command line. Over RPC only those of REMOTE_GLOBALS count."""
 REMOTE_GLOBALS = ("offline", "cid-base", "upgrade-cidv0-in-output", "encoding", "timeout", "stream-channels")

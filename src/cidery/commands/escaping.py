@@ -1,7 +1,7 @@
-"""Texts of results as they are shown: what could pass for another line, or drive a terminal, is written out.
+"""Escapes texts of results for display: characters that could fake another line or drive a terminal.
 
-Names come from other people's trees: one with a line end in it must not look like two results. The escapes are Go's, as
-Kubo prints them, with the backslash itself among them, so that what is shown stands for one name only.
+Names come from other people's trees: a name with a line end must not look like two results. The escapes are Go's, as
+Kubo prints them, and the backslash itself is escaped too, so that each displayed text stands for exactly one name.
 
 Spec: https://go.dev/ref/spec#Rune_literals
 """
@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
 
 
 def escaped_value(value: Any) -> Any:
-    """A result with every text in it escaped; the names of its fields are ours."""
+    """A result with all its texts escaped; the names of its fields are ours."""
     if isinstance(value, str):
         return escaped(value)
     if isinstance(value, list | tuple):

@@ -15,7 +15,7 @@ ROOMS = (
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht")),
     ("Help", ("help", "commands")),
 )
-"""What ``cidery --help`` lists under which title."""
+"""The groups of ``cidery --help`` and their titles."""
 
 
 def _option_line(option: Option) -> str:

@@ -1,4 +1,4 @@
-"""--ignore and --ignore-rules-path of add, read where the files are."""
+"""--ignore and --ignore-rules-path of add, evaluated where the files are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_RULES_FILE = 1 << 20
 
 
 def ignore_rules(call: Call) -> IgnoreRules | None:
-    """--ignore-rules-path and --ignore, in this order: the latter win. Raises BadCall, BadRule."""
+    """The rules of --ignore-rules-path, then those of --ignore, which take precedence. Raises BadCall, BadRule."""
     lines: list[str] = []
     path = call.text("ignore-rules-path")
     if path:

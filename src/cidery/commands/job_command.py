@@ -1,19 +1,19 @@
-"""What a job keeps of the command that began it: the words to run it again, and the key by which it is found again."""
+"""What a job keeps of its command: the words to run it again, and the key under which it is found again."""
 
 import os
 
 from cidery.commands.definition import Call
 
 PASSING = frozenset(("progress", "quiet", "quieter", "silent", "encoding", "timeout", "debug", "stats", "session"))
-"""Options that change what is printed, not what is done."""
+"""Options that affect what is printed, not what is done."""
 LONG = (("add",), ("get",), ("dag", "import"), ("pin", "add"), ("repo", "import-kubo"))
-"""Commands that are jobs, and go on where they stopped when they are given again."""
+"""Commands that are jobs, and resume when they are run again."""
 MAX_WORDS = 64
-"""Most words kept of a command: what has more arguments is repeated by hand."""
+"""Most words kept of a command: a command with more arguments must be repeated by hand."""
 
 
 def command_of(call: Call, paths: str = "") -> list[str]:
-    """The words after ``cidery`` that do the same again from any directory; [] if they are too many, or a stream.
+    """The words after ``cidery`` that repeat the command from any directory; [] if they are too many, or a stream.
 
     Args:
         paths: the argument that names local files.
@@ -34,7 +34,7 @@ def command_of(call: Call, paths: str = "") -> list[str]:
 
 
 def goes_on(call: Call) -> bool:
-    """Whether the same command again goes on with this one, had it been cut off: not from standard input."""
+    """Whether running the same command again would resume an interrupted one: not for standard input."""
     return call.command.path in LONG and not any(
         texts == ["-"] or (not texts and argument.is_file)
         for argument, texts in ((one, call.arguments[one.name]) for one in call.command.arguments)
@@ -42,7 +42,7 @@ def goes_on(call: Call) -> bool:
 
 
 def job_key(kind: str, call: Call, paths: str = "") -> str:
-    """The same for the same work: arguments, and options that change what is done."""
+    """Equal for equal work: arguments, and options that affect what is done."""
     import hashlib
 
     options = sorted((name, repr(call.options[name])) for name in call.given if name not in PASSING)

@@ -1,4 +1,4 @@
-"""All commands by name. A group's definitions are imported when one of its names is asked for."""
+"""All commands by name. A group's definitions are imported when one of its names is looked up."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -28,17 +28,17 @@ SUMMARIES = {
     "cid": "Convert and understand CIDs",
     "commands": "List all commands",
     "config": "Print or set a value of the config",
-    "config profile": "Change the configuration to a purpose",
+    "config profile": "Apply profiles to the config",
     "daemon": "Run the node until it is stopped",
     "dag": "Work with nodes of any codec, and with CAR archives",
     "dht": "The distributed hash table",
     "files": "Work with mutable files",
-    "filestore": "Blocks that stay in files of yours (add --nocopy)",
+    "filestore": "Blocks whose data stays in your files (add --nocopy)",
     "get": "Save a file or folder to disk",
     "help": "Show help for a command",
     "id": "Print this node's identity, or a peer's",
     "init": "Create the repository: identity and config",
-    "jobs": "List long operations: what runs, what was cut off and can go on, what ended",
+    "jobs": "List long operations: running, interrupted and finished ones",
     "key": "Keys, each of which owns a name",
     "log": "What the daemon logs",
     "ls": "List a directory",
@@ -55,9 +55,9 @@ SUMMARIES = {
     "stats": "Statistics",
     "swarm": "Connections to peers",
     "version": "Print the version",
-    "why": "Say what is going on with a CID: stored, announced, reachable; who has it, where it stalls, what to do",
+    "why": "Explain the state of a CID: stored, announced, reachable; who has it, where it stalls, what to do",
 }
-"""First words and other groups -> summary; those of commands as their definitions have it, which a test compares."""
+"""First words and other groups -> summary; those of commands must equal their definitions, which a test checks."""
 
 
 class UnknownCommand(InvalidInput):

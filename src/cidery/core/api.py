@@ -1,7 +1,7 @@
-"""The Api: what a node can do, as one object. Commands, the Python faces and the gateway get it, already connected.
+"""The Api: what a node can do, as one object. Commands, the Python APIs and the gateway receive it already connected.
 
-It gives the parts and offers the porcelain that needs more than one of them; single steps live in their own modules
-of this package. Parts are made when they are first asked for: reading a file imports nothing that only adding needs.
+It provides the parts, and the operations that need more than one of them; single steps live in their own modules
+of this package. Parts are created on first use: reading a file imports nothing that only adding needs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 
     class Parts(Protocol):
-        """An open repository: what it consists of, each part made once."""
+        """An open repository and its parts, each created once."""
 
         @property
         def path(self) -> Path:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
         @property
         def blocks(self) -> Filestore:
-            """The store, and the user's files for what was added without a copy: for reading."""
+            """The store, plus the user's files for content that was added without a copy: for reading."""
             ...
 
         @property
@@ -95,18 +95,18 @@ KEEP_BATCH = 16
 
 
 class NoNetwork(Unavailable):
-    """Something that needs peers was asked of an offline node."""
+    """An operation that needs peers was requested of an offline node."""
 
     def __str__(self) -> str:
         return "this needs the network and the node is offline; start it with: cidery daemon"
 
 
 class Api:
-    """A connected node. Made by node/build.py, valid inside its context. The attributes are those of Parts."""
+    """A connected node. Created by node/build.py, valid inside its context. The attributes are those of Parts."""
 
     def __init__(self, parts: Parts, *, offline: bool = False, watch_as: str = "") -> None:
-        """``offline``: without the network, if there is one. ``watch_as``: name under which others may watch what is
-        done through this object; "": nobody does."""
+        """``offline``: without the network, if there is one. ``watch_as``: the name under which the operations of
+        this object can be watched; "": they cannot."""
         self._parts = parts
         self._offline = offline
         self._watch_as = watch_as
@@ -116,7 +116,7 @@ class Api:
         return Api(self._parts, offline=True, watch_as=self._watch_as)
 
     def watched_as(self, name: str) -> Api:
-        """The same node; what is done through it can be watched under ``name``."""
+        """The same node; its operations can be watched under ``name``."""
         return Api(self._parts, offline=self._offline, watch_as=name)
 
     @property
@@ -187,7 +187,7 @@ class Api:
         return self._parts.clock()
 
     def doing(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Report to watchers, in a few words, what is done inside the context; gives what changes the words."""
+        """Report to watchers, in a few words, what is done inside the context; yields a setter of the words."""
         return self.watched.doing(self._watch_as, what) if self._watch_as else nullcontext(_unwatched)
 
     async def locate(self, text: str) -> ContentPath:
@@ -205,8 +205,8 @@ class Api:
         """Blocks for one request: from the store, and from peers when online.
 
         Args:
-            kept: what arrives is stored as kept, not as cached.
-            name: others may watch how it is doing under this name.
+            kept: store arriving blocks as kept, not as cached.
+            name: the name under which the session can be watched.
         """
         from cidery.core.session import FilestoreSession
 
@@ -216,13 +216,13 @@ class Api:
         return self.watched.watch(name, opened) if name else opened
 
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
-        """What is stored or found inside the context is spared by a collector until it ends. Needs the lock."""
+        """Blocks stored or found inside the context are spared by a collector until it ends. Needs the lock."""
         return self.provisional.operation(kind, roots, now=self.clock(), since_ordinal=self.store.next_ordinal)
 
     async def keep(self, cids: Sequence[CID], session: BlockSession) -> None:
-        """Note blocks as found, for a collector, and store as kept what is only cached, or is just being forgotten.
+        """Note blocks as found, for a collector, and store as kept those that are only cached or about to be evicted.
 
-        Inside an operation(). Costs 2 us a block that is kept already. Raises as the session and the store.
+        Inside an operation(). Costs 2 us per block that is already kept. Raises as the session and the store.
         """
         from cidery.blockstore.interface import Durability
         from cidery.ipld.block import Block
@@ -238,7 +238,7 @@ class Api:
             await self.store.put_many(blocks, kept=True, durability=Durability.VISIBLE)
 
     async def pin_stored(self, cid: CID) -> None:
-        """Pin recursively what was just stored, as Kubo does: what it links to may come later. Durable on return.
+        """Pin recursively what was just stored, as Kubo does: linked blocks may arrive later. Durable on return.
 
         Inside the operation() that stored it.
         """
@@ -248,4 +248,4 @@ class Api:
 
 
 def _unwatched(what: str) -> None:
-    """Nobody watches."""
+    """Used when nothing is watched."""

@@ -7,7 +7,7 @@ _SEEK = threading.Lock()
 
 
 def pread_exactly(fd: int, size: int, offset: int) -> bytes:
-    """As read_exactly() at an offset; where the platform has no pread, files are read by one thread at a time."""
+    """As read_exactly() at an offset; on platforms without pread, only one thread reads at a time."""
     data = _pread(fd, size, offset)
     if len(data) == size or not data:
         return data

@@ -1,7 +1,7 @@
-"""Running long operations on record: one context around each, which writes the job's row and protects its blocks.
+"""Running long operations as jobs: a context around each writes the job's row and protects its blocks.
 
-The row costs no transaction of its own: it goes with the provisional record at the start and at the end. In between it
-is rewritten every SAVE_EVERY seconds in the background; a full disk only makes it stale, it never stops the work.
+The row needs no transaction of its own: it is written with the provisional record, at the start and at the end. In
+between it is rewritten every SAVE_EVERY seconds in the background; a full disk makes it stale but never stops the job.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from cidery.repo.state import State
 log = logging.getLogger("cidery.jobs")
 
 SAVE_EVERY = 2.0
-"""Seconds between two rewrites of a row: one small transaction, which nobody waits for."""
+"""Seconds between two rewrites of a row: one small transaction that nothing waits for."""
 WORTH_SECONDS = 5.0
-"""An operation that was stopped after less time and less work than these is not kept to go on with: repeating it is
-as good."""
+"""An operation that was stopped after less time and less work than this is not kept for resuming: repeating it is
+just as cheap."""
 WORTH_BYTES = 64 << 20
 WORTH_BLOCKS = 4096
 
@@ -42,7 +42,7 @@ def title_of(texts: Sequence[str]) -> str:
 
 
 class JobCancelled(Unavailable):
-    """Somebody removed the job while it ran."""
+    """The job was removed while it ran."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -53,7 +53,7 @@ class JobCancelled(Unavailable):
 
 
 class JobRunning(InvalidInput):
-    """What was asked needs a job that does not run."""
+    """The operation needs a job that is not running."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -65,7 +65,7 @@ class JobRunning(InvalidInput):
 
 
 class JobRun:
-    """A job under way. Count into it as often as you like; tick() costs a fraction of a microsecond."""
+    """A running job. Update its counters as often as you like; tick() costs a fraction of a microsecond."""
 
     def __init__(self, desk: "JobDesk", row: Job) -> None:
         self._desk = desk
@@ -74,13 +74,13 @@ class JobRun:
         self._saving: asyncio.Task[None] | None = None
         self.blocks = self.bytes = self.files = 0
         self.total = row.total
-        """Bytes in all, if known."""
+        """Bytes in total, if known."""
         self.stage = ""
         self.operation: RunningOperation | None = None
         self.task = asyncio.current_task()
         self.cancelled = False
         self.ends_as: Job | None = None
-        """Set by who decides itself how the row looks after the run."""
+        """The final row, if the job kind sets it."""
         self.over = asyncio.Event()
 
     @property
@@ -98,21 +98,21 @@ class JobRun:
 
     @property
     def last(self) -> Job:
-        """The row as it was written last."""
+        """The row as it was last written."""
         return self._row
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier run left something to go on with."""
+        """Whether an earlier run left something to resume."""
         return self._row.attempts > 1
 
     @property
     def journal(self) -> Path:
-        """Where its kind may keep what does not fit the row; removed with the job."""
+        """Where the job kind may keep data that does not fit the row; removed with the job."""
         return self._desk.journal(self._row.id)
 
     def tick(self) -> None:
-        """Counters or stage changed; they are on disk within some seconds."""
+        """Note that the counters or the stage changed; they reach the disk within seconds."""
         if self._desk.clock() - self._saved >= SAVE_EVERY and self._saving is None:
             self._saved = self._desk.clock()
             self._saving = asyncio.get_running_loop().create_task(self._save())
@@ -141,12 +141,12 @@ class JobRun:
         await self._desk.jobs.save(self.job)
 
     async def _quiet(self) -> None:
-        """No save under way, which could overtake the last one."""
+        """Wait for a save under way, which could otherwise overwrite the last one."""
         if self._saving is not None:
             await asyncio.wait([self._saving])
 
     async def close(self, error: BaseException | None) -> None:
-        """Decide how it ended; the row is written by whoever ends the record."""
+        """Decide how the job ended; the row is written by the code that ends the record."""
         await self._quiet()
         job = self.job
         if self.ends_as is not None:
@@ -164,7 +164,7 @@ class JobRun:
 
 
 class _Rows:
-    """What a job writes beside its provisional record."""
+    """The row that a job writes along with its provisional record."""
 
     def __init__(self, jobs: Jobs, job: Job, number: int | None) -> None:
         self._jobs = jobs
@@ -190,7 +190,7 @@ class JobDesk:
     store: SegmentStore
     provisional: ProvisionalRoots
     directory: Path
-    """Of the journals; made on first use."""
+    """Directory of the journals; created on first use."""
     clock: Callable[[], float]
     """Seconds since 1970-01-01 UTC."""
     running: dict[int, JobRun] = field(default_factory=dict)
@@ -212,14 +212,14 @@ class JobDesk:
         details: Mapping[str, Any] | None = None,
         number: int | None = None,
     ) -> AsyncIterator[JobRun]:
-        """A job while the block runs; one of the same key that was cut off is gone on with.
+        """Run the block as a job; an interrupted one with the same key is resumed.
 
         Args:
-            number: of the queued job whose turn it is, instead of one with the key.
-            protect: hold a provisional record too, so that what is stored or found is spared while it runs.
-            spare_new: once it is interrupted, spare whatever was stored since it began, not its roots alone.
+            number: the queued job to run, instead of one with the same key.
+            protect: hold a provisional record too, so that blocks stored or found are spared while the job runs.
+            spare_new: if it is interrupted, spare everything stored since it began, not only its roots.
         Raises:
-            JobCancelled if it was removed meanwhile. StateReadOnly. DatabaseUnavailable: disk full, nothing began.
+            JobCancelled if it was removed while it ran. StateReadOnly. DatabaseUnavailable: disk full, nothing began.
         """
         since = self.store.next_ordinal
         rows = _Rows(
@@ -276,7 +276,7 @@ class JobDesk:
     # -- looking and changing --------------------------------------------------------------------------------------
 
     def every(self, kind: str = "", *, ended: bool = True) -> list[Job]:
-        """All jobs by number, with the counters of now for those of this process."""
+        """All jobs by number, with current counters for those of this process."""
         found = [self._live(job) for job in self.jobs.every(kind, ended=ended)]
         if kind in ("", "get"):
             found += every_get(self.directory)
@@ -295,7 +295,7 @@ class JobDesk:
         return job if run is None else run.job
 
     async def remove(self, number: int) -> Job:
-        """Forget a job; one that runs here is stopped, and listed as failed. What it had stored is free to go.
+        """Forget a job; one running here is stopped and listed as failed. Its blocks may then be collected.
 
         Raises NoSuchJob, JobRunning for one of another process.
         """
@@ -314,7 +314,7 @@ class JobDesk:
         return job
 
     async def expire(self) -> list[Job]:
-        """Give up jobs that were interrupted long ago; returns them."""
+        """Drop jobs that were interrupted long ago; returns them."""
         expired = await self.jobs.expire(self.clock())
         await asyncio.to_thread(expire_gets, self.directory, self.clock())
         for job in expired:

@@ -10,17 +10,17 @@ from cidery.ipns.name import format_name, parse_name
 from cidery.repo.keystore import SELF, KeyDamaged, KeyExists, KeyMissing, Keystore, file_name
 
 FORMATS = ("libp2p-protobuf-cleartext", "pem-pkcs8-cleartext")
-"""How keys leave and enter: without encryption."""
+"""Formats for exporting and importing keys, all unencrypted."""
 CURVE_BITS = 256
-"""Size of every key that is not RSA's."""
+"""Size of every non-RSA key, in bits."""
 KINDS = ("ed25519", "rsa", "secp256k1")
-"""Types that can be made."""
+"""Key types that can be generated."""
 SIGNED_PREFIX = b"libp2p-key signed message:"
-"""Stands before what ``key sign`` signs, so that it is never a record of a name or of a peer."""
+"""Prefixed to the data that ``key sign`` signs, so that it can never be a name or peer record."""
 
 
 class BadKeyOption(InvalidInput):
-    """A type, size or format that does not exist."""
+    """An unknown type, size or format."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class BadKeyOption(InvalidInput):
 
 
 class NoSuchKey(NotFound):
-    """Neither a key's name nor the id of one."""
+    """Neither the name nor the id of a key."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
@@ -49,7 +49,7 @@ class NamedKey(NamedTuple):
 
 
 def new_key(kind: str, size: int | None, entropy: Callable[[int], bytes]) -> PrivateKey:
-    """A fresh key. ``size``: bits, for RSA only. Blocks; RSA takes up to seconds. Raises BadKeyOption."""
+    """A new key. ``size``: bits, for RSA only. Blocks; RSA takes up to seconds. Raises BadKeyOption."""
     if kind not in KINDS:
         raise BadKeyOption(f"there is no key type {kind[:20]!r}; choose from {', '.join(KINDS)}")
     if kind == "rsa":
@@ -63,7 +63,7 @@ def new_key(kind: str, size: int | None, entropy: Callable[[int], bytes]) -> Pri
 
 
 class KeyRing:
-    """All keys of a node. Methods block for a few file operations; run them in a thread where that matters."""
+    """All keys of a node. Methods block for a few file operations; run them in a thread where this matters."""
 
     def __init__(self, own: PrivateKey, store: Keystore, entropy: Callable[[int], bytes]) -> None:
         self.own = own
@@ -71,7 +71,7 @@ class KeyRing:
         self._entropy = entropy
 
     def every(self) -> list[NamedKey]:
-        """Our own first, then by name. Damaged files are left out. Raises OSError."""
+        """Our own first, then by name. Damaged files are skipped. Raises OSError."""
         found = [NamedKey(SELF, self.own.peer_id)]
         for name in self.store.names():
             try:
@@ -104,7 +104,7 @@ class KeyRing:
         return None if named is None else self.store.get(named.name)
 
     def generate(self, name: str, kind: str, size: int | None = None) -> NamedKey:
-        """Make a key under a new name. Raises KeyExists, BadKeyName, BadKeyOption, KeystoreUnavailable."""
+        """Generate a key under a new name. Raises KeyExists, BadKeyName, BadKeyOption, KeystoreUnavailable."""
         self._check_free(name)
         if kind != "rsa" and size == CURVE_BITS:
             size = None
@@ -128,12 +128,12 @@ class KeyRing:
         return key.encode() if form == FORMATS[0] else key.to_pem()
 
     def rename(self, old: str, new: str, *, force: bool = False) -> tuple[NamedKey, bool]:
-        """(the key under its new name, whether another was replaced). Raises as Keystore.rename()."""
+        """Returns (the renamed key, whether another was replaced). Raises as Keystore.rename()."""
         key = self.store.get(old)
         return NamedKey(new, key.peer_id), self.store.rename(old, new, force=force)
 
     def remove(self, names: Sequence[str]) -> list[NamedKey]:
-        """Forget keys for good, all or none. Raises KeyMissing, KeyDamaged, BadKeyName, KeystoreUnavailable."""
+        """Delete keys permanently, all or none. Raises KeyMissing, KeyDamaged, BadKeyName, KeystoreUnavailable."""
         keys = [NamedKey(name, self.store.get(name).peer_id) for name in dict.fromkeys(names)]
         for key in keys:
             self.store.remove(key.name)
@@ -145,7 +145,7 @@ class KeyRing:
         return NamedKey(text, key.peer_id), key.sign(SIGNED_PREFIX + data)
 
     def verify(self, text: str, data: bytes, signature: bytes) -> tuple[NamedKey, bool]:
-        """Whether the signature is of that key, which may be somebody else's whose id holds it. Raises NoSuchKey."""
+        """Whether the key made the signature; it may be a foreign key that is embedded in its id. Raises NoSuchKey."""
         try:
             public = self.get(text).public
         except NoSuchKey:

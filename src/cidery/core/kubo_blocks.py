@@ -1,6 +1,6 @@
-"""Blocks of a Kubo repository into the store: every one checked against its name, in constant memory.
+"""Copies the blocks of a Kubo repository into the store: each is checked against its name, in constant memory.
 
-What is here already is skipped by its name, unread, so a second run costs a listing of the folders.
+A block that is already here is skipped by its name, unread, so a second run only lists the folders.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 
 PAGE = 512
-"""Files listed, and looked up in the index, at once: about a millisecond of the loop."""
+"""Files listed, and looked up in the index, at a time: about a millisecond of the event loop."""
 BATCH = 4 << 20
 """Bytes that one job holds before it stores them."""
 JOBS = 3
-"""Jobs at once: two hash on two cores while a third waits for the disk."""
+"""Concurrent jobs: two hash on two cores while a third waits for the disk."""
 REFERENCES_PAGE = 64
-"""References checked at once: at most 128 MiB of reading."""
+"""References checked at a time: at most 128 MiB of reading."""
 
 
 @dataclass(slots=True)
 class BlockCounts:
-    """What was met so far."""
+    """Counters of an import."""
 
     imported: int = 0
     bytes: int = 0
-    """Of the imported ones."""
+    """Of the imported blocks."""
     present: int = 0
     """Blocks that were here already."""
     bad: int = 0
-    """Files that are not the block of their name; they were skipped."""
+    """Files that do not match the hash in their name; they were skipped."""
     references: int = 0
-    """Blocks that stay in files of the user."""
+    """Blocks whose bytes stay in files of the user."""
 
     @property
     def seen(self) -> int:
@@ -51,7 +51,7 @@ class BlockCounts:
 
 @dataclass(slots=True)
 class _Job:
-    """What one job came to."""
+    """The outcome of one job."""
 
     imported: int = 0
     bytes: int = 0
@@ -82,8 +82,8 @@ async def import_blocks(
 ) -> AsyncGenerator[list[str], None]:
     """Store every block, as kept, and count; yields the faults since the last report, one line each.
 
-    Inside an operation. Blocks are VISIBLE at the end; call store.sync(). Raises OSError of the folder above them, and
-    what the store raises. Cancellation: safe; what was stored stays. Memory: JOBS batches.
+    Inside an operation. Blocks are VISIBLE at the end; call store.sync(). Raises OSError of the enclosing folder, and
+    as the store. Cancellation: safe; stored blocks stay. Memory: JOBS batches.
     """
     running: set[asyncio.Task[_Job]] = set()
     try:
@@ -105,7 +105,7 @@ async def import_blocks(
             yield await _finish(running, counts)
     finally:
         if running:
-            await asyncio.wait(running)  # a thread cannot be stopped half-way
+            await asyncio.wait(running)  # a thread cannot be interrupted
             for task in running:
                 task.exception()
 
@@ -161,7 +161,8 @@ def _store(batch: list[Block], store: SegmentStore, job: _Job) -> None:
 async def import_references(
     source: KuboRepository, database: LevelDb, blocks: Filestore, counts: BlockCounts
 ) -> AsyncGenerator[list[str], None]:
-    """Note the blocks that Kubo left in files, where the files still hold them; yields faults as import_blocks().
+    """Import the references to blocks in files that Kubo left in place and that still hold them; yields faults as
+    import_blocks().
 
     Raises LevelDbError, OSError of the database, DatabaseUnavailable. Cancellation: safe. Reads and hashes each block.
     """

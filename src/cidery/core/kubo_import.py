@@ -1,7 +1,7 @@
 """Importing a Kubo repository: keys, blocks, files left in place, pins, mutable files, names, config.
 
-The source is only read. Everything may be done again: what is here is skipped. Blocks come before pins, so that a pin
-never names what is still to come; an interrupted import leaves verified, unpinned blocks, which the next one finds.
+The source is only read. Every step can be repeated: what is already here is skipped. Blocks come before pins, so a
+pin never names blocks that are not here yet; an interrupted import leaves verified, unpinned blocks for the next run.
 """
 
 import asyncio
@@ -46,34 +46,34 @@ from cidery.repo.pins import MAX_NAME, Pin
 PIN_PAGE = 512
 """Pins written in one transaction: each waits for the disk."""
 MAX_NAMES = 10_000
-"""Published names taken: each is a record that is signed and put anew all the time."""
+"""Published names taken over: each is a record that must be signed and republished regularly."""
 MAX_FOLDERS = 100
-"""Names tried for the directory that gets Kubo's mutable files."""
+"""Names tried for the directory that receives Kubo's mutable files."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import came to."""
+    """The outcome of an import."""
 
     blocks: BlockCounts = field(default_factory=BlockCounts)
     pins: int = 0
-    """New or changed ones."""
+    """New or changed keys."""
     pins_present: int = 0
     keys: int = 0
     keys_present: int = 0
     names: int = 0
-    """Published names that are kept alive from here on."""
+    """Published names that this node republishes from now on."""
     names_present: int = 0
     mfs: str = ""
     """Where Kubo's mutable files are now; "" if it had none."""
     settings: int = 0
-    """Config keys that were taken over."""
+    """Config keys that were copied."""
     faults: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One line about what was done, or could not be (then ``fault``)."""
+    """One line about something that was done, or failed (then ``fault``)."""
 
     text: str
     fault: bool = False
@@ -81,15 +81,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What to take beside the data."""
+    """What to import besides the data."""
 
     config: bool = True
     identity: bool = False
-    """Become the node that the source is: two nodes with one identity harm each other."""
+    """Take over the identity of the source. Two running nodes with one identity harm each other."""
     command: tuple[str, ...] = ()
-    """The words that do the same again, for `jobs resume`."""
+    """The command line that repeats the import, for `jobs resume`."""
     key: str = ""
-    """By which a job that was cut off is found again."""
+    """The key by which an interrupted job is found again."""
 
 
 class KuboImport:
@@ -103,10 +103,10 @@ class KuboImport:
         self._mark = Mark(api.store.collector())  # for reading only: nothing is collected
 
     async def run(self) -> AsyncGenerator[Said | None, None]:
-        """Lines as things are done; None: some more blocks were met.
+        """Yields a line for each step done; None: some more blocks were found.
 
-        What cannot be read of the source is a line with ``fault`` and the rest goes on.
-        Raises what the store and the state raise. Cancellation: safe; the next run goes on.
+        A fault in the source is a line with ``fault``, and the import continues.
+        Raises as the store and the state. Cancellation: safe; the next run resumes.
         """
         path, options = str(self._source.path), self._options
         async for said in self._keys():
@@ -114,7 +114,7 @@ class KuboImport:
         details = {"command": list(options.command)}
         async with self._api.jobs.run("import", path, key=options.key, details=details) as job:
             job.stage = "blocks"
-            # Closed at once, not when memory is tidied up: their threads must not outlive the operation.
+            # Closed explicitly, not by the garbage collector: their threads must not outlive the operation.
             async with aclosing(import_blocks(self._source, self._api.store, self.report.blocks)) as pages:
                 async for faults in pages:
                     for text in faults:
@@ -181,7 +181,7 @@ class KuboImport:
             yield self._fault("pins of before go-ipfs 0.8 were found and not read; start a newer Kubo on it once")
 
     def _holes(self, roots: list[CID]) -> list[str]:
-        """What below these pins is missing, or links to what cannot be told; each block once. Blocks."""
+        """The blocks below these pins that are missing, or whose links cannot be read; each once. Blocks."""
         mark = self._mark
         known = len(mark.faults)
         mark.push(roots, strict=True)
@@ -253,7 +253,7 @@ class KuboImport:
     # -- names -----------------------------------------------------------------------------------------------------
 
     async def _names(self, database: LevelDb) -> AsyncGenerator[Said, None]:
-        """Names whose keys are here: a later publication has to go on from their sequence."""
+        """Names whose keys are here: a later publication has to continue from their sequence number."""
         naming = self._api.naming
         ours = {key.id for key in await asyncio.to_thread(naming.keys.every)}
         if self._options.identity:
@@ -328,7 +328,7 @@ class KuboImport:
             write_raw(path, raw)
 
     def _with_identity(self, raw: Raw, kubo: Raw) -> Generator[Said, None, Raw]:
-        """The changed config, with what is to say on the way. The old key goes into the keystore, under its peer id."""
+        """The changed config, with notes for the user. The old key goes into the keystore, under its peer id."""
         theirs = kubo.get("Identity")
         if not isinstance(theirs, dict):
             yield self._fault("config: it has no identity")
@@ -344,7 +344,7 @@ class KuboImport:
         old = self._api.config
         Keystore(RepoLayout(self._api.path).keystore).put(old.peer_id, old.private_key)
         yield Said(
-            f"this node is now {config.peer_id}: never run it beside that Kubo; the old identity is kept as the key "
+            f"this node is now {config.peer_id}: never run it alongside that Kubo; the old identity is kept as the key "
             f"{old.peer_id}"
         )
         return changed
@@ -364,5 +364,5 @@ async def _entries(root: CID, session: BlockSession) -> dict[str, CID]:
 
 
 def _is_of_source(exc: Exception) -> bool:
-    """Whether the source is to blame; what our own disk refuses ends the import."""
+    """Whether the fault lies in the source; a failure of our own disk ends the import."""
     return isinstance(exc, LevelDbError | LevelDbTooLarge | NoLevelDb | OSError)

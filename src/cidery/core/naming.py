@@ -1,4 +1,4 @@
-"""Names in the Api: what resolves them, and the parts that publish them."""
+"""Names in the Api: the resolver, and the parts that publish names."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from cidery.repo.names import Names
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What a node knows and does about names."""
+    """Everything a node has for names."""
 
     resolver: NameResolver
     local: NameResolver

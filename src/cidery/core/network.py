@@ -1,4 +1,4 @@
-"""The online half of a node, as the core needs it: what it can be asked, and the values that it answers with.
+"""The online half of a node, as the core needs it: its operations, and the values they return.
 
 ``node/build.py`` connects it to the swarm, to Bitswap and to the routing; offline nodes have none.
 """
@@ -15,14 +15,14 @@ from cidery.routing.interface import FoundPeer, Router
 
 
 class RoutingOff(Unavailable):
-    """The config has no routing."""
+    """The config disables routing."""
 
     def __str__(self) -> str:
         return "routing is switched off: set Routing.Type to auto or dht and restart the daemon"
 
 
 class ProvideOff(Unavailable):
-    """The config has nothing announced."""
+    """The config disables announcing."""
 
     def __str__(self) -> str:
         return "announcing is switched off: set Provide.Enabled to true and restart the daemon"
@@ -44,7 +44,7 @@ class ConnectedPeer(NamedTuple):
 
 
 class PeerIdentity(NamedTuple):
-    """What ``id`` shows of this node or of a peer."""
+    """The fields that ``id`` shows for this node or a peer."""
 
     id: str
     public_key: str
@@ -85,7 +85,7 @@ class BucketStat(NamedTuple):
 
     peers: tuple[TablePeer, ...]
     refreshed: float
-    """Seconds since a look-up last went there."""
+    """Seconds since the last look-up in it."""
 
 
 class DhtStat(NamedTuple):
@@ -100,7 +100,7 @@ class DhtStat(NamedTuple):
 
 
 class ProvideCount(NamedTuple):
-    """What was announced in one round, or outside the rounds."""
+    """Counts of what was announced in one round, or outside the rounds."""
 
     began_at: float
     """Seconds since 1970; 0.0: never."""
@@ -113,7 +113,7 @@ class ProvideCount(NamedTuple):
 
 
 class ProvideStat(NamedTuple):
-    """How the announcing goes."""
+    """The state of announcing."""
 
     keys: int
     done: int
@@ -146,7 +146,7 @@ class Network(Protocol):
     def identity(self) -> PeerIdentity: ...
 
     async def identify(self, peer: str) -> PeerIdentity:
-        """Identity of a connected or known peer, dialling if need be. Raises NotFound, Unavailable."""
+        """Identity of a connected or known peer, dialling if necessary. Raises NotFound, Unavailable."""
         ...
 
     async def connect(self, addr: Multiaddr) -> None:
@@ -162,7 +162,7 @@ class Network(Protocol):
         ...
 
     def peering_remove(self, peer: str) -> bool:
-        """False if it was not kept. Raises PeerIdError."""
+        """Stop keeping a peer connected; False if it was not kept. Raises PeerIdError."""
         ...
 
     def peering(self) -> dict[str, list[str]]:
@@ -184,13 +184,13 @@ class Network(Protocol):
         ...
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
-        """Round trips in seconds, one each second as ping does. Raises Unavailable."""
+        """Round-trip times in seconds, one ping per second. Raises Unavailable."""
         ...
 
     def bitswap_stat(self) -> BitswapStat: ...
 
     def diagnosis(self) -> Diagnosing:
-        """Says what the network knows about a CID."""
+        """Tells what the network knows about a CID."""
         ...
 
     async def provide_stat(self) -> ProvideStat:
@@ -198,7 +198,7 @@ class Network(Protocol):
         ...
 
     def provide_later(self, multihashes: Sequence[bytes]) -> None:
-        """Announce these with others of their regions. Raises RoutingOff, ProvideOff."""
+        """Announce these together with others of their regions. Raises RoutingOff, ProvideOff."""
         ...
 
     async def provide_clear(self) -> int:
@@ -210,7 +210,7 @@ class Network(Protocol):
         ...
 
     def better_value(self, key: bytes, best: bytes | None, value: bytes) -> bytes | None:
-        """The better one of two values of routing, by the rules of their namespace; None if neither is valid."""
+        """The better of two routing values, by the rules of their namespace; None if neither is valid."""
         ...
 
     async def closest_peers(self, key: bytes) -> list[FoundPeer]:

@@ -1,4 +1,4 @@
-"""Checking every stored block and, when asked, dropping the damaged ones or fetching them again from peers."""
+"""Checks every stored block and, on request, drops damaged ones or fetches them again from peers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -15,11 +15,11 @@ from cidery.multiformats.multicodec import RAW
 
 
 class Outcome(Enum):
-    """What became of a damaged block."""
+    """What was done with a damaged block."""
 
     LEFT = "left as it is"
     UNREADABLE = "cannot be read now"
-    """It may be whole, so it is left."""
+    """It may be intact, so it is left alone."""
     REMOVED = "removed"
     HEALED = "healed"
     NOT_HEALED = "removed, not healed"
@@ -32,7 +32,7 @@ class Repaired:
     cid: CID
     """Raw: the store does not know codecs."""
     reason: str
-    """What is wrong with it."""
+    """The defect."""
     outcome: Outcome
     failure: str = ""
     """Why it could not be healed."""
@@ -40,10 +40,10 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class RepairStep:
-    """What was found since the last step."""
+    """Findings since the last step."""
 
     blocks: int
-    """Checked so far."""
+    """Blocks checked so far."""
     repaired: tuple[Repaired, ...]
 
 
@@ -53,11 +53,11 @@ async def repair(
     """Read and hash every block.
 
     Args:
-        drop: forget damaged blocks, whose bytes are of no use to anybody.
+        drop: forget damaged blocks, whose bytes are of no use.
         heal: forget them, and fetch them from peers.
-        heal_timeout: longest wait for one block, in seconds; 0: as long as it takes.
+        heal_timeout: longest wait for one block, in seconds; 0: no limit.
     Raises:
-        NoNetwork (to heal), and what the store raises.
+        NoNetwork (when healing), and as the store.
     Cancellation: safe; each block is then removed, healed, or as it was.
     """
     network = api.online if heal else None
@@ -82,7 +82,7 @@ async def repair(
 
 
 async def _remove(api: Api, faults: Sequence[Fault]) -> tuple[list[Fault], list[Repaired]]:
-    """What was removed, and what was not; a block that was stored anew meanwhile is in neither."""
+    """(removed blocks, others); a block that was stored again in the meantime is in neither."""
     lost = [fault for fault in faults if fault.lost]
     gone = await api.store.discard(lost)
     removed = [fault for fault, done in zip(lost, gone, strict=True) if done]
@@ -105,7 +105,7 @@ async def _heal(faults: Sequence[Fault], session: BlockSession, seconds: float |
         done.append(_result(fault, Outcome.NOT_HEALED if failure else Outcome.HEALED, failure))
     try:
         await session.sync()
-    except CideryError as exc:  # fetched, and not stored: the disk is full, or worse
+    except CideryError as exc:  # fetched but not stored: the disk is full, or worse
         return [_result(fault, Outcome.NOT_HEALED, str(exc)) for fault in faults]
     return done
 

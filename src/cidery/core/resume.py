@@ -1,4 +1,4 @@
-"""What a node goes on with by itself when it is opened: pins of the queue, and a collection that was cut off."""
+"""Work that a node resumes by itself when it is opened: queued pins, and an interrupted collection."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger("cidery.jobs")
 
 @asynccontextmanager
 async def going_on(api: Api) -> AsyncIterator[None]:
-    """Work on jobs inside the context; what runs at its end waits for the next time."""
+    """Work on jobs inside the context; what is unfinished at its end waits until the next time."""
     await api.jobs.expire()
     async with api.pin_queue.working(api):
         task = asyncio.create_task(_collect(api))
@@ -34,6 +34,6 @@ async def _collect(api: Api) -> None:
             async for _ in steps:
                 continue
     except GcRunning:
-        return  # somebody was faster
+        return  # another process was faster
     except CideryError as exc:
-        log.warning("the collection that was cut off could not go on: %s", exc)
+        log.warning("the interrupted collection could not be resumed: %s", exc)

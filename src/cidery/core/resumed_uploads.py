@@ -1,4 +1,4 @@
-"""What an upload that was cut off has left, so that its sender sends the rest only."""
+"""What an interrupted upload left behind, so that its sender sends only the rest."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -12,7 +12,7 @@ from cidery.core.jobs import JobDesk
 async def known_files(
     adding: Adding, desk: JobDesk, sender: str, clock: Callable[[], float]
 ) -> AsyncGenerator[tuple[str, int], None]:
-    """What an interrupted add or import of this sender has: files, and bytes from their start that are stored."""
+    """What an interrupted add or import of this sender left: files, and the number of leading bytes that are stored."""
     key = adding.sent_key(sender)
     jobs = [*desk.jobs.every("add", ended=False), *desk.jobs.every("import", ended=False)]
     job = next((one for one in jobs if key and one.key == key), None)

@@ -1,4 +1,4 @@
-"""Block sessions: blocks for one request, from wherever the node has them; and those that read the store alone."""
+"""Block sessions: blocks for one request, from wherever the node has them; and sessions that read only the store."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class BlockSession(Protocol):
-    """Blocks for one request: local ones at once, others from peers when the node is online. Verified, always.
+    """Blocks for one request: local ones at once, others from peers when the node is online. Always verified.
 
-    Used by one task at a time. Leaving its context cancels everything it still wants.
+    Used by one task at a time. Leaving its context cancels all outstanding requests.
     """
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        """The block if it is at hand without waiting."""
+        """The block if it is available without waiting."""
         ...
 
     async def get(self, cid: CID) -> bytes | memoryview:
@@ -31,24 +31,24 @@ class BlockSession(Protocol):
         ...
 
     def prefetch(self, cids: Sequence[CID]) -> None:
-        """These will be asked for soon, in this order. A hint: bounded, never fails, cheap to repeat."""
+        """These will be requested soon, in this order. A hint: bounded, never fails, cheap to repeat."""
         ...
 
     def expect(self, root: CID) -> None:
-        """Everything below ``root`` will be asked for, depth first. A hint, never fails."""
+        """Everything below ``root`` will be requested, depth first. A hint, never fails."""
         ...
 
     async def sync(self) -> None:
-        """On return, every block that this session gave so far is stored durably."""
+        """On return, every block that this session has returned so far is stored durably."""
         ...
 
     def stats(self) -> SessionStats:
-        """What happened so far."""
+        """Counters so far."""
         ...
 
 
 class NotStored(NotFound):
-    """A block that is not in the store of an offline node."""
+    """A block that the store of an offline node does not have."""
 
     def __init__(self, cid: CID) -> None:
         super().__init__(cid)
@@ -59,7 +59,7 @@ class NotStored(NotFound):
 
 
 class StoredDamaged(NotStored):
-    """A block whose stored copy is of no use."""
+    """A block whose stored copy is damaged."""
 
     def __init__(self, cid: CID, reason: str) -> None:
         super().__init__(cid)
@@ -74,7 +74,7 @@ class StoredDamaged(NotStored):
 
 
 class StoreSession:
-    """A BlockSession over a store alone. Its context does nothing: it holds nothing."""
+    """A BlockSession over a store alone. Its context does nothing, as it holds no resources."""
 
     def __init__(self, store: BlockStore) -> None:
         self._store = store
@@ -105,13 +105,13 @@ class StoreSession:
         return found
 
     def prefetch(self, cids: Sequence[CID]) -> None:
-        """The store is read when asked: nothing to do."""
+        """Nothing to do: the store is read on demand."""
 
     def expect(self, root: CID) -> None:
-        """Nothing is fetched."""
+        """Nothing to do: nothing is fetched."""
 
     async def sync(self) -> None:
-        """Stored blocks may still wait for the disk: see to it."""
+        """Stored blocks may still be in memory: flush them."""
         await self._store.sync()
 
     def stats(self) -> SessionStats:
@@ -119,7 +119,7 @@ class StoreSession:
 
 
 class FileChanged(IntegrityError):
-    """The bytes of a block were in a file that is not what it was."""
+    """A block whose bytes were in a file that has changed since."""
 
     def __init__(self, cid: CID, path: str, reason: str) -> None:
         super().__init__(cid, path, reason)
@@ -135,7 +135,7 @@ class FileChanged(IntegrityError):
 
 
 class FilestoreSession(StoreSession):
-    """A StoreSession that says which file is to blame."""
+    """A StoreSession whose errors name the file at fault."""
 
     def __init__(self, blocks: Filestore) -> None:
         super().__init__(blocks)

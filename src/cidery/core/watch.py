@@ -1,4 +1,4 @@
-"""Looking at sessions from outside: how a long cat or get is doing, by a name that its caller chose."""
+"""Observing sessions: how a long cat or get is progressing, by a name that its caller chose."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,11 +9,11 @@ from cidery.errors import NotFound
 from cidery.exchange.stats import SessionStats
 
 MAX_ENDED = 256
-"""Ended sessions remembered, so that a caller can ask for the sums after the last byte: some KiB each at most."""
+"""Ended sessions remembered, so that a caller can ask for the totals after the last byte: some KiB each at most."""
 
 
 IDLE_STAGES = ("local", "done")
-"""Stages of a session that waits for nobody: what else is done is worth more."""
+"""Stages of a session that waits for nothing: other work is more worth reporting."""
 
 
 class NoSuchSession(NotFound):
@@ -37,7 +37,7 @@ class WatchedSessions:
 
     @contextmanager
     def doing(self, name: str, what: str) -> Iterator[Callable[[str], None]]:
-        """Say what is done under ``name`` inside the context, beside sessions or without one; gives who changes it."""
+        """Report what is done under ``name`` inside the context, with or without sessions; yields a setter."""
         stack = self._doing.setdefault(name, [])
         at = len(stack)
         stack.append(what)
@@ -54,7 +54,7 @@ class WatchedSessions:
 
     @asynccontextmanager
     async def watch(self, name: str, opened: AbstractAsyncContextManager[BlockSession]) -> AsyncIterator[BlockSession]:
-        """``opened`` as it is, listed under ``name`` while it is open."""
+        """``opened`` unchanged, listed under ``name`` while it is open."""
         async with opened as session:
             self._live.setdefault(name, []).append(session)
             try:
@@ -73,7 +73,7 @@ class WatchedSessions:
             del self._live[name]
 
     def stats(self, name: str) -> SessionStats:
-        """What happened so far under the name. Raises NoSuchSession."""
+        """Counters so far under the name. Raises NoSuchSession."""
         total = self._ended.get(name)
         for session in self._live.get(name, ()):
             total = session.stats() if total is None else _sum(total, session.stats())

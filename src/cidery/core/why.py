@@ -1,4 +1,4 @@
-"""Says what is going on with one CID: stored, held by which pin, announced, reachable; who has it, where it stalls.
+"""Explains the state of one CID: stored, pinned, announced, reachable; which peers have it, and where a fetch stalls.
 
 Gathers facts from the store and the network at the same time, within a time limit, and ends with a verdict.
 """
@@ -22,17 +22,17 @@ from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
 
 SECONDS = 10.0
-"""How long it looks by default."""
+"""How long it looks by default, in seconds."""
 DECIDE_AFTER = 2.0
-"""Seconds after which a DAG of which nothing was missing so far is taken for whole, to begin asking the network."""
+"""Seconds after which a DAG with nothing missing so far is assumed complete, so that asking the network can begin."""
 LINGER = 1.5
-"""Seconds that others have to answer when somebody is known to have it."""
+"""Seconds that others have to answer once a holder is known."""
 
 
 async def why(api: Api, cid: CID, *, seconds: float = SECONDS) -> AsyncGenerator[Fact | Verdict, None]:
-    """Facts as they are learned, the last one of each subject counts; then the verdict, within ``seconds``.
+    """Facts as they are learned, of which the last per subject counts; then the verdict, within ``seconds``.
 
-    Fetches and stores nothing; asks nothing outside of this machine when offline, nor beyond its networks with --lan.
+    Fetches and stores nothing; offline, asks nothing outside this machine; with --lan, nothing beyond its networks.
     Raises what the store raises. Cancellation: safe (aclose).
     """
     async with aclosing(_Gathering(api, cid, seconds).run()) as facts:
@@ -43,9 +43,9 @@ async def why(api: Api, cid: CID, *, seconds: float = SECONDS) -> AsyncGenerator
 async def findings(
     api: Api, path: ContentPath, *, seconds: float = SECONDS, show: Show = str
 ) -> AsyncGenerator[Finding, None]:
-    """why() about what a path names, or about its root if a block on the way is missing; as text and JSON.
+    """why() for the target of a path, or for its root if a block on the way is missing; as text and JSON.
 
-    Raises as why(), and what resolving raises but NotFound.
+    Raises as why(), and as resolving, except NotFound.
     """
     cid = path.root
     if path.segments:
@@ -53,7 +53,7 @@ async def findings(
             async with api.offline().session() as session:
                 cid = await resolve(path, session)
         except NotFound:
-            cid = path.root  # that is what there is to say
+            cid = path.root  # nothing below it can be resolved
     said: set[str] = set()
     async with aclosing(why(api, cid, seconds=seconds)) as facts:
         async for fact in facts:
@@ -70,7 +70,7 @@ class _Gathering:
         self._end = self._clock() + seconds
         self._queue: asyncio.Queue[Fact | None] = asyncio.Queue()
         self._target: asyncio.Future[tuple[CID, bool]] = asyncio.get_running_loop().create_future()
-        """(whom to ask others for, whether to dial): the first block that is missing, or the root for an owner."""
+        """(the CID to ask others for, whether to dial): the first missing block, or the root if nothing is missing."""
         self._known = Known(cid, online=api.network is not None)
 
     async def run(self) -> AsyncGenerator[Fact | Verdict, None]:
@@ -97,7 +97,7 @@ class _Gathering:
                 yield fact
             for task in tasks:
                 if task.done():
-                    task.result()  # a store that cannot be read is no verdict
+                    task.result()  # a store that cannot be read gives no verdict
             yield verdict(self._known, self._api.clock())
         finally:
             for task in tasks:
@@ -127,7 +127,7 @@ class _Gathering:
             late.cancel()
 
     async def _look_through_pins(self) -> None:
-        """The pin of the CID itself, else the first one that it is below, else the mutable files."""
+        """The pin of the CID itself, else the first pin that reaches it, else the mutable files."""
         api, holds = self._api, list[Hold]()
         own = api.pins.get(self._cid)
         if own is not None and not own.expired(api.clock()):
@@ -158,7 +158,7 @@ class _Gathering:
                 if isinstance(step, Edge) and step.target.to_v1() == wanted:
                     return True
         except CideryError:
-            return False  # as far as it is stored; `pin verify` says what is wrong with it
+            return False  # damaged below; `pin verify` tells the details
         return False
 
     async def _ask_network(self, network: Diagnosing) -> None:

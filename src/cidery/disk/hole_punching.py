@@ -1,4 +1,4 @@
-"""Giving parts of a file back to the file system: holes that read as zeros. Linux; elsewhere nothing is given back."""
+"""Returns parts of a file to the file system: holes that read as zeros. Linux only; elsewhere nothing is freed."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ KEEP_SIZE, PUNCH_HOLE = 0x01, 0x02
 def _fallocate() -> Callable[[int, int, int, int], int] | None:
     if sys.platform != "linux":
         return None
-    import ctypes  # here: only a full disk needs it
+    import ctypes  # late: only a full disk needs it
 
     found = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
     if found is None:
@@ -25,7 +25,7 @@ def _fallocate() -> Callable[[int, int, int, int], int] | None:
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Free the disk space of ``length`` bytes at ``offset``; whether that was possible. Needs no space itself."""
+    """Free the disk space of ``length`` bytes at ``offset``; returns whether it was possible. Needs no space itself."""
     call = _fallocate()
     if call is None:
         return False
@@ -38,6 +38,6 @@ def punch_hole(fd: int, offset: int, length: int) -> bool:
 
 
 def disk_bytes(fd: int) -> int:
-    """What a file takes on disk, holes left out."""
+    """Disk space of a file, without holes."""
     found = os.fstat(fd)
     return found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size

@@ -1,4 +1,4 @@
-"""One LMDB environment: opening, read and write transactions, a map that grows, other processes that read along.
+"""One LMDB environment: opening, read and write transactions, a map that grows, concurrent readers in other processes.
 
 Every commit is synced by LMDB, so a power cut leaves the state before or after a commit, never between. The map grows
 by doubling; other processes notice (MapResizedError) and follow. Reads open a transaction of microseconds; in this
@@ -28,13 +28,13 @@ T = TypeVar("T")
 MAX_MAP = 1 << 46
 """Largest map, in bytes: the address space of a process on common 64-bit machines is 2**47."""
 QUIET_POLL = 0.0001
-"""Seconds between two looks whether reads have ended: they take microseconds."""
+"""Seconds between two checks whether reads have ended: they take microseconds."""
 MAX_READERS = 512
 """Slots for concurrent read transactions of all processes (64 bytes each in the lock file)."""
 
 
 class DatabaseMissing(NotFound):
-    """There is nothing to read at the path."""
+    """There is no database to read at the path."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(path, what)
@@ -59,7 +59,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class DatabaseDamaged(IntegrityError):
-    """The files are not what LMDB wrote."""
+    """The files were not written by LMDB, or are damaged."""
 
     def __init__(self, path: Path, what: str, reason: str, advice: str) -> None:
         super().__init__(path, what, reason, advice)
@@ -109,7 +109,7 @@ class Environment:
         self._quieting = threading.Lock()
         self._paused = False
         self._reading: deque[None] = deque()
-        """A note for each read under way: adding and taking one is a single step of the interpreter, so no lock."""
+        """A note for each read under way: adding or removing one is atomic in the interpreter, so no lock is needed."""
         self._compact = False
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
@@ -144,7 +144,7 @@ class Environment:
         return self.read(used)
 
     def close(self) -> None:
-        """Idempotent. A disk too full for the compacted copy leaves the file as it is."""
+        """Idempotent. If the disk is too full for the compacted copy, the file stays unchanged."""
         with self._quiet():
             if self._compact:
                 self._compact = False
@@ -168,7 +168,7 @@ class Environment:
         directory.rmdir()
 
     def reader_check(self) -> int:
-        """Free the slots of readers that died; returns how many."""
+        """Free the slots of readers that died; returns their number."""
         return int(self._env.reader_check())
 
     def map_size(self) -> int:
@@ -176,7 +176,7 @@ class Environment:
         return int(self._env.info()["map_size"])
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` in a read transaction. Keep it short: the resize of the map waits for it.
+        """Run ``work`` in a read transaction. Keep it short: resizing the map waits for it.
 
         Raises DatabaseDamaged, DatabaseUnavailable.
         """
@@ -211,16 +211,16 @@ class Environment:
         return again[0]
 
     def _enter(self) -> None:
-        """Begin to read, beside all others that do; waits while nobody may."""
+        """Begin to read, concurrently with other readers; waits while reads are paused."""
         self._reading.append(None)
-        while self._paused:  # looked at after the note was made, as _quiet() looks at the notes after it paused
+        while self._paused:  # checked after making the note, as _quiet() checks the notes after pausing
             self._reading.pop()
             with self._quieting:
                 self._reading.append(None)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """Nobody reads inside; waits for the reads under way."""
+        """Inside the context nothing is read; waits for the reads under way."""
         with self._quieting:
             self._paused = True
             try:
@@ -231,7 +231,7 @@ class Environment:
                 self._paused = False
 
     def _resize(self, size: int) -> None:
-        """Set the size of the map in bytes, 0: to what another process made it."""
+        """Set the size of the map in bytes; 0: the size that another process made it."""
         with self._quiet():
             self._env.set_mapsize(size)
 
@@ -239,7 +239,7 @@ class Environment:
         """Run ``work`` in a write transaction and commit it durably; ``work`` runs again when the map had to grow.
 
         Raises:
-            DatabaseUnavailable, DatabaseDamaged: and then nothing was changed.
+            DatabaseUnavailable, DatabaseDamaged: nothing was changed.
         """
         while True:
             try:

@@ -1,7 +1,8 @@
-"""All that differs between platforms in storing bytes, behind one small object that tests can replace.
+"""The differences between platforms in storing bytes, behind one small object that tests can replace.
 
-``FileLayer`` is what the store does to files. ``OsFiles`` does it for real; a recording layer (testing) keeps unsynced
-writes apart to replay power cuts. Locks between processes and the check for network file systems are here too.
+``FileLayer`` is the interface to files that the store uses. ``OsFiles`` implements it; a recording layer (testing)
+keeps unsynced writes apart to replay power cuts. Locks between processes and the check for network file systems are
+here too.
 """
 
 import errno
@@ -21,7 +22,7 @@ WRITE_PARTS = 1024
 
 
 class SyncPoint(Enum):
-    """Every place where the store waits for the disk; the crash tests take them out one by one."""
+    """Every place where the store waits for the disk; the crash tests skip them one by one."""
 
     SEGMENT_DATA = "records of a segment, before the index calls them durable"
     SEGMENT_NAME = "the directory, after a segment was created"
@@ -35,10 +36,10 @@ class SyncPoint(Enum):
 
 
 class FileLayer(Protocol):
-    """File operations of the store. All block, all free the GIL, all raise OSError."""
+    """File operations of the store. All block, all release the GIL, all raise OSError."""
 
     def open(self, path: Path, *, write: bool, create: bool = False) -> int:
-        """A descriptor; ``create`` makes the file and fails if it is there."""
+        """A descriptor; ``create`` creates the file and fails if it exists."""
         ...
 
     def close(self, fd: int) -> None: ...
@@ -46,7 +47,7 @@ class FileLayer(Protocol):
     def size(self, fd: int) -> int: ...
 
     def write(self, fd: int, parts: Sequence[Buffer], offset: int) -> None:
-        """Write the buffers one after the other at ``offset``, whole or OSError (then part may be written)."""
+        """Write the buffers one after the other at ``offset``, completely or OSError (then part may be written)."""
         ...
 
     def read(self, fd: int, size: int, offset: int) -> bytes:
@@ -60,15 +61,15 @@ class FileLayer(Protocol):
     def truncate(self, fd: int, size: int) -> None: ...
 
     def punch(self, fd: int, offset: int, length: int) -> bool:
-        """Give the space of these bytes back, which read as zeros then; whether that is possible here."""
+        """Free the space of these bytes, which then read as zeros; returns whether that is possible here."""
         ...
 
     def remove(self, path: Path) -> None:
-        """Unlink the file if it is there."""
+        """Unlink the file if it exists."""
         ...
 
     def replace(self, path: Path, target: Path) -> None:
-        """Give a file the name of another in the same directory, which is gone then."""
+        """Rename a file over another in the same directory, atomically."""
         ...
 
     def sync(self, fd: int, point: SyncPoint) -> None:
@@ -80,7 +81,7 @@ class FileLayer(Protocol):
         ...
 
     def committed(self, environment: Path) -> None:
-        """Told after each commit of the index, in the thread that made it. LMDB writes and syncs its own file."""
+        """Called after each commit of the index, in the thread that made it. LMDB writes and syncs its own file."""
         ...
 
 
@@ -144,7 +145,7 @@ def _write_all(fd: int, parts: Sequence[Buffer], offset: int) -> int:
     wanted = sum(map(len, parts))
     done = _write_at(fd, parts, offset)
     while done < wanted:
-        # A short write is how a full disk shows first; the rest is tried again and then raises.
+        # A short write is the first sign of a full disk; retrying the rest raises the error.
         rest = _skip(parts, done)
         more = _write_at(fd, rest, offset + done)
         if more == 0:
@@ -184,12 +185,12 @@ if sys.platform == "win32":
         os.fsync(fd)
 
     def _try_lock(fd: int) -> None:
-        # A byte far past the content, so that others can still read who holds the lock.
+        # A byte far past the content, so that other processes can still read the holder's name.
         os.lseek(fd, 1 << 30, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
     def _try_share(fd: int) -> None:
-        """There are no shared locks of this kind; that the file could be opened says that nobody holds it now."""
+        """There are no shared locks of this kind; since the file could be opened, no process holds the lock now."""
 
 else:
     import fcntl
@@ -216,7 +217,7 @@ else:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _try_share(fd: int) -> None:
-        # The two families of locks do not see each other on Linux, and other programs use the one or the other.
+        # The two families of locks do not see each other on Linux, and other programs use one or the other.
         fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
@@ -248,7 +249,7 @@ class FileLocked(Unavailable):
 
 
 def lock_file(path: Path) -> int:
-    """Take the operating system's exclusive lock on ``path`` (made if missing), which dies with the process.
+    """Take the operating system's exclusive lock on ``path`` (created if missing), which ends with the process.
 
     Returns:
         A descriptor to close when done.
@@ -267,10 +268,10 @@ def lock_file(path: Path) -> int:
 
 
 def share_lock(path: Path) -> int:
-    """Keep others from locking a file that is there, with a lock that writes nothing and other readers can share.
+    """Keep other processes from locking an existing file, with a lock that writes nothing and other readers can share.
 
     Returns:
-        A descriptor to close when done. On Windows only a lock that is held now is noticed.
+        A descriptor to close when done. On Windows, only a lock held at this moment is noticed.
     Raises:
         FileLocked, OSError (FileNotFoundError: no such file).
     """
@@ -294,11 +295,11 @@ NETWORK_FILESYSTEMS = frozenset(
     "9p afs ceph cifs coda davfs fuse.cephfs fuse.glusterfs fuse.rclone fuse.s3fs fuse.sshfs gfs2 lustre ncpfs nfs "
     "nfs4 ocfs2 orangefs smb3 smbfs virtiofs vboxsf".split()
 )
-"""File systems whose locks and memory maps are not coherent between processes or survive no cut of the network."""
+"""File systems whose locks and memory maps are not coherent between processes, or do not survive network failures."""
 
 
 class NetworkFilesystem(InvalidInput):
-    """The store was to be put where locks and memory maps cannot be trusted."""
+    """The store would be on a file system whose locks and memory maps cannot be trusted."""
 
     def __init__(self, path: Path, kind: str) -> None:
         super().__init__(path, kind)
@@ -312,7 +313,7 @@ class NetworkFilesystem(InvalidInput):
 
 
 def filesystem_kind(path: Path) -> str:
-    """Name of the file system that holds ``path``, "" where the platform does not tell."""
+    """Name of the file system that holds ``path``; "" if the platform does not report it."""
     if sys.platform == "win32":
         return "smbfs" if str(path.resolve()).startswith("\\\\") else ""
     try:
@@ -330,7 +331,7 @@ def kind_in_mountinfo(text: str, path: Path) -> str:
         fields = left.split(" ")
         if len(fields) < 5:
             continue
-        # Spaces and the like are octal escapes.
+        # Spaces and some other characters are octal escapes.
         mount = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace")
         if inside.startswith(mount.rstrip("/") + "/") and len(mount) >= best:
             best, kind = len(mount), right.split(" ")[0]
@@ -338,7 +339,7 @@ def kind_in_mountinfo(text: str, path: Path) -> str:
 
 
 def refuse_network_filesystem(path: Path) -> None:
-    """Raises NetworkFilesystem. Where the platform does not tell (macOS), nothing is refused."""
+    """Raises NetworkFilesystem. On platforms that do not report it (macOS), nothing is refused."""
     kind = filesystem_kind(path)
     if kind in NETWORK_FILESYSTEMS:
         raise NetworkFilesystem(path, kind)

@@ -1,4 +1,4 @@
-"""What looks names up in the DNS give and raise."""
+"""The interfaces of DNS look-ups: results and errors."""
 
 from typing import NamedTuple, Protocol
 
@@ -10,7 +10,7 @@ class TxtAnswer(NamedTuple):
 
     texts: tuple[str, ...]
     ttl: float
-    """Seconds for which the answer may be kept."""
+    """Seconds for which the answer may be cached."""
 
 
 class NoSuchDomain(NotFound):
@@ -26,7 +26,7 @@ class NoSuchDomain(NotFound):
 
 
 class DnsUnavailable(Unavailable):
-    """No answer, or one that makes no sense."""
+    """No answer, or a malformed one."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 10.0
 """Longest wait for one answer: two tries at the usual 5 s."""
 MAX_ANSWER = 64 * 1024
-"""Bytes of one answer over HTTPS: what DNS messages can have at most."""
+"""Bytes of one answer over HTTPS: the limit of DNS messages."""
 MAX_RECORDS = 64
-"""Records of one answer that are looked at."""
+"""Most records read of one answer."""
 MAX_CACHED = 1024
-"""Answers remembered: some hundred KiB."""
+"""Answers cached: some hundred KiB."""
 MAX_TTL = 3600.0
-"""Seconds an answer is remembered at most, so that a change shows."""
+"""Longest caching of an answer, in seconds, so that changes show."""
 SYSTEM = "auto"
 
 
 class BadResolver(InvalidInput):
-    """An entry of DNS.Resolvers that makes no sense."""
+    """An invalid entry of DNS.Resolvers."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
@@ -91,7 +91,7 @@ class Dns:
         return answer
 
     def _resolver_of(self, name: str) -> str:
-        """The one of the longest domain that ``name`` is in. Raises DnsUnavailable."""
+        """The resolver of the longest domain that contains ``name``. Raises DnsUnavailable."""
         labels = name.split(".")
         for start in range(len(labels)):
             domain = ".".join(labels[start:]) + "."
@@ -102,7 +102,7 @@ class Dns:
         raise DnsUnavailable(name, "DNS.Resolvers of the config names no resolver for it")
 
     async def _ask(self, name: str, kind: str) -> TxtAnswer:
-        # imported here: 40 ms that only look-ups need
+        # imported late: 40 ms that only look-ups need
         import dns.exception
         import dns.name
         import dns.resolver

@@ -1,1 +1,1 @@
-"""Fetch sessions: what a request still needs, who may have it, who is asked for what. Pure, except ``service``."""
+"""Fetch sessions: the blocks that a request still needs, and the sources asked for them. Pure, except ``service``."""

@@ -1,4 +1,4 @@
-"""What a fetch session tells its driver to do."""
+"""The commands of a fetch session to its driver."""
 
 from typing import NamedTuple
 
@@ -14,21 +14,21 @@ class Ask(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Tell a source that these are no longer wanted of it."""
+    """Tell a source that these are no longer wanted from it."""
 
     source: str
     cids: tuple[CID, ...]
 
 
 class GiveUp(NamedTuple):
-    """Nothing new came from anybody for too long."""
+    """No source has sent anything new for too long."""
 
     stage: str
     sources: int
 
 
 class Search(NamedTuple):
-    """Nobody known has this, or nobody sends: look for others who have it."""
+    """No known source has this, or none sends: search for more sources."""
 
     cid: CID
 

@@ -1,4 +1,4 @@
-"""Asks sources whether they have one block, without fetching it. Pure; the sources are driven by a ``Sources``."""
+"""Asks sources whether they have one block, without fetching it. Pure; a ``Sources`` drives them."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 from cidery.multiformats.cid import CID
 
 MAX_ASKED = 256
-"""Sources that one probe asks: above the connections of an ordinary node."""
+"""Sources that one probe asks: more than the connections of an ordinary node."""
 
 
 class Asker(Protocol):
-    """On whose behalf sources are asked: a fetch session, or a probe. Sources call these."""
+    """The party that sources are asked for: a fetch session, or a probe. Sources call these."""
 
     def on_source(self, name: str, round_trip: float | None) -> None: ...
 
@@ -26,12 +26,12 @@ class Asker(Protocol):
 
 
 class HaveProbe:
-    """An Asker that wants to know, and nothing else. The last answer of each source counts."""
+    """An Asker that only gathers answers. The last answer of each source counts."""
 
     def __init__(
         self, cid: CID, *, ask: Callable[["HaveProbe", str], None], on_answer: Callable[[str, str], None]
     ) -> None:
-        """``ask``: sends want-have to a source. ``on_answer`` hears (source, "waiting", "have", "dont-have", "block"
+        """``ask``: sends want-have to a source. ``on_answer`` gets (source, "waiting", "have", "dont-have", "block"
         or "gone"), each change once."""
         self.cid = cid
         self.answers: dict[str, str] = {}
@@ -66,11 +66,11 @@ class HaveProbe:
             self._note(name, "dont-have")
 
     def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
-        """A small block may come instead of a HAVE; it counts as wanted and is dropped."""
+        """A small block may arrive instead of a HAVE; it counts as wanted and is dropped."""
         if cid.multihash != self.cid.multihash or name not in self.answers:
             return False
         self._note(name, "block")
         return True
 
     def turn(self) -> None:
-        """There is nothing to decide."""
+        """Nothing to decide."""

@@ -1,6 +1,6 @@
-"""The driver of a fetch session: local blocks at once, the others from sources, what arrives into the store.
+"""The driver of a fetch session: local blocks immediately, others from sources; arriving blocks go into the store.
 
-Knows no protocol: whoever finds and asks sources is a ``Sources``.
+Knows no protocol: a ``Sources`` finds and asks the sources.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from cidery.multiformats.multicodec import DAG_PB
 READ_AHEAD = 40 * 1024 * 1024
 """Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
 KEPT_READY = 12 * 1024 * 1024
-"""Bytes of arrived blocks kept in memory for the reader; what is stored beyond them is read back from the store."""
+"""Bytes of arrived blocks kept in memory for the reader; stored blocks beyond them are read back from the store."""
 STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
 SHOWN_WANTS = 3
-"""Wants that a session names when it is asked what it waits for."""
+"""Wants that a session lists when asked what it waits for."""
 LOOKED_AT = 4
-"""Links of a root that are looked up to tell whether a DAG is here in part."""
+"""Links of a root that are looked up to tell whether part of a DAG is stored."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
 
 
 class NoSourceHasIt(Unavailable):
-    """Everyone who could be asked was asked, for long enough."""
+    """Every available source was asked, for long enough."""
 
     def __init__(self, cid: CID, sources: int, stage: str) -> None:
         super().__init__(cid, sources, stage)
@@ -76,18 +76,18 @@ class PeerSources(Protocol):
 
 
 class Sources(PeerSources, Protocol):
-    """Sources of every kind, and the search for more of them."""
+    """Sources of every kind, and the search for more."""
 
     def search(self, session: "NetworkSession", cid: CID) -> None:
-        """Look for further sources that have ``cid``. A hint; a search that runs for the session goes on."""
+        """Look for further sources that have ``cid``. A hint; a search already running for the session continues."""
         ...
 
     def stream(self, session: "NetworkSession", root: CID) -> None:
-        """Begin to stream everything below ``root`` from one source, if one is fit for it. A hint."""
+        """Begin to stream everything below ``root`` from one source, if one is suitable. A hint."""
         ...
 
     def stage(self, session: "NetworkSession") -> str:
-        """What a search for the session is doing: "finding", "dialling", "" when none runs."""
+        """The state of a search for the session: "finding", "dialling", "" when none runs."""
         ...
 
 
@@ -105,7 +105,7 @@ class NetworkSession:
     ) -> None:
         """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
         self.on_fetched: Callable[[CID], None] | None = None
-        """Called at the end with the first CID that was asked for, if anything came from others."""
+        """Called at the end with the first CID requested, if anything came from other nodes."""
         self._first: CID | None = None
         self._by_source: dict[str, tuple[int, int]] = {}
         self._local_blocks = self._local_bytes = 0
@@ -128,7 +128,7 @@ class NetworkSession:
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
-        """Which source streams a whole DAG: what is below it is asked of nobody else meanwhile."""
+        """The source that streams a whole DAG: until it ends, no other is asked for blocks below its root."""
         self._taken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -154,7 +154,7 @@ class NetworkSession:
     # --- the reader
 
     async def sync(self) -> None:
-        """On return, every block that came so far is stored durably. Raises what storing raised."""
+        """On return, every block received so far is stored durably. Raises as storing."""
         while self._storing is not None:
             await asyncio.wait([self._storing])
         if self._failure is not None:
@@ -163,7 +163,7 @@ class NetworkSession:
             await self._store.sync()
 
     def stats(self) -> SessionStats:
-        """What happened so far."""
+        """Counters so far."""
         stage = self._machine.stage(self._clock()) if self._attached else "local"
         if stage in ("finding", "asking"):
             stage = self._sources.stage(self) or stage
@@ -184,7 +184,7 @@ class NetworkSession:
         return self._first == cid or cid in self._machine.wants()
 
     def state(self) -> SessionState:
-        """What it is doing now, source by source."""
+        """Its current state, source by source."""
         now = self._clock()
         sums = list(self._by_source.values())
         return SessionState(
@@ -199,7 +199,7 @@ class NetworkSession:
         )
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        """The block if it is at hand without waiting."""
+        """The block if it is available without waiting."""
         if cid.is_identity:
             return cid.identity_data
         data = self._take(cid)
@@ -212,7 +212,7 @@ class NetworkSession:
         return local
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block, from the store or a source. Raises NoSourceHasIt, or what storing raised. Cancel-safe."""
+        """The block, from the store or a source. Raises NoSourceHasIt, and as storing. Cancel-safe."""
         if self._first is None:
             self._first = cid
         data = self.get_if_ready(cid)
@@ -241,7 +241,7 @@ class NetworkSession:
             self._waiters.pop(cid, None)
 
     def prefetch(self, cids: Sequence[CID]) -> None:
-        """These will be asked for soon, in this order."""
+        """These will be requested soon, in this order."""
         if self._streaming:
             return
         if self._store is None:
@@ -259,8 +259,8 @@ class NetworkSession:
             self._checking = asyncio.get_running_loop().create_task(self._check())
 
     async def _check(self) -> None:
-        """Ask the network only for what the store does not have."""
-        assert self._store is not None  # prefetch() asks at once without a store
+        """Request from the network only what the store does not have."""
+        assert self._store is not None  # without a store, prefetch() requests directly
         try:
             while self._unchecked:
                 batch = [self._unchecked.popitem(last=False)[0] for _ in range(min(CHECK_BATCH, len(self._unchecked)))]
@@ -277,9 +277,9 @@ class NetworkSession:
             self._checking = None
 
     def expect(self, root: CID) -> None:
-        """Everything below ``root`` will be asked for, depth first: over a long line a source may stream it all.
+        """Everything below ``root`` will be requested, depth first: over a long line a source may stream it all.
 
-        Nothing is streamed when some of it is here already: the rest may be, too. A hint.
+        Nothing is streamed when part of it is stored already: the rest may be, too. A hint.
         """
         if root.is_identity or (self._store is not None and _has_begun(self._store, root)):
             return
@@ -289,23 +289,23 @@ class NetworkSession:
     # --- a stream of a whole DAG
 
     def on_stream(self, name: str) -> None:
-        """A source begins to stream; nothing else is asked for until on_stream_end()."""
+        """A source begins to stream; nothing else is requested until on_stream_end()."""
         self._streaming, self._streamed_at = name, self._clock()
 
     def on_streamed(self, name: str, cid: CID, data: memoryview) -> None:
-        """A verified block of the stream, wanted by now or later."""
+        """A verified block of the stream, wanted now or later."""
         self._streamed_at = self._clock()
         if cid not in self._unstored and cid not in self._ready:
             self._arrived(name, cid, data)
 
     async def room(self) -> None:
-        """Wait until the reader and the store have taken enough of what came."""
+        """Wait until the reader and the store have taken enough of the received blocks."""
         while self._ready_bytes + self._unstored_bytes > READ_AHEAD and self._attached:
             self._taken.clear()
             await self._taken.wait()
 
     def on_stream_end(self) -> None:
-        """The stream is over, whole or not: what is still wanted is asked of everybody."""
+        """The stream has ended, complete or not: remaining wants are requested from all sources."""
         self._streaming = ""
         for cid in self._waiters:
             self._machine.need(cid, self._clock())
@@ -330,7 +330,7 @@ class NetworkSession:
         self._machine.on_dont_have(name, cid, self._clock())
 
     def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
-        """A verified block; False if this session did not want it. turn() follows when a message is through."""
+        """A verified block; False if this session did not want it. turn() follows at the end of a message."""
         if not self._machine.on_block(name, cid, len(data), self._clock()):
             return False
         self._arrived(name, cid, data)
@@ -352,7 +352,7 @@ class NetworkSession:
                 self._storing = asyncio.get_running_loop().create_task(self._store_all())
 
     def turn(self) -> None:
-        """After a batch of on_* calls: decide what to ask next."""
+        """After a batch of on_* calls: decide what to request next."""
         self._turn()
 
     # --- inside
@@ -410,7 +410,7 @@ class NetworkSession:
                 waiter.set_exception(exc)
 
     async def _store_all(self) -> None:
-        """Store what arrived, batch by batch, while the reader goes on."""
+        """Store arrived blocks, batch by batch, while the reader continues."""
         assert self._store is not None  # on_block() starts this only with a store
         try:
             while self._unstored:
@@ -420,7 +420,7 @@ class NetworkSession:
                     size += len(block.data)
                     if size >= STORE_BATCH:
                         break
-                # visible in this process at once; the index is committed in groups, which nobody waits for here
+                # visible in this process at once; the index is committed in groups, which nothing waits for here
                 await asyncio.to_thread(self._store.put_many_blocking, batch, kept=self._kept)
                 for block in batch:
                     del self._unstored[block.cid]
@@ -437,7 +437,7 @@ class NetworkSession:
             self._storing = None
 
     def _trim(self) -> None:
-        """Drop arrived blocks that the reader can as well read from the store, the latest ones first."""
+        """Drop arrived blocks that the reader can equally well read from the store, the latest ones first."""
         while self._ready_bytes > KEPT_READY:
             cid, data = self._ready.popitem()
             if cid in self._unstored:
@@ -447,14 +447,14 @@ class NetworkSession:
 
 
 def _has_begun(store: BlockStore, root: CID) -> bool:
-    """Whether more than the root of a DAG is stored, or the root is all there is."""
+    """Whether more than the root of a DAG is stored, or the root is the whole DAG."""
     block = store.get_if_ready(root)
     if block is None:
         return False
     if root.codec != DAG_PB and len(block) > SCAN_BYTES:
-        return True  # reading its links would hold the loop, and what is below it is asked for one by one as well
+        return True  # reading its links would hold the loop, and its descendants can be requested one by one
     try:
         links = [cid for cid, _ in named_links(root, block) if not cid.is_identity]
     except CideryError:
-        return True  # who reads it will say what is wrong with it
+        return True  # its reader will report the fault
     return not links or any(store.get_if_ready(cid) is not None for cid in links[:LOOKED_AT])

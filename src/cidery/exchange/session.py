@@ -4,8 +4,8 @@
        ^                    | dont-have, stall, source gone
        +--------------------+
 
-A want is asked of one source at a time, so duplicates come only from sources that were given up. Sources that are not
-known to have anything of the session are asked want-have; the first wants also go to the nearest one unasked.
+A want is asked of one source at a time, so duplicates come only from sources that were given up. Sources not known to
+have anything of the session are asked want-have; the first wants also go to the nearest unasked one.
 
 Input: want/need/forget from the reader, sources and their answers, time. Output: poll() -> commands.
 """
@@ -20,13 +20,13 @@ from cidery.exchange.waits import SessionWaits
 from cidery.multiformats.cid import CID
 
 MAX_SESSION_WANTS = 64 * 1024
-"""Wants that one session remembers; a reader that prefetches more is told to come back."""
+"""Wants that one session remembers; a reader that prefetches more must do so later."""
 MAX_PROBED_SOURCES = 64
-"""Sources asked want-have for one CID at once."""
+"""Concurrent want-have questions for one CID."""
 MAX_PROBES = 16
-"""CIDs that nobody is known to have, asked for by want-have at once."""
+"""CIDs without a known holder that are asked for by want-have concurrently."""
 SEARCH_AGAIN = 10.0
-"""Seconds between the first two searches of a session that gets nothing; doubles each time."""
+"""Seconds between the first two searches of a session that receives nothing; doubles each time."""
 MAX_SEARCH_PAUSE = 300.0
 """Longest pause between two searches, in seconds."""
 MAX_DENIALS = 32
@@ -38,15 +38,15 @@ class _Want:
 
     def __init__(self) -> None:
         self.source: str | None = None
-        """Of whom the block is being asked."""
+        """The source that is being asked for the block."""
         self.denied: set[str] = set()
-        """Who does not have it."""
+        """Sources that do not have it."""
         self.holders: set[str] = set()
-        """Who said HAVE."""
+        """Sources that said HAVE."""
         self.asked: set[str] = set()
-        """Of whom the block was asked and not cancelled, besides ``source``: late answers still count."""
+        """Sources asked for the block and not cancelled, besides ``source``: late answers still count."""
         self.parked: str | None = None
-        """For whose window it waits, because the others do not have it."""
+        """The source whose window it waits for, because the others do not have it."""
 
 
 class FetchSession:
@@ -82,7 +82,7 @@ class FetchSession:
                     self._begin_waiting(now)
 
     def need(self, cid: CID, now: float) -> None:
-        """Somebody waits for this one: it goes to the front, and giving up starts anew."""
+        """The reader waits for this one: it goes to the front, and the give-up time starts again."""
         self.want((cid,), now)
         if self._gave_up:
             self._begin_waiting(now)
@@ -93,7 +93,7 @@ class FetchSession:
             self.sources[want.parked].parked.move_to_end(cid, last=False)
 
     def forget(self, cids: Iterable[CID]) -> None:
-        """No longer wanted; whoever was asked is told."""
+        """No longer wanted; every source asked is told."""
         for cid in cids:
             want = self._wants.pop(cid, None)
             self._queue.pop(cid, None)
@@ -117,11 +117,11 @@ class FetchSession:
 
     @property
     def outstanding_bytes(self) -> int:
-        """Assumed bytes that sources were asked for and have not sent."""
+        """Assumed bytes that were requested from sources but have not arrived."""
         return sum(source.outstanding_bytes for source in self.sources.values())
 
     def stage(self, now: float) -> str:
-        """What the session is doing, in one word for people."""
+        """The state of the session, in one word for people."""
         if not self._wants:
             return "done"
         if not self.sources or not any(s.has_any or s.outstanding for s in self.sources.values()):
@@ -142,7 +142,7 @@ class FetchSession:
             self._sources_changed = True
 
     def remove_source(self, name: str, now: float) -> None:
-        """It is gone: what it owed is asked of others."""
+        """It disconnected: its outstanding wants are asked of others."""
         source = self.sources.pop(name, None)
         if source is None:
             return
@@ -174,7 +174,7 @@ class FetchSession:
                 self._enqueue_first(cid)
 
     def on_bytes(self, name: str, at: float) -> None:
-        """Bytes of a message came at time ``at``; nothing is said of what they are."""
+        """Bytes of a message arrived at time ``at``; their content is not known yet."""
         source = self.sources.get(name)
         if source is not None:
             source.heard_at = max(source.heard_at, at)
@@ -203,11 +203,11 @@ class FetchSession:
                 self._enqueue_first(cid)
 
     def on_block(self, name: str, cid: CID, size: int, now: float) -> bool:
-        """A verified block came. False if it was not wanted (any more): a duplicate, to be dropped."""
+        """A verified block arrived. False if it was not wanted (any more): a duplicate, to be dropped."""
         source = self.sources.get(name)
         want = self._wants.pop(cid, None)
         if want is None and cid not in self._done:
-            return False  # never asked for: it is no sign that the source answers
+            return False  # never requested: it does not show that the source answers
         if source is not None:
             source.probed.discard(cid)
             self._revive(source)
@@ -235,7 +235,7 @@ class FetchSession:
     # --- time and output
 
     def poll(self, now: float, room: int) -> list[Command]:
-        """What to do now. ``room``: bytes that may be asked for beyond what is outstanding; one want always may."""
+        """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may."""
         self._check_stalls(now)
         self._assign(now, room)
         self._probe(now)
@@ -251,7 +251,7 @@ class FetchSession:
         return commands
 
     def next_deadline(self) -> float | None:
-        """When poll() wants to be called at the latest; None while nothing is wanted."""
+        """The latest time for the next call of poll(); None while nothing is wanted."""
         if not self._wants:
             return None
         stalls = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
@@ -263,14 +263,14 @@ class FetchSession:
     # --- inside
 
     def _search_at(self) -> float:
-        """When others are looked for next."""
+        """The time of the next search for more sources."""
         if self._waits.search_base is None:
             return float("inf")
         if self._searched_at is not None:
             return self._searched_at + self._search_pause
         first = next(iter(self._wants.values()), None)
         if first is None or all(name in first.denied for name in self.sources):
-            return self._progress_at  # nobody is left who may have it: waiting is of no use
+            return self._progress_at  # no source is left that may have it: waiting is useless
         return self._progress_at + self._waits.search_base
 
     def _give_up_at(self) -> float:
@@ -285,14 +285,14 @@ class FetchSession:
         self._gave_up = False
 
     def _revive(self, source: Source) -> None:
-        """It answered: what no other source had may be asked of it again, and it may take over what others owe."""
+        """It answered: wants that no other source had may be asked of it again, and it may take over others' wants."""
         if source.stalled:
             source.stalled = False
             self._requeue_orphans()
             self._sources_changed = True
 
     def _prove(self, source: Source) -> None:
-        """It has something of this session, so it may well have what nobody else had."""
+        """It has something of this session, so it may well have blocks that no other source had."""
         if not source.has_any:
             source.has_any = True
             self._requeue_orphans()
@@ -312,7 +312,7 @@ class FetchSession:
                 self._relieve(source, now)
 
     def _relieve(self, source: Source, now: float) -> None:
-        """Let others have what a stalled source owes, as far as they may have it. O(what it owes)."""
+        """Let other sources take over the wants of a stalled one, if they may have them. O(its outstanding wants)."""
         for cid in reversed(list(source.outstanding)):
             want = self._wants.get(cid)
             if want is not None and self._others_may_have(want, source.name):
@@ -327,9 +327,9 @@ class FetchSession:
         )
 
     def _assign(self, now: float, room: int) -> None:
-        """Give queued wants to sources with room, each to the one that would have it here first.
+        """Give queued wants to sources with room, each to the one expected to deliver first.
 
-        A want that none of them has waits, parked, for one that may have it: no want is looked at twice in vain.
+        A want that none of them has waits, parked, for a source that may have it: no want is checked twice in vain.
         """
         batches: dict[str, list[CID]] = {}
         able = [s for s in self._able() if s.has_room()]
@@ -366,7 +366,7 @@ class FetchSession:
         return source.expected_block
 
     def _park(self, cid: CID, want: _Want) -> None:
-        """Nobody with room has it: wait for one that may, else until somebody says that they have it."""
+        """No source with room has it: wait for one that may, else until a source says that it does."""
         busy = [s for s in self.sources.values() if s.has_any and not s.stalled and s.name not in want.denied]
         chosen = min(busy, key=Source.delay, default=None)
         if chosen is None:
@@ -401,9 +401,9 @@ class FetchSession:
         return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
 
     def _probe(self, now: float) -> None:
-        """Ask want-have where nobody is known to have a want, or where only one source is."""
+        """Ask want-have for wants that no source, or only one, is known to have."""
         targets = list(islice(self._orphans, MAX_PROBES))
-        # a stalled one is asked a single question: its answer is the sign that it is back
+        # a stalled one is asked a single question: its answer shows that it is back
         unknown = [s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed)]
         if unknown and self._wants:
             first = next(iter(self._wants))
@@ -437,7 +437,7 @@ class FetchSession:
         self._queue.move_to_end(cid, last=False)
 
     def _cancel_all(self, cid: CID, want: _Want) -> None:
-        """Tell everyone who was asked for the block, or whether they have it, that it is no longer wanted.
+        """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.
 
         Bitswap asks for it: cancels go to all peers asked (https://specs.ipfs.tech/bitswap-protocol/).
         """

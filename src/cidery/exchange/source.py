@@ -1,7 +1,7 @@
-"""One source of blocks within a session: what it owes, how fast it is, how much may be in flight to it.
+"""One source of blocks within a session: its outstanding wants, its speed, and how much may be in flight to it.
 
-The window follows the bandwidth-delay product: it grows by every block that arrives while the delay stays near the
-least one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
+The window follows the bandwidth-delay product: it grows with every block that arrives while the delay stays near the
+smallest one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
 """
 
 from collections import OrderedDict
@@ -11,17 +11,17 @@ from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 FIRST_WINDOW = 2 * 1024 * 1024
-"""Bytes in flight before anything is known of a source: two blocks of 1 MiB or eight of 256 KiB."""
+"""Bytes in flight before anything is known about a source: two blocks of 1 MiB or eight of 256 KiB."""
 LEAST_WINDOW = 512 * 1024
 MAX_WINDOW = 32 * 1024 * 1024
 """Most bytes in flight to one source: 2.6 Gbit/s over 100 ms."""
 MAX_WANTS = 512
 """Most wants in flight to one source; boxo keeps 1024 per peer and drops the rest."""
 ASSUMED_BLOCK = 256 * 1024
-"""Size in bytes of a block of which nothing is known."""
+"""Assumed size in bytes of an unknown block."""
 PATIENCE = 8
-"""Waits for which bytes that make no whole block count as progress: a large block over a long line takes several
-round trips, and who drips bytes for ever must not hold a want."""
+"""Waits for which bytes of an incomplete block count as progress: a large block over a long line takes several
+round trips, but a source that sends a trickle for ever must not hold a want."""
 QUEUEING_SLACK = 0.05
 """Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
 
@@ -59,15 +59,15 @@ class Source:
         self.window = FIRST_WINDOW
         self.least_delay = round_trip
         self.rate = 0.0
-        """Smoothed bytes a second while it owes something."""
+        """Smoothed bytes per second while it has outstanding wants."""
         self.progress_at = 0.0
-        """When it last answered, or was first asked after owing nothing."""
+        """When it last answered, or was first asked after having nothing outstanding."""
         self.heard_at = 0.0
-        """When bytes last came from it, be they a whole answer or not."""
+        """When bytes last arrived from it, whether or not they completed an answer."""
         self.last_answer = ""
         """"have", "dont-have" or "block"."""
         self.expected_block = ASSUMED_BLOCK
-        """Bytes a want is assumed to bring: quick to rise and slow to fall, for roots are small and leaves are not."""
+        """Bytes that a want is assumed to bring: rises fast and falls slowly, as roots are small and leaves are not."""
         self.probed: set[CID] = set()
         """CIDs it was asked want-have for and has not answered."""
         self.has_any = False
@@ -78,7 +78,7 @@ class Source:
         self.blocks = self.bytes = 0
 
     def state(self, now: float) -> SourceState:
-        """How it is doing."""
+        """Its current state."""
         silent = now - max(self.progress_at, self.heard_at) if self.outstanding or self.probed else None
         return SourceState(
             self.name, self.last_answer, silent, self.blocks, self.bytes, len(self.outstanding), self.stalled
@@ -91,7 +91,7 @@ class Source:
         return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < self.window
 
     def delay(self) -> float:
-        """Seconds until a block asked for now would be complete, by what was measured."""
+        """Seconds until a block requested now would be complete, by the measurements."""
         least = self.least_delay or 0.0
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
@@ -103,7 +103,7 @@ class Source:
         self.outstanding_bytes += size
 
     def answered(self, cid: CID, now: float) -> float | None:
-        """Take a want off; returns how long it took, None if it was not outstanding."""
+        """Remove a want; returns how long it took, None if it was not outstanding."""
         known = self.outstanding.pop(cid, None)
         if known is None:
             return None
@@ -112,7 +112,7 @@ class Source:
         return now - asked_at
 
     def received(self, cid: CID, size: int, now: float) -> None:
-        """A block came: learn delay, rate and window from it."""
+        """A block arrived: update delay, rate and window."""
         since = now - self.progress_at
         delay = self.answered(cid, now)
         self.progress_at = now
@@ -132,7 +132,7 @@ class Source:
             self.window = max(LEAST_WINDOW, self.window - size // 8)
 
     def replied(self, now: float, asked_at: float | None = None, *, have: bool) -> None:
-        """It answered something that is not a block."""
+        """It gave an answer that is not a block."""
         self.progress_at = now
         self.last_answer = "have" if have else "dont-have"
         self.stalled = False
@@ -141,14 +141,14 @@ class Source:
             self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)
 
     def release(self) -> list[CID]:
-        """Take everything outstanding off, in the order it was asked."""
+        """Remove everything outstanding, in the order it was requested."""
         cids = list(self.outstanding)
         self.outstanding.clear()
         self.outstanding_bytes = 0
         return cids
 
     def stall_deadline(self, wait: Callable[[float | None], float]) -> float | None:
-        """When this source counts as stalled; None while it owes nothing."""
+        """When this source counts as stalled; None while it has nothing outstanding."""
         if self.stalled or not (self.outstanding or self.probed):
             return None
         return patient_deadline(self.progress_at, self.heard_at, wait(self.least_delay))

@@ -1,4 +1,4 @@
-"""What a session can tell of itself."""
+"""The statistics of a session."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,19 @@ class SessionStats(NamedTuple):
     """Where the blocks of a session came from."""
 
     stage: str
-    """What it does: "local", "finding", "asking", "receiving", "stalled" or "done"."""
+    """Its state: "local", "finding", "asking", "receiving", "stalled" or "done"."""
     local: tuple[int, int]
     """(blocks, bytes) that were stored here."""
     by_source: dict[str, tuple[int, int]]
     """Source (peer id) -> (blocks, bytes)."""
     duplicate_blocks: int
-    """Blocks that came twice."""
+    """Blocks that arrived twice."""
     owing: tuple[str, ...] = ()
     """Sources that were asked for blocks and have not sent them."""
 
 
 class SourceState(NamedTuple):
-    """One source within a session, now."""
+    """The current state of one source within a session."""
 
     source: str
     last_answer: str
@@ -31,12 +31,12 @@ class SourceState(NamedTuple):
     blocks: int
     bytes: int
     outstanding: int
-    """Blocks it was asked for and has not sent."""
+    """Blocks requested from it but not yet received."""
     stalled: bool
 
 
 class SessionState(NamedTuple):
-    """A session that is under way."""
+    """A running session."""
 
     stage: str
     root: CID | None
@@ -46,8 +46,8 @@ class SessionState(NamedTuple):
     waiting_for: tuple[CID, ...]
     """The first few of these."""
     blocks: int
-    """That came from others."""
+    """Blocks received from other nodes."""
     bytes: int
     silent: float
-    """Seconds since the last block came, or since the first was wanted."""
+    """Seconds since the last block arrived, or since the first was wanted."""
     sources: tuple[SourceState, ...]

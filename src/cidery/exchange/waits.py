@@ -10,7 +10,7 @@ class SessionWaits:
     stall_base: float = 1.5
     give_up_base: float = 60.0
     search_base: float | None = None
-    """Nothing came: look for other sources; at once while there are none. None: never."""
+    """Nothing arrived: look for other sources; immediately while there are none. None: never."""
     factor: float = 4.0
     ceiling: float = 6 * 3600.0
 

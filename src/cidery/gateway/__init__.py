@@ -1,1 +1,1 @@
-"""The HTTP gateway: content by its CID, verifiable by whoever asks."""
+"""The HTTP gateway: content by CID, verifiable by its reader."""

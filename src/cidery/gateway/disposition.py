@@ -9,13 +9,13 @@ from cidery.gateway.negotiate import Form
 from cidery.http.message import Request
 
 MAX_FILENAME = 255
-"""Longest name that is passed on, in characters: what file systems take."""
+"""Longest name that is passed on, in characters: the limit of file systems."""
 _ESCAPED = '"\\%/'
-"""Characters that some reader of ``filename="..."`` would read as something else."""
+"""Characters that some parsers of ``filename="..."`` would misread."""
 
 
 def attachment(request: Request, usual: str) -> str:
-    """What is saved under the name that the request asks for, or else the usual one. Raises BadRequest."""
+    """Headers that save the answer under the requested name, or the default one. Raises BadRequest."""
     wanted = request.query().get("filename", "")[:MAX_FILENAME]
     if not wanted:
         return f'attachment; filename="{usual}"'
@@ -31,7 +31,7 @@ def _is_plain(letter: str) -> bool:
 
 
 def location(request: Request, form: Form, of_type: dict[str, str]) -> dict[str, str]:
-    """The address of a form that came from Accept; nothing if the request has it in its query. Raises BadRequest."""
+    """The address of a form chosen by Accept; none if the query states it. Raises BadRequest."""
     query = request.query()
     if "format" in query:
         return {}

@@ -1,4 +1,4 @@
-"""Which status an error is: one table for all of the gateway."""
+"""The HTTP status of each error: one table for the whole gateway."""
 
 from cidery.core.reading.content_path import PathError
 from cidery.core.reading.resolve import InsideBlock
@@ -10,7 +10,7 @@ from cidery.ipns.record import IpnsRecordError
 from cidery.namesys.resolver import NameNotFound, TooManyNames
 
 RETRY_AFTER = {"Retry-After": "30"}
-"""Seconds after which content that was not found in time may have come."""
+"""Seconds after which content that was not found in time may be available."""
 _STATUS: tuple[tuple[type[CideryError], int], ...] = (
     (NotTrustless, 406),
     (BadRequest, 400),
@@ -29,7 +29,7 @@ _STATUS: tuple[tuple[type[CideryError], int], ...] = (
 
 
 def status_of(error: CideryError) -> int:
-    """The first row that fits."""
+    """The first matching row."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 

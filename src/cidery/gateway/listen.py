@@ -1,4 +1,4 @@
-"""The gateway on TCP: a handler with bounds under the HTTP server, and the ``gateway`` file with its address."""
+"""The gateway on TCP: a bounded handler under the HTTP server, and the ``gateway`` file with its address."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cidery.multiformats.varint import Buffer
 from cidery.version import __version__
 
 SLICE = 64 * 1024
-"""Bytes handed to the socket at a time: what is not yet written is not copied."""
+"""Bytes handed to the socket at a time: unwritten data is not copied."""
 SHUTDOWN_GRACE = 2.0
-"""Seconds that running answers get to end when the daemon stops."""
+"""Seconds that running answers have to finish when the daemon stops."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class CannotListen(Unavailable):
-    """The address is taken."""
+    """The address is in use."""
 
     def __init__(self, addr: Multiaddr, reason: str) -> None:
         super().__init__(addr, reason)
@@ -43,7 +43,7 @@ class CannotListen(Unavailable):
 
 @asynccontextmanager
 async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: Path) -> AsyncIterator[list[Multiaddr]]:
-    """Serve until the context ends; gives the real addresses. ``address_file`` holds the first one's URL meanwhile.
+    """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
     Raises CannotListen.
     """
@@ -78,7 +78,7 @@ def url_of(addr: Multiaddr) -> str:
 
 
 class Bounded:
-    """A handler of which so many requests run at once, and so many bodies are read."""
+    """A handler that limits its concurrent requests, and the bodies being read."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -86,7 +86,7 @@ class Bounded:
         self._places = BodyPlaces(asyncio.get_running_loop().time)
 
     async def __call__(self, request: Request) -> Response:
-        """Cancellation: the answer is dropped when the client goes away."""
+        """Cancellation: the answer is dropped when the client disconnects."""
         if self._running >= GATEWAY_REQUESTS.amount:
             return text(429, "too many requests at once", {"Retry-After": "1"})
         self._running += 1
@@ -115,8 +115,8 @@ class Bounded:
             await pieces.aclose()
 
     async def _in_place(self, request: Request, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-        """Nothing when the body has its place, then its pieces. Raises Crowded."""
-        assert request.abort is not None  # the server gives it
+        """Yields nothing once the body has its place, then its pieces. Raises Crowded."""
+        assert request.abort is not None  # set by the server
         clock = asyncio.get_running_loop().time
         try:
             async with self._places.taken(request.client, request.abort) as reader:

@@ -1,4 +1,4 @@
-"""What a request of a trustless gateway asks for: its path, the form of the answer, the parameters of a CAR. Pure.
+"""What a request to a trustless gateway asks for: path, form of the answer, parameters of a CAR. Pure.
 
 Spec: https://specs.ipfs.tech/http-gateways/trustless-gateway/
 """
@@ -14,11 +14,11 @@ RAW_TYPE = "application/vnd.ipld.raw"
 CAR_TYPE = "application/vnd.ipld.car"
 RECORD_TYPE = "application/vnd.ipfs.ipns-record"
 MAX_NUMBER_DIGITS = 18
-"""Digits of a position in a file: more than any file has."""
+"""Digits of a position in a file: more than any file needs."""
 
 
 class Form(Enum):
-    """How content is answered."""
+    """The form of an answer."""
 
     RAW = "raw"
     CAR = "car"
@@ -29,11 +29,11 @@ _FORM_OF_TYPE = {RAW_TYPE: Form.RAW, CAR_TYPE: Form.CAR, RECORD_TYPE: Form.RECOR
 
 
 _ANY = {"*/*", "application/*"}
-"""Whoever takes all types gets the block: that is what a CID names, and it can be verified alone."""
+"""The answer to ``*/*`` is the block: it is what a CID names, and can be verified alone."""
 
 
 class NotTrustless(BadRequest):
-    """A form that nobody could verify."""
+    """A form that the client could not verify."""
 
     def __init__(self, wanted: str) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class NotTrustless(BadRequest):
 
 
 class CarParameters(NamedTuple):
-    """Of a CAR answer."""
+    """Parameters of a CAR answer."""
 
     scope: Scope = Scope.ALL
     byte_range: ByteRange | None = None
@@ -56,7 +56,7 @@ class CarParameters(NamedTuple):
 
 
 def form_of(request: Request) -> tuple[Form, dict[str, str]]:
-    """The form, and the parameters of its media type; ``?format=`` goes before Accept. Raises NotTrustless."""
+    """The form, and the parameters of its media type; ``?format=`` overrides Accept. Raises NotTrustless."""
     kinds = [_media_type(item) for item in request.header("accept").split(",")]
     wanted = request.query().get("format")
     if wanted is not None:
@@ -69,7 +69,7 @@ def form_of(request: Request) -> tuple[Form, dict[str, str]]:
         if (form := _FORM_OF_TYPE.get(name)) is not None:
             return form, parameters
     names = {name for name, _ in kinds}
-    if names & _ANY and "text/html" not in names:  # a browser would take anything too, but shows pages
+    if names & _ANY and "text/html" not in names:  # a browser accepts anything too, but wants pages
         return Form.RAW, {}
     raise NotTrustless(next((name for name, _ in kinds if name), ""))
 
@@ -81,7 +81,7 @@ def _media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def car_parameters(request: Request, of_type: dict[str, str]) -> CarParameters:
-    """Query parameters go before those of the media type. Raises BadRequest for values that are not known."""
+    """Query parameters take precedence over those of the media type. Raises BadRequest for unknown values."""
     query = request.query()
     version = query.get("car-version", of_type.get("version", "1"))
     order = query.get("car-order", of_type.get("order", "dfs"))

@@ -1,8 +1,8 @@
-"""Places for answers that are being read: a slow reader holds a block in memory, so few may while others wait.
+"""Places for answers being read: a slow reader holds a block in memory, so few may do so while others wait.
 
-A body has a place from its first byte to its last. When all are taken, whoever has not taken a slice for SLOW seconds
-(or less, in a crowd) loses its place to one that waits. Of those the next is one whose client has fewest places, then
-who came last: under attack the others of that age are gone, or are the attack.
+A body has a place from its first byte to its last. When all are taken, a reader that has not taken a slice for SLOW
+seconds (or less, in a crowd) loses its place to a waiting one. The next is one whose client has the fewest places, and
+among these the one that came last: under attack, older ones have left, or are the attack.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from cidery.budgets import GATEWAY_BODIES
 from cidery.errors import LimitExceeded
 
 SLOW = 2.0
-"""Seconds for a slice of 64 KiB, from which a reader is slow: 32 KiB a second."""
+"""Seconds for a slice of 64 KiB, above which a reader is slow: 32 KiB/s."""
 SLOW_IN_A_CROWD = 0.25
-"""The same when more wait than can read: 256 KiB a second, so that the line moves."""
+"""The same when more wait than can read: 256 KiB/s, so that the queue moves."""
 PATIENCE = 15.0
 """Longest wait for a place, in seconds."""
 LOOK_EVERY = 0.1
-"""Seconds between two looks for a slow reader while somebody waits."""
+"""Seconds between two searches for a slow reader while others wait."""
 
 
 class Crowded(LimitExceeded):
-    """No place came free in time."""
+    """No place became free in time."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -55,7 +55,7 @@ class Reader:
 
 
 class BodyPlaces:
-    """Those of one gateway."""
+    """The places of one gateway."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -112,7 +112,7 @@ class BodyPlaces:
             self._waiting = [one for one in self._waiting if one[0] is not reader]
 
     def _look(self) -> None:
-        """Cut slow readers, at most one for each that waits."""
+        """Cut slow readers, at most one for each waiting body."""
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None

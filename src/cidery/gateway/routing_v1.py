@@ -1,4 +1,4 @@
-"""The HTTP routing API: what this node knows and finds of who has what, for clients that do not speak the DHT.
+"""The HTTP routing API: providers, peers and records that this node finds, for clients without a DHT.
 
 ::
 
@@ -36,18 +36,18 @@ SEARCH_SECONDS = 30.0
 """Longest search for one request."""
 _CACHE = "public, max-age={}, stale-while-revalidate=172800, stale-if-error=172800"
 EMPTY_SECONDS, FOUND_SECONDS = 15, 300
-"""How long an answer may be kept, as the specification suggests."""
+"""How long an answer may be cached, as the specification suggests."""
 METHODS = "GET, PUT, OPTIONS"
 
 
 class RoutingServer:
-    """Answers with the routing of one node."""
+    """Answers from the routing of one node."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
     async def handle(self, request: Request) -> Response:
-        """Never raises for what a client sends. Cancel-safe."""
+        """Never raises because of a client's request. Cancel-safe."""
         try:
             response = await self._answer(request)
         except RoutingOff as exc:

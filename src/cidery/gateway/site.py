@@ -1,4 +1,4 @@
-"""What answers which path of the gateway's port."""
+"""Dispatches the paths of the gateway's port."""
 
 from cidery.core.api import Api
 from cidery.gateway import routing_v1
@@ -8,14 +8,14 @@ from cidery.http.message import Request, Response, text
 
 PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
-"""Which protocols are served here, and where (libp2p's HTTP specification)."""
+"""The protocols served here, with their paths (libp2p's HTTP specification)."""
 
 
 class Site:
     """The handler of the gateway's port."""
 
     def __init__(self, api: Api, *, fetches: bool, routing: bool) -> None:
-        """``fetches``: look for what is not stored. ``routing``: answer the HTTP routing API."""
+        """``fetches``: fetch content that is not stored. ``routing``: answer the HTTP routing API."""
         self._content = TrustlessGateway(api, fetches=fetches)
         self._routing = RoutingServer(api) if routing else None
 

@@ -1,4 +1,4 @@
-"""The trustless gateway: blocks, CARs and records of names, in answers that the reader verifies.
+"""The trustless gateway: blocks, CARs and records of names, in answers that the client verifies.
 
 ::
 
@@ -46,7 +46,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
 IMMUTABLE = "public, max-age=29030400, immutable"
-"""Cache-Control of what a CID names (48 weeks)."""
+"""Cache-Control of immutable content (48 weeks)."""
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
@@ -55,20 +55,20 @@ CORS = {
         "Content-Length, Content-Range, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output"
     ),
 }
-"""On every answer: content is public, and nothing here changes anything."""
+"""On every answer: content is public, and no request changes anything."""
 
 AT_ONCE = 64 * 1024
-"""Bytes of a block up to which its answer is sent at once; larger ones wait for a place, and are read again then."""
+"""Blocks up to this many bytes are sent immediately; larger ones wait for a place, and are then read again."""
 
 
 class TrustlessGateway:
-    """Answers from one node. ``fetches``: whether what is not stored here is looked for elsewhere."""
+    """Answers from one node. ``fetches``: whether content that is not stored is fetched."""
 
     def __init__(self, api: Api, *, fetches: bool) -> None:
         self._api = api if fetches else api.offline()
 
     async def handle(self, request: Request) -> Response:
-        """Never raises for what a client sends. Cancel-safe. The body may raise: what was fetched half is cut off."""
+        """Never raises because of a client's request. Cancel-safe. The body may raise, which cuts the answer off."""
         if request.method == "OPTIONS":
             return Response(204, dict(CORS))
         if request.method not in ("GET", "HEAD"):
@@ -115,7 +115,7 @@ class TrustlessGateway:
             return response
 
     async def _located(self, namespace: str, rest: str) -> tuple[ContentPath, float | None]:
-        """The path of content, and for names the seconds that this may be relied on."""
+        """The content path and, for names, the seconds that it may be cached."""
         if namespace == "ipfs":
             return parse_path(f"/ipfs/{rest}"), None
         name, slash, below = rest.partition("/")
@@ -172,7 +172,7 @@ async def _raw(request: Request, cid: CID, session: BlockSession, headers: dict[
 
 
 async def _read_again(cid: CID, session: BlockSession, start: int, stop: int) -> AsyncGenerator[Buffer, None]:
-    """Bytes of a block that has just been there: one whose answer waits is not held in memory."""
+    """Bytes of a block that was just available: a waiting answer does not hold it in memory."""
     yield memoryview(await session.get(cid))[start:stop]
 
 
@@ -196,7 +196,7 @@ async def _car(
     if matches_tag(request.header("if-none-match"), (tag,)):
         return Response(304, headers)
     if not end.cid.is_identity:
-        await session.get(end.cid)  # before the first byte, so that one that is not there has its own status
+        await session.get(end.cid)  # before the first byte, so that a missing block has its own status
     walk: Walk[Block, Any] = prove_scope(end.cid, wanted.scope, wanted.byte_range, duplicates=wanted.duplicates)
     walk = in_sequence(on_path, walk)
     if not wanted.duplicates:
@@ -210,7 +210,7 @@ async def _archive(root: CID, walk: Walk[Block, Any], session: BlockSession) -> 
 
 
 async def _closing(stack: AsyncExitStack, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    """The body, whose session ends with it."""
+    """The body; its session ends with it."""
     async with stack:
         try:
             async for piece in body:

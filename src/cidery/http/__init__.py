@@ -1,1 +1,1 @@
-"""HTTP as values: requests and responses, whatever carries them."""
+"""HTTP as values: requests and responses, independent of their transport."""

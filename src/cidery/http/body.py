@@ -1,4 +1,4 @@
-"""The body of a request as it arrives: what was read and not yet taken is bounded by stopping to read."""
+"""The body of a request as it arrives; reading pauses so that unconsumed data is bounded."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from cidery.errors import RemoteProtocolError
 
 HELD_BYTES = 256 * 1024
-"""Bytes of a body that wait for the handler; above it nothing more is read from the connection."""
+"""Bytes of a body that wait for the handler; above, nothing more is read from the connection."""
 
 
 class BodyCut(RemoteProtocolError):
-    """The client went away, or stopped making sense, in the middle of a body."""
+    """The client disconnected or sent nonsense in the middle of a body."""
 
     def __str__(self) -> str:
         return "the request body ends early"
 
 
 class RequestBody:
-    """One body. Made by the connection, which feeds it; taken by one task."""
+    """One body. Created and fed by the connection; consumed by one task."""
 
     def __init__(self, begin: Callable[[], None], resume: Callable[[], None]) -> None:
         """``begin`` is called when the handler first waits for bytes, ``resume`` when more may be read."""
@@ -48,12 +48,12 @@ class RequestBody:
         self._wake()
 
     def cut(self) -> None:
-        """Nothing more will come."""
+        """The last byte has arrived."""
         self._cut = not self.complete
         self._wake()
 
     def drop(self) -> None:
-        """What comes is not wanted any more."""
+        """Further data is discarded."""
         self._dropped = True
         self._parts.clear()
         self._held = 0
@@ -63,7 +63,7 @@ class RequestBody:
             self._waiter.set_result(None)
 
     async def readany(self) -> bytes:
-        """What has arrived, at least a byte; b"" at the end. Raises BodyCut. Cancel-safe."""
+        """The bytes that have arrived, at least one; b"" at the end. Raises BodyCut. Cancel-safe."""
         while not self._parts:
             if self.complete:
                 return b""

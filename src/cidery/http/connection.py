@@ -1,4 +1,4 @@
-"""One connection of the HTTP server: requests in, answers out in their order, with back-pressure on both sides."""
+"""One connection of the HTTP server: requests in, answers out in order, with back-pressure on both sides."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 30.0
 """Longest time for the head of a request, from its first byte."""
 IDLE_SECONDS = 300.0
-"""How long a connection without a request is kept."""
+"""How long an idle connection is kept, in seconds."""
 LINGER_SECONDS = 10.0
-"""How long the rest of a body is read after its answer, so that the client gets to read the answer."""
+"""How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
 WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
 JOINED = 64 * 1024
-"""Chunks up to this many bytes are copied together with their frame; larger ones are passed on as they are."""
+"""Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
 _REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
@@ -45,7 +45,7 @@ log = logging.getLogger("cidery.http")
 
 
 class Server(Protocol):
-    """What a connection needs of its server; HttpServer says what each does."""
+    """What a connection needs of its server; see HttpServer."""
 
     name: str
     max_target: int
@@ -65,7 +65,7 @@ class Server(Protocol):
 
 
 class _Exchange:
-    """A request that arrives, or is answered."""
+    """A request that is arriving, or being answered."""
 
     __slots__ = ("body", "chunked", "keep_alive", "request")
 
@@ -74,7 +74,7 @@ class _Exchange:
         self.body = body
         self.keep_alive = keep_alive
         self.chunked = chunked
-        """Whether the client knows chunks: not with HTTP/1.0."""
+        """Whether the client supports chunks: not with HTTP/1.0."""
 
 
 class Connection(asyncio.Protocol):
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Exchange] = deque()
         self._current: _Exchange | None = None
         self.task: asyncio.Task[None] | None = None
-        """What answers the request under way."""
+        """The task that answers the current request."""
         self._refusal: Response | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         assert self._arriving is not None  # its head came before
         arrived, self._arriving = self._arriving, None
         arrived.body.feed_eof()
-        if arrived is self._current and self.task is None:  # it was answered before it had come to its end
+        if arrived is self._current and self.task is None:  # it was answered before its body had ended
             self._next()
 
     # --- answering
@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
             try:
                 response = await self._server.handler(exchange.request)
             except Exception:
-                # A request handler may not bring the daemon down.
+                # A faulty request handler must not bring the daemon down.
                 log.exception("%s %s failed", exchange.request.method, exchange.request.target[:200])
                 response = text(500, "internal error")
             await self._send(exchange, response)
@@ -292,7 +292,7 @@ class Connection(asyncio.Protocol):
             self._write(head)
 
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
-        """Tell the client that this is not all: by a trailer, or by a connection that breaks."""
+        """Tell the client that the answer is incomplete: with a trailer, or by breaking the connection."""
         if response.error_trailer is None or not chunked:
             if head:
                 self._write(head)
@@ -347,11 +347,11 @@ class Connection(asyncio.Protocol):
             lines.append("Connection: close\r\n")
         elif not exchange.chunked:
             lines.append("Connection: keep-alive\r\n")
-        # latin-1 by the RFC; what does not fit is left to the handlers, which send ASCII
+        # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
         return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
 
     def _refuse(self, response: Response) -> None:
-        """Answer what is no request, and end the connection."""
+        """Answer data that is no request, and end the connection."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._current is None:
@@ -380,15 +380,15 @@ class Connection(asyncio.Protocol):
         self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.close)
 
     def close(self) -> None:
-        """End the connection once what was written is sent."""
+        """End the connection once the written data is sent."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
 
 
 def _nothing() -> None:
-    """The client waits for no permission."""
+    """Nothing to send: the client does not wait for permission."""

@@ -1,6 +1,6 @@
 """A request and its response as values. Handlers are ``async def (Request) -> Response``; adapters carry them.
 
-The target is kept as it came, percent-escapes included, because paths of content are compared byte for byte.
+The target is kept as received, percent-escapes included, because content paths are compared byte for byte.
 
 Spec: https://www.rfc-editor.org/rfc/rfc9110
 """
@@ -25,7 +25,7 @@ MAX_QUERY_FIELDS = 64
 
 
 class BadRequest(InvalidInput):
-    """A request that makes no sense."""
+    """A malformed request."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class BadRequest(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks."""
+    """The request of a client."""
 
     method: str
     target: str
@@ -48,7 +48,7 @@ class Request:
     client: str = ""
     """IP address of the other end; "" if there is none."""
     abort: Callable[[], None] | None = None
-    """Ends the connection at once."""
+    """Ends the connection immediately."""
 
     @property
     def path(self) -> str:
@@ -56,7 +56,7 @@ class Request:
         return self.target.partition("?")[0]
 
     def query(self) -> dict[str, str]:
-        """The fields of the query, unescaped; of several with one name the first. Raises BadRequest."""
+        """The fields of the query, unescaped; the first of several with one name. Raises BadRequest."""
         try:
             fields = parse_qsl(self.target.partition("?")[2], keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
         except ValueError as exc:
@@ -70,16 +70,16 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """What it gets."""
+    """The answer to it."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | AsyncGenerator[Buffer, None] = b""
-    """A generator is closed by the adapter, also when it is not read (HEAD). It raises to cut the connection."""
+    """The adapter closes a generator, even if it is not read (HEAD). It raises to cut the connection."""
     length: int | None = None
     """Bytes of a generator's body, if known."""
     error_trailer: Callable[[Exception], tuple[str, str]] | None = None
-    """Name and value of the trailer that reports an error after the first byte; without one the connection breaks."""
+    """Name and value of the trailer that reports an error after the first byte; without one the connection is cut."""
 
 
 def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -91,7 +91,7 @@ def text(status: int, message: str, headers: Mapping[str, str] | None = None) ->
 def one_range(header: str, size: int) -> tuple[int, int] | None:
     """(first, last) of a Range header's first range over ``size`` bytes; None: serve everything.
 
-    Raises BadRequest (416) when it lies outside. Other units and forms that make no sense are ignored, as the RFC says.
+    Raises BadRequest (416) when it lies outside. Unknown units and malformed ranges are ignored, as the RFC says.
     """
     unit, equals, ranges = header.partition("=")
     if not equals or unit.strip().lower() != "bytes":

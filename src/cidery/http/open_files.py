@@ -1,6 +1,6 @@
-"""How many connections a server may have: each is an open file, of which a process may have so many.
+"""How many connections a server may have: each is an open file, and a process has a limit on those.
 
-Each server has a share, and a rest stays for the store, the swarm and the user's own commands.
+Each server has a share; the rest is for the store, the swarm and the user's own commands.
 """
 
 import logging
@@ -8,16 +8,16 @@ import logging
 from cidery.budgets import Limit
 
 WANTED_FILES = 8192
-"""Open files that are asked of the system at start (as Kubo); the hard limit may be lower."""
+"""Open files requested from the system at start (as in Kubo); the hard limit may be lower."""
 FEW_FILES = 1024
-"""What most systems allow without asking."""
+"""The limit on most systems without a request."""
 SHARE = 3
-"""A server may have one of so many of the files: the rest is for the swarm and for local work."""
+"""A server's share of the files is one in this many: the rest is for the swarm and for local work."""
 log = logging.getLogger("cidery.http")
 
 
 def open_files() -> int:
-    """How many files this process may have open, after asking for more."""
+    """The number of files this process may have open, after requesting more."""
     try:
         import resource
     except ImportError:
@@ -35,5 +35,5 @@ def open_files() -> int:
 
 
 def connections_for(limit: Limit, files: int) -> int:
-    """Connections of a server: what its budget says, or its share of few files."""
+    """Connections of a server: its budget, or its share of few files."""
     return min(limit.amount, max(1, files // SHARE // (2 if files <= FEW_FILES else 1)))

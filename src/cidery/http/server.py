@@ -1,7 +1,7 @@
-"""HTTP/1.1 on TCP: one adapter from connections to handlers of requests, under the RPC and the gateway.
+"""HTTP/1.1 on TCP: one adapter from connections to request handlers, used by the RPC and the gateway.
 
-The parser is llhttp (httptools), which refuses what smuggling needs. A connection answers one request at a time and
-reads ahead a bounded amount; the handler is cancelled when its client goes away.
+The parser is llhttp (httptools), which refuses the ambiguities that request smuggling needs. A connection answers one
+request at a time and reads ahead a bounded amount; the handler is cancelled when its client disconnects.
 
 Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
@@ -16,14 +16,14 @@ from cidery.http.connection import Connection
 from cidery.http.message import MAX_TARGET, Request, Response
 
 BACKLOG = 1024
-"""Connections that the system holds while the loop is busy."""
+"""Connections that the system queues while the loop is busy."""
 UNSENT = 256 * 1024
-"""Bytes that the system takes for a connection beyond what is on its way: else it takes 4 MiB for a silent reader."""
+"""Bytes that the system buffers for a connection beyond those in flight: else it buffers 4 MiB for a silent reader."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """Answers with ``handler`` until close(). Of more than ``most`` connections the one idle longest is closed."""
+    """Answers with ``handler`` until close(). Above ``most`` connections, the one idle longest is closed."""
 
     def __init__(
         self, handler: Handler, *, most: int, name: str, clock: Callable[[], float], max_target: int = MAX_TARGET
@@ -36,7 +36,7 @@ class HttpServer:
         self._most = most
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
-        """Without a request, the one idle longest first."""
+        """Idle connections, the one idle longest first."""
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
         self.closing = False
@@ -49,7 +49,7 @@ class HttpServer:
         return int(server.sockets[0].getsockname()[1])
 
     async def listen_unix(self, path: str) -> None:
-        """Accept connections at a socket in the file system, in place of one that a killed process left.
+        """Accept connections at a Unix socket, replacing one that a killed process left.
 
         Raises OSError.
         """
@@ -57,7 +57,7 @@ class HttpServer:
         self._servers.append(server)
 
     async def close(self, grace: float) -> None:
-        """Stop accepting, end idle connections; answers under way get ``grace`` seconds, then they are cut off."""
+        """Stop accepting, end idle connections; running answers get ``grace`` seconds, then they are cut off."""
         self.closing = True
         for server in self._servers:
             server.close()
@@ -72,7 +72,7 @@ class HttpServer:
         if left:
             await asyncio.wait(left, timeout=grace)
 
-    # --- what connections tell and ask
+    # --- called by connections
 
     def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
         self._connections.add(connection)
@@ -96,7 +96,7 @@ class HttpServer:
         self._idle.pop(connection, None)
 
     def date(self) -> bytes:
-        """The Date header, which RFC 9110 section 6.6.1 wants of whoever has a clock."""
+        """The Date header, which RFC 9110 section 6.6.1 requires of servers with a clock."""
         now = int(self._clock())
         if now != self._date[0]:
             self._date = (now, _date(now))

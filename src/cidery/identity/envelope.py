@@ -112,7 +112,7 @@ def seal_peer_record(key: PrivateKey, record: PeerRecord) -> bytes:
 
 
 def open_peer_record(buf: Buffer) -> PeerRecord:
-    """A record whose signer is the peer it speaks of. Raises EnvelopeError only (fuzzed)."""
+    """A record whose signer is the peer it describes. Raises EnvelopeError only (fuzzed)."""
     key, payload = open_envelope(buf, PEER_RECORD_DOMAIN, PEER_RECORD_TYPE)
     record = PeerRecord.decode(payload)
     if key.peer_id != record.peer:

@@ -103,7 +103,7 @@ class PublicKey:
             elif isinstance(key, rsa.RSAPublicKey):
                 key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
             else:
-                assert isinstance(key, ec.EllipticCurvePublicKey)  # _load() makes only these three
+                assert isinstance(key, ec.EllipticCurvePublicKey)  # _load() creates only these three
                 key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             return False
@@ -228,7 +228,7 @@ class PrivateKey:
             return key.sign(message)
         if isinstance(key, rsa.RSAPrivateKey):
             return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-        assert isinstance(key, ec.EllipticCurvePrivateKey)  # _load_private() makes only these three
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # _load_private() creates only these three
         return key.sign(message, ec.ECDSA(hashes.SHA256()))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""A block: bytes and the CID they are asked by."""
+"""A block: bytes and the CID they are requested by."""
 
 from typing import NamedTuple
 
@@ -13,13 +13,13 @@ MAX_BLOCK = 2 * 1024 * 1024
 
 
 class BadBlock(IntegrityError):
-    """Bytes that are no block of their codec, or no node of their kind. Derived classes say what is wrong."""
+    """Bytes that are no block of their codec, or no node of their kind. Derived classes state the fault."""
 
     cid: CID | None = None
     """The block in question; None where only its bytes are known."""
 
     def note(self, cid: CID) -> None:
-        """Which block it is, unless that is known."""
+        """State which block it is, unless that is known."""
         self.cid = self.cid or cid
 
     def said(self, words: str) -> str:
@@ -28,7 +28,7 @@ class BadBlock(IntegrityError):
 
 
 class HashMismatch(IntegrityError):
-    """Bytes that do not hash to the CID they were given for."""
+    """Bytes that do not match the hash in their CID."""
 
     def __init__(self, cid: CID) -> None:
         super().__init__(cid)
@@ -39,7 +39,7 @@ class HashMismatch(IntegrityError):
 
 
 class Block(NamedTuple):
-    """Bytes under a CID. Who makes one from untrusted bytes calls verified()."""
+    """Bytes under a CID. Code that makes one from untrusted bytes calls verified()."""
 
     cid: CID
     data: Buffer

@@ -1,4 +1,4 @@
-"""CARv1 framing: the header and the heads of its sections. Pure, and no payload byte is copied.
+"""CARv1 framing: the header as it is written, and the heads of sections. Pure; no payload byte is copied.
 
 A CAR is ``<uvarint length><header>`` and then sections ``<uvarint length><CID><data>``. The header is DAG-CBOR,
 ``{"roots": [CID, ...], "version": 1}``, written here in its canonical form; ``car_reader.py`` reads it.
@@ -30,7 +30,7 @@ _LINK = b"\xd8\x2a"
 
 
 class CarError(InvalidInput):
-    """Bytes that are not the header or a section of a CARv1."""
+    """Bytes that are not a section of a CARv1, or too many roots for its header."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

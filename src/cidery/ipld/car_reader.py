@@ -1,7 +1,7 @@
 """Reading a CAR of version 1 or 2 as it arrives, in pieces of any size. Pure.
 
-Blocks come out as views into the pieces, so nothing is copied but the sections that two pieces share. What they hash to
-is for the caller to check; each comes with the offset of its section, for the message.
+Blocks are views into the pieces, so nothing is copied except sections that two pieces share. Checking their hashes
+is up to the caller; each comes with the offset of its section, for error messages.
 
 Specs: https://ipld.io/specs/transport/car/carv1/ and https://ipld.io/specs/transport/car/carv2/
 """
@@ -20,11 +20,11 @@ PRAGMA = b"\x0a\xa1\x67version\x02"
 V2_HEADER = struct.Struct("<16sQQQ")
 """Characteristics, offset and size of the CARv1 inside, offset of the index; in bytes from the start."""
 MAX_V2_PADDING = 1 << 20
-"""Most padding before the data of a CARv2, in bytes: what aligns to disk sectors is far less."""
+"""Most padding before the data of a CARv2, in bytes: far more than alignment to disk sectors needs."""
 
 
 class BadCar(CarError):
-    """An archive that is refused, and where."""
+    """A refused archive, and the place of the fault."""
 
     def __init__(self, reason: str, at: int) -> None:
         super().__init__(reason)
@@ -43,36 +43,36 @@ class Placed(NamedTuple):
 
 
 class CarReader:
-    """One archive. After an error it must not be used any more."""
+    """One archive. Unusable after an error."""
 
     def __init__(self) -> None:
         self.roots: tuple[CID, ...] = ()
         """Known when ``version`` is."""
         self.version = 0
         """1 or 2; 0: the header has not arrived."""
-        self._held = bytearray()  # the start of an item whose end has not arrived
-        self._at = 0  # offset of ``_held``, or of what comes next
-        self._skip = 0  # bytes to pass over before the next item
+        self._held = bytearray()  # the start of an incomplete item
+        self._at = 0  # offset of ``_held``, or of the next byte
+        self._skip = 0  # bytes to skip before the next item
         self._end: int | None = None  # offset of the end of the CARv1 inside a CARv2
         self._is_v2 = False
 
     @property
     def position(self) -> int:
-        """Bytes from the start of the archive to the item that is awaited."""
+        """Bytes from the start of the archive to the awaited item."""
         return self._at
 
     def skip_to(self, offset: int) -> None:
-        """What arrives next is the section at ``offset``: what lies before was read by an earlier run.
+        """The next data is the section at ``offset``: everything before was read by an earlier run.
 
-        Only when the header is known. Raises BadCar for a place where no section can be.
+        Only after the header is known. Raises BadCar for a place where no section can be.
         """
-        assert self.version  # the caller looked
+        assert self.version  # checked by the caller
         if offset < self._at or (self._end is not None and offset > self._end):
             raise BadCar(f"there is no section at byte {offset}", self._at)
         self._held, self._skip, self._at = bytearray(), 0, offset
 
     def receive_data(self, data: Buffer) -> list[Placed]:
-        """The blocks that are whole now, in order; their bytes are views into ``data`` mostly.
+        """The blocks that are complete now, in order; their bytes are mostly views into ``data``.
 
         Raises BadCar: bad header, a section that is too long, shorter than its CID, or without a CID.
         """
@@ -103,14 +103,14 @@ class CarReader:
         return found
 
     def receive_eof(self) -> None:
-        """The archive has ended. Raises BadCar if it did so in the middle."""
+        """The archive has ended. Raises BadCar if that was in the middle."""
         if not self.version:
             raise BadCar("it ends in the header" if self._at or self._held else "it is empty", self._at)
         if self._held or self._skip or (self._end is not None and self._at < self._end):
             raise BadCar("it ends in the middle of a section", self._at)
 
     def _item_size(self, view: memoryview) -> int:
-        """Bytes of the item at the start of what is held and ``view``; 0 if that cannot be told yet."""
+        """Length of the item at the start of the held bytes and ``view``; 0 if it is not known yet."""
         if self._is_v2 and self._end is None:
             return V2_HEADER.size
         start: Buffer = self._held
@@ -129,11 +129,11 @@ class CarReader:
         return head + size
 
     def _section_size(self, total: int, view: memoryview) -> int:
-        """Refuses a section by its head, long before its last byte has arrived."""
+        """Refuse a section by its head, long before its last byte has arrived."""
         if self._end is not None and self._at + total > self._end:
             raise BadCar("a section goes beyond the data that the header states", self._at)
         if total - len(self._held) <= len(view):
-            return total  # it is here: _read_item() checks it
+            return total  # it is complete: _read_item() checks it
         if total > MAX_SECTION_HEAD and len(self._held) < MAX_SECTION_HEAD:
             start = self._held + view[: MAX_SECTION_HEAD - len(self._held)]
             if len(start) == MAX_SECTION_HEAD:
@@ -172,7 +172,7 @@ class CarReader:
 
 
 def _read_roots(item: Buffer, at: int) -> tuple[CID, ...]:
-    """The roots of a CARv1 header with its length in front. None or null roots are read as no roots, as Kubo does."""
+    """The roots of a CARv1 header with its length in front. None or null roots are read as no roots, as in Kubo."""
     _, start = decode_uvarint(item)
     try:
         header = decode(item[start:], canonical=False)

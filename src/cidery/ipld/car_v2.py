@@ -1,4 +1,4 @@
-"""What a CARv2 has around the CARv1 inside: pragma and header before it, an index behind it.
+"""The parts of a CARv2 around the CARv1 inside: pragma and header before it, an index behind it.
 
 Spec: https://ipld.io/specs/transport/car/carv2/
 """
@@ -12,7 +12,7 @@ from cidery.ipld.car_reader import PRAGMA, V2_HEADER
 from cidery.multiformats.varint import encode_uvarint
 
 MULTIHASH_INDEX_SORTED = 0x0401
-"""Multicodec of the index that is written, the one that go-car writes."""
+"""Multicodec of the index written, the same as go-car's."""
 FULLY_INDEXED = b"\x80" + bytes(15)
 """Characteristics: every section is in the index."""
 _COUNT = struct.Struct("<i")
@@ -22,7 +22,7 @@ _OFFSET = struct.Struct("<Q")
 
 
 class CarIndex:
-    """Where each section of a CARv1 is. Memory: about 150 bytes a section."""
+    """Where each section of a CARv1 is. Memory: about 150 bytes per section."""
 
     def __init__(self, header: bytes) -> None:
         """``header``: of the CARv1, with its length in front."""
@@ -31,7 +31,7 @@ class CarIndex:
         self._entries: dict[tuple[int, int], list[bytes]] = {}  # hash code, digest length -> digest and offset
 
     def add(self, block: Block) -> None:
-        """The next section holds this block."""
+        """Note that the next section holds this block."""
         multihash = block.cid.decoded_multihash()
         entries = self._entries.setdefault((multihash.code, len(multihash.digest)), [])
         entries.append(multihash.digest + _OFFSET.pack(self.size))

@@ -13,7 +13,7 @@ from cidery.multiformats.varint import Buffer
 
 
 def walk_blocks(roots: Sequence[CID]) -> Walk[Block, None]:
-    """Every block below ``roots``, first seen first. A need that is answered with None is left out.
+    """Every block below ``roots``, first seen first. A need answered with None is left out.
 
     Memory: O(distinct CIDs). Blocks of codecs whose links are not known are leaves.
     Raises WalkLimit, CodecError, DagPbError.
@@ -29,7 +29,7 @@ def walk_blocks(roots: Sequence[CID]) -> Walk[Block, None]:
             if (key := cid.encode()) in seen:
                 continue
             seen.add(key)
-            # As Kubo does: identity blocks are written like all others.
+            # As in Kubo: identity blocks are written like all others.
             block: Buffer | None = cid.identity_data if cid.is_identity else (yield Need(cid))
             if block is None:
                 continue

@@ -1,4 +1,4 @@
-"""Plain CBOR as a codec: what DAG-CBOR holds, without links, in any valid form.
+"""Plain CBOR as a codec: the values of DAG-CBOR, without links, in any valid form.
 
 Spec: https://www.rfc-editor.org/rfc/rfc8949
 """

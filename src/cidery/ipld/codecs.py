@@ -28,7 +28,7 @@ from cidery.multiformats.varint import Buffer
 
 
 class UnknownCodec(InvalidInput):
-    """A codec that is not known here."""
+    """An unknown codec."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
@@ -39,7 +39,7 @@ class UnknownCodec(InvalidInput):
 
 
 class NoValues(InvalidInput):
-    """A codec that is known by name, but not read or written here."""
+    """A codec that is known by name, but cannot be read or written here."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -53,11 +53,11 @@ class Codec(NamedTuple):
     """How one codec reads and writes values."""
 
     decode: Callable[[Buffer], Value]
-    """Takes canonical blocks only, where the codec has a canonical form. Raises CodecError, DagPbError."""
+    """Accepts only canonical blocks, if the codec has a canonical form. Raises CodecError, DagPbError."""
     encode: Callable[[Value], bytes]
     """Raises NotEncodable."""
     read_input: Callable[[Buffer], Value]
-    """As decode(), but for what people and other programs wrote: any valid form."""
+    """As decode(), but for input of people and other programs: any valid form."""
 
 
 def _encode_raw(value: Value) -> bytes:
@@ -112,7 +112,7 @@ def decode(code: int, block: Buffer) -> Value:
 
 
 def decode_block(cid: CID, block: Buffer) -> Value:
-    """As decode(), by the CID, which an error names."""
+    """As decode(), by the CID, which errors name."""
     try:
         return decode(cid.codec, block)
     except BadBlock as exc:

@@ -1,8 +1,8 @@
 """DAG-CBOR: the binary form of the data model. One value, one encoding.
 
-The decoder takes only the canonical form: shortest heads, map keys unique and ordered by length, then bytes, floats of
-64 bits, no indefinite lengths, no tag but 42 (a link), no NaN and no infinities. ``canonical=False`` is for plain CBOR
-from elsewhere that is about to be encoded anew.
+The decoder accepts only the canonical form: shortest heads, map keys unique and ordered by length, then bytes, floats
+of 64 bits, no indefinite lengths, no tag except 42 (a link), no NaN and no infinities. ``canonical=False`` is for plain
+CBOR from elsewhere that is about to be re-encoded.
 
 Spec: https://ipld.io/specs/codecs/dag-cbor/spec/
 """
@@ -56,7 +56,7 @@ def decode(block: Buffer, *, canonical: bool = True) -> Value:
     """Decode a whole block. O(len(block)) time and memory; the nesting is bounded by MAX_NESTING, without recursion.
 
     Args:
-        canonical: False takes longer heads, any order of keys and shorter floats too.
+        canonical: False accepts longer heads, any order of keys and shorter floats too.
     Raises:
         DagCborError: with the offset and the reason. Nothing else (fuzzed).
     """
@@ -166,7 +166,7 @@ def _read_key(buf: bytes, at: int, here: _Open, canonical: bool) -> int:
         key = raw.decode()
     except UnicodeDecodeError as exc:
         raise DagCborError("text that is not UTF-8", at) from exc
-    assert here.map is not None  # the caller checked
+    assert here.map is not None  # checked by the caller
     if here.map:
         if key in here.map:
             raise DagCborError(f"the key {key[:40]!r} twice", at)

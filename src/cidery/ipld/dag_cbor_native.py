@@ -1,7 +1,7 @@
-"""DAG-CBOR by cbrrr, where that is installed (``pip install cidery[cbrrr]``); dag_cbor.py decides what is valid.
+"""DAG-CBOR by cbrrr, if it is installed (``pip install cidery[cbrrr]``); dag_cbor.py defines what is valid.
 
-cbrrr has no wheels: it is compiled where it is installed, so it cannot be a plain dependency. What it refuses is read
-again by the decoder of dag_cbor.py, which says why, and a property test checks that both take the same blocks.
+cbrrr has no wheels: it is compiled on installation, so it cannot be a plain dependency. Input that it refuses is read
+again by the decoder of dag_cbor.py, which reports why, and a property test checks that both accept the same blocks.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from cidery.ipld.data_model import MAX_NESTING, Value
 from cidery.multiformats.cid import CID, CIDError
 
 _NESTING = frozenset((dict, list))
-"""Types of values that have others in them."""
+"""Types of values that contain others."""
 
 try:
     import cbrrr
@@ -23,24 +23,24 @@ else:
 
 
 def decode(block: bytes) -> tuple[Value, bool]:
-    """(value, True), or (None, False) for what dag_cbor.py must look at. Needs AVAILABLE. Raises nothing."""
+    """(value, True), or (None, False) if dag_cbor.py must read it. Needs AVAILABLE. Raises nothing."""
     try:
         decoded: Any = cbrrr.decode_dag_cbor(block, False, CID.decode)
     except _REFUSALS:
-        return None, False  # the other decoder names the fault and its place
+        return None, False  # the other decoder reports the fault and its place
     value: Value = decoded
     return (value, True) if nesting_is_bounded(value) else (None, False)
 
 
 def encode(value: Value) -> bytes | None:
-    """The block; None for what dag_cbor.py must look at. Needs AVAILABLE. Raises nothing."""
+    """The block; None if dag_cbor.py must write it. Needs AVAILABLE. Raises nothing."""
     if not nesting_is_bounded(value):
         return None
     try:
         given: Any = value
         block: bytes = cbrrr.encode_dag_cbor(given, False, CID)
     except _REFUSALS:
-        return None  # the other encoder names the fault
+        return None  # the other encoder reports the fault
     return block
 
 

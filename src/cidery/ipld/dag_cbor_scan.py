@@ -1,8 +1,9 @@
-"""The links of a DAG-CBOR block, found in small steps and without making its value.
+"""The links of a DAG-CBOR block, found in small steps and without building its value.
 
-A walk needs the links only, and must not stop where others go on: this takes every well-formed CBOR item, also one with
-text that is not UTF-8 (much of Filecoin's chain), keys out of order, longer heads, short floats, indefinite lengths or
-other tags. What dag_cbor.decode() takes has the same links here, which a property test checks.
+A walk needs only the links, and must not stop where other implementations continue: this accepts every well-formed CBOR
+item, even with text that is not UTF-8 (much of Filecoin's chain), unordered keys, longer heads, short floats,
+indefinite lengths or other tags. For input that dag_cbor.decode() accepts, the links are the same, which a property
+test checks.
 
 Spec: https://www.rfc-editor.org/rfc/rfc8949
 """
@@ -20,7 +21,7 @@ Paths = list[tuple[CID, tuple[object, ...]]]
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAP, _TAG = range(7)
 _LINK_TAG = 42
 MAX_TAGS = 64
-"""Most tags of one value: they are passed without a pause."""
+"""Most tags of one value: they are skipped without a pause."""
 MAX_PIECES = 64
 """Most pieces of a map key or link of indefinite length."""
 _INDEFINITE = 31
@@ -30,28 +31,28 @@ _USUAL_LINK_SIZE = len(_USUAL_LINK) + 36
 
 
 class _Passed:
-    """A list or map whose entries are passed by."""
+    """A list or map whose entries are skipped."""
 
     __slots__ = ("count", "is_map", "key", "left")
 
     def __init__(self, is_map: bool, left: int) -> None:
         self.is_map = is_map
         self.left = left
-        """Entries to come; below 0: up to a break."""
+        """Remaining entries; below 0: up to a break."""
         self.count = 0
         self.key = ""
 
     @property
     def name(self) -> object:
-        """The key or position of the entry that is being read."""
+        """The key or position of the current entry."""
         return self.key if self.is_map else self.count
 
 
 def scan(buf: bytes, *, bounded: bool = True) -> Generator[None, None, Paths]:
-    """Links in the block's order, and what leads to each; pauses every STEP values, about a millisecond.
+    """Links in the block's order, with the path to each; pauses every STEP values, about a millisecond.
 
     Args:
-        bounded: refuse more than MAX_LINKS, and nesting over MAX_NESTING. False: for who must not miss a link.
+        bounded: refuse more than MAX_LINKS, and nesting over MAX_NESTING. False: for callers that must not miss a link.
     Memory: the links. Raises DagCborError, nothing else (fuzzed).
     """
     try:
@@ -64,7 +65,7 @@ def scan(buf: bytes, *, bounded: bool = True) -> Generator[None, None, Paths]:
 
 
 class _Scan:
-    """One block on its way through."""
+    """One pass through a block."""
 
     def __init__(self, buf: bytes, bounded: bool) -> None:
         self.buf = buf
@@ -134,7 +135,7 @@ class _Scan:
         return start, None
 
     def _tags(self, at: int) -> tuple[int, bool]:
-        """The offset after the tags of a value, and whether the last one says that it is a link."""
+        """The offset after the tags of a value, and whether the last one marks a link."""
         for _ in range(MAX_TAGS):
             if self.buf[at] >> 5 != _TAG:
                 return at, False

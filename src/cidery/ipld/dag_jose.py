@@ -1,6 +1,6 @@
 """DAG-JOSE: signed (JWS) and encrypted (JWE) objects in their general form, stored as DAG-CBOR with byte strings.
 
-In the data model the byte strings are base64url text, as JOSE writes them. A signed object has one field more that is
+In the data model the byte strings are base64url text, as in JOSE. A signed object has an additional field that is
 not stored: ``link``, the CID in its payload, or ``pld``, the JSON in it with ``ipfs://`` texts as links.
 
 Spec: https://ipld.io/specs/codecs/dag-jose/spec/
@@ -24,7 +24,7 @@ _JWE = {
 _PARTS = {"signatures": _SIGNATURE, "recipients": _RECIPIENT}
 _URI = "ipfs://"
 MAX_PAYLOAD_PARTS = 8192
-"""Most entries of a JSON payload that is looked into: claims have some ten, and the parser cannot be interrupted."""
+"""Most entries of a JSON payload that is parsed: claims have some ten, and the parser cannot be interrupted."""
 
 
 class DagJoseError(CodecError):
@@ -55,7 +55,7 @@ def _shape(value: dict[str, Value]) -> dict[str, str]:
 
 
 def _read(stored: dict[str, Value], fields: dict[str, str]) -> dict[str, Value]:
-    """Byte strings to text, and everything of the type its field has."""
+    """Convert byte strings to text, and check the type of every field."""
     found: dict[str, Value] = {}
     for name, item in stored.items():
         wanted = fields.get(name)
@@ -93,7 +93,7 @@ def _json_payload(payload: bytes) -> dict[str, Value]:
     try:
         value = json_codec.parse(payload, "dag-jose", _read_uris)
     except JsonError:
-        return {}  # bytes of some application: they stay in ``payload``
+        return {}  # application bytes: they stay in ``payload``
     return {"pld": value} if isinstance(value, dict) else {}
 
 
@@ -112,7 +112,7 @@ def _uri(item: Value) -> Value:
 
 
 def encode(value: Value) -> bytes:
-    """The block of what decode() gives; ``link`` alone may stand for the payload, ``pld`` is left out.
+    """The block of a decoded value; ``link`` alone may stand for the payload, ``pld`` is left out.
 
     Raises NotEncodable.
     """

@@ -22,7 +22,7 @@ def decode(block: Buffer, *, canonical: bool = True) -> Value:
     """Decode a whole block. O(len(block)).
 
     Args:
-        canonical: False takes keys in any order. Each key must be unique in both cases.
+        canonical: False accepts keys in any order. Each key must be unique in both cases.
     Raises:
         JsonError: not JSON, keys twice or out of order, a reserved ``{"/": ...}`` that is neither link nor bytes,
             numbers outside 64 bits, nesting over MAX_NESTING. Nothing else (fuzzed).
@@ -44,14 +44,14 @@ def _read_map(pairs: Pairs) -> Value:
     inner = found[_RESERVED]
     if isinstance(inner, str):
         if len(found) > 1:
-            raise JsonError(CODEC, 'a link with other keys beside "/"')
+            raise JsonError(CODEC, 'a link with keys other than "/"')
         try:
             return CID.parse(inner)
         except CIDError as exc:
             raise JsonError(CODEC, f"a link that is no CID ({exc.reason})") from exc
     if isinstance(inner, dict) and isinstance(text := inner.get("bytes"), str):
         if len(found) > 1 or len(inner) > 1:
-            raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
+            raise JsonError(CODEC, 'bytes with keys other than "bytes"')
         return read_base64(text)
     return found
 

@@ -55,7 +55,7 @@ def encode_name(name: str) -> bytes:
 
 
 def readable_name(name: str) -> str:
-    """A name as text for any reader: U+FFFD for each byte that is not UTF-8, as programs in Go write it."""
+    """A name as text for display: U+FFFD for each byte that is not UTF-8, as programs in Go write it."""
     return name if name.isascii() else "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in name)
 
 
@@ -141,7 +141,7 @@ def _check_count(links: list[Link], most: int) -> None:
 def _leading_links(buf: bytes, at: int, links: list[Link]) -> int:
     """Add links of the usual form from ``at`` on, up to a multiple of STEP; returns where they end.
 
-    Most nodes are nothing but such links and one data field; this is five times as fast as the full decoder.
+    Most nodes consist of such links and one data field; this is five times as fast as the full decoder.
     """
     size = len(buf)
     while at + 2 <= size and buf[at] == 0x12 and buf[at + 1] < 0x80:

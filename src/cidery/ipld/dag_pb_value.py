@@ -11,7 +11,7 @@ from cidery.multiformats.varint import Buffer
 
 CODEC = "dag-pb"
 MAX_TSIZE = (1 << 63) - 1
-"""Largest Tsize written: what varints hold here."""
+"""Largest Tsize written: the limit of varints here."""
 
 
 def decode(block: Buffer) -> Value:

@@ -1,4 +1,4 @@
-"""The IPLD data model as Python values: what every codec decodes to and encodes from.
+"""The IPLD data model as Python values, which every codec decodes to and encodes from.
 
 Links are ``CID`` objects and byte strings are ``bytes``, never each other. Maps keep the order of the block.
 
@@ -12,7 +12,7 @@ from cidery.ipld.block import BadBlock
 from cidery.multiformats.cid import CID
 
 MAX_NESTING = 512
-"""Deepest value, in lists and maps inside each other: half of what the standard JSON parser survives."""
+"""Deepest nesting of lists and maps: half of what the standard JSON parser survives."""
 MAX_LINKS = 80_000
 """Most links of a block that is walked: 2 MiB hold 74,898 with the shortest digests accepted (20 bytes). Only links to
 tiny inline blocks (identity CIDs) would be more, and cost seconds."""
@@ -36,7 +36,7 @@ class CodecError(BadBlock):
 
 
 class NotEncodable(InvalidInput):
-    """A value that a codec has no form for."""
+    """A value that a codec cannot represent."""
 
     def __init__(self, codec: str, reason: str) -> None:
         super().__init__(codec, reason)
@@ -64,7 +64,7 @@ def links_of(value: Value) -> list[tuple[CID, str]]:
         return [(value, "")]
     found: list[tuple[CID, str]] = []
     stack = [_children(value)]
-    names: list[object] = []  # of the values that are open, but the outermost
+    names: list[object] = []  # of the open values, except the outermost
     while stack:
         for name, item in stack[-1]:
             if isinstance(item, CID):

@@ -25,7 +25,7 @@ _MAX_HEADER = 32
 
 
 class GitError(CodecError):
-    """Bytes that are no object of git."""
+    """Bytes that are not a git object."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("git-raw", reason)

@@ -14,16 +14,16 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
 MAX_DIGITS = 20
-"""Longest integer, in digits: what 64 bits need."""
+"""Longest integer, in digits: enough for 64 bits."""
 Pairs = list[tuple[str, Value]]
 
 
 class JsonError(CodecError):
-    """Bytes that are not JSON, or hold what the data model does not."""
+    """Bytes that are not JSON, or hold values outside the data model."""
 
 
 def parse(block: Buffer, codec: str, read_map: Callable[[Pairs], Value]) -> Value:
-    """Parse a whole text, with each object made by ``read_map``. Raises JsonError and what that raises."""
+    """Parse a whole text, with each object made by ``read_map``. Raises JsonError and as ``read_map``."""
     try:
         text = bytes(block).decode()
     except UnicodeDecodeError as exc:
@@ -58,7 +58,7 @@ def parse(block: Buffer, codec: str, read_map: Callable[[Pairs], Value]) -> Valu
 
 
 def check_nesting(text: str, codec: str) -> None:
-    """Bound the depth before a recursive parser sees the text. Raises JsonError. O(len)."""
+    """Check the depth before a recursive parser sees the text. Raises JsonError. O(len)."""
     if text.count("[") + text.count("{") <= MAX_NESTING:
         return
     depth = 0
@@ -104,7 +104,7 @@ def is_unicode(text: str) -> bool:
 
 
 def read_plain_map(pairs: Pairs, codec: str = "json") -> dict[str, Value]:
-    """A map of pairs in their order. Raises JsonError for a key that comes twice."""
+    """A map of pairs in their order. Raises JsonError for a repeated key."""
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
@@ -201,7 +201,7 @@ def _scalar(item: Any, codec: str, special: Callable[[Value], str]) -> str:
 
 
 def _float(number: float, codec: str) -> str:
-    """Shortest digits, as JavaScript prints them, but always with a point or an exponent: it must stay a float."""
+    """Shortest digits, as in JavaScript, but always with a point or an exponent: it must stay a float."""
     if not math.isfinite(number):
         raise NotEncodable(codec, f"the float {number}")
     if number == 0 or 1e-6 <= abs(number) < 1e21:

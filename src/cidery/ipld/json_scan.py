@@ -1,8 +1,9 @@
-"""The links of a DAG-JSON block, found in small steps and without making its value.
+"""The links of a DAG-JSON block, found in small steps and without building its value.
 
-What dag_json.decode() takes has the same links here, which a property test checks. Since a walk must not stop where
-others go on, this also takes keys in any order, blanks, numbers of any size and text that is not UTF-8. A hostile block
-of 2 MiB keeps the standard parser busy for seconds, and it cannot be interrupted; this goes on where it was.
+For input that dag_json.decode() accepts, the links are the same, which a property test checks. Since a walk must not
+stop where other implementations continue, this also accepts keys in any order, blanks, numbers of any size and text
+that is not UTF-8. A hostile block of 2 MiB keeps the standard parser busy for seconds without interruption; this one
+pauses.
 """
 
 import json
@@ -31,13 +32,13 @@ _TOKEN = re.compile(
 _PUNCTUATION, _STRING = 1, 2
 _BLANK = re.compile(r"[ \t\n\r]*")
 _VALUE, _FIRST_KEY, _KEY, _COLON, _AFTER, _FIRST_ITEM, _END = range(7)
-"""What may come next."""
+"""The tokens that may come next."""
 _PLAIN = object()
-"""A value that is no text and no map; as is a link, and bytes."""
+"""A value that is neither text nor map; also a link, or bytes."""
 
 
 class _Map:
-    """An open map, or what is left to know of one that was closed."""
+    """An open map, or the summary of a closed one."""
 
     __slots__ = ("count", "data", "key", "slash")
 
@@ -47,7 +48,7 @@ class _Map:
         self.slash: Any = None
         """The value of "/": text, a _Map, or _PLAIN."""
         self.data: str | None = None
-        """The value of "bytes" if it is text."""
+        """The value of "bytes", if it is text."""
 
     def take_key(self, key: str) -> None:
         self.count += 1
@@ -63,16 +64,16 @@ class _Map:
         """Itself, the CID that it stands for, or _PLAIN if it stands for bytes. Raises JsonError."""
         if isinstance(self.slash, str):
             if self.count > 1:
-                raise JsonError(CODEC, 'a link with other keys beside "/"')
+                raise JsonError(CODEC, 'a link with keys other than "/"')
             try:
                 return CID.parse(self.slash)
             except CIDError as exc:
                 raise JsonError(CODEC, f"a link that is no CID ({exc.reason})") from exc
         if isinstance(self.slash, _Map) and self.slash.data is not None:
             if self.count > 1 or self.slash.count > 1:
-                raise JsonError(CODEC, 'bytes with other keys beside "bytes"')
+                raise JsonError(CODEC, 'bytes with keys other than "bytes"')
             return _PLAIN
-        self.slash = None  # all that an outer map asks is ``data`` and ``count``
+        self.slash = None  # an outer map needs only ``data`` and ``count``
         return self
 
 
@@ -80,14 +81,14 @@ def scan(block: bytes, *, bounded: bool = True) -> Generator[None, None, Paths]:
     """The links in the block's order; pauses every STEP tokens. Memory: the text and the links.
 
     Args:
-        bounded: refuse more than MAX_LINKS, and nesting over MAX_NESTING. False: for who must not miss a link.
+        bounded: refuse more than MAX_LINKS, and nesting over MAX_NESTING. False: for callers that must not miss a link.
     Raises JsonError, nothing else (fuzzed).
     """
     return (yield from _Scan(block.decode("utf-8", "replace"), bounded).run())
 
 
 class _Scan:
-    """One text on its way through."""
+    """One pass through a text."""
 
     def __init__(self, text: str, bounded: bool) -> None:
         self.text = text

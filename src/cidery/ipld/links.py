@@ -1,4 +1,4 @@
-"""The links of a block, by the codec of the CID it was asked by."""
+"""The links of a block, by the codec of the CID it was requested by."""
 
 import sys
 from collections.abc import Generator, Sequence
@@ -15,7 +15,7 @@ _WITH_LINKS = frozenset((DAG_CBOR, DAG_JSON, DAG_JOSE, GIT_RAW))
 
 
 SCAN_BYTES = 4096
-"""Blocks above this size are read in steps: the worst of this size takes 7 ms at once."""
+"""Blocks above this size are read in steps: the worst of this size takes 7 ms in one step."""
 MAX_JOSE_VALUES = 8192
 """Most values of a dag-jose block over SCAN_BYTES that is walked: a signature has some ten."""
 Paths = list[tuple[CID, tuple[object, ...]]]
@@ -37,7 +37,7 @@ def named_links(cid: CID, block: Buffer, *, bounded: bool = True) -> Sequence[tu
     """(target, name) per link in the block's order; a name inside a value is its path, as "a/0/b". O(len(block)).
 
     Args:
-        bounded: False has no limit of links and nesting: for who must not miss one, as a collector.
+        bounded: False has no limit on links and nesting: for callers that must not miss one, such as a collector.
     Raises UnsupportedCodec, DagPbError, CodecError.
     """
     if cid.codec == DAG_PB:

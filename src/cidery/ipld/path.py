@@ -15,7 +15,7 @@ MAX_INDEX_DIGITS = 9
 
 
 class NoSuchPath(NotFound):
-    """A value has nothing of this name."""
+    """A value has no entry of this name."""
 
     def __init__(self, cid: CID, name: str, reason: str = "") -> None:
         super().__init__(cid, name, reason)
@@ -29,12 +29,12 @@ class NoSuchPath(NotFound):
 
 
 class Reached(NamedTuple):
-    """Where a path led inside one block."""
+    """The result of following a path inside one block."""
 
     value: Value
-    """A CID if a link was met; names may be left then."""
+    """A CID if a link was met; some names may remain then."""
     used: int
-    """How many names led here."""
+    """The number of names followed."""
 
 
 def follow(cid: CID, value: Value, names: Sequence[str]) -> Reached:

@@ -1,4 +1,4 @@
-"""Walks over DAGs as generators: they ask for blocks and yield results, and know nothing of where blocks come from.
+"""Walks over DAGs as generators: they ask for blocks and yield results, independent of the source of the blocks.
 
 A walk yields ``Need(cid)`` and is sent the block back; it yields ``Prefetch(cids)`` as a hint; anything else it yields
 is a result. ``blockstore.drive`` runs walks over a block session. Stacks are explicit and every bound is named, because
@@ -24,11 +24,11 @@ MAX_EDGES = 100_000_000
 STACK_PART = 1024
 """Links put on a stack between two pauses: about 2 ms."""
 PREFETCH_WINDOW = 1024
-"""CIDs named ahead in one hint; the session decides how many of them it really asks for."""
+"""CIDs named ahead in one hint; the session decides how many of them it requests."""
 
 
 class Need(NamedTuple):
-    """The walk goes on when it is sent the block of this CID."""
+    """The walk continues when it is sent the block of this CID."""
 
     cid: CID
 
@@ -40,7 +40,7 @@ class Prefetch(NamedTuple):
 
 
 PAUSE = Prefetch(())
-"""An empty hint between two parts of a long computation: a driver may give others a turn."""
+"""An empty hint between two parts of a long computation: a driver may let other tasks run."""
 
 
 class Data(NamedTuple):
@@ -60,7 +60,7 @@ class Edge(NamedTuple):
 
 
 class Visited(NamedTuple):
-    """A block that was here, with its size."""
+    """A block that was read, with its size."""
 
     cid: CID
     size: int
@@ -73,7 +73,7 @@ Walk = Generator[Need | Prefetch | T, Buffer | None, R]
 
 
 class WalkLimit(LimitExceeded):
-    """A DAG that goes beyond a bound of this module."""
+    """A DAG that exceeds a bound of this module."""
 
     def __init__(self, root: CID, reason: str) -> None:
         super().__init__(root, reason)
@@ -85,7 +85,7 @@ class WalkLimit(LimitExceeded):
 
 
 def need(cid: CID) -> Generator[Need, Buffer | None, Buffer]:
-    """One block; identity CIDs answer themselves. Raises WalkLimit for a block above MAX_BLOCK."""
+    """One block; identity CIDs contain their own. Raises WalkLimit for a block above MAX_BLOCK."""
     if cid.is_identity:
         return cid.identity_data
     block = yield Need(cid)
@@ -118,7 +118,7 @@ class Ahead:
         self._named = 0
 
     def grown(self, count: int) -> None:
-        """``count`` entries were put on top of the stack."""
+        """``count`` entries were pushed on the stack."""
         self._fresh = count
 
     def due(self, pending: int) -> int:
@@ -131,7 +131,7 @@ class Ahead:
             count = self._named = min(pending, PREFETCH_WINDOW)
         else:
             count = 0
-        self._named = max(0, self._named - 1)  # the one that is popped now
+        self._named = max(0, self._named - 1)  # the one popped now
         return count if count > 1 else 0
 
 
@@ -148,7 +148,7 @@ def walk_edges(root: CID, *, unique: bool, max_depth: int = -1, read_raw: bool =
         WalkLimit, UnsupportedCodec, DagPbError.
     """
     stack: list[tuple[CID, int]] = [(root, 0)]
-    edges: list[Edge | None] = [None]  # beside ``stack``: the edge to report on the way in
+    edges: list[Edge | None] = [None]  # parallel to ``stack``: the edge to report on the way in
     seen: dict[CID, int] = {}
     reported: set[CID] = set()
     ahead = Ahead()

@@ -49,7 +49,7 @@ class IpnsRecordError(InvalidInput):
 
 
 class IpnsRecord(NamedTuple):
-    """A record whose structure is whole. Whether it is the name's own says check()."""
+    """A well-formed record. Whether it belongs to the name is for check() to tell."""
 
     value: bytes
     """The path that the name points to, as text."""
@@ -57,19 +57,19 @@ class IpnsRecord(NamedTuple):
     """End of its life, in nanoseconds since 1970 UTC."""
     sequence: int
     ttl: int
-    """Nanoseconds for which a reader may rely on it without asking again."""
+    """Nanoseconds for which a reader may cache it."""
     public_key: bytes
     """Protobuf form; b"" if not in the record."""
     signature_v1: bytes
     signature_v2: bytes
     data: bytes
-    """What is signed."""
+    """The signed bytes."""
     raw: bytes
-    """The whole record as it came."""
+    """The whole record as received."""
 
     @classmethod
     def decode(cls, raw: Buffer) -> "IpnsRecord":
-        """Parse an untrusted record. Raises IpnsRecordError only (fuzzed). Signatures are not looked at."""
+        """Parse an untrusted record. Raises IpnsRecordError only (fuzzed). Signatures are not checked."""
         if len(raw) > MAX_RECORD:
             raise IpnsRecordError(f"{len(raw)} bytes, at most {MAX_RECORD} are allowed")
         numbers, texts = _fields(raw)
@@ -189,7 +189,7 @@ def _fields(raw: Buffer) -> tuple[dict[int, int], dict[int, bytes]]:
 
 
 class _Document(NamedTuple):
-    """What is signed."""
+    """The signed bytes."""
 
     value: bytes
     validity: bytes
@@ -213,7 +213,7 @@ def _document(data: bytes) -> _Document:
     for number in (sequence, ttl):
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_NUMBER:
             raise IpnsRecordError("Sequence and TTL have to be whole numbers of up to 63 bits")
-    assert isinstance(sequence, int) and isinstance(ttl, int)  # looked at above
+    assert isinstance(sequence, int) and isinstance(ttl, int)  # checked above
     return _Document(value, validity, sequence, ttl)
 
 

@@ -1,1 +1,1 @@
-"""Reading a repository of Kubo: its blocks, its LevelDB, its config. Nothing here ever writes to it."""
+"""Reads a Kubo repository: its blocks, its LevelDB, its config. Nothing here ever writes to it."""

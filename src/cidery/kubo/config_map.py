@@ -1,4 +1,4 @@
-"""What of Kubo's config goes into ours: keys that we know, sections that we keep for later, and what is left out."""
+"""Maps Kubo's config to ours: keys that we know, sections that we keep for later, and keys that are left out."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -16,30 +16,30 @@ KEPT = frozenset(
     ("AutoConf", "AutoNAT", "AutoTLS", "Bitswap", "DNS", "Gateway", "HTTPRetrieval", "Ipns", "Peering", "Provide")
     + ("Pubsub", "Routing", "Swarm", "Version")
 )
-"""Sections whose keys are taken over although some of them have no effect here yet."""
+"""Sections whose keys are copied although some of them have no effect here yet."""
 SECRET = frozenset(("API.Authorizations", "Pinning.RemoteServices"))
-"""What holds passwords of other services: it is not copied around unasked."""
+"""Keys that hold passwords of other services: they are not copied without being asked."""
 OWN = frozenset(("Identity", "Datastore.Spec"))
-"""What is about that node and that directory."""
+"""Keys that describe that node and that directory."""
 MAX_DEPTH = 16
-"""Deepest object looked into; Kubo's go five deep."""
+"""Deepest object searched; Kubo's are five deep."""
 
 
 class Mapped(NamedTuple):
-    """The outcome for a config."""
+    """The result for a config."""
 
     config: Raw
     """Ours, changed."""
     taken: dict[str, Any]
-    """Key -> value that is now ours and was not before."""
+    """Key -> value that was added or changed."""
     kept: list[str]
     """Keys among them that have no effect yet."""
     left: dict[str, str]
-    """Key that was not taken -> why."""
+    """Skipped key -> reason."""
 
 
 def map_config(ours: Raw, kubo: Raw) -> Mapped:
-    """Take over what fits. Neither argument is changed. O(size)."""
+    """Copy the keys that fit. Neither argument is changed. O(size)."""
     config = deepcopy(ours)
     taken: dict[str, Any] = {}
     kept: list[str] = []
@@ -60,7 +60,7 @@ def map_config(ours: Raw, kubo: Raw) -> Mapped:
 
 
 def _refusal(key: str, value: Any, known: bool) -> str:
-    """Why a setting is not taken; "" if it is."""
+    """Why a setting is not copied; "" if it is."""
     if any(key == secret or key.startswith(secret + ".") for secret in SECRET):
         return "it holds passwords; copy it by hand if it is needed"
     if not known:
@@ -83,7 +83,7 @@ def _is_local(addr: str) -> bool:
 
 
 def _settings(raw: Raw) -> Iterator[tuple[Path, Any]]:
-    """All that is set, but what is about the node itself: empty values say nothing. Known keys are not looked into."""
+    """All settings except those of the node itself; empty values are skipped. Known keys are not searched further."""
     stack: list[tuple[Path, Any]] = [((), raw)]
     while stack:
         path, value = stack.pop()

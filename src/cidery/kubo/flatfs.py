@@ -1,6 +1,6 @@
-"""Kubo's blocks: one file each, named after its multihash in upper-case base32, in folders by a part of the name.
+"""Kubo's blocks: one file each, named by its multihash in upper-case base32, in folders by a part of the name.
 
-Which part does not matter for reading: the whole name is in the file's name.
+The choice of that part does not matter for reading: the file's name holds the whole multihash.
 
 Spec: https://github.com/ipfs/go-ds-flatfs
 """
@@ -24,7 +24,7 @@ MAX_KEY = 256
 
 
 class BadBlockFile(IntegrityError):
-    """A file that is not the block that its name says."""
+    """A file whose block does not match its name."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -68,9 +68,9 @@ def block_files(folder: str) -> Iterator[tuple[str, bytes | None]]:
 
 
 def read_block(path: str, multihash: bytes) -> bytes:
-    """The bytes of a block file, checked against its name. Blocks; hashing frees the GIL.
+    """The bytes of a block file, checked against its name. Blocks; hashing releases the GIL.
 
-    Raises BadBlockFile for whatever keeps it from being read, with the reason.
+    Raises BadBlockFile, with the reason, if it cannot be read for any cause.
     """
     try:
         fd = os.open(path, READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))

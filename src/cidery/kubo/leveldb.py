@@ -1,6 +1,6 @@
 """A LevelDB database read without touching it: no lock is taken, no log replayed into tables, nothing written.
 
-Whoever opens one sees to it that nobody writes meanwhile (kubo/repository.py holds Kubo's lock). Rejected: plyvel,
+The caller must ensure that nothing writes to it meanwhile (kubo/repository.py holds Kubo's lock). Rejected: plyvel,
 which can only open for writing: it takes the lock, replays the log and starts to compact.
 """
 
@@ -33,15 +33,15 @@ from cidery.kubo.leveldb_format import (
 )
 
 MAX_MANIFEST_BYTES = 64 << 20
-"""Largest manifest read: some 500,000 tables that came and went."""
+"""Largest manifest read, in bytes: some 500,000 tables created and deleted."""
 MAX_LOG_BYTES = 256 << 20
-"""Most bytes of logs read, all together; they are held in memory. A usual one is rotated at 4 MiB."""
+"""Most bytes of logs read, in total; they are held in memory. A usual one is rotated at 4 MiB."""
 MAX_NAME_BYTES = 64
 """Longest file name in CURRENT."""
 MAX_TAILS = 100
 """Most notes of logs that end early that are kept."""
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Never waits for a pipe that lies where a file should be."""
+"""Never waits for a pipe in place of a file."""
 _ORDER = itemgetter(0, 1)
 """Of entries: by key, the newest first."""
 
@@ -59,7 +59,7 @@ class NoLevelDb(InvalidInput):
 
 
 class LevelDbTooLarge(LimitExceeded):
-    """More of it than is read into memory."""
+    """More data than may be read into memory."""
 
     def __init__(self, path: Path, limit: int) -> None:
         super().__init__(path, limit)
@@ -71,7 +71,7 @@ class LevelDbTooLarge(LimitExceeded):
 
 
 class LevelDb:
-    """An open database: a snapshot of what was there. For one thread; close it at the end."""
+    """An open database: a snapshot. For one thread; close it at the end."""
 
     def __init__(self, path: Path, version: Version, recent: list[Entry], tails: list[str]) -> None:
         self._path = path
@@ -103,7 +103,7 @@ class LevelDb:
         return cls(path, version, _read_logs(path, version, tails), tails)
 
     def close(self) -> None:
-        """Forget what is in memory. A scan closes its files by itself."""
+        """Release the memory. A scan closes its files by itself."""
         self._recent = []
         self._tables = []
 
@@ -118,14 +118,14 @@ class LevelDb:
         return next((value for found, value in self.scan(key) if found == key), None)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) of all keys that begin so, in order. Constant memory beside the logs.
+        """(key, value) of all keys with this prefix, in order. Constant memory, apart from the logs.
 
         Raises LevelDbError with the file, OSError.
         """
         last: bytes | None = None
         for key, _, value in heapq.merge(*self._sources(prefix), key=_ORDER):
             if key == last:
-                continue  # an older state of it
+                continue  # an older version of the key
             last = key
             if value is not None:
                 yield key, value
@@ -164,7 +164,7 @@ class LevelDb:
             raise LevelDbError(f"{path.name}: {exc.reason}") from exc
 
     def _table_path(self, number: int) -> Path:
-        """Tables have one of two endings, depending on the age of what wrote them."""
+        """Tables have one of two suffixes, depending on the age of the writer."""
         new = self._path / f"{number:06d}.ldb"
         old = new.with_suffix(".sst")
         return old if not new.exists() and old.exists() else new
@@ -178,7 +178,7 @@ def _while_prefixed(entries: Iterator[Entry], prefix: bytes) -> Iterator[Entry]:
 
 
 def _read_logs(path: Path, version: Version, tails: list[str]) -> list[Entry]:
-    """What is in the logs and not yet in tables, sorted."""
+    """The entries of the logs that are not yet in tables, sorted."""
     names = (name.removesuffix(".log") for name in os.listdir(path) if name.endswith(".log"))
     numbers = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
     found: list[Entry] = []
@@ -200,7 +200,7 @@ def _read_logs(path: Path, version: Version, tails: list[str]) -> list[Entry]:
 
 
 def _open(path: Path) -> int:
-    """A descriptor of a plain file. Raises LevelDbError, OSError."""
+    """A descriptor of a regular file. Raises LevelDbError, OSError."""
     fd = os.open(path, READ_FLAGS)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -209,7 +209,7 @@ def _open(path: Path) -> int:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """A whole plain file of at most ``limit`` bytes. Raises LevelDbTooLarge, LevelDbError, OSError."""
+    """A whole regular file of at most ``limit`` bytes. Raises LevelDbTooLarge, LevelDbError, OSError."""
     fd = _open(path)
     with os.fdopen(fd, "rb", buffering=0) as file:
         if os.fstat(fd).st_size > limit:

@@ -15,11 +15,11 @@ from cidery.multiformats.varint import VarintError, decode_uvarint
 LOG_BLOCK = 32 * 1024
 """Bytes of a block of a log; records are split at its end."""
 LOG_HEAD = 7
-"""Bytes in front of each part of a record: checksum, length, kind."""
+"""Bytes before each part of a record: checksum, length, kind."""
 FOOTER_BYTES = 48
 """At the end of a table."""
 TRAILER_BYTES = 5
-"""After each block of a table: how it is compressed, checksum."""
+"""After each block of a table: compression type, checksum."""
 TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 MAX_BLOCK_BYTES = 16 << 20
 """Largest block of a table read, in bytes, before and after decompression. Usual ones have 4 KiB; one that holds a long
@@ -39,7 +39,7 @@ _CRC_DELTA = 0xA282EAD8
 
 
 class LevelDbError(IntegrityError):
-    """Bytes that LevelDB does not write."""
+    """Bytes that LevelDB never writes."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -50,7 +50,7 @@ class LevelDbError(IntegrityError):
 
 
 class Entry(NamedTuple):
-    """One key as it was at one moment. Sorted: by key, the newest first."""
+    """One version of a key. Sorted by key, the newest first."""
 
     key: bytes
     age: int
@@ -81,19 +81,19 @@ class Handle(NamedTuple):
 
 @dataclass(slots=True)
 class Version:
-    """What the database consists of: the sum of all edits in the manifest."""
+    """The composition of the database: the sum of all edits in the manifest."""
 
     tables: dict[tuple[int, int], TableFile] = field(default_factory=dict)
     """(level, number) -> table."""
     log_number: int = 0
     """Logs with a smaller number are in tables already, ..."""
     previous_log: int = 0
-    """... but for this one (old databases)."""
+    """... except for this one (old databases)."""
 
 
 def masked_crc(*parts: bytes) -> int:
     """The checksum of LevelDB over the concatenated parts."""
-    from crc32c import crc32c  # imported here: only who imports from Kubo needs it
+    from crc32c import crc32c  # imported late: only an import from Kubo needs it
 
     crc = 0
     for part in parts:
@@ -112,9 +112,9 @@ class LogTail(NamedTuple):
 
 
 def log_records(data: bytes) -> Iterator[bytes | LogTail]:
-    """The records of a whole log file, in order; last a LogTail if what follows cannot be read.
+    """The records of a whole log file, in order; last a LogTail if the rest cannot be read.
 
-    A record that is cut off at the end is what a crash leaves behind: it was never acknowledged, and is no LogTail.
+    A record truncated at the end is left by a crash: it was never acknowledged, and is no LogTail.
     Raises LevelDbError for a record over MAX_RECORD_BYTES, nothing else (fuzzed).
     """
     parts: list[bytes] = []
@@ -126,7 +126,7 @@ def log_records(data: bytes) -> Iterator[bytes | LogTail]:
             at += left
             continue
         crc, length, kind = int.from_bytes(data[at : at + 4], "little"), data[at + 4] | data[at + 5] << 8, data[at + 6]
-        if kind == 0 and length == 0:  # space that was reserved and not written
+        if kind == 0 and length == 0:  # space that was reserved but not written
             at += left
             continue
         end = at + LOG_HEAD + length
@@ -139,7 +139,7 @@ def log_records(data: bytes) -> Iterator[bytes | LogTail]:
             yield LogTail(at, "a part of a record out of place")
             return
         parts.append(data[at + LOG_HEAD : end])
-        held += length + 1  # a bound on empty parts, too
+        held += length + 1  # bounds empty parts, too
         if held > MAX_RECORD_BYTES:
             raise LevelDbError(f"a log record over {MAX_RECORD_BYTES} bytes")
         if kind in (_FULL, _LAST):
@@ -278,7 +278,7 @@ def open_block(raw: bytes) -> bytes:
 def block_items(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(internal key, value) of a block's entries, in order; each key may share a prefix with the one before.
 
-    Raises LevelDbError, nothing else (fuzzed). Memory: one key beside the block.
+    Raises LevelDbError, nothing else (fuzzed). Memory: one key in addition to the block.
     """
     if len(block) < 4:
         raise LevelDbError("a block of less than 4 bytes")

@@ -1,6 +1,6 @@
-"""A Kubo repository found on disk: whether it can be read, and what its database says. Never written to.
+"""A Kubo repository on disk: whether it can be read, and the records of its database. Never written to.
 
-While one is open, Kubo's lock is held in a form that others can share but Kubo cannot: it does not start meanwhile.
+While it is open, Kubo's lock is held in a form that others can share but Kubo cannot, so Kubo cannot start.
 
 Spec: https://github.com/ipfs/kubo/blob/master/docs/datastores.md
 """
@@ -28,7 +28,7 @@ MAX_SPEC_BYTES = 1 << 20
 """Largest datastore_spec read."""
 MAX_VERSION_TEXT = 32
 NEWEST = 18
-"""The repository version of Kubo 0.40 to 0.43, the newest that this was written for."""
+"""The repository version of Kubo 0.40 to 0.43, the newest that this code supports."""
 SHARDING_PREFIX = b"/repo/flatfs/shard/v1/"
 MAX_PATH_BYTES = 4096
 """Longest path of a file that holds blocks."""
@@ -42,7 +42,7 @@ _RECURSIVE, _DIRECT = 0, 1
 
 
 class KuboUnreadable(InvalidInput):
-    """What is at the path is not a repository that can be imported."""
+    """The path is not a repository that can be imported."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -65,7 +65,7 @@ class KuboRunning(Unavailable):
 
 
 class RecordDamaged(IntegrityError):
-    """A record of the database that Kubo does not write."""
+    """A malformed record of the database."""
 
     def __init__(self, key: bytes, reason: str) -> None:
         super().__init__(key, reason)
@@ -77,7 +77,7 @@ class RecordDamaged(IntegrityError):
 
 
 class KuboPin(NamedTuple):
-    """A pin as Kubo notes it."""
+    """A pin as Kubo stores it."""
 
     cid: CID
     recursive: bool
@@ -111,7 +111,7 @@ class KuboRepository:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Look at what is there and keep Kubo from starting on it.
+        """Inspect the repository and keep Kubo from starting on it.
 
         Raises KuboUnreadable, KuboRunning, OSError.
         """
@@ -132,7 +132,7 @@ class KuboRepository:
         try:
             lock = share_lock(path / "repo.lock")
         except FileNotFoundError:
-            lock = -1  # a copy without the file: Kubo makes it when it starts
+            lock = -1  # a copy without the file: Kubo creates it when it starts
         except FileLocked as exc:
             raise KuboRunning(path) from exc
         return cls(path, lock, version, blocks, database)
@@ -146,7 +146,7 @@ class KuboRepository:
             self._lock = -1
 
     def peer_id(self) -> PeerId | None:
-        """Which node it was, by its config; None if that cannot be told. Blocks."""
+        """The peer id in its config; None if it cannot be read. Blocks."""
         try:
             config = json.loads(read_file(self.path / "config", MAX_SPEC_BYTES))
             return PeerId.parse(config["Identity"]["PeerID"])
@@ -215,7 +215,7 @@ def pins(database: LevelDb) -> Iterator[KuboPin | RecordDamaged]:
 
 
 def has_old_pins(database: LevelDb) -> bool:
-    """Whether there are pins in the form of before go-ipfs 0.8, which is not read. Raises LevelDbError, OSError."""
+    """Whether there are pins in the format before go-ipfs 0.8, which is not read. Raises LevelDbError, OSError."""
     return database.get(_OLD_PINS) is not None
 
 
@@ -252,11 +252,11 @@ class KuboName(NamedTuple):
 
     name: PeerId
     record: bytes
-    """As it was signed; not checked."""
+    """As signed; not checked."""
 
 
 def published_names(database: LevelDb) -> Iterator[KuboName | RecordDamaged]:
-    """Names that Kubo keeps alive; a RecordDamaged for what cannot be read. Raises LevelDbError, OSError."""
+    """Names that Kubo keeps alive; a RecordDamaged for each that cannot be read. Raises LevelDbError, OSError."""
     for key, value in database.scan(_NAMES):
         try:
             yield KuboName(decode_name_key(key), value)
@@ -274,7 +274,7 @@ def decode_name_key(key: bytes) -> PeerId:
 
 
 def references(database: LevelDb) -> Iterator[KuboReference | RecordDamaged]:
-    """Blocks that stay in files or at URLs; a RecordDamaged for what cannot be read. Raises LevelDbError, OSError."""
+    """Blocks in files or at URLs; a RecordDamaged for each that cannot be read. Raises LevelDbError, OSError."""
     for key, value in database.scan(_FILESTORE):
         try:
             yield decode_reference(key, value)

@@ -1,4 +1,4 @@
-"""Snappy blocks, decompressed. LevelDB compresses with it where it is told to; Kubo is told not to by default.
+"""Decompresses Snappy blocks. LevelDB uses it if told to; Kubo by default tells it not to.
 
 Spec: https://github.com/google/snappy/blob/main/format_description.txt
 """

@@ -1,4 +1,4 @@
-"""What mutable files need of the block layers.
+"""The block layers as mutable files need them.
 
 New blocks are staged: readable at once, stored in groups, durable at the next flush.
 """
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 class Blocks(Readable, Protocol):
-    """Where blocks are read: a core.session.BlockSession, whose docstrings say what each method does."""
+    """The source of blocks: a core.session.BlockSession; see there for the methods."""
 
     async def sync(self) -> None: ...
 
@@ -51,7 +51,7 @@ class Staging:
         self._turn = asyncio.Lock()
 
     def add(self, blocks: Iterable[Block]) -> None:
-        """Take new blocks; over() reads them from now on. Call settle() or relieve() some time after."""
+        """Add new blocks; over() reads them from now on. Call settle() or relieve() some time after."""
         for block in blocks:
             if block.cid.is_identity or block.cid.multihash in self._held:
                 continue
@@ -68,12 +68,12 @@ class Staging:
         return self._bytes >= STAGED_BYTES or len(self._held) >= STAGED_BLOCKS
 
     async def relieve(self) -> None:
-        """Store what is held when it has become much. Raises what the store raises; the blocks are then still held."""
+        """Store the held blocks if they have become many. Raises as the store; the blocks are then still held."""
         if self.full:
             await self.settle()
 
     async def settle(self) -> None:
-        """Store all that is held; visible on return, not yet durable. Raises as relieve()."""
+        """Store all held blocks; visible on return, not yet durable. Raises as relieve()."""
         async with self._turn:
             if not self._held:
                 return

@@ -1,6 +1,6 @@
-"""Changes of the tree but for the bytes of files: make, copy in, move, remove, mode and time, CID form.
+"""All changes of the tree except to file contents: make, copy in, move, remove, mode and time, CID form.
 
-Each is one step: whole or not at all, whoever else is at it. With ``flush`` it is durable on return, else it may be
+Each is one step: all or nothing, also under concurrent use. With ``flush`` it is durable on return, else it may be
 lost if the process dies before the next flush.
 """
 
@@ -38,7 +38,7 @@ from cidery.unixfs.profile import Profile
 
 
 class NotUnixFS(InvalidInput):
-    """Something that is no file or directory, to be copied in."""
+    """Something to be copied in that is neither file nor directory."""
 
     def __init__(self, cid: CID, reason: str) -> None:
         super().__init__(cid, reason)
@@ -51,7 +51,7 @@ class NotUnixFS(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A CID version and hash that was asked for."""
+    """A requested CID version and hash."""
 
     version: int
     hash_code: int
@@ -74,7 +74,7 @@ async def mkdir(
     form: Form | None = None,
     flush: bool = True,
 ) -> None:
-    """Make a directory. ``parents``: also those above it, and no error if it is there.
+    """Make a directory. ``parents``: also its missing parents, and no error if it exists.
 
     Raises AlreadyThere, NoSuchFile, WrongKind, and as MutableFiles.edit() and flush().
     """
@@ -107,7 +107,7 @@ async def copy_in(
     """Give a stored file or directory a path; only its root block is read or fetched.
 
     Args:
-        force: replace a file that is there.
+        force: replace an existing file.
         form: of the directories that ``parents`` makes.
     Raises:
         NotUnixFS, AlreadyThere, NoSuchFile, WrongKind, and as MutableFiles.edit() and flush().
@@ -169,7 +169,7 @@ async def move(files: MutableFiles, blocks: Blocks, source: FilePath, target: Fi
         yield from take(folder, source.name)
         yield from put(into, entry._replace(name=to.name))
         if opened is not None:
-            into.opened[to.name] = opened  # with what changed in it since it was written
+            into.opened[to.name] = opened  # with its unwritten changes
 
     async with files.protection.change(flush=flush):
         await files.edit(blocks, step)
@@ -181,7 +181,7 @@ async def remove(
 ) -> None:
     """Remove a file, or a directory with ``recursive``; durable.
 
-    ``force``: whatever it is, unread, and no error if there is nothing.
+    ``force``: whatever it is, unread, and no error if it does not exist.
     Raises NoSuchFile, WrongKind, and as MutableFiles.edit() and flush().
     """
     if not path.names:
@@ -245,7 +245,7 @@ def _replaced(entry: Entry, block: Block) -> Entry:
 
 
 async def change_form(files: MutableFiles, blocks: Blocks, path: FilePath, form: Form, *, flush: bool = True) -> None:
-    """Give a directory's own node, and what is made in it from now on, another CID version or hash.
+    """Give a directory's own node, and new entries in it from now on, another CID version or hash.
 
     Raises WrongKind for the root, whose form the config decides, and for files; and as edit() and flush().
     """

@@ -1,11 +1,11 @@
 """Mutable files: the operations, one at a time over one tree, written in groups, durable when flushed.
 
 An operation is a step over the open directories (tree.py) that runs without a pause, so none sees another half done. A
-block that it lacks is fetched while others go on, then it runs again from its beginning; nobody holds what another
-waits for. Reads get the CID of the whole tree and walk that: a snapshot.
+block that it lacks is fetched while others run, then it starts again from the beginning; no operation holds anything
+that another waits for. Reads get the CID of the whole tree and walk that: a snapshot.
 
-A flush writes the changed directories, makes all blocks durable and then commits the root in one transaction. Those who
-wait for a flush at the same time share one. What is not flushed yet is spared by a collector (protection.py).
+A flush writes the changed directories, makes all blocks durable and then commits the root in one transaction. Callers
+that wait for a flush at the same time share one. A collector spares unflushed changes (protection.py).
 """
 
 import asyncio
@@ -31,23 +31,23 @@ from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import resolve_path
 
 MAX_UNFLUSHED = 256
-"""Operations acknowledged without a flush, after which the next one flushes: what a crash may lose (as Kubo)."""
+"""Operations acknowledged without a flush, after which the next one flushes: how many a crash may lose (as Kubo)."""
 BATCH_CHANGES = 8192
-"""Changes between two flushes inside a batch: bounds what is held and what a crash may lose, about 10 MB."""
+"""Changes between two flushes inside a batch: bounds memory and what a crash may lose, about 10 MB."""
 OPEN_CHANGES = 65_536
 """Changes after which open directories are closed: their editors then hold at most some 100,000 entries (60 MB)."""
 SLICE = 0.005
-"""Longest run of steps between two turns of the event loop, in seconds, when none of them has to wait."""
+"""Longest run of steps between two turns of the event loop, in seconds, when none of them waits."""
 FETCH_SECONDS = 60.0
 """Longest wait for a block of the tree that is not stored here (as Kubo)."""
 
 R = TypeVar("R")
 OpenBlocks = Callable[[], AbstractAsyncContextManager[Blocks]]
-"""Opens a session for what the tree itself has to read."""
+"""Opens a session for the tree's own reads."""
 
 
 class TreeIncomplete(Unavailable):
-    """A directory on the way is not stored here and did not come."""
+    """A directory on the way is not stored here and could not be fetched."""
 
     def __init__(self, cid: CID) -> None:
         super().__init__(cid)
@@ -74,7 +74,7 @@ class MutableFiles:
 
         Args:
             profile: gives the form of the root and of new files. Raises ImportOptionError.
-            read_only: the record is read along with the process that writes; root() and resolve() work.
+            read_only: the record is read while another process writes; root() and resolve() work.
         """
         self._profile = profile
         self.staging = Staging(store)
@@ -102,7 +102,7 @@ class MutableFiles:
     # -- steps -----------------------------------------------------------------------------------------------------
 
     async def edit(self, blocks: Blocks, step: Callable[[Folder], Step[R]]) -> R:
-        """Run a step on the tree, alone and whole. Raises what it raises, TreeIncomplete, and what the store raises.
+        """Run a step on the tree, alone and complete. Raises as the step and the store, and TreeIncomplete.
 
         Cancellation: the step has run or not.
         """
@@ -121,17 +121,17 @@ class MutableFiles:
                     break
             fetched[result] = await _fetched(result, staged)
         await self.staging.relieve()
-        return result  # type: ignore[no-any-return]  # _attempt gives a result of the step, or a CID
+        return result  # type: ignore[no-any-return]  # _attempt returns a result of the step, or a CID
 
     async def _pause(self) -> None:
-        """Give the loop a turn after SLICE seconds of steps that all went through without waiting."""
+        """Give the loop a turn after SLICE seconds of steps that did not wait."""
         clock = asyncio.get_running_loop().time
         if clock() >= self._pause_at:
             await asyncio.sleep(0)
             self._pause_at = clock() + SLICE
 
     async def done(self, *, flush: bool) -> None:
-        """Call it after each change: flushes, or counts what is not flushed. Raises as flush()."""
+        """Call it after each change: flushes, or counts unflushed changes. Raises as flush()."""
         self._unflushed += 1
         if flush or self._unflushed >= (BATCH_CHANGES if self._batches else MAX_UNFLUSHED):
             await self.flush()
@@ -160,7 +160,7 @@ class MutableFiles:
             return None
 
     async def root(self) -> CID:
-        """The CID of the tree as it is now; its new blocks can be read, and are not durable before a flush."""
+        """The CID of the current tree; its new blocks are readable, but not durable before a flush."""
         if self._read_only:
             return self._recorded().cid
         async with self._turn:
@@ -170,7 +170,7 @@ class MutableFiles:
         return folder.saved.cid
 
     async def resolve(self, blocks: Blocks, path: FilePath) -> CID:
-        """What a path names now. Raises NoSuchFile, NotADirectory, and what ``blocks`` raises."""
+        """The current target of a path. Raises NoSuchFile, NotADirectory, and as ``blocks``."""
         root = await self.root()
         try:
             return await run(resolve_path(root, path.names), self.over(blocks))
@@ -182,8 +182,8 @@ class MutableFiles:
     async def flush(self) -> CID:
         """Make everything acknowledged so far durable; returns the root. Callers at the same time share one flush.
 
-        Raises what the store and the state raise; the changes are then still there, unflushed.
-        Cancellation: safe, the flush goes on.
+        Raises as the store and the state; the changes are then kept, unflushed.
+        Cancellation: safe, the flush continues.
         """
         if self._next_flush is None:
             self._next_flush = asyncio.create_task(self._flush())
@@ -193,7 +193,7 @@ class MutableFiles:
 
     async def _flush(self) -> None:
         async with self._committing:
-            self._next_flush = None  # who comes from now on may have changed what this one has passed
+            self._next_flush = None  # later callers may have changed what this flush has passed
             async with self._turn:
                 folder = await self._opened_root()
                 self._unflushed = 0
@@ -208,13 +208,13 @@ class MutableFiles:
             self.protection.covered(covered)
 
     async def close(self) -> None:
-        """Flush what is left. Idempotent."""
+        """Flush the rest. Idempotent."""
         if self._root is not None and not self._read_only:
             await self.flush()
         await self.protection.close()
 
     async def replace_root(self, blocks: Blocks, cid: CID) -> None:
-        """Another tree altogether, which must be stored here; durable. The old one is not looked at.
+        """Replace the whole tree with another, which must be stored here; durable. The old one is not read.
 
         Raises NotADirectory, and as the reader and flush().
         """
@@ -248,12 +248,12 @@ class MutableFiles:
         async with self._open_blocks() as blocks:
             folder = await run(open_folder(self.profile, saved), self.over(blocks))
         formed = formed_like(self.profile, saved.cid)
-        # The config decides the form of the root: after it was changed, the root is written anew.
+        # The config decides the form of the root: if that has changed, the root is rewritten.
         folder.dirty = (formed.cid_version, formed.hash_code) != (self.profile.cid_version, self.profile.hash_code)
         return folder
 
     async def _write_folders(self, root: Folder) -> None:
-        """Write all changed directories; the turn is held. They are staged then, and ``root.saved`` is the tree."""
+        """Write all changed directories while holding the turn. They are staged then; ``root.saved`` is the tree."""
         async with self._open_blocks() as blocks:
             staged = self.over(blocks)
             for parent, name, folder in from_below(root):
@@ -273,7 +273,7 @@ class MutableFiles:
 
 
 def _attempt(step: Step[Any], blocks: Blocks, fetched: dict[CID, bytes | memoryview]) -> tuple[bool, Any]:
-    """Run a step without a pause: (True, its result), or (False, the CID of a block that is not at hand)."""
+    """Run a step without a pause: (True, its result), or (False, the CID of a missing block)."""
     answer: bytes | memoryview | None = None
     try:
         while True:

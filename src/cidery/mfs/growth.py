@@ -1,7 +1,7 @@
-"""Appends leaves to a file, in the trickle layout: only the nodes on the right edge are opened and written again.
+"""Appends leaves to a file, in the trickle layout: only the nodes on the right edge are opened and rewritten.
 
 A node takes WIDTH leaves, then REPEAT subtrees of depth 1, as many of depth 2 and so on; the root without limit, a
-subtree of depth d below d. What grows here leaf by leaf is what the layout makes of the whole at once.
+subtree of depth d below d. A file grown leaf by leaf equals the layout's result for all leaves at once.
 
 Spec: Kubo importer/trickle; Kubo's own append puts subtrees elsewhere once the root's direct leaves are full, depending
 on how the bytes arrived, so equal CIDs end there.
@@ -24,7 +24,7 @@ from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import MAX_FILE_DEPTH, read_node
 
 WIDTH = 174
-"""Direct leaves of a node: what Kubo's ``files write`` uses whatever the config says."""
+"""Direct leaves of a node: the value of Kubo's ``files write``, whatever the config says."""
 REPEAT = 4
 """Subtrees of each depth."""
 
@@ -34,7 +34,7 @@ class _Open:
     """A node on the right edge."""
 
     limit: int | None
-    """Its subtrees are of a lower depth than this; None: the root."""
+    """Its subtrees have a lower depth than this; None: the root."""
     children: list[Child] = field(default_factory=list)
     inline: Buffer | None = None
     """Bytes before those of the children: files of one node have them."""
@@ -50,7 +50,7 @@ class Growth:
         self._profile = profile
         self._edge = [_Open(None)]
         self.raw = False
-        """Whether the file was one raw leaf: then those after it are raw, too."""
+        """Whether the file was one raw leaf: then later ones are raw, too."""
 
     def add(self, leaf: Child) -> list[Block]:
         """Append a leaf; returns nodes that are complete, mostly none."""
@@ -70,7 +70,7 @@ class Growth:
     def finish(self, mtime: Mtime | None = None) -> tuple[Child, list[Block]]:
         """(root, remaining nodes). ``mtime`` replaces the one that the root had, if it had any.
 
-        A file of nothing but one raw leaf is that leaf, where the profile wants raw leaves, as Kubo does.
+        A file of a single raw leaf is that leaf, if the profile wants raw leaves, as in Kubo.
         """
         done: list[Block] = []
         while len(self._edge) > 1:

@@ -1,6 +1,6 @@
-"""Changes inside an existing file: bytes replaced in place, everything cut off. Nodes keep their shape and CID form.
+"""Changes inside an existing file: replacing bytes in place, truncating. Nodes keep their shape and CID form.
 
-Only the nodes above changed bytes are read and written again.
+Only the nodes above changed bytes are read and rewritten.
 """
 
 from collections.abc import Generator
@@ -20,7 +20,7 @@ from cidery.unixfs.node import Kind, UnixFSNode, decode_node
 from cidery.unixfs.reader import MAX_FILE_DEPTH
 
 MAX_IDENTITY = 128
-"""Most bytes in an identity CID, as all implementations have it."""
+"""Most bytes in an identity CID, as in all implementations."""
 
 Edited = tuple[CID, list[Block]]
 """(the new root, the blocks to store)."""
@@ -128,7 +128,7 @@ def _message(block: Buffer) -> UnixFSData:
 
 
 def cut_off(root: CID, mtime: Mtime | None = None) -> Generator[Need, Buffer | None, Edited]:
-    """The file without bytes. As Kubo leaves it: the first leaf stays, emptied, and the nodes above it.
+    """The file without bytes. As in Kubo, the first leaf stays, emptied, with the nodes above it.
 
     ``mtime`` replaces that of the root, if it has any. Raises as overwrite().
     """
@@ -160,7 +160,7 @@ def cut_off(root: CID, mtime: Mtime | None = None) -> Generator[Need, Buffer | N
 
 
 def restated(cid: CID, block: Buffer, *, mode: int | None = None, mtime: Mtime | None = None) -> Block:
-    """A node with another mode or time; None keeps what it says, mode 0 removes it.
+    """A node with another mode or time; None keeps the value, mode 0 removes it.
 
     A raw leaf, which has room for neither, becomes a file node around its bytes.
 

@@ -1,4 +1,4 @@
-"""Paths of mutable files: ``/a/b/c``, absolute, never above the root, only with names that directories can have."""
+"""Paths of mutable files: ``/a/b/c``, absolute, never above the root, only with valid directory names."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ MAX_DEPTH = 1024
 
 
 class BadPath(InvalidInput):
-    """Text that is no path of a mutable file."""
+    """Text that is not the path of a mutable file."""
 
     def __init__(self, given: str, reason: str) -> None:
         super().__init__(given, reason)
@@ -28,7 +28,7 @@ class FilePath(NamedTuple):
 
     names: tuple[str, ...]
     folder: bool = False
-    """Whether a slash at the end said that it is a directory."""
+    """Whether a trailing slash marked it as a directory."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
-"""What a collector must spare of the mutable files although no root names it yet: a provisional record.
+"""Mutable files that a collector must spare although no root names them yet: a provisional record.
 
 It is written before the first block of a change and removed some time after the flush that made the change a part of
-the tree, so that a client who writes again and again pays for one record, not for one each time.
+the tree, so that a client that writes repeatedly pays for one record, not for one per write.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from cidery.multiformats.cid import CID
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 
 KIND = "mfs"
-"""Of the record."""
+"""Kind of the record."""
 LINGER = 5.0
 """Seconds that a record stays after the last flush: most clients that write again do so sooner."""
 MAX_CHANGES = 1024
-"""Changes under one record, so that it does not go on sparing what others stored long ago."""
+"""Changes under one record, so that it does not spare for ever what others stored long ago."""
 MAX_ROOTS = 64
-"""Copied roots named in one record, which is written anew for each."""
+"""Copied roots named in one record, which is rewritten for each."""
 
 Opened = AbstractAsyncContextManager[RunningOperation]
 
@@ -43,7 +43,7 @@ class Protection:
     """The records of one process; mostly one. Close it at the end."""
 
     def __init__(self, provisional: ProvisionalRoots, open_record: Callable[[str], Opened]) -> None:
-        """``open_record`` opens one of a kind that spares every block stored from then on."""
+        """``open_record`` opens a record that spares every block stored from then on."""
         self._provisional = provisional
         self._open_record = open_record
         self._turn = asyncio.Lock()
@@ -94,7 +94,7 @@ class Protection:
         self._when_idle()
 
     async def discard_left_over(self) -> None:
-        """Forget the records of processes that died: what they did not flush is in no tree."""
+        """Forget the records of dead processes: their unflushed changes are in no tree."""
         found = [one for one in self._provisional.left_over() if one.kind == KIND]
         if found:
             await self._provisional.discard(found)
@@ -110,7 +110,7 @@ class Protection:
                 await self._records.pop().context.__aexit__(None, None, None)
 
     def _when_idle(self) -> None:
-        """Have the records end in a while, if nothing needs them any more."""
+        """Schedule the end of the records, if nothing needs them any more."""
         if self._timer is None and any(not record.running and not record.loose for record in self._records):
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._end_soon)
 

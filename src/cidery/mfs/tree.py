@@ -1,7 +1,7 @@
 """The tree of directories being edited: each open one holds its entries in memory, changed ones are written together.
 
-Pure: every method that looks at directories is a generator that asks for blocks. All questions come before the first
-change, so one that is closed half-way has changed nothing and can be run again once the block is there.
+Pure: every method that reads directories is a generator that asks for blocks. All requests come before the first
+change, so one that is closed early has changed nothing and can be run again once the block is there.
 """
 
 from collections.abc import Generator
@@ -62,7 +62,7 @@ class WrongKind(InvalidInput):
 
 
 def formed_like(profile: Profile, cid: CID) -> Profile:
-    """``profile`` with the CID version and hash of ``cid``; its raw leaves follow the version unless it says else."""
+    """``profile`` with the CID version and hash of ``cid``; its raw leaves follow the version unless stated."""
     code = decode_multihash(cid.multihash)[0].code
     if code == IDENTITY:
         return profile
@@ -70,7 +70,7 @@ def formed_like(profile: Profile, cid: CID) -> Profile:
 
 
 def in_form(profile: Profile, version: int, hash_code: int) -> Profile:
-    """``profile`` for another CID version and hash; raw leaves follow the version where the profile's do, too."""
+    """``profile`` for another CID version and hash; raw leaves follow the version if the profile's do, too."""
     usual = profile.raw_leaves == (profile.cid_version == 1)
     raw = version == 1 if usual else profile.raw_leaves
     return profile._replace(cid_version=version, hash_code=hash_code, raw_leaves=raw)
@@ -111,7 +111,7 @@ def new_folder(profile: Profile) -> tuple[Folder, Block]:
 
 
 def folder_at(root: Folder, path: FilePath) -> Step[Folder]:
-    """The open directory of a path, opened if need be. Raises NoSuchFile, WrongKind, and as open_folder()."""
+    """The open directory of a path, opened if necessary. Raises NoSuchFile, WrongKind, and as open_folder()."""
     folder = root
     for depth, name in enumerate(path.names, 1):
         inner = folder.opened.get(name)
@@ -144,11 +144,11 @@ def kind_of(cid: CID) -> Step[Kind]:
 def make_folders(
     root: Folder, path: FilePath, profile: Profile | None, *, parents: bool = True, exist_ok: bool = True
 ) -> Step[list[Block]]:
-    """Make a directory, in the form of ``profile``, or of the one it is in; returns the blocks to store.
+    """Make a directory, in the form of ``profile`` or of its parent; returns the blocks to store.
 
     Args:
-        parents: make the directories above it, too.
-        exist_ok: whether it may be there already.
+        parents: make missing parents, too.
+        exist_ok: whether it may exist already.
     Raises:
         AlreadyThere, NoSuchFile, WrongKind, and as open_folder().
     """
@@ -189,7 +189,7 @@ def take(folder: Folder, name: str) -> Step[Entry]:
 
 
 def from_below(root: Folder) -> list[tuple[Folder | None, str, Folder]]:
-    """(the one it is in, name, directory) of all open directories, inner ones first, the root last."""
+    """(parent, name, directory) of all open directories, inner ones first, the root last."""
     order: list[tuple[Folder | None, str, Folder]] = [(None, "", root)]
     at = 0
     while at < len(order):

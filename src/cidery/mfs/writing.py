@@ -1,7 +1,7 @@
-"""Writes bytes into a file: over what is there, beyond its end, or into a new one.
+"""Writes bytes into a file: over existing ones, beyond its end, or into a new file.
 
-The bytes become blocks while they arrive and nothing waits for them; only then the file gets its new root, if it still
-is the file it was. If somebody changed it meanwhile, the same bytes are written over that one, so no write is lost.
+The bytes become blocks while they arrive, without locking anything; only then the file gets its new root, if it is
+unchanged. If it was changed in the meantime, the same bytes are written over the new version, so no write is lost.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import read_node
 
 SPARSE_CHUNK = 4096
-"""Bytes of a leaf of zeros between the end of a file and the offset of a write, as Kubo's."""
+"""Bytes of a leaf of zeros between the end of a file and the offset of a write, as in Kubo."""
 MAX_SPARSE = 1 << 30
 """Most zeros made by one write, in bytes: about a second of work."""
 SPARSE_SLICE = 1024
 """Leaves of zeros made between two turns of the event loop: about a millisecond."""
 THREAD_BYTES = 128 * 1024
-"""Bytes from which on they are cut and hashed in a thread: fewer take less time than the hop."""
+"""Bytes from which on they are chunked and hashed in a thread: fewer take less time than the hop."""
 CUT_BYTES = 4 << 20
-"""Bytes collected before they are cut."""
+"""Bytes collected before they are chunked."""
 
 
 class TooSparse(LimitExceeded):
@@ -65,11 +65,11 @@ class Writing(NamedTuple):
     parents: bool = False
     """Make missing directories above a new file."""
     truncate: bool = False
-    """Cut off everything first."""
+    """Truncate the file first."""
     raw_leaves: bool | None = None
     """None: as the CID version of the file implies."""
     form: Form | None = None
-    """Of a new file, and of directories made; None: as the directory they are in."""
+    """Of a new file, and of directories made; None: as their parent directory."""
     mtime: Mtime | None = None
     """New time for a file that has one."""
 
@@ -85,10 +85,10 @@ async def write(
 ) -> int:
     """Write the bytes of ``source``; returns how many.
 
-    Limits: holds some 3 * CUT_BYTES and STAGED_BYTES, whatever comes.
+    Limits: holds some 3 * CUT_BYTES and STAGED_BYTES, whatever arrives.
     Raises:
-        NoSuchFile, WrongKind, TooSparse, what ``source`` raises, and as MutableFiles.edit() and flush().
-    Cancellation: safe; the file is then as before or, from the last moment on, written.
+        NoSuchFile, WrongKind, TooSparse, as ``source``, and as MutableFiles.edit() and flush().
+    Cancellation: safe; the file is then unchanged or, from the last moment on, written.
     """
     base, profile = await files.edit(blocks, lambda root: _look(files.profile, root, path, how))
     async with files.protection.change(flush=flush):
@@ -154,7 +154,7 @@ def _nearest(root: Folder, path: FilePath) -> Step[Folder]:
 
 
 class _Found(NamedTuple):
-    """What is at the path instead of the file that was written to."""
+    """What is now at the path instead of the file that was written to."""
 
     base: CID | None
 
@@ -162,7 +162,7 @@ class _Found(NamedTuple):
 def _attach(
     files: MutableFiles, path: FilePath, how: Writing, base: CID | None, content: Child, root: Folder
 ) -> Step[_Found | None]:
-    """Put the new content at the path, unless another file is there than the one it was made from."""
+    """Put the new content at the path, unless the file there is no longer the one it was made from."""
     if how.create and how.parents:
         form = how.form.of(files.profile) if how.form else None
         files.staging.add((yield from make_folders(root, path.parent, form)))
@@ -234,7 +234,7 @@ class _Content:
         return await run(reopen(self._profile, root), self._blocks)
 
     async def _add_leaves(self, growth: Growth, held: bytearray, *, final: bool) -> None:
-        """Cut what is held into leaves, all of it if it is ``final``, and take them out."""
+        """Cut the held bytes into leaves, all of them if ``final``, and remove them."""
         raw = self._profile.raw_leaves or growth.raw
         data = bytes(held)
         if len(data) < THREAD_BYTES:
@@ -276,7 +276,7 @@ class _Content:
 
 
 def _leaves(profile: Profile, data: bytes, raw: bool, final: bool) -> tuple[list[tuple[Child, Block]], int]:
-    """(leaves, the offset of what is left): the chunks whose end is certain, or all if nothing follows. CPU-bound."""
+    """(leaves, the offset of the rest): the chunks whose end is certain, or all if nothing follows. CPU-bound."""
     out: list[tuple[Child, Block]] = []
     at = 0
     while at < len(data) and (final or at + profile.chunk_size <= len(data)):
@@ -287,7 +287,7 @@ def _leaves(profile: Profile, data: bytes, raw: bool, final: bool) -> tuple[list
 
 
 def _leaf(profile: Profile, data: bytes, raw: bool) -> tuple[Child, Block]:
-    """A leaf as the trickle layout has it."""
+    """A leaf in the form of the trickle layout."""
     if raw:
         block = Block(CID.of(data, RAW, hash_code=profile.hash_code), data)
     else:

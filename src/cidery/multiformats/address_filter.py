@@ -1,4 +1,4 @@
-"""Which addresses a node deals with: nets that are forbidden (``Swarm.AddrFilters``), or its own networks only.
+"""Filters for addresses: forbidden nets (``Swarm.AddrFilters``), or only this node's own networks.
 
 Spec: https://github.com/multiformats/multiaddr (ipcidr)
 """
@@ -15,7 +15,7 @@ MAX_FILTERS = 1000
 
 
 class BadFilter(InvalidInput):
-    """Text that is no net."""
+    """Text that is not a net."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
@@ -67,12 +67,12 @@ class AddressFilter:
         self._names = names and not local_only
 
     def allows(self, addr: Multiaddr) -> bool:
-        """Whether the address may be dialled, or a connection from it accepted. Names are outside of a local net."""
+        """Whether the address may be dialled, or a connection from it accepted. Names are outside a local net."""
         endpoint = addr.tcp_endpoint()
         return endpoint is None or self.allows_host(endpoint[0])  # nothing here dials other addresses
 
     def allows_host(self, host: str) -> bool:
-        """As allows(), for an IP address or a name. Where a name leads is to be asked again when that is known."""
+        """As allows(), for an IP address or a name. Check a name's addresses again once they are known."""
         try:
             ip = ipaddress.ip_address(host)
         except ValueError:
@@ -94,7 +94,7 @@ class AddressFilter:
 
 
 def _within(ip: Net | ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 address that an IPv6 address stands for: mapped, 6to4 (RFC 3056), or of a NAT64 (RFC 6052)."""
+    """The IPv4 address inside an IPv6 address: mapped, 6to4 (RFC 3056), or NAT64 (RFC 6052)."""
     if not isinstance(ip, ipaddress.IPv6Address):
         return []
     if ip in _NAT64:

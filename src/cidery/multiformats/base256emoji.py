@@ -1,4 +1,4 @@
-"""The base256emoji of multibase: one character a byte.
+"""The base256emoji of multibase: one character per byte.
 
 Spec: https://github.com/multiformats/multibase/blob/master/rfcs/Base256Emoji.md
 """

@@ -47,7 +47,7 @@ class CID:
     codec: int
     """Multicodec of the content; 0x70 (dag-pb) for version 0."""
     multihash: bytes
-    """The encoded multihash: what stored bytes are keyed by."""
+    """The encoded multihash, the key of stored bytes."""
     _bytes: bytes
 
     def __init__(self, version: int, codec: int, multihash: bytes) -> None:
@@ -60,7 +60,7 @@ class CID:
 
     @classmethod
     def _usual(cls, codec: int, raw: bytes) -> Self:
-        """A sha2-256 CIDv1 of its own bytes: what __init__ makes, in half the time."""
+        """A sha2-256 CIDv1 from its own bytes: as __init__, in half the time."""
         made = cls.__new__(cls)
         set_ = object.__setattr__
         set_(made, "version", 1)
@@ -74,7 +74,7 @@ class CID:
 
     @classmethod
     def of(cls, data: Buffer, codec: int = RAW, *, version: int = 1, hash_code: int = SHA2_256) -> Self:
-        """The CID of ``data``. One pass over the bytes; frees the GIL for large ones."""
+        """The CID of ``data``. One pass over the bytes; releases the GIL for large ones."""
         return cls(version, codec, multihash(hash_code, data))
 
     @classmethod
@@ -165,7 +165,7 @@ class CID:
     @property
     def identity_data(self) -> bytes:
         """The content of an identity CID."""
-        assert self.is_identity  # callers check first
+        assert self.is_identity  # checked by the callers
         return self.decoded_multihash().digest
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Every multicodec of the kind "ipld": what a CID may say its content is.
+"""Every multicodec with the tag "ipld": the content types that a CID may state.
 
 From https://github.com/multiformats/multicodec/blob/master/table.csv; a test compares the two.
 """

@@ -42,6 +42,6 @@ STORED_CODECS: dict[str, int] = {
     "eth-receipt-log-trie": 0x99,
     "eth-receipt-log": 0x9A,
 }
-"""Content codecs that blocks are named by, but not read as values; of git-raw the links are known."""
+"""Content codecs that blocks may have, but that are not read as values; for git-raw, the links can be read."""
 
 CODEC_NAMES: dict[int, str] = {code: name for name, code in (CODECS | STORED_CODECS).items()}

@@ -1,6 +1,6 @@
-"""Hash digests that say which function made them: ``<code varint><length varint><digest>``.
+"""Hash digests that name their function: ``<code varint><length varint><digest>``.
 
-Hashing large buffers frees the GIL (hashlib, blake3), so callers may run it in threads.
+Hashing large buffers releases the GIL (hashlib, blake3), so callers may run it in threads.
 
 Spec: https://github.com/multiformats/multihash
 """
@@ -43,7 +43,7 @@ SHA2_256_PREFIX = b"\x12\x20"
 
 
 class MultihashError(InvalidInput):
-    """Bytes that are not a multihash, or a hash function that is not known here."""
+    """Bytes that are not a multihash, or an unknown hash function."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -93,7 +93,7 @@ def _murmur3_x64_64(data: Buffer) -> bytes:
 
 
 def _keccak(bits: int) -> Callable[[Buffer], bytes]:
-    """Keccak as Ethereum has it: SHA-3 with the padding of before the standard."""
+    """Keccak as in Ethereum: SHA-3 with the padding from before the standard."""
 
     def digest(data: Buffer) -> bytes:
         from Crypto.Hash import keccak

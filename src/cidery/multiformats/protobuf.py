@@ -14,7 +14,7 @@ from cidery.multiformats.varint import encode_uvarint
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 MAX_FIELDS = 1 << 20
-"""Most fields read from one message: a bound on the work that small fields can cause."""
+"""Most fields read from one message: limits the work that small fields can cause."""
 
 
 class ProtobufError(InvalidInput):
@@ -96,7 +96,7 @@ def expect(wire: int, wanted: int, name: str) -> None:
 
 
 def bytes_field(number: int, data: bytes | bytearray | memoryview) -> bytes:
-    """One length-delimited field, copied. For large data use bytes_header() and pass the data on beside it."""
+    """One length-delimited field, copied. For large data use bytes_header() and pass the data on separately."""
     return b"".join((bytes_header(number, len(data)), data))
 
 

@@ -1,4 +1,4 @@
-"""Unsigned varints: 7 bits a byte, least significant first, minimal, at most 9 bytes (63 bits).
+"""Unsigned varints: 7 bits per byte, least significant first, minimal, at most 9 bytes (63 bits).
 
 Spec: https://github.com/multiformats/unsigned-varint
 """
@@ -9,7 +9,7 @@ MAX_VARINT_BYTES = 9
 """Longest accepted encoding, in bytes ("implementations MUST restrict the size of the varint to a max of 9 bytes")."""
 
 Buffer = bytes | bytearray | memoryview
-"""What decoders take: anything that can be indexed and sliced as bytes."""
+"""The input of decoders: anything that can be indexed and sliced as bytes."""
 
 
 class VarintError(InvalidInput):

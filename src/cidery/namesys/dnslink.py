@@ -1,6 +1,6 @@
 """DNSLink: a domain points to content by a TXT record ``dnslink=/ipfs/CID`` under ``_dnslink.DOMAIN``.
 
-Pure. Names are looked at as given; inlined labels (``en-wikipedia--on--ipfs-org``) are for gateways.
+Pure. Names are looked up as given; inlined labels (``en-wikipedia--on--ipfs-org``) are for gateways.
 
 Spec: https://dnslink.dev/
 """
@@ -19,7 +19,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 
 
 class NoDnsLink(NotFound):
-    """The domain has no record that is one."""
+    """The domain has no DNSLink record."""
 
     def __init__(self, domain: str, reason: str) -> None:
         super().__init__(domain, reason)
@@ -31,7 +31,7 @@ class NoDnsLink(NotFound):
 
 
 class BadDomain(InvalidInput):
-    """Text that is neither a name of a key nor a domain."""
+    """Text that is neither the name of a key nor a domain."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)

@@ -1,6 +1,6 @@
-"""Publishing names, and keeping them alive: own records are signed anew, followed ones passed on as they are.
+"""Publishing names, and keeping them alive: own records are re-signed, followed ones passed on unchanged.
 
-A record is durable here before anybody else gets it, so a sequence is never used twice for two values.
+A record is durable here before anyone else receives it, so a sequence number is never used for two values.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ TTL = 300.0
 REPUBLISH_EVERY = 4 * 3600.0
 """Seconds between two rounds that keep records alive: the DHT forgets values after 48 hours, peers leave sooner."""
 FIRST_ROUND = 60.0
-"""Seconds after the start until the first round: the routing table has filled by then."""
+"""Seconds from the start to the first round: the routing table has filled by then."""
 MAX_FOLLOWED = 10_000
 """Names kept alive for others."""
 MAX_HELD = 10_000
-"""Records that somebody gave us to hand on: at most 100 MB."""
+"""Records that others gave us to pass on: at most 100 MB."""
 
 
 class OldSequence(InvalidInput):
-    """A sequence that is not larger than that of the record there is."""
+    """A sequence number that is not larger than that of the existing record."""
 
     def __init__(self, given: int, known: int) -> None:
         super().__init__(given, known)
@@ -48,7 +48,7 @@ class OldSequence(InvalidInput):
 
 
 class SequenceExhausted(InvalidInput):
-    """There is no larger sequence."""
+    """There is no larger sequence number."""
 
     def __init__(self, name: PeerId, given: bool) -> None:
         super().__init__(name, given)
@@ -63,7 +63,7 @@ class SequenceExhausted(InvalidInput):
 
 
 class BadLifetime(InvalidInput):
-    """A record that nobody could resolve."""
+    """A record that could not be resolved by anyone."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -77,7 +77,7 @@ class ValuePutting(Protocol):
     """The part of routing that is needed."""
 
     async def put_value(self, key: bytes, value: bytes, failed: list[str] | None = None) -> int:
-        """How many took it; ``failed`` gets a line for each router that could not be reached."""
+        """The number of peers that took it; ``failed`` receives a line for each unreachable router."""
         ...
 
 
@@ -86,13 +86,13 @@ class Published(NamedTuple):
 
     record: IpnsRecord
     peers: int
-    """How many took it; 0: nobody did, or nobody was asked because this node is offline."""
+    """The number of peers that took it; 0: none, or none were asked because this node is offline."""
     warnings: tuple[str, ...] = ()
-    """What did not go as it should: it is stored here, and tried again in the background."""
+    """Failures: the record is stored here, and publishing is retried in the background."""
 
 
 class PublishOptions(NamedTuple):
-    """How to publish."""
+    """The options of publishing."""
 
     lifetime: float = LIFETIME
     """Seconds."""
@@ -124,7 +124,7 @@ class NamePublisher:
 
         Raises:
             OldSequence, SequenceExhausted, BadLifetime, IpnsRecordError (numbers out of range), StateReadOnly,
-            DatabaseUnavailable. That nobody took it is no error: see Published.warnings.
+            DatabaseUnavailable. It is no error if no peer took it: see Published.warnings.
         Cancellation: safe; the record may be stored already, and is then published by the next round.
         """
         name = key.peer_id
@@ -151,7 +151,7 @@ class NamePublisher:
         return Published(record, peers, tuple(failed))
 
     async def _known(self, name: PeerId) -> IpnsRecord | None:
-        """The newest record, even if it is over: ours, or what another machine with this key has published."""
+        """The newest record, even if it has expired: ours, or one that another machine with this key published."""
         stored = self._names.get(name)
         if stored is not None:
             return stored.record
@@ -179,7 +179,7 @@ class NamePublisher:
         """Hand over a record that somebody else signed.
 
         Args:
-            keep: store it durably before, and keep it alive until it is over.
+            keep: store it durably first, and keep it alive until it expires.
         Raises IpnsRecordError, OldSequence, HoldsTooMany, StateReadOnly, DatabaseUnavailable.
         """
         record = check(raw, name, self._resolver.now())
@@ -205,7 +205,7 @@ class NamePublisher:
         return record
 
     async def round(self) -> int:
-        """Publish everything once more; returns how many names others took. Failures concern one name each."""
+        """Publish everything once more; returns how many names were taken. Failures affect one name each."""
         done = 0
         for stored in list(self._names.every(OWN)):
             done += await self._again(stored.name, lambda stored=stored: self._renewed(stored.name))  # type: ignore[misc]
@@ -229,7 +229,7 @@ class NamePublisher:
             return False
 
     async def _renewed(self, name: PeerId) -> IpnsRecord | None:
-        """Our own record with a later end; None: its key is gone, so it cannot be signed."""
+        """Our own record with a later expiry; None: its key is gone, so it cannot be signed."""
         key = await self._key_of(name)
         async with self._signing:
             stored = self._names.of(OWN, name)
@@ -250,7 +250,7 @@ class NamePublisher:
         return renewed
 
     async def _refreshed(self, name: PeerId) -> IpnsRecord | None:
-        """The newest record of a followed name; None once the last one is over."""
+        """The newest record of a followed name; None once the last one has expired."""
         try:
             record = await self._resolver.record(name, fresh=True)
         except NameNotFound:

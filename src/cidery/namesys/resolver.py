@@ -1,10 +1,10 @@
-"""What a name points to: our own records at once, then what is remembered, then what others say.
+"""Resolves names: by our own records, then the cache, then the records of others.
 
 ::
 
-    /ipns/k51...  -> own record | remembered, while its TTL lasts | the best that the routers find -> path
+    /ipns/k51...  -> own record | cached, while its TTL lasts | the best that the routers find -> path
     /ipns/domain  -> fixed map  | DNSLink -> path
-    a path that is a name again is resolved in turn, MAX_DEPTH times at most
+    a path that is again a name is resolved in turn, at most MAX_DEPTH times
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cidery.repo.names import Names
 MAX_DEPTH = 32
 """Names that lead to names: "recursion MUST be limited to 32" (IPNS and DNSLink pages of the specification)."""
 MAX_CACHED = 1024
-"""Records remembered, of at most 10 KiB each."""
+"""Records cached, of at most 10 KiB each."""
 QUORUM = 16
 """Answers of peers after which the best is taken (Kubo's dhtrc)."""
 SEARCH_SECONDS = 60.0
@@ -35,7 +35,7 @@ SEARCH_SECONDS = 60.0
 
 
 class NameNotFound(NotFound):
-    """Nobody has a valid record of the name."""
+    """No valid record of the name was found."""
 
     def __init__(self, name: PeerId, offline: bool) -> None:
         super().__init__(name, offline)
@@ -43,7 +43,7 @@ class NameNotFound(NotFound):
         self.offline = offline
 
     def __str__(self) -> str:
-        why = "this node is offline and has none" if self.offline else "nobody who was asked has one"
+        why = "this node is offline and has none" if self.offline else "nobody else has one"
         return f"no valid record of /ipns/{format_name(self.name)}: {why}; its owner has to publish it again"
 
 
@@ -59,7 +59,7 @@ class TooManyNames(LimitExceeded):
 
 
 class BadTarget(InvalidInput):
-    """A name that points to something that is no path."""
+    """A name that points to something that is not a path."""
 
     def __init__(self, name: str, value: str) -> None:
         super().__init__(name, value)
@@ -79,23 +79,23 @@ class ValueSearch(Protocol):
 
 
 class Limits(NamedTuple):
-    """When a search for a record is over."""
+    """The limits of a search for a record."""
 
     quorum: int = QUORUM
     seconds: float = SEARCH_SECONDS
 
 
 USUAL = Limits()
-"""Of a search whose caller says nothing."""
+"""Of a search whose caller states none."""
 
 
 class Target(NamedTuple):
-    """Where a path led."""
+    """The result of resolving a path."""
 
     path: str
     """``/ipfs/...``, or a name if only one step was wanted."""
     ttl: float
-    """Seconds for which it may be relied on: the least of all steps."""
+    """Seconds for which it may be cached: the minimum of all steps."""
 
 
 class _Cached(NamedTuple):
@@ -117,7 +117,7 @@ class NameResolver:
         fixed: Mapping[str, str],
         max_ttl: float | None = None,
     ) -> None:
-        """``fixed``: name or domain -> path, beside all else. ``max_ttl``: seconds a record is relied on at most."""
+        """``fixed``: name or domain -> path, taking precedence. ``max_ttl``: longest caching of a record, seconds."""
         self._names = names
         self._txt = txt
         self._routing = routing
@@ -135,12 +135,12 @@ class NameResolver:
     async def resolve(
         self, path: str, *, recursive: bool = True, fresh: bool = False, limits: Limits = USUAL
     ) -> Target:
-        """Follow names until a path that is none.
+        """Follow names until the path is no longer a name.
 
         Args:
             path: ``/ipns/NAME/rest``; others are returned as they are.
             recursive: False: one step.
-            fresh: ask the routers, whatever is remembered (own records aside).
+            fresh: ask the routers, even if a record is cached (own records excepted).
         Raises:
             NameNotFound, NoDnsLink, BadDomain, BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable.
         Cancellation: safe.
@@ -178,10 +178,10 @@ class NameResolver:
         return lasts if self._max_ttl is None else min(lasts, self._max_ttl)
 
     async def record(self, name: PeerId, *, fresh: bool = False, limits: Limits = USUAL) -> IpnsRecord:
-        """The best valid record of a name. Calls at the same time share one search. Raises NameNotFound."""
+        """The best valid record of a name. Concurrent calls share one search. Raises NameNotFound."""
         stored = self._stored(name)
         if stored is not None and stored[1]:
-            return stored[0]  # our own: nobody knows better
+            return stored[0]  # our own: there is no better one
         cached = self._cache.get(name)
         if cached is not None and not fresh and cached.until > self._clock():
             self._cache.move_to_end(name)
@@ -209,7 +209,7 @@ class NameResolver:
         return best
 
     async def stream(self, path: str, limits: Limits = USUAL) -> AsyncGenerator[str, None]:
-        """One step of ``path``, for each better record that is found. Raises as resolve()."""
+        """One step of ``path``, for each better record found. Raises as resolve()."""
         name, slash, rest = path.removeprefix("/ipns/").partition("/")
         try:
             key = parse_name(name)
@@ -228,7 +228,7 @@ class NameResolver:
             raise NameNotFound(key, self._routing is None)
 
     async def search(self, name: PeerId, limits: Limits = USUAL) -> AsyncGenerator[IpnsRecord, None]:
-        """Valid records that others have, each better than the one before; ends at the limits."""
+        """Valid records of others, each better than the one before; ends at the limits."""
         if self._routing is None:
             return
         best: IpnsRecord | None = None
@@ -245,13 +245,13 @@ class NameResolver:
                 try:
                     record = check(value, name, self.now())
                 except IpnsRecordError:
-                    continue  # a router that lies or is late: the others go on
+                    continue  # an invalid or expired record: continue with the others
                 if best is None or record.rank > best.rank:
                     best = record
                     yield record
 
     def remember(self, name: PeerId, record: IpnsRecord) -> None:
-        """Rely on a valid record for its TTL."""
+        """Cache a valid record for its TTL."""
         self._cache[name] = _Cached(record, self._clock() + self._lasts(record))
         self._cache.move_to_end(name)
         if len(self._cache) > MAX_CACHED:

@@ -1,4 +1,4 @@
-"""What the DHT may keep under ``/ipns/``: valid records of that name; the better one stays."""
+"""The rules for values under ``/ipns/`` in the DHT: valid records of that name; the better one stays."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Connects what a node has (pins, fetches) with the announcing of it in the DHT."""
+"""Connects the content of a node (pins, fetches) with announcing it in the DHT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cidery.repo.pins import Pin, Pins
 
 
 def start_announcing(network: NodeNetwork, config: ProvideConfig, keys: ProvideKeys, pins: Pins) -> None:
-    """Announce what is there and what comes, until the network closes. Nothing, if the config says so."""
+    """Announce existing and new content until the network closes. Does nothing if the config says so."""
     if network.kad is None or network.cache is None or not config.enabled:
         return
     announcing = Announcing(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cidery.repo.state import State
 
 LOCK_WAIT = 10.0
-"""Seconds that a command waits for others that have the repository: several scripts at once are no error."""
+"""Seconds that a command waits for other users of the repository: several scripts at a time are no error."""
 LOCK_POLL = 0.02
 """Seconds between two tries: an eighth of what the shortest command takes."""
 
@@ -51,7 +51,7 @@ class Access(Enum):
     """How the repository is opened."""
 
     READ = "read"
-    """Without the lock, beside the process that writes; sees what that one has committed."""
+    """Without the lock, concurrently with the process that writes; sees its commits."""
     WRITE = "write"
     """With the lock: the only process that changes anything."""
 
@@ -77,7 +77,7 @@ async def build(
         if online:
             parts.refuse_unheeded()
         if not read_only:
-            parts.make(parts.config)  # it must be right before anything is changed
+            parts.make(parts.config)  # it must be valid before anything is changed
             stack.enter_context(await _locked(layout.lock))
         await parts.open_store()
         if online:
@@ -127,7 +127,7 @@ class OpenedParts:
         self._state = await asyncio.to_thread(self._open_state)
 
     async def connect(self) -> None:
-        """Listen and dial, and do beside answering what a connected node does. Raises CannotListen, BadSwarmKey."""
+        """Listen and dial, and start the background work of a connected node. Raises CannotListen, BadSwarmKey."""
         from cidery.core.keeping.provide import ProvideKeys, parse_strategy
         from cidery.node.connected import doing_its_part, opened_network
         from cidery.node.swarm_key import read_swarm_key
@@ -311,7 +311,7 @@ async def _locked(path: Path) -> RepoLock:
 
 
 def _ends_soon(holder: Holder | None) -> bool:
-    """Whether a command holds the lock; also one that has not yet written who it is."""
+    """Whether a command holds the lock; also one that has not yet written its name."""
     if holder is None:
         return True
     from cidery.commands.registry import first_words

@@ -1,4 +1,4 @@
-"""What makes a node of an open repository: its network from the config, and what it does beside answering."""
+"""Turns an open repository into a connected node: its network from the config, and its background work."""
 
 import time
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ from cidery.retrieval.stream_http import PROTOCOL, StreamServer
 
 @asynccontextmanager
 async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> AsyncIterator[None]:
-    """What a connected node does beside answering: announce, ask HTTP, serve archives over streams, renew names."""
+    """The background work of a connected node: announce, ask HTTP, serve archives over streams, renew names."""
 
     config = api.config
     network.takes_gateways, network.local_gateways = config.http_retrieval, config.loopback_lan

@@ -32,7 +32,7 @@ class AlreadyInitialised(InvalidInput):
 
 
 class CannotCreate(Unavailable):
-    """The place does not take a repository."""
+    """A repository cannot be created at this place."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -50,7 +50,7 @@ class Message(TypedDict):
 
 
 def cid_profile_of_program() -> str:
-    """The CID profile for new repositories: Kubo's when this runs under the name of its binary."""
+    """The CID profile for new repositories: Kubo's when the program runs under the name of Kubo's binary."""
     name = os.path.basename(sys.argv[0] if sys.argv else "")
     return "unixfs-v0-2015" if name.removesuffix(".exe") == "ipfs" else DEFAULT_CID_PROFILE
 
@@ -63,9 +63,9 @@ def create_repository(
     given: Raw | None = None,
     key: PrivateKey | None = None,
 ) -> str:
-    """Make a repository; returns the peer id. Blocks for some disk syncs.
+    """Create a repository; returns the peer id. Blocks for some disk syncs.
 
-    The config comes last, so that a place where this was stopped is no repository, and can be tried again.
+    The config is written last, so that after an interruption the place is no repository, and can be tried again.
 
     Args:
         profiles: config profiles to apply, in order.
@@ -104,7 +104,7 @@ def split_profiles(text: str) -> list[str]:
 
 
 def given_config(path: Path, file: str | None) -> Raw | None:
-    """The config that a new repository at ``path`` starts from. Raises CannotCreate, ConfigError."""
+    """The initial config of a new repository at ``path``. Raises CannotCreate, ConfigError."""
     if file is None:
         return None
     try:

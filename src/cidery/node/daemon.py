@@ -25,7 +25,7 @@ SWITCH_INTERVAL = 0.0005
 
 
 class AlwaysEncrypted(InvalidInput):
-    """Somebody relies on connections that can be read."""
+    """Some setting relies on readable connections."""
 
     def __str__(self) -> str:
         return "connections are always encrypted; start without --disable-transport-encryption"
@@ -45,7 +45,7 @@ def run(path: Path, call: Call) -> int:
         given = given_config(path, call.text("init-config") or None)
         create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program(), given=given)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.disable()  # until it is up: the rest of the modules is imported on the way
+    gc.disable()  # until it has started: the other modules are imported on the way
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(path, call))
@@ -55,7 +55,7 @@ def run(path: Path, call: Call) -> int:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it installs: about twice the throughput of sockets."""
+    """uvloop where it is installed: about twice the throughput of sockets."""
     try:
         import uvloop
     except ImportError:
@@ -65,7 +65,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def say(line: str) -> None:
-    """A line on standard output, at once: scripts wait for it."""
+    """A line on standard output, flushed immediately: scripts wait for it."""
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the network knows about one CID: who has it, who says so, who can be dialled. Satisfies core.facts.Diagnosing.
+"""The network's facts about one CID: providers, routers, dials. Satisfies core.diagnosis.facts.Diagnosing.
 
 Nothing is fetched: peers are asked want-have, routers for providers, and these are dialled.
 """
@@ -43,7 +43,7 @@ from cidery.tasks import Tasks
 HELD = "records held here"
 """Name of this node's own store of records, as a router."""
 MAX_PROVIDERS = 20
-"""Providers that each router is asked for: enough to say what is wrong with them."""
+"""Providers that each router is asked for: enough to diagnose their faults."""
 MAX_DIALLED = 20
 """Providers that are dialled."""
 MAX_DIALS = 8
@@ -52,7 +52,7 @@ MAX_DIALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a diagnosis looks at."""
+    """The parts of a node that a diagnosis inspects."""
 
     swarm: Swarm
     identification: Identification
@@ -64,13 +64,13 @@ class Parts:
     """Whether the node takes part in the DHT."""
     reachability: Callable[[], dict[Multiaddr, State]]
     reach: Callable[[FoundPeer], Awaitable[object]]
-    """Dials what routing named."""
+    """Dials a peer that routing named."""
     private: bool
     """Whether the node belongs to a private network."""
 
 
 class Diagnosis:
-    """One per question. See core.facts.Diagnosing."""
+    """One per question. See core.diagnosis.facts.Diagnosing."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -144,7 +144,7 @@ def _port(swarm: Swarm) -> int | None:
 
 @dataclass(slots=True)
 class _Provider:
-    """A provider that was named."""
+    """A provider named by routing."""
 
     found: FoundPeer
     fact: ProviderAnswer
@@ -187,7 +187,8 @@ class _Look:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._work.spawn(work)
-        task.add_done_callback(lambda _: self._queue.put_nowait(None))  # wakes run(), which may be through
+        # wakes run(), which may have nothing left to wait for
+        task.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     def _answered(self, peer: str, answer: str) -> None:
         asked = self._asked_at.setdefault(peer, self._clock())
@@ -244,7 +245,7 @@ class _Look:
 
 
 def _routers(finders: Sequence[ProviderFinder]) -> list[tuple[str, ProviderFinder | Dht, int | None]]:
-    """(name, whom to ask, how many peers it knows): both DHTs one by one; one that knows nobody is not left out."""
+    """(name, router to ask, number of peers it knows): both DHTs one by one; one without peers is included."""
     out: list[tuple[str, ProviderFinder | Dht, int | None]] = []
     for finder in finders:
         if isinstance(finder, KadService):

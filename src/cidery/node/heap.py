@@ -1,10 +1,10 @@
 """Keeps full passes of Python's cycle collector short in a process that is ours: the daemon.
 
 A full pass visits every container object and holds all threads meanwhile: 100 ms while a directory of 100,000 entries
-is written. What survives a pass that took long is therefore set aside (gc.freeze()) and not visited again, until the
-process is idle: then everything is visited once, so that what became garbage in cycles is not kept for ever.
+is written. The survivors of a long pass are therefore set aside (gc.freeze()) and not visited again until the
+process is idle: then everything is visited once, so that cyclic garbage is not kept for ever.
 
-The C library keeps what was freed, too, where something small lies above it: it is told to give that back (trim()).
+The C library, too, keeps freed memory that lies below small live objects: it is told to return it (trim()).
 """
 
 import asyncio
@@ -16,23 +16,23 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 SHORT_PASS = 0.005
-"""Seconds that a full pass may take before its survivors are set aside: a tenth of the lag that is allowed."""
+"""Seconds that a full pass may take before its survivors are set aside: a tenth of the allowed lag."""
 VISIT_EVERY = 600.0
-"""Seconds between two visits of what was set aside, at the least."""
+"""Minimum seconds between two visits of the objects set aside."""
 IDLE_SHARE = 0.05
 """Processor time per wall time below which the process is idle."""
 IDLE_WINDOW = 1.0
 """Seconds over which that is measured."""
 TRIM_EVERY = 10.0
-"""Seconds between two looks at how much memory the process has."""
+"""Seconds between two looks at the memory of the process."""
 TRIM_GROWTH = 32 * 1024 * 1024
-"""Bytes above the least it ever had from which freed memory is asked for: some ms per 100 MB."""
+"""Bytes above the lowest size ever measured at which freed memory is returned: some ms per 100 MB."""
 log = logging.getLogger("cidery.node")
 
 
 @contextmanager
 def short_passes(clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
-    """Inside, survivors of long full passes are set aside. Process-wide."""
+    """Inside the context, survivors of long full passes are set aside. Process-wide."""
     began = 0.0
 
     def watch(phase: str, info: dict[str, int]) -> None:
@@ -61,7 +61,7 @@ def visit() -> None:
 
 @asynccontextmanager
 async def tended_heap() -> AsyncIterator[None]:
-    """short_passes(), and a visit to what was set aside when the process is idle."""
+    """short_passes(), and a visit of the objects set aside when the process is idle."""
     with short_passes():
         tasks = [asyncio.create_task(_visit_when_idle()), asyncio.create_task(_give_back_when_grown())]
         try:
@@ -88,7 +88,7 @@ async def _idle() -> None:
 
 
 async def _give_back_when_grown() -> None:
-    """After a rush, visit what was set aside and give freed memory back; ever more rarely where that frees little."""
+    """After a rush, visit the objects set aside and return freed memory; ever more rarely if that frees little."""
     trim = _trimmer()
     if trim is None:
         return
@@ -106,7 +106,7 @@ async def _give_back_when_grown() -> None:
 
 
 def _trimmer() -> Callable[[], object] | None:
-    """What makes the C library give freed memory back; None where it is not glibc."""
+    """The C library's function that returns freed memory; None without glibc."""
     import ctypes
 
     try:
@@ -120,6 +120,6 @@ def _trimmer() -> Callable[[], object] | None:
 
 
 def _resident() -> int:
-    """Bytes of memory of this process. Raises OSError where /proc does not tell."""
+    """Bytes of memory of this process. Raises OSError if /proc does not report it."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * mmap.PAGESIZE

@@ -1,4 +1,4 @@
-"""What ``stats dht`` and ``provide stat`` show."""
+"""The data behind ``stats dht`` and ``provide stat``."""
 
 from cidery.core.network import BucketStat, DhtStat, ProvideCount, ProvideStat, TablePeer
 from cidery.kad.io.announce import AnnounceStat
@@ -9,7 +9,7 @@ from cidery.libp2p.io.swarm import Swarm
 
 
 def dht_stat(dht: Dht, swarm: Swarm) -> DhtStat:
-    """The routing table as it is now, with its empty buckets."""
+    """The current routing table, with its empty buckets."""
     now = swarm.clock()
     buckets = {shared: (entries, refreshed) for shared, entries, refreshed in dht.table.sizes()}
     shown = [buckets.get(shared, ([], float("-inf"))) for shared in range(max(buckets, default=-1) + 1)]

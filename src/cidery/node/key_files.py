@@ -35,7 +35,7 @@ async def give(context: Context, call: Call) -> Written:
     own = parse_config(read_raw(layout.config)).private_key
     ring = KeyRing(own, Keystore(layout.keystore), os.urandom)
     name, form = call.one("name"), call.text("format")
-    # asked for by its id, too
+    # also if it is given by its id
     if not call.flag("identity") and ring.get(name) == own:
         raise BadCall("self is the identity of this node, and the file would be all that it takes to be it: --identity")
     data = ring.give(name, form)

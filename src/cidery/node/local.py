@@ -1,4 +1,4 @@
-"""The local network, composed: nodes found by multicast DNS are dialled, and this one lets itself be found."""
+"""The local network, composed: nodes found by multicast DNS are dialled, and this node makes itself discoverable."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from cidery.tasks import Tasks
 log = logging.getLogger("cidery.node")
 
 MAX_DIALS = 8
-"""Nodes found that are dialled at once."""
+"""Concurrent dials of nodes found."""
 MAX_WAITING = 256
-"""Nodes found that wait for their dial; further ones are reported again in a minute."""
+"""Nodes found that wait for their dial; others are reported again in a minute."""
 LOOK_EVERY = 10.0
-"""Seconds between two looks at this machine's own addresses, which change when it moves; one takes a millisecond."""
+"""Seconds between two looks at this machine's own addresses, which change when it moves; a look takes a millisecond."""
 
 
 AGAIN = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
-"""Seconds before each dial of a local node that was lost: a cable is in again, a machine has woken up."""
+"""Seconds before each dial of a local node that was lost: time to plug in a cable, or for a machine to wake up."""
 MAX_NEAR = 512
-"""Local nodes that are dialled again when they are lost; the one found longest ago is forgotten."""
+"""Local nodes that are dialled again when lost; the one found longest ago is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class LocalOptions:
     """Discovery on local networks."""
 
     interfaces: tuple[str, ...] = ()
-    """Own IP addresses to do it on; empty: all."""
+    """Own IP addresses to use; empty: all."""
     fingerprint: str = ""
-    """Of the private network, which has a service of its own."""
+    """Service name of a private network, which differs from the public one."""
 
 
 class OwnAddresses:
-    """interface_addresses(), asked of the system every LOOK_EVERY seconds at the most."""
+    """interface_addresses(), asked of the system at most every LOOK_EVERY seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class OwnAddresses:
         self._until = float("-inf")
 
     async def watch(self, on_change: Callable[[set[str]], Awaitable[None]]) -> None:
-        """Call with the addresses that are gone whenever they have changed; never returns."""
+        """Call with the removed addresses whenever they have changed; never returns."""
         known = set(await asyncio.to_thread(self))  # the first time it imports what asks the system
         while True:
             await asyncio.sleep(LOOK_EVERY)
@@ -85,7 +85,7 @@ class LocalPeers:
         self._waiting = 0
         self._tasks = Tasks()
         self._near: OrderedDict[PeerId, list[Multiaddr]] = OrderedDict()
-        """Found here, with their latest addresses."""
+        """Nodes found here, with their latest addresses."""
         self._seeking: set[PeerId] = set()
         self._started = False
         swarm.on_lost.append(self.seek)
@@ -94,14 +94,14 @@ class LocalPeers:
         )
 
     def addrs(self) -> list[Multiaddr]:
-        """What is announced: addresses that other machines can reach; if there are none, those of this machine."""
+        """Addresses to announce: those that other machines can reach; if there are none, those of this machine."""
         known = self._identification.advertised_addrs()
         outer = [addr for addr in known if not _is_loopback(addr)]
         peer = self._swarm.local_peer
         return [addr.with_peer(peer.multihash) for addr in outer or known]
 
     def start(self) -> None:
-        """In the background: joining takes half a second, and nobody waits for it."""
+        """In the background: joining takes half a second, and nothing waits for it."""
         self._started = True
         self._tasks.spawn(self._run())
 
@@ -111,7 +111,7 @@ class LocalPeers:
         await self.discovery.close()
 
     async def _run(self) -> None:
-        """Join the networks there are, and again when they are others; announce what has changed."""
+        """Join the current networks, and again when they change; announce changes."""
         joined: list[str] | None = None
         failed = ""
         while True:
@@ -159,7 +159,7 @@ class LocalPeers:
             log.info("local peer %s: %s", peer, exc)
 
     def seek(self, peer: PeerId) -> None:
-        """Dial a node again that was found here, if it was, until it is there or some minutes are over."""
+        """Dial a node again that was found here, until it is connected or some minutes have passed."""
         if peer in self._near and self._started and peer not in self._seeking:
             self._seeking.add(peer)
             self._tasks.spawn(self._seek(peer))

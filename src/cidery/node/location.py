@@ -1,4 +1,4 @@
-"""Where the repository is. Imports next to nothing: the CLI asks at each start."""
+"""The path of the repository. Imports next to nothing: the CLI asks at each start."""
 
 import os
 

@@ -22,15 +22,15 @@ from cidery.repo.names import Names
 from cidery.repo.state import State
 
 MAP_VARIABLES = ("IPFS_NS_MAP", "IPNS_NS_MAP")
-"""Environment variables with fixed names, ``example.org:/ipfs/CID,...``: for tests, and where there is no DNS."""
+"""Environment variable with fixed names, ``example.org:/ipfs/CID,...``: for tests, and where there is no DNS."""
 
 
 class ValueRouting(ValuePutting, ValueSearch, Protocol):
-    """What names need of the routing."""
+    """What naming needs of the routing."""
 
 
 def fixed_names() -> dict[str, str]:
-    """Name or domain -> path, as the environment says; what makes no sense is left out."""
+    """Name or domain -> path, from the environment; malformed entries are ignored."""
     found: dict[str, str] = {}
     for variable in MAP_VARIABLES:
         for entry in os.environ.get(variable, "").split(","):
@@ -55,7 +55,7 @@ async def republishing(naming: Naming, config: Config) -> AsyncIterator[None]:
 
 
 def open_naming(config: Config, state: State, store: Keystore, routing: ValueRouting | None) -> Naming:
-    """``routing``: None for a node that is offline. Raises BadResolver."""
+    """``routing``: None for an offline node. Raises BadResolver."""
     names, keys = Names(state), KeyRing(config.private_key, store, os.urandom)
     dns, fixed = Dns(config.names.resolvers, time.monotonic), fixed_names()
 

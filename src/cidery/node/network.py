@@ -65,7 +65,7 @@ AGENT = f"cidery/{__version__}"
 SAVE_PEERS_EVERY = 60.0
 """Seconds between two writes of the peer store."""
 PING_INTERVAL = 1.0
-"""Seconds between two pings of the ping command, as everywhere."""
+"""Seconds between two pings of the ping command, as in other implementations."""
 
 
 def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
@@ -94,7 +94,7 @@ class NodeNetwork:
     """See ``core.network.Network`` for the methods."""
 
     takes_gateways, local_gateways = True, False
-    """Whether gateways that routing names are asked for blocks; and also those of local networks."""
+    """Whether gateways that routing names are asked for blocks, and whether local ones are included."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class NodeNetwork:
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``map_ports``: ask the router to pass a port on. ``validators``: of records beside public keys.
+        ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
         ``local``, ``kad`` None: no discovery on local networks, no DHT.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
@@ -140,7 +140,7 @@ class NodeNetwork:
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
         self.dns: TxtResolver | None = None
-        """Looks up /dnsaddr; None: not at all."""
+        """Looks up /dnsaddr; None: disabled."""
         self.routing = JoinedRouting()
         self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
@@ -148,7 +148,7 @@ class NodeNetwork:
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
         self.announcing: Announcing | None = None
         self.on_fetched: Callable[[CID], None] | None = None
-        """Hears of the root of each fetch."""
+        """Called with the root of each fetch."""
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
@@ -191,7 +191,7 @@ class NodeNetwork:
         )
 
     def _mappable_port(self) -> int | None:
-        """A port that a router of this network could pass on; None if nothing listens beyond this machine."""
+        """A port that a router of this network could forward; None if nothing listens beyond this machine."""
         for addr in self.swarm.listen_addrs():
             endpoint = addr.tcp_endpoint()
             if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
@@ -204,7 +204,7 @@ class NodeNetwork:
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:
-        """This machine has other addresses than before."""
+        """The addresses of this machine have changed."""
         for peer in self.swarm.close_from(gone):
             if self.local is not None:
                 self.local.seek(peer)
@@ -228,7 +228,7 @@ class NodeNetwork:
         return not self.swarm.peers()
 
     def _value_of(self, peer: PeerId) -> int:
-        """What a connection is worth when there are too many: blocks before the DHT, the DHT before nothing."""
+        """The value of a connection when there are too many: blocks before the DHT, the DHT before the rest."""
         if self.bitswap.exchanged(str(peer)):
             return 2
         return int(self.kad is not None and any(peer in dht.table for dht in self.kad.both))
@@ -263,7 +263,7 @@ class NodeNetwork:
         bootstrap: tuple[Multiaddr, ...] = (),
         peering: tuple[Multiaddr, ...] = (),
     ) -> None:
-        """Listen; dial the bootstrap peers and those to stay connected to in the background. Raises CannotListen."""
+        """Listen; dial the bootstrap peers and peered ones in the background. Raises CannotListen."""
         await self.swarm.listen(listen)
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
         self.spawn(self._save_peers())
@@ -294,11 +294,11 @@ class NodeNetwork:
         await self.swarm.close()
 
     def speaks(self, peer: PeerId, protocol: str) -> bool:
-        """Whether a connected peer said that it speaks a protocol."""
+        """Whether a connected peer announced that it speaks a protocol."""
         return protocol in self._said(peer).protocols
 
     async def serve(self, protocol: str, handler: Handler) -> None:
-        """Answer streams of one more protocol, and tell the peers."""
+        """Handle streams of one more protocol, and tell the peers."""
         self.swarm.handlers[protocol] = handler
         await self.identification.push()
 
@@ -312,7 +312,7 @@ class NodeNetwork:
         self.spawn(announcing.run())
 
     async def _reach(self, found: FoundPeer) -> None:
-        """Connect to a peer that routing named; one without known addresses is looked up first. Gateways are noted."""
+        """Connect to a peer that routing named; without known addresses, look it up first. Gateways are noted."""
         addrs = found.addrs
         urls = [url for addr in addrs if (url := gateway_url(addr, local=self.local_gateways)) is not None]
         if urls and self.takes_gateways:

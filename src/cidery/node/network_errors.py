@@ -1,11 +1,11 @@
-"""What can go wrong when a peer or a name is wanted of the network."""
+"""Errors of looking for a peer or a name on the network."""
 
 from cidery.errors import NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 
 
 class PeerUnknown(NotFound):
-    """A peer that was never met and is not connected."""
+    """A peer that was never seen and is not connected."""
 
     def __init__(self, peer: PeerId) -> None:
         super().__init__(peer)
@@ -16,7 +16,7 @@ class PeerUnknown(NotFound):
 
 
 class NoDns(Unavailable):
-    """A name would have to be looked up, and this node does not do that."""
+    """A name needs a look-up, which this node is configured not to do."""
 
     def __init__(self, host: str) -> None:
         super().__init__(host)

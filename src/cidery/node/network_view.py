@@ -1,4 +1,4 @@
-"""The swarm and Bitswap as the core shows them."""
+"""Swarm and Bitswap in the form that the core shows."""
 
 import base64
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cidery.multiformats.multiaddr import Multiaddr
 
 
 def own_identity(swarm: Swarm, addrs: Sequence[Multiaddr], agent: str) -> PeerIdentity:
-    """This node, at the addresses that it tells others."""
+    """This node, at the addresses that it announces."""
     return PeerIdentity(
         id=str(swarm.local_peer),
         public_key=base64.b64encode(swarm.identity.public.encode()).decode(),
@@ -25,7 +25,7 @@ def own_identity(swarm: Swarm, addrs: Sequence[Multiaddr], agent: str) -> PeerId
 
 
 def known_identity(swarm: Swarm, peer: PeerId) -> PeerIdentity:
-    """What a peer has said of itself."""
+    """What a peer has told about itself."""
     known = swarm.peer_store.know(peer)
     return PeerIdentity(
         id=str(peer),

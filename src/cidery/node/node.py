@@ -37,7 +37,7 @@ class NotOpen(LocalProtocolError):
 class Node:
     """An IPFS node in this process.
 
-    ``async with Node("repo") as node`` opens the repository, makes it first if there is none (see ``init``), and goes
+    ``async with Node("repo") as node`` opens the repository, creates it first if there is none (see ``init``), and goes
     online unless ``offline``. One process at a time writes a repository; with a daemon on it, use cidery.open() or
     Client.
     """
@@ -57,7 +57,7 @@ class Node:
             path: the repository; None: $CIDERY_PATH, $IPFS_PATH or ~/.cidery.
             profile: config profiles, separated by commas, for a repository that is made now ("test": loopback only).
             init: whether to make the repository if there is none.
-            read_only: open beside the process that writes, without network; implies ``init=False``.
+            read_only: open alongside the process that writes, without network; implies ``init=False``.
         """
         self.path = Path(repo_dir(os.fspath(path) if path is not None else None))
         self._profiles = [name for name in (profile or "").split(",") if name]
@@ -68,7 +68,7 @@ class Node:
         self._opened: Api | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and what the store raises."""
+        """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and as the store."""
         if self._init and not (self.path / "config").exists():
             await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
         async with AsyncExitStack() as stack:
@@ -85,7 +85,7 @@ class Node:
 
     @property
     def api(self) -> Api:
-        """Everything else a node can do. Raises NotOpen."""
+        """All other operations of a node. Raises NotOpen."""
         if self._opened is None:
             raise NotOpen
         return self._opened
@@ -110,10 +110,10 @@ class Node:
 
         Args:
             hidden: include names with a leading dot inside folders.
-            wrap: put it into one more directory, so that its name is kept.
+            wrap: wrap it in one more directory, so that its name is kept.
             name: the name of bytes or a stream in that directory.
         Raises:
-            CannotAdd, and what the store raises (disk full, read-only).
+            CannotAdd, and as the store (disk full, read-only).
         Cancellation: safe; nothing stays pinned.
         """
         if isinstance(source, str | os.PathLike):
@@ -151,11 +151,11 @@ class Node:
                 yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
 
     async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
-        """Save a file or folder as ``target``; returns it. Nothing is written outside; repeated, it goes on.
+        """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes.
 
         Raises:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
-        Cancellation: safe; what is whole stays.
+        Cancellation: safe; complete files stay.
         """
         api = self.api
         where = await api.locate(path) if isinstance(path, str) else ContentPath(path)
@@ -172,16 +172,16 @@ class Node:
         return Path(target)
 
     async def why(self, path: str | CID, *, seconds: float = SECONDS) -> Report:
-        """What is going on with a CID: stored, announced, reachable; who has it, where it stalls, what to do.
+        """The state of a CID: stored, announced, reachable; which peers have it, where it stalls, what to do.
 
-        Takes at most ``seconds``; nothing is fetched. ``print()`` it. Raises PathError and what the store raises.
-        Cancellation: safe. As it is learned: cidery.core.why.findings().
+        Takes at most ``seconds``; nothing is fetched. ``print()`` it. Raises PathError and as the store.
+        Cancellation: safe. For facts as they are learned: cidery.core.why.findings().
         """
         where = await self.api.locate(path) if isinstance(path, str) else ContentPath(path)
         return report_of([one async for one in findings(self.api, where, seconds=seconds)])
 
     async def jobs(self) -> list[Job]:
-        """Long operations: what runs, what was cut off and can go on, what ended. Also `node.api.jobs`."""
+        """Long operations: running, interrupted and finished ones. See also `node.api.jobs`."""
         return self.api.jobs.every()
 
     async def ls(self, path: str | CID) -> list[LsEntry]:

@@ -30,7 +30,7 @@ READ_AHEAD = 4
 
 
 class SyncNode:
-    """A Node, or a Client of the daemon that has the repository, behind blocking methods. Made by open().
+    """Blocking methods over a Node, or over a Client of the daemon that has the repository. Created by open().
 
     Its event loop runs in a thread of its own; methods may be called from any thread.
     """
@@ -102,7 +102,7 @@ class SyncNode:
         return self._run(self._inner.add(source, hidden=hidden, wrap=wrap, only_hash=only_hash, pin=pin, name=name))
 
     def cat(self, path: str | CID, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
-        """As Node.cat(), as a blocking iterator; stop early and the rest is not fetched."""
+        """As Node.cat(), as a blocking iterator; if it is closed early, the rest is not fetched."""
         chunks: asyncio.Queue[bytes | memoryview | None] = asyncio.Queue(READ_AHEAD)
         # One task runs the whole generator: a session belongs to one task.
         pump = asyncio.run_coroutine_threadsafe(_pump(self._inner.cat(path, offset, length), chunks), self._loop)
@@ -114,7 +114,7 @@ class SyncNode:
             pump.cancel()
 
     def read(self, path: str | CID, offset: int = 0, length: int | None = None) -> bytes:
-        """The bytes of a file at once."""
+        """The bytes of a file as one object."""
         return b"".join(self.cat(path, offset, length))
 
     def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
@@ -159,9 +159,9 @@ def open(
 ) -> SyncNode:
     """A node for scripts and notebooks: ``with cidery.open("repo") as node: node.add("photos")``.
 
-    With a live daemon on the repository this is a client of that daemon; else the repository is opened here. Arguments
-    as Node; ``read_only`` reads the repository directly even beside a daemon; ``auth`` is a secret for a daemon with
-    API.Authorizations, as Client takes it.
+    If a live daemon has the repository, this is a client of that daemon; else the repository is opened here. Arguments
+    as Node; ``read_only`` reads the repository directly even if a daemon runs; ``auth`` is a secret for a daemon with
+    API.Authorizations, as in Client.
 
     Raises:
         RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.

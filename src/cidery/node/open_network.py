@@ -1,4 +1,4 @@
-"""Opens the online half of a node on its cache, as the config has it."""
+"""Opens the online half of a node on its cache, as configured."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def open_network(
     serve_autonat: bool = True,
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
-    """A started network over ``store``, closed at the end. Raises CannotListen and what the cache raises."""
+    """A started network over ``store``, closed at the end. Raises CannotListen and as the cache."""
     opened = await asyncio.to_thread(Cache.open, cache)
     try:
         network = NodeNetwork(
@@ -77,14 +77,14 @@ async def open_network(
 
 
 def local_options(config: Config, swarm_key: bytes | None) -> LocalOptions | None:
-    """Discovery on local networks as the config has it; None: none."""
+    """Discovery on local networks, as configured; None: disabled."""
     if not config.mdns:
         return None
     return LocalOptions(config.mdns_interfaces, "" if swarm_key is None else fingerprint(swarm_key))
 
 
 def kad_options(config: Config) -> KadOptions | None:
-    """How the config has the node take part in the DHT; None: not at all."""
+    """The node's DHT participation, as configured; None: none."""
     if config.routing == "none":
         return None
     return KadOptions(

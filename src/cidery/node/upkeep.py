@@ -1,4 +1,4 @@
-"""Connections that are kept, sought and let go: peering, bootstrap, and the limits of Swarm.ConnMgr."""
+"""Connections that are kept, made and closed: peering, bootstrap, and the limits of Swarm.ConnMgr."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BACKOFF_BASE = 5.0
 BACKOFF_CEILING = 600.0
 """Longest pause in seconds."""
 LOOK_EVERY = 10.0
-"""Seconds between two looks whether there are too many connections, or no peers at all."""
+"""Seconds between two checks for too many connections, or for no peers at all."""
 MAX_PEERED = 256
-"""Peers that are kept connected: a slip should not make hundreds of connections permanent."""
+"""Peers that are kept connected: a mistake should not make hundreds of connections permanent."""
 
 
 class TooManyPeered(InvalidInput):
-    """Peering is for a few."""
+    """Too many peers to keep connected."""
 
     def __str__(self) -> str:
         return f"at most {MAX_PEERED} peers can be kept connected; remove one with: cidery swarm peering rm PEER"
@@ -40,7 +40,7 @@ class ConnectionLimits:
     low_water: int
     high_water: int
     grace: float
-    """Seconds a new connection is left alone."""
+    """Seconds that a new connection is left alone."""
 
 
 class _Kept:
@@ -67,7 +67,7 @@ class Upkeep:
     ) -> None:
         """``dial``: connect to an address with /p2p, names resolved. ``knows_nobody``: bootstrap is needed.
 
-        ``value_of``: how much a peer is worth keeping; connections to those of little value go first.
+        ``value_of``: how much a peer is worth keeping; connections of little value are closed first.
         """
         self._swarm = swarm
         self._limits = limits
@@ -80,7 +80,7 @@ class Upkeep:
         swarm.on_disconnected.append(self._lost)
 
     def start(self, bootstrap: Sequence[Multiaddr], peering: Mapping[PeerId, Sequence[Multiaddr]]) -> None:
-        """``bootstrap``: dialled now, and again whenever nobody is known. ``peering``: kept from now on."""
+        """``bootstrap``: dialled now, and again whenever no peer is known. ``peering``: kept from now on."""
         for peer, addrs in peering.items():
             self.add(peer, addrs)
         if bootstrap:
@@ -105,7 +105,7 @@ class Upkeep:
         kept.task = self._tasks.spawn(self._keep(peer, kept))
 
     def remove(self, peer: PeerId) -> bool:
-        """Keep it no longer; its connection stays for now. False if it was not kept."""
+        """Stop keeping a peer; its connection stays for now. False if it was not kept."""
         kept = self._kept.pop(peer, None)
         if kept is not None and kept.task is not None:
             kept.task.cancel()
@@ -133,7 +133,7 @@ class Upkeep:
                 kept.lost.clear()
                 try:
                     async with asyncio.timeout(self._pause(failures)):
-                        await kept.lost.wait()  # new addresses are tried at once
+                        await kept.lost.wait()  # new addresses are tried immediately
                 except TimeoutError:
                     continue
 
@@ -149,7 +149,7 @@ class Upkeep:
         return False
 
     def _pause(self, failures: int) -> float:
-        """Doubles up to the ceiling, less up to a quarter at random, so that many nodes do not knock at once."""
+        """Doubles up to the ceiling, less up to a quarter at random, so that many nodes do not dial simultaneously."""
         full = min(BACKOFF_CEILING, BACKOFF_BASE * 2.0 ** min(failures - 1, 10))
         return full * (1 - self._entropy(1)[0] / 1024)
 

@@ -1,4 +1,4 @@
-"""``meta/cache``: what is pleasant to have after a restart and safe to lose. LMDB, one table per kind.
+"""``meta/cache``: data that is useful after a restart but safe to lose. LMDB, one table per kind.
 
 Known peers, provider and value records that this node holds for others, and what it has announced of its own.
 """
@@ -12,11 +12,11 @@ from cidery.disk.lmdb_environment import Environment, Table, Transaction
 INITIAL_MAP = 4 * 1024 * 1024
 """First size of the map, in bytes; it grows."""
 TABLES = ("peers", "providers", "provider-peers", "values", "provide", "provide-fresh", "notes")
-"""Names of the tables; new ones are made in a cache of an older version."""
+"""Names of the tables; missing ones are added to a cache of an older version."""
 
 
 class Cache:
-    """The open environment; others get their tables from it."""
+    """The open environment, which holds the tables."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -39,7 +39,7 @@ class Cache:
         return self.environment.tables[TABLES.index(name)]
 
     def note(self, name: str) -> bytes | None:
-        """A small thing kept under a name: a saved routing table, the place of the sweep."""
+        """A small value stored under a name: a saved routing table, the position of the sweep."""
         return self.environment.get(self.table("notes"), name.encode())
 
     def set_note(self, name: str, value: bytes) -> None:

@@ -33,11 +33,11 @@ _ED25519_HEAD = b"\x08\x01\x12\x40"
 """Of a private key: its type and length; 32 bytes of seed and 32 of public key follow."""
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
 ROUTERS = ("https://cid.contact",)
-"""What "auto" in Routing.DelegatedRouters stands for: the index of large providers that Kubo asks, too."""
+"""Meaning of "auto" in Routing.DelegatedRouters: the index of large providers that Kubo uses, too."""
 
 
 class ImportConfig(NamedTuple):
-    """What decides the CIDs of ``add``."""
+    """The settings that decide the CIDs of ``add``."""
 
     cid_version: int | None
     """None: not stated, so 0 unless the hash asks for 1, as in Kubo."""
@@ -121,11 +121,11 @@ class Config(NamedTuple):
     announce: tuple[Multiaddr, ...]
     append_announce: tuple[Multiaddr, ...]
     no_announce: tuple[str, ...]
-    """Nets and addresses that nobody is told of."""
+    """Nets and addresses that are never announced."""
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
     authorizations: tuple[Authorization, ...]
-    """Who may call the RPC; empty: everybody that reaches it."""
+    """Users of the RPC; empty: every caller that reaches it."""
     filestore_enabled: bool
     """Whether a call over the RPC may have files referred to."""
     filestore_roots: tuple[str, ...]
@@ -351,7 +351,7 @@ def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:
 
 
 def kept_local(config: Config) -> Config:
-    """The same node, but nothing of it leaves the local networks (``daemon --lan``)."""
+    """The same node, but confined to the local networks (``daemon --lan``)."""
     names = config.names._replace(resolvers={})
     return config._replace(bootstrap=(), routers=(), http_retrieval=False, local_only=True, mdns=True, names=names)
 
@@ -448,7 +448,7 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     at[last] = value
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
-    if lookup(raw, key) is None:  # what a file has already is there for a reason
+    if lookup(raw, key) is None:  # an unknown key already in the file is accepted
         check_name(key, value)
     parse_config(changed)
     return with_secrets_of(raw, changed)

@@ -1,4 +1,4 @@
-"""How much of the disk a repository takes."""
+"""The disk space that a repository takes."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ SECTOR = 512
 
 
 def disk_use(path: Path) -> int:
-    """Bytes that the files below a directory take on disk; holes take none. Blocks. Files that go meanwhile may count.
+    """Bytes that the files below a directory take on disk, without holes. Blocks. Files deleted meanwhile may count.
 
     Raises OSError for a directory that cannot be read.
     """

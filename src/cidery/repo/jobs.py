@@ -1,8 +1,8 @@
-"""The table of jobs: long operations, how far they are, what was cut off and can go on, what ended.
+"""The table of jobs: long operations, with their progress, whether running, interrupted or finished.
 
-A row is written with the first record of the operation and rewritten every few seconds, so it tells the truth after a
-SIGKILL too. Rows of jobs that did not end are roots for a collector. What an operation needs beyond its row to go on
-(which files are done, say) lies in a journal of its own (see core/adding/journal.py).
+A row is written with the first record of the operation and rewritten every few seconds, so it is true even after a
+SIGKILL. Rows of unfinished jobs are roots for a collector. What an operation needs beyond its row to resume
+(finished files, for example) lies in a journal of its own (see core/adding/journal.py).
 
 Keys: ``o`` (open) or ``e`` (ended), the kind, NUL, the number of the job in 8 bytes.
 """
@@ -19,44 +19,44 @@ from cidery.multiformats.cid import CID, CIDError
 from cidery.repo.state import State, StateTable
 
 KINDS = ("add", "gc", "get", "import", "pin")
-"""What can be a job."""
+"""Kinds of jobs."""
 MAX_ENDED = 100
 """Ended jobs remembered, of each kind but pins."""
 MAX_ENDED_PINS = 1000
-"""Ended pins remembered: who queues many wants to see what became of them. About 300 bytes each."""
+"""Ended pins remembered: a client that queues many wants to see their outcomes. About 300 bytes each."""
 MAX_INTERRUPTED = 100
-"""Jobs of one kind that wait for somebody to go on with them; the oldest gives way. Pins that wait are not counted."""
+"""Interrupted jobs of one kind that are kept; the oldest gives way. Queued pins are not counted."""
 MAX_QUEUED = 1_000_000
 """Pins in the queue: about 400 MB of records."""
 INTERRUPTED_LIFE = 7 * 24 * 3600.0
-"""Seconds after its last sign of life when a job that nobody goes on with is given up: what it stored is free to go."""
+"""Seconds after its last activity when an interrupted job is dropped: its blocks may then be collected."""
 MAX_TEXT = 1000
 """Most characters of a title, a stage or an error."""
 PAGE = 1000
-"""Rows read at once: about 5 ms."""
+"""Rows read at a time: about 5 ms."""
 COUNTER_KEY = b"next-job"
 """In StateTable.SETTINGS: the number of the next job."""
 
 
 class JobState(StrEnum):
-    """What a job is doing."""
+    """The state of a job."""
 
     QUEUED = "queued"
     """Waits for its turn, or for its next try."""
     RUNNING = "running"
     INTERRUPTED = "interrupted"
-    """Its process died, or it was stopped half-way: it can go on."""
+    """Its process died, or it was interrupted: it can be resumed."""
     DONE = "done"
     FAILED = "failed"
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still go on."""
+        """Whether it can still be resumed."""
         return self in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
 
 class JobDamaged(IntegrityError):
-    """A row that was never written so."""
+    """A row that cannot be decoded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -92,15 +92,15 @@ class Job:
     kind: str
     """One of KINDS."""
     title: str
-    """What it works on, for people."""
+    """Title, for people."""
     state: JobState
     started: float
     """Seconds since 1970-01-01 UTC, like all times here."""
     updated: float
     key: str = ""
-    """The same work has the same key; "": it is not to be found again."""
+    """Equal for equal work; "": it cannot be found again."""
     session: str = ""
-    """Of the process that runs it, in hex."""
+    """Session of the process that runs it, in hex."""
     pid: int = 0
     """Of that process."""
     attempts: int = 0
@@ -108,17 +108,17 @@ class Job:
     bytes: int = 0
     files: int = 0
     total: int | None = None
-    """Bytes in all, if known."""
+    """Total bytes, if known."""
     stage: str = ""
     error: str = ""
     """Why the last attempt ended."""
     next_try: float | None = None
-    """When a queued one is tried again."""
+    """Time of the next try of a queued one."""
     since_ordinal: int | None = None
     """Blocks with this ordinal or a higher one may belong to it; None: only what its roots reach."""
     roots: tuple[CID, ...] = ()
     details: Mapping[str, Any] | None = None
-    """What its kind needs to go on; JSON."""
+    """Details that its kind needs to resume; JSON."""
 
     @property
     def detail(self) -> Mapping[str, Any]:
@@ -130,7 +130,7 @@ _NUMBERS = ("id", "pid", "attempts", "blocks", "bytes", "files")
 
 
 def encode_job(job: Job) -> bytes:
-    """Fields that are empty are left out."""
+    """Empty fields are left out."""
     raw: dict[str, Any] = {name: getattr(job, name) for name in (*_TEXTS, *_NUMBERS) if getattr(job, name)}
     raw |= {"state": str(job.state), "started": job.started, "updated": job.updated}
     raw |= {name: value for name in ("total", "next_try", "since_ordinal") if (value := getattr(job, name)) is not None}
@@ -192,7 +192,7 @@ class Jobs:
     def __init__(
         self, state: State, entropy: Callable[[int], bytes], pid: int, lives: Callable[[Job], bool] | None = None
     ) -> None:
-        """``lives``: whether the process that runs a job still does, for processes without the lock."""
+        """``lives``: whether the process that runs a job is alive, for processes without the lock."""
         self._state = state
         self.session = entropy(8).hex()
         self.pid = pid
@@ -201,7 +201,7 @@ class Jobs:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def runs(self, job: Job) -> bool:
-        """Whether its process works on it now."""
+        """Whether its process is working on it now."""
         if job.state is not JobState.RUNNING:
             return False
         return job.session == self.session or (self._lives is not None and self._lives(job))
@@ -210,13 +210,13 @@ class Jobs:
         if job.state is JobState.RUNNING and not self.runs(job):
             error = job.error or "its process ended before it did"
             if not job.key:
-                # Nobody can go on with it: what it stored need not wait.
+                # It cannot be resumed: what it stored need not wait.
                 return replace(job, state=JobState.FAILED, error=error, roots=(), since_ordinal=None)
             return replace(job, state=JobState.INTERRUPTED, error=error)
         return job
 
     def every(self, kind: str = "", *, ended: bool = True) -> Iterator[Job]:
-        """Open ones, then ended ones, by kind and number. Pages: changes made meanwhile may or may not show."""
+        """Open ones, then ended ones, by kind and number. In pages: concurrent changes may or may not show."""
         for is_open in (True, False) if ended else (True,):
             for one in [kind] if kind else KINDS:
                 prefix = _prefix(is_open, one)
@@ -244,9 +244,9 @@ class Jobs:
     # -- changing --------------------------------------------------------------------------------------------------
 
     def begin(self, txn: Transaction, job: Job, number: int | None = None) -> Job:
-        """Write a job that starts now; an open one of the same key that nobody runs goes on. Inside State.update().
+        """Write a job that starts now; an open one of the same key without a process is resumed. Inside State.update().
 
-        ``number``: go on with this one instead of looking for the key. Raises NoSuchJob if it is not open.
+        ``number``: resume this one instead of looking for the key. Raises NoSuchJob if it is not open.
         """
         if number is not None:
             raw = txn.get(_prefix(True, job.kind) + number.to_bytes(8, "big"), db=self._state.table(StateTable.JOBS))
@@ -302,7 +302,7 @@ class Jobs:
         return number
 
     def write(self, txn: Transaction, job: Job) -> None:
-        """Write a row as it is; an ended one pushes the oldest of its kind out. Inside State.update()."""
+        """Write a row unchanged; an ended one displaces the oldest of its kind. Inside State.update()."""
         table = self._state.table(StateTable.JOBS)
         if not job.state.is_open:
             txn.delete(_prefix(True, job.kind) + job.id.to_bytes(8, "big"), db=table)
@@ -319,7 +319,7 @@ class Jobs:
             txn.delete(key, db=table)
 
     def enqueue(self, txn: Transaction, jobs: Sequence[Job], known: Mapping[str, int] | None = None) -> list[Job]:
-        """Write pins that wait; an open one of the same key gets the new details. Inside State.update().
+        """Write queued pins; an open one of the same key gets the new details. Inside State.update().
 
         ``known``: numbers of the open pins by key; None: they are read, 5 us each. Raises QueueFull.
         """
@@ -347,7 +347,7 @@ class Jobs:
         await self._state.update(lambda txn: self.write(txn, job), job.roots)
 
     async def reopen(self, job: Job) -> None:
-        """Write a job that is open again, in place of its ended row. Raises as save()."""
+        """Write a reopened job in place of its ended row. Raises as save()."""
 
         def work(txn: Transaction) -> None:
             txn.delete(_prefix(False, job.kind) + job.id.to_bytes(8, "big"), db=self._state.table(StateTable.JOBS))
@@ -356,7 +356,7 @@ class Jobs:
         await self._state.update(work, job.roots)
 
     async def remove(self, *jobs: Job) -> None:
-        """Forget jobs, open or ended; what open ones had stored is free to go. Raises as save()."""
+        """Forget jobs, open or ended; the blocks of open ones may then be collected. Raises as save()."""
 
         def work(txn: Transaction) -> None:
             for job in jobs:
@@ -367,7 +367,7 @@ class Jobs:
         await self._state.update(work)
 
     async def expire(self, now: float) -> list[Job]:
-        """Give up what was interrupted over INTERRUPTED_LIFE ago, or cannot be gone on with; returns the former.
+        """Drop jobs interrupted more than INTERRUPTED_LIFE ago, and those that cannot be resumed; returns the former.
 
         Raises as save().
         """

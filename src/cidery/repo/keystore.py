@@ -17,16 +17,16 @@ from cidery.identity.keys import MAX_ENCODED_KEY, BadKey, PrivateKey
 
 PREFIX = "key_"
 SELF = "self"
-"""What the node's own key is called."""
+"""Name of the node's own key."""
 MAX_NAME_BYTES = 120
-"""Longest name, in bytes of UTF-8: its file name, 8/5 of it, has to fit into 255."""
+"""Longest name, in bytes of UTF-8: its file name, 8/5 as long, must fit into 255 bytes."""
 MAX_KEYS = 100_000
 """Most keys listed."""
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class BadKeyName(InvalidInput):
-    """A name that no key can have."""
+    """An invalid key name."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -101,7 +101,7 @@ def file_name(name: str) -> str:
 
 
 def key_name(file: str) -> str | None:
-    """The name of the key in a file called so; None if no key's file is."""
+    """The key name of a file name; None if it is not a key file."""
     text = file.removeprefix(PREFIX)
     if text == file or text != text.lower():
         return None
@@ -113,13 +113,13 @@ def key_name(file: str) -> str | None:
 
 
 class Keystore:
-    """One directory of keys, ours or of another program. Methods block for a few file operations."""
+    """One directory of keys, ours or another program's. Methods block for a few file operations."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def names(self) -> list[str]:
-        """All names, sorted; files that are no keys are left out, at most MAX_KEYS are listed. Raises OSError."""
+        """All names, sorted; files that are not keys are skipped, at most MAX_KEYS are listed. Raises OSError."""
         try:
             files = sorted(os.listdir(self.directory))[:MAX_KEYS]
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class Keystore:
         return sorted(name for file in files if (name := key_name(file)) is not None)
 
     def strangers(self) -> list[str]:
-        """Names of files that are no keys' files, sorted, at most MAX_KEYS. Raises OSError."""
+        """Names of files that are not keys, sorted, at most MAX_KEYS. Raises OSError."""
         try:
             files = sorted(os.listdir(self.directory))[:MAX_KEYS]
         except FileNotFoundError:
@@ -151,7 +151,7 @@ class Keystore:
             raise KeyDamaged(path, exc.reason) from exc
 
     def put(self, name: str, key: PrivateKey) -> bool:
-        """Store a key under a name; False if it is there already. Durable on return, whole or not at all.
+        """Store a key under a name; False if it is there already. Durable on return, all or nothing.
 
         Raises KeyExists (another key has the name), BadKeyName, KeystoreUnavailable.
         """
@@ -166,7 +166,7 @@ class Keystore:
                 file.flush()
                 os.fsync(fd)
             try:
-                os.link(part, path)  # fails if the name is taken, whoever was faster
+                os.link(part, path)  # fails if the name is taken, even by a concurrent process
             except FileExistsError:
                 return self._same(name, key)
             finally:
@@ -177,7 +177,7 @@ class Keystore:
         return True
 
     def rename(self, old: str, new: str, *, force: bool = False) -> bool:
-        """Give a key another name; returns whether a key of that name was replaced. Durable on return.
+        """Rename a key; returns whether a key of the new name was replaced. Durable on return.
 
         Raises KeyMissing, KeyExists (unless ``force``), BadKeyName, KeystoreUnavailable.
         """
@@ -195,7 +195,7 @@ class Keystore:
         return there and old != new
 
     def remove(self, name: str) -> None:
-        """Forget a key for good. Raises KeyMissing, BadKeyName, KeystoreUnavailable."""
+        """Delete a key permanently. Raises KeyMissing, BadKeyName, KeystoreUnavailable."""
         try:
             (self.directory / file_name(name)).unlink()
             self._sync()
@@ -214,7 +214,7 @@ class Keystore:
                 os.close(fd)
 
     def _same(self, name: str, key: PrivateKey) -> bool:
-        """False: the key that has the name is this one. Raises KeyExists, KeyDamaged."""
+        """False if the existing key is the same. Raises KeyExists, KeyDamaged."""
         if self.get(name).encode() != key.encode():
             raise KeyExists(name)
         return False

@@ -1,4 +1,4 @@
-"""Where things lie in a repository, which format it has, and whether a directory is one at all.
+"""The layout of a repository: its paths, its format, and whether a directory is a repository at all.
 
 ::
 
@@ -43,7 +43,7 @@ class KuboRepo(InvalidInput):
 
 
 class RepoTooNew(InvalidInput):
-    """The repository was written by a later Cidery."""
+    """The repository was written by a later version of Cidery."""
 
     def __init__(self, path: Path, found: int) -> None:
         super().__init__(path, found)
@@ -55,7 +55,7 @@ class RepoTooNew(InvalidInput):
 
 
 class NotARepo(InvalidInput):
-    """The directory is something else."""
+    """The directory is not a repository."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -67,17 +67,17 @@ class NotARepo(InvalidInput):
 
 
 class RepoKind(Enum):
-    """What is at a path."""
+    """The content of a path."""
 
     MISSING = "missing"
-    """Nothing, or an empty directory: can be made a repository."""
+    """Nothing, or an empty directory: a repository can be created here."""
     CIDERY = "cidery"
     KUBO = "kubo"
     OTHER = "other"
 
 
 class RepoLayout:
-    """Paths in the repository at ``root``. Nothing is touched by making one."""
+    """Paths in the repository at ``root``. Creating one touches nothing."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -117,17 +117,17 @@ class RepoLayout:
 
     @property
     def filestore(self) -> Path:
-        """LMDB: which blocks are in the user's own files; absent until something is added without a copy."""
+        """LMDB: blocks in the user's own files; absent until something is added without a copy."""
         return self.root / "meta" / "filestore"
 
     @property
     def jobs(self) -> Path:
-        """Journals of jobs that did not end; made when the first one needs it."""
+        """Journals of unfinished jobs; created on first use."""
         return self.root / "meta" / "jobs"
 
     @property
     def swarm_key(self) -> Path:
-        """The key of a private network; there is none in most repositories."""
+        """The key of a private network; most repositories have none."""
         return self.root / "swarm.key"
 
     @property
@@ -135,7 +135,7 @@ class RepoLayout:
         return self.root / "meta" / "cache"
 
     def kind(self) -> RepoKind:
-        """What is at the root. Raises OSError (no permission and the like)."""
+        """What the root contains. Raises OSError (no permission and the like)."""
         try:
             names = {entry.name for entry in self.root.iterdir()}
         except FileNotFoundError:
@@ -146,14 +146,14 @@ class RepoLayout:
             return RepoKind.KUBO
         if "version" in names:
             return RepoKind.CIDERY
-        # A repository whose making was cut off has only these: it can be made again.
+        # A repository whose creation was interrupted has only these: it can be created again.
         return RepoKind.MISSING if names <= {"repo.lock", "meta", "blocks", "config"} else RepoKind.OTHER
 
     def check(self) -> int:
         """The format number of the repository at the root.
 
         Raises:
-            RepoMissing, KuboRepo, RepoTooNew, NotARepo: with what to do. OSError.
+            RepoMissing, KuboRepo, RepoTooNew, NotARepo: with advice. OSError.
         """
         kind = self.kind()
         if kind is RepoKind.MISSING:
@@ -172,10 +172,10 @@ class RepoLayout:
         return found
 
     def create(self) -> None:
-        """Make the directories and, last, the version file. Repeating it is harmless.
+        """Create the directories and, last, the version file. Repeating it is harmless.
 
         Raises:
-            KuboRepo, NotARepo, RepoTooNew: and nothing was written. OSError.
+            KuboRepo, NotARepo, RepoTooNew: nothing was written. OSError.
         """
         kind = self.kind()
         if kind is not RepoKind.MISSING:

@@ -1,4 +1,4 @@
-"""The lock on a repository: one process writes. The operating system holds it, so it is free when that process dies.
+"""The lock on a repository: one process writes. The operating system releases it when that process dies.
 
 The file's content (pid and command of the holder) is only for messages; that the file exists means nothing.
 """
@@ -23,7 +23,7 @@ _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Holder(NamedTuple):
-    """Who holds, or last held, a lock."""
+    """The process that holds, or last held, a lock."""
 
     pid: int
     command: str
@@ -43,7 +43,7 @@ class RepoLocked(Unavailable):
 
 
 class RepoNotWritable(Unavailable):
-    """The file system lets nobody, or not this user, write here."""
+    """The file system does not let this user write here."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -66,11 +66,11 @@ class RepoLock:
 
     @classmethod
     def acquire(cls, path: Path, command: str) -> Self:
-        """Take the lock now or not at all.
+        """Take the lock immediately or not at all.
 
         Args:
-            path: the lock file, made if missing.
-            command: shown to others that want it, e.g. "cidery daemon".
+            path: the lock file, created if missing.
+            command: shown to other processes that want it, e.g. "cidery daemon".
         Raises:
             RepoLocked: names the holder. RepoNotWritable: no permission, no directory, a file system that is read-only.
         """
@@ -88,11 +88,11 @@ class RepoLock:
             if exc.errno not in _NO_SPACE:
                 os.close(fd)
                 raise
-            # A full disk: who holds the lock cannot be told, but what frees space needs it.
+            # A full disk: the holder cannot be recorded, but freeing space needs the lock.
         return cls(path, fd)
 
     def release(self) -> None:
-        """Idempotent. The file stays: removing it would let two processes lock two files of one name."""
+        """Idempotent. The file stays: removing it would let two processes lock two files of the same name."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -105,7 +105,7 @@ class RepoLock:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who wrote the lock file last; None if it cannot be told. Says nothing about whether the lock is held."""
+    """The process that last wrote the lock file; None if unknown. Does not tell whether the lock is held."""
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(MAX_HOLDER_TEXT))
@@ -118,7 +118,7 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def process_lives(pid: int) -> bool:
-    """Whether there is a process of this number. Where that cannot be asked (Windows): True."""
+    """Whether a process with this number exists. Where that cannot be determined (Windows): True."""
     if os.name == "nt" or pid <= 0:
         return pid > 0
     try:

@@ -26,7 +26,7 @@ class MfsRoot:
         self._state = state
 
     def get(self) -> CID | None:
-        """The root as last committed; None: nothing was ever written. Raises MfsRootDamaged."""
+        """The root as last committed; None: never written. Raises MfsRootDamaged."""
         raw = self._state.get(StateTable.SETTINGS, MFS_ROOT_KEY)
         if raw is None:
             return None

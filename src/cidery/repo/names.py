@@ -1,5 +1,5 @@
-"""Records of names in the precious state: our own, which are published anew, those that are kept alive for others, and
-those that somebody gave us to hand on.
+"""Records of names in the precious state: our own, which are republished, those that are kept alive for others, and
+those that others handed us to pass on.
 
 One setting per name: ``name-own/``, ``name-follow/`` or ``name-held/`` and the multihash -> lifetime in nanoseconds
 (u64, of own ones), the raw IPNS record.
@@ -34,7 +34,7 @@ class Names:
         self._state = state
 
     def get(self, name: PeerId) -> StoredName | None:
-        """The newest record of the name, whoever published it; of equal ones our own."""
+        """The newest record of the name, from any of the sets; of equal ones our own."""
         found = [one for prefix in (OWN, FOLLOWED, HELD) if (one := self.of(prefix, name)) is not None]
         return max(found, key=lambda one: one.record.rank, default=None)
 
@@ -44,7 +44,7 @@ class Names:
         return None if raw is None else _decode(name, raw)
 
     def every(self, prefix: bytes) -> Iterator[StoredName]:
-        """All of OWN, of FOLLOWED or of HELD, by multihash; damaged ones are left out."""
+        """All of OWN, of FOLLOWED or of HELD, by multihash; damaged ones are skipped."""
         after = prefix
         while True:
             page = self._state.page(StateTable.SETTINGS, after, _PAGE)

@@ -1,10 +1,10 @@
-"""The table of pins: what must not be collected. One record per CID, found and listed at flat cost for millions.
+"""The table of pins: roots that must not be collected. One record per CID; look-ups stay fast with millions.
 
 Keyed by the whole CID: one multihash pinned as version 0 and 1, or as raw and as dag-pb, is two pins. The table knows
-roots only; what a recursive pin holds is found by walking.
+only roots; the blocks of a recursive pin are found by walking.
 
-Older repositories have pins of version 0 under the key of their CIDv1. They are read there, and move to their own key
-when anything is written about either of the two.
+Older repositories keep pins of version 0 under the key of their CIDv1. They are read there, and move to their own key
+when either of the two is written.
 """
 
 import struct
@@ -19,7 +19,7 @@ from cidery.multiformats.multihash import SHA2_256_PREFIX
 from cidery.repo.state import State, StateTable
 
 MAX_NAME = 255
-"""Longest name of a pin, in bytes of UTF-8, as Kubo has it."""
+"""Longest name of a pin, in bytes of UTF-8, as in Kubo."""
 PINS_PAGE = 1000
 """Most pins in one page: about 1 ms of reading."""
 
@@ -41,7 +41,7 @@ class BadPinName(InvalidInput):
 
 
 class PinDamaged(IntegrityError):
-    """A record in the table that was never written so."""
+    """A record in the table that cannot be decoded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,24 +56,24 @@ class Pin:
     """One pin."""
 
     cid: CID
-    """As it was given: version 0 or 1."""
+    """As given: version 0 or 1."""
     recursive: bool
-    """True: all that is reachable from the CID; False: this one block ("direct")."""
+    """True: everything reachable from the CID; False: this one block ("direct")."""
     name: str = ""
     created: float = 0.0
     """Seconds since 1970-01-01 UTC."""
     expires: float | None = None
-    """Seconds since 1970-01-01 UTC from when on it counts no more; None: never."""
+    """Expiry, in seconds since 1970-01-01 UTC; None: never."""
     stored_at: bytes = field(default=b"", compare=False, repr=False)
-    """Key of its record, where that is not pin_key()."""
+    """Key of its record, if that is not pin_key()."""
 
     def expired(self, now: float) -> bool:
-        """Whether it is over."""
+        """Whether it has expired."""
         return self.expires is not None and self.expires <= now
 
     @property
     def cursor(self) -> bytes:
-        """Pass it to page() to go on after this pin."""
+        """Pass it to page() to continue after this pin."""
         return self.stored_at or pin_key(self.cid)
 
 
@@ -82,7 +82,7 @@ def pin_key(cid: CID) -> bytes:
 
 
 def _older_key(cid: CID) -> bytes:
-    """Where older versions kept it."""
+    """The key that older versions used."""
     return cid.to_v1().encode()
 
 
@@ -160,7 +160,7 @@ class Pins:
         return None if raw is None or (cid.version and _is_older(raw)) else decode_pin(key, raw)
 
     def wanted(self, cid: CID, name: str, now: float) -> Pin | None:
-        """What has to be written so that ``cid`` is pinned recursively, without an end; None: nothing."""
+        """The record to write so that ``cid`` is pinned recursively, without expiry; None if it already is."""
         known = self.get(cid)
         if known is None or not known.recursive:
             return Pin(cid, True, name, now)
@@ -206,7 +206,7 @@ class Pins:
         self._tell([pin])
 
     async def remove_expired(self, now: float, cids: Sequence[CID]) -> None:
-        """Remove those of ``cids`` whose pin is over by now: one that was renewed meanwhile stays."""
+        """Remove those of ``cids`` whose pin has expired by now: one that was renewed in the meantime stays."""
 
         def work(txn: Transaction) -> None:
             for cid in cids:
@@ -223,7 +223,7 @@ class Pins:
     # -- inside a transaction --------------------------------------------------------------------------------------
 
     def _own_record(self, txn: Transaction, cid: CID) -> bytes | None:
-        """The record of exactly this CID, after one of the other version was moved out of its place."""
+        """The record of exactly this CID, after moving one of the other version out of its place."""
         table = self._state.table(StateTable.PINS)
         older = _as_version_0(cid)
         raw: bytes | None = None if older is None else txn.get(_older_key(cid), db=table)
@@ -243,7 +243,7 @@ class Pins:
         return bool(txn.delete(pin_key(cid), db=self._state.table(StateTable.PINS)))
 
     def every(self) -> Iterable[Pin]:
-        """All pins, page by page; changes made meanwhile may or may not show."""
+        """All pins, page by page; concurrent changes may or may not show."""
         page = self.page()
         while page:
             yield from page

@@ -1,8 +1,8 @@
-"""Operations under way, and the roots they will need: what a collector must spare although nothing pins it yet.
+"""Running operations, and the roots they will need: blocks that a collector must spare although no pin holds them yet.
 
 A record is written before the first block of an add, get, import or pin and removed after its commit. If the process
-dies in between, the record stays and is listed as left over, until a collector discards it; what a job needs to go on
-is spared by the job's own row (see jobs.py).
+dies in between, the record stays and is listed as left over, until a collector discards it; blocks that a job needs
+to resume are spared by the job's own row (see jobs.py).
 """
 
 import json
@@ -16,11 +16,11 @@ from cidery.multiformats.cid import CID, CIDError
 from cidery.repo.state import Put, State, StateTable
 
 MAX_OPERATIONS = 10_000
-"""Most records listed: far more operations than one process runs at once."""
+"""Most records listed: far more operations than one process runs at a time."""
 
 
 class ProvisionalDamaged(IntegrityError):
-    """A record in the table that was never written so."""
+    """A record in the table that cannot be decoded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class ProvisionalDamaged(IntegrityError):
 
 
 class Operation(NamedTuple):
-    """One operation under way, or left over."""
+    """One operation, running or left over."""
 
     id: bytes
     """8 bytes of the process's session, then 8 of its own."""
@@ -66,7 +66,7 @@ def decode_operation(key: bytes, raw: bytes) -> Operation:
 
 
 class Beside(Protocol):
-    """More to write in the transactions that begin and end a record; each may run twice."""
+    """Further changes for the transactions that begin and end a record; each may run twice."""
 
     def begin(self, txn: Transaction) -> None: ...
 
@@ -82,7 +82,7 @@ class ProvisionalRoots:
         entropy: Callable[[int], bytes],
         holding: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """``holding``: the context in which the store notes what an operation finds "already there"."""
+        """``holding``: the context in which the store notes blocks that an operation finds "already there"."""
         self._state = state
         self._holding = holding
         self._entropy = entropy
@@ -100,8 +100,8 @@ class ProvisionalRoots:
     ) -> AsyncIterator["RunningOperation"]:
         """Hold a record while the block runs; it is durable before the block begins.
 
-        It is removed at the end, also of a block that raises: what it stored is then ordinary unpinned content.
-        ``beside``: what else is written in the same two transactions.
+        It is removed at the end, even if the block raises: its blocks are then ordinary unpinned content.
+        ``beside``: further changes written in the same two transactions.
         """
         record = Operation(self._session + self._entropy(8), kind, float(now), since_ordinal, tuple(roots))
         table = self._state.table(StateTable.PROVISIONAL)
@@ -132,7 +132,7 @@ class ProvisionalRoots:
         return [found for found in self.every() if not found.id.startswith(self._session)]
 
     async def discard(self, operations: Sequence[Operation]) -> None:
-        """Forget left-over operations; what they stored becomes collectable."""
+        """Forget left-over operations; their blocks become collectable."""
         await self._state.apply(*(Put(StateTable.PROVISIONAL, found.id, None) for found in operations))
 
     def every(self) -> list[Operation]:

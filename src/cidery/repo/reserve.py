@@ -1,12 +1,12 @@
-"""A file that takes space on purpose: given up when the disk is full, so that a collection can write what it must."""
+"""A file that reserves disk space: given up when the disk is full, so that a collection can write what it must."""
 
 import os
 from pathlib import Path
 
 RESERVE_BYTES = 8 * 1024 * 1024
-"""Enough for the index pages and log entries of a few thousand blocks; what they free serves the next ones."""
+"""Enough for the index pages and log entries of a few thousand blocks; the space they free serves the next ones."""
 FULL_BYTES = 1024 * 1024
-"""Bytes free below which a disk counts as full: a collection writes less before it removes anything."""
+"""Free bytes below which a disk counts as full: a collection writes less before it removes anything."""
 RESERVE_NAME = "reserve"
 
 
@@ -17,7 +17,7 @@ class Reserve:
         self._path = directory / RESERVE_NAME
 
     def keep(self) -> bool:
-        """Make the file if there is room for it; whether it is there. Blocks for milliseconds."""
+        """Create the file if there is room; returns whether it exists. Blocks for milliseconds."""
         if self._path.exists():
             return True
         part = self._path.with_name(RESERVE_NAME + ".part")
@@ -37,17 +37,17 @@ class Reserve:
         return True
 
     def release_if_full(self) -> None:
-        """Give the space back if there is hardly any other: what is written before anything goes needs some."""
-        import shutil  # here: it brings every archive format along
+        """Give up the reserve if there is hardly any other space, for the writes that precede the first removal."""
+        import shutil  # late: it imports every archive format
 
         try:
             if shutil.disk_usage(self._path.parent).free < FULL_BYTES:
                 self.release()
         except OSError:
-            return  # what needs the space will say so
+            return  # the code that needs the space will report it
 
     def release(self) -> bool:
-        """Give the space back; whether there was any. Raises OSError."""
+        """Give up the reserve; returns whether there was one. Raises OSError."""
         try:
             self._path.unlink()
         except FileNotFoundError:

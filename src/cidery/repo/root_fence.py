@@ -1,8 +1,8 @@
-"""Where roots that appear meet a sweep that decides: no root is acknowledged while it does, and none is overlooked.
+"""Synchronizes new roots with a sweep's decisions: no root is acknowledged during one, and none is overlooked.
 
-Whoever makes something reachable (a pin, an operation, the root of the mutable files) writes its record and then tells
-the fence, in the state's writer thread. A collector marks what was told, and decides about a batch of blocks only
-inside holding(), when nothing is left to mark.
+Code that makes something reachable (a pin, an operation, the root of the mutable files) writes its record and then
+reports it to the fence, in the state's writer thread. A collector marks the reported roots, and decides about a batch
+of blocks only inside holding(), when nothing is left to mark.
 """
 
 import threading
@@ -27,28 +27,28 @@ class RootFence:
                 self._fresh += roots
 
     def listen(self) -> None:
-        """A collection begins: remember roots from here on. Roots of before are in their tables."""
+        """A collection begins: record roots from here on. Earlier roots are in their tables."""
         with self._lock:
             self._listening, self._fresh = True, []
 
     def stop(self) -> None:
-        """The collection is over."""
+        """The collection has finished."""
         with self._lock:
             self._listening, self._fresh = False, []
 
     def take(self) -> list[CID]:
-        """Roots told since the last call."""
+        """Roots reported since the last call."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
             return fresh
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Nobody tells a root inside the context; what was told before can be taken in it."""
+        """No root is reported inside the context; roots reported before can be taken in it."""
         with self._lock:
             yield
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing waits to be taken."""
+        """Whether no reported root waits to be taken."""
         return not self._fresh

@@ -1,6 +1,6 @@
 """The precious state of a repository: pins, provisional roots, settings. LMDB, every commit synced.
 
-Only the holder of the repository's lock writes, in one thread; other processes read along.
+Only the holder of the repository's lock writes, in one thread; other processes read concurrently.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class State:
     def __init__(self, environment: Environment, *, read_only: bool) -> None:
         self._env = environment
         self.fence = RootFence()
-        """Told of roots that the changes make."""
+        """Receives the roots that the changes make."""
         self._writer = None if read_only else ThreadPoolExecutor(1, "cidery-state")
 
     @classmethod
@@ -70,7 +70,7 @@ class State:
             reason = fault_of(path) if in_use.is_set() or is_too_short(path / "data.mdb") else ""
             if reason:
                 raise DatabaseDamaged(path, WHAT, reason, ADVICE)
-            in_use.set()  # before it is mapped, which may be the end of this process
+            in_use.set()  # before it is mapped, which may kill this process
         names = [table.name.lower().encode() for table in StateTable]
         environment = Environment(
             path,
@@ -103,11 +103,11 @@ class State:
         """All of the changes or none; durable on return.
 
         Args:
-            roots: what the changes keep from being collected from now on.
+            roots: CIDs that the changes protect from being collected from now on.
 
         Raises:
             StateReadOnly, DatabaseUnavailable (disk full and the like: nothing was changed).
-        Cancellation: the change may be made all the same.
+        Cancellation: the change may be made nevertheless.
         """
 
         def work(txn: Transaction) -> None:

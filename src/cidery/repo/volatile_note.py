@@ -1,7 +1,7 @@
-"""A note to the next process that needs no sync: it is believed only if the machine has not been started since.
+"""A note to the next process that needs no sync: it is trusted only if the machine has not been restarted since.
 
-After a SIGKILL what was written is in the page cache, in the order of the writes; after a power cut nothing is certain,
-so a note from another boot counts as none. Where the boot cannot be told (not Linux) no note is believed.
+After a SIGKILL the written data is in the page cache, in the order of the writes; after a power cut nothing is certain,
+so a note from another boot counts as none. Where the boot cannot be identified (not Linux), no note is trusted.
 """
 
 import os
@@ -14,7 +14,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_identity() -> str:
-    """The same as long as the kernel runs; "" where that cannot be told."""
+    """Equal as long as the kernel runs; "" where it cannot be determined."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -25,13 +25,13 @@ class VolatileNote:
     """The note in one file. Methods block for microseconds."""
 
     def __init__(self, path: Path, boot: str) -> None:
-        """Nothing is touched. ``boot``: boot_identity()."""
+        """Touches nothing. ``boot``: boot_identity()."""
         self._path = path
         self._boot = boot
         self._fd = -1
 
     def read(self) -> bytes | None:
-        """What was written last on this boot; None if that is nothing, or torn."""
+        """The last note written on this boot; None if there is none, or it is torn."""
         try:
             with self._path.open("rb") as file:
                 head, _, rest = file.read(MAX_NOTE + 256).partition(b"\n")
@@ -57,7 +57,7 @@ class VolatileNote:
             self._fd = os.open(self._path, flags, 0o600)
         data = b"%s %d %d\n%s" % (self._boot.encode(), len(note), zlib.crc32(note), note)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        os.write(self._fd, data)  # one call; if the process is killed inside it the checksum tells
+        os.write(self._fd, data)  # one call; the checksum detects a kill inside it
 
     def close(self) -> None:
         """Idempotent; the file stays."""

@@ -1,6 +1,6 @@
-"""A whole DAG as one CAR stream, checked as it comes: each block by its hash, and that something before it links to it.
+"""A whole DAG as one CAR stream, checked as it arrives: each block by its hash, and that an earlier one links to it.
 
-Pure. The second check is what keeps a source from sending terabytes that belong to nothing.
+Pure. The second check keeps a source from sending terabytes that belong to nothing.
 """
 
 from collections.abc import Generator, Sequence
@@ -25,7 +25,7 @@ STEP = 1024
 
 
 class BadStream(RemoteProtocolError):
-    """A stream that is not the DAG that was asked for."""
+    """A stream that is not the requested DAG."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class DagStream:
         self._expected: set[bytes] = {root.encode()}
 
     def receive_data(self, data: Buffer) -> list[Block]:
-        """Blocks that are whole now, unverified. Raises BadStream."""
+        """Blocks that are complete now, unverified. Raises BadStream."""
         try:
             return [block for block, _ in self._reader.receive_data(data)]
         except CarError as exc:
@@ -68,7 +68,7 @@ class DagStream:
     def accept(self, block: Block) -> Generator[None, None, None]:
         """A verified block, in order; in steps of a few milliseconds whatever the block.
 
-        Raises BadStream if nothing led to it, or too much is expected.
+        Raises BadStream if no block linked to it, or too many links are open.
         """
         key = block.cid.encode()
         if key not in self._expected:

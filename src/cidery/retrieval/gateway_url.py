@@ -1,6 +1,6 @@
-"""Which gateway an address of the routing leads to. Pure.
+"""The gateway behind an address from routing. Pure.
 
-An address from strangers must not lead inside: only HTTPS to names and public addresses is taken from them.
+An address from strangers must not lead inside: only HTTPS to names and public addresses is accepted from them.
 
 Spec: https://specs.ipfs.tech/routing/http-routing-v1/ (transport-ipfs-gateway-http), https://github.com/multiformats/multiaddr
 """
@@ -17,7 +17,7 @@ MAX_URL = 512
 
 
 class BadGateway(InvalidInput):
-    """Text that is no gateway's address."""
+    """Text that is not a gateway's address."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)

@@ -1,4 +1,4 @@
-"""All that sessions may ask as one: peers, gateways, and the search for providers of what these lack."""
+"""All sources of sessions as one: peers, gateways, and the search for providers of missing blocks."""
 
 import asyncio
 import logging

@@ -1,11 +1,11 @@
-"""Trustless gateways as sources of fetch sessions, beside Bitswap. The only IO of this package.
+"""Trustless gateways as sources of fetch sessions, in addition to Bitswap. The only IO of this package.
 
 ::
 
     https://host          GET /ipfs/CID?format=raw per block, HEAD for "have you"
     a Cidery peer         GET /ipfs/ROOT?format=car over a stream: a whole DAG in one round trip, where the line is long
 
-A gateway that fails rests, longer each time; one that sends other bytes than their hash says is not asked again.
+A failing gateway rests, longer each time; one whose bytes do not match their hash is not asked again.
 
 Specs: https://specs.ipfs.tech/http-gateways/trustless-gateway/
 """
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("cidery.retrieval")
 
 MAX_GATEWAYS = 64
-"""Gateways known at once; the ones used longest ago go."""
+"""Gateways known at a time; the least recently used are dropped."""
 REQUESTS_PER_GATEWAY = 16
-"""Requests to one gateway at once (as Kubo)."""
+"""Concurrent requests to one gateway (as Kubo)."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 """Longest wait for the next bytes ("30 s without bytes", as Kubo)."""
@@ -51,13 +51,13 @@ REST_BASE = 2.0
 """Seconds a gateway rests after its first failure; doubles with each further one."""
 REST_CEILING = 600.0
 STREAM_DELAY = 0.03
-"""Seconds of round trip from which a whole DAG is asked for at once: below, Bitswap fills the line as well."""
+"""Seconds of round trip from which a whole DAG is requested in one stream: below, Bitswap fills the line as well."""
 STREAM_STALL = 1.0
-"""Longest wait for the next bytes of a CAR stream, beside the round trips of the connection: Bitswap goes on then."""
+"""Longest wait for the next bytes of a CAR stream, plus round trips of the connection: then Bitswap continues."""
 STREAM_PATIENCE = 8
-"""Such waits for the next whole block: who drips bytes must not hold a request."""
+"""Such waits for the next whole block: a source that sends a trickle must not hold a request."""
 STREAM_REST = 60.0
-"""Seconds in which a peer whose stream stalled is asked for no other."""
+"""Seconds in which no other stream is requested from a peer whose stream stalled."""
 VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
 RAW = "application/vnd.ipld.raw"
@@ -99,9 +99,9 @@ class GatewaySources:
         self.streams_begun = 0
 
     def add(self, url: str, *, inside: bool = True) -> None:
-        """A gateway that may be asked from now on; every running session learns of it.
+        """Add a gateway that may be asked from now on; every running session learns of it.
 
-        ``inside``: also where its name leads into a network of our own; not for one that strangers have named.
+        ``inside``: even if its name leads into a network of our own; not for a gateway named by strangers.
         """
         gateway = self._gateways.pop(url, None) or _Gateway(url, inside=inside)
         if not self._swarm.config.addresses.allows_host(gateway.host):
@@ -117,7 +117,7 @@ class GatewaySources:
                 session.on_source(url, None)
 
     def _allows(self, name: str, address: str) -> bool:
-        """Whether a gateway's name may lead to an address; that of a proxy may lead everywhere."""
+        """Whether a gateway's name may lead to an address; a proxy's may lead anywhere."""
         asked = [gateway for gateway in self._gateways.values() if gateway.host == name]
         if asked and not self._swarm.config.addresses.allows_host(address):
             return False
@@ -176,7 +176,7 @@ class GatewaySources:
         return gateway.heard_at if gateway is not None else 0.0
 
     def stream(self, session: NetworkSession, root: CID) -> None:
-        """Begin a CAR stream from the nearest peer that gives one, if the line to it is long. A hint."""
+        """Begin a CAR stream from the nearest peer that offers one, if the line to it is long. A hint."""
         if session in self._streams:
             return
         now = self._clock()
@@ -240,7 +240,7 @@ class GatewaySources:
         return bytes(data)
 
     def _failed(self, gateway: _Gateway, reason: str) -> None:
-        """It rests; what was asked of it goes to others, and it comes back for them if they still want something."""
+        """It rests; its wants go to other sources, and it is asked again if some are still open."""
         log.info("gateway %s: %s", gateway.url, reason)
         gateway.failures += 1
         rest = min(REST_CEILING, REST_BASE * 2 ** min(gateway.failures - 1, 10))
@@ -291,7 +291,7 @@ class GatewaySources:
             async with asyncio.timeout(wait):
                 status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)
             if status != 200:
-                return  # it does not have it: others are asked
+                return  # it does not have it: ask others
             dag, until = DagStream(root), self._clock() + STREAM_PATIENCE * wait
             async with aclosing(body):
                 while True:
@@ -307,7 +307,7 @@ class GatewaySources:
             self._stalled[name] = self._clock()
             raise
         finally:
-            stream.reset("the CAR stream is over")
+            stream.reset("the CAR stream has ended")
 
     async def _take(self, session: NetworkSession, name: str, dag: DagStream, blocks: list[Block]) -> None:
         size = sum(len(block.data) for block in blocks)

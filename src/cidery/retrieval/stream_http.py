@@ -32,7 +32,7 @@ HEAD_SECONDS = 30.0
 
 
 class BadHttp(RemoteProtocolError):
-    """Bytes on a stream that are not HTTP, or an answer that is not a success."""
+    """Bytes on a stream that are not HTTP, or an unsuccessful answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -94,14 +94,14 @@ async def _next_event(connection: h11.Connection, stream: HttpStream) -> object:
 
 
 class StreamServer:
-    """Answers requests on inbound streams. ``handler`` as the gateway's; one request a stream."""
+    """Answers requests on inbound streams. ``handler`` as the gateway's; one request per stream."""
 
     def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
         self._handler = handler
         self._running: Counter[PeerId] = Counter()
 
     async def __call__(self, stream: Stream) -> None:
-        """The handler of the protocol: what it raises ends the stream."""
+        """The handler of the protocol: an exception ends the stream."""
         peer = stream.connection.peer
         self._running[peer] += 1
         try:
@@ -129,7 +129,7 @@ class StreamServer:
             try:
                 response = await self._handler(Request(event.method.decode("latin-1"), target, headers))
             except Exception:
-                # A request of a peer may not bring the daemon down.
+                # A peer's request must not bring the daemon down.
                 log.exception("%s failed", target[:200])
                 response = text(500, "internal error")
         await self._send(connection, stream, response, head_only=event.method == b"HEAD")
@@ -154,7 +154,7 @@ class StreamServer:
                         await _write(connection, stream, piece)
             await stream.write(connection.send(h11.EndOfMessage()) or b"")
         except (h11.LocalProtocolError, CideryError) as exc:
-            # The head may be out: a stream that is reset tells the reader that this is not all.
+            # The head may have been sent: resetting the stream tells the reader that the answer is incomplete.
             stream.reset(str(exc))
         finally:
             if not isinstance(body, bytes):

@@ -1,1 +1,1 @@
-"""Where content, peers and records are found: small interfaces, and the race over those who offer them."""
+"""Finding content, peers and records: small interfaces, and asking several implementations at once."""

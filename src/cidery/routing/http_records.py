@@ -17,18 +17,18 @@ LINES_TYPE = "application/x-ndjson"
 BITSWAP = "transport-bitswap"
 GATEWAY = "transport-ipfs-gateway-http"
 MAX_RECORD = 64 * 1024
-"""Bytes of one record: a peer with all the addresses that are read has some 6 KiB."""
+"""Bytes of one record: a peer with the largest number of addresses has some 6 KiB."""
 MAX_ADDRS = 64
 """Addresses of one peer that are read."""
 MAX_PROTOCOLS = 32
 MAX_RECORDS = 100
 """"servers SHOULD limit the number of results to 100"."""
 _OLD_SCHEMAS = {"bitswap": BITSWAP}
-"""Schemas of before IPIP-417 that are still met -> protocol."""
+"""Schemas from before IPIP-417 that are still in use -> protocol."""
 
 
 class BadRecords(RemoteProtocolError):
-    """A router's answer that makes no sense."""
+    """A malformed answer of a router."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -47,9 +47,9 @@ def encode_peer(found: FoundPeer) -> dict[str, Any]:
 
 
 def decode_peer(record: Any) -> FoundPeer | None:
-    """A peer of an untrusted record; None for schemas that are not known, and peers without a proper id.
+    """A peer of an untrusted record; None for unknown schemas, and peers without a valid id.
 
-    Raises BadRecords only (fuzzed): no object. Addresses that do not parse are left out.
+    Raises BadRecords only (fuzzed): not an object. Addresses that do not parse are skipped.
     """
     if not isinstance(record, dict):
         raise BadRecords("a record that is no object")

@@ -1,6 +1,6 @@
-"""What routing gives its users, whoever does it (DHT, HTTP routers, a LAN): the smallest interfaces.
+"""The interfaces of routing, however it is implemented (DHT, HTTP routers, a LAN), each as small as possible.
 
-A node joins several routers into one (service.py). A router that does not do something simply lacks the protocol.
+A node joins several routers into one (service.py). A router that cannot do something simply lacks the protocol.
 """
 
 from collections.abc import AsyncGenerator
@@ -18,27 +18,27 @@ class FoundPeer(NamedTuple):
     addrs: tuple[Multiaddr, ...] = ()
     """Without /p2p. Hearsay until a dial authenticates the peer."""
     protocols: tuple[str, ...] = ()
-    """How it gives content (``transport-bitswap``, ``transport-ipfs-gateway-http``); empty: not said."""
+    """How it serves content (``transport-bitswap``, ``transport-ipfs-gateway-http``); empty: not stated."""
 
 
 class ProviderFinder(Protocol):
-    """Knows who has content."""
+    """Finds providers of content."""
 
     def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
-        """Peers that say they have ``cid``, as they are found; each once. Ends when all were asked.
+        """Peers that claim to have ``cid``, as they are found; each once. Ends when all were asked.
 
         Args:
-            count: end after so many; 0: all there are.
-        Failing routers give nothing; the search never raises for their sake. Cancellation: safe (aclose).
+            count: end after this many; 0: no limit.
+        Failing routers yield nothing; the search never raises because of them. Cancellation: safe (aclose).
         """
         ...
 
 
 class PeerFinder(Protocol):
-    """Knows where peers are."""
+    """Finds the addresses of peers."""
 
     async def find_peer(self, peer: PeerId) -> FoundPeer | None:
-        """Addresses of a peer, None if nobody knows it. Cancel-safe."""
+        """Addresses of a peer; None if it is unknown. Cancel-safe."""
         ...
 
 
@@ -46,16 +46,16 @@ class ValueRouting(Protocol):
     """Keeps small signed records (IPNS) under keys."""
 
     def search_value(self, key: bytes, quorum: int) -> AsyncGenerator[bytes, None]:
-        """Valid values, each better than the one before, until ``quorum`` answers came or all were asked."""
+        """Valid values, each better than the one before, until ``quorum`` answers arrived or all were asked."""
         ...
 
     async def put_value(self, key: bytes, value: bytes) -> int:
-        """Store a value; returns how many took it. Raises what the validator raises."""
+        """Store a value; returns how many routers or peers took it. Raises as the validator."""
         ...
 
 
 class Announcer(Protocol):
-    """Tells others that this node has content."""
+    """Announces that this node has content."""
 
     async def provide(self, cid: CID) -> int:
         """Announce one CID now; returns how many peers took the record. Cancel-safe."""
@@ -63,4 +63,4 @@ class Announcer(Protocol):
 
 
 class Router(ProviderFinder, PeerFinder, ValueRouting, Announcer, Protocol):
-    """All of it."""
+    """All of the above."""

@@ -1,6 +1,6 @@
-"""Several routers as one: all are asked at once, answers are merged as they come, the slow ones hold up nobody.
+"""Several routers as one: all are asked at the same time, and answers are merged as they arrive.
 
-Also the search that finds content for a fetch: providers are looked for and dialled, a few at a time.
+Also the search for content during a fetch: providers are looked for and dialled, a few at a time.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ log = logging.getLogger("cidery.routing")
 T = TypeVar("T")
 
 MAX_QUEUED = 1024
-"""Answers that wait for their reader; the routers wait when there are so many."""
+"""Answers that wait for their reader; when there are this many, the routers wait."""
 MAX_PROVIDERS = 10
 """Providers that one search looks for."""
 MAX_DIALS = 10
-"""Providers that one search dials at once."""
+"""Providers that one search dials concurrently."""
 
 
 async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """What all sources yield, as it comes. One that fails is logged and ends, the others go on. Cancel-safe."""
+    """The items of all sources, as they arrive. A failing one is logged and ends, the others continue. Cancel-safe."""
     queue: asyncio.Queue[tuple[T] | None] = asyncio.Queue(MAX_QUEUED)
 
     async def pour(source: AsyncGenerator[T, None]) -> None:
@@ -60,7 +60,7 @@ class JoinedRouting:
         self.values: list[ValueRouting] = []
         self.announcers: list[Announcer] = []
         self.on_provided: Callable[[CID, int], Awaitable[None]] | None = None
-        """Awaited after a provide(), with how many peers took the record."""
+        """Awaited after a provide(), with the number of peers that took the record."""
 
     @property
     def empty(self) -> bool:
@@ -95,16 +95,16 @@ class JoinedRouting:
             await _end(tasks)
 
     async def search_value(self, key: bytes, quorum: int) -> AsyncGenerator[bytes, None]:
-        """What each router gives, each better than its own last one: the reader picks the best over all."""
+        """The values of each router, each better than its own last one: the reader picks the best of all."""
         async with aclosing(merged([one.search_value(key, quorum) for one in self.values])) as values:
             async for value in values:
                 yield value
 
     async def put_value(self, key: bytes, value: bytes, failed: list[str] | None = None) -> int:
-        """See routing.interface.ValueRouting. A router that cannot be reached holds up nobody.
+        """See routing.interface.ValueRouting. An unreachable router delays no other.
 
         Args:
-            failed: gets a line for each such router.
+            failed: receives a line for each such router.
         """
         return await _sum([one.put_value(key, value) for one in self.values], failed)
 
@@ -117,14 +117,14 @@ class JoinedRouting:
 
 
 class ProviderSearch:
-    """Finds and dials those who have content. A peer that is connected serves every fetch from then on."""
+    """Finds and dials providers. A peer that is connected serves every fetch from then on."""
 
     def __init__(self, finder: ProviderFinder, dial: Callable[[FoundPeer], Awaitable[object]]) -> None:
         self._finder = finder
         self._dial = dial
 
     async def run(self, cid: CID, on_stage: Callable[[str], None] = lambda stage: None) -> int:
-        """One search; returns how many providers were reached. ``on_stage`` hears "finding", "dialling"."""
+        """One search; returns how many providers were reached. ``on_stage`` receives "finding", "dialling"."""
         turns, dials = asyncio.Semaphore(MAX_DIALS), list[asyncio.Task[bool]]()
 
         async def dial(peer: FoundPeer) -> bool:
@@ -148,7 +148,7 @@ class ProviderSearch:
 
 
 async def _sum(works: Sequence[Awaitable[int]], failed: list[str] | None = None) -> int:
-    """What all give together; one that cannot be reached gives nothing. Raises what says that the value is wrong."""
+    """The sum of all results; an unreachable router counts nothing. Raises errors that mean an invalid value."""
     total = 0
     for one in await asyncio.gather(*works, return_exceptions=True):
         if isinstance(one, int):

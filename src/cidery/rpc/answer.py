@@ -18,7 +18,7 @@ PREFLIGHT = (
     ("Access-Control-Allow-Methods", "POST"),
     ("Access-Control-Allow-Headers", f"Authorization, Content-Type, X-Requested-With, {_EXPOSED}"),
 )
-"""For pages that may call: the one method there is, and what they may send."""
+"""For permitted pages: the only method, and the headers they may send."""
 
 
 def one_line(error: BaseException) -> str:
@@ -27,7 +27,7 @@ def one_line(error: BaseException) -> str:
 
 
 def error_answer(error: BaseException) -> Response:
-    """The answer for an error of a command before the first byte of a result: always 500 and Code 0, as in Kubo."""
+    """The answer to a command's error before the first byte of a result: always 500 and Code 0, as in Kubo."""
     return Response(
         500,
         {**COMMON_HEADERS, "Content-Type": "application/json"},
@@ -36,7 +36,7 @@ def error_answer(error: BaseException) -> Response:
 
 
 def text_answer(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """A plain answer for a request that is no call."""
+    """A plain answer to a request that is no call."""
     named = {"Content-Type": "text/plain; charset=utf-8"} if text else {}
     return Response(status, {**COMMON_HEADERS, **named, **dict(headers)}, f"{text}\n".encode() if text else b"")
 
@@ -49,8 +49,8 @@ def stream_error(error: BaseException) -> tuple[str, str]:
 def value_line(value: Any, *, exact: bool = False) -> bytes:
     """One JSON value of a stream.
 
-    ``exact``: names that are not UTF-8 come as os.fsdecode() gives them, with halves of surrogate pairs, which many
-    readers of JSON refuse; else each odd byte is U+FFFD.
+    ``exact``: names that are not UTF-8 keep the form of os.fsdecode(), with lone surrogates, which many
+    readers of JSON refuse; else each odd byte becomes U+FFFD.
     """
     line = json.dumps(value, separators=(",", ":"))
     if "\\udc" in line and not exact:

@@ -1,4 +1,4 @@
-"""Who may call which command, when ``API.Authorizations`` names users; without it every caller may.
+"""Which callers may use which commands, when ``API.Authorizations`` names users; without it, all may.
 
 Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md#apiauthorizations
 """
@@ -10,7 +10,7 @@ from cidery.http.authorization import header_of
 from cidery.repo.config import Authorization
 
 ALWAYS = "/api/v0/version"
-"""Open to every user that the config names, whatever it may call."""
+"""Open to every user that the config names, regardless of its allowed paths."""
 DENIED = (
     "RPC Access Denied: Please provide a valid authorization token as defined in the API.Authorizations configuration "
     "(cidery: --api-auth)"
@@ -27,11 +27,11 @@ class Authorizations:
         return bool(self._users)
 
     def allows(self, header: str, path: str) -> bool:
-        """Whether the bearer of an Authorization header may call ``/api/v0/...``, decoded. O(users)."""
+        """Whether the given Authorization header allows ``/api/v0/...``, decoded. O(users)."""
         if not self._users:
             return True
         given = header.encode("utf-8", "surrogateescape")
-        # Every secret is compared, each in constant time: how long it takes tells nothing of them.
+        # Every secret is compared, each in constant time, so that the duration reveals nothing about them.
         paths = [paths for secret, paths in self._users if compare_digest(secret, given)]
         if not paths:
             return False

@@ -1,11 +1,11 @@
-"""Who may call the RPC: nothing that a web page can make a browser send.
+"""Protects the RPC from web pages: nothing that a page can make a browser send is accepted.
 
 The RPC has no password on this machine, so any page in a browser could otherwise command the node (cross-site request
 forgery), or read from it after pointing its own name at 127.0.0.1 (DNS rebinding). Rules, in order:
 1. the Host header is an IP address or localhost, never a name that somebody else controls;
 2. an Origin header is one of the allowed ones; without it, a Referer starts with one of them;
-   always allowed are the node's own pages and the IPFS Companion extension, whose user installed it for this;
-3. with neither, a User-Agent of a browser is refused;
+   always allowed are the node's own pages and the IPFS Companion extension, which the user installed for this;
+3. without both, a User-Agent of a browser is refused;
 4. the method is POST (OPTIONS answers preflights).
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 
 class Refusal(NamedTuple):
-    """An answer for who may not call."""
+    """A refusal of a caller."""
 
     status: int
     text: str
@@ -30,11 +30,11 @@ _COMPANION = (
     "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch",
     "chrome-extension://hjoieblefckbooibpepigmacodalfndh",
 )
-"""Pages of the browser extension IPFS Companion, released and beta: only the browser itself names such an origin."""
+"""Pages of the browser extension IPFS Companion, release and beta: only the browser itself states such an origin."""
 
 
 def default_origins(port: int) -> frozenset[str]:
-    """Origins of pages that the node itself serves, and of the extension that is made to command it, as in Kubo."""
+    """Origins of pages that the node itself serves, and of the extension made to command it, as in Kubo."""
     own = (f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
     return frozenset((*own, *_COMPANION))
 
@@ -42,12 +42,12 @@ def default_origins(port: int) -> frozenset[str]:
 def check(
     method: str, headers: Mapping[str, str], origins: frozenset[str], *, any_host: bool = False
 ) -> Refusal | None:
-    """None if the request may go on. Of a header that comes more than once every one must be allowed.
+    """None if the request is accepted. If a header occurs more than once, every value must be allowed.
 
     Args:
         headers: names in lower case; several of one name joined by ", ".
         origins: allowed ``scheme://host:port``; "*" allows every origin.
-        any_host: the first rule does not hold, because a secret is asked for.
+        any_host: the first rule is skipped, because a secret is required.
     """
     if not any_host and not _is_local_host(headers.get("host", "")):
         return _FORBIDDEN
@@ -69,7 +69,7 @@ def _origin_of(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return ""  # no URL: the origin of nothing that is allowed
+        return ""  # not a URL: matches no allowed origin
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -1,7 +1,7 @@
-"""Listening for RPC calls, and the files that tell clients on this machine where, and whose daemon it is.
+"""Listens for RPC calls, and writes the files that tell local clients the address and the daemon's token.
 
-``api`` holds an address, as Kubo's does. ``api-token``, readable by the user alone, is new with each start. A caller
-that sends it means this daemon and no other that has got its port meanwhile, and has shown to be its user here.
+``api`` holds an address, as in Kubo. ``api-token``, readable by the user alone, is new on each start. A caller
+that sends it means this daemon, not another that has since taken its port, and proves to be its user on this machine.
 """
 
 import os
@@ -24,11 +24,11 @@ from cidery.rpc.server import RpcHandler
 from cidery.version import __version__
 
 SHUTDOWN_GRACE = 2.0
-"""Seconds that running calls get to end when the daemon stops; then they are cancelled."""
+"""Seconds that running calls have to finish when the daemon stops; then they are cancelled."""
 MAX_LINE = 1 << 20
-"""Longest request line, in bytes: what servers written in Go take, so Kubo's clients may send as much."""
+"""Longest request line, in bytes: the limit of servers written in Go, so that Kubo's clients may send as much."""
 TOKEN_BYTES = 16
-"""Of randomness in a token: nobody guesses it, and no two daemons have the same."""
+"""Random bytes in a token: unguessable, and different for each daemon."""
 
 
 class NotLoopback(InvalidInput):
@@ -46,7 +46,7 @@ class NotLoopback(InvalidInput):
 
 
 class NoApiAddress(InvalidInput):
-    """The RPC knows no way to listen there."""
+    """The RPC cannot listen on this kind of address."""
 
     def __init__(self, addr: Multiaddr) -> None:
         super().__init__(addr)
@@ -59,7 +59,7 @@ class NoApiAddress(InvalidInput):
 
 
 class CannotListen(Unavailable):
-    """The address is taken."""
+    """The address is in use."""
 
     def __init__(self, addr: Multiaddr, reason: str) -> None:
         super().__init__(addr, reason)
@@ -80,9 +80,9 @@ async def listen(
     *,
     exposed: bool = False,
 ) -> AsyncIterator[list[Multiaddr]]:
-    """Serve until the context ends; gives the real addresses (port 0 resolved).
+    """Serve until the context ends; yields the real addresses (port 0 resolved).
 
-    ``api_file`` holds the first address while serving. ``exposed``: other machines may call, also without
+    ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
     API.Authorizations. Raises NotLoopback, NoApiAddress, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
@@ -93,7 +93,7 @@ async def listen(
     try:
         for addr in addrs:
             _check(addr, open_to_all)
-            # the allowed origins contain the port, which is known only once the socket listens
+            # the allowed origins contain the port, which is known only after binding
             handler = RpcHandler(api, origins, stop, token, exposed=exposed)
             most = connections_for(RPC_CONNECTIONS, open_files())
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
@@ -102,7 +102,7 @@ async def listen(
             handler.allow(default_origins((real.tcp_endpoint() or ("", 0))[1]))
             bound.append(real)
         if bound:
-            _write(token_file, token, 0o600)  # first: a client that finds the address finds the token of its daemon
+            _write(token_file, token, 0o600)  # first: a client that finds the address also finds the token
             _write(api_file, str(_from_here(bound[0])), 0o644)
         yield bound
     finally:
@@ -116,33 +116,33 @@ async def listen(
 def _check(addr: Multiaddr, open_to_all: bool) -> None:
     """Raises NotLoopback, NoApiAddress."""
     if addr.unix_path() is not None:
-        return  # the rights on the socket's file say who may call
+        return  # the permissions of the socket's file control access
     endpoint = addr.tcp_endpoint()
     if endpoint is None:
         raise NoApiAddress(addr)
     try:
         loopback = ip_address(endpoint[0].partition("%")[0]).is_loopback
     except ValueError as exc:
-        raise NoApiAddress(addr) from exc  # a name: somebody else says what it means
+        raise NoApiAddress(addr) from exc  # a name: its meaning is up to a DNS server
     if not loopback and not open_to_all:
         raise NotLoopback(addr)
 
 
 async def _start(server: HttpServer, addr: Multiaddr) -> Multiaddr:
-    """Listen; the address with the real port. Raises CannotListen."""
+    """Listen; returns the address with the real port. Raises CannotListen."""
     path, endpoint = addr.unix_path(), addr.tcp_endpoint()
     try:
         if path is not None:
             await server.listen_unix(path)
             return addr
-        assert endpoint is not None  # _check() looked
+        assert endpoint is not None  # checked by _check()
         return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))
     except OSError as exc:
         raise CannotListen(addr, exc.strerror or str(exc)) from exc
 
 
 def _from_here(addr: Multiaddr) -> Multiaddr:
-    """How a client on this machine reaches an address; one that listens on all of them is none to connect to."""
+    """The address under which local clients reach an address; a wildcard address cannot be connected to."""
     endpoint = addr.tcp_endpoint()
     if endpoint is None or not ip_address(endpoint[0].partition("%")[0]).is_unspecified:
         return addr

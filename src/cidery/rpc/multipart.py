@@ -1,6 +1,7 @@
 """multipart/form-data as events, without IO: constant memory for parts of any size, little work for many small ones.
 
-Obligations of the caller: receive_data() for what arrives, then next_event() until None; receive_eof() at the end.
+Obligations of the caller: pass arriving data to receive_data(), then call next_event() until it returns None; at the
+end, receive_eof().
 
 Spec: https://www.rfc-editor.org/rfc/rfc2046#section-5.1 and https://www.rfc-editor.org/rfc/rfc7578
 """
@@ -43,11 +44,11 @@ class Part(NamedTuple):
     content_type: str
     """Lower case, without parameters; "" if not stated."""
     field: str = ""
-    """Name of the form field, as sent: "file?mode=0644&mtime=1" says what else is known of a file."""
+    """Name of the form field, as sent: "file?mode=0644&mtime=1" carries more metadata of a file."""
     abspath: str = ""
     """Where the file is on the machine of the sender, as sent (escaped), for --nocopy; "" if not stated."""
     identity: str = ""
-    """What the sender knows the file by (File-Identity), and what of it was left out (File-Has), as sent."""
+    """Identity of the file at the sender (File-Identity), and how much was left out (File-Has), as sent."""
     has: str = ""
 
 
@@ -58,7 +59,7 @@ class Data(NamedTuple):
 
 
 class Mark(Enum):
-    """What ends."""
+    """The end of a part or of the body."""
 
     PART_END = "the part is whole"
     END = "the body is whole; what follows it is ignored"
@@ -76,7 +77,7 @@ class _State(Enum):
 
 
 def boundary_of(content_type: str) -> str:
-    """The boundary that a Content-Type header states. Raises BadMultipart."""
+    """The boundary stated in a Content-Type header. Raises BadMultipart."""
     match = _BOUNDARY.search(content_type)
     boundary = (match[1] or match[2]) if match else ""
     if not 0 < len(boundary) <= MAX_BOUNDARY or not boundary.isascii():
@@ -89,7 +90,7 @@ class MultipartReader:
 
     def __init__(self, boundary: str) -> None:
         self._delimiter = b"\r\n--" + boundary.encode("ascii")
-        # The first boundary may stand at the very start, without the line end that precedes the others.
+        # The first boundary may be at the very start, without the line end that precedes the others.
         self._buffer = b"\r\n"
         self._at = 0
         self._state = _State.PREAMBLE
@@ -100,7 +101,7 @@ class MultipartReader:
         self._at = 0
 
     def receive_eof(self) -> None:
-        """Raises BadMultipart if the last boundary has not come."""
+        """Raises BadMultipart if the last boundary has not arrived."""
         if self._state is not _State.DONE:
             raise BadMultipart("it ends early")
 
@@ -130,7 +131,7 @@ class MultipartReader:
         return True
 
     def _read_boundary_end(self) -> bool:
-        """``--`` ends the body, else blanks and a line end come."""
+        """``--`` ends the body; otherwise blanks and a line end follow."""
         if self._buffer.startswith(b"--", self._at):
             self._state = _State.DONE
             self._at = len(self._buffer)
@@ -145,7 +146,7 @@ class MultipartReader:
             if len(line) > MAX_BOUNDARY:
                 raise BadMultipart("a boundary's line does not end")
             return False
-        # The line end stays: it lets an empty head end with the same two line ends as any other.
+        # The line end stays: so an empty head ends with the same two line ends as any other.
         self._at = end
         self._state = _State.HEAD
         return True
@@ -171,7 +172,7 @@ class MultipartReader:
             elif name == "abspath-encoded":
                 abspath = value.strip()
             elif name == "abspath" and not abspath:
-                abspath = quote(value.strip(), errors="surrogateescape")  # clients of before 2023 do not escape it
+                abspath = quote(value.strip(), errors="surrogateescape")  # clients before 2023 do not escape it
             elif name == "file-identity":
                 identity = value.strip()
             elif name == "file-has":
@@ -184,7 +185,7 @@ class MultipartReader:
             self._at += len(self._delimiter)
             self._state = _State.BOUNDARY_END
             return Mark.PART_END
-        # Without a boundary all may be passed on but what could be the beginning of one.
+        # Without a boundary, everything may be passed on except a possible beginning of one.
         until = found if found >= 0 else len(self._buffer) - len(self._delimiter) + 1
         if until <= self._at:
             return None

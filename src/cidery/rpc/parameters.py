@@ -1,6 +1,6 @@
-"""The arguments and options of a call: its query, and where that would be too long, a form as its body.
+"""The arguments and options of a call: its query or, if that would be too long, a form as its body.
 
-Bytes that are not UTF-8 are kept as os.fsdecode() keeps them, so names of files mean the same as in a shell.
+Bytes that are not UTF-8 are kept in the form of os.fsdecode(), so file names mean the same as in a shell.
 
 Spec: https://url.spec.whatwg.org/#application/x-www-form-urlencoded
 """
@@ -13,14 +13,14 @@ from cidery.http.message import Request
 FORM = "application/x-www-form-urlencoded"
 """Content type of a body that holds parameters."""
 MAX_FORM = 16 << 20
-"""Longest form, in bytes: 100,000 CIDs, and paths beside them."""
+"""Longest form, in bytes: 100,000 CIDs, with paths."""
 MAX_FIELDS = MAX_ARGUMENTS + 1000
 """Most parameters of a call: all arguments, and more options than any command has."""
 Parameters = list[tuple[str, str]]
 
 
 async def read_parameters(request: Request) -> Parameters:
-    """In the order in which they came. Raises BadCall."""
+    """The parameters in order. Raises BadCall."""
     found = _parsed(request.target.partition("?")[2])
     if request.header("content-type").partition(";")[0].strip().lower() != FORM or request.body is None:
         return found

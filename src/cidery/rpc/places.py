@@ -1,7 +1,7 @@
-"""Places for running calls: stuck ones must not lock out the user's own short ones.
+"""Limits running calls: stuck ones must not lock out the user's own short ones.
 
-Three kinds: uploads, other calls, and short calls, which have some places for themselves when all others are taken. An
-upload that is silent gives its place to one that has something to say.
+There are places for uploads, for other calls, and for short calls, which have a reserve when all others are taken. A
+silent upload gives up its place to a new one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cidery.commands.definition import Command, Output
 from cidery.errors import InvalidInput, Unavailable
 
 BODY_SILENCE = 600.0
-"""Longest wait for the next bytes of a body, in seconds: what is piped into an add may come slowly."""
+"""Longest wait for the next bytes of a body, in seconds: data piped into an add may arrive slowly."""
 CROWDED_SILENCE = 5.0
-"""The same when others want the place."""
+"""The same when other calls wait for the place."""
 SHORT_SECONDS = 10.0
-"""Longest run of a call in a place that is kept for short ones."""
+"""Longest run of a call in a place reserved for short ones."""
 T = TypeVar("T")
 
 
@@ -32,14 +32,14 @@ class TooManyCalls(Unavailable):
 
 
 class TooManyUploads(Unavailable):
-    """Every place for an upload is taken, and all of them are busy."""
+    """Every place for an upload is taken by a busy one."""
 
     def __str__(self) -> str:
         return f"{RPC_UPLOADS.amount} uploads are running; try again when some are done"
 
 
 class SilentBody(InvalidInput):
-    """Nothing more came of a body."""
+    """A body stopped arriving."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -50,7 +50,7 @@ class SilentBody(InvalidInput):
 
 
 class Place:
-    """One running call's. ``seconds``: how long it may run, None: as long as it takes."""
+    """The place of one running call. ``seconds``: how long it may run; None: no limit."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
@@ -81,7 +81,7 @@ class Place:
 
 
 class Places:
-    """Those of one server."""
+    """The places of one server."""
 
     def __init__(self) -> None:
         self._uploads: dict[Place, None] = {}

@@ -38,18 +38,18 @@ from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
 WATCH_AS = "watch-as"
-"""In the query of any call: the name under which ``bitswap session`` tells how it is doing."""
+"""Query parameter of any call: the name under which ``bitswap session`` reports its progress."""
 MAX_WATCH_NAME = 64
-"""Characters of such a name that count."""
+"""Significant characters of such a name."""
 OWN_AGENT = "cidery"
-"""User-Agent of our own clients, which read names of any bytes."""
+"""User-Agent of our own clients, which can read names of arbitrary bytes."""
 _NOT_FOUND = (404, "404 page not found")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
 
 
 class _Failed(CideryError):
-    """A fault of ours, which the log has; the caller gets one line."""
+    """A bug of ours, recorded in the log; the caller gets one line."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(cause)
@@ -60,7 +60,7 @@ class _Failed(CideryError):
 
 
 class _NoCall(BadCall):
-    """What was sent is no call of a command: it never ran."""
+    """The request is no call of a command: nothing was run."""
 
 
 class RpcHandler:
@@ -91,8 +91,8 @@ class RpcHandler:
 
     async def _checked(self, request: Request) -> Response:
         if not request.path.startswith(PREFIX):
-            return text_answer(*_NOT_FOUND)  # whoever asks, and however: there is nothing to protect
-        # Where secrets are asked for, a page that points its name here has none: any name of this machine will do.
+            return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
+        # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
         refusal = check(request.method, request.headers, self._origins, any_host=any_host)
         if refusal is not None:
@@ -100,7 +100,7 @@ class RpcHandler:
         meant = request.headers.get(TOKEN_HEADER.lower())
         if meant is not None and not self._is_ours(meant):
             return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
-        # A preflight carries no secret, and calls nothing.
+        # A preflight carries no secret and calls nothing.
         if request.method != "OPTIONS" and not self._users.allows(
             request.header("authorization"), unquote(request.path)
         ):
@@ -123,7 +123,7 @@ class RpcHandler:
             return text_answer(400, one_line(exc))
         except (CideryError, TimeoutError) as exc:
             return error_answer(exc)
-        assert isinstance(head, _Head)  # it comes first
+        assert isinstance(head, _Head)  # the first item is the head
         headers = {**COMMON_HEADERS, **head.headers}
         if head.empty:
             await running.aclose()
@@ -131,7 +131,7 @@ class RpcHandler:
         return Response(200, {**headers, "Trailer": ERROR_TRAILER}, _pieces(running), error_trailer=stream_error)
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
-        """The head of the answer, then its pieces. Raises CideryError; before the head it gets its own status."""
+        """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""
         with self._places.taken(command) as place:
             parameters, call = await _read_call(request, command, words)
             context = self._context(request, call, parameters, place)
@@ -153,7 +153,7 @@ class RpcHandler:
             except (CideryError, ConnectionError):
                 raise
             except Exception as exc:
-                # A request handler may not bring the daemon down; the traceback is for us, the line for the caller.
+                # A faulty request handler must not stop the daemon; the traceback is for us, the line for the caller.
                 log.exception("%s failed", call.command.name)
                 raise _Failed(exc) from exc
 
@@ -169,7 +169,7 @@ class RpcHandler:
 
 
 class _Head(NamedTuple):
-    """How an answer begins."""
+    """The beginning of an answer."""
 
     headers: dict[str, str]
     empty: bool = False
@@ -178,7 +178,7 @@ class _Head(NamedTuple):
 async def _pieces(running: "AsyncGenerator[_Head | Piece, None]") -> AsyncGenerator[Piece, None]:
     async with aclosing(running):
         async for piece in running:
-            assert not isinstance(piece, _Head)  # it has been taken
+            assert not isinstance(piece, _Head)  # the head was taken already
             yield piece
 
 
@@ -242,7 +242,7 @@ def _value(value: Any, call: Call, exact: bool) -> bytes:
 
 
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
-    """The command that a path names; words behind it are its first arguments."""
+    """The command that a path names; further words are its first arguments."""
     if not raw_path.startswith(PREFIX):
         return None
     words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
@@ -253,7 +253,7 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
 
 
 async def _read_call(request: Request, command: Command, words: list[str]) -> tuple[Parameters, Call]:
-    """As Kubo: what does not fit the definition is no call; values that the command refuses are its error.
+    """As in Kubo: a request that does not fit the definition is no call; a refused value is an error of the command.
 
     Raises _NoCall, BadValue.
     """
@@ -270,7 +270,7 @@ async def _read_call(request: Request, command: Command, words: list[str]) -> tu
 
 
 def _bound(command: Command, words: list[str], parameters: Parameters) -> Call:
-    """``arg`` are further arguments; options that are not known are ignored. Raises BadCall."""
+    """Values of ``arg`` are further arguments; unknown options are ignored. Raises BadCall."""
     by_name = options_by_name(command)
     # A flag may be without a value; an empty text is one.
     options = [

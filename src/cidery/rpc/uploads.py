@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class BadUpload(InvalidInput):
-    """A request body that is not what the command takes."""
+    """A request body that the command cannot accept."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -53,11 +53,11 @@ def is_multipart(request: Request) -> bool:
 
 
 async def read_uploads(request: Request, place: Place) -> AsyncIterator[AddItem]:
-    """Items in the order of the parts; what of a stream was not read when the next item is asked for is dropped.
+    """Items in the order of the parts; the unread rest of a stream is dropped when the next item is requested.
 
     Raises:
-        BadUpload, BadMultipart: a path that is no path, a body that is malformed or ends early.
-        SilentBody: nothing more comes.
+        BadUpload, BadMultipart: an invalid path, or a body that is malformed or ends early.
+        SilentBody: the body stopped arriving.
     """
     body, roots = _Body(request, place), 0
     for _ in range(MAX_PARTS):
@@ -96,7 +96,7 @@ class _Body:
         return event
 
     async def next_part(self) -> Part | None:
-        """The next part, after what is left of this one; None after the last."""
+        """The next part, skipping the rest of this one; None after the last."""
         async for _ in self.chunks():
             continue
         event = await self._next()
@@ -106,7 +106,7 @@ class _Body:
         return None
 
     def whole(self) -> bytes | None:
-        """All bytes of the part, if they have arrived; else None, and chunks() gives them."""
+        """All bytes of the part, if they have arrived; else None, and chunks() yields them."""
         while event := self._reader.next_event():
             if isinstance(event, Data):
                 self._pushed.append(event.data)
@@ -117,7 +117,7 @@ class _Body:
         return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What is left of the part."""
+        """The rest of the part."""
         while self._pushed:
             yield self._pushed.pop(0)
         while self._inside:
@@ -133,7 +133,7 @@ async def _item(part: Part, body: _Body) -> AddItem:
     name = clean_name(unquote_plus(part.filename, errors="surrogateescape"))
     kind = _KINDS.get(part.content_type, Kind.FILE)
     mode, mtime = _metadata(part.field)
-    # A path beside the bytes: which of the two counts is for --nocopy to say.
+    # A path along with the bytes: --nocopy decides which of the two counts.
     path = unquote_plus(part.abspath, errors="surrogateescape") if part.abspath else None
     if path is not None and (not os.path.isabs(path) or "\0" in path or len(path) > MAX_NAME):
         raise BadUpload(f"{path[:80]!r} is not an absolute path")
@@ -148,10 +148,10 @@ async def _item(part: Part, body: _Body) -> AddItem:
 
 
 def _identity(text: str) -> tuple[int, int, int, int, int] | None:
-    """What the sender knows a file by; five numbers. Raises BadUpload."""
+    """The identity of a file at its sender: five numbers. Raises BadUpload."""
     if not text:
         return None
-    words = text.split("-", 4)  # times before 1970 are not known again: the sender leaves them out
+    words = text.split("-", 4)  # for times before 1970, the sender states no identity
     numbers = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 20]
     if len(numbers) != 5 or max(numbers[:2]) >> 64 or max(numbers[2:]) >> 63:
         raise BadUpload(f"{text[:80]!r} is no identity of a file")
@@ -159,7 +159,7 @@ def _identity(text: str) -> tuple[int, int, int, int, int] | None:
 
 
 def _has(text: str) -> int:
-    """Bytes that were left out. Raises BadUpload."""
+    """The number of omitted bytes. Raises BadUpload."""
     if not text or text == "all":
         return HAS_ALL if text else 0
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
@@ -168,7 +168,7 @@ def _has(text: str) -> int:
 
 
 def _metadata(field: str) -> tuple[int | None, Mtime | None]:
-    """Mode and time that the name of a form field states. Raises BadUpload."""
+    """Mode and time stated in the name of a form field. Raises BadUpload."""
     _, _, query = field.partition("?")
     if not query:
         return None, None
@@ -186,9 +186,9 @@ def _metadata(field: str) -> tuple[int | None, Mtime | None]:
 
 
 def _permissions(mode: int) -> int | None:
-    """The Unix permissions in a mode as Go's FileMode or stat() of Unix has it; None for 0: not stated.
+    """The Unix permissions in a mode of Go's FileMode or of Unix stat(); None for 0: not stated.
 
-    Kubo's clients send the first, with the type of the file in its upper bits; JavaScript's may send the second.
+    Kubo's clients send the former, with the file type in its upper bits; JavaScript's may send the latter.
     """
     return mode & MODE_MASK | sum(unix for go, unix in _GO_BITS if mode & go) or None
 

@@ -1,4 +1,4 @@
-"""What Node, open() and Client have in common: one suite that every face of a node passes.
+"""The common contract of Node, open() and Client: one suite that each of these APIs passes.
 
 Spec: the docstrings of cidery.node.node.Node.
 """
@@ -15,7 +15,7 @@ from cidery.repo.jobs import Job, JobState
 
 
 class Face(Protocol):
-    """The methods that all faces share."""
+    """The methods that all of them share."""
 
     async def peer_id(self) -> str: ...
 
@@ -61,7 +61,7 @@ async def check_bytes(face: Face) -> None:
 
 
 async def check_folder(face: Face, scratch: Path) -> None:
-    """A folder comes back as it was, without its hidden files unless asked."""
+    """A folder comes back unchanged, without its hidden files unless requested."""
     folder = _tree(scratch)
     cid = await face.add(folder)
     entries = {entry.name: entry for entry in await face.ls(cid)}
@@ -81,7 +81,7 @@ async def check_folder(face: Face, scratch: Path) -> None:
 
 
 async def check_jobs(face: Face) -> None:
-    """What was added is on record, newest last."""
+    """Adds are recorded as jobs, newest last."""
     await face.add(b"one more")
     found = await face.jobs()
     assert [job.id for job in found] == sorted(job.id for job in found)
@@ -90,7 +90,7 @@ async def check_jobs(face: Face) -> None:
 
 
 async def check_why(face: Face) -> None:
-    """What is here is said to be here, and what is not, not."""
+    """Stored content is reported as stored, missing content is not."""
     cid = await face.add(b"why me")
     report = await face.why(cid, seconds=5.0)
     assert report.stage == "stored" and "stored here: whole, 1 block, 6 bytes" in str(report)
@@ -102,7 +102,7 @@ async def check_why(face: Face) -> None:
 
 
 async def check_errors(face: Face, scratch: Path) -> None:
-    """What makes no sense gives one line, and the face goes on working."""
+    """Invalid arguments give a one-line error, and the API keeps working."""
     cid = await face.add(b"still here")
     for attempt in (
         face.add(scratch / "no such file"),
@@ -121,7 +121,7 @@ async def check_errors(face: Face, scratch: Path) -> None:
 
 
 async def check_api(face: Face, scratch: Path) -> None:
-    """All checks on an open face.
+    """All checks on an open API.
 
     Args:
         scratch: an empty directory for files.

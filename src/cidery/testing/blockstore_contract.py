@@ -1,6 +1,6 @@
 """What every BlockStore must do, as checks that any implementation can run.
 
-``make`` returns an async context manager that gives a fresh, empty store. A new store's test file is::
+``make`` returns an async context manager that yields a fresh, empty store. A new store's test file is::
 
     @pytest.mark.parametrize("check", CHECKS)
     async def test_my_store_keeps_the_contract(check):

@@ -1,9 +1,9 @@
-"""A recording file layer, and the states a power cut could have left at any moment of a recorded run.
+"""A recording file layer, and the states that a power cut could leave at any moment of a recorded run.
 
-SIGKILL does not test power loss: the page cache survives it. CrashFiles does every operation for real and notes it in a
-Trace. crash_states() then makes the directories that a cut at random moments could leave: what was synced is there;
+SIGKILL does not test power loss: the page cache survives it. CrashFiles executes every operation and records it in a
+Trace. crash_states() then builds the directories that a cut at random moments could leave: synced data is there;
 each write after the last sync of its file is whole, lost, torn or zeroed, independently; a file whose directory was not
-synced may be missing; the index is as one of its commits left it, because LMDB syncs its own file.
+synced may be missing; the index is in the state of one of its commits, because LMDB syncs its own file.
 """
 
 import random
@@ -35,13 +35,13 @@ class Truncated(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A name that is gone once the directory is synced."""
+    """A deleted name; certain once the directory is synced."""
 
     name: str
 
 
 class Renamed(NamedTuple):
-    """A file took the name of another; that is certain once the directory is synced."""
+    """A file took the name of another; certain once the directory is synced."""
 
     name: str
     target: str
@@ -62,7 +62,7 @@ class Committed(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """Something the test said at this moment, e.g. that a block was acknowledged."""
+    """A mark by the test, e.g. that a block was acknowledged."""
 
     what: object
 
@@ -71,7 +71,7 @@ Event = Created | Written | Truncated | Removed | Renamed | Synced | NamesSynced
 
 
 class Trace:
-    """What happened, in order. Thread-safe."""
+    """The events, in order. Thread-safe."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -83,7 +83,7 @@ class Trace:
 
 
 class CrashFiles(OsFiles):
-    """Does and records. One directory of files and one index; names are recorded without the directory."""
+    """Executes and records. One directory of files and one index; names are recorded without the directory."""
 
     def __init__(self, trace: Trace, *, left_out: SyncPoint | None = None) -> None:
         """``left_out``: a sync point that is skipped, to prove that the replay would notice."""
@@ -91,7 +91,7 @@ class CrashFiles(OsFiles):
         self._left_out = left_out
         self._names: dict[int, str] = {}
         self.recording = True
-        """Set to False when the process is to count as killed: what it does after is not in the trace."""
+        """Set to False when the process counts as killed: later operations are not in the trace."""
 
     def _record(self, event: Event) -> None:
         if self.recording:
@@ -144,16 +144,16 @@ class UnsyncedFiles(OsFiles):
 
 
 class CrashState(NamedTuple):
-    """What was on disk after a power cut."""
+    """The contents of the disk after a power cut."""
 
     moment: int
-    """Number of events that had happened."""
+    """Number of events before it."""
     files: dict[str, bytes]
     index_file: bytes | None
-    """None: it had not been made."""
+    """None: it did not exist yet."""
 
     def write_to(self, files: Path, index: Path) -> None:
-        """Lay the state out in two directories, made if missing."""
+        """Write the state into two directories, created if missing."""
         for directory in (files, index):
             directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
@@ -169,7 +169,7 @@ class _File:
     named: bool = False
     removed: bool = False
     replaced: "_File | None" = None
-    """What has the name still, unless the directory was synced."""
+    """The file that still has the name, unless the directory was synced."""
 
     def after(self, fate: Callable[[Written | Truncated], Written | Truncated | None]) -> bytes:
         content = bytearray(self.durable)
@@ -213,7 +213,7 @@ class Disk:
                 self.indexes.append(content)
 
     def cut(self, rng: random.Random, moment: int, *, any_index: bool) -> CrashState:
-        """The power fails: decide what became of everything loose."""
+        """The power fails: decide the fate of everything unsynced."""
         mood = rng.choice(("mixed", "mixed", "all lost", "all whole"))
         files = {}
         for name, file in self.files.items():
@@ -248,7 +248,7 @@ def crash_states(
     """``count`` states of cuts at random moments of the trace, in order of the moments.
 
     Args:
-        any_index: take the index of any commit so far, not of the last: more than LMDB needs, for stores that recover
+        any_index: use the index of any commit so far, not of the last: more than LMDB needs, for stores that recover
             from that too.
     """
     moments = sorted(rng.randrange(len(events) + 1) for _ in range(count))

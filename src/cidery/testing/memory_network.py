@@ -5,7 +5,7 @@
     swarm = Swarm(config, upgrade, store, loop.time, network.host("10.0.0.1"))
 
 It carries byte streams as TCP does: bytes of one connection stay in order and none is lost; a lost segment is held
-back until it would have been sent again, and what is behind it waits. Segments of different connections overtake
+back until it would have been sent again, and later ones wait behind it. Segments of different connections overtake
 each other. Run it on a ``virtual_clock.VirtualLoop``: then the same seed gives the same ``trace``.
 """
 
@@ -22,23 +22,23 @@ from typing import Any, TypeVar
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 SEGMENT = 64 * 1024
-"""Longest segment carried at once, in bytes, unless the link says less: what a large receive offload gives."""
+"""Longest segment in bytes, unless the link has a smaller limit: the size of a large receive offload."""
 FIRST_PORT = 10_000
-"""First port given to a listener or dialler that asks for none."""
+"""First port given to a listener or dialler that requests none."""
 LEAST_RETRANSMISSION = 0.2
-"""Seconds a lost segment waits at least (RFC 6298's minimum as Linux has it)."""
+"""Minimum delay of a lost segment, in seconds (RFC 6298's minimum as in Linux)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What lies between two hosts, the same in both directions."""
+    """The line between two hosts, the same in both directions."""
 
     latency: float = 0.0
     """Seconds one way."""
     jitter: float = 0.0
     """Most seconds added at random, per segment."""
     bandwidth: float = 0.0
-    """Bytes a second in each direction, over all connections; 0: no limit."""
+    """Bytes per second in each direction, over all connections; 0: no limit."""
     loss: float = 0.0
     """Share of segments that are lost once and sent again."""
     least_segment: int = SEGMENT
@@ -128,7 +128,7 @@ class MemoryTransport(asyncio.Transport):
         self._arm()
 
     def close(self) -> None:
-        """Deliver what was written, then the end; until it has left, the connection stays."""
+        """Deliver the written data, then the end; until it has left, the connection stays."""
         if not self._closing:
             self._closing = True
             waiting = self.get_write_buffer_size()
@@ -137,7 +137,7 @@ class MemoryTransport(asyncio.Transport):
                 self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
-        """Drop what was written; the other end sees a reset."""
+        """Drop the written data; the other end sees a reset."""
         if self._lost:
             return
         self._closing = True
@@ -148,7 +148,7 @@ class MemoryTransport(asyncio.Transport):
         self._loop.call_later(delay, other.lose, ConnectionResetError(104, "Connection reset by peer"))
 
     def lose(self, exc: Exception | None) -> None:
-        """The connection is gone for this end."""
+        """The connection has ended for this end."""
         self._closing = True
         self._out.segments.clear()
         self._lose(exc)
@@ -170,7 +170,7 @@ class MemoryTransport(asyncio.Transport):
             self._protocol.connection_lost(exc)
 
     def _low_at(self) -> float:
-        """When so much will have left that more may be written: bytes on the line are no longer here."""
+        """Time when so much will have left that more may be written: bytes on the line no longer count."""
         waiting = 0
         for leaves, _, data in reversed(self._out.segments):
             waiting += len(data or b"")
@@ -266,7 +266,7 @@ class MemoryHost:
         delay = network.link(self.address, host).latency
         await asyncio.sleep(2 * delay)  # SYN and its answer
         if network.frozen(self.address, host):
-            await asyncio.get_running_loop().create_future()  # nobody answers: the caller's time-out ends this
+            await asyncio.get_running_loop().create_future()  # no answer: the caller's timeout ends this
         accept = network.listeners.get(there)
         if accept is None:
             raise ConnectionRefusedError(111, "Connection refused")
@@ -287,7 +287,7 @@ class MemoryNetwork:
         self.random = random.Random(seed)
         self.listeners: dict[_Endpoint, Callable[[], asyncio.BaseProtocol]] = {}
         self.transports: list[MemoryTransport] = []
-        """Every end that was ever made, in order."""
+        """Every end ever created, in order."""
         self.segments = self.bytes = 0
         """Delivered so far."""
         self._default = default or Link()
@@ -301,7 +301,7 @@ class MemoryNetwork:
         return MemoryHost(self, address)
 
     def set_link(self, one: str, other: str, link: Link) -> None:
-        """Change what lies between two hosts, also for connections that exist."""
+        """Change the link between two hosts, also for existing connections."""
         self._links[frozenset((one, other))] = link
         for pair in ((one, other), (other, one)):
             if pair in self._wires:
@@ -311,12 +311,12 @@ class MemoryNetwork:
         return self._links.get(frozenset((one, other)), self._default)
 
     def freeze(self, one: str, other: str) -> None:
-        """Deliver nothing more between two hosts, and say nothing about it."""
+        """Stop delivering between two hosts, silently."""
         for pair in ((one, other), (other, one)):
             self._wire(*pair).frozen = True
 
     def thaw(self, one: str, other: str) -> None:
-        """Deliver again; what piled up meanwhile arrives now."""
+        """Deliver again; data held back in the meantime arrives now."""
         for pair in ((one, other), (other, one)):
             self._wire(*pair).frozen = False
         for transport in self.transports:
@@ -349,7 +349,7 @@ class MemoryNetwork:
         return self._wire(transport.here[0], transport.there[0]).frozen
 
     def carry(self, transport: MemoryTransport, pipe: _Pipe, data: bytes | None) -> None:
-        """Cut ``data`` into segments and say when each arrives."""
+        """Cut ``data`` into segments and schedule their arrivals."""
         wire = self._wire(transport.here[0], transport.there[0])
         link, now, at = wire.link, asyncio.get_running_loop().time(), 0
         while at < len(data or b"") or data is None:
@@ -386,6 +386,6 @@ class MemoryNetwork:
 
 
 def seeded_entropy(seed: int) -> Callable[[int], bytes]:
-    """Bytes that look random and are the same in each run: keys and nonces of a simulation, never of a real node."""
+    """Bytes that look random but are the same in each run: keys and nonces of a simulation, never of a real node."""
     source: Any = random.Random(seed)
     return lambda size: bytes(source.randbytes(size))

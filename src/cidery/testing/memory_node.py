@@ -56,7 +56,7 @@ class MemoryNode:
 
     @property
     def kad(self) -> KadService:
-        """Its DHT; only if it was made with one."""
+        """Its DHT; only if it was created with one."""
         assert self.network.kad is not None
         return self.network.kad
 

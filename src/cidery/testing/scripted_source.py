@@ -1,7 +1,7 @@
-"""Sources for a FetchSession that do as they are told: a delay, a rate, what they have, when they stall or lie.
+"""Sources for a FetchSession that follow a script: a delay, a rate, their blocks, when they stall or lie.
 
 race = Race(FetchSession(waits, 0.0), [ScriptedSource("near", 0.01), ScriptedSource("far", 0.1)])
-race.run(cids)          # virtual time; race.got says who sent what when
+race.run(cids)          # virtual time; race.got tells which source sent what, and when
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ READ_AHEAD = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class ScriptedSource:
-    """One source. Blocks leave one after another at ``rate`` and arrive ``round_trip`` after they were asked for."""
+    """One source. Blocks leave one after another at ``rate`` and arrive ``round_trip`` after they were requested."""
 
     name: str
     round_trip: float
     """Seconds."""
     rate: float = 100e6
-    """Bytes a second."""
+    """Bytes per second."""
     has: Container[CID] | None = None
-    """What it has; None: everything."""
+    """Its blocks; None: everything."""
     silent_after: int | None = None
-    """Blocks after which it sends nothing at all any more."""
+    """Blocks after which it sends nothing more."""
     gone_after: int | None = None
     """Blocks after which its connection ends."""
     sent: int = 0
@@ -41,7 +41,7 @@ class ScriptedSource:
 
 
 class Race:
-    """Runs one session against scripted sources until everything came or it gives up."""
+    """Runs one session against scripted sources until every block arrived or it gives up."""
 
     def __init__(self, session: FetchSession, sources: Iterable[ScriptedSource], size: int = 256 * 1024) -> None:
         self.session = session
@@ -49,7 +49,7 @@ class Race:
         self.size = size
         self.now = 0.0
         self.got: dict[CID, tuple[str, float]] = {}
-        """Block -> (who sent it first, when)."""
+        """Block -> (source that sent it first, when)."""
         self.gave_up: GiveUp | None = None
         self.polls = 0
         self._events: list[tuple[float, int, Callable[[], object]]] = []
@@ -63,7 +63,7 @@ class Race:
         heapq.heappush(self._events, (when, self._order, action))
 
     def run(self, cids: Sequence[CID] = (), until: float = 1e9) -> None:
-        """Want ``cids``, and turn the clock until all wants are done, nothing is left to happen, or ``until``."""
+        """Want ``cids``, and advance the clock until all wants are done, no events are left, or ``until``."""
         self.session.want(cids, self.now)
         self._poll()
         while self.session.wanted and self.gave_up is None:

@@ -2,8 +2,8 @@
 
     result = run_virtual(main())          # loop.time() starts at 0 and only ever jumps
 
-Everything that waits by the loop's own timers (sleep, timeout, call_later) works unchanged. Work for threads runs at
-once on the loop, so a run depends on nothing but its inputs: the same seed gives the same trace. Sockets and
+Everything that waits by the loop's own timers (sleep, timeout, call_later) works unchanged. Work for threads runs
+directly on the loop, so a run depends on nothing but its inputs: the same seed gives the same trace. Sockets and
 subprocesses do not belong here; a wait that nothing can end raises Deadlock instead of hanging.
 """
 
@@ -27,7 +27,7 @@ class Deadlock(LocalProtocolError):
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Polls, and where it would block, advances the clock instead."""
+    """Polls and, where it would block, advances the clock instead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """See the module's text. ``time()`` is seconds since the loop was made."""
+    """See the module's text. ``time()`` is seconds since the loop was created."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()

@@ -1,7 +1,7 @@
-"""How a file is cut into chunks: ``size-N``, or where its content says so (rabin, buzhash, fastcdc).
+"""Cuts files into chunks: at fixed sizes (``size-N``), or depending on content (rabin, buzhash, fastcdc).
 
-Cuts by content move with the content: a byte inserted into a file changes the chunks around it and no others, so
-versions of a file share most of their blocks. rabin and buzhash cut where Kubo cuts; fastcdc is for Cidery alone.
+Content-defined cuts move with the content: a byte inserted into a file changes only the chunks around it, so
+versions of a file share most of their blocks. rabin and buzhash cut where Kubo cuts; fastcdc exists only in Cidery.
 
 Spec: Kubo's documentation of ``ipfs add --chunker``; boxo chunker/; Xia et al., FastCDC, USENIX ATC 2016
 """
@@ -15,16 +15,16 @@ from cidery.multiformats.varint import Buffer
 from cidery.unixfs.chunker_match import GEAR_WINDOW, RABIN_WINDOW, Matcher
 
 MAX_CHUNK = 2_096_896
-"""Largest chunk, in bytes: a 2 MiB block less room for the node around it (as Kubo)."""
+"""Largest chunk, in bytes: a 2 MiB block minus room for the node around it (as in Kubo)."""
 BUZHASH_MIN, BUZHASH_MAX = 128 << 10, 512 << 10
 DEFAULT_AVERAGE = 256 << 10
-"""Bytes of an average chunk of rabin and fastcdc when none is given."""
+"""Average chunk of rabin and fastcdc, in bytes, when none is given."""
 MAX_SPEC = 64
 """Longest text of a chunker, in characters."""
 
 
 class ChunkerError(InvalidInput):
-    """Text that names no chunker, or sizes that cannot be."""
+    """Text that names no chunker, or impossible sizes."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -127,6 +127,6 @@ def parse_chunker(text: str) -> Chunker:
 
 
 def _number(text: str) -> int | None:
-    # Kubo takes labels, too: rabin-min:16-avg:32-max:64
+    # Kubo accepts labels, too: rabin-min:16-avg:32-max:64
     _, _, digits = text.rpartition(":")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None

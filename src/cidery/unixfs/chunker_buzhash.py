@@ -1,7 +1,7 @@
 """Buzhash over a window of 32 bytes, as Kubo cuts: bytes become 32-bit numbers, rotated by their place and combined.
 
-Done for all positions at once: rotating each number back by its position makes the hash of a window the exclusive or
-of two prefixes, up to a rotation that the mask takes instead.
+Computed for all positions together: rotating each number back by its position makes the hash of a window the exclusive
+or of two prefixes, up to a rotation that is applied to the mask instead.
 
 Spec: boxo chunker/buzhash.go
 """
@@ -14,7 +14,7 @@ WINDOW = 32
 MASK = (1 << 17) - 1
 """Bits of the hash that are zero at a cut."""
 SCAN = 16 * 1024
-"""Positions looked at together: their intermediate results fit into the cache of a core."""
+"""Positions processed together: their intermediate results fit into the cache of a core."""
 NUMBERS = np.array(
     [
         int(word, 16)
@@ -55,7 +55,7 @@ NUMBERS = np.array(
     ],
     np.uint32,
 )
-"""The number of each byte, as Kubo has it."""
+"""The number of each byte, as in Kubo."""
 
 
 def buzhash(data: Buffer, start: int, stop: int) -> int:

@@ -12,11 +12,11 @@ from cidery.multiformats.varint import Buffer
 from cidery.unixfs.chunker_match import GEAR_WINDOW, Matcher
 
 NORMALIZATION = 2
-"""Bits more than the average asks for before it, and fewer after it (level 2 of the paper)."""
+"""Bits more than the average requires before it, and fewer after it (level 2 of the paper)."""
 MIN_SCAN = 2048
-"""Positions looked at together at least, though the next cut may be nearer: each time costs some 20 us."""
+"""Minimum of positions processed together, though the next cut may be nearer: each round costs some 20 us."""
 SCAN = 32 * 1024
-"""Positions looked at together: their intermediate results fit into the cache of a core."""
+"""Positions processed together: their intermediate results fit into the cache of a core."""
 NUMBERS = np.array([int.from_bytes(sha256(bytes([octet])).digest()[:4], "big") for octet in range(256)], np.uint32)
 
 

@@ -1,4 +1,4 @@
-"""What a rolling hash gives to a chunker: the next place where its rule says to cut."""
+"""The interface of a rolling hash to a chunker: the next place where its rule says to cut."""
 
 from collections.abc import Callable
 

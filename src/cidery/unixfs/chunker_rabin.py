@@ -1,8 +1,8 @@
 """Rabin fingerprints over a window of 16 bytes, as Kubo cuts: the window as a polynomial, modulo POLYNOMIAL.
 
-A fingerprint is linear: the exclusive or of what its bytes give at their places. So SIEVE bits of it come from one
+A fingerprint is linear: the exclusive or of the contributions of its bytes at their places. So SIEVE bits come from one
 table look-up per pair of bytes (the table holds those bits for all places of the pair, side by side), done for all
-positions at once; the one in 64 that passes has SIEVE more bits looked at, and what is left the whole.
+positions together; for the one in 64 that passes, SIEVE more bits are checked, and for those that remain, all.
 
 Spec: boxo chunker/rabin.go, github.com/whyrusleeping/chunker
 """
@@ -19,14 +19,14 @@ POLYNOMIAL = 17437180132763653
 """Irreducible over GF(2), of degree 53."""
 DEGREE = 53
 SIEVE = 6
-"""Bits looked at first: those of PLACES pairs of bytes fit into a number of 32."""
+"""Bits checked first: those of PLACES pairs of bytes fit into a number of 32."""
 SIEVE_MASK = (1 << SIEVE) - 1
 PLACES = 5
 """Pairs of bytes of the window whose reduction changes the lowest bits."""
 MIN_SCAN = 2048
-"""Bytes looked at together at least, though the next cut may be nearer: each time costs some 50 us."""
+"""Minimum of bytes processed together, though the next cut may be nearer: each round costs some 50 us."""
 SCAN = 64 * 1024
-"""Bytes looked at together: their intermediate results fit into the cache of a core."""
+"""Bytes processed together: their intermediate results fit into the cache of a core."""
 
 
 def rabin(average: int) -> Matcher:
@@ -90,9 +90,9 @@ def _sieved_again(
 
 @cache
 def _byte_tables() -> NDArray[np.uint64]:
-    """By place in the window and byte: what it adds to the digest."""
+    """By place in the window and byte: its contribution to the digest."""
     tables = np.zeros((RABIN_WINDOW, 256), np.uint64)
-    powers = [1 << bit for bit in range(8)]  # what the bits of the last byte add
+    powers = [1 << bit for bit in range(8)]  # contributions of the bits of the last byte
     for table in reversed(tables):
         for bit, power in enumerate(powers):
             table[1 << bit : 2 << bit] = table[: 1 << bit] ^ np.uint64(power)
@@ -110,10 +110,10 @@ def _times_x8(value: int) -> int:
 
 @cache
 def _packed_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Two bytes, little-endian -> what they add to the lowest SIEVE bits, and to the SIEVE bits above those.
+    """Two bytes, little-endian -> their contribution to the lowest SIEVE bits, and to the SIEVE bits above those.
 
     For each of PLACES pairs of places: SIEVE bits, the first place lowest. The other six bytes are below degree 48, so
-    that they are in the digest as they are.
+    that they occur in the digest unchanged.
     """
     octets = _byte_tables()
     tables = (np.zeros(1 << 16, np.uint32), np.zeros(1 << 16, np.uint32))

@@ -34,7 +34,7 @@ Put = Callable[[Block], object]
 
 
 class BadName(InvalidInput):
-    """A name that no directory entry can have."""
+    """An invalid name for a directory entry."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 def check_name(name: str) -> None:
-    """Raises BadName for what readers would refuse or what would name another directory."""
+    """Raises BadName for names that readers would refuse or that would lead to another directory."""
     if name in ("", ".", ".."):
         raise BadName(name, "it is reserved")
     if "/" in name or "\0" in name:
@@ -71,7 +71,7 @@ def directory(
 ) -> Child:
     """Write a directory of either shape; its blocks go to ``put``, the root last. CPU-bound, O(n log n).
 
-    Raises BadName (also for duplicates), TooManyCollisions and what ``put`` raises.
+    Raises BadName (also for duplicates), TooManyCollisions and as ``put``.
     """
     ordered = sorted(((dag_pb.encode_name(entry.name), entry) for entry in entries), key=itemgetter(0))
     for at, (name, entry) in enumerate(ordered):
@@ -81,7 +81,7 @@ def directory(
     estimate = 0
     if profile.shard_estimate is not ShardEstimate.DISABLED:
         estimate = sum(len(name) + len(entry.cid.encode()) for name, entry in ordered)
-    if profile.shards(estimate, len(ordered)):  # by either way to estimate: the node would be larger
+    if profile.shards(estimate, len(ordered)):  # by either estimate: the node would be larger
         return _trie(profile, [entry for _, entry in ordered], put, mode, mtime)
     links = [dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize)) for _, entry in ordered]
     if profile.shard_estimate is ShardEstimate.BLOCK:
@@ -102,7 +102,7 @@ def basic_directory(
 
 
 def entry_estimate(profile: Profile, entry: Entry) -> int:
-    """What an entry adds to the estimate that is compared to the threshold of sharding, in bytes."""
+    """The contribution of an entry to the estimate that is compared to the sharding threshold, in bytes."""
     if profile.shard_estimate is ShardEstimate.DISABLED:
         return 0
     if profile.shard_estimate is ShardEstimate.BLOCK:

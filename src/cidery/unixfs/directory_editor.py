@@ -1,14 +1,14 @@
 """Edits directories of either shape in place: only the shards on the way to a name are read and written.
 
-The result has the CID that a new directory of the same entries has, whatever the order of the edits: a directory that
-grows above the threshold of its profile is sharded, one that falls back to it becomes one node again.
+The result has the CID of a new directory with the same entries, whatever the order of the edits: a directory that
+grows above the threshold of its profile is sharded, and one that shrinks to it becomes a single node again.
 
 Spec: https://specs.ipfs.tech/unixfs/#dag-pb-hamtdirectory
 """
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
@@ -45,8 +45,6 @@ from cidery.unixfs.shard import (
     prefix_width,
 )
 
-FREED_AT_ONCE = 1024
-"""Entries of an editor that are freed in one step: about a millisecond."""
 MIN_ESTIMATE = 5
 """Least bytes that an entry adds to the estimate of a directory: a name of one and the shortest CID of four."""
 
@@ -62,7 +60,7 @@ class Edited(NamedTuple):
     blocks: list[Block]
     """To be stored, children before parents."""
     floor: int
-    """A lower bound of its estimate in bytes: open() takes it and spares later removals a look at other shards."""
+    """A lower bound of its estimate in bytes: passed to open(), it spares later removals reading other shards."""
 
 
 class _Shard:
@@ -79,7 +77,7 @@ class _Shard:
         """The links of entries and unread shards as last written: most stay while a large directory is filled."""
 
     def place(self, bucket: int, what: "Entry | _Shard | Link | None") -> None:
-        """Put something into a bucket, or nothing."""
+        """Set the content of a bucket; None empties it."""
         self.encoded.pop(bucket, None)
         if what is None:
             del self.slots[bucket]
@@ -100,7 +98,7 @@ class DirectoryEditor:
         self._profile = profile
         self._opened: CID | None = None
         self._fanout = profile.hamt_fanout
-        self._names: list[bytes] = []  # of a basic directory, sorted, beside _entries and _links
+        self._names: list[bytes] = []  # of a basic directory, sorted, parallel to _entries and _links
         self._entries: dict[bytes, Entry] = {}
         self._links: dict[bytes, bytes] = {}
         self._root: _Shard | None = None  # of a sharded one
@@ -186,13 +184,13 @@ class DirectoryEditor:
                 above.place(at, only)  # a node of one entry does not exist below the root
         self._count -= 1
         self._grow(-entry_estimate(self._profile, found))
-        self._shrunk = True  # also where an entry adds nothing to the estimate
+        self._shrunk = True  # even if an entry adds nothing to the estimate
         return found
 
     def finish(self) -> Edit[Edited]:
         """Write what changed. The editor stays usable; store the blocks before the root is used.
 
-        A removal may have to look at enough shards to tell that the directory is still above the threshold.
+        A removal may have to read enough shards to tell that the directory is still above the threshold.
         """
         base = base_estimate(self._profile, self.mode, self.mtime)
         if self._root is not None and self._shrunk:
@@ -209,24 +207,6 @@ class DirectoryEditor:
             links = [self._links[name] for name in self._names]
             root = basic_directory(self._profile, links, tsize, blocks.append, self.mode, self.mtime)
         return Edited(root, blocks, base + self._estimate)
-
-    def dismantle(self) -> Iterator[None]:
-        """Empty the editor, which is not used any more, in steps of a millisecond.
-
-        Freed at once, as it would be with its last reference, one of 100,000 entries takes 60 ms.
-        """
-        stack = [] if self._root is None else [self._root]
-        self._root = None
-        freed = 0
-        while stack:
-            shard = stack.pop()
-            stack += [slot for slot in shard.slots.values() if isinstance(slot, _Shard)]
-            freed += len(shard.slots)
-            shard.slots.clear()
-            shard.encoded.clear()
-            if freed >= FREED_AT_ONCE:
-                freed = 0
-                yield
 
     def _grow(self, by: int) -> None:
         self._estimate = max(0, self._estimate + by)
@@ -259,8 +239,8 @@ class DirectoryEditor:
         return entry
 
     def _way(self, name: str) -> Edit[list[tuple[_Shard, int]]]:
-        """The shards to the place of a name, each with the bucket to go on in; the last holds no shard there."""
-        assert self._root is not None  # callers looked
+        """The shards on the way to a name, each with the bucket to continue in; the last holds no shard there."""
+        assert self._root is not None  # checked by the callers
         hashed, bits = hash_name(name), level_bits(self._fanout)
         way: list[tuple[_Shard, int]] = []
         shard = self._root
@@ -311,15 +291,15 @@ class DirectoryEditor:
         self._names, self._entries, self._links = [], {}, {}
 
     def _measure(self, base: int) -> Edit[None]:
-        """Back to one node, if all entries together fit; else read until it is clear, by a margin, that they do not."""
+        """Convert back to one node if all entries together fit; else read until it is certain that they do not."""
         limit = 2 * self._profile.shard_threshold
         most = 2 * self._profile.directory_links
         if self._profile.shards(base + self._estimate, self._count):
             return
         by_size = self._profile.shard_estimate is not ShardEstimate.DISABLED
         if not (by_size or most):
-            return  # nothing says what is too large: it stays as it is
-        assert self._root is not None  # finish() looked
+            return  # without a threshold it stays unchanged
+        assert self._root is not None  # checked by finish()
         bits = level_bits(self._fanout)
         entries: list[Entry] = []
         estimate = unread = 0

@@ -16,7 +16,7 @@ from cidery.unixfs.shard import Slot, bucket_at, hash_name, level_bits, max_leve
 
 
 class NotADirectory(InvalidInput):
-    """A path goes on below something that is not a directory."""
+    """A path continues below something that is not a directory."""
 
     def __init__(self, cid: CID, kind: Kind, name: str) -> None:
         super().__init__(cid, kind, name)
@@ -52,7 +52,7 @@ def read_shard(
 
 
 def walk_entries(root: UnixFSNode) -> Walk[Link, None]:
-    """The entries of a directory in stored order, as they come; of several with one name the first.
+    """The entries of a directory in stored order, as they arrive; of several with one name the first.
 
     Memory: the shards on the way to the current entry. Shards are named ahead, entries are not.
     Raises NotADirectory, UnixFSError, DagPbError.

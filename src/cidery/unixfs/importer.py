@@ -30,7 +30,7 @@ def leaf(profile: Profile, chunk: Buffer, mode: int | None = None, mtime: Mtime 
 
 
 def symlink(profile: Profile, target: str, mtime: Mtime | None = None) -> tuple[Child, Block]:
-    """A symlink; its mode is not stored, as Kubo does. Raises InvalidInput for a target that is too long."""
+    """A symlink; its mode is not stored, as in Kubo. Raises InvalidInput for a target that is too long."""
     data = dag_pb.encode_name(target)
     if len(data) > MAX_SYMLINK_TARGET:
         raise InvalidInput(f"a symlink target of {len(data)} bytes, at most {MAX_SYMLINK_TARGET} are allowed")
@@ -39,7 +39,7 @@ def symlink(profile: Profile, target: str, mtime: Mtime | None = None) -> tuple[
 
 
 class FileBuilder:
-    """One file out of chunks that come in order and are hashed by the caller or here.
+    """One file from chunks that come in order and are hashed by the caller or here.
 
     Files of one chunk with mode or mtime carry them in the leaf, so the first leaf is held back until it is known
     whether another follows. Trickle files always have a root above their leaves.

@@ -25,7 +25,7 @@ class Child(NamedTuple):
     filesize: int
     """Bytes of the file it holds."""
     tsize: int
-    """Bytes of all blocks below it, its own included; shared ones count each time."""
+    """Bytes of all blocks below it, including its own; shared ones count each time."""
 
 
 def dag_pb_block(profile: Profile, encoded: bytes) -> Block:
@@ -41,7 +41,7 @@ def file_node(
     """A node over ``children``, in order."""
     sizes = tuple(child.filesize for child in children)
     message = UnixFSData(NodeType.FILE, filesize=sum(sizes), blocksizes=sizes, mode=mode, mtime=mtime)
-    # The name is present and empty: that is what the CIDs of IPIP-499 were made with.
+    # The name is present and empty: the CIDs of IPIP-499 were made this way.
     encoded = dag_pb.encode([dag_pb.Link(child.cid, "", child.tsize) for child in children], message.encode())
     block = dag_pb_block(profile, encoded)
     return Child(block.cid, sum(sizes), len(encoded) + sum(child.tsize for child in children)), block

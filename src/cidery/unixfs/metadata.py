@@ -1,4 +1,4 @@
-"""What whoever writes a tree to a disk shares with UnixFS: times, and bounds of trees. Imports nothing.
+"""Times, and bounds of trees, shared by UnixFS and the code that writes trees to disk. Imports nothing.
 
 Spec: https://specs.ipfs.tech/unixfs/#metadata
 """

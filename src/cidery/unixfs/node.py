@@ -25,7 +25,7 @@ MAX_NAME = 255
 
 
 class NotUnixFS(UnsupportedCodec):
-    """A block of another codec than files and directories have."""
+    """A block whose codec is not one of files and directories."""
 
     def __str__(self) -> str:
         codec = codec_name(self.cid.codec)
@@ -33,7 +33,7 @@ class NotUnixFS(UnsupportedCodec):
 
 
 class Kind(Enum):
-    """What a node is."""
+    """The kind of a node."""
 
     FILE = "file"
     DIRECTORY = "directory"

@@ -1,4 +1,4 @@
-"""How bytes become nodes: everything that decides the CID of an import, as one value.
+"""How bytes become nodes: all settings that decide the CID of an import, as one value.
 
 Spec: IPIP-499, https://specs.ipfs.tech/ipips/ipip-0499/
 """
@@ -13,7 +13,7 @@ from cidery.unixfs.shard import MAX_FANOUT, MIN_FANOUT, is_fanout
 
 MIN_LINKS = 2
 MAX_LINKS = 8192
-"""Most links of a file node, such that the node stays far below 2 MiB."""
+"""Most links of a file node, so that the node stays far below 2 MiB."""
 MAX_INLINE = 128
 """Most bytes of a block inside its own CID: the specification says to refuse longer identity CIDs."""
 MAX_DIRECTORY_LINKS = 1 << 20
@@ -21,7 +21,7 @@ MAX_DIRECTORY_LINKS = 1 << 20
 
 
 class ImportOptionError(InvalidInput):
-    """An import option that makes no sense, alone or with the others."""
+    """An invalid import option, alone or combined with the others."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class ImportOptionError(InvalidInput):
 
 
 class ShardEstimate(Enum):
-    """What is compared to the sharding threshold."""
+    """The quantity that is compared to the sharding threshold."""
 
     LINKS = "links"
     """Sum of the lengths of names and CIDs."""
@@ -61,19 +61,19 @@ class Profile(NamedTuple):
     directory_links: int = 0
     """A directory with more entries is sharded too; 0: only its estimate counts."""
     chunker: Chunker | None = None
-    """Cuts files where their content says; None: every ``chunk_size`` bytes."""
+    """Cuts files depending on content; None: every ``chunk_size`` bytes."""
     trickle: bool = False
     """The trickle layout instead of the balanced one."""
     inline_limit: int | None = None
-    """Blocks of at most so many bytes are put into their CIDs instead of the store; None: no blocks."""
+    """Blocks of at most this many bytes are put into their CIDs instead of the store; None: no blocks."""
 
     def inlines(self, size: int) -> bool:
-        """Whether a block of so many bytes is put into its CID."""
+        """Whether a block of this many bytes is put into its CID."""
         limit = MAX_INLINE if self.hash_code == IDENTITY else self.inline_limit
         return limit is not None and size <= limit
 
     def hash_of(self, size: int) -> int:
-        """Code of the hash of a block of so many bytes. Raises ImportOptionError: too long for an identity CID."""
+        """Code of the hash of a block of this many bytes. Raises ImportOptionError: too long for an identity CID."""
         if self.inlines(size):
             return IDENTITY
         if self.hash_code == IDENTITY:
@@ -84,7 +84,7 @@ class Profile(NamedTuple):
         return self.hash_code
 
     def shards(self, estimate: int, entries: int) -> bool:
-        """Whether a directory of this estimate, in bytes, and so many entries is sharded."""
+        """Whether a directory with this estimate, in bytes, and this many entries is sharded."""
         return estimate > self.shard_threshold or 0 < self.directory_links < entries
 
 
@@ -116,10 +116,10 @@ def with_options(
     hamt_fanout: int | None = None,
     version_stated: bool = False,
 ) -> Profile:
-    """``base`` changed by the options of ``add``; None keeps what the profile says.
+    """``base`` changed by the options of ``add``; None keeps the profile's value.
 
-    As Kubo: another hash than sha2-256 forces CIDv1, unless somebody stated version 0 (``version_stated``: the base
-    does); version 1 implies raw leaves and version 0 none, unless told;
+    As in Kubo: a hash other than sha2-256 forces CIDv1, unless version 0 was stated (``version_stated``: by the
+    base); version 1 implies raw leaves and version 0 none, unless stated;
     ``stores_metadata`` (mode or mtime) turns raw leaves off. Raises ImportOptionError for contradictions.
     """
     hash_code = base.hash_code if hash_name is None else parse_hash(hash_name, identity=True)
@@ -179,11 +179,11 @@ def with_chunker(base: Profile, chunker: Chunker) -> Profile:
 
 
 _OLD_NAMES = {"sha3": "sha3-512"}
-"""Names of hash functions that Go's multihash takes too."""
+"""Names of hash functions that Go's multihash accepts too."""
 
 
 def parse_hash(name: str, *, identity: bool = False) -> int:
-    """Code of a hash that content may be addressed by, or the identity if allowed. Raises ImportOptionError."""
+    """Code of a hash that content may be addressed by, or of identity if allowed. Raises ImportOptionError."""
     code = hash_names().get(_OLD_NAMES.get(name, name))
     if code is None:
         raise ImportOptionError(f"unknown hash function {name!r}; sha2-256, blake3 or blake2b-256 are usual")

@@ -1,7 +1,7 @@
 """Walks that read UnixFS: bytes of a file from any offset, entries of a directory, paths.
 
-Only the blocks that hold wanted bytes are asked for. Every child is checked against the size its parent states, so
-work is bounded by the bytes delivered times MAX_FILE_DEPTH, whatever a peer invents: a part that holds no
+Only the blocks that hold wanted bytes are requested. Every child is checked against the size its parent states, so
+work is bounded by the bytes delivered times MAX_FILE_DEPTH, whatever a peer sends: a part without
 wanted bytes is never opened.
 
 Spec: https://specs.ipfs.tech/unixfs/
@@ -24,7 +24,7 @@ MAX_FILE_DEPTH = 128
 
 
 class NotAFile(InvalidInput):
-    """Bytes were asked of something that has none."""
+    """Bytes were requested of something that is not a file."""
 
     def __init__(self, cid: CID, kind: Kind) -> None:
         super().__init__(cid, kind)
@@ -42,7 +42,7 @@ def read_node(cid: CID) -> Generator[Need | Prefetch, Buffer | None, UnixFSNode]
 
 @dataclass(slots=True)
 class Offer:
-    """A part of a file about to be read. Who has its bytes already sets ``taken``, and the walk leaves it out."""
+    """A part of a file about to be read. A caller that has its bytes already sets ``taken``, and the walk skips it."""
 
     cid: CID
     start: int
@@ -55,7 +55,7 @@ class Offer:
 def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Data, None]:
     """The bytes ``[offset, offset+length)`` of a file, in order, clipped to its end.
 
-    Asks for the blocks on the way to those bytes only, and names the following ones ahead. Memory: the links of the
+    Asks only for the blocks on the way to those bytes, and names the following ones ahead. Memory: the links of the
     nodes on the way, at most MAX_PENDING.
 
     Raises:
@@ -68,7 +68,7 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
             step = walk.send(answer)
         except StopIteration:
             return
-        assert not isinstance(step, Offer)  # none were asked for
+        assert not isinstance(step, Offer)  # none were requested
         answer = yield step
 
 

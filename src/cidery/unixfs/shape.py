@@ -1,4 +1,4 @@
-"""How a DAG was made, read off a few of its blocks: chunk size, leaves, links per node, layout, sharding.
+"""How a DAG was made, inferred from a few of its blocks: chunk size, leaves, links per node, layout, sharding.
 
 Reads the blocks on the way to the first leaf and the last child of the root: one per level of the tree.
 """
@@ -16,7 +16,7 @@ from cidery.unixfs.reader import MAX_FILE_DEPTH, read_node
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """A setting that is this or more: the data did not use it up."""
+    """A setting with at least this value: the data did not exceed it."""
 
     number: int
 
@@ -26,11 +26,11 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the blocks tell. None: nothing."""
+    """The findings. None: unknown."""
 
     cid: CID
     kind: str
-    """"file", "directory", "symlink", or "block" for what is not UnixFS."""
+    """"file", "directory", "symlink", or "block" if it is not UnixFS."""
     size: int = 0
     """Files: bytes."""
     raw_leaves: bool | None = None

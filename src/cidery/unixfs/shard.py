@@ -30,7 +30,7 @@ MAX_FANOUT = 1024
 
 
 class TooManyCollisions(LimitExceeded):
-    """Names that agree in so many bits of their hashes that a trie cannot tell them apart."""
+    """Names that agree in so many bits of their hashes that a trie cannot distinguish them."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -17,7 +17,7 @@ from cidery.unixfs.reader import read_node
 from cidery.unixfs.shard import Slot, level_bits, placed_slots
 
 MAX_TREE_ENTRIES = 10_000_000
-"""Most entries reported by one walk: small directories that repeat each other can name 2**1024."""
+"""Most entries reported by one walk: small directories that contain each other can name 2**1024."""
 
 
 class TreeEntry(NamedTuple):
@@ -40,7 +40,7 @@ class TreeEntry(NamedTuple):
 def walk_tree(root: CID) -> Walk[TreeEntry, None]:
     """Entries depth first in stored order; of several with one name the first. Symlinks are not followed.
 
-    Raw blocks below the root are taken for files without being read; they are named ahead with the rest.
+    Raw blocks below the root are assumed to be files without being read; they are named ahead with the rest.
 
     Raises:
         WalkLimit, UnixFSError, DagPbError, UnsupportedCodec.
@@ -105,7 +105,7 @@ def _children(node: UnixFSNode, path: tuple[str, ...]) -> list[_Pending]:
 
 
 def _shard_children(entry: _Pending) -> Generator[Need | Prefetch, Buffer | None, list[_Pending]]:
-    assert entry.shard is not None  # the caller looked
+    assert entry.shard is not None  # checked by the caller
     _, slots = yield from read_shard(entry.cid, *entry.shard)
     return _of_slots(slots, entry.path, entry.shard)
 

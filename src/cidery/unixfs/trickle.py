@@ -1,6 +1,6 @@
 """The trickle layout: leaves first, right below the root, then subtrees of growing depth, SUBTREES of each.
 
-Made for reading from the start and for appending: what is there stays where it is. Memory: the unfinished nodes on the
+Made for reading from the start and for appending: existing nodes stay in place. Memory: the unfinished nodes on the
 way to the last leaf, at most ``max_links`` + SUBTREES * depth children each.
 
 Spec: Kubo importer/trickle (`ipfs add --trickle`)
@@ -22,7 +22,7 @@ class _Node:
     """A node that is being filled."""
 
     depth: int
-    """Subtrees of it have less; 0 for the root, which has no bound."""
+    """Its subtrees have a lower depth; 0 for the root, which has no bound."""
     children: list[Child] = field(default_factory=list)
 
 

@@ -27,7 +27,7 @@ class CodeAndName(TypedDict):
 
 
 class CidParts(TypedDict):
-    """What a CID says; ``Cid`` as it was given."""
+    """The parts of a CID; ``Cid`` as it was given."""
 
     Cid: str
     Version: int
@@ -41,7 +41,7 @@ class CidParts(TypedDict):
     Digest: str
     """Hexadecimal."""
     CidV0: str
-    """"" if it cannot be one."""
+    """"" if it has no CIDv0 form."""
     CidV1: str
 
 
@@ -50,7 +50,7 @@ class Difference(TypedDict):
     A: str
     B: str
     Option: str
-    """Of ``add``, with which the other CID is made; "" if there is none."""
+    """Option of ``add`` that makes the other CID; "" if there is none."""
 
 
 class Explained(TypedDict):
@@ -121,7 +121,7 @@ COMMANDS = (
             text("format", "Form of a line, see below", default="%s", short="f"),
             text("cid-version", "Convert to this version", short="v", choices=("0", "1")),
             text("codec", "Convert to this codec", alias="mc"),
-            text("base", "Multibase of what is shown", short="b"),
+            text("base", "Multibase of the output", short="b"),
         ),
         Output.STREAM,
         result=CidFormatted,
@@ -145,7 +145,7 @@ COMMANDS = (
     ),
     Command(
         ("cid", "inspect"),
-        "Take a CID apart",
+        "Show the parts of a CID",
         "cidery.commands.run.cid:inspect",
         "cidery cid inspect bafy...",
         (CIDS,),
@@ -187,7 +187,7 @@ COMMANDS = (
     ),
     Command(
         ("cid", "explain"),
-        "Say which settings make two CIDs of the same data differ",
+        "Show which settings make two CIDs of the same data differ",
         "cidery.commands.run.explain:explain",
         "cidery cid explain Qm... bafy...",
         (Argument("a", "CID or path"), Argument("b", "CID or path")),

@@ -19,13 +19,13 @@ from cidery.commands.definition import (
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
 NO_TIME = "0001-01-01T00:00:00Z"
-"""Go's time of nothing."""
+"""Go's zero time."""
 SESSION = text("session", "Name under which `bitswap session` reports on this run")
 PATH = Argument("path", "CID, /ipfs/CID/a/b, CID/a/b or ipfs://CID/a/b", Input.TEXT_OR_STDIN, variadic=True)
 
 
 class AddEvent(TypedDict):
-    """One line of ``add``: a finished entry (Hash), or how far a file is (Bytes)."""
+    """One line of ``add``: a finished entry (Hash), or the progress of a file (Bytes)."""
 
     Name: str
     Hash: NotRequired[str]
@@ -75,7 +75,7 @@ def _add_text(value: Value, call: Call) -> str:
 
 
 def _ls_text(value: Value, call: Call) -> str:
-    """As Kubo: columns of one object are aligned; with --stream each line alone, with room for usual sizes."""
+    """As in Kubo: the columns of one object are aligned; with --stream, each line alone, with room for usual sizes."""
     lines: list[str] = []
     several = len(call.many("path")) > 1
     for position, one in enumerate(value["Objects"]):
@@ -90,11 +90,11 @@ def _ls_text(value: Value, call: Call) -> str:
 
 
 LS_STREAM_WIDTH = 10
-"""Characters of a column at least when later lines are not known yet; Kubo's number."""
+"""Minimum width of a column when later lines are not known yet; Kubo's number."""
 
 
 def aligned(rows: list[list[str]], least: int) -> list[str]:
-    """Rows as lines; every column but the last is as wide as its longest text and a blank, at least ``least``."""
+    """Rows as lines; every column but the last is as wide as its longest text plus a blank, at least ``least``."""
     widths = [max(least, 1 + max(map(len, column))) for column in list(zip(*rows, strict=True))[:-1]]
     return ["".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)) for row in rows]
 
@@ -117,7 +117,7 @@ def _ls_columns(mode: str, cid: str, size: str, time: str, name: str, call: Call
 
 
 def _mode_text(link: Value) -> str:
-    """As ``ls -l`` of Unix; dashes for bits that are not stored."""
+    """In the style of Unix ``ls -l``; dashes for bits that are not stored."""
     kind = {1: "d", 4: "l", 5: "d"}.get(link["Type"], "-")
     mode = link["Mode"]
     return kind + "".join(letter if mode >> 8 - at & 1 else "-" for at, letter in enumerate("rwxrwxrwx"))
@@ -129,11 +129,11 @@ def _refs_text(value: Value, call: Call) -> str:
 
 _SHOW_PROGRESS = flag("progress", "Show progress", default=True, short="p")._replace(client_only=True)
 _ADD_OPTIONS = (
-    flag("recursive", "Add directories with what is in them", short="r"),
+    flag("recursive", "Add directories with their contents", short="r"),
     flag("hidden", "Include hidden files when recursing", short="H"),
     flag("empty-dirs", "Include empty directories", default=True, short="E"),
-    Option("ignore", OptionType.TEXTS, "Leave out what matches this pattern, as in .gitignore; may be given often"),
-    text("ignore-rules-path", "Leave out what matches the patterns of this file"),
+    Option("ignore", OptionType.TEXTS, "Leave out entries that match this pattern, as in .gitignore; repeatable"),
+    text("ignore-rules-path", "Leave out entries that match the patterns in this file"),
     flag("dereference-symlinks", "Add what symlinks point to instead of the symlinks"),
     flag("dereference-args", "Add what the symlinks on the line point to", deprecated="--dereference-symlinks"),
     text("stdin-name", "Name of the file read from standard input"),
@@ -145,8 +145,8 @@ _ADD_OPTIONS = (
     flag("wrap-with-directory", "Wrap the files in a directory, so that their names are kept", short="w"),
     flag("pin", "Pin what is added", default=True),
     text("pin-name", "Name of the pin"),
-    text("resume-key", "For clients that send files: under this key an add that was cut off goes on"),
-    text("job-title", "For clients that send files: what `jobs` calls this add"),
+    text("resume-key", "For clients that send files: key under which an interrupted add resumes"),
+    text("job-title", "For clients that send files: title of this add in `jobs`"),
     text("to-files", "Put the result into the mutable files too, at this path; below it if it ends with /"),
     Option("cid-version", OptionType.INT, "CID version, 0 or 1 (default: Import.CidVersion of the config)"),
     text("hash", "Hash function (default: Import.HashFunction)"),
@@ -165,8 +165,8 @@ _ADD_OPTIONS = (
     Option("mtime", OptionType.INT, "Store this time of modification for all entries, in seconds since 1970"),
     number("mtime-nsecs", "Nanoseconds of --mtime"),
     flag("fast-provide-root", "Accepted for Kubo's scripts: roots are always announced at once", default=True),
-    flag("fast-provide-dag", "Accepted for Kubo's scripts: what is below a root is announced in its turn"),
-    flag("fast-provide-wait", "Accepted for Kubo's scripts: an announcement is never waited for"),
+    flag("fast-provide-dag", "Accepted for Kubo's scripts: blocks below a root are announced in turn"),
+    flag("fast-provide-wait", "Accepted for Kubo's scripts: the command never waits for announcements"),
     text("cid-profile", "Rules that decide the CID, instead of the config's Import section", choices=PROFILES),
 )
 
@@ -226,7 +226,7 @@ COMMANDS = (
         repo=Repo.READ,
         progress=True,
         description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"
-        "A run that was stopped goes on where it was when repeated.",
+        "An interrupted run resumes where it was when it is repeated.",
     ),
     Command(
         ("ls",),
@@ -236,9 +236,9 @@ COMMANDS = (
         (PATH,),
         (
             flag("headers", "Print a header line", short="v"),
-            flag("resolve-type", "Look at each entry for its type", default=True),
-            flag("size", "Look at each entry for its size", default=True),
-            flag("stream", "Print entries as they come", short="s"),
+            flag("resolve-type", "Read each entry to show its type", default=True),
+            flag("size", "Read each entry to show its size", default=True),
+            flag("stream", "Print entries as they arrive", short="s"),
             flag("long", "Print permissions and time of modification, where they are stored", short="l"),
         ),
         Output.STREAM,

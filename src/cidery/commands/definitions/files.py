@@ -25,8 +25,8 @@ STAT_FORMAT = (
 UNSET = "not set"
 _FLUSH = flag("flush", "Make the change durable before returning", default=True, short="f")
 _FORM = (
-    number("cid-version", "CID version of what is made; absent: as the directory it is in", alias="cid-ver"),
-    text("hash", "Hash function of what is made; implies CID version 1"),
+    number("cid-version", "CID version of new entries; absent: that of their directory", alias="cid-ver"),
+    text("hash", "Hash function of new entries; implies CID version 1"),
 )
 _PATH = Argument("path", "Path of a mutable file, such as /photos/a.jpg")
 
@@ -82,14 +82,14 @@ def _listed(value: Value, call: Call) -> str:
 
 
 def stat_format(call: Call) -> str:
-    """The format that the options ask for."""
+    """The format that the options select."""
     if call.flag("hash"):
         return "<hash>"
     return "<cumulsize>" if call.flag("size") else call.text("format")
 
 
 def _mode_text(mode: int, kind: str) -> str:
-    """As ``ls -l`` writes it."""
+    """In the style of ``ls -l``."""
     letters = "".join(letter if mode >> 8 - at & 1 else "-" for at, letter in enumerate("rwxrwxrwx"))
     return kind + letters
 
@@ -178,9 +178,9 @@ COMMANDS = (
         "cidery files cp /ipfs/bafy... /photos/2024",
         (
             Argument("source", "Path of content or of a mutable file"),
-            Argument("dest", "New path; into it, if it ends in /"),
+            Argument("dest", "New path, or the directory to copy into, if it ends in /"),
         ),
-        flag("force", "Replace a file that is there"),
+        flag("force", "Replace an existing file"),
         flag("parents", "Make missing directories", short="p"),
     ),
     Command(
@@ -213,7 +213,7 @@ COMMANDS = (
         "Make a directory",
         "cidery files mkdir -p /photos/2024",
         (_PATH,),
-        flag("parents", "Make missing directories above it, too, and accept one that is there", short="p"),
+        flag("parents", "Make missing parent directories, and accept an existing one", short="p"),
         *_FORM,
     ),
     _change(
@@ -242,8 +242,8 @@ COMMANDS = (
         "Remove files or directories",
         "cidery files rm -r /photos",
         (_PATH._replace(variadic=True),),
-        flag("recursive", "Remove directories with all that is in them", short="r"),
-        flag("force", "Remove anything, and accept that nothing is there"),
+        flag("recursive", "Remove directories with their contents", short="r"),
+        flag("force", "Remove anything, and ignore missing paths"),
     ),
     Command(
         ("files", "stat"),
@@ -260,7 +260,7 @@ COMMANDS = (
             ),
             flag("hash", "Print the CID only"),
             flag("size", "Print the cumulative size only"),
-            flag("with-local", "Say how much of it is stored here"),
+            flag("with-local", "Show how much of it is stored here"),
             _FLUSH,
         ),
         result=FileStat,
@@ -281,9 +281,9 @@ COMMANDS = (
         "cidery files write --create --truncate /notes.txt notes.txt",
         (_PATH, Argument("data", "File to read; standard input if absent", Input.FILE_OR_STDIN)),
         number("offset", "First byte to replace", short="o"),
-        flag("create", "Make the file if it is not there", short="e"),
+        flag("create", "Create the file if it does not exist", short="e"),
         flag("parents", "Make missing directories", short="p"),
-        flag("truncate", "Cut off everything first", short="t"),
+        flag("truncate", "Truncate the file first", short="t"),
         number("count", "Most bytes to write", short="n"),
         flag("raw-leaves", "Use raw blocks for new leaves"),
         *_FORM,

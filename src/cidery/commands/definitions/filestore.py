@@ -8,7 +8,7 @@ from cidery.commands.definitions.content import RefLine
 
 class FilestoreLine(TypedDict):
     Status: int
-    """0 ok, 10 the file cannot be read, 11 it is gone, 12 it was changed, 30 no such key."""
+    """0 ok, 10 the file cannot be read, 11 it is gone, 12 it has changed, 30 no such key."""
     ErrorMsg: str
     Key: dict[str, str]
     """{"/": CID}"""
@@ -42,7 +42,7 @@ def _dups_text(value: Value, call: Call) -> str:
 COMMANDS = (
     Command(
         ("filestore", "ls"),
-        "List the blocks that stay in files of yours",
+        "List the blocks whose data stays in your files",
         "cidery.commands.run.filestore:ls",
         "cidery filestore ls --file-order",
         (_KEYS,),
@@ -54,7 +54,7 @@ COMMANDS = (
     ),
     Command(
         ("filestore", "verify"),
-        "Check the blocks that stay in files of yours",
+        "Check the blocks whose data stays in your files",
         "cidery.commands.run.filestore:verify",
         "cidery filestore verify --remove-bad-blocks",
         (_KEYS,),
@@ -62,12 +62,12 @@ COMMANDS = (
         Output.STREAM,
         result=FilestoreLine,
         text=_verify_text,
-        description="The lines say what is gone or changed; the exit code is 0 all the same. It is fetched from peers\n"
-        "when it is asked for; adding the file again, from wherever it is now, mends its blocks.",
+        description="The lines show what is gone or changed; the exit code is 0 all the same. Such blocks are fetched\n"
+        "from peers on demand; adding the file again, wherever it is now, repairs them.",
     ),
     Command(
         ("filestore", "dups"),
-        "List the blocks that are stored although a file of yours has them",
+        "List the blocks that are stored although one of your files has them",
         "cidery.commands.run.filestore:dups",
         "cidery filestore dups",
         output=Output.STREAM,

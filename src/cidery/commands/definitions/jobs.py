@@ -25,23 +25,23 @@ class JobLine(TypedDict):
     Bytes: int
     Files: int
     Total: NotRequired[int]
-    """Bytes in all, if known."""
+    """Total bytes, if known."""
     Stage: NotRequired[str]
     Error: NotRequired[str]
     NextTry: NotRequired[str]
-    """When a queued one is tried again."""
+    """Time of the next try of a queued job."""
     Roots: NotRequired[list[str]]
     Command: NotRequired[list[str]]
-    """What to run to go on with it."""
+    """The command line that resumes it."""
     Advice: NotRequired[str]
-    """What to do with it."""
+    """Advice on how to proceed."""
 
 
 class KnownFile(TypedDict):
     File: str
-    """Device, inode, size and times, as the sender has them, with dashes between."""
+    """Device, inode, size and times, as the sender has them, joined by dashes."""
     Bytes: int
-    """Stored from its start."""
+    """Leading bytes that are stored."""
 
 
 class JobIds(TypedDict):
@@ -87,7 +87,7 @@ def _line_of_resumed(value: Value, call: Call) -> str:
 COMMANDS = (
     Command(
         ("jobs",),
-        "List long operations: what runs, what was cut off and can go on, what ended",
+        "List long operations: running, interrupted and finished ones",
         "cidery.commands.run.jobs:ls",
         "cidery jobs",
         options=(
@@ -100,13 +100,13 @@ COMMANDS = (
         text=_line,
         repo=Repo.READ,
         aliases=(("jobs", "ls"),),
-        description="add, get, dag import, pin and repo gc are jobs: what they have done is on disk within seconds,\n"
-        "so they go on where they were after a crash. A daemon goes on with queued pins and gc by itself; the\n"
-        "others go on when the same command is run again. Interrupted ones are given up after 7 days.",
+        description="add, get, dag import, pin and repo gc are jobs: their progress is on disk within seconds, so\n"
+        "they resume where they were after a crash. A daemon resumes queued pins and gc by itself; the others\n"
+        "resume when the same command is run again. Interrupted jobs are dropped after 7 days.",
     ),
     Command(
         ("jobs", "show"),
-        "Show all about a job, and what to do with it",
+        "Show a job in detail, and how to proceed with it",
         "cidery.commands.run.jobs:show",
         "cidery jobs show 12",
         (JOB,),
@@ -117,18 +117,18 @@ COMMANDS = (
     ),
     Command(
         ("jobs", "rm"),
-        "Forget jobs; one that runs is stopped",
+        "Forget jobs; a running one is stopped",
         "cidery.commands.run.jobs:rm",
         "cidery jobs rm 12",
         (JOB,),
         result=JobIds,
         text=lambda value, call: "".join(f"removed job {number}\n" for number in value["IDs"]),
         aliases=(("jobs", "cancel"),),
-        description="What an interrupted job had stored is free to go with the next `repo gc`.",
+        description="The next `repo gc` may remove the blocks that an interrupted job stored.",
     ),
     Command(
         ("jobs", "known"),
-        "List what an interrupted upload has already, for the client that repeats it",
+        "List the stored parts of an interrupted upload, for the client that repeats it",
         "cidery.commands.run.jobs:known",
         "cidery jobs known KEY",
         (Argument("key", "As the option resume-key of add"),),
@@ -139,7 +139,7 @@ COMMANDS = (
     ),
     Command(
         ("jobs", "resume"),
-        "Go on with a job now",
+        "Resume a job now",
         "cidery.commands.run.jobs:resume",
         "cidery jobs resume 12",
         (Argument("id", "Number of a job, as `jobs` prints it"),),

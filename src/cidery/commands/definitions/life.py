@@ -27,7 +27,7 @@ class Version(TypedDict):
     """Number of the repository format."""
     System: str
     Golang: str
-    """What runs it; the field keeps Kubo's name."""
+    """The interpreter; the field keeps Kubo's name."""
 
 
 class CommandNode(TypedDict):
@@ -124,9 +124,9 @@ COMMANDS = (
             flag("disable-transport-encryption", "Refused: connections are always encrypted"),
             ignored("agent-version-suffix", "the agent version is always cidery/VERSION", type=OptionType.TEXT),
             ignored("unrestricted-api", "the port of the RPC answers commands only; content is on the gateway's"),
-            ignored("manage-fdlimit", "the limit of open files is always raised as far as it may be"),
+            ignored("manage-fdlimit", "the limit on open files is always raised as far as possible"),
             *(ignored(name, "there is no pubsub") for name in ("enable-pubsub-experiment", "enable-namesys-pubsub")),
-            ignored("enable-mplex-experiment", "mplex is not spoken"),
+            ignored("enable-mplex-experiment", "mplex is not supported"),
             ignored("mount", "nothing is mounted; see: cidery files, cidery get"),
             *(
                 ignored(name, "nothing is mounted", type=OptionType.TEXT)
@@ -156,7 +156,7 @@ COMMANDS = (
             flag("number", "Print the number only", short="n"),
             flag("commit", "Include the commit"),
             flag("repo", "Print the number of the repository format"),
-            flag("all", "Print all that is known"),
+            flag("all", "Print all details"),
         ),
         result=Version,
         text=_version,
@@ -174,7 +174,7 @@ COMMANDS = (
     ),
     Command(
         ("version", "deps"),
-        "List the packages this program runs on",
+        "List the packages that this program depends on",
         "cidery.commands.run.version:deps",
         "cidery version deps",
         output=Output.STREAM,

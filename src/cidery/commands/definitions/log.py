@@ -5,7 +5,7 @@ from typing import TypedDict
 from cidery.commands.definition import Argument, Command, Where
 
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
-"""As Kubo names them; the last three are one here."""
+"""Kubo's names; the last three are the same level here."""
 
 
 class Message(TypedDict):
@@ -19,7 +19,7 @@ class Strings(TypedDict):
 COMMANDS = (
     Command(
         ("log", "level"),
-        "Say how much a part of the running daemon logs",
+        "Set the log level of a part of the running daemon",
         "cidery.commands.run.log:level",
         "cidery log level cidery.rpc debug",
         (

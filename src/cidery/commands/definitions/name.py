@@ -26,7 +26,7 @@ class NameEntry(TypedDict):
     Name: str
     Value: str
     Warnings: NotRequired[list[str]]
-    """Routers that could not be reached, or that no peer took the record: it is stored, and tried again."""
+    """Routers that could not be reached, or that no peer took the record: it is stored, and publishing is retried."""
 
 
 class NamePath(TypedDict):
@@ -108,13 +108,13 @@ def _followed(value: Value, call: Call) -> str:
 COMMANDS = (
     Command(
         ("name", "publish"),
-        "Let a name point to content",
+        "Make a name point to content",
         "cidery.commands.run.name:publish",
         "cidery name publish /ipfs/bafy...",
         (Argument("ipfs-path", "Path that the name points to: /ipfs/CID, or another name", Input.TEXT_OR_STDIN),),
         (
-            text("key", "Key whose name it is", default="self", short="k"),
-            flag("resolve", "Check before that there is something at the path", default=True),
+            text("key", "Key that owns the name", default="self", short="k"),
+            flag("resolve", "Check first that the path leads to something", default=True),
             Option("lifetime", OptionType.DURATION, "How long the record lives (48h)", short="t"),
             Option("ttl", OptionType.DURATION, "How long readers rely on it without asking again (5m)"),
             flag("quieter", "Print the name only", short="Q"),
@@ -134,9 +134,9 @@ COMMANDS = (
         "cidery name resolve k51...",
         (Argument("name", "IPNS name or domain; this node's own if absent", required=False),),
         (
-            flag("recursive", "Follow names until a path that is none", default=True, short="r"),
-            flag("nocache", "Ask others, whatever is remembered", short="n"),
-            number("dht-record-count", "Answers of peers that are enough", default=16, alias="dhtrc"),
+            flag("recursive", "Follow names that point to other names", default=True, short="r"),
+            flag("nocache", "Ask the network, even if an answer is cached", short="n"),
+            number("dht-record-count", "Number of answers from peers to wait for", default=16, alias="dhtrc"),
             Option("dht-timeout", OptionType.DURATION, "Longest search (1m)", alias="dhtt"),
             flag("stream", "Print better records as they are found", short="s"),
         ),
@@ -147,7 +147,7 @@ COMMANDS = (
     ),
     Command(
         ("name", "inspect"),
-        "Show what is in a record",
+        "Show the fields of a record",
         "cidery.commands.run.name:inspect",
         "cidery name get k51... | cidery name inspect --verify=k51...",
         (Argument("record", "File with the record; standard input if absent", Input.FILE_OR_STDIN),),
@@ -183,7 +183,7 @@ COMMANDS = (
     ),
     Command(
         ("name", "follow"),
-        "Keep somebody else's name alive: publish its newest record again and again",
+        "Keep somebody else's name alive by republishing its newest record",
         "cidery.commands.run.name:follow",
         "cidery name follow k51...",
         (_NAME,),
@@ -193,7 +193,7 @@ COMMANDS = (
     ),
     Command(
         ("name", "unfollow"),
-        "No longer keep a name alive",
+        "Stop keeping a name alive",
         "cidery.commands.run.name:unfollow",
         "cidery name unfollow k51...",
         (_NAME,),

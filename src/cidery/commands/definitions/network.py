@@ -54,7 +54,7 @@ class PeerInfo(TypedDict):
 
 class SwarmPeers(TypedDict):
     Peers: list[PeerInfo] | None
-    """None for nobody, as Kubo writes it."""
+    """None if there are none, as Kubo writes it."""
 
 
 class SwarmAddrs(TypedDict):
@@ -67,7 +67,7 @@ class Strings(TypedDict):
 
 class AutonatReport(TypedDict):
     reachability: str
-    """"Public", "Private" or "Unknown", as Kubo says it."""
+    """"Public", "Private" or "Unknown", as in Kubo."""
     reachable: list[str]
     unreachable: list[str]
     unknown: list[str]
@@ -111,7 +111,7 @@ class SourceCount(TypedDict):
 
 class SessionReport(TypedDict):
     Stage: str
-    """"local", "finding", "dialling", "asking", "receiving", "stalled", "done", or what else is done, in words."""
+    """"local", "finding", "dialling", "asking", "receiving", "stalled", "done", or another activity in words."""
     LocalBlocks: int
     LocalBytes: int
     Sources: list[SourceCount]
@@ -247,11 +247,11 @@ COMMANDS = (
         "cidery.commands.run.network:swarm_peers",
         "cidery swarm peers -v",
         options=(
-            flag("verbose", "Show all that is known", short="v"),
+            flag("verbose", "Show all details", short="v"),
             flag("streams", "Show the streams"),
             flag("latency", "Show the round trip"),
             flag("direction", "Show who dialled"),
-            flag("identify", "Show what each peer says of itself"),
+            flag("identify", "Show what each peer says about itself"),
         ),
         result=SwarmPeers,
         text=_peers,
@@ -336,8 +336,8 @@ COMMANDS = (
         result=PeeringStatus,
         text=_peering_status,
         where=Where.DAEMON,
-        description="For good: put them into Peering.Peers of the config. A lost peer is dialled again after\n"
-        "5 seconds, then ever more rarely, at least every 10 minutes.",
+        description="To make this permanent, put them into Peering.Peers of the config. A lost peer is dialled again\n"
+        "after 5 seconds, then ever more rarely, at least every 10 minutes.",
     ),
     Command(
         ("swarm", "peering", "ls"),
@@ -350,7 +350,7 @@ COMMANDS = (
     ),
     Command(
         ("swarm", "peering", "rm"),
-        "Stay connected to peers no longer",
+        "Stop staying connected to peers",
         "cidery.commands.run.network:peering_rm",
         "cidery swarm peering rm 12D3KooW...",
         (Argument("peer", "Peer id", Input.TEXT_OR_STDIN, variadic=True),),
@@ -361,7 +361,7 @@ COMMANDS = (
     ),
     Command(
         ("bitswap", "stat"),
-        "Print what the block exchange did",
+        "Print the counters of the block exchange",
         "cidery.commands.run.network:bitswap_stat",
         "cidery bitswap stat",
         options=(flag("verbose", "List the partners", short="v"), flag("human", "Accepted for Kubo's scripts")),
@@ -391,7 +391,7 @@ COMMANDS = (
     ),
     Command(
         ("swarm", "filters"),
-        "List the nets that are neither dialled nor accepted from",
+        "List the networks that are neither dialled nor accepted",
         "cidery.commands.run.network:swarm_filters",
         "cidery swarm filters",
         result=Strings,
@@ -401,9 +401,9 @@ COMMANDS = (
     ),
     Command(
         ("bitswap", "session"),
-        "Print how a running cat or get is doing, and which peers sent its blocks",
+        "Print the progress of a running cat or get, and which peers sent its blocks",
         "cidery.commands.run.network:bitswap_session",
-        "cidery bitswap session mine   # beside: cidery get --session=mine bafy...",
+        "cidery bitswap session mine   # during: cidery get --session=mine bafy...",
         (Argument("name", "The --session of the run"),),
         result=SessionReport,
         text=_session,

@@ -57,9 +57,9 @@ class PinLine(TypedDict):
     Type: str
     Name: NotRequired[str]
     Expires: NotRequired[str]
-    """When the pin ends, as 2026-01-31T12:00:00Z; absent for never."""
+    """When the pin expires, as 2026-01-31T12:00:00Z; absent for never."""
     Unwalked: NotRequired[str]
-    """Why not all that it holds is listed; the line repeats that of the pin."""
+    """Why its contents could not be listed in full; the line repeats that of the pin."""
 
 
 class PinKey(TypedDict):
@@ -68,7 +68,7 @@ class PinKey(TypedDict):
     """Empty unless names were asked for."""
     Expires: NotRequired[str]
     Unwalked: NotRequired[str]
-    """Why not all that it holds is listed."""
+    """Why its contents could not be listed in full."""
 
 
 class PinKeys(TypedDict):
@@ -138,7 +138,7 @@ def _listed(value: Value, call: Call) -> str:
 COMMANDS = (
     Command(
         ("pin", "add"),
-        "Keep objects, fetching what is missing",
+        "Pin objects, fetching missing blocks",
         "cidery.commands.run.pin:add",
         "cidery pin add bafy...",
         (PIN_PATH,),
@@ -146,8 +146,8 @@ COMMANDS = (
             flag("recursive", "Pin everything below too", default=True, short="r"),
             text("name", "Name of the pin", short="n"),
             flag("progress", "Report progress"),
-            Option("expire-in", OptionType.TEXT, "Let the pin end after this time (30d, 12h, 1h30m)"),
-            flag("background", "Queue it and return; a daemon fetches it, and tries again if it cannot be had"),
+            Option("expire-in", OptionType.TEXT, "Let the pin expire after this time (30d, 12h, 1h30m)"),
+            flag("background", "Queue it and return; a daemon fetches it, and tries again if that fails"),
             *FAST_PROVIDE,
         ),
         Output.STREAM,
@@ -155,12 +155,12 @@ COMMANDS = (
         text=_added,
         progress=True,
         description="With --background the request is on disk when the command returns. A daemon makes four attempts\n"
-        "at once; one that fails is made again after 30 s, then after twice as long each time, at most an hour,\n"
+        "at a time; a failed one is repeated after 30 s, then after twice as long each time, at most an hour,\n"
         "and when `swarm connect` adds a peer. After 30 days without a new block it has failed.",
     ),
     Command(
         ("pin", "status"),
-        "Show how pins in the background are doing",
+        "Show the state of pins in the background",
         "cidery.commands.run.pin:status",
         "cidery pin status",
         (Argument("path", "Only these objects", Input.TEXT, required=False, variadic=True),),
@@ -172,7 +172,7 @@ COMMANDS = (
     ),
     Command(
         ("pin", "update"),
-        "Pin another object instead of one, faster than adding it",
+        "Replace a pin with one of another object, faster than adding it",
         "cidery.commands.run.pin:update",
         "cidery pin update /ipfs/bafyold... /ipfs/bafynew...",
         (Argument("from-path", "The object pinned now"), Argument("to-path", "The object to pin")),
@@ -182,11 +182,11 @@ COMMANDS = (
     ),
     Command(
         ("pin", "verify"),
-        "Check that everything that is pinned is here and intact",
+        "Check that all pinned content is stored and intact",
         "cidery.commands.run.pin:verify",
         "cidery pin verify --verbose",
         options=(
-            flag("verbose", "Also print the pins that are whole"),
+            flag("verbose", "Print the complete pins, too"),
             flag("quiet", "Print the CIDs of broken pins only", short="q"),
         ),
         output=Output.STREAM,
@@ -213,7 +213,7 @@ COMMANDS = (
     ),
     Command(
         ("pin", "rm"),
-        "Stop keeping objects",
+        "Remove pins",
         "cidery.commands.run.pin:rm",
         "cidery pin rm bafy...",
         (PIN_PATH,),

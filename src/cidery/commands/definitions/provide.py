@@ -9,7 +9,7 @@ class Queued(TypedDict):
     Queued: str
     """The CID."""
     Peers: int
-    """How many peers took its record; -1: it waits for the sweep."""
+    """The number of peers that took its record; -1: it waits for the sweep."""
 
 
 class PastOperations(TypedDict):
@@ -45,13 +45,13 @@ class Schedule(TypedDict):
 
 class ProvideStat(TypedDict):
     Due: int
-    """Keys still to be announced: new and late ones, and roots that wait."""
+    """Keys still to be announced: new and late ones, and waiting roots."""
     Done: int
     """Keys announced within the interval."""
     Late: int
     """Keys whose last announcement is older than an interval."""
     Rate: float
-    """Keys announced a minute of work."""
+    """Keys announced per minute of work."""
     RootsProvided: int
     RootsFailed: int
     Queues: Queues
@@ -72,11 +72,11 @@ def _queued(value: Value, call: Call) -> str:
 
 
 PARTS = {
-    "network": "how many peers of the DHTs are known",
+    "network": "the number of known peers of the DHTs",
     "operations": "what was announced, by rounds",
-    "queues": "what waits",
-    "schedule": "how far the round is",
-    "timings": "how fast it goes",
+    "queues": "what is waiting",
+    "schedule": "the progress of the round",
+    "timings": "the speed",
 }
 """Parts of ``provide stat``; all of them if none is named."""
 
@@ -151,13 +151,13 @@ COMMANDS = (
     ),
     Command(
         ("provide", "stat"),
-        "Print how the announcing goes",
+        "Print the state of announcing",
         "cidery.commands.run.provide:stat",
         "cidery provide stat",
         options=(
             flag("all", "Print everything, as without options", short="a"),
             *(flag(name, f"Print {what}") for name, what in PARTS.items()),
-            *(ignored(name, "there is nothing to print of it") for name in _UNPRINTED),
+            *(ignored(name, "this node has no such numbers") for name in _UNPRINTED),
         ),
         result=ProvideStat,
         text=_stat,
@@ -188,7 +188,7 @@ COMMANDS = (
     ),
     Command(
         ("provide", "clear"),
-        "Forget what is announced; what is pinned comes back with the next round",
+        "Forget all announced keys; pinned content returns with the next round",
         "cidery.commands.run.provide:clear",
         "cidery provide clear",
         options=(flag("quiet", "Print nothing", short="q"),),

@@ -44,7 +44,7 @@ class GcLine(TypedDict):
     """{"/": CID} of a removed block."""
     Error: NotRequired[str]
     Freed: NotRequired[int]
-    """With --stats, in the last line: bytes that the disk got back."""
+    """With --stats, in the last line: bytes returned to the disk."""
     Removed: NotRequired[int]
     """In the last line: blocks removed."""
     Spared: NotRequired[list[int]]
@@ -55,7 +55,7 @@ class GcLine(TypedDict):
 
 class Freed(TypedDict):
     Freed: int
-    """Bytes that the disk got back."""
+    """Bytes returned to the disk."""
     IndexBytes: int
     """Size of the index."""
 
@@ -65,33 +65,33 @@ class ImportSum(TypedDict):
     """Imported now."""
     Bytes: int
     BlocksPresent: int
-    """Here already."""
+    """Already present."""
     BlocksBad: int
-    """Not what their names say, or not to be had; listed and left out."""
+    """Damaged or unreadable; listed and skipped."""
     References: int
-    """Blocks that stay in files of yours."""
+    """Blocks whose bytes stay in files of the user."""
     Pins: int
     PinsPresent: int
     Keys: int
     KeysPresent: int
     Names: int
-    """Published names that this node keeps alive now."""
+    """Published names that this node now republishes."""
     NamesPresent: int
     MfsPath: str
     """Where Kubo's mutable files are; empty if it had none."""
     Settings: int
     """Config keys taken over."""
     Faults: int
-    """All that was listed as missing or wrong."""
+    """The number of faults that were listed."""
 
 
 class ImportLine(TypedDict):
     Msg: NotRequired[str]
-    """What was done, or is wrong."""
+    """A step done, or a fault."""
     Progress: NotRequired[int]
-    """Blocks met so far."""
+    """Blocks found so far."""
     Summary: NotRequired[ImportSum]
-    """The last line."""
+    """The totals, in the last line."""
 
 
 class LsLine(TypedDict):
@@ -168,31 +168,31 @@ COMMANDS = (
     ),
     Command(
         ("repo", "gc"),
-        "Remove what no pin, mutable file or running operation needs",
+        "Remove blocks that no pin, mutable file or running operation needs",
         "cidery.commands.run.repo:collect",
         "cidery repo gc",
         options=(
             flag("stream-errors", "Report pinned blocks that are missing, one line each"),
             flag("quiet", "Print CIDs only", short="q"),
             flag("silent", "Print nothing"),
-            flag("stats", "Also say how far it is, what the disk got back, and what was spared for interrupted jobs"),
+            flag("stats", "Also report progress, freed disk space, and what was spared for interrupted jobs"),
         ),
         output=Output.STREAM,
         result=GcLine,
         text=_collected,
         progress=True,
-        description="Nothing stops meanwhile: add, get and pin go on. The store does not know codecs, so removed\n"
-        "blocks are named by raw CIDs. If it is interrupted, the next one goes on. Nothing is removed if a\n"
-        "pinned block is missing: what hangs below it cannot be known.",
+        description="Meanwhile add, get and pin keep working. The store does not know codecs, so removed\n"
+        "blocks are named by raw CIDs. If it is interrupted, the next run resumes. Nothing is removed if a\n"
+        "pinned block is missing: the blocks below it are not known.",
     ),
     Command(
         ("repo", "compact"),
-        "Give the disk the space of removed blocks back",
+        "Return the space of removed blocks to the disk",
         "cidery.commands.run.repo:compact",
         "cidery repo compact",
         result=Freed,
         text=lambda value, call: f"freed {human_size(value['Freed'])}\n",
-        description="`repo gc` compacts where it is worth it; this rewrites every segment that holds any garbage.",
+        description="`repo gc` compacts where it is worthwhile; this rewrites every segment that holds any garbage.",
     ),
     Command(
         ("repo", "ls"),
@@ -220,10 +220,10 @@ COMMANDS = (
         where=Where.CLIENT,
         progress=True,
         description="Blocks (flatfs), pins, mutable files, keys and the names published with them, blocks in files\n"
-        "(filestore) and settings. Neither Kubo nor a Cidery daemon may run meanwhile. Each block is checked; the bad\n"
-        "ones are listed and left out, and the exit code is then 1. It can be interrupted and repeated: what is here\n"
-        "already is skipped. Kubo's mutable files become yours if you have none, else they are in /from-kubo. The\n"
-        "identity is not taken unless you ask for it: two running nodes with one identity harm each other.",
+        "(filestore) and settings. Neither Kubo nor a Cidery daemon may be running. Each block is checked; the bad\n"
+        "ones are listed and left out, and the exit code is then 1. It can be interrupted and repeated: what is\n"
+        "already here is skipped. Kubo's mutable files become yours if you have none, else they are in /from-kubo.\n"
+        "The identity is not taken unless you ask for it: two running nodes with one identity harm each other.",
     ),
     Command(
         ("repo", "migrate"),
@@ -256,8 +256,8 @@ COMMANDS = (
         writes_with=("drop", "heal"),
         progress=True,
         description="Each corrupt or missing block is printed. Exit code 1 if one is left as it is or could not be\n"
-        "healed, 0 if all are well, dropped (--drop) or healed (--heal). What cannot be read now but may be\n"
-        "whole is left. After --drop, `cidery pin verify` names the pins that lack a block.",
+        "healed, 0 if all are intact, dropped (--drop) or healed (--heal). Blocks that cannot be read but may\n"
+        "be intact are left. After --drop, `cidery pin verify` names the pins that lack a block.",
     ),
     Command(
         ("repo", "version"),

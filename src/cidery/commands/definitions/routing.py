@@ -61,7 +61,7 @@ def _event(value: Value, call: Call) -> str:
 
 
 def _value(value: Value, call: Call) -> str:
-    """Bytes as they are: what is not UTF-8 is shown as base64, as it comes over RPC."""
+    """Bytes unchanged; if they are not UTF-8, as base64, the form they have over RPC."""
     import base64
 
     raw = base64.b64decode(value["Extra"])

@@ -10,9 +10,9 @@ class Finding(TypedDict):
     """"Stored", "Pinned", "Announcement", "Standing", "Fetch", "Peer", "Router", "Provider", and "Verdict", the last.
     A later one about the same peer or router replaces the earlier."""
     Text: str
-    """For people; "" for what is on its way."""
+    """For people; "" for an incomplete fact."""
     Details: dict[str, Any]
-    """See core.facts and core.verdict; names in CamelCase."""
+    """See diagnosis.facts and diagnosis.verdict; names in CamelCase."""
 
 
 def _finding(value: Value, call: Call) -> str:
@@ -22,7 +22,7 @@ def _finding(value: Value, call: Call) -> str:
 COMMANDS = (
     Command(
         ("why",),
-        "Say what is going on with a CID: stored, announced, reachable; who has it, where it stalls, what to do",
+        "Explain the state of a CID: stored, announced, reachable; who has it, where it stalls, what to do",
         "cidery.commands.run.why:why",
         "cidery why bafy...",
         (Argument("path", "CID or path"),),

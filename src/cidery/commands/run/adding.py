@@ -23,7 +23,7 @@ from cidery.unixfs.profile import Profile, profile, with_options
 
 
 def add_profile(api: Api, call: Call) -> Profile:
-    """The config's rules changed by the options. Raises ImportOptionError."""
+    """The config's rules, changed by the options. Raises ImportOptionError."""
     named = call.text("cid-profile")
     base = profile(named) if named else import_profile(api.config.imports)
     return with_options(
@@ -45,7 +45,7 @@ def add_profile(api: Api, call: Call) -> Profile:
 
 
 def _metadata_options(call: Call) -> tuple[int | None, Mtime | None]:
-    """--mode and --mtime; a mode of 0 means none, as Kubo's does. Raises BadCall."""
+    """--mode and --mtime; a mode of 0 means none, as in Kubo. Raises BadCall."""
     seconds, nanoseconds = call.number_or_none("mtime"), call.number_or_none("mtime-nsecs")
     if nanoseconds is not None and seconds is None:
         raise BadCall("option 'mtime-nsecs' needs --mtime")
@@ -76,7 +76,7 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
 
 
 async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call, roots: Roots | None) -> AsyncIterator[AddItem]:
-    """Clients may send what nobody asked to store."""
+    """Drop the parts of a client's upload that are not to be stored."""
     modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
     nocopy = call.flag("nocopy")
     async for item in uploads:
@@ -130,7 +130,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
                 yield AddEvent(Name=event.name, Bytes=told)
                 continue
             if call.flag("progress") and event.bytes > told:
-                # Clients count by lines without a Hash: the last one says that the file is whole.
+                # Clients count by lines without a Hash: the last one says that the file is complete.
                 yield AddEvent(Name="" if event.name == str(event.cid) else event.name, Bytes=event.bytes)
             told = 0
             yield await _added(api, call, event)
@@ -150,7 +150,7 @@ async def _added(api: Api, call: Call, event: Added) -> AddEvent:
 
 
 async def _to_files(api: Api, added: Added, path: str) -> None:
-    """As ``files cp``. Raises BadPath and as it."""
+    """As ``files cp``. Raises BadPath and as that command."""
     from cidery.mfs.changes import copy_in
     from cidery.mfs.path import parse_file_path
 

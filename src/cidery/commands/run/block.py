@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cidery.core.adding.items import AddItem
 
 MAX_UPLOAD = 64 << 20
-"""Largest block taken with --allow-big-block, in bytes: it is held in memory whole."""
+"""Largest block accepted with --allow-big-block, in bytes: it is held in memory as a whole."""
 
 
 async def get(context: Context, call: Call) -> Body:

@@ -29,18 +29,18 @@ _BLAKE2_STEP = 8
 
 
 class Conversion(NamedTuple):
-    """What ``cid format`` does to each CID."""
+    """The conversion of ``cid format``."""
 
     form: str
     version: str
     """"", "0" or "1"."""
     codec: int | None
     base: str
-    """"" for the one it came in."""
+    """"" to keep the CID's own."""
 
 
 async def format_cids(context: Context, call: Call) -> AsyncIterator[CidFormatted]:
-    """One value per CID; what is no CID has an ErrorMsg."""
+    """One value per CID; an invalid CID has an ErrorMsg."""
     codec = call.text("codec")
     if codec and codec not in IPLD_CODECS:
         raise BadCall(f"option 'codec': unknown codec {codec[:40]!r}; see: cidery cid codecs")
@@ -95,7 +95,7 @@ def _to_v0(cid: CID) -> CID:
 
 
 def _base_of(text: str) -> str:
-    """The multibase that a CID's text is in."""
+    """The multibase of a CID's text."""
     is_v0 = len(text) == 46 and text.startswith("Qm")
     return "base58btc" if is_v0 else _BASE_OF_PREFIX.get(text[:1], "base32")
 
@@ -141,7 +141,7 @@ async def inspect(context: Context, call: Call) -> AsyncIterator[CidParts]:
         try:
             v0 = str(_to_v0(cid))
         except CIDError:
-            v0 = ""  # told in the text form
+            v0 = ""  # shown in the text form
         yield CidParts(
             Cid=given,
             Version=cid.version,

@@ -1,4 +1,4 @@
-"""config and bootstrap: they work on the config file; a running daemon takes the changes at its next start."""
+"""config and bootstrap: they work on the config file; a running daemon applies the changes at its next start."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ async def config(context: Context, call: Call) -> ConfigField:
 
 
 def _expanded(key: str, value: Any) -> Any:
-    """The value with what "auto" stands for."""
+    """The value with "auto" expanded."""
     if isinstance(value, dict):
         return {name: _expanded(f"{key}.{name}", below) for name, below in value.items()}
     meant = {"Bootstrap": BOOTSTRAP, "Routing.DelegatedRouters": ROUTERS}.get(key)
@@ -65,7 +65,7 @@ _EXPERIMENTS = {
     "P2pHttpProxy": False,
     "UrlstoreEnabled": False,
 }
-"""What Kubo's config always has, and its clients read."""
+"""Keys that Kubo's config always has, and its clients read."""
 
 
 async def show(context: Context, call: Call) -> dict[str, Any]:
@@ -74,7 +74,7 @@ async def show(context: Context, call: Call) -> dict[str, Any]:
 
 
 async def replace(context: Context, call: Call) -> None:
-    """Identity and secrets stay: a config from elsewhere changes neither who this node is nor who may command it."""
+    """Keeps identity and secrets: a config from elsewhere changes neither this node's id nor its authorizations."""
     assert context.uploads is not None  # the definition's file argument; the CLI reads it as one item
     data = bytearray()
     async for item in context.uploads:

@@ -88,7 +88,7 @@ async def get(context: Context, call: Call) -> Body:
 
 
 async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported]:
-    """Blocks of all archives first, then the roots, offline: what an archive lacks is not fetched."""
+    """Blocks of all archives first, then the roots, offline: blocks that an archive lacks are not fetched."""
     assert context.uploads is not None  # the definition's file argument
     if call.flag("local-only") and call.flag("pin-roots") and "pin-roots" in call.given:
         raise BadCall("options 'local-only' and 'pin-roots' exclude each other: a partial DAG cannot be pinned")
@@ -107,7 +107,7 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
             run.stage = "pinning the roots"
             reasons = await _pin_roots(api, stats.roots)
             if job.skipped and any(reasons):
-                # What the earlier run had stored is not all here any more.
+                # Some of what the earlier run stored has been removed since.
                 if not isinstance(items, list):
                     await job.forget()
                     raise NotRemembered(title)
@@ -143,7 +143,7 @@ async def _imported(
 
 
 async def _pin_roots(api: Api, roots: Sequence[CID]) -> list[str]:
-    """Pin each, offline; why not per root, "" where it was pinned."""
+    """Pin each, offline; returns the error per root, "" if it was pinned."""
     reasons: list[str] = []
     async with api.offline().session() as session:
         keep = partial(api.keep, session=session)
@@ -167,7 +167,7 @@ async def export_car(context: Context, call: Call) -> Body:
         roots = [await resolve(path, session) for path in paths]
         for root in roots:
             if not root.is_identity and session.get_if_ready(root) is None:
-                await session.get(root)  # nothing is sent for a root that cannot be had
+                await session.get(root)  # a root that cannot be fetched fails before anything is sent
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session() as session:

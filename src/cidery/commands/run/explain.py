@@ -9,7 +9,7 @@ from cidery.core.reading.resolve import resolve
 
 
 async def explain(context: Context, call: Call) -> Explained:
-    """The shape of both DAGs is read only if their CIDs do not tell already."""
+    """The shapes of both DAGs are read only if their CIDs do not explain the difference."""
     async with context.node.session() as session:
         a, b = [await resolve(await context.node.locate(call.one(name)), session) for name in ("a", "b")]
         found = await explain_cids(a, b, session)

@@ -35,11 +35,11 @@ from cidery.unixfs.reader import read_node
 PERMISSIONS = 0o777
 """Bits that chmod keeps."""
 SYMLINK_MODE = 0o1000000777
-"""How Kubo shows the mode of a symlink, which stores none: Go's bit for symlinks and all permissions."""
+"""The mode that Kubo shows for a symlink, which stores none: Go's symlink bit and all permissions."""
 
 
 class CannotRemove(InvalidInput):
-    """Some of several paths could not be removed; the others are."""
+    """Some of several paths could not be removed; the others were."""
 
     def __init__(self, errors: list[CideryError]) -> None:
         super().__init__(errors)
@@ -62,7 +62,7 @@ class PastTheEnd(InvalidInput):
 
 
 def _form(api: Api, call: Call) -> Form | None:
-    """What --cid-version and --hash ask for."""
+    """The CID format that --cid-version and --hash select."""
     version, hash_name = call.number_or_none("cid-version"), call.text("hash")
     if version is None and not hash_name:
         return None
@@ -79,7 +79,7 @@ def _is_content(text: str) -> bool:
 
 
 async def _cid_of(api: Api, session: BlockSession, text: str) -> CID:
-    """What a path of content or of a mutable file names now."""
+    """The current CID of a content path or of a mutable file."""
     if _is_content(text):
         return await resolve(await api.locate(text), session)
     return await api.files.resolve(session, parse_file_path(text))
@@ -101,7 +101,7 @@ async def chmod(context: Context, call: Call) -> None:
     mode = int(text, 8)
     if mode > MODE_MASK:
         raise BadCall(f"a mode has at most the bits 07777, not {text}")
-    mode &= PERMISSIONS  # as Kubo: nobody becomes another user by a file from elsewhere
+    mode &= PERMISSIONS  # as Kubo: a foreign file must not let anyone become another user
     api, path = context.node, parse_file_path(call.one("path"))
     async with api.session() as session:
         await changes.restate(api.files, session, path, mode=mode, flush=call.flag("flush"))
@@ -326,7 +326,7 @@ def _stat_of(node: UnixFSNode, block: Buffer, call: Call) -> FileStat:
 
 
 async def _locality(root: CID, blocks: BlockSession) -> tuple[bool, int]:
-    """Whether all of a DAG is stored here, and how many bytes of it; shared parts count each time, as they do above."""
+    """Whether all of a DAG is stored here, and how many bytes; shared parts count each time, as in the caller."""
     known: dict[CID, tuple[bool, int]] = {}
     stack: list[tuple[CID, list[CID] | None, int]] = [(root, None, 0)]
     while stack:

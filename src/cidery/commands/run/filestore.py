@@ -27,7 +27,7 @@ class TooManyToSort(LimitExceeded):
 
 
 async def _chosen(blocks: Filestore, call: Call) -> AsyncIterator[Reference | CID]:
-    """The references that are asked for; the CID of one that there is not."""
+    """The requested references, or the CID of one that does not exist."""
     texts = call.many("obj")
     if texts:
         for cid in map(CID.parse, texts):
@@ -50,7 +50,7 @@ async def _chosen(blocks: Filestore, call: Call) -> AsyncIterator[Reference | CI
 
 
 def _line(checked: Checked, context: Context, call: Call) -> FilestoreLine:
-    """Paths below the directory that holds the repository begin there, as Kubo shows them."""
+    """Paths below the directory that holds the repository are relative to it, as Kubo shows them."""
     reference = checked.reference
     base = f"{context.node.path.parent}".rstrip("/") + "/"
     return FilestoreLine(
@@ -80,7 +80,7 @@ async def ls(context: Context, call: Call) -> AsyncIterator[FilestoreLine]:
 
 
 async def verify(context: Context, call: Call) -> AsyncIterator[FilestoreLine]:
-    """The lines say what is wrong; finding it is no failure."""
+    """Faults are reported in the lines; finding one is no failure."""
     blocks = context.node.blocks
     async for one in _chosen(blocks, call):
         if isinstance(one, CID):

@@ -14,13 +14,13 @@ from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
 
 JOIN_BYTES = 128 * 1024
-"""Bytes sent at once at least, but for the last: each send costs some system calls on both sides."""
+"""Bytes sent at a time, except for the last: each send costs some system calls on both sides."""
 DEFAULT_GZIP = 6
 """Compression level when none is given: zlib's own choice."""
 
 
 def gzip_level(call: Call) -> int:
-    """--compression-level, which counts with --compress only: clients send -1 without it. Raises BadCall."""
+    """--compression-level, which applies with --compress only: clients send -1 without it. Raises BadCall."""
     level = call.number_or_none("compression-level")
     if level is None or not call.flag("compress"):
         return DEFAULT_GZIP
@@ -30,7 +30,7 @@ def gzip_level(call: Call) -> int:
 
 
 async def get(context: Context, call: Call) -> Body:
-    """TAR, gzipped with --compress; a client unpacks it. Its length is what the tree states, for progress only."""
+    """TAR, gzipped with --compress; a client unpacks it. Its length is an estimate from the tree, for progress only."""
     path = await context.node.locate(call.one("path"))
     api = context.node
     compress, archive = call.flag("compress"), call.flag("archive")
@@ -57,7 +57,7 @@ async def get(context: Context, call: Call) -> Body:
 
 
 async def _joined(chunks: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
-    """The same bytes with small pieces put together: a folder of small files is a third headers and padding."""
+    """The same bytes with small pieces joined: a folder of small files is one third headers and padding."""
     held: list[bytes | memoryview] = []
     size = 0
     async for chunk in chunks:

@@ -34,7 +34,7 @@ def peer_text(peer: str, base: str) -> str:
 
 
 def shown_identity(found: PeerIdentity, base: str = "") -> Identity:
-    """What id prints of a peer."""
+    """The result of id for a peer."""
     return Identity(
         ID=peer_text(found.id, base),
         PublicKey=found.public_key,

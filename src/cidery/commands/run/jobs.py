@@ -16,7 +16,7 @@ from cidery.repo.jobs import INTERRUPTED_LIFE, Job, JobState
 
 
 class RepeatCommand(InvalidInput):
-    """A job that only its command can go on with."""
+    """A job that only its own command can resume."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -27,12 +27,12 @@ class RepeatCommand(InvalidInput):
 
 
 def advice(job: Job) -> str:
-    """One line: what to do with a job."""
-    days = f"it is given up {int(INTERRUPTED_LIFE // 86400)} days after its last sign of life"
+    """One line of advice on how to proceed with a job."""
+    days = f"it is dropped {int(INTERRUPTED_LIFE // 86400)} days after its last activity"
     if job.state is JobState.QUEUED:
         return "a daemon does it by itself; try it now with: cidery jobs resume " + str(job.id)
     if job.state is JobState.INTERRUPTED and job.kind == "gc":
-        return "the next daemon, or `cidery repo gc`, goes on with it"
+        return "the next daemon, or `cidery repo gc`, resumes it"
     if job.state is JobState.INTERRUPTED:
         return f"run the same command again, or: cidery jobs resume {job.id} ({days})"
     if job.state is JobState.FAILED:
@@ -101,14 +101,14 @@ async def known(context: Context, call: Call) -> AsyncIterator[KnownFile]:
 async def rm(context: Context, call: Call) -> JobIds:
     numbers = [_number(text) for text in call.many("id")]
     for number in numbers:
-        context.node.jobs.get(number)  # all or none, as far as can be told before
+        context.node.jobs.get(number)  # all or none, as far as can be checked beforehand
     for number in numbers:
         await context.node.jobs.remove(number)
     return JobIds(IDs=numbers)
 
 
 async def resume(context: Context, call: Call) -> AsyncIterator[JobLine]:
-    """Pins of the queue and collections; for others RepeatCommand says what to run."""
+    """Resumes queued pins and collections; for others RepeatCommand says what to run."""
     api = context.node
     job = api.jobs.get(_number(call.one("id")))
     if job.kind == "pin" and is_queued_pin(job):

@@ -11,7 +11,7 @@ from cidery.errors import InvalidInput
 from cidery.multiformats.multibase import decode_multibase, encode_multibase
 
 MAX_MESSAGE = 64 << 20
-"""Longest message signed or verified, in bytes: it is held in memory whole."""
+"""Longest message signed or verified, in bytes: it is held in memory as a whole."""
 
 
 def _key(key: NamedKey, call: Call) -> Key:

@@ -34,7 +34,7 @@ def _link(entry: LsEntry, call: Call) -> LsLink:
 
 
 def _go_mode(entry: LsEntry) -> int:
-    """Go's FileMode, which Kubo writes: the kind of a file and its special bits lie elsewhere than in Unix."""
+    """Go's FileMode, as Kubo writes it: the file type and special bits are at other positions than in Unix."""
     mode = (entry.mode or 0) & MODE_MASK
     if not mode:
         return 0
@@ -43,7 +43,7 @@ def _go_mode(entry: LsEntry) -> int:
 
 
 def _time_text(mtime: Mtime) -> str:
-    """RFC 3339 in UTC; seconds as they are for times that no calendar has."""
+    """RFC 3339 in UTC; plain seconds for times outside the calendar."""
     from datetime import datetime, timedelta
 
     try:
@@ -55,8 +55,8 @@ def _time_text(mtime: Mtime) -> str:
 
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
-    """One value with all objects, sorted; with --stream one value per entry as they are stored, after one without any
-    for each object that has a heading."""
+    """One value with all objects, sorted; with --stream one value per entry in stored order, preceded by one without
+    entries for each object that has a heading."""
     paths = [(text, await context.node.locate(text)) for text in call.many("path")]
     look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
     objects: list[LsObject] = []

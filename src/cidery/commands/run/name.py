@@ -27,11 +27,11 @@ from cidery.repo.keystore import SELF
 from cidery.repo.names import FOLLOWED
 
 DUMP_BYTES = 16
-"""Bytes a line of a dump."""
+"""Bytes per line of a dump."""
 
 
 class PublishOffline(Unavailable):
-    """Publishing without a network, and the user did not say that this is fine."""
+    """Publishing without a network, and without --allow-offline."""
 
     def __str__(self) -> str:
         return "can't publish while offline: pass `--allow-offline` to override"
@@ -151,7 +151,7 @@ async def inspect(context: Context, call: Call) -> Inspected:
 
 
 def _validated(record: IpnsRecord, text: str) -> Validation:
-    import time  # the wall clock, only for showing
+    import time  # the wall clock, for display only
 
     name = parse_name(text)
     reason = ""

@@ -60,7 +60,7 @@ class NotPeered(NotFound):
 
 
 class OtherWants(InvalidInput):
-    """What others want is not kept by name."""
+    """The wants of other nodes are not recorded."""
 
     def __str__(self) -> str:
         return "only the wants of this node are listed, and --peer takes its id alone"
@@ -124,7 +124,7 @@ async def swarm_addrs_local(context: Context, call: Call) -> Strings:
 
 
 def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
-    """All checked before the first is used."""
+    """All are checked before the first is used."""
     checked: list[tuple[str, Multiaddr, PeerId]] = []
     for text in call.many("address"):
         address = Multiaddr.parse(text)
@@ -147,7 +147,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
         except CideryError as exc:
             raise ConnectFailed(str(peer), str(exc), done) from exc
         done.append(f"connect {peer} success")
-    context.node.pin_queue.retry_all()  # the peer may have what others had not
+    context.node.pin_queue.retry_all()  # the peer may have what others lacked
     return Strings(Strings=done)
 
 

@@ -32,7 +32,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
         yield await _queue(context, call)
         return
     lasts = parse_lifetime(call.text("expire-in")) if "expire-in" in call.given else None
-    # What a pin fetches is kept, so it can never be evicted between its arrival and the pin.
+    # Blocks fetched by a pin are stored as kept, so they cannot be evicted between their arrival and the pin.
     begun = api.jobs.run(
         "pin",
         title_of(call.many("path")),

@@ -58,7 +58,7 @@ async def once(context: Context, call: Call) -> AsyncIterator[Queued]:
 
 
 class SweepRuns(Unavailable):
-    """There is no round to be started."""
+    """There is no round to start by hand."""
 
     def __str__(self) -> str:
         return "the sweep announces everything within Provide.DHT.Interval; single CIDs at once: cidery provide once"

@@ -12,7 +12,7 @@ from cidery.multiformats.varint import Buffer
 
 
 async def cat(context: Context, call: Call) -> Body:
-    """Several files one after the other; offset and length count over all of them, as Kubo's do."""
+    """Several files one after the other; offset and length count over all of them, as in Kubo."""
     offset, length = call.number("offset"), call.number_or_none("length")
     if offset < 0 or (length is not None and length < 0):
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
@@ -41,6 +41,6 @@ async def cat(context: Context, call: Call) -> Body:
 
 
 async def frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memoryview]:
-    """The chunks, none of which anybody writes to any more."""
+    """The chunks, which nothing writes to any more."""
     async for chunk in chunks:
         yield bytes(chunk) if isinstance(chunk, bytearray) else chunk

@@ -22,7 +22,7 @@ from cidery.version import REPO_FORMAT
 
 
 class VerifyFailed(IntegrityError):
-    """Some blocks cannot be had as they were stored, and were not mended."""
+    """Some blocks are damaged or missing, and were not repaired."""
 
     def __init__(self, counts: Counter[Outcome], *, repaired: bool) -> None:
         super().__init__(counts)
@@ -50,7 +50,7 @@ class CannotMigrate(InvalidInput):
 
 
 async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
-    """A line per removed block, with --stream-errors one per fault, with --stats the sum. Raises GcStopped."""
+    """A line per removed block, with --stream-errors one per fault, with --stats the totals. Raises GcStopped."""
     freed = removed = 0
     try:
         async with aclosing(context.node.collector.garbage()) as steps:
@@ -93,7 +93,7 @@ async def ls(context: Context, call: Call) -> AsyncIterator[LsLine]:
 
 
 async def migrate(context: Context, call: Call) -> Message:
-    """There has been one format only. Raises CannotMigrate, and as RepoLayout.check()."""
+    """There has been only one format. Raises CannotMigrate, and as RepoLayout.check()."""
     wanted = call.number_or_none("to")
     if wanted not in (None, REPO_FORMAT):
         raise CannotMigrate(wanted)
@@ -114,7 +114,7 @@ async def stat(context: Context, call: Call) -> RepoStat:
 
 
 async def verify(context: Context, call: Call) -> AsyncIterator[VerifyLine]:
-    """Raises VerifyFailed at the end if damage remains: each block has its line by then. And as repair()."""
+    """Raises VerifyFailed at the end if damage remains, after the line of every block; and as repair()."""
     heal, drop = call.flag("heal"), call.flag("drop")
     counts: Counter[Outcome] = Counter()
     blocks = 0

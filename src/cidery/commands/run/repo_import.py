@@ -14,7 +14,7 @@ from cidery.kubo.repository import KuboRepository
 
 
 class ImportIncomplete(IntegrityError):
-    """Something of the source could not be taken."""
+    """Something in the source could not be imported."""
 
     def __init__(self, faults: int) -> None:
         super().__init__(faults)
@@ -25,7 +25,7 @@ class ImportIncomplete(IntegrityError):
 
 
 async def import_kubo(context: Context, call: Call) -> AsyncIterator[ImportLine]:
-    """A line for each thing to say, a sum at the end. Raises KuboUnreadable, KuboRunning, ImportIncomplete."""
+    """A line per message, the totals at the end. Raises KuboUnreadable, KuboRunning, ImportIncomplete."""
     options = ImportOptions(
         config=call.flag("config"),
         identity=call.flag("identity"),

@@ -27,11 +27,11 @@ from cidery.routing.interface import FoundPeer
 
 _IPNS = b"/ipns/"
 QUORUM = 16
-"""Answers after which a value is believed to be the newest (Amino's number for IPNS)."""
+"""Answers after which a value is assumed to be the newest (Amino's number for IPNS)."""
 
 
 class NothingFound(NotFound):
-    """Everyone who could be asked was asked."""
+    """Every reachable router was asked, in vain."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -42,14 +42,14 @@ class NothingFound(NotFound):
 
 
 class NotStored(Unavailable):
-    """Nobody took a value."""
+    """No peer took a value."""
 
     def __str__(self) -> str:
         return "no peer could be reached to store this; --allow-offline keeps it here only"
 
 
 class OnlyNames(InvalidInput):
-    """A value that only peers keep."""
+    """A value that only peers store."""
 
     def __str__(self) -> str:
         return "without a network only records of names (/ipns/...) can be stored; start it with: cidery daemon"
@@ -102,7 +102,7 @@ def parse_key(text: str) -> bytes:
 
 
 def _stored(api: Api, key: bytes) -> bytes | None:
-    """The record of a name that is stored here and not over."""
+    """The stored record of a name, unless it has expired."""
     if not key.startswith(_IPNS):
         return None
     found = api.naming.names.get(PeerId.decode(key.removeprefix(_IPNS)))

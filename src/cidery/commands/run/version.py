@@ -1,4 +1,4 @@
-"""version and commands: everything they need is at hand, so they import next to nothing."""
+"""version and commands: all data is at hand, so they import next to nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def version(context: Context, call: Call) -> Version:
 
 
 async def deps(context: Context, call: Call) -> AsyncIterator[Dependency]:
-    """What the installed package asks for, as far as it is there."""
+    """The installed dependencies of the package."""
     import re
     from importlib.metadata import PackageNotFoundError, requires
     from importlib.metadata import version as version_of

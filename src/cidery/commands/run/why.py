@@ -10,14 +10,14 @@ from cidery.commands.definitions.why import Finding
 from cidery.core.why import SECONDS, findings
 
 SHARE = 0.9
-"""Of the time given with --timeout: the rest is for the verdict."""
+"""Fraction of the --timeout for gathering facts: the rest is for the verdict."""
 
 
 async def why(context: Context, call: Call) -> AsyncIterator[Finding]:
     api, given = context.node, call.seconds("timeout")
     path = await api.locate(call.one("path"))
     seconds = SHARE * given if given else SECONDS
-    # what follows is said as it is learned
+    # the findings update what is shown as they arrive
     with api.doing("asking peers and routers"):
         async with aclosing(findings(api, path, seconds=seconds, show=lambda cid: cid_text(cid, call))) as found:
             async for one in found:

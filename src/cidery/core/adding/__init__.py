@@ -1,1 +1,1 @@
-"""Adding files and folders: what is read, cut, hashed, stored and remembered."""
+"""Adding files and folders: reading, chunking, hashing, storing and journaling them."""

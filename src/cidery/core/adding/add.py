@@ -1,7 +1,7 @@
 """Adds files and folders: scan, read, hash and store in two threads, assemble in order, one sync at the end.
 
 An entry at the top level is reported only when everything up to it is durable; entries inside folders are reported
-as they are stored. The blocks of an add that was stopped may stay in the store, without anything that points at them.
+as they are stored. An add that was stopped may leave blocks in the store that nothing refers to.
 """
 
 import asyncio
@@ -45,21 +45,21 @@ THREADS = 2
 MAX_JOBS = 6
 """Jobs handed to the threads and not yet assembled: keeps both busy while results are awaited in order."""
 JOB_BYTES = 4 << 20
-"""Bytes of a big file per job: what each thread repeats after a crash."""
+"""Bytes of a big file per job: the work that each thread repeats after a crash."""
 JOB_CHUNKS = 1024
 """Chunks of a big file per job, for tiny chunk sizes."""
 PROGRESS_BYTES = 256 * 1024
-"""Bytes of a stream between two words on progress, as Kubo has it; or one chunk, if that is longer."""
+"""Bytes of a stream between two progress events, as in Kubo; or one chunk, if that is longer."""
 
 
 class AddOptions(NamedTuple):
-    """Everything ``add`` can be told."""
+    """The options of ``add``."""
 
     profile: Profile = UNIXFS_V1_2025
     """Rules that decide the CID; unixfs.profile.with_options() derives one from command-line options."""
     scan: ScanOptions = ScanOptions()
     wrap: bool = False
-    """Put everything into one more directory, so that names are kept."""
+    """Wrap everything in one more directory, so that names are kept."""
     only_hash: bool = False
     """Compute CIDs, store nothing."""
     progress: bool = False
@@ -69,7 +69,7 @@ class AddOptions(NamedTuple):
     mtime: Mtime | None = None
     """Time of modification for every entry."""
     references: References | None = None
-    """Where the bytes of files on this machine are noted, which then stay there uncopied; needs raw leaves."""
+    """Where references to the files of this machine are noted, whose bytes then stay uncopied; needs raw leaves."""
 
     @property
     def metadata(self) -> Metadata:
@@ -87,13 +87,13 @@ class Added(NamedTuple):
     bytes: int
     """Bytes of content read for it; 0 for directories and symlinks."""
     root: bool
-    """Whether nothing above it is added: pin this one. It is durable."""
+    """Whether it is a root: pin this one. It is durable."""
     mode: int | None = None
     mtime: Mtime | None = None
 
 
 class AddProgress(NamedTuple):
-    """How far a big file or stream is."""
+    """Progress within a big file or stream."""
 
     name: str
     bytes: int
@@ -101,15 +101,15 @@ class AddProgress(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What lets an add go on where it was cut off."""
+    """Lets an add resume where it was interrupted."""
 
     journal: AddJournal
     whole: Callable[[Sequence[Child]], Awaitable[list[bool]]]
-    """Whether all blocks of each are stored to stay; notes them for a collector."""
+    """Whether all blocks of each are stored as kept; notes them for a collector."""
 
 
 Step = Callable[[], list[Child]] | int
-"""A job that makes leaves, or how many bytes of the stream have come."""
+"""A job that makes leaves, or the number of stream bytes received."""
 
 
 async def add(
@@ -120,10 +120,10 @@ async def add(
 ) -> AsyncGenerator[Added | AddProgress, None]:
     """Add paths, bytes or items; events in Kubo's order: files and links as walked, then directories, roots last.
 
-    With ``memory``, files that an earlier run had stored are not read again; what was read is noted in its journal.
+    With ``memory``, files that an earlier run stored are not read again, and files read now are noted in its journal.
     Limits: THREADS threads, about 60 MB of buffers, one index entry per added name.
     Raises:
-        CannotAdd, BadName, TooManyCollisions, ImportOptionError, and what the store raises (disk full, read-only).
+        CannotAdd, BadName, TooManyCollisions, ImportOptionError, and as the store (disk full, read-only).
     Cancellation: safe at any point; threads stop within one chunk before this returns.
     """
     adding = _Adding(store, options or AddOptions(), memory)
@@ -137,7 +137,7 @@ async def add(
 async def add_root(
     sources: Sequence[Source] | AsyncIterable[AddItem], store: BlockStore, options: AddOptions | None = None
 ) -> CID:
-    """As add(), for the CID of the last root only."""
+    """As add(), but only the CID of the last root."""
     root: CID | None = None
     async for event in add(sources, store, options):
         if isinstance(event, Added) and event.root:
@@ -166,17 +166,17 @@ class _Adding:
         )
         self._tree = AddTree(options.mode, options.mtime)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
-        # Whole small files spend their time in short system calls: two threads would only pass the GIL to and fro.
+        # Whole small files spend their time in short system calls: two threads would only contend for the GIL.
         self._one = ThreadPoolExecutor(1, thread_name_prefix="cidery-add")
         self._open: set[int] = set()
         self._reader: ReaderProcess | None = None
         self._reader_helps = options.references is None and can_read(options.profile)
         self._files = 0
         self._behind = memory is not None and not memory.journal.is_empty
-        """Whether the scan is still among the files that an earlier run stored, which need not be read."""
+        """Whether the scan is still among the files that an earlier run stored, which need no reading."""
 
     async def close(self) -> None:
-        """Stop the threads; returns when none works any more, at most one chunk later."""
+        """Stop the threads; returns when none is running, at most one chunk later."""
         self._ingest.stop.set()
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
@@ -209,7 +209,7 @@ class _Adding:
             yield added
 
     def _submit(self, items: list[AddItem]) -> "Future[list[Result]]":
-        """Have whole items stored; many small files are read and hashed by a second process."""
+        """Store whole items; many small files are read and hashed by a second process."""
         paths = [(item.path, item.follow) for item in items if item.path is not None and item.kind is Kind.FILE]
         self._files += len(paths)
         if self._behind:
@@ -239,7 +239,7 @@ class _Adding:
         return self._ingest.items(items, leaves, entries)
 
     def _racy_from(self) -> int:
-        """The journal's, for what is read from now on; 0 without one."""
+        """The journal's value, for files read from now on; 0 without a journal."""
         return self._memory.journal.racy_from() if self._memory is not None else 0
 
     async def _sync(self) -> None:
@@ -273,7 +273,7 @@ class _Adding:
             yield event
 
     async def _checked(self, memory: Memory, items: list[AddItem], results: list[Result]) -> list[Result]:
-        """The results with what was remembered looked up in the store, and read again where it is not there."""
+        """The results, with remembered files looked up in the store and read again if they are not there."""
         known = [result for result in results if isinstance(result, Remembered)]
         for result, whole in zip(known, await memory.whole([one.child for one in known]), strict=True):
             if whole:
@@ -305,7 +305,7 @@ class _Adding:
 
     async def _big(self, name: str, big: BigFile) -> AsyncIterator[AddProgress | Finished]:
         fd, before = await asyncio.to_thread(open_regular, big.path, True)
-        self._open.add(fd)  # closed in close() if this is stopped half-way, when no thread reads any more
+        self._open.add(fd)  # if this is interrupted, close() closes it once no thread reads it
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
         racy_from = self._racy_from()
@@ -330,7 +330,7 @@ class _Adding:
         yield finished
 
     async def _known_parts(self, identity: Identity) -> dict[int, list[Child]]:
-        """Leaves that an earlier run stored and that are there still, by where they start."""
+        """Leaves that an earlier run stored and that are still there, by their offsets."""
         if self._memory is None or self._memory.journal.is_empty:
             return {}
         parts = self._memory.journal.parts(identity)
@@ -358,7 +358,7 @@ class _Adding:
     async def _cuts(
         self, fd: int, path: str, found: os.stat_result, known: dict[int, list[Child]]
     ) -> AsyncIterator[Step]:
-        """Jobs for a big file that is cut by its content: a cut depends on what follows the one before it only."""
+        """Jobs for a big file with content-defined chunks: a cut depends only on the data after the previous one."""
         at = 0
         while (leaves := known.get(at)) and at < found.st_size:
             yield self._given(leaves)
@@ -386,7 +386,7 @@ class _Adding:
             yield event
 
     async def _sent(self, stream: "LongStream") -> AsyncIterator[Step]:
-        """Jobs for a stream, after what its sender left out because it was stored before. Raises NotRemembered."""
+        """Jobs for a stream, following the part that its sender left out as already stored. Raises NotRemembered."""
         item, at = stream.item, 0
         known = await self._known_parts(item.identity) if item.has and item.identity is not None else {}
         while at < item.has:

@@ -1,4 +1,4 @@
-"""What is to be added, in batches for the threads of add(): whole items, or a long stream alone."""
+"""Splits the items of an add into batches for its threads: whole items, or a long stream alone."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from cidery.core.adding.items import HAS_ALL, AddItem, ScanOptions, scan
 from cidery.unixfs.profile import Profile
 
 JOB_ITEMS = 128
-"""Items per batch, so that the loop hears of progress often."""
+"""Items per batch: small, so that the loop hears of progress often."""
 STREAM_BATCH = 1 << 20
 """Bytes of small streams collected into one batch."""
 
@@ -39,7 +39,7 @@ async def batches(
     size = 0
     async for item in _items(sources, options):
         if item.has:
-            # What the sender left out is known from an earlier run; what it did send goes on behind that.
+            # The part that the sender left out is known from an earlier run; the data sent continues after it.
             if item.has == HAS_ALL:
                 batch.append(item)
                 continue

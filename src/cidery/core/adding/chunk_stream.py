@@ -1,4 +1,4 @@
-"""Streams of bytes in pieces of any size to chunks of a file."""
+"""Cuts streams of bytes, in pieces of any size, into the chunks of a file."""
 
 import asyncio
 import os
@@ -9,9 +9,9 @@ from cidery.unixfs.chunker import Chunker
 from cidery.unixfs.profile import Profile
 
 CUT_BYTES = 4 << 20
-"""Bytes collected before they are cut by their content: the thread's work is long against the switch to it."""
+"""Bytes collected before content-defined chunking: the thread's work far outweighs the switch to it."""
 READ_BYTES = 1 << 20
-"""Bytes of a file read at once."""
+"""Bytes of a file read at a time."""
 
 
 async def chunks_of(stream: AsyncIterable[Buffer], profile: Profile) -> AsyncIterator[bytes]:
@@ -30,7 +30,7 @@ def cut(profile: Profile, data: bytes) -> list[bytes]:
 
 
 async def file_pieces(fd: int) -> AsyncIterator[bytes]:
-    """An open file from where it is to its end, read in a thread."""
+    """An open file from its current position to its end, read in a thread."""
     while piece := await asyncio.to_thread(os.read, fd, READ_BYTES):
         yield piece
 

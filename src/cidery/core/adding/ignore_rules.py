@@ -23,7 +23,7 @@ class TooManyRules(LimitExceeded):
 
 
 class BadRule(InvalidInput):
-    """A pattern that cannot be used."""
+    """An invalid pattern."""
 
     def __init__(self, pattern: str) -> None:
         super().__init__(pattern)
@@ -38,12 +38,12 @@ class BadRule(InvalidInput):
 class _Rule(NamedTuple):
     expression: re.Pattern[str]
     keeps: bool
-    """Whether it takes back what rules before it left out."""
+    """Whether it negates earlier rules (``!``)."""
     directories_only: bool
 
 
 class IgnoreRules:
-    """Rules in order; the last that matches decides. Immutable, cheap to ask: some us per name."""
+    """Rules in order; the last match decides. Immutable, cheap to query: some us per name."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         """Lines of a .gitignore file. Raises BadRule, TooManyRules."""
@@ -59,9 +59,9 @@ class IgnoreRules:
         return bool(self._rules)
 
     def leaves_out(self, path: str, *, is_directory: bool) -> bool:
-        """Whether to leave out the entry at ``path``, relative to the folder that is added, with "/" between names.
+        """Whether to leave out the entry at ``path``, relative to the added folder, with "/" between names.
 
-        What is inside a directory that is left out need not be asked for: it is out, too.
+        The contents of a directory that is left out need not be checked: they are left out, too.
         """
         out = False
         for rule in self._rules:

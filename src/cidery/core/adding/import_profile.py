@@ -1,4 +1,4 @@
-"""From the Import section of the config to the rules of add."""
+"""Translates the Import section of the config into the options of add."""
 
 from cidery.repo.config import ImportConfig
 from cidery.unixfs.chunker import parse_chunker
@@ -6,7 +6,7 @@ from cidery.unixfs.profile import Profile, ShardEstimate, parse_hash, with_chunk
 
 
 def import_profile(config: ImportConfig) -> Profile:
-    """The rules of ``add`` that the config's Import section states."""
+    """The options of ``add`` that the config's Import section states."""
     chunker = parse_chunker(config.chunker)
     base = Profile(
         cid_version=config.cid_version or 0,

@@ -42,7 +42,7 @@ class Stopped(Unavailable):
 
 
 class Origin(NamedTuple):
-    """The file that chunks come from, when its bytes are to stay there."""
+    """The file that chunks come from, when its bytes stay there."""
 
     path: str
     found: os.stat_result
@@ -51,16 +51,16 @@ class Origin(NamedTuple):
 
 
 class FilePart(NamedTuple):
-    """Where chunks are in the file that they come from, for the journal."""
+    """Where the chunks are in their file, for the journal."""
 
     identity: Identity
     start: int
     racy_from: int
-    """As the journal had it before they were read."""
+    """The journal's value from before they were read."""
 
 
 class Batch:
-    """Blocks on their way to the store. One thread's."""
+    """Blocks on their way to the store. Used by one thread."""
 
     def __init__(self, store: BlockStore | None, references: References | None = None) -> None:
         """``references``: where the leaves of files with an origin are noted instead of stored."""
@@ -72,7 +72,7 @@ class Batch:
         self._origin: Origin | None = None
 
     def begin(self, origin: Origin | None) -> None:
-        """The raw blocks that follow are, in order, the bytes of a file."""
+        """The raw blocks that follow are, in order, the bytes of this file."""
         self._origin = origin
 
     def put(self, block: Block) -> None:
@@ -103,12 +103,12 @@ class Batch:
 
 
 class Metadata(NamedTuple):
-    """What is written into nodes beside the bytes."""
+    """Metadata written into nodes along with the bytes."""
 
     preserve_mode: bool = False
     preserve_mtime: bool = False
     mode: int | None = None
-    """Given for every entry; goes before preserved ones."""
+    """Given for every entry; takes precedence over preserved values."""
     mtime: Mtime | None = None
 
     @property
@@ -116,7 +116,7 @@ class Metadata(NamedTuple):
         return self.preserve_mode or self.preserve_mtime or self.mode is not None or self.mtime is not None
 
     def of_item(self, mode: int | None, mtime: Mtime | None) -> tuple[int | None, Mtime | None]:
-        """Mode and time to store for an entry that has these."""
+        """The mode and time to store for an entry with these."""
         return self.mode if self.mode is not None else mode, self.mtime if self.mtime is not None else mtime
 
     def of_file(self, found: os.stat_result) -> tuple[int | None, Mtime | None]:
@@ -137,7 +137,7 @@ class Finished(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """A file that an earlier run of the same add finished; whether it is still stored is for add() to see."""
+    """A file that an earlier run of the same add finished; add() checks whether it is still stored."""
 
     child: Child
     identity: Identity
@@ -156,7 +156,7 @@ class BigFile(NamedTuple):
 
 
 Result = Finished | Remembered | BigFile | None
-"""What became of one item: stored, known from an earlier run, left to range(), or a directory."""
+"""The outcome of one item: stored, known from an earlier run, left to range(), or a directory."""
 
 
 class Ingest:
@@ -181,7 +181,7 @@ class Ingest:
         self._has_metadata = metadata.any
 
     def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = (), entries: bytes = b"") -> list[Result]:
-        """Read and store whole items; None for directories. Raises CannotAdd, Stopped and what the store raises.
+        """Read and store whole items; None for directories. Raises CannotAdd, Stopped and as the store.
 
         ``read``: files at paths among the items, in order, that a ReaderProcess may have read already, with their
         ``entries`` for the journal.
@@ -221,7 +221,7 @@ class Ingest:
         return out
 
     def _remembered(self, item: AddItem) -> Remembered:
-        """A file that was not sent, because an earlier run has it. Raises NotRemembered."""
+        """A file that was not sent, because an earlier run stored it. Raises NotRemembered."""
         known = self.journal.file(item.identity) if self.journal is not None and item.identity is not None else None
         if known is None or item.identity is None:
             raise NotRemembered(item.name)
@@ -256,7 +256,7 @@ class Ingest:
                 return BigFile(item.path, found, mode, mtime)
             try:
                 if size <= self.profile.chunk_size:
-                    data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
+                    data = os.read(fd, size + 1)  # one byte more, to notice a file that grew
                     if len(data) == size:
                         child = self._build(cut(self.profile, data), mode, mtime, batch)
                         self._note(identity, child, noted)
@@ -281,7 +281,7 @@ class Ingest:
             noted.append(file_entry(identity, child.cid.encode(), child.filesize, child.tsize, self._racy_from))
 
     def small_file(self, path: str, follow: bool, racy_from: int, entries: list[bytes]) -> Leaf | None:
-        """A file of one leaf, read and hashed; None for what is not that, or cannot be read.
+        """A file of one leaf, read and hashed; None if it is not that, or cannot be read.
 
         Its entry for the journal goes to ``entries``; ``racy_from`` as file_entry() has it, 0 if there is no journal.
         """
@@ -293,7 +293,7 @@ class Ingest:
             size = found.st_size
             if size > SMALL_FILE:
                 return None
-            data = os.read(fd, size + 1)  # one more than there is: a file that grew shows
+            data = os.read(fd, size + 1)  # one byte more, to notice a file that grew
         except OSError:
             return None
         finally:
@@ -308,7 +308,7 @@ class Ingest:
         return Leaf(cid, bytes(block.data), size, child.tsize, mode, mtime)
 
     def _read_all(self, fd: int, size: int) -> Iterator[bytes]:
-        """Chunks of a whole file; one byte more is asked for, so that a file that grew shows."""
+        """Chunks of a whole file; one byte more is requested, to notice a file that grew."""
         chunk_size = self.profile.chunk_size
         left = size
         while left > chunk_size:
@@ -322,7 +322,7 @@ class Ingest:
             yield last
 
     def origin(self, path: str, found: os.stat_result, offset: int = 0) -> Origin | None:
-        """Where chunks of a file come from, if they are to stay there."""
+        """The origin of the chunks of a file, if they stay there."""
         return Origin(os.path.abspath(path), found, offset) if self.references is not None else None
 
     def range(self, fd: int, path: str, found: os.stat_result, start: int, end: int) -> list[Child]:
@@ -401,7 +401,7 @@ def open_regular(path: str, follow: bool) -> tuple[int, os.stat_result]:
 
 
 def read_exactly(fd: int, size: int) -> bytes:
-    """Up to ``size`` bytes, fewer only at the end of the file."""
+    """Up to ``size`` bytes; fewer only at the end of the file."""
     data = os.read(fd, size)
     if len(data) == size or not data:
         return data

@@ -1,4 +1,4 @@
-"""What add() takes: files, directories and symlinks with names, from this machine's disk or from streams."""
+"""The input of add(): files, directories and symlinks with names, from this machine's disk or from streams."""
 
 import os
 import stat
@@ -47,7 +47,7 @@ def _printable(path: str) -> str:
 
 
 class AddItem(NamedTuple):
-    """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are made up."""
+    """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are created."""
 
     name: str
     """"" for a single file without a name."""
@@ -65,9 +65,9 @@ class AddItem(NamedTuple):
     follow: bool = False
     """Whether ``path`` may be a symlink to the file."""
     identity: tuple[int, int, int, int, int] | None = None
-    """Files in a stream: what their sender knows them by (add_journal.identity_of())."""
+    """Files in a stream: the identity that their sender gave (add_journal.identity_of())."""
     has: int = 0
-    """Bytes at their start that the sender left out, because an earlier run has them; or HAS_ALL."""
+    """Leading bytes that the sender left out, because an earlier run stored them; or HAS_ALL."""
 
     async def pieces(self) -> AsyncIterator[Buffer]:
         """The bytes that were sent."""
@@ -90,19 +90,19 @@ class ScanOptions(NamedTuple):
     """How folders on disk are read."""
 
     recursive: bool = True
-    """False: a directory is an error that says to use -r."""
+    """False: a directory is an error whose message suggests -r."""
     hidden: bool = False
-    """Whether names with a leading dot are taken inside directories."""
+    """Whether hidden entries (leading dot) inside directories are included."""
     empty_dirs: bool = True
     """False: add() leaves out directories inside others that have no entry."""
     dereference: bool = False
     """Follow symlinks instead of adding them."""
     dereference_args: bool = False
-    """Follow the symlinks that are named, not those in directories."""
+    """Follow the symlinks that are named, but not those inside directories."""
     preserve_mode: bool = False
     preserve_mtime: bool = False
     ignore: IgnoreRules | None = None
-    """What is left out inside directories."""
+    """Entries to leave out inside directories."""
 
 
 def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem]:

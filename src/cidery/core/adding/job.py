@@ -1,4 +1,4 @@
-"""add() as a job: protected while it runs, pinned before it is reported, and gone on with when it was cut off."""
+"""add() as a job: protected while it runs, pinned before it is reported, and resumed after an interruption."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
@@ -28,7 +28,7 @@ TICK_FILES = 64
 
 
 class Adding:
-    """What adds files to a repository. Needs the lock."""
+    """Adds files to a repository. Needs the lock."""
 
     def __init__(
         self, store: SegmentStore, pins: Pins, desk: JobDesk, imports: ImportConfig, clock: Callable[[], float]
@@ -51,13 +51,13 @@ class Adding:
         sender: str = "",
         title: str = "",
     ) -> AsyncGenerator[Added | AddProgress, None]:
-        """core.add.add() as a job, protected while it runs, its roots pinned recursively before they are reported.
+        """add() as a job, protected while it runs; its roots are pinned recursively before they are reported.
 
         Files of this machine that an interrupted add of the same sources had stored are not read again.
-        ``command``: the words that begin the same add, for `jobs resume`. ``sender``: for items in a stream, what
-        their sender calls this add (see sent_key()); ``title``: what `jobs` calls it.
+        ``command``: the command line that repeats the add, for `jobs resume`. ``sender``: for items in a stream, the
+        name that their sender gives this add (see sent_key()); ``title``: its name in `jobs`.
 
-        Raises PinNameTooLong and as core.add.add(). Cancellation: safe; nothing stays pinned that was not reported
+        Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that was not reported
         or about to be.
         """
         if options.only_hash:
@@ -102,11 +102,11 @@ class Adding:
                 yield one
 
     def sent_key(self, sender: str) -> str:
-        """The key of an add whose files come from a sender that calls it so; "" for none."""
+        """The key of an add under the name that the sender of its files gave; "" for none."""
         return add_key([sender], self._imports) if sender else ""
 
     async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
-        """What an earlier run left, and where this one notes what it has stored."""
+        """What an earlier run left, and where this run notes what it has stored."""
         journal = await asyncio.to_thread(AddJournal, run.journal, self._clock, load=run.resumed)
         stack.callback(journal.close)
         return Memory(journal, partial(self._stored_whole, profile=options.profile))
@@ -114,7 +114,7 @@ class Adding:
     async def _stored_whole(self, nodes: Sequence[Child], profile: Profile) -> list[bool]:
         """Whether all blocks of each are stored as kept, or in a file of the user; notes them for a collector.
 
-        2 us for a leaf; larger files cost the reading of their inner nodes.
+        2 us per leaf; for larger files, the cost of reading their inner nodes.
         """
         return [
             await self.walk_stored(node.cid)

@@ -1,8 +1,8 @@
-"""Which files of an add are stored already, so that one that was cut off goes on without reading them again.
+"""Records which files of an add are already stored, so that an interrupted add resumes without reading them again.
 
-A file is known again by its device, inode, size and times; what it became is looked up in the store before it is
-believed, so the journal needs no sync and may be torn or stale. One that was changed within RACY seconds before it was
-read is not noted: a second change could leave its times as they are.
+A file is recognized by its device, inode, size and times; its nodes are looked up in the store before they are
+trusted, so the journal needs no sync and may be torn or stale. A file changed within RACY seconds before it was read
+is not noted: a second change could leave its times the same.
 
 Layout: MAGIC, then records: length u32, crc32 u32, entries. An entry: 40 bytes that identify the file, the start of the
 part u64 (WHOLE for a finished file), the number of nodes u32, and per node: length u8, CID, bytes of content u64,
@@ -27,7 +27,7 @@ log = logging.getLogger("cidery.jobs")
 
 MAGIC = b"cidery add 1\n"
 MAX_BYTES = 1 << 30
-"""Longest journal: about ten million small files. What comes after is not noted, and repeated if it comes to that."""
+"""Longest journal: about ten million small files. Later ones are not noted, and repeated after an interruption."""
 MAX_RECORD = 16 << 20
 """Longest record: a part of one file, or a batch of small ones."""
 RACY = 2.0
@@ -42,11 +42,11 @@ _SIZES = struct.Struct(">QQ")
 
 
 Identity = tuple[int, int, int, int, int]
-"""Device, inode, size, time of modification and of change in nanoseconds: equal as long as nobody changed the file."""
+"""Device, inode, size, modification and change time in nanoseconds: equal as long as the file is unchanged."""
 
 
 def identity_of(found: os.stat_result) -> Identity:
-    """What a file is known by."""
+    """The identity of a file."""
     return found.st_dev & WHOLE, found.st_ino & WHOLE, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
@@ -71,7 +71,7 @@ def add_key(paths: Sequence[str], *rules: object) -> str:
 
 
 class NotRemembered(Unavailable):
-    """A sender left out what an earlier run should have, and it has not."""
+    """A sender left out data that an earlier run should have stored, but it is not here."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -82,10 +82,10 @@ class NotRemembered(Unavailable):
 
 
 class AddJournal:
-    """The journal of one add. note_*() from any thread; what was there is loaded when it is made."""
+    """The journal of one add. Call note_*() from any thread; existing records are loaded on construction."""
 
     def __init__(self, path: Path, wall: Callable[[], float], *, load: bool) -> None:
-        """Blocks. ``wall``: seconds since 1970; ``load``: go on with what an earlier run left. Raises nothing."""
+        """Blocks. ``wall``: seconds since 1970; ``load``: resume from an earlier run. Raises nothing."""
         self._path = path
         self._wall = wall
         self._lock = threading.Lock()
@@ -101,11 +101,11 @@ class AddJournal:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to go on with."""
+        """Whether there is nothing to resume."""
         return not self._files and not self._parts
 
     def identities(self) -> list[Identity]:
-        """All files that something is known of."""
+        """All files about which something is known."""
         return [_IDENTITY.unpack(packed) for packed in {**self._files, **self._parts}]
 
     def file(self, identity: Identity) -> Child | None:
@@ -119,7 +119,7 @@ class AddJournal:
         return {start: _decode_all(nodes) for start, nodes in found.items()}
 
     def forget(self, identity: Identity) -> None:
-        """What was noted of a file is not in the store (any more)."""
+        """The nodes noted for a file are not in the store (any more)."""
         self._files.pop(_IDENTITY.pack(*identity), None)
         self._parts.pop(_IDENTITY.pack(*identity), None)
 
@@ -139,7 +139,7 @@ class AddJournal:
             self._write(head + b"".join(map(_encode, leaves)))
 
     def racy_from(self) -> int:
-        """Of files with a time from here on, in nanoseconds since 1970, what is read now is not noted."""
+        """Files with a time from here on, in nanoseconds since 1970, are not noted when read now."""
         return int((self._wall() - RACY) * 1e9)
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class AddJournal:
                 while len(view):
                     view = view[os.write(self._file, view) :]
             except OSError as exc:
-                # The add goes on; what it cannot note would be repeated after a crash.
+                # The add continues; files that it cannot note would be repeated after a crash.
                 log.warning("how far an add is cannot be noted: %s", exc)
                 self._broken = True
             self._size += len(record)
@@ -243,7 +243,7 @@ def _decode(data: memoryview, at: int) -> tuple[Child, int]:
 
 
 def _crc(data: Buffer) -> int:
-    """CRC-32 in pieces that are too short to let go of the interpreter for: waiting to have it back costs more."""
+    """CRC-32 in pieces too short to release the interpreter lock for: reacquiring it costs more."""
     view, crc = memoryview(data), 0
     for at in range(0, len(view), 4096):
         crc = zlib.crc32(view[at : at + 4096], crc)

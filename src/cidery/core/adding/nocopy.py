@@ -1,7 +1,7 @@
-"""Which files a call over the RPC may have stored without a copy, by their path alone.
+"""Decides which files an RPC call may store without a copy, by their paths alone.
 
-The daemon reads such a file itself, with its own rights, and serves it to the world. So the config has to say that it
-may; the caller has to be its user on this machine; and the file has to be below a root.
+The daemon reads such a file itself, with its own rights, and serves it to the world. Therefore the config must allow
+it, the caller must be the daemon's user on this machine, and the file must be below one of the roots.
 """
 
 import os
@@ -12,7 +12,7 @@ from cidery.repo.config import Config
 
 
 class NoCopyRefused(InvalidInput):
-    """A file that the daemon may not refer to for this caller."""
+    """A file that the daemon must not refer to for this caller."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -23,10 +23,10 @@ class NoCopyRefused(InvalidInput):
 
 
 class Roots:
-    """The directories below which files may be referred to."""
+    """The directories whose files may be referred to."""
 
     def __init__(self, config: Config, repo: Path, *, owner: bool) -> None:
-        """``owner``: whether the caller has shown that it is the user of this node. Raises NoCopyRefused."""
+        """``owner``: whether the caller has proved to be the user of this node. Raises NoCopyRefused."""
         if not config.filestore_enabled:
             switch = "cidery config --json Experimental.FilestoreEnabled true"
             raise NoCopyRefused(f"off; switch it on with `{switch}` and start the daemon again")

@@ -2,10 +2,10 @@
 
 A small file costs four short system calls and some Python, and threads of one interpreter take turns at both. The
 process gets jobs of paths on its standard input and answers each on its standard output with finished leaves; the
-caller stores them. It sees no repository. What it cannot do (large files, errors, whatever is not a regular file) it
-hands back, and the caller does it itself. It ends when its input does, so nobody outlives a killed parent.
+caller stores them. It sees no repository. Anything it cannot do (large files, errors, irregular files) it
+hands back, and the caller does it itself. It ends when its input does, so it never outlives a killed parent.
 
-Frames: length u32, then one value of ``marshal``; both ends are the same interpreter, and nobody else has the pipes.
+Frames: length u32, then one value of ``marshal``; both ends are the same interpreter, and no one else has the pipes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
 
 SMALL_FILE = 64 * 1024
-"""Bytes up to which the process reads a file: beyond, the copy through the pipe costs more than the calls it saves."""
+"""Largest file that the process reads, in bytes: beyond, copying through the pipe costs more than it saves."""
 START_AFTER = 1024
-"""Files of one add after which the process is started: starting costs about as much as adding so many."""
+"""Files of one add after which the process is started: starting it costs about as much as adding that many."""
 MAX_FRAME = 64 << 20
 """Bytes of one frame at the most: a job of files of SMALL_FILE is 8 MiB."""
 _LENGTH = struct.Struct(">I")
@@ -39,7 +39,7 @@ _START = (
 
 
 class Leaf(NamedTuple):
-    """A small file as the process answers it."""
+    """A small file as the process returns it."""
 
     cid: bytes
     block: bytes
@@ -52,7 +52,7 @@ class Leaf(NamedTuple):
 
 
 class ReaderGone(Exception):
-    """The process does not answer any more; do the work without it."""
+    """The process no longer answers; do the work without it."""
 
 
 def can_read(profile: Profile) -> bool:
@@ -61,7 +61,7 @@ def can_read(profile: Profile) -> bool:
 
 
 class ReaderProcess:
-    """The process, from its parent. ask() and ready from one thread, answer() from one other."""
+    """The parent's handle on the process. Call ask() and ready from one thread, answer() from one other."""
 
     def __init__(self, profile: Profile, preserve: tuple[bool, bool], fixed: tuple[int | None, Mtime | None]) -> None:
         """Start it, without waiting. ``preserve``, ``fixed``: mode and mtime, as Metadata. Raises ReaderGone."""
@@ -95,7 +95,7 @@ class ReaderProcess:
         self._frames.put(frame(marshal.dumps((racy_from, list(paths)))))
 
     def answer(self) -> tuple[list[Leaf | None], bytes]:
-        """The next job's files, None for those that are left to the caller, and the journal's entries of the others.
+        """The files of the next job, None for each left to the caller, and the journal's entries of the others.
 
         Blocks. Raises ReaderGone.
         """
@@ -107,7 +107,7 @@ class ReaderProcess:
             raise ReaderGone("the reading process ended") from exc
 
     def close(self) -> None:
-        """End it and wait for that: it stops after the file it is at. Idempotent."""
+        """Stop it and wait for that: it ends after the current file. Idempotent."""
         self._frames.put(None)
         self._process.kill()
         self._process.wait()
@@ -116,7 +116,7 @@ class ReaderProcess:
             if pipe is not None:
                 try:
                     pipe.close()
-                except OSError:  # what was not flushed has no reader any more
+                except OSError:  # the rest of the buffer has no reader any more
                     continue
 
     def _write(self) -> None:
@@ -130,7 +130,7 @@ class ReaderProcess:
                 self._process.stdin.write(queued)
                 self._process.stdin.flush()
         except OSError:
-            return  # it ended; answer() tells
+            return  # it ended; answer() reports that
 
 
 def frame(data: bytes) -> bytes:

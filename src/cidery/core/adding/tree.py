@@ -1,6 +1,6 @@
 """The directories of one add(), collected while their entries come in, written bottom-up at the end.
 
-An entry that is done is held as bytes: a quarter of the memory of its objects, and nothing for Python's cycle collector
+A finished entry is held as bytes: a quarter of the memory of its objects, and nothing for Python's cycle collector
 to visit, which would hold the event loop for 100 ms at 100,000 entries.
 """
 
@@ -28,7 +28,7 @@ class Folder:
 
     def __init__(self, mode: int | None, mtime: Mtime | None) -> None:
         self.entries: dict[str, Folder | bytes] = {}
-        """Directories under way, and what is done, packed."""
+        """Directories being filled, and finished entries, packed."""
         self.mode = mode
         self.mtime = mtime
 
@@ -37,7 +37,7 @@ class AddTree:
     """Entries by path. The root is a nameless directory that holds the top-level entries."""
 
     def __init__(self, mode: int | None = None, mtime: Mtime | None = None) -> None:
-        """``mode``, ``mtime``: of directories that no item describes."""
+        """``mode``, ``mtime``: for directories that no item describes."""
         self._mode = mode
         self._mtime = mtime
         self.root = Folder(mode, mtime)
@@ -54,14 +54,14 @@ class AddTree:
         folder.entries[last] = _packed(child)
 
     def put_folder(self, name: str, mode: int | None, mtime: Mtime | None) -> None:
-        """Place a directory; one that is there already stays. Raises BadName, CannotAdd, TooDeep."""
+        """Place a directory; an existing one stays. Raises BadName, CannotAdd, TooDeep."""
         if "/" not in name and name in self.root.entries:
             raise CannotAdd(name, "two entries would have this name; add them one by one or rename one")
         folder = self.folder(name)
         folder.mode, folder.mtime = mode, mtime
 
     def folder(self, path: str) -> Folder:
-        """The directory at ``path``, made up where it is missing."""
+        """The directory at ``path``, created if missing."""
         if self._last[0] == path:
             return self._last[1]
         folder = self.root

@@ -1,1 +1,1 @@
-"""CAR archives in and out."""
+"""Importing and exporting CAR archives."""

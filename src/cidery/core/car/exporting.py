@@ -1,4 +1,4 @@
-"""A DAG as a CAR: streamed, in the canonical order, so that the same DAG always gives the same bytes."""
+"""Exports a DAG as a CAR: streamed, in canonical order, so that the same DAG always gives the same bytes."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -16,9 +16,9 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 
 JOIN_BYTES = 256 * 1024
-"""Bytes of small blocks sent at once: each send costs some system calls."""
+"""Bytes of small blocks sent at a time: each send costs some system calls."""
 ALONE = 64 * 1024
-"""A block of this many bytes is sent as it is: copying it would cost more than a send."""
+"""A block of at least this many bytes is sent without copying: a copy would cost more than a send."""
 
 
 class ChangedMeanwhile(Unavailable):
@@ -36,10 +36,10 @@ class ChangedMeanwhile(Unavailable):
 def export_car(
     roots: Sequence[CID], session: BlockSession, *, local_only: bool = False
 ) -> AsyncIterator[bytes | memoryview]:
-    """The archive in pieces. Byte-identical for the same DAG, whoever exports it; several roots share blocks.
+    """The archive in pieces, byte-identical for the same DAG on every node; several roots share blocks.
 
     Args:
-        local_only: blocks that ``session`` lacks are left out, and what is only below them; else NotFound is raised.
+        local_only: leave out blocks that ``session`` lacks, and everything only below them; else NotFound is raised.
     Raises as the session and walk_blocks(). Cancellation: safe.
     Cost: one read per block; memory O(distinct CIDs).
     """
@@ -49,7 +49,7 @@ def export_car(
 async def as_archive(
     roots: Sequence[CID], walk: Walk[Block, Any], session: BlockSession, *, local_only: bool = False
 ) -> AsyncIterator[bytes | memoryview]:
-    """The blocks that a walk yields as a CAR, in pieces. Raises and is cancelled as export_car()."""
+    """The blocks of a walk as a CAR, in pieces. Raises and is cancelled as export_car()."""
     held: list[Buffer] = [encode_header(roots)]
     size = 0
     async with aclosing(drive(walk, session, partial=local_only)) as blocks:
@@ -74,7 +74,7 @@ async def export_car_v2(
 ) -> AsyncIterator[bytes | memoryview]:
     """As export_car(), inside a CARv2 with an index.
 
-    The header in front states the size, so every block is read twice. Memory: the index, about 150 bytes a block.
+    The header in front states the size, so every block is read twice. Memory: the index, about 150 bytes per block.
     """
     index = CarIndex(encode_header(roots))
     async for block in drive(walk_blocks(roots), session, partial=local_only):

@@ -1,4 +1,4 @@
-"""Blocks of a CAR into the store: parsed as it arrives, every block hashed, in constant memory."""
+"""Imports the blocks of a CAR into the store: parsed as it arrives, every block hashed, in constant memory."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -16,17 +16,17 @@ BATCH = 2 << 20
 BATCH_BLOCKS = 2048
 """Blocks of one job, for small ones."""
 JOBS = 3
-"""Jobs at once: two hash on two cores while a third waits for the disk."""
+"""Concurrent jobs: two hash on two cores while a third waits for the disk."""
 PIECE = 2 << 20
-"""Bytes of a file read at once."""
+"""Bytes of a file read at a time."""
 
 
 @dataclass(slots=True)
 class CarStats:
-    """What was imported so far."""
+    """Counters so far."""
 
     blocks: int = 0
-    """Sections: a block that comes twice counts twice."""
+    """Sections: a block that occurs twice counts twice."""
     bytes: int = 0
     """Of the blocks, without their heads."""
     roots: list[CID] = field(default_factory=list)
@@ -34,7 +34,7 @@ class CarStats:
 
 
 class Reached(NamedTuple):
-    """A place in an archive: all before it is stored."""
+    """A position in an archive: everything before it is stored."""
 
     offset: int
     """Of a section, in bytes from the start."""
@@ -54,13 +54,13 @@ async def import_car(
 ) -> None:
     """Store every block of one archive, as kept, and count into ``stats``; call store.sync() when all are done.
 
-    Blocks are VISIBLE on return. What came before a fault stays stored: it was verified, and nothing pins it.
+    Blocks are VISIBLE on return. Blocks before a fault stay stored: they were verified, and nothing pins them.
 
     Args:
-        reader: one that has read the header and skips to where the stream begins.
-        reached: told now and then how far all is VISIBLE.
+        reader: one that has read the header and skipped to where the stream begins.
+        reached: called now and then with the position up to which everything is VISIBLE.
     Raises BadCar with the offset, also for a block that does not match its CID or has an unknown hash function; and
-    what the store and the stream raise. Cancellation: safe. Memory: JOBS batches and a piece of the stream.
+    as the store and the stream. Cancellation: safe. Memory: JOBS batches and a piece of the stream.
     """
     reader = reader or CarReader()
     before = stats.blocks, stats.bytes
@@ -106,7 +106,7 @@ class _Jobs:
 
     @property
     def under_way(self) -> list[Reached]:
-        """Where the batches begin that are not stored yet."""
+        """Start offsets of the batches that are not stored yet."""
         return list(self._running.values())
 
     async def start(self, batch: list[Placed], begun: Reached) -> None:
@@ -128,7 +128,7 @@ class _Jobs:
             task.result()
 
     async def close(self) -> None:
-        """A job cannot be stopped half-way, and its blocks are views into memory that must stay: wait for all."""
+        """Jobs cannot be interrupted, and their blocks are views into memory that must stay valid: wait for all."""
         if self._running:
             await asyncio.wait(self._running)
             for task in self._running:
@@ -156,4 +156,4 @@ async def read_pieces(path: str, start: int = 0) -> AsyncIterator[bytes]:
                 coming = asyncio.ensure_future(asyncio.to_thread(file.read, PIECE))
                 yield data
         finally:
-            await asyncio.wait([coming])  # the file may not be closed under a thread that reads
+            await asyncio.wait([coming])  # the file must not be closed while a thread reads it

@@ -1,10 +1,10 @@
-"""Importing archives as a job: it goes on after the last section that is known to be stored.
+"""Importing archives as a job, which resumes after the last section known to be stored.
 
-Files of this machine are opened there; who sends archives asks how much of which is here (sent_archives()), and leaves
-that out. Their headers are kept in the note, since they do not come again.
+Files of this machine are opened here. A sender of archives first asks how much of each is stored (sent_archives())
+and leaves that out; the headers are kept in the note, since they are not sent again.
 
-The place is noted twice: for every few batches in a note that a SIGKILL survives, and rarely in the job's row, after
-the store was synced, for what comes after a power cut. So it is never ahead of the blocks.
+The position is recorded twice: every few batches in a note that survives a SIGKILL, and, less often, in the job's
+row after a sync of the store, which survives a power cut. So it is never ahead of the blocks.
 """
 
 import asyncio
@@ -30,27 +30,27 @@ from cidery.repo.volatile_note import VolatileNote, boot_identity
 log = logging.getLogger("cidery.jobs")
 
 CHECKPOINT = 64 << 20
-"""Bytes between two places that are written to the row: the store syncs about as often anyway."""
+"""Bytes between two positions written to the row: the store syncs about as often anyway."""
 HEAD_PIECE = 512
-"""Bytes read at once up to the end of an archive's header."""
+"""Bytes read at a time until the end of an archive's header."""
 MAX_HEAD = 4096
-"""Longest header of a sent archive that is kept, in bytes; one with more (about 100 roots) is sent again whole."""
+"""Longest header of a sent archive that is kept, in bytes; above (about 100 roots), it is sent again in full."""
 MAX_ARCHIVES = 1000
-"""Archives of one job whose places are kept; what comes after is read again if it comes to that."""
+"""Archives of one job whose positions are kept; later ones are read again after an interruption."""
 
 
 class Place(NamedTuple):
-    """How far an archive is stored, and, if it was sent, what it is known by."""
+    """How far an archive is stored and, if it was sent, its identity."""
 
     reached: Reached
     identity: str = ""
-    """Of the sender's file, as five numbers with "-" between; "" for a file of this machine."""
+    """Of the sender's file, as five numbers joined by "-"; "" for a file of this machine."""
     head: bytes = b""
-    """Its first bytes, with the header."""
+    """The first bytes of the archive, including the header."""
 
 
 def import_key(paths: Sequence[str]) -> str:
-    """The same as long as the files are the same; "" if one of them is no file. Blocks."""
+    """Equal as long as the files are unchanged; "" if one of them is no file. Blocks."""
     files = []
     for path in paths:
         try:
@@ -65,7 +65,7 @@ class CarJob:
     """The archives of one job, in order."""
 
     def __init__(self, run: JobRun, store: BlockStore, *, again: bool = False) -> None:
-        """``again``: from the start, whatever an earlier run had reached."""
+        """``again``: start over, whatever an earlier run had reached."""
         self._run = run
         self._store = store
         self.stats = CarStats()
@@ -81,18 +81,18 @@ class CarJob:
         """Whether anything was taken from an earlier run."""
 
     def close(self) -> None:
-        """Free the descriptor of the note."""
+        """Close the note's descriptor."""
         self._note_file.close()
 
     async def forget(self) -> None:
-        """The next run begins at the start. Raises as JobRun.settle()."""
+        """Let the next run start over. Raises as JobRun.settle()."""
         self._note_file.write(b"[]")
         await self._run.settle({"reached": []})
 
     async def archive(self, item: AddItem) -> None:
         """Import the next archive.
 
-        Raises CannotAdd for a file that cannot be read, NotRemembered for one whose start was left out and is not here,
+        Raises CannotAdd for an unreadable file, NotRemembered for one whose start was left out but is not stored,
         and as import_car().
         """
         self._base = Reached(0, 0, 0)
@@ -112,7 +112,7 @@ class CarJob:
                 await asyncio.wait([self._saving])
 
     async def _begin(self, path: str) -> tuple[CarReader | None, int]:
-        """The reader for a file, and where to begin."""
+        """The reader for a file, and the offset to begin at."""
         at = len(self._reached) - 1
         place = self._places[at] if at < len(self._places) else Place(Reached(0, 0, 0))
         offset = place.reached.offset
@@ -124,7 +124,7 @@ class CarJob:
         return reader, offset
 
     def _begin_sent(self, item: AddItem) -> CarReader | None:
-        """The reader for what comes after that which the sender left out; None if that is nothing."""
+        """The reader for the data after the part that the sender left out; None if it left nothing out."""
         if item.identity is None or not item.has:
             return None
         identity = identity_text(item.identity)
@@ -152,7 +152,7 @@ class CarJob:
             yield piece
 
     def _note(self, here: Reached) -> None:
-        """Count, and have the place written now and then. ``here`` counts from where this run began."""
+        """Count, and record the position now and then. ``here`` counts from where this run began."""
         run, base = self._run, self._base
         run.blocks, run.bytes = self.stats.blocks, self.stats.bytes
         run.tick()
@@ -178,7 +178,7 @@ class CarJob:
 
 
 def sent_archives(journal: Path, row: Job) -> list[tuple[str, int]]:
-    """What an interrupted import has of archives that were sent: identity, and bytes from the start. Blocks."""
+    """What an interrupted import has of sent archives: their identities, and bytes from the start. Blocks."""
     places = _known_places(VolatileNote(journal, boot_identity()), row)
     return [
         (place.identity, place.reached.offset)
@@ -196,7 +196,7 @@ def _encode(place: Place) -> list[object]:
 
 
 def _places(found: object) -> list[Place]:
-    """What a row or a note says; nothing if it is damaged."""
+    """The places in a row or a note; none if it is damaged."""
     places: list[Place] = []
     if isinstance(found, bytes):
         try:
@@ -229,7 +229,7 @@ def _reader_at(path: str, offset: int) -> CarReader | None:
 
 
 def _reader_over(pieces: Iterable[bytes], offset: int) -> CarReader | None:
-    """A reader that has read the header out of ``pieces`` and goes on at ``offset``; None if that cannot be."""
+    """A reader that has read the header from ``pieces`` and continues at ``offset``; None if that is impossible."""
     reader = CarReader()
     try:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""Which blocks prove a path and what is at its end: the walks behind a trustless gateway's CAR.
+"""The walks behind a trustless gateway's CAR: which blocks prove a path and the content at its end.
 
 First the blocks on the path, with the shards that its names need, then those of the scope at its end, all in the order
 of a depth-first walk, each once unless duplicates are wanted.
@@ -25,12 +25,12 @@ from cidery.unixfs.reader import read_file
 
 
 class Scope(Enum):
-    """What of the end of the path is wanted (``dag-scope``)."""
+    """The part of the content that is wanted (``dag-scope``)."""
 
     BLOCK = "block"
     """Its block only."""
     ENTITY = "entity"
-    """The file, or the directory itself without what is in it."""
+    """The file, or the directory itself without its contents."""
     ALL = "all"
     """Everything below."""
 
@@ -50,12 +50,12 @@ class ByteRange(NamedTuple):
 
 
 class PathEnd(NamedTuple):
-    """Where a path led."""
+    """The result of following a path."""
 
     roots: tuple[CID, ...]
     """The CID of the path's root, then of each of its names (``X-Ipfs-Roots``)."""
     remainder: tuple[str, ...]
-    """Names that lead on inside the last block."""
+    """Names that continue inside the last block."""
 
     @property
     def cid(self) -> CID:
@@ -68,7 +68,7 @@ def prove_path(path: ContentPath) -> Walk[Block, PathEnd]:
     left = path.segments
     while left:
         found: Resolved = yield from _recorded(walk_path(ContentPath(roots[-1], left[:1], path.namespace)))
-        if found.remainder:  # the name is a key inside the block: those behind it may lead out again
+        if found.remainder:  # the name is a key inside the block: later ones may lead out of it again
             found = yield from _recorded(walk_path(ContentPath(roots[-1], left, path.namespace)))
             if found.cid != roots[-1]:
                 roots.append(found.cid)
@@ -79,7 +79,7 @@ def prove_path(path: ContentPath) -> Walk[Block, PathEnd]:
 
 
 def prove_scope(cid: CID, scope: Scope, byte_range: ByteRange | None, *, duplicates: bool = False) -> Walk[Block, None]:
-    """Yields the blocks of the scope, ``cid``'s first; with ``byte_range`` of a file only those that hold the bytes.
+    """Yields the blocks of the scope, ``cid``'s first; with ``byte_range`` of a file, only those that hold the bytes.
 
     Raises as the readers of UnixFS and walk_edges().
     """
@@ -94,7 +94,7 @@ def prove_scope(cid: CID, scope: Scope, byte_range: ByteRange | None, *, duplica
     try:
         node = yield from decode_node_steps(cid, block)
     except (UnixFSError, UnsupportedCodec):
-        return  # dag-pb that is no UnixFS: the entity is its block
+        return  # dag-pb that is not UnixFS: the entity is its block
     if node.kind is Kind.FILE:
         offset, length = (0, None) if byte_range is None else byte_range.within(node.size)
         yield from _recorded(read_file(cid, offset, length))
@@ -103,7 +103,7 @@ def prove_scope(cid: CID, scope: Scope, byte_range: ByteRange | None, *, duplica
 
 
 def _recorded(walk: Generator[Any, Buffer | None, Any]) -> Generator[Any, Buffer | None, Any]:
-    """The walk with its results left out, and the blocks that it was given as results instead."""
+    """The walk without its own results; yields the blocks that it was given instead."""
     answer: Buffer | None = None
     while True:
         try:
@@ -138,6 +138,6 @@ def each_once(walk: Walk[Block, Any], seen: set[bytes]) -> Walk[Block, Any]:
 
 
 def in_sequence(first: Sequence[Block], walk: Walk[Block, Any]) -> Walk[Block, None]:
-    """Blocks that are at hand, then those of the walk."""
+    """The given blocks, then those of the walk."""
     yield from first
     yield from walk

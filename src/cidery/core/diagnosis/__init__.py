@@ -1,1 +1,1 @@
-"""What can be found out about a CID, and what it means."""
+"""Finding out facts about a CID, and what they mean."""

@@ -1,4 +1,4 @@
-"""What can be known about one CID: facts, gathered by core.why and by the network. See core.verdict for what they mean.
+"""Facts about one CID, gathered by core.why and by the network. See diagnosis.verdict for their interpretation.
 
 Peer ids are text; durations are seconds; times are seconds since 1970-01-01 UTC.
 """
@@ -12,7 +12,7 @@ from cidery.multiformats.cid import CID
 
 
 class Answer(Enum):
-    """What a connected peer said when it was asked whether it has a block."""
+    """A connected peer's answer to whether it has a block."""
 
     WAITING = "waiting"
     """Nothing yet."""
@@ -33,7 +33,7 @@ class Reach(Enum):
     LOCAL = "local"
     """Only from its own networks, or its own machine."""
     PRIVATE = "private"
-    """By those who have the key of its private network."""
+    """By nodes that have the key of its private network."""
 
 
 class Stored(NamedTuple):
@@ -43,17 +43,17 @@ class Stored(NamedTuple):
     blocks: int
     bytes: int
     missing: tuple[CID, ...]
-    """The first few blocks that are linked from what is here, and are not."""
+    """The first few missing blocks that are linked from stored ones."""
     missing_count: int
-    """How many such blocks there are; below them more may be missing."""
+    """The number of such blocks; more may be missing below them."""
     complete: bool
-    """Whether the walk came to its end in time."""
+    """Whether the walk finished in time."""
     damage: str = ""
-    """Why a block could not be read, if one could not."""
+    """The error, if a block could not be read."""
 
     @property
     def whole(self) -> bool:
-        """Whether everything is known to be here."""
+        """Whether everything is known to be stored."""
         return self.complete and self.root and not self.missing_count and not self.damage
 
 
@@ -63,42 +63,42 @@ class Hold(NamedTuple):
     kind: str
     """"recursive", "direct", "indirect" or "files"."""
     through: CID | None = None
-    """The pinned CID, or the root of the mutable files, that it is below."""
+    """The pinned CID, or the root of the mutable files, that reaches it."""
     name: str = ""
     expires: float | None = None
 
 
 class Pinned(NamedTuple):
-    """What holds the block."""
+    """The pins and files that hold the block."""
 
     holds: tuple[Hold, ...]
     complete: bool
-    """Whether all pins were looked through in time."""
+    """Whether all pins were searched in time."""
 
 
 class Announcement(NamedTuple):
-    """Whether others are told that this node has the block."""
+    """Whether this node announces that it has the block."""
 
     off: str = ""
     """Why nothing is announced at all; "" if announcing is on."""
     remedy: str = ""
-    """The command that changes that."""
+    """The command that changes this."""
     wanted: bool = False
-    """Whether it belongs to what is announced again and again."""
+    """Whether it belongs to the set that is announced regularly."""
     waiting: bool = False
-    """Whether it is about to be announced."""
+    """Whether it is due to be announced."""
     at: float | None = None
-    """When it was announced last; None: never."""
+    """Time of the last announcement; None: never."""
     peers: int | None = None
-    """How many peers took its record then; None: not known any more."""
+    """The number of peers that took its record then; None: no longer known."""
     due: float | None = None
-    """When it is announced next."""
+    """Time of the next announcement."""
     known_peers: int = 0
-    """Peers of the DHT that could be told."""
+    """Peers of the DHT that could receive a record."""
 
 
 class Standing(NamedTuple):
-    """Where this node stands in the network."""
+    """This node's position in the network."""
 
     reach: Reach
     why: str
@@ -107,22 +107,22 @@ class Standing(NamedTuple):
     connected: int
     """Peers."""
     port: int | None = None
-    """TCP port that a router would have to pass on."""
+    """TCP port that a router would have to forward."""
 
 
 class PeerAnswer(NamedTuple):
-    """A connected peer, or a gateway, was asked for one block."""
+    """A connected peer or a gateway was asked for one block."""
 
     peer: str
     """Peer id; URL of a gateway."""
     answer: Answer
     seconds: float
-    """How long it took, or has taken so far."""
+    """Seconds it took, or has taken so far."""
     agent: str = ""
 
 
 class RouterAnswer(NamedTuple):
-    """Somebody was asked who has it."""
+    """A router was asked for providers."""
 
     router: str
     """"DHT wan", "DHT lan", or a URL."""
@@ -132,13 +132,13 @@ class RouterAnswer(NamedTuple):
     done: bool
     failure: str = ""
     knows: int | None = None
-    """Peers in its table (DHT); None: it is not that kind."""
+    """Peers in its table (DHT); None: not a DHT."""
     own: bool = False
-    """Whether it is this node's own store of records."""
+    """Whether it is this node's own record store."""
 
 
 class ProviderAnswer(NamedTuple):
-    """A provider that a router named was dialled."""
+    """A provider named by a router was dialled."""
 
     peer: str
     routers: tuple[str, ...]
@@ -160,7 +160,7 @@ Fact = Stored | Pinned | Announcement | Standing | Fetch | NetworkFact
 
 
 class Diagnosing(Protocol):
-    """What a network can say about one CID, without fetching it."""
+    """What a network can tell about one CID without fetching it."""
 
     def fetches(self, cid: CID) -> list[Fetch]:
         """Requests under way that began with ``cid`` or want it."""
@@ -171,7 +171,7 @@ class Diagnosing(Protocol):
     def standing(self) -> Standing: ...
 
     def look(self, cid: CID, *, dial: bool) -> AsyncGenerator[NetworkFact, None]:
-        """Ask connected peers whether they have the block, routers who has it, and with ``dial`` dial those.
+        """Ask connected peers for the block and routers for its providers, and with ``dial`` dial the providers.
 
         A peer's, router's or provider's fact replaces its earlier one. Ends when all have answered or failed, which
         may take minutes: the caller bounds it. Nothing is stored. Cancellation: safe (aclose).

@@ -29,7 +29,7 @@ _ANSWERS = {
 
 
 def line_of(fact: Fact | Verdict, now: float, show: Show = str) -> str:
-    """One line, several for a verdict; "" for what is not worth a line yet. ``now``: seconds since 1970."""
+    """One line, several for a verdict; "" for a fact not worth a line yet. ``now``: seconds since 1970."""
     match fact:
         case Verdict():
             lines = [*fact.notes, f"-> {fact.stage}: {fact.summary}", *(f"   * {one}" for one in fact.advice)]
@@ -128,21 +128,21 @@ def _router(fact: RouterAnswer) -> str:
 
 
 class Finding(NamedTuple):
-    """One thing that was learned."""
+    """One new fact, or the verdict."""
 
     kind: str
     """"Stored", "Pinned", "Announcement", "Standing", "Fetch", "Peer", "Router", "Provider", or "Verdict", the last."""
     text: str
-    """For people; "" for what is on its way, or was said before."""
+    """For people; "" for a fact that is incomplete or was reported before."""
     details: dict[str, Any]
-    """See core.facts and core.verdict; names in CamelCase, as over RPC."""
+    """See diagnosis.facts and diagnosis.verdict; names in CamelCase, as over RPC."""
 
 
 class Report(NamedTuple):
-    """What is going on with a CID, in the end; as text, what `cidery why` prints."""
+    """The final state of a CID; as text, the output of `cidery why`."""
 
     stage: str
-    """See core.verdict.Verdict, also for the next two."""
+    """See diagnosis.verdict.Verdict, also for the next two."""
     summary: str
     advice: tuple[str, ...]
     findings: tuple[Finding, ...]

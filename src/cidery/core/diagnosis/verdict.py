@@ -1,4 +1,4 @@
-"""From facts about a CID to what is going on and what to do, in plain sentences. Pure."""
+"""Turns facts about a CID into plain sentences: its state, and what to do. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ NO_RELAY = "relays are not in this version of Cidery"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is going on."""
+    """The conclusion."""
 
     stage: str
     """"stored", "incomplete", "finding", "dialling", "asking", "receiving", "stalled" or "absent" (offline)."""
@@ -34,7 +34,7 @@ class Verdict:
     advice: tuple[str, ...]
     """What to do, most useful first; empty: nothing."""
     notes: tuple[str, ...] = ()
-    """Sums, and what had not ended when the time was over."""
+    """Totals, and what had not finished when the time was up."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Known:
     providers: dict[str, ProviderAnswer] = field(default_factory=dict)
 
     def learn(self, fact: Fact) -> None:
-        """Take one in."""
+        """Add a fact."""
         match fact:
             case Stored():
                 self.stored = fact
@@ -85,17 +85,17 @@ class Known:
 
     @property
     def whole(self) -> bool:
-        """Whether this node has everything, as far as it is known."""
+        """Whether this node has everything, as far as is known."""
         return self.stored is not None and self.stored.root and not self.stored.missing and not self.stored.damage
 
 
 def verdict(known: Known, now: float) -> Verdict:
-    """What ``known`` means at ``now`` (seconds since 1970)."""
+    """The meaning of ``known`` at ``now`` (seconds since 1970)."""
     return replace(_judged(known, now), notes=tuple(_notes(known)))
 
 
 def _notes(known: Known) -> Iterator[str]:
-    """Sums, and what has not ended."""
+    """Totals, and what has not finished."""
     if known.peers:
         counts = [
             (len(known.holders), "has it", "have it"),
@@ -184,7 +184,7 @@ def _reachable(known: Known) -> tuple[str, str]:
     if fact.reach is Reach.LOCAL:
         return f"Only nodes near can get it: {fact.why}.", ""
     port = f"TCP port {fact.port}" if fact.port is not None else "its TCP port"
-    help_ = f"have your router pass on {port} to this machine, or connect from here to who wants it"
+    help_ = f"have your router pass on {port} to this machine, or connect from here to the peer that wants it"
     if fact.reach is Reach.UNREACHABLE:
         return f"Others cannot reach this node: {fact.why}; {NO_RELAY}.", help_
     return f"Whether others can reach this node is not known: {fact.why}.", (
@@ -219,7 +219,7 @@ def _what_is_here(stored: Stored) -> str:
 
 
 def _stages(known: Known, again: str) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """(stage, sentence, advice) of all that fits, the first one counts."""
+    """(stage, sentence, advice) of every case that applies; the first one counts."""
     if known.fetches:
         yield _under_way(known)
     if known.holders:
@@ -238,7 +238,7 @@ def _stages(known: Known, again: str) -> Iterator[tuple[str, str, Sequence[str]]
 
 
 def _patience(again: str) -> str:
-    return f"wait for them: {again} goes on when they answer; or connect to another: cidery swarm connect ADDRESS"
+    return f"wait for them: {again} continues when they answer; or connect to another: cidery swarm connect ADDRESS"
 
 
 def _under_way(known: Known) -> tuple[str, str, Sequence[str]]:
@@ -252,7 +252,7 @@ def _under_way(known: Known) -> tuple[str, str, Sequence[str]]:
         return (
             "stalled",
             f"{begin}, and waits for {who}, silent for {span(silent)}.",
-            ("it goes on when they answer; or connect to another peer that has it: cidery swarm connect ADDRESS",),
+            ("it continues when they answer; or connect to another peer that has it: cidery swarm connect ADDRESS",),
         )
     if state.stage in ("finding", "dialling") and not known.holders:
         return _and(begin, _providers(known, "") if known.providers else _nobody(known))
@@ -264,7 +264,7 @@ def _and(begin: str, rest: tuple[str, str, Sequence[str]]) -> tuple[str, str, Se
 
 
 def _providers(known: Known, again: str) -> tuple[str, str, Sequence[str]]:
-    """Routers named some, and none of them is known to have it."""
+    """Routers named some, but none of them is known to have it."""
     providers = list(known.providers.values())
     failed = [one for one in providers if one.state == "failed"]
     dialling = [one for one in providers if one.state == "dialling"]
@@ -290,7 +290,7 @@ def _providers(known: Known, again: str) -> tuple[str, str, Sequence[str]]:
 
 
 def _nobody(known: Known) -> tuple[str, str, Sequence[str]]:
-    """Nobody connected has it and nobody is named."""
+    """No connected peer has it, and no provider was named."""
     said_no = known.who(Answer.DONT_HAVE, Answer.GONE)
     asked = f"None of {count(len(said_no), 'connected peer')} has it" if said_no else "No peer is connected"
     connect = "connect to a peer that has it: cidery swarm connect ADDRESS"

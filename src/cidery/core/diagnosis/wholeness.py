@@ -1,4 +1,4 @@
-"""How much of a DAG is stored: a walk that goes on past what is missing, reads no leaves and fetches nothing."""
+"""How much of a DAG is stored: a walk that continues past missing blocks, reads no leaves and fetches nothing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -13,21 +13,21 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 
 SHOWN = 5
-"""Missing blocks that are named."""
+"""Missing blocks that are listed by name."""
 READ_BATCH = 16
 """Nodes read at a time: at most 32 MiB."""
 LEAF_BATCH = 512
 """Leaves looked up at a time."""
 MAX_PENDING = 1 << 20
-"""Links that wait to be followed: some 100 MB. A DAG with more is not called whole."""
+"""Links waiting to be followed: some 100 MB. A DAG with more is not reported as complete."""
 
 
 async def wholeness(
     root: CID, store: BlockStore, *, clock: Callable[[], float], every: float = 0.5
 ) -> AsyncGenerator[Stored, None]:
-    """What is found, each ``every`` seconds and when the first missing block is; the last one has ``complete``.
+    """Progress every ``every`` seconds and when the first block is found missing; the last one has ``complete``.
 
-    O(blocks) time, O(distinct CIDs) memory; raises what the store raises. Cancellation: safe.
+    O(blocks) time, O(distinct CIDs) memory; raises as the store. Cancellation: safe.
     """
     walk = _Walk(store)
     walk.meet([root])
@@ -62,7 +62,7 @@ class _Walk:
             (self.leaves if cid.codec == RAW else self.nodes).append(cid)
 
     async def step(self) -> None:
-        """Some leaves if there are many, or nothing else; else some nodes."""
+        """Some leaves if there are many, or nothing else is left; otherwise some nodes."""
         if len(self.leaves) >= LEAF_BATCH or not self.nodes:
             batch, self.leaves = self.leaves[-LEAF_BATCH:], self.leaves[:-LEAF_BATCH]
             for cid, size in zip(batch, await self._store.size_many(batch), strict=True):

@@ -1,1 +1,1 @@
-"""Writing a tree to disk, and going on with it."""
+"""Writing a tree to disk, and resuming that."""

@@ -1,4 +1,4 @@
-"""One file on its way to disk: an unfinished or older copy is hashed part by part, and only the rest is written.
+"""Writes one file to disk: an unfinished or older copy is hashed part by part, and only the rest is written.
 
 All methods block and are called from one thread at a time.
 """
@@ -22,7 +22,7 @@ COPY_PIECE = 8 << 20
 
 
 class FileCopy:
-    """Writes one file in order, from offset 0. close() is always called; commit() when all parts came."""
+    """Writes one file in order, from offset 0. Call commit() after the last part, and always close()."""
 
     def __init__(self, target: Target, path: tuple[str, ...], key: str) -> None:
         self._target = target
@@ -30,7 +30,7 @@ class FileCopy:
         self._key = key
         self._at = 0
         self.trusted = 0
-        """Bytes at the start of an unfinished file that are known to be right without a look."""
+        """Leading bytes of an unfinished file that are known to be right without hashing."""
         self._out = -1
         self._source = -1
         if target.has_part(path, key):
@@ -47,11 +47,11 @@ class FileCopy:
         return self._source >= 0
 
     def unfinished(self) -> tuple[os.stat_result, int] | None:
-        """What the unfinished file is, and the bytes that are in it; None if there is none."""
+        """The CID and size of the unfinished file; None if there is none."""
         return (os.fstat(self._out), self._at) if self._out >= 0 else None
 
     def reuse(self, offer: Offer) -> int:
-        """Take the offered part if the disk has exactly its bytes at its place; bytes taken, 0 if none."""
+        """Take the offered part if the disk has exactly its bytes at its place; returns the bytes taken, 0 if none."""
         if offer.size is not None and offer.start + offer.size <= self.trusted:
             offer.taken = True
             self._at += offer.size
@@ -62,7 +62,7 @@ class FileCopy:
                 return 0
             data = pread_exactly(self._source, size, offer.start)
         except OSError:
-            return 0  # what cannot be read is fetched
+            return 0  # fetch what cannot be read
         if len(data) != size or not is_leaf_of(offer.cid, data):
             return 0
         offer.taken = True
@@ -84,13 +84,13 @@ class FileCopy:
             raise CannotWrite(self._target.shown(self._path), (exc.strerror or str(exc)).lower()) from exc
 
     def _begin(self) -> None:
-        """Open the unfinished file, with what was taken so far from an older version."""
+        """Open the unfinished file, starting with the parts taken from an older version."""
         self._out, _ = self._target.open_part(self._path, self._key)
         for start in range(0, self._at, COPY_PIECE):
             write_at(self._out, pread_exactly(self._source, min(COPY_PIECE, self._at - start), start), start)
 
     def commit(self, mode: int | None, mtime: Mtime | None) -> None:
-        """The file is whole: give it its name. One that was whole on disk already is left alone."""
+        """Give the complete file its name. One that was complete on disk already is left alone."""
         try:
             if self._out < 0 and self._source >= 0 and os.fstat(self._source).st_size == self._at:
                 return
@@ -105,7 +105,7 @@ class FileCopy:
         self._target.commit_part(self._path, self._key, out, mode, mtime)
 
     def close(self) -> None:
-        """Free descriptors; an unfinished file stays for the next run."""
+        """Close descriptors; an unfinished file stays for the next run."""
         for fd in {self._out, self._source} - {-1}:
             os.close(fd)
         self._out = self._source = -1
@@ -114,7 +114,7 @@ class FileCopy:
 def is_leaf_of(cid: CID, data: Buffer, mode: int | None = None, mtime: Mtime | None = None) -> bool:
     """Whether ``data`` is the content of the leaf ``cid``, in any of the encodings that importers use.
 
-    ``mode``, ``mtime``: what the leaf is known to carry, when it is a whole file.
+    ``mode``, ``mtime``: the metadata that the leaf is known to carry, when it is a whole file.
     """
     if cid.codec == RAW:
         return matches(cid.multihash, data)

@@ -1,7 +1,7 @@
-"""Writes a tree to disk: safely (core.target), and going on where an earlier run stopped.
+"""Writes a tree to disk: safely (getting.target), and resuming where an earlier run stopped.
 
-What is on disk already is hashed against the tree; only parts that differ or are missing are asked for. A file
-appears under its name when it is whole.
+Data already on disk is hashed against the tree; only parts that differ or are missing are fetched. A file
+appears under its name once it is complete.
 """
 
 import asyncio
@@ -39,21 +39,21 @@ WRITE_BATCH = 4 << 20
 WRITE_ITEMS = 64
 """Directories and small files collected before a thread writes them."""
 SMALL_FILE = MAX_BLOCK
-"""Files of one block are written in one go."""
+"""Files of one block are written in one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class GetProgress:
-    """How far a get is. The last one has ``done``."""
+    """Progress of a get. The last one has ``done``."""
 
     name: str
     """Path of the entry being written, below the target; "" for the root."""
     written: int
-    """Bytes of files that are on disk now, in all."""
+    """Bytes of files that are on disk now, in total."""
     reused: int
     """Of these, bytes that were there before."""
     total: int
-    """Bytes to expect in all, as the tree states (sizes of nodes included); 0 if unknown."""
+    """Bytes to expect in total, as the tree states (including the sizes of nodes); 0 if unknown."""
     done: bool = False
 
 
@@ -65,12 +65,12 @@ async def get(
 ) -> AsyncIterator[GetProgress]:
     """Write the file, directory or symlink at ``path`` to ``target``, which is created or brought up to date.
 
-    Existing files of other content are replaced; other files in existing directories are left alone. What ``record``
-    says an earlier run wrote is not hashed again; the caller closes it.
+    Existing files with other content are replaced; other files in existing directories are left alone. Files that
+    ``record`` lists as written by an earlier run are not hashed again; the caller closes it.
     Limits: memory about WRITE_BATCH; depth and entries as walk_tree().
     Raises:
         PathError, NotFound, UnsafeName, InTheWay, CannotWrite, UnixFSError.
-    Cancellation: safe; what is whole stays, unfinished files keep a name that ends in PART_SUFFIX.
+    Cancellation: safe; complete files stay, unfinished ones keep a name that ends in PART_SUFFIX.
     """
     if is_special(target):
         raise InTheWay(os.fspath(target), "a device, pipe or socket is there")
@@ -110,7 +110,7 @@ class _Getting:
         self._fresh = await in_thread(self._target.kind, ()) is None
         async for entry in drive(walk_tree(root), self._session):
             for name in entry.path[-1:]:
-                check_safe_name(name)  # before anything of the entry is fetched or written
+                check_safe_name(name)  # before anything in the entry is fetched or written
             if not entry.path:
                 self._total = entry.stated_size or 0
             if entry.kind is Kind.DIRECTORY:
@@ -127,7 +127,7 @@ class _Getting:
                 await self._flush()
                 yield self._progress(entry)
         await self._flush()
-        # Symlinks come last, so that nothing of this tree could be written through one.
+        # Symlinks come last, so that nothing in this tree can be written through one.
         self._jobs += [partial(self._symlink, entry) for entry in self._links]
         self._jobs.append(self._finish)
         await self._flush()
@@ -169,19 +169,19 @@ class _Getting:
         return written
 
     def _land(self, entry: TreeEntry) -> None:
-        """A file is whole, under its name."""
+        """A file is complete, under its name."""
         if self._record is not None and (found := self._target.stat(entry.path)) is not None:
             self._landed.append(("/".join(entry.path), found))
 
     def _known(self, entry: TreeEntry) -> int:
-        """Bytes of a file that an earlier run is known to have finished; -1 if it did not."""
+        """Size of a file that an earlier run is known to have finished; -1 if it did not."""
         if self._record is None or not self._record.files:
             return -1
         found = self._target.stat(entry.path)
         return found.st_size if found is not None and self._record.is_whole("/".join(entry.path), found) else -1
 
     def _is_there(self, entry: TreeEntry) -> bool:
-        """Whether a small file on disk is whole already."""
+        """Whether a small file on disk is complete already."""
         known = self._known(entry)
         if known >= 0:
             self._written += known
@@ -194,12 +194,12 @@ class _Getting:
             found = os.fstat(fd)
             size = found.st_size
             if found.st_nlink > 1 and (entry.mode, entry.mtime) != (None, None):
-                return False  # its other names are not to get the mode and time of this one
+                return False  # its other hard links must not get this one's mode and time
             if size > SMALL_FILE or not is_leaf_of(entry.cid, pread_exactly(fd, size, 0), entry.mode, entry.mtime):
                 return False
             restore(fd, entry.mode, entry.mtime)
         except OSError:
-            return False  # it cannot be read or changed: it is replaced
+            return False  # it cannot be read or changed, so it is replaced
         finally:
             os.close(fd)
         self._written += size
@@ -228,7 +228,7 @@ class _Getting:
         return 0
 
     async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
-        """One file, with what is on disk of it; yields now and then."""
+        """Write one file, reusing what is on disk of it; yields now and then."""
         known = -1 if self._fresh else await in_thread(self._known, entry)
         if known >= 0:
             self._written += known
@@ -261,7 +261,7 @@ class _Getting:
             self._jobs.append(partial(self._landing, entry))
             yield
         except (CideryError, asyncio.CancelledError, GeneratorExit):
-            copy.write(pending.take())  # a few MiB at most: what came is kept for the next run
+            copy.write(pending.take())  # a few MiB at most: data received is kept for the next run
             raise
         finally:
             copy.close()
@@ -279,7 +279,7 @@ class _Pending:
         self.size += len(chunk)
 
     def take(self) -> list[Buffer]:
-        """All chunks; they are handed over."""
+        """Return all chunks, and forget them."""
         taken, self._chunks, self.size = self._chunks, [], 0
         return taken
 
@@ -297,5 +297,5 @@ async def read_whole(cid: CID, session: BlockSession) -> bytes:
 
 
 def part_key(cid: CID) -> str:
-    """What names the unfinished file of this content: the same content continues it, other content does not."""
+    """The key of the unfinished file of this content: the same content resumes it, other content does not."""
     return hashlib.sha256(cid.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Gets among the jobs: their records, which need no lock on the repository, as whoever lists jobs sees them."""
+"""Lists gets among the jobs; their records are read without the repository's lock."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The record of one `get`: what lies below its target already, so that a killed one goes on without hashing it again.
+"""The record of one `get`: the files already below its target, so that a killed get resumes without rehashing them.
 
-A get needs no lock on the repository, so its record is a file of its own that is locked while the get runs; whoever
-lists jobs reads it. What it says is believed on the same boot only, and only for files that are what they were then:
+A get needs no lock on the repository, so its record is a file of its own, locked while the get runs and read by code
+that lists jobs. It is trusted on the same boot only, and only for files that are unchanged since:
 device, inode, size and both times. Everything else is hashed against the tree, as without a record.
 
 Layout: a JSON line (kind, title, target, boot, start), then lines: ``F <identity> <path>`` a finished file,
@@ -21,18 +21,18 @@ from cidery.repo.volatile_note import boot_identity
 
 SUFFIX = ".get"
 FIRST_NUMBER = 1_000_000_000
-"""Numbers of gets are from here on: they come from what is got and where to, not from the counter of the table."""
+"""Numbers of gets start here: they are derived from path and target, not from the counter of the table."""
 MAX_RECORD = 1 << 30
-"""Longest record, in bytes: about ten million files. What comes after is hashed again if it comes to that."""
+"""Longest record, in bytes: about ten million files. Later files are hashed again after an interruption."""
 SAVE_EVERY = 0.5
-"""Seconds between two lines about how far it is."""
+"""Seconds between two progress lines."""
 MAX_HEAD = 64 * 1024
 
 Identity = tuple[int, int, int, int, int]
 
 
 def identity_of(found: os.stat_result) -> Identity:
-    """Device, inode, size, time of modification and of change: equal as long as nobody touched the file."""
+    """Device, inode, size, modification and change time: equal as long as the file is untouched."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
@@ -55,7 +55,7 @@ class GetRecord:
         self._saved = 0.0
         self._size = 0
         self.files: dict[str, Identity] = {}
-        """What an earlier run finished, in its order."""
+        """Files that an earlier run finished, in its order."""
         self.parts: dict[str, Part] = {}
 
     @classmethod
@@ -68,11 +68,11 @@ class GetRecord:
         command: Sequence[str] = (),
         way: str = "",
     ) -> "GetRecord | None":
-        """The record of getting ``what`` to ``target``, with what an earlier run left.
+        """The record of getting ``what`` to ``target``, with the entries of an earlier run.
 
-        ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the words that do it again;
-        ``way``: of several ways to get it, which do not go on with each other.
-        None if there can be none: no such repository here, no right to write, the same get runs already.
+        ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the command line that repeats it;
+        ``way``: one of several ways to get it, which cannot resume each other.
+        None if there can be none: no repository here, no write permission, or the same get is already running.
         """
         number = number_of(what + way, target)
         path = directory / f"{number}{SUFFIX}"
@@ -99,7 +99,7 @@ class GetRecord:
         self._file.flush()
 
     def _load(self) -> bool:
-        """Whether there is something of this boot to go on with."""
+        """Whether it has entries from this boot to resume from."""
         self._file.seek(0)
         head = read_head(self._file.readline(MAX_HEAD))
         if head is None or not self._boot or head.get("boot") != self._boot:
@@ -133,18 +133,18 @@ class GetRecord:
             self.parts[path] = Part(*numbers)
 
     def is_whole(self, path: str, found: os.stat_result) -> bool:
-        """Whether the file at ``path`` is what an earlier run left there whole."""
+        """Whether the file at ``path`` is unchanged since an earlier run completed it."""
         return bool(self.files) and self.files.get(path) == identity_of(found)
 
     def trusted(self, path: str, found: os.stat_result) -> int:
-        """Bytes at the start of an unfinished file that an earlier run wrote."""
+        """Leading bytes of an unfinished file that an earlier run wrote."""
         part = self.parts.get(path)
         if part is None or (part.device, part.inode) != (found.st_dev, found.st_ino) or part.written > found.st_size:
             return 0
         return part.written
 
     def finished(self, files: Sequence[tuple[str, os.stat_result]]) -> None:
-        """These files are whole, under their names."""
+        """Note that these files are complete, under their names."""
         self._write(
             "".join(
                 f"F {' '.join(map(str, identity_of(found)))} {json.dumps(path)}\n" for path, found in files
@@ -152,18 +152,18 @@ class GetRecord:
         )
 
     def cut(self, count: int) -> None:
-        """Forget all but the first ``count`` finished files: what follows comes anew."""
+        """Forget all but the first ``count`` finished files: later ones are sent again."""
         if count < len(self.files):
             self.files = dict(islice(self.files.items(), count))
             self.parts = {}
             self._write(f"T {count}\n".encode())
 
     def part(self, path: str, found: os.stat_result, written: int) -> None:
-        """So much of an unfinished file is written."""
+        """Note how much of an unfinished file is written."""
         self._write(f"P {found.st_dev} {found.st_ino} {written} {json.dumps(path)}\n".encode())
 
     def progress(self, written: int, total: int, now: float) -> None:
-        """How far it is; written now and then. ``now``: seconds, monotonic."""
+        """Note the progress; written now and then. ``now``: seconds, monotonic."""
         if now - self._saved >= SAVE_EVERY:
             self._saved = now
             self._write(f"S {written} {total}\n".encode())
@@ -175,11 +175,11 @@ class GetRecord:
             self._file.write(data)
             self._file.flush()
         except OSError:
-            self._size = MAX_RECORD  # a full disk: the get itself will say so, if it has to
+            self._size = MAX_RECORD  # a full disk: the get itself reports that, if it matters
         self._size += len(data)
 
     def close(self, *, keep: bool) -> None:
-        """Idempotent. ``keep``: it did not come to its end; there has to be something to keep."""
+        """Idempotent. ``keep``: the get did not finish; keep the record if it has entries."""
         if not self._file.closed and not (keep and self._size):
             self._path.unlink(missing_ok=True)
         self._file.close()
@@ -194,7 +194,7 @@ def _path(text: str) -> str | None:
 
 
 def number_of(what: str, target: str) -> int:
-    """The number of a get: the same for the same."""
+    """The number of a get: equal for the same path and target."""
     digest = hashlib.sha256(f"{what}\0{os.path.abspath(target)}".encode("utf-8", "surrogateescape")).digest()
     return FIRST_NUMBER + int.from_bytes(digest[:4], "big") % FIRST_NUMBER
 

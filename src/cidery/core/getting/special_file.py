@@ -1,4 +1,4 @@
-"""Targets that are written into and never replaced: devices, pipes, sockets, and a process's own streams by name."""
+"""Targets that are written into and never replaced: devices, pipes, sockets, and the process's streams by name."""
 
 import os
 import re
@@ -12,7 +12,7 @@ _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether what a path leads to is no file, directory or free name; symlinks are followed."""
+    """Whether a path leads to something other than a file, a directory or a free name; symlinks are followed."""
     text = os.path.abspath(os.fspath(path))
     if _own_stream(text) is not None:
         return True
@@ -24,7 +24,7 @@ def is_special(path: str | os.PathLike[str]) -> bool:
 
 
 def _own_stream(path: str) -> int | None:
-    """The descriptor that a path names, where there are such paths."""
+    """The descriptor that a path names, on platforms with such paths."""
     if not os.path.lexists(path):
         return None
     match = _OWN_DESCRIPTOR.fullmatch(path)
@@ -32,20 +32,20 @@ def _own_stream(path: str) -> int | None:
 
 
 class SpecialFile:
-    """An open one. Blocks, also until a pipe has a reader."""
+    """An open special file. Blocks, also until a pipe has a reader."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Raises CannotWrite."""
         self.path = os.path.abspath(os.fspath(path))
         own = _own_stream(self.path)
         try:
-            # A descriptor as it is, so that a file behind it goes on where it is.
+            # The descriptor itself, so that a redirected file continues at its position.
             self._fd = os.open(self.path, os.O_WRONLY) if own is None else os.dup(own)
         except OSError as exc:
             raise CannotWrite(self.path, (exc.strerror or str(exc)).lower()) from exc
 
     def write(self, data: Buffer) -> None:
-        """All of it. Raises CannotWrite; BrokenPipeError when nobody reads any more."""
+        """Write all of it. Raises CannotWrite; BrokenPipeError when the reader has gone."""
         view = memoryview(data)
         try:
             while len(view):

@@ -1,4 +1,4 @@
-"""Trees as TAR streams, for archives and the RPC; core.untar reads them.
+"""Trees as TAR streams, for archives and the RPC; getting.untar reads them.
 
 Long names and times with fractions use PAX records (POSIX.1-2001).
 """
@@ -18,11 +18,11 @@ from cidery.unixfs.reader import read_file, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
 
 BLOCK = 512
-"""Everything in a TAR stream is padded to this many bytes."""
+"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 DEFAULT_FILE_MODE = 0o644
 DEFAULT_DIRECTORY_MODE = 0o755
 SYMLINK_MODE = 0o777
-"""Modes of entries that have none."""
+"""Modes of entries without one."""
 
 
 async def tar_stream(
@@ -35,9 +35,9 @@ async def tar_stream(
 ) -> AsyncIterator[bytes | memoryview]:
     """The tree at ``path`` as TAR, its root called ``name`` (default: the last part of the path).
 
-    For who has a part of it already: the first ``skip_files`` files are left out, and of the next one the first
-    ``skip_bytes`` bytes; the owner in its header says so (see SKIPPED). Left-out bytes are not read.
-    Raises as core.get.get(), also after bytes were yielded. Cancellation: safe.
+    For a receiver that has a part of it already: the first ``skip_files`` files are left out, and of the next one the
+    first ``skip_bytes`` bytes; the owner in its header says so (see SKIPPED). Omitted bytes are not read.
+    Raises as get(), also after bytes were yielded. Cancellation: safe.
     """
     root = await resolve(path, session)
     session.expect(root)

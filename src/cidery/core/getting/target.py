@@ -1,10 +1,10 @@
-"""A place on disk that a tree is written into, and nothing is ever written outside it.
+"""A place on disk that a tree is written into; nothing is ever written outside it.
 
-Every operation walks from an open directory down, one name at a time, and refuses to pass a symlink; names that mean
-another place are refused before. Files are written under a temporary name and renamed when whole. Where the platform
-has no directory descriptors (Windows), each component is checked by path instead.
+Every operation walks from an open directory down, one name at a time, and refuses to follow a symlink; names that
+would lead elsewhere are refused before. Files are written under a temporary name and renamed when complete. On
+platforms without directory descriptors (Windows), each component is checked by path instead.
 
-Symlinks of the tree are restored as they are, also those that point out, after all files: nothing is written
+Symlinks of the tree are restored unchanged, even those that point outside, after all files: nothing is written
 through them, now or by a later run.
 """
 
@@ -31,7 +31,7 @@ _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLL
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FILE |= getattr(os, "O_NONBLOCK", 0)
 _TIMES = (-(1 << 31), (1 << 33) - 1)
-"""Seconds since 1970 that common file systems can hold (1901 to 2242); others are moved to the nearer end."""
+"""Seconds since 1970 that common file systems can hold (1901 to 2242); others are clamped to this range."""
 _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{kind}{n}" for kind in ("COM", "LPT") for n in "123456789¹²³"}
@@ -51,7 +51,7 @@ class UnsafeName(InvalidInput):
 
 
 class InTheWay(InvalidInput):
-    """Something in the target is not what has to go there."""
+    """Something in the target is in the way of an entry."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -93,7 +93,7 @@ def check_safe_name(name: str, *, windows: bool = os.name == "nt") -> None:
 
 
 class Target:
-    """Where the root of one tree goes: a path that need not exist. All methods block; use from one thread at a time.
+    """The destination of one tree: a path that need not exist. All methods block; use from one thread at a time.
 
     Paths are tuples of names below the root; () is the root itself.
     """
@@ -123,7 +123,7 @@ class Target:
         self.close()
 
     def close(self) -> None:
-        """Free descriptors. Idempotent."""
+        """Close descriptors. Idempotent."""
         self._drop_cache()
         if self._base_fd >= 0:
             os.close(self._base_fd)
@@ -182,7 +182,7 @@ class Target:
         return CannotWrite(self.shown(path), (exc.strerror or str(exc)).lower())
 
     def kind(self, path: tuple[str, ...]) -> int | None:
-        """File type bits (stat.S_IFMT) of what is there; None where nothing is."""
+        """File type bits (stat.S_IFMT) of the existing entry; None if there is none."""
         name, dir_fd = self._at(path)
         try:
             return stat.S_IFMT(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
@@ -192,7 +192,7 @@ class Target:
             raise self._failed(path, exc) from exc
 
     def stat(self, path: tuple[str, ...]) -> os.stat_result | None:
-        """What is there, itself if it is a symlink; None where nothing is. Raises UnsafeName, InTheWay."""
+        """The existing entry, itself if it is a symlink; None if there is none. Raises UnsafeName, InTheWay."""
         name, dir_fd = self._at(path)
         try:
             return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -200,7 +200,7 @@ class Target:
             return None
 
     def make_directory(self, path: tuple[str, ...], mode: int | None = None, mtime: Mtime | None = None) -> None:
-        """Make sure of a directory; ``mode`` and ``mtime`` are set by finish(). Raises InTheWay, CannotWrite."""
+        """Create a directory if missing; finish() sets ``mode`` and ``mtime``. Raises InTheWay, CannotWrite."""
         name, dir_fd = self._at(path)
         try:
             os.mkdir(name, dir_fd=dir_fd)
@@ -213,7 +213,7 @@ class Target:
             self._metadata.append((path, mode, mtime))
 
     def open_file(self, path: tuple[str, ...]) -> int | None:
-        """A descriptor of the regular file that is there, for reading; None where nothing or something else is."""
+        """A descriptor for reading the existing regular file; None if there is nothing, or something else."""
         return self._open(path, self._at(path), os.O_RDONLY)
 
     def _check_replaceable(self, path: tuple[str, ...]) -> None:
@@ -270,7 +270,7 @@ class Target:
     def commit_part(
         self, path: tuple[str, ...], key: str, fd: int, mode: int | None = None, mtime: Mtime | None = None
     ) -> None:
-        """Close a whole file and give it its name at once. Raises InTheWay for a directory there, CannotWrite."""
+        """Close a complete file and rename it atomically. Raises InTheWay for a directory there, CannotWrite."""
         try:
             try:
                 restore(fd, mode, mtime)
@@ -283,7 +283,7 @@ class Target:
     def write_file(
         self, path: tuple[str, ...], key: str, data: bytes, mode: int | None = None, mtime: Mtime | None = None
     ) -> None:
-        """A small file in one go."""
+        """Write a small file in one step."""
         fd, _ = self.open_part(path, key)
         try:
             os.ftruncate(fd, 0)
@@ -294,7 +294,7 @@ class Target:
         self.commit_part(path, key, fd, mode, mtime)
 
     def write_symlink(self, path: tuple[str, ...], key: str, target: str, mtime: Mtime | None = None) -> None:
-        """A symlink, as it is. Raises UnsafeName for a target with NUL, InTheWay, CannotWrite."""
+        """Create a symlink, unchanged. Raises UnsafeName for a target with NUL, InTheWay, CannotWrite."""
         if "\0" in target or not target:
             raise UnsafeName(target, "it is no target for a symlink")
         name, dir_fd = self._at(path)
@@ -360,7 +360,7 @@ def _set_metadata(directory: int | str, mode: int | None, mtime: Mtime | None) -
 
 
 def _is_junction(path: str) -> bool:
-    """Whether a directory of Windows leads elsewhere without being a symlink."""
+    """Whether a directory on Windows leads elsewhere without being a symlink."""
     tag = getattr(os.lstat(path), "st_reparse_tag", 0)
     return bool(tag)
 

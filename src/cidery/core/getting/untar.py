@@ -1,4 +1,4 @@
-"""Unpacks TAR streams with the safety of core.target: nothing is written outside the target.
+"""Unpacks TAR streams with the safety of getting.target: nothing is written outside the target.
 
 Knows files, directories and symlinks in ustar and PAX form; everything else (hard links, devices, sparse files) is
 refused. Blocking, for clients; imports neither asyncio nor the network.
@@ -17,22 +17,22 @@ from cidery.errors import IntegrityError, InvalidInput
 from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, MAX_TREE_DEPTH, Mtime
 
 BLOCK = 512
-"""Everything in a TAR stream is padded to this many bytes."""
+"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 MAX_PAX = 64 * 1024
 """Longest PAX header read, in bytes: a path of 4096 bytes and a target of as many, with room."""
 MAX_SIZE = 1 << 62
-"""Largest file accepted, in bytes: what offsets can hold."""
+"""Largest file accepted, in bytes: the limit of offsets."""
 SKIPPED = "skipped:"
-"""Begins the owner's name of a file whose first bytes were left out; their number follows."""
+"""Prefix of the owner's name of a file whose first bytes were left out; their number follows."""
 NOTE_EVERY = 4 << 20
-"""Bytes of a file between two notes of how far it is."""
+"""Bytes of a file between two progress notes."""
 _PIECE = 1 << 20
 """Bytes written at a time."""
 _TYPES = {b"0": "file", b"\0": "file", b"5": "directory", b"2": "symlink"}
 
 
 class TarError(IntegrityError):
-    """A stream that is not TAR, ends early, or holds what is not accepted."""
+    """A stream that is not TAR, ends early, or holds unsupported entries."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,9 +43,9 @@ class TarError(IntegrityError):
 
 
 def resume_point(record: GetRecord | None, target: str | PathLike[str]) -> tuple[int, int]:
-    """(files, bytes of the next one) at the start of the stream that an earlier run wrote and nobody touched since.
+    """(files, bytes of the next one) at the start of the stream that an earlier run wrote and that are unchanged.
 
-    Blocks for some microseconds a file. Forgets the rest of the record.
+    Blocks for some microseconds per file. Forgets the rest of the record.
     """
     if record is None or not (record.files or record.parts):
         return 0, 0
@@ -79,8 +79,8 @@ def _names(path: str) -> tuple[str, ...]:
 def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str], record: GetRecord | None = None) -> Iterator[int]:
     """Write the one tree of a TAR stream to ``target``; its root's name is replaced by the target's.
 
-    What is written is noted in ``record``. A stream may leave out what resume_point() said.
-    Yields the bytes of files written so far, now and then. Symlinks are written last. A file appears when whole; a
+    Written files are noted in ``record``. A stream may leave out the part that resume_point() reported.
+    Yields the bytes of files written so far, now and then. Symlinks are written last. A file appears when complete; a
     stream that ends early leaves the unfinished one under a temporary name.
     Raises TarError, UnsafeName, InTheWay, CannotWrite.
     """
@@ -200,7 +200,7 @@ def _write_file(
     try:
         if record is None or record.trusted(name, os.fstat(fd)) < at:
             if at:
-                raise TarError("it leaves out what is not here; repeat the command")
+                raise TarError("it leaves out data that is missing here; repeat the command")
         os.ftruncate(fd, at)
         while at < entry.size:
             piece = source.read_some(min(_PIECE, entry.size - at))
@@ -248,5 +248,5 @@ class _Source:
 
 
 def _key(path: tuple[str, ...]) -> str:
-    """Names the unfinished file. Never reused for its bytes, unlike that of core.get."""
+    """Names the unfinished file. Its bytes are never reused, unlike those of getting.get."""
     return "tar" + hashlib.sha256("/".join(path).encode("utf-8", "surrogateescape")).hexdigest()[:13]

@@ -1,1 +1,1 @@
-"""What is kept and what goes: pins, announcing, collecting garbage."""
+"""Keeping and removing blocks: pins, announcing, garbage collection."""

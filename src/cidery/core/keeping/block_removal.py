@@ -1,4 +1,4 @@
-"""Removing single blocks on request: not what a pin or the mutable files still need."""
+"""Removes single blocks on request, except those that a pin or the mutable files still need."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -13,17 +13,17 @@ from cidery.multiformats.cid import CID
 
 
 class Removal(NamedTuple):
-    """What became of one block."""
+    """The outcome for one block."""
 
     cid: CID
     reason: str
-    """Why it is still there, or was not; "": it was removed."""
+    """Why it was not removed; "": it was removed."""
     absent: bool = False
     """It was not stored."""
 
 
 class SomeNotRemoved(InvalidInput):
-    """Blocks that were to go are in use, or were not there."""
+    """Blocks to be removed are in use, or were not stored."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -39,10 +39,10 @@ async def block_rm(
     """Remove blocks that nothing needs, durably; one result per CID, in order.
 
     Args:
-        session: of what is stored here; it is walked below every recursive pin and below ``files_root``, the root of
+        session: of stored blocks; it is walked below every recursive pin and below ``files_root``, the root of
             the mutable files.
-        now: seconds since 1970: pins that are over hold nothing.
-    Cost: O(blocks pinned) time, O(CIDs below one pin) memory. Cancellation: safe; none or all that can go are removed.
+        now: seconds since 1970: expired pins hold nothing.
+    Cost: O(blocks pinned) time, O(CIDs below one pin) memory. Cancellation: safe; none or all removable ones are gone.
     """
     held = await _holders({cid.multihash for cid in cids}, session, pins, files_root, now)
     free = [cid for cid in dict.fromkeys(cids) if cid.multihash not in held and pins.get(cid) is None]
@@ -81,7 +81,7 @@ async def _holders(
                 if isinstance(step, Edge):
                     note(step.target, reason)
         except NotFound:
-            continue  # what lies below a block that is missing cannot be told
+            continue  # nothing is known about what lies below a missing block
         except (IntegrityError, InvalidInput, LimitExceeded) as exc:
             for multihash in multihashes:
                 held.setdefault(multihash, f"it may be below {root}, which cannot be read to its end: {exc}")

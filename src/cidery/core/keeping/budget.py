@@ -1,8 +1,8 @@
-"""Keeping a daemon's store within ``Datastore.StorageMax``: cached blocks go, what the user put stays.
+"""Keeps a daemon's store within ``Datastore.StorageMax``: cached blocks are evicted, the user's blocks stay.
 
-Blocks from the network are evicted, coldest first, once the store is over the limit, down to the watermark. What was
-added, imported or pinned is removed only by `repo gc`, or here when the daemon runs with --enable-gc, and then only
-what nothing holds any more.
+Blocks from the network are evicted, coldest first, once the store exceeds the limit, down to the watermark. Blocks
+that were added, imported or pinned are removed only by `repo gc`, or here when the daemon runs with --enable-gc, and
+then only if nothing holds them any more.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from cidery.repo.config import Config
 log = logging.getLogger("cidery.gc")
 
 LOOK_EVERY = 30.0
-"""Seconds between two looks at the size of the store: one stat per segment each."""
+"""Seconds between two looks at the size of the store, each one stat per segment."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 @asynccontextmanager
 async def keeping_budget(collector: Collector, config: Config, *, collect: bool, sleep: Sleep) -> AsyncIterator[None]:
-    """Look after the store inside the context. ``collect``: garbage is removed too, each ``Datastore.GCPeriod``."""
+    """Watch the store's size inside the context. ``collect``: collect garbage too, every ``Datastore.GCPeriod``."""
     tasks = [asyncio.create_task(_every(LOOK_EVERY, sleep, lambda: evict_over(collector, config)))]
     if collect:
         tasks.append(asyncio.create_task(_every(config.gc_period, sleep, lambda: collect_over(collector, config))))

@@ -1,4 +1,4 @@
-"""Running collections: steps in a thread, results on the loop, never two at once."""
+"""Runs collections: steps in a thread, results on the loop, never two at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -19,7 +19,7 @@ from cidery.repo.reserve import Reserve
 from cidery.tasks import in_thread
 
 TOGETHER = 0.1
-"""Seconds of steps between two reports to the loop: one that is busy takes some turns to ask for more."""
+"""Seconds of steps between two reports to the loop, which takes some turns to ask for more when busy."""
 
 
 class GcRunning(Unavailable):
@@ -45,14 +45,14 @@ class Collector:
     """Seconds, monotonic."""
     jobs: JobDesk
     together: float = TOGETHER
-    """Seconds of steps that are done at once; 0: each by itself."""
+    """Seconds of steps done per turn of the thread; 0: a single step."""
     _busy: bool = field(default=False, init=False)
 
     def garbage(self) -> AsyncGenerator[Step, None]:
-        """Remove what nothing reaches, then compact; goes on with a collection that was killed.
+        """Remove unreachable blocks, then compact; resumes a collection that was killed.
 
-        What operations of processes that died had stored is garbage, unless pinned or needed by a job that can go on.
-        Raises GcRunning, and as repo.gc.Collection.garbage(). Cancellation: safe; the next one goes on.
+        Blocks stored by operations of dead processes are garbage, unless pinned or needed by a resumable job.
+        Raises GcRunning, and as repo.gc.Collection.garbage(). Cancellation: safe; the next collection resumes.
         """
         return self._on_record(self._run(lambda collection: collection.garbage()))
 
@@ -68,7 +68,7 @@ class Collector:
         if self._busy:
             raise GcRunning
         await self.jobs.expire()
-        await asyncio.to_thread(Reserve(self.store.directory).release_if_full)  # the job's row has to be written
+        await asyncio.to_thread(Reserve(self.store.directory).release_if_full)  # the job's row must be writable
         begun = self.jobs.run("gc", "the whole repository", key="gc", protect=False, spare_new=False)
         async with begun as run, aclosing(steps):
             async for step in steps:
@@ -113,11 +113,11 @@ class Collector:
 
 
 class _Some(NamedTuple):
-    """Steps that were done; none at the end."""
+    """The finished steps; none at the end."""
 
     steps: list[Step]
     error: Exception | None
-    """What the next one raised."""
+    """The exception of the next one."""
 
 
 def _next_steps(steps: Iterator[Step], clock: Callable[[], float], seconds: float) -> _Some:
@@ -128,7 +128,7 @@ def _next_steps(steps: Iterator[Step], clock: Callable[[], float], seconds: floa
             done.append(step)
             if clock() >= until:
                 break
-    except Exception as exc:  # noqa: BLE001 - it is raised when what was done before has been told
+    except Exception as exc:  # noqa: BLE001 - it is raised once the steps before it are reported
         if not done:
             raise
         return _Some(done, exc)

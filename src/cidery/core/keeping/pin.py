@@ -1,4 +1,4 @@
-"""Pins: what is kept on purpose. Adding one walks everything below it in; the table knows roots only."""
+"""Pins: DAGs kept on purpose. Adding a recursive pin walks everything below it; the table knows only roots."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -18,22 +18,22 @@ from cidery.repo.pins import PINS_PAGE, Pin
 PROGRESS_BLOCKS = 256
 """Blocks between two reports of progress."""
 TYPES = ("all", "direct", "indirect", "recursive")
-"""What pin_ls() can be asked for."""
+"""Types that pin_ls() accepts."""
 
 
 LEAF_BATCH = 256
-"""Leaves looked up at once."""
+"""Leaves looked up at a time."""
 LEAVES_AHEAD = 1024
-"""Leaves asked for and not yet waited for: what several sources can have under way."""
+"""Leaves requested and not yet awaited: as many as several sources can have under way."""
 
 Keep = Callable[[Sequence[CID]], Awaitable[None]]
-"""Sees to it that blocks stay; Api.keep is it."""
+"""Ensures that blocks stay; implemented by Api.keep."""
 Sizes = Callable[[Sequence[CID]], Awaitable[list[int | None]]]
-"""Bytes of blocks that are stored, None for others; a store's size_many is it."""
+"""Sizes of stored blocks in bytes, None for others; implemented by a store's size_many."""
 
 
 class PinTable(Protocol):
-    """What this module needs of the table; repo.pins.Pins is it."""
+    """What this module needs of the table; implemented by repo.pins.Pins."""
 
     def get(self, cid: CID) -> Pin | None: ...
 
@@ -64,7 +64,7 @@ class NotPinned(NotFound):
 
 
 class Unwalked(NamedTuple):
-    """A pin that holds more than can be told."""
+    """A pin that holds more than could be listed."""
 
     pin: CID
     at: CID
@@ -77,7 +77,7 @@ class Unwalked(NamedTuple):
 
 
 class PinConflict(InvalidInput):
-    """A pin of the other kind is there."""
+    """A pin of the other kind exists."""
 
     def __init__(self, cid: CID, reason: str) -> None:
         super().__init__(cid, reason)
@@ -89,7 +89,7 @@ class PinConflict(InvalidInput):
 
 
 class PinProgress(NamedTuple):
-    """How much of a DAG is here. The last one has ``done``."""
+    """Progress of a walk. The last one has ``done``."""
 
     cid: CID
     blocks: int
@@ -107,11 +107,11 @@ class PinnedEntry(NamedTuple):
     """"direct", "recursive" or "indirect"."""
     name: str = ""
     through: CID | None = None
-    """For an indirect one: the recursive pin it was found below."""
+    """For an indirect one: a recursive pin that reaches it."""
     expires: float | None = None
-    """Seconds since 1970 when it ends; None: never."""
+    """Time when it expires, in seconds since 1970; None: never."""
     unwalked: Unwalked | None = None
-    """Why not all that it holds could be listed; such an entry repeats that of a pin."""
+    """Why its contents could not be listed in full; such an entry repeats that of a pin."""
 
 
 async def pin_add(
@@ -126,14 +126,14 @@ async def pin_add(
     name: str = "",
     expires: float | None = None,
 ) -> AsyncGenerator[PinProgress, None]:
-    """Fetch what is missing, then write the pin, durably; ``now`` and ``expires`` in seconds since 1970.
+    """Fetch missing blocks, then write the pin, durably; ``now`` and ``expires`` in seconds since 1970.
 
-    ``keep`` is called with every block that was seen, before the pin is written: a collector that runs beside it must
-    spare them, and none may stay among those that can be evicted. With ``sizes``, raw leaves that are stored are not
-    read: a second run over what is here already costs some microseconds a block.
-    A recursive pin replaces a direct one of the same CID, and a name replaces a name.
+    ``keep`` is called with every block seen, before the pin is written: a concurrent collector must
+    spare them, and none may stay evictable. With ``sizes``, raw leaves that are stored are not
+    read: pinning again what is already stored costs some microseconds per block.
+    A recursive pin replaces a direct one of the same CID, and a new name replaces the old one.
     Raises PinConflict for a direct pin where a recursive one is, PinNameTooLong, NotFound, and as the walk.
-    Cancellation: safe; what was fetched stays, no pin is written.
+    Cancellation: safe; fetched blocks stay, no pin is written.
     """
     root = await resolve(path, session)
     if recursive:
@@ -145,7 +145,7 @@ async def pin_add(
         size = len(await block_get(root, session))
         if keep is not None:
             await keep([root])
-        await session.sync()  # a pin on disk must not outlive a block that was not
+        await session.sync()  # a durable pin must not refer to a block that is not durable
         await pins.add(Pin(root, False, name, now, expires))
         yield PinProgress(root, 1, size, done=True)
         return
@@ -162,7 +162,7 @@ async def pin_add(
 async def _fetched(
     root: CID, session: BlockSession, keep: Keep | None, sizes: Sizes | None
 ) -> AsyncIterator[tuple[int, int]]:
-    """Walk all that is below ``root``, fetch what is missing and keep everything; (blocks, bytes) now and then."""
+    """Walk everything below ``root``, fetch missing blocks and keep all; yields (blocks, bytes) now and then."""
     leaves = _Leaves(session, sizes)
     blocks = size = 0
     fresh: list[CID] = []
@@ -184,7 +184,7 @@ async def _fetched(
 
 
 class _Leaves:
-    """Raw blocks that a walk came upon: what is stored is counted, the rest fetched in order, many at once."""
+    """Raw blocks found by a walk: stored ones are counted, the rest is fetched in order, many at a time."""
 
     def __init__(self, session: BlockSession, sizes: Sizes | None) -> None:
         self._session = session
@@ -196,7 +196,7 @@ class _Leaves:
 
     @property
     def pending(self) -> int:
-        """Leaves that are not known to be here yet."""
+        """Leaves that are not known to be stored yet."""
         return len(self._unknown) + len(self._coming)
 
     async def add(self, cid: CID) -> None:
@@ -225,7 +225,7 @@ class _Leaves:
             self.bytes += len(data)
 
     async def settled(self, fresh: list[CID], keep: Keep | None) -> list[CID]:
-        """Have those of ``fresh`` that are here kept; returns the others."""
+        """Keep those of ``fresh`` that are stored; returns the others."""
         still = {*self._unknown, *self._coming}
         if keep is not None:
             await keep([cid for cid in fresh if cid not in still])
@@ -238,14 +238,14 @@ class _Leaves:
 
 
 class PinsBroken(IntegrityError):
-    """Some pins are not whole."""
+    """Some pins are incomplete."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self.count = count
 
     def __str__(self) -> str:
-        return f"{self.count} pins are broken; go online and add them again to fetch what is missing"
+        return f"{self.count} pins are broken; go online and add them again to fetch the missing blocks"
 
 
 async def pin_update(
@@ -259,9 +259,9 @@ async def pin_update(
     sizes: Sizes | None = None,
     unpin: bool = True,
 ) -> tuple[CID, CID]:
-    """Pin ``new`` recursively with the name and end of the pin of ``old``, which is removed if ``unpin``.
+    """Pin ``new`` recursively with the name and expiry of the pin of ``old``, which is removed if ``unpin``.
 
-    Both or none; what they share is walked but not fetched again. Raises NotPinned, PinConflict for a direct pin, and
+    Both or none; shared blocks are walked but not fetched again. Raises NotPinned, PinConflict for a direct pin, and
     as pin_add(). Cancellation: safe; no pin is changed.
     """
     before, after = await resolve(old, session), await resolve(new, session)
@@ -279,15 +279,15 @@ async def pin_update(
 
 
 class VerifiedPin(NamedTuple):
-    """A pin that was walked."""
+    """The result of walking a pin."""
 
     cid: CID
     bad: tuple[tuple[CID, str], ...]
-    """What is missing or damaged, and why; the walk ends at the first. Empty: it is whole."""
+    """Missing or damaged blocks, and why; the walk ends at the first. Empty: the pin is complete."""
 
 
 async def pin_verify(session: BlockSession, pins: PinTable, *, now: float) -> AsyncIterator[VerifiedPin]:
-    """Read everything below every pin; ``session`` should be the offline one. Bit rot is for `repo verify` to find.
+    """Walk everything below every pin; ``session`` should be the offline one. To find bit rot, use `repo verify`.
 
     O(pinned bytes).
     """
@@ -339,11 +339,11 @@ async def pin_ls(
     paths: Sequence[str | CID | ContentPath] = (),
     now: float = 0.0,
 ) -> AsyncIterator[PinnedEntry]:
-    """Pins in the order of their CIDs, then indirect ones; or those of ``paths`` only.
+    """Pins in the order of their CIDs, then indirect ones; or only those of ``paths``.
 
-    A pin below which something cannot be read comes once more, with ``unwalked``, after what it is known to hold.
+    A pin with unreadable blocks below it comes once more, with ``unwalked``, after everything it is known to hold.
 
-    Pins that are over at ``now`` (seconds since 1970) are left out. ``name``: only pins whose name contains it
+    Pins expired at ``now`` (seconds since 1970) are left out. ``name``: only pins whose name contains it
     (indirect ones have none). Indirect ones are found by walking every recursive pin in ``session``, which should be
     the offline one: O(blocks) time, O(CIDs) memory.
     Raises InvalidInput for another type, NotPinned for a path without a pin of that type.
@@ -373,7 +373,7 @@ async def pin_ls(
 
 
 async def _below(root: CID, session: BlockSession, *, read_raw: bool = False) -> AsyncIterator[Edge | Unwalked]:
-    """What lies below a pin; at the end, if it is so, where and why not all of it is known."""
+    """The CIDs below a pin; at the end, if the walk was incomplete, where and why."""
     at = root
     try:
         async for step in drive(walk_edges(root, unique=True, read_raw=read_raw), session):
@@ -400,7 +400,7 @@ async def _one(cid: CID, session: BlockSession, pins: PinTable, type: str) -> Pi
 
 
 async def _holder(cid: CID, session: BlockSession, pins: PinTable) -> CID | Unwalked | None:
-    """The first recursive pin that reaches ``cid``; else one of which that is not known."""
+    """The first recursive pin that reaches ``cid``; else one for which that is unknown."""
     unknown: Unwalked | None = None
     for pin in every_pin(pins):
         if not pin.recursive:
@@ -418,7 +418,7 @@ def _type(pin: Pin) -> str:
 
 
 def every_pin(pins: PinTable) -> Iterator[Pin]:
-    """All pins in the order of their CIDs, those that are over among them; read by pages."""
+    """All pins in the order of their CIDs, expired ones included; read by pages."""
     page = pins.page()
     while page:
         yield from page

@@ -1,6 +1,6 @@
-"""Pins in the background: a queue on disk, some attempts at once, retries with growing pauses.
+"""Pins in the background: a queue on disk, some attempts at a time, retries with growing pauses.
 
-A pin that finds no source waits for its next try and holds nobody up. The states are those of the pinning service API
+A pin without a source waits for its next try and delays no other. The states are those of the pinning service API
 (https://ipfs.github.io/pinning-services-api-spec/): queued, pinning, pinned, failed.
 """
 
@@ -27,9 +27,9 @@ from cidery.repo.pins import Pins
 log = logging.getLogger("cidery.jobs")
 
 WORKERS = 4
-"""Attempts at once: each may hold 40 MiB of what arrives."""
+"""Concurrent attempts: each may hold 40 MiB of arriving blocks."""
 FIRST_PAUSE = 30.0
-"""Seconds before the second try; each one doubles it while nothing arrives."""
+"""Seconds before the second try; the pause doubles on each try while nothing arrives."""
 LONGEST_PAUSE = 3600.0
 """Most seconds between two tries."""
 GIVE_UP = 30 * 24 * 3600.0
@@ -39,17 +39,17 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class PinRequest(NamedTuple):
-    """What to pin."""
+    """A pin to be made."""
 
     path: ContentPath
     recursive: bool = True
     name: str = ""
     lasts: float | None = None
-    """Seconds from when it is pinned to its end; None: it stays."""
+    """Seconds from when it is pinned to its expiry; None: it stays."""
 
 
 class Pinning(Protocol):
-    """What attempts need of a node; core.api.Api is it."""
+    """What attempts need of a node; implemented by core.api.Api."""
 
     @property
     def pins(self) -> Pins: ...
@@ -73,7 +73,7 @@ def status_word(job: Job) -> str:
 
 
 def is_queued_pin(job: Job) -> bool:
-    """Whether a job came through the queue, and was not somebody's `pin add` who waited for it."""
+    """Whether a job was queued, rather than run by a `pin add` that waited for it."""
     return bool(job.detail.get("queued"))
 
 
@@ -83,7 +83,7 @@ def pause_after(failures: int, chance: float) -> float:
 
 
 class PinQueue:
-    """The queue of one open repository. Requests are taken at any time; attempts are made inside working()."""
+    """The queue of one open repository. Requests are accepted at any time; attempts are made inside working()."""
 
     def __init__(self, desk: JobDesk, chance: Callable[[], float]) -> None:
         """``chance``: a random number from 0 to 1."""
@@ -98,9 +98,9 @@ class PinQueue:
     # -- requests --------------------------------------------------------------------------------------------------
 
     async def add(self, requests: Sequence[PinRequest]) -> list[Job]:
-        """Queue pins, durably; what is queued already is tried now, with the new name and end.
+        """Queue pins, durably; pins already queued are tried now, with the new name and expiry.
 
-        Raises QueueFull, DatabaseUnavailable (disk full), and then none was queued.
+        Raises QueueFull, DatabaseUnavailable (disk full); then none is queued.
         """
         now = self._desk.clock()
         wanted = [_job_of(request, now) for request in requests]
@@ -114,10 +114,10 @@ class PinQueue:
         return written
 
     async def retry(self, number: int) -> Job:
-        """Try a pin again now, also one that had failed. Raises NoSuchJob, InvalidInput for another kind of job."""
+        """Try a pin again now, even one that has failed. Raises NoSuchJob, InvalidInput for another kind of job."""
         job = self._desk.get(number)
         if job.kind != "pin" or not is_queued_pin(job):
-            raise InvalidInput(f"job {number} is no pin of the queue; repeat its command to go on with it")
+            raise InvalidInput(f"job {number} is not a queued pin; repeat its command to resume it")
         if job.state is JobState.RUNNING or job.state is JobState.DONE:
             return job
         now = self._desk.clock()
@@ -128,7 +128,7 @@ class PinQueue:
         return again
 
     def retry_all(self) -> None:
-        """Something changed (a peer was connected on purpose): those that wait for their next try need not."""
+        """The network changed (the user connected a peer): try waiting pins now."""
         self._due = [(0.0, number) for _, number in self._due]
         self._wake.set()
 
@@ -141,7 +141,7 @@ class PinQueue:
 
     @asynccontextmanager
     async def working(self, node: Pinning, sleep: Sleep = asyncio.sleep) -> AsyncIterator[None]:
-        """Attempts are made inside the context; those under way at its end are queued again."""
+        """Make attempts inside the context; those under way at its end are queued again."""
         self._known, self._due = {}, []
         for job in self._desk.jobs.every("pin", ended=False):
             if is_queued_pin(job):
@@ -193,7 +193,7 @@ class PinQueue:
             self._wake.set()
 
     async def _pin(self, node: Pinning, job: Job) -> Job:
-        """One attempt; returns the row as it was left."""
+        """One attempt; returns the row in its final state."""
         begin = self._desk.run(
             "pin", job.title, key=job.key, roots=job.roots, spare_new=False, details=job.details, number=job.id
         )
@@ -229,7 +229,7 @@ class PinQueue:
 
 
 def _blocks_seen(session: BlockSession) -> int:
-    """Blocks that a session read or received: more than in earlier attempts means that something new came."""
+    """The number of blocks that a session read or received: more than in earlier attempts means progress."""
     stats = session.stats()
     return stats.local[0] + sum(blocks for blocks, _ in stats.by_source.values())
 

@@ -1,4 +1,4 @@
-"""What a node announces: the keys that a strategy names, gathered from pins, mutable files and the store."""
+"""What a node announces: the keys of a strategy, gathered from pins, mutable files and the store."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
@@ -12,13 +12,13 @@ from cidery.multiformats.multicodec import RAW
 from cidery.repo.pins import Pin
 
 PARTS = ("all", "pinned", "roots", "mfs")
-"""What a strategy is joined from by "+"."""
+"""The parts that a strategy joins with "+"."""
 BATCH = 1024
 """Keys handed over at a time."""
 
 
 class BadStrategy(InvalidInput):
-    """A strategy that does not exist."""
+    """An unknown strategy."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -37,7 +37,7 @@ def parse_strategy(text: str) -> frozenset[str]:
 
 
 class ProvideKeys:
-    """Gathers keys (multihashes). Nothing is fetched: what is not stored here is not announced."""
+    """Gathers keys (multihashes). Nothing is fetched: blocks that are not stored here are not announced."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ProvideKeys:
         self._mfs_root = mfs_root
 
     async def gather(self) -> AsyncGenerator[Sequence[bytes], None]:
-        """Every key of the strategy, in batches; some come twice. Costs one read per node of what is pinned."""
+        """Every key of the strategy, in batches; some occur twice. Costs one read per pinned node."""
         if "all" in self._strategy:
             async for page in self._store.keys():
                 yield page
@@ -75,7 +75,7 @@ class ProvideKeys:
             yield [pin.cid.multihash]
 
     async def _below(self, root: CID) -> AsyncGenerator[Sequence[bytes], None]:
-        """A DAG's keys as far as it is stored: a block that is missing ends the walk, not the gathering."""
+        """The keys of the stored part of a DAG: a missing block ends its walk, not the gathering."""
         batch = [] if root.is_identity else [root.multihash]
         try:
             async for step in drive(walk_edges(root, unique=True, read_raw=False), StoreSession(self._store)):
@@ -85,7 +85,7 @@ class ProvideKeys:
                         yield batch
                         batch = []
         except CideryError:
-            pass  # what was found so far counts; `pin verify` says what is wrong
+            pass  # the keys found so far count; `pin verify` reports the damage
         if batch:
             yield batch
 
@@ -95,5 +95,5 @@ class ProvideKeys:
         return [size is not None for size in sizes]
 
     def announces_roots(self) -> bool:
-        """Whether the root of what was added or pinned belongs to the set."""
+        """Whether the roots of added or pinned content belong to the set."""
         return bool(self._strategy & {"all", "pinned", "roots"})

@@ -1,1 +1,1 @@
-"""Paths to content, and what is at their end."""
+"""Paths to content, and reading the content."""

@@ -50,7 +50,7 @@ async def block_put(
 ) -> BlockStat:
     """Store one block, durably, as kept. dag-pb ones must decode.
 
-    Raises: InvalidInput for unknown names and lengths, BlockTooBig, DagPbError, and what the store raises.
+    Raises: InvalidInput for unknown names and lengths, BlockTooBig, DagPbError, and as the store.
     """
     if format and cid_codec is not None:
         raise InvalidInput("option 'format' is the old name of 'cid-codec': give one of them")
@@ -80,6 +80,6 @@ async def block_get(path: str | CID | ContentPath, session: BlockSession) -> byt
 
 
 async def block_stat(path: str | CID | ContentPath, session: BlockSession) -> BlockStat:
-    """CID and size of one block, fetching it if need be. Raises as block_get()."""
+    """CID and size of one block, fetching it if necessary. Raises as block_get()."""
     cid = await resolve(path, session)
     return BlockStat(cid, len(await block_get(cid, session)))

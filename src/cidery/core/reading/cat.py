@@ -15,7 +15,7 @@ from cidery.unixfs.reader import NotAFile, read_file, read_node
 async def cat(
     path: str | CID | ContentPath, session: BlockSession, offset: int = 0, length: int | None = None
 ) -> AsyncIterator[Buffer]:
-    """Bytes ``[offset, offset+length)`` of a file in order, in chunks as they are stored; touches those blocks only.
+    """Bytes ``[offset, offset+length)`` of a file in order, in stored chunks; reads only the blocks that it needs.
 
     Raises: PathError, NotAFile, NotFound, UnixFSError and InvalidInput (negative numbers). Cancellation: safe.
     """

@@ -15,7 +15,7 @@ MAX_PATH = 16_384
 
 
 class PathError(InvalidInput):
-    """Text that is not a path to content."""
+    """Text that is not a content path."""
 
     def __init__(self, given: str, reason: str) -> None:
         super().__init__(given, reason)
@@ -32,11 +32,11 @@ class ContentPath(NamedTuple):
     root: CID
     segments: tuple[str, ...] = ()
     namespace: str = "ipfs"
-    """"ipfs", or "ipld": no codec has names but those of its value."""
+    """"ipfs", or "ipld": every block is read as a plain value of its codec."""
 
     @property
     def name(self) -> str:
-        """The last name, or the CID: what a copy is called by default."""
+        """The last name, or the CID: the default name of a copy."""
         return self.segments[-1] if self.segments else str(self.root)
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class ContentPath(NamedTuple):
 
 
 def parse_path(text: str) -> ContentPath:
-    """Parse the text forms above; URIs are percent-decoded. Raises PathError with what to write instead."""
+    """Parse the text forms above; URIs are percent-decoded. Raises PathError, which says what to write instead."""
     from cidery.multiformats.cid import CID, CIDError
 
     namespace, first, segments = _split(text)
@@ -94,7 +94,7 @@ def _unquote(text: str) -> str:
 
 
 def name_path(text: str) -> str | None:
-    """``/ipns/NAME/rest`` of a path or URI of a name; None for all other text."""
+    """``/ipns/NAME/rest`` of a path or URI with a name; None for all other text."""
     scheme, colon, after = text.partition(":")
     if colon and scheme == "ipns":
         return "/ipns/" + _unquote(after.removeprefix("//"))
@@ -102,7 +102,7 @@ def name_path(text: str) -> str | None:
 
 
 def last_name(text: str) -> str:
-    """What a copy of a path's content is called by default; the CID is not checked. Raises PathError."""
+    """The default name of a copy of a path's content; the CID is not checked. Raises PathError."""
     path = name_path(text)
     if path is None:
         _, root, segments = _split(text)

@@ -1,4 +1,4 @@
-"""Nodes of any codec: put, get, sizes of DAGs, and what differs between two."""
+"""Nodes of any codec: put, get, sizes of DAGs, and the differences between two."""
 
 from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ PROGRESS_BLOCKS = 256
 
 
 class BadNode(InvalidInput):
-    """Input that is not what its codec says."""
+    """Input that its codec cannot decode."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -66,8 +66,8 @@ async def dag_put(
 ) -> BlockStat:
     """Read a node in one codec and store it in another, canonically and durably, as kept.
 
-    Raises: BadNode for input that is not of its codec, UnknownCodec, NotEncodable, InvalidInput for the hash,
-    BlockTooBig, and what the store raises.
+    Raises: BadNode for input that its codec cannot decode, UnknownCodec, NotEncodable, InvalidInput for the hash,
+    BlockTooBig, and as the store.
     """
     source, target = codec_of(parse_codec(input_codec)), parse_codec(store_codec)
     code = parse_hash(hash_name)
@@ -93,7 +93,7 @@ async def dag_get(path: str | CID | ContentPath, session: BlockSession, *, outpu
 
     def converted() -> bytes:
         value = follow(cid, codecs.decode_block(cid, block), remainder).value
-        # Names in dag-pb are any bytes, texts in JSON are not.
+        # Names in dag-pb are arbitrary bytes, strings in JSON are not.
         return encode(_readable(value) if cid.codec == DAG_PB and target == DAG_JSON else value)
 
     return await beside(converted, len(block))
@@ -119,7 +119,7 @@ class DagSize:
 
 @dataclass(slots=True)
 class DagSizes:
-    """Several DAGs and what they share."""
+    """Several DAGs, and how much they share."""
 
     dags: list[DagSize]
     unique_blocks: int = 0
@@ -134,7 +134,7 @@ class DagSizes:
 
     @property
     def ratio(self) -> float:
-        """The sum of the sizes by the size of all; 1.0: nothing is shared."""
+        """The sum of the sizes divided by the total size; 1.0: nothing is shared."""
         return sum(dag.size for dag in self.dags) / self.unique_size if self.unique_size else 0.0
 
 
@@ -164,7 +164,7 @@ async def dag_stat(paths: Sequence[str | CID | ContentPath], session: BlockSessi
 
 
 class ChangeType(IntEnum):
-    """Numbers as Kubo's ``object diff`` has them."""
+    """Numbers as in Kubo's ``object diff``."""
 
     ADD = 0
     REMOVE = 1
@@ -187,7 +187,7 @@ async def dag_diff(
 ) -> AsyncIterator[Change]:
     """Links that were added, removed or changed, by their paths; equal subtrees are not read.
 
-    Goes down where both sides have named links: directories, maps. Raises as resolve(), WalkLimit.
+    Descends where both sides have named links: directories, maps. Raises as resolve(), WalkLimit.
     """
     first, second = await resolve(before, session), await resolve(after, session)
     async for change in drive(_diff(first, second), session):

@@ -1,4 +1,4 @@
-"""Why two CIDs of the same data differ: by what the CIDs say, then by how the DAGs below them were made."""
+"""Explains why two CIDs of the same data differ: by the CIDs themselves, then by how their DAGs were made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ from cidery.unixfs.shape import AtLeast, Shape, read_shape
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One setting that is not the same."""
+    """One setting that differs."""
 
     setting: str
     a: str
     b: str
     option: str = ""
-    """Of ``add``: with it the data of A gets what B has; "" if there is none."""
+    """Option of ``add`` that gives the data of A the setting of B; "" if there is none."""
 
 
 @dataclass(slots=True)
 class Explanation:
-    """What was found."""
+    """The findings."""
 
     a: CID
     b: CID
@@ -36,7 +36,7 @@ class Explanation:
 
 
 async def explain(a: CID, b: CID, session: BlockSession) -> Explanation:
-    """Compare two CIDs; reads some blocks of each, unless the CIDs alone tell.
+    """Compare two CIDs; reads some blocks of each, unless the CIDs alone explain the difference.
 
     Of directories, the first entry that differs is compared too. Raises as the session and read_shape().
     """
@@ -91,7 +91,7 @@ async def _directories(found: Explanation, session: BlockSession) -> None:
     elif found.differences:
         found.conclusion = "With equal entries, these settings are why the CIDs differ."
     else:
-        found.conclusion = "The entries are the same; what is stored beside them (such as sizes) differs."
+        found.conclusion = "The entries are the same; their metadata (such as sizes) differs."
 
 
 def _hash_name(cid: CID) -> str:

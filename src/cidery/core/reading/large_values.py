@@ -1,7 +1,7 @@
-"""Work on large values beside the event loop: in a thread, with nothing that stops all threads for long.
+"""Decodes large values without blocking the event loop: in a thread, without long pauses for other threads.
 
-Decoders in Python give the interpreter away every half millisecond. What does not is the cyclic garbage collector,
-which goes through every object of a large value again and again; it waits until the work is done.
+Decoders in Python release the interpreter lock every half millisecond. The cyclic garbage collector does not,
+and it visits every object of a large value again and again; so it is paused until the work is done.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class _Collector:
-    """The cyclic garbage collector of this process, switched off while anybody wants that."""
+    """The cyclic garbage collector of this process, disabled while anything needs that."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,13 +42,13 @@ class _Collector:
 
 _COLLECTOR = _Collector()
 _ONE_AT_A_TIME = threading.Lock()
-"""The value of a hostile block takes some 200 MB while it is looked at."""
+"""The value of a hostile block takes some 200 MB while it is inspected."""
 
 
 async def beside(work: Callable[[], T], size: int) -> T:
-    """Run ``work``, which decodes ``size`` bytes: at once if they are few, else in a thread, one at a time.
+    """Run ``work``, which decodes ``size`` bytes: directly if they are few, else in a thread, one at a time.
 
-    Raises what it raises. Cancellation: the work goes on, its result is dropped.
+    Raises as ``work``. Cancellation: the work runs to its end, its result is dropped.
     """
     if size <= SCAN_BYTES:
         return work()

@@ -38,7 +38,7 @@ class LsEntry(NamedTuple):
     name: str
     cid: CID
     size: int
-    """Bytes of a file, or of a symlink's target; 0 for everything else and for what was not looked at."""
+    """Bytes of a file, or of a symlink's target; 0 for everything else and if unknown."""
     type: EntryType
     target: str = ""
     """Of a symlink."""
@@ -49,9 +49,9 @@ class LsEntry(NamedTuple):
 async def ls(
     path: str | CID | ContentPath, session: BlockSession, *, resolve_type: bool = True, size: bool = True
 ) -> AsyncIterator[LsEntry]:
-    """The entries in stored order. Of a file, and of a node that is not UnixFS: what it links to, nameless, as Kubo.
+    """The entries in stored order. Of a file, and of a node that is not UnixFS: its links, nameless, as in Kubo.
 
-    ``resolve_type``, ``size``: with both off no entry's own block is read.
+    ``resolve_type``, ``size``: with both off, no entry's own block is read.
     Raises PathError, NotFound and as the reader. Cancellation: safe.
     """
     root = await resolve(path, session)
@@ -81,7 +81,7 @@ def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:
             page.append(step)
         elif isinstance(step, Prefetch):
             yield step
-            # a shard was read: its entries before the next one
+            # A shard was read: yield its entries before the next one.
             yield from _page(page, look)
             page = []
         else:

@@ -1,4 +1,4 @@
-"""Resolving paths to content: from block to block, whatever their codecs.
+"""Resolves content paths: from block to block, whatever their codecs.
 
 Below dag-pb the names are those of UnixFS; below every other codec they are map keys and list positions. With
 ``/ipld/CID/a/b`` dag-pb is read as a value too: Data, Links.
@@ -24,7 +24,7 @@ from cidery.unixfs.reader import resolve_path
 
 
 class InsideBlock(InvalidInput):
-    """A path that ends inside a block, where a whole one was wanted."""
+    """A path that ends inside a block, where a whole block was wanted."""
 
     def __init__(self, path: ContentPath, cid: CID) -> None:
         super().__init__(path, cid)
@@ -40,7 +40,7 @@ class Resolved(NamedTuple):
 
     cid: CID
     remainder: tuple[str, ...]
-    """Names that lead on inside the block's value."""
+    """Names that continue inside the block's value."""
 
 
 async def resolve(path: str | CID | ContentPath, session: BlockSession) -> CID:
@@ -69,7 +69,7 @@ async def resolve_inside(path: str | CID | ContentPath, session: BlockSession) -
 def walk_path(path: ContentPath) -> Generator[Need | Prefetch, Buffer | None, Resolved]:
     """Follow a path across codecs. One block per name at most. Raises as resolve().
 
-    In a block over SCAN_BYTES only links are looked for: that names lead nowhere is found by who reads the value.
+    In a block over SCAN_BYTES only links are searched; whether names lead nowhere is found when the value is read.
     """
     cid, left = path.root, path.segments
     while left:
@@ -107,7 +107,7 @@ def _link_on(
             exc.note(cid)
             raise
         yield PAUSE
-    if cid.codec == DAG_JOSE:  # of bounded size, as was just seen
+    if cid.codec == DAG_JOSE:  # of bounded size, as just checked
         reached = follow(cid, codecs.decode_block(cid, block), names)
         return (reached.value, names[reached.used :]) if isinstance(reached.value, CID) else None
     for start in range(0, len(paths), STACK_PART):

@@ -1,1 +1,1 @@
-"""Collecting garbage: what is reached from the roots, marked, saved and swept."""
+"""Garbage collection: blocks reachable from the roots are marked, the rest is swept."""

@@ -1,11 +1,11 @@
-"""Collecting garbage beside everything else: mark what the roots reach, forget the rest, give the disk its space back.
+"""Garbage collection alongside all other work: mark what the roots reach, forget the rest, compact the segments.
 
-Nothing stops meanwhile. What is put or found "already there" from the start on is spared by its ordinal or by the notes
-of the store; roots that appear are marked before the next batch is decided (see root_fence.py); a block that was
-missing below a root and comes is marked with what lies below it. A batch is decided in a few milliseconds under the
+Nothing else has to stop. Blocks put or found "already there" after the start are spared by their ordinals or by the
+notes of the store; new roots are marked before the next batch is decided (see root_fence.py); a block that was
+missing below a root and arrives is marked with everything below it. A batch is decided in a few milliseconds under the
 store's write lock and forgotten outside of it.
 
-A collection is a generator that blocks: its caller runs each step in a thread and may close it between two steps.
+A collection is a blocking generator: its caller runs each step in a thread and may close it between two steps.
 """
 
 import logging
@@ -31,13 +31,13 @@ T = TypeVar("T")
 SLICE = 0.05
 """Seconds of marking between two reports."""
 SAVES = 128
-"""A mark is saved so many times: what a kill makes it repeat is below 1 %."""
+"""Number of saves of a mark: a kill costs the repetition of less than 1 %."""
 MIN_SAVE = 4096
-"""Blocks marked between two saves at least: about 20 ms."""
+"""Minimum of blocks marked between two saves: about 20 ms."""
 SWEEP_BLOCKS = 512
-"""Blocks decided at once: the write lock is held for about 2 ms."""
+"""Blocks decided at a time: the write lock is held for about 2 ms."""
 MAX_TRIES = 10
-"""Attempts to decide while roots keep appearing, before they are made to wait for one."""
+"""Attempts to decide while roots keep appearing, before new roots are made to wait for one."""
 COMPACT_SHARE = 0.1
 """Share of a segment that has to be garbage before the rest of it is copied."""
 COMPACT_BYTES = 16 * 1024 * 1024
@@ -45,7 +45,7 @@ COMPACT_BYTES = 16 * 1024 * 1024
 
 
 class GcStopped(IntegrityError):
-    """Blocks below pins are missing, or have links that cannot be read: what hangs below them is not known."""
+    """Blocks below pins are missing or have unreadable links: what lies below them is unknown."""
 
     def __init__(self, faults: Sequence[MarkFault]) -> None:
         super().__init__(faults)
@@ -55,18 +55,18 @@ class GcStopped(IntegrityError):
         first = self.faults[0]
         return (
             f"nothing was removed: {len(self.faults)} blocks below pins or mutable files cannot be read, the first is "
-            f"{first}; fetch what is missing, or remove the pins (cidery pin verify names them)"
+            f"{first}; fetch the missing blocks, or remove the pins (cidery pin verify names them)"
         )
 
 
 class Marking(NamedTuple):
-    """So many blocks were found to be in use."""
+    """The number of blocks found to be in use."""
 
     blocks: int
 
 
 class Swept(NamedTuple):
-    """These blocks are gone."""
+    """These blocks were removed."""
 
     blocks: list[tuple[bytes, int]]
     """Multihash and bytes of data."""
@@ -76,7 +76,7 @@ class Compacted(NamedTuple):
     """A segment was rewritten."""
 
     bytes: int
-    """What that freed on disk."""
+    """Bytes that this freed on disk."""
 
 
 Step = Marking | Swept | Compacted
@@ -95,7 +95,7 @@ class Collection:
         wall: Callable[[], float],
         seed: int = 0,
     ) -> None:
-        """``seed``: another one for each collection."""
+        """``seed``: different for each collection."""
         self._seed = seed
         self._store = store
         self._roots = roots
@@ -108,10 +108,10 @@ class Collection:
         self._saved = 0
         self._resumed = False
         self.expired: list[CID] = []
-        """Pins that were over: they held nothing. Whoever runs the collection removes their records."""
+        """Expired pins: they held nothing. The caller of the collection removes their records."""
 
     def garbage(self) -> Iterator[Step]:
-        """Remove all that no root reaches, then compact.
+        """Remove everything that no root reaches, then compact.
 
         Raises:
             GcStopped: nothing was removed. MarkTooWide. DiskFull, StoreFailed, StoreClosed, DatabaseUnavailable,
@@ -130,7 +130,7 @@ class Collection:
     def eviction(self, wanted: int) -> Iterator[Step]:
         """Remove cached blocks, coldest segments first, until ``wanted`` bytes are free or none is left.
 
-        What a root reaches is moved to the kept class; what was read of late gets a second chance. Raises as garbage().
+        Reachable blocks are moved to the kept class; recently read ones get a second chance. Raises as garbage().
         """
         with self._reachable() as steps:
             yield from steps
@@ -153,7 +153,7 @@ class Collection:
                         yield step
 
     def tidied(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """``steps`` of this collection, and the delete log trimmed after them. Raises as garbage()."""
+        """``steps`` of this collection, then trimming of the delete log. Raises as garbage()."""
         yield from steps
         self._store.trim_log()
 
@@ -172,7 +172,7 @@ class Collection:
             if not is_disk_full(exc):
                 raise
             freed = self._store.punch(use)
-            log.warning("the disk is too full to copy what is left of a segment; freed %d bytes where they are", freed)
+            log.warning("the disk is too full to copy the rest of a segment; freed %d bytes in place", freed)
             if freed:
                 yield Compacted(freed)
         else:
@@ -221,7 +221,7 @@ class Collection:
         try:
             self._file.save(self._mark, self._start)
         except OSError as exc:
-            log.info("how far the mark is could not be written: %s", exc)  # a kill makes it begin anew
+            log.info("how far the mark is could not be written: %s", exc)  # after a kill it starts over
 
     def _check(self) -> None:
         if self._mark.faults:
@@ -240,12 +240,12 @@ class Collection:
                 until = clock() + SLICE
 
     def _settle(self) -> None:
-        """Mark what appeared: new roots, and missing blocks that came."""
+        """Mark new roots, and missing blocks that have arrived."""
         mark = self._mark
         while True:
             mark.push(self._roots.fence.take())
             mark.push_present(mark.waiting_for(self._store.arrived()))
-            # Awaited first and looked for after: one that came in between is seen by one of the two.
+            # Awaited first and looked up after: a block that arrives in between is seen by one of the two.
             gaps = mark.take_gaps()
             self._store.await_blocks(key for _, key in gaps)
             mark.push_present(gaps)
@@ -265,10 +265,10 @@ class Collection:
                 yield Swept([(key, at.length) for key, at in doomed.blocks])
 
     def _references_to_sweep(self) -> Elsewhere | None:
-        """The table of files, if what is in it can be judged by this mark; the mark remembers what it reaches then.
+        """The table of files, if this mark can judge its contents; from then on the mark remembers what it reaches.
 
-        References have no ordinals: those of an operation or job under way cannot be told from others, and a mark that
-        goes on after a kill does not know what it reached before. Then they wait for the next collection.
+        References have no ordinals: those of a running operation or job cannot be told from others, and a mark that
+        was resumed after a kill does not know what it reached before. Then they wait for the next collection.
         """
         files = self._store.elsewhere
         if files is None or not files.count() or not self._roots.undisturbed():
@@ -277,7 +277,7 @@ class Collection:
         return files
 
     def _sweep_references(self, files: Elsewhere) -> Iterator[Swept]:
-        """Forget blocks in files of the user that nothing reaches; the files stay. A page at a time, as blocks."""
+        """Forget references to blocks that nothing reaches; the user's files stay. A page at a time, as blocks."""
         reached = self._mark.reached
         assert reached is not None  # _references_to_sweep() made it
         after = b""
@@ -286,7 +286,7 @@ class Collection:
             candidates = [key for key in page if key not in reached]
             if not candidates:
                 continue
-            # Looked at again when all that appeared is marked.
+            # Checked again once all new roots are marked.
             gone = self._undisturbed(
                 lambda keys=candidates: self._store.doom_references(files, [key for key in keys if key not in reached])  # type: ignore[misc]
             )
@@ -301,7 +301,7 @@ class Collection:
         return self._undisturbed(lambda: self._store.doom(candidates, self._spared))
 
     def _undisturbed(self, decide: Callable[[], T | None]) -> T:
-        """Decide when all that is reachable is marked and nobody makes anything reachable; None is tried again."""
+        """Decide when everything reachable is marked and nothing new is made reachable; None is tried again."""
         fence = self._roots.fence
         for _ in range(MAX_TRIES):
             self._settle()
@@ -312,11 +312,11 @@ class Collection:
         with fence.holding(), self._store.frozen():
             self._settle()
             decided = decide()
-        assert decided is not None  # nothing could come between
+        assert decided is not None  # nothing can come in between
         return decided
 
     def _retried(self, work: Callable[[], "int | None"]) -> int:
-        """Run it; on a full disk once more with the reserve given up."""
+        """Run it; on a full disk, once more after giving up the reserve."""
         try:
             return work() or 0
         except (DiskFull, DatabaseUnavailable) as exc:
@@ -326,7 +326,7 @@ class Collection:
 
 
 class _Marked:
-    """The context of a collection: notes, fence and awaited blocks from before the first root is read to the end."""
+    """The context of a collection: notes, fence and awaited blocks, from before the first root is read to the end."""
 
     def __init__(self, store: StoreCollector, roots: GcRoots, steps: Callable[[], Iterator[Step]]) -> None:
         self._holding = store.holding()

@@ -1,4 +1,4 @@
-"""The links of a block as (codec, multihash) pairs: what a mark needs of a node, without making objects of it."""
+"""The links of a block as (codec, multihash) pairs: all that a mark needs of a node, without creating objects."""
 
 from cidery.errors import CideryError, IntegrityError
 from cidery.ipld.codecs import codec_name
@@ -10,13 +10,13 @@ Target = tuple[int, bytes]
 """Codec and multihash: one multihash under two codecs is two targets."""
 
 LEAF_CODECS = frozenset((RAW, LIBP2P_KEY, JSON, CBOR))
-"""Blocks of these have no links and need not be read."""
+"""Codecs whose blocks have no links and need not be read."""
 _USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB}
 """First bytes of a CIDv1 of sha2-256 -> its codec."""
 
 
 class Unreadable(IntegrityError):
-    """A block whose links are not known."""
+    """A block whose links cannot be read."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,9 +27,9 @@ class Unreadable(IntegrityError):
 
 
 def link_targets(codec: int, multihash: bytes, block: bytes) -> list[Target]:
-    """Targets of all links, also of blocks with more of them than walks follow.
+    """Targets of all links, even in blocks with more links than walks follow.
 
-    About 1 us a link for dag-pb. Raises Unreadable.
+    About 1 us per link for dag-pb. Raises Unreadable.
     """
     if codec == DAG_PB:
         usual = _usual_dag_pb(block)
@@ -45,7 +45,7 @@ def link_targets(codec: int, multihash: bytes, block: bytes) -> list[Target]:
 
 
 def _usual_dag_pb(block: bytes) -> list[Target] | None:
-    """The targets if the node has the form that every writer gives it: links, then data. None: ask the full decoder."""
+    """The targets if the node has the usual form, links before data; None: use the full decoder."""
     out: list[Target] = []
     at, size = 0, len(block)
     try:
@@ -70,7 +70,7 @@ def _usual_dag_pb(block: bytes) -> list[Target] | None:
 
 
 def _is_data_field(block: bytes, at: int) -> bool:
-    """Whether what is left is nothing or exactly one data field."""
+    """Whether the rest is empty or exactly one data field."""
     if at == len(block):
         return True
     if block[at] != 0x0A:

@@ -1,8 +1,8 @@
 """The mark of a collection: which stored blocks can be reached from the roots.
 
 Walks are keyed by codec and multihash, liveness by multihash: a bitmap of live ordinals, and one bitmap per codec of
-the nodes whose links were followed. What is not stored is remembered: when it comes, what lies below it is marked.
-A mark can be saved between any two steps and goes on from there in another process.
+the nodes whose links were followed. Missing blocks are remembered: when one arrives, everything below it is marked.
+A mark can be saved between any two steps and resumed in another process.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ MAX_FAULTS = 1000
 
 
 class MarkedStore(Protocol):
-    """What a mark reads from; blockstore.collector.StoreCollector is it."""
+    """The source of a mark; implemented by blockstore.collector.StoreCollector."""
 
     def locate(self, multihashes: Sequence[bytes]) -> list[Location | None]: ...
 
@@ -43,7 +43,7 @@ class MarkedStore(Protocol):
 
 
 class MarkFault(NamedTuple):
-    """A block that a pin needs, and that cannot be read or has links that cannot."""
+    """A block needed by a pin that is missing, unreadable, or has unreadable links."""
 
     cid: CID
     reason: str
@@ -53,7 +53,7 @@ class MarkFault(NamedTuple):
 
 
 class MarkTooWide(LimitExceeded):
-    """More links wait to be followed than memory should hold."""
+    """More links wait to be followed than should be held in memory."""
 
     def __str__(self) -> str:
         return f"gave up marking: more than {MAX_STACK} links wait to be followed; remove the pin of that DAG"
@@ -69,7 +69,7 @@ class Mark:
         """Codec -> nodes whose links were followed."""
         self.stack: list[Target] = []
         self.missing: set[Target] = set()
-        """Linked and not stored."""
+        """Linked but not stored."""
         self.faults: list[MarkFault] = []
         self.blocks = 0
         """Blocks found to be live."""
@@ -77,20 +77,20 @@ class Mark:
         self.careful = False
         """See push()."""
         self.reached: Reached | None = None
-        """What was reached, stored or not; None: nobody asks."""
+        """Everything reached, stored or not; None: not recorded."""
         self._gaps: list[Target] = []
 
     def push(self, roots: Iterable[CID], *, strict: bool = False, careful: bool = False) -> None:
-        """Targets to go on with. Until the stack is empty,
+        """Add targets to follow. Until the stack is empty,
 
-        ``strict``: what is missing below them is a fault, and so is a block whose links cannot be read;
-        ``careful``: the latter only.
+        ``strict``: missing blocks below them are faults, and so are blocks with unreadable links;
+        ``careful``: only the latter.
         """
         self.strict, self.careful = strict, careful
         self.stack += [(root.codec, root.multihash) for root in roots]
 
     def push_present(self, targets: Sequence[Target]) -> None:
-        """Go on with those of these that are stored by now; they were missing."""
+        """Continue with those of these missing blocks that are stored by now."""
         places = self._store.locate([key for _, key in targets])
         found = [target for target, at in zip(targets, places, strict=True) if at is not None]
         self.missing.difference_update(found)
@@ -108,13 +108,13 @@ class Mark:
         return gaps
 
     def hold(self, cid: CID) -> None:
-        """Mark one block and not what it links to."""
+        """Mark one block, but not its links."""
         self._mark_leaves({(cid.codec, cid.multihash): None})
 
     def step(self) -> bool:
-        """Follow the links of some nodes; whether there is more to do. About 2 ms.
+        """Follow the links of some nodes; returns whether there is more to do. About 2 ms.
 
-        Raises MarkTooWide, and what the store raises.
+        Raises MarkTooWide, and as the store.
         """
         stack = self.stack
         if not stack:
@@ -146,7 +146,7 @@ class Mark:
             return ()
 
     def _fresh(self, nodes: dict[Target, None]) -> list[tuple[Target, bytes]]:
-        """The nodes among these that were not walked yet, with their bytes."""
+        """Those of these nodes that were not walked yet, with their bytes."""
         if self.reached is not None:
             self.reached.update(key for _, key in nodes)
         out = [(target, CID(1, *target).identity_data) for target in nodes if target[1][0] == IDENTITY]
@@ -170,7 +170,7 @@ class Mark:
             block = self._store.read(target[1], at)
         except CorruptSegment as exc:
             self._lacks(target, exc.reason)
-            self.live.add(at.ordinal)  # whether it can be mended is not for a collector to decide
+            self.live.add(at.ordinal)  # damaged perhaps, but a collector does not decide that
             return None
         if block is None:
             self.walked[target[0]].discard(at.ordinal)

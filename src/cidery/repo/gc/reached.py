@@ -1,24 +1,24 @@
-"""Which blocks a mark has reached, whether they are stored or not: for references to files, which have no ordinals.
+"""The blocks that a mark has reached, stored or not: for references to files, which have no ordinals.
 
-A Bloom filter: what it says was not reached was not. It is wrong the other way for one in a hundred, each time others,
-so that what is left over goes with one of the next collections.
+A Bloom filter: a block reported as not reached was not reached. One in a hundred is falsely reported as reached, in
+each collection others, so that the remaining garbage goes with a later collection.
 """
 
 import zlib
 from collections.abc import Iterable
 
 BITS_PER_BLOCK = 16
-"""With two bits set for each: one in eighty is taken for another."""
+"""With two bits set per block: false positives are one in eighty."""
 MAX_BITS = 1 << 30
-"""Largest filter, 128 MiB: enough for 67 million blocks; with more of them more is left over."""
+"""Largest filter, 128 MiB: enough for 67 million blocks; above, more garbage remains."""
 MIN_BITS = 1 << 12
 
 
 class Reached:
-    """A set of multihashes that forgets nothing and may say yes too often. Not thread-safe."""
+    """A set of multihashes without false negatives, but with false positives. Not thread-safe."""
 
     def __init__(self, blocks: int, seed: int) -> None:
-        """``blocks``: about how many will be added; ``seed``: another one for each collection."""
+        """``blocks``: the expected number of additions; ``seed``: different for each collection."""
         size = MIN_BITS
         while size < min(blocks * BITS_PER_BLOCK, MAX_BITS):
             size *= 2

@@ -1,4 +1,4 @@
-"""What a collector starts from: pins, operations under way, the mutable files, jobs that wait to go on."""
+"""The roots of a collection: pins, running operations, the mutable files, resumable jobs."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from cidery.repo.provisional import ProvisionalRoots
 from cidery.repo.root_fence import RootFence
 
 NAMING_KINDS = frozenset(("mfs",))
-"""Operations that name all that they count on and did not store themselves (mfs/protection.py: what is copied in)."""
+"""Operations that name all blocks they rely on but did not store (mfs/protection.py: copied content)."""
 
 
 class GcRoots:
-    """The roots of one repository, read afresh from their tables at each call."""
+    """The roots of one repository, read afresh from their tables on each call."""
 
     def __init__(
         self, pins: Pins, provisional: ProvisionalRoots, mfs: MfsRoot, fence: RootFence, jobs: Jobs | None = None
@@ -26,19 +26,19 @@ class GcRoots:
         self.fence = fence
 
     def pin_pages(self) -> Iterator[list[Pin]]:
-        """All pins, also those that are over. Roots that must be whole."""
+        """All pins, including expired ones. Their DAGs must be complete."""
         after = b""
         while page := self._pins.page(after, PINS_PAGE):
             after = page[-1].cursor
             yield page
 
     def partial(self) -> list[CID]:
-        """Roots of operations and jobs, whose DAGs may lie here in part only. Raises ProvisionalDamaged, JobDamaged."""
+        """Roots of operations and jobs, whose DAGs may be incomplete. Raises ProvisionalDamaged, JobDamaged."""
         roots = [root for operation in self._provisional.every() for root in operation.roots]
         return roots + [root for job in self._open_jobs() for root in job.roots]
 
     def mfs(self) -> list[CID]:
-        """The root of the mutable files, which may lie here in part only; none if there are none yet.
+        """The root of the mutable files, whose DAG may be incomplete; empty if there is none yet.
 
         Raises MfsRootDamaged.
         """
@@ -46,12 +46,12 @@ class GcRoots:
         return [] if root is None else [root]
 
     def since_ordinal(self, now: int) -> int:
-        """Blocks from this ordinal on may belong to an operation under way; ``now`` if there is none."""
+        """Blocks from this ordinal on may belong to a running operation; ``now`` if there is none."""
         jobs = [job.since_ordinal for job in self._open_jobs() if job.since_ordinal is not None]
         return min([now, *(operation.since_ordinal for operation in self._provisional.every()), *jobs])
 
     def undisturbed(self) -> bool:
-        """Whether no operation or job is under way that may count on what no root names yet."""
+        """Whether no running operation or job may rely on blocks that no root names yet."""
         operations = [found for found in self._provisional.every() if found.kind not in NAMING_KINDS]
         return not operations and all(job.since_ordinal is None for job in self._open_jobs())
 

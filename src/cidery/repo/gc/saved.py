@@ -1,7 +1,7 @@
-"""A mark on disk, so that a collection that was killed goes on where it was.
+"""A mark on disk, so that a killed collection resumes where it was.
 
-The file lies beside the index and names it by its inode: ordinals mean nothing without it. It is written without a
-sync: a kill loses nothing, and after a power cut a torn file is recognised and the mark begins anew.
+The file lies next to the index and names it by its inode: ordinals mean nothing without it. It is written without a
+sync: a kill loses nothing, and after a power cut a torn file is recognized and the mark starts over.
 
 Layout: magic, crc32 u32 of the rest, then a JSON header line, then the sections it lists with their lengths.
 """
@@ -20,7 +20,7 @@ from cidery.repo.gc.mark import Mark
 MARK_NAME = "mark"
 MAGIC = b"cidery mark 1\n"
 MAX_AGE = 24 * 3600.0
-"""Seconds after which a mark is not gone on with: too much of what it spares has become garbage since."""
+"""Seconds after which a mark is not resumed: too much of what it spares has become garbage since."""
 MAX_TARGET = 256
 """Most bytes of one target."""
 
@@ -60,9 +60,9 @@ class MarkFile:
         part.replace(self._path)
 
     def load(self, mark: Mark, now: float) -> MarkStart | None:
-        """Fill ``mark`` from the file; None, and an untouched mark, if there is none to go on with. Raises OSError.
+        """Fill ``mark`` from the file; None, and an unchanged mark, if there is nothing to resume. Raises OSError.
 
-        What was missing may have come since, with links of its own: the caller looks for it again.
+        Missing blocks may have arrived since, with links of their own: the caller looks them up again.
         """
         try:
             data = self._path.read_bytes()
@@ -91,7 +91,7 @@ class MarkFile:
         return MarkStart(header["since"], header["started"])
 
     def remove(self) -> None:
-        """The collection is over. Raises OSError."""
+        """The collection has finished: remove the file. Raises OSError."""
         for path in (self._path, self._path.with_name(MARK_NAME + ".part")):
             if path.exists():
                 os.unlink(path)

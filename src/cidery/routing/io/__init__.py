@@ -1,1 +1,1 @@
-"""Routers that talk to the network by themselves."""
+"""Routers that access the network themselves."""

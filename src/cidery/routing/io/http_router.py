@@ -1,7 +1,7 @@
-"""A router over HTTP: somebody else's index of who has what, asked beside the DHT. Satisfies routing.interface.
+"""A router over HTTP: somebody else's index of providers, asked in addition to the DHT. Satisfies routing.interface.
 
-A router that fails rests, longer with each failure, and the others go on. Records that it gives are hearsay as all
-others: addresses are dialled with authentication, values are checked by who asked.
+A failing router rests, longer with each failure, and the others continue. Its records are hearsay like all
+others: addresses are dialled with authentication, values are checked by the caller.
 
 Spec: https://specs.ipfs.tech/routing/http-routing-v1/
 """
@@ -44,7 +44,7 @@ RECORD_TYPE = "application/vnd.ipfs.ipns-record"
 
 
 class BadRouter(InvalidInput):
-    """A router's address that makes no sense."""
+    """A malformed address of a router."""
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
@@ -55,7 +55,7 @@ class BadRouter(InvalidInput):
 
 
 class RouterFailed(Unavailable):
-    """A router that did not answer as it should."""
+    """A router that failed to answer properly."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)
@@ -78,7 +78,7 @@ def base_url(text: str) -> str:
 
 
 class HttpRouter:
-    """One router. Make it inside the event loop's life and close() it at the end."""
+    """One router. Create it while the event loop runs, and close() it at the end."""
 
     def __init__(self, url: str, agent: str, clock: Callable[[], float]) -> None:
         """Raises BadRouter."""
@@ -89,7 +89,7 @@ class HttpRouter:
         self._rests_until = float("-inf")
         self._session: aiohttp.ClientSession | None = None
         self.asked = 0
-        """Requests made, for whoever wants to know."""
+        """Number of requests made."""
 
     async def close(self) -> None:
         """Idempotent."""
@@ -100,7 +100,7 @@ class HttpRouter:
     # --- routing.interface
 
     async def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
-        """See ProviderFinder. Raises RouterFailed, BadRecords, which the joined routing passes over."""
+        """See ProviderFinder. Raises RouterFailed, BadRecords, which the joined routing ignores."""
         query = {"filter-protocols": f"unknown,{BITSWAP},{GATEWAY}"}
         given = 0
         async with self._get(f"/providers/{cid.to_v1()}", f"{LINES_TYPE}, {JSON_TYPE};q=0.9", query) as answer:
@@ -189,7 +189,7 @@ class HttpRouter:
 
 
 async def _records(answer: Any, name: str) -> AsyncGenerator[FoundPeer, None]:
-    """Peers of an answer in either form, as they come. Raises BadRecords."""
+    """Peers of an answer in either form, as they arrive. Raises BadRecords."""
     if answer.content_type != LINES_TYPE:
         for found in decode_list(await _whole(answer, MAX_ANSWER), name):
             yield found
