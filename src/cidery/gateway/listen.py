@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from cidery.budgets import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS
 from cidery.errors import Unavailable
-from cidery.gateway.places import BodyPlaces, Crowded
+from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.http.authorization import AGENT
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import connections_for, open_files
@@ -90,41 +90,56 @@ class Bounded:
         if self._running >= GATEWAY_REQUESTS.amount:
             return text(429, "too many requests at once", {"Retry-After": "1"})
         self._running += 1
-        counted = True
+        place = AsyncExitStack()
+        place.callback(self._ended)
         try:
-            response = await self._handler(request)
-            if isinstance(response.body, bytes) or request.method == "HEAD":
-                return response
-            pieces = self._in_place(request, response.body)
-            try:
-                await anext(pieces)  # its place
-            except Crowded as exc:
-                return text(503, str(exc), {"Retry-After": "5"})
-            counted = False
-            response.body = self._counted(pieces)
+            response, reader = await self._placed(request, place)
+        except Crowded as exc:
+            await place.aclose()
+            return text(503, str(exc), {"Retry-After": "5"})
+        except BaseException:
+            await place.aclose()
+            raise
+        body = _pieces(request, response)
+        if reader is None or body is None:
+            await place.aclose()
             return response
-        finally:
-            self._running -= counted
+        response.body = self._in_place(place, reader, body)
+        await anext(response.body)  # started, so that its end frees the place, whatever happens
+        return response
 
-    async def _counted(self, pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-        try:
-            async for piece in pieces:
-                yield piece
-        finally:
-            self._running -= 1
-            await pieces.aclose()
+    def _ended(self) -> None:
+        self._running -= 1
 
-    async def _in_place(self, request: Request, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-        """Yields nothing once the body has its place, then its pieces. Raises Crowded."""
+    async def _placed(self, request: Request, place: AsyncExitStack) -> tuple[Response, Reader | None]:
+        """The answer, and the place of its body if it is read in pieces. Raises Crowded."""
         assert request.abort is not None  # set by the server
+        response = await self._handler(request)
+        body = _pieces(request, response)
+        if body is None:
+            return response, None
+        full = self._places.full
+        if full:  # a waiting body would hold the block it begins with: it is made again when it has its place
+            await body.aclose()
+        reader = await place.enter_async_context(self._places.taken(request.client, request.abort))
+        return await self._handler(request) if full else response, reader
+
+    async def _in_place(
+        self, place: AsyncExitStack, reader: Reader, body: AsyncGenerator[Buffer, None]
+    ) -> AsyncGenerator[Buffer, None]:
+        """Yields nothing once, then the slices of the body."""
         clock = asyncio.get_running_loop().time
         try:
-            async with self._places.taken(request.client, request.abort) as reader:
-                yield b""
-                async for piece in body:
-                    view = memoryview(piece)
-                    for start in range(0, len(view), SLICE):
-                        with reader.taking(clock()):
-                            yield view[start : start + SLICE]
+            yield b""
+            async for piece in body:
+                view = memoryview(piece)
+                for start in range(0, len(view), SLICE):
+                    with reader.taking(clock()):
+                        yield view[start : start + SLICE]
         finally:
             await body.aclose()
+            await place.aclose()
+
+
+def _pieces(request: Request, response: Response) -> AsyncGenerator[Buffer, None] | None:
+    return None if isinstance(response.body, bytes) or request.method == "HEAD" else response.body

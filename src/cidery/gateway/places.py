@@ -64,11 +64,16 @@ class BodyPlaces:
         self._waiting: list[tuple[Reader, asyncio.Future[None]]] = []
         self._looking: asyncio.TimerHandle | None = None
 
+    @property
+    def full(self) -> bool:
+        """Whether a further body would wait."""
+        return len(self._readers) >= GATEWAY_BODIES.amount
+
     @asynccontextmanager
     async def taken(self, client: str, cut: Callable[[], None]) -> AsyncIterator[Reader]:
         """A place for a body of ``client``; ``cut`` ends it when it is slow and others wait. Raises Crowded."""
         reader = Reader(client, cut)
-        if len(self._readers) >= GATEWAY_BODIES.amount:
+        if self.full:
             await self._wait(reader)
         else:
             self._enter(reader)

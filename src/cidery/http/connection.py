@@ -114,6 +114,7 @@ class Connection(asyncio.Protocol):
             if exchange is not None:
                 exchange.body.cut()
         self._waiting.clear()
+        self._arriving = self._current = None  # no circle keeps the blocks of an answer until a pass of the collector
         self._transport = None
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(ConnectionResetError())
@@ -214,7 +215,8 @@ class Connection(asyncio.Protocol):
             await self._send(exchange, response)
         except ConnectionError:
             self.abort()
-        self.task = None
+        finally:
+            self.task = None
         self._answered(exchange)
 
     def _answered(self, exchange: _Exchange) -> None:
