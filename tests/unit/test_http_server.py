@@ -1,8 +1,10 @@
 """The HTTP server: idle connections make room, busy ones do not."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import gc
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
 from cidery.http.message import Request, Response, text
@@ -70,6 +72,40 @@ async def test_connections_with_a_request_stay_and_a_new_one_goes() -> None:
         assert all([await answered(pair) for pair in pairs])
         for _, writer in (*pairs, late):
             writer.close()
+
+
+class Held(bytearray):
+    """Bytes that can be watched."""
+
+
+async def test_what_an_answer_held_is_free_once_its_client_is_gone_without_a_pass_of_the_collector() -> None:
+    watched: list[weakref.ref[Held]] = []
+    gone = asyncio.Event()
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        held = Held(1 << 24)
+        watched.append(weakref.ref(held, lambda _: gone.set()))
+        yield held
+        yield b"never taken"
+
+    async def handler(_: Request) -> Response:
+        return Response(200, {}, body())
+
+    server = HttpServer(handler, most=MOST, name="test", clock=lambda: 0.0)
+    gc.collect()
+    gc.disable()
+    try:
+        pair = await asyncio.open_connection("127.0.0.1", await server.listen("127.0.0.1", 0))
+        await ask(pair)
+        assert await answered(pair) and watched[0]() is not None
+        pair[1].transport.abort()
+        with suppress(ConnectionError):
+            await pair[1].wait_closed()
+        async with asyncio.timeout(10):
+            await gone.wait()
+    finally:
+        gc.enable()
+        await server.close(0.1)
 
 
 def test_few_files_leave_enough_for_the_swarm_and_for_local_work() -> None:
