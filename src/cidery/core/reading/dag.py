@@ -8,7 +8,7 @@ from cidery.blockstore.drive import drive
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.core.reading.blocks import BlockStat, BlockTooBig, block_get
 from cidery.core.reading.content_path import ContentPath
-from cidery.core.reading.large_values import beside
+from cidery.core.reading.large_values import in_thread_if_large
 from cidery.core.reading.resolve import resolve, resolve_inside
 from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput
@@ -72,7 +72,7 @@ async def dag_put(
     source, target = codec_of(parse_codec(input_codec)), parse_codec(store_codec)
     code = parse_hash(hash_name)
     try:
-        block = await beside(lambda: codec_of(target).encode(source.read_input(data)), len(data))
+        block = await in_thread_if_large(lambda: codec_of(target).encode(source.read_input(data)), len(data))
     except (CodecError, DagPbError) as exc:
         raise BadNode(str(exc)) from exc
     if len(block) > MAX_BLOCK and not allow_big_block:
@@ -96,7 +96,7 @@ async def dag_get(path: str | CID | ContentPath, session: BlockSession, *, outpu
         # Names in dag-pb are arbitrary bytes, strings in JSON are not.
         return encode(_readable(value) if cid.codec == DAG_PB and target == DAG_JSON else value)
 
-    return await beside(converted, len(block))
+    return await in_thread_if_large(converted, len(block))
 
 
 def _readable(value: Value) -> Value:
