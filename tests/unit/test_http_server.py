@@ -108,6 +108,24 @@ async def test_what_an_answer_held_is_free_once_its_client_is_gone_without_a_pas
         await server.close(0.1)
 
 
+async def test_a_target_in_absolute_form_is_a_path_and_a_host() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def handler(request: Request) -> Response:
+        asked.append((request.target, request.header("host")))
+        return text(200, "done")
+
+    server = HttpServer(handler, most=MOST, name="test", clock=lambda: 0.0)
+    pair = await asyncio.open_connection("127.0.0.1", await server.listen("127.0.0.1", 0))
+    for target in ("http://example.org:80/a?b", "HTTP://example.org?b", "/http://other/"):
+        pair[1].write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        while await pair[0].readline() != b"done\n":
+            pass
+    pair[1].close()
+    await server.close(0.1)
+    assert asked == [("/a?b", "example.org:80"), ("/?b", "example.org"), ("/http://other/", "localhost")]
+
+
 def test_few_files_leave_enough_for_the_swarm_and_for_local_work() -> None:
     few = connections_for(RPC_CONNECTIONS, FEW_FILES) + connections_for(GATEWAY_CONNECTIONS, FEW_FILES)
     assert FEW_FILES - few >= 640  # 320 of the swarm, and as many more

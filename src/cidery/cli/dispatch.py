@@ -42,6 +42,8 @@ def steps_alone(command: Command) -> bool:
 
 GC_THRESHOLD = 100_000
 """New objects that trigger a pass of the cycle collector; Python's own default is 700."""
+EARLY = 1.0
+"""Seconds of a start, in which an interrupt may break off an import."""
 
 
 class NeedsDaemon(Unavailable):
@@ -126,6 +128,8 @@ def _say_deprecated(call: Call) -> None:
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
+    if seconds < EARLY:
+        return  # it may have broken off an import, and no work is worth resuming yet
     from cidery.commands.job_command import goes_on
     from cidery.core.jobs import WORTH_SECONDS
 

@@ -1,5 +1,6 @@
 """The program: split the line, answer what needs no node at once, hand the rest to dispatch."""
 
+import errno
 import os
 import sys
 
@@ -24,6 +25,12 @@ def run() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command line. Returns the exit code: 0, or 1 for any error or an interrupt."""
     words = sys.argv[1:] if argv is None else argv
+    for descriptor in range(3):
+        _occupy(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stdout is None:
+        return _without_output()
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -40,17 +47,41 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("CIDERY_DEBUG"):
             raise
         return _fail(f"{exc.filename or 'a file'}: permission denied; run this as the owner of the repository")
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _bug(exc, words)
+        return _fail(f"cannot write {exc.filename or 'the output'}: {(exc.strerror or str(exc)).lower()}")
     except MemoryError:
         return _fail("out of memory")
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug of ours must still be one readable line
-        if os.environ.get("CIDERY_DEBUG") or "-D" in words or "--debug" in words:
-            raise
-        return _fail(f"{type(exc).__name__}: {exc} (a bug; run again with -D for details)")
+        return _bug(exc, words)
+
+
+def _occupy(descriptor: int) -> None:
+    """Keep a closed standard descriptor from becoming that of a file, which output would then overwrite."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+
+
+def _without_output() -> int:
+    print("Error: standard output is closed; redirect it to a file or to /dev/null", file=sys.stderr)
+    return 1
+
+
+def _bug(exc: Exception, words: list[str]) -> int:
+    if os.environ.get("CIDERY_DEBUG") or "-D" in words or "--debug" in words:
+        raise exc
+    return _fail(f"{type(exc).__name__}: {exc} (a bug; run again with -D for details)")
 
 
 def _fail(message: str) -> int:
     try:
         sys.stdout.flush()
+    except OSError:
+        pass  # it is what failed, or the exit code still reports it
+    try:
         from cidery.cli.output import printable
 
         print(f"Error: {printable(' '.join(message.splitlines()))}", file=sys.stderr)

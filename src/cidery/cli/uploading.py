@@ -49,6 +49,8 @@ def from_stdin(call: Call) -> bool:
     paths = file_paths(call)
     if "-" in paths and len(paths) > 1:
         raise BadCall("'-' (standard input) cannot be added together with paths")
+    if sys.stdin is None and (not paths or paths == ["-"]):
+        raise BadCall(f"standard input is closed; give a file or folder: {usage(call.command)}")
     if not paths and sys.stdin.isatty():
         raise BadCall(f"give a file or folder: {usage(call.command)}")
     return not paths or paths == ["-"]

@@ -22,6 +22,18 @@ class BadApiAddress(InvalidInput):
         return f"{self.given[:80]!r} is not an RPC address; give one such as /ip4/127.0.0.1/tcp/5001"
 
 
+class BadApiFile(InvalidInput):
+    """The ``api`` file of a repository holds no address."""
+
+    def __init__(self, repo: str, text: str) -> None:
+        super().__init__(repo, text)
+        self.repo = repo
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.repo}/api holds {self.text[:80]!r}, which is no RPC address; remove the file if no daemon runs"
+
+
 class BadSecret(InvalidInput):
     """A text that cannot be sent in a header."""
 
@@ -103,12 +115,16 @@ def read_api_file(repo: str) -> str | None:
 
 
 def find_daemon(repo: str) -> Endpoint | None:
-    """Where the daemon of a repository should be, and the token that only this daemon has. Raises BadApiAddress."""
+    """Where the daemon of a repository should be, and the token that only this daemon has. Raises BadApiFile."""
     text = read_api_file(repo)
     if text is None:
         return None
     # Kubo's daemon has no token, and another user's token is not readable.
-    return parse_endpoint(text)._replace(token=_first_line(repo, TOKEN_FILE))
+    try:
+        endpoint = parse_endpoint(text)
+    except InvalidInput as exc:
+        raise BadApiFile(repo, text) from exc
+    return endpoint._replace(token=_first_line(repo, TOKEN_FILE))
 
 
 def _first_line(repo: str, name: str) -> str:

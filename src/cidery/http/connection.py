@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
             self._refuse(text(400, "this server speaks HTTP/1.1 only"))
         except httptools.HttpParserError as exc:
             log.info("a request that is not HTTP: %s", " ".join(str(exc).split())[:200])
-            self._refuse(self._refusal or text(400, "the request is not HTTP/1.1"))
+            self._refuse(self._refusal or text(400, "the request is not well-formed HTTP/1.1"))
         self._update_reading()
 
     def pause_writing(self) -> None:
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
         request = Request(
             self._parser.get_method().decode("latin-1"),
-            self._target.decode("latin-1"),
+            self._origin_form(self._target.decode("latin-1")),
             self._headers,
             body,
             self._client,
@@ -180,6 +180,15 @@ class Connection(asyncio.Protocol):
             self._answer_next(self._arriving)
         else:
             self._waiting.append(self._arriving)
+
+    def _origin_form(self, target: str) -> str:
+        """ "a server MUST accept the absolute-form": RFC 9112, 3.2.2. Its host replaces that of the header."""
+        scheme, found, rest = target.partition("://")
+        if not found or scheme.lower() not in ("http", "https"):
+            return target
+        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+        self._headers["host"] = rest[:end]
+        return rest[end:] if rest[end : end + 1] == "/" else f"/{rest[end:]}"
 
     def on_body(self, data: bytes) -> None:
         assert self._arriving is not None  # its head came before

@@ -142,8 +142,15 @@ def _encode_base36(data: bytes) -> str:
     return _big_encode(data, _BASE36)
 
 
+def _unhex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise MultibaseError("not an even number of hexadecimal digits") from None
+
+
 def _decode_base16(text: str) -> bytes:
-    return _exact(text, bytes.fromhex, bytes.hex)
+    return _exact(text, _unhex, bytes.hex)
 
 
 def _decode_base64url(text: str) -> bytes:

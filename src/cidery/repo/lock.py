@@ -52,8 +52,8 @@ class RepoNotWritable(Unavailable):
 
     def __str__(self) -> str:
         return (
-            f"the repository {self.path.parent} cannot be written: {self.reason}; "
-            "what only reads it works: cat, get, ls, pin ls"
+            f"the repository {self.path.parent} cannot be written: {self.reason}; run this as its owner, "
+            "or mount it writable (on a read-only mount cat, get, ls and pin ls work)"
         )
 
 

@@ -53,7 +53,7 @@ def check(
         return _FORBIDDEN
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None:
-        if not all(_allowed(one, origins) for one in origin.split(", ")):
+        if not allowed(origin, origins):
             return _FORBIDDEN
     elif referer is not None:
         if not all(_allowed(_origin_of(one), origins) for one in referer.split(", ")):
@@ -63,6 +63,11 @@ def check(
     if method not in ("POST", "OPTIONS"):
         return _METHOD
     return None
+
+
+def allowed(origin: str, origins: frozenset[str]) -> bool:
+    """Whether pages of the header Origin may call and read."""
+    return all(_allowed(one, origins) for one in origin.split(", "))
 
 
 def _origin_of(url: str) -> str:

@@ -31,7 +31,7 @@ from cidery.rpc.answer import (
     value_line,
 )
 from cidery.rpc.authorization import DENIED, Authorizations
-from cidery.rpc.guard import check
+from cidery.rpc.guard import allowed, check
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
@@ -85,7 +85,8 @@ class RpcHandler:
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
         answer = await self._checked(request)
-        if origin := request.header("origin"):
+        origin = request.header("origin")
+        if origin and allowed(origin, self._origins):
             answer.headers["Access-Control-Allow-Origin"] = origin
         return answer
 

@@ -55,7 +55,9 @@ def progress_of(value: Value) -> str:
         total = value.get("Total")
         share = f" of {human_size(total)} ({min(100, 100 * value['Bytes'] // max(1, total))} %)" if total else ""
         parts.append(human_size(value["Bytes"]) + share)
-    parts += [f"{value[key]} {word}" for key, word in (("Files", "files"), ("Blocks", "blocks")) if value[key]]
+    for key, word in (("Files", "file"), ("Blocks", "block")):
+        if value[key]:
+            parts.append(f"{value[key]} {word}{'s' * (value[key] != 1)}")
     return ", ".join(parts) or "-"
 
 

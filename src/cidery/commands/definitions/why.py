@@ -16,7 +16,13 @@ class Finding(TypedDict):
 
 
 def _finding(value: Value, call: Call) -> str:
-    return f"{value['Text']}\n" if value["Text"] else ""
+    from cidery.commands.escaping import escaped
+
+    if not value["Text"]:
+        return ""
+    # only a verdict has several lines; others' texts (a peer's name of its software) are one
+    lines = value["Text"].split("\n") if value["Type"] == "Verdict" else [value["Text"]]
+    return "".join(f"{escaped(line)}\n" for line in lines)
 
 
 COMMANDS = (
@@ -30,6 +36,7 @@ COMMANDS = (
         Output.STREAM,
         result=Finding,
         text=_finding,
+        verbatim=True,
         repo=Repo.READ,
         live=True,
         description="Takes at most ten seconds (--timeout for another time) and fetches nothing: connected peers are\n"

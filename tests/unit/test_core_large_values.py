@@ -1,4 +1,4 @@
-"""Large values are worked on beside the loop, and paths go through large blocks without making their values."""
+"""Large values are decoded in a thread, and paths go through large blocks without making their values."""
 
 import gc
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import cidery
-from cidery.core.reading.large_values import beside
+from cidery.core.reading.large_values import in_thread_if_large
 from cidery.core.reading.resolve import InsideBlock
 from cidery.ipld import dag_cbor, dag_json
 from cidery.ipld.links import SCAN_BYTES
@@ -22,15 +22,15 @@ async def shell(tmp_path):
 
 
 async def test_small_values_are_worked_on_at_once_and_large_ones_in_another_thread():
-    assert await beside(threading.get_ident, SCAN_BYTES) == threading.get_ident()
-    assert await beside(threading.get_ident, SCAN_BYTES + 1) != threading.get_ident()
+    assert await in_thread_if_large(threading.get_ident, SCAN_BYTES) == threading.get_ident()
+    assert await in_thread_if_large(threading.get_ident, SCAN_BYTES + 1) != threading.get_ident()
 
 
 async def test_the_garbage_collector_rests_meanwhile_and_goes_on_after():
     assert gc.isenabled()
-    assert await beside(gc.isenabled, SCAN_BYTES + 1) is False
+    assert await in_thread_if_large(gc.isenabled, SCAN_BYTES + 1) is False
     with pytest.raises(ZeroDivisionError):
-        await beside(lambda: 1 // 0, SCAN_BYTES + 1)
+        await in_thread_if_large(lambda: 1 // 0, SCAN_BYTES + 1)
     assert gc.isenabled()
 
 
