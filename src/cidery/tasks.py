@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from cidery.errors import CideryError
@@ -28,10 +28,14 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel the tasks and wait for their ends."""
-        tasks = list(self._running)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(list(self._running))
+
+
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel ``tasks`` and wait for their ends; what they raise is dropped."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def logged(work: Coroutine[Any, Any, object], log: logging.Logger, level: int = logging.DEBUG) -> None:

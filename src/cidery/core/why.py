@@ -20,6 +20,7 @@ from cidery.core.session import StoreSession
 from cidery.errors import CideryError, NotFound
 from cidery.ipld.walk import Edge, walk_edges
 from cidery.multiformats.cid import CID
+from cidery.tasks import end
 
 SECONDS = 10.0
 """How long it looks by default, in seconds."""
@@ -100,9 +101,7 @@ class _Gathering:
                     task.result()  # a store that cannot be read gives no verdict
             yield verdict(self._known, self._api.clock())
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     async def _then_wake(self, work: Coroutine[Any, Any, None]) -> None:
         try:

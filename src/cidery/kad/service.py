@@ -30,7 +30,7 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.cache import Cache
 from cidery.routing.interface import FoundPeer
 from cidery.routing.service import merged
-from cidery.tasks import Tasks, in_thread, logged
+from cidery.tasks import Tasks, end, in_thread, logged
 
 log = logging.getLogger("cidery.kad")
 
@@ -262,9 +262,7 @@ class KadService:
                 if found is not None and found.addrs:
                     return FoundPeer(peer, tuple(parsed(found.addrs)))
         finally:
-            for one in tasks:
-                one.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
         return None
 
     async def closest_peers(self, key: bytes) -> list[FoundPeer]:

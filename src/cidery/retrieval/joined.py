@@ -9,6 +9,7 @@ from cidery.exchange.service import NetworkSession, PeerSources
 from cidery.multiformats.cid import CID
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.service import ProviderSearch
+from cidery.tasks import end
 
 log = logging.getLogger("cidery.retrieval")
 
@@ -25,10 +26,7 @@ class JoinedSources:
 
     async def close(self) -> None:
         """End the searches. Idempotent."""
-        running = list(self._searches.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(list(self._searches.values()))
 
     def attach(self, session: Asker) -> None:
         self._peers.attach(session)

@@ -7,12 +7,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cidery.errors import CideryError, LimitExceeded, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
 from cidery.routing.interface import Announcer, FoundPeer, PeerFinder, ProviderFinder, ValueRouting
+from cidery.tasks import end
 
 log = logging.getLogger("cidery.routing")
 T = TypeVar("T")
@@ -48,7 +49,7 @@ async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T
             else:
                 yield item[0]
     finally:
-        await _end(tasks)
+        await end(tasks)
 
 
 class JoinedRouting:
@@ -92,7 +93,7 @@ class JoinedRouting:
                     return found
             return None
         finally:
-            await _end(tasks)
+            await end(tasks)
 
     async def search_value(self, key: bytes, quorum: int) -> AsyncGenerator[bytes, None]:
         """The values of each router, each better than its own last one: the reader picks the best of all."""
@@ -144,7 +145,7 @@ class ProviderSearch:
                     dials.append(asyncio.create_task(dial(peer)))
             return sum(await asyncio.gather(*dials))
         finally:
-            await _end(dials)
+            await end(dials)
 
 
 async def _sum(works: Sequence[Awaitable[int]], failed: list[str] | None = None) -> int:
@@ -160,9 +161,3 @@ async def _sum(works: Sequence[Awaitable[int]], failed: list[str] | None = None)
         else:
             raise one
     return total
-
-
-async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from cidery.core.keeping.collector import Collector, GcRunning
 from cidery.errors import CideryError
 from cidery.repo.config import Config
+from cidery.tasks import end
 
 log = logging.getLogger("cidery.gc")
 
@@ -31,9 +32,7 @@ async def keeping_budget(collector: Collector, config: Config, *, collect: bool,
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def _every(seconds: float, sleep: Sleep, work: Callable[[], Awaitable[None]]) -> None:
