@@ -6,7 +6,8 @@
 
 It carries byte streams as TCP does: bytes of one connection stay in order and none is lost; a lost segment is held
 back until it would have been sent again, and later ones wait behind it. Segments of different connections overtake
-each other. Run it on a ``virtual_clock.VirtualLoop``: then the same seed gives the same ``trace``.
+each other. A host may have a line of its own, which its connections share (``set_line()``, ``host_line``). Run it on
+a ``virtual_clock.VirtualLoop``: then the same seed gives the same ``trace``.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from cidery.testing.host_line import HEADERS, SEGMENT, Flow, HostLine, Line, segment_size, window
+from cidery.testing.memory_transport import Endpoint, MemoryTransport, Pipe
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-SEGMENT = 64 * 1024
-"""Longest segment in bytes, unless the link has a smaller limit: the size of a large receive offload."""
 FIRST_PORT = 10_000
 """First port given to a listener or dialler that requests none."""
 LEAST_RETRANSMISSION = 0.2
 """Minimum delay of a lost segment, in seconds (RFC 6298's minimum as in Linux)."""
+SYN_AGAIN = 1.0
+"""Seconds until an unanswered SYN is sent again; doubles each time, to MAX_SYN_AGAIN (RFC 6298)."""
+MAX_SYN_AGAIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,186 +61,35 @@ class _Wire:
     frozen: bool = False
 
 
-@dataclass(slots=True)
-class _Pipe:
-    """One direction of one connection: segments on their way, in order. None is the end."""
+class _Way(Flow):
+    """A flow, and where it goes."""
 
-    segments: deque[tuple[float, float, bytes | None]] = field(default_factory=deque)
-    """(leaves, arrives, bytes)."""
-    arrives: float = 0.0
-    timer: asyncio.TimerHandle | None = None
+    __slots__ = ("down", "held", "pipe", "transport", "up")
 
-
-class MemoryTransport(asyncio.Transport):
-    """One end of a connection. ``pause_reading()`` plays a peer whose receive window is full."""
-
-    def __init__(self, network: MemoryNetwork, protocol: asyncio.BaseProtocol, here: _Endpoint, there: _Endpoint):
-        super().__init__({"peername": there, "sockname": here})
-        self.here = here
-        self.there = there
-        self.other: MemoryTransport | None = None
-        self.reading = True
-        self._network = network
-        self._protocol = protocol
-        self._loop = asyncio.get_running_loop()
-        self._out = _Pipe()
-        self._high, self._low = 64 * 1024, 16 * 1024
-        self._full = False
-        self._closing = False
-        self._lost = False
-
-    # --- asyncio.Transport
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._protocol
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = protocol
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = 64 * 1024 if high is None else high
-        self._low = self._high // 4 if low is None else low
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that have not left: they wait for the line, or for a peer that does not read."""
-        assert self.other is not None  # both ends are made together
-        now, total = self._loop.time(), 0
-        for leaves, _, data in reversed(self._out.segments):
-            if self.other.reading and leaves <= now:
-                break
-            total += len(data or b"")
-        return total
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closing or not len(data):
-            return
-        self._network.carry(self, self._out, bytes(data))
-        self._arm()
-        if not self._full and self.get_write_buffer_size() > self._high:
-            self._full = True
-            self._protocol.pause_writing()
-            self._loop.call_at(self._low_at(), self._drained)
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self._network.carry(self, self._out, None)
-        self._arm()
-
-    def close(self) -> None:
-        """Deliver the written data, then the end; until it has left, the connection stays."""
-        if not self._closing:
-            self._closing = True
-            waiting = self.get_write_buffer_size()
-            self.write_eof()
-            if not waiting:
-                self._loop.call_soon(self._lose, None)
-
-    def abort(self) -> None:
-        """Drop the written data; the other end sees a reset."""
-        if self._lost:
-            return
-        self._closing = True
-        self._out.segments.clear()
-        self._loop.call_soon(self._lose, None)
-        other, delay = self.other, self._network.latency(self)
-        assert other is not None  # both ends are made together
-        self._loop.call_later(delay, other.lose, ConnectionResetError(104, "Connection reset by peer"))
-
-    def lose(self, exc: Exception | None) -> None:
-        """The connection has ended for this end."""
-        self._closing = True
-        self._out.segments.clear()
-        self._lose(exc)
-
-    def pause_reading(self) -> None:
-        """Receive nothing until resume_reading(): the other end's bytes pile up there."""
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-        assert self.other is not None
-        self.other._arm()
-
-    # --- inside
-
-    def _lose(self, exc: Exception | None) -> None:
-        if not self._lost:
-            self._lost = True
-            self._protocol.connection_lost(exc)
-
-    def _low_at(self) -> float:
-        """Time when so much will have left that more may be written: bytes on the line no longer count."""
-        waiting = 0
-        for leaves, _, data in reversed(self._out.segments):
-            waiting += len(data or b"")
-            if waiting > self._low:
-                return leaves
-        return self._loop.time()
-
-    def _drained(self) -> None:
-        if self._full and self.get_write_buffer_size() <= self._low and not self._lost:
-            self._full = False
-            self._protocol.resume_writing()
-
-    def rearm(self) -> None:
-        """Segments may arrive again."""
-        self._arm()
-
-    def _arm(self) -> None:
-        pipe = self._out
-        if pipe.timer is None and pipe.segments and not self._network.is_frozen(self):
-            pipe.timer = self._loop.call_at(pipe.segments[0][1], self._arrive)
-
-    def _arrive(self) -> None:
-        pipe, other, now = self._out, self.other, self._loop.time()
-        pipe.timer = None
-        assert other is not None
-        while pipe.segments and pipe.segments[0][1] <= now and other.reading and not self._network.is_frozen(self):
-            _, _, data = pipe.segments.popleft()
-            other.take(data)
-        if pipe.segments and other.reading:
-            self._arm()
-        if self._closing and not pipe.segments:
-            self._lose(None)
-        else:
-            self._drained()
-
-    def take(self, data: bytes | None) -> None:
-        """A segment arrived here."""
-        protocol = self._protocol
-        if self._lost or self._closing:
-            return
-        self._network.note(self, data)
-        if data is None:
-            if not protocol.eof_received():  # type: ignore[attr-defined]
-                self.close()
-            return
-        if not isinstance(protocol, asyncio.BufferedProtocol):
-            assert isinstance(protocol, asyncio.Protocol)  # there are two kinds
-            protocol.data_received(data)
-            return
-        at = 0
-        while at < len(data) and not self._closing:
-            buffer = memoryview(protocol.get_buffer(-1))
-            size = min(len(buffer), len(data) - at)
-            assert size  # an empty buffer would never be filled
-            buffer[:size] = data[at : at + size]
-            at += size
-            protocol.buffer_updated(size)
+    def __init__(self, transport: MemoryTransport, pipe: Pipe, up: Line[_Way], down: Line[_Way]) -> None:
+        super().__init__()
+        self.transport, self.pipe, self.up, self.down = transport, pipe, up, down
+        self.held: list[bytes | None] = []
+        """Segments that a frozen line keeps."""
 
 
-_Endpoint = tuple[str, int]
+class _Host:
+    """Both directions of one host's line."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.line = HostLine()
+        self.up: Line[_Way] = Line(lambda way: way.may_send, network.take_segment, network.sent_segment)
+        self.down: Line[_Way] = Line(
+            lambda way: bool(way.arrived), lambda way: way.arrived.popleft(), network.received_segment
+        )
+        self.unplugged = False
+        self.dead = False
 
 
 class MemoryListener:
     """A bound address in memory."""
 
-    def __init__(self, network: MemoryNetwork, endpoint: _Endpoint) -> None:
+    def __init__(self, network: MemoryNetwork, endpoint: Endpoint) -> None:
         self._network = network
         self.endpoints = [endpoint]
 
@@ -265,8 +118,12 @@ class MemoryHost:
         here, there = (self.address, network.next_port()), (host, port)
         delay = network.link(self.address, host).latency
         await asyncio.sleep(2 * delay)  # SYN and its answer
-        if network.frozen(self.address, host):
-            await asyncio.get_running_loop().create_future()  # no answer: the caller's timeout ends this
+        again = SYN_AGAIN
+        while network.frozen(self.address, host):
+            await asyncio.sleep(again)  # no answer: the caller's timeout ends this
+            again = min(2 * again, MAX_SYN_AGAIN)
+        if network.is_dead(self.address):
+            raise OSError(101, "Network is unreachable")
         accept = network.listeners.get(there)
         if accept is None:
             raise ConnectionRefusedError(111, "Connection refused")
@@ -285,7 +142,7 @@ class MemoryNetwork:
 
     def __init__(self, seed: int = 0, default: Link | None = None) -> None:
         self.random = random.Random(seed)
-        self.listeners: dict[_Endpoint, Callable[[], asyncio.BaseProtocol]] = {}
+        self.listeners: dict[Endpoint, Callable[[], asyncio.BaseProtocol]] = {}
         self.transports: list[MemoryTransport] = []
         """Every end ever created, in order."""
         self.segments = self.bytes = 0
@@ -293,6 +150,7 @@ class MemoryNetwork:
         self._default = default or Link()
         self._links: dict[frozenset[str], Link] = {}
         self._wires: dict[tuple[str, str], _Wire] = {}
+        self._hosts: dict[str, _Host] = {}
         self._trace = hashlib.sha256()
         self._port = FIRST_PORT
 
@@ -306,30 +164,91 @@ class MemoryNetwork:
         for pair in ((one, other), (other, one)):
             if pair in self._wires:
                 self._wires[pair].link = link
+        for transport in self.transports:
+            if {transport.here[0], transport.there[0]} == {one, other} and isinstance(way := transport.flow, _Way):
+                self._fit(way)
 
     def link(self, one: str, other: str) -> Link:
         return self._links.get(frozenset((one, other)), self._default)
 
+    def set_line(self, address: str, line: HostLine) -> None:
+        """Change the line of a host, also for existing connections."""
+        host = self._host(address)
+        host.line, host.up.rate, host.down.rate = line, line.uplink, line.downlink
+        for transport in self.transports:
+            if address in (transport.here[0], transport.there[0]) and isinstance(way := transport.flow, _Way):
+                self._fit(way)
+
+    def carried(self, address: str) -> tuple[int, int]:
+        """Bytes, with headers, that went up and down a host's line while it, or the other end's, was limited."""
+        host = self._host(address)
+        return host.up.bytes, host.down.bytes
+
     def freeze(self, one: str, other: str) -> None:
         """Stop delivering between two hosts, silently."""
-        for pair in ((one, other), (other, one)):
-            self._wire(*pair).frozen = True
+        self.partition([one], [other])
 
     def thaw(self, one: str, other: str) -> None:
         """Deliver again; data held back in the meantime arrives now."""
-        for pair in ((one, other), (other, one)):
-            self._wire(*pair).frozen = False
-        for transport in self.transports:
-            if {transport.here[0], transport.there[0]} == {one, other} and transport.other is not None:
-                transport.rearm()
+        self.heal([one], [other])
+
+    def partition(self, ones: Iterable[str], others: Iterable[str]) -> None:
+        """Freeze every pair of one host of each side."""
+        self._set_frozen(ones, others, frozen=True)
+
+    def heal(self, ones: Iterable[str], others: Iterable[str]) -> None:
+        """Thaw these pairs."""
+        self._set_frozen(ones, others, frozen=False)
+        self._deliver_held()
+
+    def unplug(self, address: str) -> None:
+        """Pull a host's cable: nothing leaves it or reaches it, and nobody is told."""
+        self._host(address).unplugged = True
+
+    def plug(self, address: str) -> None:
+        """Put it back; data held back in the meantime arrives now."""
+        self._host(address).unplugged = False
+        self._deliver_held()
+
+    def kill(self, address: str) -> None:
+        """End every process of a host, as a crash does: its connections are reset, and dials to it are refused."""
+        self._host(address).dead = True
+        for endpoint in [endpoint for endpoint in self.listeners if endpoint[0] == address]:
+            del self.listeners[endpoint]
+        for transport in [t for t in self.transports if t.here[0] == address]:
+            transport.abort()
+
+    def is_dead(self, address: str) -> bool:
+        """Whether it was killed."""
+        return address in self._hosts and self._hosts[address].dead
 
     def frozen(self, one: str, other: str) -> bool:
-        return self._wire(one, other).frozen
+        return self._wire(one, other).frozen or self._unplugged(one) or self._unplugged(other)
 
     def cut(self, one: str, other: str) -> None:
         """Reset every connection between two hosts."""
         for transport in [t for t in self.transports if (t.here[0], t.there[0]) == (one, other)]:
             transport.abort()
+
+    def _set_frozen(self, ones: Iterable[str], others: Iterable[str], *, frozen: bool) -> None:
+        beyond = list(others)
+        for one in ones:
+            for other in beyond:
+                self._wire(one, other).frozen = self._wire(other, one).frozen = frozen
+
+    def _deliver_held(self) -> None:
+        for transport in self.transports:
+            if transport.other is None or self.is_frozen(transport):
+                continue
+            way = transport.flow
+            if isinstance(way, _Way) and way.held:
+                held, way.held = way.held, []
+                for piece in held:
+                    self._reached(way, piece)
+            transport.rearm()
+
+    def _unplugged(self, address: str) -> bool:
+        return address in self._hosts and self._hosts[address].unplugged
 
     @property
     def trace(self) -> str:
@@ -346,25 +265,87 @@ class MemoryNetwork:
         return self.link(transport.here[0], transport.there[0]).latency
 
     def is_frozen(self, transport: MemoryTransport) -> bool:
-        return self._wire(transport.here[0], transport.there[0]).frozen
+        return self.frozen(transport.here[0], transport.there[0])
 
-    def carry(self, transport: MemoryTransport, pipe: _Pipe, data: bytes | None) -> None:
+    def carry(self, transport: MemoryTransport, pipe: Pipe, data: bytes | None) -> None:
         """Cut ``data`` into segments and schedule their arrivals."""
-        wire = self._wire(transport.here[0], transport.there[0])
-        link, now, at = wire.link, asyncio.get_running_loop().time(), 0
+        here, there = self._hosts.get(transport.here[0]), self._hosts.get(transport.there[0])
+        if pipe.flow is None and ((here and here.line.limited) or (there and there.line.limited)):
+            up, down = self._host(transport.here[0]).up, self._host(transport.there[0]).down
+            pipe.flow = _Way(transport, pipe, up, down)
+            self._fit(pipe.flow)
+        if isinstance(way := pipe.flow, _Way):
+            way.write(data)
+            way.up.wake(way)
+            return
+        wire, at = self._wire(transport.here[0], transport.there[0]), 0
         while at < len(data or b"") or data is None:
-            piece = None if data is None else data[at : at + self._segment_size(link)]
-            size = 40 + len(piece or b"")  # with the headers of IP and TCP
-            leaves = max(now, wire.free_at) + (size / link.bandwidth if link.bandwidth else 0.0)
-            wire.free_at = leaves
-            arrives = leaves + link.latency + (self.random.random() * link.jitter if link.jitter else 0.0)
-            if link.loss and self.random.random() < link.loss:
-                arrives += max(LEAST_RETRANSMISSION, 2 * link.latency)
-            pipe.arrives = max(pipe.arrives, arrives)
+            piece = None if data is None else data[at : at + self._segment_size(wire.link)]
+            leaves = self._cross(wire, pipe, piece)
             pipe.segments.append((leaves, pipe.arrives, piece))
             at += len(piece or b"")
             if data is None:
                 return
+
+    def _cross(self, wire: _Wire, pipe: Pipe, piece: bytes | None) -> float:
+        """Put a segment on the wire: it arrives at ``pipe.arrives``. The time at which it has left."""
+        link, now = wire.link, asyncio.get_running_loop().time()
+        size = HEADERS + len(piece or b"")
+        leaves = max(now, wire.free_at) + (size / link.bandwidth if link.bandwidth else 0.0)
+        wire.free_at = leaves
+        arrives = leaves + link.latency + (self.random.random() * link.jitter if link.jitter else 0.0)
+        if link.loss and self.random.random() < link.loss:
+            arrives += max(LEAST_RETRANSMISSION, 2 * link.latency)
+        pipe.arrives = max(pipe.arrives, arrives)
+        return leaves
+
+    # --- for the lines of hosts
+
+    def take_segment(self, way: _Way) -> bytes | None:
+        link = self.link(way.transport.here[0], way.transport.there[0])
+        piece = way.next_segment(min(way.segment, self._segment_size(link)))
+        way.flying += HEADERS + len(piece or b"")
+        return piece
+
+    def sent_segment(self, way: _Way, piece: bytes | None) -> None:
+        """It went through the sender's line: onto the wire."""
+        self._cross(self._wire(way.transport.here[0], way.transport.there[0]), way.pipe, piece)
+        asyncio.get_running_loop().call_at(way.pipe.arrives, self._reached, way, piece)
+        way.transport.drained()
+
+    def _reached(self, way: _Way, piece: bytes | None) -> None:
+        """It came to the receiver's line."""
+        if way.held or self.is_frozen(way.transport):
+            way.held.append(piece)
+            return
+        way.arrived.append(piece)
+        way.down.wake(way)
+
+    def received_segment(self, way: _Way, piece: bytes | None) -> None:
+        way.transport.arrive(piece)
+
+    def taken(self, transport: MemoryTransport, flow: Flow, data: bytes | None) -> None:
+        assert isinstance(flow, _Way)  # carry() made it
+        asyncio.get_running_loop().call_later(self.latency(transport), self._acknowledged, flow, data)
+
+    def _acknowledged(self, way: _Way, data: bytes | None) -> None:
+        way.flying = max(0, way.flying - HEADERS - len(data or b""))
+        if way.may_send:
+            way.up.wake(way)
+
+    def _fit(self, way: _Way) -> None:
+        """Size its window and segments for the lines that it takes."""
+        here, there = way.transport.here[0], way.transport.there[0]
+        link = self.link(here, there)
+        rates = [self._host(here).line.uplink, self._host(there).line.downlink, link.bandwidth]
+        way.window, way.segment = window(rates, 2 * link.latency), segment_size(rates)
+        way.up.wake(way)
+
+    def _host(self, address: str) -> _Host:
+        host = self._hosts.get(address)
+        if host is None:
+            host = self._hosts[address] = _Host(self)
+        return host
 
     def note(self, transport: MemoryTransport, data: bytes | None) -> None:
         self.segments += 1

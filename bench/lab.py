@@ -1,0 +1,59 @@
+"""The laboratory's scenarios in virtual time, one at a time: python bench/lab.py crowd --readers 20 --origin 5"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import fields
+from typing import Any
+
+from cidery.testing.lab.content import MBIT, MIB
+from cidery.testing.lab.crowd import flash_crowd
+
+
+def show(result: Any) -> None:
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if isinstance(value, list):
+            text = " ".join(f"{one:.1f}" for one in value)
+        else:
+            text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        print(f"{field.name:20} {text}")
+
+
+def crowd(options: argparse.Namespace) -> None:
+    show(
+        flash_crowd(
+            options.readers,
+            int(options.mib * MIB),
+            options.origin * MBIT,
+            options.reader * MBIT,
+            options.rtt,
+            stagger=options.stagger,
+            mesh=options.mesh,
+            seed=options.seed,
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    kinds = parser.add_subparsers(required=True)
+    one = kinds.add_parser("crowd", help="one origin, many readers at the same time")
+    one.add_argument("--readers", type=int, default=20)
+    one.add_argument("--mib", type=float, default=16)
+    one.add_argument("--origin", type=float, default=5, help="Mbit/s")
+    one.add_argument("--reader", type=float, default=10, help="Mbit/s")
+    one.add_argument("--rtt", type=float, default=0.0, help="seconds")
+    one.add_argument("--stagger", type=float, default=10.0, help="seconds in which all begin")
+    one.add_argument("--mesh", choices=("all", "dht", "origin"), default="all")
+    one.set_defaults(run=crowd)
+    options = parser.parse_args()
+    began = time.perf_counter()
+    options.run(options)
+    print(f"{'real seconds':20} {time.perf_counter() - began:.1f}")
+
+
+if __name__ == "__main__":
+    main()
