@@ -1,16 +1,18 @@
 """The serving side: who wants what of us, in which order it goes out, and the ledgers. Pure.
 
-Each peer has a queue of its own; service.py sends one message of bounded size per turn for each, so that peers share
-the line fairly. Wants that cannot be served stay, bounded, and are served when the block comes.
+Each peer has a queue of its own; turns.py says whose turn it is to be sent a message of bounded size. Wants that cannot
+be served stay, bounded, and are served when the block comes.
 
 Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from cidery.bitswap.message import Entry, WantType
+from cidery.bitswap.turns import LOOKED_AT, Turns
 from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
 
@@ -64,21 +66,27 @@ class _PeerQueue:
 class Engine:
     """Wants in, envelopes out. Peers are any hashable text."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = 0.0) -> None:
         self.ledgers: dict[str, Ledger] = {}
+        self.turns = Turns(now)
         self._peers: dict[str, _PeerQueue] = {}
+        self._waiting: dict[str, _PeerQueue] = {}
+        """Peers that blocks are queued for."""
         self.wanted_by: dict[bytes, dict[tuple[str, CID], None]] = {}
         """Multihash -> who waits, and under which name; other threads may ask whether one is in it."""
 
-    def add_peer(self, peer: str) -> None:
+    def add_peer(self, peer: str, now: float = 0.0) -> None:
         self._peers.setdefault(peer, _PeerQueue())
         self.ledgers.setdefault(peer, Ledger())
+        self.turns.add(peer, now)
 
     def remove_peer(self, peer: str) -> None:
         queue = self._peers.pop(peer, None)
         if queue is not None:
             for cid in queue.wants:
                 self._unwant(cid, peer)
+        self._waiting.pop(peer, None)
+        self.turns.remove(peer)
         self.ledgers.pop(peer, None)
 
     def on_wantlist(self, peer: str, entries: Sequence[Entry], full: bool) -> list[CID]:
@@ -132,25 +140,54 @@ class Engine:
                 woken[peer] = None
         return list(woken)
 
+    def begin_turn(self, now: float) -> str | None:
+        """The peer whose turn begins now; None while no more are served, or none waits. end_turn() must follow."""
+        turns = self.turns
+        if not self._waiting or turns.full(now):
+            return None
+        waiting = {
+            peer: [cid.multihash for cid in islice(queue.blocks, LOOKED_AT)]
+            for peer, queue in islice(self._waiting.items(), LOOKED_AT * 4)
+            if not turns.serves(peer)
+        }
+        return turns.begin(waiting, now)
+
+    def end_turn(self, peer: str, size: int, now: float) -> None:
+        """``size`` bytes of blocks were sent in it."""
+        others_wait = len(self._waiting) > self.turns.slots
+        self.turns.end(peer, size, now, others_wait=others_wait)
+
     def next_envelope(self, peer: str) -> Envelope:
-        """Take the next message's worth off the peer's queue; empty if nothing is due."""
+        """Take the next message's worth off the peer's queue, blocks only in its turn; empty if nothing is due."""
         envelope, queue = Envelope(), self._peers.get(peer)
         if queue is None:
             return envelope
-        size = 0
-        while queue.blocks and len(envelope.blocks) < MESSAGE_BLOCKS:
-            if envelope.blocks and size + next(iter(queue.blocks.values())) > MESSAGE_BYTES:
-                break
-            cid, length = queue.blocks.popitem(last=False)
-            envelope.blocks.append(cid)
-            envelope.sizes.append(length)
-            queue.queued_bytes -= length
-            size += length
+        if queue.blocks and self.turns.serves(peer):
+            self._take_blocks(peer, queue, envelope)
         while queue.presences and len(envelope.haves) + len(envelope.dont_haves) < MAX_WANTS_PER_PEER:
             cid, have = queue.presences.popitem(last=False)
             (envelope.haves if have else envelope.dont_haves).append(cid)
         envelope.pending_bytes = queue.queued_bytes
         return envelope
+
+    def _take_blocks(self, peer: str, queue: _PeerQueue, envelope: Envelope) -> None:
+        """Up to a message's worth; when others wait too, first what was sent to the fewest."""
+        limit, size, sent_to = min(MESSAGE_BYTES, self.turns.limit(peer)), 0, self.turns.sent_to
+        due: Iterable[CID] = list(islice(queue.blocks, MESSAGE_BLOCKS))
+        if len(self._waiting) > 1:
+            due = sorted(islice(queue.blocks, LOOKED_AT), key=lambda cid: sent_to(cid.multihash))
+        for cid in due:
+            length = queue.blocks[cid]
+            if envelope.blocks and size + length > limit:
+                break
+            del queue.blocks[cid]
+            envelope.blocks.append(cid)
+            envelope.sizes.append(length)
+            self.turns.sends(cid.multihash)
+            size += length
+        queue.queued_bytes -= size
+        if not queue.blocks:
+            self._waiting.pop(peer, None)
 
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again."""
@@ -158,9 +195,11 @@ class Engine:
         if queue is None:
             return
         for cid, size in reversed(list(zip(envelope.blocks, envelope.sizes, strict=True))):
+            self.turns.sends(cid.multihash, -1)
             if cid not in queue.blocks:
                 queue.blocks[cid] = size
                 queue.queued_bytes += size
+                self._waiting[peer] = queue
             queue.blocks.move_to_end(cid, last=False)
         for have, cids in ((True, envelope.haves), (False, envelope.dont_haves)):
             for cid in cids:
@@ -171,7 +210,8 @@ class Engine:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size
 
-    def received(self, peer: str, blocks: int, size: int) -> None:
+    def received(self, peer: str, blocks: int, size: int, now: float = 0.0) -> None:
+        self.turns.received(peer, size, now)
         if (ledger := self.ledgers.get(peer)) is not None:
             ledger.blocks_received += blocks
             ledger.bytes_received += size
@@ -194,6 +234,7 @@ class Engine:
             queue.presences.pop(cid, None)
             queue.blocks[cid] = size
             queue.queued_bytes += size
+            self._waiting[peer] = queue
 
     def _forget(self, peer: str, queue: _PeerQueue, cids: Sequence[CID]) -> None:
         for cid in cids:
@@ -201,6 +242,8 @@ class Engine:
                 self._unwant(cid, peer)
             queue.queued_bytes -= queue.blocks.pop(cid, 0)
             queue.presences.pop(cid, None)
+        if not queue.blocks:
+            self._waiting.pop(peer, None)
 
     def _unwant(self, cid: CID, peer: str) -> None:
         wants = self.wanted_by.get(cid.multihash)

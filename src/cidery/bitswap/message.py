@@ -48,6 +48,14 @@ MAX_CID = 168
 """Longest CID in a wantlist, in bytes (boxo's limit: a 128-byte digest and its prefix fit)."""
 
 
+COMING = 1001
+"""Number of the field with the CID of a block that the message holds further on."""
+
+
+MAX_FORETOLD = 64
+"""Most of them that are read: a message of a MiB holds as many blocks of 16 KiB."""
+
+
 class WantType(IntEnum):
     """What an entry asks for, since 1.2.0: the block, or only whether the peer has it (spec, ``wantType``)."""
 
@@ -120,6 +128,9 @@ class Message:
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
+    coming: list[CID] = field(default_factory=list)
+    """To be sent ahead of ``blocks``: which they are, so that a receiver of half a message knows. A field of ours,
+    that other implementations skip, as protobuf has it."""
 
     def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
         """The message as buffers to be written one after another, without a length prefix.
@@ -127,7 +138,7 @@ class Message:
         For versions 1.1.0 and 1.0.0 want-have entries and presences, which they do not know, are left out.
         """
         modern = protocol == PROTOCOL_1_2
-        out: list[Buffer] = []
+        out: list[Buffer] = [bytes_field(COMING, cid.encode()) for cid in self.coming]
         entries = self.entries if modern else [e for e in self.entries if e.want_type is WantType.BLOCK]
         if entries or self.full:
             body = b"".join(bytes_field(1, entry.encode()) for entry in entries)
@@ -264,6 +275,22 @@ class _Counter:
     def settle(self) -> int:
         spent, self.spent = self.spent, 0
         return spent
+
+
+def foretold(beginning: memoryview) -> frozenset[CID] | None:
+    """The blocks that a message holds, by its first bytes; None if it does not say, or not yet. Never raises."""
+    found: list[CID] = []
+    try:
+        for number, wire, _, view in read_fields(beginning):
+            if number != COMING:
+                break
+            expect(wire, BYTES, "coming")
+            found.append(_read_cid(view))
+            if len(found) > MAX_FORETOLD:
+                return None
+    except (ProtobufError, CIDError, VarintError, BitswapError):
+        pass  # the first field behind them has not arrived as a whole: that is the usual case
+    return frozenset(found) or None
 
 
 def _read_cid(view: memoryview) -> CID:

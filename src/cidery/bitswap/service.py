@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
 from cidery.bitswap.engine import Engine, Envelope
-from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
+from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload, foretold
+from cidery.bitswap.turns import OVERDUE
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -46,6 +47,8 @@ WANTS_AT_ONCE = 256
 """Wants that are looked up between two turns of the loop."""
 MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
 MAX_READING = budgets.BITSWAP_READING.amount
+FORETOLD = 16 * 1024
+"""Bytes of a block from which on a message says before its blocks which they are."""
 RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
@@ -109,7 +112,7 @@ class BitswapService:
         speaks: Callable[[PeerId, str], bool],
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
-        self.engine = Engine()
+        self.engine = Engine(clock())
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
@@ -122,7 +125,8 @@ class BitswapService:
         self._peers: dict[str, _Peer] = {}
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
-        self._turns = asyncio.Semaphore(SERVING_TURNS)
+        self._reading = asyncio.Semaphore(SERVING_TURNS)
+        self._overdue: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
@@ -161,6 +165,8 @@ class BitswapService:
             self._store.on_stored.remove(self._stored)
         for peer in self._peers.values():
             peer.gone = True
+        if self._overdue is not None:
+            self._overdue.cancel()
         await self._tasks.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -202,6 +208,20 @@ class BitswapService:
         peer = self._peers.get(source)
         return max((stream.inner.heard_at for stream in peer.inbound), default=0.0) if peer is not None else 0.0
 
+    def coming(self, source: str) -> frozenset[CID] | None:
+        peer = self._peers.get(source)
+        if peer is None:
+            return frozenset()
+        known: frozenset[CID] = frozenset()
+        for stream in peer.inbound:
+            target, arrived = stream.inner.target, stream.inner.target_at
+            if target is not None and len(target) >= FORETOLD:
+                one = foretold(target[:arrived])
+                if one is None:
+                    return None
+                known |= one
+        return known
+
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
         if sessions is not None:
@@ -220,7 +240,7 @@ class BitswapService:
         if name in self._peers or connection.closed.done():
             return
         peer = self._peers[name] = _Peer(connection.peer, name, self._clock())
-        self.engine.add_peer(name)
+        self.engine.add_peer(name, self._clock())
         for session in list(self._sessions):
             session.on_source(peer.name, self._round_trip(peer.peer))
 
@@ -266,12 +286,16 @@ class BitswapService:
     def _receive_presences(self, peer: _Peer, message: Message) -> None:
         for cid in message.dont_haves:
             peer.wantlist.denied(cid)
+        for cid in message.haves:
+            peer.wantlist.confirmed(cid)
         touched: dict[Asker, None] = {}
         for cids, have in ((message.haves, True), (message.dont_haves, False)):
             for cid in cids:
                 for session in self._interest.get(cid, ()):
                     (session.on_have if have else session.on_dont_have)(peer.name, cid)
                     touched[session] = None
+        if message.dont_haves:
+            self._kick_wants(peer)
         for session in touched:
             session.turn()
 
@@ -294,6 +318,8 @@ class BitswapService:
         for start in range(0, max(len(message.entries), 1), WANTS_AT_ONCE):
             entries = message.entries[start : start + WANTS_AT_ONCE]
             cids = self.engine.on_wantlist(name, entries, message.full and not start)
+            for session in list(self._sessions):
+                session.on_wanted(name, cids)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
             if start:
@@ -328,7 +354,7 @@ class BitswapService:
             session.turn()
         self.blocks_received += len(payloads)
         self.data_received += size
-        self.engine.received(peer.name, len(payloads), size)
+        self.engine.received(peer.name, len(payloads), size, self._clock())
         peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
         if peer.unwanted > MAX_UNWANTED:
             if isinstance(stream.connection, Connection):
@@ -345,6 +371,18 @@ class BitswapService:
         peer = self._peers.get(name)
         if peer is not None:
             self._spawn(peer, "answers", self._send_answers)
+        self._begin_turns()
+
+    def _begin_turns(self) -> None:
+        """Let those be served whose turn it is."""
+        while (name := self.engine.begin_turn(self._clock())) is not None:
+            self._spawn(self._peers[name], "answers", self._send_answers)
+            if self._overdue is None:
+                self._overdue = self._loop.call_later(OVERDUE, self._turns_overdue)
+
+    def _turns_overdue(self) -> None:
+        self._overdue = None
+        self._begin_turns()
 
     def _spawn(self, peer: _Peer, kind: str, work: Callable[[_Peer], Awaitable[None]]) -> None:
         """Run ``work`` for a peer unless it runs already; its failure ends what it does for this peer."""
@@ -386,23 +424,34 @@ class BitswapService:
             await asyncio.sleep(0)  # changes of the same turn of the loop travel together
 
     async def _send_answers(self, peer: _Peer) -> None:
-        while not peer.gone:
-            async with self._turns:
-                envelope = self.engine.next_envelope(peer.name)
-                if envelope.empty:
-                    return
-                message = await self._read_blocks(envelope)
-            size = sum(len(block.data) for block in message.blocks)
-            # outside the turn: a peer that reads slowly, or not at all, holds up nobody but itself
-            try:
-                await self._send(peer, "answers", message)
-            except BaseException:
-                self.engine.put_back(peer.name, envelope)
-                raise
-            peer.failed = 0
-            self.engine.sent(peer.name, len(message.blocks), size)
-            self.blocks_sent += len(message.blocks)
-            self.data_sent += size
+        size = 0
+        try:
+            while not peer.gone:
+                size = 0
+                async with self._reading:
+                    envelope = self.engine.next_envelope(peer.name)
+                    if envelope.empty:
+                        return
+                    message = await self._read_blocks(envelope)
+                    if envelope.blocks and self._agent_of(peer.peer).startswith("cidery/"):
+                        message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
+                # outside: a peer that reads slowly, or not at all, holds up nobody but itself
+                try:
+                    await self._send(peer, "answers", message)
+                except BaseException:
+                    self.engine.put_back(peer.name, envelope)
+                    raise
+                peer.failed = 0
+                size = sum(len(block.data) for block in message.blocks)
+                self.engine.sent(peer.name, len(message.blocks), size)
+                self.blocks_sent += len(message.blocks)
+                self.data_sent += size
+                if envelope.blocks:
+                    self.engine.end_turn(peer.name, size, self._clock())
+                    self._begin_turns()
+        finally:
+            self.engine.end_turn(peer.name, 0, self._clock())
+            self._begin_turns()
 
     async def _read_blocks(self, envelope: Envelope) -> Message:
         message = Message(haves=envelope.haves, dont_haves=envelope.dont_haves, pending_bytes=envelope.pending_bytes)

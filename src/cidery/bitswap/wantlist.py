@@ -22,21 +22,18 @@ class PeerWantlist:
         self._pending: OrderedDict[CID, Entry] = OrderedDict()
         self._told: set[CID] = set()
         """What the peer was sent a want for and may still answer."""
-        self._denied: set[CID] = set()
-        """Block wants it answered with DONT_HAVE: who asks anew wants a new answer."""
 
     def ask(self, session: object, blocks: Iterable[CID], haves: Iterable[CID]) -> None:
         """Add wants; what another session already asked is not sent again."""
         for cid in blocks:
             askers = self._blocks.setdefault(cid, set())
-            if not askers or cid in self._denied:
-                self._denied.discard(cid)
+            if not askers:
                 self._pending[cid] = Entry(cid, send_dont_have=True)
             askers.add(session)
         for cid in haves:
             asking = self._haves.setdefault(cid, set())
             # a want-have is answered once, so it is asked anew for each session
-            if cid not in self._blocks or cid in self._denied:
+            if cid not in self._blocks:
                 self._pending[cid] = Entry(cid, want_type=WantType.HAVE, send_dont_have=True)
             asking.add(session)
 
@@ -52,7 +49,6 @@ class PeerWantlist:
             self._drop(self._blocks, cid, session)
             self._drop(self._haves, cid, session)
             if was and cid not in self._blocks and cid not in self._haves:
-                self._denied.discard(cid)
                 self._pending.pop(cid, None)
                 # the spec has cancels sent to every peer that was asked; one that never heard of the want needs none
                 if cid in self._told:
@@ -67,12 +63,21 @@ class PeerWantlist:
         self._haves.pop(cid, None)
         self._pending.pop(cid, None)
         self._told.discard(cid)
-        self._denied.discard(cid)
 
     def denied(self, cid: CID) -> None:
-        """The peer said that it does not have the block."""
-        if cid in self._blocks:
-            self._denied.add(cid)
+        """The peer said that it does not have the block: all that is still asked is to say so when it has.
+
+        A want-block that stood would bring the block as soon as the peer has it, when others may have sent it already.
+        """
+        askers = self._blocks.pop(cid, None)
+        if askers is not None:
+            self._haves.setdefault(cid, set()).update(askers)
+            self._pending[cid] = Entry(cid, want_type=WantType.HAVE)
+
+    def confirmed(self, cid: CID) -> None:
+        """The peer said that it has the block, and by that forgot our question."""
+        if self._haves.pop(cid, None) is not None and cid not in self._blocks and cid not in self._pending:
+            self._told.discard(cid)
 
     def next_entries(self) -> list[Entry]:
         """Changes for the next message, at most MAX_MESSAGE_ENTRIES."""

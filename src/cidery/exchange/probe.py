@@ -1,6 +1,6 @@
 """Asks sources whether they have one block, without fetching it. Pure; a ``Sources`` drives them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cidery.multiformats.cid import CID
@@ -15,6 +15,9 @@ class Asker(Protocol):
     def on_source(self, name: str, round_trip: float | None) -> None: ...
 
     def on_source_gone(self, name: str) -> None: ...
+
+    def on_wanted(self, name: str, cids: Sequence[CID]) -> None:
+        """A source asks us for these."""
 
     def on_have(self, name: str, cid: CID) -> None: ...
 
@@ -56,6 +59,9 @@ class HaveProbe:
     def on_source_gone(self, name: str) -> None:
         if name in self.answers:
             self._note(name, "gone")
+
+    def on_wanted(self, name: str, cids: Sequence[CID]) -> None:
+        """Who wants a block does not have it, and says so."""
 
     def on_have(self, name: str, cid: CID) -> None:
         if cid == self.cid and name in self.answers:

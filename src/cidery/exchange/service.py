@@ -74,6 +74,10 @@ class PeerSources(Protocol):
         """When bytes last came from a source, whole messages or not; 0.0 if never."""
         ...
 
+    def coming(self, source: str) -> frozenset[CID] | None:
+        """The blocks of a message of which a part has arrived; None: of such a message they are not known."""
+        ...
+
 
 class Sources(PeerSources, Protocol):
     """Sources of every kind, and the search for more."""
@@ -102,8 +106,9 @@ class NetworkSession:
         clock: Callable[[], float],
         waits: SessionWaits,
         kept: bool = False,
+        seed: int = 0,
     ) -> None:
-        """``store`` None: blocks are verified, handed out and dropped ("to memory")."""
+        """``store`` None: blocks are verified, handed out and dropped ("to memory"). ``seed``: see FetchSession."""
         self.on_fetched: Callable[[CID], None] | None = None
         """Called at the end with the first CID requested, if anything came from other nodes."""
         self._first: CID | None = None
@@ -113,7 +118,7 @@ class NetworkSession:
         self._sources = sources
         self._clock = clock
         self._kept = kept
-        self._machine = FetchSession(waits, clock())
+        self._machine = FetchSession(waits, clock(), seed=seed, in_order=store is None)
         self._ready: OrderedDict[CID, memoryview] = OrderedDict()
         self._ready_bytes = 0
         self._waiters: dict[CID, asyncio.Future[memoryview]] = {}
@@ -323,6 +328,10 @@ class NetworkSession:
         self._machine.remove_source(name, self._clock())
         self._turn()
 
+    def on_wanted(self, name: str, cids: Sequence[CID]) -> None:
+        if any(self._machine.concerns(cid) for cid in cids):
+            self._machine.on_reader(name, self._clock())
+
     def on_have(self, name: str, cid: CID) -> None:
         self._machine.on_have(name, cid, self._clock())
 
@@ -375,6 +384,8 @@ class NetworkSession:
 
     def _turn(self) -> None:
         now = self._clock()
+        if len(self._machine.sources) > 1:
+            self._listen()
         room = READ_AHEAD - self._machine.outstanding_bytes - self._ready_bytes - self._unstored_bytes
         for command in self._machine.poll(now, room):
             match command:
@@ -393,9 +404,13 @@ class NetworkSession:
         if deadline is not None and self._attached:
             self._timer = asyncio.get_running_loop().call_later(max(0.001, deadline - now), self._on_deadline)
 
+    def _listen(self) -> None:
+        """Tell the machine what is arriving."""
+        for name in self._machine.owing():
+            self._machine.on_bytes(name, self._sources.heard_at(name), self._sources.coming(name))
+
     def _on_deadline(self) -> None:
-        for name in self._machine.sources:
-            self._machine.on_bytes(name, self._sources.heard_at(name))
+        self._listen()
         self._turn()
 
     def _give_up(self, stage: str, sources: int) -> None:

@@ -1,72 +1,73 @@
-"""The fetch session: one request's wants, raced over its sources. Pure; knows no protocol.
+"""The fetch session: one request's wants, spread over a swarm of sources. Pure; knows no protocol.
 
     wanted --assign--> asked of one source --block--> done
-       ^                    | dont-have, stall, source gone
+       ^                    | dont-have, stall, source gone, another is much sooner
        +--------------------+
 
-A want is asked of one source at a time, so duplicates come only from sources that were given up. Sources not known to
-have anything of the session are asked want-have; the first wants also go to the nearest unasked one.
+A want is asked of one source at a time. A source that denied nothing yet is taken to have everything; of one that
+lacks something (a *partial* source, such as another reader of the same DAG) the session asks what it has, by want-have
+for every open want, and then only for that. Of partial sources' blocks the rarest are asked first. A want that another
+source would bring much sooner is taken from a busy or silent one, unless the block is already on its way.
 
 Input: want/need/forget from the reader, sources and their answers, time. Output: poll() -> commands.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, KeysView
 from itertools import islice
+from random import Random
 
 from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Search
 from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
 from cidery.exchange.waits import SessionWaits
+from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
 
-MAX_SESSION_WANTS = 64 * 1024
-"""Wants that one session remembers; a reader that prefetches more must do so later."""
 MAX_PROBED_SOURCES = 64
 """Concurrent want-have questions for one CID."""
 MAX_PROBES = 16
 """CIDs without a known holder that are asked for by want-have concurrently."""
+PROBE_PAUSE = 5.0
+"""Seconds until a source that had nothing is asked again what it has; doubles each time, up to SEARCH_PAUSE."""
 SEARCH_AGAIN = 10.0
 """Seconds between the first two searches of a session that receives nothing; doubles each time."""
 MAX_SEARCH_PAUSE = 300.0
 """Longest pause between two searches, in seconds."""
 MAX_DENIALS = 32
-"""DONT_HAVE answers in a row after which a source is asked only by want-have."""
-
-
-class _Want:
-    __slots__ = ("asked", "denied", "holders", "parked", "source")
-
-    def __init__(self) -> None:
-        self.source: str | None = None
-        """The source that is being asked for the block."""
-        self.denied: set[str] = set()
-        """Sources that do not have it."""
-        self.holders: set[str] = set()
-        """Sources that said HAVE."""
-        self.asked: set[str] = set()
-        """Sources asked for the block and not cancelled, besides ``source``: late answers still count."""
-        self.parked: str | None = None
-        """The source whose window it waits for, because the others do not have it."""
+"""DONT_HAVE answers in a row after which a source counts as one that has nothing, unless it is a reader too."""
+MAX_BROKEN = 3
+"""Blocks that a source claimed to have and did not send, after which it is asked no more."""
+SEED_RELIEF = 2.0
+"""A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
+SOONER = 2.0
+"""A want is taken from one source to another that is expected to bring it this many times sooner."""
+LEAST_MOVE_PAUSE = 0.1
+"""Seconds between two looks for wants that another source would bring sooner."""
+FAIR_CHANCE = 0.5
+"""Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
 
 
 class FetchSession:
     """See the module's text. One object per request."""
 
-    def __init__(self, waits: SessionWaits, now: float) -> None:
+    def __init__(self, waits: SessionWaits, now: float, *, seed: int = 0, in_order: bool = False) -> None:
+        """``seed``: of the choice among equals. ``in_order``: never ask for the rarest first."""
         self.sources: dict[str, Source] = {}
         self.duplicates = 0
         self._waits = waits
-        self._wants: OrderedDict[CID, _Want] = OrderedDict()
-        self._queue: OrderedDict[CID, None] = OrderedDict()
-        self._orphans: OrderedDict[CID, None] = OrderedDict()
+        self._random = Random(seed)
+        self._in_order = in_order
+        self._wants = Wants()
+        self._partial: dict[str, Source] = {}
         self._done: set[CID] = set()
-        self._commands: list[Command] = []
+        self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
+        self._cancels: dict[str, list[CID]] = {}
         self._progress_at = now
         self._longest_wait: float | None = None
         self._gave_up = False
         self._sources_changed = False
         self._searched_at: float | None = None
         self._search_pause = SEARCH_AGAIN
+        self._move_at: float | None = None
 
     # --- the reader
 
@@ -74,33 +75,25 @@ class FetchSession:
         """These will be needed, in this order. Repeats cost nothing; beyond MAX_SESSION_WANTS they are dropped."""
         if not self._wants:
             self._begin_waiting(now)
-        for cid in cids:
-            if cid not in self._wants and len(self._wants) < MAX_SESSION_WANTS:
-                self._wants[cid] = _Want()
-                self._queue[cid] = None
-                if self._gave_up:
-                    self._begin_waiting(now)
+        before = len(self._wants)
+        self._wants.add(cids)
+        if self._gave_up and len(self._wants) > before:
+            self._begin_waiting(now)
 
     def need(self, cid: CID, now: float) -> None:
         """The reader waits for this one: it goes to the front, and the give-up time starts again."""
         self.want((cid,), now)
         if self._gave_up:
             self._begin_waiting(now)
-        want = self._wants.get(cid)
-        if cid in self._queue:
-            self._queue.move_to_end(cid, last=False)
-        elif want is not None and want.parked is not None:
-            self.sources[want.parked].parked.move_to_end(cid, last=False)
+        if self._wants.need(cid):
+            self._entered((cid,))
 
     def forget(self, cids: Iterable[CID]) -> None:
         """No longer wanted; every source asked is told."""
         for cid in cids:
-            want = self._wants.pop(cid, None)
-            self._queue.pop(cid, None)
-            self._orphans.pop(cid, None)
+            want = self._wants.pop(cid)
             if want is not None:
-                self._unpark(cid, want)
-                self._cancel_all(cid, want)
+                self._settle(cid, want)
 
     @property
     def wanted(self) -> int:
@@ -111,6 +104,10 @@ class FetchSession:
         """Those, in the order in which they were wanted."""
         return self._wants.keys()
 
+    def concerns(self, cid: CID) -> bool:
+        """Whether it is, or was, among the wants."""
+        return cid in self._wants or cid in self._done
+
     def silent(self, now: float) -> float:
         """Seconds without anything new; 0.0 while nothing is wanted."""
         return now - self._progress_at if self._wants else 0.0
@@ -119,6 +116,10 @@ class FetchSession:
     def outstanding_bytes(self) -> int:
         """Assumed bytes that were requested from sources but have not arrived."""
         return sum(source.outstanding_bytes for source in self.sources.values())
+
+    def owing(self) -> list[str]:
+        """Sources that were asked for something and have not answered."""
+        return [name for name, source in self.sources.items() if source.outstanding or source.probed]
 
     def stage(self, now: float) -> str:
         """The state of the session, in one word for people."""
@@ -136,7 +137,7 @@ class FetchSession:
     def add_source(self, name: str, round_trip: float | None, now: float) -> None:
         if name not in self.sources:
             self.sources[name] = Source(name, round_trip)
-            self._requeue_orphans()
+            self._wants.revive_all()
             if self._gave_up:
                 self._begin_waiting(now)
             self._sources_changed = True
@@ -146,13 +147,22 @@ class FetchSession:
         source = self.sources.pop(name, None)
         if source is None:
             return
-        self._unpark_all(source)
+        self._partial.pop(name, None)
+        self._asks.pop(name, None)
+        self._cancels.pop(name, None)
         for cid in reversed(source.release()):
-            self._unassign(cid, name)
-        for want in self._wants.values():
-            want.denied.discard(name)
-            want.holders.discard(name)
-            want.asked.discard(name)
+            self._wants.reopen(cid, name)
+        self._wants.forget_source(name)
+
+    def on_reader(self, name: str, now: float) -> None:
+        """The source asks us for what this session wants or fetched: it has, or will have, some of it."""
+        source = self.sources.get(name)
+        if source is not None and not source.reads and source.broken < MAX_BROKEN:
+            source.reads = True
+            if not source.has_any:
+                self._make_partial(source)
+                source.has_any = True
+                self._wants.revive_all()
 
     def on_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -163,21 +173,21 @@ class FetchSession:
         source.replied(now, have=True)
         source.denials = 0
         want = self._wants.get(cid)
-        if want is not None:
-            self._prove(source)
+        if want is not None and source.broken < MAX_BROKEN:
             want.holders.add(name)
             want.denied.discard(name)
-            if cid in self._orphans:
-                del self._orphans[cid]
-                self._enqueue_first(cid)
-            elif self._unpark(cid, want):
-                self._enqueue_first(cid)
+            self._prove(source)
+            self._wants.revive(cid)
 
-    def on_bytes(self, name: str, at: float) -> None:
-        """Bytes of a message arrived at time ``at``; their content is not known yet."""
+    def on_bytes(self, name: str, at: float, coming: frozenset[CID] | None = frozenset()) -> None:
+        """Bytes of a message arrived at time ``at``; the message that is not whole yet brings the blocks ``coming``.
+
+        None: it is not known which.
+        """
         source = self.sources.get(name)
         if source is not None:
             source.heard_at = max(source.heard_at, at)
+            source.coming = coming
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -188,24 +198,27 @@ class FetchSession:
         source.answered(cid, now)
         self._revive(source)
         source.replied(now, asked[0] if asked else None, have=False)
-        source.denials += 1
-        if source.denials >= MAX_DENIALS:
-            source.has_any = False
-            self._unpark_all(source)
         want = self._wants.get(cid)
-        if want is not None:
-            want.denied.add(name)
+        if want is None:
+            return
+        if name in want.holders:
             want.holders.discard(name)
-            want.asked.discard(name)
-            if want.source == name:
-                self._unassign(cid, name)
-            elif want.parked == name and self._unpark(cid, want):
-                self._enqueue_first(cid)
+            source.broken += 1
+        want.denied.add(name)
+        self._wants.reopen(cid, name)
+        source.denials += 1
+        if source.broken >= MAX_BROKEN or (source.denials >= MAX_DENIALS and not source.reads):
+            self._disprove(source)
+        elif source.has_any:
+            self._make_partial(source)
+        else:
+            source.probe_pause = min(MAX_SEARCH_PAUSE, max(PROBE_PAUSE, 2 * source.probe_pause))
+            source.probe_at = now + source.probe_pause
 
     def on_block(self, name: str, cid: CID, size: int, now: float) -> bool:
         """A verified block arrived. False if it was not wanted (any more): a duplicate, to be dropped."""
         source = self.sources.get(name)
-        want = self._wants.pop(cid, None)
+        want = self._wants.pop(cid)
         if want is None and cid not in self._done:
             return False  # never requested: it does not show that the source answers
         if source is not None:
@@ -223,13 +236,10 @@ class FetchSession:
         self._searched_at, self._search_pause = None, SEARCH_AGAIN
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
-        self._queue.pop(cid, None)
-        self._orphans.pop(cid, None)
-        self._unpark(cid, want)
-        want.asked.discard(name)
+        want.told.discard(name)
         if want.source == name:
             want.source = None
-        self._cancel_all(cid, want)
+        self._settle(cid, want)
         return True
 
     # --- time and output
@@ -237,17 +247,21 @@ class FetchSession:
     def poll(self, now: float, room: int) -> list[Command]:
         """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may."""
         self._check_stalls(now)
+        self._entered(self._wants.fill())
         self._assign(now, room)
+        self._move(now)
         self._probe(now)
+        commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
+        commands += [Ask(name, tuple(blocks), tuple(haves)) for name, (blocks, haves) in self._asks.items()]
+        self._cancels, self._asks = {}, {}
         if self._wants and now >= self._search_at():
             if self._searched_at is not None:
                 self._search_pause = min(MAX_SEARCH_PAUSE, 2 * self._search_pause)
             self._searched_at = now
-            self._commands.append(Search(next(iter(self._wants))))
+            commands.append(Search(self._wants.first()))
         if self._wants and not self._gave_up and now >= self._give_up_at():
             self._gave_up = True
-            self._commands.append(GiveUp(self.stage(now), len(self.sources)))
-        commands, self._commands = self._commands, []
+            commands.append(GiveUp(self.stage(now), len(self.sources)))
         return commands
 
     def next_deadline(self) -> float | None:
@@ -256,11 +270,13 @@ class FetchSession:
             return None
         stalls = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
         deadlines = [deadline for deadline in stalls if deadline is not None]
+        if self._move_at is not None:
+            deadlines.append(self._move_at)
         if not self._gave_up:
             deadlines += (self._give_up_at(), self._search_at())
         return min(deadlines, default=None)
 
-    # --- inside
+    # --- inside: waiting
 
     def _search_at(self) -> float:
         """The time of the next search for more sources."""
@@ -268,7 +284,7 @@ class FetchSession:
             return float("inf")
         if self._searched_at is not None:
             return self._searched_at + self._search_pause
-        first = next(iter(self._wants.values()), None)
+        first = next(iter(self._wants.all.values()), None)
         if first is None or all(name in first.denied for name in self.sources):
             return self._progress_at  # no source is left that may have it: waiting is useless
         return self._progress_at + self._waits.search_base
@@ -284,18 +300,35 @@ class FetchSession:
         self._progress_at = now
         self._gave_up = False
 
+    # --- inside: what is known of sources
+
     def _revive(self, source: Source) -> None:
         """It answered: wants that no other source had may be asked of it again, and it may take over others' wants."""
         if source.stalled:
             source.stalled = False
-            self._requeue_orphans()
+            self._wants.revive_all()
             self._sources_changed = True
 
     def _prove(self, source: Source) -> None:
         """It has something of this session, so it may well have blocks that no other source had."""
         if not source.has_any:
             source.has_any = True
-            self._requeue_orphans()
+            self._wants.revive_all()
+
+    def _disprove(self, source: Source) -> None:
+        source.has_any = source.partial = source.reads = False
+        self._partial.pop(source.name, None)
+        for cid in reversed(source.release()):
+            self._wants.reopen(cid, source.name)
+
+    def _make_partial(self, source: Source) -> None:
+        """It lacks something: from now on it is asked what it has."""
+        if source.partial:
+            return
+        source.partial = True
+        self._partial[source.name] = source
+        for cid in islice(self._wants.visible(), MAX_WANTS):
+            self._ask_whether(source, cid)
 
     def _check_stalls(self, now: float) -> None:
         for source in self.sources.values():
@@ -303,8 +336,7 @@ class FetchSession:
             if deadline is None or now < deadline:
                 continue
             source.stalled = True
-            source.has_any = source.has_any and len(self.sources) == 1
-            self._unpark_all(source)
+            source.has_any = source.has_any and (len(self.sources) == 1 or source.partial)
             self._sources_changed = True
         if self._sources_changed:
             self._sources_changed = False
@@ -317,101 +349,130 @@ class FetchSession:
             want = self._wants.get(cid)
             if want is not None and self._others_may_have(want, source.name):
                 source.answered(cid, now)
-                want.asked.add(source.name)
-                self._unassign(cid, source.name)
+                self._wants.reopen(cid, source.name)
 
-    def _others_may_have(self, want: _Want, name: str) -> bool:
+    def _others_may_have(self, want: Want, name: str) -> bool:
         return any(
-            other.name != name and not other.stalled and other.name not in want.denied
+            other.name != name and not other.stalled and other.may_have(want.denied, want.holders)
             for other in self.sources.values()
         )
 
+    # --- inside: asking for blocks
+
     def _assign(self, now: float, room: int) -> None:
-        """Give queued wants to sources with room, each to the one expected to deliver first.
-
-        A want that none of them has waits, parked, for a source that may have it: no want is checked twice in vain.
-        """
-        batches: dict[str, list[CID]] = {}
-        able = [s for s in self._able() if s.has_room()]
-        left = room
-        for source in able[:]:
-            while source.parked and source.has_room() and self._may_ask(left, batches):
-                cid, _ = source.parked.popitem(last=False)
-                left -= self._give(cid, source, now, batches)
-            if not source.has_room():
-                able.remove(source)
-        while self._queue and able and self._may_ask(left, batches):
-            cid, _ = self._queue.popitem(last=False)
-            want = self._wants[cid]
-            candidates = [s for s in able if s.name not in want.denied]
-            holders = [s for s in candidates if s.name in want.holders]
-            chosen = min(holders or candidates, key=Source.delay, default=None)
+        """Give open wants to sources with room, each to the one expected to deliver first."""
+        able = {source.name: source for source in self._able() if source.has_room()}
+        if not able or not self._wants.open:
+            return
+        left, asked_any = room, False
+        order = self._wants.rarest_first() if self._partial and not self._in_order else list(self._wants.open)
+        for cid in order:
+            if not able or not (left > 0 or not (asked_any or self.outstanding_bytes)):
+                break
+            want = self._wants.open[cid]
+            chosen = self._choose(want, able)
             if chosen is None:
-                self._park(cid, want)
+                if not self._any_may_have(want):
+                    self._wants.give_up(cid)
                 continue
-            left -= self._give(cid, chosen, now, batches)
+            left -= self._ask_for(chosen, cid, now)
+            asked_any = True
             if not chosen.has_room():
-                able.remove(chosen)
-        self._commands += [Ask(name, tuple(cids), ()) for name, cids in batches.items()]
+                del able[chosen.name]
+        self._entered(self._wants.fill())
 
-    def _may_ask(self, left: int, batches: dict[str, list[CID]]) -> bool:
-        return left > 0 or not (batches or self.outstanding_bytes)
+    def _choose(self, want: Want, able: dict[str, Source]) -> Source | None:
+        """The source that would bring it first; a reader rather than a complete one, if both do."""
+        reader = self._soonest(source for name in want.holders if (source := able.get(name)) and source.partial)
+        seed = self._soonest(s for s in able.values() if not s.partial and s.name not in want.denied)
+        if reader is None or seed is None:
+            return reader or seed
+        return seed if seed.cost() * SEED_RELIEF < reader.cost() else reader
 
-    def _give(self, cid: CID, source: Source, now: float, batches: dict[str, list[CID]]) -> int:
-        """Ask ``source`` for it; returns the bytes assumed."""
-        want = self._wants[cid]
-        want.source, want.parked = source.name, None
+    def _soonest(self, sources: Iterable[Source]) -> Source | None:
+        few = list(sources)
+        if len(few) < 2:
+            return few[0] if few else None
+        chance = self._random.random
+        return min(few, key=lambda source: source.cost() * (1 + FAIR_CHANCE * chance()))
+
+    def _any_may_have(self, want: Want) -> bool:
+        """Whether a source that is known to have something may have this, now or soon."""
+        return any(source.usable and source.name not in want.denied for source in self.sources.values())
+
+    def _ask_for(self, source: Source, cid: CID, now: float) -> int:
+        """Returns the bytes assumed."""
+        self._wants.ask(cid, source.name, now)
         source.asked(cid, now)
-        batches.setdefault(source.name, []).append(cid)
+        self._asks.setdefault(source.name, ([], []))[0].append(cid)
         return source.expected_block
 
-    def _park(self, cid: CID, want: _Want) -> None:
-        """No source with room has it: wait for one that may, else until a source says that it does."""
-        busy = [s for s in self.sources.values() if s.has_any and not s.stalled and s.name not in want.denied]
-        chosen = min(busy, key=Source.delay, default=None)
-        if chosen is None:
-            self._orphans[cid] = None
-        else:
-            want.parked = chosen.name
-            chosen.parked[cid] = None
-
-    def _unpark(self, cid: CID, want: _Want) -> bool:
-        if want.parked is None:
-            return False
-        self.sources[want.parked].parked.pop(cid, None)
-        want.parked = None
-        return True
-
-    def _unpark_all(self, source: Source) -> None:
-        for cid in reversed(source.parked):
-            self._wants[cid].parked = None
-            self._enqueue_first(cid)
-        source.parked.clear()
+    def _move(self, now: float) -> None:
+        """Take wants from sources that are slow to send them to others that have room and nothing else to bring."""
+        self._move_at = None
+        takers = [s for s in self.sources.values() if s.usable and s.has_room()]
+        givers = [s for s in self.sources.values() if s.outstanding]
+        if not takers or not givers or (len(givers) == 1 and takers == givers):
+            return
+        soonest = min(taker.cost() for taker in takers)
+        for giver in givers:
+            for place, cid in reversed(list(enumerate(giver.outstanding))):
+                if cid in giver.coming if giver.coming is not None else not place:
+                    continue  # it is on its way
+                remaining = giver.remaining(cid, now)
+                want = self._wants.get(cid)
+                if remaining < SOONER * soonest or want is None or giver.outstanding[cid][0] == now:
+                    continue
+                able = {s.name: s for s in takers if s is not giver and s.has_room()}
+                taker = self._choose(want, able)
+                if taker is None or taker.cost() * SOONER > remaining:
+                    continue
+                giver.taken_away(cid, now)
+                self._wants.reopen(cid, giver.name)
+                self._cancels.setdefault(giver.name, []).append(cid)
+                want.told.discard(giver.name)
+                self._ask_for(taker, cid, now)
+        self._move_at = now + max(LEAST_MOVE_PAUSE, soonest / 2)
 
     def _able(self) -> list[Source]:
         """Sources that may be asked for blocks: those known to have something, else the nearest unknown one."""
-        known = [s for s in self.sources.values() if s.has_any and not s.stalled]
+        known = [s for s in self.sources.values() if s.usable]
         if known:
             return known
-        unknown = [s for s in self.sources.values() if not s.stalled and s.denials == 0]
+        unknown = [s for s in self.sources.values() if not s.stalled and s.denials == 0 and s.broken < MAX_BROKEN]
         if not unknown:
             stalled = [s for s in self.sources.values() if s.stalled and not s.outstanding]
             return [max(stalled, key=lambda s: s.progress_at)] if stalled else []
         busy = any(s.outstanding for s in unknown)
         return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
 
+    # --- inside: asking who has what
+
+    def _entered(self, cids: Iterable[CID]) -> None:
+        """Wants are open now: partial sources are asked whether they have them."""
+        for cid in cids:
+            self._wants.all[cid].salt = self._random.random()
+            for source in islice(self._partial.values(), MAX_PROBED_SOURCES):
+                self._ask_whether(source, cid)
+
+    def _ask_whether(self, source: Source, cid: CID) -> None:
+        want = self._wants.all[cid]
+        if source.name not in want.holders and source.name not in want.told:
+            want.told.add(source.name)
+            self._asks.setdefault(source.name, ([], []))[1].append(cid)
+
     def _probe(self, now: float) -> None:
-        """Ask want-have for wants that no source, or only one, is known to have."""
-        targets = list(islice(self._orphans, MAX_PROBES))
+        """Ask sources of which nothing is known for the first want, and for those that no source may have."""
+        barren = self._wants.hard_to_find(MAX_PROBES)
         # a stalled one is asked a single question: its answer shows that it is back
         unknown = [s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed)]
-        if unknown and self._wants:
-            first = next(iter(self._wants))
-            if first not in targets:
-                targets.append(first)
-        for cid in targets:
-            want = self._wants[cid]
-            for source in [s for s in unknown if s.name != want.source][:MAX_PROBED_SOURCES]:
+        if not unknown or not self._wants:
+            return
+        first = self._wants.first()
+        for cid in [*barren, *(() if first in barren else (first,))]:
+            want = self._wants.all[cid]
+            asked = [s for s in unknown if s.name != want.source and (cid in self._wants.barren or now >= s.probe_at)]
+            for source in asked[:MAX_PROBED_SOURCES]:
                 if cid in source.probed or source.name in want.denied or source.name in want.holders:
                     continue
                 if len(source.probed) >= MAX_WANTS:
@@ -419,31 +480,17 @@ class FetchSession:
                 if not source.outstanding and not source.probed:
                     source.progress_at = now
                 source.probed.add(cid)
-                self._commands.append(Ask(source.name, (), (cid,)))
+                want.told.add(source.name)
+                self._asks.setdefault(source.name, ([], []))[1].append(cid)
 
-    def _requeue_orphans(self) -> None:
-        for cid in self._orphans:
-            self._queue[cid] = None
-        self._orphans.clear()
-
-    def _unassign(self, cid: CID, name: str) -> None:
-        want = self._wants.get(cid)
-        if want is not None and want.source == name:
-            want.source = None
-            self._enqueue_first(cid)
-
-    def _enqueue_first(self, cid: CID) -> None:
-        self._queue[cid] = None
-        self._queue.move_to_end(cid, last=False)
-
-    def _cancel_all(self, cid: CID, want: _Want) -> None:
+    def _settle(self, cid: CID, want: Want) -> None:
         """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.
 
         Bitswap asks for it: cancels go to all peers asked (https://specs.ipfs.tech/bitswap-protocol/).
         """
-        for name, source in self.sources.items():
-            asked = name == want.source or name in want.asked or name in want.holders or cid in source.probed
-            if asked:
+        for name in want.told:
+            source = self.sources.get(name)
+            if source is not None:
                 source.probed.discard(cid)
                 source.answered(cid, source.progress_at)
-                self._commands.append(Cancel(name, (cid,)))
+                self._cancels.setdefault(name, []).append(cid)

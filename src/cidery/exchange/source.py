@@ -1,18 +1,21 @@
-"""One source of blocks within a session: its outstanding wants, its speed, and how much may be in flight to it.
+"""One source of blocks within a session: what it has, its outstanding wants, its speed, how much may be in flight.
 
 The window follows the bandwidth-delay product: it grows with every block that arrives while the delay stays near the
 smallest one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
+from math import exp
 
 from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 FIRST_WINDOW = 2 * 1024 * 1024
-"""Bytes in flight before anything is known about a source: two blocks of 1 MiB or eight of 256 KiB."""
+"""Bytes in flight before anything is known about a source that is the only one: two blocks of 1 MiB, eight of 256 KiB."""
 LEAST_WINDOW = 512 * 1024
+"""Least bytes in flight, and the first ones to a source among several: a slow one must not hold much."""
+LEAST_WANTS = 2
+"""Wants that may always be in flight, however large: one on its way, one to follow without a pause."""
 MAX_WINDOW = 32 * 1024 * 1024
 """Most bytes in flight to one source: 2.6 Gbit/s over 100 ms."""
 MAX_WANTS = 512
@@ -24,6 +27,8 @@ PATIENCE = 8
 round trips, but a source that sends a trickle for ever must not hold a want."""
 QUEUEING_SLACK = 0.05
 """Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
+RATE_MEMORY = 3.0
+"""Seconds after which a measured rate counts for a third."""
 
 
 class Source:
@@ -31,7 +36,9 @@ class Source:
 
     __slots__ = (
         "blocks",
+        "broken",
         "bytes",
+        "coming",
         "denials",
         "expected_block",
         "has_any",
@@ -41,11 +48,16 @@ class Source:
         "name",
         "outstanding",
         "outstanding_bytes",
-        "parked",
+        "owes_since",
+        "partial",
+        "probe_at",
+        "probe_pause",
         "probed",
         "progress_at",
         "rate",
+        "reads",
         "stalled",
+        "waited",
         "window",
     )
 
@@ -54,16 +66,20 @@ class Source:
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
         self.outstanding_bytes = 0
-        self.parked: OrderedDict[CID, None] = OrderedDict()
-        """Wants that wait for room here because no other source has them, in order."""
         self.window = FIRST_WINDOW
         self.least_delay = round_trip
         self.rate = 0.0
-        """Smoothed bytes per second while it has outstanding wants."""
+        """Smoothed bytes per second while it has outstanding wants, waits for its turn included."""
         self.progress_at = 0.0
         """When it last answered, or was first asked after having nothing outstanding."""
+        self.owes_since = 0.0
+        """When it last sent a block, or was first asked for one after having nothing outstanding."""
+        self.waited = 0.0
+        """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = 0.0
         """When bytes last arrived from it, whether or not they completed an answer."""
+        self.coming: frozenset[CID] | None = frozenset()
+        """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
         """"have", "dont-have" or "block"."""
         self.expected_block = ASSUMED_BLOCK
@@ -72,8 +88,17 @@ class Source:
         """CIDs it was asked want-have for and has not answered."""
         self.has_any = False
         """It gave or confirmed a block of this session: later wants go to it unasked."""
+        self.partial = False
+        """It lacks some of what the session wants: it is asked only for what it said to have."""
+        self.reads = False
+        """It wants what this session wants, so it will soon have more of it."""
         self.denials = 0
         """DONT_HAVE answers in a row."""
+        self.broken = 0
+        """Blocks that it said to have and did not send."""
+        self.probe_at = 0.0
+        """When it may be asked again what it has, although it had nothing when it was asked last."""
+        self.probe_pause = 0.0
         self.stalled = False
         self.blocks = self.bytes = 0
 
@@ -84,20 +109,40 @@ class Source:
             self.name, self.last_answer, silent, self.blocks, self.bytes, len(self.outstanding), self.stalled
         )
 
+    @property
+    def usable(self) -> bool:
+        """Whether it is known to have something, and answers."""
+        return self.has_any and not self.stalled
+
+    def may_have(self, denied: set[str], holders: set[str]) -> bool:
+        """Whether it can be asked for a block, by who denied having it and who said to."""
+        return self.name in holders if self.partial else self.name not in denied
+
     def has_room(self) -> bool:
-        """Whether one more want may be in flight. A single one always may."""
-        if not self.outstanding:
+        """Whether one more want may be in flight. A few always may."""
+        if len(self.outstanding) < LEAST_WANTS:
             return True
         return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < self.window
 
     def delay(self) -> float:
-        """Seconds until a block requested now would be complete, by the measurements."""
+        """Seconds until everything requested would be here, by the measurements."""
         least = self.least_delay or 0.0
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
+    def cost(self) -> float:
+        """Seconds until one block more would be here, by the measurements."""
+        least = self.least_delay or 0.0
+        bytes_before = self.outstanding_bytes + self.expected_block
+        return least + max(self.waited, bytes_before / self.rate if self.rate else 0.0)
+
+    def remaining(self, cid: CID, now: float) -> float:
+        """Seconds that a requested block may still take: what is measured, or as long again as it took so far."""
+        asked_at, _ = self.outstanding[cid]
+        return max(self.delay() - (now - self.owes_since), now - max(asked_at, self.owes_since))
+
     def asked(self, cid: CID, now: float) -> None:
         if not self.outstanding:
-            self.progress_at = now
+            self.progress_at = self.owes_since = now
         size = self.expected_block
         self.outstanding[cid] = (now, size)
         self.outstanding_bytes += size
@@ -111,18 +156,26 @@ class Source:
         self.outstanding_bytes -= size
         return now - asked_at
 
+    def taken_away(self, cid: CID, now: float) -> None:
+        """Another source is asked instead."""
+        asked_at, _ = self.outstanding[cid]
+        self.waited = max(self.waited, now - max(asked_at, self.owes_since))
+        self.answered(cid, now)
+
     def received(self, cid: CID, size: int, now: float) -> None:
         """A block arrived: update delay, rate and window."""
-        since = now - self.progress_at
+        since = now - self.owes_since
         delay = self.answered(cid, now)
-        self.progress_at = now
+        self.progress_at = self.owes_since = now
+        self.waited = 0.0
         self.stalled, self.has_any, self.denials, self.last_answer = False, True, 0, "block"
         self.blocks += 1
         self.bytes += size
         self.expected_block = max(size, self.expected_block - (self.expected_block - size) // 4, 1)
         if since > 0 and delay is not None:
             sample = size / since
-            self.rate = sample if not self.rate else self.rate + (sample - self.rate) / 8
+            share = max(0.125, 1 - exp(-since / RATE_MEMORY))
+            self.rate = sample if not self.rate else self.rate + (sample - self.rate) * share
         if delay is None:
             return
         self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)

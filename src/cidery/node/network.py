@@ -335,7 +335,10 @@ class NodeNetwork:
     def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
         """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         store = self.store if keep_blocks else None
-        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept)
+        seed = int.from_bytes(self.entropy(8))
+        session = NetworkSession(
+            store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed
+        )
         session.on_fetched = self.on_fetched
         return session
 

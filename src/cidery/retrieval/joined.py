@@ -47,6 +47,9 @@ class JoinedSources:
     def heard_at(self, source: str) -> float:
         return self._of(source).heard_at(source)
 
+    def coming(self, source: str) -> frozenset[CID] | None:
+        return self._of(source).coming(source)
+
     def search(self, session: NetworkSession, cid: CID) -> None:
         if session not in self._searches:
             self._searches[session] = asyncio.get_running_loop().create_task(self._run(session, cid))

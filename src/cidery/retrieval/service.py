@@ -175,6 +175,10 @@ class GatewaySources:
         gateway = self._gateways.get(source)
         return gateway.heard_at if gateway is not None else 0.0
 
+    def coming(self, source: str) -> frozenset[CID] | None:
+        """A request to a gateway is for one block, and cancelled with it: nothing comes unasked."""
+        return frozenset()
+
     def stream(self, session: NetworkSession, root: CID) -> None:
         """Begin a CAR stream from the nearest peer that offers one, if the line to it is long. A hint."""
         if session in self._streams:

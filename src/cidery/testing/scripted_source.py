@@ -95,6 +95,7 @@ class Race:
 
     def _asked(self, source: ScriptedSource, blocks: Sequence[CID], haves: Sequence[CID]) -> None:
         source.asked += blocks
+        source.cancelled.difference_update(blocks)
         for cid in haves:
             self.at(self.now + source.round_trip, lambda cid=cid: self._presence(source, cid))  # type: ignore[misc]
         for cid in blocks:

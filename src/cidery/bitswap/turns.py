@@ -1,0 +1,202 @@
+"""Whose turn it is to be sent blocks, and how many peers at a time. Pure.
+
+A line that is shared by all who ask at once brings every block late, and nobody has one to pass on until all have it.
+So few peers are served at a time, as many as it takes to fill the line, and each message is a turn. Turns are fair by
+weighted bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989): who gives blocks is sent more, a
+newcomer comes first, nobody starves. Of two blocks the one that was sent to fewer peers goes first, because the others
+can have the more frequent one from each other (the super-seeding of BEP 16, without its rules about announcements).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from math import exp2
+
+MOST_WEIGHT = 5.0
+"""Share of a peer that gives as much as it takes, beside one that gives nothing."""
+HALF_LIFE = 20.0
+"""Seconds after which what passed counts for half."""
+NEWCOMER = 256 * 1024
+"""Bytes that count as taken in addition, so that small sums mean little."""
+REMEMBERED = 16 * 1024
+"""Blocks whose number of takers is known; the one sent least recently is forgotten."""
+MAX_SKIPS = 8
+"""Turns in a row in which the peer that is due lets others pass, whose blocks were sent to fewer."""
+LOOKED_AT = 64
+"""Peers in line, and blocks of each, that one choice looks at."""
+
+LEAST_SLOTS = 2
+"""Peers served at a time at least: one message may be read and sealed while another leaves."""
+MOST_SLOTS = 64
+GAIN = 1.15
+"""More slots are kept if they carry this many times as much as fewer did..."""
+LOSS = 0.95
+"""... and fewer are, if they carry at least this much of it."""
+LEAST_PERIOD = 0.25
+"""Seconds of one measurement, at least; and two messages per slot."""
+FIRST_PAUSE = 5.0
+"""Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
+MAX_PAUSE = 60.0
+
+OVERDUE = 5.0
+"""Seconds after which a turn no longer counts as one: a peer that does not read must not keep others waiting."""
+TURN_SECONDS = 0.25
+"""A message holds what goes to the peer in this time..."""
+FIRST_TURN = 256 * 1024
+"""... this many bytes if that is not known yet."""
+
+
+class _Taker:
+    """What passed between us and one peer, lately."""
+
+    __slots__ = ("at", "due", "given", "rate", "skipped", "taken")
+
+    def __init__(self, now: float, due: float) -> None:
+        self.due = due
+        """Its virtual time: the least is next."""
+        self.given = self.taken = 0.0
+        """Bytes from it and to it, fading."""
+        self.at = now
+        self.rate = 0.0
+        """Bytes per second of its last messages; 0.0: not known yet."""
+        self.skipped = 0
+
+    def fade(self, now: float) -> None:
+        kept = exp2((self.at - now) / HALF_LIFE)
+        self.given *= kept
+        self.taken *= kept
+        self.at = now
+
+    @property
+    def weight(self) -> float:
+        return 1 + (MOST_WEIGHT - 1) * min(1.0, self.given / (self.taken + NEWCOMER))
+
+
+class Turns:
+    """One per node. Peers are any hashable text; times are seconds of any one clock."""
+
+    def __init__(self, now: float) -> None:
+        self.slots = LEAST_SLOTS
+        self._takers: dict[str, _Taker] = {}
+        self._serving: dict[str, float] = {}
+        """Peer -> when its turn began."""
+        self._clock = 0.0
+        self._sent_to: OrderedDict[bytes, int] = OrderedDict()
+        self._period_at = now
+        self._period_bytes = self._period_messages = 0
+        self._before: tuple[int, float] | None = None
+        """(slots, bytes per second) before the current try of another number."""
+        self._up = True
+        self._try_at = now
+        self._pause = FIRST_PAUSE
+
+    def add(self, peer: str, now: float) -> None:
+        self._takers.setdefault(peer, _Taker(now, self._clock))
+
+    def remove(self, peer: str) -> None:
+        self._takers.pop(peer, None)
+        self._serving.pop(peer, None)
+
+    def serves(self, peer: str) -> bool:
+        """Whether it is the peer's turn."""
+        return peer in self._serving
+
+    def full(self, now: float) -> bool:
+        """Whether no further turn may begin now. O(turns)."""
+        if len(self._serving) < self.slots:
+            return False
+        return sum(now - began < OVERDUE for began in self._serving.values()) >= self.slots
+
+    def received(self, peer: str, size: int, now: float) -> None:
+        taker = self._takers.get(peer)
+        if taker is not None:
+            taker.fade(now)
+            taker.given += size
+
+    def sent_to(self, multihash: bytes) -> int:
+        """Peers that a block was sent to lately."""
+        return self._sent_to.get(multihash, 0)
+
+    def sends(self, multihash: bytes, by: int = 1) -> None:
+        """A block is about to be sent; ``by`` -1: it was not."""
+        self._sent_to[multihash] = max(0, self._sent_to.get(multihash, 0) + by)
+        self._sent_to.move_to_end(multihash)
+        if len(self._sent_to) > REMEMBERED:
+            self._sent_to.popitem(last=False)
+
+    def limit(self, peer: str) -> int:
+        """Bytes of a message to it."""
+        taker = self._takers.get(peer)
+        return int(taker.rate * TURN_SECONDS) if taker is not None and taker.rate else FIRST_TURN
+
+    def begin(self, waiting: dict[str, Iterable[bytes]], now: float) -> str | None:
+        """Give a turn to one of the ``waiting``, peer -> multihashes of blocks to send to it. None: no slot is free.
+
+        Cost: LOOKED_AT peers times LOOKED_AT blocks, when more wait than can be served.
+        """
+        if not waiting or self.full(now):
+            return None
+        for peer in waiting:
+            taker = self._takers[peer]
+            taker.due = max(taker.due, self._clock)
+        if len(waiting) == 1:
+            (chosen,) = waiting
+        else:
+            line = sorted(waiting, key=lambda peer: self._takers[peer].due)[:LOOKED_AT]
+            chosen = first = line[0]
+            if self._takers[first].skipped < MAX_SKIPS:
+                chosen = min(line, key=lambda peer: self._least(waiting[peer]))  # the first of equals
+            self._takers[first].skipped += 1
+            self._clock = self._takers[first].due
+        self._takers[chosen].skipped = 0
+        self._serving[chosen] = now
+        return chosen
+
+    def end(self, peer: str, size: int, now: float, *, others_wait: bool) -> None:
+        """Its turn is over, ``size`` bytes of blocks went out."""
+        began = self._serving.pop(peer, None)
+        taker = self._takers.get(peer)
+        if taker is None or began is None or not size:
+            return
+        taker.fade(now)
+        taker.taken += size
+        taker.due += size / taker.weight
+        if now > began:
+            sample = size / (now - began)
+            taker.rate = sample if not taker.rate else taker.rate + (sample - taker.rate) / 2
+        self._measure(size, now, others_wait)
+
+    # --- inside
+
+    def _least(self, multihashes: Iterable[bytes]) -> int:
+        return min(map(self.sent_to, multihashes), default=0)
+
+    def _measure(self, size: int, now: float, others_wait: bool) -> None:
+        """Climb to the fewest slots that carry the most. Only while all are taken: else nothing can be told."""
+        if not others_wait:
+            self._period_at, self._period_bytes, self._period_messages = now, 0, 0
+            return
+        self._period_bytes += size
+        self._period_messages += 1
+        took = now - self._period_at
+        if took < LEAST_PERIOD or self._period_messages < 2 * self.slots:
+            return
+        rate = self._period_bytes / took
+        self._period_at, self._period_bytes, self._period_messages = now, 0, 0
+        if self._before is not None:
+            slots, rate_before = self._before
+            better = rate > GAIN * rate_before if self.slots > slots else rate >= LOSS * rate_before
+            if not better:
+                self.slots, self._up = slots, not self._up
+                self._try_at = now + self._pause
+                self._pause = min(MAX_PAUSE, 2 * self._pause)
+                self._before = None
+                return
+            self._pause = FIRST_PAUSE
+        self._before = None
+        if now >= self._try_at:
+            wanted = 2 * self.slots if self._up else self.slots // 2
+            wanted = min(MOST_SLOTS, max(LEAST_SLOTS, wanted))
+            if wanted == self.slots:
+                self._up = not self._up
+            else:
+                self._before, self.slots = (self.slots, rate), wanted
