@@ -129,7 +129,7 @@ class Message:
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
     coming: list[CID] = field(default_factory=list)
-    """To be sent ahead of ``blocks``: which they are, so that a receiver of half a message knows. A field of ours,
+    """Ahead of the blocks: which they are, so that a receiver of half a message knows. A field of ours,
     that other implementations skip, as protobuf has it."""
 
     def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
@@ -164,7 +164,12 @@ class Message:
         """encode() with neighbouring small buffers in one: a wantlist is one write, and a block is never copied."""
         out: list[Buffer] = []
         small: list[Buffer] = []
-        for part in self.encode(protocol):
+        parts = self.encode(protocol)
+        if self.coming:
+            # a buffer of its own, so that it can be sent ahead
+            out.append(b"".join(parts[: len(self.coming)]))
+            del parts[: len(self.coming)]
+        for part in parts:
             if len(part) < 4096:
                 small.append(part)
                 continue
@@ -208,6 +213,9 @@ class Message:
                 elif number == 4:
                     expect(wire, BYTES, "blockPresences")
                     message._read_presence(view, counter)
+                elif number == COMING and len(message.coming) < MAX_FORETOLD:
+                    expect(wire, BYTES, "coming")
+                    message.coming.append(_read_cid(view))
                 elif number == 5:
                     expect(wire, VARINT, "pendingBytes")
                     message.pending_bytes = value

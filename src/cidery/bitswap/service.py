@@ -33,6 +33,7 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import encode_uvarint
 from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.bitswap")
@@ -89,6 +90,8 @@ class _Peer:
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
         self.work = PeerWork(now)
+        self.checked: deque[tuple[CID, ...]] = deque()
+        """Of each message whose blocks are being hashed: what it was said to hold."""
         self.turn = asyncio.Lock()
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
         self.unwanted = 0
@@ -212,15 +215,17 @@ class BitswapService:
         peer = self._peers.get(source)
         if peer is None:
             return frozenset()
-        known: frozenset[CID] = frozenset()
+        known = frozenset(cid for cids in peer.checked for cid in cids)
         for stream in peer.inbound:
-            target, arrived = stream.inner.target, stream.inner.target_at
-            if target is not None and len(target) >= FORETOLD:
-                one = foretold(target[:arrived])
+            begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
+            if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
+                begun.append(stream.inner.target[: stream.inner.target_at])
+            for message in begun:
+                one = foretold(message)
                 if one is None:
                     return None
                 known |= one
-        return known
+        return known if all(peer.checked) else None
 
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
@@ -277,7 +282,7 @@ class BitswapService:
                             await self._receive_wantlist(name, message)
                     if message.payloads:
                         await peer.verifying.acquire()
-                        group.create_task(self._receive_blocks(stream, peer, message.payloads))
+                        group.create_task(self._receive_blocks(stream, peer, message))
         except ExceptionGroup as group_error:
             raise _first_of(group_error) from group_error
         finally:
@@ -325,7 +330,9 @@ class BitswapService:
             if start:
                 await asyncio.sleep(0)
 
-    async def _receive_blocks(self, stream: Stream, peer: _Peer, payloads: Sequence[Payload]) -> None:
+    async def _receive_blocks(self, stream: Stream, peer: _Peer, message: Message) -> None:
+        payloads, foretold_cids = message.payloads, tuple(message.coming)
+        peer.checked.append(foretold_cids)
         try:
             size = sum(len(payload.data) for payload in payloads)
             if size < VERIFY_INLINE and len(payloads) <= VERIFY_ITEMS:
@@ -335,6 +342,7 @@ class BitswapService:
                 cids = await loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
         finally:
             peer.verifying.release()
+            peer.checked.remove(foretold_cids)
         wanted = 0
         touched: dict[Asker, None] = {}
         for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):
@@ -438,6 +446,8 @@ class BitswapService:
                 # outside: a peer that reads slowly, or not at all, holds up nobody but itself
                 try:
                     await self._send(peer, "answers", message)
+                    if message.blocks and self.engine.turns.slow(peer.name) and (stream := peer.streams.get("answers")):
+                        await stream.drain()
                 except BaseException:
                     self.engine.put_back(peer.name, envelope)
                     raise
@@ -469,11 +479,11 @@ class BitswapService:
                 peer.wantlist.ask_again()  # what the old stream carried may not have been read
             stream = peer.streams[kind] = await self._open(peer)
         try:
-            await stream.write_message(*message.buffers(stream.protocol))
+            await _write(stream, message)
         except StreamReset:
             # once more on a stream of its own: messages are whole, what was cut is sent again
             stream = peer.streams[kind] = await self._open(peer)
-            await stream.write_message(*message.buffers(stream.protocol))
+            await _write(stream, message)
         if one_message_per_stream(self._agent_of(peer.peer)):
             del peer.streams[kind]
             stream.close_write()
@@ -497,6 +507,14 @@ class BitswapService:
         if not isinstance(connection, Connection) or not connection.usable:
             return False
         return not connection.unanswered or self._swarm.best(peer.peer) is connection
+
+
+async def _write(stream: Stream, message: Message) -> None:
+    buffers = message.buffers(stream.protocol)
+    ahead = 1 if message.coming else 0
+    await stream.write(encode_uvarint(sum(map(len, buffers))), *buffers[:ahead])
+    # what is foretold travels by itself: a receiver cannot open the first part of a large sealed frame
+    await stream.write(*buffers[ahead:])
 
 
 def _first_of(group: ExceptionGroup[Exception]) -> Exception:

@@ -27,11 +27,11 @@ LOOKED_AT = 64
 LEAST_SLOTS = 2
 """Peers served at a time at least: one message may be read and sealed while another leaves."""
 MOST_SLOTS = 64
-GAIN = 1.15
+GAIN = 1.4
 """More slots are kept if they carry this many times as much as fewer did..."""
 LOSS = 0.95
 """... and fewer are, if they carry at least this much of it."""
-LEAST_PERIOD = 0.25
+LEAST_PERIOD = 0.5
 """Seconds of one measurement, at least; and two messages per slot."""
 FIRST_PAUSE = 5.0
 """Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
@@ -43,6 +43,8 @@ TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""
 FIRST_TURN = 256 * 1024
 """... this many bytes if that is not known yet."""
+FAST = 1024 * 1024
+"""Bytes in a turn from which on a line counts as fast."""
 
 
 class _Taker:
@@ -127,6 +129,10 @@ class Turns:
         """Bytes of a message to it."""
         taker = self._takers.get(peer)
         return int(taker.rate * TURN_SECONDS) if taker is not None and taker.rate else FIRST_TURN
+
+    def slow(self, peer: str) -> bool:
+        """Whether what is sent to it takes long to leave: then a turn is over only when it has left."""
+        return self.limit(peer) < FAST
 
     def begin(self, waiting: dict[str, Iterable[bytes]], now: float) -> str | None:
         """Give a turn to one of the ``waiting``, peer -> multihashes of blocks to send to it. None: no slot is free.

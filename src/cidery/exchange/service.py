@@ -333,6 +333,7 @@ class NetworkSession:
             self._machine.on_reader(name, self._clock())
 
     def on_have(self, name: str, cid: CID) -> None:
+        self._listen()
         self._machine.on_have(name, cid, self._clock())
 
     def on_dont_have(self, name: str, cid: CID) -> None:
@@ -407,7 +408,7 @@ class NetworkSession:
     def _listen(self) -> None:
         """Tell the machine what is arriving."""
         for name in self._machine.owing():
-            self._machine.on_bytes(name, self._sources.heard_at(name), self._sources.coming(name))
+            self._machine.on_bytes(name, self._sources.heard_at(name), self._sources.coming(name), self._clock())
 
     def _on_deadline(self) -> None:
         self._listen()

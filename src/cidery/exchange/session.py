@@ -17,7 +17,7 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Search
-from cidery.exchange.source import MAX_WANTS, Source, patient_deadline
+from cidery.exchange.source import MAX_WANTS, PATIENCE, Source, patient_deadline
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -68,6 +68,8 @@ class FetchSession:
         self._searched_at: float | None = None
         self._search_pause = SEARCH_AGAIN
         self._move_at: float | None = None
+        self._pace = 0.0
+        """Smoothed seconds from the request of a block until it is here."""
 
     # --- the reader
 
@@ -178,16 +180,19 @@ class FetchSession:
             want.denied.discard(name)
             self._prove(source)
             self._wants.revive(cid)
+            if want.source is not None and source.partial and source.usable:
+                self._turn_to(source, cid, want, now)
 
-    def on_bytes(self, name: str, at: float, coming: frozenset[CID] | None = frozenset()) -> None:
+    def on_bytes(
+        self, name: str, at: float, coming: frozenset[CID] | None = frozenset(), now: float | None = None
+    ) -> None:
         """Bytes of a message arrived at time ``at``; the message that is not whole yet brings the blocks ``coming``.
 
         None: it is not known which.
         """
         source = self.sources.get(name)
         if source is not None:
-            source.heard_at = max(source.heard_at, at)
-            source.coming = coming
+            source.hears(at, coming, at if now is None else now)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -225,7 +230,10 @@ class FetchSession:
             source.probed.discard(cid)
             self._revive(source)
             self._prove(source)
+            asked_at, _ = source.outstanding.get(cid, (now, 0))
             source.received(cid, size, now)
+            if want is not None and want.source == name:
+                self._pace += (now - asked_at - self._pace) / 8
             if source.least_delay is not None:
                 self._longest_wait = max(self._longest_wait or 0.0, source.least_delay)
         # a cancel and a block may cross on the way, and a small block may answer a want-have: neither is a fault
@@ -348,8 +356,7 @@ class FetchSession:
         for cid in reversed(list(source.outstanding)):
             want = self._wants.get(cid)
             if want is not None and self._others_may_have(want, source.name):
-                source.answered(cid, now)
-                self._wants.reopen(cid, source.name)
+                self._take_away(source, cid, want, now)
 
     def _others_may_have(self, want: Want, name: str) -> bool:
         return any(
@@ -416,10 +423,12 @@ class FetchSession:
             return
         soonest = min(taker.cost() for taker in takers)
         for giver in givers:
-            for place, cid in reversed(list(enumerate(giver.outstanding))):
-                if cid in giver.coming if giver.coming is not None else not place:
-                    continue  # it is on its way
-                remaining = giver.remaining(cid, now)
+            stall = self._waits.stall(giver.least_delay)
+            patience = max(stall, SOONER * self._pace)
+            for cid in reversed(list(giver.outstanding)):
+                if giver.brings(cid, now, PATIENCE * stall):
+                    continue
+                remaining = giver.remaining(cid, now, patience)
                 want = self._wants.get(cid)
                 if remaining < SOONER * soonest or want is None or giver.outstanding[cid][0] == now:
                     continue
@@ -427,12 +436,28 @@ class FetchSession:
                 taker = self._choose(want, able)
                 if taker is None or taker.cost() * SOONER > remaining:
                     continue
-                giver.taken_away(cid, now)
-                self._wants.reopen(cid, giver.name)
-                self._cancels.setdefault(giver.name, []).append(cid)
-                want.told.discard(giver.name)
+                self._take_away(giver, cid, want, now)
                 self._ask_for(taker, cid, now)
         self._move_at = now + max(LEAST_MOVE_PAUSE, soonest / 2)
+
+    def _turn_to(self, reader: Source, cid: CID, want: Want, now: float) -> None:
+        """Another reader has a block that is asked of a source: so that all its askers do not wait in one line, each
+        turns to one of the holders by chance.
+        """
+        giver = self.sources[want.source or ""]
+        if giver is reader or not reader.has_room() or giver.outstanding[cid][0] == now:
+            return
+        if giver.partial and self._random.random() * len(want.holders) >= 1:
+            return
+        if not giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay)) and giver.cost() > reader.cost():
+            self._take_away(giver, cid, want, now)
+            self._ask_for(reader, cid, now)
+
+    def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
+        source.taken_away(cid, now)
+        self._wants.reopen(cid, source.name)
+        self._cancels.setdefault(source.name, []).append(cid)
+        want.told.discard(source.name)
 
     def _able(self) -> list[Source]:
         """Sources that may be asked for blocks: those known to have something, else the nearest unknown one."""

@@ -39,6 +39,7 @@ class Source:
         "broken",
         "bytes",
         "coming",
+        "coming_since",
         "denials",
         "expected_block",
         "has_any",
@@ -78,6 +79,8 @@ class Source:
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = 0.0
         """When bytes last arrived from it, whether or not they completed an answer."""
+        self.coming_since = 0.0
+        """When the first bytes of it were seen."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -135,10 +138,26 @@ class Source:
         bytes_before = self.outstanding_bytes + self.expected_block
         return least + max(self.waited, bytes_before / self.rate if self.rate else 0.0)
 
-    def remaining(self, cid: CID, now: float) -> float:
-        """Seconds that a requested block may still take: what is measured, or as long again as it took so far."""
+    def remaining(self, cid: CID, now: float, patience: float) -> float:
+        """Seconds that a requested block may still take: by the measured rate; after ``patience`` as long again."""
         asked_at, _ = self.outstanding[cid]
-        return max(self.delay() - (now - self.owes_since), now - max(asked_at, self.owes_since))
+        age = now - max(asked_at, self.owes_since)
+        measured = self.delay() - (now - self.owes_since) if self.rate else 0.0
+        return max(measured, age if age >= patience else 0.0)
+
+    def hears(self, at: float, coming: frozenset[CID] | None, now: float) -> None:
+        """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet."""
+        self.heard_at = max(self.heard_at, at)
+        if coming != self.coming:
+            self.coming, self.coming_since = coming, now
+
+    def brings(self, cid: CID, now: float, patience: float) -> bool:
+        """Whether an outstanding block is on its way, and did not take longer than ``patience`` since it began."""
+        if self.coming is None:
+            on_its_way = next(iter(self.outstanding)) == cid  # the one asked first, most likely
+        else:
+            on_its_way = cid in self.coming
+        return on_its_way and now < self.coming_since + patience
 
     def asked(self, cid: CID, now: float) -> None:
         if not self.outstanding:
@@ -204,7 +223,7 @@ class Source:
         """When this source counts as stalled; None while it has nothing outstanding."""
         if self.stalled or not (self.outstanding or self.probed):
             return None
-        return patient_deadline(self.progress_at, self.heard_at, wait(self.least_delay))
+        return max(self.progress_at, self.heard_at) + wait(self.least_delay)
 
 
 def patient_deadline(progress_at: float, heard_at: float, wait: float) -> float:
