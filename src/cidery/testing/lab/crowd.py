@@ -71,7 +71,8 @@ async def _run(
     seed: int,
 ) -> Crowd:
     loop, network, file = asyncio.get_running_loop(), MemoryNetwork(seed, Link(round_trip / 2)), make_file(size, seed)
-    arrivals = sorted(random.Random(seed).uniform(0.0, stagger) for _ in range(readers))
+    chance = random.Random(seed)
+    arrivals = sorted(chance.uniform(0.0, stagger) for _ in range(readers))
     kad = KadOptions() if mesh == "dht" else None
     async with memory_nodes(network, readers + 1, kad=kad, streams=True) as (origin, *others):
         network.set_line(origin.address, HostLine(origin_rate, origin_rate))
