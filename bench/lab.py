@@ -9,6 +9,8 @@ from typing import Any
 
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
+from cidery.testing.lab.mars import mars
+from cidery.testing.lab.sources import holders_die, near_and_far
 
 
 def show(result: Any) -> None:
@@ -36,6 +38,39 @@ def crowd(options: argparse.Namespace) -> None:
     )
 
 
+def holders(options: argparse.Namespace) -> None:
+    show(
+        holders_die(
+            int(options.mib * MIB),
+            options.rate * MBIT,
+            options.rtt,
+            every=options.every,
+            how=options.how,
+            reader_rate=options.reader * MBIT,
+            seed=options.seed,
+        )
+    )
+
+
+def near(options: argparse.Namespace) -> None:
+    show(
+        near_and_far(
+            int(options.mib * MIB),
+            options.near * MBIT,
+            options.far * MBIT,
+            options.rtt,
+            reader_rate=options.reader * MBIT,
+            near_dies=options.dies,
+            how=options.how,
+            seed=options.seed,
+        )
+    )
+
+
+def planet(options: argparse.Namespace) -> None:
+    show(mars(options.rtt, int(options.mib * MIB), options.rate * MBIT, cold=options.cold, seed=options.seed))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -49,6 +84,29 @@ def main() -> None:
     one.add_argument("--stagger", type=float, default=10.0, help="seconds in which all begin")
     one.add_argument("--mesh", choices=("all", "dht", "origin"), default="all")
     one.set_defaults(run=crowd)
+    one = kinds.add_parser("holders", help="five holders that die one after another")
+    one.add_argument("--mib", type=float, default=48)
+    one.add_argument("--rate", type=float, default=5, help="Mbit/s of each")
+    one.add_argument("--reader", type=float, default=0, help="Mbit/s; 0: no limit")
+    one.add_argument("--rtt", type=float, default=0.0, help="seconds")
+    one.add_argument("--every", type=float, default=5.0, help="seconds between deaths")
+    one.add_argument("--how", choices=("cable", "reset"), default="reset")
+    one.set_defaults(run=holders)
+    one = kinds.add_parser("near", help="one near source and four far ones")
+    one.add_argument("--mib", type=float, default=48)
+    one.add_argument("--near", type=float, default=20, help="Mbit/s")
+    one.add_argument("--far", type=float, default=5, help="Mbit/s of each")
+    one.add_argument("--reader", type=float, default=30, help="Mbit/s; 0: no limit")
+    one.add_argument("--rtt", type=float, default=0.2, help="seconds to the far ones")
+    one.add_argument("--dies", type=float, help="seconds after which the near one dies")
+    one.add_argument("--how", choices=("cable", "reset"), default="reset")
+    one.set_defaults(run=near)
+    one = kinds.add_parser("mars", help="a reader on another planet")
+    one.add_argument("--mib", type=float, default=10)
+    one.add_argument("--rate", type=float, default=1, help="Mbit/s")
+    one.add_argument("--rtt", type=float, default=360.0, help="seconds")
+    one.add_argument("--cold", action="store_true", help="it dials first")
+    one.set_defaults(run=planet)
     options = parser.parse_args()
     began = time.perf_counter()
     options.run(options)

@@ -47,7 +47,7 @@ class HostLine:
 class Flow:
     """One direction of one connection, while one of its hosts has a limited line."""
 
-    __slots__ = ("_first", "arrived", "credit", "flying", "pieces", "segment", "waiting", "window")
+    __slots__ = ("_first", "arrived", "flying", "pieces", "segment", "waiting", "window")
 
     def __init__(self) -> None:
         self.pieces: deque[bytes | None] = deque()
@@ -61,7 +61,6 @@ class Flow:
         self.segment = SEGMENT
         self.arrived: deque[bytes | None] = deque()
         """Segments before the receiver's line."""
-        self.credit = 0
 
     @property
     def pending(self) -> bool:
@@ -112,11 +111,12 @@ class FairQueue(Generic[F]):
         self._quantum = quantum
         self._new: OrderedDict[F, None] = OrderedDict()
         self._old: OrderedDict[F, None] = OrderedDict()
+        self._credit: dict[F, int] = {}
 
     def wake(self, flow: F) -> None:
         """It has something to send."""
         if flow not in self._new and flow not in self._old:
-            flow.credit = self._quantum
+            self._credit[flow] = self._quantum
             self._new[flow] = None
 
     def next(self, has_any: Callable[[F], bool]) -> F | None:
@@ -124,19 +124,19 @@ class FairQueue(Generic[F]):
         while self._new or self._old:
             ours = self._new or self._old
             flow = next(iter(ours))
-            if flow.credit <= 0:
-                flow.credit += self._quantum
+            if self._credit[flow] <= 0:
+                self._credit[flow] += self._quantum
             elif has_any(flow):
                 return flow
             elif ours is self._old:
-                del self._old[flow]
+                del self._old[flow], self._credit[flow]
                 continue
             del ours[flow]
             self._old[flow] = None
         return None
 
     def charge(self, flow: F, size: int) -> None:
-        flow.credit -= size
+        self._credit[flow] -= size
 
 
 class Line(Generic[F]):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -64,11 +65,13 @@ class _Wire:
 class _Way(Flow):
     """A flow, and where it goes."""
 
-    __slots__ = ("down", "held", "pipe", "transport", "up")
+    __slots__ = ("crossing", "down", "held", "pipe", "transport", "up")
 
     def __init__(self, transport: MemoryTransport, pipe: Pipe, up: Line[_Way], down: Line[_Way]) -> None:
         super().__init__()
         self.transport, self.pipe, self.up, self.down = transport, pipe, up, down
+        self.crossing: deque[bytes | None] = deque()
+        """Segments between both lines; each has a timer, and timers of the same time have no order."""
         self.held: list[bytes | None] = []
         """Segments that a frozen line keeps."""
 
@@ -310,8 +313,12 @@ class MemoryNetwork:
     def sent_segment(self, way: _Way, piece: bytes | None) -> None:
         """It went through the sender's line: onto the wire."""
         self._cross(self._wire(way.transport.here[0], way.transport.there[0]), way.pipe, piece)
-        asyncio.get_running_loop().call_at(way.pipe.arrives, self._reached, way, piece)
+        way.crossing.append(piece)
+        asyncio.get_running_loop().call_at(way.pipe.arrives, self._crossed, way)
         way.transport.drained()
+
+    def _crossed(self, way: _Way) -> None:
+        self._reached(way, way.crossing.popleft())
 
     def _reached(self, way: _Way, piece: bytes | None) -> None:
         """It came to the receiver's line."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from cidery.blockstore.interface import Durability
+from cidery.blockstore.interface import BlockStore, Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.exchange.service import NetworkSession
 from cidery.identity.keys import PrivateKey
@@ -18,6 +18,7 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 from cidery.testing.memory_network import MemoryNetwork, seeded_entropy
+from cidery.testing.memory_streams import serve_streams
 
 PORT = 4001
 """Every node listens here."""
@@ -34,8 +35,14 @@ class MemoryNode:
         *,
         kad: KadOptions | None = None,
         public: bool = False,
+        streams: bool = False,
+        serving: BlockStore | None = None,
     ) -> None:
-        """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own."""
+        """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own.
+
+        ``streams``: serve archives over streams, as a real node does. ``serving``: a store from which others are
+        served instead of its own, for nodes that lie or give nothing.
+        """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         self.store = MemoryStore()
         entropy = seeded_entropy(number)
@@ -44,7 +51,7 @@ class MemoryNode:
         self.name = str(self.peer)
         self.network = NodeNetwork(
             self.key,
-            self.store,
+            serving or self.store,
             security=(noise.PROTOCOL,),
             timeouts=timeouts,
             clock=asyncio.get_running_loop().time,
@@ -53,6 +60,14 @@ class MemoryNode:
             kad=kad,
             first_sequence=number,
         )
+        self.network.store = self.store
+        self._streams, self._serving = streams, serving or self.store
+
+    async def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        if self._streams:
+            await serve_streams(self.network, self._serving)
+        await self.network.start((Multiaddr.tcp(self.address, PORT),))
 
     @property
     def kad(self) -> KadService:
@@ -87,13 +102,23 @@ async def memory_nodes(
     *,
     kad: KadOptions | None = None,
     public: bool = False,
+    streams: bool = False,
 ) -> AsyncIterator[list[MemoryNode]]:
     """``count`` started nodes, numbered from 1, closed at the end."""
-    nodes = [MemoryNode(network, number, timeouts, kad=kad, public=public) for number in range(1, count + 1)]
+    nodes = [
+        MemoryNode(network, number, timeouts, kad=kad, public=public, streams=streams) for number in range(1, count + 1)
+    ]
+    async with running(nodes):
+        yield nodes
+
+
+@asynccontextmanager
+async def running(nodes: Sequence[MemoryNode]) -> AsyncIterator[None]:
+    """These nodes started, closed at the end."""
     try:
         for node in nodes:
-            await node.network.start((Multiaddr.tcp(node.address, PORT),))
-        yield nodes
+            await node.start()
+        yield
     finally:
         for node in nodes:
             await node.network.close()

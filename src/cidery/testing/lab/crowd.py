@@ -74,7 +74,7 @@ async def _run(
     chance = random.Random(seed)
     arrivals = sorted(chance.uniform(0.0, stagger) for _ in range(readers))
     kad = KadOptions() if mesh == "dht" else None
-    async with memory_nodes(network, readers + 1, kad=kad) as (origin, *others):
+    async with memory_nodes(network, readers + 1, kad=kad, streams=True) as (origin, *others):
         network.set_line(origin.address, HostLine(origin_rate, origin_rate))
         for node in others:
             network.set_line(node.address, HostLine(reader_rate, reader_rate))

@@ -1,0 +1,32 @@
+"""What a real node serves over streams, for nodes that are nothing but a store: CAR archives of what is stored."""
+
+from __future__ import annotations
+
+from cidery.blockstore.interface import BlockStore
+from cidery.core.api import Api
+from cidery.core.session import StoreSession
+from cidery.gateway.site import Site
+from cidery.node.network import NodeNetwork
+from cidery.retrieval.stream_http import PROTOCOL, StreamServer
+
+
+class _StoreApi(Api):
+    """As much of an offline node as the gateway asks for content by CID."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._only = store
+
+    def offline(self) -> Api:
+        return self
+
+    @property
+    def store(self) -> BlockStore:  # type: ignore[override]
+        return self._only
+
+    def session(self, *, kept: bool = False, name: str = "") -> StoreSession:
+        return StoreSession(self._only)
+
+
+async def serve_streams(network: NodeNetwork, store: BlockStore) -> None:
+    """As every connected node does."""
+    await network.serve(PROTOCOL, StreamServer(Site(_StoreApi(store), fetches=False, routing=False).handle))
