@@ -22,6 +22,10 @@ MESSAGE_BYTES = 1024 * 1024
 """Block bytes after which a message is closed. Helia loses blocks of streams that hold more than 4 MiB unread."""
 MESSAGE_BLOCKS = 1024
 """Most blocks in one message, however small: receivers bound the fields they read."""
+ASKED_SECONDS = 60.0
+"""How long it is remembered which peers ask for the root of a DAG..."""
+ASKED_ROOTS = 1024
+"""... of the roots asked for last."""
 INLINE_BYTES = 1024
 """Blocks up to this size are sent in answer to want-have: the block is no larger than the question back."""
 
@@ -70,6 +74,8 @@ class Engine:
         self.ledgers: dict[str, Ledger] = {}
         self.turns = Turns(now)
         self._peers: dict[str, _PeerQueue] = {}
+        self._asked: OrderedDict[bytes, dict[str, float]] = OrderedDict()
+        """Multihash of what may be a root -> who asked for it, and when."""
         self._waiting: dict[str, _PeerQueue] = {}
         """Peers that blocks are queued for."""
         self.wanted_by: dict[bytes, dict[tuple[str, CID], None]] = {}
@@ -108,6 +114,18 @@ class Engine:
                 self.wanted_by.setdefault(entry.cid.multihash, {})[peer, entry.cid] = None
                 lookups.append(entry.cid)
         return lookups
+
+    def asks(self, peer: str, cid: CID, now: float) -> bool:
+        """Note that a peer wants a DAG, by a want or as a stream; True if others do, too."""
+        askers = self._asked.setdefault(cid.multihash, {})
+        self._asked.move_to_end(cid.multihash)
+        if len(self._asked) > ASKED_ROOTS:
+            self._asked.popitem(last=False)
+        askers[peer] = now
+        for other, at in list(askers.items()):
+            if now - at > ASKED_SECONDS:
+                del askers[other]
+        return len(askers) > 1
 
     def on_sizes(self, peer: str, cids: Sequence[CID], sizes: Sequence[int | None]) -> None:
         """What the store knows of the looked-up wants: sizes in bytes, None where absent."""

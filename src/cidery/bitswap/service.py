@@ -33,6 +33,7 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import encode_uvarint
 from cidery.tasks import Tasks
 
@@ -119,6 +120,8 @@ class BitswapService:
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
+        self.on_crowd: list[Callable[[CID], None]] = []
+        """Called with the root of a DAG that more than one peer asks for."""
         self.blocks_sent = self.data_sent = 0
         self._swarm = swarm
         self._store = store
@@ -227,6 +230,14 @@ class BitswapService:
                 known |= one
         return known if all(peer.checked) else None
 
+    def asks(self, peer: PeerId, root: CID) -> bool:
+        """Note that a peer wants a whole DAG as a stream; True if others want it, too."""
+        return self.engine.asks(str(peer), root, self._clock())
+
+    def _crowded(self, root: CID) -> None:
+        for hear in self.on_crowd:
+            hear(root)
+
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
         if sessions is not None:
@@ -325,6 +336,9 @@ class BitswapService:
             cids = self.engine.on_wantlist(name, entries, message.full and not start)
             for session in list(self._sessions):
                 session.on_wanted(name, cids)
+            for cid in cids:
+                if cid.codec != RAW and self.engine.asks(name, cid, self._clock()):
+                    self._crowded(cid)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
             if start:

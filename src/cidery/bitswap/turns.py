@@ -8,7 +8,7 @@ can have the more frequent one from each other (the super-seeding of BEP 16, wit
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import exp2
 
 MOST_WEIGHT = 5.0
@@ -27,10 +27,12 @@ LOOKED_AT = 64
 LEAST_SLOTS = 2
 """Peers served at a time at least: one message may be read and sealed while another leaves."""
 MOST_SLOTS = 64
-GAIN = 1.4
-"""More slots are kept if they carry this many times as much as fewer did..."""
+GAIN = 0.5
+"""More slots are kept if they carry at least this share of what they would if the line were not full..."""
 LOSS = 0.95
-"""... and fewer are, if they carry at least this much of it."""
+"""... and fewer are, if they carry at least this share of what more did."""
+SLOW_TURN = 0.5
+"""Seconds of a turn from which on one slot is tried at a time, else twice as many: a try takes long."""
 LEAST_PERIOD = 0.5
 """Seconds of one measurement, at least; and two messages per slot."""
 FIRST_PAUSE = 5.0
@@ -134,7 +136,7 @@ class Turns:
         """Whether what is sent to it takes long to leave: then a turn is over only when it has left."""
         return self.limit(peer) < FAST
 
-    def begin(self, waiting: dict[str, Iterable[bytes]], now: float) -> str | None:
+    def begin(self, waiting: Mapping[str, Iterable[bytes]], now: float) -> str | None:
         """Give a turn to one of the ``waiting``, peer -> multihashes of blocks to send to it. None: no slot is free.
 
         Cost: LOOKED_AT peers times LOOKED_AT blocks, when more wait than can be served.
@@ -186,11 +188,12 @@ class Turns:
         took = now - self._period_at
         if took < LEAST_PERIOD or self._period_messages < 2 * self.slots:
             return
-        rate = self._period_bytes / took
+        rate, messages = self._period_bytes / took, self._period_messages
         self._period_at, self._period_bytes, self._period_messages = now, 0, 0
         if self._before is not None:
             slots, rate_before = self._before
-            better = rate > GAIN * rate_before if self.slots > slots else rate >= LOSS * rate_before
+            gain = 1 + GAIN * (self.slots / slots - 1)
+            better = rate >= rate_before * (gain if self.slots > slots else LOSS)
             if not better:
                 self.slots, self._up = slots, not self._up
                 self._try_at = now + self._pause
@@ -200,7 +203,9 @@ class Turns:
             self._pause = FIRST_PAUSE
         self._before = None
         if now >= self._try_at:
-            wanted = 2 * self.slots if self._up else self.slots // 2
+            slow = took * self.slots > SLOW_TURN * messages
+            step = 1 if slow else self.slots if self._up else self.slots // 2
+            wanted = self.slots + (step if self._up else -step)
             wanted = min(MOST_SLOTS, max(LEAST_SLOTS, wanted))
             if wanted == self.slots:
                 self._up = not self._up

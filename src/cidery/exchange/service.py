@@ -86,8 +86,12 @@ class Sources(PeerSources, Protocol):
         """Look for further sources that have ``cid``. A hint; a search already running for the session continues."""
         ...
 
-    def stream(self, session: "NetworkSession", root: CID) -> None:
-        """Begin to stream everything below ``root`` from one source, if one is suitable. A hint."""
+    def stream(self, session: "NetworkSession", root: CID, source: str) -> None:
+        """Begin to stream everything below ``root`` from a source, if it can and the line to it is long. A hint."""
+        ...
+
+    def end_stream(self, session: "NetworkSession") -> None:
+        """End the stream of a session, if there is one; on_stream_end() follows."""
         ...
 
     def stage(self, session: "NetworkSession") -> str:
@@ -133,7 +137,9 @@ class NetworkSession:
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
-        """The source that streams a whole DAG: until it ends, no other is asked for blocks below its root."""
+        """The source that streams a whole DAG: until it ends, no other is asked for blocks."""
+        self._expected: CID | None = None
+        """Root of a DAG that will be read as a whole, until it is known whether one source can stream it."""
         self._taken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -237,9 +243,8 @@ class NetworkSession:
         if waiter is None:
             waiter = self._waiters[cid] = asyncio.get_running_loop().create_future()
         self._attach()
-        if not self._streaming:
-            self._machine.need(cid, self._clock())
-            self._turn()
+        self._machine.need(cid, self._clock())
+        self._turn()
         try:
             return await waiter
         finally:
@@ -247,7 +252,9 @@ class NetworkSession:
 
     def prefetch(self, cids: Sequence[CID]) -> None:
         """These will be requested soon, in this order."""
-        if self._streaming:
+        if self._streaming and self._store is not None:
+            # nothing of it was stored before, so what is not here is still to come
+            self._machine.want([cid for cid in cids if not self._machine.has_had(cid)], self._clock())
             return
         if self._store is None:
             fresh = [cid for cid in cids if not cid.is_identity and cid not in self._ready]
@@ -284,12 +291,26 @@ class NetworkSession:
     def expect(self, root: CID) -> None:
         """Everything below ``root`` will be requested, depth first: over a long line a source may stream it all.
 
-        Nothing is streamed when part of it is stored already: the rest may be, too. A hint.
+        Nothing is streamed when part of it is stored already: the rest may be, too; nor when several sources have it.
+        A hint.
         """
         if root.is_identity or (self._store is not None and _has_begun(self._store, root)):
             return
         self._attach()
-        self._sources.stream(self, root)
+        self._expected = root
+        self._consider_stream()
+
+    def _consider_stream(self) -> None:
+        """Begin a stream if a single source has it all, and end it when it turns out that others have it, too."""
+        if self._expected is not None:
+            known, source = self._machine.sole_source(self._expected)
+            root, self._expected = self._expected, None if known else self._expected
+            if source:
+                self._sources.stream(self, root, source)
+        elif self._streaming and any(
+            source.usable and name != self._streaming for name, source in self._machine.sources.items()
+        ):
+            self._sources.end_stream(self)
 
     # --- a stream of a whole DAG
 
@@ -301,6 +322,7 @@ class NetworkSession:
         """A verified block of the stream, wanted now or later."""
         self._streamed_at = self._clock()
         if cid not in self._unstored and cid not in self._ready:
+            self._machine.on_streamed(cid, self._streamed_at)
             self._arrived(name, cid, data)
 
     async def room(self) -> None:
@@ -312,8 +334,6 @@ class NetworkSession:
     def on_stream_end(self) -> None:
         """The stream has ended, complete or not: remaining wants are requested from all sources."""
         self._streaming = ""
-        for cid in self._waiters:
-            self._machine.need(cid, self._clock())
         if self._attached:
             self._turn()
 
@@ -388,7 +408,9 @@ class NetworkSession:
         if len(self._machine.sources) > 1:
             self._listen()
         room = READ_AHEAD - self._machine.outstanding_bytes - self._ready_bytes - self._unstored_bytes
-        for command in self._machine.poll(now, room):
+        if self._expected is not None or self._streaming:
+            self._consider_stream()
+        for command in self._machine.poll(now, room, streams=self._streaming):
             match command:
                 case Ask(source, blocks, haves):
                     self._sources.ask(self, source, blocks, haves)

@@ -110,6 +110,22 @@ class FetchSession:
         """Whether it is, or was, among the wants."""
         return cid in self._wants or cid in self._done
 
+    def has_had(self, cid: CID) -> bool:
+        """Whether it came."""
+        return cid in self._done
+
+    def sole_source(self, cid: CID) -> tuple[bool, str]:
+        """Whether it is known now who has ``cid``, and the source if it is a single complete one, else ""."""
+        if self._partial:
+            return True, ""
+        known = [source.name for source in self.sources.values() if source.usable]
+        if known:
+            return True, known[0] if len(known) == 1 else ""
+        want = self._wants.get(cid)
+        denied = want.denied if want is not None else set()
+        left = [s.name for s in self.sources.values() if not s.stalled and s.name not in denied]
+        return (True, left[0]) if len(left) == 1 else (False, "")
+
     def silent(self, now: float) -> float:
         """Seconds without anything new; 0.0 while nothing is wanted."""
         return now - self._progress_at if self._wants else 0.0
@@ -250,15 +266,31 @@ class FetchSession:
         self._settle(cid, want)
         return True
 
+    def on_streamed(self, cid: CID, now: float) -> None:
+        """A block came that was not asked for by itself, within a stream of the whole DAG."""
+        self._progress_at = now
+        self._searched_at, self._search_pause = None, SEARCH_AGAIN
+        if len(self._done) < MAX_SESSION_WANTS:
+            self._done.add(cid)
+        want = self._wants.pop(cid)
+        if want is not None:
+            self._settle(cid, want)
+
     # --- time and output
 
-    def poll(self, now: float, room: int) -> list[Command]:
-        """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may."""
+    def poll(self, now: float, room: int, *, streams: str = "") -> list[Command]:
+        """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may.
+
+        ``streams``: the source that streams all that is wanted: the others are only asked whether they have it.
+        """
         self._check_stalls(now)
         self._entered(self._wants.fill())
-        self._assign(now, room)
-        self._move(now)
-        self._probe(now)
+        if streams:
+            self._move_at = None
+        else:
+            self._assign(now, room)
+            self._move(now)
+        self._probe(now, streams)
         commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
         commands += [Ask(name, tuple(blocks), tuple(haves)) for name, (blocks, haves) in self._asks.items()]
         self._cancels, self._asks = {}, {}
@@ -368,7 +400,7 @@ class FetchSession:
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        able = {source.name: source for source in self._able() if source.has_room()}
+        able = {source.name: source for source in self._able() if source.has_room(bool(self._partial))}
         if not able or not self._wants.open:
             return
         left, asked_any = room, False
@@ -384,7 +416,7 @@ class FetchSession:
                 continue
             left -= self._ask_for(chosen, cid, now)
             asked_any = True
-            if not chosen.has_room():
+            if not chosen.has_room(bool(self._partial)):
                 del able[chosen.name]
         self._entered(self._wants.fill())
 
@@ -417,7 +449,7 @@ class FetchSession:
     def _move(self, now: float) -> None:
         """Take wants from sources that are slow to send them to others that have room and nothing else to bring."""
         self._move_at = None
-        takers = [s for s in self.sources.values() if s.usable and s.has_room()]
+        takers = [s for s in self.sources.values() if s.usable and s.has_room(bool(self._partial))]
         givers = [s for s in self.sources.values() if s.outstanding]
         if not takers or not givers or (len(givers) == 1 and takers == givers):
             return
@@ -432,7 +464,7 @@ class FetchSession:
                 want = self._wants.get(cid)
                 if remaining < SOONER * soonest or want is None or giver.outstanding[cid][0] == now:
                     continue
-                able = {s.name: s for s in takers if s is not giver and s.has_room()}
+                able = {s.name: s for s in takers if s is not giver and s.has_room(bool(self._partial))}
                 taker = self._choose(want, able)
                 if taker is None or taker.cost() * SOONER > remaining:
                     continue
@@ -445,7 +477,7 @@ class FetchSession:
         turns to one of the holders by chance.
         """
         giver = self.sources[want.source or ""]
-        if giver is reader or not reader.has_room() or giver.outstanding[cid][0] == now:
+        if giver is reader or not reader.has_room(bool(self._partial)) or giver.outstanding[cid][0] == now:
             return
         if giver.partial and self._random.random() * len(want.holders) >= 1:
             return
@@ -486,11 +518,13 @@ class FetchSession:
             want.told.add(source.name)
             self._asks.setdefault(source.name, ([], []))[1].append(cid)
 
-    def _probe(self, now: float) -> None:
+    def _probe(self, now: float, streams: str) -> None:
         """Ask sources of which nothing is known for the first want, and for those that no source may have."""
         barren = self._wants.hard_to_find(MAX_PROBES)
         # a stalled one is asked a single question: its answer shows that it is back
-        unknown = [s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed)]
+        unknown = [
+            s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed) and s.name != streams
+        ]
         if not unknown or not self._wants:
             return
         first = self._wants.first()

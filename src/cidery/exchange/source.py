@@ -16,6 +16,8 @@ LEAST_WINDOW = 512 * 1024
 """Least bytes in flight, and the first ones to a source among several: a slow one must not hold much."""
 LEAST_WANTS = 2
 """Wants that may always be in flight, however large: one on its way, one to follow without a pause."""
+CROWD_WANTS = 4
+"""As many to a complete source that serves several readers: it sends each of them what the others lack."""
 MAX_WINDOW = 32 * 1024 * 1024
 """Most bytes in flight to one source: 2.6 Gbit/s over 100 ms."""
 MAX_WANTS = 512
@@ -121,9 +123,9 @@ class Source:
         """Whether it can be asked for a block, by who denied having it and who said to."""
         return self.name in holders if self.partial else self.name not in denied
 
-    def has_room(self) -> bool:
-        """Whether one more want may be in flight. A few always may."""
-        if len(self.outstanding) < LEAST_WANTS:
+    def has_room(self, crowd: bool = False) -> bool:
+        """Whether one more want may be in flight. A few always may; of a complete source more where readers meet."""
+        if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
             return True
         return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < self.window
 

@@ -33,7 +33,9 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     for url in config.gateways:
         network.gateways.add(check_url(url))
     start_announcing(network, config.provide, keys, api.pins)
-    await network.serve(PROTOCOL, StreamServer(Site(api, fetches=False, routing=False).handle))
+    server = StreamServer(Site(api, fetches=False, routing=False).handle, network.bitswap.asks)
+    network.bitswap.on_crowd.append(server.on_crowd)
+    await network.serve(PROTOCOL, server)
     async with http_routers(network.routing, config.routers), republishing(api.naming, config):
         yield
 

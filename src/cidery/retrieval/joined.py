@@ -65,8 +65,11 @@ class JoinedSources:
     def stage(self, session: NetworkSession) -> str:
         return self._stages.get(session, "")
 
-    def stream(self, session: NetworkSession, root: CID) -> None:
-        self._gateways.stream(session, root)
+    def stream(self, session: NetworkSession, root: CID, source: str) -> None:
+        self._gateways.stream(session, root, source)
+
+    def end_stream(self, session: NetworkSession) -> None:
+        self._gateways.end_stream(session)
 
     def _of(self, source: str) -> PeerSources:
         return self._gateways if source.startswith(("http://", "https://")) else self._peers

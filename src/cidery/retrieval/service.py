@@ -52,8 +52,8 @@ REST_BASE = 2.0
 REST_CEILING = 600.0
 STREAM_DELAY = 0.03
 """Seconds of round trip from which a whole DAG is requested in one stream: below, Bitswap fills the line as well."""
-STREAM_STALL = 1.0
-"""Longest wait for the next bytes of a CAR stream, plus round trips of the connection: then Bitswap continues."""
+STREAM_STALL = 0.5
+"""Longest wait for the next bytes of a CAR stream, plus two round trips of the connection: then Bitswap continues."""
 STREAM_PATIENCE = 8
 """Such waits for the next whole block: a source that sends a trickle must not hold a request."""
 STREAM_REST = 60.0
@@ -179,24 +179,23 @@ class GatewaySources:
         """A request to a gateway is for one block, and cancelled with it: nothing comes unasked."""
         return frozenset()
 
-    def stream(self, session: NetworkSession, root: CID) -> None:
-        """Begin a CAR stream from the nearest peer that offers one, if the line to it is long. A hint."""
-        if session in self._streams:
-            return
+    def stream(self, session: NetworkSession, root: CID, source: str) -> None:
+        """Begin a CAR stream from a peer that offers one, if the line to it is long. A hint."""
         now = self._clock()
         self._stalled = {name: at for name, at in self._stalled.items() if now - at < STREAM_REST}
-        connections = [
-            connection
-            for peer in self._swarm.peers()
-            if self._speaks(peer, PROTOCOL) and (connection := self._swarm.best(peer)) is not None
-            if str(peer) not in self._stalled
-        ]
-        nearest = min(connections, key=_delay, default=None)
-        if nearest is None or _delay(nearest) < STREAM_DELAY:
+        peer = next((peer for peer in self._swarm.peers() if str(peer) == source), None)
+        if session in self._streams or peer is None or source in self._stalled or not self._speaks(peer, PROTOCOL):
+            return
+        connection = self._swarm.best(peer)
+        if connection is None or _delay(connection) < STREAM_DELAY:
             return
         self.streams_begun += 1
-        session.on_stream(str(nearest.peer))
-        self._streams[session] = self._tasks.spawn(self._run_stream(session, nearest, root))
+        session.on_stream(source)
+        self._streams[session] = self._tasks.spawn(self._run_stream(session, connection, root))
+
+    def end_stream(self, session: NetworkSession) -> None:
+        if (stream := self._streams.get(session)) is not None:
+            stream.cancel()
 
     # --- requests
 
@@ -289,10 +288,11 @@ class GatewaySources:
             session.on_stream_end()
 
     async def _read_stream(self, session: NetworkSession, connection: Connection, name: str, root: CID) -> None:
-        wait = connection.wait(STREAM_STALL)
+        wait = connection.wait(STREAM_STALL, 2.0)
         stream = await connection.open_stream([PROTOCOL], optimistic=True, window=MAX_WINDOW)
         try:
-            async with asyncio.timeout(wait):
+            # a new stream, and a server that reads its store before it answers
+            async with asyncio.timeout(connection.wait(STREAM_STALL)):
                 status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)
             if status != 200:
                 return  # it does not have it: ask others

@@ -16,6 +16,7 @@ from cidery.errors import CideryError, RemoteProtocolError
 from cidery.http.message import MAX_TARGET, Request, Response, text
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.stream import Stream
+from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
 
 if TYPE_CHECKING:
@@ -94,11 +95,28 @@ async def _next_event(connection: h11.Connection, stream: HttpStream) -> object:
 
 
 class StreamServer:
-    """Answers requests on inbound streams. ``handler`` as the gateway's; one request per stream."""
+    """Answers requests on inbound streams. ``handler`` as the gateway's; one request per stream.
 
-    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+    A whole DAG is streamed to one peer only. When others ask for it too, the stream ends: by Bitswap they get it
+    from each other.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Request], Awaitable[Response]],
+        asks: Callable[[PeerId, CID], bool] = lambda _peer, _root: False,
+    ) -> None:
+        """``asks``: notes that a peer wants a DAG, and tells whether others do, too."""
         self._handler = handler
+        self._asks = asks
         self._running: Counter[PeerId] = Counter()
+        self._whole: dict[Stream, CID] = {}
+        """Streams that carry a whole DAG."""
+
+    def on_crowd(self, root: CID) -> None:
+        """More than one peer asks for a DAG."""
+        for stream in [stream for stream, of in self._whole.items() if of.multihash == root.multihash]:
+            stream.reset("others want it, too: use Bitswap")
 
     async def __call__(self, stream: Stream) -> None:
         """The handler of the protocol: an exception ends the stream."""
@@ -120,10 +138,14 @@ class StreamServer:
         if not isinstance(event, h11.Request):
             raise BadHttp("a stream without a request")
         target = event.target.decode("latin-1")
+        root = _whole_dag(target)
+        if root is not None and self._asks(stream.connection.peer, root):
+            self.on_crowd(root)
+            crowded = True
         if len(target) > MAX_TARGET:
             response = text(414, f"a target of more than {MAX_TARGET} characters")
         elif crowded:
-            response = text(429, f"more than {STREAM_ANSWERS.size}", {"Retry-After": "1"})
+            response = text(429, f"more than {STREAM_ANSWERS.size}, or others want the same", {"Retry-After": "1"})
         else:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in event.headers}
             try:
@@ -132,7 +154,12 @@ class StreamServer:
                 # A peer's request must not bring the daemon down.
                 log.exception("%s failed", target[:200])
                 response = text(500, "internal error")
-        await self._send(connection, stream, response, head_only=event.method == b"HEAD")
+        if root is not None:
+            self._whole[stream] = root
+        try:
+            await self._send(connection, stream, response, head_only=event.method == b"HEAD")
+        finally:
+            self._whole.pop(stream, None)
 
     @staticmethod
     async def _send(connection: h11.Connection, stream: Stream, response: Response, *, head_only: bool) -> None:
@@ -159,6 +186,17 @@ class StreamServer:
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
+
+
+def _whole_dag(target: str) -> CID | None:
+    """The root, if a request is for a whole DAG."""
+    path, _, query = target.partition("?")
+    if query != "format=car" or not path.startswith("/ipfs/"):
+        return None
+    try:
+        return CID.parse(path.removeprefix("/ipfs/"))
+    except CIDError:
+        return None
 
 
 async def _write(connection: h11.Connection, stream: Stream, data: Buffer) -> None:

@@ -29,4 +29,6 @@ class _StoreApi(Api):
 
 async def serve_streams(network: NodeNetwork, store: BlockStore) -> None:
     """As every connected node does."""
-    await network.serve(PROTOCOL, StreamServer(Site(_StoreApi(store), fetches=False, routing=False).handle))
+    server = StreamServer(Site(_StoreApi(store), fetches=False, routing=False).handle, network.bitswap.asks)
+    network.bitswap.on_crowd.append(server.on_crowd)
+    await network.serve(PROTOCOL, server)
