@@ -109,10 +109,14 @@ class Engine:
             if entry.cancel:
                 self._forget(peer, queue, [entry.cid])
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
+                if entry.want_type is WantType.HAVE:
+                    queue.queued_bytes -= queue.blocks.pop(entry.cid, 0)  # it replaces the want for the block
                 queue.wants[entry.cid] = entry
                 queue.wants.move_to_end(entry.cid)
                 self.wanted_by.setdefault(entry.cid.multihash, {})[peer, entry.cid] = None
                 lookups.append(entry.cid)
+        if not queue.blocks:
+            self._waiting.pop(peer, None)
         return lookups
 
     def asks(self, peer: str, cid: CID, now: float) -> bool:

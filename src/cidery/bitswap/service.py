@@ -21,6 +21,7 @@ from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.exchange.commands import Heard
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.stats import SessionState
@@ -49,6 +50,8 @@ WANTS_AT_ONCE = 256
 """Wants that are looked up between two turns of the loop."""
 MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
 MAX_READING = budgets.BITSWAP_READING.amount
+ASK_ALIVE = 0.5
+"""Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
 FORETOLD = 16 * 1024
 """Bytes of a block from which on a message says before its blocks which they are."""
 RETRY_BASE = 1.0
@@ -77,6 +80,15 @@ def one_message_per_stream(agent: str) -> bool:
     return not agent.startswith(("cidery/", "kubo/", "go-ipfs/"))
 
 
+class _Arrived:
+    """A message that has come: which blocks it was said to hold, None if it did not say."""
+
+    __slots__ = ("blocks",)
+
+    def __init__(self, blocks: frozenset[CID] | None) -> None:
+        self.blocks = blocks
+
+
 class _Peer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
 
@@ -91,8 +103,8 @@ class _Peer:
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
         self.work = PeerWork(now)
-        self.checked: deque[tuple[CID, ...]] = deque()
-        """Of each message whose blocks are being hashed: what it was said to hold."""
+        self.arrived: set[_Arrived] = set()
+        """Whole messages of which the blocks are not hashed yet."""
         self.turn = asyncio.Lock()
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
         self.unwanted = 0
@@ -101,6 +113,27 @@ class _Peer:
         self.deaf = False
         """It does not speak Bitswap."""
         self.gone = False
+
+
+    def arrives(self, message: memoryview) -> _Arrived:
+        one = _Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
+        self.arrived.add(one)
+        return one
+
+    def coming(self) -> frozenset[CID] | None:
+        """The blocks of its messages that are not whole, or not hashed; None if one of those does not say."""
+        said = [one.blocks for one in self.arrived]
+        for stream in self.inbound:
+            begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
+            if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
+                begun.append(stream.inner.target[: stream.inner.target_at])
+            said += map(foretold, begun)
+        known: set[CID] = set()
+        for one in said:
+            if one is None:
+                return None
+            known |= one
+        return frozenset(known)
 
 
 class BitswapService:
@@ -210,25 +243,15 @@ class BitswapService:
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
 
-    def heard_at(self, source: str) -> float:
+    def heard(self, source: str) -> Heard:
         peer = self._peers.get(source)
-        return max((stream.inner.heard_at for stream in peer.inbound), default=0.0) if peer is not None else 0.0
-
-    def coming(self, source: str) -> frozenset[CID] | None:
-        peer = self._peers.get(source)
-        if peer is None:
-            return frozenset()
-        known = frozenset(cid for cids in peer.checked for cid in cids)
-        for stream in peer.inbound:
-            begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
-            if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
-                begun.append(stream.inner.target[: stream.inner.target_at])
-            for message in begun:
-                one = foretold(message)
-                if one is None:
-                    return None
-                known |= one
-        return known if all(peer.checked) else None
+        connection = self._swarm.best(peer.peer) if peer is not None else None
+        if peer is None or connection is None:
+            return Heard()
+        if self._clock() - connection.heard_at > Timeouts.wait(ASK_ALIVE, connection.round_trip.smoothed, 1.0):
+            connection.ping()
+        at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
+        return Heard(at, connection.heard_at, peer.coming())
 
     def asks(self, peer: PeerId, root: CID) -> bool:
         """Note that a peer wants a whole DAG as a stream; True if others want it, too."""
@@ -285,6 +308,7 @@ class BitswapService:
                     stream.expect_bulk()
                 # "MUST support messages up to 4 MiB": spec; a longer one ends the stream before its bytes are read
                 async for data in stream.messages(MAX_MESSAGE):
+                    arrived = peer.arrives(data)
                     async with peer.turn:
                         message = await self._decode(peer, data)
                         self.messages_received += 1
@@ -293,7 +317,9 @@ class BitswapService:
                             await self._receive_wantlist(name, message)
                     if message.payloads:
                         await peer.verifying.acquire()
-                        group.create_task(self._receive_blocks(stream, peer, message))
+                        group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
+                    else:
+                        peer.arrived.discard(arrived)
         except ExceptionGroup as group_error:
             raise _first_of(group_error) from group_error
         finally:
@@ -344,9 +370,9 @@ class BitswapService:
             if start:
                 await asyncio.sleep(0)
 
-    async def _receive_blocks(self, stream: Stream, peer: _Peer, message: Message) -> None:
-        payloads, foretold_cids = message.payloads, tuple(message.coming)
-        peer.checked.append(foretold_cids)
+    async def _receive_blocks(
+        self, stream: Stream, peer: _Peer, payloads: Sequence[Payload], arrived: _Arrived
+    ) -> None:
         try:
             size = sum(len(payload.data) for payload in payloads)
             if size < VERIFY_INLINE and len(payloads) <= VERIFY_ITEMS:
@@ -356,7 +382,7 @@ class BitswapService:
                 cids = await loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
         finally:
             peer.verifying.release()
-            peer.checked.remove(foretold_cids)
+            peer.arrived.discard(arrived)
         wanted = 0
         touched: dict[Asker, None] = {}
         for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):

@@ -1,4 +1,4 @@
-"""The commands of a fetch session to its driver."""
+"""The commands of a fetch session to its driver, and what the driver tells it of a source's bytes."""
 
 from typing import NamedTuple
 
@@ -31,6 +31,17 @@ class Search(NamedTuple):
     """No known source has this, or none sends: search for more sources."""
 
     cid: CID
+
+
+class Heard(NamedTuple):
+    """What has come from a source. Times are those of the session's clock, 0.0: never."""
+
+    at: float = 0.0
+    """When bytes of answers last came, whole messages or not."""
+    alive_at: float = 0.0
+    """When anything last came, the answer to a ping included."""
+    coming: frozenset[CID] | None = frozenset()
+    """The blocks of messages of which only a part has arrived; None: of such a message they are not known."""
 
 
 Command = Ask | Cancel | GiveUp | Search

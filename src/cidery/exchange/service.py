@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
-from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
+from cidery.exchange.commands import Ask, Cancel, GiveUp, Heard, Search
 from cidery.exchange.probe import Asker
 from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
@@ -70,12 +70,8 @@ class PeerSources(Protocol):
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None: ...
 
-    def heard_at(self, source: str) -> float:
-        """When bytes last came from a source, whole messages or not; 0.0 if never."""
-        ...
-
-    def coming(self, source: str) -> frozenset[CID] | None:
-        """The blocks of a message of which a part has arrived; None: of such a message they are not known."""
+    def heard(self, source: str) -> Heard:
+        """What has come from a source that owes something; one that was silent for a moment is asked if it is there."""
         ...
 
 
@@ -430,7 +426,7 @@ class NetworkSession:
     def _listen(self) -> None:
         """Tell the machine what is arriving."""
         for name in self._machine.owing():
-            self._machine.on_bytes(name, self._sources.heard_at(name), self._sources.coming(name), self._clock())
+            self._machine.on_bytes(name, self._sources.heard(name), self._clock())
 
     def _on_deadline(self) -> None:
         self._listen()

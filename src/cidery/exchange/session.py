@@ -16,7 +16,7 @@ from collections.abc import Iterable, KeysView
 from itertools import islice
 from random import Random
 
-from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Search
+from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Heard, Search
 from cidery.exchange.source import MAX_WANTS, PATIENCE, Source, patient_deadline
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
@@ -199,16 +199,11 @@ class FetchSession:
             if want.source is not None and source.partial and source.usable:
                 self._turn_to(source, cid, want, now)
 
-    def on_bytes(
-        self, name: str, at: float, coming: frozenset[CID] | None = frozenset(), now: float | None = None
-    ) -> None:
-        """Bytes of a message arrived at time ``at``; the message that is not whole yet brings the blocks ``coming``.
-
-        None: it is not known which.
-        """
+    def on_bytes(self, name: str, heard: Heard, now: float) -> None:
+        """What is arriving from a source."""
         source = self.sources.get(name)
         if source is not None:
-            source.hears(at, coming, at if now is None else now)
+            source.hears(heard.at, heard.alive_at, heard.coming, now)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)

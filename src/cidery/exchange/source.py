@@ -37,6 +37,7 @@ class Source:
     """A peer or server that answers wants. Times are seconds of the session's clock."""
 
     __slots__ = (
+        "alive_at",
         "blocks",
         "broken",
         "bytes",
@@ -80,7 +81,9 @@ class Source:
         self.waited = 0.0
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = 0.0
-        """When bytes last arrived from it, whether or not they completed an answer."""
+        """When bytes of its answers last arrived, whether or not they completed one."""
+        self.alive_at = 0.0
+        """When anything last came from it."""
         self.coming_since = 0.0
         """When the first bytes of it were seen."""
         self.coming: frozenset[CID] | None = frozenset()
@@ -147,9 +150,10 @@ class Source:
         measured = self.delay() - (now - self.owes_since) if self.rate else 0.0
         return max(measured, age if age >= patience else 0.0)
 
-    def hears(self, at: float, coming: frozenset[CID] | None, now: float) -> None:
+    def hears(self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float) -> None:
         """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet."""
         self.heard_at = max(self.heard_at, at)
+        self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:
             self.coming, self.coming_since = coming, now
 
@@ -225,7 +229,7 @@ class Source:
         """When this source counts as stalled; None while it has nothing outstanding."""
         if self.stalled or not (self.outstanding or self.probed):
             return None
-        return max(self.progress_at, self.heard_at) + wait(self.least_delay)
+        return max(self.progress_at, self.heard_at, self.alive_at) + wait(self.least_delay)
 
 
 def patient_deadline(progress_at: float, heard_at: float, wait: float) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from cidery.exchange.commands import Heard
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession, PeerSources
 from cidery.multiformats.cid import CID
@@ -44,11 +45,8 @@ class JoinedSources:
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         self._of(source).cancel(session, source, cids)
 
-    def heard_at(self, source: str) -> float:
-        return self._of(source).heard_at(source)
-
-    def coming(self, source: str) -> frozenset[CID] | None:
-        return self._of(source).coming(source)
+    def heard(self, source: str) -> Heard:
+        return self._of(source).heard(source)
 
     def search(self, session: NetworkSession, cid: CID) -> None:
         if session not in self._searches:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cidery.errors import CideryError
+from cidery.exchange.commands import Heard
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
 from cidery.host_names import http_connector
@@ -171,13 +172,10 @@ class GatewaySources:
     def stage(self, session: NetworkSession) -> str:
         return ""
 
-    def heard_at(self, source: str) -> float:
+    def heard(self, source: str) -> Heard:
+        # a request is for one block, and cancelled with it: nothing comes unasked
         gateway = self._gateways.get(source)
-        return gateway.heard_at if gateway is not None else 0.0
-
-    def coming(self, source: str) -> frozenset[CID] | None:
-        """A request to a gateway is for one block, and cancelled with it: nothing comes unasked."""
-        return frozenset()
+        return Heard(gateway.heard_at) if gateway is not None else Heard()
 
     def stream(self, session: NetworkSession, root: CID, source: str) -> None:
         """Begin a CAR stream from a peer that offers one, if the line to it is long. A hint."""

@@ -172,6 +172,11 @@ class Connection(asyncio.BufferedProtocol):
             self._arm()
 
     @property
+    def heard_at(self) -> float:
+        """When anything last came from the peer, on the node's clock."""
+        return self.opened_at if self._mux is None else self._mux.heard_at
+
+    @property
     def unanswered(self) -> float:
         """Seconds since a ping, if nothing was heard from the peer after it; else 0.0."""
         return 0.0 if self._mux is None else self._mux.unanswered(self.config.clock())

@@ -120,7 +120,8 @@ class Yamux:
         self._learned_window = INITIAL_WINDOW
         self._frames = Bucket(budgets.SMALL_FRAMES, now)
         self._opened = Bucket(budgets.STREAMS_OPENED, now)
-        self._heard_at = now
+        self.heard_at = now
+        """When anything last came."""
         self._ping_at: float | None = None
         self._ping_id = 0
         self.ping(now)
@@ -205,7 +206,7 @@ class Yamux:
 
     def unanswered(self, now: float) -> float:
         """Seconds since a ping, if nothing at all was heard from the peer after it; else 0.0."""
-        return 0.0 if self._ping_at is None or self._heard_at > self._ping_at else now - self._ping_at
+        return 0.0 if self._ping_at is None or self.heard_at > self._ping_at else now - self._ping_at
 
     def ping(self, now: float) -> None:
         """Measure a round trip, unless a ping is under way."""
@@ -231,7 +232,7 @@ class Yamux:
 
     def receive_data(self, data: memoryview, now: float) -> None:
         """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
-        self._heard_at = now
+        self.heard_at = now
         state = self.state
         if state not in TAKES_INPUT:
             self._on(SessionEvent.INPUT)
@@ -414,7 +415,7 @@ class Yamux:
         """When handle_deadline() wants to be called. Seconds of the caller's clock."""
         if self._ping_at is not None:
             return self._ping_at + self._timeouts.wait(self._timeouts.dead_base, self.round_trip.smoothed)
-        return self._heard_at + self._timeouts.wait(self._timeouts.keepalive_base, self.round_trip.smoothed)
+        return self.heard_at + self._timeouts.wait(self._timeouts.keepalive_base, self.round_trip.smoothed)
 
     def handle_deadline(self, now: float) -> None:
         """Ping a silent peer. Raises YamuxError when it did not answer and sent nothing else either."""
@@ -424,7 +425,7 @@ class Yamux:
             return
         if self._ping_at is None:
             self.ping(now)
-        elif self._heard_at <= self._ping_at:
+        elif self.heard_at <= self._ping_at:
             raise YamuxError("the peer has gone silent")
         else:
             self._ping_at = None  # the answer is lost in a busy queue, but the peer lives
