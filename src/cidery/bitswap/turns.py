@@ -24,8 +24,8 @@ MAX_SKIPS = 8
 LOOKED_AT = 64
 """Peers in line, and blocks of each, that one choice looks at."""
 
-LEAST_SLOTS = 2
-"""Peers served at a time at least: one message may be read and sealed while another leaves."""
+LEAST_SLOTS = 1
+"""Peers served at a time at least, and at first: of a slow line each block is as early as it can be."""
 MOST_SLOTS = 64
 GAIN = 0.5
 """More slots are kept if they carry at least this share of what they would if the line were not full..."""
