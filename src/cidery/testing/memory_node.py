@@ -45,13 +45,14 @@ class MemoryNode:
         """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         self.store = MemoryStore()
+        serving = self.store if serving is None else serving
         entropy = seeded_entropy(number)
         self.key = PrivateKey.generate_ed25519(entropy)
         self.peer = self.key.peer_id
         self.name = str(self.peer)
         self.network = NodeNetwork(
             self.key,
-            serving or self.store,
+            serving,
             security=(noise.PROTOCOL,),
             timeouts=timeouts,
             clock=asyncio.get_running_loop().time,
@@ -61,12 +62,13 @@ class MemoryNode:
             first_sequence=number,
         )
         self.network.store = self.store
-        self._streams, self._serving = streams, serving or self.store
+        self.serving = serving
+        self._streams = streams
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
         if self._streams:
-            await serve_streams(self.network, self._serving)
+            await serve_streams(self.network, self.serving)
         await self.network.start((Multiaddr.tcp(self.address, PORT),))
 
     @property
