@@ -9,8 +9,10 @@ from typing import Any
 
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
+from cidery.testing.lab.flood import flood
 from cidery.testing.lab.mars import mars
 from cidery.testing.lab.regions import region_cut
+from cidery.testing.lab.scale import session_scale
 from cidery.testing.lab.sources import holders_die, near_and_far
 
 
@@ -82,6 +84,14 @@ def regions(options: argparse.Namespace) -> None:
     )
 
 
+def raid(options: argparse.Namespace) -> None:
+    show(flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed))
+
+
+def scale(options: argparse.Namespace) -> None:
+    show(session_scale(options.sources, options.wants, options.seed))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -126,6 +136,15 @@ def main() -> None:
     one.add_argument("--files", type=int, default=4, help="per region and question")
     one.add_argument("--seconds", type=float, default=40.0, help="until the lines are mended")
     one.set_defaults(run=regions)
+    one = kinds.add_parser("flood", help="strangers that ask for more than the line carries")
+    one.add_argument("--strangers", type=int, default=1000)
+    one.add_argument("--times", type=float, default=10.0, help="what the line carries")
+    one.add_argument("--rate", type=float, default=20, help="Mbit/s of the node's line")
+    one.set_defaults(run=raid)
+    one = kinds.add_parser("scale", help="time of the fetch session per block")
+    one.add_argument("--sources", type=int, default=1000)
+    one.add_argument("--wants", type=int, default=1_000_000)
+    one.set_defaults(run=scale)
     options = parser.parse_args()
     began = time.perf_counter()
     options.run(options)
