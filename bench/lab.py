@@ -9,7 +9,10 @@ from typing import Any
 
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
+from cidery.testing.lab.flood import flood
 from cidery.testing.lab.mars import mars
+from cidery.testing.lab.regions import region_cut
+from cidery.testing.lab.scale import session_scale
 from cidery.testing.lab.sources import holders_die, near_and_far
 
 
@@ -33,6 +36,8 @@ def crowd(options: argparse.Namespace) -> None:
             options.rtt,
             stagger=options.stagger,
             mesh=options.mesh,
+            freeloaders=options.freeloaders,
+            liars=options.liars,
             seed=options.seed,
         )
     )
@@ -71,6 +76,22 @@ def planet(options: argparse.Namespace) -> None:
     show(mars(options.rtt, int(options.mib * MIB), options.rate * MBIT, cold=options.cold, seed=options.seed))
 
 
+def regions(options: argparse.Namespace) -> None:
+    show(
+        region_cut(
+            options.nodes, seconds=options.seconds, size=int(options.mib * MIB), files=options.files, seed=options.seed
+        )
+    )
+
+
+def raid(options: argparse.Namespace) -> None:
+    show(flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed))
+
+
+def scale(options: argparse.Namespace) -> None:
+    show(session_scale(options.sources, options.wants, options.seed))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -83,6 +104,8 @@ def main() -> None:
     one.add_argument("--rtt", type=float, default=0.0, help="seconds")
     one.add_argument("--stagger", type=float, default=10.0, help="seconds in which all begin")
     one.add_argument("--mesh", choices=("all", "dht", "origin"), default="all")
+    one.add_argument("--freeloaders", type=int, default=0, help="readers that give nothing")
+    one.add_argument("--liars", type=int, default=0, help="nodes that lie, besides the readers")
     one.set_defaults(run=crowd)
     one = kinds.add_parser("holders", help="five holders that die one after another")
     one.add_argument("--mib", type=float, default=48)
@@ -107,6 +130,21 @@ def main() -> None:
     one.add_argument("--rtt", type=float, default=360.0, help="seconds")
     one.add_argument("--cold", action="store_true", help="it dials first")
     one.set_defaults(run=planet)
+    one = kinds.add_parser("regions", help="four regions cut off from each other")
+    one.add_argument("--nodes", type=int, default=200)
+    one.add_argument("--mib", type=float, default=1)
+    one.add_argument("--files", type=int, default=4, help="per region and question")
+    one.add_argument("--seconds", type=float, default=40.0, help="until the lines are mended")
+    one.set_defaults(run=regions)
+    one = kinds.add_parser("flood", help="strangers that ask for more than the line carries")
+    one.add_argument("--strangers", type=int, default=1000)
+    one.add_argument("--times", type=float, default=10.0, help="what the line carries")
+    one.add_argument("--rate", type=float, default=20, help="Mbit/s of the node's line")
+    one.set_defaults(run=raid)
+    one = kinds.add_parser("scale", help="time of the fetch session per block")
+    one.add_argument("--sources", type=int, default=1000)
+    one.add_argument("--wants", type=int, default=1_000_000)
+    one.set_defaults(run=scale)
     options = parser.parse_args()
     began = time.perf_counter()
     options.run(options)

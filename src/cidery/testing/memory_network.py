@@ -30,8 +30,9 @@ FIRST_PORT = 10_000
 LEAST_RETRANSMISSION = 0.2
 """Minimum delay of a lost segment, in seconds (RFC 6298's minimum as in Linux)."""
 SYN_AGAIN = 1.0
-"""Seconds until an unanswered SYN is sent again; doubles each time, to MAX_SYN_AGAIN (RFC 6298)."""
-MAX_SYN_AGAIN = 60.0
+"""Seconds until an unanswered SYN is sent again; doubles each time (RFC 6298)."""
+SYN_TIMES = 7
+"""That it is sent, as Linux does: a dial ends after 127 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +118,28 @@ class MemoryHost:
         return MemoryListener(self._network, endpoint)
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
+        """A dial of TCP. Raises OSError: refused, unreachable, or not answered for SYN_TIMES sendings."""
         network = self._network
-        here, there = (self.address, network.next_port()), (host, port)
-        delay = network.link(self.address, host).latency
-        await asyncio.sleep(2 * delay)  # SYN and its answer
-        again = SYN_AGAIN
-        while network.frozen(self.address, host):
-            await asyncio.sleep(again)  # no answer: the caller's timeout ends this
-            again = min(2 * again, MAX_SYN_AGAIN)
         if network.is_dead(self.address):
             raise OSError(101, "Network is unreachable")
-        accept = network.listeners.get(there)
+        target = network.reached(self.address, (host, port))
+        delay = network.link(self.address, target[0]).latency if target is not None else 0.0
+        await asyncio.sleep(2 * delay)  # SYN and its answer
+        for sent in range(SYN_TIMES):
+            if target is not None and not network.frozen(self.address, target[0]):
+                return self._connected(make, target, (host, port))
+            await asyncio.sleep(SYN_AGAIN * 2**sent)
+        raise TimeoutError(110, "Connection timed out")
+
+    def _connected(self, make: Callable[[], P], target: Endpoint, dialled: Endpoint) -> P:
+        network = self._network
+        accept = network.listeners.get(target)
         if accept is None:
             raise ConnectionRefusedError(111, "Connection refused")
+        here = (self.address, network.next_port())
         protocol = make()
-        near = MemoryTransport(network, protocol, here, there)
-        far = MemoryTransport(network, accept(), there, here)
+        near = MemoryTransport(network, protocol, here, target, dialled)
+        far = MemoryTransport(network, accept(), target, here, network.seen_as(here, target[0]))
         near.other, far.other = far, near
         network.transports += [near, far]
         far.get_protocol().connection_made(far)
@@ -154,6 +161,8 @@ class MemoryNetwork:
         self._links: dict[frozenset[str], Link] = {}
         self._wires: dict[tuple[str, str], _Wire] = {}
         self._hosts: dict[str, _Host] = {}
+        self._routers: dict[str, str] = {}
+        self._forwarded: dict[Endpoint, Endpoint] = {}
         self._trace = hashlib.sha256()
         self._port = FIRST_PORT
 
@@ -186,6 +195,30 @@ class MemoryNetwork:
         """Bytes, with headers, that went up and down a host's line while it, or the other end's, was limited."""
         host = self._host(address)
         return host.up.bytes, host.down.bytes
+
+    def set_nat(self, address: str, router: str) -> None:
+        """Put a host behind a router whose public address is ``router``: others see its connections come from there.
+
+        Hosts behind the same router reach each other. Nobody else reaches it, but by ports that are forwarded.
+        """
+        self._routers[address] = router
+
+    def forward(self, router: str, port: int, address: str, to: int) -> None:
+        """Let connections to a port of a router go on to a port of a host behind it."""
+        self._forwarded[router, port] = (address, to)
+
+    def reached(self, source: str, dialled: Endpoint) -> Endpoint | None:
+        """Where a dial by ``source`` ends; None: a router drops it."""
+        target = self._forwarded.get(dialled, dialled)
+        router = self._routers.get(target[0])
+        if router is None:
+            return None if target[0] in self._routers.values() else target
+        return target if target is not dialled or self._routers.get(source) == router else None
+
+    def seen_as(self, here: Endpoint, there: str) -> Endpoint:
+        """The endpoint as the host ``there`` sees it; routers keep the port."""
+        router = self._routers.get(here[0])
+        return here if router is None or self._routers.get(there) == router else (router, here[1])
 
     def freeze(self, one: str, other: str) -> None:
         """Stop delivering between two hosts, silently."""

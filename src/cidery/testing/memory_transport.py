@@ -58,8 +58,11 @@ class Ways(Protocol):
 class MemoryTransport(asyncio.Transport):
     """One end of a connection. ``pause_reading()`` plays a peer whose receive window is full."""
 
-    def __init__(self, network: Ways, protocol: asyncio.BaseProtocol, here: Endpoint, there: Endpoint):
-        super().__init__({"peername": there, "sockname": here})
+    def __init__(
+        self, network: Ways, protocol: asyncio.BaseProtocol, here: Endpoint, there: Endpoint, peername: Endpoint
+    ):
+        """``peername``: how the other end looks from here, which a router may change."""
+        super().__init__({"peername": peername, "sockname": here})
         self.here = here
         self.there = there
         self.other: MemoryTransport | None = None

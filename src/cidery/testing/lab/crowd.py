@@ -1,4 +1,7 @@
-"""A flash crowd: one origin with a slow uplink, and many readers that all begin within seconds."""
+"""A flash crowd: one origin with a slow uplink, and many readers that all begin within seconds.
+
+Some of them may give nothing, and liars may be among them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from cidery.blockstore.interface import BlockStore
 from cidery.kad.service import KadOptions
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import Fetch, fetch, make_file, received
+from cidery.testing.lab.hostile import LIES, EmptyStore, LyingStore
 from cidery.testing.memory_network import Link, MemoryNetwork
-from cidery.testing.memory_node import MemoryNode, memory_nodes
+from cidery.testing.memory_node import MemoryNode, running
 from cidery.testing.virtual_clock import run_virtual
 
 Mesh = Literal["all", "dht", "origin"]
@@ -28,7 +33,7 @@ class Crowd:
     origin_sent: float
     """What left the origin, with all headers."""
     readers_sent: float
-    """What left all readers."""
+    """What left all readers together."""
     least_readers_sent: float
     """What had to: one copy for each reader, less what the origin sent."""
     duplicates: float
@@ -42,7 +47,11 @@ class Crowd:
     client_server: float
     """The time that it needs for one copy each."""
     times: list[float]
-    """Of each reader, from its own beginning, in the order in which they came."""
+    """Of each reader that gives, from its own beginning, in the order in which they came."""
+    freeloaders: list[float]
+    """The same of readers that give nothing."""
+    liars_sent: float
+    """What left all liars."""
 
 
 def flash_crowd(
@@ -54,64 +63,87 @@ def flash_crowd(
     *,
     stagger: float = 10.0,
     mesh: Mesh = "all",
+    freeloaders: int = 0,
+    liars: int = 0,
     seed: int = 0,
 ) -> Crowd:
-    """``size`` in bytes, rates in bytes per second in each direction, ``round_trip`` and ``stagger`` in seconds."""
-    return run_virtual(_run(readers, size, origin_rate, reader_rate, round_trip, stagger, mesh, seed))
+    """``size`` in bytes, rates in bytes per second in each direction, ``round_trip`` and ``stagger`` in seconds.
+
+    ``freeloaders``: how many of the readers give nothing. ``liars``: nodes besides them that are there from the
+    beginning, know everybody and lie in each of the ways of ``hostile.LIES`` in turn.
+    """
+    scene = _Scene(readers, freeloaders, liars, size, origin_rate, reader_rate, round_trip, stagger, mesh, seed)
+    return run_virtual(scene.run())
 
 
-async def _run(
-    readers: int,
-    size: int,
-    origin_rate: float,
-    reader_rate: float,
-    round_trip: float,
-    stagger: float,
-    mesh: Mesh,
-    seed: int,
-) -> Crowd:
-    loop, network, file = asyncio.get_running_loop(), MemoryNetwork(seed, Link(round_trip / 2)), make_file(size, seed)
-    chance = random.Random(seed)
-    arrivals = sorted(chance.uniform(0.0, stagger) for _ in range(readers))
-    kad = KadOptions() if mesh == "dht" else None
-    async with memory_nodes(network, readers + 1, kad=kad, streams=True) as (origin, *others):
-        network.set_line(origin.address, HostLine(origin_rate, origin_rate))
-        for node in others:
-            network.set_line(node.address, HostLine(reader_rate, reader_rate))
-        await origin.put(file.blocks)
-        began, last_one = loop.time(), loop.time()
+@dataclass
+class _Scene:
+    readers: int
+    freeloaders: int
+    liars: int
+    size: int
+    origin_rate: float
+    reader_rate: float
+    round_trip: float
+    stagger: float
+    mesh: Mesh
+    seed: int
 
-        def ended() -> None:
-            nonlocal last_one
-            last_one = loop.time()
+    def __post_init__(self) -> None:
+        self.file = make_file(self.size, self.seed)
+        self.random = random.Random(self.seed)
 
-        async def read(at: int) -> Fetch:
-            await asyncio.sleep(arrivals[at])
-            await _meet(others[at], [origin, *(others[:at] if mesh == "all" else ())])
-            return await fetch(others[at], file, ended)
+    def _nodes(self, network: MemoryNetwork) -> list[MemoryNode]:
+        """The origin, the readers in the order in which they come, and the liars."""
+        kad = KadOptions() if self.mesh == "dht" else None
+        selfish = set(self.random.sample(range(1, self.readers + 1), self.freeloaders))
+        stores: list[BlockStore | None] = [EmptyStore() if at in selfish else None for at in range(self.readers + 1)]
+        stores += [LyingStore(LIES[at % len(LIES)], self.file.blocks) for at in range(self.liars)]
+        return [
+            MemoryNode(network, number, kad=kad, streams=True, serving=store) for number, store in enumerate(stores, 1)
+        ]
 
-        client_server = readers * size / origin_rate
-        tasks = [loop.create_task(read(at)) for at in range(readers)]
-        await asyncio.wait(tasks, timeout=stagger + LONGEST * client_server)
-        fetches = [task.result() if task.done() else Fetch(began) for task in tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        sent = [network.carried(node.address) for node in (origin, *others)]
-        down = sum(got for _, got in sent[1:])
-        origin_sent = sent[0][0] / size
-        return Crowd(
-            origin_sent=origin_sent,
-            readers_sent=sum(up for up, _ in sent[1:]) / size,
-            least_readers_sent=readers - min(origin_sent, readers),
-            duplicates=received(others).duplicate_share,
-            overhead=1.0 - readers * size / down,
-            last=last_one - began if all(one.ended is not None for one in fetches) else float("inf"),
-            one_copy=size / origin_rate,
-            client_server=client_server,
-            times=[one.seconds for one in fetches],
-        )
+    async def run(self) -> Crowd:
+        loop, network = asyncio.get_running_loop(), MemoryNetwork(self.seed, Link(self.round_trip / 2))
+        arrivals = sorted(self.random.uniform(0.0, self.stagger) for _ in range(self.readers))
+        nodes = self._nodes(network)
+        origin, readers, liars = nodes[0], nodes[1 : 1 + self.readers], nodes[1 + self.readers :]
+        for node in nodes:
+            rate = self.origin_rate if node is origin else self.reader_rate
+            network.set_line(node.address, HostLine(rate, rate))
+        await origin.put(self.file.blocks)
+        async with running(nodes):
+            for liar in liars:
+                await liar.connect(origin)
+            began = loop.time()
 
+            async def read(at: int) -> Fetch:
+                await asyncio.sleep(arrivals[at])
+                others = [*liars, *readers[:at]] if self.mesh == "all" else liars
+                await asyncio.gather(*(readers[at].connect(node) for node in [origin, *others]))
+                return await fetch(readers[at], self.file)
 
-async def _meet(reader: MemoryNode, known: list[MemoryNode]) -> None:
-    await asyncio.gather(*(reader.connect(node) for node in known))
+            tasks = [loop.create_task(read(at)) for at in range(self.readers)]
+            longest = self.stagger + LONGEST * self.readers * self.size / self.origin_rate
+            await asyncio.wait(tasks, timeout=longest)
+            fetches = [task.result() if task.done() else Fetch(began) for task in tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            sent = [[network.carried(node.address)[0] / self.size for node in part] for part in (readers, liars)]
+            down = sum(network.carried(node.address)[1] for node in readers)
+            origin_sent = network.carried(origin.address)[0] / self.size
+            givers = [not isinstance(node.serving, EmptyStore) for node in readers]
+            return Crowd(
+                origin_sent=origin_sent,
+                readers_sent=sum(sent[0]),
+                least_readers_sent=self.readers - min(origin_sent, self.readers),
+                duplicates=received(readers).duplicate_share,
+                overhead=1.0 - self.readers * self.size / down,
+                last=max(float("inf") if one.ended is None else one.ended - began for one in fetches),
+                one_copy=self.size / self.origin_rate,
+                client_server=self.readers * self.size / self.origin_rate,
+                times=[one.seconds for one, gives in zip(fetches, givers, strict=True) if gives],
+                freeloaders=[one.seconds for one, gives in zip(fetches, givers, strict=True) if not gives],
+                liars_sent=sum(sent[1]),
+            )
