@@ -17,7 +17,8 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Heard, Search
-from cidery.exchange.source import MAX_WANTS, PATIENCE, Source, patient_deadline
+from cidery.exchange.reach import Reach
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, PATIENCE, Source, patient_deadline
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -68,6 +69,12 @@ class FetchSession:
         self._searched_at: float | None = None
         self._search_pause = SEARCH_AGAIN
         self._move_at: float | None = None
+        self._reach = Reach()
+        self._several = False
+        self._held: set[str] = set()
+        """Far sources that are not asked for what near ones have."""
+        self._typical_block = ASSUMED_BLOCK
+        """Bytes that a want is assumed to bring of a source that has sent none."""
         self._pace = 0.0
         """Smoothed seconds from the request of a block until it is here."""
 
@@ -243,6 +250,7 @@ class FetchSession:
             self._prove(source)
             asked_at, _ = source.outstanding.get(cid, (now, 0))
             source.received(cid, size, now)
+            self._typical_block = source.expected_block
             if want is not None and want.source == name:
                 self._pace += (now - asked_at - self._pace) / 8
             if source.least_delay is not None:
@@ -252,6 +260,7 @@ class FetchSession:
             self.duplicates += 1
             return False
         self._progress_at = now
+        self._reach.received(name, size, now)
         self._searched_at, self._search_pause = None, SEARCH_AGAIN
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
@@ -279,6 +288,7 @@ class FetchSession:
         ``streams``: the source that streams all that is wanted: the others are only asked whether they have it.
         """
         self._check_stalls(now)
+        self._several = sum(source.usable for source in self.sources.values()) > 1
         self._entered(self._wants.fill())
         if streams:
             self._move_at = None
@@ -395,7 +405,8 @@ class FetchSession:
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        able = {source.name: source for source in self._able() if source.has_room(bool(self._partial))}
+        self._hold_far(now)
+        able = {source.name: source for source in self._able() if self._room(source)}
         if not able or not self._wants.open:
             return
         left, asked_any = room, False
@@ -411,12 +422,27 @@ class FetchSession:
                 continue
             left -= self._ask_for(chosen, cid, now)
             asked_any = True
-            if not chosen.has_room(bool(self._partial)):
+            if not self._room(chosen) or chosen.name in self._reach.trying:
                 del able[chosen.name]
         self._entered(self._wants.fill())
 
+    def _room(self, source: Source) -> bool:
+        return source.has_room(crowd=bool(self._partial), several=self._several)
+
+    def _hold_far(self, now: float) -> None:
+        far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
+        self._held = self._reach.held(far, now) if far else set()
+
+    def _near_may_have(self, want: Want) -> bool:
+        return any(
+            source.usable and source.name not in self._held and source.may_have(want.denied, want.holders)
+            for source in self.sources.values()
+        )
+
     def _choose(self, want: Want, able: dict[str, Source]) -> Source | None:
         """The source that would bring it first; a reader rather than a complete one, if both do."""
+        if self._held and self._near_may_have(want):
+            able = {name: source for name, source in able.items() if name not in self._held}
         reader = self._soonest(source for name in want.holders if (source := able.get(name)) and source.partial)
         seed = self._soonest(s for s in able.values() if not s.partial and s.name not in want.denied)
         if reader is None or seed is None:
@@ -436,6 +462,8 @@ class FetchSession:
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
+        if not source.blocks:
+            source.expected_block = self._typical_block
         self._wants.ask(cid, source.name, now)
         source.asked(cid, now)
         self._asks.setdefault(source.name, ([], []))[0].append(cid)
@@ -444,7 +472,8 @@ class FetchSession:
     def _move(self, now: float) -> None:
         """Take wants from sources that are slow to send them to others that have room and nothing else to bring."""
         self._move_at = None
-        takers = [s for s in self.sources.values() if s.usable and s.has_room(bool(self._partial))]
+        kept_out = self._held | self._reach.trying
+        takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
         givers = [s for s in self.sources.values() if s.outstanding]
         if not takers or not givers or (len(givers) == 1 and takers == givers):
             return
@@ -459,7 +488,7 @@ class FetchSession:
                 want = self._wants.get(cid)
                 if remaining < SOONER * soonest or want is None or giver.outstanding[cid][0] == now:
                     continue
-                able = {s.name: s for s in takers if s is not giver and s.has_room(bool(self._partial))}
+                able = {s.name: s for s in takers if s is not giver and self._room(s)}
                 taker = self._choose(want, able)
                 if taker is None or taker.cost() * SOONER > remaining:
                     continue
@@ -472,7 +501,7 @@ class FetchSession:
         turns to one of the holders by chance.
         """
         giver = self.sources[want.source or ""]
-        if giver is reader or not reader.has_room(bool(self._partial)) or giver.outstanding[cid][0] == now:
+        if giver is reader or not self._room(reader) or giver.outstanding[cid][0] == now:
             return
         if giver.partial and self._random.random() * len(want.holders) >= 1:
             return

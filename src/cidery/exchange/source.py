@@ -13,7 +13,7 @@ from cidery.multiformats.cid import CID
 FIRST_WINDOW = 2 * 1024 * 1024
 """Bytes in flight before anything is known about a source that is the only one: two blocks of 1 MiB, eight of 256 KiB."""
 LEAST_WINDOW = 512 * 1024
-"""Least bytes in flight, and the first ones to a source among several: a slow one must not hold much."""
+"""Least bytes in flight, and the first ones to one of several sources: a slow one must not hold much."""
 LEAST_WANTS = 2
 """Wants that may always be in flight, however large: one on its way, one to follow without a pause."""
 CROWD_WANTS = 4
@@ -126,11 +126,15 @@ class Source:
         """Whether it can be asked for a block, by who denied having it and who said to."""
         return self.name in holders if self.partial else self.name not in denied
 
-    def has_room(self, crowd: bool = False) -> bool:
-        """Whether one more want may be in flight. A few always may; of a complete source more where readers meet."""
+    def has_room(self, *, crowd: bool = False, several: bool = False) -> bool:
+        """Whether one more want may be in flight. A few always may; of a complete source more in a ``crowd`` of readers.
+
+        ``several``: other sources have something, too.
+        """
         if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
             return True
-        return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < self.window
+        window = LEAST_WINDOW if several and not self.blocks else self.window
+        return len(self.outstanding) < MAX_WANTS and self.outstanding_bytes < window
 
     def delay(self) -> float:
         """Seconds until everything requested would be here, by the measurements."""

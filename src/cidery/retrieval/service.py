@@ -189,7 +189,13 @@ class GatewaySources:
             return
         self.streams_begun += 1
         session.on_stream(source)
-        self._streams[session] = self._tasks.spawn(self._run_stream(session, connection, root))
+        task = self._streams[session] = self._tasks.spawn(self._run_stream(session, connection, root))
+        # not by the task itself: it may be cancelled before its first step
+        task.add_done_callback(lambda _: self._stream_ended(session))
+
+    def _stream_ended(self, session: NetworkSession) -> None:
+        self._streams.pop(session, None)
+        session.on_stream_end()
 
     def end_stream(self, session: NetworkSession) -> None:
         if (stream := self._streams.get(session)) is not None:
@@ -281,9 +287,6 @@ class GatewaySources:
             log.info("CAR stream from %s: %s", name, str(exc) or "no bytes in time")
             if isinstance(exc, BadStream):
                 connection.close(str(exc))
-        finally:
-            self._streams.pop(session, None)
-            session.on_stream_end()
 
     async def _read_stream(self, session: NetworkSession, connection: Connection, name: str, root: CID) -> None:
         wait = connection.wait(STREAM_STALL, 2.0)

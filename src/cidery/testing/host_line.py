@@ -27,7 +27,7 @@ QUANTUM = 8 * 1024
 HEADERS = 40
 """Bytes of IP and TCP per segment."""
 QUEUE = 64 * 1024
-"""Bytes of a connection that may wait before its receiver's line."""
+"""Bytes of a connection that may wait before its receiver's line, or four segments."""
 SEND_BUFFER = 128 * 1024
 """Bytes of a connection that the sending system takes before it makes the program wait; Linux, at some Mbit/s."""
 
@@ -188,7 +188,7 @@ class Line(Generic[F]):
 def window(rates: list[float], round_trip: float) -> int:
     """Bytes that may be on their way; ``rates`` in bytes per second, 0 for no limit."""
     slowest = min((rate for rate in rates if rate), default=0.0)
-    return int(slowest * round_trip) + QUEUE
+    return int(slowest * round_trip) + max(QUEUE, 4 * segment_size(rates))
 
 
 def segment_size(rates: list[float]) -> int:

@@ -1,0 +1,102 @@
+"""Whether far sources are asked for what near ones have: only if they bring more together. Pure.
+
+    near alone, measured --> all for a moment, measured --> all, if that was more
+           ^                          |
+           +------- a pause ----------+  else near alone: the reader's line is full
+
+A source is far if its round trip is several times that of the nearest one. What no near source has is always asked of
+the far ones.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from cidery.exchange.source import Source
+
+FAR = 4.0
+"""Times the nearest round trip, and ..."""
+FAR_SECONDS = 0.02
+"""... seconds more, from which on a source is far."""
+MEASURED_BLOCKS = 3
+MEASURED_SECONDS = 0.5
+"""Least length of a measurement."""
+LONGEST_TRIAL = 4.0
+"""Seconds, beside round trips of the far sources, until a trial is judged though not all of them have sent a block."""
+MORE = 1.2
+"""Times what the near ones bring alone, from which on the far ones are worth it."""
+FIRST_PAUSE = 10.0
+"""Seconds until the next trial after one in vain; doubles each time. Only one far source takes part in it."""
+
+
+class Mode(Enum):
+    NEAR = "near"
+    TRIAL = "trial"
+    ALL = "all"
+
+
+class Reach:
+    """Of one session. Times are seconds of its clock."""
+
+    def __init__(self) -> None:
+        self.mode = Mode.NEAR
+        self._began: float | None = None
+        self._bytes = self._blocks = 0
+        self._near_rate = 0.0
+        self.trying: set[str] = set()
+        """Far sources of a trial that have not sent a block yet; each is asked for one."""
+        self._ends = 0.0
+        self._next_trial = 0.0
+        self._pause = 0.0
+
+    def far(self, sources: Iterable[Source]) -> dict[str, Source]:
+        """Those among the usable ones that are far."""
+        known = [source for source in sources if source.usable and source.least_delay is not None]
+        nearest = min((source.least_delay or 0.0 for source in known), default=0.0)
+        limit = FAR * nearest + FAR_SECONDS
+        return {source.name: source for source in known if (source.least_delay or 0.0) > limit}
+
+    def held(self, far: dict[str, Source], now: float) -> set[str]:
+        """The far sources that are not to be asked now for what near ones have."""
+        if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
+            self._judge(now)
+        if self.mode is Mode.NEAR and self._measured(now) and now >= self._next_trial:
+            self._near_rate = self._rate(now)
+            names = list(far)[: 1 if self._pause else None]
+            self.trying = set(names)
+            self.mode, self._ends = Mode.TRIAL, now + LONGEST_TRIAL + 2 * max(one.least_delay or 0.0 for one in far.values())
+            self._restart(now)
+        if self.mode is Mode.ALL:
+            return set()
+        return {name for name, one in far.items() if name not in self.trying or one.outstanding}
+
+    def received(self, name: str, size: int, now: float) -> None:
+        """A block came."""
+        if self._began is None:
+            self._restart(now)  # what came until now began to come at an unknown time
+            return
+        self._bytes += size
+        self._blocks += 1
+        self.trying.discard(name)
+
+    # --- inside
+
+    def _restart(self, now: float) -> None:
+        self._began, self._bytes, self._blocks = now, 0, 0
+
+    def _measured(self, now: float) -> bool:
+        return (
+            self._began is not None and self._blocks >= MEASURED_BLOCKS and now >= self._began + MEASURED_SECONDS
+        )
+
+    def _rate(self, now: float) -> float:
+        return self._bytes / max(now - (self._began or 0.0), 1e-9)
+
+    def _judge(self, now: float) -> None:
+        self.trying = set()
+        if self._rate(now) > MORE * self._near_rate:
+            self.mode = Mode.ALL
+            return
+        self.mode = Mode.NEAR
+        self._pause = max(FIRST_PAUSE, 2 * self._pause)
+        self._next_trial = now + self._pause
+        self._restart(now)
