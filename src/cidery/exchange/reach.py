@@ -17,8 +17,8 @@ FAR = 4.0
 """Times the nearest round trip, and ..."""
 FAR_SECONDS = 0.02
 """... seconds more, from which on a source is far."""
-MEASURED_BLOCKS = 3
-MEASURED_SECONDS = 0.5
+MEASURED_BLOCKS = 2
+MEASURED_SECONDS = 0.25
 """Least length of a measurement."""
 LONGEST_TRIAL = 4.0
 """Seconds, beside round trips of the far sources, until a trial is judged though not all of them have sent a block."""

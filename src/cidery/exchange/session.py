@@ -39,7 +39,7 @@ MAX_BROKEN = 3
 """Blocks that a source claimed to have and did not send, after which it is asked no more."""
 SEED_RELIEF = 2.0
 """A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
-SOONER = 2.0
+SOONER = 1.5
 """A want is taken from one source to another that is expected to bring it this many times sooner."""
 LEAST_MOVE_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
@@ -416,6 +416,8 @@ class FetchSession:
                 break
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
+            if chosen is not None and len(self._wants.open) <= 2 * len(able) and self._waits_for_sooner(want, chosen):
+                continue
             if chosen is None:
                 if not self._any_may_have(want):
                     self._wants.give_up(cid)
@@ -425,6 +427,14 @@ class FetchSession:
             if not self._room(chosen) or chosen.name in self._reach.trying:
                 del able[chosen.name]
         self._entered(self._wants.fill())
+
+    def _waits_for_sooner(self, want: Want, chosen: Source) -> bool:
+        """At the end: whether a complete source without room would still bring it before the chosen one."""
+        return any(
+            source.rate and source.cost() < chosen.cost() and not source.partial and source.usable
+            for source in self.sources.values()
+            if source.name not in want.denied and source.name not in self._held and not self._room(source)
+        )
 
     def _room(self, source: Source) -> bool:
         return source.has_room(crowd=bool(self._partial), several=self._several)
