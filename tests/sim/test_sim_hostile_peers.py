@@ -335,8 +335,8 @@ def test_peers_that_ask_for_blocks_and_do_not_read_hold_up_nobody(count):
                             answered.add((attacker, stream))
                             attacker.data(stream, multistream.optimistic_opening(PROTOCOL_1_2), ACK)
                 await asyncio.sleep(0.1)
-            for attacker in attackers:
-                assert 128 * 1024 < held(connection_of(victim, attacker)) < 4 * 1024 * 1024
+            kept = [held(connection_of(victim, attacker)) for attacker in attackers]
+            assert min(kept) > 128 * 1024 and max(kept) < 4 * 1024 * 1024  # none waits for another
 
     run_virtual(main())
 

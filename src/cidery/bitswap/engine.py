@@ -162,6 +162,11 @@ class Engine:
                 woken[peer] = None
         return list(woken)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether blocks are queued for a peer whose turn it is not."""
+        return any(not self.turns.serves(peer) for peer in self._waiting)
+
     def begin_turn(self, now: float) -> str | None:
         """The peer whose turn begins now; None while no more are served, or none waits. end_turn() must follow."""
         turns = self.turns

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cidery import budgets
 from cidery.bitswap.engine import Engine, Envelope
 from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload, foretold
-from cidery.bitswap.turns import OVERDUE
+from cidery.bitswap.turns import UNREAD
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -114,7 +114,6 @@ class _Peer:
         """It does not speak Bitswap."""
         self.gone = False
 
-
     def arrives(self, message: memoryview) -> _Arrived:
         one = _Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
         self.arrived.add(one)
@@ -165,7 +164,7 @@ class BitswapService:
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._reading = asyncio.Semaphore(SERVING_TURNS)
-        self._overdue: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
@@ -204,8 +203,8 @@ class BitswapService:
             self._store.on_stored.remove(self._stored)
         for peer in self._peers.values():
             peer.gone = True
-        if self._overdue is not None:
-            self._overdue.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._tasks.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -423,13 +422,21 @@ class BitswapService:
 
     def _begin_turns(self) -> None:
         """Let those be served whose turn it is."""
-        while (name := self.engine.begin_turn(self._clock())) is not None:
-            self._spawn(self._peers[name], "answers", self._send_answers)
-            if self._overdue is None:
-                self._overdue = self._loop.call_later(OVERDUE, self._turns_overdue)
+        engine, now = self.engine, self._clock()
+        if not engine.waiting:
+            return
+        for name in engine.turns.served():
+            if (stream := self._peers[name].streams.get("answers")) is not None:
+                inner = stream.inner
+                engine.turns.progress(name, inner.out_bytes, now, blocked=not inner.send_window)
+        while (begun := engine.begin_turn(now)) is not None:
+            self._spawn(self._peers[begun], "answers", self._send_answers)
+        if self._looking is None and engine.waiting:
+            self._looking = self._loop.call_later(UNREAD, self._look_again)
 
-    def _turns_overdue(self) -> None:
-        self._overdue = None
+    def _look_again(self) -> None:
+        """Some wait: is it still for peers that take what they are sent?"""
+        self._looking = None
         self._begin_turns()
 
     def _spawn(self, peer: _Peer, kind: str, work: Callable[[_Peer], Awaitable[None]]) -> None:

@@ -39,8 +39,10 @@ FIRST_PAUSE = 5.0
 """Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
 MAX_PAUSE = 60.0
 
-OVERDUE = 5.0
-"""Seconds after which a turn no longer counts as one: a peer that does not read must not keep others waiting."""
+STUCK = 3.0
+"""Seconds without a byte that leaves, after which a turn no longer counts: the peer, or the way to it, takes none."""
+UNREAD = 0.5
+"""The same while the peer has used up its window and gives no more, or while another turn is stuck already."""
 TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""
 FIRST_TURN = 256 * 1024
@@ -75,14 +77,24 @@ class _Taker:
         return 1 + (MOST_WEIGHT - 1) * min(1.0, self.given / (self.taken + NEWCOMER))
 
 
+class _Turn:
+    """A peer is being sent a message."""
+
+    __slots__ = ("began", "blocked", "left", "moved_at")
+
+    def __init__(self, now: float) -> None:
+        self.began = self.moved_at = now
+        self.left = -1
+        self.blocked = False
+
+
 class Turns:
     """One per node. Peers are any hashable text; times are seconds of any one clock."""
 
     def __init__(self, now: float) -> None:
         self.slots = LEAST_SLOTS
         self._takers: dict[str, _Taker] = {}
-        self._serving: dict[str, float] = {}
-        """Peer -> when its turn began."""
+        self._serving: dict[str, _Turn] = {}
         self._clock = 0.0
         self._sent_to: OrderedDict[bytes, int] = OrderedDict()
         self._period_at = now
@@ -108,7 +120,22 @@ class Turns:
         """Whether no further turn may begin now. O(turns)."""
         if len(self._serving) < self.slots:
             return False
-        return sum(now - began < OVERDUE for began in self._serving.values()) >= self.slots
+        turns = self._serving.values()
+        patience = UNREAD if any(now - turn.moved_at >= STUCK for turn in turns) else STUCK
+        moving = (now - turn.moved_at < (UNREAD if turn.blocked else patience) for turn in turns)
+        return sum(moving) >= self.slots
+
+    def served(self) -> list[str]:
+        """The peers whose turn it is."""
+        return list(self._serving)
+
+    def progress(self, peer: str, left: int, now: float, *, blocked: bool) -> None:
+        """Bytes that have not left yet in its turn; ``blocked``: because the peer's window is used up."""
+        turn = self._serving.get(peer)
+        if turn is not None and left != turn.left:
+            turn.left, turn.moved_at = left, now
+        if turn is not None:
+            turn.blocked = blocked
 
     def received(self, peer: str, size: int, now: float) -> None:
         taker = self._takers.get(peer)
@@ -156,20 +183,20 @@ class Turns:
             self._takers[first].skipped += 1
             self._clock = self._takers[first].due
         self._takers[chosen].skipped = 0
-        self._serving[chosen] = now
+        self._serving[chosen] = _Turn(now)
         return chosen
 
     def end(self, peer: str, size: int, now: float, *, others_wait: bool) -> None:
         """Its turn is over, ``size`` bytes of blocks went out."""
-        began = self._serving.pop(peer, None)
+        turn = self._serving.pop(peer, None)
         taker = self._takers.get(peer)
-        if taker is None or began is None or not size:
+        if taker is None or turn is None or not size:
             return
         taker.fade(now)
         taker.taken += size
         taker.due += size / taker.weight
-        if now > began:
-            sample = size / (now - began)
+        if now > turn.began:
+            sample = size / (now - turn.began)
             taker.rate = sample if not taker.rate else taker.rate + (sample - taker.rate) / 2
         self._measure(size, now, others_wait)
 

@@ -63,7 +63,10 @@ class Reach:
             self._near_rate = self._rate(now)
             names = list(far)[: 1 if self._pause else None]
             self.trying = set(names)
-            self.mode, self._ends = Mode.TRIAL, now + LONGEST_TRIAL + 2 * max(one.least_delay or 0.0 for one in far.values())
+            self.mode, self._ends = (
+                Mode.TRIAL,
+                now + LONGEST_TRIAL + 2 * max(one.least_delay or 0.0 for one in far.values()),
+            )
             self._restart(now)
         if self.mode is Mode.ALL:
             return set()
@@ -84,9 +87,7 @@ class Reach:
         self._began, self._bytes, self._blocks = now, 0, 0
 
     def _measured(self, now: float) -> bool:
-        return (
-            self._began is not None and self._blocks >= MEASURED_BLOCKS and now >= self._began + MEASURED_SECONDS
-        )
+        return self._began is not None and self._blocks >= MEASURED_BLOCKS and now >= self._began + MEASURED_SECONDS
 
     def _rate(self, now: float) -> float:
         return self._bytes / max(now - (self._began or 0.0), 1e-9)

@@ -11,7 +11,7 @@ from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
 
 FIRST_WINDOW = 2 * 1024 * 1024
-"""Bytes in flight before anything is known about a source that is the only one: two blocks of 1 MiB, eight of 256 KiB."""
+"""Bytes in flight before anything is known of a source that is alone: two blocks of 1 MiB, or eight of 256 KiB."""
 LEAST_WINDOW = 512 * 1024
 """Least bytes in flight, and the first ones to one of several sources: a slow one must not hold much."""
 LEAST_WANTS = 2
@@ -127,7 +127,7 @@ class Source:
         return self.name in holders if self.partial else self.name not in denied
 
     def has_room(self, *, crowd: bool = False, several: bool = False) -> bool:
-        """Whether one more want may be in flight. A few always may; of a complete source more in a ``crowd`` of readers.
+        """Whether one more want may be in flight. A few always may; to a complete source more in a ``crowd``.
 
         ``several``: other sources have something, too.
         """

@@ -336,9 +336,7 @@ class NodeNetwork:
         """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         store = self.store if keep_blocks else None
         seed = int.from_bytes(self.entropy(8))
-        session = NetworkSession(
-            store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed
-        )
+        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed)
         session.on_fetched = self.on_fetched
         return session
 

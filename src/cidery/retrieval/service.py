@@ -56,7 +56,9 @@ STREAM_DELAY = 0.03
 STREAM_STALL = 0.5
 """Longest wait for the next bytes of a CAR stream, plus two round trips of the connection: then Bitswap continues."""
 STREAM_PATIENCE = 8
-"""Such waits for the next whole block: a source that sends a trickle must not hold a request."""
+"""Such waits for as many bytes as ..."""
+TRICKLE = 8 * 1024
+"""... these: a source that sends a trickle must not hold a request."""
 STREAM_REST = 60.0
 """Seconds in which no other stream is requested from a peer whose stream stalled."""
 VERIFY_INLINE = 32 * 1024
@@ -297,7 +299,7 @@ class GatewaySources:
                 status, body = await fetch(stream, name, f"/ipfs/{root}?format=car", CAR)
             if status != 200:
                 return  # it does not have it: ask others
-            dag, until = DagStream(root), self._clock() + STREAM_PATIENCE * wait
+            dag, until, few = DagStream(root), self._clock() + STREAM_PATIENCE * wait, 0
             async with aclosing(body):
                 while True:
                     async with asyncio.timeout(min(wait, max(0.0, until - self._clock()))):
@@ -305,9 +307,11 @@ class GatewaySources:
                     if piece is None:
                         dag.receive_eof()
                         return
+                    few += len(piece)
                     if blocks := dag.receive_data(piece):
                         await self._take(session, name, dag, blocks)
-                        until = self._clock() + STREAM_PATIENCE * wait
+                    if blocks or few >= TRICKLE:
+                        until, few = self._clock() + STREAM_PATIENCE * wait, 0
         except TimeoutError:
             self._stalled[name] = self._clock()
             raise
