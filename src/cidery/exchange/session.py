@@ -515,7 +515,7 @@ class FetchSession:
             return
         if giver.partial and self._random.random() * len(want.holders) >= 1:
             return
-        if not giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay)) and giver.cost() > reader.cost():
+        if not giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay)) and 2 * giver.cost() > reader.cost():
             self._take_away(giver, cid, want, now)
             self._ask_for(reader, cid, now)
 
