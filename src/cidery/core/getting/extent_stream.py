@@ -100,6 +100,8 @@ class _Sender:
         self._held: deque[tuple[int, int]] = deque()
         """Segment and length of each range that was named and not taken."""
         self.untaken = 0
+        self._blocked = False
+        """Whether the first that waits was not stored yet, when blocks were stored last."""
 
     def add(self, piece: bytes | Data) -> None:
         self._waiting.append(piece)
@@ -108,11 +110,16 @@ class _Sender:
     async def frames(self, most: int) -> bytes:
         """Frames of what can be told now, and of as much as leaves at most ``most`` bytes waiting."""
         out: list[Buffer] = []
+        if self._blocked and self._bytes <= most and not self._stored.is_set():
+            return b""
+        self._blocked = False
+        self._stored.clear()
         while self._waiting:
             piece = self._waiting[0]
             frame = self._range(piece) if isinstance(piece, Data) else None
             if frame is None and isinstance(piece, Data) and self._comes(piece):
                 if self._bytes <= most:
+                    self._blocked = True
                     break
                 frame = await self._awaited(piece)
             self._waiting.popleft()
