@@ -181,15 +181,19 @@ class Api:
     def network(self) -> Network | None:
         return None if self._offline else self._parts.network
 
+    @property
+    def arrival(self) -> Arrival | None:
+        return None if self._offline else self._parts.arrival
+
     async def arrived(self) -> None:
         """Wait for a network that is still coming up. Raises what kept it from coming, as CannotListen. Cancel-safe."""
-        if self._parts.arrival is not None and not self._offline:
-            await self._parts.arrival.wait()
+        if self.arrival is not None:
+            await self.arrival.wait()
 
     def raise_untold(self) -> None:
         """Raise what kept the network from coming up, unless arrived() has raised it."""
-        if self._parts.arrival is not None:
-            self._parts.arrival.raise_untold()
+        if self.arrival is not None:
+            self.arrival.raise_untold()
 
     @property
     def online(self) -> Network:
@@ -230,10 +234,10 @@ class Api:
         opened: AbstractAsyncContextManager[BlockSession]
         if self.network is not None:
             opened = self.network.session(kept=kept)
-        elif self._parts.arrival is not None and not self._offline:
+        elif self.arrival is not None:
             from cidery.core.arriving import ArrivingSession
 
-            opened = ArrivingSession(self.blocks, self._parts.arrival, kept=kept)
+            opened = ArrivingSession(self.blocks, self.arrival, kept=kept)
         else:
             opened = FilestoreSession(self.blocks)
         name = name or self._watch_as

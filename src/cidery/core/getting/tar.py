@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from cidery.blockstore.drive import drive, run
+from cidery.core.getting.tar_header import BLOCK
 from cidery.core.getting.untar import SKIPPED
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import resolve
@@ -19,8 +20,6 @@ from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_file, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
 
-BLOCK = 512
-"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 DEFAULT_FILE_MODE = 0o644
 DEFAULT_DIRECTORY_MODE = 0o755
 SYMLINK_MODE = 0o777

@@ -6,19 +6,17 @@ refused. Blocking, for clients; imports neither asyncio nor the network.
 
 import hashlib
 import os
-import tarfile
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from cidery.core.getting.extents import FileRange
 from cidery.core.getting.record import GetRecord, identity_of
 from cidery.core.getting.special_file import is_special
+from cidery.core.getting.tar_header import BLOCK, BadHeader, TarHeader
 from cidery.core.getting.target import CannotWrite, InTheWay, Target, UnsafeName, cut_to, write_at
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, MAX_TREE_DEPTH, Mtime
 
-BLOCK = 512
-"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 MAX_PAX = 64 * 1024
 """Longest PAX header read, in bytes: a path of 4096 bytes and a target of as many, with room."""
 MAX_SIZE = 1 << 62
@@ -129,11 +127,11 @@ class _Entry:
             raise TarError(f"an entry that is no file, directory or symlink (type {info.type!r})")
         self.kind = kind
         self.name = pax.get("path", info.name)
-        self.target = pax.get("linkpath", info.linkname)
+        self.target = pax.get("linkpath", info.link)
         self.size = _number(pax["size"]) if "size" in pax else info.size
         self.mode: int | None = info.mode & 0o777
-        self.mtime = _mtime(pax["mtime"]) if "mtime" in pax else (Mtime(int(info.mtime)) if info.mtime else None)
-        self.skipped = _number(info.uname.removeprefix(SKIPPED)) if info.uname.startswith(SKIPPED) else 0
+        self.mtime = _mtime(pax["mtime"]) if "mtime" in pax else (Mtime(info.mtime) if info.mtime else None)
+        self.skipped = _number(info.user.removeprefix(SKIPPED)) if info.user.startswith(SKIPPED) else 0
         if self.skipped > self.size:
             raise TarError(f"a file of {self.size} bytes without its first {self.skipped}")
         if not 0 <= self.size <= MAX_SIZE or (kind != "file" and self.size):
@@ -142,10 +140,10 @@ class _Entry:
             raise TarError("a symlink target that is too long")
 
 
-def _info(header: bytes) -> tarfile.TarInfo:
+def _info(header: bytes) -> TarHeader:
     try:
-        return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as exc:
+        return TarHeader.decode(header)
+    except BadHeader as exc:
         raise TarError("a damaged header") from exc
 
 
