@@ -8,7 +8,8 @@ import pytest
 
 import cidery
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import SEGMENT_HEADER
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.session import StoredDamaged
 from cidery.ipld.block import Block

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import SEGMENT_HEADER
 from cidery.blockstore.segments import SegmentStore
 from cidery.blockstore.write_errors import DiskFull, StoreFailed, StoreReadOnly
 from cidery.disk.lmdb_environment import DatabaseUnavailable

@@ -8,7 +8,8 @@ import pytest
 
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.open_segments import MAX_OPEN
-from cidery.blockstore.segment_file import SEGMENT_HEADER, segment_name
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import SEGMENT_HEADER
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.blockstore.write_errors import StoreClosed
 from cidery.disk.platform_io import FileLocked

@@ -8,7 +8,7 @@ import pytest
 
 import cidery
 from cidery.blockstore.interface import Durability
-from cidery.blockstore.segment_file import segment_name
+from cidery.blockstore.places import segment_name
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.commands.bind import bind
 from cidery.commands.context import Context

@@ -93,3 +93,17 @@ def test_links_depend_on_the_codec_that_asks() -> None:
     assert list(named_links(CID.of(block, RAW), block)) == []
     with pytest.raises(UnsupportedCodec, match="eth-block .* is not supported here"):
         named_links(CID.of(block, 0x90), block)
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 300_000])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_data_of_a_leaf_is_a_view(size: int, kind: type[bytes]) -> None:
+    data = b"d" * size
+    block = kind(dag_pb.encode((), data))
+    node = dag_pb.decode(block)
+    assert node.links == () and node.data == data
+    assert isinstance(node.data, memoryview) and (size == 0 or node.data.obj is memoryview(block).obj)
+
+
+def test_a_length_with_padding_is_read_as_any_other() -> None:
+    assert dag_pb.decode(b"\x0a\x82\x00dd").data == b"dd"

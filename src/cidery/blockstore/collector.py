@@ -231,7 +231,8 @@ class StoreCollector:
     def punch(self, segment: SegmentUse) -> int:
         """Free the space of dead records in place, for a disk without room for copies; returns the bytes freed.
 
-        Their heads stay, so that the file can be scanned. 0 if the file system cannot do it. Reads the whole file.
+        Their heads stay, so that the file can be scanned. 0 if the file system cannot do it, or the segment is held.
+        Reads the whole file.
         Raises StoreFailed, StoreClosed, DatabaseUnavailable, OSError.
         """
         self._writer.seal(segment.number)
@@ -243,6 +244,8 @@ class StoreCollector:
         while end is not None:
             page = [end, *islice(records, SCAN_PAGE)]
             places = self._index.get_many([key for key, _ in page])
+            if self._segments.is_held(segment.number):
+                return 0
             ends = [offset for _, offset in page[1:]]
             end = page[-1] if len(page) > SCAN_PAGE else None
             if end is None:

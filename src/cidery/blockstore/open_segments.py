@@ -1,19 +1,19 @@
 """The open segment files, bounded in number, and reading one record from them."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from cidery.blockstore.places import segment_name
 from cidery.blockstore.segment_file import (
     SEGMENT_HEADER,
     CorruptSegment,
     Location,
     head_matches,
     scan_heads,
-    segment_name,
 )
 from cidery.disk.platform_io import FileLayer, SyncPoint
 from cidery.ipld.block import MAX_BLOCK
@@ -60,6 +60,7 @@ class OpenSegments:
         self._lock = threading.Lock()
         self._open: OrderedDict[int, OpenSegment] = OrderedDict()
         self._scratch = threading.local()
+        self._held: Counter[int] = Counter()
 
     def at_hand(self, number: int) -> OpenSegment | None:
         """The segment if it is open already. Never touches the disk."""
@@ -91,6 +92,23 @@ class OpenSegments:
             self._open.pop(number, None)
         self.files.remove(self.directory / segment_name(number))
         self.files.sync_directory(self.directory, SyncPoint.SEGMENT_NAME)
+
+    def hold(self, number: int) -> None:
+        """Until release(), nothing is removed from the file: somebody else reads it."""
+        with self._lock:
+            self._held[number] += 1
+
+    def release(self, number: int) -> None:
+        """End one hold()."""
+        with self._lock:
+            self._held[number] -= 1
+            if not self._held[number]:
+                del self._held[number]
+
+    def is_held(self, number: int) -> bool:
+        """Whether something may not be removed from the file now. Ask after the index has forgotten it."""
+        with self._lock:
+            return number in self._held
 
     def _keep(self, segment: OpenSegment) -> OpenSegment:
         with self._lock:

@@ -10,7 +10,8 @@ import logging
 import sys
 
 from cidery.blockstore.bitmap import Bitmap
-from cidery.blockstore.segment_file import CorruptSegment, Location, segment_name
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import CorruptSegment, Location
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import MultihashError, matches

@@ -22,7 +22,8 @@ from cidery.blockstore.index import (
     Index,
 )
 from cidery.blockstore.index_records import IndexChange, SegmentInfo
-from cidery.blockstore.segment_file import Location, Record, scan_records, segment_name, segment_numbers
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import Location, Record, scan_records, segment_numbers
 from cidery.disk.platform_io import FileLayer, SyncPoint
 
 T = TypeVar("T")

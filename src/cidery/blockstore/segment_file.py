@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cidery.blockstore.places import segment_name
 from cidery.disk.platform_io import FileLayer
 from cidery.errors import IntegrityError
 from cidery.ipld.car import MAX_SECTION, MAX_SECTION_HEAD, CarError, decode_section_head, encode_header
@@ -73,10 +74,6 @@ class CorruptSegment(IntegrityError):
     def __str__(self) -> str:
         where = f"segment {segment_name(self.segment)} is damaged at byte {self.offset}"
         return f"{where}: {self.reason}; run `cidery repo verify` and add or get the data again"
-
-
-def segment_name(number: int) -> str:
-    return f"{number:06d}.car"
 
 
 def parse_segment_name(name: str) -> int | None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from cidery.blockstore.index import Index
 from cidery.blockstore.open_segments import OpenSegments
-from cidery.blockstore.segment_file import CorruptSegment, Location, segment_name
+from cidery.blockstore.places import segment_name
+from cidery.blockstore.segment_file import CorruptSegment, Location
 from cidery.multiformats.multihash import MultihashError, matches
 
 VERIFY_PAGE = 256

@@ -276,7 +276,7 @@ class SegmentWriter(CommitRounds):
                     lane.segment = None
 
     def drop_segment(self, number: int) -> bool:
-        """Remove the file of a sealed segment without blocks; False if it still has some.
+        """Remove the file of a sealed segment without blocks; False if it still has some, or is held.
 
         Raises DatabaseUnavailable, StoreFailed.
         """
@@ -286,7 +286,7 @@ class SegmentWriter(CommitRounds):
             self._round(durable=True)
             info = self._index.segments().get(number)
             lanes = [lane.segment.number for lane in self._lanes.values() if lane.segment]
-            if number in lanes or (info is not None and info.live_blocks):
+            if number in lanes or (info is not None and info.live_blocks) or self._segments.is_held(number):
                 return
             # The file first: a file without its record in the index would be taken for one to recover.
             self._segments.remove(number)

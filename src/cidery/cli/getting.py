@@ -15,13 +15,14 @@ from cidery.errors import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.client.blocking import Answer
+    from cidery.core.getting.extents import FileRange
     from cidery.core.getting.record import GetRecord
     from cidery.multiformats.varint import Buffer
 
@@ -153,15 +154,13 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 
 def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], target: str, bar: Progress) -> int:
-    """Unpack the daemon's stream, which omits what an earlier run wrote; returns the bytes written."""
-    from time import monotonic
-
+    """Save what the daemon finds, and what an earlier run did not; returns the bytes written."""
+    from cidery.blockstore.places import BLOCKS_DIR
     from cidery.client.blocking import call as rpc
-    from cidery.core.getting.untar import resume_point, unpack_tar
+    from cidery.core.getting.extents import NotReadable, can_read
     from cidery.core.reading.content_path import last_name
     from cidery.node.location import repo_dir
 
-    done = 0
     what = call.one("path")
     if what.startswith(("/ipns/", "ipns:")):  # the next time it may be another tree
         with rpc(endpoint, ["resolve"], [("arg", what)]) as answer:
@@ -169,20 +168,72 @@ def _receive(call: Call, endpoint: Endpoint, query: list[tuple[str, str]], targe
         query = [(name, what if name == "arg" else value) for name, value in query]
     if os.path.isdir(target) and _is_file(endpoint, what):
         target = os.path.join(target, last_name(call.one("path")))
-    with on_record(repo_dir(call.text("repo-dir") or None), call, target, what, way="stream") as record:
+    repo = repo_dir(call.text("repo-dir") or None)
+    # the daemon of this repository, whose token was readable here: its segments may be, too
+    blocks = os.path.join(repo, BLOCKS_DIR) if endpoint.token else ""
+    if blocks and can_read(blocks):
+        try:
+            return _unpack(call, endpoint, query, target, what, bar, repo, blocks)
+        except NotReadable:
+            bar.say("asking for the bytes")
+            return _unpack(call, endpoint, query, target, what, bar, repo, "", again=True)
+    return _unpack(call, endpoint, query, target, what, bar, repo, "")
+
+
+def _unpack(
+    call: Call,
+    endpoint: Endpoint,
+    query: list[tuple[str, str]],
+    target: str,
+    what: str,
+    bar: Progress,
+    repo: str,
+    blocks: str,
+    *,
+    again: bool = False,
+) -> int:
+    """Unpack the daemon's stream, which omits what an earlier run wrote. ``blocks``: where its segments are, or ""."""
+    from time import monotonic
+
+    from cidery.core.getting.untar import resume_point, unpack_tar
+
+    done = 0
+    with on_record(repo, call, target, what, way="stream") as record:
         files, size = resume_point(record, target)
         if files or size:
             query = [*query, ("skip-files", str(files)), ("skip-bytes", str(size))]
-        with rpc(endpoint, ["get"], query) as answer:
+        with _answered(endpoint, query, blocks) as (answer, pieces):
             total = length_of(answer.headers)
             bar.advance(0, total=total)
-            say_saving(target)
-            for written in unpack_tar(answer.chunks(), target, record):
+            if not again:
+                say_saving(target)
+            for written in unpack_tar(pieces, target, record):
                 bar.advance(written - done)
                 done = written
                 if record is not None:
                     record.progress(done, total or 0, monotonic())
+            for _ in pieces:
+                continue  # what follows the tree: the daemon ends its call once all is taken
     return done
+
+
+@contextmanager
+def _answered(
+    endpoint: Endpoint, query: list[tuple[str, str]], blocks: str
+) -> Iterator[tuple[Answer, Iterable[bytes | memoryview | FileRange]]]:
+    """The daemon's answer to ``get`` and the pieces of its stream, read from ``blocks`` if both sides can do that."""
+    from cidery.client.blocking import call as rpc
+    from cidery.core.getting.extents import MEDIA_TYPE, Segments, extent_pieces
+
+    segments = Segments(blocks)
+    try:
+        with rpc(endpoint, ["get"], query, content_type=MEDIA_TYPE if blocks else "") as answer:
+            if answer.headers.get("content-type") == MEDIA_TYPE:
+                yield answer, extent_pieces(answer.chunks(), segments, answer.say)
+            else:
+                yield answer, answer.chunks()
+    finally:
+        segments.close()
 
 
 def _is_file(endpoint: Endpoint, what: str) -> bool:

@@ -32,7 +32,9 @@ class Answer:
     """One call: status and headers are read on construction, the body as it is iterated. Close it, or use ``with``."""
 
     def __init__(self, connection: socket.socket, endpoint: Endpoint, body: Iterator[bytes] | None) -> None:
+        """``body``: sent from a thread."""
         self._socket = connection
+        self._name = endpoint.name
         self._upload: _Upload | None = None
         self._reader = ResponseReader()
         try:
@@ -104,6 +106,13 @@ class Answer:
         for chunk in self.chunks():
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()
+
+    def say(self, data: bytes) -> None:
+        """Send more of the body of a call that has a content type alone, and no end. Raises DaemonGone."""
+        try:
+            self._socket.sendall(chunk_frame(len(data)) + data + b"\r\n")
+        except OSError as exc:
+            raise DaemonGone(self._name, exc.strerror or str(exc)) from exc
 
     def abort(self) -> None:
         """End the connection from another thread: a waiting reader gets an error."""
@@ -191,6 +200,7 @@ def call(
 
     Args:
         body: sent in chunks with ``content_type``, while the answer is read.
+        content_type: without a ``body``, what Answer.say() sends is the body.
     Raises:
         DaemonGone: nothing listens there, or (WrongDaemon) another program.
         RpcError: the daemon answered with an error.

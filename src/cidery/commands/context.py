@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,6 +57,9 @@ class Context(NamedTuple):
     stop: Callable[[], None] | None = None
     """Asks the daemon to stop; None outside a daemon."""
     caller: Caller = Caller.HERE
+    taken: Callable[[], Awaitable[bytes]] | None = None
+    """For a caller that reads the segments of this repository itself: waits until it has taken more of the answer, and
+    returns a byte for each range. None: it wants the bytes."""
 
     @classmethod
     def outside(cls, repo: str) -> Context:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cidery.blockstore.filestore import Filestore
     from cidery.blockstore.segments import SegmentStore
     from cidery.core.adding.job import Adding
+    from cidery.core.arriving import Arrival
     from cidery.core.jobs import JobDesk
     from cidery.core.keeping.collector import Collector
     from cidery.core.keeping.pin_queue import PinQueue
@@ -83,6 +84,11 @@ if TYPE_CHECKING:
         @property
         def network(self) -> Network | None:
             """None: offline."""
+            ...
+
+        @property
+        def arrival(self) -> Arrival | None:
+            """The start of a network that comes up behind; None: there is no such start."""
             ...
 
         def clock(self) -> float:
@@ -176,6 +182,20 @@ class Api:
         return None if self._offline else self._parts.network
 
     @property
+    def arrival(self) -> Arrival | None:
+        return None if self._offline else self._parts.arrival
+
+    async def arrived(self) -> None:
+        """Wait for a network that is still coming up. Raises what kept it from coming, as CannotListen. Cancel-safe."""
+        if self.arrival is not None:
+            await self.arrival.wait()
+
+    def raise_untold(self) -> None:
+        """Raise what kept the network from coming up, unless arrived() has raised it."""
+        if self.arrival is not None:
+            self.arrival.raise_untold()
+
+    @property
     def online(self) -> Network:
         """The network. Raises NoNetwork."""
         if self.network is None:
@@ -198,6 +218,7 @@ class Api:
         path = name_path(text)
         if path is None:
             return parse_path(text)
+        await self.arrived()
         with self.doing("resolving the name"):
             return parse_path((await self.naming.resolver.resolve(path)).path)
 
@@ -211,7 +232,14 @@ class Api:
         from cidery.core.session import FilestoreSession
 
         opened: AbstractAsyncContextManager[BlockSession]
-        opened = FilestoreSession(self.blocks) if self.network is None else self.network.session(kept=kept)
+        if self.network is not None:
+            opened = self.network.session(kept=kept)
+        elif self.arrival is not None:
+            from cidery.core.arriving import ArrivingSession
+
+            opened = ArrivingSession(self.blocks, self.arrival, kept=kept)
+        else:
+            opened = FilestoreSession(self.blocks)
         name = name or self._watch_as
         return self.watched.watch(name, opened) if name else opened
 

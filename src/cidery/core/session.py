@@ -91,12 +91,15 @@ class StoreSession:
 
     async def get(self, cid: CID) -> bytes | memoryview:
         """The block. Raises NotStored, StoredDamaged. Cancel-safe."""
-        found = (await self._store.get_many((cid,)))[0]
+        found = await self.find(cid)
         if found is None:
             damage = self._store.damage(cid)
             raise StoredDamaged(cid, damage) if damage else NotStored(cid)
-        self._counted(found)
         return found
+
+    async def find(self, cid: CID) -> bytes | memoryview | None:
+        """The block; None if it is not stored, or damaged. Cancel-safe."""
+        return self._counted((await self._store.get_many((cid,)))[0])
 
     def _counted(self, found: bytes | memoryview | None) -> bytes | memoryview | None:
         if found is not None:

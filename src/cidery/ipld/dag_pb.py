@@ -14,7 +14,7 @@ from cidery.ipld.block import BadBlock
 from cidery.ipld.data_model import MAX_LINKS
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, read_fields, varint_field
-from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
+from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint, encode_uvarint
 
 STEP = 512
 """Links between two pauses: about a millisecond."""
@@ -100,6 +100,8 @@ def decode(block: Buffer, *, max_links: int = MAX_LINKS) -> Node:
 
 def decode_steps(block: Buffer, *, max_links: int = MAX_LINKS) -> Generator[None, None, Node]:
     """As decode(), with a pause every STEP links."""
+    if (only := _only_data(block)) is not None:
+        return Node((), only)
     buf = block if isinstance(block, bytes) else bytes(block)  # bytes are indexed several times faster than views
     links: list[Link] = []
     at = 0
@@ -131,6 +133,18 @@ def decode_steps(block: Buffer, *, max_links: int = MAX_LINKS) -> Generator[None
         raise DagPbError(exc.reason) from exc
     _check_count(links, max_links)
     return Node(tuple(links), data)
+
+
+def _only_data(block: Buffer) -> memoryview | None:
+    """The data of a node that has nothing else, as the leaves of files do; None for any other."""
+    start = bytes(block[: 1 + MAX_VARINT_BYTES])
+    if not start or start[0] != 1 << 3 | BYTES:
+        return None
+    try:
+        size, at = decode_uvarint(start, 1)
+    except VarintError:
+        return None  # padding is allowed, and rare
+    return memoryview(block)[at:] if at + size == len(block) else None
 
 
 def _check_count(links: list[Link], most: int) -> None:

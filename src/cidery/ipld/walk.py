@@ -47,6 +47,10 @@ class Data(NamedTuple):
     """Bytes of a file, in order."""
 
     chunk: Buffer
+    cid: CID | None = None
+    """The block that has them, when they are all of its data; None when a part of it was asked for."""
+    block: Buffer = b""
+    """The bytes of that block."""
 
 
 class Edge(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cidery.blockstore.filestore import Filestore
     from cidery.blockstore.segments import SegmentStore
     from cidery.core.adding.job import Adding
+    from cidery.core.arriving import Arrival
     from cidery.core.jobs import JobDesk
     from cidery.core.keeping.collector import Collector
     from cidery.core.keeping.pin_queue import PinQueue
@@ -58,12 +59,19 @@ class Access(Enum):
 
 @asynccontextmanager
 async def build(
-    path: Path, access: Access, *, online: bool = False, lan: bool = False, routing: str = ""
+    path: Path,
+    access: Access,
+    *,
+    online: bool = False,
+    behind: bool = False,
+    lan: bool = False,
+    routing: str = "",
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
     Args:
         online: whether to listen and dial; only with Access.WRITE.
+        behind: return before the network is up, which then resumes the node's work too; see Api.arrived().
         lan: keep to the local networks.
         routing: instead of Routing.Type of the config; "": as the config says.
     Raises:
@@ -80,8 +88,12 @@ async def build(
             parts.make(parts.config)  # it must be valid before anything is changed
             stack.enter_context(await _locked(layout.lock))
         await parts.open_store()
-        if online:
-            await parts.connect()
+        if online and behind:
+            from cidery.node.behind import connected_behind
+
+            parts.arrival = await stack.enter_async_context(connected_behind(parts))
+        elif online:
+            await parts.connect(stack)
         yield Api(parts)
 
 
@@ -92,6 +104,7 @@ class OpenedParts:
     """
 
     network: NodeNetwork | None = None
+    arrival: Arrival | None = None
 
     def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, lan: bool, routing: str) -> None:
         self._layout = layout
@@ -126,8 +139,11 @@ class OpenedParts:
         self.make(self.blocks)
         self._state = await asyncio.to_thread(self._open_state)
 
-    async def connect(self) -> None:
-        """Listen and dial, and start the background work of a connected node. Raises CannotListen, BadSwarmKey."""
+    async def connect(self, stack: AsyncExitStack) -> None:
+        """Listen and dial, and start the background work of a connected node. Raises CannotListen, BadSwarmKey.
+
+        ``stack``: what ends the network is pushed there.
+        """
         from cidery.core.keeping.provide import ProvideKeys, parse_strategy
         from cidery.node.connected import doing_its_part, opened_network
         from cidery.node.swarm_key import read_swarm_key
@@ -137,10 +153,10 @@ class OpenedParts:
         if swarm_key is not None:
             self.config = kept_private(self.config)
         opened = opened_network(self.config, self._layout, self.blocks, swarm_key)
-        self.network = await self._stack.enter_async_context(opened)
+        self.network = await stack.enter_async_context(opened)
         every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.blocks, self.pins.every, self._root.get)
         self.make(self.files)  # so that they are closed before the network
-        await self._stack.enter_async_context(doing_its_part(self.network, Api(self), every))
+        await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
 
     def make(self, *parts: object) -> None:
         """Naming a part makes it."""

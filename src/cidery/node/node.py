@@ -1,30 +1,31 @@
-"""Node: a repository opened in this process, with asyncio methods."""
+"""Node: a repository opened in this process, with asyncio methods.
+
+What a method needs is imported by it: opening a node for one of them must not wait for the others.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
-from typing import Self
 
-from cidery.core.adding.add import Added, AddOptions
-from cidery.core.adding.import_profile import import_profile
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
-from cidery.core.api import Api
-from cidery.core.diagnosis.text import Report, report_of
-from cidery.core.getting.get import get
-from cidery.core.getting.record import GetRecord
-from cidery.core.reading.cat import cat
-from cidery.core.reading.content_path import ContentPath
-from cidery.core.reading.ls import LsEntry, ls
-from cidery.core.resume import going_on
-from cidery.core.why import SECONDS, findings
 from cidery.errors import LocalProtocolError
-from cidery.multiformats.cid import CID
 from cidery.node.build import Access, build
-from cidery.node.create import create_repository
 from cidery.node.location import repo_dir
-from cidery.repo.jobs import Job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable
+    from types import TracebackType
+    from typing import Self
+
+    from cidery.core.adding.items import AddItem
+    from cidery.core.api import Api
+    from cidery.core.diagnosis.text import Report
+    from cidery.core.reading.ls import LsEntry
+    from cidery.multiformats.cid import CID
+    from cidery.repo.jobs import Job
 
 
 class NotOpen(LocalProtocolError):
@@ -50,6 +51,7 @@ class Node:
         init: bool = True,
         offline: bool = False,
         read_only: bool = False,
+        network_first: bool = True,
     ) -> None:
         """Nothing is touched before ``async with``.
 
@@ -58,11 +60,15 @@ class Node:
             profile: config profiles, separated by commas, for a repository that is made now ("test": loopback only).
             init: whether to make the repository if there is none.
             read_only: open alongside the process that writes, without network; implies ``init=False``.
+            network_first: False: the repository can be used as soon as it is open, and the network comes up behind it.
+                What needs peers waits for it (``await node.api.arrived()``); what keeps it from coming up, as
+                CannotListen, is logged, and raised by the first such operation, or else at the end of ``async with``.
         """
         self.path = Path(repo_dir(os.fspath(path) if path is not None else None))
         self._profiles = [name for name in (profile or "").split(",") if name]
         self._init = init and not read_only
         self._offline = offline or read_only
+        self._network_first = network_first
         self._access = Access.READ if read_only else Access.WRITE
         self._stack: AsyncExitStack | None = None
         self._opened: Api | None = None
@@ -70,18 +76,28 @@ class Node:
     async def __aenter__(self) -> Self:
         """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and as the store."""
         if self._init and not (self.path / "config").exists():
+            from cidery.node.create import create_repository
+
             await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
+        online, behind = not self._offline, not self._network_first
         async with AsyncExitStack() as stack:
-            self._opened = await stack.enter_async_context(build(self.path, self._access, online=not self._offline))
-            if not self._offline:
-                await stack.enter_async_context(going_on(self._opened))
-            self._stack = stack.pop_all()
+            api = await stack.enter_async_context(build(self.path, self._access, online=online, behind=behind))
+            if online and not behind:
+                from cidery.core.resume import going_on
+
+                await stack.enter_async_context(going_on(api))
+            self._opened, self._stack = api, stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        stack, self._stack, self._opened = self._stack, None, None
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        opened, self._opened = self._opened, None
         if stack is not None:
             await stack.aclose()
+        if opened is not None and kind is None:
+            opened.raise_untold()
 
     @property
     def api(self) -> Api:
@@ -116,6 +132,10 @@ class Node:
             CannotAdd, and as the store (disk full, read-only).
         Cancellation: safe; nothing stays pinned.
         """
+        from cidery.core.adding.add import Added, AddOptions
+        from cidery.core.adding.import_profile import import_profile
+        from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+
         if isinstance(source, str | os.PathLike):
             sources: list[str | AddItem] = [os.fspath(source)]
         elif isinstance(source, bytes):
@@ -144,8 +164,10 @@ class Node:
             PathError, NotAFile, NotFound, InvalidInput (negative numbers).
         Cancellation: safe.
         """
+        from cidery.core.reading.cat import cat
+
         api = self.api
-        where = await self.api.locate(path) if isinstance(path, str) else path
+        where = await api.locate(path) if isinstance(path, str) else path
         async with api.session() as session:
             async for chunk in cat(where, session, offset, length):
                 yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
@@ -157,6 +179,10 @@ class Node:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
         Cancellation: safe; complete files stay.
         """
+        from cidery.core.getting.get import get
+        from cidery.core.getting.record import GetRecord
+        from cidery.core.reading.content_path import ContentPath
+
         api = self.api
         where = await api.locate(path) if isinstance(path, str) else ContentPath(path)
         record = await asyncio.to_thread(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
@@ -171,12 +197,17 @@ class Node:
                 record.close(keep=keep)
         return Path(target)
 
-    async def why(self, path: str | CID, *, seconds: float = SECONDS) -> Report:
+    async def why(self, path: str | CID, *, seconds: float = 10.0) -> Report:
         """The state of a CID: stored, announced, reachable; which peers have it, where it stalls, what to do.
 
         Takes at most ``seconds``; nothing is fetched. ``print()`` it. Raises PathError and as the store.
         Cancellation: safe. For facts as they are learned: cidery.core.why.findings().
         """
+        from cidery.core.diagnosis.text import report_of
+        from cidery.core.reading.content_path import ContentPath
+        from cidery.core.why import findings
+
+        await self.api.arrived()
         where = await self.api.locate(path) if isinstance(path, str) else ContentPath(path)
         return report_of([one async for one in findings(self.api, where, seconds=seconds)])
 
@@ -186,6 +217,8 @@ class Node:
 
     async def ls(self, path: str | CID) -> list[LsEntry]:
         """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""
+        from cidery.core.reading.ls import ls
+
         where = await self.api.locate(path) if isinstance(path, str) else path
         async with self.api.session() as session:
             return [entry async for entry in ls(where, session)]

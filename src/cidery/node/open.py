@@ -14,6 +14,7 @@ from cidery.node.location import repo_dir
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterator
     from pathlib import Path
+    from types import TracebackType
     from typing import Any, Self
 
     from cidery.client.client import Client
@@ -65,19 +66,21 @@ class SyncNode:
         self._loop.close()
 
     def close(self) -> None:
-        """Close the node and end its thread. Idempotent."""
-        if self._closed:
-            return
-        try:
-            self._run(self._inner.__aexit__(None, None, None))
-        finally:
-            self._stop()
+        """Close the node and end its thread. Idempotent. Raises what kept the network down, if nothing has."""
+        self.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._closed:
+            return
+        try:
+            self._run(self._inner.__aexit__(kind, exc, traceback))
+        finally:
+            self._stop()
 
     @property
     def attached(self) -> bool:
@@ -163,6 +166,10 @@ def open(
     as Node; ``read_only`` reads the repository directly even if a daemon runs; ``auth`` is a secret for a daemon with
     API.Authorizations, as in Client.
 
+    Returns when the repository is open. The network comes up behind that, by itself: what is stored can be used at
+    once, and what needs peers waits for it. What keeps it from coming up (a port in use) is logged, and raised by the
+    first method that needs it, or else at the end of ``with``.
+
     Raises:
         RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.
     """
@@ -177,4 +184,5 @@ def open(
             daemon = None  # a killed daemon left its api file behind
     from cidery.node.node import Node
 
-    return SyncNode(Node(path, profile=profile, init=init, offline=offline, read_only=read_only), attached=False)
+    node = Node(path, profile=profile, init=init, offline=offline, read_only=read_only, network_first=False)
+    return SyncNode(node, attached=False)

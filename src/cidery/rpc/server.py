@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -17,8 +18,10 @@ from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType
 from cidery.commands.registry import find
 from cidery.core.adding.items import AddItem
 from cidery.core.api import Api
+from cidery.core.getting.extents import MEDIA_TYPE as EXTENTS
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
+from cidery.http.body import BodyCut, RequestBody
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
@@ -166,7 +169,11 @@ class RpcHandler:
         if call.command.file_argument is not None:
             uploads = read_uploads(request, place)
         owner = self._is_ours(request.header(TOKEN_HEADER.lower()))
-        return Context(api, self._api.path, uploads, self._stop, Caller.OWNER if owner else Caller.ANYBODY)
+        caller = Caller.OWNER if owner else Caller.ANYBODY
+        # who knows the token can read the repository, where the token is
+        extents = owner and request.header("content-type") == EXTENTS
+        taken = partial(_taken, request, place) if extents else None
+        return Context(api, self._api.path, uploads, self._stop, caller, taken)
 
 
 class _Head(NamedTuple):
@@ -174,6 +181,15 @@ class _Head(NamedTuple):
 
     headers: dict[str, str]
     empty: bool = False
+
+
+async def _taken(request: Request, place: Place) -> bytes:
+    """The next bytes of a body that goes on during the answer. Raises BodyCut, SilentBody."""
+    assert isinstance(request.body, RequestBody)  # the server gives every request one
+    said = await place.hear(request.body.readany())
+    if not said:
+        raise BodyCut
+    return said
 
 
 async def _pieces(running: "AsyncGenerator[_Head | Piece, None]") -> AsyncGenerator[Piece, None]:

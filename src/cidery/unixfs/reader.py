@@ -95,14 +95,15 @@ def _read_parts(root: CID, offset: int, length: int | None, *, offers: bool) -> 
             yield offer
             if offer.taken:
                 continue
-        node = yield from read_node(cid)
+        block = yield from need(cid)
+        node = yield from decode_node_steps(cid, block)
         if node.kind is not Kind.FILE:
             raise NotAFile(cid, node.kind) if stated is None else UnixFSError(f"a {node.kind.value} inside a file")
         if stated is not None and node.size != stated:
             raise UnixFSError(f"{cid} holds {node.size} bytes, its parent says {stated}")
         chunk = _clip(node.inline, offset - start, None if end is None else end - start)
         if len(chunk):
-            yield Data(chunk)
+            yield Data(chunk, cid, block) if chunk is node.inline else Data(chunk)
         children = _children_within(node, start, offset, end, depth + 1)
         if children:
             if depth >= MAX_FILE_DEPTH or len(stack) + len(children) > MAX_PENDING:

@@ -1,13 +1,16 @@
 """get."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.run.reading import frozen
-from cidery.core.getting.tar import gzip_stream, tar_stream
+from cidery.core.getting.extent_stream import extent_stream
+from cidery.core.getting.extents import MEDIA_TYPE
+from cidery.core.getting.tar import gzip_stream, tar_pieces, tar_stream
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.resolve import resolve
 from cidery.unixfs.node import Kind
@@ -30,7 +33,10 @@ def gzip_level(call: Call) -> int:
 
 
 async def get(context: Context, call: Call) -> Body:
-    """TAR, gzipped with --compress; a client unpacks it. Its length is an estimate from the tree, for progress only."""
+    """TAR, gzipped with --compress; a client unpacks it. Its length is an estimate from the tree, for progress only.
+
+    A caller on this machine that can say what it has taken gets it as extents, unless it is compressed.
+    """
     path = await context.node.locate(call.one("path"))
     api = context.node
     compress, archive = call.flag("compress"), call.flag("archive")
@@ -44,16 +50,25 @@ async def get(context: Context, call: Call) -> Body:
     is_file = node.kind is Kind.FILE
     total = node.size if is_file else sum(link.tsize or 0 for link in node.links)
 
+    extents = context.taken is not None and not compress
+
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session(name=call.text("session")) as session:
             if compress and not archive and is_file:
                 stream = frozen(cat_file(root, session))
+            elif extents and context.taken is not None:
+                pieces = tar_pieces(root, session, path.name, skip_files=skip[0], skip_bytes=skip[1])
+                async with aclosing(pieces), aclosing(extent_stream(pieces, api.store, context.taken)) as frames:
+                    async for frame in frames:
+                        yield frame
+                return
             else:
                 stream = tar_stream(root, session, path.name, skip_files=skip[0], skip_bytes=skip[1])
             async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
                 yield chunk
 
-    return Body(chunks(), None if compress else total, "application/gzip" if compress else "")
+    kind = "application/gzip" if compress else MEDIA_TYPE if extents else ""
+    return Body(chunks(), None if compress else total, kind)
 
 
 async def _joined(chunks: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:

@@ -6,7 +6,7 @@ All methods block and are called from one thread at a time.
 import os
 
 from cidery.core.file_reads import pread_exactly
-from cidery.core.getting.target import CannotWrite, Target, write_at
+from cidery.core.getting.target import CannotWrite, Target, cut_to, write_at
 from cidery.ipld import dag_pb
 from cidery.ipld.block import MAX_BLOCK
 from cidery.multiformats.cid import CID
@@ -96,7 +96,7 @@ class FileCopy:
                 return
             if self._out < 0:
                 self._begin()
-            os.ftruncate(self._out, self._at)
+            cut_to(self._out, self._at)
         except OSError as exc:
             raise CannotWrite(self._target.shown(self._path), (exc.strerror or str(exc)).lower()) from exc
         out, self._out = self._out, -1

@@ -93,8 +93,9 @@ class GetRecord:
 
     def _begin(self, head: dict[str, Any]) -> None:
         self.files, self.parts = {}, {}
-        self._file.seek(0)
-        self._file.truncate()
+        if self._file.seek(0, os.SEEK_END):  # as getting.target.cut_to()
+            self._file.seek(0)
+            self._file.truncate()
         self._file.write(json.dumps({**head, "boot": self._boot}).encode() + b"\n")
         self._file.flush()
 

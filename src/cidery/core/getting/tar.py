@@ -5,20 +5,21 @@ Long names and times with fractions use PAX records (POSIX.1-2001).
 
 import tarfile
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from cidery.blockstore.drive import drive, run
+from cidery.core.getting.tar_header import BLOCK
 from cidery.core.getting.untar import SKIPPED
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
+from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_file, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
 
-BLOCK = 512
-"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 DEFAULT_FILE_MODE = 0o644
 DEFAULT_DIRECTORY_MODE = 0o755
 SYMLINK_MODE = 0o777
@@ -39,6 +40,21 @@ async def tar_stream(
     first ``skip_bytes`` bytes; the owner in its header says so (see SKIPPED). Omitted bytes are not read.
     Raises as get(), also after bytes were yielded. Cancellation: safe.
     """
+    async with aclosing(tar_pieces(path, session, name, skip_files=skip_files, skip_bytes=skip_bytes)) as pieces:
+        async for piece in pieces:
+            chunk = piece.chunk if isinstance(piece, Data) else piece
+            yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
+
+
+async def tar_pieces(
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    name: str | None = None,
+    *,
+    skip_files: int = 0,
+    skip_bytes: int = 0,
+) -> AsyncGenerator[bytes | Data, None]:
+    """As tar_stream(), with the bytes of files apart from what TAR puts around them."""
     root = await resolve(path, session)
     session.expect(root)
     if name is None:
@@ -57,7 +73,7 @@ async def tar_stream(
         if entry.kind is not Kind.FILE:
             continue
         async for data in drive(read_file(entry.cid, skipped), session):
-            yield data.chunk if not isinstance(data.chunk, bytearray) else bytes(data.chunk)
+            yield data
         if size % BLOCK:
             yield bytes(BLOCK - size % BLOCK)
     yield bytes(2 * BLOCK)

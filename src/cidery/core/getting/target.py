@@ -286,7 +286,7 @@ class Target:
         """Write a small file in one step."""
         fd, _ = self.open_part(path, key)
         try:
-            os.ftruncate(fd, 0)
+            cut_to(fd, 0)
             write_at(fd, data, 0)
         except OSError as exc:
             os.close(fd)
@@ -376,6 +376,15 @@ def _mode_of(name: str, dir_fd: int | None) -> int:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return 0
+
+
+def cut_to(fd: int, size: int) -> None:
+    """Make an open file that is at least ``size`` bytes long that long. Raises OSError.
+
+    One that is that long is left alone: ext4 writes a file to the disk in close() once it was cut to nothing.
+    """
+    if os.fstat(fd).st_size != size:
+        os.ftruncate(fd, size)
 
 
 def write_at(fd: int, data: Buffer, offset: int) -> None:

@@ -6,18 +6,17 @@ refused. Blocking, for clients; imports neither asyncio nor the network.
 
 import hashlib
 import os
-import tarfile
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
+from cidery.core.getting.extents import FileRange
 from cidery.core.getting.record import GetRecord, identity_of
 from cidery.core.getting.special_file import is_special
-from cidery.core.getting.target import CannotWrite, InTheWay, Target, UnsafeName, write_at
+from cidery.core.getting.tar_header import BLOCK, BadHeader, TarHeader
+from cidery.core.getting.target import CannotWrite, InTheWay, Target, UnsafeName, cut_to, write_at
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.unixfs.metadata import MAX_SYMLINK_TARGET, MAX_TREE_DEPTH, Mtime
 
-BLOCK = 512
-"""Everything in a TAR stream is padded to a multiple of this many bytes."""
 MAX_PAX = 64 * 1024
 """Longest PAX header read, in bytes: a path of 4096 bytes and a target of as many, with room."""
 MAX_SIZE = 1 << 62
@@ -76,7 +75,9 @@ def _names(path: str) -> tuple[str, ...]:
     return tuple(path.split("/")) if path else ()
 
 
-def unpack_tar(chunks: Iterable[bytes], target: str | PathLike[str], record: GetRecord | None = None) -> Iterator[int]:
+def unpack_tar(
+    chunks: Iterable[bytes | memoryview | FileRange], target: str | PathLike[str], record: GetRecord | None = None
+) -> Iterator[int]:
     """Write the one tree of a TAR stream to ``target``; its root's name is replaced by the target's.
 
     Written files are noted in ``record``. A stream may leave out the part that resume_point() reported.
@@ -126,11 +127,11 @@ class _Entry:
             raise TarError(f"an entry that is no file, directory or symlink (type {info.type!r})")
         self.kind = kind
         self.name = pax.get("path", info.name)
-        self.target = pax.get("linkpath", info.linkname)
+        self.target = pax.get("linkpath", info.link)
         self.size = _number(pax["size"]) if "size" in pax else info.size
         self.mode: int | None = info.mode & 0o777
-        self.mtime = _mtime(pax["mtime"]) if "mtime" in pax else (Mtime(int(info.mtime)) if info.mtime else None)
-        self.skipped = _number(info.uname.removeprefix(SKIPPED)) if info.uname.startswith(SKIPPED) else 0
+        self.mtime = _mtime(pax["mtime"]) if "mtime" in pax else (Mtime(info.mtime) if info.mtime else None)
+        self.skipped = _number(info.user.removeprefix(SKIPPED)) if info.user.startswith(SKIPPED) else 0
         if self.skipped > self.size:
             raise TarError(f"a file of {self.size} bytes without its first {self.skipped}")
         if not 0 <= self.size <= MAX_SIZE or (kind != "file" and self.size):
@@ -139,10 +140,10 @@ class _Entry:
             raise TarError("a symlink target that is too long")
 
 
-def _info(header: bytes) -> tarfile.TarInfo:
+def _info(header: bytes) -> TarHeader:
     try:
-        return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as exc:
+        return TarHeader.decode(header)
+    except BadHeader as exc:
         raise TarError("a damaged header") from exc
 
 
@@ -201,10 +202,13 @@ def _write_file(
         if record is None or record.trusted(name, os.fstat(fd)) < at:
             if at:
                 raise TarError("it leaves out data that is missing here; repeat the command")
-        os.ftruncate(fd, at)
+        cut_to(fd, at)
         while at < entry.size:
             piece = source.read_some(min(_PIECE, entry.size - at))
-            write_at(fd, piece, at)
+            if isinstance(piece, FileRange):
+                piece.copy_to(fd, at)
+            else:
+                write_at(fd, piece, at)
             at += len(piece)
             if record is not None and at - noted >= NOTE_EVERY:
                 record.part(name, os.fstat(fd), at)
@@ -225,25 +229,29 @@ def _write_file(
 class _Source:
     """Exact reads over chunks of any size."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview | FileRange]) -> None:
         self._chunks = iter(chunks)
-        self._held = memoryview(b"")
+        self._held: memoryview | FileRange = memoryview(b"")
 
-    def read_some(self, limit: int) -> memoryview:
+    def read_some(self, limit: int) -> memoryview | FileRange:
         """1 to ``limit`` bytes. Raises TarError at the end of the stream."""
         while not len(self._held):
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise TarError("it ends early; what came before is complete, repeat the command to get the rest")
-            self._held = memoryview(chunk)
-        taken, self._held = self._held[:limit], self._held[limit:]
-        return taken
+            self._held = chunk if isinstance(chunk, FileRange) else memoryview(chunk)
+        if isinstance(self._held, FileRange):
+            taken, self._held = self._held.split(limit)
+            return taken
+        piece, self._held = self._held[:limit], self._held[limit:]
+        return piece
 
     def read(self, size: int) -> bytes:
         """Exactly ``size`` bytes."""
         out = bytearray()
         while len(out) < size:
-            out += self.read_some(size - len(out))
+            piece = self.read_some(size - len(out))
+            out += piece.read() if isinstance(piece, FileRange) else piece
         return bytes(out)
 
 
