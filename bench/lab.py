@@ -20,7 +20,7 @@ def show(result: Any) -> None:
     for field in fields(result):
         value = getattr(result, field.name)
         if isinstance(value, list):
-            text = " ".join(f"{one:.1f}" for one in value)
+            text = " ".join(f"{one:.1f}" if isinstance(one, float) else str(one) for one in value)
         else:
             text = f"{value:.3f}" if isinstance(value, float) else str(value)
         print(f"{field.name:20} {text}")
