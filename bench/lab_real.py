@@ -19,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from slow_internet import scenarios  # noqa: E402
 from slow_internet.programs import KINDS, missing, no_namespaces  # noqa: E402
 
+LEFT_OUT = 3
+"""Exit code when this machine cannot run it."""
+
 
 def crowd(options: argparse.Namespace, folder: Path) -> scenarios.RealCrowd:
     kinds = list(options.with_)
@@ -74,6 +77,7 @@ def cut(options: argparse.Namespace, folder: Path) -> scenarios.RealCut:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--json", default="", metavar="FILE", help="write what came of it there")
     kinds = made.add_subparsers(required=True)
 
     def scenario(name: str, run: Any, text: str, kind: tuple[str, ...] = tuple(KINDS)) -> argparse.ArgumentParser:
@@ -113,24 +117,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(words: list[str]) -> Any:
-    """One scenario by its command line; what came of it, or the reason why it cannot be run here, as text."""
-    options = parser().parse_args(words)
-    used = {options.kind, *getattr(options, "with_", ())}
-    reason = no_namespaces() or "; ".join(filter(None, map(missing, sorted(used))))
-    if reason:
-        return reason
-    with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR"), ignore_cleanup_errors=True) as folder:
-        return options.run(options, Path(folder))
-
-
 def main() -> None:
-    began, result = time.perf_counter(), run(sys.argv[1:])
-    if isinstance(result, str):
-        print(f"left out: {result}")
-        return
-    show(result)
-    print(f"{'real seconds':20} {time.perf_counter() - began:.1f}")
+    options = parser().parse_args()
+    used = {options.kind, *getattr(options, "with_", ())}
+    if reason := no_namespaces() or "; ".join(filter(None, map(missing, sorted(used)))):
+        print(f"left out: {reason}")
+        sys.exit(LEFT_OUT)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR"), ignore_cleanup_errors=True) as folder:
+        result = options.run(options, Path(folder))
+    show(result, time.perf_counter() - began, options.json)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from peers.little_internet import Host
+from slow_internet import scenarios
 from slow_internet.layout import MBIT, SlowInternet
 
 SEND = """
@@ -38,6 +39,13 @@ except TimeoutError:
 except ConnectionRefusedError:
     print("refused")
 """
+
+
+def test_real_daemons_fetch_over_it_and_their_bytes_are_counted(tmp_path: Path):
+    size = 2 << 20
+    got = scenarios.from_sources(tmp_path, "cidery", size, [16 * MBIT] * 2, [0.02] * 2)
+    assert not got.failure and got.ideal < got.seconds < 30
+    assert sum(got.shares) == pytest.approx(1.0, abs=0.2) and 0 <= got.overhead < 0.2
 
 
 @pytest.fixture
