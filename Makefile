@@ -13,11 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test coverage sim fuzz settings demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test coverage sim lab fuzz settings demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons coverage sim fuzz build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim lab fuzz build clean"
 
 setup: $(VENV)/.ready
 
@@ -62,7 +62,7 @@ unit: setup
 	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers
-	$(BIN)/pytest $(PARALLEL) tests/interop
+	$(BIN)/pytest $(PARALLEL) tests/interop tests/slow_internet
 
 other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
@@ -72,6 +72,16 @@ test: check unit interop other-pythons
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup
 	@$(BIN)/python tests/sim/dht_report.py
+
+# crowds, dying holders, distance, Mars, in virtual time and with real programs: out/lab/report.html, in an hour or two;
+# make lab LAB=--quick for some minutes
+lab: peers $(VENV)/.lab-ready
+	$(BIN)/python bench/lab_report.py $(LAB)
+
+$(VENV)/.lab-ready: $(VENV)/.ready
+	@echo "installing libtorrent and matplotlib into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[lab]' || { echo "pip could not install libtorrent and matplotlib (above)" >&2; exit 1; }
+	@touch $@
 
 # branch coverage of each module of the pure packages by its own tests; make coverage PACKAGES=ipld for one
 coverage: setup

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import time
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from cidery.testing.lab.content import MBIT, MIB
@@ -16,86 +19,97 @@ from cidery.testing.lab.scale import session_scale
 from cidery.testing.lab.sources import holders_die, near_and_far
 
 
-def show(result: Any) -> None:
+def plain(result: Any) -> dict[str, Any]:
+    """A result as JSON takes it: what is infinite, because it failed, is None."""
+    return {field.name: _finite(getattr(result, field.name)) for field in fields(result)}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if isinstance(value, tuple) and hasattr(value, "_asdict"):
+            return {name: _finite(part) for name, part in value._asdict().items()}
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def show(result: Any, seconds: float, to: str) -> None:
+    """Print it, or write it as JSON to a file."""
+    if to:
+        Path(to).write_text(json.dumps({"result": plain(result), "real_seconds": seconds}))
+        return
     for field in fields(result):
         value = getattr(result, field.name)
         if isinstance(value, list):
-            text = " ".join(f"{one:.1f}" for one in value)
+            text = " ".join(f"{one:.1f}" if isinstance(one, float) else str(one) for one in value)
         else:
             text = f"{value:.3f}" if isinstance(value, float) else str(value)
         print(f"{field.name:20} {text}")
+    print(f"{'real seconds':20} {seconds:.1f}")
 
 
-def crowd(options: argparse.Namespace) -> None:
-    show(
-        flash_crowd(
-            options.readers,
-            int(options.mib * MIB),
-            options.origin * MBIT,
-            options.reader * MBIT,
-            options.rtt,
-            stagger=options.stagger,
-            mesh=options.mesh,
-            freeloaders=options.freeloaders,
-            liars=options.liars,
-            seed=options.seed,
-        )
+def crowd(options: argparse.Namespace) -> Any:
+    return flash_crowd(
+        options.readers,
+        int(options.mib * MIB),
+        options.origin * MBIT,
+        options.reader * MBIT,
+        options.rtt,
+        stagger=options.stagger,
+        mesh=options.mesh,
+        freeloaders=options.freeloaders,
+        liars=options.liars,
+        seed=options.seed,
     )
 
 
-def holders(options: argparse.Namespace) -> None:
-    show(
-        holders_die(
-            int(options.mib * MIB),
-            options.rate * MBIT,
-            options.rtt,
-            every=options.every,
-            how=options.how,
-            reader_rate=options.reader * MBIT,
-            seed=options.seed,
-        )
+def holders(options: argparse.Namespace) -> Any:
+    return holders_die(
+        int(options.mib * MIB),
+        options.rate * MBIT,
+        options.rtt,
+        every=options.every,
+        how=options.how,
+        reader_rate=options.reader * MBIT,
+        seed=options.seed,
     )
 
 
-def near(options: argparse.Namespace) -> None:
-    show(
-        near_and_far(
-            int(options.mib * MIB),
-            options.near * MBIT,
-            options.far * MBIT,
-            options.rtt,
-            reader_rate=options.reader * MBIT,
-            near_dies=options.dies,
-            how=options.how,
-            seed=options.seed,
-        )
+def near(options: argparse.Namespace) -> Any:
+    return near_and_far(
+        int(options.mib * MIB),
+        options.near * MBIT,
+        options.far * MBIT,
+        options.rtt,
+        reader_rate=options.reader * MBIT,
+        near_dies=options.dies,
+        how=options.how,
+        seed=options.seed,
     )
 
 
-def planet(options: argparse.Namespace) -> None:
-    show(mars(options.rtt, int(options.mib * MIB), options.rate * MBIT, cold=options.cold, seed=options.seed))
+def planet(options: argparse.Namespace) -> Any:
+    return mars(options.rtt, int(options.mib * MIB), options.rate * MBIT, cold=options.cold, seed=options.seed)
 
 
-def regions(options: argparse.Namespace) -> None:
-    show(
-        region_cut(
-            options.nodes, seconds=options.seconds, size=int(options.mib * MIB), files=options.files, seed=options.seed
-        )
+def regions(options: argparse.Namespace) -> Any:
+    return region_cut(
+        options.nodes, seconds=options.seconds, size=int(options.mib * MIB), files=options.files, seed=options.seed
     )
 
 
-def raid(options: argparse.Namespace) -> None:
-    show(flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed))
+def raid(options: argparse.Namespace) -> Any:
+    return flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed)
 
 
-def scale(options: argparse.Namespace) -> None:
-    show(session_scale(options.sources, options.wants, options.seed))
+def scale(options: argparse.Namespace) -> Any:
+    return session_scale(options.sources, options.wants, options.seed)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=0)
-    kinds = parser.add_subparsers(required=True)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--json", default="", metavar="FILE", help="write what came of it there")
+    kinds = made.add_subparsers(required=True)
     one = kinds.add_parser("crowd", help="one origin, many readers at the same time")
     one.add_argument("--readers", type=int, default=20)
     one.add_argument("--mib", type=float, default=16)
@@ -145,10 +159,13 @@ def main() -> None:
     one.add_argument("--sources", type=int, default=1000)
     one.add_argument("--wants", type=int, default=1_000_000)
     one.set_defaults(run=scale)
-    options = parser.parse_args()
-    began = time.perf_counter()
-    options.run(options)
-    print(f"{'real seconds':20} {time.perf_counter() - began:.1f}")
+    return made
+
+
+def main() -> None:
+    options = parser().parse_args()
+    began, result = time.perf_counter(), options.run(options)
+    show(result, time.perf_counter() - began, options.json)
 
 
 if __name__ == "__main__":

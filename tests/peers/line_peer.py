@@ -70,7 +70,7 @@ class LinePeer:
     def _tail(self) -> str:
         return "\n" + self.log.read_text(errors="replace")[-2000:]
 
-    def ask(self, *words: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def ask(self, *words: object, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Run a command; its answer. Raises PeerFailed."""
         assert self._process.stdin is not None  # Popen was asked for a pipe
         self._process.stdin.write(json.dumps(words) + "\n")
@@ -78,6 +78,10 @@ class LinePeer:
         if not answer["ok"]:
             raise PeerFailed(f"{words}: {answer}{self._tail()}")
         return answer
+
+    def kill(self) -> None:
+        """End it without a farewell; close() follows."""
+        os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the process, by force if need be. Idempotent."""

@@ -157,12 +157,14 @@ class Line(Generic[F]):
         self._sent = sent
         self._queue: FairQueue[F] = FairQueue()
         self._busy = False
+        self._free_at = 0.0
         self._loop = asyncio.get_running_loop()
 
     def wake(self, flow: F) -> None:
         """It has something to send."""
         self._queue.wake(flow)
         if not self._busy:
+            self._free_at = max(self._free_at, self._loop.time())
             self._serve()
 
     def _serve(self) -> None:
@@ -173,16 +175,17 @@ class Line(Generic[F]):
             self.bytes += size
             self._busy = True
             if self.rate:
-                self._loop.call_later(size / self.rate, self._through, flow, piece)
+                # from when it became free, not from now: a late timer of a real loop costs no bandwidth
+                self._free_at += size / self.rate
+                self._loop.call_at(self._free_at, self._through, flow, piece)
             else:
                 self._busy = False
                 self._sent(flow, piece)
 
     def _through(self, flow: F, piece: bytes | None) -> None:
+        self._sent(flow, piece)  # what that wakes is served below
         self._busy = False
-        self._sent(flow, piece)
-        if not self._busy:
-            self._serve()
+        self._serve()
 
 
 def window(rates: list[float], round_trip: float) -> int:

@@ -2,6 +2,7 @@
 // or HTTP routers, and a DHT or AutoNAT only if one is asked for.
 //
 //   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX] [--listen MULTIADDR] [--autonat 1|2]
+//                 [--transfer SECONDS]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
@@ -33,9 +34,9 @@ import { fixedSize } from 'ipfs-unixfs-importer/chunker'
 import { CID } from 'multiformats/cid'
 import { sha256 } from 'multiformats/hashes/sha2'
 
-const TRANSFER_MS = 100_000
 const DIAL_MS = 15_000
 const option = name => process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined
+const TRANSFER_MS = Number(option('--transfer') ?? 100) * 1000
 const security = option('--security') ?? 'noise'
 const kad = option('--kad')
 // loopback addresses would be left out of a real network
