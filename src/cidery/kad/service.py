@@ -72,8 +72,12 @@ class KadService:
         own_addrs: Callable[[], list[Multiaddr]],
         entropy: Callable[[int], bytes],
         wall_clock: Callable[[], float],
+        on_mode_changed: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        """``cache`` None: nothing survives. ``own_addrs``: where others can reach this node."""
+        """``cache`` None: nothing survives. ``own_addrs``: where others can reach this node.
+
+        ``on_mode_changed`` is awaited after the protocols changed: others are told.
+        """
         self.options = options
         self.validators = validators
         self.providers: DiskProviders | MemoryProviders = MemoryProviders()
@@ -81,8 +85,7 @@ class KadService:
         if cache is not None:
             self.providers = DiskProviders(cache.environment, cache.table("providers"), cache.table("provider-peers"))
             self.values = MemoryValues(cache.environment, cache.table("values"))
-        self.on_mode_changed: Callable[[], Coroutine[Any, Any, None]] | None = None
-        """Awaited after the protocols changed: others are told."""
+        self._on_mode_changed = on_mode_changed
         self._swarm = swarm
         self._cache = cache
         self._entropy = entropy
@@ -136,8 +139,8 @@ class KadService:
     async def set_reachable(self, reachable: bool) -> None:
         """What is known of this node's reachability from outside: a reachable one serves the WAN."""
         wanted = (reachable or self.options.wan_server) and not self.options.client_only
-        if self.wan.serve(wanted) and self.on_mode_changed is not None:
-            await self.on_mode_changed()
+        if self.wan.serve(wanted) and self._on_mode_changed is not None:
+            await self._on_mode_changed()
 
     # --- peers
 

@@ -19,8 +19,9 @@ from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.pnet import fingerprint
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.announcing import AnnounceOf
 from cidery.node.local import LocalOptions
-from cidery.node.network import NodeNetwork
+from cidery.node.network import GatewayOptions, NodeNetwork
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
 from cidery.repo.config import Config, ConnMgrConfig
@@ -44,6 +45,8 @@ async def open_network(
     validators: Validators | None = None,
     dns: TxtResolver | None = None,
     announced: Announced | None = None,
+    announce: AnnounceOf | None = None,
+    gateways: GatewayOptions | None = None,
     serve_autonat: bool = True,
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
@@ -56,6 +59,10 @@ async def open_network(
             cache=opened,
             kad=kad,
             validators=validators,
+            dns=dns,
+            announced=announced,
+            announce=announce,
+            gateways=gateways,
             max_connections=2 * conn_mgr.high_water,
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
@@ -65,8 +72,6 @@ async def open_network(
             map_ports=map_ports,
             network=None if swarm_key is None else PrivateNetwork(TcpNetwork(addresses), swarm_key, os.urandom),
         )
-        network.dns = dns
-        network.identification.announced = announced or Announced()
         try:
             await network.start(listen, bootstrap, peering)
             yield network

@@ -51,8 +51,21 @@ class TooManyIdentifications(RemoteProtocolError):
 class Identification:
     """Registers its handlers on a swarm; ``known`` holds what each connected peer said."""
 
-    def __init__(self, swarm: Swarm, agent: str, entropy: Callable[[int], bytes], sequence: int) -> None:
-        """``sequence``: of the first signed peer record; grows from start to start (nanoseconds of wall time do)."""
+    def __init__(
+        self,
+        swarm: Swarm,
+        agent: str,
+        entropy: Callable[[int], bytes],
+        sequence: int,
+        *,
+        interfaces: Callable[[], list[str]] = list,
+        announced: Announced | None = None,
+    ) -> None:
+        """``sequence``: of the first signed peer record; grows from start to start (nanoseconds of wall time do).
+
+        ``interfaces``: IP addresses of this machine, for listeners on all of them. ``announced``: which of the own
+        addresses others are told; None: all.
+        """
         self._swarm = swarm
         self._clock = swarm.clock
         self._agent = agent
@@ -63,10 +76,8 @@ class Identification:
         self.known: dict[PeerId, Identify] = {}
         self.observed = Observed()
         """Where peers see us."""
-        self.interfaces: Callable[[], list[str]] = list
-        """IP addresses of this machine, for listeners on all of them."""
-        self.announced = Announced()
-        """What of all that others are told."""
+        self._interfaces = interfaces
+        self._announced = announced or Announced()
         self.mapped: Multiaddr | None = None
         """Where a router passes connections on to this node."""
         self._local: dict[str, None] = {}
@@ -84,7 +95,7 @@ class Identification:
     # --- what we say
 
     def advertised_addrs(self) -> list[Multiaddr]:
-        """Addresses that others are told to dial: the bound ones, as ``announced`` has it.
+        """Addresses that others are told to dial: the bound ones, as ``announced`` says.
 
         For a wildcard these are this machine's own addresses, as its connections use them, and those at which enough
         others see it.
@@ -100,13 +111,13 @@ class Identification:
                 out[addr] = None
                 continue
             family = 6 if ":" in host else 4
-            for host in dict.fromkeys((*self.interfaces(), *believed, *self._local)):
+            for host in dict.fromkeys((*self._interfaces(), *believed, *self._local)):
                 if ipaddress.ip_address(host).version == family:
                     out[Multiaddr.tcp(host, port)] = None
             out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
         if self.mapped is not None:
             out[self.mapped] = None
-        return self.announced.of(out)
+        return self._announced.of(out)
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
