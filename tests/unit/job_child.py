@@ -25,7 +25,7 @@ from cidery.core.adding import add as adding
 from cidery.core.adding import chunk_stream, ingest
 from cidery.core.adding import journal as add_journal
 from cidery.core.adding.add import AddOptions
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import File, Item
 from cidery.core.car import importing as car_import
 from cidery.core.car import job as car_job
 from cidery.core.getting import file_copy
@@ -38,7 +38,6 @@ from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.node.build import Access, build
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
 
 SCALE = 64
@@ -126,8 +125,8 @@ async def import_car(root: Path, source: str, counter: Counter) -> None:
     assert found is not None
     call = bind(found.command, [source], [("stats", "true")])
 
-    async def items() -> AsyncIterator[AddItem]:
-        yield AddItem("", Kind.FILE, path=source)
+    async def items() -> AsyncIterator[Item]:
+        yield File(source)
 
     async with build(root, Access.WRITE) as api:
         async for value in import_cars(Context(api, root, items()), call):

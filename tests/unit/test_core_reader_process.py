@@ -9,9 +9,8 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding import add as adding
 from cidery.core.adding.add import Added, AddOptions, add, add_root
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+from cidery.core.adding.items import CannotAdd, File, ScanOptions
 from cidery.core.adding.reader_process import SMALL_FILE, ReaderProcess
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
 
 FILES = 600
@@ -84,4 +83,4 @@ async def test_no_process_is_left_behind(tree: Path, starts_at_once: list[Reader
 async def test_what_cannot_be_read_is_named(tree: Path, starts_at_once: list[ReaderProcess]) -> None:
     paths = [tree / "0" / "1", tree / "gone"]
     with pytest.raises(CannotAdd, match="no such file"):
-        await add_root([AddItem(path.name, Kind.FILE, path=str(path)) for path in paths], MemoryStore())
+        await add_root([File(str(path), path.name) for path in paths], MemoryStore())

@@ -11,12 +11,11 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import Added, AddOptions, add, add_root
-from cidery.core.adding.items import AddItem, ScanOptions
+from cidery.core.adding.items import Bytes, ScanOptions
 from cidery.ipld.block import Block
 from cidery.unixfs.directory import Entry, directory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, profile, with_options
 
 DERIVED = Path(__file__).parent.parent / "vectors" / "derived"
@@ -179,7 +178,7 @@ async def test_the_tree_with_symlinks_of_kubos_tests(tmp_path: Path, version: in
 )
 async def test_mode_and_mtime_of_kubos_tests(mode: int | None, mtime: Mtime | None, cid: str) -> None:
     assert import_bytes(UNIXFS_V0_2015, b"", mode, mtime) == cid
-    item = AddItem("f", Kind.FILE, data=b"")
+    item = Bytes(b"", "f")
     assert str(await add_root([item], MemoryStore(), AddOptions(UNIXFS_V0_2015, mode=mode, mtime=mtime))) == cid
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from cidery.core.adding.add import Added, AddOptions
 from cidery.core.adding.import_profile import import_profile
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+from cidery.core.adding.items import Bytes, CannotAdd, Item, ScanOptions, Stream
 from cidery.core.api import Api
 from cidery.core.diagnosis.text import Report, report_of
 from cidery.core.getting.get import get
@@ -117,11 +117,11 @@ class Node:
         Cancellation: safe; nothing stays pinned.
         """
         if isinstance(source, str | os.PathLike):
-            sources: list[str | AddItem] = [os.fspath(source)]
+            sources: list[str | Item] = [os.fspath(source)]
         elif isinstance(source, bytes):
-            sources = [AddItem.of_bytes(source, name)]
+            sources = [Bytes(source, name)]
         else:
-            sources = [AddItem.of_stream(source, name)]
+            sources = [Stream(source, name)]
         api = self.api
         options = AddOptions(
             profile=import_profile(api.config.imports), scan=ScanOptions(hidden=hidden), wrap=wrap, only_hash=only_hash

@@ -1,6 +1,6 @@
 """files: the commands of mutable files."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
@@ -8,6 +8,8 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed, Message
+from cidery.core.adding.batches import each
+from cidery.core.adding.items import Bytes, Item, Stream
 from cidery.core.api import Api
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.cat import file_size
@@ -232,14 +234,20 @@ async def write(context: Context, call: Call) -> None:
     )
     async with api.session() as session:
         async for item in context.uploads:
-            source = _once(item.data or b"") if item.stream is None else item.stream
+            source = _content(item)
             await write_file(api.files, session, path, source, how, flush=call.flag("flush"))
             return
     raise BadCall("file argument 'data' is required")
 
 
-async def _once(data: bytes) -> AsyncIterator[Buffer]:
-    yield data
+def _content(item: Item) -> AsyncIterable[Buffer]:
+    match item:
+        case Bytes(data):
+            return each((data,))
+        case Stream(stream):
+            return stream
+        case _:
+            raise BadCall("file argument 'data' takes the content of a file")
 
 
 async def read(context: Context, call: Call) -> Body:

@@ -28,8 +28,8 @@ from cidery.core.adding.ingest import (
     Result,
     open_regular,
 )
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
-from cidery.core.adding.journal import AddJournal, Identity, NotRemembered, identity_of
+from cidery.core.adding.items import CannotAdd, File, Folder, Identity, Item, ScanOptions, Stored
+from cidery.core.adding.journal import AddJournal, NotRemembered, identity_of
 from cidery.core.adding.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
 from cidery.core.adding.tree import AddTree
 from cidery.ipld.block import Block
@@ -37,7 +37,6 @@ from cidery.multiformats.cid import CID
 from cidery.unixfs.importer import FileBuilder
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, ImportOptionError, Profile
 
 THREADS = 2
@@ -113,7 +112,7 @@ Step = Callable[[], list[Child]] | int
 
 
 async def add(
-    sources: Sequence[Source] | AsyncIterable[AddItem],
+    sources: Sequence[Source] | AsyncIterable[Item],
     store: BlockStore,
     options: AddOptions | None = None,
     memory: Memory | None = None,
@@ -135,7 +134,7 @@ async def add(
 
 
 async def add_root(
-    sources: Sequence[Source] | AsyncIterable[AddItem], store: BlockStore, options: AddOptions | None = None
+    sources: Sequence[Source] | AsyncIterable[Item], store: BlockStore, options: AddOptions | None = None
 ) -> CID:
     """As add(), but only the CID of the last root."""
     root: CID | None = None
@@ -185,8 +184,8 @@ class _Adding:
         while self._open:
             os.close(self._open.pop())
 
-    async def run(self, sources: Sequence[Source] | AsyncIterable[AddItem]) -> AsyncIterator[Added | AddProgress]:
-        pending: deque[tuple[list[AddItem], Future[list[Result]]]] = deque()
+    async def run(self, sources: Sequence[Source] | AsyncIterable[Item]) -> AsyncIterator[Added | AddProgress]:
+        pending: deque[tuple[list[Item], Future[list[Result]]]] = deque()
         async for job in batches(sources, self._options.profile, self._options.scan):
             if isinstance(job, LongStream):
                 while pending:
@@ -208,9 +207,9 @@ class _Adding:
         for added in folders:
             yield added
 
-    def _submit(self, items: list[AddItem]) -> "Future[list[Result]]":
+    def _submit(self, items: list[Item]) -> "Future[list[Result]]":
         """Store whole items; many small files are read and hashed by a second process."""
-        paths = [(item.path, item.follow) for item in items if item.path is not None and item.kind is Kind.FILE]
+        paths = [(item.path, item.follow) for item in items if isinstance(item, File)]
         self._files += len(paths)
         if self._behind:
             return self._one.submit(self._ingest.items, items)
@@ -230,7 +229,7 @@ class _Adding:
         reader.ask(paths, self._racy_from())
         return self._one.submit(self._with_reader, reader, items)
 
-    def _with_reader(self, reader: ReaderProcess, items: list[AddItem]) -> list[Result]:
+    def _with_reader(self, reader: ReaderProcess, items: list[Item]) -> list[Result]:
         """Runs in the thread."""
         try:
             leaves, entries = reader.answer() if self._reader_helps else ([], b"")
@@ -246,7 +245,7 @@ class _Adding:
         if not self._options.only_hash:
             await self._store.sync()
 
-    async def _finish(self, items: list[AddItem], future: "Future[list[Result]]") -> AsyncIterator[Added | AddProgress]:
+    async def _finish(self, items: list[Item], future: "Future[list[Result]]") -> AsyncIterator[Added | AddProgress]:
         """Place the results of one job into the tree."""
         events: list[Added] = []
         results = await asyncio.wrap_future(future)
@@ -256,7 +255,7 @@ class _Adding:
             elif any(isinstance(result, Finished) for result in results):
                 self._behind = False
         for item, result in zip(items, results, strict=True):
-            if result is None:
+            if isinstance(item, Folder):
                 self._tree.put_folder(item.name, *self._metadata.of_item(item.mode, item.mtime))
             elif isinstance(result, Finished):
                 events.append(self._place(item.name, result))
@@ -272,7 +271,7 @@ class _Adding:
         for event in events:
             yield event
 
-    async def _checked(self, memory: Memory, items: list[AddItem], results: list[Result]) -> list[Result]:
+    async def _checked(self, memory: Memory, items: list[Item], results: list[Result]) -> list[Result]:
         """The results, with remembered files looked up in the store and read again if they are not there."""
         known = [result for result in results if isinstance(result, Remembered)]
         for result, whole in zip(known, await memory.whole([one.child for one in known]), strict=True):
@@ -286,7 +285,7 @@ class _Adding:
             if isinstance(result, Remembered) and memory.journal.file(result.identity) is None
         ]
         for at in lost:
-            if items[at].has:
+            if isinstance(items[at], Stored):
                 raise NotRemembered(items[at].name)
         again = await asyncio.wrap_future(self._one.submit(self._ingest.items, [items[at] for at in lost]))
         out: list[Result] = [
