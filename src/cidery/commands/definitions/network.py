@@ -381,15 +381,6 @@ COMMANDS = (
         where=Where.DAEMON,
     ),
     Command(
-        ("bitswap", "reprovide"),
-        "Refused: the sweep announces everything in its time",
-        "cidery.commands.run.provide:reprovide",
-        "cidery provide once bafy...",
-        output=Output.NOTHING,
-        where=Where.DAEMON,
-        deprecated="provide once",
-    ),
-    Command(
         ("swarm", "filters"),
         "List the networks that are neither dialled nor accepted",
         "cidery.commands.run.network:swarm_filters",
