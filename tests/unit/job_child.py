@@ -21,10 +21,10 @@ from cidery.commands.registry import find
 from cidery.commands.run.dag import import_cars
 from cidery.commands.run.pin import add as add_pin
 from cidery.core import file_reads
-from cidery.core.adding import add as adding
-from cidery.core.adding import chunk_stream, ingest
+from cidery.core.adding import chunk_stream, file_jobs, ingest
 from cidery.core.adding import journal as add_journal
 from cidery.core.adding.add import AddOptions
+from cidery.core.adding.events import Added
 from cidery.core.adding.items import File, Item
 from cidery.core.car import importing as car_import
 from cidery.core.car import job as car_job
@@ -63,7 +63,7 @@ class Counter:
 
 
 def shrink() -> None:
-    adding.JOB_BYTES //= SCALE
+    file_jobs.JOB_BYTES //= SCALE
     ingest.MAX_BATCH //= SCALE
     ingest.BIG_FILE //= SCALE
     getting.WRITE_BATCH //= SCALE
@@ -108,7 +108,7 @@ async def add(root: Path, source: str, counter: Counter, chunker: str) -> None:
         api = changed(api, clock=late)
         async for event in api.adding.add([source], AddOptions(profile=profile, progress=True)):
             os.write(1, b".\n")
-            if isinstance(event, adding.Added) and event.root:
+            if isinstance(event, Added) and event.root:
                 os.write(1, f"root {event.cid}\n".encode())
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding.add import Added, AddOptions, AddProgress, add, add_root
+from cidery.core.adding.add import AddOptions, add, add_root
+from cidery.core.adding.events import Added, AddProgress
 from cidery.core.adding.ingest import BIG_FILE
 from cidery.core.adding.items import Bytes, CannotAdd, Folder, Item, Link, ScanOptions, Stream, TooDeep
 from cidery.core.reading.cat import cat

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding import add as adding
-from cidery.core.adding.add import Added, AddOptions, add, add_root
+from cidery.core.adding import whole_items
+from cidery.core.adding.add import AddOptions, add, add_root
+from cidery.core.adding.events import Added
 from cidery.core.adding.items import CannotAdd, File, ScanOptions
 from cidery.core.adding.reader_process import SMALL_FILE, ReaderProcess
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
@@ -39,8 +40,8 @@ def starts_at_once(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
             assert self._ready.wait(60)
             started.append(self)
 
-    monkeypatch.setattr(adding, "START_AFTER", 0)
-    monkeypatch.setattr(adding, "ReaderProcess", Waited)
+    monkeypatch.setattr(whole_items, "START_AFTER", 0)
+    monkeypatch.setattr(whole_items, "ReaderProcess", Waited)
     return started
 
 
@@ -54,7 +55,7 @@ async def test_an_add_is_the_same_with_and_without_the_process(
     store, plain = MemoryStore(), MemoryStore()
     with_it = [event async for event in add([tree], store, options())]
     assert len(starts_at_once) == 1
-    monkeypatch.setattr(adding, "START_AFTER", 1 << 30)
+    monkeypatch.setattr(whole_items, "START_AFTER", 1 << 30)
     without = [event async for event in add([tree], plain, options())]
     assert with_it == without
     assert len(starts_at_once) == 1

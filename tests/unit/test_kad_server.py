@@ -9,7 +9,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.kad.io.provider_store import MAX_PENDING, DiskProviders
 from cidery.kad.io.value_store import MAX_AGE, MemoryValues
 from cidery.kad.key import K
-from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Record
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import PRIVATE, PUBLIC, Server
@@ -60,7 +60,7 @@ class Fixture:
         )
 
     def ask(self, kind: MessageType, key: bytes = b"", sender: PeerId = SENDER, now: float = 0.0, **more):
-        return self.server.handle(sender, Message(kind, key, **more), now)
+        return self.server.handle(sender, DhtMessage(kind, key, **more), now)
 
     def announce(self, peer: PeerId, addrs: tuple[bytes, ...] = PUBLIC_ADDR, key: bytes = CONTENT, now: float = 0.0):
         return self.ask(MessageType.ADD_PROVIDER, key, peer, now, providers=[PeerInfo(peer, addrs)])
@@ -177,7 +177,7 @@ def test_a_request_without_a_key_is_an_error_of_the_one_who_asks(dht, kind):
 
 
 def test_a_ping_needs_no_key(dht):
-    assert dht.ask(MessageType.PING) == Message(MessageType.PING, b"")
+    assert dht.ask(MessageType.PING) == DhtMessage(MessageType.PING, b"")
 
 
 # --- on the disk

@@ -14,6 +14,7 @@ from cidery.client.address import Endpoint, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
+from cidery.core.worth import WORTH_SECONDS
 from cidery.errors import Unavailable
 from cidery.node.location import repo_dir
 
@@ -42,8 +43,6 @@ def steps_alone(command: Command) -> bool:
 
 GC_THRESHOLD = 100_000
 """New objects that trigger a pass of the cycle collector; Python's own default is 700."""
-EARLY = 1.0
-"""Seconds of a start, in which an interrupt may break off an import."""
 
 
 class NeedsDaemon(Unavailable):
@@ -128,12 +127,11 @@ def _say_deprecated(call: Call) -> None:
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
-    if seconds < EARLY:
-        return  # it may have broken off an import, and no work is worth resuming yet
+    if seconds < WORTH_SECONDS:
+        return  # it may have broken off an import
     from cidery.commands.job_command import goes_on
-    from cidery.core.jobs import WORTH_SECONDS
 
-    if seconds >= WORTH_SECONDS and goes_on(call):
+    if goes_on(call):
         print("Interrupted: finished work is kept. Repeat the command to resume; see: cidery jobs", file=sys.stderr)
 
 

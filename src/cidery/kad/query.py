@@ -22,7 +22,7 @@ from heapq import nsmallest
 
 from cidery.identity.peer_id import PeerId
 from cidery.kad.key import K, position
-from cidery.kad.message import Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, MessageType, PeerInfo, Record
 
 ALPHA = 10
 """Requests that run at once: the specification's alpha."""
@@ -99,7 +99,7 @@ class Lookup:
 
     def __init__(
         self,
-        request: Message,
+        request: DhtMessage,
         local: PeerId,
         seeds: Iterable[PeerInfo],
         waits: LookupWaits,
@@ -142,7 +142,7 @@ class Lookup:
 
     # --- input
 
-    def on_answer(self, peer: PeerId, answer: Message, now: float) -> None:
+    def on_answer(self, peer: PeerId, answer: DhtMessage, now: float) -> None:
         """``answer`` is of this look-up's type and key; its addresses are filtered already."""
         known = self._running.pop(peer, None)
         if known is None or self.done:

@@ -36,7 +36,7 @@ MAX_SAVED = 512
 """Peers written to the disk, for the next start."""
 
 
-class Entry:
+class Contact:
     """One known peer."""
 
     __slots__ = ("answered_at", "at", "failures", "groups", "info")
@@ -58,8 +58,8 @@ class _Bucket:
     __slots__ = ("members", "refreshed_at", "reserve")
 
     def __init__(self) -> None:
-        self.members: OrderedDict[PeerId, Entry] = OrderedDict()
-        self.reserve: OrderedDict[PeerId, Entry] = OrderedDict()
+        self.members: OrderedDict[PeerId, Contact] = OrderedDict()
+        self.reserve: OrderedDict[PeerId, Contact] = OrderedDict()
         self.refreshed_at = float("-inf")
 
 
@@ -71,7 +71,7 @@ class RoutingTable:
         self.at = position(local.multihash)
         self.diverse = diverse
         self._buckets: dict[int, _Bucket] = {}
-        self._peers: dict[PeerId, Entry] = {}
+        self._peers: dict[PeerId, Contact] = {}
         self._groups: Counter[bytes] = Counter()
 
     # --- what is known
@@ -82,7 +82,7 @@ class RoutingTable:
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._peers
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Contact]:
         return list(self._peers.values())
 
     def get(self, peer: PeerId) -> PeerInfo | None:
@@ -99,7 +99,7 @@ class RoutingTable:
         """The length of the longest prefix shared with a known peer; 0 when empty."""
         return max((at for at, bucket in self._buckets.items() if bucket.members), default=0)
 
-    def sizes(self) -> list[tuple[int, list[Entry], float]]:
+    def sizes(self) -> list[tuple[int, list[Contact], float]]:
         """(shared prefix, members, refreshed at) of each bucket that has members, farthest first."""
         buckets = sorted(self._buckets.items())
         return [(at, list(one.members.values()), one.refreshed_at) for at, one in buckets if one.members]
@@ -118,7 +118,7 @@ class RoutingTable:
             return entry.peer in self._peers
         return self._admit(info, now)
 
-    def _move(self, entry: Entry, info: PeerInfo) -> None:
+    def _move(self, entry: Contact, info: PeerInfo) -> None:
         """It has other addresses: its groups count anew."""
         self._groups.subtract(entry.groups)
         entry.info = PeerInfo(info.peer, info.addrs[:MAX_ADDRS])
@@ -131,7 +131,7 @@ class RoutingTable:
             self._promote(bucket)
 
     def _admit(self, info: PeerInfo, now: float) -> bool:
-        entry = Entry(PeerInfo(info.peer, info.addrs[:MAX_ADDRS]), now)
+        entry = Contact(PeerInfo(info.peer, info.addrs[:MAX_ADDRS]), now)
         bucket = self._bucket(entry.at)
         if len(bucket.members) >= K:
             failing = next((one for one in bucket.members.values() if one.failures), None)
@@ -145,13 +145,13 @@ class RoutingTable:
         self._place(entry, bucket)
         return True
 
-    def _hold(self, entry: Entry, bucket: _Bucket) -> None:
+    def _hold(self, entry: Contact, bucket: _Bucket) -> None:
         bucket.reserve[entry.peer] = entry
         bucket.reserve.move_to_end(entry.peer)
         if len(bucket.reserve) > MAX_RESERVE:
             bucket.reserve.popitem(last=False)
 
-    def _fits(self, entry: Entry, bucket: _Bucket) -> bool:
+    def _fits(self, entry: Contact, bucket: _Bucket) -> bool:
         """Whether the groups of its addresses have room. A peer without any known address is not limited."""
         if not self.diverse:
             return True
@@ -160,7 +160,7 @@ class RoutingTable:
         here = Counter(group for one in bucket.members.values() for group in one.groups)
         return all(here[group] < MAX_PER_GROUP_IN_BUCKET for group in entry.groups)
 
-    def _place(self, entry: Entry, bucket: _Bucket) -> None:
+    def _place(self, entry: Contact, bucket: _Bucket) -> None:
         bucket.reserve.pop(entry.peer, None)
         bucket.members[entry.peer] = entry
         self._peers[entry.peer] = entry

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.kad.key import K, position
-from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Record
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.stores import ProviderStore, ValueStore
@@ -43,7 +43,7 @@ class Server:
         self._addrs_of = addrs_of
         self._learn = learn
 
-    def handle(self, sender: PeerId, request: Message, now: float) -> Message | None:
+    def handle(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage | None:
         """The answer; None where none is due. ``now``: wall clock seconds. Raises KadError: end the stream.
 
         Cost: below a millisecond but for PUT_VALUE, which waits for the disk.
@@ -61,9 +61,9 @@ class Server:
                 return self._put_value(request, now)
             # deprecated, and answered all the same: #rpc-messages; libp2p's own ping has taken its place
             case MessageType.PING:
-                return Message(MessageType.PING)
+                return DhtMessage(MessageType.PING)
 
-    def _find_node(self, sender: PeerId, request: Message) -> Message:
+    def _find_node(self, sender: PeerId, request: DhtMessage) -> DhtMessage:
         if not request.key:
             raise KadError("FIND_NODE without a key")
         closer = self._closer(sender, request.key)
@@ -71,7 +71,7 @@ class Server:
         wanted = self._named(request.key)
         if wanted is not None and wanted.addrs and all(info.peer != wanted.peer for info in closer):
             closer.insert(0, wanted)
-        return Message(request.type, request.key, closer=closer)
+        return DhtMessage(request.type, request.key, closer=closer)
 
     def _named(self, key: bytes) -> PeerInfo | None:
         """The peer a key names, client or server, with what is known of it."""
@@ -81,16 +81,16 @@ class Server:
             return None
         return PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
 
-    def _get_providers(self, sender: PeerId, request: Message, now: float) -> Message:
+    def _get_providers(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage:
         self._check_content_key(request)
         providers = [
             PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
             for peer in self._providers.get(request.key, now)
             if peer != sender
         ]
-        return Message(request.type, request.key, closer=self._closer(sender, request.key), providers=providers)
+        return DhtMessage(request.type, request.key, closer=self._closer(sender, request.key), providers=providers)
 
-    def _add_provider(self, sender: PeerId, request: Message, now: float) -> Message | None:
+    def _add_provider(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage | None:
         """Only the sender's own record counts. The specification has it echoed; go-libp2p is silent.
 
         Spec: https://specs.ipfs.tech/routing/kad-dht/#content-provider-advertisement-and-discovery
@@ -107,18 +107,18 @@ class Server:
         return None
 
     @staticmethod
-    def _check_content_key(request: Message) -> None:
+    def _check_content_key(request: DhtMessage) -> None:
         if not 0 < len(request.key) <= MAX_CONTENT_KEY:
             raise KadError(f"a content key of {len(request.key)} bytes, 1 to {MAX_CONTENT_KEY} are allowed")
 
-    def _get_value(self, sender: PeerId, request: Message, now: float) -> Message:
+    def _get_value(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage:
         if not request.key:
             raise KadError("GET_VALUE without a key")
         found = self._values.get(request.key, now)
         record = None
         if found is not None and self._acceptable(request.key, found[0]):
             record = Record(request.key, found[0])
-        return Message(request.type, request.key, record, closer=self._closer(sender, request.key))
+        return DhtMessage(request.type, request.key, record, closer=self._closer(sender, request.key))
 
     def _acceptable(self, key: bytes, value: bytes) -> bool:
         """A stored value may have run out since."""
@@ -128,7 +128,7 @@ class Server:
             return False
         return True
 
-    def _put_value(self, request: Message, now: float) -> Message:
+    def _put_value(self, request: DhtMessage, now: float) -> DhtMessage:
         record = request.record
         if record is None or not request.key or record.key != request.key:
             raise KadError("PUT_VALUE whose record has another key, or none")
@@ -142,7 +142,7 @@ class Server:
             if self._validators.select(request.key, [record.value, known[0]]) != 0:
                 raise RecordInvalid("an older value than the one held here")
         self._values.put(request.key, record.value, now)
-        return Message(request.type, request.key, Record(request.key, record.value))
+        return DhtMessage(request.type, request.key, Record(request.key, record.value))
 
     def _closer(self, sender: PeerId, key: bytes) -> list[PeerInfo]:
         """The K nearest peers that can be reached from where this network lies."""

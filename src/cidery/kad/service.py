@@ -19,7 +19,7 @@ from cidery.kad.io.dht import Dht, DhtConfig, parsed
 from cidery.kad.io.provider_store import DiskProviders
 from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import K, position
-from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
+from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, DhtMessage, MessageType, PeerInfo
 from cidery.kad.records import RecordInvalid, Validators
 from cidery.kad.routing_table import REFRESH_INTERVAL, restore
 from cidery.kad.stores import MemoryProviders
@@ -168,7 +168,7 @@ class KadService:
         dht.remember(info)
         try:
             async with asyncio.timeout(dht.wait_for(self._swarm.config.timeouts.stream_base)):
-                await dht.rpc.request(info.peer, Message(MessageType.FIND_NODE, self._swarm.local_peer.multihash))
+                await dht.rpc.request(info.peer, DhtMessage(MessageType.FIND_NODE, self._swarm.local_peer.multihash))
         except (CideryError, TimeoutError, OSError):
             dht.table.failed(info.peer)
             return False
@@ -187,7 +187,7 @@ class KadService:
                 continue
             keys = dht.table.refresh_keys(clock(), self._entropy)
             for key in keys:
-                await dht.lookup(Message(MessageType.FIND_NODE, key))
+                await dht.lookup(DhtMessage(MessageType.FIND_NODE, key))
                 if last:
                     await asyncio.sleep(REFRESH_PAUSE)
             for info in dht.table.stale(clock()):

@@ -32,7 +32,7 @@ from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
-from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise, yamux
 from cidery.libp2p.protocols.addresses import Scope, scope_of
@@ -75,7 +75,7 @@ def _swarm(
     config: SwarmConfig,
     key: PrivateKey,
     cache: Cache | None,
-    network: Network | None,
+    network: Transport | None,
     security: tuple[str, ...],
     *,
     clock: Callable[[], float],
@@ -150,7 +150,7 @@ class NodeNetwork:
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
-        network: Network | None = None,
+        network: Transport | None = None,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.

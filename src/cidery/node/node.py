@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Self
 
-from cidery.core.adding.add import Added, AddOptions
+from cidery.core.adding.add import AddOptions
+from cidery.core.adding.events import Added
 from cidery.core.adding.import_profile import import_profile
 from cidery.core.adding.items import Bytes, CannotAdd, Item, ScanOptions, Stream
 from cidery.core.api import Api

@@ -11,7 +11,8 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent
 from cidery.commands.ignore_options import ignore_rules
 from cidery.commands.job_command import command_of
-from cidery.core.adding.add import Added, AddOptions, AddProgress
+from cidery.core.adding.add import AddOptions
+from cidery.core.adding.events import Added, AddProgress
 from cidery.core.adding.import_profile import import_profile
 from cidery.core.adding.items import Bytes, File, Folder, Item, Link, ScanOptions, Stored, Stream
 from cidery.core.adding.nocopy import Roots

@@ -7,7 +7,8 @@ from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed, Message
+from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed
+from cidery.commands.definitions.message_output import MessageOutput
 from cidery.core.adding.batches import each
 from cidery.core.adding.items import Bytes, Item, Stream
 from cidery.core.api import Api
@@ -124,7 +125,7 @@ def _now(api: Api) -> Mtime:
     return Mtime(int(seconds), int(fraction * 1e9))
 
 
-async def chroot(context: Context, call: Call) -> Message:
+async def chroot(context: Context, call: Call) -> MessageOutput:
     if not call.flag("confirm"):
         raise BadCall("this is a potentially destructive operation; pass --confirm to proceed")
     api, text = context.node, call.optional("cid")
@@ -139,10 +140,10 @@ async def chroot(context: Context, call: Call) -> Message:
         await api.files.replace_root(api.files.over(session), root)
     new = cid_text(root, call)
     if before is None:
-        return Message(Message=f"MFS root set to {new}\n")
+        return MessageOutput(Message=f"MFS root set to {new}\n")
     old = cid_text(before, call)
     said = f"MFS root changed from {old} to {new}\nThe old root {old} will be garbage collected unless pinned.\n"
-    return Message(Message=said)
+    return MessageOutput(Message=said)
 
 
 async def cp(context: Context, call: Call) -> None:

@@ -7,8 +7,10 @@ from functools import partial
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.adding.add import Added, AddOptions, AddProgress, Memory, add
+from cidery.core.adding.add import AddOptions, add
 from cidery.core.adding.batches import Source
+from cidery.core.adding.events import Added, AddProgress
+from cidery.core.adding.file_jobs import Memory
 from cidery.core.adding.items import Item
 from cidery.core.adding.journal import AddJournal, add_key, local_paths
 from cidery.core.jobs import JobDesk, JobRun, title_of

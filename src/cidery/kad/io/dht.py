@@ -13,7 +13,7 @@ from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.rpc import Rpc
 from cidery.kad.key import K, position
-from cidery.kad.message import MAX_ADDRS, MAX_REQUEST, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import MAX_ADDRS, MAX_REQUEST, DhtMessage, MessageType, PeerInfo, Record
 from cidery.kad.network_size import SPACE, NetworkSize, among_nearest
 from cidery.kad.query import LONGEST, Ask, Lookup, LookupWaits
 from cidery.kad.records import Validators
@@ -149,8 +149,8 @@ class Dht:
 
     async def lookup(
         self,
-        request: Message,
-        on_answer: Callable[[Lookup, PeerInfo, Message], None] | None = None,
+        request: DhtMessage,
+        on_answer: Callable[[Lookup, PeerInfo, DhtMessage], None] | None = None,
         *,
         wanted: int = 0,
         quorum: int = 0,
@@ -204,7 +204,7 @@ class Dht:
             self.size.sample([position(info.peer.multihash) ^ run.target for info in run.closest()])
         return run
 
-    async def _ask(self, one: Ask, request: Message) -> Message | None:
+    async def _ask(self, one: Ask, request: DhtMessage) -> DhtMessage | None:
         """The answer with its addresses filtered, None if there is none; the routing table learns of both."""
         peer, clock = one.info.peer, self._swarm.clock
         self.remember(PeerInfo(peer, keep(one.info.addrs, self.config.scopes)))
@@ -240,10 +240,10 @@ class Dht:
 
     async def closest(self, key: bytes) -> list[PeerInfo]:
         """The K nearest live peers, nearest first. Empty: this DHT knows nobody."""
-        return (await self.lookup(Message(MessageType.FIND_NODE, key))).closest(K)
+        return (await self.lookup(DhtMessage(MessageType.FIND_NODE, key))).closest(K)
 
     async def find_peer(self, peer: PeerId) -> PeerInfo | None:
-        run = await self.lookup(Message(MessageType.FIND_NODE, peer.multihash), sought=peer)
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, peer.multihash), sought=peer)
         return run.found
 
     # --- providers
@@ -253,7 +253,7 @@ class Dht:
         queue: asyncio.Queue[PeerInfo | None] = asyncio.Queue()
         seen: set[PeerId] = set()
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             for provider in answer.providers:
                 if provider.peer not in seen and len(seen) < (wanted or len(seen) + 1):
                     seen.add(provider.peer)
@@ -262,7 +262,7 @@ class Dht:
 
         async def search() -> None:
             try:
-                await self.lookup(Message(MessageType.GET_PROVIDERS, key), on_answer, wanted=wanted)
+                await self.lookup(DhtMessage(MessageType.GET_PROVIDERS, key), on_answer, wanted=wanted)
             finally:
                 queue.put_nowait(None)
 
@@ -274,12 +274,12 @@ class Dht:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def own_record(self, key: bytes) -> Message | None:
+    def own_record(self, key: bytes) -> DhtMessage | None:
         """ADD_PROVIDER for this node; None without an address that this network can use."""
         addrs = keep(tuple(addr.encode() for addr in self._own_addrs()), self.config.scopes)
         if not addrs:
             return None
-        return Message(MessageType.ADD_PROVIDER, key, providers=[PeerInfo(self._swarm.local_peer, addrs)])
+        return DhtMessage(MessageType.ADD_PROVIDER, key, providers=[PeerInfo(self._swarm.local_peer, addrs)])
 
     async def provide(self, key: bytes) -> int:
         """Announce one key now: store at the nearest peers, the sure ones during the look-up; returns how many took it.
@@ -301,14 +301,14 @@ class Dht:
             nonlocal stored
             stored += not task.cancelled() and task.result()
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             size = self.size.estimate()
             if size is not None:
                 nearer = (position(info.peer.multihash) ^ run.target) / SPACE * size
                 if among_nearest(nearer) >= SURE:
                     store(info)
 
-        run = await self.lookup(Message(MessageType.FIND_NODE, key), on_answer)
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, key), on_answer)
         for info in run.holders():
             store(info)
         waiting = set(stores.values())
@@ -316,7 +316,7 @@ class Dht:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return stored
 
-    async def store_record(self, peer: PeerId, *records: Message) -> bool:
+    async def store_record(self, peer: PeerId, *records: DhtMessage) -> bool:
         """Send records that are not answered; False if they could not be sent."""
         try:
             async with asyncio.timeout(self.wait_for(self._swarm.config.timeouts.stream_base)):
@@ -334,7 +334,7 @@ class Dht:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         best: bytes | None = None
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             nonlocal best
             if answer.record is not None and answer.record.key == key:
                 better = self._validators.best(key, [answer.record.value, *([] if best is None else [best])])
@@ -344,12 +344,12 @@ class Dht:
 
         async def search() -> None:
             try:
-                run = await self.lookup(Message(MessageType.GET_VALUE, key), on_answer, quorum=quorum)
+                run = await self.lookup(DhtMessage(MessageType.GET_VALUE, key), on_answer, quorum=quorum)
                 if best is not None:
                     outdated = [info.peer for info in run.without_record]
                     outdated += [peer for peer, record in run.records if record.value != best]
                     near = {info.peer for info in run.closest()}
-                    message = Message(MessageType.PUT_VALUE, key, Record(key, best))
+                    message = DhtMessage(MessageType.PUT_VALUE, key, Record(key, best))
                     for peer in outdated:
                         if peer in near:
                             self.spawn(self._put(peer, message))
@@ -366,12 +366,12 @@ class Dht:
 
     async def put_value(self, key: bytes, value: bytes) -> int:
         """Store at the nearest peers; returns how many confirmed it."""
-        run = await self.lookup(Message(MessageType.FIND_NODE, key))
-        message = Message(MessageType.PUT_VALUE, key, Record(key, value))
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, key))
+        message = DhtMessage(MessageType.PUT_VALUE, key, Record(key, value))
         done = await asyncio.gather(*(self._put(info.peer, message) for info in run.holders()))
         return sum(done)
 
-    async def _put(self, peer: PeerId, message: Message) -> bool:
+    async def _put(self, peer: PeerId, message: DhtMessage) -> bool:
         try:
             async with asyncio.timeout(self.wait_for(self._swarm.config.timeouts.stream_base)):
                 await self.rpc.request(peer, message)
@@ -398,7 +398,7 @@ class Dht:
                     return
                 if wait := self._rate.reserve(connection):
                     await asyncio.sleep(wait)
-                answer = self._server.handle(peer, Message.decode(data), self._wall_clock())
+                answer = self._server.handle(peer, DhtMessage.decode(data), self._wall_clock())
                 self.requests_served += 1
                 if answer is not None:
                     async with asyncio.timeout(connection.wait(SERVER_IDLE)):

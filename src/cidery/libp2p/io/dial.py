@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
-from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut
 from cidery.multiformats.multiaddr import Multiaddr
@@ -58,7 +58,7 @@ class Stranger(Unavailable):
         return f"{self.reason}; is the swarm.key there the same as here?"
 
 
-async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
+async def dial_tcp(network: Transport, addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
     """Connect one TCP address and upgrade. Raises CideryError kinds, OSError, TimeoutError. Cancel-safe."""
     endpoint = addr.tcp_endpoint()
     if endpoint is None:

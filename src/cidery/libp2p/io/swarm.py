@@ -20,7 +20,7 @@ from cidery.libp2p.io.connection import DOUBTFUL, Connection, ConnectionConfig, 
 from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.stream import Stream
-from cidery.libp2p.io.transport import Listener, Network, TcpNetwork
+from cidery.libp2p.io.transport import Listener, TcpNetwork, Transport
 from cidery.libp2p.protocols.dial_rate import DialRate
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
@@ -77,7 +77,7 @@ class Swarm:
         upgrade: UpgradeConfig,
         store: PeerStore,
         clock: Callable[[], float],
-        network: Network | None = None,
+        network: Transport | None = None,
         prober: Callable[[], UpgradeConfig] | None = None,
     ) -> None:
         """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own."""
