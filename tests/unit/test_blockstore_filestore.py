@@ -205,3 +205,15 @@ async def test_uploads_that_name_their_files_stay_there(shell: Shell, tmp_path: 
     assert (await shell.api.store.stat()).blocks == 0
     assert await shell.run("add -q", item) == f"{raw(b'here')}\n"
     assert (await shell.api.store.stat()).blocks == 1
+
+
+async def test_a_changed_file_is_missing_where_sizes_are_asked_and_a_touched_one_is_not(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    await shell.run(f"add -q --nocopy {path}")
+    os.utime(path, ns=(1, 1))
+    assert await shell.api.blocks.size_many([raw(b"before")]) == [6]
+    path.write_bytes(b"after!")
+    assert await shell.api.blocks.size_many([raw(b"before")]) == [None]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from cidery.cli.arguments import Line
 from cidery.cli.fronts import front_of
 from cidery.cli.output import NoProgress, Sink, progress_for
-from cidery.client.address import Endpoint, find_daemon, parse_endpoint
+from cidery.client.address import Endpoint, checked_secret, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
@@ -139,8 +139,9 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     """Where a daemon should be, and whether the user chose that address."""
     explicit = line.last("api")
     endpoint = parse_endpoint(explicit) if explicit else find_daemon(repo)
-    if endpoint is not None and (secret := line.last("api-auth")):
-        endpoint = endpoint.with_secret(secret)
+    if secret := line.last("api-auth"):
+        secret = checked_secret(secret)  # also if no daemon runs: a typing error shows at once
+        endpoint = endpoint and endpoint.with_secret(secret)
     return endpoint, explicit is not None
 
 

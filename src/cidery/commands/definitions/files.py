@@ -241,7 +241,7 @@ COMMANDS = (
         (_PATH._replace(variadic=True),),
         flag("recursive", "Remove directories with their contents", short="r"),
         flag("force", "Remove anything, and ignore missing paths"),
-    ),
+    )._replace(output=Output.STREAM, result=str, text=lambda value, call: ""),
     Command(
         ("files", "stat"),
         "Show CID, sizes and type",

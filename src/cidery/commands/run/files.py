@@ -1,6 +1,6 @@
 """files: the commands of mutable files."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
@@ -194,7 +194,8 @@ async def mv(context: Context, call: Call) -> None:
         await changes.move(api.files, session, source, target, flush=call.flag("flush"))
 
 
-async def rm(context: Context, call: Call) -> None:
+async def rm(context: Context, call: Call) -> AsyncIterator[str]:
+    """A line for each path that could not be removed, as Kubo sends them; the error at the end has them all."""
     if not call.flag("flush"):
         raise BadCall("files rm always flushes for safety; the option 'flush' cannot be false for it")
     api = context.node
@@ -211,6 +212,7 @@ async def rm(context: Context, call: Call) -> None:
                 )
             except (InvalidInput, NotFound) as exc:
                 errors.append(exc)
+                yield str(exc)
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -29,6 +29,17 @@ class CannotAdd(InvalidInput):
         return f"cannot add {_printable(self.path)}: {self.reason}"
 
 
+class NotAddable(InvalidInput):
+    """An object that is no source of bytes."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"a {self.given} cannot be added: give a path, bytes, or an asynchronous iterable of bytes"
+
+
 class TooDeep(LimitExceeded):
     """A folder beyond MAX_TREE_DEPTH."""
 
@@ -112,6 +123,21 @@ class Folder(NamedTuple):
 
 Item = File | Bytes | Stream | Stored | Link | Folder
 """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are created; "" for none."""
+
+
+def source_of(given: object) -> "str | bytes | AsyncIterable[Buffer]":
+    """A path, bytes or a stream that a program gave. Raises NotAddable."""
+    match given:
+        case str() | os.PathLike():
+            return os.fsdecode(given)
+        case bytes():
+            return given
+        case bytearray() | memoryview():
+            return bytes(given)
+        case AsyncIterable():
+            return given
+        case _:
+            raise NotAddable(type(given).__name__)
 
 
 async def sent_bytes(items: AsyncIterable[Item], limit: int, too_long: Callable[[int], CideryError]) -> bytes:
