@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
@@ -24,7 +25,7 @@ from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.autonat import Autonat
-from cidery.libp2p.io.connection import Handler
+from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
@@ -226,7 +227,7 @@ class NodeNetwork:
         return Upkeep(
             self.swarm,
             limits,
-            dial=self.connect,
+            dial=partial(self.connect, patient=False),
             knows_nobody=self._knows_nobody,
             value_of=self._value_of,
             entropy=entropy,
@@ -393,13 +394,13 @@ class NodeNetwork:
         if self.swarm.best(peer_id) is None:
             if not self.swarm.peer_store.addrs(peer_id):
                 raise PeerUnknown(peer_id)
-            await self.swarm.dial(peer_id)
+            await self.swarm.dial(peer_id, patient=True)
         return known_identity(self.swarm, peer_id)
 
-    async def connect(self, addr: Multiaddr) -> None:
+    async def connect(self, addr: Multiaddr, *, patient: bool = True) -> None:
         host = dnsaddr_host(addr)
         if host is None:
-            await self.swarm.connect(addr)
+            await self.swarm.connect(addr, patient=patient)
             return
         if self._dns is None:
             raise NoDns(host)
@@ -407,7 +408,7 @@ class NodeNetwork:
             raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
         found = await resolve_dnsaddr(addr, self._dns)
         peer = PeerId.decode(addr.peer_id_bytes)
-        await self.swarm.dial(peer, [one.without_peer() for one in found])
+        await self.swarm.dial(peer, [one.without_peer() for one in found], patient=patient)
 
     def reachability(self) -> dict[str, str]:
         return {str(addr): state.value for addr, state in self.autonat.states().items()}

@@ -137,14 +137,21 @@ class Dht:
     # --- look-ups
 
     def wait_for(self, base: float) -> float:
-        return self._swarm.config.timeouts.wait(base, self._round_trip.smoothed)
+        return self._swarm.config.timeouts.wait(base, self._distance())
+
+    def _distance(self) -> float | None:
+        """Seconds of round trip to the others, as requests were answered; before that, to the nearest one connected."""
+        if self._round_trip.smoothed is not None:
+            return self._round_trip.smoothed
+        connected = [one.round_trip.smoothed for one in self._swarm.connections() if one.peer in self.table]
+        return min((seconds for seconds in connected if seconds is not None), default=None)
 
     def _waits(self) -> LookupWaits:
         timeouts = self._swarm.config.timeouts
         return LookupWaits(
             slow=lambda peer: self.wait_for(SLOW_BASE),
             dead=lambda peer: self.wait_for(timeouts.stream_base),
-            longest=timeouts.wait(LONGEST, self._round_trip.smoothed, 40.0),
+            longest=timeouts.wait(LONGEST, self._distance(), 40.0),
         )
 
     async def lookup(

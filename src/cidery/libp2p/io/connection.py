@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import cast
 
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.shares import ReceivedBytes
+from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
-from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
+from cidery.libp2p.protocols.timeouts import HANDSHAKE_ROUND_TRIPS, RoundTrip
 from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux
 from cidery.libp2p.protocols.yamux_state import OPENS_STREAMS, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
@@ -48,8 +47,6 @@ DOUBTFUL = 3.0
 CLOSE_GRACE = 5.0
 """Seconds, beside round trips, for the last bytes of a closed connection to leave."""
 
-Handler = Callable[[Stream], Awaitable[None]]
-
 
 class ConnectionFailed(Unavailable):
     """The connection ended or could not be made."""
@@ -60,17 +57,6 @@ class ConnectionFailed(Unavailable):
 
     def __str__(self) -> str:
         return f"connection failed: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionConfig:
-    """What every connection of a node shares."""
-
-    handlers: Mapping[str, Handler]
-    """Protocol id -> handler of inbound streams; read at each new stream."""
-    timeouts: Timeouts
-    clock: Callable[[], float]
-    received: ReceivedBytes = field(default_factory=ReceivedBytes)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -87,11 +73,15 @@ class Connection(asyncio.BufferedProtocol):
         self.secured: Secured | None = None
         self.opened_at = config.clock()
         loop = asyncio.get_running_loop()
+        self.made: asyncio.Future[None] = loop.create_future()
+        """Done when there is a socket, or will be none."""
         self.upgraded: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._handshake: Handshake[Secured] | None = Handshake(handshake)
         self._handshake_bytes = 0
+        timeouts = config.timeouts
+        self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
         self._transport: asyncio.Transport | None = None
         self._channel: SecureChannel | None = None
         self._mux: Yamux | None = None
@@ -148,6 +138,13 @@ class Connection(asyncio.BufferedProtocol):
             stream.reset("negotiation failed")
             raise
         return stream
+
+    def expect_round_trip(self, seconds: float) -> None:
+        """How far the peer is, by the TCP handshake or by what is remembered: what the handshake is given time for."""
+        if self._handshake is not None and not self.closed.done():
+            timeouts = self.config.timeouts
+            self._handshake_wait = timeouts.wait(timeouts.handshake_base, seconds, HANDSHAKE_ROUND_TRIPS)
+            self._arm()
 
     def remote_endpoint(self) -> tuple[object, ...]:
         """The socket's other end, as asyncio names it."""
@@ -244,6 +241,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        if not self.made.done():
+            self.made.set_result(None)
         if self.closed.done():  # refused before the socket was handed over
             self._transport.abort()
             return
@@ -446,7 +445,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._mux is not None:
             delay = self._mux.next_deadline() - self.config.clock()
         else:
-            delay = self.config.timeouts.wait(self.config.timeouts.handshake_base, None)
+            delay = self.opened_at + self._handshake_wait - self.config.clock()
         self._timer = self._loop.call_later(max(delay, 0.001), self._on_deadline)
 
     def _on_deadline(self) -> None:
@@ -471,6 +470,8 @@ class Connection(asyncio.BufferedProtocol):
             self._mux.go_away(exc.wire_code)
             self._flush()
         self._failure = exc
+        if not self.made.done():
+            self.made.set_result(None)
         self.config.received.ended(self)
         self.closed.set_result(None)
         if self._timer is not None:

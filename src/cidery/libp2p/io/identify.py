@@ -254,7 +254,7 @@ class Identification:
 
     async def ping(self, peer: PeerId, count: int, interval: float) -> AsyncIterator[float]:
         """Round trips in seconds, ``interval`` seconds apart. Raises PingFailed, DialFailed."""
-        connection = self._swarm.best(peer) or await self._swarm.dial(peer)
+        connection = self._swarm.best(peer) or await self._swarm.dial(peer, patient=True)
         stream = await connection.open_stream([ping.PROTOCOL])
         try:
             for at in range(count):
