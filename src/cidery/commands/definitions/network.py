@@ -315,6 +315,8 @@ COMMANDS = (
         result=Strings,
         text=_strings,
         where=Where.DAEMON,
+        description="All are dialled at once. An address where nothing answers may be far away: it is given up when\n"
+        "the system gives up, after some two minutes, or after --timeout.",
     ),
     Command(
         ("swarm", "disconnect"),

@@ -1,5 +1,6 @@
 """id, ping, swarm, bitswap and shutdown."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
@@ -41,11 +42,11 @@ class ConnectFailed(Unavailable):
         self.peer = peer
         self.reason = reason
         self.done = done
-        """What was done before, for other peers."""
+        """What was done for other peers."""
 
     def __str__(self) -> str:
-        before = f"; before it: {', '.join(self.done)}" if self.done else ""
-        return f"connect {self.peer} failure: {self.reason}{before}"
+        others = f"; beside it: {', '.join(self.done)}" if self.done else ""
+        return f"connect {self.peer} failure: {self.reason}{others}"
 
 
 class NotPeered(NotFound):
@@ -135,18 +136,24 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
 
 
 async def swarm_connect(context: Context, call: Call) -> Strings:
-    network, done = context.node.online, list[str]()
-    for _, address, peer in _peer_addresses(call):
+    network = context.node.online
+
+    async def connect(address: Multiaddr, peer: PeerId) -> str:
         before = [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
         if before and address.without_peer().components and address.without_peer() not in before:
-            done.append(f"connect {peer} success: already connected at {before[0]}, {address} was not tried")
-            continue
-        try:
-            with context.node.doing(f"dialling {address}"):
-                await network.connect(address)
-        except CideryError as exc:
-            raise ConnectFailed(str(peer), str(exc), done) from exc
-        done.append(f"connect {peer} success")
+            return f"connect {peer} success: already connected at {before[0]}, {address} was not tried"
+        with context.node.doing(f"dialling {address}"):
+            await network.connect(address)
+        return f"connect {peer} success"
+
+    asked = [(address, peer) for _, address, peer in _peer_addresses(call)]
+    results = await asyncio.gather(*(connect(*one) for one in asked), return_exceptions=True)
+    done = [result for result in results if isinstance(result, str)]
+    for (_, peer), result in zip(asked, results, strict=True):
+        if isinstance(result, CideryError):
+            raise ConnectFailed(str(peer), str(result), done) from result
+        if isinstance(result, BaseException):
+            raise result
     context.node.pin_queue.retry_all()  # the peer may have what others lacked
     return Strings(Strings=done)
 
