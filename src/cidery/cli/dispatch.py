@@ -14,7 +14,6 @@ from cidery.client.address import Endpoint, checked_secret, find_daemon, parse_e
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
-from cidery.core.worth import WORTH_SECONDS
 from cidery.errors import Unavailable
 from cidery.node.location import repo_dir
 
@@ -127,6 +126,8 @@ def _say_deprecated(call: Call) -> None:
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
+    from cidery.core.worth import WORTH_SECONDS
+
     if seconds < WORTH_SECONDS:
         return  # it may have broken off an import
     from cidery.commands.job_command import goes_on
