@@ -71,12 +71,14 @@ def dht() -> Fixture:
     return Fixture()
 
 
-def test_the_nearest_peers_are_told_but_not_the_one_who_asks(dht):
+def test_the_nearest_peers_are_told_with_the_one_who_asks_if_it_is_one_of_them(dht):
     for _ in range(50):
         dht.table.answered(PeerInfo(peer_id(), PUBLIC_ADDR), 0.0)
     dht.table.answered(PeerInfo(SENDER, PUBLIC_ADDR), 0.0)
     answer = dht.ask(MessageType.FIND_NODE, SENDER.multihash)
-    assert len(answer.closer) == K and SENDER not in [info.peer for info in answer.closer]
+    assert len(answer.closer) == K and answer.closer[0].peer == SENDER
+    dht.table.remove(SENDER)  # a client is nobody's neighbour
+    assert SENDER not in [info.peer for info in dht.ask(MessageType.FIND_NODE, CONTENT).closer]
 
 
 def test_a_wanted_peer_is_told_even_if_it_is_only_a_client(dht):

@@ -4,7 +4,7 @@ A bucket holds at most K peers. A peer that has been useful stays; a newcomer wa
 member fails. Several identities at one operator's addresses get few places, or one machine could fill the table.
 Pure: who answers and who does not is told to it.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#routing-table-maintenance
+Spec: https://specs.ipfs.tech/routing/kad-dht/#routing-table
 """
 
 import json
@@ -89,11 +89,9 @@ class RoutingTable:
         entry = self._peers.get(peer)
         return None if entry is None else entry.info
 
-    def nearest(self, target: int, count: int = K, without: PeerId | None = None) -> list[PeerInfo]:
+    def nearest(self, target: int, count: int = K) -> list[PeerInfo]:
         """Up to ``count`` known peers, nearest first. O(peers): some 100 us for 300."""
-        found = nsmallest(count + 1, self._peers.values(), key=lambda entry: entry.at ^ target)
-        infos = [entry.info for entry in found]
-        return [info for info in infos if info.peer != without][:count] if without is not None else infos[:count]
+        return [entry.info for entry in nsmallest(count, self._peers.values(), key=lambda entry: entry.at ^ target)]
 
     def depth(self) -> int:
         """The length of the longest prefix shared with a known peer; 0 when empty."""
@@ -134,6 +132,7 @@ class RoutingTable:
         entry = Contact(PeerInfo(info.peer, info.addrs[:MAX_ADDRS]), now)
         bucket = self._bucket(entry.at)
         if len(bucket.members) >= K:
+            # #replacement-policy: "Nodes MUST NOT be removed from the Routing Table as long as they remain online."
             failing = next((one for one in bucket.members.values() if one.failures), None)
             if failing is None:
                 self._hold(entry, bucket)
@@ -155,6 +154,8 @@ class RoutingTable:
         """Whether the groups of its addresses have room. A peer without any known address is not limited."""
         if not self.diverse:
             return True
+        # #ip-diversity-filter: "a peer MUST NOT be added to the routing table if any of its addresses already exceed
+        # the allowed representation within the table"
         if any(self._groups[group] >= MAX_PER_GROUP for group in entry.groups):
             return False
         here = Counter(group for one in bucket.members.values() for group in one.groups)
@@ -167,7 +168,10 @@ class RoutingTable:
         self._groups.update(entry.groups)
 
     def failed(self, peer: PeerId) -> None:
-        """It did not answer. With somebody in reserve it loses its place at once, else after MAX_FAILURES."""
+        """It did not answer. With somebody in reserve it loses its place at once, else after MAX_FAILURES.
+
+        #routing-table-refresh: "Any peer that fails to respond MUST be removed"; a second chance where nobody waits.
+        """
         entry = self._peers.get(peer)
         if entry is None:
             self._bucket(position(peer.multihash)).reserve.pop(peer, None)
@@ -211,6 +215,7 @@ class RoutingTable:
 
         Cost: below 10 ms for the deepest bucket; call it now and then, not per message.
         """
+        # #routing-table-refresh: "a FIND_NODE request for the local node's Peer ID"
         keys = [self.local.multihash]
         for shared in range(min(self.depth() + 1, MAX_REFRESHED_BUCKETS)):
             bucket = self._buckets.get(shared)

@@ -1,6 +1,6 @@
 """What a server of the DHT answers: one request in, one answer or a refusal out. Pure but for its stores.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#rpc-messages
+Spec: https://specs.ipfs.tech/routing/kad-dht/, whose sections the comments name.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,24 +50,25 @@ class Server:
         """
         match request.type:
             case MessageType.FIND_NODE:
-                return self._find_node(sender, request)
+                return self._find_node(request)
             case MessageType.GET_PROVIDERS:
                 return self._get_providers(sender, request, now)
             case MessageType.ADD_PROVIDER:
                 return self._add_provider(sender, request, now)
             case MessageType.GET_VALUE:
-                return self._get_value(sender, request, now)
+                return self._get_value(request, now)
             case MessageType.PUT_VALUE:
                 return self._put_value(request, now)
-            # deprecated, and answered all the same: #rpc-messages; libp2p's own ping has taken its place
+            # #rpc-messages marks it "DEPRECATED"; libp2p, kad-dht: "Nodes should respond to this message"
             case MessageType.PING:
                 return DhtMessage(MessageType.PING)
 
-    def _find_node(self, sender: PeerId, request: DhtMessage) -> DhtMessage:
+    def _find_node(self, request: DhtMessage) -> DhtMessage:
         if not request.key:
             raise KadError("FIND_NODE without a key")
-        closer = self._closer(sender, request.key)
-        # #rpc-messages, FIND_NODE: the target itself is in the answer if its addresses are known, though it be a client
+        closer = self._closer(request.key)
+        # #discovering-non-dht-servers: "DHT Servers MUST always respond with the information of that Peer ID, if it is
+        # included in their peerstore, even if the target node isn't a DHT Server". Its private addresses stay here.
         wanted = self._named(request.key)
         if wanted is not None and wanted.addrs and all(info.peer != wanted.peer for info in closer):
             closer.insert(0, wanted)
@@ -83,22 +84,21 @@ class Server:
 
     def _get_providers(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage:
         self._check_content_key(request)
+        # #content-provider-lookup: "if a DHT server holds a matching provider record, it MUST include it"
         providers = [
             PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
             for peer in self._providers.get(request.key, now)
             if peer != sender
         ]
-        return DhtMessage(request.type, request.key, closer=self._closer(sender, request.key), providers=providers)
+        return DhtMessage(request.type, request.key, closer=self._closer(request.key), providers=providers)
 
     def _add_provider(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage | None:
-        """Only the sender's own record counts. The specification has it echoed; go-libp2p is silent.
-
-        Spec: https://specs.ipfs.tech/routing/kad-dht/#content-provider-advertisement-and-discovery
-        """
+        """Only the sender's own record counts. Against the specification nothing is echoed, as by go-libp2p."""
         self._check_content_key(request)
-        # #rpc-messages, ADD_PROVIDER: providers other than the sender are dropped
+        # #content-provider-advertisement: "Discard providerPeers whose Peer ID is not matching the sender's Peer ID"
         own = next((info for info in request.providers if info.peer == sender), None)
         if own is None:
+            # "If verification fails, the server MUST close the stream without sending a response."
             raise KadError("ADD_PROVIDER names only others as providers")
         addrs = keep(own.addrs, self._scopes)
         if addrs:
@@ -108,17 +108,19 @@ class Server:
 
     @staticmethod
     def _check_content_key(request: DhtMessage) -> None:
+        # #content-provider-advertisement: "Verify that key is set, and doesn't exceed 80 bytes in size"
         if not 0 < len(request.key) <= MAX_CONTENT_KEY:
             raise KadError(f"a content key of {len(request.key)} bytes, 1 to {MAX_CONTENT_KEY} are allowed")
 
-    def _get_value(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage:
+    def _get_value(self, request: DhtMessage, now: float) -> DhtMessage:
         if not request.key:
             raise KadError("GET_VALUE without a key")
         found = self._values.get(request.key, now)
         record = None
+        # #record-routing: "If a DHT Server holds a matching record, it MUST include it in its response."
         if found is not None and self._acceptable(request.key, found[0]):
             record = Record(request.key, found[0])
-        return DhtMessage(request.type, request.key, record, closer=self._closer(sender, request.key))
+        return DhtMessage(request.type, request.key, record, closer=self._closer(request.key))
 
     def _acceptable(self, key: bytes, value: bytes) -> bool:
         """A stored value may have run out since."""
@@ -130,23 +132,29 @@ class Server:
 
     def _put_value(self, request: DhtMessage, now: float) -> DhtMessage:
         record = request.record
+        # #rpc-messages: "key on Message is set to equal key of the Record"
         if record is None or not request.key or record.key != request.key:
             raise KadError("PUT_VALUE whose record has another key, or none")
         if len(record.value) > MAX_VALUE:
             raise KadError(f"a value of {len(record.value)} bytes, at most {MAX_VALUE} are allowed")
-        # only /pk/ and /ipns/ have validators: https://specs.ipfs.tech/routing/kad-dht/#value-validation
+        # #value-storage-and-retrieval: "DHT Servers MUST verify the validity of each record before accepting it.
+        # Records with other prefixes are not supported by the IPFS Kademlia DHT and MUST be rejected."
         self._validators.validate(request.key, record.value)
         known = self._values.get(request.key, now)
         if known is not None and known[0] != record.value and self._acceptable(request.key, known[0]):
-            # of two valid records the better stays: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
+            # #value-storage-and-retrieval: "MUST meet validity criteria [...] before being stored or updated": of two
+            # the better stays
             if self._validators.select(request.key, [record.value, known[0]]) != 0:
                 raise RecordInvalid("an older value than the one held here")
         self._values.put(request.key, record.value, now)
+        # #rpc-messages: "as a response echoes the request"
         return DhtMessage(request.type, request.key, Record(request.key, record.value))
 
-    def _closer(self, sender: PeerId, key: bytes) -> list[PeerInfo]:
+    def _closer(self, key: bytes) -> list[PeerInfo]:
         """The K nearest peers that can be reached from where this network lies."""
-        # servers of the public network hand out no private addresses: https://specs.ipfs.tech/routing/kad-dht/
-        found = self._table.nearest(position(key), K, without=sender)
+        # #server-behavior: "MUST return the Peer ID and multiaddresses of the k closest nodes"; "MUST include
+        # information about the requester, if and only if the requester is a DHT Server in its routing table"; "MUST
+        # filter out private and loopback multiaddresses, and MUST NOT include peers whose only addresses are private"
+        found = self._table.nearest(position(key), K)
         kept = ((info, keep(info.addrs, self._scopes)) for info in found)
         return [info if len(addrs) == len(info.addrs) else PeerInfo(info.peer, addrs) for info, addrs in kept if addrs]

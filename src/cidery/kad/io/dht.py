@@ -109,6 +109,8 @@ class Dht:
         """Answer others, and say so by listing the protocol; returns whether that changed anything."""
         if on == self.is_server:
             return False
+        # #client-and-server-mode: "DHT Servers MUST advertise the libp2p Kademlia protocol identifier"; "DHT Clients
+        # MUST NOT advertise support for [it] nor offer [it] for incoming streams"
         if on:
             self._swarm.handlers[self.config.protocol] = self._answer
         else:
@@ -117,6 +119,7 @@ class Dht:
 
     def learn(self, peer: PeerId) -> None:
         """A connected peer was identified: a server of this DHT with an address that fits gets a place."""
+        # #bucket-size: "Note that DHT Clients are never included in a Routing Table."
         if not self._speaks(peer, self.config.protocol):
             self.table.remove(peer)
             return
@@ -283,6 +286,7 @@ class Dht:
 
     def own_record(self, key: bytes) -> DhtMessage | None:
         """ADD_PROVIDER for this node; None without an address that this network can use."""
+        # #content-provider-advertisement: "Providers MUST indicate their listen multiaddresses"
         addrs = keep(tuple(addr.encode() for addr in self._own_addrs()), self.config.scopes)
         if not addrs:
             return None
@@ -355,6 +359,8 @@ class Dht:
                 if best is not None:
                     outdated = [info.peer for info in run.without_record]
                     outdated += [peer for peer, record in run.records if record.value != best]
+                    # #entry-correction: "the client MUST send the most recent valid record to any of the k closest DHT
+                    # Servers [...] that did not return the latest version"
                     near = {info.peer for info in run.closest()}
                     message = DhtMessage(MessageType.PUT_VALUE, key, Record(key, best))
                     for peer in outdated:
@@ -398,6 +404,7 @@ class Dht:
             return
         self._serving[peer] = self._serving.get(peer, 0) + 1
         try:
+            # #rpc-messages: "Implementations MUST handle additional RPC request messages on an incoming stream."
             while True:
                 async with asyncio.timeout(connection.wait(SERVER_IDLE)):
                     data = await stream.read_message(MAX_REQUEST)

@@ -126,6 +126,7 @@ class Identification:
         return Identify(
             public_key=self._swarm.identity.public.encode(),
             listen_addrs=addrs,
+            # "A node should only advertise a protocol if it's willing to receive inbound streams on that protocol."
             protocols=tuple(sorted(self._swarm.handlers)),
             observed_addr=observed.encode() if observed is not None else b"",
             protocol_version=identify.PROTOCOL_VERSION,
@@ -144,6 +145,7 @@ class Identification:
 
     async def push(self) -> None:
         """Tell every connected peer what changed (addresses, protocols). Failures concern one peer each."""
+        # identify/push: "used to inform known peers about changes that occur at runtime"
         self._sequence += 1
         for connection in self._swarm.connections():
             try:
@@ -211,6 +213,7 @@ class Identification:
         assert connection.secured is not None  # it is upgraded
         entry.public_key = connection.secured.public_key
         addrs = said.listen_addrs
+        # signedPeerRecord: "it MUST use the data contained within it and ignore duplicated fields"
         if said.signed_peer_record:
             try:
                 record = open_peer_record(said.signed_peer_record)
