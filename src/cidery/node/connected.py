@@ -15,7 +15,8 @@ from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import AnnounceOf, announce_pins
 from cidery.node.naming import republishing
-from cidery.node.network import GatewayOptions, NodeNetwork
+from cidery.node.network import NodeNetwork
+from cidery.node.network_parts import GatewayOptions
 from cidery.node.open_network import kad_options, local_options, open_network
 from cidery.node.routers import http_routers
 from cidery.repo.config import Config
@@ -58,6 +59,7 @@ def opened_network(
         kad=kad_options(config),
         announce=AnnounceOf(keys, provide.interval, provide.fetched) if provide.enabled else None,
         gateways=GatewayOptions(urls, routed=config.http_retrieval, local=config.loopback_lan),
+        limits=config.limits,
         announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,
         map_ports=config.map_ports and not config.local_only and swarm_key is None,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from functools import cache as made_once
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.network import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, ProvideOff, ProvideStat, RoutingOff
+from cidery.core.network import (
+    Bandwidth,
+    BitswapStat,
+    ConnectedPeer,
+    DhtStat,
+    PeerIdentity,
+    ProvideOff,
+    ProvideStat,
+    RoutingOff,
+)
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.waits import SessionWaits
@@ -29,18 +35,18 @@ from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
-from cidery.libp2p.io.swarm import Swarm, SwarmConfig
+from cidery.libp2p.io.swarm import SwarmConfig
 from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.io.upnp import UpnpRouter
-from cidery.libp2p.protocols import noise, yamux
+from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.announced import Announced
+from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.identify import Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.upgrade import TLS, UpgradeConfig
+from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -49,9 +55,10 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_view import bitswap_stat, connected_peer, known_identity, own_identity
+from cidery.node.network_parts import GatewayOptions, by_peer, make_swarm
+from cidery.node.network_view import bandwidth, bitswap_stat, connected_peer, known_identity, own_identity
 from cidery.node.upkeep import ConnectionLimits, Upkeep
-from cidery.repo.cache import Cache, PeerRows
+from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
 from cidery.retrieval.service import GatewaySources
@@ -61,7 +68,7 @@ from cidery.tasks import Tasks, in_thread
 from cidery.version import __version__
 
 if TYPE_CHECKING:
-    from cidery.libp2p.protocols.tls import TlsIdentity
+    pass
 
 log = logging.getLogger("cidery.node")
 
@@ -70,60 +77,6 @@ SAVE_PEERS_EVERY = 60.0
 """Seconds between two writes of the peer store."""
 PING_INTERVAL = 1.0
 """Seconds between two pings of the ping command, as in other implementations."""
-
-
-def _swarm(
-    config: SwarmConfig,
-    key: PrivateKey,
-    cache: Cache | None,
-    network: Transport | None,
-    security: tuple[str, ...],
-    *,
-    clock: Callable[[], float],
-    entropy: Callable[[int], bytes],
-) -> Swarm:
-    return Swarm(
-        config,
-        _upgrade(key, entropy, security),
-        PeerStore(clock, PeerRows(cache) if cache is not None else None),
-        clock,
-        network,
-        prober=lambda: _upgrade(PrivateKey.generate_ed25519(entropy), entropy, security),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayOptions:
-    """HTTP gateways that are asked for blocks."""
-
-    urls: tuple[str, ...] = ()
-    """Asked always; as ``check_url`` returns them."""
-    routed: bool = True
-    """Whether those that routing names are asked too."""
-    local: bool = False
-    """Whether these may be in local networks or on this machine."""
-
-
-def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
-    """Addresses without /p2p by the peer they lead to; "/p2p/ID" alone gives no address."""
-    out: dict[PeerId, list[Multiaddr]] = {}
-    for addr in addrs:
-        if addr.peer_id_bytes is None:
-            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
-        known = out.setdefault(PeerId.decode(addr.peer_id_bytes), [])
-        if addr.without_peer().components:
-            known.append(addr.without_peer())
-    return out
-
-
-def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
-    @made_once
-    def certificate() -> TlsIdentity:
-        from cidery.libp2p.protocols.tls import TlsIdentity
-
-        return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
-
-    return UpgradeConfig(key, certificate, entropy, security)
 
 
 class NodeNetwork:
@@ -141,6 +94,7 @@ class NodeNetwork:
         announced: Announced | None = None,
         announce: AnnounceOf | None = None,
         gateways: GatewayOptions | None = None,
+        bandwidth: Schedule | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
         limits: ConnectionLimits | None = None,
@@ -158,7 +112,8 @@ class NodeNetwork:
 
         ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
         ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr,
-        nothing is announced. ``announced``: which of the own addresses others are told; None: all.
+        nothing is announced. ``announced``: which of the own addresses others are told; None: all. ``bandwidth``:
+        how fast it may be; None: no limits.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
@@ -166,12 +121,11 @@ class NodeNetwork:
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter())
-        self.swarm = _swarm(config, private_key, cache, network, security, clock=clock, entropy=entropy)
-        sequence = time.time_ns() if first_sequence is None else first_sequence
-        self._own_addresses = OwnAddresses(clock) if real else None
-        self.identification = Identification(
-            self.swarm, AGENT, entropy, sequence, interfaces=self._own_addresses or list, announced=announced
+        self.swarm = make_swarm(
+            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth
         )
+        self._own_addresses = OwnAddresses(clock) if real else None
+        self.identification = self._make_identification(first_sequence, announced)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
         self._dns = dns
@@ -188,6 +142,12 @@ class NodeNetwork:
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks = Tasks()
+
+    def _make_identification(self, first_sequence: int | None, announced: Announced | None) -> Identification:
+        sequence = time.time_ns() if first_sequence is None else first_sequence
+        return Identification(
+            self.swarm, AGENT, self.entropy, sequence, interfaces=self._own_addresses or list, announced=announced
+        )
 
     def _make_bitswap(self, store: BlockStore) -> BitswapService:
         return BitswapService(
@@ -308,7 +268,7 @@ class NodeNetwork:
     ) -> None:
         """Listen; dial the bootstrap peers and peered ones in the background. Raises CannotListen."""
         await self.swarm.listen(listen)
-        self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
+        self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], by_peer(peering))
         self.spawn(self._save_peers())
         if self._own_addresses is not None:
             self.spawn(self._own_addresses.watch(self._moved))
@@ -414,7 +374,7 @@ class NodeNetwork:
         return {str(addr): state.value for addr, state in self.autonat.states().items()}
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
-        added = _by_peer(addrs)
+        added = by_peer(addrs)
         for peer, known in added.items():
             self.upkeep.add(peer, known)
         return list(map(str, added))
@@ -491,6 +451,9 @@ class NodeNetwork:
                 private=self._private,
             )
         )
+
+    def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
+        return bandwidth(self.swarm.traffic, peer, protocol)
 
     def bitswap_stat(self) -> BitswapStat:
         return bitswap_stat(self.bitswap)

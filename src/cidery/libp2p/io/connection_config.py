@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cidery.libp2p.io.shares import ReceivedBytes
 from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.protocols.timeouts import Timeouts
 
 Handler = Callable[[Stream], Awaitable[None]]
@@ -19,4 +20,5 @@ class ConnectionConfig:
     """Protocol id -> handler of inbound streams; read at each new stream."""
     timeouts: Timeouts
     clock: Callable[[], float]
+    traffic: Traffic
     received: ReceivedBytes = field(default_factory=ReceivedBytes)

@@ -22,6 +22,7 @@ from cidery.libp2p.io.dial import DialFailed, dial_tcp
 from cidery.libp2p.io.peer_dial import Attempt, PeerDial
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Listener, TcpNetwork, Transport
 from cidery.libp2p.protocols.dial_rate import DialRate, host_key
 from cidery.libp2p.protocols.pending import Pending
@@ -82,8 +83,12 @@ class Swarm:
         clock: Callable[[], float],
         network: Transport | None = None,
         prober: Callable[[], UpgradeConfig] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
-        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own."""
+        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own.
+
+        ``traffic`` None: counted, not limited.
+        """
         self.config = config
         self.handlers: dict[str, Handler] = {}
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
@@ -97,7 +102,8 @@ class Swarm:
         self.clock = clock
         self._network = network or TcpNetwork(config.addresses)
         self._prober = prober
-        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
+        self.traffic = traffic or Traffic(clock)
+        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock, self.traffic)
         self._connections: dict[PeerId, list[Connection]] = {}
         self._handshakes: Pending[Connection] = Pending(config.max_pending_inbound)
         self._rate = DialRate(clock())
@@ -272,7 +278,8 @@ class Swarm:
 
         def make() -> Connection:
             upgrade = upgrade_outbound(self._stranger, peer)
-            return Connection(ConnectionConfig({}, self.config.timeouts, self.clock), upgrade, outbound=True)
+            config = ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic)
+            return Connection(config, upgrade, outbound=True)
 
         self.config.addresses.check(addr)
         return await dial_tcp(self._network, addr, make, seconds, self.clock)
