@@ -114,7 +114,7 @@ def test_garbage_before_authentication_ends_the_connection_at_once(garbage):
     run_virtual(main())
 
 
-def test_a_flood_of_connections_in_handshake_is_bounded():
+def test_a_flood_of_connections_in_handshake_is_bounded(caplog):
     async def main():
         async with besieged() as (network, victim):
             limit = victim.network.swarm.config.max_pending_inbound
@@ -123,9 +123,12 @@ def test_a_flood_of_connections_in_handshake_is_bounded():
             await asyncio.sleep(1)
             assert [a.lost.done() for a in attackers] == [True] * 31 + [False] * (limit - 1)
             assert len(victim.network.swarm._handshakes) == limit and not slow.lost.done()
-            (friend,) = [one for one in victim.connections]
+            (friend,) = victim.connections
             await asyncio.sleep(20)
             assert victim.connections == [friend] and not slow.lost.done()
+            await asyncio.sleep(60)
+            lines = [one.message for one in caplog.records if "beyond the budgets" in one.message]
+            assert lines == ["beyond the budgets in the last minute: 31 inbound handshakes ended for others"]
 
     run_virtual(main())
 

@@ -65,12 +65,14 @@ class PeerDial:
         early: Callable[[Multiaddr], float],
         on_failure: Callable[[Multiaddr], None],
         pending: Pending[Attempt],
+        on_given_up: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
     ) -> None:
         """Args:
         early: the seconds after the beginning of an address' dial until wait() gives up by default.
         on_failure: called with each address that cannot be reached, or is late.
         pending: the places of all dials of the node.
+        on_given_up: called for each address that loses its place there.
         """
         self.peer = peer
         self.over = False
@@ -81,6 +83,7 @@ class PeerDial:
         self._early = early
         self._on_failure = on_failure
         self._pending = pending
+        self._on_given_up = on_given_up
         self._clock = clock
         self._waiting: deque[Multiaddr] = deque()
         self._seen: set[Multiaddr] = set()
@@ -159,6 +162,7 @@ class PeerDial:
             if attempt.began is not None and now - attempt.began >= OLD and attempt not in self._pending:
                 self._pending.add(attempt, self.peer)
                 while (other := self._pending.surplus(lambda one: one.dial.patient > 0)) is not None:
+                    self._on_given_up()
                     other.dial.end(other)
         return max(0.001, OLD - max(young)) if young else None
 

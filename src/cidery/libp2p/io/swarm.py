@@ -21,6 +21,7 @@ from cidery.libp2p.io.connection_config import ConnectionConfig, Handler
 from cidery.libp2p.io.dial import DialFailed, dial_tcp
 from cidery.libp2p.io.peer_dial import Attempt, PeerDial
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Listener, TcpNetwork, Transport
@@ -112,6 +113,7 @@ class Swarm:
         self._listeners: list[Listener] = []
         self._listen_addrs: list[Multiaddr] = []
         self._tasks = Tasks()
+        self._shedding = Shedding(log)
         self._closing = False
 
     @property
@@ -154,6 +156,7 @@ class Swarm:
         addr = _socket_addr(connection.remote_endpoint())
         self._handshakes.add(connection, host_key(addr.encode()))
         if (crowded := self._handshakes.surplus()) is not None:
+            self._shedding.note("inbound handshakes ended for others")
             crowded.close("too many handshakes at once")
         try:
             await connection.upgraded
@@ -168,6 +171,7 @@ class Swarm:
         peer = connection.peer
         known = self._connections.get(peer, [])
         if len(known) >= MAX_PER_PEER or (not known and self.connection_count() >= self.config.max_connections):
+            self._shedding.note("inbound connections refused")
             connection.close("connection limit reached")
             return
         connection.remote_addr = addr
@@ -223,6 +227,7 @@ class Swarm:
             early=lambda addr: timeouts.dial(store.round_trip(peer, addr)),
             on_failure=store.dial_failed,
             pending=self._pending_dials,
+            on_given_up=lambda: self._shedding.note("silent addresses no longer dialled"),
             clock=self.clock,
         )
         task = asyncio.get_running_loop().create_task(self._finish_dial(dial))
@@ -335,6 +340,7 @@ class Swarm:
         for connection in self.connections():
             connection.close("node is stopping")
         await self._tasks.close()
+        self._shedding.report()
         self.peer_store.save()
 
     async def _register(self, connection: Connection) -> None:
