@@ -25,7 +25,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.provider_store import EXPIRE_BATCH, MAX_PENDING, DiskProviders
-from cidery.kad.message import Message, MessageType
+from cidery.kad.message import DhtMessage, MessageType
 from cidery.kad.service import KadOptions
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
@@ -107,7 +107,7 @@ async def lookups() -> None:
         node, dht = nodes[5], nodes[5].kad.lan if nodes[5].kad else None
         assert dht is not None and node is not None
         for _ in range(20):
-            await dht.lookup(Message(MessageType.FIND_NODE, os.urandom(32)))
+            await dht.lookup(DhtMessage(MessageType.FIND_NODE, os.urandom(32)))
         began, cpu, sent = time.perf_counter(), time.process_time(), dht.rpc.sent
         await asyncio.gather(*(several(dht, 25) for _ in range(4)))
         took = time.perf_counter() - began
@@ -120,7 +120,7 @@ async def lookups() -> None:
 
 async def several(dht: object, count: int) -> None:
     for _ in range(count):
-        await dht.lookup(Message(MessageType.FIND_NODE, os.urandom(32)))  # type: ignore[attr-defined]
+        await dht.lookup(DhtMessage(MessageType.FIND_NODE, os.urandom(32)))  # type: ignore[attr-defined]
 
 
 class Daemon:

@@ -19,7 +19,7 @@ from cidery.core.reading.ls import ls
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
-from cidery.unixfs.directory import Entry, directory
+from cidery.unixfs.directory import DirectoryEntry, directory
 from cidery.unixfs.directory_editor import insert, remove
 from cidery.unixfs.importer import leaf
 from cidery.unixfs.profile import UNIXFS_V1_2025
@@ -39,7 +39,7 @@ class Counting(StoreSession):
         return super().get_if_ready(cid)
 
 
-def build(store: SegmentStore, entries: list[Entry]) -> tuple[CID, int]:
+def build(store: SegmentStore, entries: list[DirectoryEntry]) -> tuple[CID, int]:
     """(root, number of blocks)."""
     batch, count = Batch(store), 0
 
@@ -53,7 +53,7 @@ def build(store: SegmentStore, entries: list[Entry]) -> tuple[CID, int]:
     return root, count
 
 
-async def edits(store: SegmentStore, root: CID, names: list[str], child: Entry) -> list[float]:
+async def edits(store: SegmentStore, root: CID, names: list[str], child: DirectoryEntry) -> list[float]:
     took: list[float] = []
     floor = 0
     for name in names:
@@ -72,7 +72,7 @@ async def edits(store: SegmentStore, root: CID, names: list[str], child: Entry) 
 async def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     child, block = leaf(UNIXFS_V1_2025, b"x")
-    one = Entry("", child.cid, child.tsize)
+    one = DirectoryEntry("", child.cid, child.tsize)
     entries = [one._replace(name=f"file-{number:08}.txt") for number in range(count)]
     place = Path(tempfile.mkdtemp(prefix="bench-hamt-"))
     store = SegmentStore.open(place)

@@ -30,7 +30,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ipns": ("unit/test_ipns_*.py", DECODERS),
     "exchange": ("unit/test_exchange_*.py", *TRANSFERS),
     "bitswap": ("unit/test_bitswap_*.py", DECODERS, *TRANSFERS),
-    "kad": ("unit/test_kad_*.py", DECODERS, "sim/test_sim_kad_nodes.py", "sim/test_sim_announce.py"),
+    "kad": ("unit/test_kad_*.py", DECODERS, "sim/test_sim_kad_*.py", "sim/test_sim_announce.py"),
     "routing": ("unit/test_routing*.py",),
     "libp2p/protocols": ("unit/test_libp2p_*.py", "property/test_nat_pmp_properties.py", DECODERS),
 }

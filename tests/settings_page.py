@@ -18,7 +18,13 @@ from cidery.repo.config_meaning import MEANING
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "cidery"
 PAGE = ROOT / "docs" / "settings.md"
-PARTS = {"provide": "ProvideConfig", "imports": "ImportConfig", "conn_mgr": "ConnMgrConfig", "names": "NamesConfig"}
+PARTS = {
+    "provide": "ProvideConfig",
+    "imports": "ImportConfig",
+    "conn_mgr": "ConnMgrConfig",
+    "names": "NamesConfig",
+    "limits": "LimitsConfig",
+}
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',
     "Swarm.DisableNatPortMap": "false",

@@ -7,7 +7,7 @@ from cidery.commands.bind import bind
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import OptionType, Output, load
 from cidery.commands.registry import find
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes, Item
 from cidery.core.api import Api
 
 
@@ -17,7 +17,7 @@ class Shell:
     def __init__(self, api: Api) -> None:
         self.api = api
 
-    async def run(self, line: str, data: bytes | AddItem | None = None) -> str:
+    async def run(self, line: str, data: bytes | Item | None = None) -> str:
         """Run a line; ``data`` is the file it takes. Returns what it prints."""
         words = line.split()
         found = find(words)
@@ -48,5 +48,5 @@ class Shell:
         return call.shown(result) if found.command.text is not None else str(result)
 
 
-async def _uploads(data: bytes | AddItem) -> AsyncIterator[AddItem]:
-    yield AddItem.of_bytes(data) if isinstance(data, bytes) else data
+async def _uploads(data: bytes | Item) -> AsyncIterator[Item]:
+    yield Bytes(data) if isinstance(data, bytes) else data

@@ -74,7 +74,9 @@ class Bucket:
 # --- connections and streams
 
 CONNECTIONS = Limit(256, "connections", Per.NODE, "a further inbound one is closed", "each costs 0.2 MiB and a file")
-HANDSHAKES = Limit(64, "inbound handshakes", Per.NODE, "a further connection is closed", "each costs signatures")
+HANDSHAKES = Limit(
+    64, "inbound handshakes", Per.NODE, "the oldest of the host that has most ends", "a slow one may be far away"
+)
 HANDSHAKE_BYTES = Limit(
     128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
 )
@@ -188,6 +190,13 @@ UPLOAD_ROOTS = Limit(
 # --- dialling
 
 DIALS = Rate(200, 400, "dials", Per.NODE, "they wait", "a dozen look-ups with ten peers of a few addresses each")
+DIALS_PENDING = Limit(
+    128,
+    "addresses dialled for a second and more",
+    Per.NODE,
+    "the oldest of the peer that has most ends",
+    "each has a file, and the system tries for two minutes",
+)
 HOST_DIALS = Rate(5, 10, "dials of one host", Per.NODE, "they wait", "js-libp2p resets the sixth in a second")
 
 

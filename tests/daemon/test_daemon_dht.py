@@ -181,6 +181,29 @@ def test_a_value_is_stored_at_others_and_a_wrong_one_is_refused(daemon: Make, tm
         one.run("routing", "put", f"/pk/{other.peer_id}", str(tmp_path / "key"))
 
 
+def test_what_goes_over_the_connections_is_shown_and_held_to_the_limits(daemon: Make, tmp_path: Path) -> None:
+    limited, reader = daemon({"Swarm.Limits.Up": '"2MB"'}), daemon()
+    write_file(tmp_path / "file", 6_000_000)
+    cid = limited.add(tmp_path / "file")
+    reader.connect(limited.addr)
+    began = time.monotonic()
+    reader.get(cid, tmp_path / "got")
+    assert 2.7 < time.monotonic() - began < 20
+    shown = json.loads(limited.run("stats", "bw", "--enc=json"))
+    assert shown.keys() == {"TotalIn", "TotalOut", "RateIn", "RateOut"} and 6_000_000 < shown["TotalOut"] < 6_300_000
+    assert 100_000 < shown["RateOut"] <= 2_100_000
+    for option, least in ((f"--peer={reader.peer_id}", 6_000_000), ("--proto=/ipfs/ping/1.0.0", 0)):
+        assert json.loads(limited.run("stats", "bw", option, "--enc=json"))["TotalOut"] >= least
+    text = limited.run("stats", "bw").splitlines()
+    assert text[0] == "Bandwidth" and text[2].startswith("TotalOut: 6.") and text[4].endswith("/s")
+    with pytest.raises(PeerFailed, match="exclude each other"):
+        limited.run("stats", "bw", "--peer=x", "--proto=y")
+    with pytest.raises(PeerFailed, match="interval"):
+        limited.run("stats", "bw", "--poll", "--interval=0s")
+    with pytest.raises(PeerFailed, match="1.5s|time"):
+        limited.run("stats", "bw", "--poll", "--interval=100ms", "--timeout=1500ms")
+
+
 def test_the_kind_of_routing_may_be_given_for_one_run(daemon: Make) -> None:
     node = daemon()
     with pytest.raises(PeerFailed, match=re.escape("Routing.Type")):

@@ -26,7 +26,7 @@ from cidery.ipld.codecs import codec_of
 from cidery.ipld.data_model import links_of
 from cidery.ipld.links import named_links
 from cidery.ipns.record import IpnsRecord
-from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Record
 from cidery.kad.routing_table import RoutingTable, restore
 from cidery.kad.sweep import Schedule
 from cidery.kubo import leveldb_format
@@ -149,7 +149,7 @@ def of_peers() -> list[Target]:
     """Messages and saved tables of the DHT, AutoNAT, and what a gateway says."""
     peer = PeerId.parse("12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY")
     info = PeerInfo(peer, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
-    message = Message(MessageType.GET_VALUE, b"/pk/x", Record(b"/pk/x", b"value", "2026"), [info], [info])
+    message = DhtMessage(MessageType.GET_VALUE, b"/pk/x", Record(b"/pk/x", b"value", "2026"), [info], [info])
     table = RoutingTable(peer, diverse=False)
     table.answered(PeerInfo(PeerId(peer.multihash[:-1] + b"x"), info.addrs), 0.0)
     schedule = Schedule.begin(60.0, 1.0)
@@ -166,7 +166,7 @@ def of_peers() -> list[Target]:
         nat_pmp.Refusal(9, nat_pmp.TCP_OPCODE, 2).encode(),
     ]
     return [
-        Target("dht message", Message.decode, (KadError,), [message.encode()]),
+        Target("dht message", DhtMessage.decode, (KadError,), [message.encode()]),
         Target("saved routing table", restore, (), [table.save()]),
         Target("saved schedule", lambda data: Schedule.restore(data, 60.0, 5.0), (), [schedule.save()]),
         Target("autonat message", autonat.decode, own, autonat_messages),

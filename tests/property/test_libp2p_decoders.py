@@ -14,8 +14,7 @@ from cidery.identity.envelope import EnvelopeError, PeerRecord, open_peer_record
 from cidery.identity.keys import BadKey, KeyType, PrivateKey, PublicKey
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipld.block import Block
-from cidery.kad.message import KadError, MessageType, PeerInfo, Record
-from cidery.kad.message import Message as KadMessage
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Record
 from cidery.libp2p.protocols import autonat, multistream, noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, group_of, scope_of
 from cidery.libp2p.protocols.channel import SecurityError
@@ -492,10 +491,10 @@ def test_a_bitswap_message_survives_its_encoding(wants, full, datas, haves, dont
 @given(anything)
 def test_any_bytes_are_a_dht_message_or_its_error(data):
     try:
-        message = KadMessage.decode(data)
+        message = DhtMessage.decode(data)
     except KadError:
         return
-    assert KadMessage.decode(message.encode()) == message
+    assert DhtMessage.decode(message.encode()) == message
 
 
 @many
@@ -503,10 +502,10 @@ def test_any_bytes_are_a_dht_message_or_its_error(data):
 def test_a_damaged_dht_message_is_read_or_refused(data):
     info = PeerInfo(KEY.peer_id, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
     record = Record(b"/pk/x", b"value", "2026-01-01T00:00:00Z")
-    whole = KadMessage(MessageType.GET_VALUE, b"/pk/x", record, [info], [info])
-    assert KadMessage.decode(whole.encode()) == whole
+    whole = DhtMessage(MessageType.GET_VALUE, b"/pk/x", record, [info], [info])
+    assert DhtMessage.decode(whole.encode()) == whole
     try:
-        KadMessage.decode(data.draw(mutated(whole.encode())))
+        DhtMessage.decode(data.draw(mutated(whole.encode())))
     except KadError:
         pass
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from cidery.blockstore.drive import run
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Folder
 from cidery.core.session import StoreSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.ipld.walk import need
@@ -249,8 +249,8 @@ class MfsModel(RuleBasedStateMachine):
         self.do(self.files.flush())
         assert self.record.cid == root
         if all(data is None for data in self.model.values()):
-            items = [AddItem("t/" + "/".join(path), Kind.DIRECTORY) for path in self.model if path]
-            built = self.do(add_root([AddItem("t", Kind.DIRECTORY), *items], MemoryStore(), AddOptions(PROFILE)))
+            items = [Folder("t/" + "/".join(path)) for path in self.model if path]
+            built = self.do(add_root([Folder("t"), *items], MemoryStore(), AddOptions(PROFILE)))
             assert built == root
 
 

@@ -13,7 +13,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.unixfs.chunker import Chunker
 from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
-from cidery.unixfs.directory import Entry, directory
+from cidery.unixfs.directory import DirectoryEntry, directory
 from cidery.unixfs.directory_editor import DirectoryEditor
 from cidery.unixfs.directory_reader import NoSuchEntry
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, ShardEstimate
@@ -55,7 +55,7 @@ class Blocks(dict[CID, bytes]):
         raise AssertionError("the walk does not end")
 
 
-def rebuilt(recipe: Profile, entries: Iterable[Entry]) -> CID:
+def rebuilt(recipe: Profile, entries: Iterable[DirectoryEntry]) -> CID:
     return directory(recipe, entries, lambda block: None).cid
 
 
@@ -66,7 +66,7 @@ def test_any_edits_give_the_cid_of_a_rebuild(recipe: Profile, edits: list[tuple[
     editor = DirectoryEditor(recipe)
     for action, name, number in [*edits, ("finish", "", 0)]:
         if action == "insert":
-            entries[name] = Entry(name, CHILDREN[number], number)
+            entries[name] = DirectoryEntry(name, CHILDREN[number], number)
             blocks.run(editor.insert(entries[name]))
         elif action == "remove":
             try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import BITS, K, position, prefix_range
-from cidery.kad.message import KadError, Message, MessageType, PeerInfo
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo
 from cidery.kad.network_size import NetworkSize
 from cidery.kad.query import Lookup, LookupWaits
 from cidery.kad.records import RecordInvalid, Validators
@@ -111,9 +111,9 @@ class DhtNetwork:
         """Enter by a known node: look up one's own place, then one key per bucket. Runs to its end."""
         node.table.answered(through.info, self.now)
         for key in node.table.refresh_keys(self.now, self.random.randbytes):
-            self.run_lookup(node, Message(MessageType.FIND_NODE, key))
+            self.run_lookup(node, DhtMessage(MessageType.FIND_NODE, key))
         for key in node.table.refresh_keys(self.now, self.random.randbytes)[1:]:
-            self.run_lookup(node, Message(MessageType.FIND_NODE, key))
+            self.run_lookup(node, DhtMessage(MessageType.FIND_NODE, key))
 
     def honest(self) -> list[SimNode]:
         return [node for node in self.nodes.values() if node.alive and not node.sybil]
@@ -145,7 +145,9 @@ class DhtNetwork:
 
     # --- requests
 
-    def send(self, sender: SimNode, to: PeerInfo, request: Message, answered: Callable[[Message | None], None]) -> None:
+    def send(
+        self, sender: SimNode, to: PeerInfo, request: DhtMessage, answered: Callable[[DhtMessage | None], None]
+    ) -> None:
         """Deliver a request; ``answered`` gets the answer, None for a refusal, and is never called by the dead."""
         self.messages += 1
 
@@ -160,7 +162,7 @@ class DhtNetwork:
 
         self.at(self.now + self.delay(), arrive)
 
-    def _answer(self, node: SimNode, sender: SimNode, request: Message) -> Message | None:
+    def _answer(self, node: SimNode, sender: SimNode, request: DhtMessage) -> DhtMessage | None:
         if node.sybil:
             return self._lie(request)
         self.fill(node)
@@ -171,15 +173,15 @@ class DhtNetwork:
         except (KadError, RecordInvalid):
             return None
 
-    def _lie(self, request: Message) -> Message:
+    def _lie(self, request: DhtMessage) -> DhtMessage:
         """The sybils nearest to the key, and nobody else; records are taken and dropped."""
         target = position(request.key)
         nearest = heapq.nsmallest(K, self.sybils, key=lambda one: one.table.at ^ target)
-        return Message(request.type, request.key, closer=[one.info for one in nearest])
+        return DhtMessage(request.type, request.key, closer=[one.info for one in nearest])
 
     # --- look-ups
 
-    def lookup(self, node: SimNode, request: Message, done: Callable[[Lookup], None], **goal: int) -> None:
+    def lookup(self, node: SimNode, request: DhtMessage, done: Callable[[Lookup], None], **goal: int) -> None:
         """Start one; ``done`` gets it when it is over."""
         self.fill(node)
         waits = LookupWaits(slow=lambda peer: SLOW, dead=lambda peer: DEAD)
@@ -200,7 +202,7 @@ class DhtNetwork:
             else:
                 self.at(max(deadline, self.now), turn)
 
-        def on_answer(info: PeerInfo, answer: Message | None) -> None:
+        def on_answer(info: PeerInfo, answer: DhtMessage | None) -> None:
             if answer is None:
                 lookup.on_failure(info.peer, self.now)
                 node.table.failed(info.peer)
@@ -218,7 +220,7 @@ class DhtNetwork:
 
         turn()
 
-    def run_lookup(self, node: SimNode, request: Message, **goal: int) -> Lookup:
+    def run_lookup(self, node: SimNode, request: DhtMessage, **goal: int) -> Lookup:
         ended: list[Lookup] = []
         self.lookup(node, request, ended.append, **goal)
         self.run(lambda: bool(ended))
@@ -226,15 +228,15 @@ class DhtNetwork:
 
     def provide(self, node: SimNode, key: bytes) -> Lookup:
         """Look up who is nearest and store a provider record there. Runs to the end of the look-up."""
-        lookup = self.run_lookup(node, Message(MessageType.FIND_NODE, key))
-        record = Message(MessageType.ADD_PROVIDER, key, providers=[node.info])
+        lookup = self.run_lookup(node, DhtMessage(MessageType.FIND_NODE, key))
+        record = DhtMessage(MessageType.ADD_PROVIDER, key, providers=[node.info])
         for info in lookup.holders():
             self.send(node, info, record, lambda answer: None)
         self.run_to(self.now + 2 * self._latency[1])
         return lookup
 
     def find(self, node: SimNode, key: bytes) -> Lookup:
-        return self.run_lookup(node, Message(MessageType.GET_PROVIDERS, key), wanted=1)
+        return self.run_lookup(node, DhtMessage(MessageType.GET_PROVIDERS, key), wanted=1)
 
 
 def converged(seed: int, count: int, *, sybils: int = 0) -> DhtNetwork:

@@ -20,7 +20,7 @@ from statistics import mean, median
 from dht_network import DhtNetwork, SimNode, converged
 
 from cidery.kad.key import position
-from cidery.kad.message import Message, MessageType
+from cidery.kad.message import DhtMessage, MessageType
 from cidery.kad.query import LookupStats
 from cidery.kad.sweep import Exploration, Region, region_bits
 
@@ -136,7 +136,7 @@ def churn(report: Report) -> None:
             network.kill([node])
             newcomer, through = network.make_node(), network.random.choice(network.honest())
             newcomer.table.answered(through.info, network.now)
-            network.run_lookup(newcomer, Message(MessageType.FIND_NODE, newcomer.peer.multihash))
+            network.run_lookup(newcomer, DhtMessage(MessageType.FIND_NODE, newcomer.peer.multihash))
         if minute % 15 == 0:
             share, stats = find_all(network, keys)
             shares.append((float(minute), 100 * share))
@@ -190,7 +190,7 @@ def eclipse(report: Report) -> None:
                 one, other = network.random.sample(network.honest(), 2)
                 for node in (one, other) if knows else ():
                     for _ in range(6):
-                        network.run_lookup(node, Message(MessageType.FIND_NODE, content(network)))
+                        network.run_lookup(node, DhtMessage(MessageType.FIND_NODE, content(network)))
                 network.provide(one, key)
                 find = network.find(other, key)
                 found.append(one.peer in find.providers)
@@ -215,7 +215,7 @@ def sweep(report: Report) -> None:
         for prefix, keys in sorted(by_region.items()):
             exploration = Exploration(Region(prefix, bits), keys, network.random.randbytes)
             while (wanted := exploration.next_key()) is not None:
-                lookup = network.run_lookup(node, Message(MessageType.FIND_NODE, wanted))
+                lookup = network.run_lookup(node, DhtMessage(MessageType.FIND_NODE, wanted))
                 exploration.on_closest(wanted, lookup.closest())
             for theirs in exploration.allot().values():
                 streams += 1

@@ -175,7 +175,7 @@ def test_a_dial_back_does_not_cost_the_connection_that_it_was_made_for():
             # Helia and earlier nodes of ours dial back as themselves
             swarm, own = server.network.swarm, asker.addr.without_peer()
             swarm._prober = None
-            probe = await swarm.probe(asker.peer, own)
+            probe = await swarm.probe(asker.peer, own, 10.0)
             await asyncio.sleep(0.1)
             assert len(asker.connections) == 2
             probe.close("dial-back is over")
@@ -190,7 +190,7 @@ def test_a_dial_back_comes_from_an_identity_of_its_own():
         network = MemoryNetwork(9, LINK)
         async with memory_nodes(network, 2, public=True) as (asker, server):
             await asker.connect(server)
-            probe = await server.network.swarm.probe(asker.peer, asker.addr.without_peer())
+            probe = await server.network.swarm.probe(asker.peer, asker.addr.without_peer(), 10.0)
             await asyncio.sleep(1)
             assert len(asker.network.peers()) == 2
             assert [one.peer for one in asker.network.peers()].count(server.name) == 1

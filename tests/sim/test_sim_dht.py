@@ -8,7 +8,7 @@ from dht_network import DhtNetwork, SimNode, converged
 
 from cidery.identity.peer_id import PeerId
 from cidery.kad.key import position
-from cidery.kad.message import Message, MessageType
+from cidery.kad.message import DhtMessage, MessageType
 from cidery.kad.sweep import Exploration, Region, region_bits
 
 NODES = 300
@@ -59,7 +59,7 @@ def test_a_look_up_takes_few_hops_and_finds_the_nearest():
     network = converged(2, NODES)
     for _ in range(20):
         key = content(network)
-        lookup = network.run_lookup(network.random.choice(network.honest()), Message(MessageType.FIND_NODE, key))
+        lookup = network.run_lookup(network.random.choice(network.honest()), DhtMessage(MessageType.FIND_NODE, key))
         target = position(key)
         nearest = sorted(network.honest(), key=lambda node: node.table.at ^ target)[:20]
         assert lookup.stats().hops <= log2(NODES) and lookup.stats().requests <= 60
@@ -130,7 +130,7 @@ def test_identities_made_for_one_key_do_not_hide_it_from_nodes_that_know_the_net
         one, other = network.random.sample(network.honest(), 2)
         for node in (one, other):
             for _ in range(6):
-                network.run_lookup(node, Message(MessageType.FIND_NODE, content(network)))
+                network.run_lookup(node, DhtMessage(MessageType.FIND_NODE, content(network)))
         network.provide(one, key)
         found.append(one.peer in network.find(other, key).providers)
     assert all(found)
@@ -149,7 +149,7 @@ def test_a_provide_sweep_takes_as_many_look_ups_for_many_keys_as_for_few():
         for prefix, keys in sorted(by_region.items()):
             exploration = Exploration(Region(prefix, bits), keys, network.random.randbytes)
             while (key_or_none := exploration.next_key()) is not None:
-                lookup = network.run_lookup(node, Message(MessageType.FIND_NODE, key_or_none))
+                lookup = network.run_lookup(node, DhtMessage(MessageType.FIND_NODE, key_or_none))
                 exploration.on_closest(key_or_none, lookup.closest())
             allotted = exploration.allot()
             assert sum(map(len, allotted.values())) == 20 * len(keys)

@@ -9,7 +9,7 @@ import pytest
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
-from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
+from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, DhtMessage, MessageType, PeerInfo
 from cidery.kad.records import RecordInvalid
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.stream import Stream
@@ -178,7 +178,7 @@ def test_a_search_goes_on_past_peers_that_lie_stall_or_send_garbage():
     async def inventor(stream: Stream) -> None:
         source = random.Random(9)
         while (data := await stream.read_message(1 << 16)) is not None:
-            request = Message.decode(data)
+            request = DhtMessage.decode(data)
             made = [
                 PeerInfo(
                     PeerId(b"\x00\x24\x08\x01\x12\x20" + source.randbytes(32)),
@@ -186,7 +186,7 @@ def test_a_search_goes_on_past_peers_that_lie_stall_or_send_garbage():
                 )
                 for _ in range(20)
             ]
-            await stream.write_message(Message(request.type, request.key, closer=made, providers=made[:3]).encode())
+            await stream.write_message(DhtMessage(request.type, request.key, closer=made, providers=made[:3]).encode())
 
     async def main():
         network = MemoryNetwork(6, LINK)
@@ -217,9 +217,9 @@ def test_a_server_ends_streams_of_peers_that_ask_nonsense_and_serves_the_others(
             await other.connect(server)
             for request in (
                 b"\xff\xff\xff",
-                Message(MessageType.ADD_PROVIDER, b"k", providers=[PeerInfo(other.peer)]).encode(),
-                Message(MessageType.GET_PROVIDERS, bytes(81)).encode(),
-                Message(MessageType.PUT_VALUE, b"/x/y").encode(),
+                DhtMessage(MessageType.ADD_PROVIDER, b"k", providers=[PeerInfo(other.peer)]).encode(),
+                DhtMessage(MessageType.GET_PROVIDERS, bytes(81)).encode(),
+                DhtMessage(MessageType.PUT_VALUE, b"/x/y").encode(),
             ):
                 connection = liar.network.swarm.best(server.peer)
                 assert connection is not None
@@ -228,8 +228,10 @@ def test_a_server_ends_streams_of_peers_that_ask_nonsense_and_serves_the_others(
                 with pytest.raises(Exception, match="reset"):
                     await stream.read_message(1 << 16)
             assert server.kad.providers.get(b"k", 0.0) == []
-            answer = await other.kad.lan.rpc.request(server.peer, Message(MessageType.FIND_NODE, liar.peer.multihash))
-            assert [info.peer for info in answer.closer] == [liar.peer]
+            answer = await other.kad.lan.rpc.request(
+                server.peer, DhtMessage(MessageType.FIND_NODE, liar.peer.multihash)
+            )
+            assert [info.peer for info in answer.closer] == [liar.peer, other.peer]
 
     run_virtual(main())
 

@@ -21,11 +21,11 @@ from cidery.commands.registry import find
 from cidery.commands.run.dag import import_cars
 from cidery.commands.run.pin import add as add_pin
 from cidery.core import file_reads
-from cidery.core.adding import add as adding
-from cidery.core.adding import chunk_stream, ingest
+from cidery.core.adding import chunk_stream, file_jobs, ingest
 from cidery.core.adding import journal as add_journal
 from cidery.core.adding.add import AddOptions
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.events import Added
+from cidery.core.adding.items import File, Item
 from cidery.core.car import importing as car_import
 from cidery.core.car import job as car_job
 from cidery.core.getting import file_copy
@@ -38,7 +38,6 @@ from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.node.build import Access, build
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V1_2025, with_options
 
 SCALE = 64
@@ -64,7 +63,7 @@ class Counter:
 
 
 def shrink() -> None:
-    adding.JOB_BYTES //= SCALE
+    file_jobs.JOB_BYTES //= SCALE
     ingest.MAX_BATCH //= SCALE
     ingest.BIG_FILE //= SCALE
     getting.WRITE_BATCH //= SCALE
@@ -109,7 +108,7 @@ async def add(root: Path, source: str, counter: Counter, chunker: str) -> None:
         api = changed(api, clock=late)
         async for event in api.adding.add([source], AddOptions(profile=profile, progress=True)):
             os.write(1, b".\n")
-            if isinstance(event, adding.Added) and event.root:
+            if isinstance(event, Added) and event.root:
                 os.write(1, f"root {event.cid}\n".encode())
 
 
@@ -126,8 +125,8 @@ async def import_car(root: Path, source: str, counter: Counter) -> None:
     assert found is not None
     call = bind(found.command, [source], [("stats", "true")])
 
-    async def items() -> AsyncIterator[AddItem]:
-        yield AddItem("", Kind.FILE, path=source)
+    async def items() -> AsyncIterator[Item]:
+        yield File(source)
 
     async with build(root, Access.WRITE) as api:
         async for value in import_cars(Context(api, root, items()), call):

@@ -14,7 +14,7 @@ from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.commands.bind import BadCall
 from cidery.core.adding.ingest import BIG_FILE
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes
 from cidery.core.session import FileChanged
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -200,8 +200,20 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
 
 async def test_uploads_that_name_their_files_stay_there(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"here")
-    item = AddItem.of_bytes(b"here", "file")._replace(path=str(tmp_path / "file"))
+    item = Bytes(b"here", "file", abspath=str(tmp_path / "file"))
     assert await shell.run("add -q --nocopy", item) == f"{raw(b'here')}\n"
     assert (await shell.api.store.stat()).blocks == 0
     assert await shell.run("add -q", item) == f"{raw(b'here')}\n"
     assert (await shell.api.store.stat()).blocks == 1
+
+
+async def test_a_changed_file_is_missing_where_sizes_are_asked_and_a_touched_one_is_not(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    await shell.run(f"add -q --nocopy {path}")
+    os.utime(path, ns=(1, 1))
+    assert await shell.api.blocks.size_many([raw(b"before")]) == [6]
+    path.write_bytes(b"after!")
+    assert await shell.api.blocks.size_many([raw(b"before")]) == [None]

@@ -20,6 +20,8 @@ from cidery.cli.main import main
 from cidery.cli.output import printable
 from cidery.commands.bind import BadCall
 from cidery.commands.registry import all_commands
+from cidery.repo.layout import RepoLayout
+from cidery.repo.lock import RepoLock
 
 HEAVY = ("asyncio", "aiohttp", "cryptography", "lmdb", "google.protobuf", "http.client", "rich", "ssl", "dataclasses")
 
@@ -122,6 +124,9 @@ def test_a_value_that_is_missing_is_named() -> None:
         (["cat", "x", "--offset=y"], "whole number"),
         (["ping", "x"], "start it with: cidery daemon"),
         (["--api=nonsense", "id"], "not an RPC address"),
+        (["--api-auth=bearer:", "id"], "bearer:TOKEN"),
+        (["help", "add", "foo"], "unknown command 'add foo'"),
+        (["help", "pin", "foo"], "unknown command 'pin foo'"),
     ],
 )
 def test_a_mistake_gets_one_line_that_says_what_to_do(run: Run, words: list[str], advice: str) -> None:
@@ -182,6 +187,13 @@ def test_a_kubo_repository_is_never_touched(run: Run, tmp_path: Path) -> None:
         result = run(*words)
         assert result.code == 1 and "Kubo repository" in result.err
     assert sorted(entry.name for entry in kubo.iterdir()) == ["blocks", "config", "datastore_spec", "version"]
+
+
+def test_an_import_from_nowhere_says_so_even_while_a_daemon_has_the_repository(repo: Run, tmp_path: Path) -> None:
+    lock = RepoLock.acquire(RepoLayout(tmp_path / "repo").lock, "cidery daemon")
+    with lock:
+        assert "daemon" in repo("files", "mkdir", "/x").err
+        assert "is not a Kubo repository" in repo("repo", "import-kubo", str(tmp_path / "nothing")).err
 
 
 def test_a_binary_named_ipfs_gets_the_old_cid_profile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -280,7 +280,7 @@ async def test_removing_asks_for_the_right_options(shell: Shell) -> None:
 async def test_paths_that_lead_elsewhere_are_refused(shell: Shell, path: str) -> None:
     from cidery.commands.bind import bind
     from cidery.commands.context import Context
-    from cidery.commands.definition import load
+    from cidery.commands.definition import Output, load
     from cidery.commands.registry import find
 
     for name in ("mkdir", "ls", "rm", "read", "flush"):
@@ -290,7 +290,10 @@ async def test_paths_that_lead_elsewhere_are_refused(shell: Shell, path: str) ->
             call = bind(found.command, [path], [])
             if not path and name in ("ls", "flush"):
                 raise BadPath(path, "empty means the root there")
-            await load(found.command.run)(Context(shell.api, shell.api.path), call)
+            done = load(found.command.run)(Context(shell.api, shell.api.path), call)
+            if found.command.output is Output.STREAM:
+                assert [said async for said in done] == []
+            await done
 
 
 async def test_writes_refuse_directories_and_missing_files(shell: Shell) -> None:

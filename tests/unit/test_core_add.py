@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding.add import Added, AddOptions, AddProgress, add, add_root
+from cidery.core.adding.add import AddOptions, add, add_root
+from cidery.core.adding.events import Added, AddProgress
 from cidery.core.adding.ingest import BIG_FILE
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions, TooDeep
+from cidery.core.adding.items import Bytes, CannotAdd, Folder, Item, Link, ScanOptions, Stream, TooDeep
 from cidery.core.reading.cat import cat
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.unixfs.directory import BadName
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, with_options
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file types")
@@ -130,8 +130,8 @@ async def test_a_path_bytes_and_streams_give_one_cid_and_read_back(tmp_path: Pat
     sources: list[object] = [
         tmp_path / "big",
         data,
-        AddItem.of_stream(pieces(99_999)),
-        AddItem.of_stream(pieces(len(data))),
+        Stream(pieces(99_999)),
+        Stream(pieces(len(data))),
     ]
     roots = {await add_root([source], store, options) for source in sources}  # type: ignore[list-item]
     assert len(roots) == 1
@@ -149,17 +149,15 @@ async def test_streams_of_any_length_give_the_cid_of_the_file(tmp_path: Path, si
 
     options = AddOptions(with_options(UNIXFS_V1_2025, chunker="size-1000"))
     store = MemoryStore()
-    assert await add_root([AddItem.of_stream(stream())], store, options) == await add_root(
-        [tmp_path / "f"], store, options
-    )
+    assert await add_root([Stream(stream())], store, options) == await add_root([tmp_path / "f"], store, options)
 
 
 async def test_items_from_a_stream_build_a_tree_with_made_up_parents() -> None:
-    async def items() -> AsyncIterator[AddItem]:
-        yield AddItem.of_bytes(b"1", "t/a/one")
-        yield AddItem("t/link", Kind.SYMLINK, target="a/one")
-        yield AddItem.of_bytes(b"2", "t/two")
-        yield AddItem("t/empty", Kind.DIRECTORY)
+    async def items() -> AsyncIterator[Item]:
+        yield Bytes(b"1", "t/a/one")
+        yield Link("a/one", "t/link")
+        yield Bytes(b"2", "t/two")
+        yield Folder("t/empty")
 
     store = MemoryStore()
     events = [event async for event in add(items(), store)]
@@ -170,12 +168,12 @@ async def test_items_from_a_stream_build_a_tree_with_made_up_parents() -> None:
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a//b", "a/./b", "a/../b", "x\0", "y" * 300])
 async def test_items_with_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(BadName):
-        await names([AddItem.of_bytes(b"x", name)])
+        await names([Bytes(b"x", name)])
 
 
 async def test_a_file_cannot_be_a_folder_too() -> None:
     with pytest.raises(CannotAdd, match="both"):
-        await names([AddItem.of_bytes(b"1", "t/a"), AddItem.of_bytes(b"1", "t/a/b")])
+        await names([Bytes(b"1", "t/a"), Bytes(b"1", "t/a/b")])
 
 
 async def test_a_nameless_file_is_called_by_its_cid() -> None:
@@ -275,7 +273,7 @@ async def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, mon
 
 async def test_folders_too_deep_are_refused() -> None:
     with pytest.raises(TooDeep):
-        await names([AddItem.of_bytes(b"", "/".join(["d"] * 1100))])
+        await names([Bytes(b"", "/".join(["d"] * 1100))])
 
 
 @posix

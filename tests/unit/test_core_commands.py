@@ -8,7 +8,7 @@ import pytest
 from cidery.blockstore.drive import drive
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes, Folder, Link
 from cidery.core.keeping.block_removal import Removal, block_rm
 from cidery.core.keeping.pin import NotPinned, PinConflict, PinProgress, pin_add, pin_ls, pin_rm
 from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
@@ -26,7 +26,6 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.repo.pins import PINS_PAGE, Pin
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015
 from cidery.unixfs.reader import NotAFile
 
@@ -63,7 +62,7 @@ async def store() -> MemoryStore:
     made = MemoryStore()
     files = {"A/1.txt": b"1\n", "A/B/1.txt": b"1\n", "A/B/D/2.txt": b"2\n"}
     files |= {"A/C/B/1.txt": b"1\n", "A/C/B/D/2.txt": b"2\n", "A/D/2.txt": b"2\n"}
-    items = [AddItem.of_bytes(data, name) for name, data in files.items()]
+    items = [Bytes(data, name) for name, data in files.items()]
     assert str(await add_root(items, made, AddOptions(UNIXFS_V0_2015))) == ROOT
     return made
 
@@ -162,7 +161,7 @@ async def test_cat_gives_a_range_of_a_file(session: StoreSession) -> None:
 
 
 async def test_ls_lists_types_sizes_and_targets(store: MemoryStore, session: StoreSession) -> None:
-    items = [AddItem.of_bytes(b"abc", "d/f"), AddItem("d/l", Kind.SYMLINK, target="f"), AddItem("d/s", Kind.DIRECTORY)]
+    items = [Bytes(b"abc", "d/f"), Link("f", "d/l"), Folder("d/s")]
     root = await add_root(items, store)
     entries = [entry async for entry in ls(root, session)]
     assert [(entry.name, entry.type, entry.size, entry.target) for entry in entries] == [

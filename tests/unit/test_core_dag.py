@@ -9,7 +9,7 @@ import pytest
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes
 from cidery.core.car.exporting import export_car, export_car_v2
 from cidery.core.car.importing import CarStats, import_car, read_pieces
 from cidery.core.reading.dag import BadNode, Change, ChangeType, DagSizes, dag_diff, dag_get, dag_put, dag_stat
@@ -59,7 +59,7 @@ async def put_pb(store: MemoryStore, links: list[Link], data: bytes | None) -> C
 
 
 async def add_folder(store: MemoryStore, files: dict[str, bytes]) -> CID:
-    items = [AddItem.of_bytes(data, f"folder/{name}") for name, data in files.items()]
+    items = [Bytes(data, f"folder/{name}") for name, data in files.items()]
     return await add_root(items, store, AddOptions())
 
 
@@ -89,8 +89,7 @@ async def test_the_object_of_kubos_own_tests_has_its_cids_and_paths(
     store: MemoryStore, session: StoreSession, codec: str, hash_name: str, cid: str
 ) -> None:
     foo, bar, baz = [
-        await add_root([AddItem.of_bytes(text)], store, AddOptions(UNIXFS_V0_2015))
-        for text in (b"foo\n", b"bar\n", b"baz\n")
+        await add_root([Bytes(text)], store, AddOptions(UNIXFS_V0_2015)) for text in (b"foo\n", b"bar\n", b"baz\n")
     ]
     text = (
         f'{{"hello":"world","cats":[{{"/":"{foo}"}},{{"water":{{"/":"{bar}"}}}}],"magic":{{"/":"{baz}"}},'
@@ -198,7 +197,7 @@ async def test_a_difference_is_a_path(store: MemoryStore, session: StoreSession)
     assert [change async for change in dag_diff(before, before, session)] == []
     sharded = AddOptions(UNIXFS_V1_2025._replace(shard_threshold=1))
     trees = [
-        await add_root([AddItem.of_bytes(f"{at in skip}".encode(), f"f/{at}") for at in range(300)], store, sharded)
+        await add_root([Bytes(f"{at in skip}".encode(), f"f/{at}") for at in range(300)], store, sharded)
         for skip in ((), (7, 250))
     ]
     assert [change.path async for change in dag_diff(*trees, session)] == ["250", "7"]
@@ -339,7 +338,7 @@ async def test_a_cancelled_import_leaves_no_thread_behind(store: MemoryStore) ->
 async def test_the_same_folder_gives_the_same_archive_under_both_profiles(store: MemoryStore) -> None:
     for profile in (UNIXFS_V0_2015, UNIXFS_V1_2025):
         data = bytes(range(256)) * 4096
-        root = await add_root([AddItem.of_bytes(data, "f")], store, AddOptions(profile))
+        root = await add_root([Bytes(data, "f")], store, AddOptions(profile))
         archive, other, stats = await exported([root], store), MemoryStore(), CarStats()
         await import_car(pieces(archive, 65536), other, stats)
         assert await exported([root], other) == archive

@@ -18,7 +18,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.unixfs.data import NodeType, UnixFSData
-from cidery.unixfs.directory import Entry, directory
+from cidery.unixfs.directory import DirectoryEntry, directory
 from cidery.unixfs.importer import leaf, symlink
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
@@ -89,7 +89,9 @@ async def link(store: MemoryStore, target: str) -> Child:
 
 async def folder(store: MemoryStore, entries: Sequence[tuple[str, Child]]) -> Child:
     blocks: list[Block] = []
-    child = directory(UNIXFS_V1_2025, [Entry(name, one.cid, one.tsize) for name, one in entries], blocks.append)
+    child = directory(
+        UNIXFS_V1_2025, [DirectoryEntry(name, one.cid, one.tsize) for name, one in entries], blocks.append
+    )
     await put(store, blocks[-1])
     return child
 

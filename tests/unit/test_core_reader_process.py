@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding import add as adding
-from cidery.core.adding.add import Added, AddOptions, add, add_root
-from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+from cidery.core.adding import whole_items
+from cidery.core.adding.add import AddOptions, add, add_root
+from cidery.core.adding.events import Added
+from cidery.core.adding.items import CannotAdd, File, ScanOptions
 from cidery.core.adding.reader_process import SMALL_FILE, ReaderProcess
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile
 
 FILES = 600
@@ -40,8 +40,8 @@ def starts_at_once(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
             assert self._ready.wait(60)
             started.append(self)
 
-    monkeypatch.setattr(adding, "START_AFTER", 0)
-    monkeypatch.setattr(adding, "ReaderProcess", Waited)
+    monkeypatch.setattr(whole_items, "START_AFTER", 0)
+    monkeypatch.setattr(whole_items, "ReaderProcess", Waited)
     return started
 
 
@@ -55,7 +55,7 @@ async def test_an_add_is_the_same_with_and_without_the_process(
     store, plain = MemoryStore(), MemoryStore()
     with_it = [event async for event in add([tree], store, options())]
     assert len(starts_at_once) == 1
-    monkeypatch.setattr(adding, "START_AFTER", 1 << 30)
+    monkeypatch.setattr(whole_items, "START_AFTER", 1 << 30)
     without = [event async for event in add([tree], plain, options())]
     assert with_it == without
     assert len(starts_at_once) == 1
@@ -84,4 +84,4 @@ async def test_no_process_is_left_behind(tree: Path, starts_at_once: list[Reader
 async def test_what_cannot_be_read_is_named(tree: Path, starts_at_once: list[ReaderProcess]) -> None:
     paths = [tree / "0" / "1", tree / "gone"]
     with pytest.raises(CannotAdd, match="no such file"):
-        await add_root([AddItem(path.name, Kind.FILE, path=str(path)) for path in paths], MemoryStore())
+        await add_root([File(str(path), path.name) for path in paths], MemoryStore())

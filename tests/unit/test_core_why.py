@@ -92,6 +92,12 @@ async def test_an_offline_node_says_what_it_has_and_what_holds_it(tmp_path: Path
         assert report.stage == "incomplete" and f"1 missing: {leaves[1]}" in str(report)
         assert "start the daemon" in report.advice[0]
         assert (await why(node, f"{root}/a")).stage == "incomplete"
+        big = tmp_path / "big"
+        big.write_bytes(random.Random(2).randbytes(3_000_000))
+        noted = (await shell.run(f"add -q --nocopy {big}")).strip()
+        assert "pinned: recursive" in str(report := await why(node, noted)) and report.stage != "incomplete"
+        big.write_bytes(random.Random(3).randbytes(3_000_000))
+        assert (await why(node, noted)).stage == "incomplete"
         for nonsense in ("nonsense", f"{root}/a/b", ""):
             with pytest.raises(CideryError):
                 await why(node, nonsense)

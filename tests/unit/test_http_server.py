@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
+from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import FEW_FILES, connections_for
 from cidery.http.server import HttpServer
@@ -124,6 +125,25 @@ async def test_a_target_in_absolute_form_is_a_path_and_a_host() -> None:
     pair[1].close()
     await server.close(0.1)
     assert asked == [("/a?b", "example.org:80"), ("/?b", "example.org"), ("/http://other/", "localhost")]
+
+
+async def test_a_body_that_is_no_body_is_answered_before_the_connection_ends() -> None:
+    async def handler(request: Request) -> Response:
+        assert isinstance(request.body, RequestBody)
+        while await request.body.readany():
+            continue
+        return text(200, "never")
+
+    server = HttpServer(handler, most=MOST, name="test", clock=lambda: 0.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.listen("127.0.0.1", 0))
+    writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+    await writer.drain()
+    writer.write(b"zz\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"Connection: close" in answer
+    writer.close()
+    await server.close(0.1)
 
 
 def test_few_files_leave_enough_for_the_swarm_and_for_local_work() -> None:

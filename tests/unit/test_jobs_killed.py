@@ -15,7 +15,8 @@ from job_child import Counter
 from changed_api import changed
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding.add import Added, AddOptions, add_root
+from cidery.core.adding.add import AddOptions, add_root
+from cidery.core.adding.events import Added
 from cidery.core.car.exporting import export_car
 from cidery.core.session import StoreSession
 from cidery.ipld.block import Block

@@ -4,7 +4,7 @@ import random
 
 from cidery.identity.peer_id import PeerId
 from cidery.kad.key import K, position
-from cidery.kad.message import Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, MessageType, PeerInfo, Record
 from cidery.kad.network_size import NetworkSize, among_nearest
 from cidery.kad.query import ALPHA, LONGEST, MAX_LEARNT, MAX_REQUESTS, Lookup, LookupWaits
 
@@ -27,11 +27,11 @@ LOCAL = peers(1)[0].peer
 
 
 def lookup(seeds: list[PeerInfo], kind: MessageType = MessageType.FIND_NODE, **goal: int) -> Lookup:
-    return Lookup(Message(kind, KEY), LOCAL, seeds, WAITS, 0.0, **goal)
+    return Lookup(DhtMessage(kind, KEY), LOCAL, seeds, WAITS, 0.0, **goal)
 
 
-def answer(closer: list[PeerInfo] = [], **more) -> Message:  # noqa: B006 - never changed
-    return Message(MessageType.FIND_NODE, KEY, closer=closer, **more)
+def answer(closer: list[PeerInfo] = [], **more) -> DhtMessage:  # noqa: B006 - never changed
+    return DhtMessage(MessageType.FIND_NODE, KEY, closer=closer, **more)
 
 
 def test_the_nearest_are_asked_first_and_no_more_than_alpha_at_once():

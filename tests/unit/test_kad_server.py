@@ -9,7 +9,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.kad.io.provider_store import MAX_PENDING, DiskProviders
 from cidery.kad.io.value_store import MAX_AGE, MemoryValues
 from cidery.kad.key import K
-from cidery.kad.message import KadError, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Record
 from cidery.kad.records import MAX_VALUE, RecordInvalid, Validators
 from cidery.kad.routing_table import RoutingTable
 from cidery.kad.server import PRIVATE, PUBLIC, Server
@@ -60,7 +60,7 @@ class Fixture:
         )
 
     def ask(self, kind: MessageType, key: bytes = b"", sender: PeerId = SENDER, now: float = 0.0, **more):
-        return self.server.handle(sender, Message(kind, key, **more), now)
+        return self.server.handle(sender, DhtMessage(kind, key, **more), now)
 
     def announce(self, peer: PeerId, addrs: tuple[bytes, ...] = PUBLIC_ADDR, key: bytes = CONTENT, now: float = 0.0):
         return self.ask(MessageType.ADD_PROVIDER, key, peer, now, providers=[PeerInfo(peer, addrs)])
@@ -71,12 +71,14 @@ def dht() -> Fixture:
     return Fixture()
 
 
-def test_the_nearest_peers_are_told_but_not_the_one_who_asks(dht):
+def test_the_nearest_peers_are_told_with_the_one_who_asks_if_it_is_one_of_them(dht):
     for _ in range(50):
         dht.table.answered(PeerInfo(peer_id(), PUBLIC_ADDR), 0.0)
     dht.table.answered(PeerInfo(SENDER, PUBLIC_ADDR), 0.0)
     answer = dht.ask(MessageType.FIND_NODE, SENDER.multihash)
-    assert len(answer.closer) == K and SENDER not in [info.peer for info in answer.closer]
+    assert len(answer.closer) == K and answer.closer[0].peer == SENDER
+    dht.table.remove(SENDER)  # a client is nobody's neighbour
+    assert SENDER not in [info.peer for info in dht.ask(MessageType.FIND_NODE, CONTENT).closer]
 
 
 def test_a_wanted_peer_is_told_even_if_it_is_only_a_client(dht):
@@ -177,7 +179,7 @@ def test_a_request_without_a_key_is_an_error_of_the_one_who_asks(dht, kind):
 
 
 def test_a_ping_needs_no_key(dht):
-    assert dht.ask(MessageType.PING) == Message(MessageType.PING, b"")
+    assert dht.ask(MessageType.PING) == DhtMessage(MessageType.PING, b"")
 
 
 # --- on the disk

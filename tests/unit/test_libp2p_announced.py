@@ -45,11 +45,12 @@ def test_what_is_neither_a_net_nor_an_address_is_refused() -> None:
 
 
 async def test_peers_learn_what_is_announced_and_nothing_else() -> None:
-    nodes = [NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore()) for _ in range(2)]
+    only_a_name = Announced(also=addrs(["/dns4/node.example/tcp/4001"]), never=["/ip4/127.0.0.0/ipcidr/8"])
+    nodes = [
+        NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), announced=said)
+        for said in (only_a_name, None)
+    ]
     announced, other = nodes
-    announced.identification.announced = Announced(
-        also=addrs(["/dns4/node.example/tcp/4001"]), never=["/ip4/127.0.0.0/ipcidr/8"]
-    )
     try:
         for node in nodes:
             await node.start((Multiaddr.tcp("127.0.0.1", 0),))

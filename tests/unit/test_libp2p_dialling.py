@@ -6,8 +6,17 @@ import pytest
 
 from cidery.errors import Unavailable
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.dial import MAX_RACED, DialFailed, race
-from cidery.libp2p.io.peer_store import BACKOFF_BASE, BACKOFF_CEILING, MAX_ADDRS_PER_PEER, MAX_PEERS, PeerStore
+from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.peer_dial import MAX_RACED, OLD, PeerDial, StillDialling
+from cidery.libp2p.io.peer_store import (
+    BACKOFF_BASE,
+    BACKOFF_CEILING,
+    MAX_ADDRS_PER_PEER,
+    MAX_NETS,
+    MAX_PEERS,
+    PeerStore,
+)
+from cidery.libp2p.protocols.pending import Pending
 from cidery.libp2p.protocols.timeouts import CEILING, RoundTrip, Timeouts
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multihash import SHA2_256, multihash
@@ -21,7 +30,7 @@ def addr(number: int) -> Multiaddr:
 
 
 class FakeConnection:
-    """What race() sees of a connection: that it can be closed."""
+    """What a dial sees of a connection: that it can be closed."""
 
     def __init__(self) -> None:
         self.closed = ""
@@ -35,19 +44,30 @@ def dialling(plan: dict[Multiaddr, tuple[float, object]]):
     made: dict[Multiaddr, FakeConnection] = {}
     began: list[Multiaddr] = []
 
-    def dial(target: Multiaddr) -> asyncio.Future:
-        async def go():
-            began.append(target)
-            delay, error = plan[target]
-            await asyncio.sleep(delay)
-            if isinstance(error, Exception):
-                raise error
-            made[target] = FakeConnection()
-            return made[target]
-
-        return asyncio.ensure_future(go())
+    async def dial(target: Multiaddr, begun):
+        began.append(target)
+        begun()
+        delay, error = plan[target]
+        await asyncio.sleep(delay)
+        if isinstance(error, Exception):
+            raise error
+        made[target] = FakeConnection()
+        return made[target]
 
     return dial, made, began
+
+
+def dialled(addrs, start, on_failure=lambda _: None, places: int = 100, pending=None) -> PeerDial:
+    dial = PeerDial(
+        PEER,
+        start,
+        early=lambda _: 9.0,
+        on_failure=on_failure,
+        pending=Pending(places) if pending is None else pending,
+        clock=asyncio.get_running_loop().time,
+    )
+    dial.add(addrs)
+    return dial
 
 
 def test_the_first_good_address_wins_at_once():
@@ -57,7 +77,7 @@ def test_the_first_good_address_wins_at_once():
             {slow: (100, None), broken: (0.1, OSError(111, "Connection refused")), good: (1, None)}
         )
         failed = []
-        winner = await race(PEER, [slow, broken, good], dial, failed.append)
+        winner = await dialled([slow, broken, good], dial, failed.append).run()
         assert winner is made[good] and failed == [broken] and asyncio.get_running_loop().time() == 1.0
         await asyncio.sleep(200)
         assert slow not in made
@@ -68,7 +88,7 @@ def test_the_first_good_address_wins_at_once():
 def test_two_that_arrive_together_leave_one():
     async def main():
         dial, made, _ = dialling({addr(1): (1, None), addr(2): (1, None)})
-        winner = await race(PEER, [addr(1), addr(2)], dial, print)
+        winner = await dialled([addr(1), addr(2)], dial).run()
         await asyncio.sleep(1)
         assert [c.closed for c in made.values() if c is not winner] == ["another address was faster"]
         assert not winner.closed
@@ -79,7 +99,7 @@ def test_two_that_arrive_together_leave_one():
 def test_a_cancelled_race_leaves_no_connection_behind():
     async def main():
         dial, made, _ = dialling({addr(1): (1.0, None), addr(2): (5, None)})
-        racing = asyncio.ensure_future(race(PEER, [addr(1), addr(2)], dial, print))
+        racing = asyncio.ensure_future(dialled([addr(1), addr(2)], dial).run())
         asyncio.get_running_loop().call_later(1.0, racing.cancel)
         with pytest.raises(asyncio.CancelledError):
             await racing
@@ -89,18 +109,104 @@ def test_a_cancelled_race_leaves_no_connection_behind():
     run_virtual(main())
 
 
-def test_addresses_beyond_the_bound_wait_for_the_first_to_fail():
+def test_addresses_beyond_the_bound_wait_for_the_first_to_fail_or_to_be_old():
+    async def main():
+        count = 2 * MAX_RACED + 5
+        plan = {addr(at + 1): (0.1 * OLD, Unavailable("no")) if at < 5 else (1000, None) for at in range(count)}
+        dial, _, began = dialling(plan)
+        racing = asyncio.ensure_future(dialled(list(plan), dial).run())
+        for after, expected in ((0.05, MAX_RACED), (0.2, MAX_RACED + 5), (1.05, 2 * MAX_RACED), (1.15, count)):
+            await asyncio.sleep(after * OLD - asyncio.get_running_loop().time())
+            assert len(began) == expected
+        racing.cancel()
+        await asyncio.gather(racing, return_exceptions=True)
+
+    run_virtual(main())
+
+
+def test_all_failures_are_reported():
     async def main():
         count = MAX_RACED + 5
-        dial, _, began = dialling({addr(at + 1): (1 + at, Unavailable("no")) for at in range(count)})
-        racing = asyncio.ensure_future(race(PEER, [addr(at + 1) for at in range(count)], dial, lambda _: None))
-        await asyncio.sleep(0.5)
-        assert len(began) == MAX_RACED
+        dial, _, _ = dialling({addr(at + 1): (1 + at, Unavailable("no")) for at in range(count)})
         with pytest.raises(DialFailed) as caught:
-            await racing
+            await dialled([addr(at + 1) for at in range(count)], dial).run()
         assert len(caught.value.failures) == count and "and 17 more" in str(caught.value)
 
     run_virtual(main())
+
+
+def test_one_live_address_among_a_hundred_dead_ones_is_found_within_seconds():
+    async def main():
+        plan = {addr(at): (1e6, None) for at in range(1, 101)} | {addr(101): (0.2, None)}
+        dial, made, began = dialling(plan)
+        failed = []
+        winner = await dialled(list(plan), dial, failed.append).run()
+        assert winner is made[addr(101)] and len(began) == 101 and failed == []
+        assert asyncio.get_running_loop().time() < 8.0
+
+    run_virtual(main())
+
+
+def test_who_can_do_without_goes_on_and_who_waits_gets_the_connection():
+    async def main():
+        now = asyncio.get_running_loop().time
+        dial, made, _ = dialling({addr(1): (3600.0, None), addr(2): (0.5, OSError(111, "Connection refused"))})
+        dialling_it = dialled([addr(1), addr(2)], dial)
+        task = asyncio.ensure_future(dialling_it.run())
+        patient = asyncio.ensure_future(dialling_it.wait(task, patient=True))
+        for expected in (9.0, 9.0):  # the second time it is known to be late already
+            with pytest.raises(StillDialling, match="tcp/1; it is still being dialled"):
+                await dialling_it.wait(task, patient=False)
+            assert now() == expected
+        assert await patient is made[addr(1)] and now() == 3600.0
+
+    run_virtual(main())
+
+
+def test_an_address_learned_during_the_dial_joins_it():
+    async def main():
+        dial, made, _ = dialling({addr(1): (1e6, None), addr(2): (1.0, None)})
+        dialling_it = dialled([addr(1)], dial)
+        task = asyncio.ensure_future(dialling_it.run())
+        await asyncio.sleep(100)
+        dialling_it.add([addr(2), addr(1)])
+        assert await dialling_it.wait(task, patient=False) is made[addr(2)] and dialling_it.over
+        assert asyncio.get_running_loop().time() == 101.0
+
+    run_virtual(main())
+
+
+def test_what_is_pending_has_places_and_those_that_somebody_waits_for_keep_theirs():
+    async def main():
+        pending, failed = Pending(4), []
+        dial, _, _ = dialling({addr(at): (1e6, None) for at in range(1, 9)})
+        wanted, others = (
+            dialled([addr(at) for at in some], dial, failed.append, pending=pending)
+            for some in ((1, 2), (3, 4, 5, 6, 7))
+        )
+        tasks = [asyncio.ensure_future(one.run()) for one in (wanted, others)]
+        waiting = asyncio.ensure_future(wanted.wait(tasks[0], patient=True))
+        await asyncio.sleep(2 * OLD)
+        assert failed == [addr(3), addr(4), addr(5)] and len(pending) == 4
+        waiting.cancel()
+        tasks[1].cancel()
+        await asyncio.gather(waiting, tasks[1], return_exceptions=True)
+        assert len(pending) == 2 and not tasks[0].done()
+        tasks[0].cancel()
+
+    run_virtual(main())
+
+
+def test_the_one_who_holds_most_places_loses_his_oldest():
+    pending: Pending[int] = Pending(4)
+    for thing, group in enumerate("abbab"):
+        assert pending.surplus() is None
+        pending.add(thing, group)
+    assert pending.surplus() == 1 and 1 not in pending and pending.surplus() is None
+    pending.add(5, "a")
+    assert pending.surplus(lambda thing: thing in (0, 3, 5)) == 2
+    pending.discard(2)
+    assert len(pending) == 4
 
 
 def test_failures_are_named_by_address_and_reason():
@@ -156,10 +262,43 @@ def test_peers_survive_a_restart_and_damaged_rows_do_not_matter():
     assert PeerStore(lambda: 0.0, Table()).addrs(PEER) == [addr(1)]
 
 
+def test_distances_are_remembered_by_peer_and_by_net_across_restarts_within_bounds():
+    rows: dict[bytes, bytes] = {}
+
+    class Table:
+        def load(self):
+            return list(rows.items())
+
+        def save(self, items):
+            rows.update(items)
+
+    store, other = PeerStore(lambda: 0.0, Table()), PeerId(multihash(SHA2_256, b"other"))
+    assert store.round_trip(PEER, addr(1)) is None
+    store.add_addrs(PEER, [addr(1)])
+    store.note_round_trip(PEER, addr(1), 2640.0)
+    store.save()
+    again = PeerStore(lambda: 0.0, Table())
+    assert again.round_trip(PEER, addr(1)) == again.round_trip(other, addr(7)) == 2640.0
+    assert again.round_trip(other, Multiaddr.tcp("10.9.0.1", 1)) is None
+    again.note_round_trip(other, addr(7), 0.1)  # the nearest of a net counts at once, a farther one hardly
+    again.note_round_trip(PEER, addr(1), 2640.0)
+    assert again.round_trip(PeerId(multihash(SHA2_256, b"third")), addr(9)) == pytest.approx(330, abs=1)
+    for number in range(MAX_NETS + 1):
+        again.note_round_trip(other, Multiaddr.tcp(f"{20 + number // 256}.{number % 256}.0.1", 1), 1.0)
+    assert len(again._nets) == MAX_NETS and again.round_trip(PeerId(b"4"), addr(9)) is None
+    for nonsense in (
+        b'{"addrs": [], "agent": "", "round_trip": "x"}',
+        b'{"addrs": [], "agent": "", "round_trip": 1e9}',
+    ):
+        rows[PEER.multihash] = nonsense
+        assert PeerStore(lambda: 0.0, Table()).round_trip(PEER, addr(1)) is None
+
+
 def test_every_wait_is_a_base_and_measured_round_trips():
     waits = Timeouts()
     assert waits.wait(10.0, 0.5) == 12.0 and waits.wait(10.0, None) == 14.0
     assert waits.wait(10.0, 1e9) == CEILING
+    assert waits.dial(None) == 9.0 and waits.dial(10.0) == 85.0
 
 
 def test_a_round_trip_is_smoothed_and_its_least_is_kept():

@@ -9,7 +9,7 @@ import pytest
 import cidery
 from cidery.blockstore.drive import run
 from cidery.core.adding.add import AddOptions, add_root
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes
 from cidery.core.api import Api
 from cidery.core.session import NotStored, StoreSession
 from cidery.ipld.walk import need
@@ -81,7 +81,7 @@ async def test_a_large_directory_is_written_in_groups_and_closed_in_between(
         for name in names:
             await _put(api, f"/big/{name}", name.encode())
         assert len(commits) == len(names) // 700, "in groups, before the batch is over"
-    items = [AddItem.of_bytes(name.encode(), f"big/{name}") for name in names]
+    items = [Bytes(name.encode(), f"big/{name}") for name in names]
     options = AddOptions(api.files.profile)
     async with api.session() as session:
         big = await api.files.resolve(session, parse_file_path("/big"))
@@ -115,7 +115,7 @@ class _Slow(StoreSession):
 
 
 async def test_a_change_that_waits_for_a_block_holds_nobody_up(api: Api) -> None:
-    folder = await add_root([AddItem.of_bytes(b"1", "far/inner/f")], api.store, AddOptions(api.files.profile))
+    folder = await add_root([Bytes(b"1", "far/inner/f")], api.store, AddOptions(api.files.profile))
     slow = _Slow(api, folder)
     async with api.session() as session:
         await changes.copy_in(api.files, session, folder, parse_file_path("/far"))
@@ -131,7 +131,7 @@ async def test_a_change_that_waits_for_a_block_holds_nobody_up(api: Api) -> None
 
 
 async def test_a_tree_that_is_not_all_here_can_be_changed_where_it_is(api: Api) -> None:
-    folder = await add_root([AddItem.of_bytes(b"1", "d/inner/f")], api.store, AddOptions(api.files.profile))
+    folder = await add_root([Bytes(b"1", "d/inner/f")], api.store, AddOptions(api.files.profile))
     async with api.session() as session:
         inner = (await run(read_node(folder), session)).links[0].cid
         await changes.copy_in(api.files, session, folder, parse_file_path("/d"))

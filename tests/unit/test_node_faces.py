@@ -10,6 +10,7 @@ import pytest
 
 import cidery
 from cidery.errors import CideryError, InvalidInput
+from cidery.node.node import NotOpen
 from cidery.node.open import SyncNode
 from cidery.repo.lock import RepoLocked
 from cidery.rpc.listen import listen
@@ -70,6 +71,21 @@ async def test_the_blocking_face_keeps_the_contract(tmp_path: Path) -> None:
         assert not opened.attached
     finally:
         await asyncio.to_thread(opened.close)
+
+
+async def test_what_names_nothing_is_refused_and_a_closed_node_says_so(node: cidery.Node, tmp_path: Path) -> None:
+    with open(__file__, "rb") as file:
+        for wrong in (5, None, file):
+            with pytest.raises(InvalidInput):
+                await node.add(wrong)  # type: ignore[arg-type]
+            with pytest.raises(InvalidInput):
+                await node.ls(wrong)  # type: ignore[arg-type]
+    assert await node.add(bytearray(b"x")) == await node.add(memoryview(b"x")) == await node.add(b"x")
+    with await asyncio.to_thread(cidery.open, tmp_path / "other", profile="test", offline=True) as opened:
+        pass
+    for use in (opened.peer_id, lambda: opened.add(b"x"), lambda: opened.read("bafkqaaa")):
+        with pytest.raises(NotOpen):
+            await asyncio.to_thread(use)
 
 
 async def test_open_attaches_to_whoever_serves_the_repository(node: cidery.Node) -> None:

@@ -286,3 +286,34 @@ def test_sizes_are_read_in_powers_of_1000_and_1024() -> None:
         1_500_000,
         262_144,
     ]
+
+
+def test_limits_of_speed_have_a_schedule_whose_periods_take_over_what_they_do_not_name() -> None:
+    raw = _raw()
+    raw["Swarm"] = {
+        "Limits": {
+            "Up": "1MB",
+            "PeerDown": 500_000,
+            "Schedule": [
+                {"From": "22:30", "To": "06:00", "Up": "", "Down": "2MiB"},
+                {"From": "00:00", "To": "00:00", "Days": ["Sat", "Sun"], "PeerDown": "1kB"},
+            ],
+        }
+    }
+    limits = parse_config(raw).limits
+    assert limits[:4] == (1_000_000, None, None, 500_000)
+    night, weekend = limits.schedule
+    assert (night.start, night.end, night.days) == (22 * 60 + 30, 360, tuple(range(7)))
+    assert night.limits == (None, 2 << 20, None, 500_000)
+    assert weekend.days == (5, 6) and weekend.limits == (1_000_000, None, None, 1000)
+    for wrong in (
+        {"From": "24:00", "To": "06:00"},
+        {"From": "08:00"},
+        {"From": "08:00", "To": "09:00", "Days": ["Monday"]},
+        {"From": "08:00", "To": "09:00", "Up": "fast"},
+        {"From": "08:00", "To": "09:00", "up": 1},
+        "08:00",
+    ):
+        raw["Swarm"] = {"Limits": {"Schedule": [wrong]}}
+        with pytest.raises(ConfigError, match="Swarm.Limits.Schedule"):
+            parse_config(raw)

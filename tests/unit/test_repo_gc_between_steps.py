@@ -12,7 +12,7 @@ from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.definition import Output, load
 from cidery.commands.registry import find
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Item, Stream
 from cidery.core.api import Api
 from cidery.core.session import StoreSession
 from cidery.ipld import dag_pb
@@ -71,14 +71,14 @@ async def _run(api: Api, words: list[str], upload: bytes | None, **options: str)
     given = [(name.replace("_", "-"), text) for name, text in options.items()]
     call = bind(found.command, words[found.words :], given, body=upload is not None)
 
-    async def uploads() -> AsyncIterator[AddItem]:
+    async def uploads() -> AsyncIterator[Item]:
         assert upload is not None
 
         async def pieces() -> AsyncIterator[bytes]:
             for start in range(0, len(upload), 1 << 20):
                 yield upload[start : start + (1 << 20)]
 
-        yield AddItem.of_stream(pieces(), "file")
+        yield Stream(pieces(), "file")
 
     context = Context(api, api.path, uploads() if upload is not None else None)
     running = load(found.command.run)(context, call)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cidery
 from cidery.blockstore.write_errors import DiskFull
 from cidery.core.adding.add import AddOptions
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Bytes
 from cidery.core.keeping.collector import Marking, _next_steps
 from cidery.core.resume import going_on
 from cidery.multiformats.cid import CID
@@ -45,7 +45,7 @@ async def fill(root: Path) -> None:
 
         async def items(pinned: bool):
             for number in range(BLOCKS // 2):
-                yield AddItem.of_bytes(data_of(pinned, number), f"d/{number}")
+                yield Bytes(data_of(pinned, number), f"d/{number}")
 
         for pinned in (True, False):
             async for _ in api.adding.add(items(pinned), AddOptions(), pin=pinned):

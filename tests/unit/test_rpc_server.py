@@ -97,13 +97,13 @@ async def test_a_bad_call_is_told_in_one_line(server: Server, target: str, reaso
         "block/rm?arg=x",
         "dag/get?arg=bafkqaaa&output-codec=odd",
         "files/stat?arg=relative",
-        "files/rm?arg=/nothing",
         "files/read?arg=/nothing",
         "key/gen?arg=self",
         "name/publish?arg=bafkqaaa&lifetime=soon",
         "swarm/connect?arg=nonsense",
         "config?arg=Addresses.API&arg=nonsense",
         "refs?arg=bafkqaaa&edges=true&format=x",
+        "refs?arg=bafkqaaa&recursive=true&max-depth=-2",
         "id?arg=nonsense",
         "version?timeout=soon",
     ],
@@ -119,6 +119,12 @@ async def test_what_a_command_refuses_is_500_with_code_0_as_in_kubo(server: Serv
 async def test_arguments_too_many_mean_nothing(server: Server, target: str) -> None:
     assert (await server.post(target)).status in (200, 500)
     assert "too many" not in (await server.post(target)).body.decode()
+
+
+async def test_paths_that_cannot_be_removed_are_named_and_the_error_follows_as_in_kubo(server: Server) -> None:
+    answer = await server.post("files/rm?arg=/nothing")
+    assert answer.status == 200 and [type(line) for line in answer.json()] == [str]
+    assert "/nothing" in answer.json()[0] and "/nothing" in answer.trailer
 
 
 async def test_an_answer_without_a_result_has_a_type_too(server: Server) -> None:

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from cidery.blockstore.memory import MemoryStore
-from cidery.core.adding.add import Added, AddOptions, add, add_root
-from cidery.core.adding.items import AddItem, ScanOptions
+from cidery.core.adding.add import AddOptions, add, add_root
+from cidery.core.adding.events import Added
+from cidery.core.adding.items import Bytes, ScanOptions
 from cidery.ipld.block import Block
-from cidery.unixfs.directory import Entry, directory
+from cidery.unixfs.directory import DirectoryEntry, directory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, profile, with_options
 
 DERIVED = Path(__file__).parent.parent / "vectors" / "derived"
@@ -55,10 +55,12 @@ def test_directories_have_the_cids_of_ipip_499_below_and_above_the_sharding_thre
     stream = keystream(str(vector["seed"]), 1 << 20)
     child, _ = leaf(recipe, b"x")
     lengths = [vector["name_len"]] * (vector["files"] - 1) + [vector["last_name_len"]]
-    entries: list[Entry] = []
+    entries: list[DirectoryEntry] = []
     at = 0
     for length in lengths:
-        entries.append(Entry("".join(alphabet[byte % 39] for byte in stream[at : at + length]), child.cid, child.tsize))
+        entries.append(
+            DirectoryEntry("".join(alphabet[byte % 39] for byte in stream[at : at + length]), child.cid, child.tsize)
+        )
         at += length
     assert str(directory(recipe, entries, drop).cid) == vector["cid"]
 
@@ -179,7 +181,7 @@ async def test_the_tree_with_symlinks_of_kubos_tests(tmp_path: Path, version: in
 )
 async def test_mode_and_mtime_of_kubos_tests(mode: int | None, mtime: Mtime | None, cid: str) -> None:
     assert import_bytes(UNIXFS_V0_2015, b"", mode, mtime) == cid
-    item = AddItem("f", Kind.FILE, data=b"")
+    item = Bytes(b"", "f")
     assert str(await add_root([item], MemoryStore(), AddOptions(UNIXFS_V0_2015, mode=mode, mtime=mtime))) == cid
 
 

@@ -15,7 +15,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.multiformats.multihash import IDENTITY
 from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
-from cidery.unixfs.directory import BadName, Entry, directory
+from cidery.unixfs.directory import BadName, DirectoryEntry, directory
 from cidery.unixfs.directory_editor import DirectoryEditor, insert, remove
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory, walk_entries
 from cidery.unixfs.importer import leaf
@@ -60,7 +60,7 @@ class Dag(dict[CID, bytes]):
                 results.append(step)
 
     def directory(self, recipe: Profile, names: Sequence[str], child: Child = CHILD, **metadata: object) -> CID:
-        entries = [Entry(name, child.cid, child.tsize) for name in names]
+        entries = [DirectoryEntry(name, child.cid, child.tsize) for name in names]
         return directory(recipe, entries, self.put, **metadata).cid  # type: ignore[arg-type]
 
     def names(self, root: CID) -> list[str]:
@@ -113,7 +113,7 @@ FILES_5960 = [f"file{number:06}" for number in range(1, 5961)]
 )
 def test_large_directories_have_kubos_cids(dag: Dag, recipe: Profile, names: list[str], cid: str) -> None:
     children = [leaf(recipe, f"{number}\n".encode())[0] for number in range(1, len(names) + 1)]
-    entries = [Entry(name, child.cid, child.tsize) for name, child in zip(names, children, strict=True)]
+    entries = [DirectoryEntry(name, child.cid, child.tsize) for name, child in zip(names, children, strict=True)]
     assert str(directory(recipe, entries, dag.put).cid) == cid
 
 
@@ -185,7 +185,7 @@ def test_entries_put_in_one_by_one_and_taken_out_again_give_the_cid_of_a_rebuild
     names = numbered(40)
     root = dag.directory(recipe, [])
     for count, name in enumerate(names, 1):
-        root = stored(dag, insert(recipe, root, Entry(name, CHILD.cid, CHILD.tsize)))
+        root = stored(dag, insert(recipe, root, DirectoryEntry(name, CHILD.cid, CHILD.tsize)))
         assert root == dag.directory(recipe, names[:count])
     for count in reversed(range(len(names))):
         root = stored(dag, remove(recipe, root, names[count]))
@@ -204,20 +204,20 @@ def test_where_no_size_is_too_large_a_directory_keeps_its_shape(dag: Dag) -> Non
 def test_an_editor_kept_open_writes_what_a_rebuild_gives(dag: Dag) -> None:
     editor = DirectoryEditor(TINY, 0o700, Mtime(1, 2))
     for name in numbered(100):
-        dag.run(editor.insert(Entry(name, CHILD.cid, CHILD.tsize)))
+        dag.run(editor.insert(DirectoryEntry(name, CHILD.cid, CHILD.tsize)))
     assert stored(dag, editor.finish()) == dag.directory(TINY, numbered(100), mode=0o700, mtime=Mtime(1, 2))
     for name in numbered(100)[3:]:
         assert dag.run(editor.remove(name))[0].name == name
     editor.mode = None
     assert stored(dag, editor.finish()) == dag.directory(TINY, numbered(3), mtime=Mtime(1, 2))
-    assert dag.run(editor.find("entry-00002"))[0] == Entry("entry-00002", CHILD.cid, CHILD.tsize)
+    assert dag.run(editor.find("entry-00002"))[0] == DirectoryEntry("entry-00002", CHILD.cid, CHILD.tsize)
     assert dag.run(editor.find("entry-00003"))[0] is None
 
 
 def test_edits_read_and_write_only_the_way_to_the_name(dag: Dag) -> None:
     recipe = UNIXFS_V1_2025._replace(shard_threshold=1)
     root = dag.directory(recipe, numbered(5000))
-    result, _ = dag.run(insert(recipe, root, Entry("new", CHILD.cid, CHILD.tsize)))
+    result, _ = dag.run(insert(recipe, root, DirectoryEntry("new", CHILD.cid, CHILD.tsize)))
     assert len(dag.asked) <= 3
     assert len(result.blocks) <= 3
 
@@ -241,9 +241,9 @@ def test_removals_look_at_other_shards_only_now_and_then_when_the_floor_is_passe
 def test_replacing_an_entry_keeps_the_directory_canonical(dag: Dag) -> None:
     other = leaf(UNIXFS_V1_2025, b"other")[0]
     root = dag.directory(TINY, numbered(30))
-    root = stored(dag, insert(TINY, root, Entry("entry-00004", other.cid, other.tsize)))
-    entries = [Entry(name, CHILD.cid, CHILD.tsize) for name in numbered(30)]
-    entries[4] = Entry("entry-00004", other.cid, other.tsize)
+    root = stored(dag, insert(TINY, root, DirectoryEntry("entry-00004", other.cid, other.tsize)))
+    entries = [DirectoryEntry(name, CHILD.cid, CHILD.tsize) for name in numbered(30)]
+    entries[4] = DirectoryEntry("entry-00004", other.cid, other.tsize)
     assert root == directory(TINY, entries, dag.put).cid
 
 
@@ -257,7 +257,7 @@ def test_edits_of_what_is_no_directory_absent_names_and_bad_names_are_refused(da
     with pytest.raises(NoSuchEntry, match="the new directory"):
         dag.run(DirectoryEditor(TINY).remove("absent"))
     with pytest.raises(BadName):
-        dag.run(insert(TINY, root, Entry("a/b", CHILD.cid, 1)))
+        dag.run(insert(TINY, root, DirectoryEntry("a/b", CHILD.cid, 1)))
 
 
 def test_names_with_one_hash_are_refused_not_looped_over(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,10 +266,10 @@ def test_names_with_one_hash_are_refused_not_looped_over(dag: Dag, monkeypatch: 
     with pytest.raises(TooManyCollisions):
         dag.directory(TINY, numbered(30))
     editor = DirectoryEditor(TINY._replace(shard_threshold=0))
-    dag.run(editor.insert(Entry("a", CHILD.cid, 1)))
+    dag.run(editor.insert(DirectoryEntry("a", CHILD.cid, 1)))
     dag.run(editor.finish())
     with pytest.raises(TooManyCollisions):
-        dag.run(editor.insert(Entry("b", CHILD.cid, 1)))
+        dag.run(editor.insert(DirectoryEntry("b", CHILD.cid, 1)))
 
 
 def shard_node(bitfield: bytes, links: Sequence[Link], fanout: int | None = 8, hash_type: int = 0x22) -> bytes:
@@ -308,7 +308,7 @@ def refused(dag: Dag, root: CID, reason: str, name: str = "x") -> None:
         with pytest.raises(UnixFSError, match=reason):
             result = act()
             if isinstance(result, DirectoryEditor):
-                dag.run(result.insert(Entry(name, CHILD.cid, 1)))
+                dag.run(result.insert(DirectoryEntry(name, CHILD.cid, 1)))
     with pytest.raises((UnixFSError, NoSuchEntry)):
         dag.run(resolve_path(root, [name]))
 
@@ -358,7 +358,7 @@ def test_shards_inside_identity_cids_are_bounded_as_others(dag: Dag) -> None:
 
 def test_a_directory_that_falls_back_to_the_threshold_is_one_node_again_with_kubos_cid(dag: Dag) -> None:
     children = [leaf(V0, f"{number}\n".encode())[0] for number in range(1, 5961)]
-    entries = [Entry(name, child.cid, child.tsize) for name, child in zip(FILES_5960, children, strict=True)]
+    entries = [DirectoryEntry(name, child.cid, child.tsize) for name, child in zip(FILES_5960, children, strict=True)]
     root, floor = directory(V0, entries, dag.put).cid, 0
     for name in FILES_5960[:5]:
         result, _ = dag.run(remove(V0, root, name, floor))

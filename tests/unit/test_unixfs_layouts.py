@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Stream
 from cidery.core.reading.cat import cat
 from cidery.core.session import StoreSession
 from cidery.ipld import dag_pb
@@ -94,7 +94,7 @@ async def test_files_and_streams_are_cut_in_the_same_places(tmp_path: Path, chun
     (tmp_path / "big").write_bytes(data)
     (tmp_path / "small").write_bytes(data[:700_000])
     big = await added(data, recipe, store)
-    assert await add_root([AddItem.of_stream(pieces())], MemoryStore(), AddOptions(profile=recipe)) == big
+    assert await add_root([Stream(pieces())], MemoryStore(), AddOptions(profile=recipe)) == big
     assert await add_root([str(tmp_path / "big")], MemoryStore(), AddOptions(profile=recipe)) == big
     small = await add_root([str(tmp_path / "small")], MemoryStore(), AddOptions(profile=recipe))
     assert small == await added(data[:700_000], recipe)

@@ -10,7 +10,7 @@ from cidery.ipld.walk import Data, Need, Prefetch, Walk, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, RAW
 from cidery.unixfs.data import NodeType, UnixFSData, UnixFSError
-from cidery.unixfs.directory import BadName, Entry, check_name, directory
+from cidery.unixfs.directory import BadName, DirectoryEntry, check_name, directory
 from cidery.unixfs.directory_reader import NoSuchEntry, NotADirectory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.layout import Child
@@ -31,7 +31,7 @@ T = TypeVar("T")
 SMALL = with_options(UNIXFS_V1_2025, chunker="size-10", max_links=3)
 
 
-def written(recipe: Profile, entries: Sequence[Entry]) -> tuple[Child, Block]:
+def written(recipe: Profile, entries: Sequence[DirectoryEntry]) -> tuple[Child, Block]:
     """A directory of one node."""
     blocks: list[Block] = []
     child = directory(recipe, entries, blocks.append)
@@ -225,9 +225,9 @@ def test_old_raw_leaves_without_filesize_are_read(dag: Dag) -> None:
 
 def test_paths_lead_through_directories(dag: Dag) -> None:
     file = dag.put(leaf(SMALL, b"x")[1])
-    inner, inner_block = written(SMALL, [Entry("file", file, 1)])
+    inner, inner_block = written(SMALL, [DirectoryEntry("file", file, 1)])
     dag.put(inner_block)
-    root = dag.put(written(SMALL, [Entry("inner", inner.cid, inner.tsize)])[1])
+    root = dag.put(written(SMALL, [DirectoryEntry("inner", inner.cid, inner.tsize)])[1])
     dag.run(resolve_path(root, ["inner", "file"]))
     assert dag.result == file
     with pytest.raises(NoSuchEntry, match="no link named 'fil'"):
@@ -247,7 +247,7 @@ def test_of_two_entries_with_one_name_the_first_counts(dag: Dag) -> None:
 def test_directories_sort_by_bytes_whatever_the_order_given() -> None:
     cid = leaf(SMALL, b"x")[0].cid
     names = ["é", "z", "a", "B", "\udcff"]
-    blocks = [written(SMALL, [Entry(name, cid, 1) for name in order])[1] for order in (names, names[::-1])]
+    blocks = [written(SMALL, [DirectoryEntry(name, cid, 1) for name in order])[1] for order in (names, names[::-1])]
     assert blocks[0] == blocks[1]
     assert [link.name for link in dag_pb.decode(blocks[0].data).links] == ["B", "a", "z", "é", "\udcff"]
 
@@ -257,13 +257,13 @@ def test_names_that_readers_would_refuse_are_not_written(name: str) -> None:
     with pytest.raises(BadName):
         check_name(name)
     with pytest.raises(BadName):
-        written(SMALL, [Entry(name, leaf(SMALL, b"x")[0].cid, 1)])
+        written(SMALL, [DirectoryEntry(name, leaf(SMALL, b"x")[0].cid, 1)])
 
 
 def test_two_entries_cannot_have_one_name() -> None:
     cid = leaf(SMALL, b"x")[0].cid
     with pytest.raises(BadName, match="two entries"):
-        written(SMALL, [Entry("a", cid, 1), Entry("a", cid, 1)])
+        written(SMALL, [DirectoryEntry("a", cid, 1), DirectoryEntry("a", cid, 1)])
 
 
 def test_a_symlink_target_is_bounded() -> None:
@@ -274,9 +274,9 @@ def test_a_symlink_target_is_bounded() -> None:
 def test_a_tree_is_walked_directories_first(dag: Dag) -> None:
     file = dag.put(leaf(SMALL, b"x")[1])
     link = dag.put(symlink(SMALL, "to")[1])
-    inner, inner_block = written(SMALL, [Entry("f", file, 1), Entry("l", link, 9)])
+    inner, inner_block = written(SMALL, [DirectoryEntry("f", file, 1), DirectoryEntry("l", link, 9)])
     dag.put(inner_block)
-    root = dag.put(written(SMALL, [Entry("d", inner.cid, inner.tsize), Entry("e", file, 1)])[1])
+    root = dag.put(written(SMALL, [DirectoryEntry("d", inner.cid, inner.tsize), DirectoryEntry("e", file, 1)])[1])
     entries = dag.run(walk_tree(root))
     assert [("/".join(entry.path), entry.kind) for entry in entries] == [
         ("", Kind.DIRECTORY),
@@ -293,7 +293,7 @@ def test_trees_are_bounded(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
     child, block = written(SMALL, [])
     dag.put(block)
     for _ in range(MAX_TREE_DEPTH + 1):
-        child, block = written(SMALL, [Entry("d", child.cid, 0), Entry("e", child.cid, 0)])
+        child, block = written(SMALL, [DirectoryEntry("d", child.cid, 0), DirectoryEntry("e", child.cid, 0)])
         dag.put(block)
     with pytest.raises(WalkLimit, match="deeper"):
         dag.run(walk_tree(child.cid))

@@ -10,7 +10,7 @@ from cidery.ipld.walk import Need, WalkLimit
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB
 from cidery.unixfs.data import NodeType, UnixFSData
-from cidery.unixfs.directory import Entry, directory
+from cidery.unixfs.directory import DirectoryEntry, directory
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import UNIXFS_V0_2015, UNIXFS_V1_2025, Profile, with_options
@@ -120,7 +120,7 @@ def test_directories_symlinks_and_other_codecs_say_their_kind(dag: Dag):
     basic = directory(SMALL, [], blocks.append)
     sharding = SMALL._replace(shard_threshold=10)
     child = leaf(SMALL, b"x")[0]
-    entries = [Entry(f"name {at}", child.cid, child.tsize) for at in range(3)]
+    entries = [DirectoryEntry(f"name {at}", child.cid, child.tsize) for at in range(3)]
     shard = directory(sharding, entries, blocks.append)
     dag.put(*blocks)
     assert (dag.shape(basic.cid).kind, dag.shape(basic.cid).fanout) == ("directory", 0)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Blocks(Protocol):
+class BlockReader(Protocol):
     """The source of blocks; see core.session.BlockSession for the methods."""
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
@@ -26,7 +26,7 @@ class Blocks(Protocol):
     def prefetch(self, cids: Sequence[CID]) -> None: ...
 
 
-async def drive(walk: Walk[T, Any], blocks: Blocks, *, partial: bool = False) -> AsyncGenerator[T, None]:
+async def drive(walk: Walk[T, Any], blocks: BlockReader, *, partial: bool = False) -> AsyncGenerator[T, None]:
     """Yield the results of ``walk``, with its needs met by ``blocks``.
 
     Args:
@@ -65,7 +65,7 @@ async def drive(walk: Walk[T, Any], blocks: Blocks, *, partial: bool = False) ->
         walk.close()
 
 
-async def run(walk: Walk[T, R], blocks: Blocks, yielded: list[T] | None = None) -> R:
+async def run(walk: Walk[T, R], blocks: BlockReader, yielded: list[T] | None = None) -> R:
     """Run a walk for its return value; its results on the way are put into ``yielded``, or dropped.
 
     Raises and cancels as drive().

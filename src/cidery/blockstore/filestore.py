@@ -262,11 +262,19 @@ class Filestore:
         return self._inner.damage(cid)
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
-        """As BlockStore; of a file, only existence and size are checked."""
+        """As BlockStore; bytes of a file whose size or time of change differ from those noted are read and hashed."""
         sizes = await self._inner.size_many(cids)
+        touched: list[tuple[int, Reference]] = []
         for i, cid in enumerate(cids):
             if sizes[i] is None and (reference := self.references.get(cid.multihash)) is not None:
-                sizes[i] = reference.length if _there(reference) else None
+                if _untouched(reference):
+                    sizes[i] = reference.length
+                else:
+                    touched.append((i, reference))
+        if touched:
+            same = await asyncio.to_thread(lambda: [look(reference)[0] is not None for _, reference in touched])
+            for (i, reference), there in zip(touched, same, strict=True):
+                sizes[i] = reference.length if there else None
         return sizes
 
     async def put_many(self, blocks: Sequence[Block], *, kept: bool, durability: Durability) -> None:
@@ -308,8 +316,9 @@ class Filestore:
         return None if reference is None else await self.check(reference)
 
 
-def _there(reference: Reference) -> bool:
+def _untouched(reference: Reference) -> bool:
     try:
-        return os.stat(reference.path).st_size >= reference.offset + reference.length
+        found = os.stat(reference.path)
     except (OSError, ValueError):
         return False
+    return (found.st_size, found.st_mtime_ns) == (reference.file_size, reference.mtime_ns)

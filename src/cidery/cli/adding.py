@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
 
 
 class AddSink(Sink):
@@ -130,7 +130,7 @@ async def run_local(repo: Path, call: Call) -> int:
     call.arguments["path"] = _distinct(call.many("path"))
     sink = AddSink(call)
     call.options["progress"] = sink.shows_progress
-    uploads: AsyncIterator[AddItem] | None = None
+    uploads: AsyncIterator[Item] | None = None
     if from_stdin(call):
         uploads = _stdin_items(call.text("stdin-name"))
     elif any(map(_is_stream, call.many("path"))):
@@ -138,18 +138,18 @@ async def run_local(repo: Path, call: Call) -> int:
     return await run_with_sink(repo, call, uploads, sink)
 
 
-async def _stdin_items(name: str) -> AsyncIterator[AddItem]:
-    from cidery.core.adding.items import AddItem
+async def _stdin_items(name: str) -> AsyncIterator[Item]:
+    from cidery.core.adding.items import Stream
 
-    yield AddItem.of_stream(chunks_from(raw_stdin()), name)
+    yield Stream(chunks_from(raw_stdin()), name)
 
 
-async def _mixed_items(call: Call) -> AsyncIterator[AddItem]:
+async def _mixed_items(call: Call) -> AsyncIterator[Item]:
     import asyncio
 
     from cidery.client.web_file import WebFile, web_name
     from cidery.commands.run.adding import scan_options
-    from cidery.core.adding.items import AddItem, scan
+    from cidery.core.adding.items import Stream, scan
 
     async def chunks(url: str) -> AsyncIterator[bytes]:
         file = await asyncio.to_thread(WebFile, url)
@@ -159,10 +159,10 @@ async def _mixed_items(call: Call) -> AsyncIterator[AddItem]:
     options = scan_options(call)
     for path in call.many("path"):
         if _is_web(path):
-            yield AddItem.of_stream(chunks(path), web_name(path))
+            yield Stream(chunks(path), web_name(path))
             continue
         if is_added_as_pipe(path):
-            yield AddItem.of_stream(chunks_from(Pipe(path)), os.path.basename(path))
+            yield Stream(chunks_from(Pipe(path)), os.path.basename(path))
             continue
         walk = scan(path, options)
         while item := await asyncio.to_thread(next, walk, None):

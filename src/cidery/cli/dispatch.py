@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from cidery.cli.arguments import Line
 from cidery.cli.fronts import front_of
 from cidery.cli.output import NoProgress, Sink, progress_for
-from cidery.client.address import Endpoint, find_daemon, parse_endpoint
+from cidery.client.address import Endpoint, checked_secret, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
@@ -42,8 +42,6 @@ def steps_alone(command: Command) -> bool:
 
 GC_THRESHOLD = 100_000
 """New objects that trigger a pass of the cycle collector; Python's own default is 700."""
-EARLY = 1.0
-"""Seconds of a start, in which an interrupt may break off an import."""
 
 
 class NeedsDaemon(Unavailable):
@@ -128,12 +126,13 @@ def _say_deprecated(call: Call) -> None:
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
-    if seconds < EARLY:
-        return  # it may have broken off an import, and no work is worth resuming yet
-    from cidery.commands.job_command import goes_on
-    from cidery.core.jobs import WORTH_SECONDS
+    from cidery.core.worth import WORTH_SECONDS
 
-    if seconds >= WORTH_SECONDS and goes_on(call):
+    if seconds < WORTH_SECONDS:
+        return  # it may have broken off an import
+    from cidery.commands.job_command import goes_on
+
+    if goes_on(call):
         print("Interrupted: finished work is kept. Repeat the command to resume; see: cidery jobs", file=sys.stderr)
 
 
@@ -141,8 +140,9 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     """Where a daemon should be, and whether the user chose that address."""
     explicit = line.last("api")
     endpoint = parse_endpoint(explicit) if explicit else find_daemon(repo)
-    if endpoint is not None and (secret := line.last("api-auth")):
-        endpoint = endpoint.with_secret(secret)
+    if secret := line.last("api-auth"):
+        secret = checked_secret(secret)  # also if no daemon runs: a typing error shows at once
+        endpoint = endpoint and endpoint.with_secret(secret)
     return endpoint, explicit is not None
 
 

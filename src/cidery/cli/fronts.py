@@ -32,6 +32,7 @@ _FRONTS = {
     ("get",): "getting",
     ("dag", "import"): "importing",
     ("jobs", "resume"): "resuming",
+    ("repo", "import-kubo"): "kubo_import",
     ("multibase", "encode"): "multibase",
     ("multibase", "decode"): "multibase",
     ("multibase", "transcode"): "multibase",

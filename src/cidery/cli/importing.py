@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
 
 
 def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
@@ -34,13 +34,12 @@ async def run_local(repo: Path, call: Call) -> int:
     return await run_with_sink(repo, call, _archives(call), Sink(call))
 
 
-async def _archives(call: Call) -> AsyncIterator[AddItem]:
-    from cidery.core.adding.items import AddItem
-    from cidery.unixfs.node import Kind
+async def _archives(call: Call) -> AsyncIterator[Item]:
+    from cidery.core.adding.items import File, Stream
 
     for part in single_files(call):
         source = part.source
         if isinstance(source, str):
-            yield AddItem("", Kind.FILE, path=source)
+            yield File(source)
         elif not isinstance(source, bytes):  # single_files() makes none of bytes
-            yield AddItem.of_stream(chunks_from(source))
+            yield Stream(chunks_from(source))

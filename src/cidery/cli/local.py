@@ -11,7 +11,7 @@ from cidery.cli.fronts import front_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context, TimedOut
 from cidery.commands.definition import Call, Output, Repo, load
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Item
 from cidery.core.session import NotStored
 from cidery.node.build import Access, build
 
@@ -56,7 +56,7 @@ async def _within_timeout(main: Any, seconds: float | None) -> int:
         raise TimedOut(seconds or 0.0) from exc
 
 
-async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[AddItem] | None, sink: Sink) -> int:
+async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[Item] | None, sink: Sink) -> int:
     """Run the implementation and give its results to ``sink``."""
     implementation = load(call.command.run)
     need = call.command.repo

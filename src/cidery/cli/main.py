@@ -113,8 +113,11 @@ def _run(words: list[str]) -> int:
 def _help(words: list[str], topic: list[str] | None) -> int:
     from cidery.cli.arguments import split
     from cidery.commands.help import command_help, group_help, root_help
+    from cidery.commands.registry import suggest
 
     line = split(topic) if topic is not None else split(words)
+    if topic is not None and line.arguments:
+        raise suggest(topic)
     if line.command is not None:
         text = command_help(line.command)
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
     from cidery.commands.definition import Call
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
 
 WORTH_BAR = 16 << 20
 """Upload size from which a bar is shown: less takes no time."""
@@ -117,15 +117,15 @@ def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
         yield Part("", FILE, path, found.st_size, identity=identity_of(found) if identities else "")
 
 
-async def file_items(call: Call) -> AsyncIterator[AddItem]:
-    from cidery.core.adding.items import AddItem
+async def file_items(call: Call) -> AsyncIterator[Item]:
+    from cidery.core.adding.items import Stream
 
     for part in single_files(call):
         source = part.source
         if isinstance(source, str):
-            yield AddItem.of_stream(_file_chunks(source))
+            yield Stream(_file_chunks(source))
         elif not isinstance(source, bytes):  # single_files() makes none of bytes
-            yield AddItem.of_stream(chunks_from(source))
+            yield Stream(chunks_from(source))
 
 
 async def _file_chunks(path: str) -> AsyncIterator[bytes]:

@@ -41,6 +41,14 @@ class BadSecret(InvalidInput):
         return "a secret of API.Authorizations is printable ASCII, as bearer:TOKEN or basic:USER:PASSWORD"
 
 
+def checked_secret(text: str) -> str:
+    """``text``. Raises BadSecret if it cannot be a secret of API.Authorizations."""
+    kind, colon, rest = text.partition(":")
+    if not text.isascii() or not text.isprintable() or not (rest if colon else kind):
+        raise BadSecret
+    return text
+
+
 class Endpoint(NamedTuple):
     """Host and port of an RPC server, or the path of its socket; and the secrets that each call carries."""
 
@@ -55,9 +63,7 @@ class Endpoint(NamedTuple):
 
     def with_secret(self, secret: str) -> "Endpoint":
         """The same, called as the user of API.Authorizations with this secret. Raises BadSecret."""
-        if not secret.isascii() or not secret.isprintable():
-            raise BadSecret
-        return self._replace(secret=secret)
+        return self._replace(secret=checked_secret(secret))
 
     @property
     def name(self) -> str:

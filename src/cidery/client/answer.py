@@ -109,6 +109,8 @@ def _value(line: bytes) -> dict[str, Any]:
         value = json.loads(line)
     except (ValueError, RecursionError) as exc:
         raise BadResponse("a line is not JSON") from exc
+    if isinstance(value, str):
+        return {"Message": value}  # `files rm` names what failed by bare texts, as in Kubo
     if not isinstance(value, dict):
         raise BadResponse("a line is not a JSON object")
     return value

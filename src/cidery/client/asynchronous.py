@@ -15,7 +15,7 @@ from cidery.client.answer import (
     check_end,
     error_of,
 )
-from cidery.client.blocking import CONNECT_TIMEOUT, RECEIVE_SIZE
+from cidery.client.blocking import RECEIVE_SIZE, connect_timeout
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
 
@@ -45,7 +45,7 @@ class AsyncAnswer:
     async def __aenter__(self) -> Self:
         endpoint = self._endpoint
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(connect_timeout(endpoint)):
                 self._incoming, self._outgoing = await _connect(endpoint)
         except OSError as exc:  # TimeoutError is one
             raise DaemonGone(endpoint.name, exc.strerror or "no connection in time") from exc

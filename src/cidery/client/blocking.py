@@ -26,6 +26,8 @@ RECEIVE_SIZE = 1 << 20
 """Bytes requested from the socket at a time."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect to this machine: if it takes longer, nothing accepts there."""
+FAR_CONNECT_TIMEOUT = 130.0
+"""Seconds to connect to another machine, which may be far away: Linux itself gives up after 127."""
 
 
 class Answer:
@@ -170,14 +172,20 @@ class _Upload:
         self._stopped = True
 
 
+def connect_timeout(endpoint: Endpoint) -> float:
+    """Seconds to wait for a connection."""
+    here = endpoint.path or endpoint.host in ("localhost", "::1") or endpoint.host.startswith("127.")
+    return CONNECT_TIMEOUT if here else FAR_CONNECT_TIMEOUT
+
+
 def _connect(endpoint: Endpoint) -> socket.socket:
     """Raises OSError."""
     if not endpoint.path and not endpoint.host.replace(".", "").isdigit():
-        return socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT)
+        return socket.create_connection((endpoint.host, endpoint.port), connect_timeout(endpoint))
     # an address needs no look-up, which would import the codec of host names
     connection = socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET)
     try:
-        connection.settimeout(CONNECT_TIMEOUT)
+        connection.settimeout(connect_timeout(endpoint))
         connection.connect(endpoint.path or (endpoint.host, endpoint.port))
         if not endpoint.path:
             # otherwise the small pieces of an upload would each wait 40 ms

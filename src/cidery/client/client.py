@@ -14,10 +14,12 @@ from cidery.client.blocking import Answer, call
 from cidery.client.http1 import BadResponse
 from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
 from cidery.client.resumed_upload import known_files, resume_key
+from cidery.core.adding.items import source_of
 from cidery.core.diagnosis.text import Finding, Report, report_of
 from cidery.core.getting.untar import unpack_tar
 from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
 from cidery.repo.jobs import Job, JobState
 
 WHY_SHARE = 0.9
@@ -59,7 +61,7 @@ class Client:
 
     async def add(
         self,
-        source: str | os.PathLike[str] | bytes | AsyncIterable[bytes],
+        source: str | os.PathLike[str] | Buffer | AsyncIterable[Buffer],
         *,
         hidden: bool = False,
         wrap: bool = False,
@@ -71,13 +73,14 @@ class Client:
         boundary = secrets.token_hex(16)
         flags = {"wrap-with-directory": wrap, "only-hash": only_hash, "pin": pin}
         query = [(option, str(value).lower()) for option, value in flags.items()]
-        if isinstance(source, str | os.PathLike):
-            key = "" if only_hash else resume_key([os.fspath(source)], query)
+        source = source_of(source)
+        if isinstance(source, str):
+            key = "" if only_hash else resume_key([source], query)
             known = await asyncio.to_thread(known_files, self._endpoint, key) if key else {}
             if key:
                 query += [("resume-key", key), ("job-title", os.path.abspath(source)[:200])]
             selection = Selection(recursive=True, hidden=hidden, state_identities=bool(key))
-            body = _in_batches(encode_parts(walk_paths([os.fspath(source)], selection), boundary, known))
+            body = _in_batches(encode_parts(walk_paths([source], selection), boundary, known))
         elif isinstance(source, bytes):
             body = _in_batches(encode_parts(iter([Part(name, FILE, source, len(source))]), boundary))
         else:
@@ -199,11 +202,11 @@ async def _in_batches(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield data
 
 
-async def _stream_body(source: AsyncIterable[bytes], name: str, boundary: str) -> AsyncIterator[bytes]:
+async def _stream_body(source: AsyncIterable[Buffer], name: str, boundary: str) -> AsyncIterator[bytes]:
     head, end = _frame(name, boundary)
     yield head
     async for chunk in source:
-        yield chunk
+        yield bytes(chunk)
     yield end
 
 

@@ -11,7 +11,7 @@ from cidery.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
     from cidery.core.api import Api
 
 
@@ -52,7 +52,7 @@ class Context(NamedTuple):
     """None for commands that need no open repository."""
     path: Path | None = None
     """The repository's directory; None for commands that need none."""
-    uploads: AsyncIterator[AddItem] | None = None
+    uploads: AsyncIterator[Item] | None = None
     """The files of a request body, in order; None when file arguments are local paths."""
     stop: Callable[[], None] | None = None
     """Asks the daemon to stop; None outside a daemon."""

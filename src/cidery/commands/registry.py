@@ -13,7 +13,8 @@ _MODULES = {
     "filestore": "filestore", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
-    "bitswap": "network", "ping": "network", "id": "network", "init": "life", "daemon": "life", "shutdown": "life",
+    "bitswap": "network provide", "ping": "network", "id": "network",
+    "init": "life", "daemon": "life", "shutdown": "life",
     "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.getting.jobs import every_get, expire_gets, remove_get
 from cidery.core.getting.record import FIRST_NUMBER
+from cidery.core.worth import WORTH_BLOCKS, WORTH_BYTES, WORTH_SECONDS
 from cidery.disk.lmdb_environment import Transaction
 from cidery.errors import CideryError, InvalidInput, Unavailable
 from cidery.multiformats.cid import CID
@@ -26,11 +27,6 @@ log = logging.getLogger("cidery.jobs")
 
 SAVE_EVERY = 2.0
 """Seconds between two rewrites of a row: one small transaction that nothing waits for."""
-WORTH_SECONDS = 5.0
-"""An operation that was stopped after less time and less work than this is not kept for resuming: repeating it is
-just as cheap."""
-WORTH_BYTES = 64 << 20
-WORTH_BLOCKS = 4096
 
 
 def title_of(texts: Sequence[str]) -> str:

@@ -136,6 +136,15 @@ class ProvideStat(NamedTuple):
     """DHT -> peers known."""
 
 
+class Bandwidth(NamedTuple):
+    """Bytes since the start, and bytes a second lately."""
+
+    total_in: int
+    total_out: int
+    rate_in: float
+    rate_out: float
+
+
 class Network(Protocol):
     """The online half of a node. Peer ids are text (base58btc)."""
 
@@ -188,6 +197,10 @@ class Network(Protocol):
         ...
 
     def bitswap_stat(self) -> BitswapStat: ...
+
+    def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
+        """What went over the connections; "" for all peers, or all protocols. With a protocol, its content only."""
+        ...
 
     def diagnosis(self) -> Diagnosing:
         """Tells what the network knows about a CID."""

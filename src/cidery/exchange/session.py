@@ -515,7 +515,8 @@ class FetchSession:
             return
         if giver.partial and self._random.random() * len(want.holders) >= 1:
             return
-        if not giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay)) and 2 * giver.cost() > reader.cost():
+        patience = PATIENCE * self._waits.stall(giver.least_delay)
+        if not giver.brings(cid, now, patience) and SEED_RELIEF * giver.cost() > reader.cost():
             self._take_away(giver, cid, want, now)
             self._ask_for(reader, cid, now)
 

@@ -67,12 +67,14 @@ class Server(Protocol):
 class _Exchange:
     """A request that is arriving, or being answered."""
 
-    __slots__ = ("body", "chunked", "keep_alive", "request")
+    __slots__ = ("begun", "body", "chunked", "keep_alive", "request")
 
     def __init__(self, request: Request, body: RequestBody, *, keep_alive: bool, chunked: bool) -> None:
         self.request = request
         self.body = body
         self.keep_alive = keep_alive
+        self.begun = False
+        """Whether the head of the answer was written."""
         self.chunked = chunked
         """Whether the client supports chunks: not with HTTP/1.0."""
 
@@ -358,6 +360,7 @@ class Connection(asyncio.Protocol):
             lines.append("Connection: close\r\n")
         elif not exchange.chunked:
             lines.append("Connection: keep-alive\r\n")
+        exchange.begun = True
         # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
         return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
 
@@ -365,7 +368,11 @@ class Connection(asyncio.Protocol):
         """Answer data that is no request, and end the connection."""
         if self._transport is None or self._transport.is_closing():
             return
-        if self._current is None:
+        current = self._current
+        if current is not None and current is self._arriving and not current.begun and self.task is not None:
+            self.task.cancel()  # the nonsense is in the body of the request that it would answer
+            self._current = current = None
+        if current is None:
             exchange = _Exchange(Request("", ""), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True)
             assert isinstance(response.body, bytes)  # text() made it
             self._send_whole(exchange, response, response.body)

@@ -79,7 +79,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Message:
+class DhtMessage:
     """A request or an answer."""
 
     type: MessageType
@@ -98,7 +98,7 @@ class Message:
         return b"".join(parts)
 
     @classmethod
-    def decode(cls, buf: Buffer) -> "Message":
+    def decode(cls, buf: Buffer) -> "DhtMessage":
         """Decode one message. Raises KadError only (fuzzed). O(size); bytes kept are copied."""
         message = cls(MessageType.PUT_VALUE)
         try:

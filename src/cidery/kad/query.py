@@ -11,7 +11,7 @@ Somebody who fills the place round a key with identities of his own (an eclipse)
 than chance would have them. With the size of the network known, the width grows to all peers of the region in which
 K honest ones are expected, so that these are still among those asked.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#peer-routing
+Spec: https://specs.ipfs.tech/routing/kad-dht/#client-behavior
 """
 
 from bisect import insort
@@ -22,7 +22,7 @@ from heapq import nsmallest
 
 from cidery.identity.peer_id import PeerId
 from cidery.kad.key import K, position
-from cidery.kad.message import Message, MessageType, PeerInfo, Record
+from cidery.kad.message import DhtMessage, MessageType, PeerInfo, Record
 
 ALPHA = 10
 """Requests that run at once: the specification's alpha."""
@@ -99,7 +99,7 @@ class Lookup:
 
     def __init__(
         self,
-        request: Message,
+        request: DhtMessage,
         local: PeerId,
         seeds: Iterable[PeerInfo],
         waits: LookupWaits,
@@ -142,7 +142,7 @@ class Lookup:
 
     # --- input
 
-    def on_answer(self, peer: PeerId, answer: Message, now: float) -> None:
+    def on_answer(self, peer: PeerId, answer: DhtMessage, now: float) -> None:
         """``answer`` is of this look-up's type and key; its addresses are filtered already."""
         known = self._running.pop(peer, None)
         if known is None or self.done:
@@ -151,7 +151,7 @@ class Lookup:
         self._answers += 1
         if self._sought is not None and self.found is None:
             self.found = next((info for info in answer.closer if info.peer == self._sought and info.addrs), None)
-        # #peer-routing: those of the answer that nobody named before join the candidates, by their distance to the key
+        # #client-behavior: "any newly discovered peers are added to the candidate list"
         fresh = [info for info in answer.closer if info.peer not in self._known]
         if len(fresh) > MAX_LEARNT:
             fresh = nsmallest(MAX_LEARNT, fresh, key=lambda info: position(info.peer.multihash) ^ self.target)
@@ -166,6 +166,7 @@ class Lookup:
                 self.without_record.append(known.info)
 
     def on_failure(self, peer: PeerId, now: float) -> None:
+        # #client-behavior: "Invalid responses and timeouts are simply discarded."
         known = self._running.pop(peer, None)
         if known is not None:
             self._fail(known)
@@ -213,7 +214,9 @@ class Lookup:
         for peer in self._nearest():
             if busy + len(asks) >= ALPHA or self._requests >= MAX_REQUESTS:
                 break
-            if peer.state is _State.HEARD:
+            if (
+                peer.state is _State.HEARD
+            ):  # "sending a request to the nearest peer to kid that has not yet been queried"
                 peer.state = _State.ASKED
                 peer.slow_at = now + self._waits.slow(peer.info.peer)
                 peer.deadline = now + self._waits.dead(peer.info.peer)
@@ -238,9 +241,10 @@ class Lookup:
         return self._order[:width]
 
     def _finished(self, now: float) -> bool:
+        # #content-provider-lookup: "Clients MAY terminate the lookup early if they are satisfied"
         if self._wanted and len(self.providers) >= self._wanted:
             return True
-        # a quorum of records: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
+        # #quorum: "the minimum number of distinct responses a client must collect [...] to determine a valid result"
         if self._quorum and len(self.records) >= self._quorum:
             return True
         if self.found is not None:
@@ -253,7 +257,9 @@ class Lookup:
             pending = [peer for peer in pending if peer.state is _State.ASKED]
         if pending:
             return False
-        # #peer-routing ends when the BETA nearest have answered; here all of the width must have, or be slow
+        # #termination: "until the beta closest reachable peers to kid have been queried"; "if all candidate peers have
+        # been queried without discovering any new ones, the lookup MUST terminate". Here all of the width must have
+        # answered, or be slow.
         slow = any(peer.state is _State.SLOW for peer in nearest[:BETA])
         return not slow or not self._running
 

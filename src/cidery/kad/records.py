@@ -3,7 +3,7 @@
 Only two namespaces exist: ``/pk/`` (public keys, checked here) and ``/ipns/`` (checked by whoever knows names; plugged
 in by node/). Anything else is refused, or the DHT would be free storage.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#value-validation
+Spec: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,7 @@ class PublicKeyValidator:
             PublicKey.decode(value)
         except (PeerIdError, BadKey) as exc:
             raise RecordInvalid(str(exc)) from exc
+        # #public-keys: "If the derived Peer ID does not match, the record MUST be rejected."
         if PeerId.of_public_key(value) != peer:
             raise RecordInvalid("the key does not hash to the peer id it stands under")
 
@@ -87,6 +88,7 @@ class Validators:
     def _of(self, key: bytes) -> Validator:
         _, namespace, *rest = (*key.split(b"/", 2), b"", b"")
         validator = self._by_namespace.get(namespace.decode("ascii", "replace")) if key.startswith(b"/") else None
+        # "Records with other prefixes are not supported by the IPFS Kademlia DHT and MUST be rejected."
         if validator is None or not rest[0]:
             raise RecordInvalid("its key is neither /pk/ID nor /ipns/ID")
         return validator

@@ -4,7 +4,7 @@ A bucket holds at most K peers. A peer that has been useful stays; a newcomer wa
 member fails. Several identities at one operator's addresses get few places, or one machine could fill the table.
 Pure: who answers and who does not is told to it.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#routing-table-maintenance
+Spec: https://specs.ipfs.tech/routing/kad-dht/#routing-table
 """
 
 import json
@@ -36,7 +36,7 @@ MAX_SAVED = 512
 """Peers written to the disk, for the next start."""
 
 
-class Entry:
+class Contact:
     """One known peer."""
 
     __slots__ = ("answered_at", "at", "failures", "groups", "info")
@@ -58,8 +58,8 @@ class _Bucket:
     __slots__ = ("members", "refreshed_at", "reserve")
 
     def __init__(self) -> None:
-        self.members: OrderedDict[PeerId, Entry] = OrderedDict()
-        self.reserve: OrderedDict[PeerId, Entry] = OrderedDict()
+        self.members: OrderedDict[PeerId, Contact] = OrderedDict()
+        self.reserve: OrderedDict[PeerId, Contact] = OrderedDict()
         self.refreshed_at = float("-inf")
 
 
@@ -71,7 +71,7 @@ class RoutingTable:
         self.at = position(local.multihash)
         self.diverse = diverse
         self._buckets: dict[int, _Bucket] = {}
-        self._peers: dict[PeerId, Entry] = {}
+        self._peers: dict[PeerId, Contact] = {}
         self._groups: Counter[bytes] = Counter()
 
     # --- what is known
@@ -82,24 +82,22 @@ class RoutingTable:
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._peers
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Contact]:
         return list(self._peers.values())
 
     def get(self, peer: PeerId) -> PeerInfo | None:
         entry = self._peers.get(peer)
         return None if entry is None else entry.info
 
-    def nearest(self, target: int, count: int = K, without: PeerId | None = None) -> list[PeerInfo]:
+    def nearest(self, target: int, count: int = K) -> list[PeerInfo]:
         """Up to ``count`` known peers, nearest first. O(peers): some 100 us for 300."""
-        found = nsmallest(count + 1, self._peers.values(), key=lambda entry: entry.at ^ target)
-        infos = [entry.info for entry in found]
-        return [info for info in infos if info.peer != without][:count] if without is not None else infos[:count]
+        return [entry.info for entry in nsmallest(count, self._peers.values(), key=lambda entry: entry.at ^ target)]
 
     def depth(self) -> int:
         """The length of the longest prefix shared with a known peer; 0 when empty."""
         return max((at for at, bucket in self._buckets.items() if bucket.members), default=0)
 
-    def sizes(self) -> list[tuple[int, list[Entry], float]]:
+    def sizes(self) -> list[tuple[int, list[Contact], float]]:
         """(shared prefix, members, refreshed at) of each bucket that has members, farthest first."""
         buckets = sorted(self._buckets.items())
         return [(at, list(one.members.values()), one.refreshed_at) for at, one in buckets if one.members]
@@ -118,7 +116,7 @@ class RoutingTable:
             return entry.peer in self._peers
         return self._admit(info, now)
 
-    def _move(self, entry: Entry, info: PeerInfo) -> None:
+    def _move(self, entry: Contact, info: PeerInfo) -> None:
         """It has other addresses: its groups count anew."""
         self._groups.subtract(entry.groups)
         entry.info = PeerInfo(info.peer, info.addrs[:MAX_ADDRS])
@@ -131,9 +129,10 @@ class RoutingTable:
             self._promote(bucket)
 
     def _admit(self, info: PeerInfo, now: float) -> bool:
-        entry = Entry(PeerInfo(info.peer, info.addrs[:MAX_ADDRS]), now)
+        entry = Contact(PeerInfo(info.peer, info.addrs[:MAX_ADDRS]), now)
         bucket = self._bucket(entry.at)
         if len(bucket.members) >= K:
+            # #replacement-policy: "Nodes MUST NOT be removed from the Routing Table as long as they remain online."
             failing = next((one for one in bucket.members.values() if one.failures), None)
             if failing is None:
                 self._hold(entry, bucket)
@@ -145,29 +144,34 @@ class RoutingTable:
         self._place(entry, bucket)
         return True
 
-    def _hold(self, entry: Entry, bucket: _Bucket) -> None:
+    def _hold(self, entry: Contact, bucket: _Bucket) -> None:
         bucket.reserve[entry.peer] = entry
         bucket.reserve.move_to_end(entry.peer)
         if len(bucket.reserve) > MAX_RESERVE:
             bucket.reserve.popitem(last=False)
 
-    def _fits(self, entry: Entry, bucket: _Bucket) -> bool:
+    def _fits(self, entry: Contact, bucket: _Bucket) -> bool:
         """Whether the groups of its addresses have room. A peer without any known address is not limited."""
         if not self.diverse:
             return True
+        # #ip-diversity-filter: "a peer MUST NOT be added to the routing table if any of its addresses already exceed
+        # the allowed representation within the table"
         if any(self._groups[group] >= MAX_PER_GROUP for group in entry.groups):
             return False
         here = Counter(group for one in bucket.members.values() for group in one.groups)
         return all(here[group] < MAX_PER_GROUP_IN_BUCKET for group in entry.groups)
 
-    def _place(self, entry: Entry, bucket: _Bucket) -> None:
+    def _place(self, entry: Contact, bucket: _Bucket) -> None:
         bucket.reserve.pop(entry.peer, None)
         bucket.members[entry.peer] = entry
         self._peers[entry.peer] = entry
         self._groups.update(entry.groups)
 
     def failed(self, peer: PeerId) -> None:
-        """It did not answer. With somebody in reserve it loses its place at once, else after MAX_FAILURES."""
+        """It did not answer. With somebody in reserve it loses its place at once, else after MAX_FAILURES.
+
+        #routing-table-refresh: "Any peer that fails to respond MUST be removed"; a second chance where nobody waits.
+        """
         entry = self._peers.get(peer)
         if entry is None:
             self._bucket(position(peer.multihash)).reserve.pop(peer, None)
@@ -211,6 +215,7 @@ class RoutingTable:
 
         Cost: below 10 ms for the deepest bucket; call it now and then, not per message.
         """
+        # #routing-table-refresh: "a FIND_NODE request for the local node's Peer ID"
         keys = [self.local.multihash]
         for shared in range(min(self.depth() + 1, MAX_REFRESHED_BUCKETS)):
             bucket = self._buckets.get(shared)

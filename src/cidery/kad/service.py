@@ -19,7 +19,7 @@ from cidery.kad.io.dht import Dht, DhtConfig, parsed
 from cidery.kad.io.provider_store import DiskProviders
 from cidery.kad.io.value_store import MemoryValues
 from cidery.kad.key import K, position
-from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, Message, MessageType, PeerInfo
+from cidery.kad.message import LAN_PROTOCOL, WAN_PROTOCOL, DhtMessage, MessageType, PeerInfo
 from cidery.kad.records import RecordInvalid, Validators
 from cidery.kad.routing_table import REFRESH_INTERVAL, restore
 from cidery.kad.stores import MemoryProviders
@@ -72,8 +72,12 @@ class KadService:
         own_addrs: Callable[[], list[Multiaddr]],
         entropy: Callable[[int], bytes],
         wall_clock: Callable[[], float],
+        on_mode_changed: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        """``cache`` None: nothing survives. ``own_addrs``: where others can reach this node."""
+        """``cache`` None: nothing survives. ``own_addrs``: where others can reach this node.
+
+        ``on_mode_changed`` is awaited after the protocols changed: others are told.
+        """
         self.options = options
         self.validators = validators
         self.providers: DiskProviders | MemoryProviders = MemoryProviders()
@@ -81,8 +85,7 @@ class KadService:
         if cache is not None:
             self.providers = DiskProviders(cache.environment, cache.table("providers"), cache.table("provider-peers"))
             self.values = MemoryValues(cache.environment, cache.table("values"))
-        self.on_mode_changed: Callable[[], Coroutine[Any, Any, None]] | None = None
-        """Awaited after the protocols changed: others are told."""
+        self._on_mode_changed = on_mode_changed
         self._swarm = swarm
         self._cache = cache
         self._entropy = entropy
@@ -136,8 +139,8 @@ class KadService:
     async def set_reachable(self, reachable: bool) -> None:
         """What is known of this node's reachability from outside: a reachable one serves the WAN."""
         wanted = (reachable or self.options.wan_server) and not self.options.client_only
-        if self.wan.serve(wanted) and self.on_mode_changed is not None:
-            await self.on_mode_changed()
+        if self.wan.serve(wanted) and self._on_mode_changed is not None:
+            await self._on_mode_changed()
 
     # --- peers
 
@@ -165,7 +168,7 @@ class KadService:
         dht.remember(info)
         try:
             async with asyncio.timeout(dht.wait_for(self._swarm.config.timeouts.stream_base)):
-                await dht.rpc.request(info.peer, Message(MessageType.FIND_NODE, self._swarm.local_peer.multihash))
+                await dht.rpc.request(info.peer, DhtMessage(MessageType.FIND_NODE, self._swarm.local_peer.multihash))
         except (CideryError, TimeoutError, OSError):
             dht.table.failed(info.peer)
             return False
@@ -184,7 +187,7 @@ class KadService:
                 continue
             keys = dht.table.refresh_keys(clock(), self._entropy)
             for key in keys:
-                await dht.lookup(Message(MessageType.FIND_NODE, key))
+                await dht.lookup(DhtMessage(MessageType.FIND_NODE, key))
                 if last:
                     await asyncio.sleep(REFRESH_PAUSE)
             for info in dht.table.stale(clock()):

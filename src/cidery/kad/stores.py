@@ -2,7 +2,7 @@
 
 Times are seconds of the wall clock: on disk records outlive the process.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#content-provider-advertisement-and-discovery
+Spec: https://specs.ipfs.tech/routing/kad-dht/#provider-records
 """
 
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from typing import Protocol
 from cidery.identity.peer_id import PeerId
 
 VALIDITY = 48 * 3600
-"""Seconds a provider record counts (Amino's value; providers announce every 22 hours)."""
+"""Seconds a provider record counts. #provide-validity: "DHT Servers MUST implement a Provide Validity of 48h"."""
 MAX_PER_KEY = 256
 """Providers of one key; a further one is refused until one expires."""
 MAX_ANSWERED = 64
@@ -49,6 +49,7 @@ class MemoryProviders:
 
     def get(self, key: bytes, now: float) -> list[PeerId]:
         known = self._keys.get(key, {})
+        # #provide-validity: "and discard the record after expiration"
         return [peer for peer, expires in reversed(known.items()) if expires > now][:MAX_ANSWERED]
 
 

@@ -17,8 +17,8 @@ from cidery.errors import InvalidInput, LimitExceeded
 from cidery.kubo.leveldb_format import (
     FOOTER_BYTES,
     TRAILER_BYTES,
-    Entry,
     Handle,
+    KeyVersion,
     LevelDbError,
     LogTail,
     TableFile,
@@ -73,7 +73,7 @@ class LevelDbTooLarge(LimitExceeded):
 class LevelDb:
     """An open database: a snapshot. For one thread; close it at the end."""
 
-    def __init__(self, path: Path, version: Version, recent: list[Entry], tails: list[str]) -> None:
+    def __init__(self, path: Path, version: Version, recent: list[KeyVersion], tails: list[str]) -> None:
         self._path = path
         self._recent = recent
         self._tables = sorted(version.tables.values(), key=attrgetter("level", "smallest", "number"))
@@ -130,7 +130,7 @@ class LevelDb:
             if value is not None:
                 yield key, value
 
-    def _sources(self, prefix: bytes) -> Iterator[Iterator[Entry]]:
+    def _sources(self, prefix: bytes) -> Iterator[Iterator[KeyVersion]]:
         start = bisect_left(self._recent, prefix, key=itemgetter(0))
         yield _while_prefixed(iter(self._recent[start:]), prefix)
         levels: dict[int, list[TableFile]] = {}
@@ -142,11 +142,11 @@ class LevelDb:
             for group in [[table] for table in tables] if level == 0 else [tables]:
                 yield self._entries(group, prefix)
 
-    def _entries(self, tables: list[TableFile], prefix: bytes) -> Iterator[Entry]:
+    def _entries(self, tables: list[TableFile], prefix: bytes) -> Iterator[KeyVersion]:
         for table in tables:
             yield from _while_prefixed(self._table_entries(table, prefix), prefix)
 
-    def _table_entries(self, table: TableFile, start: bytes) -> Iterator[Entry]:
+    def _table_entries(self, table: TableFile, start: bytes) -> Iterator[KeyVersion]:
         """Entries of a table from the key on."""
         path = self._table_path(table.number)
         try:
@@ -170,18 +170,18 @@ class LevelDb:
         return old if not new.exists() and old.exists() else new
 
 
-def _while_prefixed(entries: Iterator[Entry], prefix: bytes) -> Iterator[Entry]:
+def _while_prefixed(entries: Iterator[KeyVersion], prefix: bytes) -> Iterator[KeyVersion]:
     for entry in entries:
         if not entry.key.startswith(prefix):
             return
         yield entry
 
 
-def _read_logs(path: Path, version: Version, tails: list[str]) -> list[Entry]:
+def _read_logs(path: Path, version: Version, tails: list[str]) -> list[KeyVersion]:
     """The entries of the logs that are not yet in tables, sorted."""
     names = (name.removesuffix(".log") for name in os.listdir(path) if name.endswith(".log"))
     numbers = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
-    found: list[Entry] = []
+    found: list[KeyVersion] = []
     left = MAX_LOG_BYTES
     for number in numbers:
         if number < version.log_number and number != version.previous_log:

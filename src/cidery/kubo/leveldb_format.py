@@ -49,7 +49,7 @@ class LevelDbError(IntegrityError):
         return f"the LevelDB database is damaged: {self.reason}"
 
 
-class Entry(NamedTuple):
+class KeyVersion(NamedTuple):
     """One version of a key. Sorted by key, the newest first."""
 
     key: bytes
@@ -148,7 +148,7 @@ def log_records(data: bytes) -> Iterator[bytes | LogTail]:
         at = end
 
 
-def batch_entries(record: bytes) -> list[Entry]:
+def batch_entries(record: bytes) -> list[KeyVersion]:
     """The changes of one write batch. Raises LevelDbError, nothing else (fuzzed)."""
     if len(record) < 12:
         raise LevelDbError("a write batch of less than 12 bytes")
@@ -167,7 +167,7 @@ def batch_entries(record: bytes) -> list[Entry]:
             value, at = _string(record, at)
         elif kind != _DELETION:
             raise LevelDbError(f"a change of kind {kind}")
-        found.append(Entry(key, -(sequence + number), value))
+        found.append(KeyVersion(key, -(sequence + number), value))
     if at != len(record):
         raise LevelDbError("bytes after a write batch")
     return found
@@ -305,8 +305,8 @@ def index_items(block: bytes) -> list[tuple[bytes, Handle]]:
     return [(_user_key(key)[0], _handle(value, 0)[0]) for key, value in block_items(block)]
 
 
-def block_entries(block: bytes) -> Iterator[Entry]:
+def block_entries(block: bytes) -> Iterator[KeyVersion]:
     """The entries of a block of data. Raises as block_items()."""
     for internal, value in block_items(block):
         key, tag = _user_key(internal)
-        yield Entry(key, -(tag >> 8), value if tag & 0xFF == _VALUE else None)
+        yield KeyVersion(key, -(tag >> 8), value if tag & 0xFF == _VALUE else None)

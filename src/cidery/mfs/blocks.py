@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
-from cidery.blockstore.drive import Blocks as Readable
-from cidery.blockstore.drive import drive
+from cidery.blockstore.drive import BlockReader, drive
 from cidery.blockstore.interface import BlockStore
 from cidery.exchange.stats import SessionStats
 from cidery.ipld.block import Block
@@ -25,7 +24,7 @@ STAGED_BYTES = 4 << 20
 R = TypeVar("R")
 
 
-class Blocks(Readable, Protocol):
+class Blocks(BlockReader, Protocol):
     """The source of blocks: a core.session.BlockSession; see there for the methods."""
 
     async def sync(self) -> None: ...

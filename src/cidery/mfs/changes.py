@@ -31,7 +31,7 @@ from cidery.mfs.tree import (
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.directory import Entry
+from cidery.unixfs.directory import DirectoryEntry
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import Profile
@@ -124,7 +124,7 @@ async def copy_in(
                 raise AlreadyThere(path, "use --force to replace a file")
             if (yield from kind_of(known.cid)) is Kind.DIRECTORY:
                 raise WrongKind(path, "a directory, not a file; remove it first")
-        yield from put(folder, Entry(path.name, source, size))
+        yield from put(folder, DirectoryEntry(path.name, source, size))
 
     async with files.protection.change(source, flush=flush):
         size = await _size_of(files, blocks, source)
@@ -219,7 +219,7 @@ async def restate(
     """Set permission bits (0 removes them) or the time of modification. Raises NoSuchFile and as edit() and flush()."""
 
     def step(root: Folder) -> Step[None]:
-        entry: Entry | None = None
+        entry: DirectoryEntry | None = None
         if path.names:
             folder, entry = yield from find(root, path)
             if entry is None:
@@ -240,8 +240,8 @@ async def restate(
         await files.done(flush=flush)
 
 
-def _replaced(entry: Entry, block: Block) -> Entry:
-    return Entry(entry.name, block.cid, cumulative_size(block.cid, block.data))
+def _replaced(entry: DirectoryEntry, block: Block) -> DirectoryEntry:
+    return DirectoryEntry(entry.name, block.cid, cumulative_size(block.cid, block.data))
 
 
 async def change_form(files: MutableFiles, blocks: Blocks, path: FilePath, form: Form, *, flush: bool = True) -> None:

@@ -24,7 +24,7 @@ from cidery.mfs.protection import Protection
 from cidery.mfs.tree import Folder, NoSuchFile, Step, formed_like, from_below, new_folder, open_folder
 from cidery.multiformats.cid import CID
 from cidery.repo.mfs_root import MfsRoot, MfsRootDamaged
-from cidery.unixfs.directory import Entry
+from cidery.unixfs.directory import DirectoryEntry
 from cidery.unixfs.directory_reader import NoSuchEntry
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
@@ -261,7 +261,7 @@ class MutableFiles:
                     continue
                 edited = await run(folder.editor.finish(), staged)
                 if parent is not None:
-                    await run(parent.editor.insert(Entry(name, edited.root.cid, edited.root.tsize)), staged)
+                    await run(parent.editor.insert(DirectoryEntry(name, edited.root.cid, edited.root.tsize)), staged)
                     parent.dirty = True
                 self.staging.add(edited.blocks)
                 folder.saved, folder.dirty = edited.root, False

@@ -14,7 +14,7 @@ from cidery.mfs.path import FilePath
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import IDENTITY, decode_multihash
 from cidery.multiformats.varint import Buffer
-from cidery.unixfs.directory import Entry
+from cidery.unixfs.directory import DirectoryEntry
 from cidery.unixfs.directory_editor import DirectoryEditor
 from cidery.unixfs.layout import Child
 from cidery.unixfs.node import Kind
@@ -129,7 +129,7 @@ def folder_at(root: Folder, path: FilePath) -> Step[Folder]:
     return folder
 
 
-def find(root: Folder, path: FilePath) -> Step[tuple[Folder, Entry | None]]:
+def find(root: Folder, path: FilePath) -> Step[tuple[Folder, DirectoryEntry | None]]:
     """The directory that a path is in, and its entry as last written, None if there is none. Raises as folder_at()."""
     folder = yield from folder_at(root, path.parent)
     entry = yield from folder.editor.find(path.name)
@@ -166,21 +166,21 @@ def make_folders(
     blocks: list[Block] = []
     for name in path.names[depth:]:
         inner, block = new_folder(profile or folder.profile)
-        yield from put(folder, Entry(name, inner.saved.cid, inner.saved.tsize))
+        yield from put(folder, DirectoryEntry(name, inner.saved.cid, inner.saved.tsize))
         folder.opened[name] = inner
         blocks.append(block)
         folder = inner
     return blocks
 
 
-def put(folder: Folder, entry: Entry) -> Step[None]:
+def put(folder: Folder, entry: DirectoryEntry) -> Step[None]:
     """Add or replace an entry."""
     yield from folder.editor.insert(entry)
     folder.opened.pop(entry.name, None)
     folder.dirty = True
 
 
-def take(folder: Folder, name: str) -> Step[Entry]:
+def take(folder: Folder, name: str) -> Step[DirectoryEntry]:
     """Remove an entry. Raises NoSuchEntry."""
     entry = yield from folder.editor.remove(name)
     folder.opened.pop(name, None)

@@ -25,7 +25,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.data import NodeType, UnixFSData
-from cidery.unixfs.directory import Entry
+from cidery.unixfs.directory import DirectoryEntry
 from cidery.unixfs.layout import Child, dag_pb_block
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
@@ -174,7 +174,7 @@ def _attach(
         if now is not None and (yield from read_node(now)).kind is not Kind.FILE:
             raise WrongKind(path, "it is no file any more")
         return _Found(now)
-    yield from put(folder, Entry(path.name, content.cid, content.tsize))
+    yield from put(folder, DirectoryEntry(path.name, content.cid, content.tsize))
     return None
 
 

@@ -3,32 +3,18 @@
 From https://github.com/multiformats/multicodec/blob/master/table.csv; a test compares the two.
 """
 
+from cidery.multiformats.multicodec import CODECS, STORED_CODECS
+
 IPLD_CODECS: dict[str, int] = {
-    "cbor": 0x51,
-    "raw": 0x55,
-    "dag-pb": 0x70,
-    "dag-cbor": 0x71,
-    "libp2p-key": 0x72,
-    "git-raw": 0x78,
+    **CODECS,
+    **STORED_CODECS,
     "torrent-info": 0x7B,
     "torrent-file": 0x7C,
     "blake3-hashseq": 0x80,
     "leofcoin-block": 0x81,
     "leofcoin-tx": 0x82,
     "leofcoin-pr": 0x83,
-    "dag-jose": 0x85,
     "dag-cose": 0x86,
-    "eth-block": 0x90,
-    "eth-block-list": 0x91,
-    "eth-tx-trie": 0x92,
-    "eth-tx": 0x93,
-    "eth-tx-receipt-trie": 0x94,
-    "eth-tx-receipt": 0x95,
-    "eth-state-trie": 0x96,
-    "eth-account-snapshot": 0x97,
-    "eth-storage-trie": 0x98,
-    "eth-receipt-log-trie": 0x99,
-    "eth-receipt-log": 0x9A,
     "bitcoin-block": 0xB0,
     "bitcoin-tx": 0xB1,
     "bitcoin-witness-commitment": 0xB2,
@@ -43,9 +29,7 @@ IPLD_CODECS: dict[str, int] = {
     "swarm-manifest": 0xFA,
     "swarm-feed": 0xFB,
     "beeson": 0xFC,
-    "dag-json": 0x129,
     "swhid-1-snp": 0x1F0,
-    "json": 0x200,
     "rdfc-1": 0xB403,
     "json-jcs": 0xB601,
 }

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
 
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.kad.io.announce import AnnounceOptions, Announcing
-from cidery.node.network import NodeNetwork
-from cidery.repo.config import ProvideConfig
+from cidery.kad.io.dht import Dht
+from cidery.repo.cache import Cache
 from cidery.repo.pins import Pin, Pins
 
 
-def start_announcing(network: NodeNetwork, config: ProvideConfig, keys: ProvideKeys, pins: Pins) -> None:
-    """Announce existing and new content until the network closes. Does nothing if the config says so."""
-    if network.kad is None or network.cache is None or not config.enabled:
-        return
-    announcing = Announcing(
-        network.kad.both,
-        network.cache,
-        AnnounceOptions(config.interval),
-        gather=keys.gather,
-        still_here=keys.still_here,
-        entropy=network.entropy,
-        wall_clock=time.time,
-    )
+@dataclass(frozen=True, slots=True)
+class AnnounceOf:
+    """What a node announces."""
+
+    keys: ProvideKeys
+    interval: float
+    """Seconds between two announcements of a key."""
+    fetched: bool
+    """Whether the roots of fetches are announced too."""
+
+    def announcing(self, dhts: Sequence[Dht], cache: Cache, entropy: Callable[[int], bytes]) -> Announcing:
+        return Announcing(
+            dhts,
+            cache,
+            AnnounceOptions(self.interval),
+            gather=self.keys.gather,
+            still_here=self.keys.still_here,
+            entropy=entropy,
+            wall_clock=time.time,
+        )
+
+
+def announce_pins(
+    announcing: Announcing, keys: ProvideKeys, pins: Pins, spawn: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """From now on announce new pins: their roots at once, the rest with the sweep."""
 
     async def pinned(pin: Pin) -> None:
         async with aclosing(keys.of_pin(pin)) as batches:
@@ -35,11 +50,7 @@ def start_announcing(network: NodeNetwork, config: ProvideConfig, keys: ProvideK
     def on_pinned(added: Sequence[Pin]) -> None:
         for pin in added:
             announcing.announce(pin.cid.multihash)
-            network.spawn(pinned(pin))
+            spawn(pinned(pin))
 
     if keys.announces_roots():
         pins.on_added.append(on_pinned)
-    if config.fetched:
-        network.on_fetched = lambda cid: announcing.announce(cid.multihash, fetched=True)
-    network.routing.on_provided = lambda cid, taken: announcing.note(cid.multihash, taken)
-    network.run_announcing(announcing)

@@ -152,9 +152,9 @@ class OpenedParts:
         swarm_key = read_swarm_key(self._layout.swarm_key)
         if swarm_key is not None:
             self.config = kept_private(self.config)
-        opened = opened_network(self.config, self._layout, self.blocks, swarm_key)
-        self.network = await stack.enter_async_context(opened)
         every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.blocks, self.pins.every, self._root.get)
+        opened = opened_network(self.config, self._layout, self.blocks, every, swarm_key)
+        self.network = await stack.enter_async_context(opened)
         self.make(self.files)  # so that they are closed before the network
         await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
 

@@ -13,9 +13,10 @@ from cidery.kad.records import Validators
 from cidery.libp2p.protocols.announced import Announced
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
-from cidery.node.announcing import start_announcing
+from cidery.node.announcing import AnnounceOf, announce_pins
 from cidery.node.naming import republishing
 from cidery.node.network import NodeNetwork
+from cidery.node.network_parts import GatewayOptions
 from cidery.node.open_network import kad_options, local_options, open_network
 from cidery.node.routers import http_routers
 from cidery.repo.config import Config
@@ -29,10 +30,8 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     """The background work of a connected node: announce, ask HTTP, serve archives over streams, renew names."""
 
     config = api.config
-    network.takes_gateways, network.local_gateways = config.http_retrieval, config.loopback_lan
-    for url in config.gateways:
-        network.gateways.add(check_url(url))
-    start_announcing(network, config.provide, keys, api.pins)
+    if network.announcing is not None:
+        announce_pins(network.announcing, keys, api.pins, network.spawn)
     server = StreamServer(Site(api, fetches=False, routing=False).handle, network.bitswap.asks)
     network.bitswap.on_crowd.append(server.on_crowd)
     await network.serve(PROTOCOL, server)
@@ -41,9 +40,11 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
 
 
 def opened_network(
-    config: Config, layout: RepoLayout, blocks: Filestore, swarm_key: bytes | None
+    config: Config, layout: RepoLayout, blocks: Filestore, keys: ProvideKeys, swarm_key: bytes | None
 ) -> AbstractAsyncContextManager[NodeNetwork]:
-
+    """Raises as open_network(), and InvalidInput for a gateway's URL."""
+    provide = config.provide
+    urls = tuple(map(check_url, config.gateways))
     names = config.names.resolvers is None or bool(config.names.resolvers)
     return open_network(
         config.private_key,
@@ -58,6 +59,9 @@ def opened_network(
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),
         kad=kad_options(config),
+        announce=AnnounceOf(keys, provide.interval, provide.fetched) if provide.enabled else None,
+        gateways=GatewayOptions(urls, routed=config.http_retrieval, local=config.loopback_lan),
+        limits=config.limits,
         announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,
         map_ports=config.map_ports and not config.local_only and swarm_key is None,

@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypedDict
 
 from cidery.blockstore.segments import SegmentStore
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
+from cidery.commands.definitions.message_output import MessageOutput
 from cidery.core.keys import new_key
 from cidery.errors import InvalidInput, Unavailable
 from cidery.identity.keys import MIN_RSA_BITS, PrivateKey
@@ -41,12 +41,6 @@ class CannotCreate(Unavailable):
 
     def __str__(self) -> str:
         return f"no repository can be made at {self.path}: {self.reason}"
-
-
-class Message(TypedDict):
-    """A line that ``init`` prints."""
-
-    Message: str
 
 
 def cid_profile_of_program() -> str:
@@ -114,7 +108,7 @@ def given_config(path: Path, file: str | None) -> Raw | None:
         raise CannotCreate(path, f"{file} cannot be read: {exc.strerror}") from exc
 
 
-async def init(context: Context, call: Call) -> AsyncIterator[Message]:
+async def init(context: Context, call: Call) -> AsyncIterator[MessageOutput]:
     """The command. Its Context has the path; there is no Api yet."""
     assert context.path is not None  # dispatch gives every local run the path
     given = given_config(context.path, call.optional("default-config"))
@@ -129,6 +123,6 @@ async def init(context: Context, call: Call) -> AsyncIterator[Message]:
         key=key,
     )
     kind = f"{bits or MIN_RSA_BITS}-bit RSA" if kind == "rsa" else kind.upper()
-    yield Message(Message=f"generating {kind} keypair...done")
-    yield Message(Message=f"peer identity: {peer}")
-    yield Message(Message=f"initializing IPFS node at {context.path}")
+    yield MessageOutput(Message=f"generating {kind} keypair...done")
+    yield MessageOutput(Message=f"peer identity: {peer}")
+    yield MessageOutput(Message=f"initializing IPFS node at {context.path}")

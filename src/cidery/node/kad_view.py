@@ -3,7 +3,7 @@
 from cidery.core.network import BucketStat, DhtStat, ProvideCount, ProvideStat, TablePeer
 from cidery.kad.io.announce import AnnounceStat
 from cidery.kad.io.dht import Dht
-from cidery.kad.routing_table import Entry
+from cidery.kad.routing_table import Contact
 from cidery.kad.sweep import CycleCount
 from cidery.libp2p.io.swarm import Swarm
 
@@ -24,7 +24,7 @@ def dht_stat(dht: Dht, swarm: Swarm) -> DhtStat:
     )
 
 
-def _peer(entry: Entry, swarm: Swarm, now: float) -> TablePeer:
+def _peer(entry: Contact, swarm: Swarm, now: float) -> TablePeer:
     known = swarm.peer_store.get(entry.peer)
     return TablePeer(
         id=str(entry.peer),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from functools import cache as made_once
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.network import BitswapStat, ConnectedPeer, DhtStat, PeerIdentity, ProvideOff, ProvideStat, RoutingOff
+from cidery.core.network import (
+    Bandwidth,
+    BitswapStat,
+    ConnectedPeer,
+    DhtStat,
+    PeerIdentity,
+    ProvideOff,
+    ProvideStat,
+    RoutingOff,
+)
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.waits import SessionWaits
@@ -23,31 +31,34 @@ from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.autonat import Autonat
-from cidery.libp2p.io.connection import Handler
+from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
-from cidery.libp2p.io.swarm import Swarm, SwarmConfig
-from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.swarm import SwarmConfig
+from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.io.upnp import UpnpRouter
-from cidery.libp2p.protocols import noise, yamux
+from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.addresses import Scope, scope_of
+from cidery.libp2p.protocols.announced import Announced
+from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.identify import Identify
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.upgrade import TLS, UpgradeConfig
+from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.announcing import AnnounceOf
 from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_view import bitswap_stat, connected_peer, known_identity, own_identity
+from cidery.node.network_parts import GatewayOptions, by_peer, make_swarm
+from cidery.node.network_view import bandwidth, bitswap_stat, connected_peer, known_identity, own_identity
 from cidery.node.upkeep import ConnectionLimits, Upkeep
-from cidery.repo.cache import Cache, PeerRows
+from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
 from cidery.retrieval.service import GatewaySources
@@ -57,7 +68,7 @@ from cidery.tasks import Tasks, in_thread
 from cidery.version import __version__
 
 if TYPE_CHECKING:
-    from cidery.libp2p.protocols.tls import TlsIdentity
+    pass
 
 log = logging.getLogger("cidery.node")
 
@@ -68,33 +79,8 @@ PING_INTERVAL = 1.0
 """Seconds between two pings of the ping command, as in other implementations."""
 
 
-def _by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
-    """Addresses without /p2p by the peer they lead to; "/p2p/ID" alone gives no address."""
-    out: dict[PeerId, list[Multiaddr]] = {}
-    for addr in addrs:
-        if addr.peer_id_bytes is None:
-            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
-        known = out.setdefault(PeerId.decode(addr.peer_id_bytes), [])
-        if addr.without_peer().components:
-            known.append(addr.without_peer())
-    return out
-
-
-def _upgrade(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
-    @made_once
-    def certificate() -> TlsIdentity:
-        from cidery.libp2p.protocols.tls import TlsIdentity
-
-        return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
-
-    return UpgradeConfig(key, certificate, entropy, security)
-
-
 class NodeNetwork:
     """See ``core.network.Network`` for the methods."""
-
-    takes_gateways, local_gateways = True, False
-    """Whether gateways that routing names are asked for blocks, and whether local ones are included."""
 
     def __init__(
         self,
@@ -104,6 +90,11 @@ class NodeNetwork:
         cache: Cache | None = None,
         kad: KadOptions | None = None,
         validators: Validators | None = None,
+        dns: TxtResolver | None = None,
+        announced: Announced | None = None,
+        announce: AnnounceOf | None = None,
+        gateways: GatewayOptions | None = None,
+        bandwidth: Schedule | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
         limits: ConnectionLimits | None = None,
@@ -114,48 +105,49 @@ class NodeNetwork:
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
-        network: Network | None = None,
+        network: Transport | None = None,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
         ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
-        ``local``, ``kad`` None: no discovery on local networks, no DHT.
+        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr,
+        nothing is announced. ``announced``: which of the own addresses others are told; None: all. ``bandwidth``:
+        how fast it may be; None: no limits.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
         self.store, self.cache, self.entropy = store, cache, entropy
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
-        self.swarm = Swarm(
-            SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter()),
-            _upgrade(private_key, entropy, security),
-            PeerStore(clock, PeerRows(cache) if cache is not None else None),
-            clock,
-            network,
-            prober=lambda: _upgrade(PrivateKey.generate_ed25519(entropy), entropy, security),
+        config = SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter())
+        self.swarm = make_swarm(
+            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth
         )
-        sequence = time.time_ns() if first_sequence is None else first_sequence
-        self.identification = Identification(self.swarm, AGENT, entropy, sequence)
+        self._own_addresses = OwnAddresses(clock) if real else None
+        self.identification = self._make_identification(first_sequence, announced)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
-        self.dns: TxtResolver | None = None
-        """Looks up /dnsaddr; None: disabled."""
-        self.routing = JoinedRouting()
-        self.gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self.speaks, agent=AGENT)
+        self._dns = dns
+        self.routing = JoinedRouting(self._provided)
+        self._gateway_options = gateways or GatewayOptions()
+        self.gateways = self._make_gateways(self._gateway_options.urls)
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
-        self.announcing: Announcing | None = None
-        self.on_fetched: Callable[[CID], None] | None = None
-        """Called with the root of each fetch."""
+        self.announcing = None if announce is None else self._make_announcing(announce)
+        self._announces_fetched = announce is not None and announce.fetched
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
-        if real:
-            self.identification.interfaces = OwnAddresses(clock)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
         self._tasks = Tasks()
+
+    def _make_identification(self, first_sequence: int | None, announced: Announced | None) -> Identification:
+        sequence = time.time_ns() if first_sequence is None else first_sequence
+        return Identification(
+            self.swarm, AGENT, self.entropy, sequence, interfaces=self._own_addresses or list, announced=announced
+        )
 
     def _make_bitswap(self, store: BlockStore) -> BitswapService:
         return BitswapService(
@@ -165,6 +157,17 @@ class NodeNetwork:
             agent_of=lambda peer: self._said(peer).agent_version,
             speaks=self._speaks,
         )
+
+    def _make_gateways(self, urls: Sequence[str]) -> GatewaySources:
+        gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self._speaks, agent=AGENT)
+        for url in urls:
+            gateways.add(url)
+        return gateways
+
+    def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
+        if self.kad is None or self.cache is None:
+            return None
+        return announce.announcing(self.kad.both, self.cache, self.entropy)
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
         return Autonat(
@@ -184,7 +187,7 @@ class NodeNetwork:
         return Upkeep(
             self.swarm,
             limits,
-            dial=self.connect,
+            dial=partial(self.connect, patient=False),
             knows_nobody=self._knows_nobody,
             value_of=self._value_of,
             entropy=entropy,
@@ -245,8 +248,8 @@ class NodeNetwork:
             own_addrs=self.identification.advertised_addrs,
             entropy=entropy,
             wall_clock=wall_clock,
+            on_mode_changed=self.identification.push,
         )
-        kad.on_mode_changed = self.identification.push
         self.identification.on_learned.append(kad.learned)
         self.routing.providers.append(kad)
         self.routing.peers.append(kad)
@@ -265,11 +268,10 @@ class NodeNetwork:
     ) -> None:
         """Listen; dial the bootstrap peers and peered ones in the background. Raises CannotListen."""
         await self.swarm.listen(listen)
-        self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], _by_peer(peering))
+        self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], by_peer(peering))
         self.spawn(self._save_peers())
-        own_addresses = self.identification.interfaces
-        if isinstance(own_addresses, OwnAddresses):
-            self.spawn(own_addresses.watch(self._moved))
+        if self._own_addresses is not None:
+            self.spawn(self._own_addresses.watch(self._moved))
         self.autonat.start()
         if self.port_mapping is not None:
             self.port_mapping.start()
@@ -277,6 +279,8 @@ class NodeNetwork:
             self.local.start()
         if self.kad is not None:
             await self.kad.start()
+        if self.announcing is not None:
+            self.spawn(self.announcing.run())
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -293,10 +297,6 @@ class NodeNetwork:
         await self.bitswap.close()
         await self.swarm.close()
 
-    def speaks(self, peer: PeerId, protocol: str) -> bool:
-        """Whether a connected peer announced that it speaks a protocol."""
-        return protocol in self._said(peer).protocols
-
     async def serve(self, protocol: str, handler: Handler) -> None:
         """Handle streams of one more protocol, and tell the peers."""
         self.swarm.handlers[protocol] = handler
@@ -306,18 +306,22 @@ class NodeNetwork:
         """Run a coroutine in the background until close()."""
         self._tasks.spawn(work)
 
-    def run_announcing(self, announcing: Announcing) -> None:
-        """Announce in the background until close()."""
-        self.announcing = announcing
-        self.spawn(announcing.run())
+    async def _provided(self, cid: CID, taken: int) -> None:
+        if self.announcing is not None:
+            await self.announcing.note(cid.multihash, taken)
+
+    def _fetched(self, cid: CID) -> None:
+        if self.announcing is not None:
+            self.announcing.announce(cid.multihash, fetched=True)
 
     async def _reach(self, found: FoundPeer) -> None:
         """Connect to a peer that routing named; without known addresses, look it up first. Gateways are noted."""
         addrs = found.addrs
-        urls = [url for addr in addrs if (url := gateway_url(addr, local=self.local_gateways)) is not None]
-        if urls and self.takes_gateways:
+        local = self._gateway_options.local
+        urls = [url for addr in addrs if (url := gateway_url(addr, local=local)) is not None]
+        if urls and self._gateway_options.routed:
             for url in urls:
-                self.gateways.add(url, inside=self.local_gateways)
+                self.gateways.add(url, inside=local)
             if not any(addr.tcp_endpoint() for addr in addrs):
                 return
         if not addrs and not self.swarm.peer_store.addrs(found.peer):
@@ -337,7 +341,8 @@ class NodeNetwork:
         store = self.store if keep_blocks else None
         seed = int.from_bytes(self.entropy(8))
         session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed)
-        session.on_fetched = self.on_fetched
+        if self._announces_fetched:
+            session.on_fetched = self._fetched
         return session
 
     def identity(self) -> PeerIdentity:
@@ -350,27 +355,27 @@ class NodeNetwork:
         if self.swarm.best(peer_id) is None:
             if not self.swarm.peer_store.addrs(peer_id):
                 raise PeerUnknown(peer_id)
-            await self.swarm.dial(peer_id)
+            await self.swarm.dial(peer_id, patient=True)
         return known_identity(self.swarm, peer_id)
 
-    async def connect(self, addr: Multiaddr) -> None:
+    async def connect(self, addr: Multiaddr, *, patient: bool = True) -> None:
         host = dnsaddr_host(addr)
         if host is None:
-            await self.swarm.connect(addr)
+            await self.swarm.connect(addr, patient=patient)
             return
-        if self.dns is None:
+        if self._dns is None:
             raise NoDns(host)
         if addr.peer_id_bytes is None:
             raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
-        found = await resolve_dnsaddr(addr, self.dns)
+        found = await resolve_dnsaddr(addr, self._dns)
         peer = PeerId.decode(addr.peer_id_bytes)
-        await self.swarm.dial(peer, [one.without_peer() for one in found])
+        await self.swarm.dial(peer, [one.without_peer() for one in found], patient=patient)
 
     def reachability(self) -> dict[str, str]:
         return {str(addr): state.value for addr, state in self.autonat.states().items()}
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
-        added = _by_peer(addrs)
+        added = by_peer(addrs)
         for peer, known in added.items():
             self.upkeep.add(peer, known)
         return list(map(str, added))
@@ -447,6 +452,9 @@ class NodeNetwork:
                 private=self._private,
             )
         )
+
+    def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
+        return bandwidth(self.swarm.traffic, peer, protocol)
 
     def bitswap_stat(self) -> BitswapStat:
         return bitswap_stat(self.bitswap)

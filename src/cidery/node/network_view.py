@@ -4,10 +4,12 @@ import base64
 from collections.abc import Sequence
 
 from cidery.bitswap.service import BitswapService
-from cidery.core.network import BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.core.network import Bandwidth, BitswapStat, ConnectedPeer, PeerIdentity
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.io.traffic import Traffic
+from cidery.libp2p.protocols.bandwidth import Meter
 from cidery.libp2p.protocols.identify import PROTOCOL_VERSION
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -49,6 +51,20 @@ def connected_peer(connection: Connection) -> ConnectedPeer:
         latency=connection.round_trip.smoothed,
         streams=tuple(stream.protocol for stream in connection.streams),
     )
+
+
+def bandwidth(traffic: Traffic, peer: str, protocol: str) -> Bandwidth:
+    """The meters of a peer, of a protocol, or of everything. Raises PeerIdError."""
+    found: tuple[Meter, Meter] | None = (traffic.received, traffic.sent)
+    if peer:
+        found = traffic.peers.get(PeerId.parse(peer))
+    elif protocol:
+        found = traffic.protocols.get(protocol)
+    if found is None:
+        return Bandwidth(0, 0, 0.0, 0.0)
+    now = traffic.clock()
+    came, went = found
+    return Bandwidth(came.total, went.total, came.rate(now), went.rate(now))
 
 
 def bitswap_stat(service: BitswapService) -> BitswapStat:

@@ -10,7 +10,7 @@ import os
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
-from cidery.errors import LocalProtocolError
+from cidery.errors import InvalidInput, LocalProtocolError
 from cidery.node.build import Access, build
 from cidery.node.location import repo_dir
 
@@ -20,19 +20,32 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
     from cidery.core.api import Api
     from cidery.core.diagnosis.text import Report
+    from cidery.core.reading.content_path import ContentPath
     from cidery.core.reading.ls import LsEntry
     from cidery.multiformats.cid import CID
+    from cidery.multiformats.varint import Buffer
     from cidery.repo.jobs import Job
 
 
 class NotOpen(LocalProtocolError):
-    """A method was called outside ``async with``."""
+    """A method was called before or after the ``with`` that opens the node."""
 
     def __str__(self) -> str:
-        return "the node is not open; use it inside `async with cidery.Node(path) as node:`"
+        return "the node is not open; use it inside `async with cidery.Node(path)` or `with cidery.open(path)`"
+
+
+class NotAPath(InvalidInput):
+    """An object that names no content."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"a {self.given} does not name content: give a CID, or a path as text"
 
 
 class Node:
@@ -106,13 +119,24 @@ class Node:
             raise NotOpen
         return self._opened
 
+    async def _located(self, path: str | CID) -> ContentPath:
+        """Raises NotOpen, NotAPath and as Api.locate()."""
+        from cidery.core.reading.content_path import ContentPath
+        from cidery.multiformats.cid import CID
+
+        if isinstance(path, str):
+            return await self.api.locate(path)
+        if not isinstance(path, CID):
+            raise NotAPath(type(path).__name__)
+        return ContentPath(path)
+
     async def peer_id(self) -> str:
         """This node's peer id."""
         return self.api.config.peer_id
 
     async def add(
         self,
-        source: str | os.PathLike[str] | bytes | AsyncIterable[bytes],
+        source: str | os.PathLike[str] | Buffer | AsyncIterable[Buffer],
         *,
         hidden: bool = False,
         wrap: bool = False,
@@ -129,19 +153,21 @@ class Node:
             wrap: wrap it in one more directory, so that its name is kept.
             name: the name of bytes or a stream in that directory.
         Raises:
-            CannotAdd, and as the store (disk full, read-only).
+            CannotAdd, NotAddable, and as the store (disk full, read-only).
         Cancellation: safe; nothing stays pinned.
         """
-        from cidery.core.adding.add import Added, AddOptions
+        from cidery.core.adding.add import AddOptions
+        from cidery.core.adding.events import Added
         from cidery.core.adding.import_profile import import_profile
-        from cidery.core.adding.items import AddItem, CannotAdd, ScanOptions
+        from cidery.core.adding.items import Bytes, CannotAdd, ScanOptions, Stream, source_of
 
-        if isinstance(source, str | os.PathLike):
-            sources: list[str | AddItem] = [os.fspath(source)]
-        elif isinstance(source, bytes):
-            sources = [AddItem.of_bytes(source, name)]
-        else:
-            sources = [AddItem.of_stream(source, name)]
+        match source_of(source):
+            case str(path):
+                sources: list[str | Item] = [path]
+            case bytes(data):
+                sources = [Bytes(data, name)]
+            case stream:
+                sources = [Stream(stream, name)]
         api = self.api
         options = AddOptions(
             profile=import_profile(api.config.imports), scan=ScanOptions(hidden=hidden), wrap=wrap, only_hash=only_hash
@@ -167,7 +193,7 @@ class Node:
         from cidery.core.reading.cat import cat
 
         api = self.api
-        where = await api.locate(path) if isinstance(path, str) else path
+        where = await self._located(path)
         async with api.session() as session:
             async for chunk in cat(where, session, offset, length):
                 yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
@@ -181,10 +207,9 @@ class Node:
         """
         from cidery.core.getting.get import get
         from cidery.core.getting.record import GetRecord
-        from cidery.core.reading.content_path import ContentPath
 
         api = self.api
-        where = await api.locate(path) if isinstance(path, str) else ContentPath(path)
+        where = await self._located(path)
         record = await asyncio.to_thread(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
         keep = True
         try:
@@ -204,11 +229,10 @@ class Node:
         Cancellation: safe. For facts as they are learned: cidery.core.why.findings().
         """
         from cidery.core.diagnosis.text import report_of
-        from cidery.core.reading.content_path import ContentPath
         from cidery.core.why import findings
 
         await self.api.arrived()
-        where = await self.api.locate(path) if isinstance(path, str) else ContentPath(path)
+        where = await self._located(path)
         return report_of([one async for one in findings(self.api, where, seconds=seconds)])
 
     async def jobs(self) -> list[Job]:
@@ -219,6 +243,6 @@ class Node:
         """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""
         from cidery.core.reading.ls import ls
 
-        where = await self.api.locate(path) if isinstance(path, str) else path
+        where = await self._located(path)
         async with self.api.session() as session:
             return [entry async for entry in ls(where, session)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cidery.core.diagnosis.text import Report
     from cidery.core.reading.ls import LsEntry
     from cidery.multiformats.cid import CID
+    from cidery.multiformats.varint import Buffer
     from cidery.node.node import Node
     from cidery.repo.jobs import Job
 
@@ -50,6 +51,11 @@ class SyncNode:
             raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            from cidery.node.node import NotOpen
+
+            work.close()
+            raise NotOpen
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -93,7 +99,7 @@ class SyncNode:
 
     def add(
         self,
-        source: str | os.PathLike[str] | bytes,
+        source: str | os.PathLike[str] | Buffer,
         *,
         hidden: bool = False,
         wrap: bool = False,
@@ -107,6 +113,7 @@ class SyncNode:
     def cat(self, path: str | CID, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
         """As Node.cat(), as a blocking iterator; if it is closed early, the rest is not fetched."""
         chunks: asyncio.Queue[bytes | memoryview | None] = asyncio.Queue(READ_AHEAD)
+        self._run(_nothing())  # raises NotOpen
         # One task runs the whole generator: a session belongs to one task.
         pump = asyncio.run_coroutine_threadsafe(_pump(self._inner.cat(path, offset, length), chunks), self._loop)
         try:
@@ -135,6 +142,10 @@ class SyncNode:
     def ls(self, path: str | CID) -> list[LsEntry]:
         """As Node.ls()."""
         return self._run(self._inner.ls(path))
+
+
+async def _nothing() -> None:
+    """Done at once."""
 
 
 async def _pump(

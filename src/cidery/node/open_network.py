@@ -16,14 +16,18 @@ from cidery.libp2p.io.dnsaddr import TxtResolver
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.transport import TcpNetwork
 from cidery.libp2p.protocols.announced import Announced
+from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.announcing import AnnounceOf
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
+from cidery.node.network_parts import GatewayOptions
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
 from cidery.repo.config import Config, ConnMgrConfig
+from cidery.repo.config_limits import LimitsConfig
 
 
 @asynccontextmanager
@@ -44,6 +48,9 @@ async def open_network(
     validators: Validators | None = None,
     dns: TxtResolver | None = None,
     announced: Announced | None = None,
+    announce: AnnounceOf | None = None,
+    gateways: GatewayOptions | None = None,
+    limits: LimitsConfig | None = None,
     serve_autonat: bool = True,
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
@@ -56,6 +63,11 @@ async def open_network(
             cache=opened,
             kad=kad,
             validators=validators,
+            dns=dns,
+            announced=announced,
+            announce=announce,
+            gateways=gateways,
+            bandwidth=None if limits is None else bandwidth_of(limits),
             max_connections=2 * conn_mgr.high_water,
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
@@ -65,8 +77,6 @@ async def open_network(
             map_ports=map_ports,
             network=None if swarm_key is None else PrivateNetwork(TcpNetwork(addresses), swarm_key, os.urandom),
         )
-        network.dns = dns
-        network.identification.announced = announced or Announced()
         try:
             await network.start(listen, bootstrap, peering)
             yield network
@@ -74,6 +84,13 @@ async def open_network(
             await network.close()
     finally:
         opened.close()
+
+
+def bandwidth_of(config: LimitsConfig) -> Schedule:
+    """Swarm.Limits as the connections obey them."""
+    usual = BandwidthLimits(config.up, config.down, config.peer_up, config.peer_down)
+    periods = [Period(one.start, one.end, frozenset(one.days), BandwidthLimits(*one.limits)) for one in config.schedule]
+    return Schedule(usual, periods)
 
 
 def local_options(config: Config, swarm_key: bytes | None) -> LocalOptions | None:

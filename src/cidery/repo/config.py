@@ -20,6 +20,7 @@ from cidery.errors import CideryError
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_keys import check_all, parse_seconds, parse_size
+from cidery.repo.config_limits import LimitsConfig, limits_of
 from cidery.repo.config_names import check_name
 from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, apply_profile
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
@@ -158,6 +159,7 @@ class Config(NamedTuple):
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
     names: NamesConfig
+    limits: LimitsConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
 
@@ -293,6 +295,7 @@ def read_config(raw: Raw) -> Config:
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
         names=_names(get),
+        limits=limits_of(get, parse_size),
         security=_security(get),
     )
 

@@ -13,6 +13,7 @@ from cidery.errors import InvalidInput
 from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_limits import is_schedule
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -145,6 +146,11 @@ def whole(low: int, high: int) -> Accepts:
 ANY_BOOL = Accepts(lambda value: isinstance(value, bool), "true or false")
 TEXT = Accepts(lambda value: isinstance(value, str), "a text")
 SIZE = Accepts(_is_size, 'a size in bytes such as "10GB"')
+RATE = Accepts(lambda value: value == "" or _is_size(value), 'bytes a second such as "500kB", or ""')
+SCHEDULE = Accepts(
+    lambda value: is_schedule(value, RATE.test),
+    'a list of {"From": "08:00", "To": "18:00", "Days": ["Mon", "Fri"], "Up": "200kB"}',
+)
 DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
 )
@@ -235,6 +241,11 @@ KEYS: dict[str, Accepts] = {
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),
     "Swarm.ConnMgr.GracePeriod": DURATION,
     "Swarm.AddrFilters": list_of(NET),
+    "Swarm.Limits.Up": RATE,
+    "Swarm.Limits.Down": RATE,
+    "Swarm.Limits.PeerUp": RATE,
+    "Swarm.Limits.PeerDown": RATE,
+    "Swarm.Limits.Schedule": SCHEDULE,
     "Swarm.LocalOnly": ANY_BOOL,
     "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,

@@ -55,13 +55,13 @@ async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T
 class JoinedRouting:
     """Satisfies routing.interface.Router over any number of parts. The lists may change at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_provided: Callable[[CID, int], Awaitable[None]] | None = None) -> None:
+        """``on_provided`` is awaited after a provide(), with the number of peers that took the record."""
         self.providers: list[ProviderFinder] = []
         self.peers: list[PeerFinder] = []
         self.values: list[ValueRouting] = []
         self.announcers: list[Announcer] = []
-        self.on_provided: Callable[[CID, int], Awaitable[None]] | None = None
-        """Awaited after a provide(), with the number of peers that took the record."""
+        self._on_provided = on_provided
 
     @property
     def empty(self) -> bool:
@@ -112,8 +112,8 @@ class JoinedRouting:
     async def provide(self, cid: CID) -> int:
         """See routing.interface.Announcer."""
         taken = await _sum([one.provide(cid) for one in self.announcers])
-        if taken and self.on_provided is not None:
-            await self.on_provided(cid, taken)
+        if taken and self._on_provided is not None:
+            await self._on_provided(cid, taken)
         return taken
 
 

@@ -16,7 +16,7 @@ from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Item
 from cidery.core.api import Api
 from cidery.core.getting.extents import MEDIA_TYPE as EXTENTS
 from cidery.errors import CideryError
@@ -165,7 +165,7 @@ class RpcHandler:
         api = self._api.offline() if call.flag("offline") else self._api
         if watch_as := next((text for name, text in parameters if name == WATCH_AS), ""):
             api = api.watched_as(watch_as[:MAX_WATCH_NAME])
-        uploads: AsyncIterator[AddItem] | None = None
+        uploads: AsyncIterator[Item] | None = None
         if call.command.file_argument is not None:
             uploads = read_uploads(request, place)
         owner = self._is_ours(request.header(TOKEN_HEADER.lower()))

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, unquote_plus
 
 from cidery.budgets import UPLOAD_ROOTS
-from cidery.core.adding.items import HAS_ALL, AddItem
+from cidery.core.adding.batches import each
+from cidery.core.adding.items import Bytes, Folder, Identity, Item, Link, Stored, Stream
 from cidery.errors import InvalidInput
 from cidery.http.body import BodyCut, RequestBody
 from cidery.http.message import Request
@@ -17,7 +18,6 @@ from cidery.rpc.multipart import BadMultipart, Data, Event, Mark, MultipartReade
 from cidery.rpc.places import Place
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 
 MAX_NAME = 16_384
 """Longest decoded path of a part, in characters: four times PATH_MAX of Linux."""
@@ -31,10 +31,6 @@ MAX_SENT_MODE = (1 << 32) - 1
 """Largest mode that is read: Go's FileMode has 32 bits."""
 _GO_BITS = ((1 << 23, stat.S_ISUID), (1 << 22, stat.S_ISGID), (1 << 20, stat.S_ISVTX))
 """Where Go's FileMode has the bits that Unix has above the permissions."""
-_KINDS = {
-    "application/x-directory": Kind.DIRECTORY,
-    "application/symlink": Kind.SYMLINK,
-}
 
 
 class BadUpload(InvalidInput):
@@ -52,7 +48,7 @@ def is_multipart(request: Request) -> bool:
     return request.header("content-type").strip().lower().startswith("multipart/")
 
 
-async def read_uploads(request: Request, place: Place) -> AsyncIterator[AddItem]:
+async def read_uploads(request: Request, place: Place) -> AsyncIterator[Item]:
     """Items in the order of the parts; the unread rest of a stream is dropped when the next item is requested.
 
     Raises:
@@ -129,25 +125,29 @@ class _Body:
                 self._inside = False
 
 
-async def _item(part: Part, body: _Body) -> AddItem:
+async def _item(part: Part, body: _Body) -> Item:
     name = clean_name(unquote_plus(part.filename, errors="surrogateescape"))
-    kind = _KINDS.get(part.content_type, Kind.FILE)
     mode, mtime = _metadata(part.field)
     # A path along with the bytes: --nocopy decides which of the two counts.
     path = unquote_plus(part.abspath, errors="surrogateescape") if part.abspath else None
     if path is not None and (not os.path.isabs(path) or "\0" in path or len(path) > MAX_NAME):
         raise BadUpload(f"{path[:80]!r} is not an absolute path")
-    item = AddItem(name, kind, path if kind is Kind.FILE else None, mode=mode, mtime=mtime)
-    if kind is Kind.DIRECTORY:
-        return item
-    if kind is Kind.SYMLINK:
-        return item._replace(target=(await _short(body)).decode("utf-8", "surrogateescape"))
-    item = item._replace(identity=_identity(part.identity), has=_has(part.has))
-    data = body.whole()
-    return item._replace(stream=body.chunks()) if data is None else item._replace(data=data)
+    if part.content_type == "application/x-directory":
+        return Folder(name, None, mode, mtime)
+    if part.content_type == "application/symlink":
+        return Link((await _short(body)).decode("utf-8", "surrogateescape"), name, mtime)
+    identity = _identity(part.identity)
+    if part.has == "all":
+        if identity is None:
+            raise BadUpload("a file of which nothing is sent needs an identity")
+        return Stored(identity, name, mode, mtime, path)
+    has, data = _has(part.has), body.whole()
+    if data is None or has:
+        return Stream(body.chunks() if data is None else each((data,)), name, mode, mtime, identity, path, has)
+    return Bytes(data, name, mode, mtime, identity, path)
 
 
-def _identity(text: str) -> tuple[int, int, int, int, int] | None:
+def _identity(text: str) -> Identity | None:
     """The identity of a file at its sender: five numbers. Raises BadUpload."""
     if not text:
         return None
@@ -160,8 +160,8 @@ def _identity(text: str) -> tuple[int, int, int, int, int] | None:
 
 def _has(text: str) -> int:
     """The number of omitted bytes. Raises BadUpload."""
-    if not text or text == "all":
-        return HAS_ALL if text else 0
+    if not text:
+        return 0
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise BadUpload(f"{text[:80]!r} is no number of bytes that were left out")
     return int(text)

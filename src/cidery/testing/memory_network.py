@@ -102,7 +102,7 @@ class MemoryListener:
 
 
 class MemoryHost:
-    """The network as one host sees it. Satisfies ``libp2p.io.transport.Network``."""
+    """The network as one host sees it. Satisfies ``libp2p.io.transport.Transport``."""
 
     private = False
 

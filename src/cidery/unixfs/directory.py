@@ -45,7 +45,7 @@ class BadName(InvalidInput):
         return f"{self.name[:80]!r} cannot be the name of an entry: {self.reason}"
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """An entry of a directory being written."""
 
     name: str
@@ -67,7 +67,7 @@ def check_name(name: str) -> None:
 
 
 def directory(
-    profile: Profile, entries: Iterable[Entry], put: Put, mode: int | None = None, mtime: Mtime | None = None
+    profile: Profile, entries: Iterable[DirectoryEntry], put: Put, mode: int | None = None, mtime: Mtime | None = None
 ) -> Child:
     """Write a directory of either shape; its blocks go to ``put``, the root last. CPU-bound, O(n log n).
 
@@ -101,7 +101,7 @@ def basic_directory(
     return Child(block.cid, 0, len(encoded) + tsize)
 
 
-def entry_estimate(profile: Profile, entry: Entry) -> int:
+def entry_estimate(profile: Profile, entry: DirectoryEntry) -> int:
     """The contribution of an entry to the estimate that is compared to the sharding threshold, in bytes."""
     if profile.shard_estimate is ShardEstimate.DISABLED:
         return 0
@@ -119,7 +119,7 @@ def _data_field(mode: int | None, mtime: Mtime | None) -> bytes:
     return bytes_field(1, UnixFSData(NodeType.DIRECTORY, mode=mode, mtime=mtime).encode())
 
 
-def _trie(profile: Profile, entries: list[Entry], put: Put, mode: int | None, mtime: Mtime | None) -> Child:
+def _trie(profile: Profile, entries: list[DirectoryEntry], put: Put, mode: int | None, mtime: Mtime | None) -> Child:
     """A HAMT over entries with distinct names."""
     bits = level_bits(profile.hamt_fanout)
     hashed = sorted(((hash_name(entry.name), entry) for entry in entries), key=itemgetter(0))

@@ -19,7 +19,7 @@ from cidery.ipld.walk import PAUSE, Need, Prefetch
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.directory import (
-    Entry,
+    DirectoryEntry,
     base_estimate,
     basic_directory,
     check_name,
@@ -68,7 +68,7 @@ class _Shard:
 
     __slots__ = ("encoded", "saved", "slots")
 
-    def __init__(self, slots: "dict[int, Entry | _Shard | Link]", saved: Child | None = None) -> None:
+    def __init__(self, slots: "dict[int, DirectoryEntry | _Shard | Link]", saved: Child | None = None) -> None:
         self.slots = slots
         """By bucket; a Link is a shard that was not read yet."""
         self.saved = saved
@@ -76,7 +76,7 @@ class _Shard:
         self.encoded: dict[int, bytes] = {}
         """The links of entries and unread shards as last written: most stay while a large directory is filled."""
 
-    def place(self, bucket: int, what: "Entry | _Shard | Link | None") -> None:
+    def place(self, bucket: int, what: "DirectoryEntry | _Shard | Link | None") -> None:
         """Set the content of a bucket; None empties it."""
         self.encoded.pop(bucket, None)
         if what is None:
@@ -99,7 +99,7 @@ class DirectoryEditor:
         self._opened: CID | None = None
         self._fanout = profile.hamt_fanout
         self._names: list[bytes] = []  # of a basic directory, sorted, parallel to _entries and _links
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, DirectoryEntry] = {}
         self._links: dict[bytes, bytes] = {}
         self._root: _Shard | None = None  # of a sharded one
         self._estimate = 0  # without base_estimate(); of a sharded directory a lower bound
@@ -127,22 +127,22 @@ class DirectoryEditor:
             editor._estimate = max(0, floor - base_estimate(profile, node.mode, node.mtime))
         else:
             for link in first_links(node.links):
-                editor._put_basic(Entry(link.name or "", link.cid, link.tsize or 0))
+                editor._put_basic(DirectoryEntry(link.name or "", link.cid, link.tsize or 0))
         return editor
 
     def use(self, profile: Profile) -> None:
         """Write in another CID form from now on; shards that do not change keep theirs."""
         self._profile = profile
 
-    def find(self, name: str) -> "Edit[Entry | None]":
+    def find(self, name: str) -> "Edit[DirectoryEntry | None]":
         """The entry of a name, None if there is none."""
         if self._root is None:
             return self._entries.get(dag_pb.encode_name(name))
         way = yield from self._way(name)
         found = way[-1][0].slots.get(way[-1][1])
-        return found if isinstance(found, Entry) and found.name == name else None
+        return found if isinstance(found, DirectoryEntry) and found.name == name else None
 
-    def insert(self, entry: Entry) -> Edit[None]:
+    def insert(self, entry: DirectoryEntry) -> Edit[None]:
         """Add an entry or replace the one of its name. O(log n). Raises BadName, TooManyCollisions, UnixFSError."""
         check_name(entry.name)
         if self._root is None:
@@ -153,26 +153,26 @@ class DirectoryEditor:
         found = shard.slots.get(bucket)
         assert not isinstance(found, Link)  # _way() read it
         if isinstance(found, _Shard) or found is None or found.name == entry.name:
-            new: Entry | _Shard = entry
+            new: DirectoryEntry | _Shard = entry
         else:
             new = self._split(found, entry, len(way))
         shard.place(bucket, new)
         _touch(way)
         by = entry_estimate(self._profile, entry)
-        if isinstance(found, Entry) and found.name == entry.name:
+        if isinstance(found, DirectoryEntry) and found.name == entry.name:
             by -= entry_estimate(self._profile, found)
         else:
             self._count += 1
         self._grow(by)
 
-    def remove(self, name: str) -> "Edit[Entry]":
+    def remove(self, name: str) -> "Edit[DirectoryEntry]":
         """Take an entry out and return it. Raises NoSuchEntry."""
         if self._root is None:
             return self._take_basic(name)
         way = yield from self._way(name)
         shard, bucket = way[-1]
         found = shard.slots.get(bucket)
-        if not isinstance(found, Entry) or found.name != name:
+        if not isinstance(found, DirectoryEntry) or found.name != name:
             raise NoSuchEntry(self._opened, name)
         shard.place(bucket, None)
         _touch(way)
@@ -180,7 +180,7 @@ class DirectoryEditor:
             only = next(iter(below.slots.values()), None)
             if only is None:
                 above.place(at, None)
-            elif len(below.slots) == 1 and isinstance(only, Entry):
+            elif len(below.slots) == 1 and isinstance(only, DirectoryEntry):
                 above.place(at, only)  # a node of one entry does not exist below the root
         self._count -= 1
         self._grow(-entry_estimate(self._profile, found))
@@ -212,7 +212,7 @@ class DirectoryEditor:
         self._estimate = max(0, self._estimate + by)
         self._shrunk = self._shrunk or by < 0
 
-    def _put_basic(self, entry: Entry) -> None:
+    def _put_basic(self, entry: DirectoryEntry) -> None:
         name = dag_pb.encode_name(entry.name)
         old = self._entries.get(name)
         if old is None:
@@ -227,7 +227,7 @@ class DirectoryEditor:
         self._links[name] = dag_pb.encode_link(Link(entry.cid, entry.name, entry.tsize))
         self._estimate += entry_estimate(self._profile, entry)
 
-    def _take_basic(self, text: str) -> Entry:
+    def _take_basic(self, text: str) -> DirectoryEntry:
         name = dag_pb.encode_name(text)
         entry = self._entries.pop(name, None)
         if entry is None:
@@ -264,7 +264,7 @@ class DirectoryEditor:
         above.place(bucket, shard)
         return shard
 
-    def _split(self, one: Entry, other: Entry, level: int) -> _Shard:
+    def _split(self, one: DirectoryEntry, other: DirectoryEntry, level: int) -> _Shard:
         """The shards below a bucket where two entries meet."""
         bits = level_bits(self._fanout)
         first, second = hash_name(one.name), hash_name(other.name)
@@ -301,7 +301,7 @@ class DirectoryEditor:
             return  # without a threshold it stays unchanged
         assert self._root is not None  # checked by finish()
         bits = level_bits(self._fanout)
-        entries: list[Entry] = []
+        entries: list[DirectoryEntry] = []
         estimate = unread = 0
         queue: deque[tuple[_Shard, int, int]] = deque([(self._root, 0, 0)])
         links: deque[tuple[_Shard, int, Link, int, int]] = deque()
@@ -316,7 +316,7 @@ class DirectoryEditor:
             shard, level, path = queue.popleft()
             for bucket, found in shard.slots.items():
                 below = path << bits | bucket
-                if isinstance(found, Entry):
+                if isinstance(found, DirectoryEntry):
                     entries.append(found)
                     estimate += entry_estimate(self._profile, found)
                 elif isinstance(found, _Shard):
@@ -353,7 +353,7 @@ class DirectoryEditor:
         return shard.saved
 
 
-def insert(profile: Profile, root: CID, entry: Entry, floor: int = 0) -> Edit[Edited]:
+def insert(profile: Profile, root: CID, entry: DirectoryEntry, floor: int = 0) -> Edit[Edited]:
     """One DirectoryEditor.insert() into a stored directory."""
     editor = yield from DirectoryEditor.open(profile, root, floor)
     yield from editor.insert(entry)
@@ -367,8 +367,10 @@ def remove(profile: Profile, root: CID, name: str, floor: int = 0) -> Edit[Edite
     return (yield from editor.finish())
 
 
-def _in_memory(slots: list[Slot]) -> dict[int, Entry | _Shard | Link]:
-    return {bucket: Entry(link.name, link.cid, link.tsize or 0) if link.name else link for bucket, link in slots}
+def _in_memory(slots: list[Slot]) -> dict[int, DirectoryEntry | _Shard | Link]:
+    return {
+        bucket: DirectoryEntry(link.name, link.cid, link.tsize or 0) if link.name else link for bucket, link in slots
+    }
 
 
 def _touch(way: list[tuple[_Shard, int]]) -> None:

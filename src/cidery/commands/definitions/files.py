@@ -17,6 +17,7 @@ from cidery.commands.definition import (
     number,
     text,
 )
+from cidery.commands.definitions.message_output import MessageOutput
 
 STAT_FORMAT = (
     "<hash>\nSize: <size>\nCumulativeSize: <cumulsize>\nChildBlocks: <childs>\nType: <type>\n"
@@ -60,10 +61,6 @@ class FileStat(TypedDict):
 
 class Flushed(TypedDict):
     Cid: str
-
-
-class Message(TypedDict):
-    Message: str
 
 
 def _flushed(value: Value, _call: Call) -> str:
@@ -168,7 +165,7 @@ COMMANDS = (
         "cidery files chroot --confirm bafy...",
         (Argument("cid", "CID of a directory that is stored here; absent: an empty one", required=False),),
         (flag("confirm", "Confirm: the old tree is collected as garbage unless it is pinned"),),
-        result=Message,
+        result=MessageOutput,
         text=_message,
         where=Where.CLIENT,
     ),
@@ -244,7 +241,7 @@ COMMANDS = (
         (_PATH._replace(variadic=True),),
         flag("recursive", "Remove directories with their contents", short="r"),
         flag("force", "Remove anything, and ignore missing paths"),
-    ),
+    )._replace(output=Output.STREAM, result=str, text=lambda value, call: ""),
     Command(
         ("files", "stat"),
         "Show CID, sizes and type",

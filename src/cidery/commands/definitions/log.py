@@ -3,13 +3,10 @@
 from typing import TypedDict
 
 from cidery.commands.definition import Argument, Command, Where
+from cidery.commands.definitions.message_output import MessageOutput
 
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 """Kubo's names; the last three are the same level here."""
-
-
-class Message(TypedDict):
-    Message: str
 
 
 class Strings(TypedDict):
@@ -26,7 +23,7 @@ COMMANDS = (
             Argument("subsystem", "A name that `cidery log ls` prints, or all"),
             Argument("level", f"One of {', '.join(LEVELS)}"),
         ),
-        result=Message,
+        result=MessageOutput,
         text=lambda value, call: str(value["Message"]),
         verbatim=True,
         where=Where.DAEMON,

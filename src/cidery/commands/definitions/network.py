@@ -2,11 +2,14 @@
 
 from typing import NotRequired, TypedDict
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     Argument,
     Call,
     Command,
     Input,
+    Option,
+    OptionType,
     Output,
     Repo,
     Value,
@@ -36,6 +39,14 @@ class PingLine(TypedDict):
     Time: int
     """Nanoseconds."""
     Text: str
+
+
+class BandwidthStat(TypedDict):
+    TotalIn: int
+    TotalOut: int
+    RateIn: float
+    """Bytes a second."""
+    RateOut: float
 
 
 class StreamInfo(TypedDict):
@@ -212,7 +223,32 @@ def _peering_peers(value: Value, call: Call) -> str:
 
 _ADDRESS = Argument("address", "/ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN, variadic=True)
 
+
+def _bandwidth(value: Value, call: Call) -> str:
+    sizes = [f"{name}: {human_size(value[name])}" for name in ("TotalIn", "TotalOut")]
+    rates = [f"{name}: {human_size(round(value[name]))}/s" for name in ("RateIn", "RateOut")]
+    return "  ".join([*sizes, *rates]) + "\n" if call.flag("poll") else "\n".join(["Bandwidth", *sizes, *rates]) + "\n"
+
+
 COMMANDS = (
+    Command(
+        ("stats", "bw"),
+        "Show how much went over the connections, and how fast",
+        "cidery.commands.run.network:stats_bw",
+        "cidery stats bw --poll",
+        options=(
+            text("peer", "Over those to this peer only", short="p"),
+            text("proto", "The content of streams of this protocol only", short="t"),
+            flag("poll", "Show it again and again, until interrupted"),
+            Option("interval", OptionType.DURATION, "Time between two lines of --poll", 1.0, short="i"),
+        ),
+        output=Output.STREAM,
+        result=BandwidthStat,
+        text=_bandwidth,
+        where=Where.DAEMON,
+        live=True,
+        description="Rates are averages of some ten seconds. Swarm.Limits of the config bounds them.",
+    ),
     Command(
         ("id",),
         "Print this node's identity, or a peer's",
@@ -315,6 +351,8 @@ COMMANDS = (
         result=Strings,
         text=_strings,
         where=Where.DAEMON,
+        description="All are dialled at once. An address where nothing answers may be far away: it is given up when\n"
+        "the system gives up, after some two minutes, or after --timeout.",
     ),
     Command(
         ("swarm", "disconnect"),
@@ -379,15 +417,6 @@ COMMANDS = (
         result=WantList,
         text=lambda value, call: "".join(f"{key['/']}\n" for key in value["Keys"]),
         where=Where.DAEMON,
-    ),
-    Command(
-        ("bitswap", "reprovide"),
-        "Refused: the sweep announces everything in its time",
-        "cidery.commands.run.provide:reprovide",
-        "cidery provide once bafy...",
-        output=Output.NOTHING,
-        where=Where.DAEMON,
-        deprecated="provide once",
     ),
     Command(
         ("swarm", "filters"),

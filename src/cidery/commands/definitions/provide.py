@@ -171,6 +171,7 @@ COMMANDS = (
         "cidery provide once bafy...",
         output=Output.NOTHING,
         where=Where.DAEMON,
+        aliases=(("bitswap", "reprovide"),),
         deprecated="provide once",
     ),
     Command(

@@ -16,6 +16,7 @@ from cidery.commands.definition import (
     flag,
     number,
 )
+from cidery.commands.definitions.message_output import MessageOutput
 
 
 class RepoStat(TypedDict):
@@ -97,10 +98,6 @@ class ImportLine(TypedDict):
 class LsLine(TypedDict):
     Ref: str
     Err: str
-
-
-class Message(TypedDict):
-    Message: str
 
 
 def _collected(value: Value, call: Call) -> str:
@@ -234,7 +231,7 @@ COMMANDS = (
             number("to", "Format to migrate to"),
             flag("allow-downgrade", "Accepted for Kubo's scripts; there is no older format"),
         ),
-        result=Message,
+        result=MessageOutput,
         text=lambda value, call: f"{value['Message']}\n",
         where=Where.CLIENT,
         repo=Repo.CONFIG,

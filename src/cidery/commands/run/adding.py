@@ -11,14 +11,14 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.content import AddEvent
 from cidery.commands.ignore_options import ignore_rules
 from cidery.commands.job_command import command_of
-from cidery.core.adding.add import Added, AddOptions, AddProgress
+from cidery.core.adding.add import AddOptions
+from cidery.core.adding.events import Added, AddProgress
 from cidery.core.adding.import_profile import import_profile
-from cidery.core.adding.items import AddItem, ScanOptions
+from cidery.core.adding.items import Bytes, File, Folder, Item, Link, ScanOptions, Stored, Stream
 from cidery.core.adding.nocopy import Roots
 from cidery.core.api import Api
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile, profile, with_options
 
 
@@ -75,20 +75,24 @@ def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
     )
 
 
-async def _wanted_metadata(uploads: AsyncIterator[AddItem], call: Call, roots: Roots | None) -> AsyncIterator[AddItem]:
+async def _wanted_metadata(uploads: AsyncIterator[Item], call: Call, roots: Roots | None) -> AsyncIterator[Item]:
     """Drop the parts of a client's upload that are not to be stored."""
     modes, times = call.flag("preserve-mode"), call.flag("preserve-mtime")
     nocopy = call.flag("nocopy")
     async for item in uploads:
-        if nocopy and item.kind is Kind.FILE:
-            if item.path is None:
-                raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
-            if roots is not None:
-                await asyncio.to_thread(roots.check, item.path)
-            item = item._replace(data=None, stream=None)
-        elif item.path is not None:
-            item = item._replace(path=None)
-        yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)
+        match item:
+            case Bytes() | Stream() | Stored() if nocopy:
+                if item.abspath is None:
+                    raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
+                if roots is not None:
+                    await asyncio.to_thread(roots.check, item.abspath)
+                yield File(item.abspath, item.name)
+            case Bytes() | Stream() | Stored() | Folder():
+                yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)
+            case Link():
+                yield item._replace(mtime=item.mtime if times else None)
+            case _:
+                yield item
 
 
 async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:

@@ -13,7 +13,7 @@ from cidery.core.reading.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cidery.core.adding.items import AddItem
+    from cidery.core.adding.items import Item
 
 MAX_UPLOAD = 64 << 20
 """Largest block accepted with --allow-big-block, in bytes: it is held in memory as a whole."""
@@ -56,16 +56,12 @@ async def rm(context: Context, call: Call) -> AsyncIterator[BlockRemoved]:
         raise SomeNotRemoved(failed)
 
 
-async def read_upload(item: AddItem) -> bytes:
+async def read_upload(item: Item) -> bytes:
     """All bytes of one file. Raises BlockTooBig above MAX_UPLOAD."""
-    if item.stream is None:
-        return item.data or b""
-    data = bytearray()
-    async for chunk in item.stream:
-        data += chunk
-        if len(data) > MAX_UPLOAD:
-            raise BlockTooBig(len(data))
-    return bytes(data)
+    from cidery.core.adding.batches import each
+    from cidery.core.adding.items import sent_bytes
+
+    return await sent_bytes(each((item,)), MAX_UPLOAD, BlockTooBig)
 
 
 async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:

@@ -185,19 +185,13 @@ async def hashes(context: Context, call: Call) -> list[CodeAndName]:
 async def _input(context: Context) -> bytes:
     """The bytes of the only file. Raises InvalidInput for more than MAX_TEXT."""
     assert context.uploads is not None  # the definition's file argument
-    data = bytearray()
-    async for item in context.uploads:
-        if item.data is not None:
-            data += item.data
-        elif item.stream is not None:
-            async for chunk in item.stream:
-                data += chunk
-                if len(data) > MAX_TEXT:
-                    break
-        break
-    if len(data) > MAX_TEXT:
-        raise InvalidInput(f"the input is longer than {MAX_TEXT} bytes; multibase is for short texts")
-    return bytes(data)
+    from cidery.core.adding.items import sent_bytes
+
+    return await sent_bytes(context.uploads, MAX_TEXT, _too_long)
+
+
+def _too_long(_: int) -> InvalidInput:
+    return InvalidInput(f"the input is longer than {MAX_TEXT} bytes; multibase is for short texts")
 
 
 async def _decoded(context: Context) -> bytes:

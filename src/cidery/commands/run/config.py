@@ -76,17 +76,16 @@ async def show(context: Context, call: Call) -> dict[str, Any]:
 async def replace(context: Context, call: Call) -> None:
     """Keeps identity and secrets: a config from elsewhere changes neither this node's id nor its authorizations."""
     assert context.uploads is not None  # the definition's file argument; the CLI reads it as one item
-    data = bytearray()
-    async for item in context.uploads:
-        data += item.data or b""
-        if item.stream is not None:
-            async for chunk in item.stream:
-                data += chunk
-                if len(data) > MAX_CONFIG_BYTES:
-                    raise ConfigError("", f"the new config is larger than {MAX_CONFIG_BYTES} bytes")
-    new = with_secrets_of(read_raw(context.config_file), parse_json(bytes(data), "the new config"))
+    from cidery.core.adding.items import sent_bytes
+
+    data = await sent_bytes(context.uploads, MAX_CONFIG_BYTES, _too_large)
+    new = with_secrets_of(read_raw(context.config_file), parse_json(data, "the new config"))
     parse_config(new)
     write_raw(context.config_file, new)
+
+
+def _too_large(_: int) -> ConfigError:
+    return ConfigError("", f"the new config is larger than {MAX_CONFIG_BYTES} bytes")
 
 
 async def profile_apply(context: Context, call: Call) -> ProfileApplied:

@@ -22,7 +22,7 @@ from cidery.commands.definitions.dag import (
 )
 from cidery.commands.job_command import command_of
 from cidery.commands.run.block import read_upload
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.items import Item
 from cidery.core.adding.journal import NotRemembered
 from cidery.core.api import Api
 from cidery.core.car.exporting import export_car as export_car_v1
@@ -128,9 +128,7 @@ def _from_files(call: Call) -> bool:
     return bool(paths) and all(map(os.path.isfile, paths))
 
 
-async def _imported(
-    api: Api, run: JobRun, items: list[AddItem] | AsyncIterator[AddItem], *, again: bool = False
-) -> CarJob:
+async def _imported(api: Api, run: JobRun, items: list[Item] | AsyncIterator[Item], *, again: bool = False) -> CarJob:
     with closing(CarJob(run, api.store, again=again)) as job:
         if isinstance(items, list):
             for item in items:

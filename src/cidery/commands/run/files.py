@@ -1,13 +1,16 @@
 """files: the commands of mutable files."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed, Message
+from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed
+from cidery.commands.definitions.message_output import MessageOutput
+from cidery.core.adding.batches import each
+from cidery.core.adding.items import Bytes, Item, Stream
 from cidery.core.api import Api
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.cat import file_size
@@ -122,7 +125,7 @@ def _now(api: Api) -> Mtime:
     return Mtime(int(seconds), int(fraction * 1e9))
 
 
-async def chroot(context: Context, call: Call) -> Message:
+async def chroot(context: Context, call: Call) -> MessageOutput:
     if not call.flag("confirm"):
         raise BadCall("this is a potentially destructive operation; pass --confirm to proceed")
     api, text = context.node, call.optional("cid")
@@ -137,10 +140,10 @@ async def chroot(context: Context, call: Call) -> Message:
         await api.files.replace_root(api.files.over(session), root)
     new = cid_text(root, call)
     if before is None:
-        return Message(Message=f"MFS root set to {new}\n")
+        return MessageOutput(Message=f"MFS root set to {new}\n")
     old = cid_text(before, call)
     said = f"MFS root changed from {old} to {new}\nThe old root {old} will be garbage collected unless pinned.\n"
-    return Message(Message=said)
+    return MessageOutput(Message=said)
 
 
 async def cp(context: Context, call: Call) -> None:
@@ -191,7 +194,8 @@ async def mv(context: Context, call: Call) -> None:
         await changes.move(api.files, session, source, target, flush=call.flag("flush"))
 
 
-async def rm(context: Context, call: Call) -> None:
+async def rm(context: Context, call: Call) -> AsyncIterator[str]:
+    """A line for each path that could not be removed, as Kubo sends them; the error at the end has them all."""
     if not call.flag("flush"):
         raise BadCall("files rm always flushes for safety; the option 'flush' cannot be false for it")
     api = context.node
@@ -208,6 +212,7 @@ async def rm(context: Context, call: Call) -> None:
                 )
             except (InvalidInput, NotFound) as exc:
                 errors.append(exc)
+                yield str(exc)
     if len(errors) == 1:
         raise errors[0]
     if errors:
@@ -232,14 +237,20 @@ async def write(context: Context, call: Call) -> None:
     )
     async with api.session() as session:
         async for item in context.uploads:
-            source = _once(item.data or b"") if item.stream is None else item.stream
+            source = _content(item)
             await write_file(api.files, session, path, source, how, flush=call.flag("flush"))
             return
     raise BadCall("file argument 'data' is required")
 
 
-async def _once(data: bytes) -> AsyncIterator[Buffer]:
-    yield data
+def _content(item: Item) -> AsyncIterable[Buffer]:
+    match item:
+        case Bytes(data):
+            return each((data,))
+        case Stream(stream):
+            return stream
+        case _:
+            raise BadCall("file argument 'data' takes the content of a file")
 
 
 async def read(context: Context, call: Call) -> Body:

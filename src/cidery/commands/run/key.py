@@ -63,13 +63,10 @@ async def verify(context: Context, call: Call) -> Verified:
 
 async def _message(context: Context) -> bytes:
     assert context.uploads is not None  # the definition's file argument
-    data = bytearray()
-    async for item in context.uploads:
-        if item.stream is None:
-            data += item.data or b""
-            continue
-        async for piece in item.stream:
-            data += piece
-            if len(data) > MAX_MESSAGE:
-                raise BadCall(f"more than {MAX_MESSAGE} bytes")
-    return bytes(data)
+    from cidery.core.adding.items import sent_bytes
+
+    return await sent_bytes(context.uploads, MAX_MESSAGE, _too_long)
+
+
+def _too_long(_: int) -> BadCall:
+    return BadCall(f"more than {MAX_MESSAGE} bytes")

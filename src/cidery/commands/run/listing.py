@@ -82,6 +82,8 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
         if "format" in call.given:
             raise BadCall("options 'edges' and 'format' exclude each other")
         form = EDGE_FORMAT
+    if call.number("max-depth") < -1:
+        raise BadCall("option 'max-depth' takes a number of links from 0 up, or -1 for no bound")
     paths = [await context.node.locate(text) for text in call.many("path")]
     seen: set[bytes] = set()
     async with context.node.session() as session:

@@ -5,7 +5,8 @@ import logging
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.log import LEVELS, Message, Strings
+from cidery.commands.definitions.log import LEVELS, Strings
+from cidery.commands.definitions.message_output import MessageOutput
 
 ROOT = "cidery"
 _PYTHON = {"warn": "WARNING", "dpanic": "CRITICAL", "panic": "CRITICAL", "fatal": "CRITICAL"}
@@ -16,7 +17,7 @@ def _names() -> list[str]:
     return sorted({ROOT, *(name for name in known if name.startswith(f"{ROOT}."))})
 
 
-async def level(context: Context, call: Call) -> Message:
+async def level(context: Context, call: Call) -> MessageOutput:
     subsystem, wanted = call.one("subsystem"), call.one("level").lower()
     if wanted not in LEVELS:
         raise BadCall(f"{wanted[:40]!r} is no level; choose from {', '.join(LEVELS)}")
@@ -28,7 +29,7 @@ async def level(context: Context, call: Call) -> Message:
     chosen = _names() if name == ROOT else [name]
     for one in chosen:
         logging.getLogger(one).setLevel(_PYTHON.get(wanted, wanted.upper()))
-    return Message(Message=f"Changed log level of '{subsystem}' to '{wanted}'\n")
+    return MessageOutput(Message=f"Changed log level of '{subsystem}' to '{wanted}'\n")
 
 
 async def ls(context: Context, call: Call) -> Strings:

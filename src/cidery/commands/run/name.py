@@ -115,16 +115,13 @@ async def resolve(context: Context, call: Call) -> AsyncIterator[NamePath]:
 
 async def _record(context: Context) -> bytes:
     assert context.uploads is not None  # the definition's file argument
-    data = bytearray()
-    async for item in context.uploads:
-        if item.stream is None:
-            data += item.data or b""
-            continue
-        async for piece in item.stream:
-            data += piece
-            if len(data) > MAX_RECORD:
-                raise IpnsRecordError(f"more than {MAX_RECORD} bytes")
-    return bytes(data)
+    from cidery.core.adding.items import sent_bytes
+
+    return await sent_bytes(context.uploads, MAX_RECORD, _too_long)
+
+
+def _too_long(_: int) -> IpnsRecordError:
+    return IpnsRecordError(f"more than {MAX_RECORD} bytes")
 
 
 async def inspect(context: Context, call: Call) -> Inspected:

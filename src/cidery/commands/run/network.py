@@ -1,5 +1,6 @@
 """id, ping, swarm, bitswap and shutdown."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
@@ -8,6 +9,7 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
     AutonatReport,
+    BandwidthStat,
     BitswapStat,
     PeerInfo,
     PeeringPeer,
@@ -33,6 +35,10 @@ from cidery.version import __version__
 AGENT = f"cidery/{__version__}"
 
 
+LEAST_INTERVAL = 0.01
+"""Seconds between two lines of stats bw --poll."""
+
+
 class ConnectFailed(Unavailable):
     """A peer could not be reached, or left."""
 
@@ -41,11 +47,11 @@ class ConnectFailed(Unavailable):
         self.peer = peer
         self.reason = reason
         self.done = done
-        """What was done before, for other peers."""
+        """What was done for other peers."""
 
     def __str__(self) -> str:
-        before = f"; before it: {', '.join(self.done)}" if self.done else ""
-        return f"connect {self.peer} failure: {self.reason}{before}"
+        others = f"; beside it: {', '.join(self.done)}" if self.done else ""
+        return f"connect {self.peer} failure: {self.reason}{others}"
 
 
 class NotPeered(NotFound):
@@ -135,18 +141,24 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
 
 
 async def swarm_connect(context: Context, call: Call) -> Strings:
-    network, done = context.node.online, list[str]()
-    for _, address, peer in _peer_addresses(call):
+    network = context.node.online
+
+    async def connect(address: Multiaddr, peer: PeerId) -> str:
         before = [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
         if before and address.without_peer().components and address.without_peer() not in before:
-            done.append(f"connect {peer} success: already connected at {before[0]}, {address} was not tried")
-            continue
-        try:
-            with context.node.doing(f"dialling {address}"):
-                await network.connect(address)
-        except CideryError as exc:
-            raise ConnectFailed(str(peer), str(exc), done) from exc
-        done.append(f"connect {peer} success")
+            return f"connect {peer} success: already connected at {before[0]}, {address} was not tried"
+        with context.node.doing(f"dialling {address}"):
+            await network.connect(address)
+        return f"connect {peer} success"
+
+    asked = [(address, peer) for _, address, peer in _peer_addresses(call)]
+    results = await asyncio.gather(*(connect(*one) for one in asked), return_exceptions=True)
+    done = [result for result in results if isinstance(result, str)]
+    for (_, peer), result in zip(asked, results, strict=True):
+        if isinstance(result, CideryError):
+            raise ConnectFailed(str(peer), str(result), done) from result
+        if isinstance(result, BaseException):
+            raise result
     context.node.pin_queue.retry_all()  # the peer may have what others lacked
     return Strings(Strings=done)
 
@@ -209,6 +221,23 @@ async def bitswap_wantlist(context: Context, call: Call) -> WantList:
     if (peer := call.text("peer")) and str(PeerId.parse(peer)) != context.node.online.identity().id:
         raise OtherWants
     return WantList(Keys=[{"/": cid} for cid in context.node.online.bitswap_stat().wantlist])
+
+
+async def stats_bw(context: Context, call: Call) -> AsyncIterator[BandwidthStat]:
+    peer, protocol = call.text("peer"), call.text("proto")
+    if peer and protocol:
+        raise BadCall("options 'peer' and 'proto' exclude each other")
+    interval = call.seconds("interval") or 0.0
+    if interval < LEAST_INTERVAL:
+        raise BadCall(f"option 'interval' takes {LEAST_INTERVAL:g} seconds and more")
+    while True:
+        found = context.node.online.bandwidth(peer, protocol)
+        yield BandwidthStat(
+            TotalIn=found.total_in, TotalOut=found.total_out, RateIn=found.rate_in, RateOut=found.rate_out
+        )
+        if not call.flag("poll"):
+            return
+        await asyncio.sleep(interval)
 
 
 async def swarm_filters(context: Context, call: Call) -> Strings:

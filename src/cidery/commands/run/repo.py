@@ -8,7 +8,8 @@ from contextlib import aclosing
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.repo import Freed, GcLine, LsLine, Message, RepoStat, RepoVersion, VerifyLine
+from cidery.commands.definitions.message_output import MessageOutput
+from cidery.commands.definitions.repo import Freed, GcLine, LsLine, RepoStat, RepoVersion, VerifyLine
 from cidery.core.reading.refs import refs_local
 from cidery.core.repair import Outcome, Repaired, repair
 from cidery.errors import IntegrityError, InvalidInput
@@ -92,13 +93,13 @@ async def ls(context: Context, call: Call) -> AsyncIterator[LsLine]:
         yield LsLine(Ref=cid_text(cid, call), Err="")
 
 
-async def migrate(context: Context, call: Call) -> Message:
+async def migrate(context: Context, call: Call) -> MessageOutput:
     """There has been only one format. Raises CannotMigrate, and as RepoLayout.check()."""
     wanted = call.number_or_none("to")
     if wanted not in (None, REPO_FORMAT):
         raise CannotMigrate(wanted)
     found = RepoLayout(context.config_file.parent).check()
-    return Message(Message=f"the repository has format {found}, the current one; nothing to do")
+    return MessageOutput(Message=f"the repository has format {found}, the current one; nothing to do")
 
 
 async def stat(context: Context, call: Call) -> RepoStat:

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 from cidery.core.adding.chunk_stream import chunks_of
-from cidery.core.adding.items import HAS_ALL, AddItem, ScanOptions, scan
+from cidery.core.adding.items import Bytes, Item, ScanOptions, Stream, scan
 from cidery.unixfs.profile import Profile
 
 JOB_ITEMS = 128
@@ -16,13 +16,13 @@ STREAM_BATCH = 1 << 20
 """Bytes of small streams collected into one batch."""
 
 T = TypeVar("T")
-Source = str | os.PathLike[str] | bytes | AddItem
+Source = str | os.PathLike[str] | bytes | Item
 
 
 class LongStream(NamedTuple):
     """A stream of two chunks or more."""
 
-    item: AddItem
+    item: Stream
     chunks: AsyncIterator[bytes]
 
 
@@ -32,35 +32,23 @@ async def each(jobs: Iterable[T]) -> AsyncIterator[T]:
 
 
 async def batches(
-    sources: Sequence[Source] | AsyncIterable[AddItem], profile: Profile, options: ScanOptions
-) -> AsyncIterator[list[AddItem] | LongStream]:
+    sources: Sequence[Source] | AsyncIterable[Item], profile: Profile, options: ScanOptions
+) -> AsyncIterator[list[Item] | LongStream]:
     """Items in order: in batches for one thread job each, or a long stream alone."""
-    batch: list[AddItem] = []
+    batch: list[Item] = []
     size = 0
     async for item in _items(sources, options):
-        if item.has:
-            # The part that the sender left out is known from an earlier run; the data sent continues after it.
-            if item.has == HAS_ALL:
-                batch.append(item)
-                continue
-            if batch:
-                yield batch
-            batch, size = [], 0
-            yield LongStream(item, chunks_of(item.pieces(), profile))
-            continue
-        if item.stream is not None:
-            chunks = chunks_of(item.stream, profile)
-            first = await anext(chunks, b"")
-            second = await anext(chunks, None) if first else None
-            if second is not None:
+        if isinstance(item, Stream):
+            short = await _short(item, profile)
+            if isinstance(short, LongStream):
                 if batch:
                     yield batch
                 batch, size = [], 0
-                yield LongStream(item, _chain(first, second, chunks))
+                yield short
                 continue
-            item = item._replace(stream=None, data=first)
+            item = short
         batch.append(item)
-        size += len(item.data or b"")
+        size += len(item.data) if isinstance(item, Bytes) else 0
         if len(batch) >= JOB_ITEMS or size >= STREAM_BATCH:
             yield batch
             batch, size = [], 0
@@ -68,7 +56,19 @@ async def batches(
         yield batch
 
 
-async def _items(sources: Sequence[Source] | AsyncIterable[AddItem], options: ScanOptions) -> AsyncIterator[AddItem]:
+async def _short(item: Stream, profile: Profile) -> Bytes | LongStream:
+    """The bytes of a stream of one chunk."""
+    chunks = chunks_of(item.stream, profile)
+    if item.has:
+        return LongStream(item, chunks)  # these follow what an earlier run stored
+    first = await anext(chunks, b"")
+    second = await anext(chunks, None) if first else None
+    if second is not None:
+        return LongStream(item, _chain(first, second, chunks))
+    return Bytes(first, item.name, item.mode, item.mtime, item.identity)
+
+
+async def _items(sources: Sequence[Source] | AsyncIterable[Item], options: ScanOptions) -> AsyncIterator[Item]:
     if isinstance(sources, AsyncIterable):
         async for item in sources:
             yield item
@@ -79,12 +79,12 @@ async def _items(sources: Sequence[Source] | AsyncIterable[AddItem], options: Sc
             yield item
 
 
-def _scanned(source: Source, options: ScanOptions) -> Iterable[AddItem]:
-    if isinstance(source, AddItem):
-        return (source,)
+def _scanned(source: Source, options: ScanOptions) -> Iterable[Item]:
     if isinstance(source, bytes):
-        return (AddItem.of_bytes(source),)
-    return scan(source, options)
+        return (Bytes(source),)
+    if isinstance(source, str | os.PathLike):
+        return scan(source, options)
+    return (source,)
 
 
 async def _chain(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

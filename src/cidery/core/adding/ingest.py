@@ -8,13 +8,13 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from cidery.blockstore.filestore import Reference, References
 from cidery.blockstore.interface import BlockStore
 from cidery.core.adding.chunk_stream import cut
-from cidery.core.adding.items import AddItem, CannotAdd, mtime_of
-from cidery.core.adding.journal import AddJournal, Identity, NotRemembered, file_entry, identity_of
+from cidery.core.adding.items import Bytes, CannotAdd, File, Folder, Identity, Item, Link, Stored, Stream, mtime_of
+from cidery.core.adding.journal import AddJournal, NotRemembered, file_entry, identity_of
 from cidery.core.adding.reader_process import SMALL_FILE, Leaf
 from cidery.core.file_reads import pread_exactly
 from cidery.errors import Unavailable
@@ -24,7 +24,6 @@ from cidery.multiformats.multicodec import RAW
 from cidery.unixfs.importer import FileBuilder, leaf, symlink
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 from cidery.unixfs.profile import Profile
 
 MAX_BATCH = 4 << 20
@@ -180,7 +179,7 @@ class Ingest:
         self._racy_from = 0
         self._has_metadata = metadata.any
 
-    def items(self, items: Sequence[AddItem], read: Sequence[Leaf | None] = (), entries: bytes = b"") -> list[Result]:
+    def items(self, items: Sequence[Item], read: Sequence[Leaf | None] = (), entries: bytes = b"") -> list[Result]:
         """Read and store whole items; None for directories. Raises CannotAdd, Stopped and as the store.
 
         ``read``: files at paths among the items, in order, that a ReaderProcess may have read already, with their
@@ -195,35 +194,45 @@ class Ingest:
         for item in items:
             if self.stop.is_set():
                 raise Stopped("add was cancelled")
-            if item.kind is Kind.DIRECTORY:
-                out.append(None)
-            elif item.kind is Kind.SYMLINK:
-                _, mtime = self.metadata.of_item(None, item.mtime)
-                child, block = symlink(self.profile, item.target, mtime)
-                batch.put(block)
-                out.append(Finished(child, 0, None, mtime))
-            elif item.path is not None:
-                found = next(leaves, None)
-                out.append(self._file(item, batch, noted) if found is None else _store_leaf(found, batch))
-            elif item.has:
-                out.append(self._remembered(item))
-            else:
-                batch.begin(None)
-                assert item.data is not None  # add() turns streams into data or feeds chunks()
-                mode, mtime = self.metadata.of_item(item.mode, item.mtime)
-                child = self._build(cut(self.profile, item.data), mode, mtime, batch)
-                if item.identity is not None:
-                    self._note(item.identity, child, noted)
-                out.append(Finished(child, len(item.data), mode, mtime))
+            match item:
+                case Folder():
+                    out.append(None)
+                case Link():
+                    out.append(self._link(item, batch))
+                case File():
+                    found = next(leaves, None)
+                    out.append(self._file(item, batch, noted) if found is None else _store_leaf(found, batch))
+                case Stored():
+                    out.append(self._remembered(item))
+                case Bytes():
+                    out.append(self._bytes(item, batch, noted))
+                case Stream():
+                    raise AssertionError("batches() turns short streams into bytes, and long ones feed chunks()")
+                case _:
+                    assert_never(item)
         batch.flush()
         if self.journal is not None:
             self.journal.note_files(noted)
         return out
 
-    def _remembered(self, item: AddItem) -> Remembered:
-        """A file that was not sent, because an earlier run stored it. Raises NotRemembered."""
-        known = self.journal.file(item.identity) if self.journal is not None and item.identity is not None else None
-        if known is None or item.identity is None:
+    def _link(self, item: Link, batch: Batch) -> Finished:
+        _, mtime = self.metadata.of_item(None, item.mtime)
+        child, block = symlink(self.profile, item.target, mtime)
+        batch.put(block)
+        return Finished(child, 0, None, mtime)
+
+    def _bytes(self, item: Bytes, batch: Batch, noted: list[bytes]) -> Finished:
+        batch.begin(None)
+        mode, mtime = self.metadata.of_item(item.mode, item.mtime)
+        child = self._build(cut(self.profile, item.data), mode, mtime, batch)
+        if item.identity is not None:
+            self._note(item.identity, child, noted)
+        return Finished(child, len(item.data), mode, mtime)
+
+    def _remembered(self, item: Stored) -> Remembered:
+        """Raises NotRemembered."""
+        known = self.journal.file(item.identity) if self.journal is not None else None
+        if known is None:
             raise NotRemembered(item.name)
         mode, mtime = self.metadata.of_item(item.mode, item.mtime)
         return Remembered(known, item.identity, known.filesize, mode, mtime)
@@ -242,8 +251,7 @@ class Ingest:
             batch.put(block)
         return child
 
-    def _file(self, item: AddItem, batch: Batch, noted: list[bytes]) -> Finished | Remembered | BigFile:
-        assert item.path is not None
+    def _file(self, item: File, batch: Batch, noted: list[bytes]) -> Finished | Remembered | BigFile:
         fd, found = open_regular(item.path, item.follow)
         try:
             mode, mtime = self.metadata.of_file(found) if self._has_metadata else (None, None)

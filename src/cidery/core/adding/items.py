@@ -2,21 +2,19 @@
 
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from typing import NamedTuple
 
 from cidery.core.adding.ignore_rules import IgnoreRules
-from cidery.errors import InvalidInput, LimitExceeded
+from cidery.errors import CideryError, InvalidInput, LimitExceeded
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.metadata import Mtime
-from cidery.unixfs.node import Kind
 
 MAX_TREE_DEPTH = 1024
 """Deepest folder added, in directories: half of what PATH_MAX (4096 bytes) allows on Linux."""
 
-
-HAS_ALL = -1
-"""As AddItem.has: nothing of the file was sent."""
+Identity = tuple[int, int, int, int, int]
+"""Device, inode, size, modification and change time in nanoseconds: equal as long as the file is unchanged."""
 
 
 class CannotAdd(InvalidInput):
@@ -29,6 +27,17 @@ class CannotAdd(InvalidInput):
 
     def __str__(self) -> str:
         return f"cannot add {_printable(self.path)}: {self.reason}"
+
+
+class NotAddable(InvalidInput):
+    """An object that is no source of bytes."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"a {self.given} cannot be added: give a path, bytes, or an asynchronous iterable of bytes"
 
 
 class TooDeep(LimitExceeded):
@@ -46,44 +55,108 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
-class AddItem(NamedTuple):
-    """One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are created."""
+class File(NamedTuple):
+    """A file of this machine."""
 
-    name: str
-    """"" for a single file without a name."""
-    kind: Kind
-    path: str | None = None
-    """Files: where to read it on this machine."""
-    stream: AsyncIterable[Buffer] | None = None
-    """Files: or its bytes, in pieces of any size."""
-    data: bytes | None = None
-    """Files: or all of its bytes."""
-    target: str = ""
-    """Symlinks: where they point."""
-    mode: int | None = None
-    mtime: Mtime | None = None
+    path: str
+    name: str = ""
     follow: bool = False
     """Whether ``path`` may be a symlink to the file."""
-    identity: tuple[int, int, int, int, int] | None = None
-    """Files in a stream: the identity that their sender gave (add_journal.identity_of())."""
+
+
+class Bytes(NamedTuple):
+    """A file by its bytes."""
+
+    data: bytes
+    name: str = ""
+    mode: int | None = None
+    mtime: Mtime | None = None
+    identity: Identity | None = None
+    """The identity that its sender gave."""
+    abspath: str | None = None
+    """Where its sender says that it is on this machine."""
+
+
+class Stream(NamedTuple):
+    """A file by its bytes in pieces of any size."""
+
+    stream: AsyncIterable[Buffer]
+    name: str = ""
+    mode: int | None = None
+    mtime: Mtime | None = None
+    identity: Identity | None = None
+    """As Bytes.identity."""
+    abspath: str | None = None
+    """As Bytes.abspath."""
     has: int = 0
-    """Leading bytes that the sender left out, because an earlier run stored them; or HAS_ALL."""
+    """Leading bytes that the sender left out, because an earlier run stored them."""
 
-    async def pieces(self) -> AsyncIterator[Buffer]:
-        """The bytes that were sent."""
-        if self.data is not None:
-            yield self.data
-        elif self.stream is not None:
-            async for piece in self.stream:
-                yield piece
 
-    @classmethod
-    def of_bytes(cls, data: bytes, name: str = "") -> "AddItem":
-        return cls(name, Kind.FILE, data=data)
+class Stored(NamedTuple):
+    """A file of which nothing was sent, because an earlier run stored it."""
 
-    @classmethod
-    def of_stream(cls, stream: AsyncIterable[Buffer], name: str = "") -> "AddItem":
-        return cls(name, Kind.FILE, stream=stream)
+    identity: Identity
+    name: str = ""
+    mode: int | None = None
+    mtime: Mtime | None = None
+    abspath: str | None = None
+    """As Bytes.abspath."""
+
+
+class Link(NamedTuple):
+    """A symlink."""
+
+    target: str
+    name: str
+    mtime: Mtime | None = None
+
+
+class Folder(NamedTuple):
+    """A directory; its entries are items of their own."""
+
+    name: str
+    path: str | None = None
+    """Where it is on this machine."""
+    mode: int | None = None
+    mtime: Mtime | None = None
+
+
+Item = File | Bytes | Stream | Stored | Link | Folder
+"""One entry. Names are relative with slashes: "photos/2024/a.jpg"; missing parents are created; "" for none."""
+
+
+def source_of(given: object) -> "str | bytes | AsyncIterable[Buffer]":
+    """A path, bytes or a stream that a program gave. Raises NotAddable."""
+    match given:
+        case str() | os.PathLike():
+            return os.fsdecode(given)
+        case bytes():
+            return given
+        case bytearray() | memoryview():
+            return bytes(given)
+        case AsyncIterable():
+            return given
+        case _:
+            raise NotAddable(type(given).__name__)
+
+
+async def sent_bytes(items: AsyncIterable[Item], limit: int, too_long: Callable[[int], CideryError]) -> bytes:
+    """All bytes of the files that a command was given. Raises InvalidInput for others, ``too_long`` above ``limit``."""
+    collected = bytearray()
+    async for item in items:
+        match item:
+            case Bytes(data):
+                collected += data
+            case Stream(stream, has=0):
+                async for piece in stream:
+                    collected += piece
+                    if len(collected) > limit:
+                        raise too_long(len(collected))
+            case _:
+                raise InvalidInput(f"{_printable(item.name[:80])!r} is not the content of a file")
+        if len(collected) > limit:
+            raise too_long(len(collected))
+    return bytes(collected)
 
 
 class ScanOptions(NamedTuple):
@@ -105,7 +178,7 @@ class ScanOptions(NamedTuple):
     """Entries to leave out inside directories."""
 
 
-def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem]:
+def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[Item]:
     """Items for one path, directories before their contents, each directory sorted by the bytes of its names.
 
     Blocking; run it in a thread. Raises CannotAdd, TooDeep.
@@ -114,13 +187,13 @@ def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem
     name = os.path.basename(os.path.abspath(text)) or "root"
     follow = options.dereference or options.dereference_args
     item = _item(text, name, _stat(text, follow), options)
-    if item.kind is not Kind.DIRECTORY:
+    if not isinstance(item, Folder):
         yield item
         return
     if not options.recursive:
         raise CannotAdd(text, "it is a directory; use --recursive (-r) to add directories")
     visiting = [_identity(text)] if options.dereference else []
-    stack: list[Iterator[AddItem]] = [iter((item,))]
+    stack: list[Iterator[Item]] = [iter((item,))]
     while stack:
         entry = next(stack[-1], None)
         if entry is None:
@@ -128,7 +201,7 @@ def scan(path: str | os.PathLike[str], options: ScanOptions) -> Iterator[AddItem
             if options.dereference and visiting and stack:
                 visiting.pop()
             continue
-        if entry.kind is not Kind.DIRECTORY:
+        if not isinstance(entry, Folder):
             yield entry
             continue
         assert entry.path is not None  # _item sets it for directories
@@ -160,7 +233,7 @@ def _reason(exc: OSError | ValueError) -> str:
     return (exc.strerror or str(exc)).lower() if isinstance(exc, OSError) else str(exc)
 
 
-def _list(directory: AddItem, options: ScanOptions) -> list[AddItem]:
+def _list(directory: Folder, options: ScanOptions) -> list[Item]:
     assert directory.path is not None
     try:
         with os.scandir(directory.path) as entries:
@@ -180,27 +253,27 @@ def _left_out(entry: "os.DirEntry[str]", within: str, options: ScanOptions) -> b
     return options.ignore.leaves_out(path, is_directory=entry.is_dir(follow_symlinks=options.dereference))
 
 
-def _listed(entry: "os.DirEntry[str]", name: str, options: ScanOptions) -> AddItem:
+def _listed(entry: "os.DirEntry[str]", name: str, options: ScanOptions) -> Item:
     """As _item(), without a system call for plain files."""
     try:
         if entry.is_file(follow_symlinks=False):
-            return AddItem(name, Kind.FILE, path=entry.path)
+            return File(entry.path, name)
         result = entry.stat(follow_symlinks=options.dereference)
     except OSError as exc:
         raise CannotAdd(entry.path, _reason(exc)) from exc
     return _item(entry.path, name, result, options)
 
 
-def _item(path: str, name: str, found: os.stat_result, options: ScanOptions) -> AddItem:
+def _item(path: str, name: str, found: os.stat_result, options: ScanOptions) -> Item:
     mode = stat.S_IMODE(found.st_mode) or None if options.preserve_mode else None  # 0 is not stored, as in Kubo
     mtime = mtime_of(found) if options.preserve_mtime else None
     if stat.S_ISREG(found.st_mode):
-        return AddItem(name, Kind.FILE, path=path, follow=options.dereference or options.dereference_args)
+        return File(path, name, options.dereference or options.dereference_args)
     if stat.S_ISDIR(found.st_mode):
-        return AddItem(name, Kind.DIRECTORY, path=path, mode=mode, mtime=mtime)
+        return Folder(name, path, mode, mtime)
     if stat.S_ISLNK(found.st_mode):
         try:
-            return AddItem(name, Kind.SYMLINK, target=os.readlink(path), mtime=mtime)
+            return Link(os.readlink(path), name, mtime)
         except OSError as exc:
             raise CannotAdd(path, _reason(exc)) from exc
     what = next((text for test, text in _SPECIAL if test(found.st_mode)), "special file")

@@ -7,9 +7,11 @@ from functools import partial
 
 from cidery.blockstore.drive import drive
 from cidery.blockstore.segments import SegmentStore
-from cidery.core.adding.add import Added, AddOptions, AddProgress, Memory, add
+from cidery.core.adding.add import AddOptions, add
 from cidery.core.adding.batches import Source
-from cidery.core.adding.items import AddItem
+from cidery.core.adding.events import Added, AddProgress
+from cidery.core.adding.file_jobs import Memory
+from cidery.core.adding.items import Item
 from cidery.core.adding.journal import AddJournal, add_key, local_paths
 from cidery.core.jobs import JobDesk, JobRun, title_of
 from cidery.core.session import StoreSession
@@ -42,7 +44,7 @@ class Adding:
 
     async def add(
         self,
-        sources: Sequence[Source] | AsyncIterable[AddItem],
+        sources: Sequence[Source] | AsyncIterable[Item],
         options: AddOptions,
         *,
         pin: bool = True,

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cidery.core.adding.items import Identity
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
@@ -39,10 +40,6 @@ _ENTRY = struct.Struct(">QI")
 _FILE_HEAD = struct.Struct(">QQqqqQIB")
 """What comes before the CID of a finished file."""
 _SIZES = struct.Struct(">QQ")
-
-
-Identity = tuple[int, int, int, int, int]
-"""Device, inode, size, modification and change time in nanoseconds: equal as long as the file is unchanged."""
 
 
 def identity_of(found: os.stat_result) -> Identity:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cidery.core.adding.items import MAX_TREE_DEPTH, CannotAdd, TooDeep
 from cidery.multiformats.cid import CID
-from cidery.unixfs.directory import Entry, Put, check_name, directory
+from cidery.unixfs.directory import DirectoryEntry, Put, check_name, directory
 from cidery.unixfs.layout import Child
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile
@@ -104,7 +104,7 @@ class AddTree:
             if parent is None and not wrap:
                 return
             entries = [
-                Entry(inner, CID.decode(entry[_TSIZE:]), int.from_bytes(entry[:_TSIZE], "big"))
+                DirectoryEntry(inner, CID.decode(entry[_TSIZE:]), int.from_bytes(entry[:_TSIZE], "big"))
                 for inner, entry in folder.entries.items()
                 if isinstance(entry, bytes)
             ]

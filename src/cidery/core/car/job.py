@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cidery.blockstore.interface import BlockStore
-from cidery.core.adding.items import HAS_ALL, AddItem, CannotAdd
+from cidery.core.adding.batches import each
+from cidery.core.adding.items import Bytes, CannotAdd, File, Identity, Item, Stored, Stream
 from cidery.core.adding.journal import NotRemembered, identity_text
 from cidery.core.car.importing import CarStats, Reached, import_car, read_pieces
 from cidery.core.jobs import JobRun
@@ -89,7 +90,7 @@ class CarJob:
         self._note_file.write(b"[]")
         await self._run.settle({"reached": []})
 
-    async def archive(self, item: AddItem) -> None:
+    async def archive(self, item: Item) -> None:
         """Import the next archive.
 
         Raises CannotAdd for an unreadable file, NotRemembered for one whose start was left out but is not stored,
@@ -98,18 +99,31 @@ class CarJob:
         self._base = Reached(0, 0, 0)
         self._reached.append(Place(self._base))
         try:
-            if item.path is not None:
-                reader, start = await self._begin(item.path)
-                stream: AsyncIterable[Buffer] = read_pieces(item.path, start)
-            else:
-                reader = self._begin_sent(item)
-                stream = item.pieces() if reader else self._with_head(item)
+            reader, stream = await self._source(item)
             await import_car(stream, self._store, self.stats, reader=reader, reached=self._note)
         except OSError as exc:
-            raise CannotAdd(item.path or "the archive", (exc.strerror or str(exc)).lower()) from exc
+            path = item.path if isinstance(item, File) else "the archive"
+            raise CannotAdd(path, (exc.strerror or str(exc)).lower()) from exc
         finally:
             if self._saving is not None:
                 await asyncio.wait([self._saving])
+
+    async def _source(self, item: Item) -> tuple[CarReader | None, AsyncIterable[Buffer]]:
+        """The reader that has read what an earlier run stored, if any, and the bytes that follow."""
+        match item:
+            case File(path):
+                reader, start = await self._begin(path)
+                return reader, read_pieces(path, start)
+            case Stored(identity):
+                return self._begin_sent(item.name, identity, identity[2]), each(())
+            case Stream(stream, identity=identity):
+                if identity is not None and item.has:
+                    return self._begin_sent(item.name, identity, item.has), stream
+                return None, self._with_head(stream, identity)
+            case Bytes(data, identity=identity):
+                return None, self._with_head(each((data,)), identity)
+            case _:
+                raise CannotAdd(item.name, "it is not an archive")
 
     async def _begin(self, path: str) -> tuple[CarReader | None, int]:
         """The reader for a file, and the offset to begin at."""
@@ -123,16 +137,13 @@ class CarJob:
         self._go_on(place)
         return reader, offset
 
-    def _begin_sent(self, item: AddItem) -> CarReader | None:
-        """The reader for the data after the part that the sender left out; None if it left nothing out."""
-        if item.identity is None or not item.has:
-            return None
-        identity = identity_text(item.identity)
+    def _begin_sent(self, name: str, sender: Identity, has: int) -> CarReader:
+        """The reader for the data after the ``has`` bytes that the sender left out. Raises NotRemembered."""
+        identity = identity_text(sender)
         place = next((one for one in self._places if one.identity == identity), Place(Reached(0, 0, 0)))
-        has = item.identity[2] if item.has == HAS_ALL else item.has
         reader = _reader_after(place.head, has) if has == place.reached.offset else None
         if reader is None:
-            raise NotRemembered(item.name or "the archive")
+            raise NotRemembered(name or "the archive")
         self._go_on(place)
         return reader
 
@@ -143,9 +154,10 @@ class CarJob:
         self._base, self._reached[-1] = place.reached, place
         self._saved = self.stats.bytes
 
-    async def _with_head(self, item: AddItem) -> AsyncIterator[Buffer]:
-        identity, head = "" if item.identity is None else identity_text(item.identity), b""
-        async for piece in item.pieces():
+    async def _with_head(self, stream: AsyncIterable[Buffer], sender: Identity | None) -> AsyncIterator[Buffer]:
+        """The pieces of a sent archive, whose head is kept with the sender's identity."""
+        identity, head = "" if sender is None else identity_text(sender), b""
+        async for piece in stream:
             if identity and len(head) < MAX_HEAD:
                 head += bytes(memoryview(piece)[: MAX_HEAD - len(head)])
                 self._reached[-1] = self._reached[-1]._replace(identity=identity, head=head)

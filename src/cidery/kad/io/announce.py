@@ -13,7 +13,7 @@ from cidery.errors import CideryError
 from cidery.kad.io.dht import Dht
 from cidery.kad.io.provide_set import BATCH, FETCHED, GATHERINGS, ProvideSet
 from cidery.kad.key import K
-from cidery.kad.message import Message, MessageType, PeerInfo
+from cidery.kad.message import DhtMessage, MessageType, PeerInfo
 from cidery.kad.sweep import CycleCount, Exploration, Region, Schedule, region_bits
 from cidery.repo.cache import Cache
 from cidery.tasks import in_thread
@@ -358,7 +358,7 @@ class Announcing:
             return taken
         exploration = Exploration(region, keys, self._entropy)
         while (key := exploration.next_key()) is not None:
-            run = await dht.lookup(Message(MessageType.FIND_NODE, key))
+            run = await dht.lookup(DhtMessage(MessageType.FIND_NODE, key))
             exploration.on_closest(key, run.closest(K))
         count.lookups += exploration.lookups
         turns = asyncio.Semaphore(SENDERS)

@@ -13,7 +13,7 @@ from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.rpc import Rpc
 from cidery.kad.key import K, position
-from cidery.kad.message import MAX_ADDRS, MAX_REQUEST, Message, MessageType, PeerInfo, Record
+from cidery.kad.message import MAX_ADDRS, MAX_REQUEST, DhtMessage, MessageType, PeerInfo, Record
 from cidery.kad.network_size import SPACE, NetworkSize, among_nearest
 from cidery.kad.query import LONGEST, Ask, Lookup, LookupWaits
 from cidery.kad.records import Validators
@@ -109,6 +109,8 @@ class Dht:
         """Answer others, and say so by listing the protocol; returns whether that changed anything."""
         if on == self.is_server:
             return False
+        # #client-and-server-mode: "DHT Servers MUST advertise the libp2p Kademlia protocol identifier"; "DHT Clients
+        # MUST NOT advertise support for [it] nor offer [it] for incoming streams"
         if on:
             self._swarm.handlers[self.config.protocol] = self._answer
         else:
@@ -117,6 +119,7 @@ class Dht:
 
     def learn(self, peer: PeerId) -> None:
         """A connected peer was identified: a server of this DHT with an address that fits gets a place."""
+        # #bucket-size: "Note that DHT Clients are never included in a Routing Table."
         if not self._speaks(peer, self.config.protocol):
             self.table.remove(peer)
             return
@@ -137,20 +140,27 @@ class Dht:
     # --- look-ups
 
     def wait_for(self, base: float) -> float:
-        return self._swarm.config.timeouts.wait(base, self._round_trip.smoothed)
+        return self._swarm.config.timeouts.wait(base, self._distance())
+
+    def _distance(self) -> float | None:
+        """Seconds of round trip to the others, as requests were answered; before that, to the nearest one connected."""
+        if self._round_trip.smoothed is not None:
+            return self._round_trip.smoothed
+        connected = [one.round_trip.smoothed for one in self._swarm.connections() if one.peer in self.table]
+        return min((seconds for seconds in connected if seconds is not None), default=None)
 
     def _waits(self) -> LookupWaits:
         timeouts = self._swarm.config.timeouts
         return LookupWaits(
             slow=lambda peer: self.wait_for(SLOW_BASE),
             dead=lambda peer: self.wait_for(timeouts.stream_base),
-            longest=timeouts.wait(LONGEST, self._round_trip.smoothed, 40.0),
+            longest=timeouts.wait(LONGEST, self._distance(), 40.0),
         )
 
     async def lookup(
         self,
-        request: Message,
-        on_answer: Callable[[Lookup, PeerInfo, Message], None] | None = None,
+        request: DhtMessage,
+        on_answer: Callable[[Lookup, PeerInfo, DhtMessage], None] | None = None,
         *,
         wanted: int = 0,
         quorum: int = 0,
@@ -204,7 +214,7 @@ class Dht:
             self.size.sample([position(info.peer.multihash) ^ run.target for info in run.closest()])
         return run
 
-    async def _ask(self, one: Ask, request: Message) -> Message | None:
+    async def _ask(self, one: Ask, request: DhtMessage) -> DhtMessage | None:
         """The answer with its addresses filtered, None if there is none; the routing table learns of both."""
         peer, clock = one.info.peer, self._swarm.clock
         self.remember(PeerInfo(peer, keep(one.info.addrs, self.config.scopes)))
@@ -240,10 +250,10 @@ class Dht:
 
     async def closest(self, key: bytes) -> list[PeerInfo]:
         """The K nearest live peers, nearest first. Empty: this DHT knows nobody."""
-        return (await self.lookup(Message(MessageType.FIND_NODE, key))).closest(K)
+        return (await self.lookup(DhtMessage(MessageType.FIND_NODE, key))).closest(K)
 
     async def find_peer(self, peer: PeerId) -> PeerInfo | None:
-        run = await self.lookup(Message(MessageType.FIND_NODE, peer.multihash), sought=peer)
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, peer.multihash), sought=peer)
         return run.found
 
     # --- providers
@@ -253,7 +263,7 @@ class Dht:
         queue: asyncio.Queue[PeerInfo | None] = asyncio.Queue()
         seen: set[PeerId] = set()
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             for provider in answer.providers:
                 if provider.peer not in seen and len(seen) < (wanted or len(seen) + 1):
                     seen.add(provider.peer)
@@ -262,7 +272,7 @@ class Dht:
 
         async def search() -> None:
             try:
-                await self.lookup(Message(MessageType.GET_PROVIDERS, key), on_answer, wanted=wanted)
+                await self.lookup(DhtMessage(MessageType.GET_PROVIDERS, key), on_answer, wanted=wanted)
             finally:
                 queue.put_nowait(None)
 
@@ -274,12 +284,13 @@ class Dht:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def own_record(self, key: bytes) -> Message | None:
+    def own_record(self, key: bytes) -> DhtMessage | None:
         """ADD_PROVIDER for this node; None without an address that this network can use."""
+        # #content-provider-advertisement: "Providers MUST indicate their listen multiaddresses"
         addrs = keep(tuple(addr.encode() for addr in self._own_addrs()), self.config.scopes)
         if not addrs:
             return None
-        return Message(MessageType.ADD_PROVIDER, key, providers=[PeerInfo(self._swarm.local_peer, addrs)])
+        return DhtMessage(MessageType.ADD_PROVIDER, key, providers=[PeerInfo(self._swarm.local_peer, addrs)])
 
     async def provide(self, key: bytes) -> int:
         """Announce one key now: store at the nearest peers, the sure ones during the look-up; returns how many took it.
@@ -301,14 +312,14 @@ class Dht:
             nonlocal stored
             stored += not task.cancelled() and task.result()
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             size = self.size.estimate()
             if size is not None:
                 nearer = (position(info.peer.multihash) ^ run.target) / SPACE * size
                 if among_nearest(nearer) >= SURE:
                     store(info)
 
-        run = await self.lookup(Message(MessageType.FIND_NODE, key), on_answer)
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, key), on_answer)
         for info in run.holders():
             store(info)
         waiting = set(stores.values())
@@ -316,7 +327,7 @@ class Dht:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return stored
 
-    async def store_record(self, peer: PeerId, *records: Message) -> bool:
+    async def store_record(self, peer: PeerId, *records: DhtMessage) -> bool:
         """Send records that are not answered; False if they could not be sent."""
         try:
             async with asyncio.timeout(self.wait_for(self._swarm.config.timeouts.stream_base)):
@@ -334,7 +345,7 @@ class Dht:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         best: bytes | None = None
 
-        def on_answer(run: Lookup, info: PeerInfo, answer: Message) -> None:
+        def on_answer(run: Lookup, info: PeerInfo, answer: DhtMessage) -> None:
             nonlocal best
             if answer.record is not None and answer.record.key == key:
                 better = self._validators.best(key, [answer.record.value, *([] if best is None else [best])])
@@ -344,12 +355,14 @@ class Dht:
 
         async def search() -> None:
             try:
-                run = await self.lookup(Message(MessageType.GET_VALUE, key), on_answer, quorum=quorum)
+                run = await self.lookup(DhtMessage(MessageType.GET_VALUE, key), on_answer, quorum=quorum)
                 if best is not None:
                     outdated = [info.peer for info in run.without_record]
                     outdated += [peer for peer, record in run.records if record.value != best]
+                    # #entry-correction: "the client MUST send the most recent valid record to any of the k closest DHT
+                    # Servers [...] that did not return the latest version"
                     near = {info.peer for info in run.closest()}
-                    message = Message(MessageType.PUT_VALUE, key, Record(key, best))
+                    message = DhtMessage(MessageType.PUT_VALUE, key, Record(key, best))
                     for peer in outdated:
                         if peer in near:
                             self.spawn(self._put(peer, message))
@@ -366,12 +379,12 @@ class Dht:
 
     async def put_value(self, key: bytes, value: bytes) -> int:
         """Store at the nearest peers; returns how many confirmed it."""
-        run = await self.lookup(Message(MessageType.FIND_NODE, key))
-        message = Message(MessageType.PUT_VALUE, key, Record(key, value))
+        run = await self.lookup(DhtMessage(MessageType.FIND_NODE, key))
+        message = DhtMessage(MessageType.PUT_VALUE, key, Record(key, value))
         done = await asyncio.gather(*(self._put(info.peer, message) for info in run.holders()))
         return sum(done)
 
-    async def _put(self, peer: PeerId, message: Message) -> bool:
+    async def _put(self, peer: PeerId, message: DhtMessage) -> bool:
         try:
             async with asyncio.timeout(self.wait_for(self._swarm.config.timeouts.stream_base)):
                 await self.rpc.request(peer, message)
@@ -391,6 +404,7 @@ class Dht:
             return
         self._serving[peer] = self._serving.get(peer, 0) + 1
         try:
+            # #rpc-messages: "Implementations MUST handle additional RPC request messages on an incoming stream."
             while True:
                 async with asyncio.timeout(connection.wait(SERVER_IDLE)):
                     data = await stream.read_message(MAX_REQUEST)
@@ -398,7 +412,7 @@ class Dht:
                     return
                 if wait := self._rate.reserve(connection):
                     await asyncio.sleep(wait)
-                answer = self._server.handle(peer, Message.decode(data), self._wall_clock())
+                answer = self._server.handle(peer, DhtMessage.decode(data), self._wall_clock())
                 self.requests_served += 1
                 if answer is not None:
                     async with asyncio.timeout(connection.wait(SERVER_IDLE)):

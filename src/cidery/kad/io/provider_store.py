@@ -6,7 +6,7 @@ committed in batches: a node that loses the last seconds of them loses nothing t
 
 Times are seconds of the wall clock: records outlive the process.
 
-Spec: https://specs.ipfs.tech/routing/kad-dht/#content-provider-advertisement-and-discovery
+Spec: https://specs.ipfs.tech/routing/kad-dht/#provider-records
 """
 
 import struct

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from cidery.identity.peer_id import PeerId
-from cidery.kad.message import MAX_ANSWER, KadError, Message
+from cidery.kad.message import MAX_ANSWER, DhtMessage, KadError
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream, StreamCut
 from cidery.libp2p.io.swarm import Swarm
@@ -41,7 +41,7 @@ class Rpc:
         self._swarm = swarm
         self._lines: OrderedDict[PeerId, _Line] = OrderedDict()
 
-    async def request(self, peer: PeerId, message: Message) -> Message:
+    async def request(self, peer: PeerId, message: DhtMessage) -> DhtMessage:
         """Ask and wait for the answer.
 
         Raises:
@@ -52,11 +52,11 @@ class Rpc:
         assert answer is not None  # asked for one
         return answer
 
-    async def tell(self, peer: PeerId, *messages: Message) -> None:
+    async def tell(self, peer: PeerId, *messages: DhtMessage) -> None:
         """Send what is not answered (ADD_PROVIDER); returns when the bytes have left. Raises as request()."""
         await self._exchange(peer, messages, False)
 
-    async def _exchange(self, peer: PeerId, messages: Sequence[Message], answered: bool) -> Message | None:
+    async def _exchange(self, peer: PeerId, messages: Sequence[DhtMessage], answered: bool) -> DhtMessage | None:
         line = self._lines.setdefault(peer, _Line())
         self._lines.move_to_end(peer)
         async with line.turn:
@@ -73,7 +73,7 @@ class Rpc:
                 line.stream = await self._open(peer)
                 return await self._once(line, messages, answered)
 
-    async def _once(self, line: _Line, messages: Sequence[Message], answered: bool) -> Message | None:
+    async def _once(self, line: _Line, messages: Sequence[DhtMessage], answered: bool) -> DhtMessage | None:
         stream = line.stream
         assert stream is not None  # opened by the caller
         try:
@@ -92,7 +92,7 @@ class Rpc:
             data = await stream.read_message(MAX_ANSWER)
             if data is None:
                 raise StreamCut()
-            answer = Message.decode(data)
+            answer = DhtMessage.decode(data)
             if answer.type is not messages[0].type:
                 raise KadError(f"an answer of type {answer.type.name} to {messages[0].type.name}")
             self.answered += 1

@@ -233,7 +233,7 @@ class Autonat:
             if other:
                 await self._charge(stream, index)
             try:
-                status = await self._dial_back(connection.peer, addr, request.nonce)
+                status = await self._dial_back(connection, addr, request.nonce)
             except NoRoute:
                 await stream.write_message(DialResponse(autonat.REFUSED).encode())
                 return
@@ -250,11 +250,10 @@ class Autonat:
                 raise AutonatError("not the data that was asked for")
             got += message.size
 
-    async def _dial(self, peer: PeerId, addr: Multiaddr) -> Connection | None:
+    async def _dial(self, asker: Connection, addr: Multiaddr) -> Connection | None:
         """A connection for a dial-back, None if the address cannot be reached. Raises NoRoute."""
         try:
-            async with asyncio.timeout(self._swarm.config.timeouts.wait(DIAL_BACK_BASE, None)):
-                return await self._swarm.probe(peer, addr)
+            return await self._swarm.probe(asker.peer, addr, asker.wait(DIAL_BACK_BASE))
         except OSError as exc:  # TimeoutError is one
             if exc.errno in NO_ROUTE:
                 raise NoRoute() from exc
@@ -262,8 +261,8 @@ class Autonat:
         except CideryError:
             return None
 
-    async def _dial_back(self, peer: PeerId, addr: Multiaddr, nonce: int) -> int:
-        connection = await self._dial(peer, addr)
+    async def _dial_back(self, asker: Connection, addr: Multiaddr, nonce: int) -> int:
+        connection = await self._dial(asker, addr)
         if connection is None:
             return autonat.DIAL_ERROR
         try:
@@ -289,7 +288,7 @@ class Autonat:
                 await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
                 return
             try:
-                dialled = await self._dial(connection.peer, addrs[0])
+                dialled = await self._dial(connection, addrs[0])
             except NoRoute:
                 await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
                 return

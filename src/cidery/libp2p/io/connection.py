@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import cast
 
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.shares import ReceivedBytes
+from cidery.libp2p.io.connection_config import ConnectionConfig
+from cidery.libp2p.io.sealing import Sealer
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
-from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
+from cidery.libp2p.protocols.timeouts import HANDSHAKE_ROUND_TRIPS, RoundTrip
 from cidery.libp2p.protocols.yamux import GoneAway, StreamChanged, StreamOpened, Yamux
 from cidery.libp2p.protocols.yamux_state import OPENS_STREAMS, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
@@ -34,8 +34,6 @@ LARGEST_BUFFER = 512 * 1024
 """Receive buffer of a busy connection, in bytes: half a millisecond of decryption, so no read stalls the loop."""
 READ_SLICE = 512 * 1024
 """Bytes read without a pause that end a connection's turn of the loop: about a millisecond of work."""
-WRITE_BATCH = 4 * (66 * 1024)
-"""Sealed bytes handed to the socket at a time: four whole messages, which stay in the processor's cache."""
 FLUSH_SLICE = 512 * 1024
 """Bytes sealed in one turn of the loop; the rest waits for the next turn."""
 WRITE_HIGH_WATER = 128 * 1024
@@ -48,8 +46,6 @@ DOUBTFUL = 3.0
 CLOSE_GRACE = 5.0
 """Seconds, beside round trips, for the last bytes of a closed connection to leave."""
 
-Handler = Callable[[Stream], Awaitable[None]]
-
 
 class ConnectionFailed(Unavailable):
     """The connection ended or could not be made."""
@@ -60,17 +56,6 @@ class ConnectionFailed(Unavailable):
 
     def __str__(self) -> str:
         return f"connection failed: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionConfig:
-    """What every connection of a node shares."""
-
-    handlers: Mapping[str, Handler]
-    """Protocol id -> handler of inbound streams; read at each new stream."""
-    timeouts: Timeouts
-    clock: Callable[[], float]
-    received: ReceivedBytes = field(default_factory=ReceivedBytes)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -87,11 +72,15 @@ class Connection(asyncio.BufferedProtocol):
         self.secured: Secured | None = None
         self.opened_at = config.clock()
         loop = asyncio.get_running_loop()
+        self.made: asyncio.Future[None] = loop.create_future()
+        """Done when there is a socket, or will be none."""
         self.upgraded: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._handshake: Handshake[Secured] | None = Handshake(handshake)
         self._handshake_bytes = 0
+        timeouts = config.timeouts
+        self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
         self._transport: asyncio.Transport | None = None
         self._channel: SecureChannel | None = None
         self._mux: Yamux | None = None
@@ -99,8 +88,8 @@ class Connection(asyncio.BufferedProtocol):
         self._handlers: set[asyncio.Task[None]] = set()
         self._buffer = memoryview(bytearray(FIRST_BUFFER))
         self._filled = 0
-        self._plain = memoryview(b"")
-        self._spare: memoryview | None = None
+        self._sealer: Sealer | None = None
+        self._share = config.traffic.share(self._flush, self._read_on)
         self._burst = 0
         self._paused = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -137,7 +126,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._mux is None or self.closed.done():
             raise ConnectionFailed(str(self._failure or "closed"))
         inner = self._mux.open_stream(self.config.clock(), window)
-        stream = self._streams[inner.id] = Stream(self, inner)
+        stream = self._streams[inner.id] = Stream(self, inner, self.config.traffic)
         if optimistic:
             stream.propose_optimistically(protocols[0])
             return stream
@@ -148,6 +137,13 @@ class Connection(asyncio.BufferedProtocol):
             stream.reset("negotiation failed")
             raise
         return stream
+
+    def expect_round_trip(self, seconds: float) -> None:
+        """How far the peer is, by the TCP handshake or by what is remembered: what the handshake is given time for."""
+        if self._handshake is not None and not self.closed.done():
+            timeouts = self.config.timeouts
+            self._handshake_wait = timeouts.wait(timeouts.handshake_base, seconds, HANDSHAKE_ROUND_TRIPS)
+            self._arm()
 
     def remote_endpoint(self) -> tuple[object, ...]:
         """The socket's other end, as asyncio names it."""
@@ -249,6 +245,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        if not self.made.done():
+            self.made.set_result(None)
         if self.closed.done():  # refused before the socket was handed over
             self._transport.abort()
             return
@@ -257,7 +255,7 @@ class Connection(asyncio.BufferedProtocol):
         self._advance_handshake(b"")
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        return self._buffer[self._filled :]
+        return self._buffer[self._filled : self._filled + self._share.most_to_read]
 
     def buffer_updated(self, count: int) -> None:
         self._filled += count
@@ -277,16 +275,17 @@ class Connection(asyncio.BufferedProtocol):
         self._dispatch()
         self._flush()
         self.config.received.came(self, count)
+        pause = self._share.received(count)
         self._burst = self._burst + count if full else 0
-        if self._burst >= READ_SLICE and not self.closed.done():
-            # libuv reads up to 32 full buffers in one turn: the others wait long enough already
+        if (pause or self._burst >= READ_SLICE) and not self.closed.done():
             assert self._transport is not None  # something was received
             self._burst = 0
             self._transport.pause_reading()
-            self._loop.call_soon(self._read_on)
+            if not pause:  # libuv reads up to 32 full buffers in one turn: the others wait long enough already
+                self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self._transport is not None and not self.closed.done():
+        if self._transport is not None and not self.closed.done() and not self._share.reading_waits:
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
@@ -297,7 +296,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._aborting is not None:
             self._aborting.cancel()
         self.fail(ConnectionFailed(str(exc) if exc else "closed"))
-        self._buffer = self._plain = memoryview(b"")
+        self._buffer = memoryview(b"")
+        self._sealer = None
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -334,7 +334,8 @@ class Connection(asyncio.BufferedProtocol):
         # the handshake took two round trips: a first guess, until the first ping comes back
         self.round_trip.smoothed = (now - self.opened_at) / 2
         self._channel = secured.channel
-        self._plain = memoryview(bytearray(secured.channel.plain_size))
+        self._sealer = Sealer(secured.channel)
+        self._share.peer = secured.peer
         self._mux = Yamux(initiator=self.outbound, now=now, round_trip=self.round_trip, timeouts=self.config.timeouts)
         if secured.early:
             self._mux.receive_data(memoryview(secured.early), now)
@@ -377,7 +378,7 @@ class Connection(asyncio.BufferedProtocol):
                         if inner.finished:
                             del self._streams[inner.id]
                 case StreamOpened(inner):
-                    self._accept(Stream(self, inner))
+                    self._accept(Stream(self, inner, self.config.traffic))
                 case GoneAway(code):
                     log.debug("%s goes away, code %d", self, code)
 
@@ -414,8 +415,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         """Seal what the muxer has to send and hand it to the socket, a slice per turn of the loop."""
-        mux, channel, transport = self._mux, self._channel, self._transport
-        if mux is None or channel is None or transport is None or self._flushing:
+        mux, sealer, transport = self._mux, self._sealer, self._transport
+        if mux is None or sealer is None or transport is None or self._flushing:
             return
         slice_left = FLUSH_SLICE
         while mux.has_output and not self._paused and not self.closed.done():
@@ -423,22 +424,17 @@ class Connection(asyncio.BufferedProtocol):
                 self._flushing = True
                 self._loop.call_soon(self._flush_again)
                 break
-            first = mux.data_into(self._plain)
-            if not first:
+            room = self._share.room(urgent=mux.urgent)
+            if not room:
+                break  # it will be called again
+            out = sealer.batch(mux, room)
+            if not len(out):
                 break
-            bulk = first == len(self._plain)
-            spare, self._spare = self._spare if bulk else None, None if bulk else self._spare
-            # a lone small message gets a small buffer, a bulk transfer one for several messages
-            out = spare or memoryview(
-                bytearray(WRITE_BATCH if bulk else first + channel.sealed_size - len(self._plain))
-            )
-            at = channel.seal_into(self._plain[:first], out)
-            while at + channel.sealed_size <= len(out) and (size := mux.data_into(self._plain)):
-                at += channel.seal_into(self._plain[:size], out[at:])
-            slice_left -= at
-            transport.write(out[:at])
-            if bulk and not transport.get_write_buffer_size():
-                self._spare = out  # all of it went into the socket: the buffer is ours again
+            slice_left -= len(out)
+            self._share.sent(len(out))
+            transport.write(out)
+            if not transport.get_write_buffer_size():
+                sealer.reuse(out)
         self._dispatch()
 
     def _flush_again(self) -> None:
@@ -451,7 +447,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._mux is not None:
             delay = self._mux.next_deadline() - self.config.clock()
         else:
-            delay = self.config.timeouts.wait(self.config.timeouts.handshake_base, None)
+            delay = self.opened_at + self._handshake_wait - self.config.clock()
         self._timer = self._loop.call_later(max(delay, 0.001), self._on_deadline)
 
     def _on_deadline(self) -> None:
@@ -476,7 +472,10 @@ class Connection(asyncio.BufferedProtocol):
             self._mux.go_away(exc.wire_code)
             self._flush()
         self._failure = exc
+        if not self.made.done():
+            self.made.set_result(None)
         self.config.received.ended(self)
+        self._share.end()
         self.closed.set_result(None)
         if self._timer is not None:
             self._timer.cancel()

@@ -1,20 +1,18 @@
-"""Dial a peer: all addresses raced, the first that authenticates wins at once, the others are dropped."""
+"""Dial one address, and say why it failed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
-from cidery.libp2p.io.transport import Network
+from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut
 from cidery.multiformats.multiaddr import Multiaddr
 
-MAX_RACED = 16
-"""Addresses of one peer dialled at once; the others follow as these fail."""
 MAX_REPORTED = 4
 """Failures named in one error line."""
 
@@ -58,8 +56,20 @@ class Stranger(Unavailable):
         return f"{self.reason}; is the swarm.key there the same as here?"
 
 
-async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connection], seconds: float) -> Connection:
-    """Connect one TCP address and upgrade. Raises CideryError kinds, OSError, TimeoutError. Cancel-safe."""
+async def dial_tcp(
+    network: Transport,
+    addr: Multiaddr,
+    make: Callable[[], Connection],
+    seconds: float,
+    clock: Callable[[], float],
+    round_trip: float | None = None,
+) -> Connection:
+    """Connect one TCP address and upgrade. Raises CideryError kinds, OSError, TimeoutError. Cancel-safe.
+
+    Args:
+        seconds: the most for all of it. The system also gives up: Linux sends six SYNs, for about 127 seconds.
+        round_trip: as far as it is known from earlier.
+    """
     endpoint = addr.tcp_endpoint()
     if endpoint is None:
         raise UnsupportedAddress(addr)
@@ -67,14 +77,16 @@ async def dial_tcp(network: Network, addr: Multiaddr, make: Callable[[], Connect
     connection: Connection | None = None
     try:
         async with asyncio.timeout(seconds):
+            began = clock()
             connection = await network.connect(make, host, port)
             connection.remote_addr = addr
+            connection.expect_round_trip(max(clock() - began, round_trip or 0.0))
             await asyncio.shield(connection.upgraded)
     except BaseException as exc:
         if connection is not None:
             connection.close("dial given up")
             if network.private and _not_understood(exc):
-                raise Stranger(_why(exc)) from exc
+                raise Stranger(reason_of(exc)) from exc
         raise
     return connection
 
@@ -86,51 +98,8 @@ def _not_understood(exc: BaseException) -> bool:
     return isinstance(exc, (TimeoutError, HandshakeCut, MultistreamError, ConnectionFailed))
 
 
-async def race(
-    peer: PeerId | None,
-    addrs: Sequence[Multiaddr],
-    dial: Callable[[Multiaddr], asyncio.Future[Connection]],
-    on_failure: Callable[[Multiaddr], None],
-) -> Connection:
-    """The first connection of all addresses. Raises DialFailed naming what was tried. Cancel-safe: drops them all."""
-    waiting = list(addrs)
-    running: dict[asyncio.Future[Connection], Multiaddr] = {}
-    failures: list[tuple[Multiaddr, str]] = []
-    winner: Connection | None = None
-    try:
-        while winner is None and (waiting or running):
-            while waiting and len(running) < MAX_RACED:
-                addr = waiting.pop(0)
-                running[dial(addr)] = addr
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                addr = running.pop(task)
-                exc = task.exception()
-                if exc is None and winner is None:
-                    winner = task.result()
-                elif exc is None:
-                    task.result().close("another address was faster")
-                elif isinstance(exc, (CideryError, OSError, TimeoutError)):
-                    failures.append((addr, _why(exc)))
-                    on_failure(addr)
-                else:
-                    raise exc
-    finally:
-        for task in running:
-            task.cancel()
-            task.add_done_callback(_close_latecomer)
-    if winner is None:
-        raise DialFailed(peer, failures)
-    return winner
-
-
-def _close_latecomer(task: asyncio.Future[Connection]) -> None:
-    """A dial that was through before its cancellation reached it: nobody wants its connection."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close("another address was faster")
-
-
-def _why(exc: BaseException) -> str:
+def reason_of(exc: BaseException) -> str:
+    """For people, in a few words."""
     if isinstance(exc, TimeoutError):
         return "timed out"
     if isinstance(exc, OSError):

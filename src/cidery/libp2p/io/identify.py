@@ -51,8 +51,21 @@ class TooManyIdentifications(RemoteProtocolError):
 class Identification:
     """Registers its handlers on a swarm; ``known`` holds what each connected peer said."""
 
-    def __init__(self, swarm: Swarm, agent: str, entropy: Callable[[int], bytes], sequence: int) -> None:
-        """``sequence``: of the first signed peer record; grows from start to start (nanoseconds of wall time do)."""
+    def __init__(
+        self,
+        swarm: Swarm,
+        agent: str,
+        entropy: Callable[[int], bytes],
+        sequence: int,
+        *,
+        interfaces: Callable[[], list[str]] = list,
+        announced: Announced | None = None,
+    ) -> None:
+        """``sequence``: of the first signed peer record; grows from start to start (nanoseconds of wall time do).
+
+        ``interfaces``: IP addresses of this machine, for listeners on all of them. ``announced``: which of the own
+        addresses others are told; None: all.
+        """
         self._swarm = swarm
         self._clock = swarm.clock
         self._agent = agent
@@ -63,10 +76,8 @@ class Identification:
         self.known: dict[PeerId, Identify] = {}
         self.observed = Observed()
         """Where peers see us."""
-        self.interfaces: Callable[[], list[str]] = list
-        """IP addresses of this machine, for listeners on all of them."""
-        self.announced = Announced()
-        """What of all that others are told."""
+        self._interfaces = interfaces
+        self._announced = announced or Announced()
         self.mapped: Multiaddr | None = None
         """Where a router passes connections on to this node."""
         self._local: dict[str, None] = {}
@@ -84,7 +95,7 @@ class Identification:
     # --- what we say
 
     def advertised_addrs(self) -> list[Multiaddr]:
-        """Addresses that others are told to dial: the bound ones, as ``announced`` has it.
+        """Addresses that others are told to dial: the bound ones, as ``announced`` says.
 
         For a wildcard these are this machine's own addresses, as its connections use them, and those at which enough
         others see it.
@@ -100,13 +111,13 @@ class Identification:
                 out[addr] = None
                 continue
             family = 6 if ":" in host else 4
-            for host in dict.fromkeys((*self.interfaces(), *believed, *self._local)):
+            for host in dict.fromkeys((*self._interfaces(), *believed, *self._local)):
                 if ipaddress.ip_address(host).version == family:
                     out[Multiaddr.tcp(host, port)] = None
             out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
         if self.mapped is not None:
             out[self.mapped] = None
-        return self.announced.of(out)
+        return self._announced.of(out)
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
@@ -115,6 +126,7 @@ class Identification:
         return Identify(
             public_key=self._swarm.identity.public.encode(),
             listen_addrs=addrs,
+            # "A node should only advertise a protocol if it's willing to receive inbound streams on that protocol."
             protocols=tuple(sorted(self._swarm.handlers)),
             observed_addr=observed.encode() if observed is not None else b"",
             protocol_version=identify.PROTOCOL_VERSION,
@@ -133,6 +145,7 @@ class Identification:
 
     async def push(self) -> None:
         """Tell every connected peer what changed (addresses, protocols). Failures concern one peer each."""
+        # identify/push: "used to inform known peers about changes that occur at runtime"
         self._sequence += 1
         for connection in self._swarm.connections():
             try:
@@ -200,6 +213,7 @@ class Identification:
         assert connection.secured is not None  # it is upgraded
         entry.public_key = connection.secured.public_key
         addrs = said.listen_addrs
+        # signedPeerRecord: "it MUST use the data contained within it and ignore duplicated fields"
         if said.signed_peer_record:
             try:
                 record = open_peer_record(said.signed_peer_record)
@@ -243,7 +257,7 @@ class Identification:
 
     async def ping(self, peer: PeerId, count: int, interval: float) -> AsyncIterator[float]:
         """Round trips in seconds, ``interval`` seconds apart. Raises PingFailed, DialFailed."""
-        connection = self._swarm.best(peer) or await self._swarm.dial(peer)
+        connection = self._swarm.best(peer) or await self._swarm.dial(peer, patient=True)
         stream = await connection.open_stream([ping.PROTOCOL])
         try:
             for at in range(count):

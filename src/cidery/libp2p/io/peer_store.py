@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cidery.identity.peer_id import PeerId, PeerIdError
+from cidery.libp2p.protocols.addresses import group_of
+from cidery.libp2p.protocols.timeouts import CEILING
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 
 MAX_PEERS = 10_000
 """Peers remembered; the one heard of longest ago is forgotten first."""
 MAX_ADDRS_PER_PEER = 32
+MAX_NETS = 4096
+"""Groups of addresses whose distance is remembered; the one heard of longest ago is forgotten first."""
 BACKOFF_BASE = 5.0
 """Seconds an address rests after its first failed dial; doubles with each further one."""
 BACKOFF_CEILING = 600.0
@@ -41,6 +45,8 @@ class KnownPeer:
     protocol_version: str = ""
     record_sequence: int = -1
     """Sequence of the newest signed peer record seen."""
+    round_trip: float | None = None
+    """Seconds, as of the last connection."""
 
 
 class PeerStore:
@@ -49,6 +55,8 @@ class PeerStore:
     def __init__(self, clock: Callable[[], float], table: PeerTable | None = None) -> None:
         self._peers: OrderedDict[PeerId, KnownPeer] = OrderedDict()
         self._failures: dict[Multiaddr, tuple[int, float]] = {}
+        self._nets: OrderedDict[bytes, float] = OrderedDict()
+        """Round trip in seconds by the group of addresses."""
         self._clock = clock
         self._table = table
         self._changed: set[PeerId] = set()
@@ -62,6 +70,10 @@ class PeerStore:
             known = self.know(PeerId.decode(key))
             known.addrs.update((Multiaddr.parse(text), None) for text in saved["addrs"][:MAX_ADDRS_PER_PEER])
             known.agent = str(saved["agent"])
+            if 0.0 < float(distance := saved.get("round_trip") or 0.0) <= CEILING:
+                known.round_trip = float(distance)
+                for addr in known.addrs:
+                    self._note_net(addr, known.round_trip)
         except (ValueError, KeyError, TypeError, PeerIdError, MultiaddrError):
             return  # a damaged row of a cache: the peer will be met again
 
@@ -100,6 +112,29 @@ class PeerStore:
         ready = [addr for addr in known.addrs if self._failures.get(addr, (0, 0.0))[1] <= now]
         return ready or list(known.addrs)
 
+    def note_round_trip(self, peer: PeerId, addr: Multiaddr, seconds: float) -> None:
+        """How far a peer is that was reached at ``addr``."""
+        self.know(peer).round_trip = seconds
+        self._note_net(addr, seconds)
+
+    def _note_net(self, addr: Multiaddr, seconds: float) -> None:
+        """The nearest peer of a group counts at once, farther ones by an eighth: one that delays must not slow all."""
+        group = group_of(addr.encode())
+        if group is None:
+            return
+        before = self._nets.pop(group, seconds)
+        self._nets[group] = min(seconds, before + (seconds - before) / 8)
+        if len(self._nets) > MAX_NETS:
+            self._nets.popitem(last=False)
+
+    def round_trip(self, peer: PeerId, addr: Multiaddr) -> float | None:
+        """Seconds to a peer as remembered, else to its neighbours (see group_of()); None: nothing is known."""
+        known = self._peers.get(peer)
+        if known is not None and known.round_trip is not None:
+            return known.round_trip
+        group = group_of(addr.encode())
+        return None if group is None else self._nets.get(group)
+
     def dial_failed(self, addr: Multiaddr) -> None:
         """Let an address rest, longer with each failure in a row."""
         count = self._failures.get(addr, (0, 0.0))[0] + 1
@@ -122,7 +157,7 @@ class PeerStore:
         for peer in self._changed:
             known = self._peers.get(peer)
             if known is not None and known.addrs:
-                value = {"addrs": [str(addr) for addr in known.addrs], "agent": known.agent}
+                value = {"addrs": list(map(str, known.addrs)), "agent": known.agent, "round_trip": known.round_trip}
                 rows.append((peer.multihash, json.dumps(value).encode()))
         self._changed.clear()
         self._table.save(rows)

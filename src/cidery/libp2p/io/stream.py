@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from cidery.errors import RemoteProtocolError
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.steps import Send, Steps
 from cidery.libp2p.protocols.yamux import LOW_WATER
@@ -56,10 +57,13 @@ class Stream:
     read_exactly() or read_message() had taken is lost; the other readers lose nothing.
     """
 
-    def __init__(self, connection: Carrier, inner: YamuxStream, protocol: str = "") -> None:
+    def __init__(self, connection: Carrier, inner: YamuxStream, traffic: Traffic) -> None:
+        """``traffic``: where its bytes are counted."""
         self.connection = connection
         self.inner = inner
-        self.protocol = protocol
+        self.protocol = ""
+        """Once it is agreed on."""
+        self._traffic = traffic
         self._unconfirmed = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -102,7 +106,7 @@ class Stream:
         await self._confirm()
         if not await self._wait_more(0):
             return b""
-        return self.connection.read(self.inner, limit)
+        return self._counted(self.connection.read(self.inner, limit))
 
     async def read_exactly(self, size: int) -> bytes:
         """Exactly ``size`` bytes. Raises StreamCut at an early end, StreamReset."""
@@ -111,7 +115,7 @@ class Stream:
         while len(out) < size:
             if not await self._wait_more(0):
                 raise StreamCut()
-            out += self.connection.read(self.inner, size - len(out))
+            out += self._counted(self.connection.read(self.inner, size - len(out)))
         return bytes(out)
 
     async def read_message(self, limit: int) -> memoryview | None:
@@ -152,6 +156,7 @@ class Stream:
                     await self._sleep_reader()
             finally:
                 inner.target = None
+        self._traffic.count(self.protocol, received=used + size)
         return target
 
     async def messages(self, limit: int) -> AsyncIterator[memoryview]:
@@ -165,6 +170,7 @@ class Stream:
         self.connection.frame(inner, limit)
         while True:
             if (message := self.connection.next_message(inner)) is not None:
+                self._traffic.count(self.protocol, received=len(message))
                 yield message
             elif inner.reset_reason:
                 raise StreamReset(inner.reset_reason)
@@ -176,6 +182,10 @@ class Stream:
                 return
             else:
                 await self._sleep_reader()
+
+    def _counted(self, data: bytes) -> bytes:
+        self._traffic.count(self.protocol, received=len(data))
+        return data
 
     async def wait_readable(self) -> bool:
         """Wait for the next byte without taking it; False at the end of the stream. Raises StreamReset."""
@@ -213,6 +223,7 @@ class Stream:
         Buffers are not copied: leave them unchanged until the write returns and the stream is drained.
         """
         self.connection.send(self.inner, *data)
+        self._traffic.count(self.protocol, sent=sum(map(len, data)))
         await self._wait_below(LOW_WATER)
 
     async def drain(self) -> None:

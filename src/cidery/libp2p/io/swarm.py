@@ -12,16 +12,21 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cidery.budgets import CONNECTIONS, HANDSHAKES
+from cidery.budgets import CONNECTIONS, DIALS_PENDING, HANDSHAKES
 from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.connection import DOUBTFUL, Connection, ConnectionConfig, Handler
-from cidery.libp2p.io.dial import DialFailed, dial_tcp, race
+from cidery.libp2p.io.connection import DOUBTFUL, Connection
+from cidery.libp2p.io.connection_config import ConnectionConfig, Handler
+from cidery.libp2p.io.dial import DialFailed, dial_tcp
+from cidery.libp2p.io.peer_dial import Attempt, PeerDial
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
-from cidery.libp2p.io.transport import Listener, Network, TcpNetwork
-from cidery.libp2p.protocols.dial_rate import DialRate
+from cidery.libp2p.io.traffic import Traffic
+from cidery.libp2p.io.transport import Listener, TcpNetwork, Transport
+from cidery.libp2p.protocols.dial_rate import DialRate, host_key
+from cidery.libp2p.protocols.pending import Pending
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
 from cidery.multiformats.address_filter import AddressFilter
@@ -77,10 +82,14 @@ class Swarm:
         upgrade: UpgradeConfig,
         store: PeerStore,
         clock: Callable[[], float],
-        network: Network | None = None,
+        network: Transport | None = None,
         prober: Callable[[], UpgradeConfig] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
-        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own."""
+        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own.
+
+        ``traffic`` None: counted, not limited.
+        """
         self.config = config
         self.handlers: dict[str, Handler] = {}
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
@@ -94,14 +103,17 @@ class Swarm:
         self.clock = clock
         self._network = network or TcpNetwork(config.addresses)
         self._prober = prober
-        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock)
+        self.traffic = traffic or Traffic(clock)
+        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock, self.traffic)
         self._connections: dict[PeerId, list[Connection]] = {}
-        self._pending_inbound = 0
+        self._handshakes: Pending[Connection] = Pending(config.max_pending_inbound)
         self._rate = DialRate(clock())
-        self._dials: dict[PeerId, asyncio.Task[Connection]] = {}
+        self._dials: dict[PeerId, tuple[PeerDial, asyncio.Task[Connection]]] = {}
+        self._pending_dials: Pending[Attempt] = Pending(DIALS_PENDING.amount)
         self._listeners: list[Listener] = []
         self._listen_addrs: list[Multiaddr] = []
         self._tasks = Tasks()
+        self._shedding = Shedding(log)
         self._closing = False
 
     @property
@@ -138,11 +150,14 @@ class Swarm:
         return connection
 
     async def _welcome(self, connection: Connection) -> None:
-        if self._pending_inbound >= self.config.max_pending_inbound:
-            await asyncio.sleep(0)  # the transport exists after this turn
-            connection.close("too many handshakes at once")
+        await connection.made
+        if connection.closed.done():
             return
-        self._pending_inbound += 1
+        addr = _socket_addr(connection.remote_endpoint())
+        self._handshakes.add(connection, host_key(addr.encode()))
+        if (crowded := self._handshakes.surplus()) is not None:
+            self._shedding.note("inbound handshakes ended for others")
+            crowded.close("too many handshakes at once")
         try:
             await connection.upgraded
         except CideryError as exc:
@@ -152,13 +167,14 @@ class Swarm:
             connection.close("node is stopping")
             raise
         finally:
-            self._pending_inbound -= 1
+            self._handshakes.discard(connection)
         peer = connection.peer
         known = self._connections.get(peer, [])
         if len(known) >= MAX_PER_PEER or (not known and self.connection_count() >= self.config.max_connections):
+            self._shedding.note("inbound connections refused")
             connection.close("connection limit reached")
             return
-        connection.remote_addr = _socket_addr(connection.remote_endpoint())
+        connection.remote_addr = addr
         if not self.config.addresses.allows(connection.remote_addr):
             connection.close("its address is not allowed here")
             return
@@ -166,61 +182,82 @@ class Swarm:
 
     # --- dialling
 
-    async def connect(self, addr: Multiaddr) -> PeerId:
-        """Connect to ``.../p2p/ID``; at once if already connected. Raises InvalidInput, DialFailed, LimitExceeded."""
+    async def connect(self, addr: Multiaddr, *, patient: bool = False) -> PeerId:
+        """Connect to ``.../p2p/ID``; at once if already connected. As dial(). Raises also InvalidInput."""
         if addr.peer_id_bytes is None:
             raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
         peer = PeerId.decode(addr.peer_id_bytes)
         if not addr.without_peer().components:
-            await self.dial(peer)
+            await self.dial(peer, patient=patient)
         else:
-            await self.dial(peer, [addr.without_peer()])
+            await self.dial(peer, [addr.without_peer()], patient=patient)
         return peer
 
-    async def dial(self, peer: PeerId, addrs: Sequence[Multiaddr] = ()) -> Connection:
+    async def dial(self, peer: PeerId, addrs: Sequence[Multiaddr] = (), *, patient: bool = False) -> Connection:
         """A connection to ``peer``: an open one, or a new one from the given and the known addresses.
 
-        Calls for the same peer at the same time share one dial. Cancellation: safe, the dial goes on for the others.
+        Calls for the same peer at the same time share one dial.
+
+        Args:
+            patient: wait until every address has failed, which takes the system some two minutes; else for
+                Timeouts.dial() seconds, and the dial goes on in the background.
+        Raises:
+            DialFailed, StillDialling, LimitExceeded.
+        Cancellation: safe, the dial goes on for the others.
         """
         if peer == self.local_peer:
             raise SelfDial()
         if (connection := self.best(peer)) is not None:
             return connection
-        task = self._dials.get(peer)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._dial(peer, addrs))
-            self._dials[peer] = task
-            task.add_done_callback(lambda done: self._dial_done(peer, done))
-        return await asyncio.shield(task)
+        addrs = list(dict.fromkeys([*addrs, *self.peer_store.addrs(peer)]))
+        running = self._dials.get(peer)
+        if running is None or running[0].over:
+            if not addrs:
+                raise DialFailed(peer, [])
+            running = self._start_dial(peer)
+        dial, task = running
+        dial.add(addrs)
+        return await dial.wait(task, patient=patient)
+
+    def _start_dial(self, peer: PeerId) -> tuple[PeerDial, asyncio.Task[Connection]]:
+        store, timeouts = self.peer_store, self.config.timeouts
+        dial = PeerDial(
+            peer,
+            lambda addr, begun: self._dial_addr(peer, addr, begun),
+            early=lambda addr: timeouts.dial(store.round_trip(peer, addr)),
+            on_failure=store.dial_failed,
+            pending=self._pending_dials,
+            on_given_up=lambda: self._shedding.note("silent addresses no longer dialled"),
+            clock=self.clock,
+        )
+        task = asyncio.get_running_loop().create_task(self._finish_dial(dial))
+        self._dials[peer] = dial, task
+        task.add_done_callback(lambda done: self._dial_done(peer, done))
+        return dial, task
 
     def _dial_done(self, peer: PeerId, task: asyncio.Task[Connection]) -> None:
-        self._dials.pop(peer, None)
+        if peer in self._dials and self._dials[peer][1] is task:
+            del self._dials[peer]
         if not task.cancelled():
             task.exception()  # its waiters may be gone
 
-    async def _dial(self, peer: PeerId, given: Sequence[Multiaddr]) -> Connection:
-        addrs = list(dict.fromkeys([*given, *self.peer_store.addrs(peer)]))
-        if not addrs:
-            raise DialFailed(peer, [])
-        seconds = self.config.timeouts.wait(self.config.timeouts.dial_base, None)
-
-        def start(addr: Multiaddr) -> asyncio.Future[Connection]:
-            def make() -> Connection:
-                return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
-
-            async def dial() -> Connection:
-                self.config.addresses.check(addr)
-                await self._turn(addr)
-                return await dial_tcp(self._network, addr, make, seconds)
-
-            return asyncio.ensure_future(dial())
-
-        connection = await race(peer, addrs, start, self.peer_store.dial_failed)
+    async def _finish_dial(self, dial: PeerDial) -> Connection:
+        connection = await dial.run()
         assert connection.remote_addr is not None  # dial_tcp sets it
         self.peer_store.dial_succeeded(connection.remote_addr)
-        self.peer_store.add_addrs(peer, [connection.remote_addr], trusted=True)
+        self.peer_store.add_addrs(dial.peer, [connection.remote_addr], trusted=True)
         await self._register(connection)
         return connection
+
+    async def _dial_addr(self, peer: PeerId, addr: Multiaddr, begun: Callable[[], None]) -> Connection:
+        def make() -> Connection:
+            return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
+
+        self.config.addresses.check(addr)
+        await self._turn(addr)
+        begun()
+        known = self.peer_store.round_trip(peer, addr)
+        return await dial_tcp(self._network, addr, make, self.config.timeouts.patience, self.clock, known)
 
     async def _turn(self, addr: Multiaddr) -> None:
         """Wait until one more dial of the host may begin."""
@@ -233,8 +270,10 @@ class Swarm:
                 self._rate.give_back(raw)
                 raise
 
-    async def probe(self, peer: PeerId, addr: Multiaddr) -> Connection:
+    async def probe(self, peer: PeerId, addr: Multiaddr, seconds: float) -> Connection:
         """A new connection to one address, beside those that are open and not among them; the caller closes it.
+
+        ``seconds``: the most that it may take.
 
         It is made under another identity, which serves nothing: the peer would take one of ours for a second
         connection to this node, send what it has to say over it, and lose that when it is closed.
@@ -244,11 +283,11 @@ class Swarm:
 
         def make() -> Connection:
             upgrade = upgrade_outbound(self._stranger, peer)
-            return Connection(ConnectionConfig({}, self.config.timeouts, self.clock), upgrade, outbound=True)
+            config = ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic)
+            return Connection(config, upgrade, outbound=True)
 
         self.config.addresses.check(addr)
-        seconds = self.config.timeouts.wait(self.config.timeouts.dial_base, None)
-        return await dial_tcp(self._network, addr, make, seconds)
+        return await dial_tcp(self._network, addr, make, seconds, self.clock)
 
     @cached_property
     def _stranger(self) -> UpgradeConfig:
@@ -296,11 +335,12 @@ class Swarm:
         self._closing = True
         for listener in self._listeners:
             listener.close()
-        for dial in list(self._dials.values()):
-            dial.cancel()
+        for _, task in list(self._dials.values()):
+            task.cancel()
         for connection in self.connections():
             connection.close("node is stopping")
         await self._tasks.close()
+        self._shedding.report()
         self.peer_store.save()
 
     async def _register(self, connection: Connection) -> None:
@@ -312,6 +352,7 @@ class Swarm:
         for earlier in several:
             self._tasks.spawn(logged(self._try_again(earlier), log))
         several.append(connection)
+        self._remember_distance(connection)
         connection.closed.add_done_callback(lambda _: self._forget(peer, connection))
         if connection.closed.done():
             return
@@ -320,7 +361,12 @@ class Swarm:
         for hook in self.on_connected:
             await hook(connection)
 
+    def _remember_distance(self, connection: Connection) -> None:
+        if connection.remote_addr is not None and connection.round_trip.smoothed is not None:
+            self.peer_store.note_round_trip(connection.peer, connection.remote_addr, connection.round_trip.smoothed)
+
     def _forget(self, peer: PeerId, connection: Connection) -> None:
+        self._remember_distance(connection)
         several = self._connections.get(peer, [])
         if connection in several:
             several.remove(connection)

@@ -28,7 +28,7 @@ class Listener(Protocol):
         ...
 
 
-class Network(Protocol):
+class Transport(Protocol):
     """Makes asyncio transports and attaches protocols to them."""
 
     private: bool

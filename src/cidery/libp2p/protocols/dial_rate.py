@@ -24,13 +24,13 @@ class DialRate:
     def reserve(self, addr: bytes, now: float) -> float:
         """A turn for the dial of a binary multiaddr: the seconds until it may begin."""
         wait = self._all.reserve(now)
-        host = _host_key(addr)
+        host = host_key(addr)
         return wait if host is None else max(wait, self._bucket(host, now).reserve(now))
 
     def give_back(self, addr: bytes) -> None:
         """The turn of a dial that was given up before it began."""
         self._all.give_back()
-        host = _host_key(addr)
+        host = host_key(addr)
         if host is not None and host in self._hosts:
             self._hosts[host].give_back()
 
@@ -44,7 +44,7 @@ class DialRate:
         return bucket
 
 
-def _host_key(addr: bytes) -> bytes | None:
+def host_key(addr: bytes) -> bytes | None:
     """The IPv4 address, or the /64 of IPv6, which is one machine's. None for this machine, and for names."""
     host = host_of(addr)
     if host is None or scope_of(addr) is Scope.LOOPBACK:

@@ -1,7 +1,6 @@
 """Identify: what a peer says of itself. Messages of at most 8 KiB, several of which are merged.
 
-Spec: https://github.com/libp2p/specs/blob/master/identify/README.md. Several messages, their bounds and the signed
-record are go-libp2p's.
+Spec: https://github.com/libp2p/specs/blob/master/identify/README.md. Several messages and their bounds are go-libp2p's.
 """
 
 from dataclasses import dataclass, replace
@@ -59,7 +58,6 @@ class Identify:
             out.append(bytes_field(5, self.protocol_version.encode()))
         if self.agent_version:
             out.append(bytes_field(6, self.agent_version.encode()))
-        # field 8 is not in the spec's message, but in practice everywhere
         if self.signed_peer_record:
             out.append(bytes_field(8, self.signed_peer_record))
         return b"".join(out)
@@ -119,10 +117,8 @@ class Identify:
         )
 
     def updated(self, push: "Identify") -> "Identify":
-        """This answer after a push: what the push carries replaces what was known.
-
-        A push may be partial (spec, identify/push): what it leaves out stays as it was.
-        """
+        """This answer after a push: what the push carries replaces what was known."""
+        # identify/push: "missing fields should be ignored, as peers may choose to send partial updates"
         return Identify(
             public_key=push.public_key or self.public_key,
             listen_addrs=push.listen_addrs or self.listen_addrs,

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 CEILING = 6 * 3600.0
 """Longest wait, in seconds: nearest to farthest Mars is 6 to 44 minutes of round trip; six hours bears several."""
+DIAL_ROUND_TRIPS = 8.0
+"""Round trips that a dial may take beside its base: twice what it needs, with identify."""
+HANDSHAKE_ROUND_TRIPS = 16.0
+"""As DIAL_ROUND_TRIPS, for ``handshake_base``."""
 UNKNOWN_ROUND_TRIP = 1.0
 """Assumed round trip in seconds before one was measured."""
 
@@ -13,9 +17,13 @@ class Timeouts:
     """Bases in seconds, factors in round trips. One object per node, from its configuration."""
 
     dial_base: float = 5.0
-    """TCP connect: no round trip is known yet, so the factor works on what the peer store remembers."""
-    handshake_base: float = 10.0
-    """Security and muxer negotiation, some 3 round trips."""
+    """How long one waits for a dial who can do without it. The dial itself goes on for ``patience``."""
+    handshake_base: float = 120.0
+    """Security and muxer negotiation, some 3 round trips, with a peer that was dialled: as long as Linux tries to
+    connect. The round trip is that of the TCP handshake, or what the peer store remembers."""
+    patience: float = CEILING
+    """A dial in all, and the handshake of a connection from outside, whose distance nobody knows. What is pending so
+    long has a limited number of places; see protocols/pending.py."""
     stream_base: float = 10.0
     """Agreement on a stream's protocol, and one small request and its answer."""
     idle_base: float = 15.0
@@ -35,6 +43,10 @@ class Timeouts:
     def wait(base: float, round_trip: float | None, factor: float = 4.0) -> float:
         """``base + factor x round trip`` seconds, at most CEILING. ``round_trip`` None: not measured yet."""
         return min(CEILING, base + factor * (UNKNOWN_ROUND_TRIP if round_trip is None else round_trip))
+
+    def dial(self, round_trip: float | None) -> float:
+        """Seconds that a caller with other things to do waits for a dial. ``round_trip``: remembered, if any."""
+        return self.wait(self.dial_base, round_trip, 4.0 if round_trip is None else DIAL_ROUND_TRIPS)
 
 
 class RoundTrip:

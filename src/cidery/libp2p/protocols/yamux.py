@@ -63,6 +63,8 @@ BULK_RATE = 32 * 1024 * 1024
 line several round trips at a fraction of its rate."""
 LEAST_TUNING_ROUND_TRIP = 0.005
 """Seconds; below it scheduling, not distance, sets the pace of window updates."""
+LIGHT = 16 * 1024
+"""Queued bytes of a stream up to which it goes before others: requests, wants, answers of a few records."""
 LOW_WATER = 512 * 1024
 """Queued bytes of a stream below which its writer is woken."""
 
@@ -114,6 +116,7 @@ class Yamux:
         self._draining: OrderedDict[int, int] = OrderedDict()
         self._control: deque[bytes] = deque()
         self._active: deque[YamuxStream] = deque()
+        self._light: deque[YamuxStream] = deque()
         self._events: deque[Happening] = deque()
         self._changed: dict[int, YamuxStream] = {}
         self._grown = 0
@@ -152,7 +155,7 @@ class Yamux:
         for piece in data:
             stream.queue(piece)
         if idle and stream.out_bytes and stream.send_window > 0:
-            self._active.append(stream)
+            self._queue(stream)
 
     def close_write(self, stream: YamuxStream) -> None:
         """Half-close: FIN after what is queued. Idempotent."""
@@ -347,7 +350,7 @@ class Yamux:
         blocked = stream.send_window <= 0 and stream.out_bytes
         stream.send_window += length
         if blocked and length:
-            self._active.append(stream)
+            self._queue(stream)
         self._finish_frame(stream, flags)
 
     def _finish_frame(self, stream: YamuxStream | None, flags: int) -> None:
@@ -379,15 +382,15 @@ class Yamux:
     def data_into(self, out: memoryview) -> int:
         """Write whole frames into ``out`` (room for a header and a byte); returns the bytes written, 0 if idle.
 
-        Streams take turns frame by frame.
+        Streams take turns frame by frame, first those with little to send: a request does not wait for a transfer.
         """
         at, size = 0, len(out)
-        control, active = self._control, self._active
+        control, active, light = self._control, self._active, self._light
         while control and size - at >= HEADER_SIZE:
             out[at : at + HEADER_SIZE] = control.popleft()
             at += HEADER_SIZE
-        while active and size - at > HEADER_SIZE and not control:
-            stream = active.popleft()
+        while (light or active) and size - at > HEADER_SIZE and not control:
+            stream = light.popleft() if light else active.popleft()
             length = min(stream.out_bytes, stream.send_window, size - at - HEADER_SIZE)
             if length <= 0:
                 continue
@@ -399,7 +402,7 @@ class Yamux:
             at = start + length
             if stream.out_bytes:
                 if stream.send_window > 0:
-                    active.append(stream)
+                    self._queue(stream)
             elif stream.state in FIN_WAITING:
                 # a frame of its own, as go-yamux does: js-libp2p takes a FIN on a data frame to come before the data
                 self._send_fin(stream)
@@ -409,7 +412,12 @@ class Yamux:
 
     @property
     def has_output(self) -> bool:
-        return bool(self._control or self._active)
+        return bool(self._control or self._light or self._active)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there is something short to send."""
+        return bool(self._control or self._light)
 
     def next_deadline(self) -> float:
         """When handle_deadline() wants to be called. Seconds of the caller's clock."""
@@ -434,6 +442,9 @@ class Yamux:
 
     def _on(self, event: SessionEvent) -> None:
         self.state = session_after(self.state, event)
+
+    def _queue(self, stream: YamuxStream) -> None:
+        (self._light if stream.out_bytes <= LIGHT else self._active).append(stream)
 
     def _queue_control(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if len(self._control) >= MAX_CONTROL:

@@ -1,0 +1,98 @@
+"""Whole items of an add: one thread stores them, a second process reads many small files ahead of it."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from cidery.core.adding.file_jobs import FileJobs, Memory
+from cidery.core.adding.ingest import Finished, Ingest, Remembered, Result
+from cidery.core.adding.items import File, Item, Stored
+from cidery.core.adding.journal import NotRemembered
+from cidery.core.adding.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
+
+
+class WholeItems:
+    """The items of one add() that are stored by a single job each."""
+
+    def __init__(self, ingest: Ingest, jobs: FileJobs, memory: Memory | None) -> None:
+        self._ingest = ingest
+        self._jobs = jobs
+        self._memory = memory
+        # Whole small files spend their time in short system calls: two threads would only contend for the GIL.
+        self._one = ThreadPoolExecutor(1, thread_name_prefix="cidery-add")
+        self._reader: ReaderProcess | None = None
+        self._reader_helps = ingest.references is None and can_read(ingest.profile)
+        self._files = 0
+        self._behind = memory is not None and not memory.journal.is_empty
+        """Whether the scan is still among the files that an earlier run stored, which need no reading."""
+
+    async def close(self) -> None:
+        """End the process and the thread; returns when neither is running."""
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.close)
+        await asyncio.to_thread(self._one.shutdown, True, cancel_futures=True)
+
+    def submit(self, items: Sequence[Item]) -> Future[list[Result]]:
+        """Store whole items; many small files are read and hashed by a second process."""
+        paths = [(item.path, item.follow) for item in items if isinstance(item, File)]
+        self._files += len(paths)
+        if self._behind:
+            return self._one.submit(self._ingest.items, items)
+        if self._reader is None and self._reader_helps and self._files > START_AFTER:
+            metadata = self._ingest.metadata
+            try:
+                self._reader = ReaderProcess(
+                    self._ingest.profile,
+                    (metadata.preserve_mode, metadata.preserve_mtime),
+                    (metadata.mode, metadata.mtime),
+                )
+            except ReaderGone:
+                self._reader_helps = False
+        reader = self._reader
+        if reader is None or not reader.ready or not self._reader_helps or not paths:
+            return self._one.submit(self._ingest.items, items)
+        reader.ask(paths, self._jobs.racy_from())
+        return self._one.submit(self._with_reader, reader, items)
+
+    def _with_reader(self, reader: ReaderProcess, items: Sequence[Item]) -> list[Result]:
+        """Runs in the thread."""
+        try:
+            leaves, entries = reader.answer() if self._reader_helps else ([], b"")
+        except ReaderGone:
+            self._reader_helps, leaves, entries = False, [], b""
+        return self._ingest.items(items, leaves, entries)
+
+    async def results(self, items: Sequence[Item], future: Future[list[Result]]) -> list[Result]:
+        """The outcome of submit(), none of them Remembered. Raises as Ingest.items(), and NotRemembered."""
+        results = await asyncio.wrap_future(future)
+        if self._memory is not None and self._behind:
+            if any(isinstance(result, Remembered) for result in results):
+                return await self._checked(self._memory, items, results)
+            if any(isinstance(result, Finished) for result in results):
+                self._behind = False
+        return results
+
+    async def _checked(self, memory: Memory, items: Sequence[Item], results: list[Result]) -> list[Result]:
+        """The results, with remembered files looked up in the store and read again if they are not there."""
+        known = [result for result in results if isinstance(result, Remembered)]
+        for result, whole in zip(known, await memory.whole([one.child for one in known]), strict=True):
+            if whole:
+                memory.journal.reused += result.size
+            else:
+                memory.journal.forget(result.identity)
+        lost = [
+            at
+            for at, result in enumerate(results)
+            if isinstance(result, Remembered) and memory.journal.file(result.identity) is None
+        ]
+        for at in lost:
+            if isinstance(items[at], Stored):
+                raise NotRemembered(items[at].name)
+        again = await asyncio.wrap_future(self._one.submit(self._ingest.items, [items[at] for at in lost]))
+        out: list[Result] = [
+            Finished(result.child, result.size, result.mode, result.mtime) if isinstance(result, Remembered) else result
+            for result in results
+        ]
+        for at, fresh in zip(lost, again, strict=True):
+            out[at] = fresh
+        return out

@@ -1,0 +1,24 @@
+"""What every connection of a node shares."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from cidery.libp2p.io.shares import ReceivedBytes
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.traffic import Traffic
+from cidery.libp2p.protocols.timeouts import Timeouts
+
+Handler = Callable[[Stream], Awaitable[None]]
+"""Serves one inbound stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    """What every connection of a node shares."""
+
+    handlers: Mapping[str, Handler]
+    """Protocol id -> handler of inbound streams; read at each new stream."""
+    timeouts: Timeouts
+    clock: Callable[[], float]
+    traffic: Traffic
+    received: ReceivedBytes = field(default_factory=ReceivedBytes)

@@ -1,0 +1,41 @@
+"""Seals what a muxer has to send, several messages at a time, into buffers that are used again."""
+
+from cidery.libp2p.protocols.channel import SecureChannel
+from cidery.libp2p.protocols.yamux import Yamux
+
+WRITE_BATCH = 4 * (66 * 1024)
+"""Sealed bytes handed to the socket at a time: four whole messages, which stay in the processor's cache."""
+LEAST_PLAIN = 64
+"""Bytes of plaintext sealed at least: a frame's header and some of its content."""
+
+
+class Sealer:
+    """For one connection."""
+
+    def __init__(self, channel: SecureChannel) -> None:
+        self._channel = channel
+        self._plain = memoryview(bytearray(channel.plain_size))
+        self._spare: memoryview | None = None
+
+    def batch(self, mux: Yamux, limit: int) -> memoryview:
+        """The next sealed messages, of about ``limit`` bytes at most; empty if the muxer has nothing to send."""
+        channel = self._channel
+        plain = self._plain[: max(LEAST_PLAIN, limit)]
+        first = mux.data_into(plain)
+        if not first:
+            return plain[:0]
+        bulk = first == len(self._plain)
+        spare, self._spare = self._spare if bulk else None, None if bulk else self._spare
+        # a lone small message gets a small buffer, a bulk transfer one for several messages
+        size = WRITE_BATCH if bulk else first + channel.sealed_size - channel.plain_size
+        out = spare or memoryview(bytearray(size))
+        at = channel.seal_into(plain[:first], out)
+        while at + channel.sealed_size <= min(len(out), limit) and (more := mux.data_into(plain)):
+            at += channel.seal_into(plain[:more], out[at:])
+        return out[:at]
+
+    def reuse(self, out: memoryview) -> None:
+        """All of a batch went into the socket: its buffer is ours again."""
+        whole = out.obj
+        if isinstance(whole, bytearray) and len(whole) == WRITE_BATCH:
+            self._spare = memoryview(whole)

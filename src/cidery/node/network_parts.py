@@ -1,0 +1,82 @@
+"""What a NodeNetwork is made of, as far as it is made before there is one."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache as made_once
+from typing import TYPE_CHECKING
+
+from cidery.errors import InvalidInput
+from cidery.identity.keys import PrivateKey
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.swarm import Swarm, SwarmConfig
+from cidery.libp2p.io.traffic import Traffic
+from cidery.libp2p.io.transport import Transport
+from cidery.libp2p.protocols import yamux
+from cidery.libp2p.protocols.bandwidth import Schedule
+from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.cache import Cache, PeerRows
+
+if TYPE_CHECKING:
+    from cidery.libp2p.protocols.tls import TlsIdentity
+
+
+def make_swarm(
+    config: SwarmConfig,
+    key: PrivateKey,
+    cache: Cache | None,
+    network: Transport | None,
+    security: tuple[str, ...],
+    *,
+    clock: Callable[[], float],
+    entropy: Callable[[int], bytes],
+    bandwidth: Schedule | None,
+) -> Swarm:
+    """The swarm of a node; its peer store is in ``cache``, if there is one."""
+    return Swarm(
+        config,
+        upgrade_config(key, entropy, security),
+        PeerStore(clock, PeerRows(cache) if cache is not None else None),
+        clock,
+        network,
+        traffic=Traffic(clock, bandwidth),
+        prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """HTTP gateways that are asked for blocks."""
+
+    urls: tuple[str, ...] = ()
+    """Asked always; as ``check_url`` returns them."""
+    routed: bool = True
+    """Whether those that routing names are asked too."""
+    local: bool = False
+    """Whether these may be in local networks or on this machine."""
+
+
+def by_peer(addrs: Sequence[Multiaddr]) -> dict[PeerId, list[Multiaddr]]:
+    """Addresses without /p2p by the peer they lead to; "/p2p/ID" alone gives no address."""
+    out: dict[PeerId, list[Multiaddr]] = {}
+    for addr in addrs:
+        if addr.peer_id_bytes is None:
+            raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
+        known = out.setdefault(PeerId.decode(addr.peer_id_bytes), [])
+        if addr.without_peer().components:
+            known.append(addr.without_peer())
+    return out
+
+
+def upgrade_config(key: PrivateKey, entropy: Callable[[int], bytes], security: tuple[str, ...]) -> UpgradeConfig:
+    @made_once
+    def certificate() -> TlsIdentity:
+        from cidery.libp2p.protocols.tls import TlsIdentity
+
+        return TlsIdentity(key, (yamux.PROTOCOL,), datetime.datetime.now(datetime.UTC))
+
+    return UpgradeConfig(key, certificate, entropy, security)
