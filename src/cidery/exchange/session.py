@@ -12,7 +12,7 @@ source would bring much sooner is taken from a busy or silent one, unless the bl
 Input: want/need/forget from the reader, sources and their answers, time. Output: poll() -> commands.
 """
 
-from collections.abc import Iterable, KeysView
+from collections.abc import Iterable, Iterator, KeysView
 from itertools import islice
 from random import Random
 
@@ -45,6 +45,10 @@ LEAST_MOVE_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
 FAIR_CHANCE = 0.5
 """Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
+LEFT_WAIT = 1.0
+"""Seconds that one is expected to wait for a source that left owing blocks and sent none; doubles each time."""
+MAX_LEFT = 1024
+"""Such sources remembered."""
 
 
 class FetchSession:
@@ -71,6 +75,8 @@ class FetchSession:
         self._move_at: float | None = None
         self._reach = Reach()
         self._several = False
+        self._left: dict[str, float] = {}
+        """Sources that went away owing blocks without having sent one -> seconds that count as waited for them."""
         self._held: set[str] = set()
         """Far sources that are not asked for what near ones have."""
         self._typical_block = ASSUMED_BLOCK
@@ -161,7 +167,8 @@ class FetchSession:
 
     def add_source(self, name: str, round_trip: float | None, now: float) -> None:
         if name not in self.sources:
-            self.sources[name] = Source(name, round_trip)
+            source = self.sources[name] = Source(name, round_trip)
+            source.waited = self._left.get(name, 0.0)
             self._wants.revive_all()
             if self._gave_up:
                 self._begin_waiting(now)
@@ -172,6 +179,8 @@ class FetchSession:
         source = self.sources.pop(name, None)
         if source is None:
             return
+        if source.outstanding and not source.blocks and (name in self._left or len(self._left) < MAX_LEFT):
+            self._left[name] = max(LEFT_WAIT, 2 * source.waited)
         self._partial.pop(name, None)
         self._asks.pop(name, None)
         self._cancels.pop(name, None)
@@ -297,7 +306,7 @@ class FetchSession:
             self._move(now)
         self._probe(now, streams)
         commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
-        commands += [Ask(name, tuple(blocks), tuple(haves)) for name, (blocks, haves) in self._asks.items()]
+        commands += self._questions()
         self._cancels, self._asks = {}, {}
         if self._wants and now >= self._search_at():
             if self._searched_at is not None:
@@ -381,6 +390,7 @@ class FetchSession:
             if deadline is None or now < deadline:
                 continue
             source.stalled = True
+            source.waited *= 2  # again without a block since: two liars must not pass a want to and fro for ever
             source.has_any = source.has_any and (len(self.sources) == 1 or source.partial)
             self._sources_changed = True
         if self._sources_changed:
@@ -540,6 +550,14 @@ class FetchSession:
 
     # --- inside: asking who has what
 
+    def _questions(self) -> Iterator[Ask]:
+        """What was noted to be asked, without what has come, or gone to another source, since."""
+        for name, (blocks, haves) in self._asks.items():
+            wanted = [cid for cid in blocks if (want := self._wants.get(cid)) is not None and want.source == name]
+            open_still = [cid for cid in haves if cid in self._wants]
+            if wanted or open_still:
+                yield Ask(name, tuple(wanted), tuple(open_still))
+
     def _entered(self, cids: Iterable[CID]) -> None:
         """Wants are open now: partial sources are asked whether they have them."""
         for cid in cids:
@@ -567,7 +585,8 @@ class FetchSession:
             want = self._wants.all[cid]
             asked = [s for s in unknown if s.name != want.source and (cid in self._wants.barren or now >= s.probe_at)]
             for source in asked[:MAX_PROBED_SOURCES]:
-                if cid in source.probed or source.name in want.denied or source.name in want.holders:
+                known = source.name in want.denied or (source.name in want.holders and not source.stalled)
+                if cid in source.probed or known:
                     continue
                 if len(source.probed) >= MAX_WANTS:
                     continue

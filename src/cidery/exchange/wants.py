@@ -142,9 +142,9 @@ class Wants:
         return want
 
     def forget_source(self, name: str) -> None:
-        """It is gone: what it said of wants no longer counts. O(wants that a source was asked about)."""
-        for place in (self.open, self.asked, self.barren):
-            for want in place.values():
+        """It is gone: what it said of wants no longer counts. O(wants)."""
+        for want in self.all.values():
+            if want.told or want.denied or want.holders:
                 want.denied.discard(name)
                 want.holders.discard(name)
                 want.told.discard(name)
