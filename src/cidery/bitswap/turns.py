@@ -175,6 +175,7 @@ class Turns:
             taker.due = max(taker.due, self._clock)
         if len(waiting) == 1:
             (chosen,) = waiting
+            self._clock = self._takers[chosen].due  # or one that comes now would be owed all that this one had alone
         else:
             line = sorted(waiting, key=lambda peer: self._takers[peer].due)[:LOOKED_AT]
             chosen = first = line[0]

@@ -1,0 +1,280 @@
+"""Whose turn it is to be sent blocks, and how many peers are served at a time."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from cidery.bitswap.turns import (
+    FAST,
+    FIRST_TURN,
+    HALF_LIFE,
+    LEAST_SLOTS,
+    MAX_SKIPS,
+    MOST_SLOTS,
+    MOST_WEIGHT,
+    REMEMBERED,
+    STUCK,
+    TURN_SECONDS,
+    UNREAD,
+    Turns,
+)
+
+MIB = 1024 * 1024
+SIZE = 256 * 1024
+
+
+def turns(*peers: str) -> Turns:
+    made = Turns(0.0)
+    for peer in peers:
+        made.add(peer, 0.0)
+    return made
+
+
+def serve(machine: Turns, waiting: dict[str, list[bytes]], now: float, size: int = SIZE) -> str:
+    """One turn from its beginning to its end."""
+    peer = machine.begin(waiting, now)
+    assert peer is not None
+    machine.end(peer, size, now, others_wait=len(waiting) > 1)
+    return peer
+
+
+def run(machine: Turns, seconds: float, rate: Callable[[int], float], now: float = 0.0) -> tuple[float, Counter[int]]:
+    """Serve peers that always wait, over a line that carries ``rate(turns at a time)`` bytes per second.
+
+    Returns the time, and how many rounds had how many slots.
+    """
+    peers, until, rounds = [f"peer {at}" for at in range(MOST_SLOTS + 8)], now + seconds, Counter[int]()
+    for peer in peers:
+        machine.add(peer, now)
+    while now < until:
+        running: list[str] = []
+        while (begun := machine.begin({peer: [b""] for peer in peers if peer not in running}, now)) is not None:
+            running.append(begun)
+        rounds[len(running)] += 1
+        now += SIZE * len(running) / rate(len(running))
+        for peer in running:
+            machine.end(peer, SIZE, now, others_wait=True)
+    return now, rounds
+
+
+# --- how many at a time
+
+
+def test_one_peer_at_a_time_is_served_at_first():
+    machine = turns("p", "q")
+    assert machine.begin({"p": [], "q": []}, 0.0) == "p" and machine.serves("p")
+    assert machine.begin({"q": []}, 0.0) is None and not machine.serves("q")
+    machine.end("p", SIZE, 0.1, others_wait=True)
+    assert machine.begin({"q": []}, 0.1) == "q"
+
+
+def test_nobody_who_waits_is_no_turn():
+    assert turns("p").begin({}, 0.0) is None
+
+
+def test_slots_climb_while_more_of_them_carry_more():
+    machine = turns()
+    _, rounds = run(machine, 120.0, lambda several: min(several, 16) * MIB)  # each peer's line carries 1 MiB/s
+    assert max(rounds) >= 16 and machine.slots >= 8
+
+
+def test_slots_stay_few_on_a_line_that_one_peer_fills():
+    machine = turns()
+    _, rounds = run(machine, 300.0, lambda several: 2.0 * MIB)
+    assert rounds[LEAST_SLOTS] > 0.8 * rounds.total() and max(rounds) <= 2
+
+
+def test_slots_go_back_when_fewer_carry_as_much():
+    machine = turns()
+    now, _ = run(machine, 120.0, lambda several: min(several, 16) * MIB)
+    _, rounds = run(machine, 900.0, lambda several: 4.0 * MIB, now)
+    assert machine.slots <= 4 and min(rounds) <= 2
+
+
+def test_slots_are_bounded_and_a_slow_line_is_tried_in_steps_of_one():
+    machine = turns()
+    _, rounds = run(machine, 150.0, lambda several: several * 0.25 * MIB)  # a turn takes a second
+    assert sorted(rounds) == list(range(1, max(rounds) + 1)) and max(rounds) > 8
+    machine = turns()
+    _, rounds = run(machine, 20.0, lambda several: several * 8.0 * MIB)
+    assert max(rounds) == MOST_SLOTS and len(rounds) < 10
+
+
+def test_nothing_is_tried_while_nobody_else_waits():
+    machine = turns("p")
+    for at in range(1000):
+        assert machine.begin({"p": []}, at * 1.0) == "p"
+        machine.end("p", SIZE, at + 0.9, others_wait=False)
+    assert machine.slots == LEAST_SLOTS
+
+
+# --- turns that do not move
+
+
+def test_a_turn_from_which_no_byte_leaves_frees_its_slot():
+    machine = turns("p", "q")
+    machine.begin({"p": []}, 0.0)
+    machine.progress("p", 1000, 0.1, blocked=False)
+    assert machine.full(0.1 + STUCK - 0.01)
+    machine.progress("p", 1000, 3.0, blocked=False)  # the same bytes are left: that is no progress
+    assert not machine.full(0.1 + STUCK) and machine.begin({"q": []}, 0.1 + STUCK) == "q"
+    assert machine.served() == ["p", "q"]
+
+
+def test_a_turn_whose_bytes_leave_slowly_keeps_its_slot():
+    machine = turns("p", "q")
+    machine.begin({"p": []}, 0.0)
+    for second in range(1, 60):
+        machine.progress("p", 100_000 - second, float(second), blocked=False)
+        assert machine.full(float(second))
+
+
+def test_a_peer_that_does_not_read_frees_its_slot_sooner():
+    machine = turns("p", "q")
+    machine.begin({"p": []}, 0.0)
+    machine.progress("p", 1000, 0.0, blocked=True)
+    assert machine.full(UNREAD - 0.01) and not machine.full(UNREAD)
+    machine.progress("p", 900, UNREAD, blocked=True)  # it reads again
+    assert machine.full(UNREAD)
+
+
+def test_while_one_turn_is_stuck_others_are_given_up_sooner():
+    machine = turns("p", "q", "r")
+    machine.begin({"p": []}, 0.0)
+    machine.begin({"q": []}, STUCK)
+    assert machine.full(STUCK + UNREAD - 0.01) and not machine.full(STUCK + UNREAD)
+    assert machine.begin({"r": []}, STUCK + UNREAD) == "r"
+
+
+def test_a_peer_that_leaves_gives_its_turn_back():
+    machine = turns("p", "q")
+    machine.begin({"p": []}, 0.0)
+    machine.remove("p")
+    assert machine.begin({"q": []}, 0.0) == "q"
+    machine.end("p", SIZE, 1.0, others_wait=True)
+    machine.progress("p", 0, 1.0, blocked=False)
+    machine.received("p", SIZE, 1.0)
+    assert machine.served() == ["q"]
+
+
+# --- whose turn
+
+
+def shares(machine: Turns, peers: list[str], rounds: int, gives: dict[str, int] | None = None) -> Counter[str]:
+    """Who gets how many turns while all wait; ``gives``: bytes from a peer per round."""
+    got: Counter[str] = Counter()
+    for at in range(rounds):
+        for peer, size in (gives or {}).items():
+            machine.received(peer, size, at * 0.1)
+        got[serve(machine, {peer: [] for peer in peers}, at * 0.1)] += 1
+    return got
+
+
+def test_peers_that_give_nothing_share_equally():
+    got = shares(turns("p", "q", "r"), ["p", "q", "r"], 300)
+    assert set(got.values()) == {100}
+
+
+def test_who_gives_as_much_as_it_takes_gets_several_times_as_much_and_the_others_still_get_some():
+    got = shares(turns("giver", "p", "q"), ["giver", "p", "q"], 700, {"giver": SIZE})
+    assert 0.8 * MOST_WEIGHT < got["giver"] / got["p"] <= MOST_WEIGHT + 0.5
+    assert abs(got["p"] - got["q"]) <= 1
+
+
+def test_to_give_without_end_brings_no_more_than_the_greatest_share():
+    got = shares(turns("giver", "p"), ["giver", "p"], 600, {"giver": 100 * MIB})
+    assert got["p"] >= 600 / (MOST_WEIGHT + 1) - 2
+
+
+def test_what_was_given_long_ago_no_longer_counts():
+    machine = turns("giver", "p")
+    machine.received("giver", 100 * MIB, 0.0)
+    got: Counter[str] = Counter()
+    for at in range(100):
+        got[serve(machine, {"giver": [], "p": []}, 20 * HALF_LIFE + at * HALF_LIFE)] += 1
+    assert abs(got["giver"] - got["p"]) <= 4
+
+
+def test_a_small_message_costs_less_of_a_share_than_a_large_one():
+    machine, got = turns("small", "large"), Counter[str]()
+    for at in range(500):
+        peer = machine.begin({"small": [], "large": []}, float(at))
+        size = SIZE // 4 if peer == "small" else SIZE
+        machine.end(peer or "", size, float(at), others_wait=True)
+        got[peer or ""] += size
+    assert 0.9 < got["small"] / got["large"] < 1.1
+
+
+def test_a_newcomer_comes_first_and_then_has_no_more_than_its_share():
+    machine = turns("old")
+    for at in range(1000):
+        serve(machine, {"old": []}, at * 0.1)  # alone for a long time
+    machine.add("new", 100.0)
+    served = [serve(machine, {"old": [], "new": []}, 100 + at * 0.1) for at in range(40)]
+    assert "new" in served[:2] and abs(served.count("new") - served.count("old")) <= 2
+
+
+def test_who_was_away_has_no_turns_saved():
+    machine = turns("p", "q")
+    for at in range(500):
+        serve(machine, {"p": []}, at * 0.1)
+    served = [serve(machine, {"p": [], "q": []}, 50 + at * 0.1) for at in range(40)]
+    assert abs(served.count("p") - served.count("q")) <= 2
+
+
+def test_a_turn_in_which_nothing_was_sent_costs_nothing():
+    machine = turns("p", "q")
+    for _ in range(3):
+        assert machine.begin({"p": [], "q": []}, 0.0) == "p"
+        machine.end("p", 0, 1.0, others_wait=True)
+
+
+# --- which block
+
+
+def test_of_those_who_wait_the_one_is_served_whose_block_was_sent_to_the_fewest():
+    machine = turns("p", "q")
+    machine.sends(b"common")
+    assert machine.begin({"p": [b"common"], "q": [b"common", b"rare"]}, 0.0) == "q"
+
+
+def test_the_peer_that_is_due_lets_others_pass_only_so_many_times():
+    machine = turns("due", "q")
+    machine.sends(b"common")
+    served = [serve(machine, {"due": [b"common"], "q": [str(at).encode()]}, 0.0, 1) for at in range(3 * MAX_SKIPS + 3)]
+    assert served == 3 * [*["q"] * MAX_SKIPS, "due"]
+
+
+def test_a_block_that_was_not_sent_after_all_is_not_counted():
+    machine = turns("p")
+    machine.sends(b"block")
+    machine.sends(b"block")
+    machine.sends(b"block", -1)
+    assert machine.sent_to(b"block") == 1
+    machine.sends(b"other", -1)
+    assert machine.sent_to(b"other") == 0
+
+
+def test_the_counts_of_blocks_are_bounded_and_the_one_sent_longest_ago_is_forgotten():
+    machine = turns("p")
+    machine.sends(b"old")
+    machine.sends(b"kept")
+    for at in range(REMEMBERED - 2):
+        machine.sends(str(at).encode())
+    machine.sends(b"kept")
+    machine.sends(b"new")
+    assert machine.sent_to(b"old") == 0 and machine.sent_to(b"kept") == 2 and machine.sent_to(b"new") == 1
+
+
+# --- how much
+
+
+def test_a_message_holds_what_goes_to_the_peer_in_a_quarter_of_a_second():
+    machine = turns("p")
+    assert machine.limit("p") == machine.limit("stranger") == FIRST_TURN
+    machine.begin({"p": []}, 0.0)
+    machine.end("p", SIZE, 2.0, others_wait=False)
+    assert machine.limit("p") == SIZE / 2 * TURN_SECONDS and machine.slow("p")
+    for at in range(20):
+        machine.begin({"p": []}, 10.0 + at)
+        machine.end("p", 10 * FAST, 10.5 + at, others_wait=False)
+    assert machine.limit("p") > FAST and not machine.slow("p")
