@@ -1,6 +1,8 @@
 """The serving side: wants in, envelopes out."""
 
 from cidery.bitswap.engine import (
+    ASKED_ROOTS,
+    ASKED_SECONDS,
     INLINE_BYTES,
     MAX_QUEUED_PER_PEER,
     MAX_WANTS_PER_PEER,
@@ -12,6 +14,7 @@ from cidery.bitswap.engine import (
 )
 from cidery.bitswap.message import Entry, WantType
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_PB
 
 SIZE = 256 * 1024
 
@@ -174,3 +177,112 @@ def test_what_could_not_be_sent_goes_first_the_next_time() -> None:
     machine.remove_peer("p")
     machine.put_back("p", lost)
     assert envelope_of(machine, "p").empty
+
+
+def test_a_want_have_takes_back_the_want_for_the_block_that_is_queued():
+    machine, (cid, other) = engine("p"), cids(2)
+    ask(machine, "p", [cid, other])
+    ask(machine, "p", [cid], want_type=WantType.HAVE)
+    envelope = envelope_of(machine, "p")
+    assert envelope.blocks == [other] and envelope.haves == [cid] and envelope.pending_bytes == 0
+    ask(machine, "p", [cid])
+    ask(machine, "p", [cid], want_type=WantType.HAVE)
+    assert not machine.waiting and machine.begin_turn(0.0) is None
+
+
+def test_blocks_go_out_only_in_a_turn_and_presences_at_once():
+    machine, (cid, absent) = engine("p", "q"), cids(2)
+    ask(machine, "p", [cid])
+    ask(machine, "q", [cid])
+    ask(machine, "q", [absent], None, send_dont_have=True)
+    assert machine.begin_turn(0.0) == "p" and machine.begin_turn(0.0) is None and machine.waiting
+    envelope = machine.next_envelope("q")
+    assert not envelope.blocks and envelope.dont_haves == [absent] and envelope.pending_bytes == SIZE
+    assert machine.next_envelope("p").blocks == [cid]
+    machine.end_turn("p", SIZE, 0.1)
+    assert machine.begin_turn(0.1) == "q" and not machine.waiting
+    assert machine.next_envelope("q").blocks == [cid]
+
+
+def test_a_peer_whose_line_is_slow_is_sent_small_messages():
+    machine, wanted = engine("p"), cids(8)
+    ask(machine, "p", wanted, 64 * 1024)
+    machine.begin_turn(0.0)
+    assert len(machine.next_envelope("p").blocks) == 4  # FIRST_TURN: nothing is known of its line
+    machine.end_turn("p", SIZE, 1.0)
+    machine.begin_turn(1.0)
+    assert len(machine.next_envelope("p").blocks) == 1  # a quarter of a second of 256 KiB/s
+
+
+def test_what_was_sent_to_the_fewest_goes_first_while_others_wait():
+    machine, wanted = engine("p", "q"), cids(4)
+    ask(machine, "p", wanted)
+    assert machine.begin_turn(0.0) == "p"
+    assert machine.next_envelope("p").blocks == wanted[:1]
+    ask(machine, "q", wanted)
+    machine.end_turn("p", SIZE, 1.0)
+    sent = []
+    for at in range(1, 4):
+        peer = machine.begin_turn(float(at))
+        assert peer is not None
+        sent += machine.next_envelope(peer).blocks
+        machine.end_turn(peer, SIZE, at + 1.0)
+    assert sent == wanted[1:], "four blocks to two peers, and none of them twice"
+
+
+def test_two_who_ask_for_the_same_root_are_a_crowd_until_one_has_not_asked_for_a_minute():
+    machine, (root, other) = engine("p", "q"), cids(2)
+    assert not machine.asks("p", root, 0.0) and not machine.asks("p", root, 1.0)
+    assert not machine.asks("q", other, 1.0)
+    assert machine.asks("q", root, 30.0) and machine.asks("p", root, 31.0)
+    assert not machine.asks("p", root, 31.0 + ASKED_SECONDS)
+
+
+def test_one_root_under_two_codecs_is_the_same_root():
+    machine, data = engine("p", "q"), b"root"
+    assert not machine.asks("p", CID.of(data), 0.0)
+    assert machine.asks("q", CID.of(data, DAG_PB), 0.0)
+
+
+def test_the_roots_that_are_remembered_are_bounded():
+    machine = engine("p", "q")
+    roots = cids(ASKED_ROOTS + 1)
+    for root in roots:
+        assert not machine.asks("p", root, 0.0)
+    assert not machine.asks("q", roots[0], 0.0) and machine.asks("q", roots[-1], 0.0)
+
+
+def test_what_could_not_be_sent_does_not_count_as_sent_even_if_the_peer_has_left():
+    for leaves in (False, True):
+        machine, (cid,) = engine("p", "q"), cids(1)
+        ask(machine, "p", [cid])
+        machine.begin_turn(0.0)
+        lost = machine.next_envelope("p")
+        assert machine.turns.sent_to(cid.multihash) == 1
+        if leaves:
+            machine.remove_peer("p")
+        machine.put_back("p", lost)
+        machine.end_turn("p", 0, 1.0)
+        assert machine.turns.sent_to(cid.multihash) == 0 and machine.waiting is not leaves
+
+
+def test_presences_that_could_not_be_sent_are_said_the_next_time_unless_they_changed():
+    machine, (here, gone, changed) = engine("p"), cids(3)
+    ask(machine, "p", [here], want_type=WantType.HAVE)
+    ask(machine, "p", [gone, changed], None, send_dont_have=True, want_type=WantType.HAVE)
+    lost = machine.next_envelope("p")
+    machine.on_new_blocks([(changed.multihash, SIZE)])
+    machine.put_back("p", lost)
+    envelope = machine.next_envelope("p")
+    assert sorted(envelope.haves) == sorted([here, changed]) and envelope.dont_haves == [gone]
+
+
+def test_answers_for_a_peer_that_left_meanwhile_are_dropped():
+    machine, (cid,) = engine("p"), cids(1)
+    lookups = machine.on_wantlist("p", [Entry(cid)], False)
+    machine.remove_peer("p")
+    machine.on_sizes("p", lookups, [SIZE])
+    assert not machine.waiting and machine.wantlist("p") == []
+    machine.add_peer("p")
+    machine.on_sizes("p", lookups, [SIZE])
+    assert not machine.waiting, "nor are they for who came again and does not want it"

@@ -217,12 +217,13 @@ class Engine:
             self._waiting.pop(peer, None)
 
     def put_back(self, peer: str, envelope: Envelope) -> None:
-        """What could not be sent goes to the front of the peer's queue again."""
+        """What could not be sent goes to the front of the peer's queue again, if it is still there."""
+        for cid in envelope.blocks:
+            self.turns.sends(cid.multihash, -1)
         queue = self._peers.get(peer)
         if queue is None:
             return
         for cid, size in reversed(list(zip(envelope.blocks, envelope.sizes, strict=True))):
-            self.turns.sends(cid.multihash, -1)
             if cid not in queue.blocks:
                 queue.blocks[cid] = size
                 queue.queued_bytes += size
