@@ -3,8 +3,10 @@
 import pytest
 
 from cidery.bitswap.message import (
+    COMING,
     MAX_CID,
     MAX_ENTRIES,
+    MAX_FORETOLD,
     PROTOCOL_1_0,
     PROTOCOL_1_1,
     PROTOCOL_1_2,
@@ -12,12 +14,13 @@ from cidery.bitswap.message import (
     Entry,
     Message,
     WantType,
+    foretold,
 )
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 from cidery.multiformats.multihash import BLAKE3, IDENTITY, SHA2_512
-from cidery.multiformats.protobuf import bytes_field, varint_field
+from cidery.multiformats.protobuf import bytes_field, read_fields, varint_field
 
 
 def wire(message: Message, protocol: str = PROTOCOL_1_2) -> bytes:
@@ -122,3 +125,71 @@ def test_unknown_fields_are_skipped():
 def test_a_negative_priority_as_go_writes_it_is_accepted():
     entry = bytes_field(1, CIDS[0].encode()) + varint_field(2, -1)
     assert Message.decode(bytes_field(1, bytes_field(1, entry))).entries[0].cid == CIDS[0]
+
+
+# --- which blocks a message holds, told ahead of them
+
+BLOCKS = [Block(CID.of(bytes([at]) * 5000), bytes([at]) * 5000) for at in range(3)]
+FORETELLING = Message(blocks=BLOCKS, coming=[cid for cid, _ in BLOCKS], haves=CIDS[:1], pending_bytes=7)
+NAMES = [bytes_field(COMING, cid.encode()) for cid in FORETELLING.coming]
+
+
+def test_what_is_coming_survives_its_encoding():
+    got = Message.decode(wire(FORETELLING))
+    assert got.coming == FORETELLING.coming and [payload.cid() for payload in got.payloads] == got.coming
+
+
+def test_what_is_coming_is_known_before_the_first_block_is_here():
+    data = wire(FORETELLING)
+    assert foretold(memoryview(data)[: data.index(BLOCKS[0].data)]) == set(FORETELLING.coming)
+    assert foretold(memoryview(data)) == set(FORETELLING.coming)
+
+
+def test_of_a_beginning_that_is_cut_the_names_that_are_whole_are_known():
+    data = wire(FORETELLING)
+    ends = [len(b"".join(NAMES[: at + 1])) for at in range(3)]
+    for cut in range(ends[-1] + 1):
+        known = sum(1 for end in ends if end <= cut)
+        assert foretold(memoryview(data)[:cut]) == (frozenset(FORETELLING.coming[:known]) or None)
+
+
+def test_a_message_that_does_not_say_what_is_coming_foretells_nothing():
+    assert foretold(memoryview(wire(Message(blocks=BLOCKS)))) is None
+    assert foretold(memoryview(b"")) is None
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff" * 40,
+        bytes_field(COMING, b""),
+        bytes_field(COMING, b"\x01\x55\x12\x20short"),
+        bytes_field(COMING, bytes(MAX_CID + 1)),
+        varint_field(COMING, 5),
+        bytes_field(COMING, CIDS[0].encode() + b"more"),
+    ],
+)
+def test_garbage_foretells_nothing_and_ends_nothing(garbage):
+    assert foretold(memoryview(garbage)) is None
+    assert foretold(memoryview(NAMES[0] + garbage)) == {FORETELLING.coming[0]}
+
+
+def test_more_names_than_a_message_can_hold_are_not_believed():
+    many = [bytes_field(COMING, CID.of(str(at).encode()).encode()) for at in range(MAX_FORETOLD + 1)]
+    assert len(foretold(memoryview(b"".join(many[:-1]))) or ()) == MAX_FORETOLD
+    assert foretold(memoryview(b"".join(many))) is None
+    assert len(Message.decode(b"".join(many)).coming) == MAX_FORETOLD
+
+
+def test_the_names_are_a_buffer_of_their_own_to_be_sent_ahead():
+    first, *rest = FORETELLING.buffers(PROTOCOL_1_2)
+    assert first == b"".join(NAMES) and b"".join(map(bytes, (first, *rest))) == wire(FORETELLING)
+
+
+def test_implementations_that_do_not_know_the_field_skip_it():
+    """Its number is one that no version of the spec uses, its wire type one that every protobuf reader can skip."""
+    fields = list(read_fields(memoryview(wire(FORETELLING))))
+    known = [(number, bytes(view), value) for number, _, value, view in fields if number <= 5]
+    plain = Message(blocks=BLOCKS, haves=CIDS[:1], pending_bytes=7)
+    assert known == [(number, bytes(view), value) for number, _, value, view in read_fields(memoryview(wire(plain)))]
+    assert {number for number, _, _, _ in fields} - {1, 2, 3, 4, 5} == {COMING}

@@ -92,3 +92,58 @@ def test_a_message_has_a_bounded_number_of_entries():
     wants = PeerWantlist()
     wants.ask("one", [CID.of(str(at).encode()) for at in range(MAX_MESSAGE_ENTRIES + 5)], [])
     assert len(wants.next_entries()) == MAX_MESSAGE_ENTRIES and len(wants.next_entries()) == 5
+
+
+def test_what_was_denied_is_asked_for_by_want_have_so_that_the_block_does_not_come_unasked_later():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.next_entries()
+    wants.denied(A)
+    assert wants.next_entries() == [Entry(A, want_type=WantType.HAVE)] and not wants.wants_any
+    wants.denied(A)
+    assert not wants.has_pending, "a want-have that is denied stands as it is"
+
+
+def test_what_was_denied_is_still_cancelled_by_who_wanted_it():
+    wants = PeerWantlist()
+    wants.ask("one", [A], [])
+    wants.ask("two", [A], [])
+    wants.next_entries()
+    wants.denied(A)
+    wants.next_entries()
+    wants.cancel("one", [A])
+    assert not wants.has_pending
+    wants.cancel_all("two")
+    assert wants.next_entries() == [Entry(A, cancel=True)]
+
+
+def test_what_the_peer_said_to_have_needs_no_cancel():
+    wants = PeerWantlist()
+    wants.ask("one", [], [A])
+    wants.next_entries()
+    wants.confirmed(A)
+    wants.cancel("one", [A])
+    assert not wants.has_pending
+    wants.ask("one", [], [A])
+    assert wants.next_entries() == [Entry(A, **HAVE)], "and it may be asked again"
+
+
+def test_a_want_for_the_block_stands_although_the_peer_said_to_have_it():
+    wants = PeerWantlist()
+    wants.ask("one", [], [A])
+    wants.next_entries()
+    wants.ask("one", [A], [])
+    wants.next_entries()
+    wants.confirmed(A)
+    assert wants.wants == [A]
+    wants.cancel("one", [A])
+    assert wants.next_entries() == [Entry(A, cancel=True)]
+
+
+def test_a_question_that_waits_to_be_sent_is_sent_although_an_older_one_was_answered():
+    wants = PeerWantlist()
+    wants.ask("one", [], [A])
+    wants.next_entries()
+    wants.ask("two", [], [A])
+    wants.confirmed(A)
+    assert wants.next_entries() == [Entry(A, **HAVE)]
