@@ -1,0 +1,148 @@
+"""Whether far sources are asked for what near ones have: by trial."""
+
+from cidery.exchange.reach import (
+    FAR,
+    FAR_SECONDS,
+    FIRST_PAUSE,
+    LONGEST_TRIAL,
+    MEASURED_BLOCKS,
+    MEASURED_SECONDS,
+    MORE,
+    Mode,
+    Reach,
+)
+from cidery.exchange.source import Source
+from cidery.multiformats.cid import CID
+
+BLOCK = 256 * 1024
+
+
+def source(name: str, round_trip: float | None, *, usable: bool = True) -> Source:
+    made = Source(name, round_trip)
+    made.has_any = usable
+    return made
+
+
+NEAR = source("near", 0.01)
+
+
+def far(*names: str) -> dict[str, Source]:
+    return {name: source(name, 0.5) for name in names}
+
+
+def arrives(reach: Reach, name: str, begin: float, seconds: float, blocks: int) -> float:
+    """Blocks that come at an even pace; returns the time of the last."""
+    for at in range(1, blocks + 1):
+        reach.received(name, BLOCK, begin + seconds * at / blocks)
+    return begin + seconds
+
+
+def measured() -> tuple[Reach, float]:
+    """What near ones bring alone is known: 4 blocks a second."""
+    reach = Reach()
+    reach.received("near", BLOCK, 0.0)
+    return reach, arrives(reach, "near", 0.0, 1.0, 4)
+
+
+def test_far_is_several_times_the_nearest_round_trip_and_a_bit():
+    limit = FAR * 0.01 + FAR_SECONDS
+    sources = [NEAR, source("at the limit", limit), source("beyond", limit + 0.001)]
+    assert Reach().far(sources).keys() == {"beyond"}
+
+
+def test_only_usable_sources_of_known_distance_are_near_or_far():
+    sources = [source("near", 0.01, usable=False), source("far", 0.5), source("unknown", None)]
+    assert Reach().far(sources) == {} and Reach().far([]) == {}
+
+
+def test_far_sources_are_held_until_it_is_measured_what_near_ones_bring():
+    reach, one = Reach(), far("far")
+    assert reach.held(one, 5.0) == {"far"} and reach.mode is Mode.NEAR
+    reach.received("near", BLOCK, 5.0)  # it began to come before
+    for at in range(MEASURED_BLOCKS - 1):
+        reach.received("near", BLOCK, 5.1 + at)
+    assert reach.held(one, 9.0) == {"far"} and reach.mode is Mode.NEAR
+    reach.received("near", BLOCK, 9.0)
+    assert reach.held(one, 9.0) == set() and reach.mode is Mode.TRIAL
+
+
+def test_a_measurement_takes_a_moment():
+    reach = Reach()
+    for at in range(10):
+        reach.received("near", BLOCK, at * 0.001)
+    assert reach.held(far("far"), MEASURED_SECONDS - 0.01) == {"far"}
+    assert reach.held(far("far"), MEASURED_SECONDS) == set()
+
+
+def test_in_a_trial_each_far_source_is_asked_for_one_block():
+    reach, now = measured()
+    several = far("far", "farther")
+    assert reach.held(several, now) == set() and reach.trying == {"far", "farther"}
+    several["far"].asked(CID.of(b"block"), now)
+    assert reach.held(several, now + 0.1) == {"far"}
+    reach.received("far", BLOCK, now + 0.5)
+    several["far"].outstanding.clear()
+    assert reach.held(several, now + 0.5) == {"far"}, "until the trial is judged"
+
+
+def test_far_sources_stay_if_more_comes_with_them():
+    reach, now = measured()
+    one = far("far")
+    reach.held(one, now)
+    arrives(reach, "near", now, 0.9, 4)
+    now = arrives(reach, "far", now, 1.0, 4)
+    assert reach.held(one, now) == set() and reach.mode is Mode.ALL
+    assert reach.held(one, now + 1000) == set()
+
+
+def test_far_sources_are_let_go_if_near_ones_fill_the_line():
+    reach, now = measured()
+    one = far("far")
+    reach.held(one, now)
+    arrives(reach, "near", now, 0.9, 3)
+    now = arrives(reach, "far", now, 1.0, 1)  # as much as before, in all
+    assert reach.held(one, now) == {"far"} and reach.mode is Mode.NEAR
+
+
+def test_more_is_a_good_deal_more():
+    for factor, mode in ((MORE - 0.05, Mode.NEAR), (MORE + 0.05, Mode.ALL)):
+        reach, now = measured()
+        reach.held(far("far"), now)
+        reach.received("far", int(4 * BLOCK * factor), now + 1.0)
+        reach.held(far("far"), now + 1.0)
+        assert reach.mode is mode
+
+
+def test_after_a_trial_in_vain_the_next_one_comes_later_each_time_and_with_a_single_far_source():
+    reach, now = measured()
+    several, pauses = far("far", "farther"), []
+    for _ in range(3):
+        assert reach.held(several, now) != several.keys() and reach.mode is Mode.TRIAL
+        ended = now
+        for name in list(reach.trying):
+            ended = arrives(reach, name, now, 1.0, 1)
+        assert reach.held(several, ended) == several.keys()
+        now = ended
+        while reach.held(several, now) == several.keys():
+            now = arrives(reach, "near", now, 1.0, 4)
+        pauses.append(now - ended)
+        assert len(reach.trying) == 1
+    assert pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
+
+
+def test_a_trial_ends_though_a_far_source_sends_nothing():
+    reach, now = measured()
+    one = far("far")
+    reach.held(one, now)
+    ends = now + LONGEST_TRIAL + 2 * 0.5
+    arrives(reach, "near", now, 4.0, 16)
+    reach.held(one, ends - 0.01)
+    assert reach.mode is Mode.TRIAL
+    assert reach.held(one, ends) == {"far"} and reach.mode is Mode.NEAR
+
+
+def test_a_trial_ends_when_the_far_source_has_gone():
+    reach, now = measured()
+    reach.held(far("far"), now)
+    arrives(reach, "near", now, 1.0, 4)
+    assert reach.held(far("another"), now + 1.0) == {"another"} and reach.mode is Mode.NEAR
