@@ -1,0 +1,564 @@
+"""The fetch session as a swarm: partial sources, readers, rarest first, wants that move. Virtual time."""
+
+import pytest
+
+from cidery.exchange.commands import Ask, Cancel, Heard
+from cidery.exchange.session import (
+    LEFT_WAIT,
+    MAX_BROKEN,
+    MAX_DENIALS,
+    MAX_LEFT,
+    MAX_PROBED_SOURCES,
+    FetchSession,
+)
+from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE
+from cidery.exchange.waits import SessionWaits
+from cidery.exchange.wants import WINDOW
+from cidery.multiformats.cid import CID
+from cidery.testing.scripted_source import READ_AHEAD, Race, ScriptedSource
+
+ROOM = READ_AHEAD
+BLOCK = 256 * 1024
+STALL = SessionWaits().stall(0.01)
+
+
+def cids(count: int, start: int = 0) -> list[CID]:
+    return [CID.of(str(at).encode()) for at in range(start, start + count)]
+
+
+def session(*names: str, seed: int = 0, in_order: bool = False) -> FetchSession:
+    """With sources 10 ms away, of which nothing is known."""
+    machine = FetchSession(SessionWaits(), 0.0, seed=seed, in_order=in_order)
+    for name in names:
+        machine.add_source(name, 0.01, 0.0)
+    return machine
+
+
+def asks(commands: list[object], name: str) -> list[CID]:
+    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.blocks]
+
+
+def probes(commands: list[object], name: str) -> list[CID]:
+    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.haves]
+
+
+def cancels(commands: list[object], name: str) -> list[CID]:
+    return [cid for c in commands if isinstance(c, Cancel) and c.source == name for cid in c.cids]
+
+
+def readers(machine: FetchSession, have: dict[str, list[CID]]) -> None:
+    """These are readers of the same DAG, and have said what they have."""
+    for name in have:
+        machine.on_reader(name, 0.0)
+    for name, some in have.items():
+        for cid in some:
+            machine.on_have(name, cid, 0.0)
+
+
+def completes(machine: FetchSession, name: str, first: CID) -> None:
+    """A source is known to have something, and to lack nothing."""
+    machine.on_have(name, first, 0.0)
+
+
+# --- partial sources, and what they have
+
+
+def test_a_source_that_has_something_and_lacks_something_is_asked_what_it_has_of_the_window():
+    machine, wanted = session("a"), cids(WINDOW + 100)
+    machine.want(wanted, 0.0)
+    completes(machine, "a", wanted[0])
+    first = asks(machine.poll(0.0, ROOM), "a")
+    machine.on_dont_have("a", first[0], 0.1)
+    commands = machine.poll(0.1, ROOM)
+    asked = probes(commands, "a")
+    assert set(asked) == machine._wants.open.keys() - {first[0]} and not asks(commands, "a")
+    machine.on_have("a", asked[5], 0.2)
+    assert asks(machine.poll(0.2, ROOM), "a") == [asked[5]], "and then only for what it said to have"
+
+
+def test_what_enters_the_window_later_is_asked_about_too():
+    machine, wanted = session("a", "b"), cids(3)
+    machine.want(wanted[:1], 0.0)
+    readers(machine, {"a": [], "b": []})
+    machine.poll(0.0, ROOM)
+    machine.want(wanted[1:], 0.1)
+    commands = machine.poll(0.1, ROOM)
+    assert probes(commands, "a") == probes(commands, "b") == wanted[1:]
+
+
+def test_what_the_reader_needs_at_once_is_asked_about_at_once():
+    machine, wanted = session("a"), cids(WINDOW + 10)
+    machine.want(wanted, 0.0)
+    readers(machine, {"a": []})
+    machine.poll(0.0, ROOM)
+    machine.need(wanted[-1], 0.1)
+    assert probes(machine.poll(0.1, ROOM), "a") == [wanted[-1]]
+
+
+def test_of_very_many_partial_sources_only_so_many_are_asked_about_a_want():
+    names = [f"peer {at}" for at in range(MAX_PROBED_SOURCES + 10)]
+    machine, wanted = session(*names), cids(2)
+    machine.want(wanted[:1], 0.0)
+    readers(machine, {name: [] for name in names})
+    machine.poll(0.0, ROOM)
+    machine.want(wanted[1:], 0.1)
+    asked = [c.source for c in machine.poll(0.1, ROOM) if isinstance(c, Ask) and wanted[1] in c.haves]
+    assert asked == names[:MAX_PROBED_SOURCES]
+
+
+def test_a_reader_that_asks_us_becomes_a_source_of_what_it_says_to_have():
+    machine, wanted = session("reader"), cids(3)
+    machine.want(wanted, 0.0)
+    machine.poll(0.0, 0)
+    machine.on_dont_have("reader", wanted[0], 0.1)
+    machine.on_reader("reader", 0.2)
+    assert set(probes(machine.poll(0.2, ROOM), "reader")) == set(wanted[1:])
+    machine.on_have("reader", wanted[2], 0.3)
+    assert asks(machine.poll(0.3, ROOM), "reader") == [wanted[2]]
+    machine.on_have("reader", wanted[0], 0.4)  # it has that, too, meanwhile
+    assert asks(machine.poll(0.4, ROOM), "reader") == [wanted[0]]
+
+
+def test_a_reader_stays_a_source_however_often_it_has_nothing_yet():
+    machine, wanted = session("reader", "other"), cids(MAX_DENIALS + 10)
+    machine.want(wanted, 0.0)
+    readers(machine, {"reader": [], "other": []})
+    machine.sources["other"].reads = False
+    for cid in wanted[: MAX_DENIALS + 5]:
+        machine.on_dont_have("reader", cid, 0.1)
+        machine.on_dont_have("other", cid, 0.1)
+    assert machine.sources["reader"].has_any and not machine.sources["other"].has_any
+
+
+def test_a_complete_source_that_reads_as_well_stays_complete():
+    machine, wanted = session("a"), cids(3)
+    machine.want(wanted, 0.0)
+    completes(machine, "a", wanted[0])
+    machine.on_reader("a", 0.0)
+    machine.on_reader("a", 0.0)
+    machine.on_reader("stranger", 0.0)
+    assert asks(machine.poll(0.0, ROOM), "a") == wanted and not machine.sources["a"].partial
+
+
+# --- which block
+
+
+def test_of_partial_sources_the_block_is_asked_first_that_the_fewest_have():
+    machine, wanted = session("a", "b", "c"), cids(8)
+    machine.want(wanted, 0.0)
+    readers(machine, {"a": wanted, "b": wanted[:5], "c": wanted[:2]})
+    assert set(asks(machine.poll(0.0, ROOM), "a")) <= set(wanted[5:]) and len(machine.sources["a"].outstanding) == 2
+
+
+def test_what_the_reader_waits_for_is_asked_before_what_is_rare():
+    machine, wanted = session("a", "b"), cids(8)
+    machine.want(wanted, 0.0)
+    readers(machine, {"a": wanted, "b": wanted[:7]})
+    machine.need(wanted[3], 0.0)
+    commands = machine.poll(0.0, ROOM)
+    asked = asks(commands, "a"), asks(commands, "b")
+    assert wanted[3] in (asked[0][0], asked[1][0]) and wanted[7] in asked[0]
+
+
+def test_equally_rare_blocks_are_asked_in_another_order_by_each_reader():
+    firsts = set()
+    for seed in range(10):
+        machine, wanted = session("a", seed=seed), cids(20)
+        machine.want(wanted, 0.0)
+        readers(machine, {"a": wanted})
+        firsts.add(asks(machine.poll(0.0, ROOM), "a")[0])
+    assert len(firsts) > 4, "so that they have different ones to give each other"
+
+
+def test_a_session_without_a_store_asks_in_the_order_of_reading():
+    machine, wanted = session("a", "b", in_order=True), cids(8)
+    machine.want(wanted, 0.0)
+    readers(machine, {"a": wanted, "b": wanted[:7]})
+    commands = machine.poll(0.0, ROOM)
+    assert sorted([*asks(commands, "a"), *asks(commands, "b")]) == sorted(wanted[:4])
+
+
+# --- which source
+
+
+def test_a_reader_is_asked_rather_than_the_complete_source_of_the_same_block():
+    machine, wanted = session("seed", "reader"), cids(2)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    readers(machine, {"reader": wanted})
+    assert set(asks(machine.poll(0.0, ROOM), "reader")) == set(wanted)
+
+
+def test_the_complete_source_is_asked_if_the_reader_is_much_slower():
+    machine, wanted = session("seed", "reader"), cids(2)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    readers(machine, {"reader": wanted})
+    machine.sources["seed"].rate, machine.sources["reader"].rate = 10e6, 0.1e6
+    assert set(asks(machine.poll(0.0, ROOM), "seed")) == set(wanted)
+
+
+def test_of_a_complete_source_more_is_asked_at_once_while_readers_share():
+    for with_reader, amount in ((False, LEAST_WANTS), (True, CROWD_WANTS)):
+        machine, wanted = session("seed", "other", "reader"), cids(20)
+        machine.want(wanted, 0.0)
+        completes(machine, "seed", wanted[0])
+        machine.sources["seed"].window, machine.sources["seed"].blocks = 1, 1
+        if with_reader:
+            readers(machine, {"reader": []})
+        assert len(asks(machine.poll(0.0, ROOM), "seed")) == amount
+
+
+# --- wants that move
+
+
+def busy_and_idle() -> tuple[FetchSession, list[CID]]:
+    """``busy`` owes two blocks, asked at 0.0; ``idle`` owes nothing, and has sent some."""
+    machine, wanted = session("busy", "idle"), cids(4)
+    machine.want(wanted, 0.0)
+    for name in ("busy", "idle"):
+        completes(machine, name, wanted[0])
+    commands = machine.poll(0.0, ROOM)
+    owed = asks(commands, "busy")
+    assert len(owed) == 2
+    for cid in asks(commands, "idle"):
+        machine.on_block("idle", cid, BLOCK, 0.05)
+    return machine, owed
+
+
+def test_wants_are_taken_from_a_source_that_is_alive_but_sends_nothing():
+    machine, owed = busy_and_idle()
+    machine.on_bytes("busy", Heard(0.0, 1.5), 1.5)  # a ping was answered
+    assert not asks(machine.poll(1.5, ROOM), "idle")
+    machine.on_bytes("busy", Heard(0.0, 1.6), 1.6)
+    moved = machine.poll(1.6, ROOM)
+    assert not machine.sources["busy"].stalled
+    assert set(asks(moved, "idle")) == set(cancels(moved, "busy")) == set(owed)
+
+
+def test_a_block_that_is_on_its_way_is_not_asked_of_another():
+    machine, owed = busy_and_idle()
+    for at in range(1, 40):
+        machine.on_bytes("busy", Heard(at * 0.3, at * 0.3, frozenset(owed[:1])), at * 0.3)
+        moved = machine.poll(at * 0.3, ROOM)
+        assert owed[0] not in asks(moved, "idle") and owed[0] not in cancels(moved, "busy")
+        for cid in asks(moved, "idle"):
+            machine.on_block("idle", cid, BLOCK, at * 0.3)
+    assert machine.sources["busy"].outstanding.keys() == {owed[0]}, "the other one has moved"
+    late = 0.3 + PATIENCE * STALL + 0.1
+    machine.on_bytes("busy", Heard(late, late, frozenset(owed[:1])), late)
+    assert asks(machine.poll(late, ROOM), "idle") == owed[:1], "but a trickle must not hold it for ever"
+
+
+def test_of_a_message_that_does_not_say_what_it_holds_the_first_block_asked_is_taken_to_come():
+    machine, owed = busy_and_idle()
+    machine.on_bytes("busy", Heard(1.6, 1.6, None), 1.6)
+    assert asks(machine.poll(1.6, ROOM), "idle") == owed[1:]
+
+
+def test_what_a_slow_source_would_bring_late_is_taken_over_by_a_fast_one():
+    sources = [ScriptedSource("slow", 0.02, 0.05e6), ScriptedSource("fast", 0.02, 10e6)]
+    race = Race(session(), sources)
+    race.run(cids(60))
+    assert len(race.got) == 60 and race.now < 3.5, "a block of the slow one takes 5 seconds"
+    assert race.sources["slow"].cancelled
+
+
+def test_a_source_that_sends_steadily_keeps_its_wants():
+    race = Race(session(), [ScriptedSource("a", 0.02, 5e6), ScriptedSource("b", 0.02, 5e6)])
+    race.run(cids(100))
+    moved = len(race.sources["a"].asked) + len(race.sources["b"].asked) - 100
+    assert moved <= 6 and race.session.duplicates == 0
+
+
+def test_a_want_turns_from_the_complete_source_to_a_reader_that_has_got_the_block():
+    machine, wanted = session("seed", "reader"), cids(1)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    machine.on_reader("reader", 0.0)
+    commands = machine.poll(0.0, ROOM)
+    assert asks(commands, "seed") == wanted and probes(commands, "reader") == wanted
+    machine.on_have("reader", wanted[0], 0.1)
+    commands = machine.poll(0.1, ROOM)
+    assert asks(commands, "reader") == wanted and cancels(commands, "seed") == wanted
+
+
+def test_it_does_not_turn_if_the_block_is_coming():
+    machine, wanted = session("seed", "reader"), cids(1)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    machine.on_reader("reader", 0.0)
+    machine.poll(0.0, ROOM)
+    machine.on_bytes("seed", Heard(0.1, 0.1, frozenset(wanted)), 0.1)
+    machine.on_have("reader", wanted[0], 0.1)
+    assert not machine.poll(0.1, ROOM)
+
+
+def test_those_who_wait_for_one_reader_turn_to_another_by_chance():
+    turned = 0
+    for seed in range(100):
+        machine, wanted = session("first", "second", seed=seed), cids(1)
+        machine.want(wanted, 0.0)
+        readers(machine, {"first": wanted, "second": []})
+        assert asks(machine.poll(0.0, ROOM), "first") == wanted
+        machine.on_have("second", wanted[0], 0.1)
+        turned += asks(machine.poll(0.1, ROOM), "second") == wanted
+    assert 30 < turned < 70, "of two holders each serves half of them"
+
+
+# --- the end
+
+
+def slow_and_full() -> FetchSession:
+    """``fast`` brings a block in 0.03 s and takes two wants at a time, ``slow`` needs 2.6 s."""
+    machine = session("fast", "slow")
+    for name, rate in (("fast", 10e6), ("slow", 0.1e6)):
+        source = machine.sources[name]
+        source.has_any, source.rate, source.blocks, source.window = True, rate, 1, 1
+    return machine
+
+
+def test_at_the_end_a_want_waits_for_a_source_that_is_sooner():
+    machine, wanted = slow_and_full(), cids(3)
+    machine.want(wanted, 0.0)
+    commands = machine.poll(0.0, ROOM)
+    assert asks(commands, "fast") == wanted[:2] and not asks(commands, "slow")
+    machine.on_block("fast", wanted[0], BLOCK, 0.03)
+    assert asks(machine.poll(0.03, ROOM), "fast") == wanted[2:]
+
+
+def test_before_the_end_no_source_with_room_is_idle():
+    machine, wanted = slow_and_full(), cids(30)
+    machine.want(wanted, 0.0)
+    commands = machine.poll(0.0, ROOM)
+    assert len(asks(commands, "fast")) == len(asks(commands, "slow")) == 2
+
+
+# --- sources that claim and do not send, stall, or leave
+
+
+def test_a_source_that_claims_to_have_blocks_and_does_not_send_them_is_asked_no_more():
+    machine, wanted = session("liar", "honest"), cids(MAX_BROKEN + 5)
+    machine.want(wanted, 0.0)
+    completes(machine, "honest", wanted[0])
+    readers(machine, {"liar": wanted})
+    for cid in wanted[:MAX_BROKEN]:
+        assert machine.sources["liar"].has_any
+        machine.on_dont_have("liar", cid, 0.1)
+    machine.on_have("liar", wanted[-1], 0.2)
+    machine.on_reader("liar", 0.2)
+    commands = machine.poll(0.2, ROOM)
+    assert not asks(commands, "liar") and not machine.sources["liar"].outstanding
+    assert not machine.sources["liar"].usable and asks(commands, "honest")
+
+
+def test_a_liar_alone_is_not_asked_for_ever():
+    machine, wanted = session("liar"), cids(MAX_BROKEN + 1)
+    machine.want(wanted, 0.0)
+    for at, cid in enumerate(wanted[:MAX_BROKEN]):
+        machine.on_have("liar", cid, at * 1.0)
+        machine.on_dont_have("liar", cid, at + 0.5)
+    assert not any(asks(machine.poll(10.0 + at, ROOM), "liar") for at in range(10))
+
+
+def test_two_liars_do_not_pass_a_want_to_and_fro_while_an_honest_source_is_slow():
+    machine, (cid,) = session("one", "two", "honest"), cids(1)
+    machine.want([cid], 0.0)
+    machine.sources["honest"].rate, machine.sources["honest"].blocks = 0.1e6, 1
+    for name in ("one", "two", "honest"):
+        completes(machine, name, cid)
+    now, askers = 0.0, []
+    while "honest" not in askers:
+        commands = machine.poll(now, ROOM)
+        askers += [name for name in machine.sources if asks(commands, name)]
+        for name in ("one", "two"):
+            if probes(commands, name):
+                machine.on_have(name, cid, now)
+        assert now < 15, askers
+        now += 0.5
+
+
+def test_a_stalled_source_that_said_to_have_a_block_is_asked_whether_it_is_back():
+    machine, (cid,) = session("a", "b"), cids(1)
+    machine.want([cid], 0.0)
+    for name in ("a", "b"):
+        completes(machine, name, cid)
+    first = next(
+        name for name in ("a", "b") if machine.sources[name].outstanding or asks(machine.poll(0.0, ROOM), name)
+    )
+    commands = machine.poll(STALL, ROOM)
+    assert machine.sources[first].stalled and probes(commands, first) == [cid]
+    machine.on_have(first, cid, 2.0)
+    assert not machine.sources[first].stalled
+
+
+def test_a_source_that_leaves_owing_and_comes_again_counts_as_slower_each_time():
+    machine, wanted = session("liar", "honest"), cids(1)
+    for name in ("liar", "honest"):
+        machine.sources[name].has_any = True
+    machine.want(wanted, 0.0)
+    waits = []
+    for at in range(3):
+        machine.sources["liar"].asked(wanted[0], float(at))
+        machine.remove_source("liar", float(at))
+        machine.add_source("liar", 0.01, float(at))
+        waits.append(machine.sources["liar"].waited)
+    assert waits == [LEFT_WAIT, 2 * LEFT_WAIT, 4 * LEFT_WAIT]
+    machine.sources["liar"].has_any = True
+    assert asks(machine.poll(3.0, ROOM), "honest") == wanted
+
+
+def test_a_source_that_leaves_owing_nothing_or_having_sent_something_comes_again_as_good_as_new():
+    machine, wanted = session("idle", "useful"), cids(1)
+    machine.sources["useful"].asked(wanted[0], 0.0)
+    machine.sources["useful"].blocks = 1
+    for name in ("idle", "useful"):
+        machine.remove_source(name, 0.0)
+        machine.add_source(name, 0.01, 0.0)
+        assert machine.sources[name].waited == 0
+
+
+def test_the_sources_that_left_owing_are_remembered_within_bounds():
+    machine = session()
+    for at in range(MAX_LEFT + 10):
+        machine.add_source(str(at), 0.01, 0.0)
+        machine.sources[str(at)].asked(cids(1)[0], 0.0)
+        machine.remove_source(str(at), 0.0)
+    assert len(machine._left) == MAX_LEFT
+
+
+def test_what_came_between_an_answer_and_the_poll_is_not_asked_for():
+    machine, wanted = session("seed", "reader"), cids(3)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    machine.on_reader("reader", 0.0)
+    machine.poll(0.0, ROOM)
+    machine.on_have("reader", wanted[0], 0.1)  # the want turns to it ...
+    assert wanted[0] in machine.sources["reader"].outstanding
+    machine.on_block("seed", wanted[0], BLOCK, 0.1)  # ... but the block is here
+    commands = machine.poll(0.1, ROOM)
+    assert wanted[0] not in asks(commands, "reader") and machine.duplicates == 0
+
+
+# --- near and far
+
+
+def near_and_far(wanted: list[CID]) -> FetchSession:
+    machine = session("near")
+    machine.add_source("far", 0.5, 0.0)
+    machine.want(wanted, 0.0)
+    for name in ("near", "far"):
+        completes(machine, name, wanted[0])
+    return machine
+
+
+def test_far_sources_are_not_asked_for_what_near_ones_have_until_it_is_tried():
+    wanted = cids(40)
+    machine = near_and_far(wanted)
+    commands = machine.poll(0.0, ROOM)
+    assert asks(commands, "near") and not asks(commands, "far")
+    owed, now = asks(commands, "near"), 0.0
+    while not asks(commands, "far"):
+        now += 0.1
+        machine.on_block("near", owed.pop(0), BLOCK, now)
+        commands = machine.poll(now, ROOM)
+        owed += asks(commands, "near")
+    assert len(asks(commands, "far")) == 1 and now > 0.2, "the trial begins with one block"
+
+
+def test_far_sources_are_asked_for_what_no_near_one_has():
+    wanted = cids(4)
+    machine = near_and_far(wanted)
+    machine.poll(0.0, ROOM)
+    machine.on_dont_have("near", wanted[1], 0.1)
+    assert wanted[1] in asks(machine.poll(0.1, ROOM), "far")
+    machine.on_have("near", wanted[2], 0.11)  # it is asked now what else it has
+    commands = machine.poll(0.11, ROOM)
+    assert asks(commands, "near") == cancels(commands, "far") == [wanted[2]]
+
+
+def test_far_sources_carry_most_where_the_near_one_is_slow():
+    race = Race(session(), [ScriptedSource("near", 0.01, 0.5e6), ScriptedSource("far", 0.2, 20e6)])
+    race.run(cids(200))
+    assert len(race.got) == 200 and race.count("far") > 120
+
+
+# --- a stream of the whole
+
+
+def test_who_has_a_dag_alone():
+    root, other = cids(2)
+    assert session().sole_source(root) == (False, "")
+    assert session("a").sole_source(root) == (True, "a")
+    machine = session("a", "b")
+    machine.want([root, other], 0.0)
+    assert machine.sole_source(root) == (False, "")
+    machine.poll(0.0, 0)
+    machine.on_dont_have("a", root, 0.1)
+    assert machine.sole_source(root) == (True, "b")
+    machine.on_have("b", root, 0.2)
+    assert machine.sole_source(root) == (True, "b")
+    machine.on_have("a", other, 0.3)
+    assert machine.sole_source(root) == (True, "")
+    machine = session("a", "reader")
+    machine.want([root], 0.0)
+    completes(machine, "a", root)
+    machine.on_reader("reader", 0.0)
+    assert machine.sole_source(root) == (True, "")
+
+
+def test_while_one_source_streams_the_others_are_only_asked_whether_they_have_it():
+    machine, wanted = session("streams", "other"), cids(10)
+    machine.want(wanted, 0.0)
+    completes(machine, "streams", wanted[0])
+    commands = machine.poll(0.0, ROOM, streams="streams")
+    assert probes(commands, "other") == wanted[:1] and not probes(commands, "streams")
+    assert not any(asks(commands, name) for name in machine.sources)
+    for cid in wanted[:4]:
+        machine.on_streamed(cid, 0.1)
+    assert machine.wanted == 6 and machine.has_had(wanted[0]) and machine.concerns(wanted[0])
+    assert cancels(machine.poll(0.1, ROOM, streams="streams"), "other") == wanted[:1]
+    assert asks(machine.poll(0.2, ROOM), "streams") == wanted[4:]
+
+
+def test_what_a_stream_brings_is_progress_though_it_was_not_wanted_by_itself():
+    machine, wanted = session("streams"), cids(2)
+    machine.want(wanted[:1], 0.0)
+    machine.on_streamed(wanted[1], 5.0)
+    assert machine.silent(6.0) == 1.0 and machine.has_had(wanted[1]) and machine.wanted == 1
+
+
+# --- what people are shown
+
+
+def test_the_state_of_a_session_in_one_word():
+    machine, wanted = session(), cids(2)
+    assert machine.stage(0.0) == "done" and machine.silent(9.0) == 0.0
+    machine.want(wanted, 0.0)
+    assert machine.stage(0.0) == "finding"
+    machine.add_source("a", 0.01, 0.0)
+    assert machine.stage(0.0) == "finding"
+    machine.poll(0.0, ROOM)
+    assert machine.stage(0.0) == "asking" and machine.owing() == ["a"] and list(machine.wants()) == wanted
+    machine.on_block("a", wanted[0], BLOCK, 0.1)
+    assert machine.stage(0.1) == "receiving"
+    state = machine.sources["a"].state(0.3)
+    assert (state.last_answer, state.silent, state.blocks, state.outstanding) == (
+        "block",
+        pytest.approx(0.2),
+        1,
+        1,
+    )
+    machine.poll(20.0, ROOM)
+    assert machine.stage(20.0) == "stalled"
+
+
+def test_events_of_sources_that_have_gone_change_nothing():
+    machine, (cid,) = session(), cids(1)
+    machine.want([cid], 0.0)
+    machine.on_have("gone", cid, 0.0)
+    machine.on_dont_have("gone", cid, 0.0)
+    machine.on_bytes("gone", Heard(1.0), 0.0)
+    machine.remove_source("gone", 0.0)
+    assert machine.wanted == 1 and not machine.sources
+    assert machine.on_block("gone", cid, BLOCK, 0.0), "a block is a block"
