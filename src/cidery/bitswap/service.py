@@ -54,6 +54,8 @@ ASK_ALIVE = 0.5
 """Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
 FORETOLD = 16 * 1024
 """Bytes of a block from which on a message says before its blocks which they are."""
+NOTE_AGAIN = 1.0
+"""Seconds until it is noted again that a peer fetches a DAG of which it asks for leaves."""
 RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
@@ -108,6 +110,9 @@ class _Peer:
         self.turn = asyncio.Lock()
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
         self.unwanted = 0
+        self.root: CID | None = None
+        """The last that it asked for of what may be the root of a DAG."""
+        self.noted_at = now
         self.failed = 0
         """Times in a row that something could not be sent."""
         self.deaf = False
@@ -152,8 +157,8 @@ class BitswapService:
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
-        self.on_crowd: list[Callable[[CID], None]] = []
-        """Called with the root of a DAG that more than one peer asks for."""
+        self.on_crowd: list[Callable[[CID, PeerId, Sequence[PeerId]], None]] = []
+        """Called with the root of a DAG that a peer asks for, that peer, and others that did so lately."""
         self.blocks_sent = self.data_sent = 0
         self._swarm = swarm
         self._store = store
@@ -253,12 +258,28 @@ class BitswapService:
         return Heard(at, connection.heard_at, peer.coming())
 
     def asks(self, peer: PeerId, root: CID) -> bool:
-        """Note that a peer wants a whole DAG as a stream; True if others want it, too."""
-        return self.engine.asks(str(peer), root, self._clock())
+        """Note that a peer wants a DAG, by a want or as a stream; True if others do, too."""
+        names = self.engine.asks(str(peer), root, self._clock())
+        others = [self._peers[name].peer for name in names if name in self._peers]
+        if others:
+            for hear in self.on_crowd:
+                hear(root, peer, others)
+        return bool(others)
 
-    def _crowded(self, root: CID) -> None:
-        for hear in self.on_crowd:
-            hear(root)
+    def _note_dags(self, peer: _Peer, wanted: Sequence[CID]) -> None:
+        """What may be the root of a DAG is noted at once, and again while the peer asks for leaves."""
+        now = self._clock()
+        for cid in wanted:
+            if cid.codec != RAW:
+                peer.root, peer.noted_at = cid, now
+                self.asks(peer.peer, cid)
+        if wanted and peer.root is not None and now - peer.noted_at > NOTE_AGAIN:
+            peer.noted_at = now
+            self.asks(peer.peer, peer.root)
+
+    def reads(self, root: CID) -> bool:
+        """Whether a session fetches the DAG."""
+        return any(isinstance(one, NetworkSession) and one.concerns(root) for one in self._sessions)
 
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
@@ -361,9 +382,8 @@ class BitswapService:
             cids = self.engine.on_wantlist(name, entries, message.full and not start)
             for session in list(self._sessions):
                 session.on_wanted(name, cids)
-            for cid in cids:
-                if cid.codec != RAW and self.engine.asks(name, cid, self._clock()):
-                    self._crowded(cid)
+            if (peer := self._peers.get(name)) is not None:
+                self._note_dags(peer, cids)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
             if start:
