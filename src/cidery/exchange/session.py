@@ -336,7 +336,10 @@ class FetchSession:
 
     def _give_up_at(self) -> float:
         delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]
+        # one that owes blocks, has sent others and is alive serves others first: a queue is no silence
+        queued = (s.alive_at for s in self.sources.values() if s.blocks and s.outstanding)
         heard_at = max((s.heard_at for s in self.sources.values()), default=0.0)
+        heard_at = max(heard_at, max(queued, default=0.0))
         return patient_deadline(
             self._progress_at, heard_at, self._waits.give_up(max(delays, default=self._longest_wait))
         )
