@@ -155,7 +155,7 @@ def test_who_can_do_without_goes_on_and_who_waits_gets_the_connection():
         task = asyncio.ensure_future(dialling_it.run())
         patient = asyncio.ensure_future(dialling_it.wait(task, patient=True))
         for expected in (9.0, 9.0):  # the second time it is known to be late already
-            with pytest.raises(StillDialling, match="tcp/1; it is still being dialled"):
+            with pytest.raises(StillDialling, match="tcp/1: no answer yet; it is still being dialled"):
                 await dialling_it.wait(task, patient=False)
             assert now() == expected
         assert await patient is made[addr(1)] and now() == 3600.0

@@ -17,7 +17,7 @@ from typing import Any
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
-from cidery.libp2p.io.dial import MAX_REPORTED, DialFailed, reason_of
+from cidery.libp2p.io.dial import DialFailed, reason_of
 from cidery.libp2p.protocols.pending import Pending
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -37,11 +37,9 @@ class StillDialling(DialFailed):
 
     def __init__(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
         super().__init__(peer, [(addr, "no answer yet") for addr in addrs])
-        self.addrs = tuple(addrs)
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.addrs[:MAX_REPORTED]))
-        return f"peer {self.peer} has not answered yet at {shown}; it is still being dialled"
+        return f"{super().__str__()}; it is still being dialled"
 
 
 class Attempt:
