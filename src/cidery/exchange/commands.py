@@ -45,3 +45,32 @@ class Heard(NamedTuple):
 
 
 Command = Ask | Cancel | GiveUp | Search
+
+
+class Outbox:
+    """What is to be told to sources, gathered until the next poll: one command of a kind for each."""
+
+    def __init__(self) -> None:
+        self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
+        self._cancels: dict[str, list[CID]] = {}
+
+    def ask(self, source: str, cid: CID) -> None:
+        self._asks.setdefault(source, ([], []))[0].append(cid)
+
+    def ask_whether(self, source: str, cid: CID) -> None:
+        self._asks.setdefault(source, ([], []))[1].append(cid)
+
+    def cancel(self, source: str, cid: CID) -> None:
+        self._cancels.setdefault(source, []).append(cid)
+
+    def drop(self, source: str) -> None:
+        """It is gone."""
+        self._asks.pop(source, None)
+        self._cancels.pop(source, None)
+
+    def take(self) -> list[Command]:
+        """All of it, cancels first: what is cancelled may be asked again."""
+        commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
+        commands += [Ask(name, tuple(blocks), tuple(haves)) for name, (blocks, haves) in self._asks.items()]
+        self._asks, self._cancels = {}, {}
+        return commands

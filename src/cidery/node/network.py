@@ -131,10 +131,8 @@ class NodeNetwork:
         self.bitswap = self._make_bitswap(store)
         self._dns = dns
         self.routing = JoinedRouting(self._provided)
-        self._gateway_options = gateways or GatewayOptions()
-        self.gateways = self._make_gateways(self._gateway_options.urls)
-        self.readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
-        self.bitswap.on_crowd.append(self.readers.on_crowd)
+        self._gateway_options = options = gateways or GatewayOptions()
+        self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
@@ -166,6 +164,11 @@ class NodeNetwork:
         for url in urls:
             gateways.add(url)
         return gateways
+
+    def _make_readers(self) -> Readers:
+        readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
+        self.bitswap.on_crowd.append(readers.on_crowd)
+        return readers
 
     def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
         if self.kad is None or self.cache is None:
