@@ -182,7 +182,7 @@ def real() -> list[Run]:
         add("20 readers", "crowd --readers 20 --mib 16 --rtt 0", bars)
         add("10 readers", "crowd --readers 10 --mib 32 --origin 10 --reader 20 --rtt 0", bars)
         add("5 readers, 50 ms", "crowd --readers 5 --mib 32 --rtt 0.05", bars)
-        add("4 readers, 8 MiB, 50 ms", "crowd --readers 4 --mib 8 --rtt 0.05", bars, quick=True)
+        add("4 readers, 8 MiB, 50 ms", "crowd --readers 4 --mib 8 --rtt 0.05 --stagger 2", bars, quick=True)
         for round_trip, how in ((0.0, "reset"), (0.05, "reset"), (0.05, "cable"), (0.2, "reset")):
             bars = [_deaths(DEATHS), _silence(round_trip)] if ours else []
             add(f"holders die by {how}, {1000 * round_trip:.0f} ms", f"holders --rtt {round_trip} --how {how}", bars)
