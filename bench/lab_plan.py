@@ -15,6 +15,7 @@ DUPLICATES = 0.03
 PER_DEATH = 2.0
 DEATHS = 4
 SILENCE = 2.0
+KUBO_ALONE = "6 Kubo readers"
 
 
 @dataclass
@@ -150,6 +151,22 @@ def _all(fetched: Result) -> bool:
     return bool(fetched["share"] == 1.0)
 
 
+def compared(rows: list[Result]) -> None:
+    """Judge what takes two rows of results.json, and note it with the first: crowds of real programs."""
+    done = {(row["kind"], row["name"]): row["result"] for row in rows if row["where"] == "namespaces" and row["result"]}
+    for row in rows:
+        ours, kind = row["result"], row["kind"]
+        theirs = done.get(("libtorrent", row["name"]))
+        if ours and kind == "cidery" and theirs and "last" in ours and row["where"] == "namespaces":
+            met = ours["last"] is not None and (theirs["last"] is None or ours["last"] <= theirs["last"])
+            row["bars"].append({"text": "not slower than libtorrent", "met": met})
+        alone = done.get(("kubo", KUBO_ALONE))
+        if ours and kind == "mixed" and alone:
+            times = [time for time, one in zip(ours["times"], ours["kinds"], strict=True) if one == "kubo"]
+            met = None not in times and (None in alone["times"] or max(times) <= max(alone["times"]))
+            row["bars"].append({"text": "Kubo's readers not later than among themselves", "met": met})
+
+
 def real() -> list[Run]:
     """With real programs."""
     runs = []
@@ -165,21 +182,21 @@ def real() -> list[Run]:
         add("20 readers", "crowd --readers 20 --mib 16 --rtt 0", bars)
         add("10 readers", "crowd --readers 10 --mib 32 --origin 10 --reader 20 --rtt 0", bars)
         add("5 readers, 50 ms", "crowd --readers 5 --mib 32 --rtt 0.05", bars)
-        add("4 readers, 8 MiB, 50 ms", "crowd --readers 4 --mib 8 --rtt 0.05", bars, quick=True)
-        if kind == "libtorrent":
-            continue
+        add("4 readers, 8 MiB, 50 ms", "crowd --readers 4 --mib 8 --rtt 0.05 --stagger 2", bars, quick=True)
         for round_trip, how in ((0.0, "reset"), (0.05, "reset"), (0.05, "cable"), (0.2, "reset")):
             bars = [_deaths(DEATHS), _silence(round_trip)] if ours else []
             add(f"holders die by {how}, {1000 * round_trip:.0f} ms", f"holders --rtt {round_trip} --how {how}", bars)
         add("near and far", "near", [_tenth()] if ours else [], quick=ours)
         add("near fills the line", "near --reader 20", [_near_share(), _tenth()] if ours else [])
         add("near dies", "near --dies 6", [_deaths(1), _silence(0.2)] if ours else [])
+        if kind == "libtorrent":
+            continue
         after = ("the rest is found within 5 s", lambda r: None not in r["after"] and max(r["after"]) <= 5.0)
         add("two sides cut off", "cut", [after] if ours else [])
         add("Mars, 10 s, cold", "mars --rtt 10", _planet("", 10.0, cold=True) if ours else [])
     among = "crowd --kind cidery --readers 6 --with kubo kubo --mib 16 --rtt 0.05"
     runs.append(Run("4 Cidery and 2 Kubo readers", among, real=True, kind="mixed"))
     same = "crowd --kind kubo --readers 6 --mib 16 --rtt 0.05"
-    runs.append(Run("6 Kubo readers", same, real=True, kind="kubo"))
+    runs.append(Run(KUBO_ALONE, same, real=True, kind="kubo"))
     runs.append(Run("2 Helia readers", "crowd --kind helia --readers 2 --mib 4", real=True, kind="helia", quick=True))
     return runs

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab_plan import Run, real, simulated
+from lab_plan import Run, compared, real, simulated
 from lab_real import LEFT_OUT
 
 BENCH = Path(__file__).resolve().parent
@@ -198,6 +198,8 @@ def main() -> int:
         rows.append(row)
         print(f"{row['where']:10} {row['kind']:10} {row['name']:40} {state_of(row)}", flush=True)
         (options.out / "results.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+    compared(rows)
+    (options.out / "results.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
     about = f"{time.strftime('%Y-%m-%d')}, {machine()}; {(time.perf_counter() - began) / 60:.0f} minutes."
     (options.out / "report.html").write_text(render(rows, figure_of(rows), about))
     missed = sum(bar["met"] is False for row in rows for bar in row["bars"]) + sum(bool(row["failure"]) for row in rows)

@@ -64,7 +64,7 @@ def check(machine: FetchSession) -> None:
         assert len(source.outstanding) <= MAX_WANTS and len(source.probed) <= MAX_WANTS
         assert source.partial == (name in machine._partial)
     assert len(wants.open) <= WINDOW + len(CIDS) + MAX_WANTS * len(machine.sources)
-    assert (machine.next_deadline() is None) <= (machine.wanted == 0 or machine._gave_up)
+    assert (machine.next_deadline() is None) <= (machine.wanted == 0 or machine._silence.gave_up)
 
 
 def poll(machine: FetchSession, now: float, room: int = ROOM, streams: str = "") -> None:
@@ -126,7 +126,7 @@ def test_whatever_sources_answer_every_want_is_in_one_place_and_owed_by_whom_it_
         now += step[3]
         happens(machine, step, now)
         check(machine)
-        assert machine.stage(now) in ("done", "finding", "stalled", "receiving", "asking")
+        assert machine.stage() in ("done", "finding", "stalled", "receiving", "asking")
         machine.sole_source(CIDS[step[2]])
     poll(machine, now)
     check(machine)
@@ -239,4 +239,4 @@ class Liars:
 def test_a_session_with_one_honest_source_always_finishes(scripts, count, round_trip, rate):
     race = Liars(scripts, round_trip, rate)
     race.run(MANY[:count], until=3600.0)
-    assert not race.machine.wanted and not race.gave_up, (race.now, race.machine.stage(race.now))
+    assert not race.machine.wanted and not race.gave_up, (race.now, race.machine.stage())

@@ -12,6 +12,7 @@ from test_sim_transfers import blocks, blocks_from, fetch, now
 from cidery.bitswap import service
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
+from cidery.bitswap.peer import MAX_READING
 from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
@@ -302,8 +303,8 @@ def test_messages_that_never_end_hold_a_bounded_amount_of_memory():
                 attacker.open(2 * at + 1, PROTOCOL_1_2, start + bytes(5000))
             await asyncio.sleep(2)
             connection = connection_of(victim, attacker)
-            bound = service.MAX_READING * EAGER + 200 * INITIAL_WINDOW
-            assert service.MAX_READING * EAGER // 2 < held(connection) < bound
+            bound = MAX_READING * EAGER + 200 * INITIAL_WINDOW
+            assert MAX_READING * EAGER // 2 < held(connection) < bound
 
     run_virtual(main())
 

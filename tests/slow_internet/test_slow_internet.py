@@ -11,6 +11,7 @@ import pytest
 from peers.little_internet import Host
 from slow_internet import scenarios
 from slow_internet.layout import MBIT, SlowInternet
+from slow_internet.programs import no_namespaces
 
 SEND = """
 import socket, sys
@@ -39,6 +40,12 @@ except TimeoutError:
 except ConnectionRefusedError:
     print("refused")
 """
+
+
+@pytest.fixture(autouse=True)
+def possible() -> None:
+    if reason := no_namespaces():
+        pytest.skip(reason)
 
 
 def test_real_daemons_fetch_over_it_and_their_bytes_are_counted(tmp_path: Path):

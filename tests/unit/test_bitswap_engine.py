@@ -4,6 +4,7 @@ from cidery.bitswap.engine import (
     ASKED_ROOTS,
     ASKED_SECONDS,
     INLINE_BYTES,
+    MAX_ASKERS,
     MAX_QUEUED_PER_PEER,
     MAX_WANTS_PER_PEER,
     MESSAGE_BLOCKS,
@@ -230,26 +231,29 @@ def test_what_was_sent_to_the_fewest_goes_first_while_others_wait():
     assert sent == wanted[1:], "four blocks to two peers, and none of them twice"
 
 
-def test_two_who_ask_for_the_same_root_are_a_crowd_until_one_has_not_asked_for_a_minute():
-    machine, (root, other) = engine("p", "q"), cids(2)
-    assert not machine.asks("p", root, 0.0) and not machine.asks("p", root, 1.0)
-    assert not machine.asks("q", other, 1.0)
-    assert machine.asks("q", root, 30.0) and machine.asks("p", root, 31.0)
-    assert not machine.asks("p", root, 31.0 + ASKED_SECONDS)
+def test_who_asks_for_the_same_root_is_a_crowd_until_it_has_not_asked_for_a_minute():
+    machine, (root, other) = engine(), cids(2)
+    assert machine.asks("p", root, 0.0) == machine.asks("p", root, 1.0) == machine.asks("q", other, 1.0) == []
+    assert machine.asks("q", root, 30.0) == ["p"] and machine.asks("r", root, 31.0) == ["p", "q"]
+    assert machine.asks("p", root, 32.0) == ["q", "r"]
+    assert machine.asks("p", root, 31.0 + ASKED_SECONDS) == ["r"]
+    assert machine.asks("p", root, 33.0 + ASKED_SECONDS) == []
 
 
 def test_one_root_under_two_codecs_is_the_same_root():
-    machine, data = engine("p", "q"), b"root"
-    assert not machine.asks("p", CID.of(data), 0.0)
-    assert machine.asks("q", CID.of(data, DAG_PB), 0.0)
+    machine, data = engine(), b"root"
+    assert machine.asks("p", CID.of(data), 0.0) == []
+    assert machine.asks("q", CID.of(data, DAG_PB), 0.0) == ["p"]
 
 
-def test_the_roots_that_are_remembered_are_bounded():
-    machine = engine("p", "q")
-    roots = cids(ASKED_ROOTS + 1)
+def test_the_roots_and_askers_that_are_remembered_are_bounded():
+    machine, roots = engine(), cids(ASKED_ROOTS + 1)
     for root in roots:
-        assert not machine.asks("p", root, 0.0)
-    assert not machine.asks("q", roots[0], 0.0) and machine.asks("q", roots[-1], 0.0)
+        assert machine.asks("p", root, 0.0) == []
+    assert machine.asks("q", roots[0], 0.0) == [] and machine.asks("q", roots[-1], 0.0) == ["p"]
+    for at in range(MAX_ASKERS + 10):
+        others = machine.asks(str(at), roots[-1], 1.0)
+    assert others == [str(at) for at in range(MAX_ASKERS + 9)][-(MAX_ASKERS - 1) :]
 
 
 def test_what_could_not_be_sent_does_not_count_as_sent_even_if_the_peer_has_left():

@@ -39,7 +39,7 @@ def test_one_source_brings_everything_in_order():
     wanted = cids(500)
     race = Race(session(), [ScriptedSource("a", 0.05)])
     race.run(wanted)
-    assert list(race.got) == wanted and race.session.stage(race.now) == "done"
+    assert list(race.got) == wanted and race.session.stage() == "done"
     assert race.sources["a"].asked == wanted and race.session.duplicates == 0
 
 

@@ -3,14 +3,8 @@
 import pytest
 
 from cidery.exchange.commands import Ask, Cancel, Heard
-from cidery.exchange.session import (
-    LEFT_WAIT,
-    MAX_BROKEN,
-    MAX_DENIALS,
-    MAX_LEFT,
-    MAX_PROBED_SOURCES,
-    FetchSession,
-)
+from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
+from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, MAX_PROBED_SOURCES, FetchSession
 from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import WINDOW
@@ -424,7 +418,7 @@ def test_the_sources_that_left_owing_are_remembered_within_bounds():
         machine.add_source(str(at), 0.01, 0.0)
         machine.sources[str(at)].asked(cids(1)[0], 0.0)
         machine.remove_source(str(at), 0.0)
-    assert len(machine._left) == MAX_LEFT
+    assert len(machine._left._waits) == MAX_LEFT
 
 
 def test_what_came_between_an_answer_and_the_poll_is_not_asked_for():
@@ -533,15 +527,15 @@ def test_what_a_stream_brings_is_progress_though_it_was_not_wanted_by_itself():
 
 def test_the_state_of_a_session_in_one_word():
     machine, wanted = session(), cids(2)
-    assert machine.stage(0.0) == "done" and machine.silent(9.0) == 0.0
+    assert machine.stage() == "done" and machine.silent(9.0) == 0.0
     machine.want(wanted, 0.0)
-    assert machine.stage(0.0) == "finding"
+    assert machine.stage() == "finding"
     machine.add_source("a", 0.01, 0.0)
-    assert machine.stage(0.0) == "finding"
+    assert machine.stage() == "finding"
     machine.poll(0.0, ROOM)
-    assert machine.stage(0.0) == "asking" and machine.owing() == ["a"] and list(machine.wants()) == wanted
+    assert machine.stage() == "asking" and machine.owing() == ["a"] and list(machine.wants()) == wanted
     machine.on_block("a", wanted[0], BLOCK, 0.1)
-    assert machine.stage(0.1) == "receiving"
+    assert machine.stage() == "receiving"
     state = machine.sources["a"].state(0.3)
     assert (state.last_answer, state.silent, state.blocks, state.outstanding) == (
         "block",
@@ -550,7 +544,7 @@ def test_the_state_of_a_session_in_one_word():
         1,
     )
     machine.poll(20.0, ROOM)
-    assert machine.stage(20.0) == "stalled"
+    assert machine.stage() == "stalled"
 
 
 def test_events_of_sources_that_have_gone_change_nothing():

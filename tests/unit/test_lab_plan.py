@@ -49,6 +49,16 @@ def test_bars_judge_what_scenarios_give(plan):
         assert all(isinstance(met(result), bool) for _, met in run.bars)
 
 
+def test_a_crowd_of_ours_is_compared_with_libtorrent_and_kubo_among_us_with_kubo_alone(plan):
+    def row(kind: str, name: str, **result: object) -> dict:
+        return {"where": "namespaces", "kind": kind, "name": name, "result": result, "bars": []}
+
+    ours, mixed = row("cidery", "x", last=2.0), row("mixed", "y", times=[9.0, 3.0], kinds=["cidery", "kubo"])
+    rows = [ours, row("libtorrent", "x", last=1.0), mixed, row("kubo", plan.KUBO_ALONE, times=[4.0])]
+    plan.compared(rows)
+    assert [bar["met"] for bar in ours["bars"]] == [False] and [bar["met"] for bar in mixed["bars"]] == [True]
+
+
 def made(kind: type) -> dict:
     """A result of this kind, every number of which is 1."""
     values = {}

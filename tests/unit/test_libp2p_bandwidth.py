@@ -6,10 +6,10 @@ import pytest
 
 from cidery.libp2p.protocols.bandwidth import (
     BURST,
-    LARGEST_QUANTUM,
     LEAST_QUANTUM,
     MAX_METERS,
     MEASURED,
+    NO_LIMIT,
     BandwidthLimits,
     Meter,
     Meters,
@@ -55,7 +55,7 @@ def test_short_messages_go_into_debt_and_the_rest_pays_for_it() -> None:
 def test_without_a_limit_there_is_always_room_and_a_limit_may_come_and_go() -> None:
     throttle = Throttle(None, 0.0)
     throttle.take(10**9, 0.0)
-    assert throttle.room(0.0) == LARGEST_QUANTUM and throttle.ready_in(0.0) == 0.0
+    assert throttle.room(0.0) == NO_LIMIT and throttle.ready_in(0.0) == 0.0
     throttle.change(1000.0, 0.0)
     throttle.take(5000, 0.0)
     assert throttle.ready_in(0.0) == pytest.approx(5.0, abs=1e-3)

@@ -7,7 +7,7 @@ import pytest
 from cidery.errors import Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.dial import DialFailed
-from cidery.libp2p.io.peer_dial import MAX_RACED, OLD, PeerDial, StillDialling
+from cidery.libp2p.io.peer_dial import MAX_ADDRS, MAX_RACED, OLD, PeerDial, StillDialling
 from cidery.libp2p.io.peer_store import (
     BACKOFF_BASE,
     BACKOFF_CEILING,
@@ -155,7 +155,7 @@ def test_who_can_do_without_goes_on_and_who_waits_gets_the_connection():
         task = asyncio.ensure_future(dialling_it.run())
         patient = asyncio.ensure_future(dialling_it.wait(task, patient=True))
         for expected in (9.0, 9.0):  # the second time it is known to be late already
-            with pytest.raises(StillDialling, match="tcp/1; it is still being dialled"):
+            with pytest.raises(StillDialling, match="tcp/1: no answer yet; it is still being dialled"):
                 await dialling_it.wait(task, patient=False)
             assert now() == expected
         assert await patient is made[addr(1)] and now() == 3600.0
@@ -172,6 +172,19 @@ def test_an_address_learned_during_the_dial_joins_it():
         dialling_it.add([addr(2), addr(1)])
         assert await dialling_it.wait(task, patient=False) is made[addr(2)] and dialling_it.over
         assert asyncio.get_running_loop().time() == 101.0
+
+    run_virtual(main())
+
+
+def test_lies_about_a_peer_do_not_hide_its_true_address():
+    async def main():
+        plan = {addr(at): (1e6, None) for at in range(1, 2 * MAX_ADDRS)} | {addr(5000): (1.0, None)}
+        dial, made, _ = dialling(plan)
+        dialling_it = dialled([addr(at) for at in range(1, MAX_ADDRS + 1)], dial, places=64)
+        task = asyncio.ensure_future(dialling_it.run())
+        await asyncio.sleep(30)
+        dialling_it.add([addr(5000)])
+        assert await dialling_it.wait(task, patient=False) is made[addr(5000)]
 
     run_virtual(main())
 

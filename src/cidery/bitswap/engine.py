@@ -24,8 +24,10 @@ MESSAGE_BLOCKS = 1024
 """Most blocks in one message, however small: receivers bound the fields they read."""
 ASKED_SECONDS = 60.0
 """How long it is remembered which peers ask for the root of a DAG..."""
-ASKED_ROOTS = 1024
-"""... of the roots asked for last."""
+ASKED_ROOTS = 16 * 1024
+"""... of the roots asked for last..."""
+MAX_ASKERS = 64
+"""... and of the peers that asked last."""
 INLINE_BYTES = 1024
 """Blocks up to this size are sent in answer to want-have: the block is no larger than the question back."""
 
@@ -119,17 +121,18 @@ class Engine:
             self._waiting.pop(peer, None)
         return lookups
 
-    def asks(self, peer: str, cid: CID, now: float) -> bool:
-        """Note that a peer wants a DAG, by a want or as a stream; True if others do, too."""
+    def asks(self, peer: str, cid: CID, now: float) -> list[str]:
+        """Note that a peer wants a DAG, by a want or as a stream; returns the others that do, the latest last."""
         askers = self._asked.setdefault(cid.multihash, {})
         self._asked.move_to_end(cid.multihash)
         if len(self._asked) > ASKED_ROOTS:
             self._asked.popitem(last=False)
+        askers.pop(peer, None)
         askers[peer] = now
         for other, at in list(askers.items()):
-            if now - at > ASKED_SECONDS:
+            if now - at > ASKED_SECONDS or len(askers) > MAX_ASKERS:
                 del askers[other]
-        return len(askers) > 1
+        return [other for other in askers if other != peer]
 
     def on_sizes(self, peer: str, cids: Sequence[CID], sizes: Sequence[int | None]) -> None:
         """What the store knows of the looked-up wants: sizes in bytes, None where absent."""

@@ -9,18 +9,25 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
 from cidery.bitswap.engine import Engine, Envelope
-from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload, foretold
+from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
+from cidery.bitswap.peer import (
+    FORETOLD,
+    MAX_UNWANTED,
+    Arrived,
+    ConnectedPeer,
+    UnwantedBlocks,
+    first_of,
+    one_message_per_stream,
+    write_message,
+)
 from cidery.bitswap.turns import UNREAD
-from cidery.bitswap.wantlist import PeerWantlist
-from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
-from cidery.errors import CideryError, RemoteProtocolError
+from cidery.errors import CideryError
 from cidery.exchange.commands import Heard
 from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
@@ -35,7 +42,6 @@ from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.multiformats.varint import encode_uvarint
 from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.bitswap")
@@ -48,91 +54,17 @@ VERIFY_ITEMS = 128
 """As above, in blocks however small."""
 WANTS_AT_ONCE = 256
 """Wants that are looked up between two turns of the loop."""
-MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
-MAX_READING = budgets.BITSWAP_READING.amount
 ASK_ALIVE = 0.5
 """Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
-FORETOLD = 16 * 1024
-"""Bytes of a block from which on a message says before its blocks which they are."""
+NOTE_AGAIN = 1.0
+"""Seconds until it is noted again that a peer fetches a DAG of which it asks for leaves."""
 RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
 """Of that wait, while nothing can be sent to a peer that stays connected."""
 MAX_HALF_CLOSED = 64
 """Streams of one peer that we have written and ended, and the peer has not; the oldest is reset beyond that."""
-MAX_UNWANTED = budgets.BITSWAP_UNWANTED.amount
 SERVING_TURNS = budgets.BITSWAP_SERVING.amount
-
-
-class UnwantedBlocks(RemoteProtocolError):
-    """A peer keeps sending blocks that nobody asked it for."""
-
-    def __str__(self) -> str:
-        return f"bitswap: more than {MAX_UNWANTED} bytes of blocks that were not asked for"
-
-
-def one_message_per_stream(agent: str) -> bool:
-    """Whether a peer gets a new stream for each message.
-
-    js-libp2p resets a stream that holds more than 4 MiB unread and Helia never asks again for what was lost, so only
-    peers that are known to keep reading get long-lived streams.
-    """
-    return not agent.startswith(("cidery/", "kubo/", "go-ipfs/"))
-
-
-class _Arrived:
-    """A message that has come: which blocks it was said to hold, None if it did not say."""
-
-    __slots__ = ("blocks",)
-
-    def __init__(self, blocks: frozenset[CID] | None) -> None:
-        self.blocks = blocks
-
-
-class _Peer:
-    """What one connected peer needs: wants towards it, and its two outgoing streams."""
-
-    def __init__(self, peer: PeerId, name: str, now: float) -> None:
-        self.peer = peer
-        self.name = name
-        self.wantlist = PeerWantlist()
-        self.streams: dict[str, Stream] = {}
-        self.sending: dict[str, asyncio.Task[None]] = {}
-        self.inbound: dict[Stream, None] = {}
-        self.half_closed: deque[Stream] = deque()
-        self.reading = asyncio.Semaphore(MAX_READING)
-        self.verifying = asyncio.Semaphore(MAX_VERIFYING)
-        self.work = PeerWork(now)
-        self.arrived: set[_Arrived] = set()
-        """Whole messages of which the blocks are not hashed yet."""
-        self.turn = asyncio.Lock()
-        """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
-        self.unwanted = 0
-        self.failed = 0
-        """Times in a row that something could not be sent."""
-        self.deaf = False
-        """It does not speak Bitswap."""
-        self.gone = False
-
-    def arrives(self, message: memoryview) -> _Arrived:
-        one = _Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
-        self.arrived.add(one)
-        return one
-
-    def coming(self) -> frozenset[CID] | None:
-        """The blocks of its messages that are not whole, or not hashed; None if one of those does not say."""
-        said = [one.blocks for one in self.arrived]
-        for stream in self.inbound:
-            begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
-            if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
-                begun.append(stream.inner.target[: stream.inner.target_at])
-            said += map(foretold, begun)
-        known: set[CID] = set()
-        for one in said:
-            if one is None:
-                return None
-            known |= one
-        return frozenset(known)
 
 
 class BitswapService:
@@ -152,15 +84,15 @@ class BitswapService:
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
-        self.on_crowd: list[Callable[[CID], None]] = []
-        """Called with the root of a DAG that more than one peer asks for."""
+        self.on_crowd: list[Callable[[CID, PeerId, Sequence[PeerId]], None]] = []
+        """Called with the root of a DAG that a peer asks for, that peer, and others that did so lately."""
         self.blocks_sent = self.data_sent = 0
         self._swarm = swarm
         self._store = store
         self._clock = clock
         self._agent_of = agent_of
         self._speaks = speaks
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, ConnectedPeer] = {}
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._reading = asyncio.Semaphore(SERVING_TURNS)
@@ -253,12 +185,28 @@ class BitswapService:
         return Heard(at, connection.heard_at, peer.coming())
 
     def asks(self, peer: PeerId, root: CID) -> bool:
-        """Note that a peer wants a whole DAG as a stream; True if others want it, too."""
-        return self.engine.asks(str(peer), root, self._clock())
+        """Note that a peer wants a DAG, by a want or as a stream; True if others do, too."""
+        names = self.engine.asks(str(peer), root, self._clock())
+        others = [self._peers[name].peer for name in names if name in self._peers]
+        if others:
+            for hear in self.on_crowd:
+                hear(root, peer, others)
+        return bool(others)
 
-    def _crowded(self, root: CID) -> None:
-        for hear in self.on_crowd:
-            hear(root)
+    def _note_dags(self, peer: ConnectedPeer, wanted: Sequence[CID]) -> None:
+        """What may be the root of a DAG is noted at once, and again while the peer asks for leaves."""
+        now = self._clock()
+        for cid in wanted:
+            if cid.codec != RAW:
+                peer.root, peer.noted_at = cid, now
+                self.asks(peer.peer, cid)
+        if wanted and peer.root is not None and now - peer.noted_at > NOTE_AGAIN:
+            peer.noted_at = now
+            self.asks(peer.peer, peer.root)
+
+    def reads(self, root: CID) -> bool:
+        """Whether a session fetches the DAG."""
+        return any(isinstance(one, NetworkSession) and one.concerns(root) for one in self._sessions)
 
     def _uninterested(self, session: Asker, cid: CID) -> None:
         sessions = self._interest.get(cid)
@@ -277,7 +225,7 @@ class BitswapService:
         name = str(connection.peer)
         if name in self._peers or connection.closed.done():
             return
-        peer = self._peers[name] = _Peer(connection.peer, name, self._clock())
+        peer = self._peers[name] = ConnectedPeer(connection.peer, name, self._clock())
         self.engine.add_peer(name, self._clock())
         for session in list(self._sessions):
             session.on_source(peer.name, self._round_trip(peer.peer))
@@ -309,7 +257,7 @@ class BitswapService:
                 async for data in stream.messages(MAX_MESSAGE):
                     arrived = peer.arrives(data)
                     async with peer.turn:
-                        message = await self._decode(peer, data)
+                        message = await peer.decode(data, self._clock)
                         self.messages_received += 1
                         self._receive_presences(peer, message)
                         if message.entries or message.full:
@@ -320,11 +268,11 @@ class BitswapService:
                     else:
                         peer.arrived.discard(arrived)
         except ExceptionGroup as group_error:
-            raise _first_of(group_error) from group_error
+            raise first_of(group_error) from group_error
         finally:
             peer.inbound.pop(stream, None)
 
-    def _receive_presences(self, peer: _Peer, message: Message) -> None:
+    def _receive_presences(self, peer: ConnectedPeer, message: Message) -> None:
         for cid in message.dont_haves:
             peer.wantlist.denied(cid)
         for cid in message.haves:
@@ -340,37 +288,21 @@ class BitswapService:
         for session in touched:
             session.turn()
 
-    async def _decode(self, peer: _Peer, data: memoryview) -> Message:
-        """In steps, at the peer's rate. Raises BitswapError."""
-        steps = Message.decode_steps(data)
-        while True:
-            message: Message | None = None
-            try:
-                cost = next(steps)
-            except StopIteration as stop:
-                message, cost = stop.value
-            pause = peer.work.spend(cost, self._clock())
-            if pause is not None:
-                await asyncio.sleep(pause)
-            if message is not None:
-                return message
-
     async def _receive_wantlist(self, name: str, message: Message) -> None:
         for start in range(0, max(len(message.entries), 1), WANTS_AT_ONCE):
             entries = message.entries[start : start + WANTS_AT_ONCE]
             cids = self.engine.on_wantlist(name, entries, message.full and not start)
             for session in list(self._sessions):
                 session.on_wanted(name, cids)
-            for cid in cids:
-                if cid.codec != RAW and self.engine.asks(name, cid, self._clock()):
-                    self._crowded(cid)
+            if (peer := self._peers.get(name)) is not None:
+                self._note_dags(peer, cids)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
             if start:
                 await asyncio.sleep(0)
 
     async def _receive_blocks(
-        self, stream: Stream, peer: _Peer, payloads: Sequence[Payload], arrived: _Arrived
+        self, stream: Stream, peer: ConnectedPeer, payloads: Sequence[Payload], arrived: Arrived
     ) -> None:
         try:
             size = sum(len(payload.data) for payload in payloads)
@@ -410,7 +342,7 @@ class BitswapService:
 
     # --- sending
 
-    def _kick_wants(self, peer: _Peer) -> None:
+    def _kick_wants(self, peer: ConnectedPeer) -> None:
         if peer.wantlist.has_pending:
             self._spawn(peer, "wants", self._send_wants)
 
@@ -439,7 +371,7 @@ class BitswapService:
         self._looking = None
         self._begin_turns()
 
-    def _spawn(self, peer: _Peer, kind: str, work: Callable[[_Peer], Awaitable[None]]) -> None:
+    def _spawn(self, peer: ConnectedPeer, kind: str, work: Callable[[ConnectedPeer], Awaitable[None]]) -> None:
         """Run ``work`` for a peer unless it runs already; its failure ends what it does for this peer."""
         if kind in peer.sending or peer.gone:
             return
@@ -455,7 +387,7 @@ class BitswapService:
 
         peer.sending[kind] = self._tasks.spawn(run())
 
-    def _sending_failed(self, peer: _Peer, kind: str, exc: Exception) -> None:
+    def _sending_failed(self, peer: ConnectedPeer, kind: str, exc: Exception) -> None:
         stream = peer.streams.pop(kind, None)
         if stream is not None:
             stream.reset(str(exc))
@@ -473,12 +405,12 @@ class BitswapService:
             else:
                 loop.call_later(delay, self._kick_answers, peer.name)
 
-    async def _send_wants(self, peer: _Peer) -> None:
+    async def _send_wants(self, peer: ConnectedPeer) -> None:
         while peer.wantlist.has_pending and not peer.gone:
             await self._send(peer, "wants", Message(entries=peer.wantlist.next_entries()))
             await asyncio.sleep(0)  # changes of the same turn of the loop travel together
 
-    async def _send_answers(self, peer: _Peer) -> None:
+    async def _send_answers(self, peer: ConnectedPeer) -> None:
         size = 0
         try:
             while not peer.gone:
@@ -519,18 +451,18 @@ class BitswapService:
                 message.blocks.append(Block(cid, data))
         return message
 
-    async def _send(self, peer: _Peer, kind: str, message: Message) -> None:
+    async def _send(self, peer: ConnectedPeer, kind: str, message: Message) -> None:
         stream = peer.streams.get(kind)
         if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(peer, stream):
             if stream is not None and kind == "wants":
                 peer.wantlist.ask_again()  # what the old stream carried may not have been read
             stream = peer.streams[kind] = await self._open(peer)
         try:
-            await _write(stream, message)
+            await write_message(stream, message)
         except StreamReset:
             # once more on a stream of its own: messages are whole, what was cut is sent again
             stream = peer.streams[kind] = await self._open(peer)
-            await _write(stream, message)
+            await write_message(stream, message)
         if one_message_per_stream(self._agent_of(peer.peer)):
             del peer.streams[kind]
             stream.close_write()
@@ -539,7 +471,7 @@ class BitswapService:
             if len(peer.half_closed) > MAX_HALF_CLOSED:
                 peer.half_closed.popleft().reset("never ended by the peer")
 
-    async def _open(self, peer: _Peer) -> Stream:
+    async def _open(self, peer: ConnectedPeer) -> Stream:
         """A stream of ours: the spec has answers sent on a new stream, not on that of the request."""
         connection = self._swarm.best(peer.peer)
         if connection is None:
@@ -548,28 +480,9 @@ class BitswapService:
             return await connection.open_stream([PROTOCOL_1_2], optimistic=True)
         return await connection.open_stream(PROTOCOLS)
 
-    def _usable(self, peer: _Peer, stream: Stream) -> bool:
+    def _usable(self, peer: ConnectedPeer, stream: Stream) -> bool:
         """Whether messages still go over a stream: not where the peer is silent since it has come again."""
         connection = stream.connection
         if not isinstance(connection, Connection) or not connection.usable:
             return False
         return not connection.unanswered or self._swarm.best(peer.peer) is connection
-
-
-async def _write(stream: Stream, message: Message) -> None:
-    buffers = message.buffers(stream.protocol)
-    ahead = 1 if message.coming else 0
-    await stream.write(encode_uvarint(sum(map(len, buffers))), *buffers[:ahead])
-    # what is foretold travels by itself: a receiver cannot open the first part of a large sealed frame
-    await stream.write(*buffers[ahead:])
-
-
-def _first_of(group: ExceptionGroup[Exception]) -> Exception:
-    """What ended the reading of a stream: the peer's fault if there is one, else the group as it is."""
-    peers_fault, ours = group.split(CideryError)
-    if peers_fault is None or ours is not None:
-        return group
-    first: Exception = peers_fault
-    while isinstance(first, ExceptionGroup):
-        first = first.exceptions[0]
-    return first

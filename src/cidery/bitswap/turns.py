@@ -19,7 +19,7 @@ NEWCOMER = 256 * 1024
 """Bytes that count as taken in addition, so that small sums mean little."""
 REMEMBERED = 16 * 1024
 """Blocks whose number of takers is known; the one sent least recently is forgotten."""
-MAX_SKIPS = 8
+MAX_SKIPS = 2
 """Turns in a row in which the peer that is due lets others pass, whose blocks were sent to fewer."""
 LOOKED_AT = 64
 """Peers in line, and blocks of each, that one choice looks at."""

@@ -159,7 +159,11 @@ class Network(Protocol):
         ...
 
     async def connect(self, addr: Multiaddr) -> None:
-        """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried)."""
+        """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried).
+
+        An address where nothing answers may be far away: it is waited for until the system gives up, some two minutes.
+        Cancellation: safe; the dial goes on for a while.
+        """
         ...
 
     def reachability(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from cidery.exchange.wants import Wants
 from cidery.multiformats.cid import CID
 
 
@@ -45,3 +46,36 @@ class Heard(NamedTuple):
 
 
 Command = Ask | Cancel | GiveUp | Search
+
+
+class Outbox:
+    """What is to be told to sources, gathered until the next poll: one command of a kind for each."""
+
+    def __init__(self) -> None:
+        self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
+        self._cancels: dict[str, list[CID]] = {}
+
+    def ask(self, source: str, cid: CID) -> None:
+        self._asks.setdefault(source, ([], []))[0].append(cid)
+
+    def ask_whether(self, source: str, cid: CID) -> None:
+        self._asks.setdefault(source, ([], []))[1].append(cid)
+
+    def cancel(self, source: str, cid: CID) -> None:
+        self._cancels.setdefault(source, []).append(cid)
+
+    def drop(self, source: str) -> None:
+        """It is gone."""
+        self._asks.pop(source, None)
+        self._cancels.pop(source, None)
+
+    def take(self, wants: Wants) -> list[Command]:
+        """All of it, without what has come, or gone to another source, since; cancels first: it may be asked again."""
+        commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
+        for name, (blocks, haves) in self._asks.items():
+            asked = tuple(cid for cid in blocks if (want := wants.get(cid)) is not None and want.source == name)
+            whether = tuple(cid for cid in haves if cid in wants)
+            if asked or whether:
+                commands.append(Ask(name, asked, whether))
+        self._asks, self._cancels = {}, {}
+        return commands

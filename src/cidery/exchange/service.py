@@ -171,7 +171,7 @@ class NetworkSession:
 
     def stats(self) -> SessionStats:
         """Counters so far."""
-        stage = self._machine.stage(self._clock()) if self._attached else "local"
+        stage = self._machine.stage() if self._attached else "local"
         if stage in ("finding", "asking"):
             stage = self._sources.stage(self) or stage
         owing = tuple(name for name, source in self._machine.sources.items() if source.outstanding)

@@ -12,13 +12,16 @@ source would bring much sooner is taken from a busy or silent one, unless the bl
 Input: want/need/forget from the reader, sources and their answers, time. Output: poll() -> commands.
 """
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, KeysView
 from itertools import islice
 from random import Random
 
-from cidery.exchange.commands import Ask, Cancel, Command, GiveUp, Heard, Search
+from cidery.exchange import outlook
+from cidery.exchange.choice import SEED_RELIEF, choose, may_have, sooner_later
+from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.reach import Reach
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, PATIENCE, Source, patient_deadline
+from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, PATIENCE, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -28,27 +31,15 @@ MAX_PROBED_SOURCES = 64
 MAX_PROBES = 16
 """CIDs without a known holder that are asked for by want-have concurrently."""
 PROBE_PAUSE = 5.0
-"""Seconds until a source that had nothing is asked again what it has; doubles each time, up to SEARCH_PAUSE."""
-SEARCH_AGAIN = 10.0
-"""Seconds between the first two searches of a session that receives nothing; doubles each time."""
-MAX_SEARCH_PAUSE = 300.0
-"""Longest pause between two searches, in seconds."""
+"""Seconds until a source that had nothing is asked again what it has; doubles each time, up to MAX_SEARCH_PAUSE."""
 MAX_DENIALS = 32
 """DONT_HAVE answers in a row after which a source counts as one that has nothing, unless it is a reader too."""
 MAX_BROKEN = 3
 """Blocks that a source claimed to have and did not send, after which it is asked no more."""
-SEED_RELIEF = 2.0
-"""A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
 SOONER = 1.5
 """A want is taken from one source to another that is expected to bring it this many times sooner."""
 LEAST_MOVE_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
-FAIR_CHANCE = 0.5
-"""Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
-LEFT_WAIT = 1.0
-"""Seconds that one is expected to wait for a source that left owing blocks and sent none; doubles each time."""
-MAX_LEFT = 1024
-"""Such sources remembered."""
 
 
 class FetchSession:
@@ -64,19 +55,13 @@ class FetchSession:
         self._wants = Wants()
         self._partial: dict[str, Source] = {}
         self._done: set[CID] = set()
-        self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
-        self._cancels: dict[str, list[CID]] = {}
-        self._progress_at = now
-        self._longest_wait: float | None = None
-        self._gave_up = False
+        self._out = Outbox()
+        self._silence = Silence(waits, now)
         self._sources_changed = False
-        self._searched_at: float | None = None
-        self._search_pause = SEARCH_AGAIN
         self._move_at: float | None = None
         self._reach = Reach()
         self._several = False
-        self._left: dict[str, float] = {}
-        """Sources that went away owing blocks without having sent one -> seconds that count as waited for them."""
+        self._left = outlook.Left()
         self._held: set[str] = set()
         """Far sources that are not asked for what near ones have."""
         self._typical_block = ASSUMED_BLOCK
@@ -89,25 +74,24 @@ class FetchSession:
     def want(self, cids: Iterable[CID], now: float) -> None:
         """These will be needed, in this order. Repeats cost nothing; beyond MAX_SESSION_WANTS they are dropped."""
         if not self._wants:
-            self._begin_waiting(now)
+            self._silence.begin(now)
         before = len(self._wants)
         self._wants.add(cids)
-        if self._gave_up and len(self._wants) > before:
-            self._begin_waiting(now)
+        if self._silence.gave_up and len(self._wants) > before:
+            self._silence.begin(now)
 
     def need(self, cid: CID, now: float) -> None:
         """The reader waits for this one: it goes to the front, and the give-up time starts again."""
         self.want((cid,), now)
-        if self._gave_up:
-            self._begin_waiting(now)
+        if self._silence.gave_up:
+            self._silence.begin(now)
         if self._wants.need(cid):
             self._entered((cid,))
 
     def forget(self, cids: Iterable[CID]) -> None:
         """No longer wanted; every source asked is told."""
         for cid in cids:
-            want = self._wants.pop(cid)
-            if want is not None:
+            if (want := self._wants.pop(cid)) is not None:
                 self._settle(cid, want)
 
     @property
@@ -119,29 +103,20 @@ class FetchSession:
         """Those, in the order in which they were wanted."""
         return self._wants.keys()
 
-    def concerns(self, cid: CID) -> bool:
-        """Whether it is, or was, among the wants."""
-        return cid in self._wants or cid in self._done
-
     def has_had(self, cid: CID) -> bool:
         """Whether it came."""
         return cid in self._done
 
+    def concerns(self, cid: CID) -> bool:
+        return cid in self._wants or cid in self._done
+
     def sole_source(self, cid: CID) -> tuple[bool, str]:
-        """Whether it is known now who has ``cid``, and the source if it is a single complete one, else ""."""
-        if self._partial:
-            return True, ""
-        known = [source.name for source in self.sources.values() if source.usable]
-        if known:
-            return True, known[0] if len(known) == 1 else ""
-        want = self._wants.get(cid)
-        denied = want.denied if want is not None else set()
-        left = [s.name for s in self.sources.values() if not s.stalled and s.name not in denied]
-        return (True, left[0]) if len(left) == 1 else (False, "")
+        """See outlook.sole_source()."""
+        return outlook.sole_source(self.sources.values(), self._wants.get(cid))
 
     def silent(self, now: float) -> float:
         """Seconds without anything new; 0.0 while nothing is wanted."""
-        return now - self._progress_at if self._wants else 0.0
+        return now - self._silence.since if self._wants else 0.0
 
     @property
     def outstanding_bytes(self) -> int:
@@ -152,26 +127,18 @@ class FetchSession:
         """Sources that were asked for something and have not answered."""
         return [name for name, source in self.sources.items() if source.outstanding or source.probed]
 
-    def stage(self, now: float) -> str:
+    def stage(self) -> str:
         """The state of the session, in one word for people."""
-        if not self._wants:
-            return "done"
-        if not self.sources or not any(s.has_any or s.outstanding for s in self.sources.values()):
-            return "finding"
-        busy = [s for s in self.sources.values() if s.outstanding]
-        if busy and all(s.stalled for s in busy):
-            return "stalled"
-        return "receiving" if any(s.blocks for s in self.sources.values()) else "asking"
+        return outlook.stage(self.sources.values()) if self._wants else "done"
 
     # --- sources
 
     def add_source(self, name: str, round_trip: float | None, now: float) -> None:
         if name not in self.sources:
-            source = self.sources[name] = Source(name, round_trip)
-            source.waited = self._left.get(name, 0.0)
+            self.sources[name] = Source(name, round_trip, self._left.waited(name))
             self._wants.revive_all()
-            if self._gave_up:
-                self._begin_waiting(now)
+            if self._silence.gave_up:
+                self._silence.begin(now)
             self._sources_changed = True
 
     def remove_source(self, name: str, now: float) -> None:
@@ -179,11 +146,9 @@ class FetchSession:
         source = self.sources.pop(name, None)
         if source is None:
             return
-        if source.outstanding and not source.blocks and (name in self._left or len(self._left) < MAX_LEFT):
-            self._left[name] = max(LEFT_WAIT, 2 * source.waited)
+        self._left.leaves(source)
         self._partial.pop(name, None)
-        self._asks.pop(name, None)
-        self._cancels.pop(name, None)
+        self._out.drop(name)
         for cid in reversed(source.release()):
             self._wants.reopen(cid, name)
         self._wants.forget_source(name)
@@ -216,9 +181,7 @@ class FetchSession:
                 self._turn_to(source, cid, want, now)
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
-        """What is arriving from a source."""
-        source = self.sources.get(name)
-        if source is not None:
+        if (source := self.sources.get(name)) is not None:
             source.hears(heard.at, heard.alive_at, heard.coming, now)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
@@ -230,8 +193,7 @@ class FetchSession:
         source.answered(cid, now)
         self._revive(source)
         source.replied(now, asked[0] if asked else None, have=False)
-        want = self._wants.get(cid)
-        if want is None:
+        if (want := self._wants.get(cid)) is None:
             return
         if name in want.holders:
             want.holders.discard(name)
@@ -262,15 +224,12 @@ class FetchSession:
             self._typical_block = source.expected_block
             if want is not None and want.source == name:
                 self._pace += (now - asked_at - self._pace) / 8
-            if source.least_delay is not None:
-                self._longest_wait = max(self._longest_wait or 0.0, source.least_delay)
         # a cancel and a block may cross on the way, and a small block may answer a want-have: neither is a fault
         if want is None:
             self.duplicates += 1
             return False
-        self._progress_at = now
+        self._silence.broken(now, source.least_delay if source is not None else None)
         self._reach.received(name, size, now)
-        self._searched_at, self._search_pause = None, SEARCH_AGAIN
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
         want.told.discard(name)
@@ -281,12 +240,10 @@ class FetchSession:
 
     def on_streamed(self, cid: CID, now: float) -> None:
         """A block came that was not asked for by itself, within a stream of the whole DAG."""
-        self._progress_at = now
-        self._searched_at, self._search_pause = None, SEARCH_AGAIN
+        self._silence.broken(now)
         if len(self._done) < MAX_SESSION_WANTS:
             self._done.add(cid)
-        want = self._wants.pop(cid)
-        if want is not None:
+        if (want := self._wants.pop(cid)) is not None:
             self._settle(cid, want)
 
     # --- time and output
@@ -305,17 +262,13 @@ class FetchSession:
             self._assign(now, room)
             self._move(now)
         self._probe(now, streams)
-        commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
-        commands += self._questions()
-        self._cancels, self._asks = {}, {}
+        commands = self._out.take(self._wants)
         if self._wants and now >= self._search_at():
-            if self._searched_at is not None:
-                self._search_pause = min(MAX_SEARCH_PAUSE, 2 * self._search_pause)
-            self._searched_at = now
+            self._silence.searched(now)
             commands.append(Search(self._wants.first()))
-        if self._wants and not self._gave_up and now >= self._give_up_at():
-            self._gave_up = True
-            commands.append(GiveUp(self.stage(now), len(self.sources)))
+        if self._wants and not self._silence.gave_up and now >= self._silence.give_up_at(self.sources.values()):
+            self._silence.gave_up = True
+            commands.append(GiveUp(self.stage(), len(self.sources)))
         return commands
 
     def next_deadline(self) -> float | None:
@@ -326,33 +279,15 @@ class FetchSession:
         deadlines = [deadline for deadline in stalls if deadline is not None]
         if self._move_at is not None:
             deadlines.append(self._move_at)
-        if not self._gave_up:
-            deadlines += (self._give_up_at(), self._search_at())
+        if not self._silence.gave_up:
+            deadlines += (self._silence.give_up_at(self.sources.values()), self._search_at())
         return min(deadlines, default=None)
 
     # --- inside: waiting
 
     def _search_at(self) -> float:
-        """The time of the next search for more sources."""
-        if self._waits.search_base is None:
-            return float("inf")
-        if self._searched_at is not None:
-            return self._searched_at + self._search_pause
         first = next(iter(self._wants.all.values()), None)
-        if first is None or all(name in first.denied for name in self.sources):
-            return self._progress_at  # no source is left that may have it: waiting is useless
-        return self._progress_at + self._waits.search_base
-
-    def _give_up_at(self) -> float:
-        delays = [s.least_delay for s in self.sources.values() if s.least_delay is not None]
-        heard_at = max((s.heard_at for s in self.sources.values()), default=0.0)
-        return patient_deadline(
-            self._progress_at, heard_at, self._waits.give_up(max(delays, default=self._longest_wait))
-        )
-
-    def _begin_waiting(self, now: float) -> None:
-        self._progress_at = now
-        self._gave_up = False
+        return self._silence.search_at(first.denied if first is not None else None, self.sources)
 
     # --- inside: what is known of sources
 
@@ -402,20 +337,15 @@ class FetchSession:
         """Let other sources take over the wants of a stalled one, if they may have them. O(its outstanding wants)."""
         for cid in reversed(list(source.outstanding)):
             want = self._wants.get(cid)
-            if want is not None and self._others_may_have(want, source.name):
+            if want is not None and outlook.others_may_have(self.sources.values(), source, want):
                 self._take_away(source, cid, want, now)
-
-    def _others_may_have(self, want: Want, name: str) -> bool:
-        return any(
-            other.name != name and not other.stalled and other.may_have(want.denied, want.holders)
-            for other in self.sources.values()
-        )
 
     # --- inside: asking for blocks
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        self._hold_far(now)
+        far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
+        self._held = self._reach.held(far, now) if far else set()
         able = {source.name: source for source in self._able() if self._room(source)}
         if not able or not self._wants.open:
             return
@@ -426,10 +356,10 @@ class FetchSession:
                 break
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
-            if chosen is not None and len(self._wants.open) <= 2 * len(able) and self._waits_for_sooner(want, chosen):
+            if chosen is not None and len(self._wants.open) <= 2 * len(able) and self._sooner_later(want, chosen):
                 continue
             if chosen is None:
-                if not self._any_may_have(want):
+                if not outlook.any_left(self.sources.values(), want):
                     self._wants.give_up(cid)
                 continue
             left -= self._ask_for(chosen, cid, now)
@@ -438,47 +368,18 @@ class FetchSession:
                 del able[chosen.name]
         self._entered(self._wants.fill())
 
-    def _waits_for_sooner(self, want: Want, chosen: Source) -> bool:
-        """At the end: whether a complete source without room would still bring it before the chosen one."""
-        return any(
-            source.rate and source.cost() < chosen.cost() and not source.partial and source.usable
-            for source in self.sources.values()
-            if source.name not in want.denied and source.name not in self._held and not self._room(source)
-        )
-
     def _room(self, source: Source) -> bool:
         return source.has_room(crowd=bool(self._partial), several=self._several)
 
-    def _hold_far(self, now: float) -> None:
-        far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
-        self._held = self._reach.held(far, now) if far else set()
-
-    def _near_may_have(self, want: Want) -> bool:
-        return any(
-            source.usable and source.name not in self._held and source.may_have(want.denied, want.holders)
-            for source in self.sources.values()
-        )
-
     def _choose(self, want: Want, able: dict[str, Source]) -> Source | None:
-        """The source that would bring it first; a reader rather than a complete one, if both do."""
-        if self._held and self._near_may_have(want):
+        """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
+        if self._held and may_have(want, self.sources.values(), self._held):
             able = {name: source for name, source in able.items() if name not in self._held}
-        reader = self._soonest(source for name in want.holders if (source := able.get(name)) and source.partial)
-        seed = self._soonest(s for s in able.values() if not s.partial and s.name not in want.denied)
-        if reader is None or seed is None:
-            return reader or seed
-        return seed if seed.cost() * SEED_RELIEF < reader.cost() else reader
+        return choose(want, able, self._random.random)
 
-    def _soonest(self, sources: Iterable[Source]) -> Source | None:
-        few = list(sources)
-        if len(few) < 2:
-            return few[0] if few else None
-        chance = self._random.random
-        return min(few, key=lambda source: source.cost() * (1 + FAIR_CHANCE * chance()))
-
-    def _any_may_have(self, want: Want) -> bool:
-        """Whether a source that is known to have something may have this, now or soon."""
-        return any(source.usable and source.name not in want.denied for source in self.sources.values())
+    def _sooner_later(self, want: Want, chosen: Source) -> bool:
+        full = (s for s in self.sources.values() if s.name not in self._held and not self._room(s))
+        return sooner_later(want, chosen, full)
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
@@ -486,11 +387,11 @@ class FetchSession:
             source.expected_block = self._typical_block
         self._wants.ask(cid, source.name, now)
         source.asked(cid, now)
-        self._asks.setdefault(source.name, ([], []))[0].append(cid)
+        self._out.ask(source.name, cid)
         return source.expected_block
 
     def _move(self, now: float) -> None:
-        """Take wants from sources that are slow to send them to others that have room and nothing else to bring."""
+        """Take wants from sources that are slow to send them to others that have room."""
         self._move_at = None
         kept_out = self._held | self._reach.trying
         takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
@@ -533,7 +434,7 @@ class FetchSession:
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)
         self._wants.reopen(cid, source.name)
-        self._cancels.setdefault(source.name, []).append(cid)
+        self._out.cancel(source.name, cid)
         want.told.discard(source.name)
 
     def _able(self) -> list[Source]:
@@ -550,14 +451,6 @@ class FetchSession:
 
     # --- inside: asking who has what
 
-    def _questions(self) -> Iterator[Ask]:
-        """What was noted to be asked, without what has come, or gone to another source, since."""
-        for name, (blocks, haves) in self._asks.items():
-            wanted = [cid for cid in blocks if (want := self._wants.get(cid)) is not None and want.source == name]
-            open_still = [cid for cid in haves if cid in self._wants]
-            if wanted or open_still:
-                yield Ask(name, tuple(wanted), tuple(open_still))
-
     def _entered(self, cids: Iterable[CID]) -> None:
         """Wants are open now: partial sources are asked whether they have them."""
         for cid in cids:
@@ -569,7 +462,7 @@ class FetchSession:
         want = self._wants.all[cid]
         if source.name not in want.holders and source.name not in want.told:
             want.told.add(source.name)
-            self._asks.setdefault(source.name, ([], []))[1].append(cid)
+            self._out.ask_whether(source.name, cid)
 
     def _probe(self, now: float, streams: str) -> None:
         """Ask sources of which nothing is known for the first want, and for those that no source may have."""
@@ -586,15 +479,13 @@ class FetchSession:
             asked = [s for s in unknown if s.name != want.source and (cid in self._wants.barren or now >= s.probe_at)]
             for source in asked[:MAX_PROBED_SOURCES]:
                 known = source.name in want.denied or (source.name in want.holders and not source.stalled)
-                if cid in source.probed or known:
-                    continue
-                if len(source.probed) >= MAX_WANTS:
+                if cid in source.probed or known or len(source.probed) >= MAX_WANTS:
                     continue
                 if not source.outstanding and not source.probed:
                     source.progress_at = now
                 source.probed.add(cid)
                 want.told.add(source.name)
-                self._asks.setdefault(source.name, ([], []))[1].append(cid)
+                self._out.ask_whether(source.name, cid)
 
     def _settle(self, cid: CID, want: Want) -> None:
         """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.
@@ -606,4 +497,4 @@ class FetchSession:
             if source is not None:
                 source.probed.discard(cid)
                 source.answered(cid, source.progress_at)
-                self._cancels.setdefault(name, []).append(cid)
+                self._out.cancel(name, cid)

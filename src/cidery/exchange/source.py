@@ -65,7 +65,7 @@ class Source:
         "window",
     )
 
-    def __init__(self, name: str, round_trip: float | None) -> None:
+    def __init__(self, name: str, round_trip: float | None, waited: float = 0.0) -> None:
         self.name = name
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
@@ -78,7 +78,7 @@ class Source:
         """When it last answered, or was first asked after having nothing outstanding."""
         self.owes_since = 0.0
         """When it last sent a block, or was first asked for one after having nothing outstanding."""
-        self.waited = 0.0
+        self.waited = waited
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = 0.0
         """When bytes of its answers last arrived, whether or not they completed one."""

@@ -5,7 +5,7 @@ From https://github.com/multiformats/multicodec/blob/master/table.csv; a test co
 
 from cidery.multiformats.multicodec import CODECS, STORED_CODECS
 
-IPLD_CODECS: dict[str, int] = {
+_CODECS = {
     **CODECS,
     **STORED_CODECS,
     "torrent-info": 0x7B,
@@ -33,4 +33,5 @@ IPLD_CODECS: dict[str, int] = {
     "rdfc-1": 0xB403,
     "json-jcs": 0xB601,
 }
-"""Name -> number."""
+IPLD_CODECS: dict[str, int] = dict(sorted(_CODECS.items(), key=lambda item: item[1]))
+"""Name -> number, by number."""

@@ -61,6 +61,7 @@ from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
+from cidery.retrieval.readers import Readers
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
@@ -130,8 +131,8 @@ class NodeNetwork:
         self.bitswap = self._make_bitswap(store)
         self._dns = dns
         self.routing = JoinedRouting(self._provided)
-        self._gateway_options = gateways or GatewayOptions()
-        self.gateways = self._make_gateways(self._gateway_options.urls)
+        self._gateway_options = options = gateways or GatewayOptions()
+        self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
@@ -163,6 +164,11 @@ class NodeNetwork:
         for url in urls:
             gateways.add(url)
         return gateways
+
+    def _make_readers(self) -> Readers:
+        readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
+        self.bitswap.on_crowd.append(readers.on_crowd)
+        return readers
 
     def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
         if self.kad is None or self.cache is None:
@@ -292,6 +298,7 @@ class NodeNetwork:
             await self.local.close()
         if self.kad is not None:
             await self.kad.close()
+        await self.readers.close()
         await self.sources.close()
         await self.gateways.close()
         await self.bitswap.close()

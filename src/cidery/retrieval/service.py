@@ -77,6 +77,8 @@ class _Gateway:
         self.lied = False
         self.turns = asyncio.Semaphore(REQUESTS_PER_GATEWAY)
         self.heard_at = 0.0
+        self.begun: set[CID] = set()
+        """Blocks that are being requested: what is stopped half-way has cost as much."""
 
 
 class GatewaySources:
@@ -175,9 +177,8 @@ class GatewaySources:
         return ""
 
     def heard(self, source: str) -> Heard:
-        # a request is for one block, and cancelled with it: nothing comes unasked
         gateway = self._gateways.get(source)
-        return Heard(gateway.heard_at) if gateway is not None else Heard()
+        return Heard(gateway.heard_at, 0.0, frozenset(gateway.begun)) if gateway is not None else Heard()
 
     def stream(self, session: NetworkSession, root: CID, source: str) -> None:
         """Begin a CAR stream from a peer that offers one, if the line to it is long. A hint."""
@@ -215,6 +216,8 @@ class GatewaySources:
         target = f"{gateway.url}/ipfs/{cid.to_v1()}?format=raw"
         try:
             async with gateway.turns:
+                if wanted:
+                    gateway.begun.add(cid)
                 http = self._opened()
                 method, headers = ("GET" if wanted else "HEAD"), {"Accept": RAW}
                 async with http.request(method, target, headers=headers, allow_redirects=False) as answer:
@@ -225,6 +228,9 @@ class GatewaySources:
         except (aiohttp.ClientError, TimeoutError, OSError, CideryError) as exc:
             self._failed(gateway, str(exc) or type(exc).__name__)
             return
+        finally:
+            if wanted:
+                gateway.begun.discard(cid)
         gateway.failures = 0
         if status != 200:
             session.on_dont_have(gateway.url, cid)

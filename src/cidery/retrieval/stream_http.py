@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from cidery.budgets import STREAM_ANSWERS
@@ -113,7 +113,7 @@ class StreamServer:
         self._whole: dict[Stream, CID] = {}
         """Streams that carry a whole DAG."""
 
-    def on_crowd(self, root: CID) -> None:
+    def on_crowd(self, root: CID, _newcomer: PeerId, _others: Sequence[PeerId]) -> None:
         """More than one peer asks for a DAG."""
         for stream in [stream for stream, of in self._whole.items() if of.multihash == root.multihash]:
             stream.reset("others want it, too: use Bitswap")
@@ -140,7 +140,6 @@ class StreamServer:
         target = event.target.decode("latin-1")
         root = _whole_dag(target)
         if root is not None and self._asks(stream.connection.peer, root):
-            self.on_crowd(root)
             crowded = True
         if len(target) > MAX_TARGET:
             response = text(414, f"a target of more than {MAX_TARGET} characters")

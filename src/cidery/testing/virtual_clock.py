@@ -18,6 +18,9 @@ from cidery.errors import LocalProtocolError
 
 T = TypeVar("T")
 
+POLL_EVERY = 256
+"""Turns of the loop between two looks at its only socket, with which it wakes itself: a call of the system each."""
+
 
 class Deadlock(LocalProtocolError):
     """Every task waits, and no timer is set that could wake one."""
@@ -32,10 +35,11 @@ class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready:
+        self._turns += 1
+        if (timeout is None or self._turns % POLL_EVERY == 0) and (ready := super().select(0)):
             return ready
         if timeout is None:
             raise Deadlock()

@@ -193,51 +193,47 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- verbs of streams
 
-    def send(self, inner: YamuxStream, *data: Buffer) -> None:
+    @property
+    def _muxer(self) -> Yamux:
         assert self._mux is not None  # streams exist only with a muxer
-        self._mux.send(inner, *data)
+        return self._mux
+
+    def _flush_output(self) -> None:
+        if self._muxer.has_output:
+            self._flush()
+
+    def send(self, inner: YamuxStream, *data: Buffer) -> None:
+        self._muxer.send(inner, *data)
         self._flush()
 
     def read(self, inner: YamuxStream, limit: int) -> bytes:
-        assert self._mux is not None
-        data = self._mux.read(inner, limit, self.config.clock())
-        if self._mux.has_output:
-            self._flush()
+        data = self._muxer.read(inner, limit, self.config.clock())
+        self._flush_output()
         return data
 
     def read_into(self, inner: YamuxStream, target: memoryview) -> None:
-        assert self._mux is not None
-        self._mux.read_into(inner, target, self.config.clock())
-        if self._mux.has_output:
-            self._flush()
+        self._muxer.read_into(inner, target, self.config.clock())
+        self._flush_output()
 
     def frame(self, inner: YamuxStream, limit: int) -> None:
-        assert self._mux is not None
-        self._mux.frame(inner, limit, self.config.clock())
-        if self._mux.has_output:
-            self._flush()
+        self._muxer.frame(inner, limit, self.config.clock())
+        self._flush_output()
 
     def next_message(self, inner: YamuxStream) -> memoryview | None:
-        assert self._mux is not None
-        message = self._mux.next_message(inner, self.config.clock())
-        if self._mux.has_output:
-            self._flush()
+        message = self._muxer.next_message(inner, self.config.clock())
+        self._flush_output()
         return message
 
     def expect_bulk(self, inner: YamuxStream) -> None:
-        assert self._mux is not None
-        self._mux.expect_bulk(inner)
-        if self._mux.has_output:
-            self._flush()
+        self._muxer.expect_bulk(inner)
+        self._flush_output()
 
     def close_write(self, inner: YamuxStream) -> None:
-        assert self._mux is not None
-        self._mux.close_write(inner)
+        self._muxer.close_write(inner)
         self._flush()
 
     def reset(self, inner: YamuxStream, reason: str) -> None:
-        assert self._mux is not None
-        self._mux.reset(inner, reason)
+        self._muxer.reset(inner, reason)
         self._dispatch()
         self._flush()
 

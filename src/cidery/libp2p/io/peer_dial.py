@@ -17,7 +17,7 @@ from typing import Any
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
-from cidery.libp2p.io.dial import MAX_REPORTED, DialFailed, reason_of
+from cidery.libp2p.io.dial import DialFailed, reason_of
 from cidery.libp2p.protocols.pending import Pending
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -26,7 +26,7 @@ MAX_RACED = 16
 OLD = 1.0
 """Seconds after which an address no longer keeps the next ones from being dialled, and needs a place to go on."""
 MAX_ADDRS = 256
-"""Addresses that one dial takes up; further ones are dropped."""
+"""Addresses that one dial knows; those that failed make room for new ones, and beyond that new ones are dropped."""
 
 Start = Callable[[Multiaddr, Callable[[], None]], Coroutine[Any, Any, Connection]]
 """Dials one address; calls the function once it begins, which may be later."""
@@ -37,11 +37,9 @@ class StillDialling(DialFailed):
 
     def __init__(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
         super().__init__(peer, [(addr, "no answer yet") for addr in addrs])
-        self.addrs = tuple(addrs)
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.addrs[:MAX_REPORTED]))
-        return f"peer {self.peer} has not answered yet at {shown}; it is still being dialled"
+        return f"{super().__str__()}; it is still being dialled"
 
 
 class Attempt:
@@ -89,7 +87,7 @@ class PeerDial:
         self._seen: set[Multiaddr] = set()
         self._running: dict[asyncio.Task[Connection], Attempt] = {}
         self._ended: set[Attempt] = set()
-        self._failures: list[tuple[Multiaddr, str]] = []
+        self._failures: deque[tuple[Multiaddr, str]] = deque(maxlen=MAX_ADDRS)
         self._winner: Connection | None = None
         self._wake = asyncio.Event()
 
@@ -101,7 +99,10 @@ class PeerDial:
         for addr in addrs:
             if addr in self._seen:
                 self._repeat(addr)
-            elif len(self._seen) < MAX_ADDRS:
+                continue
+            if len(self._seen) >= MAX_ADDRS:
+                self._seen = {*self._waiting, *(one.addr for one in self._running.values())}
+            if len(self._seen) < MAX_ADDRS:
                 self._seen.add(addr)
                 self._waiting.append(addr)
                 self._wake.set()
@@ -145,7 +146,7 @@ class PeerDial:
                 task.add_done_callback(_close_latecomer)
             self._running.clear()
         if self._winner is None:
-            raise DialFailed(self.peer, self._failures)
+            raise DialFailed(self.peer, list(self._failures))
         return self._winner
 
     def _begin(self) -> float | None:

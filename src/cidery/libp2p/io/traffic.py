@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.protocols.bandwidth import Meter, Meters, Schedule, Throttle
+from cidery.libp2p.protocols.bandwidth import NO_LIMIT, Meter, Meters, Schedule, Throttle
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the schedule."""
@@ -31,6 +31,7 @@ class Traffic:
         """``schedule`` None: no limits. ``wall_clock``: for its times of day, which are local ones."""
         self.clock = clock
         self._schedule = schedule or Schedule()
+        self.unlimited = self._schedule.limits_nothing
         self._wall_clock = wall_clock
         now = clock()
         self.limits = self._schedule.usual
@@ -43,10 +44,6 @@ class Traffic:
         self._turn: Share | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = now
-
-    @property
-    def unlimited(self) -> bool:
-        return self._schedule.limits_nothing
 
     def share(self, resume: Callable[[], None], read_on: Callable[[], None]) -> Share:
         """A connection's part. ``resume`` is called when it may send again, ``read_on`` when it may read again."""
@@ -136,7 +133,10 @@ class Share:
 
     def room(self, *, urgent: bool) -> int:
         """Bytes that may be sent now; 0: resume() will be called. ``urgent``: short messages are waiting."""
-        traffic, now = self._traffic, self._traffic.clock()
+        traffic = self._traffic
+        if traffic.unlimited:
+            return NO_LIMIT
+        now = traffic.clock()
         traffic.look(now)
         own = self.up.room(now, urgent=urgent)
         if not own:
@@ -151,8 +151,9 @@ class Share:
 
     def sent(self, size: int) -> None:
         traffic, now = self._traffic, self._traffic.clock()
-        self.up.take(size, now)
-        traffic.up.take(size, now)
+        if not traffic.unlimited:
+            self.up.take(size, now)
+            traffic.up.take(size, now)
         traffic.sent.count(size, now)
         if self.peer is not None:
             traffic.peers.of(self.peer, now)[1].count(size, now)
@@ -160,7 +161,7 @@ class Share:
     @property
     def most_to_read(self) -> int:
         """Bytes to take from the socket at a time."""
-        return min(self.down.quantum, self._traffic.down.quantum) if not self._traffic.unlimited else 1 << 30
+        return min(self.down.quantum, self._traffic.down.quantum)
 
     @property
     def reading_waits(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.trsock
+import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -11,6 +13,8 @@ from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
+UNSENT = 128 * 1024
+"""Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
 BACKLOG = 256
 """Connections that the system accepts before we do; beyond it dialling takes a second try."""
 
@@ -65,16 +69,26 @@ class TcpNetwork:
         self._addresses = addresses
 
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
-        return TcpListener(await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG))
+        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG)
+        for listening in server.sockets:
+            _keep_little_unsent(listening)  # accepted sockets inherit it
+        return TcpListener(server)
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
         failure: OSError | AddressForbidden = OSError(f"{host} has no address")
         for _, address in await addresses_of(host):
             try:
                 self._addresses.check_host(address)
-                _, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
+                transport, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
             except (OSError, AddressForbidden) as exc:
                 failure = exc
             else:
+                _keep_little_unsent(transport.get_extra_info("socket"))
                 return protocol
         raise failure
+
+
+def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+    if sock is not None and option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT)

@@ -20,6 +20,8 @@ QUANTUM = 0.02
 """Seconds of the rate that one connection takes before it is another's turn."""
 LEAST_QUANTUM, LARGEST_QUANTUM = 2048, 256 * 1024
 """Bytes."""
+NO_LIMIT = 1 << 30
+"""Bytes, more than anybody sends or reads at a time."""
 MEASURED = 10.0
 """Seconds over which a rate is averaged: what is older counts less than a third."""
 MAX_METERS = 1024
@@ -101,7 +103,7 @@ class Throttle:
     def room(self, now: float, *, urgent: bool = False) -> int:
         """Bytes that may go now, at most a quantum; 0: none. ``urgent``: into debt, too."""
         if self.rate is None:
-            return LARGEST_QUANTUM
+            return NO_LIMIT
         self._fill(now)
         if self._tokens + (URGENT_DEBT * self.rate if urgent else 0.0) <= 0.0:
             return 0
@@ -111,7 +113,7 @@ class Throttle:
     def quantum(self) -> int:
         """Bytes for one turn."""
         if self.rate is None:
-            return LARGEST_QUANTUM
+            return NO_LIMIT
         return int(min(LARGEST_QUANTUM, max(LEAST_QUANTUM, QUANTUM * self.rate)))
 
     def ready_in(self, now: float) -> float:

@@ -124,7 +124,6 @@ class Yamux:
         self._frames = Bucket(budgets.SMALL_FRAMES, now)
         self._opened = Bucket(budgets.STREAMS_OPENED, now)
         self.heard_at = now
-        """When anything last came."""
         self._ping_at: float | None = None
         self._ping_id = 0
         self.ping(now)

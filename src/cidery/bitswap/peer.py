@@ -1,0 +1,129 @@
+"""One connected peer as the Bitswap service sees it: what is wanted of it, its streams, what is arriving from it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from cidery import budgets
+from cidery.bitswap.message import Message, foretold
+from cidery.bitswap.wantlist import PeerWantlist
+from cidery.bitswap.work import PeerWork
+from cidery.errors import CideryError, RemoteProtocolError
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.stream import Stream
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import encode_uvarint
+
+MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
+MAX_READING = budgets.BITSWAP_READING.amount
+MAX_UNWANTED = budgets.BITSWAP_UNWANTED.amount
+FORETOLD = 16 * 1024
+"""Bytes of a block from which on a message says before its blocks which they are."""
+
+
+class UnwantedBlocks(RemoteProtocolError):
+    """A peer keeps sending blocks that nobody asked it for."""
+
+    def __str__(self) -> str:
+        return f"bitswap: more than {MAX_UNWANTED} bytes of blocks that were not asked for"
+
+
+def one_message_per_stream(agent: str) -> bool:
+    """Whether a peer gets a new stream for each message.
+
+    js-libp2p resets a stream that holds more than 4 MiB unread and Helia never asks again for what was lost, so only
+    peers that are known to keep reading get long-lived streams.
+    """
+    return not agent.startswith(("cidery/", "kubo/", "go-ipfs/"))
+
+
+class Arrived:
+    """A message that has come: which blocks it was said to hold, None if it did not say."""
+
+    __slots__ = ("blocks",)
+
+    def __init__(self, blocks: frozenset[CID] | None) -> None:
+        self.blocks = blocks
+
+
+class ConnectedPeer:
+    """What one connected peer needs: wants towards it, and its two outgoing streams."""
+
+    def __init__(self, peer: PeerId, name: str, now: float) -> None:
+        self.peer = peer
+        self.name = name
+        self.wantlist = PeerWantlist()
+        self.streams: dict[str, Stream] = {}
+        self.sending: dict[str, asyncio.Task[None]] = {}
+        self.inbound: dict[Stream, None] = {}
+        self.half_closed: deque[Stream] = deque()
+        self.reading = asyncio.Semaphore(MAX_READING)
+        self.verifying = asyncio.Semaphore(MAX_VERIFYING)
+        self.work = PeerWork(now)
+        self.arrived: set[Arrived] = set()
+        """Whole messages of which the blocks are not hashed yet."""
+        self.turn = asyncio.Lock()
+        """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
+        self.unwanted = 0
+        self.root: CID | None = None
+        """The last that it asked for of what may be the root of a DAG."""
+        self.noted_at = now
+        self.failed = 0
+        """Times in a row that something could not be sent."""
+        self.deaf = False
+        """It does not speak Bitswap."""
+        self.gone = False
+
+    async def decode(self, data: memoryview, clock: Callable[[], float]) -> Message:
+        """In steps, at the peer's rate. Raises BitswapError."""
+        steps = Message.decode_steps(data)
+        while True:
+            message: Message | None = None
+            try:
+                cost = next(steps)
+            except StopIteration as stop:
+                message, cost = stop.value
+            pause = self.work.spend(cost, clock())
+            if pause is not None:
+                await asyncio.sleep(pause)
+            if message is not None:
+                return message
+
+    def arrives(self, message: memoryview) -> Arrived:
+        one = Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
+        self.arrived.add(one)
+        return one
+
+    def coming(self) -> frozenset[CID] | None:
+        """The blocks of its messages that are not whole, or not hashed; None if one of those does not say."""
+        said = [one.blocks for one in self.arrived]
+        for stream in self.inbound:
+            begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
+            if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
+                begun.append(stream.inner.target[: stream.inner.target_at])
+            said += map(foretold, begun)
+        known: set[CID] = set()
+        for one in said:
+            if one is None:
+                return None
+            known |= one
+        return frozenset(known)
+
+
+async def write_message(stream: Stream, message: Message) -> None:
+    buffers = message.buffers(stream.protocol)
+    ahead = 1 if message.coming else 0
+    await stream.write(encode_uvarint(sum(map(len, buffers))), *buffers[:ahead])
+    # what is foretold travels by itself: a receiver cannot open the first part of a large sealed frame
+    await stream.write(*buffers[ahead:])
+
+
+def first_of(group: ExceptionGroup[Exception]) -> Exception:
+    """What ended the reading of a stream: the peer's fault if there is one, else the group as it is."""
+    peers_fault, ours = group.split(CideryError)
+    if peers_fault is None or ours is not None:
+        return group
+    first: Exception = peers_fault
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first

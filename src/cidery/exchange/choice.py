@@ -1,0 +1,44 @@
+"""Which of several sources a block is asked of. Pure; chance is an argument."""
+
+from collections.abc import Callable, Collection, Iterable
+
+from cidery.exchange.source import Source
+from cidery.exchange.wants import Want
+
+SEED_RELIEF = 2.0
+"""A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
+FAIR_CHANCE = 0.5
+"""Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
+
+
+def soonest(sources: Iterable[Source], chance: Callable[[], float]) -> Source | None:
+    """The one that would bring a block first, roughly."""
+    few = list(sources)
+    if len(few) < 2:
+        return few[0] if few else None
+    return min(few, key=lambda source: source.cost() * (1 + FAIR_CHANCE * chance()))
+
+
+def choose(want: Want, able: dict[str, Source], chance: Callable[[], float]) -> Source | None:
+    """The source that would bring it first; a reader rather than a complete one, if both do."""
+    reader = soonest((s for name in want.holders if (s := able.get(name)) and s.partial), chance)
+    seed = soonest((s for s in able.values() if not s.partial and s.name not in want.denied), chance)
+    if reader is None or seed is None:
+        return reader or seed
+    return seed if seed.cost() * SEED_RELIEF < reader.cost() else reader
+
+
+def sooner_later(want: Want, chosen: Source, full: Iterable[Source]) -> bool:
+    """Whether a complete source without room would still bring it before the chosen one."""
+    return any(
+        source.rate and source.usable and not source.partial and source.cost() < chosen.cost()
+        for source in full
+        if source.name not in want.denied
+    )
+
+
+def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bool:
+    """Whether one of the sources that are not held may have it."""
+    return any(
+        source.usable and source.name not in held and source.may_have(want.denied, want.holders) for source in sources
+    )
