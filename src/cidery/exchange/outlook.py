@@ -44,6 +44,8 @@ def sole_source(sources: Collection[Source], want: Want | None) -> tuple[bool, s
     denied = want.denied if want is not None else ()
     if any(source.partial for source in sources):
         return True, ""
+    if any(source.outstanding and not source.usable and not source.stalled for source in sources):
+        return False, ""  # one that was asked for a block may send it
     known = [source.name for source in sources if source.usable]
     if known:
         return True, known[0] if len(known) == 1 else ""
