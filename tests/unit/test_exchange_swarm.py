@@ -488,6 +488,8 @@ def test_who_has_a_dag_alone():
     machine.want([root, other], 0.0)
     assert machine.sole_source(root) == (False, "")
     machine.poll(0.0, 0)
+    machine.on_have("b", root, 0.1)
+    assert machine.sole_source(root) == (False, ""), "the other one was asked, and may have it too"
     machine.on_dont_have("a", root, 0.1)
     assert machine.sole_source(root) == (True, "b")
     machine.on_have("b", root, 0.2)
