@@ -4,6 +4,7 @@ from cidery.exchange.reach import (
     FAR,
     FAR_SECONDS,
     FIRST_PAUSE,
+    IN_VAIN,
     LONGEST_TRIAL,
     MEASURED_BLOCKS,
     MEASURED_SECONDS,
@@ -53,6 +54,15 @@ def test_far_is_several_times_the_nearest_round_trip_and_a_bit():
 def test_only_usable_sources_of_known_distance_are_near_or_far():
     sources = [source("near", 0.01, usable=False), source("far", 0.5), source("unknown", None)]
     assert Reach().far(sources) == {} and Reach().far([]) == {}
+
+
+def test_a_near_source_that_was_waited_for_in_vain_keeps_out_no_far_one():
+    sources = [source("near", 0.01), source("far", 0.5), source("farther", 5.0)]
+    sources[0].waited = IN_VAIN
+    assert Reach().far(sources).keys() == {"farther"}
+    for one in sources:
+        one.waited = IN_VAIN
+    assert Reach().far(sources) == {}
 
 
 def test_far_sources_are_held_until_it_is_measured_what_near_ones_bring():

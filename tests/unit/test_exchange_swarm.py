@@ -471,6 +471,22 @@ def test_far_sources_are_asked_for_what_no_near_one_has():
     assert asks(commands, "near") == cancels(commands, "far") == [wanted[2]]
 
 
+def test_near_liars_do_not_keep_out_a_far_honest_source():
+    machine, (cid,) = session("one", "two"), cids(1)
+    machine.add_source("far", 0.5, 0.0)
+    machine.want([cid], 0.0)
+    for name in ("one", "two", "far"):
+        completes(machine, name, cid)
+    now, commands = 0.0, machine.poll(0.0, ROOM)
+    while not asks(commands, "far"):
+        for name in ("one", "two"):
+            if probes(commands, name):
+                machine.on_have(name, cid, now)
+        now += 0.5
+        assert now < 15
+        commands = machine.poll(now, ROOM)
+
+
 def test_far_sources_carry_most_where_the_near_one_is_slow():
     race = Race(session(), [ScriptedSource("near", 0.01, 0.5e6), ScriptedSource("far", 0.2, 20e6)])
     race.run(cids(200))

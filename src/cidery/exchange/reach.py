@@ -17,6 +17,8 @@ FAR = 4.0
 """Times the nearest round trip, and ..."""
 FAR_SECONDS = 0.02
 """... seconds more, from which on a source is far."""
+IN_VAIN = 1.0
+"""Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 MEASURED_BLOCKS = 2
 MEASURED_SECONDS = 0.25
 """Least length of a measurement."""
@@ -51,8 +53,8 @@ class Reach:
     def far(self, sources: Iterable[Source]) -> dict[str, Source]:
         """Those among the usable ones that are far."""
         known = [source for source in sources if source.usable and source.least_delay is not None]
-        nearest = min((source.least_delay or 0.0 for source in known), default=0.0)
-        limit = FAR * nearest + FAR_SECONDS
+        delays = [source.least_delay or 0.0 for source in known if source.waited < IN_VAIN]
+        limit = FAR * min(delays, default=float("inf")) + FAR_SECONDS
         return {source.name: source for source in known if (source.least_delay or 0.0) > limit}
 
     def held(self, far: dict[str, Source], now: float) -> set[str]:
