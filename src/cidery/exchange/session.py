@@ -17,11 +17,12 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange import outlook
-from cidery.exchange.choice import SEED_RELIEF, choose, may_have, sooner_later
+from cidery.exchange.choice import choose, may_have, sooner_later
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
+from cidery.exchange.moves import Moves
 from cidery.exchange.reach import Reach
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, PATIENCE, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -36,10 +37,6 @@ MAX_DENIALS = 32
 """DONT_HAVE answers in a row after which a source counts as one that has nothing, unless it is a reader too."""
 MAX_BROKEN = 3
 """Blocks that a source claimed to have and did not send, after which it is asked no more."""
-SOONER = 1.5
-"""A want is taken from one source to another that is expected to bring it this many times sooner."""
-LEAST_MOVE_PAUSE = 0.1
-"""Seconds between two looks for wants that another source would bring sooner."""
 
 
 class FetchSession:
@@ -58,7 +55,7 @@ class FetchSession:
         self._out = Outbox()
         self._silence = Silence(waits, now)
         self._sources_changed = False
-        self._move_at: float | None = None
+        self._moves = Moves(waits)
         self._reach = Reach()
         self._several = False
         self._left = outlook.Left()
@@ -177,8 +174,10 @@ class FetchSession:
             want.denied.discard(name)
             self._prove(source)
             self._wants.revive(cid)
-            if want.source is not None and source.partial and source.usable:
-                self._turn_to(source, cid, want, now)
+            giver = self.sources.get(want.source or "")
+            if giver is not None and source.partial and source.usable and self._room(source):
+                if self._moves.turns(giver, source, cid, want, self._random.random, now):
+                    self._leave(giver, cid, now)
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
@@ -256,9 +255,10 @@ class FetchSession:
         self._check_stalls(now)
         self._several = sum(source.usable for source in self.sources.values()) > 1
         self._entered(self._wants.fill())
-        if streams:
-            self._move_at = None
-        else:
+        if not streams:
+            for giver, cid in self._moves.due(self._wants, self.sources, now):
+                giver.taken_away(cid, now)
+                self._wants.reopen(cid, giver.name)
             self._assign(now, room)
             self._move(now)
         self._probe(now, streams)
@@ -277,8 +277,8 @@ class FetchSession:
             return None
         stalls = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
         deadlines = [deadline for deadline in stalls if deadline is not None]
-        if self._move_at is not None:
-            deadlines.append(self._move_at)
+        if (moves_at := self._moves.next_at) is not None:
+            deadlines.append(moves_at)
         if not self._silence.gave_up:
             deadlines += (self._silence.give_up_at(self.sources.values()), self._search_at())
         return min(deadlines, default=None)
@@ -391,45 +391,17 @@ class FetchSession:
         return source.expected_block
 
     def _move(self, now: float) -> None:
-        """Take wants from sources that are slow to send them to others that have room."""
-        self._move_at = None
+        """Cancel what another source with room would bring much sooner."""
         kept_out = self._held | self._reach.trying
         takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
-        givers = [s for s in self.sources.values() if s.outstanding]
-        if not takers or not givers or (len(givers) == 1 and takers == givers):
-            return
-        soonest = min(taker.cost() for taker in takers)
-        for giver in givers:
-            stall = self._waits.stall(giver.least_delay)
-            patience = max(stall, SOONER * self._pace)
-            for cid in reversed(list(giver.outstanding)):
-                if giver.brings(cid, now, PATIENCE * stall):
-                    continue
-                remaining = giver.remaining(cid, now, patience)
-                want = self._wants.get(cid)
-                if remaining < SOONER * soonest or want is None or giver.outstanding[cid][0] == now:
-                    continue
-                able = {s.name: s for s in takers if s is not giver and self._room(s)}
-                taker = self._choose(want, able)
-                if taker is None or taker.cost() * SOONER > remaining:
-                    continue
-                self._take_away(giver, cid, want, now)
-                self._ask_for(taker, cid, now)
-        self._move_at = now + max(LEAST_MOVE_PAUSE, soonest / 2)
+        sources = self.sources.values()
+        for giver, cid in self._moves.slow(self._wants, sources, takers, self._choose, self._pace, now):
+            self._leave(giver, cid, now)
 
-    def _turn_to(self, reader: Source, cid: CID, want: Want, now: float) -> None:
-        """Another reader has a block that is asked of a source: so that all its askers do not wait in one line, each
-        turns to one of the holders by chance.
-        """
-        giver = self.sources[want.source or ""]
-        if giver is reader or not self._room(reader) or giver.outstanding[cid][0] == now:
-            return
-        if giver.partial and self._random.random() * len(want.holders) >= 1:
-            return
-        patience = PATIENCE * self._waits.stall(giver.least_delay)
-        if not giver.brings(cid, now, patience) and SEED_RELIEF * giver.cost() > reader.cost():
-            self._take_away(giver, cid, want, now)
-            self._ask_for(reader, cid, now)
+    def _leave(self, giver: Source, cid: CID, now: float) -> None:
+        self._moves.begin(giver, cid, now)
+        self._out.cancel(giver.name, cid)
+        self._wants.all[cid].told.discard(giver.name)
 
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)

@@ -1,0 +1,104 @@
+"""Which wants leave the source that they are asked of, because another would bring them sooner. Pure.
+
+A want leaves in two steps, so that the block does not come from both: it is cancelled, and only when its source has
+had the time to hear of that, and the block is not on its way, is it asked of another.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from cidery.exchange.choice import SEED_RELIEF
+from cidery.exchange.source import PATIENCE, Source
+from cidery.exchange.waits import SessionWaits
+from cidery.exchange.wants import Want, Wants
+from cidery.multiformats.cid import CID
+
+SOONER = 1.5
+"""A want leaves a source for another that is expected to bring it this many times sooner."""
+LEAST_STAY = 0.25
+"""Seconds, beside two round trips, that a want stays with a source at least."""
+CROSSING = 0.05
+"""Seconds, beside a round trip, in which a cancel is heard, or the block that has left before shows itself."""
+LEAST_PAUSE = 0.1
+"""Seconds between two looks for wants that another source would bring sooner."""
+
+
+class Moves:
+    """Of one session. Times are seconds of its clock."""
+
+    def __init__(self, waits: SessionWaits) -> None:
+        self._waits = waits
+        self._leaving: dict[CID, float] = {}
+        """Cancelled wants -> when they may be asked of another source."""
+        self._look_at: float | None = None
+
+    @property
+    def next_at(self) -> float | None:
+        """When there is something to decide again."""
+        return min(self._leaving.values(), default=self._look_at)
+
+    def brings(self, giver: Source, cid: CID, now: float) -> bool:
+        """Whether a block is on its way from the source it was asked of."""
+        return giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay))
+
+    def begin(self, giver: Source, cid: CID, now: float) -> None:
+        """It has been cancelled."""
+        self._leaving[cid] = now + CROSSING + (giver.least_delay or 0.0)
+
+    def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID]]:
+        """Wants that have left, and the sources that do not bring them."""
+        gone: list[tuple[Source, CID]] = []
+        for cid, at in list(self._leaving.items()):
+            want = wants.asked.get(cid)
+            if want is None or now >= at:
+                del self._leaving[cid]
+                giver = sources.get(want.source or "") if want is not None else None
+                if giver is not None and not self.brings(giver, cid, now):
+                    gone.append((giver, cid))
+        return gone
+
+    def slow(
+        self,
+        wants: Wants,
+        sources: Iterable[Source],
+        takers: list[Source],
+        choose: Callable[[Want, dict[str, Source]], Source | None],
+        pace: float,
+        now: float,
+    ) -> Iterator[tuple[Source, CID]]:
+        """Wants that one of the ``takers`` would bring much sooner. ``pace``: seconds that blocks take these days.
+
+        O(wants that are asked of sources), if there is a taker at all.
+        """
+        self._look_at = None
+        givers = [source for source in sources if source.outstanding]
+        if not takers or not givers or (len(givers) == 1 and takers == givers):
+            return
+        soonest = min(taker.cost() for taker in takers)
+        for giver in givers:
+            patience = max(self._waits.stall(giver.least_delay), SOONER * pace)
+            for cid in reversed(list(giver.outstanding)):
+                want = wants.asked.get(cid)
+                remaining = giver.remaining(cid, now, patience)
+                if want is None or remaining < SOONER * soonest or self._stays(giver, cid, now):
+                    continue
+                taker = choose(want, {one.name: one for one in takers if one is not giver})
+                if taker is not None and taker.cost() * SOONER <= remaining:
+                    yield giver, cid
+        self._look_at = now + max(LEAST_PAUSE, soonest / 2)
+
+    def turns(
+        self, giver: Source, reader: Source, cid: CID, want: Want, chance: Callable[[], float], now: float
+    ) -> bool:
+        """Whether a want goes from its source to a reader that has just got the block: by chance, so that those who
+        want it do not all wait in one line.
+        """
+        if giver is reader or self._stays(giver, cid, now):
+            return False
+        if giver.partial and chance() * len(want.holders) >= 1:
+            return False
+        return SEED_RELIEF * giver.cost() > reader.cost()
+
+    def _stays(self, giver: Source, cid: CID, now: float) -> bool:
+        asked_at, _ = giver.outstanding[cid]
+        least = LEAST_STAY + 2 * (giver.least_delay or 0.0)
+        return cid in self._leaving or now < asked_at + least or self.brings(giver, cid, now)
