@@ -109,6 +109,8 @@ class Engine:
         for entry in entries:
             # spec, ``cancel``: the peer wants the block no more; what is queued for it is not sent either
             if entry.cancel:
+                if entry.cid in queue.blocks:
+                    self.turns.had_elsewhere(entry.cid.multihash, peer)
                 self._forget(peer, queue, [entry.cid])
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 if entry.want_type is WantType.HAVE:
@@ -213,6 +215,8 @@ class Engine:
             del queue.blocks[cid]
             envelope.blocks.append(cid)
             envelope.sizes.append(length)
+            if len(self._waiting) > 1 and not sent_to(cid.multihash):
+                self.turns.first(cid.multihash, peer)
             self.turns.sends(cid.multihash)
             size += length
         queue.queued_bytes -= size

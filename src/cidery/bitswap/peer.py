@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cidery import budgets
-from cidery.bitswap.message import Message, foretold
+from cidery.bitswap.message import Message, Payload, foretold
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.errors import CideryError, RemoteProtocolError
@@ -17,6 +17,10 @@ from cidery.multiformats.varint import encode_uvarint
 MAX_VERIFYING = budgets.BITSWAP_VERIFYING.amount
 MAX_READING = budgets.BITSWAP_READING.amount
 MAX_UNWANTED = budgets.BITSWAP_UNWANTED.amount
+MAX_WRONG = budgets.BITSWAP_WRONG.amount
+SHUNNED_SECONDS = 600.0
+MAX_SHUNNED = 1024
+"""Most peers that are shunned; the first is forgotten."""
 FORETOLD = 16 * 1024
 """Bytes of a block from which on a message says before its blocks which they are."""
 
@@ -46,6 +50,24 @@ class Arrived:
         self.blocks = blocks
 
 
+class Shunned:
+    """Peers that lied: for a while they are asked for nothing and sent nothing."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def add(self, name: str, now: float) -> None:
+        self._since[name] = now
+        if len(self._since) > MAX_SHUNNED:
+            del self._since[next(iter(self._since))]
+
+    def holds(self, name: str, now: float) -> bool:
+        if now - self._since.get(name, float("-inf")) < SHUNNED_SECONDS:
+            return True
+        self._since.pop(name, None)
+        return False
+
+
 class ConnectedPeer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
 
@@ -64,7 +86,7 @@ class ConnectedPeer:
         """Whole messages of which the blocks are not hashed yet."""
         self.turn = asyncio.Lock()
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
-        self.unwanted = 0
+        self.unwanted = self.wrong = 0
         self.root: CID | None = None
         """The last that it asked for of what may be the root of a DAG."""
         self.noted_at = now
@@ -88,6 +110,11 @@ class ConnectedPeer:
                 await asyncio.sleep(pause)
             if message is not None:
                 return message
+
+    def not_asked_for(self, cids: Sequence[CID], payloads: Sequence[Payload]) -> int:
+        """Bytes of blocks that it was never sent a want for: they are other bytes than those it was asked for."""
+        asked = self.wantlist.was_asked
+        return sum(len(one.data) for cid, one in zip(cids, payloads, strict=True) if not asked(cid))
 
     def arrives(self, message: memoryview) -> Arrived:
         one = Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())

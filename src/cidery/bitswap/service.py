@@ -18,8 +18,10 @@ from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message
 from cidery.bitswap.peer import (
     FORETOLD,
     MAX_UNWANTED,
+    MAX_WRONG,
     Arrived,
     ConnectedPeer,
+    Shunned,
     UnwantedBlocks,
     first_of,
     one_message_per_stream,
@@ -97,6 +99,7 @@ class BitswapService:
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._reading = asyncio.Semaphore(SERVING_TURNS)
         self._looking: asyncio.TimerHandle | None = None
+        self._shunned = Shunned()
         self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
@@ -225,6 +228,8 @@ class BitswapService:
         name = str(connection.peer)
         if name in self._peers or connection.closed.done():
             return
+        if self._shunned.holds(name, self._clock()):
+            return
         peer = self._peers[name] = ConnectedPeer(connection.peer, name, self._clock())
         self.engine.add_peer(name, self._clock())
         for session in list(self._sessions):
@@ -315,6 +320,7 @@ class BitswapService:
             peer.verifying.release()
             peer.arrived.discard(arrived)
         wanted = 0
+        peer.wrong += peer.not_asked_for(cids, payloads)
         touched: dict[Asker, None] = {}
         for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):
             self._interest.pop(cid, None)
@@ -335,7 +341,9 @@ class BitswapService:
         self.data_received += size
         self.engine.received(peer.name, len(payloads), size, self._clock())
         peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
-        if peer.unwanted > MAX_UNWANTED:
+        if peer.wrong > MAX_WRONG:
+            self._shunned.add(peer.name, self._clock())
+        if peer.unwanted > MAX_UNWANTED or peer.wrong > MAX_WRONG:
             if isinstance(stream.connection, Connection):
                 stream.connection.close(str(UnwantedBlocks()))
             raise UnwantedBlocks()

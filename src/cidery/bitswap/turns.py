@@ -43,6 +43,10 @@ STUCK = 3.0
 """Seconds without a byte that leaves, after which a turn no longer counts: the peer, or the way to it, takes none."""
 UNREAD = 0.5
 """The same while the peer has used up its window and gives no more, or while another turn is stuck already."""
+KEEPERS = 1
+"""Blocks that a peer was the first to be sent of which none was had from it by others, from which on it comes last."""
+KEEPER_WEIGHT = 0.2
+"""Share of such a peer."""
 TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""
 FIRST_TURN = 256 * 1024
@@ -54,7 +58,7 @@ FAST = 1024 * 1024
 class _Taker:
     """What passed between us and one peer, lately."""
 
-    __slots__ = ("at", "due", "given", "rate", "skipped", "taken")
+    __slots__ = ("at", "due", "firsts", "given", "rate", "skipped", "spread", "taken")
 
     def __init__(self, now: float, due: float) -> None:
         self.due = due
@@ -65,6 +69,8 @@ class _Taker:
         self.rate = 0.0
         """Bytes per second of its last messages; 0.0: not known yet."""
         self.skipped = 0
+        self.firsts = self.spread = 0
+        """Blocks that it was the first to be sent, and wants for such that others withdrew: they had them elsewhere."""
 
     def fade(self, now: float) -> None:
         kept = exp2((self.at - now) / HALF_LIFE)
@@ -74,6 +80,8 @@ class _Taker:
 
     @property
     def weight(self) -> float:
+        if self.firsts >= KEEPERS and not self.spread and not self.given:
+            return KEEPER_WEIGHT
         return 1 + (MOST_WEIGHT - 1) * min(1.0, self.given / (self.taken + NEWCOMER))
 
 
@@ -97,6 +105,7 @@ class Turns:
         self._serving: dict[str, _Turn] = {}
         self._clock = 0.0
         self._sent_to: OrderedDict[bytes, int] = OrderedDict()
+        self._first_taker: OrderedDict[bytes, str] = OrderedDict()
         self._period_at = now
         self._period_bytes = self._period_messages = 0
         self._before: tuple[int, float] | None = None
@@ -153,6 +162,21 @@ class Turns:
         self._sent_to.move_to_end(multihash)
         if len(self._sent_to) > REMEMBERED:
             self._sent_to.popitem(last=False)
+
+    def first(self, multihash: bytes, peer: str) -> None:
+        """A block that others want, too, goes to a peer as the first."""
+        taker = self._takers.get(peer)
+        if taker is not None:
+            taker.firsts += 1
+            self._first_taker[multihash] = peer
+            if len(self._first_taker) > REMEMBERED:
+                self._first_taker.popitem(last=False)
+
+    def had_elsewhere(self, multihash: bytes, peer: str) -> None:
+        """A peer withdrew its want for a block that it was not sent: whoever was sent it first passes blocks on."""
+        first = self._first_taker.get(multihash)
+        if first is not None and first != peer and (taker := self._takers.get(first)) is not None:
+            taker.spread += 1
 
     def limit(self, peer: str) -> int:
         """Bytes of a message to it."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from cidery.bitswap.message import Entry, WantType
 from cidery.multiformats.cid import CID
 
+MAX_ASKED = 16 * 1024
+"""Wants that are remembered after they were answered."""
 MAX_MESSAGE_ENTRIES = 1024
 """Most entries in one message: boxo keeps 1024 wants per peer."""
 
@@ -20,6 +22,8 @@ class PeerWantlist:
         self._blocks: dict[CID, set[object]] = {}
         self._haves: dict[CID, set[object]] = {}
         self._pending: OrderedDict[CID, Entry] = OrderedDict()
+        self._asked: OrderedDict[bytes, None] = OrderedDict()
+        """Multihashes that it was sent a want for lately, answered, withdrawn or not."""
         self._told: set[CID] = set()
         """What the peer was sent a want for and may still answer."""
 
@@ -86,7 +90,15 @@ class PeerWantlist:
             entry = self._pending.popitem(last=False)[1]
             taken.append(entry)
             (self._told.discard if entry.cancel else self._told.add)(entry.cid)
+            if not entry.cancel:
+                self._asked[entry.cid.multihash] = None
+                if len(self._asked) > MAX_ASKED:
+                    self._asked.popitem(last=False)
         return taken
+
+    def was_asked(self, cid: CID) -> bool:
+        """Whether the peer was sent a want for it lately, under any name of that hash."""
+        return cid.multihash in self._asked
 
     @property
     def has_pending(self) -> bool:
