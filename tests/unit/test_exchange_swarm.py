@@ -3,6 +3,7 @@
 import pytest
 
 from cidery.exchange.commands import Ask, Cancel, Heard
+from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
 from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, MAX_PROBED_SOURCES, FetchSession
 from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE
@@ -203,7 +204,9 @@ def test_of_a_complete_source_more_is_asked_at_once_while_readers_share():
         assert len(asks(machine.poll(0.0, ROOM), "seed")) == amount
 
 
-# --- wants that move
+# --- wants that move: cancelled first, and asked of another source when the cancel was heard
+
+LATER = CROSSING + 0.01 + 0.001
 
 
 def busy_and_idle() -> tuple[FetchSession, list[CID]]:
@@ -225,29 +228,70 @@ def test_wants_are_taken_from_a_source_that_is_alive_but_sends_nothing():
     machine.on_bytes("busy", Heard(0.0, 1.5), 1.5)  # a ping was answered
     assert not asks(machine.poll(1.5, ROOM), "idle")
     machine.on_bytes("busy", Heard(0.0, 1.6), 1.6)
-    moved = machine.poll(1.6, ROOM)
+    left = machine.poll(1.6, ROOM)
     assert not machine.sources["busy"].stalled
-    assert set(asks(moved, "idle")) == set(cancels(moved, "busy")) == set(owed)
+    assert set(cancels(left, "busy")) == set(owed) and not asks(left, "idle")
+    assert machine.next_deadline() == pytest.approx(1.6 + CROSSING + 0.01)
+    moved = machine.poll(1.6 + LATER, ROOM)
+    assert set(asks(moved, "idle")) == set(owed) and not cancels(moved, "busy")
+
+
+def test_a_block_that_comes_although_it_was_cancelled_is_not_asked_of_another():
+    machine, owed = busy_and_idle()
+    machine.on_bytes("busy", Heard(0.0, 1.6), 1.6)
+    assert set(cancels(machine.poll(1.6, ROOM), "busy")) == set(owed)
+    machine.on_bytes("busy", Heard(1.62, 1.62, frozenset(owed[:1])), 1.62)  # it had left before
+    assert asks(machine.poll(1.6 + LATER, ROOM), "idle") == owed[1:]
+    assert machine.on_block("busy", owed[0], BLOCK, 1.7) and machine.duplicates == 0
+
+
+@pytest.mark.parametrize("how", ["another source", "stream", "forgotten"])
+def test_of_a_want_that_leaves_nothing_is_left_with_its_source_however_it_ends(how):
+    machine, owed = busy_and_idle()
+    machine.on_bytes("busy", Heard(0.0, 1.6), 1.6)
+    assert set(cancels(machine.poll(1.6, ROOM), "busy")) == set(owed)
+    for cid in owed:
+        if how == "another source":
+            assert machine.on_block("idle", cid, BLOCK, 1.61)
+        elif how == "stream":
+            machine.on_streamed(cid, 1.61)
+        else:
+            machine.forget([cid])
+    assert not machine.sources["busy"].outstanding and machine.outstanding_bytes == 0
+    machine.poll(2.0, ROOM)
+    assert machine.next_deadline() is None
+
+
+def test_a_want_that_left_a_source_that_went_stays_with_the_one_that_is_asked_then():
+    machine, owed = busy_and_idle()
+    machine.on_bytes("busy", Heard(0.0, 1.6), 1.6)
+    machine.poll(1.6, ROOM)
+    machine.remove_source("busy", 1.61)
+    assert set(asks(machine.poll(1.61, ROOM), "idle")) == set(owed)
+    assert not machine.poll(1.6 + LATER, ROOM) and machine.sources["idle"].outstanding.keys() == set(owed)
 
 
 def test_a_block_that_is_on_its_way_is_not_asked_of_another():
     machine, owed = busy_and_idle()
-    for at in range(1, 40):
-        machine.on_bytes("busy", Heard(at * 0.3, at * 0.3, frozenset(owed[:1])), at * 0.3)
-        moved = machine.poll(at * 0.3, ROOM)
+    for at in range(3, 120):
+        now = at * 0.1
+        machine.on_bytes("busy", Heard(now, now, frozenset(owed[:1])), now)
+        moved = machine.poll(now, ROOM)
         assert owed[0] not in asks(moved, "idle") and owed[0] not in cancels(moved, "busy")
         for cid in asks(moved, "idle"):
-            machine.on_block("idle", cid, BLOCK, at * 0.3)
+            machine.on_block("idle", cid, BLOCK, now)
     assert machine.sources["busy"].outstanding.keys() == {owed[0]}, "the other one has moved"
     late = 0.3 + PATIENCE * STALL + 0.1
     machine.on_bytes("busy", Heard(late, late, frozenset(owed[:1])), late)
-    assert asks(machine.poll(late, ROOM), "idle") == owed[:1], "but a trickle must not hold it for ever"
+    assert cancels(machine.poll(late, ROOM), "busy") == owed[:1], "but a trickle must not hold it for ever"
+    machine.on_bytes("busy", Heard(late + LATER, late + LATER, frozenset(owed[:1])), late + LATER)
+    assert asks(machine.poll(late + LATER, ROOM), "idle") == owed[:1]
 
 
 def test_of_a_message_that_does_not_say_what_it_holds_the_first_block_asked_is_taken_to_come():
     machine, owed = busy_and_idle()
     machine.on_bytes("busy", Heard(1.6, 1.6, None), 1.6)
-    assert asks(machine.poll(1.6, ROOM), "idle") == owed[1:]
+    assert cancels(machine.poll(1.6, ROOM), "busy") == owed[1:]
 
 
 def test_what_a_slow_source_would_bring_late_is_taken_over_by_a_fast_one():
@@ -272,9 +316,19 @@ def test_a_want_turns_from_the_complete_source_to_a_reader_that_has_got_the_bloc
     machine.on_reader("reader", 0.0)
     commands = machine.poll(0.0, ROOM)
     assert asks(commands, "seed") == wanted and probes(commands, "reader") == wanted
-    machine.on_have("reader", wanted[0], 0.1)
-    commands = machine.poll(0.1, ROOM)
-    assert asks(commands, "reader") == wanted and cancels(commands, "seed") == wanted
+    machine.on_have("reader", wanted[0], 1.0)
+    assert cancels(machine.poll(1.0, ROOM), "seed") == wanted
+    assert asks(machine.poll(1.0 + LATER, ROOM), "reader") == wanted
+
+
+def test_a_want_stays_with_a_source_for_a_moment_at_least():
+    machine, wanted = session("seed", "reader"), cids(1)
+    machine.want(wanted, 0.0)
+    completes(machine, "seed", wanted[0])
+    machine.on_reader("reader", 0.0)
+    machine.poll(0.0, ROOM)
+    machine.on_have("reader", wanted[0], LEAST_STAY)
+    assert not machine.poll(LEAST_STAY, ROOM)
 
 
 def test_it_does_not_turn_if_the_block_is_coming():
@@ -283,9 +337,9 @@ def test_it_does_not_turn_if_the_block_is_coming():
     completes(machine, "seed", wanted[0])
     machine.on_reader("reader", 0.0)
     machine.poll(0.0, ROOM)
-    machine.on_bytes("seed", Heard(0.1, 0.1, frozenset(wanted)), 0.1)
-    machine.on_have("reader", wanted[0], 0.1)
-    assert not machine.poll(0.1, ROOM)
+    machine.on_bytes("seed", Heard(1.0, 1.0, frozenset(wanted)), 1.0)
+    machine.on_have("reader", wanted[0], 1.0)
+    assert not machine.poll(1.0, ROOM)
 
 
 def test_those_who_wait_for_one_reader_turn_to_another_by_chance():
@@ -295,8 +349,8 @@ def test_those_who_wait_for_one_reader_turn_to_another_by_chance():
         machine.want(wanted, 0.0)
         readers(machine, {"first": wanted, "second": []})
         assert asks(machine.poll(0.0, ROOM), "first") == wanted
-        machine.on_have("second", wanted[0], 0.1)
-        turned += asks(machine.poll(0.1, ROOM), "second") == wanted
+        machine.on_have("second", wanted[0], 1.0)
+        turned += cancels(machine.poll(1.0, ROOM), "first") == wanted
     assert 30 < turned < 70, "of two holders each serves half of them"
 
 
@@ -421,17 +475,14 @@ def test_the_sources_that_left_owing_are_remembered_within_bounds():
     assert len(machine._left._waits) == MAX_LEFT
 
 
-def test_what_came_between_an_answer_and_the_poll_is_not_asked_for():
+def test_what_came_between_a_question_and_the_poll_is_not_asked_for():
     machine, wanted = session("seed", "reader"), cids(3)
-    machine.want(wanted, 0.0)
-    completes(machine, "seed", wanted[0])
-    machine.on_reader("reader", 0.0)
+    machine.want(wanted[:1], 0.0)
+    readers(machine, {"seed": [], "reader": []})
     machine.poll(0.0, ROOM)
-    machine.on_have("reader", wanted[0], 0.1)  # the want turns to it ...
-    assert wanted[0] in machine.sources["reader"].outstanding
-    machine.on_block("seed", wanted[0], BLOCK, 0.1)  # ... but the block is here
-    commands = machine.poll(0.1, ROOM)
-    assert wanted[0] not in asks(commands, "reader") and machine.duplicates == 0
+    machine.need(wanted[1], 0.1)  # both are to be asked whether they have it ...
+    machine.on_streamed(wanted[1], 0.1)  # ... but it is here
+    assert not any(isinstance(command, Ask) for command in machine.poll(0.1, ROOM))
 
 
 # --- near and far
@@ -466,9 +517,9 @@ def test_far_sources_are_asked_for_what_no_near_one_has():
     machine.poll(0.0, ROOM)
     machine.on_dont_have("near", wanted[1], 0.1)
     assert wanted[1] in asks(machine.poll(0.1, ROOM), "far")
-    machine.on_have("near", wanted[2], 0.11)  # it is asked now what else it has
+    machine.on_have("near", wanted[3], 0.11)  # it is asked now what else it has
     commands = machine.poll(0.11, ROOM)
-    assert asks(commands, "near") == cancels(commands, "far") == [wanted[2]]
+    assert not asks(commands, "near"), "a want stays where it is for a moment"
 
 
 def test_near_liars_do_not_keep_out_a_far_honest_source():
@@ -530,6 +581,7 @@ def test_while_one_source_streams_the_others_are_only_asked_whether_they_have_it
         machine.on_streamed(cid, 0.1)
     assert machine.wanted == 6 and machine.has_had(wanted[0]) and machine.concerns(wanted[0])
     assert cancels(machine.poll(0.1, ROOM, streams="streams"), "other") == wanted[:1]
+    assert (machine.next_deadline() or 0.0) > 0.1, "it is not polled all the time meanwhile"
     assert asks(machine.poll(0.2, ROOM), "streams") == wanted[4:]
 
 

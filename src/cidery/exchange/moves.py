@@ -27,14 +27,18 @@ class Moves:
 
     def __init__(self, waits: SessionWaits) -> None:
         self._waits = waits
-        self._leaving: dict[CID, float] = {}
-        """Cancelled wants -> when they may be asked of another source."""
+        self._leaving: dict[CID, tuple[str, float]] = {}
+        """Cancelled wants -> the source they leave, and when they may be asked of another one."""
         self._look_at: float | None = None
 
     @property
     def next_at(self) -> float | None:
         """When there is something to decide again."""
-        return min(self._leaving.values(), default=self._look_at)
+        return min((at for _, at in self._leaving.values()), default=self._look_at)
+
+    def rest(self) -> None:
+        """There is nothing to look for now."""
+        self._look_at = None
 
     def brings(self, giver: Source, cid: CID, now: float) -> bool:
         """Whether a block is on its way from the source it was asked of."""
@@ -42,18 +46,19 @@ class Moves:
 
     def begin(self, giver: Source, cid: CID, now: float) -> None:
         """It has been cancelled."""
-        self._leaving[cid] = now + CROSSING + (giver.least_delay or 0.0)
+        self._leaving[cid] = giver.name, now + CROSSING + (giver.least_delay or 0.0)
 
     def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID]]:
         """Wants that have left, and the sources that do not bring them."""
         gone: list[tuple[Source, CID]] = []
-        for cid, at in list(self._leaving.items()):
+        for cid, (name, at) in list(self._leaving.items()):
             want = wants.asked.get(cid)
-            if want is None or now >= at:
+            if want is None or want.source != name:
+                del self._leaving[cid]  # it came, or its source lost it in another way
+            elif now >= at:
                 del self._leaving[cid]
-                giver = sources.get(want.source or "") if want is not None else None
-                if giver is not None and not self.brings(giver, cid, now):
-                    gone.append((giver, cid))
+                if not self.brings(sources[name], cid, now):
+                    gone.append((sources[name], cid))
         return gone
 
     def slow(

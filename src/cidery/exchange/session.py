@@ -255,10 +255,13 @@ class FetchSession:
         self._check_stalls(now)
         self._several = sum(source.usable for source in self.sources.values()) > 1
         self._entered(self._wants.fill())
-        if not streams:
-            for giver, cid in self._moves.due(self._wants, self.sources, now):
-                giver.taken_away(cid, now)
-                self._wants.reopen(cid, giver.name)
+        for giver, cid in self._moves.due(self._wants, self.sources, now):
+            giver.taken_away(cid, now)
+            self._wants.all[cid].told.discard(giver.name)
+            self._wants.reopen(cid, giver.name)
+        if streams:
+            self._moves.rest()
+        else:
             self._assign(now, room)
             self._move(now)
         self._probe(now, streams)
@@ -401,7 +404,6 @@ class FetchSession:
     def _leave(self, giver: Source, cid: CID, now: float) -> None:
         self._moves.begin(giver, cid, now)
         self._out.cancel(giver.name, cid)
-        self._wants.all[cid].told.discard(giver.name)
 
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)
