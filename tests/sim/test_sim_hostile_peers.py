@@ -9,10 +9,9 @@ import pytest
 from attacker import Attacker, message
 from test_sim_transfers import blocks, blocks_from, fetch, now
 
-from cidery.bitswap import service
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
-from cidery.bitswap.peer import MAX_READING
+from cidery.bitswap.peer import MAX_READING, MAX_WRONG
 from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.service import NoSourceHasIt
@@ -398,9 +397,7 @@ def test_wrong_blocks_alone_end_the_request_with_a_typed_error():
     run_virtual(main())
 
 
-def test_blocks_that_nobody_asked_for_are_not_stored_and_end_the_connection_beyond_a_bound(monkeypatch):
-    monkeypatch.setattr(service, "MAX_UNWANTED", 1024 * 1024)
-
+def test_blocks_that_nobody_asked_for_are_not_stored_and_end_the_connection_beyond_a_bound():
     async def main():
         async with besieged() as (network, victim):
             attacker = await Attacker.upgraded(network, victim)
@@ -409,7 +406,7 @@ def test_blocks_that_nobody_asked_for_are_not_stored_and_end_the_connection_beyo
                 body = b"".join(bytes(part) for part in Message(blocks=[block]).encode())
                 attacker.open(2 * at + 1, PROTOCOL_1_2, message(body), fin=True)
                 await asyncio.sleep(0.1)
-                assert attacker.lost.done() is (at >= 10)
+                assert attacker.lost.done() is (at >= MAX_WRONG // 100_000)
             assert all(victim.store.get_if_ready(block.cid) is None for block in pushed)
 
     run_virtual(main())
