@@ -24,9 +24,9 @@ MESSAGE_BLOCKS = 1024
 """Most blocks in one message, however small: receivers bound the fields they read."""
 ASKED_SECONDS = 60.0
 """How long it is remembered which peers ask for the root of a DAG..."""
-ASKED_ROOTS = 16 * 1024
+ASKED_ROOTS = 4096
 """... of the roots asked for last..."""
-MAX_ASKERS = 64
+MAX_ASKERS = 32
 """... and of the peers that asked last."""
 INLINE_BYTES = 1024
 """Blocks up to this size are sent in answer to want-have: the block is no larger than the question back."""

@@ -1,6 +1,7 @@
 """Which of several sources a block is asked of. Pure; chance is an argument."""
 
 from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 
 from cidery.exchange.source import Source
 from cidery.exchange.wants import Want
@@ -11,6 +12,29 @@ FAIR_CHANCE = 0.5
 """Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
 
 
+MAX_SEEDS = 32
+"""Complete sources, the soonest ones, that are compared for each block."""
+
+
+class Able:
+    """The sources that can be asked now: complete ones, the soonest of many, and readers."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        every = list(sources)
+        self.readers = {source.name: source for source in every if source.partial}
+        seeds = [source for source in every if not source.partial]
+        few = seeds if len(seeds) <= MAX_SEEDS else nsmallest(MAX_SEEDS, seeds, key=Source.cost)
+        self.seeds = {source.name: source for source in few}
+
+    def __len__(self) -> int:
+        return len(self.readers) + len(self.seeds)
+
+    def remove(self, name: str) -> None:
+        """It has no more room."""
+        self.readers.pop(name, None)
+        self.seeds.pop(name, None)
+
+
 def soonest(sources: Iterable[Source], chance: Callable[[], float]) -> Source | None:
     """The one that would bring a block first, roughly."""
     few = list(sources)
@@ -19,10 +43,11 @@ def soonest(sources: Iterable[Source], chance: Callable[[], float]) -> Source | 
     return min(few, key=lambda source: source.cost() * (1 + FAIR_CHANCE * chance()))
 
 
-def choose(want: Want, able: dict[str, Source], chance: Callable[[], float]) -> Source | None:
-    """The source that would bring it first; a reader rather than a complete one, if both do."""
-    reader = soonest((s for name in want.holders if (s := able.get(name)) and s.partial), chance)
-    seed = soonest((s for s in able.values() if not s.partial and s.name not in want.denied), chance)
+def choose(want: Want, able: Able, but: Collection[str], chance: Callable[[], float]) -> Source | None:
+    """The source that would bring it first, ``but`` these; a reader rather than a complete one, if both do."""
+    readers = able.readers
+    reader = soonest((s for name in want.holders if (s := readers.get(name)) and name not in but), chance)
+    seed = soonest((s for s in able.seeds.values() if s.name not in want.denied and s.name not in but), chance)
     if reader is None or seed is None:
         return reader or seed
     return seed if seed.cost() * SEED_RELIEF < reader.cost() else reader

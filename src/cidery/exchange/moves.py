@@ -6,7 +6,7 @@ had the time to hear of that, and the block is not on its way, is it asked of an
 
 from collections.abc import Callable, Iterable, Iterator
 
-from cidery.exchange.choice import SEED_RELIEF
+from cidery.exchange.choice import SEED_RELIEF, Able
 from cidery.exchange.source import PATIENCE, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import Want, Wants
@@ -66,7 +66,7 @@ class Moves:
         wants: Wants,
         sources: Iterable[Source],
         takers: list[Source],
-        choose: Callable[[Want, dict[str, Source]], Source | None],
+        choose: Callable[[Want, Able, str], Source | None],
         pace: float,
         now: float,
     ) -> Iterator[tuple[Source, CID]]:
@@ -78,7 +78,7 @@ class Moves:
         givers = [source for source in sources if source.outstanding]
         if not takers or not givers or (len(givers) == 1 and takers == givers):
             return
-        soonest = min(taker.cost() for taker in takers)
+        soonest, able = min(taker.cost() for taker in takers), Able(takers)
         for giver in givers:
             patience = max(self._waits.stall(giver.least_delay), SOONER * pace)
             for cid in reversed(list(giver.outstanding)):
@@ -86,7 +86,7 @@ class Moves:
                 remaining = giver.remaining(cid, now, patience)
                 if want is None or remaining < SOONER * soonest or self._stays(giver, cid, now):
                     continue
-                taker = choose(want, {one.name: one for one in takers if one is not giver})
+                taker = choose(want, able, giver.name)
                 if taker is not None and taker.cost() * SOONER <= remaining:
                     yield giver, cid
         self._look_at = now + max(LEAST_PAUSE, soonest / 2)

@@ -17,7 +17,7 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange import outlook
-from cidery.exchange.choice import choose, may_have, sooner_later
+from cidery.exchange.choice import Able, choose, may_have, sooner_later
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
 from cidery.exchange.reach import Reach
@@ -31,6 +31,8 @@ MAX_PROBED_SOURCES = 64
 """Concurrent want-have questions for one CID."""
 MAX_PROBES = 16
 """CIDs without a known holder that are asked for by want-have concurrently."""
+LAST = 16
+"""Open wants from which on one waits for a source without room that is sooner than those with room."""
 PROBE_PAUSE = 5.0
 """Seconds until a source that had nothing is asked again what it has; doubles each time, up to MAX_SEARCH_PAUSE."""
 MAX_DENIALS = 32
@@ -349,7 +351,7 @@ class FetchSession:
         """Give open wants to sources with room, each to the one expected to deliver first."""
         far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
         self._held = self._reach.held(far, now) if far else set()
-        able = {source.name: source for source in self._able() if self._room(source)}
+        able = Able(source for source in self._able() if self._room(source))
         if not able or not self._wants.open:
             return
         left, asked_any = room, False
@@ -359,7 +361,7 @@ class FetchSession:
                 break
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
-            if chosen is not None and len(self._wants.open) <= 2 * len(able) and self._sooner_later(want, chosen):
+            if chosen is not None and len(self._wants.open) <= LAST and self._sooner_later(want, chosen):
                 continue
             if chosen is None:
                 if not outlook.any_left(self.sources.values(), want):
@@ -368,17 +370,16 @@ class FetchSession:
             left -= self._ask_for(chosen, cid, now)
             asked_any = True
             if not self._room(chosen) or chosen.name in self._reach.trying:
-                del able[chosen.name]
+                able.remove(chosen.name)
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
         return source.has_room(crowd=bool(self._partial), several=self._several)
 
-    def _choose(self, want: Want, able: dict[str, Source]) -> Source | None:
+    def _choose(self, want: Want, able: Able, but: str = "") -> Source | None:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
-        if self._held and may_have(want, self.sources.values(), self._held):
-            able = {name: source for name, source in able.items() if name not in self._held}
-        return choose(want, able, self._random.random)
+        kept_out = self._held if self._held and may_have(want, self.sources.values(), self._held) else ()
+        return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
     def _sooner_later(self, want: Want, chosen: Source) -> bool:
         full = (s for s in self.sources.values() if s.name not in self._held and not self._room(s))
