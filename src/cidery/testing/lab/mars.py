@@ -6,15 +6,12 @@ import asyncio
 from dataclasses import dataclass
 
 from cidery.errors import CideryError
-from cidery.libp2p.protocols.timeouts import CEILING, Timeouts
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import File, fetch, make_file
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
 from cidery.testing.virtual_clock import run_virtual
 
-STANDING = Timeouts(dial_base=CEILING, handshake_base=CEILING)
-"""Of nodes whose connection was made by somebody who knew how far it is."""
 LONGEST_ROUND_TRIPS = 60
 """After which a fetch is ended and counts as failed."""
 
@@ -49,7 +46,7 @@ def mars(round_trip: float, size: int, rate: float, *, cold: bool = False, seed:
 async def _run(round_trip: float, size: int, rate: float, cold: bool, seed: int) -> FromEarth:
     loop, network, file = asyncio.get_running_loop(), MemoryNetwork(seed), make_file(size, seed)
     limit = round_trip + size / rate
-    async with memory_nodes(network, 3, None if cold else STANDING, streams=True) as (earth, reader, neighbour):
+    async with memory_nodes(network, 3, streams=True) as (earth, reader, neighbour):
         for node in (reader, neighbour):
             network.set_link(earth.address, node.address, Link(round_trip / 2))
         network.set_line(earth.address, HostLine(rate, rate))
