@@ -11,7 +11,15 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
 from cidery.core.adding.items import ScanOptions
 from cidery.core.getting.get import GetProgress, get, part_key
-from cidery.core.getting.target import PART_SUFFIX, CannotWrite, InTheWay, UnsafeName, check_safe_name
+from cidery.core.getting.target import (
+    PART_SUFFIX,
+    CannotWrite,
+    InTheWay,
+    Target,
+    UnsafeName,
+    check_safe_name,
+    part_name,
+)
 from cidery.core.session import NotStored, StoreSession
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
@@ -239,7 +247,7 @@ async def test_nothing_is_written_through_a_link_that_is_in_the_target(
 async def test_a_part_file_that_is_a_link_is_not_written_through(store: MemoryStore, tmp_path: Path, out: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     root = await add_root([os.urandom(200_000)], store, AddOptions(SMALL))
-    (tmp_path / f".{part_key(root)}{PART_SUFFIX}").symlink_to(tmp_path / "mine")
+    (tmp_path / part_name(out.name, part_key(root))).symlink_to(tmp_path / "mine")
     with pytest.raises(CannotWrite):
         await fetch(root, store, out)
     assert (tmp_path / "mine").read_text() == "mine"
@@ -379,3 +387,13 @@ async def test_descriptors_do_not_leak(store: MemoryStore, tmp_path: Path, out: 
     with pytest.raises(UnsafeName):
         await fetch(bad, store, out)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_same_content_under_two_names_is_written_at_the_same_time_without_mixing(tmp_path):
+    one, other = Target(tmp_path / "one"), Target(tmp_path / "other")
+    (first, _), (second, _) = one.open_part((), "CID"), other.open_part((), "CID")
+    os.write(first, b"first")
+    os.write(second, b"second")
+    one.commit_part((), "CID", first)
+    other.commit_part((), "CID", second)
+    assert (tmp_path / "one").read_bytes() == b"first" and (tmp_path / "other").read_bytes() == b"second"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from zlib import crc32
 
 from cidery.errors import InvalidInput, Unavailable
 
@@ -36,6 +37,11 @@ _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{kind}{n}" for kind in ("COM", "LPT") for n in "123456789¹²³"}
 )
+
+
+def part_name(name: str, key: str) -> str:
+    """Of an unfinished file: the same in the next run, and another for the same content under another name."""
+    return f".{key}-{crc32(os.fsencode(name)):08x}{PART_SUFFIX}"
 
 
 class UnsafeName(InvalidInput):
@@ -251,10 +257,10 @@ class Target:
         if not path:
             return self._part_of_root(key)
         check_safe_name(path[-1])
-        return self._at((*path[:-1], f".{key}{PART_SUFFIX}"))
+        return self._at((*path[:-1], part_name(path[-1], key)))
 
     def _part_of_root(self, key: str) -> tuple[str, int | None]:
-        name = f".{key}{PART_SUFFIX}"
+        name = part_name(self._name, key)
         return (name, self._base_fd) if _DIR_FDS else (os.path.join(self._base, name), None)
 
     def _open(self, path: tuple[str, ...], at: tuple[str, int | None], flags: int) -> int | None:
