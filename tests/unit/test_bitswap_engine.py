@@ -290,3 +290,10 @@ def test_answers_for_a_peer_that_left_meanwhile_are_dropped():
     machine.add_peer("p")
     machine.on_sizes("p", lookups, [SIZE])
     assert not machine.waiting, "nor are they for who came again and does not want it"
+
+
+def test_what_a_peer_wants_most_comes_first():
+    machine, wanted = engine("p"), cids(3)
+    for cid, priority in zip(wanted, (1, 5, 3), strict=True):
+        ask(machine, "p", [cid], priority=priority)
+    assert envelope_of(machine, "p").blocks == [wanted[1], wanted[2], wanted[0]]

@@ -7,7 +7,7 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -64,6 +64,8 @@ class _PeerQueue:
         """Wants not served yet because the block is not here."""
         self.blocks: OrderedDict[CID, int] = OrderedDict()
         """To be sent -> bytes."""
+        self.priority: dict[CID, int] = {}
+        """Of these, where it is not 1."""
         self.presences: OrderedDict[CID, bool] = OrderedDict()
         """To be said -> whether we have it."""
         self.queued_bytes = 0
@@ -102,12 +104,12 @@ class Engine:
         queue = self._peers.get(peer)
         if queue is None:
             return []
-        # spec, ``full``: this list replaces all that the peer wanted before, it is no change of that
+        # "C MAY either send a complete wantlist, or an update to an outstanding wantlist"
         if full:
             self._forget(peer, queue, [*queue.wants, *queue.blocks, *queue.presences])
         lookups: list[CID] = []
         for entry in entries:
-            # spec, ``cancel``: the peer wants the block no more; what is queued for it is not sent either
+            # "signifying that the client no longer wants the block": what is queued for it is not sent either
             if entry.cancel:
                 if entry.cid in queue.blocks:
                     self.turns.had_elsewhere(entry.cid.multihash, peer)
@@ -115,6 +117,7 @@ class Engine:
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 if entry.want_type is WantType.HAVE:
                     queue.queued_bytes -= queue.blocks.pop(entry.cid, 0)  # it replaces the want for the block
+                    queue.priority.pop(entry.cid, None)
                 queue.wants[entry.cid] = entry
                 queue.wants.move_to_end(entry.cid)
                 self.wanted_by.setdefault(entry.cid.multihash, {})[peer, entry.cid] = None
@@ -147,7 +150,8 @@ class Engine:
                 continue
             if size is not None:
                 self._serve(peer, queue, entry, size)
-            # spec, ``sendDontHave``: without it a peer waits, and hears nothing until the block is there
+            # "If C sends S a Have request for data S does not have [...] and C has requested for DontHave responses
+            # then S SHOULD respond with DontHave"; without, the peer hears nothing until the block is there
             elif entry.send_dont_have:
                 queue.presences[cid] = False
         while len(queue.wants) > MAX_WANTS_PER_PEER:
@@ -205,14 +209,18 @@ class Engine:
     def _take_blocks(self, peer: str, queue: _PeerQueue, envelope: Envelope) -> None:
         """Up to a message's worth; when others wait too, first what was sent to the fewest."""
         limit, size, sent_to = min(MESSAGE_BYTES, self.turns.limit(peer)), 0, self.turns.sent_to
-        due: Iterable[CID] = list(islice(queue.blocks, MESSAGE_BLOCKS))
+        due = list(islice(queue.blocks, MESSAGE_BLOCKS))
+        # "S SHOULD respect the relative priority of wantlist requests from C": among equals when others wait, too
+        if queue.priority:
+            due.sort(key=lambda cid: -queue.priority.get(cid, 1))
         if len(self._waiting) > 1:
-            due = sorted(islice(queue.blocks, LOOKED_AT), key=lambda cid: sent_to(cid.multihash))
+            due = sorted(due[:LOOKED_AT], key=lambda cid: sent_to(cid.multihash))
         for cid in due:
             length = queue.blocks[cid]
             if envelope.blocks and size + length > limit:
                 break
             del queue.blocks[cid]
+            queue.priority.pop(cid, None)
             envelope.blocks.append(cid)
             envelope.sizes.append(length)
             if len(self._waiting) > 1 and not sent_to(cid.multihash):
@@ -262,13 +270,16 @@ class Engine:
         cid = entry.cid
         del queue.wants[cid]
         self._unwant(cid, peer)
-        # spec, ``wantType``: a HAVE is answered with a presence; boxo sends small blocks at once, and so do we
+        # "it SHOULD respond with a Have, although it MAY instead respond with the block itself (e.g. if the block is
+        # very small)"
         if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
             queue.presences[cid] = True
         elif cid not in queue.blocks:
             queue.presences.pop(cid, None)
             queue.blocks[cid] = size
             queue.queued_bytes += size
+            if entry.priority != 1:
+                queue.priority[cid] = entry.priority
             self._waiting[peer] = queue
 
     def _forget(self, peer: str, queue: _PeerQueue, cids: Sequence[CID]) -> None:
@@ -276,6 +287,7 @@ class Engine:
             if queue.wants.pop(cid, None) is not None:
                 self._unwant(cid, peer)
             queue.queued_bytes -= queue.blocks.pop(cid, 0)
+            queue.priority.pop(cid, None)
             queue.presences.pop(cid, None)
         if not queue.blocks:
             self._waiting.pop(peer, None)

@@ -324,7 +324,7 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
 
 
 def _sized(view: memoryview) -> memoryview:
-    # "MUST support blocks up to 2 MiB": https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+    # "MUST support sending and receiving individual blocks of sizes less than or equal to 2MiB": https://specs.ipfs.tech/bitswap-protocol/#block-sizes
     if len(view) > MAX_BLOCK:
         raise BitswapError(f"a block of {len(view)} bytes, at most {MAX_BLOCK} are allowed")
     return view
@@ -341,7 +341,7 @@ def _read_payload(view: memoryview, counter: _Counter) -> Payload:
             data = _sized(part)
     at = 0
     numbers = []
-    # spec, ``prefix``: CID version, multicodec, multihash code and multihash length, each a varint
+    # "CID prefix (all of the CID components except for the digest of the multihash)": four varints
     for _ in range(4):
         value, at = decode_uvarint(prefix, at)
         numbers.append(value)

@@ -258,7 +258,7 @@ class BitswapService:
                 peer.inbound[stream] = None
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
-                # "MUST support messages up to 4 MiB": spec; a longer one ends the stream before its bytes are read
+                # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
                 async for data in stream.messages(MAX_MESSAGE):
                     arrived = peer.arrives(data)
                     async with peer.turn:
@@ -480,7 +480,7 @@ class BitswapService:
                 peer.half_closed.popleft().reset("never ended by the peer")
 
     async def _open(self, peer: ConnectedPeer) -> Stream:
-        """A stream of ours: the spec has answers sent on a new stream, not on that of the request."""
+        """A stream of ours: "S responds back on a stream s_receive", not on that of the request."""
         connection = self._swarm.best(peer.peer)
         if connection is None:
             raise ConnectionFailed("the peer has disconnected")  # and is not dialled just to be answered

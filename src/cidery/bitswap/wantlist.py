@@ -54,7 +54,8 @@ class PeerWantlist:
             self._drop(self._haves, cid, session)
             if was and cid not in self._blocks and cid not in self._haves:
                 self._pending.pop(cid, None)
-                # the spec has cancels sent to every peer that was asked; one that never heard of the want needs none
+                # "it SHOULD send a Cancel message [...] to any peers that have not already responded"; one that never
+                # heard of the want needs none
                 if cid in self._told:
                     self._pending[cid] = Entry(cid, cancel=True)
 

@@ -465,7 +465,8 @@ class FetchSession:
     def _settle(self, cid: CID, want: Want) -> None:
         """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.
 
-        Bitswap asks for it: cancels go to all peers asked (https://specs.ipfs.tech/bitswap-protocol/).
+        "When C no longer needs a block it previously asked for it SHOULD send a Cancel message for that request to any
+        peers that have not already responded about that particular block" (https://specs.ipfs.tech/bitswap-protocol/).
         """
         for name in want.told:
             source = self.sources.get(name)
