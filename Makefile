@@ -17,7 +17,8 @@ export PIP_NO_INPUT := 1
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons coverage sim lab fuzz build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings build clean"
+	@echo "      lab (an hour or two; LAB=--quick for minutes; installs Kubo, Helia, libtorrent and matplotlib)"
 
 setup: $(VENV)/.ready
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -397,3 +398,14 @@ def test_the_same_content_under_two_names_is_written_at_the_same_time_without_mi
     one.commit_part((), "CID", first)
     other.commit_part((), "CID", second)
     assert (tmp_path / "one").read_bytes() == b"first" and (tmp_path / "other").read_bytes() == b"second"
+
+
+def test_two_that_write_one_file_do_not_mix_the_second_is_told(tmp_path):
+    if sys.platform == "win32":
+        pytest.skip("no locks of this kind")
+    one, other = Target(tmp_path / "file"), Target(tmp_path / "file")
+    fd, _ = one.open_part((), "CID")
+    with pytest.raises(CannotWrite, match="another command is writing it"):
+        other.open_part((), "CID")
+    one.commit_part((), "CID", fd)
+    os.close(other.open_part((), "CID")[0])

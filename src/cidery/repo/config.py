@@ -451,7 +451,6 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     at[last] = value
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
-    if lookup(raw, key) is None:  # an unknown key already in the file is accepted
-        check_name(key, value)
+    check_name(key, value, lambda name: lookup(raw, name) is not None)
     parse_config(changed)
     return with_secrets_of(raw, changed)

@@ -5,7 +5,7 @@ Setting any other key is refused, because a misspelt one would change nothing an
 Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cidery.repo.config_file import ConfigError
@@ -60,10 +60,13 @@ def is_known(key: str) -> bool:
     return key in NAMES or key.startswith(_FREE) or any(name.startswith(f"{key}.") for name in NAMES)
 
 
-def check_name(key: str, value: Any = None) -> None:
-    """Raises ConfigError for a key, or one inside the object that it is set to, which is not known."""
+def check_name(key: str, value: Any = None, present: Callable[[str], bool] = lambda _: False) -> None:
+    """Raises ConfigError for a key, or one inside the object that it is set to, which is not known.
+
+    ``present``: whether it stands in the file already, which is accepted.
+    """
     for name in (key, *_inside(key, value)):
-        if not is_known(name):
+        if not is_known(name) and not present(name):
             from difflib import get_close_matches  # seldom used
 
             near = get_close_matches(name, NAMES, n=1, cutoff=0.6)

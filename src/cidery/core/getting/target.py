@@ -39,6 +39,15 @@ _DEVICES = frozenset(
 )
 
 
+def _lock(fd: int) -> None:
+    """Raises BlockingIOError if it is locked by somebody else. Where there are no such locks, nothing happens."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def part_name(name: str, key: str) -> str:
     """Of an unfinished file: the same in the next run, and another for the same content under another name."""
     return f".{key}-{crc32(os.fsencode(name)):08x}{PART_SUFFIX}"
@@ -239,11 +248,23 @@ class Target:
         at = self._part(path, key)
         found = self._open(path, at, os.O_RDWR)
         if found is not None:
-            return found, True
+            return self._alone(path, found), True
         try:
-            return os.open(at[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o666, dir_fd=at[1]), False
+            made = os.open(at[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o666, dir_fd=at[1])
         except OSError as exc:
             raise self._failed(path, exc) from exc
+        return self._alone(path, made), False
+
+    def _alone(self, path: tuple[str, ...], fd: int) -> int:
+        """Raises CannotWrite if another get writes the same file."""
+        try:
+            _lock(fd)
+        except BlockingIOError as exc:
+            os.close(fd)
+            raise CannotWrite(self.shown(path), "another command is writing it") from exc
+        except OSError:
+            pass  # a file system without locks: the name keeps others away
+        return fd
 
     def has_part(self, path: tuple[str, ...], key: str) -> bool:
         """Whether an earlier run left an unfinished file."""
