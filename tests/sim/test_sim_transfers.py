@@ -411,3 +411,22 @@ def test_a_wait_that_nothing_can_end_is_an_error_and_no_hang():
 
     with pytest.raises(Deadlock):
         run_virtual(main())
+
+
+def test_a_peer_that_comes_again_and_answers_what_it_was_asked_before_is_not_taken_for_a_liar():
+    async def main():
+        network = MemoryNetwork(3, Link(0.05, bandwidth=2e6))
+        wanted = blocks(12, MIB)
+        async with memory_nodes(network, 2) as (reader, owner):
+            await owner.put(wanted)
+            await reader.connect(owner)
+            reading = asyncio.ensure_future(fetch(reader, wanted))
+            for _ in range(4):
+                await asyncio.sleep(0.8)
+                network.cut(reader.address, owner.address)
+                await asyncio.sleep(0.2)
+                await reader.connect(owner)
+            session = await reading
+            return network.trace, blocks_from(session, owner)
+
+    assert twice(main)[1] == 12

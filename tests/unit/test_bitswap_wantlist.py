@@ -147,3 +147,12 @@ def test_a_question_that_waits_to_be_sent_is_sent_although_an_older_one_was_answ
     wants.ask("two", [], [A])
     wants.confirmed(A)
     assert wants.next_entries() == [Entry(A, **HAVE)]
+
+
+def test_what_was_asked_on_an_earlier_connection_may_still_be_answered():
+    earlier, wants = PeerWantlist(), PeerWantlist()
+    earlier.ask("one", [A], [])
+    earlier.next_entries()
+    assert not wants.was_asked(A)
+    wants.asked_before(earlier)
+    assert wants.was_asked(A) and not wants.was_asked(B)

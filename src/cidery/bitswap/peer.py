@@ -1,7 +1,7 @@
 """One connected peer as the Bitswap service sees it: what is wanted of it, its streams, what is arriving from it."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from cidery import budgets
@@ -21,6 +21,8 @@ MAX_WRONG = budgets.BITSWAP_WRONG.amount
 SHUNNED_SECONDS = 600.0
 MAX_SHUNNED = 1024
 """Most peers that are shunned; the first is forgotten."""
+MAX_LEFT = 64
+"""Disconnected peers of which it is remembered what they were asked."""
 FORETOLD = 16 * 1024
 """Bytes of a block from which on a message says before its blocks which they are."""
 
@@ -29,7 +31,7 @@ class UnwantedBlocks(RemoteProtocolError):
     """A peer keeps sending blocks that nobody asked it for."""
 
     def __str__(self) -> str:
-        return f"bitswap: more than {MAX_UNWANTED} bytes of blocks that were not asked for"
+        return f"bitswap: more than {MAX_WRONG} bytes of blocks never asked for, or {MAX_UNWANTED} no longer wanted"
 
 
 def one_message_per_stream(agent: str) -> bool:
@@ -135,6 +137,23 @@ class ConnectedPeer:
                 return None
             known |= one
         return frozenset(known)
+
+
+class LeftPeers:
+    """Peers that have disconnected, and what they were asked: they may come again and answer late."""
+
+    def __init__(self) -> None:
+        self._wantlists: OrderedDict[str, PeerWantlist] = OrderedDict()
+
+    def add(self, peer: ConnectedPeer) -> None:
+        self._wantlists[peer.name] = peer.wantlist
+        if len(self._wantlists) > MAX_LEFT:
+            self._wantlists.popitem(last=False)
+
+    def again(self, peer: ConnectedPeer) -> None:
+        """It has come again."""
+        if (earlier := self._wantlists.pop(peer.name, None)) is not None:
+            peer.wantlist.asked_before(earlier)
 
 
 async def write_message(stream: Stream, message: Message) -> None:

@@ -21,6 +21,7 @@ from cidery.bitswap.peer import (
     MAX_WRONG,
     Arrived,
     ConnectedPeer,
+    LeftPeers,
     Shunned,
     UnwantedBlocks,
     first_of,
@@ -100,6 +101,7 @@ class BitswapService:
         self._reading = asyncio.Semaphore(SERVING_TURNS)
         self._looking: asyncio.TimerHandle | None = None
         self._shunned = Shunned()
+        self._left = LeftPeers()
         self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
@@ -231,6 +233,7 @@ class BitswapService:
         if self._shunned.holds(name, self._clock()):
             return
         peer = self._peers[name] = ConnectedPeer(connection.peer, name, self._clock())
+        self._left.again(peer)
         self.engine.add_peer(name, self._clock())
         for session in list(self._sessions):
             session.on_source(peer.name, self._round_trip(peer.peer))
@@ -240,6 +243,7 @@ class BitswapService:
         if peer is None:
             return
         peer.gone = True
+        self._left.add(peer)
         self.engine.remove_peer(peer.name)
         for session in list(self._sessions):
             session.on_source_gone(peer.name)
@@ -342,6 +346,7 @@ class BitswapService:
         self.engine.received(peer.name, len(payloads), size, self._clock())
         peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
         if peer.wrong > MAX_WRONG:
+            log.info("%s sends blocks that it was not asked for: shunned", peer.name)
             self._shunned.add(peer.name, self._clock())
         if peer.unwanted > MAX_UNWANTED or peer.wrong > MAX_WRONG:
             if isinstance(stream.connection, Connection):

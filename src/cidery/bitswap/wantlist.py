@@ -97,6 +97,10 @@ class PeerWantlist:
                     self._asked.popitem(last=False)
         return taken
 
+    def asked_before(self, earlier: "PeerWantlist") -> None:
+        """The peer has come again: what it was asked on its last connection may still be answered."""
+        self._asked = earlier._asked
+
     def was_asked(self, cid: CID) -> bool:
         """Whether the peer was sent a want for it lately, under any name of that hash."""
         return cid.multihash in self._asked
