@@ -346,7 +346,6 @@ class BitswapService:
         self.engine.received(peer.name, len(payloads), size, self._clock())
         peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
         if peer.wrong > MAX_WRONG:
-            log.info("%s sends blocks that it was not asked for: shunned", peer.name)
             self._shunned.add(peer.name, self._clock())
         if peer.unwanted > MAX_UNWANTED or peer.wrong > MAX_WRONG:
             if isinstance(stream.connection, Connection):
