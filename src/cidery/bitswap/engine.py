@@ -70,6 +70,13 @@ class _PeerQueue:
         """To be said -> whether we have it."""
         self.queued_bytes = 0
 
+    def take(self, cid: CID) -> int:
+        """Remove a block that is to be sent; its bytes, 0 if there is none."""
+        self.priority.pop(cid, None)
+        size = self.blocks.pop(cid, 0)
+        self.queued_bytes -= size
+        return size
+
 
 class Engine:
     """Wants in, envelopes out. Peers are any hashable text."""
@@ -116,8 +123,7 @@ class Engine:
                 self._forget(peer, queue, [entry.cid])
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 if entry.want_type is WantType.HAVE:
-                    queue.queued_bytes -= queue.blocks.pop(entry.cid, 0)  # it replaces the want for the block
-                    queue.priority.pop(entry.cid, None)
+                    queue.take(entry.cid)  # it replaces the want for the block
                 queue.wants[entry.cid] = entry
                 queue.wants.move_to_end(entry.cid)
                 self.wanted_by.setdefault(entry.cid.multihash, {})[peer, entry.cid] = None
@@ -219,15 +225,13 @@ class Engine:
             length = queue.blocks[cid]
             if envelope.blocks and size + length > limit:
                 break
-            del queue.blocks[cid]
-            queue.priority.pop(cid, None)
+            queue.take(cid)
             envelope.blocks.append(cid)
             envelope.sizes.append(length)
             if len(self._waiting) > 1 and not sent_to(cid.multihash):
                 self.turns.first(cid.multihash, peer)
             self.turns.sends(cid.multihash)
             size += length
-        queue.queued_bytes -= size
         if not queue.blocks:
             self._waiting.pop(peer, None)
 
@@ -286,8 +290,7 @@ class Engine:
         for cid in cids:
             if queue.wants.pop(cid, None) is not None:
                 self._unwant(cid, peer)
-            queue.queued_bytes -= queue.blocks.pop(cid, 0)
-            queue.priority.pop(cid, None)
+            queue.take(cid)
             queue.presences.pop(cid, None)
         if not queue.blocks:
             self._waiting.pop(peer, None)

@@ -50,8 +50,6 @@ MAX_CID = 168
 
 COMING = 1001
 """Number of the field with the CID of a block that the message holds further on."""
-
-
 MAX_FORETOLD = 64
 """Most of them that are read: a message of a MiB holds as many blocks of 16 KiB."""
 
@@ -324,7 +322,8 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
 
 
 def _sized(view: memoryview) -> memoryview:
-    # "MUST support sending and receiving individual blocks of sizes less than or equal to 2MiB": https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+    # "MUST support sending and receiving individual blocks of sizes less than or equal to 2MiB":
+    # https://specs.ipfs.tech/bitswap-protocol/#block-sizes
     if len(view) > MAX_BLOCK:
         raise BitswapError(f"a block of {len(view)} bytes, at most {MAX_BLOCK} are allowed")
     return view

@@ -158,10 +158,12 @@ class LeftPeers:
 
 async def write_message(stream: Stream, message: Message) -> None:
     buffers = message.buffers(stream.protocol)
-    ahead = 1 if message.coming else 0
-    await stream.write(encode_uvarint(sum(map(len, buffers))), *buffers[:ahead])
+    if not message.coming:
+        await stream.write_message(*buffers)
+        return
     # what is foretold travels by itself: a receiver cannot open the first part of a large sealed frame
-    await stream.write(*buffers[ahead:])
+    await stream.write(encode_uvarint(sum(map(len, buffers))), buffers[0])
+    await stream.write(*buffers[1:])
 
 
 def first_of(group: ExceptionGroup[Exception]) -> Exception:

@@ -10,8 +10,6 @@ SEED_RELIEF = 2.0
 """A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
 FAIR_CHANCE = 0.5
 """Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
-
-
 MAX_SEEDS = 32
 """Complete sources, the soonest ones, that are compared for each block."""
 

@@ -349,7 +349,8 @@ class NetworkSession:
             self._machine.on_reader(name, self._clock())
 
     def on_have(self, name: str, cid: CID) -> None:
-        self._listen()
+        if (giver := self._machine.asked_of(cid)) is not None:
+            self._listen_to(giver)  # whether it brings the block decides whether the want turns to the one that has it
         self._machine.on_have(name, cid, self._clock())
 
     def on_dont_have(self, name: str, cid: CID) -> None:
@@ -426,7 +427,10 @@ class NetworkSession:
     def _listen(self) -> None:
         """Tell the machine what is arriving."""
         for name in self._machine.owing():
-            self._machine.on_bytes(name, self._sources.heard(name), self._clock())
+            self._listen_to(name)
+
+    def _listen_to(self, name: str) -> None:
+        self._machine.on_bytes(name, self._sources.heard(name), self._clock())
 
     def _on_deadline(self) -> None:
         self._listen()

@@ -109,6 +109,11 @@ class FetchSession:
     def concerns(self, cid: CID) -> bool:
         return cid in self._wants or cid in self._done
 
+    def asked_of(self, cid: CID) -> str | None:
+        """The source that is being asked for it."""
+        want = self._wants.get(cid)
+        return want.source if want is not None else None
+
     def sole_source(self, cid: CID) -> tuple[bool, str]:
         """See outlook.sole_source()."""
         return outlook.sole_source(self.sources.values(), self._wants.get(cid))

@@ -85,8 +85,7 @@ class Wants:
             return False
         want.needed = True
         if self._queue.pop(cid, None) is not None:
-            self.open[cid] = want
-            self.open.move_to_end(cid, last=False)
+            self._open_first(cid, want)
             return True
         if cid in self.open:
             self.open.move_to_end(cid, last=False)
@@ -113,8 +112,7 @@ class Wants:
         if want is not None and want.source == source:
             del self.asked[cid]
             want.source = None
-            self.open[cid] = want
-            self.open.move_to_end(cid, last=False)
+            self._open_first(cid, want)
 
     def give_up(self, cid: CID) -> None:
         """No source may have it."""
@@ -124,8 +122,11 @@ class Wants:
         """A source has it after all."""
         want = self.barren.pop(cid, None)
         if want is not None:
-            self.open[cid] = want
-            self.open.move_to_end(cid, last=False)
+            self._open_first(cid, want)
+
+    def _open_first(self, cid: CID, want: Want) -> None:
+        self.open[cid] = want
+        self.open.move_to_end(cid, last=False)
 
     def revive_all(self) -> None:
         """There is a source that was not asked."""
