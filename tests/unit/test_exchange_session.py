@@ -3,8 +3,9 @@
 import time
 
 import pytest
+from session_commands import asks, cancels, probes
 
-from cidery.exchange.commands import Ask, Cancel, GiveUp, Heard, Search
+from cidery.exchange.commands import Ask, GiveUp, Heard, Search
 from cidery.exchange.session import MAX_DENIALS, MAX_SESSION_WANTS, FetchSession
 from cidery.exchange.source import FIRST_WINDOW, LEAST_WINDOW, MAX_WANTS, MAX_WINDOW, Source
 from cidery.exchange.waits import SessionWaits
@@ -21,18 +22,6 @@ def cids(count: int, start: int = 0) -> list[CID]:
 
 def session() -> FetchSession:
     return FetchSession(SessionWaits(), 0.0)
-
-
-def asks(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.blocks]
-
-
-def probes(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.haves]
-
-
-def cancels(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Cancel) and c.source == name for cid in c.cids]
 
 
 def test_one_source_brings_everything_in_order():

@@ -1,8 +1,9 @@
 """The fetch session as a swarm: partial sources, readers, rarest first, wants that move. Virtual time."""
 
 import pytest
+from session_commands import asks, cancels, probes
 
-from cidery.exchange.commands import Ask, Cancel, Heard
+from cidery.exchange.commands import Ask, Heard
 from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
 from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, MAX_PROBED_SOURCES, FetchSession
@@ -27,18 +28,6 @@ def session(*names: str, seed: int = 0, in_order: bool = False) -> FetchSession:
     for name in names:
         machine.add_source(name, 0.01, 0.0)
     return machine
-
-
-def asks(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.blocks]
-
-
-def probes(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Ask) and c.source == name for cid in c.haves]
-
-
-def cancels(commands: list[object], name: str) -> list[CID]:
-    return [cid for c in commands if isinstance(c, Cancel) and c.source == name for cid in c.cids]
 
 
 def readers(machine: FetchSession, have: dict[str, list[CID]]) -> None:

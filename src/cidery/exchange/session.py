@@ -234,10 +234,8 @@ class FetchSession:
         if want is None:
             self.duplicates += 1
             return False
-        self._silence.broken(now, source.least_delay if source is not None else None)
+        self._came(cid, now, source.least_delay if source is not None else None)
         self._reach.received(name, size, now)
-        if len(self._done) < MAX_SESSION_WANTS:
-            self._done.add(cid)
         want.told.discard(name)
         if want.source == name:
             want.source = None
@@ -246,11 +244,15 @@ class FetchSession:
 
     def on_streamed(self, cid: CID, now: float) -> None:
         """A block came that was not asked for by itself, within a stream of the whole DAG."""
-        self._silence.broken(now)
-        if len(self._done) < MAX_SESSION_WANTS:
-            self._done.add(cid)
+        self._came(cid, now)
         if (want := self._wants.pop(cid)) is not None:
             self._settle(cid, want)
+
+    def _came(self, cid: CID, now: float, delay: float | None = None) -> None:
+        """Something new, from a source with this least delay."""
+        self._silence.broken(now, delay)
+        if len(self._done) < MAX_SESSION_WANTS:
+            self._done.add(cid)
 
     # --- time and output
 
