@@ -49,7 +49,7 @@ async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: P
     """
     bound: list[Multiaddr] = []
     most = connections_for(GATEWAY_CONNECTIONS, open_files())
-    server = HttpServer(Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time)
+    server = HttpServer(Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time, tunnels=True)
     try:
         for addr in addrs:
             endpoint = addr.tcp_endpoint()

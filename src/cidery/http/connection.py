@@ -32,7 +32,7 @@ WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
-_REASONS = {
+REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
@@ -50,6 +50,7 @@ class Server(Protocol):
     name: str
     max_target: int
     closing: bool
+    tunnels: bool
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
 
@@ -125,9 +126,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(text(400, "this server speaks HTTP/1.1 only"))
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as exc:
+                    # "A server MAY ignore a received Upgrade header field" (RFC 9110, 7.8). What follows CONNECT are
+                    # requests, too: the tunnel leads to this server.
+                    data = data[exc.args[0] :]
+                    self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserError as exc:
             log.info("a request that is not HTTP: %s", " ".join(str(exc).split())[:200])
             self._refuse(self._refusal or text(400, "the request is not well-formed HTTP/1.1"))
@@ -176,7 +183,7 @@ class Connection(asyncio.Protocol):
             self._client,
             self.abort,
         )
-        keep_alive = self._parser.should_keep_alive()
+        keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
         self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
         if self._current is None:
             self._answer_next(self._arriving)
@@ -218,7 +225,10 @@ class Connection(asyncio.Protocol):
     async def _answer(self, exchange: _Exchange) -> None:
         try:
             try:
-                response = await self._server.handler(exchange.request)
+                if exchange.request.method == "CONNECT" and self._server.tunnels:
+                    response = Response(200)
+                else:
+                    response = await self._server.handler(exchange.request)
             except Exception:
                 # A faulty request handler must not bring the daemon down.
                 log.exception("%s %s failed", exchange.request.method, exchange.request.target[:200])
@@ -273,7 +283,7 @@ class Connection(asyncio.Protocol):
             await body.aclose()
 
     def _send_whole(self, exchange: _Exchange, response: Response, body: bytes) -> None:
-        bodiless = response.status in (204, 304)
+        bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
         self._write(head if bodiless or exchange.request.method == "HEAD" else head + body)
@@ -348,13 +358,13 @@ class Connection(asyncio.Protocol):
             self._writable = None
 
     def _head(self, exchange: _Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
+        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
         if chunked:
             lines.append("Transfer-Encoding: chunked\r\n")
         elif length is not None:
             lines.append(f"Content-Length: {length}\r\n")
-        elif response.status not in (204, 304):
+        elif response.status not in (204, 304) and not _is_tunnel(exchange, response):
             exchange.keep_alive = False
         if not exchange.keep_alive or self._server.closing:
             lines.append("Connection: close\r\n")
@@ -406,6 +416,11 @@ class Connection(asyncio.Protocol):
         """End the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _is_tunnel(exchange: _Exchange, response: Response) -> bool:
+    """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
+    return exchange.request.method == "CONNECT" and response.status == 200
 
 
 def _nothing() -> None:

@@ -26,9 +26,18 @@ class HttpServer:
     """Answers with ``handler`` until close(). Above ``most`` connections, the one idle longest is closed."""
 
     def __init__(
-        self, handler: Handler, *, most: int, name: str, clock: Callable[[], float], max_target: int = MAX_TARGET
+        self,
+        handler: Handler,
+        *,
+        most: int,
+        name: str,
+        clock: Callable[[], float],
+        max_target: int = MAX_TARGET,
+        tunnels: bool = False,
     ) -> None:
-        """``name``: the Server header. ``clock``: seconds since 1970. ``max_target``: longest target, in bytes."""
+        """``name``: the Server header. ``clock``: seconds since 1970. ``max_target``: longest target, in bytes.
+        ``tunnels``: answer CONNECT, for any host, with a tunnel to this server: nothing else can be reached."""
+        self.tunnels = tunnels
         self.handler = handler
         self.name = name
         self.max_target = max_target
