@@ -74,6 +74,10 @@ class Dag:
             return self._blocks[cid]
         return bytes(unixfs.decode(dag_pb.decode(self._blocks[cid]).data or b"").data or b"")
 
+    def contents(self, *names: str) -> list[bytes]:
+        """The content of a file whose leaves are raw blocks, in pieces."""
+        return [self._blocks[cid] for cid in self.below(*names) if cid.codec == RAW]
+
     def below(self, *names: str) -> list[CID]:
         """All blocks under a path, depth first, each as often as it is linked."""
         return list(self._below(self.cid(*names)))

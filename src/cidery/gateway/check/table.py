@@ -8,7 +8,24 @@ from importlib import import_module
 from cidery.errors import InvalidInput
 from cidery.gateway.check.model import LEAVES, Check, Site
 
-MODULES = ("trustless_block", "trustless_car", "trustless_car_optional", "trustless_ipns")
+MODULES = (
+    "trustless_block",
+    "trustless_car",
+    "trustless_car_optional",
+    "trustless_ipns",
+    "path_unixfs",
+    "path_unixfs_ours",
+    "path_ranges",
+    "path_ipns",
+    "path_tar",
+    "path_dag",
+    "path_raw",
+    "subdomain_ipfs",
+    "subdomain_ipns",
+    "dnslink",
+    "redirects",
+    "proxy",
+)
 
 
 class UnknownLeaf(InvalidInput):

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from cidery.gateway.check.bodies import Bytes, Nothing, Parts
 from cidery.gateway.check.headers import Has, Is, Like
 from cidery.gateway.check.model import Ask, Check, Expect, HeaderRule, expect
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.multihash import SHA2_256
 
 RAW_TYPE = "application/vnd.ipld.raw"
 CAR_TYPE = "application/vnd.ipld.car"
@@ -17,9 +20,8 @@ BY_NAME = Like("Cache-Control", r"^public, max-age=\d+", or_absent=True)
 """That of what a name points to: its time to live, or nothing."""
 INLINED_HELLO = "bafkqabtimvwgy3yk"
 """A CID that holds its data, ``hello\\n``: it needs no blockstore."""
-NOWHERE = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
-"""The CID of bytes that nobody has."""
-DATA_TYPE = {"raw": RAW_TYPE, "car": CAR_TYPE}
+NOWHERE = str(CID(1, RAW, bytes([SHA2_256, 32]) + b"nobody has the bytes of this CID"))
+"""A CID whose digest is a text: there are no such bytes."""
 
 FIRST_RANGE = (7, 9)
 SECOND_RANGE = (1, 3)
