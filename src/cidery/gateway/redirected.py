@@ -69,13 +69,7 @@ async def redirected_by_site(
     response.status = found.status
     response.headers["Content-Type"] = HTML_TYPE
     response.headers.pop("Accept-Ranges", None)
-    # a page may come one day where there is none today: "MUST NOT be immutable"
-    response.headers["Cache-Control"] = f"public, max-age={ERROR_SECONDS}"
     return response
-
-
-ERROR_SECONDS = 60
-"""How long a missing page may be taken for missing."""
 
 
 async def _entry(root: CID, blocks: BlockSession) -> CID | None:
