@@ -8,13 +8,62 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from cidery.errors import NotFound
 
 if TYPE_CHECKING:
     from cidery.blockstore.filestore import Filestore
     from cidery.core.session import BlockSession
     from cidery.exchange.stats import SessionStats
     from cidery.multiformats.cid import CID
+
+
+class Ready(Protocol):
+    """Blocks that need no waiting."""
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None: ...
+
+
+class NotAtHand(NotFound):
+    """A block that has to be waited for."""
+
+
+class AtHand:
+    """A BlockSession of what the store gives without waiting. It holds nothing, and may be shared."""
+
+    def __init__(self, blocks: Ready) -> None:
+        self._blocks = blocks
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
+        return self._blocks.get_if_ready(cid)
+
+    async def get(self, cid: CID) -> bytes | memoryview:
+        """The block. Raises NotAtHand."""
+        found = self._blocks.get_if_ready(cid)
+        if found is None:
+            raise NotAtHand(cid)
+        return found
+
+    def prefetch(self, cids: Sequence[CID]) -> None:
+        """Nothing is fetched."""
+
+    def expect(self, root: CID) -> None:
+        """Nothing is fetched."""
+
+    async def sync(self) -> None:
+        """Nothing is stored."""
+
+    def stats(self) -> SessionStats:
+        from cidery.exchange.stats import SessionStats
+
+        return SessionStats("local", (0, 0), {}, 0)
 
 
 class LazySession:

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from cidery.blockstore.drive import run
 from cidery.core.api import Api
 from cidery.core.car.trustless import PathEnd, prove_path
-from cidery.core.lazy_session import LazySession
+from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
+from cidery.core.session import BlockSession
 from cidery.errors import NotFound
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
@@ -59,9 +60,25 @@ class ContentGateway:
     def __init__(self, api: Api, options: GatewayOptions) -> None:
         self._api = api if options.fetches else api.offline()
         self._options = options
+        self._at_hand = AtHand(self._api.blocks)
 
-    async def answer(self, request: Request, origin: Origin) -> Response:
-        """The answer to a GET or HEAD.
+    def at_hand(self, request: Request, origin: Origin) -> Response | None:
+        """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        if origin.namespace != "ipfs":
+            return None
+        steps = self.answer(request, origin, self._at_hand)
+        try:
+            steps.send(None)
+        except StopIteration as stop:
+            response: Response = stop.value
+            return response if isinstance(response.body, bytes) else None
+        except NotAtHand:
+            return None
+        steps.close()  # it wants to wait
+        return None
+
+    async def answer(self, request: Request, origin: Origin, blocks: AtHand | None = None) -> Response:
+        """The answer to a GET or HEAD. ``blocks``: from these alone, with bodies that may not be read.
 
         Raises the errors of reading. Cancel-safe. The body may raise, which cuts the answer off.
         """
@@ -70,6 +87,13 @@ class ContentGateway:
             rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
             return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
         located = await self._located(origin)
+        if blocks is None:
+            return await self._answer_with_session(request, origin, wanted, located)
+        return await self._respond(request, origin, wanted, located, blocks)
+
+    async def _answer_with_session(
+        self, request: Request, origin: Origin, wanted: Wanted, located: Located
+    ) -> Response:
         offline = "only-if-cached" in request.headers.get("cache-control", "")
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(located):
@@ -100,13 +124,15 @@ class ContentGateway:
         return root.is_identity or (await self._api.store.size_many([root]))[0] is not None
 
     async def _respond(
-        self, request: Request, origin: Origin, wanted: Wanted, located: Located, blocks: LazySession
+        self, request: Request, origin: Origin, wanted: Wanted, located: Located, blocks: BlockSession
     ) -> Response:
         path = located.path
         on_path: list[Block] = []
         form = wanted.form
         try:
             end = await _walked(path, blocks, on_path)
+        except NotAtHand:
+            raise
         except (NotFound, NotADirectory) as exc:
             found = None
             if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
@@ -141,12 +167,13 @@ class ContentGateway:
         origin: Origin,
         located: Located,
         end: PathEnd,
-        blocks: LazySession,
+        blocks: BlockSession,
         headers: dict[str, str],
     ) -> Response:
         node = await run(read_node(end.cid), blocks)
         name = located.below[-1] if located.below else ""
-        serving = Serving(name, origin.isolated, self._options.max_range_file_size)
+        tag = f'"{headers["X-Ipfs-Roots"].rpartition(",")[2]}"'
+        serving = Serving(name, origin.isolated, tag, self._options.max_range_file_size)
         if node.kind is Kind.DIRECTORY:
             return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
         if origin.below.endswith("/"):
@@ -154,7 +181,7 @@ class ContentGateway:
         return await file(request, node, blocks, headers, serving)
 
 
-async def _walked(path: ContentPath, blocks: LazySession, on_path: list[Block]) -> PathEnd:
+async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block]) -> PathEnd:
     if not path.segments:
         return PathEnd((path.root,), ())
     return await run(prove_path(path), blocks, on_path)

@@ -83,7 +83,7 @@ async def answer(
     async def read(offset: int, length: int) -> AsyncGenerator[Buffer, None]:
         yield memoryview(data)[offset : offset + length]
 
-    return in_parts(ranges, len(data), headers, data, read, str(cid))
+    return in_parts(ranges, len(data), headers, data, read)
 
 
 async def _preview(

@@ -53,12 +53,11 @@ async def answer(
         redirect = with_slash(request)
         return Response(redirect.status, {**headers, "Location": redirect.location})
     known = request.headers.get("if-none-match", "")
-    tag = f'"{node.cid}"'
     index = await run(find_link(node, INDEX), blocks)
     if index is not None:
         page = await run(read_node(index.cid), blocks)
         if page.kind is not Kind.DIRECTORY:
-            return await file(request, page, blocks, headers, serving._replace(name=INDEX, tag=tag))
+            return await file(request, page, blocks, headers, serving._replace(name=INDEX))
     generated = listing.tag_of(node.cid)
     headers |= {
         "Etag": generated,
@@ -66,7 +65,7 @@ async def answer(
         "Content-Security-Policy": CSP,
         **cache_control(lasts, generated=True),
     }
-    if known and matches_tag(known, (generated, tag)):
+    if known and matches_tag(known, (generated, serving.tag)):
         return Response(304, headers)
     crumbs, path = origin.crumbs(), escaped_path(unescaped(request.path))
     size = None if node.fanout else sum(link.tsize or 0 for link in node.links)

@@ -22,6 +22,8 @@ from cidery.multiformats.multicodec import LIBP2P_KEY
 
 MAX_LABEL = 63
 """Longest label of a domain, in characters (RFC 1035)."""
+MAX_FOUND = 1024
+"""Hosts whose places are remembered: most requests come for few."""
 MAX_HOST = 512
 """Longest Host that is looked at, in characters: a domain has 253, and a port."""
 NAMESPACES = ("ipfs", "ipns")
@@ -79,13 +81,20 @@ class Hosts:
     def __init__(self, gateways: Mapping[str, PublicGateway]) -> None:
         """``gateways``: by host, with or without a port; ``*`` in place of a label stands for any one label."""
         self._exact = {host.lower(): gateway for host, gateway in gateways.items() if "*" not in host}
+        self._found: dict[str, Place] = {}
         self._wild = [(host.lower().split("."), gateway) for host, gateway in gateways.items() if "*" in host]
 
     def find(self, host: str) -> Place:
         """What ``host``, as a Host header has it, names."""
-        if not host or len(host) > MAX_HOST:
-            return Place(UNKNOWN, "")
-        host = host.lower()
+        found = self._found.get(host)
+        if found is None:
+            found = self._find(host.lower()) if 0 < len(host) <= MAX_HOST else Place(UNKNOWN, "")
+            if len(self._found) >= MAX_FOUND:
+                self._found.clear()
+            self._found[host] = found
+        return found
+
+    def _find(self, host: str) -> Place:
         if (gateway := self.gateway(host)) is not None:
             return Place(gateway, host)
         labels = host.split(".")

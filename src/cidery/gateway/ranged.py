@@ -34,18 +34,17 @@ def outside(headers: dict[str, str], error: Unsatisfiable) -> Response:
     return Response(416, kept | {"Content-Range": f"bytes */{error.size}", "Content-Type": "text/plain"}, b"")
 
 
-def in_parts(
-    ranges: list[Range], size: int, headers: dict[str, str], data: Buffer | None, read: Read, boundary: str
-) -> Response:
+def in_parts(ranges: list[Range], size: int, headers: dict[str, str], data: Buffer | None, read: Read) -> Response:
     """The answer.
 
     Args:
         ranges: parts of it; empty: everything.
-        headers: Content-Type is among them. They are passed on.
+        headers: Content-Type and Etag are among them. They are passed on.
         data: the whole content if it is at hand, and no more than a piece.
-        boundary: of several parts.
     """
     if len(ranges) > 1:
+        # a hash of the content is as good as random: the content cannot hold it
+        boundary = "".join(letter for letter in headers["Etag"] if letter.isalnum())
         frame = multipart(ranges, size, headers["Content-Type"], boundary)
         headers["Content-Type"] = frame.media_type
         return Response(206, headers, _several(frame, ranges, read), frame.length)

@@ -61,11 +61,10 @@ async def redirected_by_site(
         "X-Content-Type-Options": "nosniff",
         **cache_control(lasts),
     }
+    serving = Serving(below.name, isolated=True, tag=f'"{node.cid}"')
     if found.status == 200:
-        return await file(request, node, blocks, headers, Serving(below.name, isolated=True))
-    response = await file(
-        Request(request.method, request.path, {}), node, blocks, headers, Serving(below.name, isolated=True)
-    )
+        return await file(request, node, blocks, headers, serving)
+    response = await file(Request(request.method, request.path, {}), node, blocks, headers, serving)
     response.status = found.status
     response.headers["Content-Type"] = HTML_TYPE
     response.headers.pop("Accept-Ranges", None)

@@ -39,18 +39,43 @@ class Site:
             resolver = (api if options.fetches else api.offline()).naming.resolver
             self._dnslinks = DnslinkHosts(resolver, asyncio.get_running_loop().time)
 
+    def at_hand(self, request: Request) -> Response | None:
+        """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        host = host_of(request)
+        place = self._hosts.find(host)
+        if not place.namespace:
+            on_path = request.path.startswith("/ipfs/") and place.gateway.serves(request.path)
+            if not on_path or (not place.host and self._dnslinks is not None and is_domain(without_port(host))):
+                return None
+        try:
+            found = self._find(request, place, "")
+            if isinstance(found, Redirected):
+                return None
+            response = self._content.at_hand(request, found)
+        except CideryError:
+            return None  # handle() finds it again, and says it
+        if response is not None:
+            self._finish(response)
+        return response
+
     async def handle(self, request: Request) -> Response:
         """Never raises because of a client's request. Cancel-safe. The body may raise, which cuts the answer off."""
         try:
             response = await self._answer(request)
         except CideryError as exc:
             response = failed(exc, request, html=self._options.html_errors and self._options.deserialized)
-        for name, value in self._options.headers.items():
-            response.headers.setdefault(name, value)
+        self._finish(response)
         return response
 
+    def _finish(self, response: Response) -> None:
+        headers = response.headers
+        for name, value in self._options.headers.items():
+            headers.setdefault(name, value)
+
     async def _answer(self, request: Request) -> Response:
-        host = (request.headers.get("x-forwarded-host") or request.headers.get("host", "")).partition(",")[0].strip()
+        host = host_of(request)
         place = self._hosts.find(host)
         on_path = request.path.startswith(("/ipfs/", "/ipns/")) and place.gateway.serves(request.path)
         is_site = not place.namespace and not (place.host and on_path) and await self._is_site(place, host)
@@ -104,6 +129,12 @@ class Site:
         if redirect is None and place.gateway.use_subdomains:
             redirect = origins.to_subdomain(request, place, scheme)
         return redirect or origins.to_key(request, origin) or origin
+
+
+def host_of(request: Request) -> str:
+    """The host that the client asked: a proxy in front passes it on."""
+    forwarded = request.headers.get("x-forwarded-host")
+    return forwarded.partition(",")[0].strip() if forwarded else request.headers.get("host", "")
 
 
 def _check_worker(request: Request, origin: Origin) -> None:

@@ -47,7 +47,7 @@ async def raw_block(
     if end.remainder:
         raise InsideBlock(path, end.cid)
     cid = end.cid
-    text = str(cid)
+    text = headers["X-Ipfs-Roots"].rpartition(",")[2]
     tags = (f'"{text}.raw"', f'"{text}"')
     headers["Etag"] = tags[0]
     if (known := request.headers.get("if-none-match")) is not None and matches_tag(known, tags):
@@ -63,7 +63,7 @@ async def raw_block(
         return outside(headers, exc)
     at_hand = data if size <= AT_ONCE else None
     del data  # a waiting answer does not hold a large block in memory
-    return in_parts(ranges, size, headers, at_hand, _reading(cid, blocks), text)
+    return in_parts(ranges, size, headers, at_hand, _reading(cid, blocks))
 
 
 def _reading(cid: CID, blocks: BlockSession) -> Any:

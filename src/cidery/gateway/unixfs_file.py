@@ -10,7 +10,8 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from cidery.blockstore.drive import drive, run
-from cidery.core.session import BlockSession, NotStored
+from cidery.core.lazy_session import AtHand, NotAtHand
+from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput, NotFound
 from cidery.gateway.conditional import http_date, matches_tag, not_modified_since
 from cidery.gateway.disposition import filename_of, named_by_query
@@ -50,16 +51,16 @@ class Serving(NamedTuple):
     """The last name of the path: its ending suggests a type."""
     isolated: bool
     """Whether the request's origin is that of the content alone."""
+    tag: str
+    """Etag: the CID of the file, or of the directory whose page it is."""
     max_range_file_size: int = 0
-    tag: str = ""
-    """Etag; "": that of the file's CID. The page of a directory has the directory's."""
 
 
 async def file(
     request: Request, node: UnixFSNode, blocks: BlockSession, headers: dict[str, str], serving: Serving
 ) -> Response:
     """A file, or a symlink's target. Raises as get() if the first bytes are not to be had, and TooLargeForRanges."""
-    headers["Etag"] = tag = serving.tag or f'"{node.cid}"'
+    headers["Etag"] = tag = serving.tag
     if node.mtime is not None and (date := http_date(node.mtime.seconds)) is not None:
         headers["Last-Modified"] = date
     if (known := request.headers.get("if-none-match")) is not None:
@@ -82,8 +83,10 @@ async def file(
     if ranges and 0 < serving.max_range_file_size < size:
         raise TooLargeForRanges(size, serving.max_range_file_size)
     whole = node.inline if not node.links else None
+    if whole is None and isinstance(blocks, AtHand):
+        raise NotAtHand(node.cid)  # its bytes come in pieces
     headers["Content-Type"] = await _media_type(request, node, blocks, ranges, serving)
-    response = in_parts(ranges, size, headers, whole, _reading(node.cid, blocks), str(node.cid))
+    response = in_parts(ranges, size, headers, whole, _reading(node.cid, blocks))
     if not isinstance(response.body, bytes) and request.method == "GET":
         response.body = await _begun(response.body)
     return response
@@ -130,7 +133,7 @@ async def _media_type(
     else:
         # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
         try:
-            head = await _head(node.cid, blocks if begins else _AtHand(blocks))
+            head = await _head(node.cid, blocks if begins else AtHand(blocks))
         except NotFound:
             if begins:
                 raise
@@ -138,23 +141,7 @@ async def _media_type(
     return by_content(head, whole=len(head) == node.size, isolated=serving.isolated)
 
 
-async def _head(root: CID, blocks: BlockSession | _AtHand) -> bytes:
+async def _head(root: CID, blocks: BlockSession) -> bytes:
     found: list[Data] = []
     await run(read_file(root, 0, HEAD_BYTES), blocks, found)
     return b"".join(data.chunk for data in found)
-
-
-class _AtHand:
-    """The blocks of a session that need no waiting."""
-
-    def __init__(self, blocks: BlockSession) -> None:
-        self._blocks = blocks
-
-    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
-        return self._blocks.get_if_ready(cid)
-
-    async def get(self, cid: CID) -> bytes | memoryview:
-        raise NotStored(cid)
-
-    def prefetch(self, cids: object) -> None:
-        """Nothing is fetched."""

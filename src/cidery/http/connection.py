@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -14,7 +15,7 @@ from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from cidery.multiformats.varint import Buffer
 
@@ -51,6 +52,7 @@ class Server(Protocol):
     max_target: int
     closing: bool
     tunnels: bool
+    at_hand: Callable[[Request], Response | None] | None
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
 
@@ -100,6 +102,8 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._expires = math.inf
+        """When the connection ends, by the loop's clock; the timer may fire before, and is then set again."""
 
     # --- asyncio.Protocol
 
@@ -123,6 +127,8 @@ class Connection(asyncio.Protocol):
             self._writable.set_exception(ConnectionResetError())
         if self.task is not None:
             self.task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -220,6 +226,12 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         self._server.busy(self)
         self._expire_in(None)
+        if self._server.at_hand is not None and not self._paused_writing:
+            response = self._server.at_hand(exchange.request)
+            if response is not None and isinstance(response.body, bytes):
+                self._send_whole(exchange, response, response.body)
+                self._answered(exchange)
+                return
         self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
 
     async def _answer(self, exchange: _Exchange) -> None:
@@ -271,6 +283,8 @@ class Connection(asyncio.Protocol):
         body = response.body
         if isinstance(body, bytes):
             self._send_whole(exchange, response, body)
+            if self._paused_writing:
+                await self._drain()  # a client that sends requests and reads no answers
             return
         try:
             chunked = response.length is None and exchange.chunked
@@ -403,9 +417,23 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _expire_in(self, seconds: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.close)
+        if seconds is None:
+            self._expires = math.inf
+            return
+        loop = asyncio.get_running_loop()
+        self._expires = loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._expires:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._expires, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._expires:
+            self.close()
+        elif self._expires != math.inf:
+            self._timer = loop.call_at(self._expires, self._look_at_clock)
 
     def close(self) -> None:
         """End the connection once the written data is sent."""

@@ -89,7 +89,7 @@ async def _serve(path: Path, call: Call) -> None:
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
-            gateway(config.gateway, site.handle, path / "gateway") as public,
+            gateway(config.gateway, site.handle, path / "gateway", site.at_hand) as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
