@@ -78,6 +78,7 @@ COMMANDS = (
         Output.STREAM,
         result=GatewayCheck,
         text=_check,
+        verbatim=True,
         where=Where.CLIENT,
         repo=Repo.NONE,
         waits=True,

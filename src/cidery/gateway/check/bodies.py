@@ -17,7 +17,7 @@ from cidery.ipns.record import IpnsRecord
 from cidery.multiformats.cid import CID
 
 SHOWN = 160
-"""Characters of a body that a difference quotes."""
+"""Characters, or bytes, of a body that a difference quotes."""
 
 
 class Bytes(NamedTuple):
@@ -160,9 +160,12 @@ class Record(NamedTuple):
 
 
 def quoted(data: bytes) -> str:
-    """The start of a body, and its length if that is not all."""
-    text = data[:SHOWN].decode(errors="backslashreplace")
-    return repr(text) if len(data) <= SHOWN else f"{text!r}... ({len(data)} bytes)"
+    """The start of a body, escaped, and its length if that is not all."""
+    try:
+        shown = repr(data.decode()[:SHOWN])
+    except UnicodeDecodeError:
+        shown = repr(data[:SHOWN])
+    return shown if len(data) <= SHOWN else f"{shown}... ({len(data)} bytes)"
 
 
 def _times(count: int) -> str:
