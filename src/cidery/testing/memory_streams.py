@@ -5,6 +5,7 @@ from __future__ import annotations
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.session import StoreSession
+from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.node.network import NodeNetwork
 from cidery.retrieval.stream_http import PROTOCOL, StreamServer
@@ -23,12 +24,16 @@ class _StoreApi(Api):
     def store(self) -> BlockStore:  # type: ignore[override]
         return self._only
 
+    @property
+    def blocks(self) -> BlockStore:  # type: ignore[override]
+        return self._only
+
     def session(self, *, kept: bool = False, name: str = "") -> StoreSession:
         return StoreSession(self._only)
 
 
 async def serve_streams(network: NodeNetwork, store: BlockStore) -> None:
     """As every connected node does."""
-    server = StreamServer(Site(_StoreApi(store), fetches=False, routing=False).handle, network.bitswap.asks)
+    server = StreamServer(Site(_StoreApi(store), OVER_STREAMS).handle, network.bitswap.asks)
     network.bitswap.on_crowd.append(server.on_crowd)
     await network.serve(PROTOCOL, server)
