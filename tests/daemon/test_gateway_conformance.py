@@ -8,33 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from cidery.gateway.check.model import LEAVES, Check, Site
+from cidery.gateway.check.model import Check, Site
 from cidery.gateway.check.names import V1_MISMATCHED, V1_ONLY, V2_BROKEN
 from cidery.gateway.check.provision import PUBLIC_GATEWAYS, domain_map, provision
 from cidery.gateway.check.run import Outcome, run_all
-from cidery.gateway.check.table import selected, table
+from cidery.gateway.check.table import table
 from cidery.gateway.check.wire import Place, parse_url
 from peers.cidery_daemon import CideryDaemon
 from peers.line_peer import PeerFailed
 
-NOT_YET = frozenset(LEAVES) - {
-    "trustless-block-gateway",
-    "trustless-car-gateway",
-    "trustless-car-gateway-optional",
-    "trustless-ipns-gateway",
-    "path-raw-gateway",
-}
-"""Parts of the specifications that the gateway does not have yet."""
-CHECKS_NOT_YET = frozenset({"the type with the highest q-value is chosen"})
-"""Names of single checks of the other parts that it does not pass yet."""
 BROKEN = {V1_ONLY, V1_MISMATCHED, V2_BROKEN}
 HOSTS = ("example.com", "localhost")
 """Whose subdomains are served: one from the config, one that is always there."""
-
-
-def wanted() -> list[Check]:
-    """The checks, for any port: names and order do not depend on it."""
-    return selected(table(Site("http", "example.com:8080")), frozenset(LEAVES) - NOT_YET)
 
 
 def depends_on_host(check: Check) -> bool:
@@ -44,8 +29,8 @@ def depends_on_host(check: Check) -> bool:
 CASES = [
     pytest.param(host, number, id=f"{host}-{'+'.join(check.leaves)}: {check.name}{' (ours)' * check.ours}")
     for host in HOSTS
-    for number, check in enumerate(wanted())
-    if (host == HOSTS[0] or depends_on_host(check)) and check.name not in CHECKS_NOT_YET
+    for number, check in enumerate(table(Site("http", "example.com:8080")))  # names and order are those of any port
+    if host == HOSTS[0] or depends_on_host(check)
 ]
 
 
@@ -77,7 +62,7 @@ def outcomes(gateway: Place) -> Iterator[object]:
     """Makes all requests for a host, once."""
 
     async def made(host: str) -> list[Outcome]:
-        checks = selected(table(Site("http", f"{host}:{gateway.port}")), frozenset(LEAVES) - NOT_YET)
+        checks = table(Site("http", f"{host}:{gateway.port}"))
         async with aclosing(run_all(gateway, checks)) as running:
             return [outcome async for outcome in running]
 
