@@ -83,7 +83,7 @@ COMMANDS = (
         repo=Repo.NONE,
         waits=True,
         live=True,
-        description="Makes the 274 requests of ipfs/gateway-conformance, and as many that it leaves out, and shows\n"
+        description="Makes the 274 requests of ipfs/gateway-conformance, and some 200 that it leaves out, and shows\n"
         "every answer that differs. The node under test has to hold the fixtures first: see --provision.\n"
         "Nothing is asked of any other host. The exit code is 0 if all passed, 1 if some failed, 2 if nothing\n"
         "was checked.",
