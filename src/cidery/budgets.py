@@ -168,6 +168,13 @@ RPC_SHORT_CALLS = Limit(
     "a further one is refused",
     "stuck ones must not lock out the user: 10 s each",
 )
+MISS_SESSIONS = Limit(
+    512,
+    "sessions of gateway workers",
+    Per.NODE,
+    "a further request for what is not stored fails",
+    "each is a fetch session; as many as the RPC has connections",
+)
 GATEWAY_CONNECTIONS = Limit(
     2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
 )

@@ -91,8 +91,20 @@ if TYPE_CHECKING:
             """The start of a network that comes up behind; None: there is no such start."""
             ...
 
+        @property
+        def elsewhere(self) -> Elsewhere | None:
+            """The process that has the network, if this one asks another for what is not stored."""
+            ...
+
         def clock(self) -> float:
             """Seconds since 1970-01-01 UTC, for records."""
+            ...
+
+    class Elsewhere(Protocol):
+        """Another process with the network; satisfied by client.misses.DaemonMisses."""
+
+        def session(self, blocks: Filestore) -> AbstractAsyncContextManager[BlockSession]:
+            """A session of ``blocks`` and, for what is not there, of that process."""
             ...
 
 
@@ -238,6 +250,8 @@ class Api:
             from cidery.core.arriving import ArrivingSession
 
             opened = ArrivingSession(self.blocks, self.arrival, kept=kept)
+        elif self._parts.elsewhere is not None and not self._offline:
+            opened = self._parts.elsewhere.session(self.blocks)
         else:
             opened = FilestoreSession(self.blocks)
         name = name or self._watch_as

@@ -15,16 +15,18 @@ from cidery.http.authorization import AGENT
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
+from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
 from cidery.version import __version__
 
 SLICE = 64 * 1024
 """Bytes handed to the socket at a time: unwritten data is not copied."""
-SHUTDOWN_GRACE = 2.0
+SHUTDOWN_GRACE = 5.0
 """Seconds that running answers have to finish when the daemon stops."""
 
 Handler = Callable[[Request], Awaitable[Response]]
+AtHandHandler = Callable[[Request], Response | None]
 
 
 class CannotListen(Unavailable):
@@ -41,45 +43,67 @@ class CannotListen(Unavailable):
         )
 
 
+def gateway_server(handler: Handler, at_hand: AtHandHandler | None) -> HttpServer:
+    """A server that limits its requests and the bodies being read."""
+    return HttpServer(
+        Bounded(handler),
+        most=connections_for(GATEWAY_CONNECTIONS, open_files()),
+        name=f"{AGENT}{__version__}",
+        clock=time.time,
+        tunnels=True,
+        at_hand=at_hand,
+    )
+
+
 @asynccontextmanager
 async def listen(
     addrs: tuple[Multiaddr, ...],
     handler: Handler,
     address_file: Path,
-    at_hand: Callable[[Request], Response | None] | None = None,
+    at_hand: AtHandHandler | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
-    Raises CannotListen.
+    At the end, running answers get SHUTDOWN_GRACE seconds. Raises CannotListen.
     """
     bound: list[Multiaddr] = []
-    most = connections_for(GATEWAY_CONNECTIONS, open_files())
-    server = HttpServer(
-        Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time, tunnels=True, at_hand=at_hand
-    )
+    files: list[SocketFile] = []
+    server = gateway_server(handler, at_hand)
     try:
         for addr in addrs:
-            endpoint = addr.tcp_endpoint()
-            if endpoint is None:
-                raise CannotListen(addr, "it is no TCP address")
             try:
-                port = await server.listen(*endpoint)
+                bound.append(await _start(server, addr, files))
             except OSError as exc:
                 raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
-            bound.append(Multiaddr.tcp(endpoint[0], port))
-        if bound:
-            address_file.write_text(url_of(bound[0]), encoding="ascii")
+        url = next((url_of(addr) for addr in bound if addr.tcp_endpoint() is not None), None)
+        if url is not None:
+            address_file.write_text(url, encoding="ascii")
         yield bound
     finally:
         if bound:
             address_file.unlink(missing_ok=True)
+        for file in files:
+            file.remove()
         await server.close(SHUTDOWN_GRACE)
+
+
+async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -> Multiaddr:
+    """Listen; returns the address with the real port. Raises CannotListen, OSError."""
+    path, endpoint = addr.unix_path(), addr.tcp_endpoint()
+    if path is not None:
+        bound = bind_unix(path)
+        files.append(SocketFile(path))
+        await server.listen_at(bound)
+        return addr
+    if endpoint is None:
+        raise CannotListen(addr, "it is neither a TCP address nor /unix/PATH")
+    return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))
 
 
 def url_of(addr: Multiaddr) -> str:
     """``http://host:port`` of a TCP address."""
     endpoint = addr.tcp_endpoint()
-    assert endpoint is not None  # listen() bound it
+    assert endpoint is not None  # the caller looked
     host, port = endpoint
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

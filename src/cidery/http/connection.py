@@ -443,6 +443,11 @@ class Connection(asyncio.Protocol):
         elif self._expires != math.inf:
             self._timer = loop.call_at(self._expires, self._look_at_clock)
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs for it now."""
+        return [] if self.task is None else [self.task]
+
     def close(self) -> None:
         """End the connection once the written data is sent."""
         if self._transport is not None:

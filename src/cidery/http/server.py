@@ -9,6 +9,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc9112
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +20,7 @@ BACKLOG = 1024
 """Connections that the system queues while the loop is busy."""
 UNSENT = 256 * 1024
 """Bytes that the system buffers for a connection beyond those in flight: else it buffers 4 MiB for a silent reader."""
+log = logging.getLogger("cidery.http")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -51,6 +53,8 @@ class HttpServer:
         """Idle connections, the one idle longest first."""
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
+        self._ended: asyncio.Event | None = None
+        """Set when the last connection has ended, while closing."""
         self.closing = False
 
     async def listen(self, host: str, port: int) -> int:
@@ -59,6 +63,15 @@ class HttpServer:
         server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    async def listen_at(self, bound: socket.socket) -> None:
+        """Accept connections at a bound socket, which then belongs to this server. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if bound.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(lambda: Connection(self), sock=bound, backlog=BACKLOG)
+        else:
+            server = await loop.create_server(lambda: Connection(self), sock=bound, backlog=BACKLOG)
+        self._servers.append(server)
 
     async def listen_unix(self, path: str) -> None:
         """Accept connections at a Unix socket, replacing one that a killed process left.
@@ -69,18 +82,23 @@ class HttpServer:
         self._servers.append(server)
 
     async def close(self, grace: float) -> None:
-        """Stop accepting, end idle connections; running answers get ``grace`` seconds, then they are cut off."""
+        """Stop accepting, end idle connections; running answers get ``grace`` seconds, to their last byte, then they
+        are cut off."""
         self.closing = True
         for server in self._servers:
             server.close()
         for connection in list(self._idle):
             connection.close()
-        busy = [task for connection in self._connections if (task := connection.task) is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=grace)
+        if self._connections:
+            self._ended = asyncio.Event()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._ended.wait()
+            except TimeoutError:
+                log.info("%d connections are cut off after %g s", len(self._connections), grace)
+        left = [task for connection in self._connections for task in connection.tasks]
         for connection in list(self._connections):
             connection.abort()
-        left = [task for task in busy if not task.done()]
         if left:
             await asyncio.wait(left, timeout=grace)
 
@@ -106,6 +124,8 @@ class HttpServer:
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
+        if self._ended is not None and not self._connections:
+            self._ended.set()
 
     def date(self) -> bytes:
         """The Date header, which RFC 9110 section 6.6.1 requires of servers with a clock."""

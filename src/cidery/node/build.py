@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cidery.blockstore.filestore import Filestore
     from cidery.blockstore.segments import SegmentStore
+    from cidery.client.misses import DaemonMisses
     from cidery.core.adding.job import Adding
     from cidery.core.arriving import Arrival
     from cidery.core.jobs import JobDesk
@@ -66,6 +67,7 @@ async def build(
     behind: bool = False,
     lan: bool = False,
     routing: str = "",
+    elsewhere: DaemonMisses | None = None,
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
@@ -74,6 +76,7 @@ async def build(
         behind: return before the network is up, which then resumes the node's work too; see Api.arrived().
         lan: keep to the local networks.
         routing: instead of Routing.Type of the config; "": as the config says.
+        elsewhere: the daemon, asked for what is not stored; only with Access.READ.
     Raises:
         ConfigMissing, ConfigError, RepoLocked, and what the store raises.
     """
@@ -82,6 +85,7 @@ async def build(
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         parts = OpenedParts(layout, stack, read_only, lan, routing)
+        parts.elsewhere = elsewhere
         if online:
             parts.refuse_unheeded()
         if not read_only:
@@ -105,6 +109,7 @@ class OpenedParts:
 
     network: NodeNetwork | None = None
     arrival: Arrival | None = None
+    elsewhere: DaemonMisses | None = None
 
     def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, lan: bool, routing: str) -> None:
         self._layout = layout
@@ -295,7 +300,7 @@ class OpenedParts:
         from cidery.repo.keystore import Keystore
 
         routing = None if self.network is None else self.network.routing
-        return open_naming(self.config, self._state, Keystore(self._layout.keystore), routing)
+        return open_naming(self.config, self._state, Keystore(self._layout.keystore), routing, self.elsewhere)
 
 
 def _living(lock: Path) -> Callable[[Job], bool]:

@@ -48,14 +48,14 @@ def run(path: Path, call: Call) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.disable()  # until it has started: the other modules are imported on the way
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(path, call))
     finally:
         gc.enable()
     return 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: about twice the throughput of sockets."""
     try:
         import uvloop

@@ -19,6 +19,7 @@ from cidery.commands.registry import find
 from cidery.core.adding.items import Item
 from cidery.core.api import Api
 from cidery.core.getting.extents import MEDIA_TYPE as EXTENTS
+from cidery.core.misses import PATH as MISSES
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
 from cidery.http.body import BodyCut, RequestBody
@@ -35,6 +36,7 @@ from cidery.rpc.answer import (
 )
 from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import allowed, check
+from cidery.rpc.misses import Misses
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
@@ -80,6 +82,7 @@ class RpcHandler:
         self._token = token
         self._exposed = exposed
         self._places = Places()
+        self._misses = Misses(api)
 
     def allow(self, origins: frozenset[str]) -> None:
         """Let pages of these origins call, too."""
@@ -94,6 +97,10 @@ class RpcHandler:
         return answer
 
     async def _checked(self, request: Request) -> Response:
+        if request.path == MISSES and request.method == "POST":
+            if not self._is_ours(request.header(TOKEN_HEADER.lower())):
+                return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
+            return self._misses.answer(request)  # who knows the token can read the repository, too
         if not request.path.startswith(PREFIX):
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.

@@ -1,0 +1,64 @@
+"""One worker of ``gateway serve``: a process that serves content from its own view of the store until told to end.
+
+What is not stored it asks of the daemon, if one runs; see client/misses.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cidery.client.address import Endpoint, find_daemon
+from cidery.client.misses import DaemonMisses
+from cidery.gateway.listen import gateway_server
+from cidery.gateway.options import options_of
+from cidery.gateway.site import Site
+from cidery.node.build import Access, build
+from cidery.node.heap import tended_heap
+
+GRACE = 30.0
+"""Seconds that running answers have to finish after SIGTERM."""
+READY = b"r"
+"""Written to the parent when connections are accepted."""
+
+
+class Work(NamedTuple):
+    """What a worker gets from its parent."""
+
+    repo: Path
+    sockets: Sequence[socket.socket]
+    """Bound; it listens at them."""
+    link: socket.socket
+    """To the parent: its end means that of the parent."""
+
+
+async def serve(work: Work) -> None:
+    """Serve until SIGTERM, SIGINT or the end of the parent, and then until the running answers are done."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopping.set)
+    misses = DaemonMisses(lambda: _daemon(work.repo))
+    async with build(work.repo, Access.READ, elsewhere=misses) as api, tended_heap():
+        # the daemon answers /routing/v1 at its own gateway
+        site = Site(api, options_of(api.config)._replace(routing=False))
+        server = gateway_server(site.handle, site.at_hand)
+        try:
+            for bound in work.sockets:
+                await server.listen_at(bound)
+            work.link.sendall(READY)
+            loop.add_reader(work.link, stopping.set)
+            await stopping.wait()
+        finally:
+            loop.remove_reader(work.link)
+            await server.close(GRACE)
+
+
+def _daemon(repo: Path) -> Endpoint | None:
+    """Where the daemon of the repository is; None if none runs, or not one that knows this repository's token."""
+    endpoint = find_daemon(str(repo))
+    return endpoint if endpoint is not None and endpoint.token else None
