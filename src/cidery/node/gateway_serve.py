@@ -48,7 +48,8 @@ class WorkerFailed(Unavailable):
 
 def run(path: Path, call: Call) -> int:
     """The command. Blocks until SIGTERM or SIGINT; returns the exit code. Raises CideryError."""
-    count = call.number_or_none("workers") or os.cpu_count() or 1
+    given = call.number_or_none("workers")
+    count = (os.cpu_count() or 1) if given is None else given
     if not 1 <= count <= MAX_WORKERS:
         raise BadCall(f"option 'workers' takes a number from 1 to {MAX_WORKERS}")
     if not hasattr(os, "fork"):
@@ -195,6 +196,7 @@ class _Parent:
         with _blocked():
             pid = os.fork()
             if pid == 0:
+                link.close()
                 self._become(place, theirs)
         theirs.close()
         place.pid, place.link, place.began = pid, link, time.monotonic()
