@@ -182,6 +182,20 @@ GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further o
 GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
+H2_STREAMS = Limit(
+    100, "requests of HTTP/2", Per.CONNECTION, "the connection ends, or the request is refused", "RFC 9113, 6.5.2"
+)
+H2_RESETS = Rate(
+    20, 200, "requests of HTTP/2 that are reset", Per.CONNECTION, "the connection ends", "rapid reset: CVE-2023-44487"
+)
+H2_CONTROL = Rate(
+    20,
+    200,
+    "PINGs, SETTINGS and frames that say nothing",
+    Per.CONNECTION,
+    "the connection ends",
+    "some are answered, and none is needed often",
+)
 STREAM_ANSWERS = Limit(
     8,
     "answers of HTTP over streams",

@@ -15,6 +15,7 @@ from cidery.http.authorization import AGENT
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
+from cidery.http.tls import Certificate
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
@@ -61,21 +62,25 @@ async def listen(
     handler: Handler,
     address_file: Path,
     at_hand: AtHandHandler | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
-    At the end, running answers get SHUTDOWN_GRACE seconds. Raises CannotListen.
+    At the end, running answers get SHUTDOWN_GRACE seconds. ``certificate``: TCP addresses speak TLS. It is followed.
+    Raises CannotListen.
     """
     bound: list[Multiaddr] = []
     files: list[SocketFile] = []
     server = gateway_server(handler, at_hand)
+    following = None if certificate is None else asyncio.create_task(certificate.follow())
     try:
         for addr in addrs:
             try:
-                bound.append(await _start(server, addr, files))
+                bound.append(await _start(server, addr, files, certificate))
             except OSError as exc:
                 raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
-        url = next((url_of(addr) for addr in bound if addr.tcp_endpoint() is not None), None)
+        scheme = "http" if certificate is None else "https"
+        url = next((url_of(addr, scheme) for addr in bound if addr.tcp_endpoint() is not None), None)
         if url is not None:
             address_file.write_text(url, encoding="ascii")
         yield bound
@@ -84,10 +89,14 @@ async def listen(
             address_file.unlink(missing_ok=True)
         for file in files:
             file.remove()
+        if following is not None:
+            following.cancel()
         await server.close(SHUTDOWN_GRACE)
 
 
-async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -> Multiaddr:
+async def _start(
+    server: HttpServer, addr: Multiaddr, files: list[SocketFile], certificate: Certificate | None
+) -> Multiaddr:
     """Listen; returns the address with the real port. Raises CannotListen, OSError."""
     path, endpoint = addr.unix_path(), addr.tcp_endpoint()
     if path is not None:
@@ -97,15 +106,15 @@ async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -
         return addr
     if endpoint is None:
         raise CannotListen(addr, "it is neither a TCP address nor /unix/PATH")
-    return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))
+    return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint, certificate))
 
 
-def url_of(addr: Multiaddr) -> str:
+def url_of(addr: Multiaddr, scheme: str = "http") -> str:
     """``http://host:port`` of a TCP address."""
     endpoint = addr.tcp_endpoint()
     assert endpoint is not None  # the caller looked
     host, port = endpoint
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Bounded:

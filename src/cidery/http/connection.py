@@ -45,6 +45,19 @@ REASONS = {
 log = logging.getLogger("cidery.http")
 
 
+class Served(Protocol):
+    """What a server needs of its connections."""
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]: ...
+
+    def drain(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 class Server(Protocol):
     """What a connection needs of its server; see HttpServer."""
 
@@ -56,13 +69,13 @@ class Server(Protocol):
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
 
-    def opened(self, connection: Connection, transport: asyncio.Transport) -> None: ...
+    def opened(self, connection: Served, transport: asyncio.Transport) -> None: ...
 
-    def busy(self, connection: Connection) -> None: ...
+    def busy(self, connection: Served) -> None: ...
 
-    def idle(self, connection: Connection) -> None: ...
+    def idle(self, connection: Served) -> None: ...
 
-    def closed(self, connection: Connection) -> None: ...
+    def closed(self, connection: Served) -> None: ...
 
     def date(self) -> bytes: ...
 
@@ -85,8 +98,10 @@ class _Exchange:
 class Connection(asyncio.Protocol):
     """Made by the server for each connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, secure: bool = False) -> None:
+        """``secure``: over TLS."""
         self._server = server
+        self._secure = secure
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._client = ""
@@ -196,6 +211,7 @@ class Connection(asyncio.Protocol):
             body,
             self._client,
             self.abort,
+            self._secure,
         )
         keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
         self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
@@ -447,6 +463,11 @@ class Connection(asyncio.Protocol):
     def tasks(self) -> list[asyncio.Task[None]]:
         """What runs for it now."""
         return [] if self.task is None else [self.task]
+
+    def drain(self) -> None:
+        """Take no further requests; the running one is answered, and says so (the server is closing)."""
+        if self._current is None:
+            self.close()
 
     def close(self) -> None:
         """End the connection once the written data is sent."""

@@ -13,8 +13,10 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
-from cidery.http.connection import Connection
+from cidery.http.connection import Connection, Served
 from cidery.http.message import MAX_TARGET, Request, Response
+from cidery.http.secure_connection import SecureConnection
+from cidery.http.tls import HANDSHAKE_SECONDS, Certificate
 
 BACKLOG = 1024
 """Connections that the system queues while the loop is busy."""
@@ -48,8 +50,8 @@ class HttpServer:
         self.max_target = max_target
         self._clock = clock
         self._most = most
-        self._connections: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}
+        self._connections: set[Served] = set()
+        self._idle: dict[Served, None] = {}
         """Idle connections, the one idle longest first."""
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
@@ -57,20 +59,41 @@ class HttpServer:
         """Set when the last connection has ended, while closing."""
         self.closing = False
 
-    async def listen(self, host: str, port: int) -> int:
-        """Accept connections; returns the port, chosen by the system for 0. Raises OSError."""
+    async def listen(self, host: str, port: int, certificate: Certificate | None = None) -> int:
+        """Accept connections, with a certificate over TLS; returns the port, chosen by the system for 0.
+
+        Raises OSError.
+        """
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        if certificate is None:
+            server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        else:
+            server = await loop.create_server(
+                lambda: SecureConnection(self),
+                host,
+                port,
+                backlog=BACKLOG,
+                ssl=certificate.context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
-    async def listen_at(self, bound: socket.socket) -> None:
-        """Accept connections at a bound socket, which then belongs to this server. Raises OSError."""
+    async def listen_at(self, bound: socket.socket, certificate: Certificate | None = None) -> None:
+        """As listen(), at a bound socket, which then belongs to this server. A Unix socket gets no TLS."""
         loop = asyncio.get_running_loop()
         if bound.family == socket.AF_UNIX:
             server = await loop.create_unix_server(lambda: Connection(self), sock=bound, backlog=BACKLOG)
-        else:
+        elif certificate is None:
             server = await loop.create_server(lambda: Connection(self), sock=bound, backlog=BACKLOG)
+        else:
+            server = await loop.create_server(
+                lambda: SecureConnection(self),
+                sock=bound,
+                backlog=BACKLOG,
+                ssl=certificate.context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
         self._servers.append(server)
 
     async def listen_unix(self, path: str) -> None:
@@ -87,8 +110,8 @@ class HttpServer:
         self.closing = True
         for server in self._servers:
             server.close()
-        for connection in list(self._idle):
-            connection.close()
+        for connection in list(self._connections):
+            connection.drain()
         if self._connections:
             self._ended = asyncio.Event()
             try:
@@ -104,7 +127,7 @@ class HttpServer:
 
     # --- called by connections
 
-    def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def opened(self, connection: Served, transport: asyncio.Transport) -> None:
         self._connections.add(connection)
         if len(self._connections) > self._most:
             next(iter(self._idle), connection).close()
@@ -114,14 +137,14 @@ class HttpServer:
         if option is not None and opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
             opened.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
-    def busy(self, connection: Connection) -> None:
+    def busy(self, connection: Served) -> None:
         self._idle.pop(connection, None)
 
-    def idle(self, connection: Connection) -> None:
+    def idle(self, connection: Served) -> None:
         if connection in self._connections:
             self._idle[connection] = None
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Served) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
         if self._ended is not None and not self._connections:

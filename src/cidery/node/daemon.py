@@ -15,6 +15,7 @@ from cidery.errors import InvalidInput
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.options import options_of
 from cidery.gateway.site import Site
+from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
@@ -85,11 +86,12 @@ async def _serve(path: Path, call: Call) -> None:
         _say_swarm(api)
         config = api.config
         site = Site(api, options_of(config))
+        certificate = Certificate(*config.serving.tls) if config.serving.tls is not None else None
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
-            gateway(config.gateway, site.handle, path / "gateway", site.at_hand) as public,
+            gateway(config.gateway, site.handle, path / "gateway", site.at_hand, certificate) as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")

@@ -23,6 +23,7 @@ from typing import NoReturn
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
+from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
 from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
 from cidery.node.gateway_worker import GRACE, Work, serve
@@ -56,13 +57,24 @@ def run(path: Path, call: Call) -> int:
         raise BadCall("this system has no fork(); use the daemon's own gateway: Addresses.Gateway")
     RepoLayout(path).check()
     config = parse_config(read_raw(RepoLayout(path).config))
+    tls = _certificate_files(call) or config.serving.tls
+    if tls is not None:
+        Certificate(*tls)  # its error comes before any worker
     addrs = addresses(call.texts("listen"), call.texts("unix"), config.gateway)
-    with bound_sockets(addrs, count) as listening, _Parent(path, listening, count) as parent:
+    with bound_sockets(addrs, count) as listening, _Parent(path, listening, tls, count) as parent:
         parent.start()
         for addr in listening.addrs:
             print(f"Gateway server listening on {addr}", flush=True)
         print(f"{count} workers are ready", flush=True)
         return parent.keep()
+
+
+def _certificate_files(call: Call) -> tuple[str, str] | None:
+    """Raises BadCall for one without the other."""
+    cert, key = call.text("tls-cert"), call.text("tls-key")
+    if bool(cert) != bool(key):
+        raise BadCall("--tls-cert and --tls-key are given together")
+    return (os.path.abspath(cert), os.path.abspath(key)) if cert else None
 
 
 class _Place:
@@ -83,8 +95,9 @@ class _Place:
 class _Parent:
     """Runs until it is told to end."""
 
-    def __init__(self, repo: Path, listening: Listening, count: int) -> None:
+    def __init__(self, repo: Path, listening: Listening, tls: tuple[str, str] | None, count: int) -> None:
         self._repo = repo
+        self._tls = tls
         self._listening = listening
         self._places = [_Place(number) for number in range(count)]
         self._selector = selectors.DefaultSelector()
@@ -216,7 +229,7 @@ class _Parent:
                     end.close()
             sockets = self._listening.of(place.number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-            code = _work(Work(self._repo, sockets, theirs))
+            code = _work(Work(self._repo, sockets, theirs, self._tls))
         except CideryError as exc:
             print(f"Error: {exc}", file=sys.stderr, flush=True)
         except BaseException:  # noqa: BLE001 - nothing may pass: above is the parent's stack

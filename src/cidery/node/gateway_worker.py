@@ -17,6 +17,7 @@ from cidery.client.misses import DaemonMisses
 from cidery.gateway.listen import gateway_server
 from cidery.gateway.options import options_of
 from cidery.gateway.site import Site
+from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
 from cidery.node.heap import tended_heap
 
@@ -34,6 +35,8 @@ class Work(NamedTuple):
     """Bound; it listens at them."""
     link: socket.socket
     """To the parent: its end means that of the parent."""
+    tls: tuple[str, str] | None
+    """Files of the certificate and its key; None: no TLS."""
 
 
 async def serve(work: Work) -> None:
@@ -47,14 +50,20 @@ async def serve(work: Work) -> None:
         # the daemon answers /routing/v1 at its own gateway
         site = Site(api, options_of(api.config)._replace(routing=False))
         server = gateway_server(site.handle, site.at_hand)
+        certificate = Certificate(*work.tls) if work.tls is not None else None
+        following = None if certificate is None else asyncio.create_task(certificate.follow())
+        if certificate is not None:
+            loop.add_signal_handler(signal.SIGHUP, certificate.renew)
         try:
             for bound in work.sockets:
-                await server.listen_at(bound)
+                await server.listen_at(bound, certificate)
             work.link.sendall(READY)
             loop.add_reader(work.link, stopping.set)
             await stopping.wait()
         finally:
             loop.remove_reader(work.link)
+            if following is not None:
+                following.cancel()
             await server.close(GRACE)
 
 

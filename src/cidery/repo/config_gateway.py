@@ -24,6 +24,8 @@ class GatewaySettings:
     """Where ``/`` leads; "": nowhere."""
     hosts: Mapping[str, dict[str, Any] | None]
     """By host, as the file has them; None: the default of that host is taken away."""
+    tls: tuple[str, str] | None
+    """Files of the certificate and of its key; None: no TLS."""
 
 
 def gateway_settings(get: Callable[[str, Any], Any]) -> GatewaySettings:
@@ -35,4 +37,9 @@ def gateway_settings(get: Callable[[str, Any], Any]) -> GatewaySettings:
         headers=get("Gateway.HTTPHeaders", {}),
         root=get("Gateway.RootRedirect", ""),
         hosts=get("Gateway.PublicGateways", {}),
+        tls=_files(get("Gateway.TLS", {})),
     )
+
+
+def _files(given: Mapping[str, str]) -> tuple[str, str] | None:
+    return (given["CertFile"], given["KeyFile"]) if given else None

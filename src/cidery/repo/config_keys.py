@@ -142,6 +142,11 @@ def _is_public_gateways(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= MAX_CONFIG_LIST and all(one(*item) for item in value.items())
 
 
+def _is_tls(value: Any) -> bool:
+    files = {"CertFile", "KeyFile"}
+    return isinstance(value, dict) and (not value or value.keys() == files) and all(map(DIRECTORY.test, value.values()))
+
+
 def _is_authorizations(value: Any) -> bool:
     def one(item: Any) -> bool:
         if not isinstance(item, dict) or not item.keys() <= {"AuthSecret", "AllowedPaths"}:
@@ -251,6 +256,9 @@ KEYS: dict[str, Accepts] = {
     "Gateway.RootRedirect": Accepts(
         lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
         'a path such as /ipfs/CID or a URL, or ""',
+    ),
+    "Gateway.TLS": Accepts(
+        _is_tls, 'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}'
     ),
     "HTTPRetrieval.Enabled": ANY_BOOL,
     "HTTPRetrieval.Gateways": list_of(GATEWAY),

@@ -46,6 +46,7 @@ MEANING: dict[str, Meaning] = {
         "serving.hosts", "What each host name serves, and whether content gets hosts of its own below it."
     ),
     "Gateway.RootRedirect": Meaning("serving.root", "Where `/` of the gateway leads."),
+    "Gateway.TLS": Meaning("serving.tls", "Certificate (`CertFile`) and key (`KeyFile`) of the gateway, for HTTPS."),
     "HTTPRetrieval.Enabled": Meaning("http_retrieval", "Whether gateways that routing names are asked for blocks."),
     "HTTPRetrieval.Gateways": Meaning("gateways", "Gateways that are always asked."),
     "Identity.PeerID": Meaning("peer_id", "The node's name, which belongs to the key."),

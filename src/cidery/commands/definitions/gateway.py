@@ -112,7 +112,12 @@ COMMANDS = (
                 OptionType.TEXTS,
                 "Address to listen on, as /ip4/127.0.0.1/tcp/8080 or 127.0.0.1:8080 (default: Addresses.Gateway)",
             ),
-            Option("unix", OptionType.TEXTS, "Path of a Unix socket to listen on"),
+            Option("unix", OptionType.TEXTS, "Path of a Unix socket to listen on, without TLS"),
+            text(
+                "tls-cert",
+                "Certificate in PEM, for HTTPS with HTTP/2; read again when it changes (default: Gateway.TLS)",
+            ),
+            text("tls-key", "Its key, in PEM"),
         ),
         output=Output.NOTHING,
         where=Where.CLIENT,
