@@ -1,6 +1,6 @@
 """Certificates for tests, signed by themselves."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def write_certificate(folder: Path, name: str = "localhost", *, of_rsa: bool = F
     """cert.pem and key.pem in ``folder``, for ``name`` and 127.0.0.1; those that are there are replaced."""
     key = rsa.generate_private_key(65537, 2048) if of_rsa else ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
     certificate = (
         x509.CertificateBuilder()

@@ -43,6 +43,8 @@ CONFIGURATION = H2Configuration(
     client_side=False, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
 )
 """What is received is validated; what is sent is made by head_fields(), which does it right."""
+MAX_UNSENT = 64 * 1024
+"""Bytes of small answers that are written together."""
 log = logging.getLogger("cidery.http")
 
 
@@ -65,6 +67,10 @@ class H2Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._draining = False
+        self._together = False
+        """Whether what is sent waits for the other answers to what has just come."""
+        self._unsent = 0
+        """Bytes of bodies that wait so."""
         self._idle_timer: asyncio.TimerHandle | None = None
         now = asyncio.get_running_loop().time()
         self._resets = Bucket(H2_RESETS, now)
@@ -101,10 +107,12 @@ class H2Connection(asyncio.Protocol):
             return
         # a request that was reset in the same moment costs nothing but its parsing
         gone = {event.stream_id for event in events if isinstance(event, StreamReset)}
+        self._together = True
         for event in events:
             self._handle(event, gone)
             if self._transport is None or self._transport.is_closing():
-                return
+                break
+        self._together = False
         self._flush()
 
     def pause_writing(self) -> None:
@@ -124,7 +132,7 @@ class H2Connection(asyncio.Protocol):
         if isinstance(event, RequestReceived):
             assert event.stream_id is not None and event.headers is not None  # the library sets them
             if event.stream_id not in gone:
-                self._requested(event.stream_id, event.headers)
+                self._requested(event.stream_id, event.headers, complete=event.stream_ended is not None)
         elif isinstance(event, DataReceived):
             self._received(event)
         elif isinstance(event, StreamEnded):
@@ -142,11 +150,13 @@ class H2Connection(asyncio.Protocol):
         elif isinstance(event, ConnectionTerminated):
             self._end()
 
-    def _requested(self, number: int, fields: HeaderList) -> None:
+    def _requested(self, number: int, fields: HeaderList, *, complete: bool) -> None:
         if self._draining or len(self._streams) >= H2_STREAMS.amount:
             self.reset(number, ErrorCodes.REFUSED_STREAM)
             return
         stream = H2Stream(number, self)
+        if complete:
+            stream.body.feed_eof()
         head = head_of(fields, self.server.max_target)
         if not self._streams:
             self._stop_waiting()
@@ -195,9 +205,10 @@ class H2Connection(asyncio.Protocol):
     # --- for streams
 
     def send_head(self, stream: int, fields: HeaderList, *, last: bool) -> None:
-        """Raises ProtocolError if the stream is gone."""
+        """It goes with what follows it, unless it is the ``last``. Raises ProtocolError if the stream is gone."""
         self._machine.send_headers(stream, fields, end_stream=last)
-        self._flush()
+        if last:
+            self._flush()
 
     def send_some(self, stream: int, data: memoryview, *, last: bool) -> int:
         """Send what the windows take; with ``last``, the end follows the last byte. Raises ProtocolError."""
@@ -210,7 +221,11 @@ class H2Connection(asyncio.Protocol):
                 break
             machine.send_data(stream, data[sent : sent + size], end_stream=last and sent + size == len(data))
             sent += size
-        self._flush()
+        self._unsent += sent
+        if self._unsent > MAX_UNSENT:
+            self._write()
+        else:
+            self._flush()
         return sent
 
     async def writable(self) -> None:
@@ -287,17 +302,22 @@ class H2Connection(asyncio.Protocol):
     def _go_away(self, code: ErrorCodes) -> None:
         """Say which requests are still answered. The frame is made here: after its own the library answers none."""
         if self._transport is not None and not self._transport.is_closing():
-            self._flush()
+            self._write()
             last = self._machine.highest_inbound_stream_id
             self._transport.write(GoAwayFrame(0, last_stream_id=last, error_code=int(code)).serialize())
 
     def _flush(self) -> None:
+        if not self._together:
+            self._write()
+
+    def _write(self) -> None:
+        self._unsent = 0
         data = self._machine.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _end(self) -> None:
-        self._flush()
+        self._write()
         if self._transport is not None:
             self._transport.close()
 
