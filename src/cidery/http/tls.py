@@ -59,9 +59,11 @@ class Certificate:
         context.set_alpn_protocols(ALPN)
         try:
             context.load_cert_chain(self._cert, self._key, password=_no_password)
-        except OSError as exc:  # ssl.SSLError is one
-            reason = getattr(exc, "reason", None) or exc.strerror or str(exc)
-            raise BadCertificate(self._cert, self._key, reason.replace("_", " ").lower()) from exc
+        except ssl.SSLError as exc:
+            reason = (exc.reason or "one of them has no PEM block").replace("_", " ").lower()
+            raise BadCertificate(self._cert, self._key, reason) from exc
+        except OSError as exc:
+            raise BadCertificate(self._cert, self._key, (exc.strerror or str(exc)).lower()) from exc
         except ValueError as exc:
             raise BadCertificate(self._cert, self._key, str(exc)) from exc
         return context
