@@ -176,8 +176,6 @@ class ContentGateway:
         serving = Serving(name, origin.isolated, tag, self._options.max_range_file_size)
         if node.kind is Kind.DIRECTORY:
             return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
-        if origin.below.endswith("/"):
-            raise NotADirectory(node.cid, node.kind, "")
         return await file(request, node, blocks, headers, serving)
 
 

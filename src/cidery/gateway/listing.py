@@ -22,11 +22,8 @@ MAX_THUMBNAIL = 1024 * 1024
 EXPLORER = "https://cid.ipfs.tech/#"
 """Where the CIDs of a DNSLink's page lead, which has no address of its own for them."""
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_ICONS = {
-    "image": "\U0001f5bc\ufe0f", "audio": "\U0001f3b5", "video": "\U0001f3ac", "font": "\U0001f524",
-    "text": "\U0001f4c4", "application": "\U0001f4e6",
-}  # fmt: skip
-_FOLDER, _SYMLINK, _OTHER = "\U0001f4c1", "\U0001f517", "\U0001f4c4"
+_FOLDER = '<i class="folder"></i>'
+_ICONS = {kind: f'<i class="{kind}"></i>' for kind in ("image", "audio", "video", "link", "file")}
 
 
 class Crumbs(NamedTuple):
@@ -109,7 +106,10 @@ def _row(crumbs: Crumbs, path: str, entry: Row) -> str:
     name = shown(entry.name)
     is_directory = entry.kind is Kind.DIRECTORY
     media = (by_name(entry.name) or "").partition("/")[0] if not is_directory else ""
-    icon = _FOLDER if is_directory else _SYMLINK if entry.kind is Kind.SYMLINK else _ICONS.get(media, _OTHER)
+    if is_directory:
+        icon = _FOLDER
+    else:
+        icon = _ICONS.get("link" if entry.kind is Kind.SYMLINK else media, _ICONS["file"])
     if media == "image" and entry.size is not None and entry.size <= MAX_THUMBNAIL:
         icon = f'<img src="{href}" alt="" loading="lazy">'
     shows = ""

@@ -82,7 +82,7 @@ def _without_comment(line: str) -> list[str]:
 def _rule(words: list[str], number: int) -> Rule:
     if len(words) not in (2, 3):
         raise BadRedirects(f"line {number} is not of the form: from to [status]")
-    source, target = words[0], words[1]
+    source, target = words[0], quote(words[1], safe=f"{_SAFE}%?#[]")
     if not source.startswith("/"):
         raise BadRedirects(f"line {number}: {source[:80]!r} does not begin with /")
     status = 301

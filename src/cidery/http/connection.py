@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._client = ""
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._header_bytes = 0
+        self._header_bytes = self._hosts = 0
         self._arriving: _Exchange | None = None
         self._waiting: deque[_Exchange] = deque()
         self._current: _Exchange | None = None
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
     # --- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        self._target, self._headers, self._header_bytes = b"", {}, 0
+        self._target, self._headers, self._header_bytes, self._hosts = b"", {}, 0, 0
         if self._current is None:
             self._expire_in(HEAD_SECONDS)
 
@@ -174,11 +174,19 @@ class Connection(asyncio.Protocol):
             raise ValueError("the headers are too long")
         key = name.decode("latin-1").lower()
         given = value.decode("latin-1")
+        if key == "host":
+            self._hosts += 1
         known = self._headers.get(key)
         self._headers[key] = given if known is None else f"{known}, {given}"
 
     def on_headers_complete(self) -> None:
         version = self._parser.get_http_version()
+        # "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks a Host header field
+        # and to any request message that contains more than one" (RFC 9112, 3.2)
+        hosts = self._hosts
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            self._refusal = text(400, "a request names one Host")
+            raise ValueError("not one Host")
         expects = self._headers.get("expect", "").lower() == "100-continue" and version == "1.1"
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
         request = Request(
@@ -226,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         self._server.busy(self)
         self._expire_in(None)
-        if self._server.at_hand is not None and not self._paused_writing:
+        if self._server.at_hand is not None and not self._paused_writing and not _has_body(exchange.request):
             response = self._server.at_hand(exchange.request)
             if response is not None and isinstance(response.body, bytes):
                 self._send_whole(exchange, response, response.body)
@@ -444,6 +452,11 @@ class Connection(asyncio.Protocol):
         """End the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _has_body(request: Request) -> bool:
+    """A body may turn out to be nonsense, which has to be said before anything else."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _is_tunnel(exchange: _Exchange, response: Response) -> bool:
