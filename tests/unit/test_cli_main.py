@@ -361,7 +361,7 @@ def test_who_interrupts_a_long_command_hears_how_to_go_on(
     times = iter([0.0, 60.0])
     monkeypatch.setattr(dispatch.time, "monotonic", lambda: next(times))
     said = run("add", str(tmp_path))
-    assert said.code == 1 and "Repeat the command to resume" in said.err and not said.out
+    assert said.code == 130 and "Repeat the command to resume" in said.err and not said.out
 
 
 def test_a_binary_named_ipfs_lets_the_hash_decide_the_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
