@@ -193,6 +193,11 @@ PARTS = b"Content-type: text/plain\r\nContent-range: bytes 0-1/5\r\n\r\nab\r\nCo
         (bodies.Parts(b"abcde", ((0, 1), (3, 4)), "text/plain"), [PARTS], [PARTS[:-1], PARTS[1:], b""]),
         (bodies.Tar((("a/b", b"c"),)), [tar("a/b", b"c")], [tar("a/b", b"d"), tar("b", b"c"), b"no archive" * 60]),
         (bodies.Tar((("a", None),)), [tar("a", b"x")], [tar("b", b"x"), tar("a", b"x" * 900)[:700]]),
+        (
+            bodies.NoTar(),
+            [tar("a", b"x" * 900)[:700], b"an error", tar("a", b"x")[:1024] + b"an error"],
+            [tar("a", b"x")],
+        ),
         (bodies.Record(V1_AND_V2, value_of(V1_AND_V2)), [RECORD], [RECORD[:-1], b"", RECORD.replace(b"k", b"l")]),
         (bodies.Record(V2_ONLY, value_of(V2_ONLY)), [], [RECORD]),
         (bodies.Record(V1_AND_V2, "/ipfs/other"), [], [RECORD]),

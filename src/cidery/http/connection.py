@@ -375,7 +375,9 @@ class Connection(asyncio.Protocol):
             parts += [f"{size:x}\r\n".encode(), piece, b"\r\n"]
         else:
             parts.append(piece)
-        if size <= JOINED:
+        if len(parts) == 1 and not isinstance(piece, bytearray):
+            self._transport.write(piece)
+        elif size <= JOINED:
             self._transport.write(b"".join(parts))
         else:
             self._transport.writelines([bytes(part) if isinstance(part, bytearray) else part for part in parts])

@@ -55,7 +55,7 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import GatewayOptions, by_peer, make_swarm
+from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
 from cidery.node.network_view import bandwidth, bitswap_stat, connected_peer, known_identity, own_identity
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
@@ -94,7 +94,7 @@ class NodeNetwork:
         dns: TxtResolver | None = None,
         announced: Announced | None = None,
         announce: AnnounceOf | None = None,
-        gateways: GatewayOptions | None = None,
+        gateways: RetrievalOptions | None = None,
         bandwidth: Schedule | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
@@ -131,7 +131,7 @@ class NodeNetwork:
         self.bitswap = self._make_bitswap(store)
         self._dns = dns
         self.routing = JoinedRouting(self._provided)
-        self._gateway_options = options = gateways or GatewayOptions()
+        self._gateway_options = options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
         self.validators = validators or Validators()

@@ -133,15 +133,26 @@ class Tar(NamedTuple):
                     content = archive.extractfile(member) if member.isfile() else None
                     # a sparse file may claim any size
                     found[member.name] = content.read(len(answer.body)) if content else b""
+                rest = answer.body[archive.offset :]
         except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
             return [f"the body must be a TAR archive: {exc}; it is {quoted(answer.body)}"]
-        wrong: list[str] = []
+        # tarfile takes anything behind the first member for the end
+        wrong = (
+            [f"the TAR breaks off with {quoted(rest)}"] if rest.strip(b"\0") or len(rest) % tarfile.BLOCKSIZE else []
+        )
         for name, wanted in self.files:
             if name not in found:
                 wrong.append(f"the TAR must hold {name!r}, but it holds {sorted(found)}")
             elif wanted is not None and found[name] != wanted:
                 wrong.append(f"{name!r} in the TAR must be {quoted(wanted)}, but it is {quoted(found[name])}")
         return wrong
+
+
+class NoTar(NamedTuple):
+    """An archive that breaks off: readers refuse it."""
+
+    def faults(self, answer: Answer, first: Answer | None) -> list[str]:
+        return [] if Tar().faults(answer, first) else ["the TAR must not be readable to its end, but it is"]
 
 
 class Record(NamedTuple):

@@ -5,7 +5,7 @@ Spec: https://specs.ipfs.tech/http-gateways/trustless-gateway/#block-responses-a
 
 from cidery.gateway.check.bodies import Bytes, Nothing
 from cidery.gateway.check.dag import dag
-from cidery.gateway.check.headers import Has, Is, Kept, Lists, Present
+from cidery.gateway.check.headers import Has, Is, Kept, Like, Lists, Present
 from cidery.gateway.check.leaves.usual import (
     IMMUTABLE,
     NOWHERE,
@@ -72,7 +72,7 @@ def _ours(cid: str, data: bytes) -> list[Check]:
         *block_headers(data),
         Is("Etag", f'"{cid}.raw"'),
         Is("Cache-Control", IMMUTABLE),
-        Is("Content-Disposition", f'attachment; filename="{cid}.bin"'),
+        Like("Content-Disposition", f'^attachment; filename="{cid}.bin"'),
     )
     only = {"Cache-Control": "only-if-cached"}
     return [
