@@ -169,11 +169,11 @@ RPC_SHORT_CALLS = Limit(
     "stuck ones must not lock out the user: 10 s each",
 )
 MISS_SESSIONS = Limit(
-    512,
+    256,
     "sessions of gateway workers",
     Per.NODE,
-    "a further request for what is not stored fails",
-    "each is a fetch session; as many as the RPC has connections",
+    "a further request for what is not stored gets 504",
+    "half of the RPC's connections: the others are the user's",
 )
 GATEWAY_CONNECTIONS = Limit(
     2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"

@@ -59,6 +59,28 @@ def test_a_miss_is_fetched_by_the_daemon_and_names_are_resolved_by_it(
         assert workers.get(f"/ipns/{name}?format=ipns-record")[0] == 200
 
 
+def test_the_routing_api_is_answered_by_the_daemon(
+    daemon: CideryDaemon, workers: GatewayWorkers, tmp_path: Path
+) -> None:
+    with CideryDaemon(tmp_path / "owner", DHT) as owner:
+        owner.connect(daemon.addr)
+        (tmp_path / "file").write_bytes(os.urandom(1000))
+        cid = owner.add(tmp_path / "file")
+        owner.run("provide", "once", cid)
+        for accept in ("application/json", "application/x-ndjson"):
+            status, body = workers.get(f"/routing/v1/providers/{cid}", Accept=accept)
+            assert status == 200 and owner.peer_id.encode() in body
+        assert workers.get("/routing/v1/peers/nonsense")[0] == 422
+
+
+def test_what_is_for_workers_needs_the_token_of_the_repository(daemon: CideryDaemon) -> None:
+    port = (daemon.repo / "api").read_text().rpartition("/")[2]
+    for path in ("misses", "routing/v1/peers/x"):
+        words = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x"]
+        done = subprocess.run([*words, f"http://127.0.0.1:{port}/cidery/{path}"], capture_output=True, check=True)
+        assert done.stdout == b"421"
+
+
 def test_what_a_client_that_left_wanted_is_wanted_no_more(
     daemon: CideryDaemon, workers: GatewayWorkers, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from cidery.client.answer import DaemonGone, call_headers, check_daemon
 from cidery.client.asynchronous import connect
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame
-from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, RefusedThere, Verb, asked
+from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, UnavailableThere, Verb, asked
 from cidery.core.session import NotStored, StoreSession
 from cidery.errors import CideryError
 from cidery.exchange.stats import SessionStats
@@ -102,7 +102,7 @@ class DaemonSession(StoreSession):
         return data
 
     async def _open(self, cid: CID) -> _Line:
-        """Raises NoDaemon."""
+        """Raises NoDaemon, UnavailableThere."""
         endpoint = self._find()
         if endpoint is None:
             raise NoDaemon(cid)
@@ -150,7 +150,7 @@ class _Line:
         self._writer: asyncio.StreamWriter | None = None
 
     async def open(self) -> None:
-        """Raises DaemonGone, RefusedThere. Cancel-safe."""
+        """Raises DaemonGone, UnavailableThere. Cancel-safe."""
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -166,7 +166,7 @@ class _Line:
                 await self._receive()
             check_daemon(endpoint, self._response.status, self._response.headers)
             if self._response.status == 429:
-                raise RefusedThere("the daemon has too many sessions open")
+                raise UnavailableThere("the daemon fetches too much at the moment; try again later")
             if self._response.status != 200:
                 raise DaemonGone(endpoint.name, "it is of another version")
         except BadResponse as exc:

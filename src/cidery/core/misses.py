@@ -28,8 +28,9 @@ from cidery.multiformats.cid import CID, CIDError
 
 MEDIA_TYPE = "application/x-cidery-misses"
 """Of both bodies."""
-PATH = "/cidery/misses"
-"""On the port of the RPC, for callers that know the daemon's token."""
+FOR_WORKERS = "/cidery"
+"""Beginning of the paths on the port of the RPC that are for callers that know the daemon's token."""
+PATH = f"{FOR_WORKERS}/misses"
 MAX_AHEAD = 256
 """Most CIDs in one line: the next 256 MiB of a file."""
 MAX_LINE = 64 * 1024

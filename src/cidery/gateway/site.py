@@ -6,6 +6,7 @@ Spec: https://specs.ipfs.tech/http-gateways/
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from cidery.core.api import Api
 from cidery.errors import CideryError
@@ -33,10 +34,16 @@ METHODS = "GET, HEAD, OPTIONS"
 class Site:
     """The handler of the gateway's port."""
 
-    def __init__(self, api: Api, options: GatewayOptions) -> None:
+    def __init__(
+        self,
+        api: Api,
+        options: GatewayOptions,
+        routing: Callable[[Request], Awaitable[Response]] | None = None,
+    ) -> None:
+        """``routing``: answers the HTTP routing API instead of this node, if it is served."""
         self._options = options
         self._content = ContentGateway(api, options)
-        self._routing = RoutingServer(api) if options.routing else None
+        self._routing = (routing or RoutingServer(api).handle) if options.routing else None
         self._hosts = Hosts(options.hosts)
         self._plans: dict[tuple[str | bool | None, ...], Plan | None] = {}
         self._dnslinks: DnslinkHosts | None = None
@@ -127,7 +134,7 @@ class Site:
         """What is served beside content on the gateway's own name."""
         path = request.path
         if path.startswith(routing_v1.PREFIX) and self._routing is not None:
-            return await self._routing.handle(request)
+            return await self._routing(request)
         if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
         if path == "/" and self._options.root:

@@ -14,6 +14,7 @@ from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.options import options_of
+from cidery.gateway.routing_v1 import RoutingServer
 from cidery.gateway.site import Site
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
@@ -86,11 +87,14 @@ async def _serve(path: Path, call: Call) -> None:
         _say_swarm(api)
         config = api.config
         site = Site(api, options_of(config))
+        finder = RoutingServer(api).handle if config.routing_api else None
         certificate = Certificate(*config.serving.tls) if config.serving.tls is not None else None
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
+            listen(
+                api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed, routing=finder
+            ) as addrs,
             gateway(config.gateway, site.handle, path / "gateway", site.at_hand, certificate) as public,
         ):
             for addr in addrs:

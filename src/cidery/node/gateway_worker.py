@@ -1,6 +1,7 @@
 """One worker of ``gateway serve``: a process that serves content from its own view of the store until told to end.
 
-What is not stored it asks of the daemon, if one runs; see client/misses.py.
+What is not stored it asks of the daemon, if one runs (client/misses.py), which also answers the HTTP routing API
+(client/relay.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from cidery.client.address import Endpoint, find_daemon
 from cidery.client.misses import DaemonMisses
+from cidery.client.relay import RoutingRelay
 from cidery.gateway.listen import gateway_server
 from cidery.gateway.options import options_of
 from cidery.gateway.site import Site
@@ -45,10 +47,12 @@ async def serve(work: Work) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopping.set)
-    misses = DaemonMisses(lambda: _daemon(work.repo))
-    async with build(work.repo, Access.READ, elsewhere=misses) as api, tended_heap():
-        # the daemon answers /routing/v1 at its own gateway
-        site = Site(api, options_of(api.config)._replace(routing=False))
+
+    def find() -> Endpoint | None:
+        return _daemon(work.repo)
+
+    async with build(work.repo, Access.READ, elsewhere=DaemonMisses(find)) as api, tended_heap():
+        site = Site(api, options_of(api.config), RoutingRelay(find).handle)
         server = gateway_server(site.handle, site.at_hand)
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())

@@ -17,14 +17,16 @@ from cidery.ipns.name import parse_name
 class Misses:
     """Answers sessions, each with a session of blocks of its own, which ends with the connection."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, most: int = MISS_SESSIONS.amount) -> None:
+        """``most``: sessions at a time."""
         self._api = api
+        self._most = most
         self._open = 0
 
     def answer(self, request: Request) -> Response:
         """The caller knows the token. The body raises if the request makes no sense, which cuts it off."""
-        if self._open >= MISS_SESSIONS.amount:
-            return text(429, f"{MISS_SESSIONS.amount} sessions are open", {"Retry-After": "1"})
+        if self._open >= self._most:
+            return text(429, f"{self._most} sessions are open", {"Retry-After": "1"})
         return Response(200, {"Content-Type": MEDIA_TYPE}, self._frames(request))
 
     async def _frames(self, request: Request) -> AsyncGenerator[bytes | memoryview, None]:
