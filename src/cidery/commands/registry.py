@@ -15,7 +15,8 @@ _MODULES = {
     "key": "key", "name": "name",
     "bitswap": "network provide", "ping": "network", "id": "network",
     "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
+    "status": "status", "swarm": "network",
+    "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
