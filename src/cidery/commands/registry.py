@@ -56,6 +56,7 @@ SUMMARIES = {
     "routing": "Find content, peers and records",
     "shutdown": "Stop the running daemon",
     "stats": "Statistics",
+    "status": "Show how the node is: peers, traffic, space, and how much of its budgets is used",
     "swarm": "Connections to peers",
     "version": "Print the version",
     "why": "Explain the state of a CID: stored, announced, reachable; who has it, where it stalls, what to do",
