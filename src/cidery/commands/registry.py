@@ -15,7 +15,8 @@ _MODULES = {
     "key": "key", "name": "name",
     "bitswap": "network provide", "ping": "network", "id": "network",
     "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
+    "status": "status", "swarm": "network",
+    "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
@@ -55,6 +56,7 @@ SUMMARIES = {
     "routing": "Find content, peers and records",
     "shutdown": "Stop the running daemon",
     "stats": "Statistics",
+    "status": "Show how the node is: peers, traffic, space, and how much of its budgets is used",
     "swarm": "Connections to peers",
     "version": "Print the version",
     "why": "Explain the state of a CID: stored, announced, reachable; who has it, where it stalls, what to do",

@@ -15,6 +15,7 @@ from cidery.blockstore.interface import BlockStore
 from cidery.core.network import (
     Bandwidth,
     BitswapStat,
+    BudgetUse,
     ConnectedPeer,
     DhtStat,
     PeerIdentity,
@@ -56,7 +57,7 @@ from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
-from cidery.node.network_view import bandwidth, bitswap_stat, connected_peer, known_identity, own_identity
+from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
@@ -462,6 +463,9 @@ class NodeNetwork:
 
     def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
         return bandwidth(self.swarm.traffic, peer, protocol)
+
+    def budgets(self) -> list[BudgetUse]:
+        return budgets(self.swarm)
 
     def bitswap_stat(self) -> BitswapStat:
         return bitswap_stat(self.bitswap)

@@ -13,7 +13,7 @@ from cidery.errors import InvalidInput
 from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
-from cidery.repo.config_limits import is_schedule
+from cidery.repo.config_limits import schedule_fault
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -42,6 +42,8 @@ class Accepts(NamedTuple):
 
     test: Callable[[Any], bool]
     words: str
+    fault: Callable[[Any], str] | None = None
+    """What is wrong with a value that fails the test, if one can say more than what fits."""
 
 
 def parse_size(text: str | int) -> int:
@@ -182,8 +184,9 @@ TEXT = Accepts(lambda value: isinstance(value, str), "a text")
 SIZE = Accepts(_is_size, 'a size in bytes such as "10GB"')
 RATE = Accepts(lambda value: value == "" or _is_size(value), 'bytes a second such as "500kB", or ""')
 SCHEDULE = Accepts(
-    lambda value: is_schedule(value, RATE.test),
+    lambda value: not schedule_fault(value, RATE.test),
     'a list of {"From": "08:00", "To": "18:00", "Days": ["Mon", "Fri"], "Up": "200kB"}',
+    lambda value: schedule_fault(value, RATE.test),
 )
 DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
@@ -306,4 +309,5 @@ def check_all(raw: dict[str, Any]) -> None:
     for key, accepts in KEYS.items():
         value = lookup(raw, key)
         if value is not None and not accepts.test(value):
-            raise ConfigError(key, f"takes {accepts.words}, not {str(value)[:60]!r}")
+            fault = accepts.fault(value) if accepts.fault is not None else ""
+            raise ConfigError(key, f"takes {accepts.words}" + (f"; {fault}" if fault else f", not {str(value)[:60]!r}"))

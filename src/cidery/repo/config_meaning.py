@@ -86,7 +86,9 @@ MEANING: dict[str, Meaning] = {
     "Swarm.Limits.Down": Meaning("limits.down", "Most bytes a second received from all peers together."),
     "Swarm.Limits.PeerDown": Meaning("limits.peer_down", "Most bytes a second received over each connection."),
     "Swarm.Limits.PeerUp": Meaning("limits.peer_up", "Most bytes a second sent over each connection."),
-    "Swarm.Limits.Schedule": Meaning("limits.schedule", "Other limits at times of the day, local ones."),
+    "Swarm.Limits.Schedule": Meaning(
+        "limits.schedule", "Other limits at times of the day, local ones; the first period that holds counts."
+    ),
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
     "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),
