@@ -190,6 +190,14 @@ UPLOAD_ROOTS = Limit(
     "each is a root: 80 us and a line of answer",
 )
 
+# --- denylists, which others may write
+
+DENY_FILE = Limit(512 << 20, "bytes of a denylist", Per.NODE, "it is not read", "7 million rules")
+DENY_RULES = Limit(4_000_000, "rules of a denylist", Per.NODE, "it is not used", "22 bytes each, 2 us to load")
+DENY_PREFIXES = Limit(
+    100_000, "rules of a denylist with a path and *", Per.NODE, "it is not used", "300 bytes each, compared in turn"
+)
+
 # --- dialling
 
 DIALS = Rate(200, 400, "dials", Per.NODE, "they wait", "a dozen look-ups with ten peers of a few addresses each")

@@ -3,6 +3,7 @@
 from cidery.core.reading.content_path import PathError
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import NotStored
+from cidery.denylist.denylists import Denied
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
 from cidery.gateway.negotiate import NotTrustless
 from cidery.http.message import BadRequest, Response, text
@@ -30,6 +31,8 @@ _STATUS: tuple[tuple[type[CideryError], int], ...] = (
 
 def status_of(error: CideryError) -> int:
     """The first matching row."""
+    if isinstance(error, Denied):
+        return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 

@@ -117,7 +117,7 @@ class TrustlessGateway:
     async def _located(self, namespace: str, rest: str) -> tuple[ContentPath, float | None]:
         """The content path and, for names, the seconds that it may be cached."""
         if namespace == "ipfs":
-            return parse_path(f"/ipfs/{rest}"), None
+            return self._api.admitted(parse_path(f"/ipfs/{rest}")), None
         name, slash, below = rest.partition("/")
         target = await self._api.naming.resolver.resolve(f"/ipns/{name}{slash}{below}")
         return await self._api.locate(target.path), target.ttl

@@ -79,7 +79,7 @@ async def _serve(path: Path, call: Call) -> None:
             break
     routing = "" if call.text("routing") == "default" else call.text("routing")
     online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
-    async with build(path, Access.WRITE, online=online, lan=lan, routing=routing) as api:
+    async with build(path, Access.WRITE, online=online, lasting=True, lan=lan, routing=routing) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
