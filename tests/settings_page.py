@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "cidery"
 PAGE = ROOT / "docs" / "settings.md"
 PARTS = {
+    "serving": "GatewaySettings",
     "provide": "ProvideConfig",
     "imports": "ImportConfig",
     "conn_mgr": "ConnMgrConfig",

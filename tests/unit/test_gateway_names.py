@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.gateway.trustless import TrustlessGateway
+from cidery.gateway.options import OVER_STREAMS
+from cidery.gateway.site import Site
 from cidery.http.message import Request, Response
 from shell import Shell
 
@@ -18,7 +19,7 @@ async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
 
 
 async def ask(node: cidery.Node, target: str, accept: str = "") -> Response:
-    response = await TrustlessGateway(node.api, fetches=False).handle(Request("GET", target, {"accept": accept}))
+    response = await Site(node.api, OVER_STREAMS).handle(Request("GET", target, {"accept": accept}))
     if not isinstance(response.body, bytes):
         await response.body.aclose()
     return response

@@ -211,7 +211,6 @@ def test_a_new_config_brings_no_secret_and_changes_nothing_beside_one(key: str, 
     [
         ("Bitswap.ServerEnabled", False, True),
         ("Bitswap.Libp2pEnabled", False, True),
-        ("Gateway.HTTPHeaders", {"Access-Control-Allow-Origin": ["https://a.example"]}, {"X-Any": ["1"]}),
         ("HTTPRetrieval.Allowlist", ["a.example"], []),
         ("HTTPRetrieval.Denylist", ["a.example"], None),
         ("Provider", {"Strategy": "roots"}, {}),

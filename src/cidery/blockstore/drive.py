@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 from cidery.errors import NotFound
@@ -70,13 +69,31 @@ async def run(walk: Walk[T, R], blocks: BlockReader, yielded: list[T] | None = N
 
     Raises and cancels as drive().
     """
-    returned: list[R] = []
-
-    def keeping() -> Walk[T, None]:
-        returned.append((yield from walk))
-
-    async with aclosing(drive(keeping(), blocks)) as steps:
-        async for step in steps:
-            if yielded is not None:
+    turn = 0.0  # set at the first look at the clock: most walks here are a step or two
+    answer: bytes | memoryview | None = None
+    steps = 0
+    try:
+        while True:
+            try:
+                step = walk.send(answer)
+            except StopIteration as stop:
+                returned: R = stop.value
+                return returned
+            answer = None
+            if isinstance(step, Need):
+                answer = blocks.get_if_ready(step.cid)
+                if answer is None:
+                    answer = await blocks.get(step.cid)
+                    steps = 0
+            elif isinstance(step, Prefetch):
+                blocks.prefetch(step.cids)
+            elif yielded is not None:
                 yielded.append(step)
-    return returned[0]
+            steps += 1
+            if steps == 1:
+                turn = asyncio.get_running_loop().time() + SLICE
+            elif asyncio.get_running_loop().time() >= turn:
+                await asyncio.sleep(0)
+                steps = 0
+    finally:
+        walk.close()

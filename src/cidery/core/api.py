@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.interface import BlockStore
     from cidery.blockstore.segments import SegmentStore
     from cidery.core.adding.job import Adding
     from cidery.core.arriving import Arrival
@@ -54,6 +55,11 @@ if TYPE_CHECKING:
         @property
         def blocks(self) -> Filestore:
             """The store, plus the user's files for content that was added without a copy: for reading."""
+            ...
+
+        @property
+        def served(self) -> BlockStore:
+            """``blocks`` without what is denied: for peers, and for readers that look before they open a session."""
             ...
 
         @property
@@ -154,6 +160,10 @@ class Api:
         return self._parts.blocks
 
     @property
+    def served(self) -> BlockStore:
+        return self._parts.served
+
+    @property
     def pins(self) -> Pins:
         return self._parts.pins
 
@@ -249,6 +259,11 @@ class Api:
         if (denylists := self.denylists) is not None:
             denylists.refuse_path(path.namespace, path.root, path.segments)
         return path
+
+    def admit_name(self, name: str, below: str) -> None:
+        """Raises Denied for a name, or a path below it, that is not to be resolved."""
+        if (denylists := self.denylists) is not None:
+            denylists.refuse_name(name, below)
 
     def session(self, *, kept: bool = False, name: str = "") -> AbstractAsyncContextManager[BlockSession]:
         """Blocks for one request: from the store, and from peers when online.

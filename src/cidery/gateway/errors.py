@@ -1,25 +1,41 @@
 """The HTTP status of each error: one table for the whole gateway."""
 
+from cidery.core.getting.tar import OutsideTree
 from cidery.core.reading.content_path import PathError
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import NotStored
 from cidery.denylist.denylists import Denied
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
+from cidery.gateway.data import OtherCodec
 from cidery.gateway.negotiate import NotTrustless
-from cidery.http.message import BadRequest, Response, text
+from cidery.gateway.page import CSP, HTML_TYPE, error_page
+from cidery.gateway.redirects_file import BadRedirects
+from cidery.gateway.unixfs_file import TooLargeForRanges
+from cidery.http.connection import REASONS
+from cidery.http.message import BadRequest, Request, Response, text
 from cidery.ipns.record import IpnsRecordError
+from cidery.namesys.dnslink import NoDnsLink
 from cidery.namesys.resolver import NameNotFound, TooManyNames
+from cidery.unixfs.directory_reader import NotADirectory
+from cidery.unixfs.node import NotUnixFS
 
 RETRY_AFTER = {"Retry-After": "30"}
 """Seconds after which content that was not found in time may be available."""
 _STATUS: tuple[tuple[type[CideryError], int], ...] = (
     (NotTrustless, 406),
+    (OtherCodec, 406),
+    (NotUnixFS, 406),
     (BadRequest, 400),
     (PathError, 400),
     (TooManyNames, 400),
     (NameNotFound, 500),
+    (NoDnsLink, 500),
     (IpnsRecordError, 400),
     (InsideBlock, 501),
+    (TooLargeForRanges, 501),
+    (NotADirectory, 404),
+    (BadRedirects, 500),
+    (OutsideTree, 500),
     (NotStored, 404),
     (NotFound, 404),
     (LimitExceeded, 500),
@@ -27,6 +43,13 @@ _STATUS: tuple[tuple[type[CideryError], int], ...] = (
     (Unavailable, 504),
     (InvalidInput, 400),
 )
+_ADVICE = {
+    404: "Check the path. If it is right, the one who published it may have left it out or changed it since.",
+    406: "Choose another form of it, for example ?format=raw.",
+    500: "The content or its name is not valid. Tell the one who published it.",
+    504: "Nobody who has it could be reached in time. Try again in a minute; `cidery why` says who was asked.",
+}
+"""By status: what a reader can do."""
 
 
 def status_of(error: CideryError) -> int:
@@ -36,7 +59,12 @@ def status_of(error: CideryError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def failed(error: CideryError) -> Response:
-    """The error as an answer, one line."""
+def failed(error: CideryError, request: Request, *, html: bool = False) -> Response:
+    """The error as an answer: a line for programs, and with ``html`` a page for people."""
     status = status_of(error)
-    return text(status, str(error), RETRY_AFTER if status == 504 else None)
+    retry = RETRY_AFTER if status == 504 else {}
+    headers = {**retry, "X-Content-Type-Options": "nosniff"}
+    if html and "text/html" in request.headers.get("accept", ""):
+        body = error_page(status, REASONS.get(status, ""), str(error), _ADVICE.get(status, ""))
+        return Response(status, {**headers, "Content-Type": HTML_TYPE, "Content-Security-Policy": CSP}, body)
+    return text(status, str(error), headers)

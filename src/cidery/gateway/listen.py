@@ -42,14 +42,21 @@ class CannotListen(Unavailable):
 
 
 @asynccontextmanager
-async def listen(addrs: tuple[Multiaddr, ...], handler: Handler, address_file: Path) -> AsyncIterator[list[Multiaddr]]:
+async def listen(
+    addrs: tuple[Multiaddr, ...],
+    handler: Handler,
+    address_file: Path,
+    at_hand: Callable[[Request], Response | None] | None = None,
+) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
     Raises CannotListen.
     """
     bound: list[Multiaddr] = []
     most = connections_for(GATEWAY_CONNECTIONS, open_files())
-    server = HttpServer(Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time)
+    server = HttpServer(
+        Bounded(handler), most=most, name=f"{AGENT}{__version__}", clock=time.time, tunnels=True, at_hand=at_hand
+    )
     try:
         for addr in addrs:
             endpoint = addr.tcp_endpoint()

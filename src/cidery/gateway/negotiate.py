@@ -1,8 +1,10 @@
-"""What a request to a trustless gateway asks for: path, form of the answer, parameters of a CAR. Pure.
+"""What a request asks for: path, form of the answer, parameters of a CAR. Pure.
 
-Spec: https://specs.ipfs.tech/http-gateways/trustless-gateway/
+Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#request-headers,
+https://specs.ipfs.tech/http-gateways/trustless-gateway/
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -13,6 +15,8 @@ from cidery.http.message import BadRequest, Request
 RAW_TYPE = "application/vnd.ipld.raw"
 CAR_TYPE = "application/vnd.ipld.car"
 RECORD_TYPE = "application/vnd.ipfs.ipns-record"
+MAX_ACCEPTED = 64
+"""Media types of an Accept header that are looked at: browsers send eight."""
 MAX_NUMBER_DIGITS = 18
 """Digits of a position in a file: more than any file needs."""
 
@@ -23,13 +27,35 @@ class Form(Enum):
     RAW = "raw"
     CAR = "car"
     RECORD = "ipns-record"
+    TAR = "tar"
+    DAG_JSON = "dag-json"
+    DAG_CBOR = "dag-cbor"
+    JSON = "json"
+    CBOR = "cbor"
+
+    @property
+    def is_trustless(self) -> bool:
+        """Whether the reader can verify the answer."""
+        return self in _TRUSTLESS
 
 
-_FORM_OF_TYPE = {RAW_TYPE: Form.RAW, CAR_TYPE: Form.CAR, RECORD_TYPE: Form.RECORD}
-
-
+_TRUSTLESS = frozenset((Form.RAW, Form.CAR, Form.RECORD))
+TYPE_OF_FORM = {
+    Form.RAW: RAW_TYPE,
+    Form.CAR: CAR_TYPE,
+    Form.RECORD: RECORD_TYPE,
+    Form.TAR: "application/x-tar",
+    Form.DAG_JSON: "application/vnd.ipld.dag-json",
+    Form.DAG_CBOR: "application/vnd.ipld.dag-cbor",
+    Form.JSON: "application/json",
+    Form.CBOR: "application/cbor",
+}
+"""The media type of each form; a CAR's has parameters."""
+_FORM_OF_TYPE = {name: form for form, name in TYPE_OF_FORM.items()}
+_FORM_OF_NAME = {form.value: form for form in Form}
+_OURS = ("application/vnd.ipld.", "application/vnd.ipfs.")
 _ANY = {"*/*", "application/*"}
-"""The answer to ``*/*`` is the block: it is what a CID names, and can be verified alone."""
+"""From a gateway that answers in trustless forms only it is the block: what a CID names, and can be verified alone."""
 
 
 class NotTrustless(BadRequest):
@@ -40,6 +66,20 @@ class NotTrustless(BadRequest):
             f"{wanted or 'a page'} could not be verified by its reader: "
             "ask for ?format=raw, ?format=car or ?format=ipns-record"
         )
+
+
+class Wanted(NamedTuple):
+    """The form that is wanted."""
+
+    form: Form | None
+    """None: the content itself, as a page, a file or a listing."""
+    of_type: Mapping[str, str]
+    """Parameters of its media type."""
+    explicit: bool
+    """Whether the query names the form, not a header."""
+
+
+_PLAIN = Wanted(None, {}, False)
 
 
 class CarParameters(NamedTuple):
@@ -55,23 +95,60 @@ class CarParameters(NamedTuple):
         return f"{CAR_TYPE}; version=1; order={self.order}; dups={'y' if self.duplicates else 'n'}"
 
 
-def form_of(request: Request) -> tuple[Form, dict[str, str]]:
-    """The form, and the parameters of its media type; ``?format=`` overrides Accept. Raises NotTrustless."""
-    kinds = [_media_type(item) for item in request.header("accept").split(",")]
-    wanted = request.query().get("format")
-    if wanted is not None:
-        form = next((form for form in Form if form.value == wanted), None)
+def form_of(request: Request, *, trustless: bool = False) -> Wanted:
+    """The form that is wanted; ``?format=`` overrides Accept (IPIP-523).
+
+    Of several forms in Accept the one of the highest quality, then the first. Of a ``trustless`` gateway, anything
+    that is not a form is a block.
+    Raises BadRequest for unknown forms, and NotTrustless for others than trustless ones of such a gateway.
+    """
+    accept = request.header("accept")
+    named = request.query().get("format") if "format=" in request.target else None
+    if named is None and (not accept or accept == "*/*") and not trustless:
+        return _PLAIN
+    kinds = _media_types(accept)
+    if named is not None:
+        form = _FORM_OF_NAME.get(named)
         if form is None:
-            raise NotTrustless(f"format={wanted[:40]}")
-        parameters = next((given for name, given in kinds if _FORM_OF_TYPE.get(name) is form), {})
-        return form, parameters
-    for name, parameters in kinds:
+            kinds_of_form = ", ".join(_FORM_OF_NAME)
+            raise BadRequest(f"format={named[:40]} is not known; it may be one of {kinds_of_form}")
+        of_type = next((given for name, given in kinds if _FORM_OF_TYPE.get(name) is form), {})
+        wanted = Wanted(form, of_type, True)
+    else:
+        wanted = _accepted(kinds)
+    if trustless and (wanted.form is None or not wanted.form.is_trustless):
+        names = {name for name, _ in kinds}
+        if wanted.form is None and names & _ANY and "text/html" not in names:
+            return Wanted(Form.RAW, {}, False)  # a browser accepts anything too, but wants pages
+        raise NotTrustless(f"format={named[:40]}" if named else next((name for name, _ in kinds if name), ""))
+    return wanted
+
+
+def _accepted(kinds: list[tuple[str, dict[str, str]]]) -> Wanted:
+    for name, of_type in kinds:
         if (form := _FORM_OF_TYPE.get(name)) is not None:
-            return form, parameters
-    names = {name for name, _ in kinds}
-    if names & _ANY and "text/html" not in names:  # a browser accepts anything too, but wants pages
-        return Form.RAW, {}
-    raise NotTrustless(next((name for name, _ in kinds if name), ""))
+            return Wanted(form, of_type, False)
+        if name.startswith(_OURS):
+            raise BadRequest(f"Accept: {name[:80]} is not known here")
+    return _PLAIN
+
+
+def _media_types(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """Types and parameters, the best quality first; without those of quality 0 (RFC 9110, 12.5.1)."""
+    if not accept:
+        return []
+    kinds = [_media_type(item) for item in accept.split(",")[:MAX_ACCEPTED]]
+    if "q=" not in accept:
+        return kinds
+    rated = [(_quality(of_type.pop("q", "1")), name, of_type) for name, of_type in kinds]
+    return [(name, of_type) for quality, name, of_type in sorted(rated, key=lambda one: -one[0]) if quality > 0]
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text) if len(text) <= 5 else 1.0
+    except ValueError:
+        return 1.0
 
 
 def _media_type(text: str) -> tuple[str, dict[str, str]]:
@@ -80,7 +157,7 @@ def _media_type(text: str) -> tuple[str, dict[str, str]]:
     return name.lower(), {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
 
 
-def car_parameters(request: Request, of_type: dict[str, str]) -> CarParameters:
+def car_parameters(request: Request, of_type: Mapping[str, str]) -> CarParameters:
     """Query parameters take precedence over those of the media type. Raises BadRequest for unknown values."""
     query = request.query()
     version = query.get("car-version", of_type.get("version", "1"))
@@ -125,9 +202,3 @@ def content_path(request: Request) -> tuple[str, str]:
     if len(parts) < 3 or parts[1] not in ("ipfs", "ipns") or not parts[2]:
         raise BadRequest("the path is neither /ipfs/CID nor /ipns/NAME")
     return parts[1], "/".join(unquote(part, errors="surrogateescape") for part in parts[2:])
-
-
-def matches_tag(header: str, tags: tuple[str, ...]) -> bool:
-    """Whether If-None-Match names one of the tags, compared weakly, or ``*``."""
-    given = [item.strip().removeprefix("W/") for item in header.split(",")]
-    return "*" in given or any(tag.removeprefix("W/") in given for tag in tags)

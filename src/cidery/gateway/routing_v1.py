@@ -20,7 +20,7 @@ from cidery.core.network import Network, RoutingOff
 from cidery.errors import CideryError, InvalidInput
 from cidery.gateway.errors import failed
 from cidery.gateway.negotiate import RECORD_TYPE
-from cidery.gateway.trustless import CORS
+from cidery.gateway.options import CORS
 from cidery.http.message import BadRequest, Request, Response, text
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipns.name import parse_name
@@ -55,7 +55,7 @@ class RoutingServer:
         except (CIDError, PeerIdError) as exc:
             response = text(422, str(exc))
         except CideryError as exc:
-            response = failed(exc)
+            response = failed(exc, request)
         response.headers |= CORS | {"Access-Control-Allow-Methods": METHODS}
         return response
 

@@ -1,29 +1,150 @@
-"""Dispatches the paths of the gateway's port."""
+"""The handler of the gateway's port: finds what a host and a path stand for, and answers.
+
+Spec: https://specs.ipfs.tech/http-gateways/
+"""
+
+from __future__ import annotations
+
+import asyncio
 
 from cidery.core.api import Api
+from cidery.errors import CideryError
+from cidery.gateway import origin as origins
 from cidery.gateway import routing_v1
+from cidery.gateway.content import ContentGateway
+from cidery.gateway.dnslink_hosts import DnslinkHosts
+from cidery.gateway.errors import failed
+from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
+from cidery.gateway.options import GatewayOptions
+from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
-from cidery.gateway.trustless import TrustlessGateway
-from cidery.http.message import Request, Response, text
+from cidery.http.message import BadRequest, Request, Response, text
 
 PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
 """The protocols served here, with their paths (libp2p's HTTP specification)."""
+METHODS = "GET, HEAD, OPTIONS"
 
 
 class Site:
     """The handler of the gateway's port."""
 
-    def __init__(self, api: Api, *, fetches: bool, routing: bool) -> None:
-        """``fetches``: fetch content that is not stored. ``routing``: answer the HTTP routing API."""
-        self._content = TrustlessGateway(api, fetches=fetches)
-        self._routing = RoutingServer(api) if routing else None
+    def __init__(self, api: Api, options: GatewayOptions) -> None:
+        self._options = options
+        self._content = ContentGateway(api, options)
+        self._routing = RoutingServer(api) if options.routing else None
+        self._hosts = Hosts(options.hosts)
+        self._dnslinks: DnslinkHosts | None = None
+        if not options.no_dnslink:
+            resolver = (api if options.fetches else api.offline()).naming.resolver
+            self._dnslinks = DnslinkHosts(resolver, asyncio.get_running_loop().time)
+
+    def at_hand(self, request: Request) -> Response | None:
+        """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        host = host_of(request)
+        place = self._hosts.find(host)
+        if not place.namespace:
+            on_path = request.path.startswith("/ipfs/") and place.gateway.serves(request.path)
+            if not on_path or (not place.host and self._dnslinks is not None and is_domain(without_port(host))):
+                return None
+        try:
+            found = self._find(request, place, "")
+            if isinstance(found, Redirected):
+                return None
+            response = self._content.at_hand(request, found)
+        except CideryError:
+            return None  # handle() finds it again, and says it
+        if response is not None:
+            self._finish(response)
+        return response
 
     async def handle(self, request: Request) -> Response:
-        if request.path.startswith(routing_v1.PREFIX) and self._routing is not None:
+        """Never raises because of a client's request. Cancel-safe. The body may raise, which cuts the answer off."""
+        try:
+            response = await self._answer(request)
+        except CideryError as exc:
+            response = failed(exc, request, html=self._options.html_errors and self._options.deserialized)
+        self._finish(response)
+        return response
+
+    def _finish(self, response: Response) -> None:
+        headers = response.headers
+        for name, value in self._options.headers.items():
+            headers.setdefault(name, value)
+
+    async def _answer(self, request: Request) -> Response:
+        host = host_of(request)
+        place = self._hosts.find(host)
+        on_path = request.path.startswith(("/ipfs/", "/ipns/")) and place.gateway.serves(request.path)
+        is_site = not place.namespace and not (place.host and on_path) and await self._is_site(place, host)
+        if not place.namespace and not is_site and not on_path:
+            return await self._beside_content(request, place)
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        if request.method not in ("GET", "HEAD"):
+            return text(405, f"only {METHODS} are answered", {"Allow": METHODS})
+        found = self._find(request, place, host if is_site else "")
+        if isinstance(found, Redirected):
+            return Response(found.status, {"Location": found.location, "Content-Type": "text/plain"})
+        return await self._content.answer(request, found)
+
+    async def _beside_content(self, request: Request, place: Place) -> Response:
+        """What is served beside content on the gateway's own name."""
+        path = request.path
+        if path.startswith(routing_v1.PREFIX) and self._routing is not None:
             return await self._routing.handle(request)
-        if request.path == PROTOCOLS_PATH:
+        if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
-        if request.path.startswith(("/ipfs/", "/ipns/")):
-            return await self._content.handle(request)
-        return text(404, "nothing is here; ask for /ipfs/CID?format=raw, ?format=car, or /ipns/NAME?format=ipns-record")
+        if path == "/" and self._options.root:
+            return Response(302, {"Location": self._options.root})
+        served = " or ".join(f"{prefix}/..." for prefix in place.gateway.paths)
+        return text(404, f"nothing is here; ask for {served}" if served else "nothing is here")
+
+    async def _is_site(self, place: Place, host: str) -> bool:
+        """Whether the host is a DNSLink of its own."""
+        if self._dnslinks is None or place.gateway.no_dnslink:
+            return False
+        name = without_port(host.lower())
+        return is_domain(name) and await self._dnslinks.has(name)
+
+    def _find(self, request: Request, place: Place, site: str) -> Origin | Redirected:
+        """``site``: the host, if it is a DNSLink of its own. Raises BadRequest."""
+        deserialized = place.gateway.deserialized
+        if deserialized is None:
+            deserialized = self._options.deserialized
+        secure = request.secure or request.headers.get("x-forwarded-proto") == "https"
+        scheme = "https" if secure else "http"
+        if place.namespace:
+            redirect = origins.to_canonical_host(request, place, scheme)
+            return redirect or origins.of_host(request, place, deserialized=deserialized)
+        if site:
+            return origins.of_dnslink(request, without_port(site.lower()), site, deserialized=deserialized)
+        if (redirect := origins.to_uri(request)) is not None:
+            return redirect
+        origin = origins.of_path(request, deserialized=deserialized)
+        _check_worker(request, origin)
+        redirect = origins.to_one_namespace(request, origin)
+        if redirect is None and place.gateway.use_subdomains:
+            redirect = origins.to_subdomain(request, place, scheme)
+        return redirect or origins.to_key(request, origin) or origin
+
+
+def host_of(request: Request) -> str:
+    """The host that the client asked: a proxy in front passes it on."""
+    forwarded = request.headers.get("x-forwarded-host")
+    return forwarded.partition(",")[0].strip() if forwarded else request.headers.get("host", "")
+
+
+def _check_worker(request: Request, origin: Origin) -> None:
+    """A service worker registered at the root of a path gateway would answer for all content below it."""
+    if request.headers.get("service-worker") == "script" and not origin.below:
+        raise BadRequest("navigator.serviceWorker: registration is not allowed for this scope")
+
+
+def _preflight(request: Request) -> Response:
+    headers = {"Access-Control-Max-Age": "86400"}
+    if request.headers.get("access-control-request-private-network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return Response(204, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -14,7 +15,7 @@ from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from cidery.multiformats.varint import Buffer
 
@@ -32,7 +33,7 @@ WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
-_REASONS = {
+REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
@@ -50,6 +51,8 @@ class Server(Protocol):
     name: str
     max_target: int
     closing: bool
+    tunnels: bool
+    at_hand: Callable[[Request], Response | None] | None
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
 
@@ -99,6 +102,8 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._expires = math.inf
+        """When the connection ends, by the loop's clock; the timer may fire before, and is then set again."""
 
     # --- asyncio.Protocol
 
@@ -122,12 +127,20 @@ class Connection(asyncio.Protocol):
             self._writable.set_exception(ConnectionResetError())
         if self.task is not None:
             self.task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(text(400, "this server speaks HTTP/1.1 only"))
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as exc:
+                    # "A server MAY ignore a received Upgrade header field" (RFC 9110, 7.8). What follows CONNECT are
+                    # requests, too: the tunnel leads to this server.
+                    data = data[exc.args[0] :]
+                    self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserError as exc:
             log.info("a request that is not HTTP: %s", " ".join(str(exc).split())[:200])
             self._refuse(self._refusal or text(400, "the request is not well-formed HTTP/1.1"))
@@ -176,7 +189,7 @@ class Connection(asyncio.Protocol):
             self._client,
             self.abort,
         )
-        keep_alive = self._parser.should_keep_alive()
+        keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
         self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
         if self._current is None:
             self._answer_next(self._arriving)
@@ -213,12 +226,21 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         self._server.busy(self)
         self._expire_in(None)
+        if self._server.at_hand is not None and not self._paused_writing:
+            response = self._server.at_hand(exchange.request)
+            if response is not None and isinstance(response.body, bytes):
+                self._send_whole(exchange, response, response.body)
+                self._answered(exchange)
+                return
         self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
 
     async def _answer(self, exchange: _Exchange) -> None:
         try:
             try:
-                response = await self._server.handler(exchange.request)
+                if exchange.request.method == "CONNECT" and self._server.tunnels:
+                    response = Response(200)
+                else:
+                    response = await self._server.handler(exchange.request)
             except Exception:
                 # A faulty request handler must not bring the daemon down.
                 log.exception("%s %s failed", exchange.request.method, exchange.request.target[:200])
@@ -261,6 +283,8 @@ class Connection(asyncio.Protocol):
         body = response.body
         if isinstance(body, bytes):
             self._send_whole(exchange, response, body)
+            if self._paused_writing:
+                await self._drain()  # a client that sends requests and reads no answers
             return
         try:
             chunked = response.length is None and exchange.chunked
@@ -273,7 +297,7 @@ class Connection(asyncio.Protocol):
             await body.aclose()
 
     def _send_whole(self, exchange: _Exchange, response: Response, body: bytes) -> None:
-        bodiless = response.status in (204, 304)
+        bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
         self._write(head if bodiless or exchange.request.method == "HEAD" else head + body)
@@ -348,13 +372,13 @@ class Connection(asyncio.Protocol):
             self._writable = None
 
     def _head(self, exchange: _Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
+        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
         if chunked:
             lines.append("Transfer-Encoding: chunked\r\n")
         elif length is not None:
             lines.append(f"Content-Length: {length}\r\n")
-        elif response.status not in (204, 304):
+        elif response.status not in (204, 304) and not _is_tunnel(exchange, response):
             exchange.keep_alive = False
         if not exchange.keep_alive or self._server.closing:
             lines.append("Connection: close\r\n")
@@ -393,9 +417,23 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _expire_in(self, seconds: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.close)
+        if seconds is None:
+            self._expires = math.inf
+            return
+        loop = asyncio.get_running_loop()
+        self._expires = loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._expires:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._expires, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._expires:
+            self.close()
+        elif self._expires != math.inf:
+            self._timer = loop.call_at(self._expires, self._look_at_clock)
 
     def close(self) -> None:
         """End the connection once the written data is sent."""
@@ -406,6 +444,11 @@ class Connection(asyncio.Protocol):
         """End the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _is_tunnel(exchange: _Exchange, response: Response) -> bool:
+    """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
+    return exchange.request.method == "CONNECT" and response.status == 200
 
 
 def _nothing() -> None:

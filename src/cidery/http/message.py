@@ -49,6 +49,8 @@ class Request:
     """IP address of the other end; "" if there is none."""
     abort: Callable[[], None] | None = None
     """Ends the connection immediately."""
+    secure: bool = False
+    """Whether it came over TLS."""
 
     @property
     def path(self) -> str:
@@ -86,27 +88,3 @@ def text(status: int, message: str, headers: Mapping[str, str] | None = None) ->
     """A line of plain text."""
     body = (message.rstrip("\n") + "\n").encode("utf-8", "replace")
     return Response(status, {"Content-Type": "text/plain; charset=utf-8", **(headers or {})}, body)
-
-
-def one_range(header: str, size: int) -> tuple[int, int] | None:
-    """(first, last) of a Range header's first range over ``size`` bytes; None: serve everything.
-
-    Raises BadRequest (416) when it lies outside. Unknown units and malformed ranges are ignored, as the RFC says.
-    """
-    unit, equals, ranges = header.partition("=")
-    if not equals or unit.strip().lower() != "bytes":
-        return None
-    first, dash, last = ranges.split(",")[0].strip().partition("-")
-    if not dash or not (first or last) or not all(part.isascii() and part.isdigit() for part in (first, last) if part):
-        return None
-    if len(first) > 18 or len(last) > 18:
-        return None
-    if not first:
-        start, end = max(0, size - int(last)), size - 1
-    else:
-        start, end = int(first), min(int(last) if last else size - 1, size - 1)
-        if last and int(last) < start:
-            return None
-    if start >= size or start > end:
-        raise BadRequest(f"the range begins after the end, {size} bytes")
-    return start, end

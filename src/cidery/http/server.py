@@ -26,9 +26,21 @@ class HttpServer:
     """Answers with ``handler`` until close(). Above ``most`` connections, the one idle longest is closed."""
 
     def __init__(
-        self, handler: Handler, *, most: int, name: str, clock: Callable[[], float], max_target: int = MAX_TARGET
+        self,
+        handler: Handler,
+        *,
+        most: int,
+        name: str,
+        clock: Callable[[], float],
+        max_target: int = MAX_TARGET,
+        tunnels: bool = False,
+        at_hand: Callable[[Request], Response | None] | None = None,
     ) -> None:
-        """``name``: the Server header. ``clock``: seconds since 1970. ``max_target``: longest target, in bytes."""
+        """``name``: the Server header. ``clock``: seconds since 1970. ``max_target``: longest target, in bytes.
+        ``tunnels``: answer CONNECT, for any host, with a tunnel to this server: nothing else can be reached.
+        ``at_hand``: gives answers that need no waiting, without a task; None: ``handler`` is asked."""
+        self.tunnels = tunnels
+        self.at_hand = at_hand
         self.handler = handler
         self.name = name
         self.max_target = max_target

@@ -70,11 +70,38 @@ def decode_base58btc(text: str) -> bytes:
     return _big_decode(text, _BASE58)
 
 
-def _encode_base32(data: bytes) -> str:
-    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
-
-
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_GROUP = 40
+"""Bytes encoded at once: the 36 of a usual CID fit."""
+_TO_LETTERS = _BASE32.encode() + bytes(224)
+
+
+def _spreading(bits: int = 8 * _GROUP) -> list[tuple[int, int, int]]:
+    """(mask of upper halves, of lower halves, shift) of each step from ``bits`` in one lane to 5 bits in each byte."""
+    steps = []
+    lanes, wide = 1, 8 * bits // 5
+    while bits > 5:
+        bits, shift = bits // 2, 3 * bits // 10
+        low = sum((1 << bits) - 1 << lane * wide for lane in range(lanes))
+        steps.append((low << bits, low, shift))
+        lanes, wide = 2 * lanes, wide // 2
+    return steps
+
+
+_STEPS = _spreading()
+
+
+def _encode_base32(data: bytes) -> str:
+    # Every CID is written here. base64.b32encode(), which is Python, takes 10 us; six steps on one number take 2.
+    text = bytearray()
+    for start in range(0, len(data), _GROUP):
+        number = int.from_bytes(data[start : start + _GROUP].ljust(_GROUP, b"\0"), "big")
+        for high, low, shift in _STEPS:
+            number = (number & high) << shift | number & low
+        text += number.to_bytes(8 * _GROUP // 5, "big")
+    return text[: -(-8 * len(data) // 5)].translate(_TO_LETTERS).decode("ascii")
+
+
 _BASE32_DIGITS = frozenset(_BASE32)
 _TO_INT32 = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.interface import BlockStore
     from cidery.blockstore.segments import SegmentStore
     from cidery.core.adding.job import Adding
     from cidery.core.arriving import Arrival
@@ -167,7 +168,6 @@ class OpenedParts:
 
         ``stack``: what ends the network is pushed there.
         """
-        from cidery.core.denying import DenyingStore
         from cidery.core.keeping.provide import ProvideKeys, parse_strategy
         from cidery.node.connected import doing_its_part, opened_network
         from cidery.node.swarm_key import read_swarm_key
@@ -176,10 +176,8 @@ class OpenedParts:
         swarm_key = read_swarm_key(self._layout.swarm_key)
         if swarm_key is not None:
             self.config = kept_private(self.config)
-        assert self.deny_files is not None  # open_denylists() was told that the node lasts
-        blocks = DenyingStore(self.blocks, self.deny_files.denylists)
-        every = ProvideKeys(parse_strategy(self.config.provide.strategy), blocks, self.pins.every, self._root.get)
-        opened = opened_network(self.config, self._layout, blocks, every, swarm_key)
+        every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.served, self.pins.every, self._root.get)
+        opened = opened_network(self.config, self._layout, self.served, every, swarm_key)
         self.network = await stack.enter_async_context(opened)
         self.make(self.files)  # so that they are closed before the network
         await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
@@ -218,6 +216,14 @@ class OpenedParts:
         self._stack.callback(references.close)
         self.store.elsewhere = references
         return Filestore(self.store, references)
+
+    @cached_property
+    def served(self) -> BlockStore:
+        if self.deny_files is None:
+            return self.blocks
+        from cidery.core.denying import DenyingStore
+
+        return DenyingStore(self.blocks, self.deny_files.denylists)
 
     @cached_property
     def _state(self) -> State:

@@ -8,6 +8,7 @@ from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
+from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.kad.records import Validators
 from cidery.libp2p.protocols.announced import Announced
@@ -32,7 +33,7 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     config = api.config
     if network.announcing is not None:
         announce_pins(network.announcing, keys, api.pins, network.spawn)
-    server = StreamServer(Site(api, fetches=False, routing=False).handle, network.bitswap.asks)
+    server = StreamServer(Site(api, OVER_STREAMS).handle, network.bitswap.asks)
     network.bitswap.on_crowd.append(server.on_crowd)
     await network.serve(PROTOCOL, server)
     async with http_routers(network.routing, config.routers), republishing(api.naming, config):

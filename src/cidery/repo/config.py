@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cidery.errors import CideryError
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_gateway import GatewaySettings, gateway_settings
 from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_limits import LimitsConfig, limits_of
 from cidery.repo.config_names import check_name
@@ -112,6 +113,8 @@ class Config(NamedTuple):
     """Whether the gateway answers from the store alone."""
     routing_api: bool
     """Whether the gateway's port answers the HTTP routing API."""
+    serving: GatewaySettings
+    """What the gateway serves, and to whom."""
     http_retrieval: bool
     """Whether gateways that routing names are asked for blocks over HTTP."""
     gateways: tuple[str, ...]
@@ -263,6 +266,7 @@ def read_config(raw: Raw) -> Config:
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
         routing_api=get("Gateway.ExposeRoutingAPI", True),
+        serving=gateway_settings(get),
         http_retrieval=get("HTTPRetrieval.Enabled", True),
         gateways=tuple(get("HTTPRetrieval.Gateways", [])),
         routers=_routers(get("Routing.DelegatedRouters", [])),

@@ -23,6 +23,12 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _ROUTER = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 _RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,4096}")
+_HOST = re.compile(r"[a-z0-9*_.\[\]:-]{1,260}", re.IGNORECASE)
+_REDIRECT = re.compile(r"(/(?!/)|https?://)[\x21-\x7e]*")
+MAX_HEADERS = 64
+"""Most entries of Gateway.HTTPHeaders: each is sent with every answer."""
 MAX_PEERED = 256
 """Most entries of Peering.Peers."""
 MAX_USERS = 1000
@@ -111,6 +117,29 @@ def _is_net(value: Any) -> bool:
 
 def _is_resolver(domain: str, url: Any) -> bool:
     return domain.endswith(".") and isinstance(url, str) and _RESOLVER.fullmatch(url) is not None
+
+
+def _is_headers(value: Any) -> bool:
+    def one(name: str, texts: Any) -> bool:
+        good = isinstance(texts, list) and all(isinstance(text, str) and _HEADER_TEXT.fullmatch(text) for text in texts)
+        return good and _HEADER_NAME.fullmatch(name) is not None
+
+    return isinstance(value, dict) and len(value) <= MAX_HEADERS and all(one(*item) for item in value.items())
+
+
+def _is_public_gateways(value: Any) -> bool:
+    flags = {"UseSubdomains", "InlineDNSLink", "NoDNSLink", "DeserializedResponses"}
+
+    def one(host: str, entry: Any) -> bool:
+        if entry is None:
+            return True
+        if not _HOST.fullmatch(host) or not isinstance(entry, dict) or not entry.keys() <= flags | {"Paths"}:
+            return False
+        paths = entry.get("Paths") or []
+        named = isinstance(paths, list) and all(path in ("/ipfs", "/ipns") for path in paths)
+        return named and all(entry.get(flag) in (None, True, False) for flag in flags)
+
+    return isinstance(value, dict) and len(value) <= MAX_CONFIG_LIST and all(one(*item) for item in value.items())
 
 
 def _is_authorizations(value: Any) -> bool:
@@ -211,7 +240,18 @@ KEYS: dict[str, Accepts] = {
     "Experimental.FilestoreEnabled": ANY_BOOL,
     "Experimental.FilestoreRoots": list_of(DIRECTORY),
     "DNS.Resolvers": RESOLVERS,
+    "Gateway.DeserializedResponses": ANY_BOOL,
+    "Gateway.DisableHTMLErrors": ANY_BOOL,
+    "Gateway.HTTPHeaders": Accepts(_is_headers, "an object of header name to list of texts"),
+    "Gateway.NoDNSLink": ANY_BOOL,
     "Gateway.NoFetch": ANY_BOOL,
+    "Gateway.PublicGateways": Accepts(
+        _is_public_gateways, 'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null'
+    ),
+    "Gateway.RootRedirect": Accepts(
+        lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
+        'a path such as /ipfs/CID or a URL, or ""',
+    ),
     "HTTPRetrieval.Enabled": ANY_BOOL,
     "HTTPRetrieval.Gateways": list_of(GATEWAY),
     "Gateway.ExposeRoutingAPI": ANY_BOOL,

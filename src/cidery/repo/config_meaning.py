@@ -34,8 +34,18 @@ MEANING: dict[str, Meaning] = {
     "Experimental.FilestoreRoots": Meaning(
         "filestore_roots", "Directories whose files it may refer to; empty: the one that holds the repository."
     ),
+    "Gateway.DeserializedResponses": Meaning(
+        "serving.deserialized", "Whether the gateway serves pages and files, not only what a client can verify."
+    ),
+    "Gateway.DisableHTMLErrors": Meaning("serving.html_errors", "Whether browsers get errors as plain text, too."),
     "Gateway.ExposeRoutingAPI": Meaning("routing_api", "Whether the gateway's port answers `/routing/v1`."),
+    "Gateway.HTTPHeaders": Meaning("serving.headers", "Headers of the gateway's answers; `[]` takes one away."),
+    "Gateway.NoDNSLink": Meaning("serving.dnslink", "Whether hosts that are not known are no sites by their DNSLink."),
     "Gateway.NoFetch": Meaning("no_fetch", "Whether the gateway serves only what is stored here."),
+    "Gateway.PublicGateways": Meaning(
+        "serving.hosts", "What each host name serves, and whether content gets hosts of its own below it."
+    ),
+    "Gateway.RootRedirect": Meaning("serving.root", "Where `/` of the gateway leads."),
     "HTTPRetrieval.Enabled": Meaning("http_retrieval", "Whether gateways that routing names are asked for blocks."),
     "HTTPRetrieval.Gateways": Meaning("gateways", "Gateways that are always asked."),
     "Identity.PeerID": Meaning("peer_id", "The node's name, which belongs to the key."),

@@ -22,8 +22,8 @@ _KUBO = {
     "Discovery": "MDNS.Interval",
     "Experimental": "UrlstoreEnabled ShardingEnabled GraphsyncEnabled Libp2pStreamMounting P2pHttpProxy"
     " StrategicProviding AcceleratedDHTClient OptimisticProvide OptimisticProvideJobsPoolSize GatewayOverLibp2p",
-    "Gateway": "HTTPHeaders.* RootRedirect Writable PathPrefixes APICommands FastDirIndexThreshold NoDNSLink"
-    " DeserializedResponses AllowCodecConversion DisableHTMLErrors PublicGateways.* RetrievalTimeout"
+    "Gateway": "Writable PathPrefixes APICommands FastDirIndexThreshold"
+    " AllowCodecConversion RetrievalTimeout"
     " MaxRequestDuration MaxConcurrentRequests MaxRangeRequestFileSize DiagnosticServiceURL",
     "HTTPRetrieval": "Allowlist Denylist NumWorkers MaxBlockSize TLSInsecureSkipVerify",
     "Import": "BatchMaxNodes BatchMaxSize FastProvideRoot FastProvideDAG FastProvideWait",

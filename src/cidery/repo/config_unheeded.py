@@ -16,15 +16,9 @@ def _is_false(value: Any) -> bool:
     return value is False
 
 
-def _keeps_origins_out(value: Any) -> bool:
-    origins = value.get("Access-Control-Allow-Origin", "*") if isinstance(value, dict) else "*"
-    return "*" not in origins
-
-
 UNHEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Bitswap.Libp2pEnabled": (_is_false, "but this node always speaks Bitswap; remove the key, or stay offline"),
     "Bitswap.ServerEnabled": (_is_false, "but this node serves what it has; remove the key, or stay offline"),
-    "Gateway.HTTPHeaders": (_keeps_origins_out, "but the pages of every origin may read here; remove the header"),
     "HTTPRetrieval.Allowlist": (bool, "but any host is asked here; set HTTPRetrieval.Enabled to false instead"),
     "HTTPRetrieval.Denylist": (bool, "but any host is asked here; set HTTPRetrieval.Enabled to false instead"),
     "Provider": (bool, "but has no effect any more; see Provide.Enabled and Provide.Strategy, and remove it"),

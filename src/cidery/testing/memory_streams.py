@@ -6,6 +6,7 @@ from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.session import StoreSession
+from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.node.network import NodeNetwork
 from cidery.retrieval.stream_http import PROTOCOL, StreamServer
@@ -27,12 +28,20 @@ class _StoreApi(Api):
     def store(self) -> BlockStore:  # type: ignore[override]
         return self._only
 
+    @property
+    def served(self) -> BlockStore:
+        return self._only
+
+    @property
+    def blocks(self) -> BlockStore:  # type: ignore[override]
+        return self._only
+
     def session(self, *, kept: bool = False, name: str = "") -> StoreSession:
         return StoreSession(self._only)
 
 
 async def serve_streams(network: NodeNetwork, store: BlockStore) -> None:
     """As every connected node does."""
-    server = StreamServer(Site(_StoreApi(store), fetches=False, routing=False).handle, network.bitswap.asks)
+    server = StreamServer(Site(_StoreApi(store), OVER_STREAMS).handle, network.bitswap.asks)
     network.bitswap.on_crowd.append(server.on_crowd)
     await network.serve(PROTOCOL, server)

@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from posixpath import normpath
 
 from cidery.blockstore.drive import drive, run
 from cidery.core.getting.tar_header import BLOCK
@@ -14,6 +15,7 @@ from cidery.core.getting.untar import SKIPPED
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
+from cidery.errors import IntegrityError
 from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.unixfs.node import Kind
@@ -24,6 +26,17 @@ DEFAULT_FILE_MODE = 0o644
 DEFAULT_DIRECTORY_MODE = 0o755
 SYMLINK_MODE = 0o777
 """Modes of entries without one."""
+
+
+class OutsideTree(IntegrityError):
+    """The name of an entry leads out of the tree."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the entry {self.path[:120]!r} lies outside of its own tree"
 
 
 async def tar_stream(
@@ -53,8 +66,13 @@ async def tar_pieces(
     *,
     skip_files: int = 0,
     skip_bytes: int = 0,
+    inside: bool = False,
 ) -> AsyncGenerator[bytes | Data, None]:
-    """As tar_stream(), with the bytes of files apart from what TAR puts around them."""
+    """As tar_stream(), with the bytes of files apart from what TAR puts around them.
+
+    ``inside``: names are resolved, and one that leads out of the tree raises OutsideTree: not every program that
+    unpacks looks at names.
+    """
     root = await resolve(path, session)
     session.expect(root)
     if name is None:
@@ -69,7 +87,8 @@ async def tar_pieces(
             continue
         if entry.kind is Kind.FILE:
             skipped, skip_bytes = min(skip_bytes, size), 0
-        yield _header("/".join((name, *entry.path)), entry, size, skipped)
+        shown = _inside(name, entry.path) if inside else "/".join((name, *entry.path))
+        yield _header(shown, entry, size, skipped)
         if entry.kind is not Kind.FILE:
             continue
         async for data in drive(read_file(entry.cid, skipped), session):
@@ -77,6 +96,16 @@ async def tar_pieces(
         if size % BLOCK:
             yield bytes(BLOCK - size % BLOCK)
     yield bytes(2 * BLOCK)
+
+
+def _inside(name: str, path: tuple[str, ...]) -> str:
+    """The path in the archive, without ".." and empty names. Raises OutsideTree."""
+    if not path:
+        return name
+    resolved = normpath("/".join((name, *path)))
+    if not resolved.startswith(f"{name}/") or "\0" in resolved:
+        raise OutsideTree("/".join(path))
+    return resolved
 
 
 def _name_of(path: str | ContentPath) -> str:

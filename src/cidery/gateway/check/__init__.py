@@ -1,0 +1,1 @@
+"""Conformance of any HTTP gateway: requests with known answers, after ipfs/gateway-conformance, and our own."""

@@ -1,0 +1,200 @@
+"""Content by path: finds what a request is about, and answers in the form that it wants.
+
+The order of questions is that of the specification: where it is, in which form, whether it is there, whether the client
+has it already, and only then its bytes.
+
+Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+from cidery.blockstore.drive import run
+from cidery.core.api import Api
+from cidery.core.car.trustless import PathEnd, prove_path
+from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
+from cidery.core.reading.content_path import ContentPath, parse_path
+from cidery.core.reading.resolve import InsideBlock
+from cidery.core.session import BlockSession
+from cidery.errors import NotFound
+from cidery.gateway import data, directory, trustless
+from cidery.gateway.caching import cache_control
+from cidery.gateway.disposition import location
+from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
+from cidery.gateway.options import GatewayOptions
+from cidery.gateway.origin import Origin
+from cidery.gateway.redirected import redirected_by_site
+from cidery.gateway.tree_archive import archive
+from cidery.gateway.unixfs_file import Serving, file
+from cidery.http.message import Request, Response, text
+from cidery.ipld.block import Block
+from cidery.multiformats.multicodec import DAG_PB, RAW
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.directory_reader import NotADirectory
+from cidery.unixfs.node import Kind
+from cidery.unixfs.reader import read_node
+
+_SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
+"""Forms in which files are served as they are: "json" of a file that holds JSON is the file."""
+
+
+class Located(NamedTuple):
+    """The content path of a request."""
+
+    base: ContentPath
+    """What the root stands for: of a name, it may be a path."""
+    below: tuple[str, ...]
+    lasts: float | None
+    """Seconds that this is so; None: for ever."""
+
+    @property
+    def path(self) -> ContentPath:
+        return self.base._replace(segments=self.base.segments + self.below)
+
+
+class ContentGateway:
+    """Answers from one node."""
+
+    def __init__(self, api: Api, options: GatewayOptions) -> None:
+        self._api = api if options.fetches else api.offline()
+        self._options = options
+        self._at_hand = AtHand(self._api.served)
+
+    def at_hand(self, request: Request, origin: Origin) -> Response | None:
+        """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        if origin.namespace != "ipfs":
+            return None
+        steps = self.answer(request, origin, self._at_hand)
+        try:
+            steps.send(None)
+        except StopIteration as stop:
+            response: Response = stop.value
+            return response if isinstance(response.body, bytes) else None
+        except NotAtHand:
+            return None
+        steps.close()  # it wants to wait
+        return None
+
+    async def answer(self, request: Request, origin: Origin, blocks: AtHand | None = None) -> Response:
+        """The answer to a GET or HEAD. ``blocks``: from these alone, with bodies that may not be read.
+
+        Raises the errors of reading. Cancel-safe. The body may raise, which cuts the answer off.
+        """
+        wanted = form_of(request, trustless=not origin.deserialized)
+        if wanted.form is Form.RECORD:
+            rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
+            return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
+        located = await self._located(origin)
+        if blocks is None:
+            return await self._answer_with_session(request, origin, wanted, located)
+        return await self._respond(request, origin, wanted, located, blocks)
+
+    async def _answer_with_session(
+        self, request: Request, origin: Origin, wanted: Wanted, located: Located
+    ) -> Response:
+        offline = "only-if-cached" in request.headers.get("cache-control", "")
+        api = self._api.offline() if offline else self._api
+        if offline and not await self._stores(located):
+            return text(412, f"{located.path.root} is not stored here")
+        blocks = LazySession(api.served, api.session)
+        try:
+            response = await self._respond(request, origin, wanted, located, blocks)
+        except BaseException:
+            await blocks.close()
+            raise
+        if isinstance(response.body, bytes):
+            await blocks.close()
+        else:
+            response.body = _closing(blocks, response.body)
+        return response
+
+    async def _located(self, origin: Origin) -> Located:
+        if origin.namespace == "ipfs":
+            path = self._api.admitted(parse_path(origin.path))
+            return Located(path._replace(segments=()), path.segments, None)
+        self._api.admit_name(origin.root, origin.below)
+        target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}")
+        base = await self._api.locate(target.path)
+        below = parse_path(f"{base.root}/{origin.below}").segments if origin.below else ()
+        located = Located(base, below, target.ttl)
+        self._api.admitted(located.path)
+        return located
+
+    async def _stores(self, located: Located) -> bool:
+        root = located.path.root
+        return root.is_identity or (await self._api.store.size_many([root]))[0] is not None
+
+    async def _respond(
+        self, request: Request, origin: Origin, wanted: Wanted, located: Located, blocks: BlockSession
+    ) -> Response:
+        path = located.path
+        on_path: list[Block] = []
+        form = wanted.form
+        try:
+            end = await _walked(path, blocks, on_path)
+        except NotAtHand:
+            raise
+        except (NotFound, NotADirectory) as exc:
+            found = None
+            if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
+                found = await redirected_by_site(
+                    request, origin, located.base, located.lasts, blocks, self._api.admitted
+                )
+            if found is None:
+                raise exc
+            return found
+        headers = {
+            "X-Ipfs-Path": request.path if not origin.isolated else f"/{origin.namespace}/{origin.root}{request.path}",
+            "X-Ipfs-Roots": ",".join(map(str, end.roots)),
+            "X-Content-Type-Options": "nosniff",
+            **cache_control(located.lasts),
+        }
+        if form is not None and not wanted.explicit:
+            headers |= location(request, form, wanted.of_type)
+        if form is Form.RAW:
+            return await trustless.raw_block(request, path, end, blocks, headers)
+        if form is Form.CAR:
+            wished = car_parameters(request, wanted.of_type)
+            return await trustless.car(request, path, end, on_path, blocks, wished, headers)
+        if end.remainder:
+            raise InsideBlock(path, end.cid)
+        if end.cid.codec not in (DAG_PB, RAW) or form not in (*_SERVED_AS_CONTENT, Form.TAR):
+            return await data.answer(request, origin, end.cid, form, blocks, headers)
+        if form is Form.TAR:
+            return await archive(request, end.cid, blocks, headers)
+        return await self._content(request, origin, located, end, blocks, headers)
+
+    async def _content(
+        self,
+        request: Request,
+        origin: Origin,
+        located: Located,
+        end: PathEnd,
+        blocks: BlockSession,
+        headers: dict[str, str],
+    ) -> Response:
+        node = await run(read_node(end.cid), blocks)
+        name = located.below[-1] if located.below else ""
+        tag = f'"{headers["X-Ipfs-Roots"].rpartition(",")[2]}"'
+        serving = Serving(name, origin.isolated, tag, self._options.max_range_file_size)
+        if node.kind is Kind.DIRECTORY:
+            return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
+        return await file(request, node, blocks, headers, serving)
+
+
+async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block]) -> PathEnd:
+    if not path.segments:
+        return PathEnd((path.root,), ())
+    return await run(prove_path(path), blocks, on_path)
+
+
+async def _closing(blocks: LazySession, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+    """The body; its session, and what that still wants, ends with it."""
+    try:
+        async for piece in body:
+            yield piece
+    finally:
+        await body.aclose()
+        await blocks.close()

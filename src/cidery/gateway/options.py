@@ -1,0 +1,76 @@
+"""What a gateway serves, and to whom: the settings of Gateway.* as one value."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cidery.gateway.hosts import LOCALHOST, PublicGateway
+from cidery.repo.config import Config
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, Range, User-Agent, X-Requested-With",
+    "Access-Control-Expose-Headers": (
+        "Content-Length, Content-Range, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output"
+    ),
+}
+"""On every answer: content is public, and no request changes anything."""
+
+
+class GatewayOptions(NamedTuple):
+    """See docs/settings.md for the keys."""
+
+    fetches: bool
+    """Whether content that is not stored is fetched."""
+    routing: bool = False
+    """Whether the HTTP routing API is answered."""
+    deserialized: bool = True
+    """Whether pages and files are served, not only what a client can verify."""
+    no_dnslink: bool = False
+    """Whether hosts without an entry are not looked up as DNSLinks."""
+    html_errors: bool = True
+    """Whether browsers get errors as pages."""
+    hosts: Mapping[str, PublicGateway] = {"localhost": LOCALHOST}
+    headers: Mapping[str, str] = CORS
+    """Headers of every answer."""
+    root: str = ""
+    """Where ``/`` leads."""
+    max_range_file_size: int = 0
+    """Largest file of which parts are served, in bytes; 0: any."""
+
+
+def options_of(config: Config) -> GatewayOptions:
+    """As the config has them."""
+    serving = config.serving
+    hosts = {"localhost": LOCALHOST}
+    for host, entry in serving.hosts.items():
+        if entry is None:
+            hosts.pop(host, None)
+        else:
+            hosts[host] = _entry(entry)
+    given = {name.title(): ", ".join(texts) for name, texts in serving.headers.items()}
+    headers = {name: text for name, text in ({**CORS, **given}).items() if text}
+    return GatewayOptions(
+        fetches=not config.no_fetch,
+        routing=config.routing_api,
+        deserialized=serving.deserialized,
+        no_dnslink=not serving.dnslink,
+        html_errors=serving.html_errors,
+        hosts=hosts,
+        headers=headers,
+        root=serving.root,
+    )
+
+
+def _entry(entry: Mapping[str, Any]) -> PublicGateway:
+    return PublicGateway(
+        tuple(entry.get("Paths") or ()),
+        use_subdomains=bool(entry.get("UseSubdomains")),
+        inline_dnslink=bool(entry.get("InlineDNSLink")),
+        no_dnslink=bool(entry.get("NoDNSLink")),
+        deserialized=entry.get("DeserializedResponses"),
+    )
+
+
+OVER_STREAMS = GatewayOptions(fetches=False, deserialized=False, no_dnslink=True, hosts={})
+"""To peers, over streams of libp2p: what is stored, in forms that they verify."""

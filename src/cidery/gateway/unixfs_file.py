@@ -1,0 +1,147 @@
+"""Files of UnixFS as answers: their type, their parts, their bytes as they arrive.
+
+Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from cidery.blockstore.drive import drive, run
+from cidery.core.lazy_session import AtHand, NotAtHand
+from cidery.core.session import BlockSession
+from cidery.errors import InvalidInput, NotFound
+from cidery.gateway.conditional import http_date, matches_tag, not_modified_since
+from cidery.gateway.disposition import filename_of, named_by_query
+from cidery.gateway.media_type import BINARY, HEAD_BYTES, by_content, by_name
+from cidery.gateway.ranged import Read, in_parts, outside, ranges_of
+from cidery.http.message import Request, Response
+from cidery.http.ranges import Range, Unsatisfiable
+from cidery.ipld.walk import Data
+from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import Buffer
+from cidery.unixfs.node import Kind, UnixFSNode
+from cidery.unixfs.reader import read_file
+
+SYMLINK_TYPE = "inode/symlink"
+"""Of a symlink, whose body is its target."""
+
+
+class TooLargeForRanges(InvalidInput):
+    """A part of a file above Gateway.MaxRangeRequestFileSize."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(size, most)
+        self.size = size
+        self.most = most
+
+    def __str__(self) -> str:
+        return (
+            f"parts of files of more than {self.most} bytes are not served here, and this one has {self.size}: "
+            "ask for the whole file, or for its blocks (?format=raw)"
+        )
+
+
+class Serving(NamedTuple):
+    """How files are served to a request."""
+
+    name: str
+    """The last name of the path: its ending suggests a type."""
+    isolated: bool
+    """Whether the request's origin is that of the content alone."""
+    tag: str
+    """Etag: the CID of the file, or of the directory whose page it is."""
+    max_range_file_size: int = 0
+
+
+async def file(
+    request: Request, node: UnixFSNode, blocks: BlockSession, headers: dict[str, str], serving: Serving
+) -> Response:
+    """A file, or a symlink's target. Raises as get() if the first bytes are not to be had, and TooLargeForRanges."""
+    headers["Etag"] = tag = serving.tag
+    if node.mtime is not None and (date := http_date(node.mtime.seconds)) is not None:
+        headers["Last-Modified"] = date
+    if (known := request.headers.get("if-none-match")) is not None:
+        if matches_tag(known, (tag,)):
+            return Response(304, headers)
+    elif node.mtime is not None and (since := request.headers.get("if-modified-since")) is not None:
+        if not_modified_since(since, node.mtime.seconds):
+            return Response(304, headers)
+    if (shown := named_by_query(request)) is not None:
+        headers["Content-Disposition"] = shown
+    if node.kind is Kind.SYMLINK:
+        headers["Content-Type"] = SYMLINK_TYPE
+        return Response(200, headers, bytes(node.inline))
+    headers["Accept-Ranges"] = "bytes"
+    size = node.size
+    try:
+        ranges = ranges_of(request, tag, size)
+    except Unsatisfiable as exc:
+        return outside(headers, exc)
+    if ranges and 0 < serving.max_range_file_size < size:
+        raise TooLargeForRanges(size, serving.max_range_file_size)
+    whole = node.inline if not node.links else None
+    if whole is None and isinstance(blocks, AtHand):
+        raise NotAtHand(node.cid)  # its bytes come in pieces
+    headers["Content-Type"] = await _media_type(request, node, blocks, ranges, serving)
+    response = in_parts(ranges, size, headers, whole, _reading(node.cid, blocks))
+    if not isinstance(response.body, bytes) and request.method == "GET":
+        response.body = await _begun(response.body)
+    return response
+
+
+def _reading(root: CID, blocks: BlockSession) -> Read:
+    async def read(offset: int, length: int) -> AsyncGenerator[Buffer, None]:
+        if offset == 0:
+            blocks.expect(root)
+        async with aclosing(drive(read_file(root, offset, length), blocks)) as pieces:
+            async for data in pieces:
+                yield data.chunk
+
+    return read
+
+
+async def _begun(body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+    """The body, after its first piece was read: what fails until then has a status of its own."""
+    try:
+        first = await anext(body, b"")
+    except BaseException:
+        await body.aclose()
+        raise
+    return _going_on(first, body)
+
+
+async def _going_on(first: Buffer, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+    async with aclosing(body):
+        yield first
+        del first
+        async for piece in body:
+            yield piece
+
+
+async def _media_type(
+    request: Request, node: UnixFSNode, blocks: BlockSession, ranges: list[Range], serving: Serving
+) -> str:
+    kind = by_name(filename_of(request) or serving.name)
+    if kind is not None:
+        return kind
+    begins = not ranges or ranges[0].first == 0
+    if not node.links:
+        head = node.inline
+    else:
+        # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
+        try:
+            head = await _head(node.cid, blocks if begins else AtHand(blocks))
+        except NotFound:
+            if begins:
+                raise
+            return BINARY
+    return by_content(head, whole=len(head) == node.size, isolated=serving.isolated)
+
+
+async def _head(root: CID, blocks: BlockSession) -> bytes:
+    found: list[Data] = []
+    await run(read_file(root, 0, HEAD_BYTES), blocks, found)
+    return b"".join(data.chunk for data in found)

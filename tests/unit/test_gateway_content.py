@@ -1,0 +1,227 @@
+"""The gateway on content made here: pages, files, names that attack, and trees that lie."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import cidery
+from cidery.blockstore.interface import Durability
+from cidery.core.api import Api
+from cidery.errors import CideryError
+from cidery.gateway.options import GatewayOptions
+from cidery.gateway.site import Site
+from cidery.http.message import Request, Response
+from cidery.ipld import dag_pb
+from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, RAW
+from cidery.unixfs.data import NodeType, UnixFSData
+
+SITES = GatewayOptions(fetches=False, no_dnslink=True)
+PATHS = SITES._replace(hosts={})
+HTML = {"accept": "text/html"}
+
+
+class Client:
+    """Requests to a gateway in this process."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    async def put(self, data: bytes, codec: int = RAW) -> CID:
+        cid = CID.of(data, codec)
+        await self.api.store.put_many((Block(cid, data),), kept=True, durability=Durability.VISIBLE)
+        return cid
+
+    async def directory(self, **entries: CID) -> CID:
+        return await self.links([dag_pb.Link(cid, name, 10) for name, cid in entries.items()])
+
+    async def links(self, links: list[dag_pb.Link]) -> CID:
+        return await self.put(dag_pb.encode(links, UnixFSData(NodeType.DIRECTORY).encode()), DAG_PB)
+
+    async def file(self, *parts: CID, sizes: tuple[int, ...]) -> CID:
+        message = UnixFSData(NodeType.FILE, filesize=sum(sizes), blocksizes=sizes)
+        links = tuple(dag_pb.Link(cid, "", size) for cid, size in zip(parts, sizes, strict=True))
+        return await self.put(dag_pb.encode(links, message.encode()), DAG_PB)
+
+    async def get(
+        self,
+        target: str,
+        headers: dict[str, str] | None = None,
+        *,
+        method: str = "GET",
+        options: GatewayOptions = PATHS,
+    ) -> Response:
+        request = Request(method, target, headers or {})
+        site = Site(self.api, options)
+        response = await site.handle(request)
+        if not isinstance(response.body, bytes):
+            response.body = b"".join([bytes(piece) async for piece in response.body])
+        at_hand = site.at_hand(request)
+        if at_hand is not None:
+            assert (at_hand.status, at_hand.headers, at_hand.body) == (response.status, response.headers, response.body)
+        return response
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        yield Client(node.api)
+
+
+async def test_names_are_text_in_a_listing_whatever_they_hold(client: Client) -> None:
+    leaf = await client.put(b"x")
+    names = ['"><script>alert(1)</script>', "a&b", "javascript:alert(1)", "%2e", "a b?c#d", "x\udc80", "'\"<>"]
+    root = await client.links([dag_pb.Link(leaf, name, 1) for name in sorted(names)])
+    response = await client.get(f"/ipfs/{root}/")
+    assert isinstance(response.body, bytes)
+    page = response.body.decode()
+    assert "<script" not in page and 'href="javascript:' not in page
+    assert f'href="/ipfs/{root}/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"' in page
+    assert f'href="/ipfs/{root}/a%20b%3Fc%23d"' in page and f'href="/ipfs/{root}/%252e"' in page
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+async def test_a_path_of_two_slashes_does_not_lead_to_another_host(client: Client) -> None:
+    inner = await client.directory()
+    root = await client.links([dag_pb.Link(inner, "evil.example", 1)])
+    host = {"host": f"{root}.ipfs.localhost"}
+    response = await client.get("//evil.example", host, options=SITES)
+    assert (response.status, response.headers["Location"]) == (301, "/evil.example/")
+
+
+async def test_text_that_looks_like_a_page_is_text_on_a_path_and_a_page_on_its_own_host(client: Client) -> None:
+    cid = await client.put(b"<html><script>alert(1)</script>")
+    response = await client.get(f"/ipfs/{cid}")
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    response = await client.get("/", {"host": f"{cid}.ipfs.localhost"}, options=SITES)
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+async def test_errors_are_pages_for_people_and_lines_for_programs(client: Client) -> None:
+    root = await client.directory()
+    line = await client.get(f"/ipfs/{root}/%3Cscript%3E")
+    assert line.status == 404 and line.body == f"no link named '<script>' under {root}\n".encode()
+    page = await client.get(f"/ipfs/{root}/%3Cscript%3E", HTML)
+    assert isinstance(page.body, bytes)
+    assert page.status == 404 and b"&lt;script&gt;" in page.body and b"<script" not in page.body
+    plain = await client.get(f"/ipfs/{root}/x", HTML, options=PATHS._replace(html_errors=False))
+    assert plain.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+async def test_a_directory_shows_its_index_under_its_own_tag(client: Client) -> None:
+    index = await client.put(b"<p>hello")
+    root = await client.links([dag_pb.Link(index, "index.html", 8)])
+    response = await client.get(f"/ipfs/{root}/")
+    assert response.body == b"<p>hello" and response.headers["Etag"] == f'"{root}"'
+    assert response.headers["X-Ipfs-Roots"] == str(root)
+    again = await client.get(f"/ipfs/{root}/", {"if-none-match": f'W/"{root}"'})
+    assert (again.status, again.body) == (304, b"")
+    bare = await client.get(f"/ipfs/{root}?a=b")
+    assert (bare.status, bare.headers["Location"]) == (301, f"/ipfs/{root}/?a=b")
+
+
+async def test_parts_of_a_file_come_in_one_answer(client: Client) -> None:
+    first, second = await client.put(b"0123456789"), await client.put(b"abcdefghij")
+    cid = await client.file(first, second, sizes=(10, 10))
+    response = await client.get(f"/ipfs/{cid}", {"range": "bytes=8-11,-2"})
+    assert response.status == 206 and isinstance(response.body, bytes)
+    kind, _, boundary = response.headers["Content-Type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    assert response.body.decode() == (
+        f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 8-11/20\r\n\r\n89ab\r\n"
+        f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 18-19/20\r\n\r\nij\r\n"
+        f"--{boundary}--\r\n"
+    )
+    assert response.length == len(response.body)
+
+
+@pytest.mark.parametrize(("condition", "status"), [("", 206), ('"other"', 200), ("Sat, 28 Nov 2026 00:00:00 GMT", 200)])
+async def test_a_part_is_sent_only_of_the_file_that_the_client_has(client: Client, condition: str, status: int) -> None:
+    cid = await client.put(b"0123456789")
+    response = await client.get(f"/ipfs/{cid}", {"range": "bytes=1-2", "if-range": condition or f'"{cid}"'})
+    assert response.status == status
+
+
+async def test_a_part_in_the_middle_needs_no_other_block(client: Client) -> None:
+    missing, there = CID.of(b"0" * 10), await client.put(b"abcdefghij")
+    cid = await client.file(missing, there, sizes=(10, 10))
+    response = await client.get(f"/ipfs/{cid}", {"range": "bytes=12-13"})
+    assert (response.status, response.body) == (206, b"cd")
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    whole = await client.get(f"/ipfs/{cid}")
+    assert whole.status == 404, "the first bytes are missing: nothing was promised yet"
+
+
+async def test_large_files_are_served_in_parts_only_below_the_limit(client: Client) -> None:
+    cid = await client.put(b"0123456789")
+    small = PATHS._replace(max_range_file_size=9)
+    assert (await client.get(f"/ipfs/{cid}", {"range": "bytes=1-2"}, options=small)).status == 501
+    assert (await client.get(f"/ipfs/{cid}", options=small)).status == 200
+
+
+async def test_a_file_whose_parts_lie_about_their_sizes_breaks_off(client: Client) -> None:
+    small = await client.file(await client.put(b"01234"), await client.put(b"x"), sizes=(5, 9))
+    assert (await client.get(f"/ipfs/{small}")).status == 500
+    large = await client.file(await client.put(b"0" * 5000), await client.put(b"x"), sizes=(5000, 9))
+    with pytest.raises(CideryError):
+        await client.get(f"/ipfs/{large}")
+
+
+async def test_names_that_leave_the_archive_break_it_off(client: Client) -> None:
+    leaf = await client.put(b"x")
+    root = await client.links([dag_pb.Link(leaf, "../x", 1)])
+    with pytest.raises(CideryError, match="outside of its own tree"):
+        await client.get(f"/ipfs/{root}?format=tar")
+
+
+async def test_a_path_below_a_file_is_not_there(client: Client) -> None:
+    cid = await client.put(b"x")
+    assert (await client.get(f"/ipfs/{cid}/a")).status == 404
+    assert (await client.get(f"/ipfs/{cid}/")).status == 200, "as Kubo has it"
+
+
+async def test_data_is_shown_as_a_page_with_its_links(client: Client) -> None:
+    target = await client.put(b"x")
+    from cidery.ipld import dag_cbor
+
+    cid = await client.put(dag_cbor.encode({"a": target, "b": "<script>"}), DAG_CBOR)
+    page = await client.get(f"/ipfs/{cid}/", HTML)
+    assert isinstance(page.body, bytes)
+    assert f'<a href="/ipfs/{target}/">'.encode() in page.body and b"&lt;script&gt;" in page.body
+    assert "Content-Disposition" not in page.headers
+    block = await client.get(f"/ipfs/{cid}")
+    assert block.headers["Content-Type"] == "application/vnd.ipld.dag-cbor"
+
+
+async def test_settings_of_headers_replace_and_take_away(client: Client) -> None:
+    cid = await client.put(b"x")
+    response = await client.get(f"/ipfs/{cid}", options=PATHS._replace(headers={"X-Mine": "1"}))
+    assert response.headers["X-Mine"] == "1" and "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_a_host_may_serve_less_than_others(client: Client) -> None:
+    from cidery.gateway.hosts import PublicGateway
+
+    cid = await client.put(b"x")
+    hosts = {"raw.example": PublicGateway(("/ipfs",), deserialized=False), "names.example": PublicGateway(("/ipns",))}
+    options = PATHS._replace(hosts=hosts)
+    assert (await client.get(f"/ipfs/{cid}", {"host": "raw.example"}, options=options)).status == 406
+    assert (await client.get(f"/ipfs/{cid}?format=raw", {"host": "raw.example"}, options=options)).status == 200
+    assert (await client.get(f"/ipfs/{cid}", {"host": "names.example"}, options=options)).status == 404
+
+
+async def test_the_root_leads_where_the_config_says(client: Client) -> None:
+    response = await client.get("/", options=PATHS._replace(root="/ipns/docs.example"))
+    assert (response.status, response.headers["Location"]) == (302, "/ipns/docs.example")
+    assert (await client.get("/")).status == 404
+
+
+async def test_preflights_are_answered_for_all_paths(client: Client) -> None:
+    headers = {"access-control-request-private-network": "true"}
+    response = await client.get("/ipfs/bafkqaaa", headers, method="OPTIONS")
+    assert response.status == 204 and response.headers["Access-Control-Allow-Private-Network"] == "true"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
+    assert (await client.get("/ipfs/bafkqaaa", method="DELETE")).status == 405
