@@ -171,7 +171,12 @@ RPC_SHORT_CALLS = Limit(
 GATEWAY_CONNECTIONS = Limit(
     2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
 )
-GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further one gets 429", "each may hold a session")
+GATEWAY_REQUESTS = Limit(
+    4096, "requests to the gateway", Per.NODE, "a further one gets 429", "as Kubo; Gateway.MaxConcurrentRequests"
+)
+GATEWAY_CLIENT_REQUESTS = Limit(
+    256, "requests to the gateway", Per.CLIENT, "a further one gets 429", "each may hold a session; 40 browsers"
+)
 GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
