@@ -187,6 +187,13 @@ STREAM_ANSWERS = Limit(
     "a further request gets 429",
     "each holds 2 MiB for a peer that does not read",
 )
+ACCESS_LINES = Limit(
+    64 * 1024,
+    "lines of the access log that wait",
+    Per.NODE,
+    "further ones are lost",
+    "the disk is slow; 64 MiB at most",
+)
 UPLOAD_ROOTS = Limit(
     64 * 1024,
     "files outside folders",

@@ -172,7 +172,7 @@ async def test_a_body_without_progress_is_cut_off() -> None:
     assert answer.status == 200
     with pytest.raises(Stalled, match="nothing came within"):
         await read(answer)
-    assert (answering.closed, bounded.cut, bounded.timeouts, bounded.running) == (1, 1, 0, 0)
+    assert (answering.closed, bounded.stalled, bounded.timeouts, bounded.running) == (1, 1, 0, 0)
 
 
 async def test_an_answer_that_takes_too_long_ends_whatever_its_client_does() -> None:
@@ -183,7 +183,7 @@ async def test_an_answer_that_takes_too_long_ends_whatever_its_client_does() -> 
     asked = Request("GET", "/", {}, RequestBody(lambda: None, lambda: None), "192.0.2.1", aborted.set)
     answer = await bounded(asked)
     await aborted.wait()  # its client has read nothing
-    assert not isinstance(answer.body, bytes) and bounded.cut == 1
+    assert not isinstance(answer.body, bytes) and bounded.overdue == 1
     await answer.body.aclose()
     assert bounded.running == 0
 
@@ -197,7 +197,7 @@ async def test_the_time_of_an_answer_ends_with_it() -> None:
     asked = Request("GET", "/", {}, RequestBody(lambda: None, lambda: None), "192.0.2.1", lambda: aborted.append(None))
     assert await read(await bounded(asked)) == b"all"
     await asyncio.sleep(0.1)
-    assert not aborted and bounded.cut == 0
+    assert not aborted and bounded.overdue == 0
 
 
 async def test_an_empty_body_is_an_answer() -> None:

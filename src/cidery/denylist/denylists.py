@@ -67,6 +67,8 @@ class Denylists:
     def __init__(self) -> None:
         self.lists: tuple[RuleList, ...] = ()
         """In the order of their names: later ones override earlier ones."""
+        self.refused = 0
+        """Times that Denied was raised."""
         self._functions: tuple[int, ...] = ()
         self._old_hashes = self._hashes = False
 
@@ -108,23 +110,24 @@ class Denylists:
 
     def refuse_block(self, cid: CID) -> None:
         """Raises Denied."""
-        match = self.block(cid)
-        if match is not None:
-            raise Denied(str(cid), match)
+        self._refuse(self.block(cid), cid)
 
     def refuse_path(self, namespace: str, root: CID, segments: Sequence[str]) -> None:
         """Raises Denied."""
         match = self.path(root, segments)
         if match is not None:
-            raise Denied("/".join(("", namespace, str(root), *segments)), match)
+            self._refuse(match, "/".join(("", namespace, str(root), *segments)))
 
     def refuse_name(self, name: str, path: str = "") -> None:
         """Raises Denied."""
-        match = self.name(name, path)
-        if match is not None:
-            raise Denied(f"/ipns/{name}" + (f"/{path}" if path else ""), match)
+        self._refuse(self.name(name, path), f"/ipns/{name}" + (f"/{path}" if path else ""))
 
     # --- inside
+
+    def _refuse(self, match: Match | None, what: object) -> None:
+        if match is not None:
+            self.refused += 1
+            raise Denied(str(what), match)
 
     def _path(self, kind: Kind, root: bytes, path: str, doubles: Sequence[bytes]) -> Match | None:
         keys = [path_key(kind, root, path), path_key(kind, root, "", below=True)]

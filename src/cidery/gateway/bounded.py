@@ -69,8 +69,9 @@ class Bounded:
         """Running requests by client; those that cannot be told apart are not among them."""
         self._clock = asyncio.get_running_loop().time
         self._places = BodyPlaces(self._clock)
-        self.running = self.refused = self.timeouts = self.cut = 0
-        """Requests now; and since the start those refused, without an answer in time, and cut off later."""
+        self.running = 0
+        self.refused = self.timeouts = self.stalled = self.overdue = 0
+        """Since the start: beyond a limit; without an answer in time; cut off for no progress, and for their length."""
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the answer is dropped when the client disconnects."""
@@ -138,7 +139,7 @@ class Bounded:
             place.callback(timer.cancel)
 
     def _cut(self, abort: Callable[[], None]) -> None:
-        self.cut += 1
+        self.overdue += 1
         abort()
 
     async def _in_time(
@@ -185,7 +186,7 @@ class Bounded:
                 piece = await _within(self._limits.retrieval or None, anext(body, None))
         except Stalled:
             if begun:
-                self.cut += 1
+                self.stalled += 1
             raise
         finally:
             await body.aclose()

@@ -15,17 +15,27 @@ def client_of(request: Request) -> str:
     Others may write anything there, and are not believed.
     """
     address = _parsed(request.client)
+    if address is not None and address.is_loopback:
+        address = _forwarded(request)
     if address is None:
         return ""
-    if address.is_loopback:
-        address = _parsed(request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip())
-        if address is None:
-            return ""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
         return f"{IPv6Address(int(address) >> NET_BITS << NET_BITS)}/{NET_BITS}"
     return str(address)
+
+
+def address_of(request: Request) -> str:
+    """The address that a request comes from, as far as it is known; "" if there is none."""
+    address = _parsed(request.client)
+    if address is not None and address.is_loopback and (forwarded := _forwarded(request)) is not None:
+        return str(forwarded)
+    return request.client
+
+
+def _forwarded(request: Request) -> IPv4Address | IPv6Address | None:
+    return _parsed(request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip())
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cidery.budgets import GATEWAY_CONNECTIONS
 from cidery.errors import Unavailable
+from cidery.gateway.counters import GatewayCounters
 from cidery.http.authorization import AGENT
-from cidery.http.message import Request, Response
+from cidery.http.message import Answered, Request, Response
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
@@ -42,16 +43,22 @@ async def listen(
     handler: Handler,
     address_file: Path,
     at_hand: Callable[[Request], Response | None] | None = None,
+    counters: GatewayCounters | None = None,
+    on_answered: Sequence[Callable[[Answered], None]] = (),
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
-    Raises CannotListen.
+    ``on_answered``: hear of each request at its end. Raises CannotListen.
     """
     bound: list[Multiaddr] = []
     most = connections_for(GATEWAY_CONNECTIONS, open_files())
     server = HttpServer(
         handler, most=most, name=f"{AGENT}{__version__}", clock=time.time, tunnels=True, at_hand=at_hand
     )
+    server.on_answered.extend(on_answered)
+    if counters is not None:
+        counters.server = server
+        server.on_answered.append(counters)
     try:
         for addr in addrs:
             endpoint = addr.tcp_endpoint()

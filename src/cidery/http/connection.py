@@ -12,7 +12,7 @@ import httptools
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
-from cidery.http.message import Request, Response, text
+from cidery.http.message import Answered, Request, Response, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -38,7 +38,7 @@ REASONS = {
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
     413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 501: "Not Implemented",
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
 }  # fmt: skip
 """RFC 9110 section 15; a status without a phrase is valid."""
@@ -52,6 +52,7 @@ class Server(Protocol):
     max_target: int
     closing: bool
     tunnels: bool
+    on_answered: list[Callable[[Answered], None]]
     at_hand: Callable[[Request], Response | None] | None
 
     def handler(self, request: Request, /) -> Awaitable[Response]: ...
@@ -70,7 +71,7 @@ class Server(Protocol):
 class _Exchange:
     """A request that is arriving, or being answered."""
 
-    __slots__ = ("begun", "body", "chunked", "keep_alive", "request")
+    __slots__ = ("began", "begun", "body", "chunked", "keep_alive", "request", "sent", "status", "whole")
 
     def __init__(self, request: Request, body: RequestBody, *, keep_alive: bool, chunked: bool) -> None:
         self.request = request
@@ -80,6 +81,10 @@ class _Exchange:
         """Whether the head of the answer was written."""
         self.chunked = chunked
         """Whether the client supports chunks: not with HTTP/1.0."""
+        self.began = asyncio.get_running_loop().time()
+        self.status = self.sent = 0
+        self.whole = False
+        """Whether the end of the answer was written."""
 
 
 class Connection(asyncio.Protocol):
@@ -230,6 +235,7 @@ class Connection(asyncio.Protocol):
             response = self._server.at_hand(exchange.request)
             if response is not None and isinstance(response.body, bytes):
                 self._send_whole(exchange, response, response.body)
+                self._report(exchange)
                 self._answered(exchange)
                 return
         self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
@@ -250,7 +256,23 @@ class Connection(asyncio.Protocol):
             self.abort()
         finally:
             self.task = None
+            self._report(exchange)
         self._answered(exchange)
+
+    def _report(self, exchange: _Exchange) -> None:
+        if not self._server.on_answered:
+            return
+        left = 0 if exchange.whole or self._transport is None else self._transport.get_write_buffer_size()
+        answered = Answered(
+            exchange.request,
+            exchange.status,
+            max(0, exchange.sent - left),
+            asyncio.get_running_loop().time() - exchange.began,
+            exchange.whole,
+            "1.1" if exchange.chunked else "1.0",
+        )
+        for hear in self._server.on_answered:
+            hear(answered)
 
     def _answered(self, exchange: _Exchange) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -291,6 +313,7 @@ class Connection(asyncio.Protocol):
             head = self._head(exchange, response, response.length, chunked=chunked)
             if exchange.request.method == "HEAD":
                 self._write(head)
+                exchange.whole = True
             else:
                 await self._send_pieces(exchange, response, head, body, chunked)
         finally:
@@ -300,7 +323,12 @@ class Connection(asyncio.Protocol):
         bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
-        self._write(head if bodiless or exchange.request.method == "HEAD" else head + body)
+        if bodiless or exchange.request.method == "HEAD":
+            self._write(head)
+        else:
+            self._write(head + body)
+            exchange.sent = len(body)
+        exchange.whole = True
 
     async def _send_pieces(
         self, exchange: _Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
@@ -310,6 +338,7 @@ class Connection(asyncio.Protocol):
         try:
             async for piece in body:
                 self._write_piece(head, piece, chunked)
+                exchange.sent += len(piece)
                 head = b""
                 if self._paused_writing:
                     await self._drain()
@@ -327,6 +356,7 @@ class Connection(asyncio.Protocol):
             self._write(head + b"0\r\n\r\n")
         elif head:
             self._write(head)
+        exchange.whole = True
 
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by breaking the connection."""
@@ -384,7 +414,7 @@ class Connection(asyncio.Protocol):
             lines.append("Connection: close\r\n")
         elif not exchange.chunked:
             lines.append("Connection: keep-alive\r\n")
-        exchange.begun = True
+        exchange.begun, exchange.status = True, response.status
         # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
         return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
 
@@ -397,9 +427,12 @@ class Connection(asyncio.Protocol):
             self.task.cancel()  # the nonsense is in the body of the request that it would answer
             self._current = current = None
         if current is None:
-            exchange = _Exchange(Request("", ""), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True)
+            exchange = _Exchange(
+                Request("", "", client=self._client), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True
+            )
             assert isinstance(response.body, bytes)  # text() made it
             self._send_whole(exchange, response, response.body)
+            self._report(exchange)
             self.close()
         else:
             self.abort()

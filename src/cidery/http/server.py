@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from cidery.http.connection import Connection
-from cidery.http.message import MAX_TARGET, Request, Response
+from cidery.http.message import MAX_TARGET, Answered, Request, Response
 
 BACKLOG = 1024
 """Connections that the system queues while the loop is busy."""
@@ -41,6 +41,8 @@ class HttpServer:
         ``at_hand``: gives answers that need no waiting, without a task; None: ``handler`` is asked."""
         self.tunnels = tunnels
         self.at_hand = at_hand
+        self.on_answered: list[Callable[[Answered], None]] = []
+        """Called at the end of each request, also of one that was cut off; must return quickly."""
         self.handler = handler
         self.name = name
         self.max_target = max_target
@@ -52,6 +54,11 @@ class HttpServer:
         self._servers: list[asyncio.Server] = []
         self._date = (0, b"")
         self.closing = False
+
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self._connections)
 
     async def listen(self, host: str, port: int) -> int:
         """Accept connections; returns the port, chosen by the system for 0. Raises OSError."""

@@ -12,13 +12,12 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
-from cidery.gateway.bounded import Bounded
-from cidery.gateway.listen import listen as gateway
-from cidery.gateway.options import options_of, request_limits
-from cidery.gateway.site import Site
+from cidery.gateway.counters import GatewayCounters
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
+from cidery.node.metrics import metrics_of
+from cidery.node.public_gateway import public_gateway
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -85,14 +84,14 @@ async def _serve(path: Path, call: Call) -> None:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
-        options = options_of(config)
-        site = Site(api, options)
-        bounded = Bounded(site.handle, request_limits(config.serving), options.headers)
+        counters = GatewayCounters()
+        metrics = metrics_of(api, [counters.metrics])
+        rpc = listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed, metrics=metrics)
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
-            gateway(config.gateway, bounded, path / "gateway", site.at_hand) as public,
+            rpc as addrs,
+            public_gateway(api, path, counters) as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")

@@ -26,6 +26,10 @@ class GatewaySettings:
     """Where ``/`` leads; "": nowhere."""
     hosts: Mapping[str, dict[str, Any] | None]
     """By host, as the file has them; None: the default of that host is taken away."""
+    access_log: str
+    """Path of the log of requests, "-" for standard output; "": none. Relative to the repository."""
+    access_format: str
+    """common, combined or json."""
     max_requests: int
     """At a time; 0: any number."""
     retrieval_timeout: float
@@ -47,6 +51,8 @@ def gateway_settings(
         headers=get("Gateway.HTTPHeaders", {}),
         root=get("Gateway.RootRedirect", ""),
         hosts=get("Gateway.PublicGateways", {}),
+        access_log=get("Gateway.AccessLog.Path", ""),
+        access_format=get("Gateway.AccessLog.Format", "combined"),
         max_requests=get("Gateway.MaxConcurrentRequests", GATEWAY_REQUESTS.amount),
         retrieval_timeout=seconds(get("Gateway.RetrievalTimeout", "30s")),
         max_duration=seconds(get("Gateway.MaxRequestDuration", "1h")),

@@ -240,6 +240,8 @@ KEYS: dict[str, Accepts] = {
     "Experimental.FilestoreEnabled": ANY_BOOL,
     "Experimental.FilestoreRoots": list_of(DIRECTORY),
     "DNS.Resolvers": RESOLVERS,
+    "Gateway.AccessLog.Path": TEXT,
+    "Gateway.AccessLog.Format": choice("common", "combined", "json"),
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
     "Gateway.HTTPHeaders": Accepts(_is_headers, "an object of header name to list of texts"),

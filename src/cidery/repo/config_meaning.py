@@ -34,6 +34,10 @@ MEANING: dict[str, Meaning] = {
     "Experimental.FilestoreRoots": Meaning(
         "filestore_roots", "Directories whose files it may refer to; empty: the one that holds the repository."
     ),
+    "Gateway.AccessLog.Format": Meaning("serving.access_format", "How a line of that log is written."),
+    "Gateway.AccessLog.Path": Meaning(
+        "serving.access_log", "File with a line for each request to the gateway; `-`: standard output; empty: none."
+    ),
     "Gateway.DeserializedResponses": Meaning(
         "serving.deserialized", "Whether the gateway serves pages and files, not only what a client can verify."
     ),

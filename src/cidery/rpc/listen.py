@@ -7,7 +7,7 @@ that sends it means this daemon, not another that has since taken its port, and 
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -79,11 +79,12 @@ async def listen(
     stop: Callable[[], None],
     *,
     exposed: bool = False,
+    metrics: Callable[[], Awaitable[bytes]] | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses (port 0 resolved).
 
     ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
-    API.Authorizations. Raises NotLoopback, NoApiAddress, CannotListen.
+    API.Authorizations. ``metrics``: the text for Prometheus. Raises NotLoopback, NoApiAddress, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
     token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
@@ -94,7 +95,7 @@ async def listen(
         for addr in addrs:
             _check(addr, open_to_all)
             # the allowed origins contain the port, which is known only after binding
-            handler = RpcHandler(api, origins, stop, token, exposed=exposed)
+            handler = RpcHandler(api, origins, stop, token, exposed=exposed, metrics=metrics)
             most = connections_for(RPC_CONNECTIONS, open_files())
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)

@@ -5,7 +5,7 @@ Spec: https://docs.ipfs.tech/reference/kubo/rpc/
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from hmac import compare_digest
@@ -22,6 +22,7 @@ from cidery.core.getting.extents import MEDIA_TYPE as EXTENTS
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
 from cidery.http.body import BodyCut, RequestBody
+from cidery.http.exposition import MEDIA_TYPE
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
@@ -40,6 +41,8 @@ from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
+METRICS = "/debug/metrics/prometheus"
+"""Where Kubo has them, too."""
 WATCH_AS = "watch-as"
 """Query parameter of any call: the name under which ``bitswap session`` reports its progress."""
 MAX_WATCH_NAME = 64
@@ -70,9 +73,20 @@ class RpcHandler:
     """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
 
     def __init__(
-        self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
+        self,
+        api: Api,
+        origins: frozenset[str],
+        stop: Callable[[], None],
+        token: str,
+        *,
+        exposed: bool = False,
+        metrics: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
-        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted."""
+        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted.
+
+        ``metrics``: the text for Prometheus.
+        """
+        self._metrics = metrics
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
@@ -94,11 +108,13 @@ class RpcHandler:
         return answer
 
     async def _checked(self, request: Request) -> Response:
-        if not request.path.startswith(PREFIX):
+        measures = request.path == METRICS and self._metrics is not None
+        if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
-        refusal = check(request.method, request.headers, self._origins, any_host=any_host)
+        method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
+        refusal = check(method, request.headers, self._origins, any_host=any_host)
         if refusal is not None:
             return text_answer(*refusal)
         meant = request.headers.get(TOKEN_HEADER.lower())
@@ -109,6 +125,8 @@ class RpcHandler:
             request.header("authorization"), unquote(request.path)
         ):
             return text_answer(403, DENIED)
+        if measures and self._metrics is not None:
+            return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
         return await self._answer(request)
 
     def _is_ours(self, token: str) -> bool:
