@@ -228,9 +228,7 @@ async def test_what_is_denied_can_still_be_removed(nodes: tuple[cidery.Node, cid
 
 async def test_what_is_denied_is_not_announced(nodes: tuple[cidery.Node, cidery.Node], folder: CID) -> None:
     owner, _ = nodes
-    network = owner.api.online
-    assert isinstance(network, NodeNetwork)
-    store = network.store
+    store = owner.api.served
     assert isinstance(store, DenyingStore)
     keys = [key async for page in store.keys() for key in page]
     deny(owner, f"/ipfs/{folder}")
@@ -243,10 +241,8 @@ async def test_whoever_waits_for_a_denied_block_is_not_told_when_it_comes(
     nodes: tuple[cidery.Node, cidery.Node],
 ) -> None:
     owner, _ = nodes
-    network = owner.api.online
-    assert isinstance(network, NodeNetwork)
     told: list[bytes] = []
-    network.store.on_stored.append(lambda blocks: told.extend(key for key, _ in blocks))
+    owner.api.served.on_stored.append(lambda blocks: told.extend(key for key, _ in blocks))
     deny(owner, f"/ipfs/{CID.of(b'one')}")
     await owner.add(b"one")
     await owner.add(b"two")

@@ -68,7 +68,7 @@ class DenyingStore:
     """A BlockStore as others see it: denied blocks count as absent. What is put and deleted is not judged."""
 
     def __init__(self, inner: BlockStore, denylists: Denylists) -> None:
-        self._inner = inner
+        self.inner = inner
         self.denylists = denylists
         self.on_stored: list[StoredHook] = []
         """As BlockStore; not called with denied blocks."""
@@ -88,38 +88,43 @@ class DenyingStore:
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         if self.denylists.lists and self.denylists.block(cid) is not None:
             return None
-        return self._inner.get_if_ready(cid)
+        return self.inner.get_if_ready(cid)
 
     async def get_many(self, cids: Sequence[CID]) -> list[bytes | memoryview | None]:
-        found = await self._inner.get_many(cids)
+        found = await self.inner.get_many(cids)
         if self.denylists.lists:
             return [None if self.denylists.block(cid) else one for cid, one in zip(cids, found, strict=True)]
         return found
 
     def damage(self, cid: CID) -> str:
-        return self._inner.damage(cid)
+        return self.inner.damage(cid)
 
     async def size_many(self, cids: Sequence[CID]) -> list[int | None]:
-        found = await self._inner.size_many(cids)
+        found = await self.inner.size_many(cids)
         if self.denylists.lists:
             return [None if self.denylists.block(cid) else one for cid, one in zip(cids, found, strict=True)]
         return found
 
     async def put_many(self, blocks: Sequence[Block], *, kept: bool, durability: Durability) -> None:
-        await self._inner.put_many(blocks, kept=kept, durability=durability)
+        await self.inner.put_many(blocks, kept=kept, durability=durability)
 
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
-        self._inner.put_many_blocking(blocks, kept=kept)
+        self.inner.put_many_blocking(blocks, kept=kept)
 
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
-        return await self._inner.delete_many(cids)
+        return await self.inner.delete_many(cids)
 
     async def keys(self) -> AsyncIterator[list[bytes]]:
-        async for page in self._inner.keys():
+        async for page in self.inner.keys():
             yield [key for key in page if not self.denies(key)] if self.denylists.lists else page
 
     async def sync(self) -> None:
-        await self._inner.sync()
+        await self.inner.sync()
 
     async def close(self) -> None:
-        await self._inner.close()
+        await self.inner.close()
+
+
+def judged(store: BlockStore) -> tuple[BlockStore, Denylists | None]:
+    """The store below a DenyingStore, and its lists; another store as it is."""
+    return (store.inner, store.denylists) if isinstance(store, DenyingStore) else (store, None)

@@ -1,9 +1,12 @@
 """Who counts as one client of the gateway."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cidery.http.message import Request
 
+REMEMBERED = 1024
+"""Addresses whose parsed form is kept."""
 NET_BITS = 64
 """Of an IPv6 address those by which clients are told apart: one has all addresses of its net."""
 
@@ -38,6 +41,7 @@ def _forwarded(request: Request) -> IPv4Address | IPv6Address | None:
     return _parsed(request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip())
 
 
+@lru_cache(REMEMBERED)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(text.partition("%")[0])

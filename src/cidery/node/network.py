@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.denying import DenyingSession, DenyingStore
+from cidery.core.denying import DenyingSession, judged
 from cidery.core.network import (
     Bandwidth,
     BitswapStat,
@@ -120,8 +120,8 @@ class NodeNetwork:
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
-        self.store, self.cache, self.entropy = store, cache, entropy
-        self._denylists = store.denylists if isinstance(store, DenyingStore) else None
+        self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
+        self.cache, self.entropy = cache, entropy
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter())
@@ -182,7 +182,8 @@ class NodeNetwork:
         if self.kad is None or self.cache is None:
             return None
         announcing = announce.announcing(self.kad.both, self.cache, self.entropy)
-        announcing.refuses = lambda key: self._denies(CID(1, RAW, key))
+        lists = self._denylists
+        announcing.refuses = lambda key: lists is not None and bool(lists.lists) and self._denies(CID(1, RAW, key))
         return announcing
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:

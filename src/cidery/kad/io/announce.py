@@ -142,7 +142,8 @@ class Announcing:
     def add(self, keys: Sequence[bytes]) -> None:
         """Announce these soon, with others of their regions."""
         for key in keys:
-            self._noted[key] = None
+            if not self.refuses(key):
+                self._noted[key] = None
         self._wake.set()
 
     async def note(self, key: bytes, peers: int) -> None:
