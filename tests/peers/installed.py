@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 HELIA = ROOT / "out" / "peers" / "helia"
 """Build folder with the node_modules of helia/package.json."""
+BROWSER = ROOT / "out" / "peers" / "browser"
+"""Build folder with the Chromium of browser/package.json."""
 PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
 
 
@@ -59,3 +62,16 @@ def _helia(main: str, *options: str) -> list[str]:
 def pylibp2p_command() -> list[str]:
     require(PYLIBP2P.exists(), "py-libp2p")
     return [str(PYLIBP2P), str(HERE / "pylibp2p_peer.py")]
+
+
+def browser_command() -> tuple[str, dict[str, str]]:
+    """(Chromium, environment): the system's, or the one of `make peers`."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is not None:
+        return found, dict(os.environ)
+    program = BROWSER / "chromium"
+    require(program.exists(), "Chromium (@sparticuz/chromium)")
+    missing = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    if "not found" not in missing:
+        return str(program), dict(os.environ)
+    return str(program), {**os.environ, "LD_LIBRARY_PATH": str(BROWSER / "libraries" / "lib")}

@@ -29,6 +29,14 @@ def test_the_types_are_shipped():
     )
 
 
+def test_the_fixtures_of_the_gateway_check_are_shipped_with_their_licences():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["cidery"]
+    shipped = {path for pattern in patterns for path in (ROOT / "src" / "cidery").glob(pattern) if path.is_file()}
+    folder = ROOT / "src" / "cidery" / "gateway" / "check" / "fixtures"
+    assert {path for path in folder.rglob("*") if path.is_file()} <= shipped
+    assert {folder / "LICENSE-MIT", folder / "LICENSE-APACHE"} <= shipped
+
+
 def test_the_licences_named_in_the_project_file_are_there():
     assert all((ROOT / name).is_file() for name in PROJECT["license-files"])
 

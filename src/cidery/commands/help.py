@@ -12,7 +12,7 @@ ROOMS = (
     ("Content", ("add", "get", "cat", "ls", "refs", "resolve", "why", "files", "pin", "name", "key")),
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
     ("The node", ("init", "daemon", "shutdown", "id", "config", "denylist", "jobs", "log", "repo", "stats", "version")),
-    ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht")),
+    ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
     ("Help", ("help", "commands")),
 )
 """The groups of ``cidery --help`` and their titles."""

@@ -10,7 +10,7 @@ from cidery.errors import InvalidInput
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "denylist": "denylist", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
-    "filestore": "filestore", "jobs": "jobs", "log": "log",
+    "filestore": "filestore", "gateway": "gateway", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
     "bitswap": "network provide", "ping": "network", "id": "network",
@@ -36,6 +36,7 @@ SUMMARIES = {
     "dht": "The distributed hash table",
     "files": "Work with mutable files",
     "filestore": "Blocks whose data stays in your files (add --nocopy)",
+    "gateway": "HTTP gateways, of this program or any other",
     "get": "Save a file or folder to disk",
     "help": "Show help for a command",
     "id": "Print this node's identity, or a peer's",

@@ -22,8 +22,10 @@ from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.http.message import Request, Response, text
 from cidery.multiformats.varint import Buffer
 
-SLICE = 64 * 1024
-"""Bytes handed to the socket at a time: unwritten data is not copied."""
+SLICE = 256 * 1024
+"""Bytes handed to the socket at a time, as many as the system takes: unwritten data is not copied."""
+SLICE_IN_A_CROWD = 64 * 1024
+"""The same when all places are taken, so that slow readers show."""
 RETRIEVAL_SECONDS = 30.0
 """Longest wait for the first byte, and for the next one, as in Kubo."""
 DURATION_SECONDS = 3600.0
@@ -180,9 +182,10 @@ class Bounded:
             yield b""
             while piece is not None:
                 view = memoryview(piece)
-                for start in range(0, len(view), SLICE):
+                step = SLICE_IN_A_CROWD if self._places.full else SLICE
+                for start in range(0, len(view), step):
                     with reader.taking(clock()):
-                        yield view[start : start + SLICE]
+                        yield view[start : start + step]
                 piece = await _within(self._limits.retrieval or None, anext(body, None))
         except Stalled:
             if begun:

@@ -5,6 +5,7 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#generated-html-with-di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
@@ -19,14 +20,12 @@ from cidery.unixfs.node import Kind
 
 MAX_THUMBNAIL = 1024 * 1024
 """Largest picture that is shown in its row, in bytes."""
+_SIMPLE = re.compile(r"[A-Za-z0-9._~-]+")
 EXPLORER = "https://cid.ipfs.tech/#"
 """Where the CIDs of a DNSLink's page lead, which has no address of its own for them."""
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_ICONS = {
-    "image": "\U0001f5bc\ufe0f", "audio": "\U0001f3b5", "video": "\U0001f3ac", "font": "\U0001f524",
-    "text": "\U0001f4c4", "application": "\U0001f4e6",
-}  # fmt: skip
-_FOLDER, _SYMLINK, _OTHER = "\U0001f4c1", "\U0001f517", "\U0001f4c4"
+_FOLDER = '<i class="folder"></i>'
+_ICONS = {kind: f'<i class="{kind}"></i>' for kind in ("image", "audio", "video", "link", "file")}
 
 
 class Crumbs(NamedTuple):
@@ -55,14 +54,13 @@ class Crumbs(NamedTuple):
             parts.append(link(at, name))
         return f"/{self.namespace}/" + "/".join(parts)
 
-    def of_content(self, cid: CID, name: str) -> str:
-        """The attributes of a link to an entry's CID."""
-        text = str(cid)
+    def of_content(self, cid: str, name: str) -> str:
+        """The attributes of a link to an entry's CID. ``name``: as one segment of a path, escaped."""
         if self.dnslink:
-            return f'href="{EXPLORER}{text}" target="_blank" rel="noreferrer noopener"'
-        base = f"//{self.host}" if self.host else ""
+            return f'href="{EXPLORER}{cid}" target="_blank" rel="noreferrer noopener"'
+        base = escape(f"//{self.host}") if self.host else ""
         # the name is a value in a query of a URL: it is escaped for both
-        return f'href="{escape(base)}/ipfs/{text}?filename={quote(escaped(name))}"'
+        return f'href="{base}/ipfs/{cid}?filename={name if _SIMPLE.fullmatch(name) else quote(name)}"'
 
 
 class Row(NamedTuple):
@@ -96,7 +94,8 @@ def beginning(crumbs: Crumbs, cid: CID, path: str, size: int | None) -> str:
 
 def rows(crumbs: Crumbs, path: str, entries: Iterable[Row]) -> str:
     """Rows of the table."""
-    return "".join(_row(crumbs, path, entry) for entry in entries)
+    path = escape(path)
+    return "".join([_row(crumbs, path, entry) for entry in entries])
 
 
 ENDING = f"</table>\n{END}"
@@ -105,11 +104,18 @@ CUT = f'</table>\n<p class="soft">The rest of this directory could not be read.<
 
 
 def _row(crumbs: Crumbs, path: str, entry: Row) -> str:
-    href = escape(path + escaped(entry.name))
-    name = shown(entry.name)
+    if _SIMPLE.fullmatch(entry.name):  # most names need no escaping, of no kind
+        segment = name = entry.name
+    else:
+        segment, name = escaped(entry.name), shown(entry.name)
+    href = path + (segment if segment is entry.name else escape(segment))
+    cid = str(entry.cid)
     is_directory = entry.kind is Kind.DIRECTORY
     media = (by_name(entry.name) or "").partition("/")[0] if not is_directory else ""
-    icon = _FOLDER if is_directory else _SYMLINK if entry.kind is Kind.SYMLINK else _ICONS.get(media, _OTHER)
+    if is_directory:
+        icon = _FOLDER
+    else:
+        icon = _ICONS.get("link" if entry.kind is Kind.SYMLINK else media, _ICONS["file"])
     if media == "image" and entry.size is not None and entry.size <= MAX_THUMBNAIL:
         icon = f'<img src="{href}" alt="" loading="lazy">'
     shows = ""
@@ -118,13 +124,12 @@ def _row(crumbs: Crumbs, path: str, entry: Row) -> str:
     size = human(entry.size) if entry.size is not None else ""
     return (
         f'<tr><td class="icon">{icon}</td><td class="name"><a href="{href}">{name}</a>{shows}</td>'
-        f'<td class="hash"><a class="ipfs-hash" translate="no" {crumbs.of_content(entry.cid, entry.name)}>'
-        f'{_short(entry.cid)}</a></td><td class="date">{_date(entry.mtime)}</td><td class="size">{size}</td></tr>\n'
+        f'<td class="hash"><a class="ipfs-hash" translate="no" {crumbs.of_content(cid, segment)}>'
+        f'{_short(cid)}</a></td><td class="date">{_date(entry.mtime)}</td><td class="size">{size}</td></tr>\n'
     )
 
 
-def _short(cid: CID) -> str:
-    text = str(cid)
+def _short(text: str) -> str:
     return text if len(text) <= 9 else f"{text[:4]}…{text[-4:]}"
 
 
@@ -139,6 +144,8 @@ def _date(mtime: Mtime | None) -> str:
 
 def human(size: int) -> str:
     """Bytes in a unit that people read."""
+    if size < 1000:
+        return f"{size} B"
     amount = float(size)
     for unit in _UNITS:
         if amount < 1000 or unit == _UNITS[-1]:

@@ -17,6 +17,23 @@ CSP = (
     "base-uri 'none'; form-action 'none'"
 )
 """Of pages made here: no script, and no form; pictures come from the content shown."""
+_DRAWINGS = {
+    "folder": "M2 5h6l2 2h8v9H2z",
+    "file": "M5 2h7l4 4v12H5zM12 2v4h4",
+    "link": "M8 12l4-4M7 9l-2 2a3 3 0 0 0 4 4l2-2M13 11l2-2a3 3 0 0 0-4-4L9 7",
+    "image": "M3 4h14v12H3zM3 14l4-4 3 3 3-4 4 5",
+    "audio": "M8 15V5l8-2v10M8 15a2 2 0 1 1-4 0 2 2 0 0 1 4 0zM16 13a2 2 0 1 1-4 0 2 2 0 0 1 4 0z",
+    "video": "M3 4h14v12H3zM8 7l5 3-5 3z",
+}
+"""By what they stand for: paths of SVG on 20 x 20."""
+
+
+def _icon(name: str, path: str) -> str:
+    svg = "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 20 20' fill='none' stroke='%23000' stroke-width='1.4'"
+    url = f"url(\"data:image/svg+xml,{svg}%3E%3Cpath d='{path}'/%3E%3C/svg%3E\")"
+    return f".{name}{{-webkit-mask-image:{url};mask-image:{url}}}"
+
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2128;--soft:#667;--line:#e3e5ea;--back:#fff;--over:#f3f6fa;--link:#0b62c4}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e7ec;--soft:#99a2b0;--line:#2d333d;--back:#14171c;--over:#1d222a;
@@ -28,6 +45,8 @@ a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
 h1{font-size:1.15rem;font-weight:600;overflow-wrap:anywhere;margin:0 0 .25rem}
 .soft{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;margin-top:1rem}
+i{display:inline-block;width:1.25rem;height:1.25rem;background:var(--soft);vertical-align:middle}
+i.folder{background:var(--link)}
 td{padding:.4rem .5rem;border-top:1px solid var(--line);vertical-align:middle}
 tr:hover{background:var(--over)}
 .icon{width:2.5rem;text-align:center}.icon img{width:2rem;height:2rem;object-fit:cover;border-radius:4px;display:block}
@@ -38,7 +57,7 @@ summary{cursor:pointer;display:inline;color:var(--soft);font-size:.875rem;margin
 video,audio{width:100%;max-height:70vh;margin-top:.5rem}
 pre{background:var(--over);padding:1rem;border-radius:6px;overflow:auto;font-size:.875rem}
 @media(max-width:40rem){.hash,.date{display:none}}
-"""
+""" + "\n".join(_icon(name, path) for name, path in _DRAWINGS.items())
 STYLE_TAG = hashlib.sha256(_STYLE.encode()).hexdigest()[:8]
 """Changes with the looks: part of the Etag of generated pages."""
 

@@ -11,7 +11,7 @@ from cidery.core.api import Api
 from cidery.errors import CideryError
 from cidery.gateway import origin as origins
 from cidery.gateway import routing_v1
-from cidery.gateway.content import ContentGateway
+from cidery.gateway.content import ContentGateway, Plan
 from cidery.gateway.dnslink_hosts import DnslinkHosts
 from cidery.gateway.errors import failed
 from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
@@ -23,6 +23,10 @@ from cidery.http.message import BadRequest, Request, Response, text
 PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
 """The protocols served here, with their paths (libp2p's HTTP specification)."""
+MAX_PLANS = 4096
+"""Requests remembered with what they are about: some MB."""
+MAX_PLANNED = 1024
+"""Longest target and headers of a request that is remembered, in characters."""
 METHODS = "GET, HEAD, OPTIONS"
 
 
@@ -34,6 +38,7 @@ class Site:
         self._content = ContentGateway(api, options)
         self._routing = RoutingServer(api) if options.routing else None
         self._hosts = Hosts(options.hosts)
+        self._plans: dict[tuple[str | bool | None, ...], Plan | None] = {}
         self._dnslinks: DnslinkHosts | None = None
         if not options.no_dnslink:
             resolver = (api if options.fetches else api.offline()).naming.resolver
@@ -41,8 +46,41 @@ class Site:
 
     def at_hand(self, request: Request) -> Response | None:
         """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""
-        if request.method not in ("GET", "HEAD"):
+        plan = self._plan(request)
+        if plan is None:
             return None
+        try:
+            response = self._content.at_hand(request, plan)
+        except CideryError:
+            return None  # handle() finds it again, and says it
+        if response is not None:
+            self._finish(response)
+        return response
+
+    def _plan(self, request: Request) -> Plan | None:
+        """What the request is about, if that needs no waiting; remembered, as most requests are like others."""
+        headers = request.headers
+        if request.method not in ("GET", "HEAD") or "service-worker" in headers:
+            return None
+        key = (
+            request.target,
+            headers.get("host"),
+            headers.get("accept"),
+            headers.get("x-forwarded-host"),
+            headers.get("x-forwarded-proto"),
+            request.secure,
+        )
+        try:
+            return self._plans[key]
+        except KeyError:
+            plan = self._make_plan(request)
+        if sum(len(part) for part in key if isinstance(part, str)) <= MAX_PLANNED:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _make_plan(self, request: Request) -> Plan | None:
         host = host_of(request)
         place = self._hosts.find(host)
         if not place.namespace:
@@ -51,14 +89,9 @@ class Site:
                 return None
         try:
             found = self._find(request, place, "")
-            if isinstance(found, Redirected):
-                return None
-            response = self._content.at_hand(request, found)
+            return None if isinstance(found, Redirected) else self._content.plan(request, found)
         except CideryError:
-            return None  # handle() finds it again, and says it
-        if response is not None:
-            self._finish(response)
-        return response
+            return None
 
     async def handle(self, request: Request) -> Response:
         """Never raises because of a client's request. Cancel-safe. The body may raise, which cuts the answer off."""

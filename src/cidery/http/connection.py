@@ -12,6 +12,7 @@ import httptools
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
+from cidery.http.exchange import Exchange
 from cidery.http.message import Answered, Request, Response, text
 
 if TYPE_CHECKING:
@@ -69,25 +70,6 @@ class Server(Protocol):
     def date(self) -> bytes: ...
 
 
-class _Exchange:
-    """A request that is arriving, or being answered."""
-
-    __slots__ = ("began", "begun", "body", "chunked", "keep_alive", "request", "sent", "status", "whole")
-
-    def __init__(self, request: Request, body: RequestBody, *, keep_alive: bool, chunked: bool) -> None:
-        self.request = request
-        self.body = body
-        self.keep_alive = keep_alive
-        self.begun = False
-        """Whether the head of the answer was written."""
-        self.chunked = chunked
-        """Whether the client supports chunks: not with HTTP/1.0."""
-        self.began = asyncio.get_running_loop().time()
-        self.status = self.sent = 0
-        self.whole = False
-        """Whether the end of the answer was written."""
-
-
 class Connection(asyncio.Protocol):
     """Made by the server for each connection."""
 
@@ -98,10 +80,10 @@ class Connection(asyncio.Protocol):
         self._client = ""
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._header_bytes = 0
-        self._arriving: _Exchange | None = None
-        self._waiting: deque[_Exchange] = deque()
-        self._current: _Exchange | None = None
+        self._header_bytes = self._hosts = 0
+        self._arriving: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._current: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
         """The task that answers the current request."""
         self._refusal: Response | None = None
@@ -163,7 +145,7 @@ class Connection(asyncio.Protocol):
     # --- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        self._target, self._headers, self._header_bytes = b"", {}, 0
+        self._target, self._headers, self._header_bytes, self._hosts = b"", {}, 0, 0
         if self._current is None:
             self._expire_in(HEAD_SECONDS)
 
@@ -180,11 +162,19 @@ class Connection(asyncio.Protocol):
             raise ValueError("the headers are too long")
         key = name.decode("latin-1").lower()
         given = value.decode("latin-1")
+        if key == "host":
+            self._hosts += 1
         known = self._headers.get(key)
         self._headers[key] = given if known is None else f"{known}, {given}"
 
     def on_headers_complete(self) -> None:
         version = self._parser.get_http_version()
+        # "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks a Host header field
+        # and to any request message that contains more than one" (RFC 9112, 3.2)
+        hosts = self._hosts
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            self._refusal = text(400, "a request names one Host")
+            raise ValueError("not one Host")
         expects = self._headers.get("expect", "").lower() == "100-continue" and version == "1.1"
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
         request = Request(
@@ -196,7 +186,9 @@ class Connection(asyncio.Protocol):
             self.abort,
         )
         keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
-        self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
+        self._arriving = Exchange(
+            request, body, asyncio.get_running_loop().time(), keep_alive=keep_alive, chunked=version == "1.1"
+        )
         if self._current is None:
             self._answer_next(self._arriving)
         else:
@@ -228,11 +220,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(f"HTTP/1.1 100 Continue\r\nServer: {self._server.name}\r\n\r\n".encode())
 
-    def _answer_next(self, exchange: _Exchange) -> None:
+    def _answer_next(self, exchange: Exchange) -> None:
         self._current = exchange
         self._server.busy(self)
         self._expire_in(None)
-        if self._server.at_hand is not None and not self._paused_writing:
+        if self._server.at_hand is not None and not self._paused_writing and not _has_body(exchange.request):
             response = self._server.at_hand(exchange.request)
             if response is not None and isinstance(response.body, bytes):
                 self._send_whole(exchange, response, response.body)
@@ -241,7 +233,7 @@ class Connection(asyncio.Protocol):
                 return
         self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
 
-    async def _answer(self, exchange: _Exchange) -> None:
+    async def _answer(self, exchange: Exchange) -> None:
         try:
             try:
                 if exchange.request.method == "CONNECT" and self._server.tunnels:
@@ -260,22 +252,15 @@ class Connection(asyncio.Protocol):
             self._report(exchange)
         self._answered(exchange)
 
-    def _report(self, exchange: _Exchange) -> None:
+    def _report(self, exchange: Exchange) -> None:
         if not self._server.on_answered:
             return
         left = 0 if exchange.whole or self._transport is None else self._transport.get_write_buffer_size()
-        answered = Answered(
-            exchange.request,
-            exchange.status,
-            max(0, exchange.sent - left),
-            asyncio.get_running_loop().time() - exchange.began,
-            exchange.whole,
-            "1.1" if exchange.chunked else "1.0",
-        )
+        answered = exchange.answered(left, asyncio.get_running_loop().time())
         for hear in self._server.on_answered:
             hear(answered)
 
-    def _answered(self, exchange: _Exchange) -> None:
+    def _answered(self, exchange: Exchange) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         if not exchange.keep_alive or self._server.closing:
@@ -302,7 +287,7 @@ class Connection(asyncio.Protocol):
             self._expire_in(IDLE_SECONDS)
         self._update_reading()
 
-    async def _send(self, exchange: _Exchange, response: Response) -> None:
+    async def _send(self, exchange: Exchange, response: Response) -> None:
         body = response.body
         if isinstance(body, bytes):
             self._send_whole(exchange, response, body)
@@ -320,7 +305,7 @@ class Connection(asyncio.Protocol):
         finally:
             await body.aclose()
 
-    def _send_whole(self, exchange: _Exchange, response: Response, body: bytes) -> None:
+    def _send_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
         bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
@@ -332,7 +317,7 @@ class Connection(asyncio.Protocol):
         exchange.whole = True
 
     async def _send_pieces(
-        self, exchange: _Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
+        self, exchange: Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
     ) -> None:
         if response.length is None and not chunked:
             exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
@@ -382,7 +367,9 @@ class Connection(asyncio.Protocol):
             parts += [f"{size:x}\r\n".encode(), piece, b"\r\n"]
         else:
             parts.append(piece)
-        if size <= JOINED:
+        if len(parts) == 1 and not isinstance(piece, bytearray):
+            self._transport.write(piece)
+        elif size <= JOINED:
             self._transport.write(b"".join(parts))
         else:
             self._transport.writelines([bytes(part) if isinstance(part, bytearray) else part for part in parts])
@@ -402,7 +389,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._writable = None
 
-    def _head(self, exchange: _Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
+    def _head(self, exchange: Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
         if chunked:
@@ -428,9 +415,8 @@ class Connection(asyncio.Protocol):
             self.task.cancel()  # the nonsense is in the body of the request that it would answer
             self._current = current = None
         if current is None:
-            exchange = _Exchange(
-                Request("", "", client=self._client), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True
-            )
+            nothing, now = RequestBody(_nothing, _nothing), asyncio.get_running_loop().time()
+            exchange = Exchange(Request("", "", client=self._client), nothing, now, keep_alive=False, chunked=True)
             assert isinstance(response.body, bytes)  # text() made it
             self._send_whole(exchange, response, response.body)
             self._report(exchange)
@@ -480,7 +466,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _is_tunnel(exchange: _Exchange, response: Response) -> bool:
+def _has_body(request: Request) -> bool:
+    """A body may turn out to be nonsense, which has to be said before anything else."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _is_tunnel(exchange: Exchange, response: Response) -> bool:
     """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
     return exchange.request.method == "CONNECT" and response.status == 200
 

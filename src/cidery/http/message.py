@@ -35,7 +35,7 @@ class BadRequest(InvalidInput):
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Request:
     """The request of a client."""
 

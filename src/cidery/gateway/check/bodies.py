@@ -17,7 +17,7 @@ from cidery.ipns.record import IpnsRecord
 from cidery.multiformats.cid import CID
 
 SHOWN = 160
-"""Characters of a body that a difference quotes."""
+"""Characters, or bytes, of a body that a difference quotes."""
 
 
 class Bytes(NamedTuple):
@@ -54,7 +54,7 @@ class Json(NamedTuple):
     def faults(self, answer: Answer, first: Answer | None) -> list[str]:
         try:
             found = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [f"the body must be JSON, but it is {quoted(answer.body)}"]
         wanted = json.dumps(self.value, ensure_ascii=False)
         return [] if found == self.value else [f"the body must be {wanted}, but it is {quoted(answer.body)}"]
@@ -131,16 +131,28 @@ class Tar(NamedTuple):
             with tarfile.open(fileobj=io.BytesIO(answer.body), mode="r:") as archive:
                 for member in archive:
                     content = archive.extractfile(member) if member.isfile() else None
-                    found[member.name] = content.read() if content else b""
-        except (tarfile.TarError, EOFError) as exc:
+                    # a sparse file may claim any size
+                    found[member.name] = content.read(len(answer.body)) if content else b""
+                rest = answer.body[archive.offset :]
+        except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
             return [f"the body must be a TAR archive: {exc}; it is {quoted(answer.body)}"]
-        wrong: list[str] = []
+        # tarfile takes anything behind the first member for the end
+        wrong = (
+            [f"the TAR breaks off with {quoted(rest)}"] if rest.strip(b"\0") or len(rest) % tarfile.BLOCKSIZE else []
+        )
         for name, wanted in self.files:
             if name not in found:
                 wrong.append(f"the TAR must hold {name!r}, but it holds {sorted(found)}")
             elif wanted is not None and found[name] != wanted:
                 wrong.append(f"{name!r} in the TAR must be {quoted(wanted)}, but it is {quoted(found[name])}")
         return wrong
+
+
+class NoTar(NamedTuple):
+    """An archive that breaks off: readers refuse it."""
+
+    def faults(self, answer: Answer, first: Answer | None) -> list[str]:
+        return [] if Tar().faults(answer, first) else ["the TAR must not be readable to its end, but it is"]
 
 
 class Record(NamedTuple):
@@ -160,9 +172,12 @@ class Record(NamedTuple):
 
 
 def quoted(data: bytes) -> str:
-    """The start of a body, and its length if that is not all."""
-    text = data[:SHOWN].decode(errors="backslashreplace")
-    return repr(text) if len(data) <= SHOWN else f"{text!r}... ({len(data)} bytes)"
+    """The start of a body, escaped, and its length if that is not all."""
+    try:
+        shown = repr(data.decode()[:SHOWN])
+    except UnicodeDecodeError:
+        shown = repr(data[:SHOWN])
+    return shown if len(data) <= SHOWN else f"{shown}... ({len(data)} bytes)"
 
 
 def _times(count: int) -> str:

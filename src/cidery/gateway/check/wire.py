@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -133,7 +134,8 @@ async def _open(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     except TimeoutError as exc:
         raise Unreachable(place.url, f"no connection within {CONNECT_SECONDS:.0f} s") from exc
     except OSError as exc:
-        raise Unreachable(place.url, (exc.strerror or str(exc)).lower()) from exc
+        said = os.strerror(exc.errno) if isinstance(exc, ConnectionError) and exc.errno else exc.strerror
+        raise Unreachable(place.url, (said or str(exc)).lower()) from exc
 
 
 async def _tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str) -> bytes:

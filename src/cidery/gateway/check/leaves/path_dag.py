@@ -43,7 +43,12 @@ def checks(site: Site) -> list[Check]:
     for form, shown in FORMATS:
         found += _native(form, shown)
     found.append(
-        get(LEAF, "DAG-CBOR as a page", ask(f"/ipfs/{_document('cbor')[0]}/", HTML), expect(body=Text(("</html>",))))
+        get(
+            LEAF,
+            "DAG-CBOR as a page, whatever its headers",
+            ask(f"/ipfs/{_document('cbor')[0]}/", HTML),
+            expect(body=Text(("</html>",))),
+        )
     )
     for form, name in (("json", DAG_JSON), ("cbor", DAG_CBOR)):
         found += _named(form, name)

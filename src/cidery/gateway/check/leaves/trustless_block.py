@@ -5,7 +5,7 @@ Spec: https://specs.ipfs.tech/http-gateways/trustless-gateway/#block-responses-a
 
 from cidery.gateway.check.bodies import Bytes, Nothing
 from cidery.gateway.check.dag import dag
-from cidery.gateway.check.headers import Has, Is, Kept, Lists, Present
+from cidery.gateway.check.headers import Has, Is, Kept, Like, Lists, Present
 from cidery.gateway.check.leaves.usual import (
     IMMUTABLE,
     NOWHERE,
@@ -54,7 +54,7 @@ def checks(site: Site) -> list[Check]:
             ),
         ),
     ]
-    return found + ranges(LEAF, "a block", asked, data, RAW_TYPE) + _ours(str(cid), data)
+    return found + ranges(LEAF, "a block", asked, data, RAW_TYPE) + _ours(str(cid), data) + _negotiated(str(cid), data)
 
 
 def block_headers(data: bytes) -> tuple[Is | Has, ...]:
@@ -72,7 +72,7 @@ def _ours(cid: str, data: bytes) -> list[Check]:
         *block_headers(data),
         Is("Etag", f'"{cid}.raw"'),
         Is("Cache-Control", IMMUTABLE),
-        Is("Content-Disposition", f'attachment; filename="{cid}.bin"'),
+        Like("Content-Disposition", f'^attachment; filename="{cid}.bin"'),
     )
     only = {"Cache-Control": "only-if-cached"}
     return [
@@ -92,6 +92,32 @@ def _ours(cid: str, data: bytes) -> list[Check]:
             ask(PROBE),
             expect(200, Is("Content-Length", "0")),
         ),
+        own(LEAF, "a CID that is none is refused", ask("/ipfs/QmInvalidCID?format=raw"), expect(400)),
+        own(LEAF, "only-if-cached without the block", ask(f"/ipfs/{NOWHERE}?format=raw", only), expect(412)),
+        own(
+            LEAF,
+            "only-if-cached by HEAD without the block",
+            ask(f"/ipfs/{NOWHERE}?format=raw", only, method="HEAD"),
+            expect(412),
+        ),
+        own(LEAF, "only-if-cached with the block", ask(f"/ipfs/{cid}?format=raw", only), expect(200, body=Bytes(data))),
+        own(
+            LEAF,
+            "a block may be read by pages of any origin",
+            ask(f"/ipfs/{cid}?format=raw"),
+            expect(
+                200,
+                Is("Access-Control-Allow-Origin", "*"),
+                Lists(
+                    "Access-Control-Expose-Headers", ("Content-Length", "Content-Range", "X-Ipfs-Path", "X-Ipfs-Roots")
+                ),
+            ),
+        ),
+    ]
+
+
+def _negotiated(cid: str, data: bytes) -> list[Check]:
+    return [
         own(
             LEAF,
             "Content-Location names the form that Accept chose",
@@ -115,26 +141,5 @@ def _ours(cid: str, data: bytes) -> list[Check]:
             "the type with the highest q-value is chosen",
             ask(f"/ipfs/{cid}", {"Accept": f"application/vnd.ipld.car;q=0.1, {RAW_TYPE};q=0.9"}),
             expect(200, Is("Content-Type", RAW_TYPE), body=Bytes(data)),
-        ),
-        own(LEAF, "a CID that is none is refused", ask("/ipfs/QmInvalidCID?format=raw"), expect(400)),
-        own(LEAF, "only-if-cached without the block", ask(f"/ipfs/{NOWHERE}?format=raw", only), expect(412)),
-        own(
-            LEAF,
-            "only-if-cached by HEAD without the block",
-            ask(f"/ipfs/{NOWHERE}?format=raw", only, method="HEAD"),
-            expect(412),
-        ),
-        own(LEAF, "only-if-cached with the block", ask(f"/ipfs/{cid}?format=raw", only), expect(200, body=Bytes(data))),
-        own(
-            LEAF,
-            "a block may be read by pages of any origin",
-            ask(f"/ipfs/{cid}?format=raw"),
-            expect(
-                200,
-                Is("Access-Control-Allow-Origin", "*"),
-                Lists(
-                    "Access-Control-Expose-Headers", ("Content-Length", "Content-Range", "X-Ipfs-Path", "X-Ipfs-Roots")
-                ),
-            ),
         ),
     ]

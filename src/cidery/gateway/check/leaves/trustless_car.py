@@ -280,6 +280,11 @@ def _ours() -> list[Check]:
             expect(412, body=Nothing()),
         ),
     ]
+    return found + _refused(path)
+
+
+def _refused(path: str) -> list[Check]:
+    found: list[Check] = []
     for what, query in (
         ("a scope", "dag-scope=some"),
         ("an order", "car-order=any"),

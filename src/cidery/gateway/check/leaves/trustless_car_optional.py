@@ -61,6 +61,16 @@ def checks(site: Site) -> list[Check]:
             ask(f"{path}?format=car&car-dups=y", by_accept(f"{CAR_TYPE}; dups=n")),
             expect(200, _says("dups=y")),
         ),
+        *_ours(path, once, twice),
+    ]
+
+
+def _says(*parts: str) -> Has:
+    return Has("Content-Type", (CAR_TYPE, *parts))
+
+
+def _ours(path: str, once: tuple[CID, ...], twice: tuple[CID, ...]) -> list[Check]:
+    return [
         own(
             LEAF,
             "?car-dups=y repeats blocks",
@@ -80,7 +90,3 @@ def checks(site: Site) -> list[Check]:
             expect(200, _says("version=1"), body=Car(once)),
         ),
     ]
-
-
-def _says(*parts: str) -> Has:
-    return Has("Content-Type", (CAR_TYPE, *parts))

@@ -1,0 +1,91 @@
+"""Definition of gateway check."""
+
+from typing import TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, text
+
+
+class PartCount(TypedDict):
+    """Checks of one part of the specifications."""
+
+    Part: str
+    Passed: int
+    Failed: int
+    """Of the checks of gateway-conformance."""
+    OursPassed: int
+    OursFailed: int
+    """Of those that Cidery adds."""
+    Skipped: int
+    """Not made: --specs leaves them out."""
+
+
+class GatewayCheck(TypedDict):
+    Type: str
+    """"Check" or, the last, "Summary"."""
+    Part: str
+    """Parts of the specifications, joined by "+"."""
+    Name: str
+    Ours: bool
+    """Whether Cidery adds it to gateway-conformance."""
+    Passed: bool
+    """Of the summary: whether all passed."""
+    Request: str
+    """As a curl line."""
+    Got: str
+    Differences: list[str]
+    Parts: list[PartCount]
+    """Of the summary."""
+
+
+def _check(value: Value, call: Call) -> str:
+    if value["Type"] == "Summary":
+        return _table(value["Parts"])
+    if value["Passed"]:
+        return ""
+    added = " (not in gateway-conformance)" if value["Ours"] else ""
+    lines = [f"{value['Part']}: {value['Name']}{added}", f"  {value['Request']}"]
+    lines += [f"  {difference}" for difference in value["Differences"]]
+    return "\n".join([*lines, f"  got {value['Got']}", "", ""])
+
+
+def _table(parts: list[PartCount]) -> str:
+    rows = [("part", ["passed", "failed", "skipped", "added: passed", "failed"])]
+    total = [0] * len(rows[0][1])
+    for part in parts:
+        counts = [part["Passed"], part["Failed"], part["Skipped"], part["OursPassed"], part["OursFailed"]]
+        total = [sum(pair) for pair in zip(total, counts, strict=True)]
+        rows.append((part["Part"], [str(count or "-") for count in counts]))
+    rows.append(("total", [str(count) for count in total]))
+    widths = (8, 8, 9, 15, 8)
+    return "".join(
+        f"{name:<31}{''.join(f'{cell:>{width}}' for cell, width in zip(cells, widths, strict=True))}\n"
+        for name, cells in rows
+    )
+
+
+COMMANDS = (
+    Command(
+        ("gateway", "check"),
+        "Check whether an HTTP gateway answers as the specifications say",
+        "cidery.gateway.check.command:check",
+        "cidery gateway check http://127.0.0.1:8080 --specs trustless-block-gateway,trustless-car-gateway",
+        (Argument("url", "URL of the gateway, without a path", required=False),),
+        (
+            text("specs", "Parts to check, joined by commas (default: all); -PART leaves one out, as --specs=-PART"),
+            text("subdomain-url", "Origin whose subdomains it serves (default: its own, and localhost for 127.0.0.1)"),
+            text("provision", "Write the content and the names that a node under test has to hold to this folder"),
+        ),
+        Output.STREAM,
+        result=GatewayCheck,
+        text=_check,
+        verbatim=True,
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        waits=True,
+        live=True,
+        description="Makes the 274 requests of ipfs/gateway-conformance, and some 200 that it leaves out, and shows\n"
+        "every answer that differs. The node under test has to hold the fixtures first: see --provision.\n"
+        "Nothing is asked of any other host. The exit code is 0 if all passed, 1 if some failed, 2 if nothing\n"
+        "was checked.",
+    ),
+)
