@@ -295,3 +295,21 @@ def test_without_a_list_nothing_is_denied() -> None:
     lists = Denylists()
     assert lists.lists == () and lists.block(CID.parse(RULE1)) is None
     lists.refuse_name("a.example")
+
+
+def test_a_judgement_that_is_remembered_is_forgotten_with_the_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cidery.denylist import denylists
+
+    monkeypatch.setattr(denylists, "REMEMBERED", 2)
+    lists, cid = Denylists(), CID.parse(RULE1)
+    assert lists.block(cid) is None and lists.block(cid) is None
+    made = rules(f"/ipfs/{RULE1}")
+    lists.use([made])
+    assert lists.block(cid) is not None and lists.block(cid) is not None
+    for number in range(5):
+        assert lists.block(CID.of(bytes([number]))) is None
+    assert lists.block(cid) is not None
+    made.add_lines([f"!/ipfs/{RULE1}".encode()], 1000)
+    made.seal()
+    lists.use([made])
+    assert lists.block(cid) is None

@@ -25,6 +25,8 @@ SAME_BYTES = (DAG_PB, RAW)
 """Codecs by which the bytes of a block can be asked for, whatever the codec is by which an old hash was made."""
 
 
+REMEMBERED = 8192
+"""Judgements on blocks that are kept: a session asks for each more than once, and a gateway for some all the time."""
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -69,6 +71,8 @@ class Denylists:
         """In the order of their names: later ones override earlier ones."""
         self.refused = 0
         """Times that Denied was raised."""
+        self._known: dict[bytes, Match | None] = {}
+        """What was judged lately."""
         self._functions: tuple[int, ...] = ()
         self._old_hashes = self._hashes = False
 
@@ -78,9 +82,24 @@ class Denylists:
         self._old_hashes = any(one.old_hashes for one in lists)
         self._hashes = self._old_hashes or bool(self._functions)
         self.lists = tuple(lists)
+        self._known = {}  # a new one: what is judged by the old lists meanwhile goes into the old one
 
     def block(self, cid: CID) -> Match | None:
-        """Whether a block is denied, by whatever CID its bytes are named. Costs 1 us, with double hashes 5."""
+        """Whether a block is denied, by whatever CID its bytes are named.
+
+        Costs 1.5 us, with double hashes 9; 0.2 us if it was asked lately.
+        """
+        known, name = self._known, cid.encode()
+        try:
+            return known[name]
+        except KeyError:
+            match = self._judge(cid)
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[name] = match
+        return match
+
+    def _judge(self, cid: CID) -> Match | None:
         key, doubles = block_key(cid.multihash), self._block_doubles(cid) if self._hashes else ()
         for one in reversed(self.lists):
             if (found := one.find_block(key, doubles)) is not None:
