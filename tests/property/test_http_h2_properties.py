@@ -142,6 +142,7 @@ class Server:
     closing = tunnels = False
 
     def __init__(self) -> None:
+        self.on_answered: list[Any] = []
         self.running = 0
         self.most = 0
         self.is_idle = True

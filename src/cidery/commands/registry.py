@@ -9,7 +9,7 @@ from cidery.errors import InvalidInput
 
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
-    "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
+    "dag": "dag", "denylist": "denylist", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore", "gateway": "gateway", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
@@ -33,6 +33,7 @@ SUMMARIES = {
     "config profile": "Apply profiles to the config",
     "daemon": "Run the node until it is stopped",
     "dag": "Work with nodes of any codec, and with CAR archives",
+    "denylist": "What this node neither fetches nor serves",
     "dht": "The distributed hash table",
     "files": "Work with mutable files",
     "filestore": "Blocks whose data stays in your files (add --nocopy)",

@@ -71,7 +71,7 @@ class ContentGateway:
     def __init__(self, api: Api, options: GatewayOptions) -> None:
         self._api = api if options.fetches else api.offline()
         self._options = options
-        self._at_hand = AtHand(self._api.blocks)
+        self._at_hand = AtHand(self._api.served)
 
     def plan(self, request: Request, origin: Origin) -> Plan | None:
         """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""
@@ -112,7 +112,7 @@ class ContentGateway:
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
             return text(412, f"{plan.located.base.root} is not stored here")
-        blocks = LazySession(api.blocks, api.session)
+        blocks = LazySession(api.served, api.session)
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException:
@@ -125,6 +125,7 @@ class ContentGateway:
         return response
 
     async def _named(self, origin: Origin) -> Located:
+        self._api.admit_name(origin.root, origin.below)
         target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}")
         base = await self._api.locate(target.path)
         below = parse_path(f"{base.root}/{origin.below}").segments if origin.below else ()
@@ -135,7 +136,7 @@ class ContentGateway:
 
     async def _respond(self, request: Request, plan: Plan, blocks: BlockSession) -> Response:
         origin, wanted, located = plan
-        path = located.path
+        path = self._api.admitted(located.path)
         on_path: list[Block] = []
         form = wanted.form
         try:
@@ -145,7 +146,9 @@ class ContentGateway:
         except (NotFound, NotADirectory) as exc:
             found = None
             if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
-                found = await redirected_by_site(request, origin, located.base, located.lasts, blocks)
+                found = await redirected_by_site(
+                    request, origin, located.base, located.lasts, blocks, self._api.admitted
+                )
             if found is None:
                 raise exc
             return found

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cidery.gateway.bounded import Limits
 from cidery.gateway.hosts import LOCALHOST, PublicGateway
 from cidery.repo.config import Config
+from cidery.repo.config_gateway import GatewaySettings
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -59,7 +61,13 @@ def options_of(config: Config) -> GatewayOptions:
         hosts=hosts,
         headers=headers,
         root=serving.root,
+        max_range_file_size=serving.max_range_file_size,
     )
+
+
+def request_limits(serving: GatewaySettings) -> Limits:
+    """As the config has them."""
+    return Limits(serving.max_requests, serving.retrieval_timeout, serving.max_duration)
 
 
 def _entry(entry: Mapping[str, Any]) -> PublicGateway:

@@ -34,10 +34,11 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from cidery.budgets import H2_CONTROL, H2_RESETS, H2_STREAMS, Bucket
-from cidery.http.connection import IDLE_SECONDS, MAX_HEADERS, WRITE_SECONDS, Server
+from cidery.http.connection import IDLE_SECONDS, MAX_HEADERS, WRITE_SECONDS
 from cidery.http.h2_request import HeaderList, head_of
 from cidery.http.h2_stream import H2Stream
 from cidery.http.message import Request
+from cidery.http.served import Server
 
 CONFIGURATION = H2Configuration(
     client_side=False, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False

@@ -12,9 +12,10 @@ from h2.exceptions import ProtocolError
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
-from cidery.http.connection import WRITE_SECONDS, Server
+from cidery.http.connection import WRITE_SECONDS
 from cidery.http.h2_request import HeaderList, head_fields
-from cidery.http.message import Request, Response, text
+from cidery.http.message import Answered, Request, Response, text
+from cidery.http.served import Server
 from cidery.multiformats.varint import Buffer
 
 log = logging.getLogger("cidery.http")
@@ -80,6 +81,9 @@ class H2Stream:
         self.task: asyncio.Task[None] | None = None
         self._frames = frames
         self._window = asyncio.Event()
+        self._began = asyncio.get_running_loop().time()
+        self._status = self._sent = 0
+        self._whole = False
 
     def abort(self) -> None:
         """End it immediately, and none of the others."""
@@ -98,6 +102,7 @@ class H2Stream:
         elif rest := self._send_now(request, response, response.body):
             work = self._send(rest, last=True)
         else:
+            self._report(request)
             self._frames.ended(self)
             return
         self.task = asyncio.get_running_loop().create_task(self._finish(request, work))
@@ -123,7 +128,16 @@ class H2Stream:
             self.abort()
         finally:
             self.task = None
+            self._report(request)
             self._frames.ended(self)
+
+    def _report(self, request: Request) -> None:
+        heard = self._frames.server.on_answered
+        if heard:
+            seconds = asyncio.get_running_loop().time() - self._began
+            answered = Answered(request, self._status, self._sent, seconds, self._whole, "2.0")
+            for hear in heard:
+                hear(answered)
 
     async def _answer(self, request: Request) -> None:
         try:
@@ -141,6 +155,7 @@ class H2Stream:
         try:
             bodiless = request.method == "HEAD"
             self._send_head(response, response.length, last=bodiless)
+            self._whole = bodiless
             if not bodiless:
                 await self._send_pieces(request, response, body)
         finally:
@@ -153,10 +168,19 @@ class H2Stream:
         nothing = bodiless or request.method == "HEAD" or not body
         self._send_head(response, length, last=nothing)
         view = memoryview(body)[: 0 if nothing else None]
-        return view[self._frames.send_some(self.number, view, last=True) :] if view else view
+        self._whole = nothing
+        return self._send_some(view, last=True) if view else view
+
+    def _send_some(self, data: memoryview, *, last: bool) -> memoryview:
+        """Returns what the windows do not take."""
+        taken = self._frames.send_some(self.number, data, last=last)
+        self._sent += taken
+        self._whole = last and taken == len(data)
+        return data[taken:]
 
     def _send_head(self, response: Response, length: int | None, *, last: bool) -> None:
         server = self._frames.server
+        self._status = response.status
         self._frames.send_head(self.number, head_fields(response, server.name, server.date(), length), last=last)
 
     async def _send_pieces(self, request: Request, response: Response, body: AsyncGenerator[Buffer, None]) -> None:
@@ -173,7 +197,7 @@ class H2Stream:
             log.exception("%s is cut off", request.target[:200])
             self._cut_off(response, exc)
             return
-        self._frames.send_some(self.number, memoryview(b""), last=True)
+        self._send_some(memoryview(b""), last=True)
 
     def _cut_off(self, response: Response, error: Exception) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by a reset."""
@@ -188,9 +212,8 @@ class H2Stream:
         while data:
             await self._frames.writable()
             self._window.clear()
-            sent = self._frames.send_some(self.number, data, last=last)
-            data = data[sent:]
-            if not sent:
+            before, data = len(data), self._send_some(data, last=last)
+            if len(data) == before:
                 async with asyncio.timeout(WRITE_SECONDS):
                     await self._window.wait()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from cidery.http.connection import Connection, Server
+from cidery.http.connection import Connection
+from cidery.http.served import Server
 
 
 class SecureConnection(asyncio.Protocol):

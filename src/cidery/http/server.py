@@ -13,9 +13,10 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
-from cidery.http.connection import Connection, Served
-from cidery.http.message import MAX_TARGET, Request, Response
+from cidery.http.connection import Connection
+from cidery.http.message import MAX_TARGET, Answered, Request, Response
 from cidery.http.secure_connection import SecureConnection
+from cidery.http.served import Served
 from cidery.http.tls import HANDSHAKE_SECONDS, Certificate
 
 BACKLOG = 1024
@@ -45,6 +46,8 @@ class HttpServer:
         ``at_hand``: gives answers that need no waiting, without a task; None: ``handler`` is asked."""
         self.tunnels = tunnels
         self.at_hand = at_hand
+        self.on_answered: list[Callable[[Answered], None]] = []
+        """Called at the end of each request, also of one that was cut off; must return quickly."""
         self.handler = handler
         self.name = name
         self.max_target = max_target
@@ -58,6 +61,11 @@ class HttpServer:
         self._ended: asyncio.Event | None = None
         """Set when the last connection has ended, while closing."""
         self.closing = False
+
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self._connections)
 
     async def listen(self, host: str, port: int, certificate: Certificate | None = None) -> int:
         """Accept connections, with a certificate over TLS; returns the port, chosen by the system for 0.

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from cidery.blockstore.filestore import Filestore
+from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
@@ -41,7 +41,7 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
 
 
 def opened_network(
-    config: Config, layout: RepoLayout, blocks: Filestore, keys: ProvideKeys, swarm_key: bytes | None
+    config: Config, layout: RepoLayout, blocks: BlockStore, keys: ProvideKeys, swarm_key: bytes | None
 ) -> AbstractAsyncContextManager[NodeNetwork]:
     """Raises as open_network(), and InvalidInput for a gateway's URL."""
     provide = config.provide

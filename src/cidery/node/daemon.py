@@ -12,14 +12,13 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
-from cidery.gateway.listen import listen as gateway
-from cidery.gateway.options import options_of
+from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.routing_v1 import RoutingServer
-from cidery.gateway.site import Site
-from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
+from cidery.node.metrics import metrics_of
+from cidery.node.public_gateway import public_gateway
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -82,20 +81,27 @@ async def _serve(path: Path, call: Call) -> None:
             break
     routing = "" if call.text("routing") == "default" else call.text("routing")
     online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
-    async with build(path, Access.WRITE, online=online, lan=lan, routing=routing) as api:
+    async with build(path, Access.WRITE, online=online, lasting=True, lan=lan, routing=routing) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
-        site = Site(api, options_of(config))
-        finder = RoutingServer(api).handle if config.routing_api else None
-        certificate = Certificate(*config.serving.tls) if config.serving.tls is not None else None
+        counters = GatewayCounters()
+        metrics = metrics_of(api, [counters.metrics])
+        rpc = listen(
+            api,
+            config.api,
+            config.api_headers,
+            path / "api",
+            stopping.set,
+            exposed=exposed,
+            metrics=metrics,
+            routing=RoutingServer(api).handle if config.routing_api else None,
+        )
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            listen(
-                api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed, routing=finder
-            ) as addrs,
-            gateway(config.gateway, site.handle, path / "gateway", site.at_hand, certificate) as public,
+            rpc as addrs,
+            public_gateway(api, path, counters) as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")

@@ -16,12 +16,14 @@ from typing import NamedTuple
 from cidery.client.address import Endpoint, find_daemon
 from cidery.client.misses import DaemonMisses
 from cidery.client.relay import RoutingRelay
+from cidery.gateway.bounded import Bounded
 from cidery.gateway.listen import gateway_server
-from cidery.gateway.options import options_of
+from cidery.gateway.options import options_of, request_limits
 from cidery.gateway.site import Site
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
 from cidery.node.heap import tended_heap
+from cidery.node.public_gateway import renewed_on_hangup, request_log
 
 GRACE = 30.0
 """Seconds that running answers have to finish after SIGTERM."""
@@ -51,13 +53,18 @@ async def serve(work: Work) -> None:
     def find() -> Endpoint | None:
         return _daemon(work.repo)
 
-    async with build(work.repo, Access.READ, elsewhere=DaemonMisses(find)) as api, tended_heap():
-        site = Site(api, options_of(api.config), RoutingRelay(find).handle)
-        server = gateway_server(site.handle, site.at_hand)
+    async with (
+        build(work.repo, Access.READ, lasting=True, elsewhere=DaemonMisses(find)) as api,
+        request_log(api.config.serving, work.repo) as logs,
+        tended_heap(),
+    ):
+        options = options_of(api.config)
+        site = Site(api, options, RoutingRelay(find).handle)
+        server = gateway_server(Bounded(site.handle, request_limits(api.config.serving), options.headers), site.at_hand)
+        server.on_answered.extend(logs)
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())
-        if certificate is not None:
-            loop.add_signal_handler(signal.SIGHUP, certificate.renew)
+        renewed_on_hangup(logs, certificate)
         try:
             for bound in work.sockets:
                 await server.listen_at(bound, certificate)

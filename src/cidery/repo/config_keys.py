@@ -248,14 +248,20 @@ KEYS: dict[str, Accepts] = {
     "Experimental.FilestoreEnabled": ANY_BOOL,
     "Experimental.FilestoreRoots": list_of(DIRECTORY),
     "DNS.Resolvers": RESOLVERS,
+    "Gateway.AccessLog.Path": TEXT,
+    "Gateway.AccessLog.Format": choice("common", "combined", "json"),
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
     "Gateway.HTTPHeaders": Accepts(_is_headers, "an object of header name to list of texts"),
+    "Gateway.MaxConcurrentRequests": whole(0, 1 << 20),
+    "Gateway.MaxRangeRequestFileSize": SIZE,
+    "Gateway.MaxRequestDuration": DURATION,
     "Gateway.NoDNSLink": ANY_BOOL,
     "Gateway.NoFetch": ANY_BOOL,
     "Gateway.PublicGateways": Accepts(
         _is_public_gateways, 'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null'
     ),
+    "Gateway.RetrievalTimeout": DURATION,
     "Gateway.RootRedirect": Accepts(
         lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
         'a path such as /ipfs/CID or a URL, or ""',

@@ -81,12 +81,13 @@ async def listen(
     *,
     exposed: bool = False,
     routing: Callable[[Request], Awaitable[Response]] | None = None,
+    metrics: Callable[[], Awaitable[bytes]] | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses (port 0 resolved).
 
     ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
-    API.Authorizations. ``routing``: the HTTP routing API, for workers of the gateway.
-    Raises NotLoopback, NoApiAddress, CannotListen.
+    API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for workers of the
+    gateway. Raises NotLoopback, NoApiAddress, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
     token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
@@ -99,7 +100,9 @@ async def listen(
             # the allowed origins contain the port, which is known only after binding
             most = connections_for(RPC_CONNECTIONS, open_files())
             sessions = min(MISS_SESSIONS.amount, most // 2)
-            handler = RpcHandler(api, origins, stop, token, exposed=exposed, sessions=sessions, routing=routing)
+            handler = RpcHandler(
+                api, origins, stop, token, exposed=exposed, metrics=metrics, sessions=sessions, routing=routing
+            )
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)
             real = await _start(server, addr)

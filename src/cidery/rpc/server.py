@@ -25,6 +25,7 @@ from cidery.core.misses import PATH as MISSES
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
 from cidery.http.body import BodyCut, RequestBody
+from cidery.http.exposition import MEDIA_TYPE
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
@@ -44,6 +45,8 @@ from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
+METRICS = "/debug/metrics/prometheus"
+"""Where Kubo has them, too."""
 WATCH_AS = "watch-as"
 """Query parameter of any call: the name under which ``bitswap session`` reports its progress."""
 MAX_WATCH_NAME = 64
@@ -83,9 +86,14 @@ class RpcHandler:
         exposed: bool = False,
         sessions: int = MISS_SESSIONS.amount,
         routing: Callable[[Request], Awaitable[Response]] | None = None,
+        metrics: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
         """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted.
-        ``sessions``: most sessions of gateway workers. ``routing``: answers the HTTP routing API for them."""
+
+        ``sessions``: most sessions of gateway workers. ``routing``: answers the HTTP routing API for them.
+        ``metrics``: the text for Prometheus.
+        """
+        self._metrics = metrics
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
@@ -111,11 +119,13 @@ class RpcHandler:
     async def _checked(self, request: Request) -> Response:
         if request.path.startswith(FOR_WORKERS):
             return await self._of_worker(request)
-        if not request.path.startswith(PREFIX):
+        measures = request.path == METRICS and self._metrics is not None
+        if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
-        refusal = check(request.method, request.headers, self._origins, any_host=any_host)
+        method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
+        refusal = check(method, request.headers, self._origins, any_host=any_host)
         if refusal is not None:
             return text_answer(*refusal)
         meant = request.headers.get(TOKEN_HEADER.lower())
@@ -126,6 +136,8 @@ class RpcHandler:
             request.header("authorization"), unquote(request.path)
         ):
             return text_answer(403, DENIED)
+        if measures and self._metrics is not None:
+            return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
         return await self._answer(request)
 
     async def _of_worker(self, request: Request) -> Response:

@@ -132,7 +132,7 @@ class MemoryNode:
         return await connection.open_stream([protocol])
 
     def session(self) -> NetworkSession:
-        return self.network.session(kept=False)
+        return self.network.fetch_session(kept=False)
 
 
 @asynccontextmanager
