@@ -8,11 +8,12 @@ import math
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
 from cidery.testing.lab.flood import flood
+from cidery.testing.lab.hostile import LIES, Lie
 from cidery.testing.lab.mars import mars
 from cidery.testing.lab.regions import region_cut
 from cidery.testing.lab.scale import session_scale
@@ -58,6 +59,7 @@ def crowd(options: argparse.Namespace) -> Any:
         mesh=options.mesh,
         freeloaders=options.freeloaders,
         liars=options.liars,
+        lies=options.lies,
         seed=options.seed,
     )
 
@@ -128,6 +130,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--mesh", choices=("all", "dht", "origin"), default="all")
     one.add_argument("--freeloaders", type=int, default=0, help="readers that give nothing")
     one.add_argument("--liars", type=int, default=0, help="nodes that lie, besides the readers")
+    one.add_argument("--lies", nargs="+", choices=get_args(Lie), default=LIES, help="their ways, in turn")
     one.set_defaults(run=crowd)
     one = kinds.add_parser("holders", help="five holders that die one after another")
     one.add_argument("--mib", type=more_than_nothing, default=48)

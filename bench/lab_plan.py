@@ -94,6 +94,16 @@ def simulated() -> list[Run]:
             [("givers finish first", _givers_first)],
         ),
         Run(
+            "10 readers among 4 liars",
+            "crowd --readers 10 --mib 16 --rtt 0.05 --liars 4",
+            [("everybody completes", lambda r: r["last"] is not None), ("at most 10 % wasted", _little_waste)],
+        ),
+        Run(
+            "10 readers among 4 liars, one of them sly",
+            "crowd --readers 10 --mib 16 --rtt 0.05 --liars 4 --lies sly wrong claims silent",
+            [("everybody completes", lambda r: r["last"] is not None), ("at most 10 % wasted", _little_waste)],
+        ),
+        Run(
             "14 readers among 6 liars",
             "crowd --readers 14 --mib 16 --rtt 0.05 --liars 6",
             [("everybody completes", lambda r: r["last"] is not None), ("at most 10 % wasted", _little_waste)],

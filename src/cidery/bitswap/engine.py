@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from cidery.bitswap.message import Entry, WantType
-from cidery.bitswap.turns import LOOKED_AT, Turns
+from cidery.bitswap.turns import LOOKED_AT, SMALL, Turns
 from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
 
@@ -206,6 +206,8 @@ class Engine:
             return envelope
         if queue.blocks and self.turns.serves(peer):
             self._take_blocks(peer, queue, envelope)
+        elif queue.blocks:
+            self._take_small(peer, queue, envelope)
         while queue.presences and len(envelope.haves) + len(envelope.dont_haves) < MAX_WANTS_PER_PEER:
             cid, have = queue.presences.popitem(last=False)
             (envelope.haves if have else envelope.dont_haves).append(cid)
@@ -232,6 +234,17 @@ class Engine:
                 self.turns.first(cid.multihash, peer)
             self.turns.sends(cid.multihash)
             size += length
+        if not queue.blocks:
+            self._waiting.pop(peer, None)
+
+    def _take_small(self, peer: str, queue: _PeerQueue, envelope: Envelope) -> None:
+        """Of the first few what is so small that it need not wait for a turn."""
+        for cid, size in list(islice(queue.blocks.items(), LOOKED_AT)):
+            if size <= SMALL and self.turns.passes(size):
+                queue.take(cid)
+                envelope.blocks.append(cid)
+                envelope.sizes.append(size)
+                self.turns.sends(cid.multihash)
         if not queue.blocks:
             self._waiting.pop(peer, None)
 

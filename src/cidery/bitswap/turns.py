@@ -39,6 +39,13 @@ FIRST_PAUSE = 5.0
 """Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
 MAX_PAUSE = 60.0
 
+SMALL = 16 * 1024
+"""Bytes of a block that goes out of turn: roots, by which readers begin, and are known to be no liars..."""
+SMALL_FREE = 64 * 1024
+"""... so many bytes whatever is sent in turns..."""
+SMALL_SHARE = 1 / 32
+"""... and this share of that."""
+
 STUCK = 3.0
 """Seconds without a byte that leaves, after which a turn no longer counts: the peer, or the way to it, takes none."""
 UNREAD = 0.5
@@ -106,6 +113,8 @@ class Turns:
         self._clock = 0.0
         self._sent_to: OrderedDict[bytes, int] = OrderedDict()
         self._first_taker: OrderedDict[bytes, str] = OrderedDict()
+        self._small = float(SMALL_FREE)
+        """Bytes that may still go out of turn."""
         self._period_at = now
         self._period_bytes = self._period_messages = 0
         self._before: tuple[int, float] | None = None
@@ -178,6 +187,13 @@ class Turns:
         if first is not None and first != peer and (taker := self._takers.get(first)) is not None:
             taker.spread += 1
 
+    def passes(self, size: int) -> bool:
+        """Whether a small block may go out of turn now; if so, it counts as sent."""
+        if size > self._small:
+            return False
+        self._small -= size
+        return True
+
     def limit(self, peer: str) -> int:
         """Bytes of a message to it."""
         taker = self._takers.get(peer)
@@ -218,6 +234,7 @@ class Turns:
         if taker is None or turn is None or not size:
             return
         taker.fade(now)
+        self._small = min(float(SMALL_FREE), self._small + SMALL_SHARE * size)
         taker.taken += size
         taker.due += size / taker.weight
         if now > turn.began:
