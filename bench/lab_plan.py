@@ -91,7 +91,11 @@ def simulated() -> list[Run]:
         Run(
             "20 readers, half of them freeloaders",
             "crowd --readers 20 --mib 16 --rtt 0.05 --freeloaders 10",
-            [("givers finish first", _givers_first)],
+            [
+                ("givers finish first", _givers_first),
+                ("every giver before the median freeloader", _givers_before_median),
+                ("the last giver 5 % before the last freeloader", lambda r: _at_most_share(r, 0.95)),
+            ],
         ),
         Run(
             "10 readers among 4 liars",
@@ -151,6 +155,15 @@ def simulated() -> list[Run]:
 def _givers_first(result: Result) -> bool:
     times = result["times"] + result["freeloaders"]
     return None not in times and median(result["times"]) < median(result["freeloaders"])
+
+
+def _givers_before_median(result: Result) -> bool:
+    times = result["times"] + result["freeloaders"]
+    return None not in times and max(result["times"]) <= median(result["freeloaders"])
+
+
+def _at_most_share(result: Result, share: float) -> bool:
+    return None not in (result["last_giver"], result["last"]) and result["last_giver"] <= share * result["last"]
 
 
 def _little_waste(result: Result) -> bool:

@@ -149,7 +149,7 @@ def test_a_peer_that_leaves_takes_everything_with_it():
     machine = engine("p")
     ask(machine, "p", cids(10), None)
     machine.remove_peer("p")
-    machine.received("p", 1, 10)
+    machine.received("p", cids(1), 10)
     machine.sent("p", 1, 10)
     assert envelope_of(machine, "p").empty and machine.on_new_blocks([(cids(1)[0].multihash, 1)]) == []
     assert not machine.ledgers and not machine.wanted_by and not machine._peers
@@ -158,7 +158,7 @@ def test_a_peer_that_leaves_takes_everything_with_it():
 def test_the_ledger_counts_both_directions():
     machine = engine("p")
     machine.sent("p", 2, 300)
-    machine.received("p", 1, 10)
+    machine.received("p", cids(1), 10)
     assert machine.ledgers["p"] == Ledger(300, 10, 2, 1)
 
 

@@ -222,7 +222,8 @@ class Engine:
         if queue.priority:
             due.sort(key=lambda cid: -queue.priority.get(cid, 1))
         if len(self._waiting) > 1:
-            due = sorted(due[:LOOKED_AT], key=lambda cid: sent_to(cid.multihash))
+            sign = -1 if self.turns.spares(peer) else 1
+            due = sorted(due[:LOOKED_AT], key=lambda cid: sign * sent_to(cid.multihash))
         for cid in due:
             length = queue.blocks[cid]
             if envelope.blocks and size + length > limit:
@@ -230,9 +231,7 @@ class Engine:
             queue.take(cid)
             envelope.blocks.append(cid)
             envelope.sizes.append(length)
-            if len(self._waiting) > 1 and not sent_to(cid.multihash):
-                self.turns.first(cid.multihash, peer)
-            self.turns.sends(cid.multihash)
+            self.turns.sends(cid.multihash, peer, tried=length > SMALL and len(self._waiting) > 1)
             size += length
         if not queue.blocks:
             self._waiting.pop(peer, None)
@@ -244,14 +243,14 @@ class Engine:
                 queue.take(cid)
                 envelope.blocks.append(cid)
                 envelope.sizes.append(size)
-                self.turns.sends(cid.multihash)
+                self.turns.sends(cid.multihash, peer)
         if not queue.blocks:
             self._waiting.pop(peer, None)
 
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again, if it is still there."""
         for cid in envelope.blocks:
-            self.turns.sends(cid.multihash, -1)
+            self.turns.not_sent(cid.multihash, peer)
         queue = self._peers.get(peer)
         if queue is None:
             return
@@ -270,10 +269,13 @@ class Engine:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size
 
-    def received(self, peer: str, blocks: int, size: int, now: float = 0.0) -> None:
+    def received(self, peer: str, cids: Sequence[CID], size: int, now: float = 0.0) -> None:
+        """Blocks came, ``size`` bytes of them wanted."""
         self.turns.received(peer, size, now)
+        for cid in cids:
+            self.turns.fetched(cid.multihash)
         if (ledger := self.ledgers.get(peer)) is not None:
-            ledger.blocks_received += blocks
+            ledger.blocks_received += len(cids)
             ledger.bytes_received += size
 
     def wantlist(self, peer: str) -> list[CID]:

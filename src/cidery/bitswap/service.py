@@ -295,6 +295,8 @@ class BitswapService:
                     touched[session] = None
         if message.dont_haves:
             self._kick_wants(peer)
+        if any(cid in self._interest for cid in message.haves):
+            self.engine.turns.gives(peer.name)
         for session in touched:
             session.turn()
 
@@ -346,7 +348,7 @@ class BitswapService:
             session.turn()
         self.blocks_received += len(payloads)
         self.data_received += size
-        self.engine.received(peer.name, len(payloads), wanted, self._clock())
+        self.engine.received(peer.name, cids, wanted, self._clock())
         try:
             peer.took(wanted, size)
         except UnwantedBlocks as exc:

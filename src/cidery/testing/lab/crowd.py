@@ -53,6 +53,8 @@ class Crowd:
     """The same of readers that give nothing."""
     liars_sent: float
     """What left all liars."""
+    last_giver: float
+    """When the last reader that gives had it all; infinite: some never had."""
 
 
 def flash_crowd(
@@ -149,4 +151,12 @@ class _Scene:
                 times=[one.seconds for one, gives in zip(fetches, givers, strict=True) if gives],
                 freeloaders=[one.seconds for one, gives in zip(fetches, givers, strict=True) if not gives],
                 liars_sent=sum(sent[1]),
+                last_giver=max(
+                    (
+                        float("inf") if one.ended is None else one.ended - began
+                        for one, gives in zip(fetches, givers, strict=True)
+                        if gives
+                    ),
+                    default=0.0,
+                ),
             )
