@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from cidery.budgets import CONNECTIONS
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
 from cidery.testing.lab.flood import flood
@@ -100,7 +101,13 @@ def regions(options: argparse.Namespace) -> Any:
 
 
 def raid(options: argparse.Namespace) -> Any:
-    return flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed)
+    return flood(
+        options.strangers,
+        options.times,
+        rate=options.rate * MBIT,
+        connections=options.connections,
+        seed=options.seed,
+    )
 
 
 def scale(options: argparse.Namespace) -> Any:
@@ -165,6 +172,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--strangers", type=more_than_nothing, default=1000)
     one.add_argument("--times", type=float, default=10.0, help="what the line carries")
     one.add_argument("--rate", type=more_than_nothing, default=20, help="Mbit/s of the node's line")
+    one.add_argument("--connections", type=more_than_nothing, default=CONNECTIONS.amount, help="that the node takes")
     one.set_defaults(run=raid)
     one = kinds.add_parser("scale", help="time of the fetch session per block")
     one.add_argument("--sources", type=more_than_nothing, default=1000)

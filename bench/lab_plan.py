@@ -141,6 +141,17 @@ def simulated() -> list[Run]:
         ),
         Run("1,000 strangers flood", "flood", [("99 % of own requests", lambda r: r["own_served"] >= 0.99)]),
         Run(
+            "1,000 strangers flood a node that takes them all",
+            "flood --connections 1002",
+            [
+                ("99 % of own requests", lambda r: r["own_served"] >= 0.99),
+                ("1,000 connections", lambda r: r["connections"] >= 1000),
+                ("ten times the line is asked for", lambda r: r["asked"] >= 9.5),
+                ("at most 1 MiB of memory for both ends of each", lambda r: r["memory"] <= r["connections"]),
+                ("at most 96 MiB held unread, as the budget says", lambda r: r["held"] <= 1.05 * 96 * 2**20),
+            ],
+        ),
+        Run(
             "1,000 sources, 1,000,000 wants",
             "scale",
             [
