@@ -25,7 +25,7 @@ from cidery.multiformats.multicodec import DAG_PB
 READ_AHEAD = 40 * 1024 * 1024
 """Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
 KEPT_READY = 12 * 1024 * 1024
-"""Bytes of arrived blocks kept in memory for the reader; stored blocks beyond them are read back from the store."""
+"""Bytes of arrived blocks kept in memory for the reader; beyond them stored blocks are read from the store."""
 STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
@@ -363,6 +363,9 @@ class NetworkSession:
         self._arrived(name, cid, data)
         return True
 
+    def on_wrong(self, name: str, size: int) -> None:
+        self._machine.on_wrong(name, size, self._clock())
+
     def _arrived(self, name: str, cid: CID, data: memoryview) -> None:
         blocks, size = self._by_source.get(name, (0, 0))
         self._by_source[name] = (blocks + 1, size + len(data))
@@ -486,8 +489,7 @@ class NetworkSession:
 
 def _has_begun(store: BlockStore, root: CID) -> bool:
     """Whether more than the root of a DAG is stored, or the root is the whole DAG."""
-    block = store.get_if_ready(root)
-    if block is None:
+    if (block := store.get_if_ready(root)) is None:
         return False
     if root.codec != DAG_PB and len(block) > SCAN_BYTES:
         return True  # reading its links would hold the loop, and its descendants can be requested one by one
