@@ -176,6 +176,10 @@ class Api:
         return self._parts.served
 
     @property
+    def elsewhere(self) -> Elsewhere | None:
+        return None if self._offline else self._parts.elsewhere
+
+    @property
     def pins(self) -> Pins:
         return self._parts.pins
 
@@ -293,8 +297,8 @@ class Api:
             from cidery.core.arriving import ArrivingSession
 
             opened = ArrivingSession(self.blocks, self.arrival, kept=kept)
-        elif self._parts.elsewhere is not None and not self._offline:
-            opened = self._parts.elsewhere.session(self.blocks)
+        elif self.elsewhere is not None:
+            opened = self.elsewhere.session(self.blocks)
         else:
             opened = FilestoreSession(self.blocks)
         if self.network is None and (denylists := self.denylists) is not None:
