@@ -208,7 +208,7 @@ async def test_settings_of_headers_replace_and_take_away(client: Client) -> None
 
 
 def test_the_headers_of_the_config_go_before_the_gateways_own() -> None:
-    raw = new_raw(lambda count: bytes(range(count)), profiles=["test"])
+    raw = new_raw(lambda count: bytes(range(count)), cid_profile="unixfs-v1-2025", profiles=["test"])
     raw["Gateway"] = {"HTTPHeaders": {"cache-control": ["no-store"], "Access-Control-Allow-Origin": []}}
     options = options_of(parse_config(raw))
     assert options.replaced == {"Cache-Control": "no-store", "Access-Control-Allow-Origin": ""}
