@@ -73,6 +73,16 @@ def test_the_routing_api_is_answered_by_the_daemon(
         assert workers.get("/routing/v1/peers/nonsense")[0] == 422
 
 
+def test_what_a_denylist_names_is_served_by_no_worker(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node, GatewayWorkers(node.repo, tmp_path / "log") as workers:
+        (tmp_path / "file").write_bytes(b"to be denied")
+        cid = node.add(tmp_path / "file")
+        assert workers.get(f"/ipfs/{cid}") == (200, b"to be denied")
+        (node.repo / "denylists").mkdir()
+        (node.repo / "denylists" / "own.deny").write_text(f"name: My own\n---\n/ipfs/{cid}\n")
+        until(lambda: all(workers.get(f"/ipfs/{cid}")[0] == 410 for _ in range(8)))
+
+
 def test_what_is_for_workers_needs_the_token_of_the_repository(daemon: CideryDaemon) -> None:
     port = (daemon.repo / "api").read_text().rpartition("/")[2]
     for path in ("misses", "routing/v1/peers/x"):
