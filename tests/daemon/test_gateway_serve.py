@@ -185,9 +185,12 @@ def test_workers_end_with_a_parent_that_is_killed(daemon: CideryDaemon, tmp_path
         (["--listen=nonsense"], "such as /ip4/127.0.0.1/tcp/8080"),
         (["--listen=/ip4/127.0.0.1/udp/1"], "neither a TCP address nor /unix/PATH"),
         (["--listen=/ip4/192.0.2.1/tcp/0"], "cannot listen on /ip4/192.0.2.1/tcp/0"),
+        (["--listen=DAEMON"], "address already in use; give another address with --listen, or keep the daemon's own"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(daemon: CideryDaemon, options: list[str], said: str) -> None:
+    own = (daemon.repo / "gateway").read_text().removeprefix("http://")
+    options = [option.replace("DAEMON", own) for option in options]
     words = [*CLI, "--repo-dir", str(daemon.repo), "gateway", "serve", *options]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1
