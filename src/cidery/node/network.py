@@ -24,6 +24,7 @@ from cidery.core.network import (
 )
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
+from cidery.exchange.terms import EAGER, Terms
 from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
@@ -343,11 +344,12 @@ class NodeNetwork:
 
     # --- core.network.Network
 
-    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
+    def session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession:
         """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         store = self.store if keep_blocks else None
         seed = int.from_bytes(self.entropy(8))
-        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed)
+        waits, clock = self._waits, self.swarm.clock
+        session = NetworkSession(store, self.sources, clock=clock, waits=waits, kept=kept, seed=seed, terms=terms)
         if self._announces_fetched:
             session.on_fetched = self._fetched
         return session

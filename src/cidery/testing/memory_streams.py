@@ -5,6 +5,7 @@ from __future__ import annotations
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.session import StoreSession
+from cidery.exchange.terms import EAGER, Terms
 from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.node.network import NodeNetwork
@@ -28,7 +29,7 @@ class _StoreApi(Api):
     def blocks(self) -> BlockStore:  # type: ignore[override]
         return self._only
 
-    def session(self, *, kept: bool = False, name: str = "") -> StoreSession:
+    def session(self, *, kept: bool = False, name: str = "", terms: Terms = EAGER) -> StoreSession:
         return StoreSession(self._only)
 
 
