@@ -256,10 +256,11 @@ class FetchSession:
 
     # --- time and output
 
-    def poll(self, now: float, room: int, *, streams: str = "") -> list[Command]:
+    def poll(self, now: float, room: int, *, streams: str = "", resting: bool = False) -> list[Command]:
         """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may.
 
         ``streams``: the source that streams all that is wanted: the others are only asked whether they have it.
+        ``resting``: the reader has enough to read for now: nothing further is requested, and silence is no fault.
         """
         self._check_stalls(now)
         self._several = sum(source.usable for source in self.sources.values()) > 1
@@ -268,13 +269,17 @@ class FetchSession:
             giver.taken_away(cid, now)
             self._wants.all[cid].told.discard(giver.name)
             self._wants.reopen(cid, giver.name)
-        if streams:
+        if resting:
+            self._silence.begin(now)
+        if streams or resting:
             self._moves.rest()
         else:
             self._assign(now, room)
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
+        if resting:
+            return commands
         if self._wants and now >= self._search_at():
             self._silence.searched(now)
             commands.append(Search(self._wants.first()))
