@@ -45,7 +45,7 @@ $(HELIA)/.ready: tests/peers/helia/package.json $(VENV)/.peers-ready
 	@mkdir -p $(HELIA)
 	@cp tests/peers/helia/package.json $(HELIA)/
 	@echo "installing Helia into $(HELIA)"
-	@$(BIN)/python tests/peers/npm.py $(HELIA) install --legacy-peer-deps --no-audit --no-fund --loglevel=error || { echo "npm could not install Helia (above): is the npm registry reachable?" >&2; exit 1; }
+	@$(BIN)/python tests/peers/npm.py $(HELIA) install --legacy-peer-deps --ignore-scripts --no-audit --no-fund --loglevel=error || { echo "npm could not install Helia (above): is the npm registry reachable?" >&2; exit 1; }
 	@touch $@
 
 $(BROWSER)/.ready: tests/peers/browser/package.json $(VENV)/.peers-ready

@@ -73,6 +73,16 @@ def test_the_routing_api_is_answered_by_the_daemon(
         assert workers.get("/routing/v1/peers/nonsense")[0] == 422
 
 
+def test_what_a_denylist_names_is_served_by_no_worker(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node, GatewayWorkers(node.repo, tmp_path / "log") as workers:
+        (tmp_path / "file").write_bytes(b"to be denied")
+        cid = node.add(tmp_path / "file")
+        assert workers.get(f"/ipfs/{cid}") == (200, b"to be denied")
+        (node.repo / "denylists").mkdir()
+        (node.repo / "denylists" / "own.deny").write_text(f"name: My own\n---\n/ipfs/{cid}\n")
+        until(lambda: all(workers.get(f"/ipfs/{cid}")[0] == 410 for _ in range(8)))
+
+
 def test_what_is_for_workers_needs_the_token_of_the_repository(daemon: CideryDaemon) -> None:
     port = (daemon.repo / "api").read_text().rpartition("/")[2]
     for path in ("misses", "routing/v1/peers/x"):
@@ -175,9 +185,12 @@ def test_workers_end_with_a_parent_that_is_killed(daemon: CideryDaemon, tmp_path
         (["--listen=nonsense"], "such as /ip4/127.0.0.1/tcp/8080"),
         (["--listen=/ip4/127.0.0.1/udp/1"], "neither a TCP address nor /unix/PATH"),
         (["--listen=/ip4/192.0.2.1/tcp/0"], "cannot listen on /ip4/192.0.2.1/tcp/0"),
+        (["--listen=DAEMON"], "address already in use; give another address with --listen, or keep the daemon's own"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(daemon: CideryDaemon, options: list[str], said: str) -> None:
+    own = (daemon.repo / "gateway").read_text().removeprefix("http://")
+    options = [option.replace("DAEMON", own) for option in options]
     words = [*CLI, "--repo-dir", str(daemon.repo), "gateway", "serve", *options]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1

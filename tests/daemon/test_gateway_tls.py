@@ -124,6 +124,26 @@ def test_files_that_are_no_certificate_are_said_before_anything_starts(
     assert done.returncode == 1 and said in done.stderr.lower() and len(done.stderr.splitlines()) == 1
 
 
+def test_workers_write_requests_of_both_versions_into_one_log(tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
+    log = tmp_path / "access.log"
+    with CideryDaemon(tmp_path / "node", {"Gateway.AccessLog": json.dumps({"Path": str(log)})}) as node:
+        (tmp_path / "file").write_bytes(DATA)
+        cid = node.add(tmp_path / "file")
+        options = (f"--tls-cert={cert}", f"--tls-key={key}")
+        with GatewayWorkers(node.repo, tmp_path / "log", *options) as workers:
+            url = f"https://127.0.0.1:{workers.port}/ipfs/"
+            for version in ("--http1.1", "--http2", "--http2"):
+                assert curl("-k", version, url + cid) == DATA
+            curl("-k", "--http2", url + "bafkqaaa")
+        lines = log.read_text().splitlines()
+    ends = sorted(line.partition('"GET ')[2].partition(' "')[0] for line in lines)
+    whole = f'/ipfs/{cid} HTTP/{{}}" 200 {len(DATA)}'
+    assert ends == sorted(
+        [whole.format("1.1"), whole.format("2.0"), whole.format("2.0"), '/ipfs/bafkqaaa HTTP/2.0" 200 -']
+    )
+
+
 def test_a_running_answer_of_the_daemon_is_finished_at_sigterm(tmp_path: Path) -> None:
     with CideryDaemon(tmp_path / "node") as node:
         (tmp_path / "file").write_bytes(data := os.urandom(40_000_000))

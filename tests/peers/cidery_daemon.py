@@ -75,6 +75,11 @@ class CideryDaemon:
         """(arguments, environment) of a command line, for who runs it by himself."""
         return [*self._cli, *words], self._env()
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """Send the daemon a signal, if it still runs."""
         if self._process.poll() is None:

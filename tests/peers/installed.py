@@ -43,6 +43,12 @@ def helia_http_command(*options: str) -> list[str]:
     return _helia("http.mjs", *options)
 
 
+def verified_fetch_command(gateway: str) -> list[str]:
+    """A client of one gateway that verifies what it gets."""
+    require((HELIA / "node_modules" / "@helia" / "verified-fetch").exists(), "@helia/verified-fetch")
+    return _helia("verified_fetch.mjs", gateway)
+
+
 def js_nat_pmp_command(gateway: str, local: str) -> list[str]:
     """js-libp2p's client of NAT-PMP."""
     return _helia("nat_pmp.mjs", gateway, local)

@@ -33,6 +33,7 @@ from cidery.core.getting import get as getting
 from cidery.core.getting import target as target_module
 from cidery.core.getting.record import GetRecord
 from cidery.core.session import StoreSession
+from cidery.exchange.terms import Terms
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed
 from cidery.multiformats.cid import CID
@@ -178,7 +179,7 @@ async def pin(root: Path, source: str, counter: Counter) -> None:
                 return data
 
         class Online:
-            def session(self, *, kept: bool) -> Fetching:
+            def session(self, *, kept: bool, terms: Terms) -> Fetching:
                 return Fetching(api.store)
 
         online = changed(api, network=Online())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from cidery.errors import Unavailable
+from cidery.exchange.terms import EAGER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
     from cidery.denylist.denylists import Denylists
+    from cidery.exchange.terms import Terms
     from cidery.mfs.files import MutableFiles
     from cidery.multiformats.cid import CID
     from cidery.repo.config import Config
@@ -281,22 +283,25 @@ class Api:
         if (denylists := self.denylists) is not None:
             denylists.refuse_name(name, below)
 
-    def session(self, *, kept: bool = False, name: str = "") -> AbstractAsyncContextManager[BlockSession]:
+    def session(
+        self, *, kept: bool = False, name: str = "", terms: Terms = EAGER
+    ) -> AbstractAsyncContextManager[BlockSession]:
         """Blocks for one request: from the store, and from peers when online.
 
         Args:
             kept: store arriving blocks as kept, not as cached.
             name: the name under which the session can be watched.
+            terms: for whom and how eagerly it fetches.
         """
         from cidery.core.session import FilestoreSession
 
         opened: AbstractAsyncContextManager[BlockSession]
         if self.network is not None:
-            opened = self.network.session(kept=kept)
+            opened = self.network.session(kept=kept, terms=terms)
         elif self.arrival is not None:
             from cidery.core.arriving import ArrivingSession
 
-            opened = ArrivingSession(self.blocks, self.arrival, kept=kept)
+            opened = ArrivingSession(self.blocks, self.arrival, kept=kept, terms=terms)
         elif self.elsewhere is not None:
             opened = self.elsewhere.session(self.blocks)
         else:

@@ -8,6 +8,7 @@ from typing import Self
 
 from cidery.core.session import StoreSession
 from cidery.exchange.stats import SessionStats
+from cidery.exchange.terms import EAGER, Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ class Arrival:
 class ArrivingSession:
     """A BlockSession that reads the store, and waits for the network with the first block that is not there."""
 
-    def __init__(self, blocks: Filestore, arrival: Arrival, *, kept: bool) -> None:
+    def __init__(self, blocks: Filestore, arrival: Arrival, *, kept: bool, terms: Terms = EAGER) -> None:
         self._local = StoreSession(blocks)
         self._arrival = arrival
         self._kept = kept
+        self._terms = terms
         self._stack = AsyncExitStack()
         self._online: BlockSession | None = None
         self._root: CID | None = None
@@ -90,7 +92,8 @@ class ArrivingSession:
             if found is not None:
                 return found
             network = await self._arrival.wait()
-            self._online = await self._stack.enter_async_context(network.session(kept=self._kept))
+            opened = network.session(kept=self._kept, terms=self._terms)
+            self._online = await self._stack.enter_async_context(opened)
             if self._root is not None:
                 self._online.expect(self._root)
             self._online.prefetch(tuple(self._hints))

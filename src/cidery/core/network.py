@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from cidery.core.diagnosis.facts import Diagnosing
 from cidery.core.session import BlockSession
 from cidery.errors import Unavailable
+from cidery.exchange.terms import EAGER, Terms
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer, Router
 
@@ -158,7 +159,7 @@ class BudgetUse(NamedTuple):
 class Network(Protocol):
     """The online half of a node. Peer ids are text (base58btc)."""
 
-    def session(self, *, kept: bool) -> AbstractAsyncContextManager[BlockSession]:
+    def session(self, *, kept: bool, terms: Terms = EAGER) -> AbstractAsyncContextManager[BlockSession]:
         """A session over the local store and the peers. ``kept``: store what arrives as kept, else as cached."""
         ...
 

@@ -12,18 +12,17 @@ from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, Unavailable
-from cidery.exchange.commands import Ask, Cancel, GiveUp, Heard, Search
-from cidery.exchange.probe import Asker
+from cidery.exchange.begun import has_begun
+from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
+from cidery.exchange.interface import PeerSources
+from cidery.exchange.read_ahead import ReadAhead
 from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
+from cidery.exchange.terms import EAGER, Terms
 from cidery.exchange.waits import SessionWaits
 from cidery.ipld.block import Block
-from cidery.ipld.links import SCAN_BYTES, named_links
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import DAG_PB
 
-READ_AHEAD = 40 * 1024 * 1024
-"""Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
 KEPT_READY = 12 * 1024 * 1024
 """Bytes of arrived blocks kept in memory for the reader; beyond them stored blocks are read from the store."""
 STORE_BATCH = 4 * 1024 * 1024
@@ -32,8 +31,6 @@ MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
 SHOWN_WANTS = 3
 """Wants that a session lists when asked what it waits for."""
-LOOKED_AT = 4
-"""Links of a root that are looked up to tell whether part of a DAG is stored."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
 
@@ -57,22 +54,6 @@ class NoSourceHasIt(Unavailable):
             f"none of {self.sources} connected peers sent {self.cid} in time ({self.stage}): "
             "connect to one that has it with cidery swarm connect ADDRESS, then try again"
         )
-
-
-class PeerSources(Protocol):
-    """Asks sources of one kind on behalf of sessions; calls their on_* methods."""
-
-    def attach(self, session: Asker) -> None: ...
-
-    def detach(self, session: Asker) -> None: ...
-
-    def ask(self, session: Asker, source: str, blocks: Sequence[CID], haves: Sequence[CID]) -> None: ...
-
-    def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None: ...
-
-    def heard(self, source: str) -> Heard:
-        """What has come from a source that owes something; one that was silent for a moment is asked if it is there."""
-        ...
 
 
 class Sources(PeerSources, Protocol):
@@ -107,8 +88,10 @@ class NetworkSession:
         waits: SessionWaits,
         kept: bool = False,
         seed: int = 0,
+        terms: Terms = EAGER,
     ) -> None:
         """``store`` None: blocks are verified, handed out and dropped ("to memory"). ``seed``: see FetchSession."""
+        self.terms = terms
         self.on_fetched: Callable[[CID], None] | None = None
         """Called at the end with the first CID requested, if anything came from other nodes."""
         self._first: CID | None = None
@@ -137,6 +120,7 @@ class NetworkSession:
         self._expected: CID | None = None
         """Root of a DAG that will be read as a whole, until it is known whether one source can stream it."""
         self._taken = asyncio.Event()
+        self._ahead = ReadAhead(paced=terms.paced)
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,7 +165,7 @@ class NetworkSession:
         return SessionStats(stage, local, dict(self._by_source), self._machine.duplicates, owing)
 
     def _stream_stage(self) -> str:
-        full = self._ready_bytes + self._unstored_bytes > READ_AHEAD  # the reader is slow, not the source
+        full = self._room() < 0  # the reader is slow, not the source
         if not full and self._clock() - self._streamed_at >= self._waits.stall(None):
             return "stalled"
         return "receiving" if self._streaming in self._by_source else "asking"
@@ -213,10 +197,7 @@ class NetworkSession:
         if data is not None or self._store is None:
             return data
         local = self._store.get_if_ready(cid)
-        if local is not None:
-            self._local_blocks += 1
-            self._local_bytes += len(local)
-        return local
+        return None if local is None else self._found(cid, local)
 
     async def get(self, cid: CID) -> bytes | memoryview:
         """The block, from the store or a source. Raises NoSourceHasIt, and as storing. Cancel-safe."""
@@ -228,9 +209,7 @@ class NetworkSession:
         if self._store is not None and cid not in self._waiters:
             local = (await self._store.get_many([cid]))[0]
             if local is not None:
-                self._local_blocks += 1
-                self._local_bytes += len(local)
-                return local
+                return self._found(cid, local)
             if (data := self._take(cid)) is not None:
                 return data
         if self._failure is not None:
@@ -239,6 +218,7 @@ class NetworkSession:
         if waiter is None:
             waiter = self._waiters[cid] = asyncio.get_running_loop().create_future()
         self._attach()
+        self._ahead.waits()
         self._machine.need(cid, self._clock())
         self._turn()
         try:
@@ -290,7 +270,7 @@ class NetworkSession:
         Nothing is streamed when part of it is stored already: the rest may be, too; nor when several sources have it.
         A hint.
         """
-        if root.is_identity or (self._store is not None and _has_begun(self._store, root)):
+        if root.is_identity or (self._store is not None and has_begun(self._store, root)):
             return
         self._attach()
         self._expected = root
@@ -323,7 +303,7 @@ class NetworkSession:
 
     async def room(self) -> None:
         """Wait until the reader and the store have taken enough of the received blocks."""
-        while self._ready_bytes + self._unstored_bytes > READ_AHEAD and self._attached:
+        while self._room() < 0 and self._attached:
             self._taken.clear()
             await self._taken.wait()
 
@@ -371,8 +351,10 @@ class NetworkSession:
         self._by_source[name] = (blocks + 1, size + len(data))
         waiter = self._waiters.pop(cid, None)
         if waiter is not None and not waiter.done():
+            self._ahead.took(cid, len(data))
             waiter.set_result(data)
         else:
+            self._ahead.came(cid, len(data))
             self._ready[cid] = data
             self._ready_bytes += len(data)
         if self._store is not None:
@@ -392,25 +374,46 @@ class NetworkSession:
             self._attached = True
             self._sources.attach(self)
 
+    def _room(self, outstanding: int = 0) -> int:
+        return self._ahead.room(outstanding, self._ready_bytes + self._unstored_bytes)
+
     def _take(self, cid: CID) -> memoryview | None:
         data = self._ready.pop(cid, None)
         if data is not None:
             self._ready_bytes -= len(data)
-            self._taken.set()
-            if self._attached:
-                self._turn()
+            self._took(cid, len(data))
         elif cid in self._unstored:
-            return memoryview(self._unstored[cid].data)
+            data = memoryview(self._unstored[cid].data)
+            self._took(cid, len(data))
         return data
+
+    def _found(self, cid: CID, data: bytes | memoryview) -> bytes | memoryview:
+        """A block of the store, where it may have been put by this session."""
+        self._local_blocks += 1
+        self._local_bytes += len(data)
+        if self._ahead.unread(cid):
+            self._took(cid, len(data))
+        return data
+
+    def _took(self, cid: CID, size: int) -> None:
+        self._ahead.took(cid, size)
+        self._taken.set()
+        if self._attached:
+            self._turn()
+
+    def _rests(self) -> bool:
+        """Whether the reader has enough for now."""
+        return self.terms.paced and not self._waiters and self._room() <= 0
 
     def _turn(self) -> None:
         now = self._clock()
         if len(self._machine.sources) > 1:
             self._listen()
-        room = READ_AHEAD - self._machine.outstanding_bytes - self._ready_bytes - self._unstored_bytes
+        room = self._room(self._machine.outstanding_bytes)
         if self._expected is not None or self._streaming:
             self._consider_stream()
-        for command in self._machine.poll(now, room, streams=self._streaming):
+        resting = self._rests()
+        for command in self._machine.poll(now, room, streams=self._streaming, resting=resting):
             match command:
                 case Ask(source, blocks, haves):
                     self._sources.ask(self, source, blocks, haves)
@@ -420,7 +423,7 @@ class NetworkSession:
                     self._sources.search(self, cid)
                 case GiveUp(stage, sources):
                     self._give_up(stage, sources)
-        deadline = self._machine.next_deadline()
+        deadline = None if resting else self._machine.next_deadline()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -485,16 +488,3 @@ class NetworkSession:
                 self._ready[cid] = data
                 break
             self._ready_bytes -= len(data)
-
-
-def _has_begun(store: BlockStore, root: CID) -> bool:
-    """Whether more than the root of a DAG is stored, or the root is the whole DAG."""
-    if (block := store.get_if_ready(root)) is None:
-        return False
-    if root.codec != DAG_PB and len(block) > SCAN_BYTES:
-        return True  # reading its links would hold the loop, and its descendants can be requested one by one
-    try:
-        links = [cid for cid, _ in named_links(root, block) if not cid.is_identity]
-    except CideryError:
-        return True  # its reader will report the fault
-    return not links or any(store.get_if_ready(cid) is not None for cid in links[:LOOKED_AT])

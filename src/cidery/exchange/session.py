@@ -184,7 +184,8 @@ class FetchSession:
             giver = self.sources.get(want.source or "")
             if giver is not None and source.partial and source.usable and self._room(source):
                 if self._moves.turns(giver, source, cid, want, self._random.random, now):
-                    self._leave(giver, cid, now)
+                    self._moves.begin(giver, cid, now)
+                    self._out.cancel(giver.name, cid)
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
@@ -273,10 +274,11 @@ class FetchSession:
 
     # --- time and output
 
-    def poll(self, now: float, room: int, *, streams: str = "") -> list[Command]:
+    def poll(self, now: float, room: int, *, streams: str = "", resting: bool = False) -> list[Command]:
         """The commands to run now. ``room``: bytes that may be requested in addition; a single want always may.
 
         ``streams``: the source that streams all that is wanted: the others are only asked whether they have it.
+        ``resting``: the reader has enough to read for now: nothing further is requested, and silence is no fault.
         """
         self._check_stalls(now)
         usable = [source for source in self.sources.values() if source.usable]
@@ -290,14 +292,16 @@ class FetchSession:
             giver.taken_away(cid, now)
             self._wants.all[cid].told.discard(giver.name)
             self._wants.reopen(cid, giver.name)
-        if streams:
+        if resting:
+            self._silence.begin(now)
+        if streams or resting:
             self._moves.rest()
         else:
             self._assign(now, room)
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
-        if self._wants and now >= self._search_at():
+        if self._wants and not resting and now >= self._search_at():
             self._silence.searched(now)
             commands.append(Search(self._wants.first()))
         if self._wants and not self._silence.gave_up and now >= self._silence.give_up_at(self.sources.values()):
@@ -437,11 +441,8 @@ class FetchSession:
         takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
         sources = self.sources.values()
         for giver, cid in self._moves.slow(self._wants, sources, takers, self._choose, self._pace, now):
-            self._leave(giver, cid, now)
-
-    def _leave(self, giver: Source, cid: CID, now: float) -> None:
-        self._moves.begin(giver, cid, now)
-        self._out.cancel(giver.name, cid)
+            self._moves.begin(giver, cid, now)
+            self._out.cancel(giver.name, cid)
 
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)

@@ -9,6 +9,7 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import NamedTuple
 
 from cidery.blockstore.drive import run
@@ -19,6 +20,7 @@ from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
 from cidery.errors import NotFound
+from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
 from cidery.gateway.disposition import location
@@ -112,7 +114,7 @@ class ContentGateway:
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
             return text(412, f"{plan.located.base.root} is not stored here")
-        blocks = LazySession(api.served, api.session)
+        blocks = LazySession(api.served, partial(api.session, terms=Terms(paced=True)))
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException:
@@ -122,6 +124,7 @@ class ContentGateway:
             await blocks.close()
         else:
             response.body = _closing(blocks, response.body)
+            await anext(response.body)  # started, so that its end closes the session, even if it is never read
         return response
 
     async def _named(self, origin: Origin) -> Located:
@@ -203,8 +206,9 @@ async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block])
 
 
 async def _closing(blocks: LazySession, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    """The body; its session, and what that still wants, ends with it."""
+    """Nothing once, then the body; its session, and what that still wants, ends with it."""
     try:
+        yield b""
         async for piece in body:
             yield piece
     finally:

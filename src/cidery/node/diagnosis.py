@@ -24,8 +24,8 @@ from cidery.core.diagnosis.facts import (
     Standing,
 )
 from cidery.errors import CideryError
+from cidery.exchange.interface import PeerSources
 from cidery.exchange.probe import HaveProbe
-from cidery.exchange.service import PeerSources
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.announce import Announcing
 from cidery.kad.io.dht import Dht, parsed

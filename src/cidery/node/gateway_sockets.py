@@ -18,6 +18,16 @@ BALANCED = sys.platform == "linux"
 """Whether the system deals connections out to several sockets of one port; elsewhere workers share one socket."""
 
 
+class AddressTaken(CannotListen):
+    """An address of the workers cannot be had, perhaps because the daemon's own gateway has it."""
+
+    def __str__(self) -> str:
+        return (
+            f"the workers cannot listen on {self.addr}: {self.reason}; give another address with --listen, or keep the "
+            "daemon's own gateway from it: cidery config --json Addresses.Gateway '[]'"
+        )
+
+
 class Listening:
     """Bound, listening sockets."""
 
@@ -79,7 +89,7 @@ def bound_sockets(addrs: Sequence[Multiaddr], count: int) -> Iterator[Listening]
             try:
                 _bind(addr, count, listening)
             except OSError as exc:
-                raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
+                raise AddressTaken(addr, (exc.strerror or str(exc)).lower()) from exc
         yield listening
     finally:
         listening.close()

@@ -26,6 +26,7 @@ from cidery.core.network import (
 )
 from cidery.errors import InvalidInput
 from cidery.exchange.service import NetworkSession
+from cidery.exchange.terms import EAGER, Terms
 from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
@@ -355,9 +356,9 @@ class NodeNetwork:
 
     # --- core.network.Network
 
-    def session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession | DenyingSession:
+    def session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession | DenyingSession:
         """As fetch_session(); denied blocks are neither requested nor returned."""
-        session = self.fetch_session(kept=kept, keep_blocks=keep_blocks)
+        session = self.fetch_session(kept=kept, keep_blocks=keep_blocks, terms=terms)
         lists = self._denylists
         return session if lists is None or not lists.lists else DenyingSession(session, lists)
 
@@ -365,11 +366,12 @@ class NodeNetwork:
         lists = self._denylists
         return lists is not None and bool(lists.lists) and lists.block(cid) is not None
 
-    def fetch_session(self, *, kept: bool, keep_blocks: bool = True) -> NetworkSession:
+    def fetch_session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession:
         """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         store = self.store if keep_blocks else None
         seed = int.from_bytes(self.entropy(8))
-        session = NetworkSession(store, self.sources, clock=self.swarm.clock, waits=self._waits, kept=kept, seed=seed)
+        waits, clock = self._waits, self.swarm.clock
+        session = NetworkSession(store, self.sources, clock=clock, waits=waits, kept=kept, seed=seed, terms=terms)
         if self._announces_fetched:
             session.on_fetched = self._fetched
         return session

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 from cidery.exchange.commands import Heard
+from cidery.exchange.interface import PeerSources
 from cidery.exchange.probe import Asker
-from cidery.exchange.service import NetworkSession, PeerSources
+from cidery.exchange.service import NetworkSession
 from cidery.multiformats.cid import CID
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.service import ProviderSearch

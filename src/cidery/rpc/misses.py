@@ -9,6 +9,7 @@ from cidery.core.api import Api
 from cidery.core.misses import MEDIA_TYPE, Asked, AskedReader, Verb, failed, found
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
+from cidery.exchange.terms import Terms
 from cidery.http.body import BodyCut, RequestBody
 from cidery.http.message import Request, Response, text
 from cidery.ipns.name import parse_name
@@ -35,7 +36,7 @@ class Misses:
         self._open += 1
         try:
             yield b""  # the head: the caller sees at once who answers
-            async with self._api.session() as session:
+            async with self._api.session(terms=Terms(paced=True)) as session:
                 while data := await request.body.readany():
                     for asked in reader.receive_data(data):
                         for piece in await self._answer(asked, session):

@@ -6,6 +6,7 @@ from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.session import StoreSession
+from cidery.exchange.terms import EAGER, Terms
 from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.node.network import NodeNetwork
@@ -36,7 +37,7 @@ class _StoreApi(Api):
     def blocks(self) -> BlockStore:  # type: ignore[override]
         return self._only
 
-    def session(self, *, kept: bool = False, name: str = "") -> StoreSession:
+    def session(self, *, kept: bool = False, name: str = "", terms: Terms = EAGER) -> StoreSession:
         return StoreSession(self._only)
 
 
