@@ -423,8 +423,8 @@ class FetchSession:
         return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
     def _sooner_later(self, want: Want, chosen: Source) -> bool:
-        full = (s for s in self.sources.values() if s.name not in self._held and not self._room(s))
-        return sooner_later(want, chosen, full)
+        known = self.sources.values()
+        return sooner_later(want, chosen, (s for s in known if s.name not in self._held and not self._room(s)))
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
@@ -437,9 +437,8 @@ class FetchSession:
 
     def _move(self, now: float) -> None:
         """Cancel what another source with room would bring much sooner."""
-        kept_out = self._held | self._reach.trying
-        takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
-        sources = self.sources.values()
+        kept_out, sources = self._held | self._reach.trying, self.sources.values()
+        takers = [s for s in sources if s.usable and s.name not in kept_out and self._room(s)]
         for giver, cid in self._moves.slow(self._wants, sources, takers, self._choose, self._pace, now):
             self._moves.begin(giver, cid, now)
             self._out.cancel(giver.name, cid)
