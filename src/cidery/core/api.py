@@ -231,6 +231,10 @@ class Api:
     def arrival(self) -> Arrival | None:
         return None if self._offline else self._parts.arrival
 
+    @property
+    def elsewhere(self) -> Elsewhere | None:
+        return None if self._offline else self._parts.elsewhere
+
     async def arrived(self) -> None:
         """Wait for a network that is still coming up. Raises what kept it from coming, as CannotListen. Cancel-safe."""
         if self.arrival is not None:
@@ -298,8 +302,8 @@ class Api:
             from cidery.core.arriving import ArrivingSession
 
             opened = ArrivingSession(self.blocks, self.arrival, kept=kept, terms=terms)
-        elif self._parts.elsewhere is not None and not self._offline:
-            opened = self._parts.elsewhere.session(self.blocks)
+        elif self.elsewhere is not None:
+            opened = self.elsewhere.session(self.blocks)
         else:
             opened = FilestoreSession(self.blocks)
         if self.network is None and (denylists := self.denylists) is not None:
