@@ -178,6 +178,10 @@ class Api:
         return self._parts.served
 
     @property
+    def elsewhere(self) -> Elsewhere | None:
+        return None if self._offline else self._parts.elsewhere
+
+    @property
     def pins(self) -> Pins:
         return self._parts.pins
 

@@ -34,11 +34,18 @@ class GatewayOptions(NamedTuple):
     """Whether browsers get errors as pages."""
     hosts: Mapping[str, PublicGateway] = {"localhost": LOCALHOST}
     headers: Mapping[str, str] = CORS
-    """Headers of every answer."""
+    """Headers of every answer, unless it has its own of that name."""
+    replaced: Mapping[str, str] = {}
+    """Headers of every answer in place of its own ones; "": it has none of that name."""
     root: str = ""
     """Where ``/`` leads."""
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
+
+
+def of_every_answer(options: GatewayOptions) -> dict[str, str]:
+    """The headers that all answers have, those of refusals too."""
+    return {**options.headers, **{name: value for name, value in options.replaced.items() if value}}
 
 
 def options_of(config: Config) -> GatewayOptions:
@@ -50,8 +57,7 @@ def options_of(config: Config) -> GatewayOptions:
             hosts.pop(host, None)
         else:
             hosts[host] = _entry(entry)
-    given = {name.title(): ", ".join(texts) for name, texts in serving.headers.items()}
-    headers = {name: text for name, text in ({**CORS, **given}).items() if text}
+    replaced = {_usual_case(name): ", ".join(texts) for name, texts in serving.headers.items()}
     return GatewayOptions(
         fetches=not config.no_fetch,
         routing=config.routing_api,
@@ -59,10 +65,16 @@ def options_of(config: Config) -> GatewayOptions:
         no_dnslink=not serving.dnslink,
         html_errors=serving.html_errors,
         hosts=hosts,
-        headers=headers,
+        headers={name: text for name, text in CORS.items() if name not in replaced},
+        replaced=replaced,
         root=serving.root,
         max_range_file_size=serving.max_range_file_size,
     )
+
+
+def _usual_case(name: str) -> str:
+    """As answers have it: ``X-Content-Type-Options``."""
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def request_limits(serving: GatewaySettings) -> Limits:

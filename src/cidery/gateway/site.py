@@ -113,6 +113,11 @@ class Site:
         headers = response.headers
         for name, value in self._options.headers.items():
             headers.setdefault(name, value)
+        for name, value in self._options.replaced.items():
+            if value:
+                headers[name] = value
+            else:
+                headers.pop(name, None)
 
     async def _answer(self, request: Request) -> Response:
         host = host_of(request)

@@ -18,7 +18,7 @@ from cidery.client.misses import DaemonMisses
 from cidery.client.relay import RoutingRelay
 from cidery.gateway.bounded import Bounded
 from cidery.gateway.listen import gateway_server
-from cidery.gateway.options import options_of, request_limits
+from cidery.gateway.options import of_every_answer, options_of, request_limits
 from cidery.gateway.site import Site
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
@@ -60,7 +60,9 @@ async def serve(work: Work) -> None:
     ):
         options = options_of(api.config)
         site = Site(api, options, RoutingRelay(find).handle)
-        server = gateway_server(Bounded(site.handle, request_limits(api.config.serving), options.headers), site.at_hand)
+        server = gateway_server(
+            Bounded(site.handle, request_limits(api.config.serving), of_every_answer(options)), site.at_hand
+        )
         server.on_answered.extend(logs)
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())

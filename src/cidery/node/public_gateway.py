@@ -13,7 +13,7 @@ from cidery.gateway.access_log import AccessLog, access_log
 from cidery.gateway.bounded import Bounded
 from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.listen import listen
-from cidery.gateway.options import options_of, request_limits
+from cidery.gateway.options import of_every_answer, options_of, request_limits
 from cidery.gateway.site import Site
 from cidery.http.tls import Certificate
 from cidery.multiformats.multiaddr import Multiaddr
@@ -29,7 +29,7 @@ async def public_gateway(api: Api, path: Path, counters: GatewayCounters) -> Asy
     config, serving = api.config, api.config.serving
     options = options_of(config)
     site = Site(api, options)
-    counters.bounded = Bounded(site.handle, request_limits(serving), options.headers)
+    counters.bounded = Bounded(site.handle, request_limits(serving), of_every_answer(options))
     certificate = Certificate(*serving.tls) if serving.tls is not None else None
     async with AsyncExitStack() as stack:
         heard = await stack.enter_async_context(request_log(serving, path)) if config.gateway else []

@@ -27,6 +27,12 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,4096}")
 _HOST = re.compile(r"[a-z0-9*_.\[\]:-]{1,260}", re.IGNORECASE)
 _REDIRECT = re.compile(r"(/(?!/)|https?://)[\x21-\x7e]*")
+OF_ONE_ANSWER = frozenset(
+    "accept-ranges connection content-disposition content-encoding content-length content-range content-type date etag"
+    " keep-alive last-modified location retry-after server te trailer transfer-encoding upgrade x-ipfs-path"
+    " x-ipfs-roots".split()
+)
+"""Headers that say how one answer is framed or what it holds: the same on all of them would be false."""
 MAX_HEADERS = 64
 """Most entries of Gateway.HTTPHeaders: each is sent with every answer."""
 MAX_PEERED = 256
@@ -124,7 +130,7 @@ def _is_resolver(domain: str, url: Any) -> bool:
 def _is_headers(value: Any) -> bool:
     def one(name: str, texts: Any) -> bool:
         good = isinstance(texts, list) and all(isinstance(text, str) and _HEADER_TEXT.fullmatch(text) for text in texts)
-        return good and _HEADER_NAME.fullmatch(name) is not None
+        return good and _HEADER_NAME.fullmatch(name) is not None and name.lower() not in OF_ONE_ANSWER
 
     return isinstance(value, dict) and len(value) <= MAX_HEADERS and all(one(*item) for item in value.items())
 
@@ -252,7 +258,9 @@ KEYS: dict[str, Accepts] = {
     "Gateway.AccessLog.Format": choice("common", "combined", "json"),
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
-    "Gateway.HTTPHeaders": Accepts(_is_headers, "an object of header name to list of texts"),
+    "Gateway.HTTPHeaders": Accepts(
+        _is_headers, "an object of header name to list of texts, of names that fit every answer"
+    ),
     "Gateway.MaxConcurrentRequests": whole(0, 1 << 20),
     "Gateway.MaxRangeRequestFileSize": SIZE,
     "Gateway.MaxRequestDuration": DURATION,

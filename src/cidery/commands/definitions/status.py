@@ -60,6 +60,8 @@ def _text(value: Value, call: Call) -> str:
         rows.append(("reachable", ", ".join(value["Reachable"]) or "not known to be, see: cidery swarm addrs autonat"))
         went = f"{human_size(value['TotalIn'])} in, {human_size(value['TotalOut'])} out since the start"
         rows.append(("traffic", went))
+    elif value["RPC"]:
+        rows.append(("network", "not asked, as --offline says; a daemon runs"))
     else:
         rows.append(("network", "off; start it with: cidery daemon"))
     if value["RPC"]:

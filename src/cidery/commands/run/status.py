@@ -39,6 +39,7 @@ async def status(context: Context, call: Call) -> Status:
         Jobs=len(api.jobs.every(ended=False)),
         Budgets=[],
     )
+    found["RPC"], found["Gateway"] = await asyncio.to_thread(_addresses, RepoLayout(api.path))
     network = api.network
     if network is not None:
         peers = network.peers()
@@ -52,7 +53,6 @@ async def status(context: Context, call: Call) -> Status:
         found["Budgets"] = [
             BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()
         ]
-        found["RPC"], found["Gateway"] = await asyncio.to_thread(_addresses, RepoLayout(api.path))
     return found
 
 
@@ -65,4 +65,6 @@ def _addresses(layout: RepoLayout) -> tuple[list[str], str]:
         except OSError:
             return []
 
-    return lines(layout.api), "".join(lines(layout.root / "gateway"))
+    # as a browser opens it: only there each content has an origin of its own
+    url = "".join(lines(layout.root / "gateway")).replace("//127.0.0.1:", "//localhost:")
+    return lines(layout.api), url
