@@ -235,10 +235,6 @@ class Api:
     def arrival(self) -> Arrival | None:
         return None if self._offline else self._parts.arrival
 
-    @property
-    def elsewhere(self) -> Elsewhere | None:
-        return None if self._offline else self._parts.elsewhere
-
     async def arrived(self) -> None:
         """Wait for a network that is still coming up. Raises what kept it from coming, as CannotListen. Cancel-safe."""
         if self.arrival is not None:
