@@ -175,6 +175,20 @@ GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further o
 GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
+STRANGER_FETCHES = Limit(
+    16, "fetches from other nodes", Per.CLIENT, "a further request gets 429", "strangers only; some of a page"
+)
+STRANGER_BYTES = Rate(
+    8,
+    1024,
+    "MiB from other nodes",
+    Per.CLIENT,
+    "answers slow down, new ones get 429",
+    "strangers only; a film has 1 GiB",
+)
+STRANGER_WAITING = Limit(
+    120, "seconds of waiting for other nodes", Per.CLIENT, "429, or the answer ends", "strangers only; of each answer"
+)
 STREAM_ANSWERS = Limit(
     8,
     "answers of HTTP over streams",

@@ -8,7 +8,9 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
 
@@ -28,8 +30,10 @@ from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
 from cidery.gateway.redirected import redirected_by_site
+from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file
+from cidery.gateway.visitor import visitor_of
 from cidery.http.message import Request, Response, text
 from cidery.ipld.block import Block
 from cidery.multiformats.multicodec import DAG_PB, RAW
@@ -63,6 +67,7 @@ class ContentGateway:
         self._api = api if options.fetches else api.offline()
         self._options = options
         self._at_hand = AtHand(self._api.blocks)
+        self._strangers = Strangers(time.monotonic)
 
     def at_hand(self, request: Request, origin: Origin) -> Response | None:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
@@ -100,7 +105,7 @@ class ContentGateway:
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(located):
             return text(412, f"{located.path.root} is not stored here")
-        blocks = LazySession(api.blocks, partial(api.session, terms=Terms(paced=True)))
+        blocks = LazySession(api.blocks, partial(self._opened, api, request))
         try:
             response = await self._respond(request, origin, wanted, located, blocks)
         except BaseException:
@@ -112,6 +117,14 @@ class ContentGateway:
             response.body = _closing(blocks, response.body)
             await anext(response.body)  # started, so that its end closes the session, even if it is never read
         return response
+
+    def _opened(self, api: Api, request: Request) -> AbstractAsyncContextManager[BlockSession]:
+        """A session of the owner, or of a stranger within limits."""
+        visitor = visitor_of(request, self._options.proxies)
+        session = api.session(terms=Terms(paced=True, public=not visitor.owner))
+        if visitor.owner or not self._options.fetches:
+            return session
+        return self._strangers.fetching(visitor.client, session)
 
     async def _located(self, origin: Origin) -> Located:
         if origin.namespace == "ipfs":

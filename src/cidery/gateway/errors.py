@@ -9,6 +9,7 @@ from cidery.gateway.data import OtherCodec
 from cidery.gateway.negotiate import NotTrustless
 from cidery.gateway.page import CSP, HTML_TYPE, error_page
 from cidery.gateway.redirects_file import BadRedirects
+from cidery.gateway.strangers import TooMuchFetched
 from cidery.gateway.unixfs_file import TooLargeForRanges
 from cidery.http.connection import REASONS
 from cidery.http.message import BadRequest, Request, Response, text
@@ -21,6 +22,7 @@ from cidery.unixfs.node import NotUnixFS
 RETRY_AFTER = {"Retry-After": "30"}
 """Seconds after which content that was not found in time may be available."""
 _STATUS: tuple[tuple[type[CideryError], int], ...] = (
+    (TooMuchFetched, 429),
     (NotTrustless, 406),
     (OtherCodec, 406),
     (NotUnixFS, 406),
@@ -60,6 +62,8 @@ def failed(error: CideryError, request: Request, *, html: bool = False) -> Respo
     """The error as an answer: a line for programs, and with ``html`` a page for people."""
     status = status_of(error)
     retry = RETRY_AFTER if status == 504 else {}
+    if isinstance(error, TooMuchFetched):
+        retry = {"Retry-After": str(error.retry_after)}
     headers = {**retry, "X-Content-Type-Options": "nosniff"}
     if html and "text/html" in request.headers.get("accept", ""):
         body = error_page(status, REASONS.get(status, ""), str(error), _ADVICE.get(status, ""))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cidery.gateway.hosts import LOCALHOST, PublicGateway
+from cidery.gateway.visitor import proxies_of
+from cidery.multiformats.address_filter import Net
 from cidery.repo.config import Config
 
 CORS = {
@@ -35,6 +37,8 @@ class GatewayOptions(NamedTuple):
     """Headers of every answer."""
     root: str = ""
     """Where ``/`` leads."""
+    proxies: tuple[Net, ...] = ()
+    """Where proxies are, beside this machine, that are believed when they name a client."""
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
 
@@ -59,6 +63,7 @@ def options_of(config: Config) -> GatewayOptions:
         hosts=hosts,
         headers=headers,
         root=serving.root,
+        proxies=proxies_of(serving.proxies),
     )
 
 

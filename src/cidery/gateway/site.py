@@ -24,6 +24,9 @@ PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
 """The protocols served here, with their paths (libp2p's HTTP specification)."""
 METHODS = "GET, HEAD, OPTIONS"
+FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
+"""Headers that say what a client asked of the proxy in front: content and redirects follow them."""
+VARY = "X-Forwarded-Host, X-Forwarded-Proto"
 
 
 class Site:
@@ -57,7 +60,7 @@ class Site:
         except CideryError:
             return None  # handle() finds it again, and says it
         if response is not None:
-            self._finish(response)
+            self._finish(request, response)
         return response
 
     async def handle(self, request: Request) -> Response:
@@ -66,11 +69,15 @@ class Site:
             response = await self._answer(request)
         except CideryError as exc:
             response = failed(exc, request, html=self._options.html_errors and self._options.deserialized)
-        self._finish(response)
+        self._finish(request, response)
         return response
 
-    def _finish(self, response: Response) -> None:
+    def _finish(self, request: Request, response: Response) -> None:
         headers = response.headers
+        if "Location" in headers or any(name in request.headers for name in FORWARDED):
+            # a shared cache knows the Host, but must not give one visitor what another one's header led to
+            known = headers.get("Vary")
+            headers["Vary"] = f"{known}, {VARY}" if known else VARY
         for name, value in self._options.headers.items():
             headers.setdefault(name, value)
 

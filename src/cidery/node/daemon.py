@@ -12,6 +12,7 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
+from cidery.gateway.exposure import exposure
 from cidery.gateway.listen import listen as gateway
 from cidery.gateway.options import options_of
 from cidery.gateway.site import Site
@@ -97,6 +98,8 @@ async def _serve(path: Path, call: Call) -> None:
                 print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
             for addr in public:
                 say(f"Gateway server listening on {addr}")
+            for line in exposure(public, fetches=online and not config.no_fetch):
+                say(line)
             gc.enable()
             async with tended_heap():
                 say("Daemon is ready")

@@ -22,6 +22,8 @@ class GatewaySettings:
     """Headers of all answers, in place of the gateway's own ones of those names."""
     root: str
     """Where ``/`` leads; "": nowhere."""
+    proxies: tuple[str, ...]
+    """Nets of proxies that are believed when they name a client, beside this machine."""
     hosts: Mapping[str, dict[str, Any] | None]
     """By host, as the file has them; None: the default of that host is taken away."""
 
@@ -34,5 +36,6 @@ def gateway_settings(get: Callable[[str, Any], Any]) -> GatewaySettings:
         html_errors=not get("Gateway.DisableHTMLErrors", False),
         headers=get("Gateway.HTTPHeaders", {}),
         root=get("Gateway.RootRedirect", ""),
+        proxies=tuple(get("Gateway.TrustedProxies", [])),
         hosts=get("Gateway.PublicGateways", {}),
     )

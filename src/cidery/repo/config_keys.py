@@ -252,6 +252,7 @@ KEYS: dict[str, Accepts] = {
         lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
         'a path such as /ipfs/CID or a URL, or ""',
     ),
+    "Gateway.TrustedProxies": list_of(NET),
     "HTTPRetrieval.Enabled": ANY_BOOL,
     "HTTPRetrieval.Gateways": list_of(GATEWAY),
     "Gateway.ExposeRoutingAPI": ANY_BOOL,
