@@ -8,11 +8,13 @@ import math
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from cidery.budgets import CONNECTIONS
 from cidery.testing.lab.content import MBIT, MIB
 from cidery.testing.lab.crowd import flash_crowd
 from cidery.testing.lab.flood import flood
+from cidery.testing.lab.hostile import LIES, Lie
 from cidery.testing.lab.mars import mars
 from cidery.testing.lab.regions import region_cut
 from cidery.testing.lab.scale import session_scale
@@ -58,6 +60,7 @@ def crowd(options: argparse.Namespace) -> Any:
         mesh=options.mesh,
         freeloaders=options.freeloaders,
         liars=options.liars,
+        lies=options.lies,
         seed=options.seed,
     )
 
@@ -98,7 +101,13 @@ def regions(options: argparse.Namespace) -> Any:
 
 
 def raid(options: argparse.Namespace) -> Any:
-    return flood(options.strangers, options.times, rate=options.rate * MBIT, seed=options.seed)
+    return flood(
+        options.strangers,
+        options.times,
+        rate=options.rate * MBIT,
+        connections=options.connections,
+        seed=options.seed,
+    )
 
 
 def scale(options: argparse.Namespace) -> Any:
@@ -128,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--mesh", choices=("all", "dht", "origin"), default="all")
     one.add_argument("--freeloaders", type=int, default=0, help="readers that give nothing")
     one.add_argument("--liars", type=int, default=0, help="nodes that lie, besides the readers")
+    one.add_argument("--lies", nargs="+", choices=get_args(Lie), default=LIES, help="their ways, in turn")
     one.set_defaults(run=crowd)
     one = kinds.add_parser("holders", help="five holders that die one after another")
     one.add_argument("--mib", type=more_than_nothing, default=48)
@@ -162,6 +172,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--strangers", type=more_than_nothing, default=1000)
     one.add_argument("--times", type=float, default=10.0, help="what the line carries")
     one.add_argument("--rate", type=more_than_nothing, default=20, help="Mbit/s of the node's line")
+    one.add_argument("--connections", type=more_than_nothing, default=CONNECTIONS.amount, help="that the node takes")
     one.set_defaults(run=raid)
     one = kinds.add_parser("scale", help="time of the fetch session per block")
     one.add_argument("--sources", type=more_than_nothing, default=1000)

@@ -91,7 +91,21 @@ def simulated() -> list[Run]:
         Run(
             "20 readers, half of them freeloaders",
             "crowd --readers 20 --mib 16 --rtt 0.05 --freeloaders 10",
-            [("givers finish first", _givers_first)],
+            [
+                ("givers finish first", _givers_first),
+                ("every giver before the median freeloader", _givers_before_median),
+                ("the last giver 5 % before the last freeloader", lambda r: _at_most_share(r, 0.95)),
+            ],
+        ),
+        Run(
+            "10 readers among 4 liars",
+            "crowd --readers 10 --mib 16 --rtt 0.05 --liars 4",
+            [("everybody completes", lambda r: r["last"] is not None), ("at most 10 % wasted", _little_waste)],
+        ),
+        Run(
+            "10 readers among 4 liars, one of them sly",
+            "crowd --readers 10 --mib 16 --rtt 0.05 --liars 4 --lies sly wrong claims silent",
+            [("everybody completes", lambda r: r["last"] is not None), ("at most 10 % wasted", _little_waste)],
         ),
         Run(
             "14 readers among 6 liars",
@@ -127,6 +141,17 @@ def simulated() -> list[Run]:
         ),
         Run("1,000 strangers flood", "flood", [("99 % of own requests", lambda r: r["own_served"] >= 0.99)]),
         Run(
+            "1,000 strangers flood a node that takes them all",
+            "flood --connections 1002",
+            [
+                ("99 % of own requests", lambda r: r["own_served"] >= 0.99),
+                ("1,000 connections", lambda r: r["connections"] >= 1000),
+                ("ten times the line is asked for", lambda r: r["asked"] >= 9.5),
+                ("at most 1 MiB of memory for both ends of each", lambda r: r["memory"] <= r["connections"]),
+                ("at most 96 MiB held unread, as the budget says", lambda r: r["held"] <= 1.05 * 96 * 2**20),
+            ],
+        ),
+        Run(
             "1,000 sources, 1,000,000 wants",
             "scale",
             [
@@ -141,6 +166,15 @@ def simulated() -> list[Run]:
 def _givers_first(result: Result) -> bool:
     times = result["times"] + result["freeloaders"]
     return None not in times and median(result["times"]) < median(result["freeloaders"])
+
+
+def _givers_before_median(result: Result) -> bool:
+    times = result["times"] + result["freeloaders"]
+    return None not in times and max(result["times"]) <= median(result["freeloaders"])
+
+
+def _at_most_share(result: Result, share: float) -> bool:
+    return None not in (result["last_giver"], result["last"]) and result["last_giver"] <= share * result["last"]
 
 
 def _little_waste(result: Result) -> bool:

@@ -14,6 +14,8 @@ from pathlib import Path
 FULL = [
     ["commands.py"],
     ["daemons.py"],
+    ["gateway.py"],
+    ["workers.py"],
     ["connect.py"],
     ["line.py"],
     ["lan.py"],
@@ -32,6 +34,8 @@ FULL = [
 QUICK = [
     ["commands.py", "--runs", "2"],
     ["daemons.py", "--mib", "64", "--runs", "1"],
+    ["gateway.py", "--seconds", "1", "--mib", "64", "--entries", "20000"],
+    ["workers.py", "--seconds", "1", "--runs", "2"],
     ["connect.py", "--runs", "10"],
     ["line.py", "--mib", "16", "--runs", "1"],
     ["lan.py", "--runs", "2"],

@@ -168,10 +168,22 @@ RPC_SHORT_CALLS = Limit(
     "a further one is refused",
     "stuck ones must not lock out the user: 10 s each",
 )
+MISS_SESSIONS = Limit(
+    256,
+    "sessions of gateway workers",
+    Per.NODE,
+    "a further request for what is not stored gets 504",
+    "half of the RPC's connections: the others are the user's",
+)
 GATEWAY_CONNECTIONS = Limit(
     2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
 )
-GATEWAY_REQUESTS = Limit(1024, "requests to the gateway", Per.NODE, "a further one gets 429", "each may hold a session")
+GATEWAY_REQUESTS = Limit(
+    4096, "requests to the gateway", Per.NODE, "a further one gets 429", "as Kubo; Gateway.MaxConcurrentRequests"
+)
+GATEWAY_CLIENT_REQUESTS = Limit(
+    256, "requests to the gateway", Per.CLIENT, "a further one gets 429", "each may hold a session; 40 browsers"
+)
 GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
@@ -189,6 +201,20 @@ STRANGER_BYTES = Rate(
 STRANGER_WAITING = Limit(
     120, "seconds of waiting for other nodes", Per.CLIENT, "429, or the answer ends", "strangers only; of each answer"
 )
+H2_STREAMS = Limit(
+    100, "requests of HTTP/2", Per.CONNECTION, "the connection ends, or the request is refused", "RFC 9113, 6.5.2"
+)
+H2_RESETS = Rate(
+    20, 200, "requests of HTTP/2 that are reset", Per.CONNECTION, "the connection ends", "rapid reset: CVE-2023-44487"
+)
+H2_CONTROL = Rate(
+    20,
+    200,
+    "PINGs, SETTINGS and frames that say nothing",
+    Per.CONNECTION,
+    "the connection ends",
+    "some are answered, and none is needed often",
+)
 STREAM_ANSWERS = Limit(
     8,
     "answers of HTTP over streams",
@@ -196,12 +222,27 @@ STREAM_ANSWERS = Limit(
     "a further request gets 429",
     "each holds 2 MiB for a peer that does not read",
 )
+ACCESS_LINES = Limit(
+    64 * 1024,
+    "lines of the access log that wait",
+    Per.NODE,
+    "further ones are lost",
+    "the disk is slow; 64 MiB at most",
+)
 UPLOAD_ROOTS = Limit(
     64 * 1024,
     "files outside folders",
     Per.CLIENT,
     "the upload is refused",
     "each is a root: 80 us and a line of answer",
+)
+
+# --- denylists, which others may write
+
+DENY_FILE = Limit(512 << 20, "bytes of a denylist", Per.NODE, "it is not read", "7 million rules")
+DENY_RULES = Limit(4_000_000, "rules of a denylist", Per.NODE, "it is not used", "22 bytes each, 2 us to load")
+DENY_PREFIXES = Limit(
+    100_000, "rules of a denylist with a path and *", Per.NODE, "it is not used", "300 bytes each, compared in turn"
 )
 
 # --- dialling

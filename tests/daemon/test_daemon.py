@@ -183,7 +183,7 @@ def test_an_interrupted_cat_ends_quietly_and_the_daemon_goes_on(pair: tuple[Daem
         assert time.monotonic() < deadline
     waiting.send_signal(signal.SIGINT)
     _, errors = waiting.communicate(timeout=DEADLINE)
-    assert waiting.returncode == 1 and errors == b""
+    assert waiting.returncode == 130 and errors == b""
     while nowhere in pair[1].text("bitswap", "stat"):
         assert time.monotonic() < deadline, "the daemon still wants what nobody asks for"
 

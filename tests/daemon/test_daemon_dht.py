@@ -196,6 +196,11 @@ def test_what_goes_over_the_connections_is_shown_and_held_to_the_limits(daemon: 
         assert json.loads(limited.run("stats", "bw", option, "--enc=json"))["TotalOut"] >= least
     text = limited.run("stats", "bw").splitlines()
     assert text[0] == "Bandwidth" and text[2].startswith("TotalOut: 6.") and text[4].endswith("/s")
+    status = json.loads(limited.run("status", "--enc=json"))
+    budgets = {line["Name"]: line for line in status["Budgets"]}
+    assert budgets["upload"]["Limit"] == 2_000_000 and budgets["download"]["Limit"] is None
+    assert budgets["connections"]["Used"] == status["Peers"] == 1 and 6_000_000 < status["TotalOut"]
+    assert "upload" in limited.run("status") and "of 2.0 MB/s" in limited.run("status")
     with pytest.raises(PeerFailed, match="exclude each other"):
         limited.run("stats", "bw", "--peer=x", "--proto=y")
     with pytest.raises(PeerFailed, match="interval"):

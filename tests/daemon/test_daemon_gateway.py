@@ -58,16 +58,25 @@ def test_blocks_and_archives_come_over_one_connection(
 
 
 def test_an_archive_that_breaks_off_breaks_the_connection(
-    daemon: CideryDaemon, gateway: http.client.HTTPConnection
+    daemon: CideryDaemon, gateway: http.client.HTTPConnection, tmp_path: Path
 ) -> None:
-    archive = "vectors/gateway-conformance/fixtures/trustless_gateway_car/file-3k-and-3-blocks-missing-block.car"
-    daemon.run("dag", "import", "--pin-roots=false", str(Path(__file__).parents[1] / archive))
-    cid = "QmYhmPjhFjYFyaoiuNzYv8WGavpSRDwdHWe5B4M5du5Rtk"
+    (tmp_path / "file").write_bytes(os.urandom(8_000_000))
+    cid = daemon.run("add", "-Q", "--pin=false", str(tmp_path / "file")).strip()
+    daemon.run("block", "rm", daemon.run("refs", cid).split()[-1])
     gateway.request("GET", f"/ipfs/{cid}?format=car", headers={"Cache-Control": "only-if-cached"})
     answer = gateway.getresponse()
     assert answer.status == 200
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         answer.read()
+
+
+def test_an_archive_that_breaks_off_before_its_first_byte_has_the_status_of_its_error(
+    daemon: CideryDaemon, gateway: http.client.HTTPConnection
+) -> None:
+    archive = "vectors/gateway-conformance/fixtures/trustless_gateway_car/file-3k-and-3-blocks-missing-block.car"
+    daemon.run("dag", "import", "--pin-roots=false", str(Path(__file__).parents[1] / archive))
+    cid = "QmYhmPjhFjYFyaoiuNzYv8WGavpSRDwdHWe5B4M5du5Rtk"
+    assert get(gateway, f"/ipfs/{cid}?format=car", **{"Cache-Control": "only-if-cached"})[0].status == 404
 
 
 def test_a_client_that_goes_away_leaves_the_gateway_well(

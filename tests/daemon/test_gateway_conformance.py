@@ -15,6 +15,7 @@ from cidery.gateway.check.run import Outcome, run_all
 from cidery.gateway.check.table import table
 from cidery.gateway.check.wire import Place, parse_url
 from peers.cidery_daemon import CideryDaemon
+from peers.gateway_workers import GatewayWorkers
 from peers.line_peer import PeerFailed
 
 BROKEN = {V1_ONLY, V1_MISMATCHED, V2_BROKEN}
@@ -35,7 +36,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CideryDaemon]:
     """A node that holds the fixtures."""
     folder = tmp_path_factory.mktemp("conformance")
     provision(folder / "fixtures")
@@ -43,7 +44,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("IPFS_NS_MAP", domain_map())
         with CideryDaemon(folder / "node", {"Gateway.PublicGateways": PUBLIC_GATEWAYS}) as node:
             load(node, folder / "fixtures")
-            yield parse_url((node.repo / "gateway").read_text())
+            yield node
+
+
+@pytest.fixture(scope="module")
+def gateway(node: CideryDaemon) -> Place:
+    return parse_url((node.repo / "gateway").read_text())
 
 
 def load(node: CideryDaemon, fixtures: Path) -> None:
@@ -60,16 +66,23 @@ def load(node: CideryDaemon, fixtures: Path) -> None:
 @pytest.fixture(scope="module")
 def outcomes(gateway: Place) -> Iterator[object]:
     """Makes all requests for a host, once."""
+    yield cache(lambda host: asyncio.run(made(gateway, host)))
 
-    async def made(host: str) -> list[Outcome]:
-        checks = table(Site("http", f"{host}:{gateway.port}"))
-        async with aclosing(run_all(gateway, checks)) as running:
-            return [outcome async for outcome in running]
 
-    yield cache(lambda host: asyncio.run(made(host)))
+async def made(gateway: Place, host: str) -> list[Outcome]:
+    checks = table(Site("http", f"{host}:{gateway.port}"))
+    async with aclosing(run_all(gateway, checks)) as running:
+        return [outcome async for outcome in running]
 
 
 @pytest.mark.parametrize(("host", "number"), CASES)
 def test_the_gateway_answers_as_the_specifications_say(outcomes, host: str, number: int) -> None:  # type: ignore[no-untyped-def]
     outcome = outcomes(host)[number]
     assert not outcome.differences, (outcome.asked, outcome.answer)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_workers_beside_the_daemon_answer_so_too(node: CideryDaemon, tmp_path: Path, host: str) -> None:
+    with GatewayWorkers(node.repo, tmp_path / "log") as workers:
+        found = asyncio.run(made(parse_url(f"http://127.0.0.1:{workers.port}"), host))
+    assert found and not [(one.asked, one.differences) for one in found if one.differences]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cidery.bitswap.engine import Engine, Envelope
 from cidery.bitswap.message import COMING, Entry, Message, WantType, foretold
-from cidery.bitswap.turns import LEAST_SLOTS, MOST_SLOTS, Turns
+from cidery.bitswap.turns import LEAST_SLOTS, MOST_SLOTS, SMALL, SMALL_FREE, Turns
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field
@@ -86,9 +86,10 @@ class Server:
                     engine.end_turn(peer, 0, self.now)
             case "presences go out":
                 if peer not in self.under_way:
-                    assert not engine.next_envelope(peer).blocks, "blocks without a turn"
+                    sizes = engine.next_envelope(peer).sizes
+                    assert all(size <= SMALL for size in sizes) and sum(sizes) <= SMALL_FREE, "blocks without a turn"
             case "gives":
-                engine.received(peer, 1, size, self.now)
+                engine.received(peer, [CIDS[at % len(CIDS)]], size, self.now)
             case "moves":
                 engine.turns.progress(peer, at, self.now, blocked=bool(at % 2))
 

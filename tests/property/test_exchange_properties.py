@@ -29,6 +29,7 @@ EVENTS = (
     "have",
     "dont-have",
     "block",
+    "wrong",
     "streamed",
     "reader",
     "bytes",
@@ -63,6 +64,7 @@ def check(machine: FetchSession) -> None:
         assert source.outstanding_bytes == sum(size for _, size in source.outstanding.values())
         assert len(source.outstanding) <= MAX_WANTS and len(source.probed) <= MAX_WANTS
         assert source.partial == (name in machine._partial)
+        assert source.proof is None or (source.proof_asked and machine.has_had(source.proof))
     assert len(wants.open) <= WINDOW + len(CIDS) + MAX_WANTS * len(machine.sources)
     assert (machine.next_deadline() is None) <= (machine.wanted == 0 or machine._silence.gave_up)
 
@@ -74,7 +76,8 @@ def poll(machine: FetchSession, now: float, room: int = ROOM, streams: str = "")
             assert command.source in machine.sources and (command.blocks or command.haves)
             assert len(set(command.blocks)) == len(command.blocks)
             for cid in command.blocks:
-                assert wants.all[cid].source == command.source, "it was asked for what it need not send"
+                if cid != machine.sources[command.source].proof:
+                    assert wants.all[cid].source == command.source, "it was asked for what it need not send"
             assert all(cid in wants for cid in command.haves)
         elif isinstance(command, Cancel):
             assert command.source in machine.sources and command.cids
@@ -101,6 +104,8 @@ def happens(machine: FetchSession, step: tuple[str, str, int, float], now: float
         case "block":
             wanted = cid in machine._wants
             assert machine.on_block(name, cid, (0, 100, BLOCK)[at % 3], now) == wanted
+        case "wrong":
+            machine.on_wrong(name, (1, 100, BLOCK)[at % 3], now)
         case "streamed":
             machine.on_streamed(cid, now)
         case "reader":
@@ -135,7 +140,7 @@ def test_whatever_sources_answer_every_want_is_in_one_place_and_owed_by_whom_it_
 # --- one honest source among any that lie
 
 HONEST = "honest"
-LIES = ("silent", "have", "dont-have", "block", "another block", "garbage", "trickle", "reader", "goes and comes")
+LIES = ("silent", "have", "dont-have", "block", "another block", "garbage", "wrong", "trickle", "reader", "comes back")
 
 
 class Liars:
@@ -217,6 +222,8 @@ class Liars:
                 machine.on_block(name, CIDS[-1], BLOCK, now)
             case "garbage":
                 machine.on_block(name, CID.of(str(now).encode()), 1, now)
+            case "wrong":
+                machine.on_wrong(name, BLOCK, now)
             case "trickle":
                 for at in range(200):
                     heard = lambda: machine.on_bytes(name, Heard(self.now, self.now, frozenset((cid,))), self.now)  # noqa: E731

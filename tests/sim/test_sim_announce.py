@@ -96,6 +96,27 @@ def test_everything_stays_announced_for_days_and_what_goes_is_forgotten(tmp_path
     run_virtual(main())
 
 
+def test_what_is_refused_is_announced_in_no_way(tmp_path: Path):
+    async def main():
+        network = MemoryNetwork(6, Link(0.02))
+        cache = Cache.open(tmp_path / "cache")
+        wanted, refused = keys(4, 7), keys(4, 8)
+        async with memory_nodes(network, 2, kad=KadOptions()) as nodes:
+            await joined(nodes)
+            async with announcing(nodes[1], cache, Blocks(wanted[:2])) as made:
+                made.refuses = lambda key: key in refused
+                await asyncio.sleep(1)
+                made.announce(refused[0])
+                made.announce(wanted[0])
+                made.add([refused[1], wanted[1]])
+                await asyncio.sleep(HOUR)
+                assert all([await found(nodes[0], key) for key in wanted[:2]])
+                assert not any([await found(nodes[0], key) for key in refused])
+        cache.close()
+
+    run_virtual(main())
+
+
 def test_a_node_that_was_off_for_a_day_is_honest_about_it_and_catches_up(tmp_path: Path):
     async def main():
         network = MemoryNetwork(2, Link(0.02))

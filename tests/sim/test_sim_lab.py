@@ -49,6 +49,12 @@ def test_in_a_crowd_everybody_gets_the_file_whoever_lies_and_whoever_gives_nothi
     assert crowd.origin_sent >= 1.0
 
 
+def test_liars_waste_little_of_what_a_crowd_receives():
+    crowd = flash_crowd(4, 8 * MIB, 5 * MBIT, 10 * MBIT, 0.02, stagger=2.0, liars=4)
+    assert crowd.last < math.inf and crowd.overhead <= 0.1
+    assert crowd.liars_sent < 0.1, "they were found out by small blocks"
+
+
 def test_regions_that_are_cut_off_read_their_own_and_meet_again():
     cut = region_cut(24, regions=2, files=1, size=MIB // 4)
     assert cut.own_at_once.share == cut.own_later.share == 1.0

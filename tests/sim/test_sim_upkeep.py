@@ -9,6 +9,7 @@ from cidery.errors import NotFound
 from cidery.identity.peer_id import PeerId
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.dnsaddr import MAX_ADDRS, MAX_LOOKUPS, addresses_in, resolve_dnsaddr
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network_errors import NoDns
 from cidery.node.upkeep import BACKOFF_BASE, MAX_PEERED, ConnectionLimits, TooManyPeered
@@ -101,7 +102,7 @@ def test_too_many_connections_go_down_to_the_low_mark_the_least_useful_first():
             useful = others[0]
             for node in others:
                 await node.connect(hub)
-            hub.network.bitswap.engine.received(useful.name, 1, 100)
+            hub.network.bitswap.engine.received(useful.name, [CID.of(b"useful")], 100)
             await asyncio.sleep(5)
             assert hub.network.upkeep.superfluous() == []  # all are young
             await asyncio.sleep(40)

@@ -14,6 +14,7 @@ from cidery.bitswap.engine import (
     Ledger,
 )
 from cidery.bitswap.message import Entry, WantType
+from cidery.bitswap.turns import SMALL, SMALL_FREE, SMALL_SHARE
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
 
@@ -148,7 +149,7 @@ def test_a_peer_that_leaves_takes_everything_with_it():
     machine = engine("p")
     ask(machine, "p", cids(10), None)
     machine.remove_peer("p")
-    machine.received("p", 1, 10)
+    machine.received("p", cids(1), 10)
     machine.sent("p", 1, 10)
     assert envelope_of(machine, "p").empty and machine.on_new_blocks([(cids(1)[0].multihash, 1)]) == []
     assert not machine.ledgers and not machine.wanted_by and not machine._peers
@@ -157,7 +158,7 @@ def test_a_peer_that_leaves_takes_everything_with_it():
 def test_the_ledger_counts_both_directions():
     machine = engine("p")
     machine.sent("p", 2, 300)
-    machine.received("p", 1, 10)
+    machine.received("p", cids(1), 10)
     assert machine.ledgers["p"] == Ledger(300, 10, 2, 1)
 
 
@@ -297,3 +298,20 @@ def test_what_a_peer_wants_most_comes_first():
     for cid, priority in zip(wanted, (1, 5, 3), strict=True):
         ask(machine, "p", [cid], priority=priority)
     assert envelope_of(machine, "p").blocks == [wanted[1], wanted[2], wanted[0]]
+
+
+def test_a_small_block_goes_out_of_turn_as_long_as_little_does():
+    machine, (large, small, *more) = engine("served", "p"), cids(40)
+    ask(machine, "served", [large])
+    assert machine.begin_turn(0.0) == "served"
+    ask(machine, "p", [large])
+    ask(machine, "p", [small], size=SMALL)
+    assert machine.begin_turn(0.0) is None, "it is not its turn"
+    assert machine.next_envelope("p").blocks == [small] and machine.next_envelope("p").empty
+    ask(machine, "p", more, size=SMALL)
+    sent = machine.next_envelope("p")
+    assert len(sent.blocks) == SMALL_FREE // SMALL - 1 and machine.next_envelope("p").empty
+    machine.put_back("p", sent)
+    assert machine.next_envelope("p").empty, "what did not go counts, too: a peer that resets streams gains nothing"
+    machine.end_turn("served", int(SMALL / SMALL_SHARE), 1.0)
+    assert len(machine.next_envelope("p").blocks) == 1

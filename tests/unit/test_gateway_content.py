@@ -9,13 +9,15 @@ import cidery
 from cidery.blockstore.interface import Durability
 from cidery.core.api import Api
 from cidery.errors import CideryError
-from cidery.gateway.options import GatewayOptions
+from cidery.gateway.options import GatewayOptions, of_every_answer, options_of
 from cidery.gateway.site import Site
 from cidery.http.message import Request, Response
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, RAW
+from cidery.repo.config import new_raw, parse_config
+from cidery.repo.config_file import ConfigError
 from cidery.unixfs.data import NodeType, UnixFSData
 
 SITES = GatewayOptions(fetches=False, no_dnslink=True)
@@ -200,6 +202,22 @@ async def test_settings_of_headers_replace_and_take_away(client: Client) -> None
     cid = await client.put(b"x")
     response = await client.get(f"/ipfs/{cid}", options=PATHS._replace(headers={"X-Mine": "1"}))
     assert response.headers["X-Mine"] == "1" and "Access-Control-Allow-Origin" not in response.headers
+    replaced = {"Cache-Control": "no-store", "X-Content-Type-Options": ""}
+    response = await client.get(f"/ipfs/{cid}", options=PATHS._replace(replaced=replaced))
+    assert response.headers["Cache-Control"] == "no-store" and "X-Content-Type-Options" not in response.headers
+
+
+def test_the_headers_of_the_config_go_before_the_gateways_own() -> None:
+    raw = new_raw(lambda count: bytes(range(count)), cid_profile="unixfs-v1-2025", profiles=["test"])
+    raw["Gateway"] = {"HTTPHeaders": {"cache-control": ["no-store"], "Access-Control-Allow-Origin": []}}
+    options = options_of(parse_config(raw))
+    assert options.replaced == {"Cache-Control": "no-store", "Access-Control-Allow-Origin": ""}
+    every = of_every_answer(options)
+    assert "Access-Control-Allow-Origin" not in every and every["Cache-Control"] == "no-store"
+    for name in ("Content-Length", "transfer-encoding", "Location", "Etag"):
+        raw["Gateway"] = {"HTTPHeaders": {name: ["1"]}}
+        with pytest.raises(ConfigError, match="Gateway.HTTPHeaders"):
+            parse_config(raw)
 
 
 async def test_a_host_may_serve_less_than_others(client: Client) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.gateway.listen import Bounded
+from cidery.gateway.bounded import Bounded
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.site import Site
 from cidery.http.server import HttpServer

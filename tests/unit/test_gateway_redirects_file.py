@@ -53,6 +53,11 @@ def test_a_file_without_a_matching_rule_leads_nowhere() -> None:
         (b"/a javascript:alert(1)", "neither a path nor a URL"),
         (b"/a https://example.org 200", "neither a path nor a URL"),
         (b"/a https://[x", "not a URL"),
+        (b"/a //evil.example", "names a host"),
+        (b"/a/* //:splat", "names a host"),
+        (b"/* https://:splat", "has to be the same"),
+        (b"/* https://good.example:splat", "has to be the same"),
+        (b"/* https://:splat.example/", "has to be the same"),
         (b"\xff", "not UTF-8"),
         (b"#" * (MAX_BYTES + 1), "redirects file size cannot exceed"),
     ],
@@ -61,6 +66,11 @@ def test_a_file_of_another_form_is_refused(line: bytes, reason: str) -> None:
     with pytest.raises(BadRedirects, match=reason) as caught:
         parse_redirects(line)
     assert str(caught.value).startswith("could not parse _redirects:")
+
+
+def test_a_value_in_a_query_is_no_further_field() -> None:
+    rules = parse_redirects(b"/q/* https://good.example/?u=:splat 302")
+    assert find_redirect(rules, "/q/a&b=c/d#e") == Redirect("https://good.example/?u=a%26b%3Dc/d%23e", 302)
 
 
 def test_the_fields_of_the_request_win() -> None:

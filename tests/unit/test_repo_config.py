@@ -305,14 +305,20 @@ def test_limits_of_speed_have_a_schedule_whose_periods_take_over_what_they_do_no
     assert (night.start, night.end, night.days) == (22 * 60 + 30, 360, tuple(range(7)))
     assert night.limits == (None, 2 << 20, None, 500_000)
     assert weekend.days == (5, 6) and weekend.limits == (1_000_000, None, None, 1000)
-    for wrong in (
-        {"From": "24:00", "To": "06:00"},
-        {"From": "08:00"},
-        {"From": "08:00", "To": "09:00", "Days": ["Monday"]},
-        {"From": "08:00", "To": "09:00", "Up": "fast"},
-        {"From": "08:00", "To": "09:00", "up": 1},
-        "08:00",
+    for wrong, fault in (
+        ({"From": "24:00", "To": "06:00"}, "period 1: From is a time"),
+        ({"From": "08:00"}, "period 1: To is a time"),
+        ({"From": "08:00", "To": "09:00"}, "it limits nothing"),
+        ({"From": "08:00", "To": "09:00", "Up": "1kB", "Days": ["Monday"]}, "Days is a list of some of Mon"),
+        ({"From": "08:00", "To": "09:00", "Up": "1kB", "Days": ["Mon", "Mon"]}, "each once"),
+        ({"From": "08:00", "To": "09:00", "Up": "fast"}, "Up is a rate"),
+        ({"From": "08:00", "To": "09:00", "up": 1}, "'up' is unknown"),
+        ("08:00", "it is no object"),
     ):
         raw["Swarm"] = {"Limits": {"Schedule": [wrong]}}
-        with pytest.raises(ConfigError, match="Swarm.Limits.Schedule"):
+        with pytest.raises(ConfigError, match=f"Swarm.Limits.Schedule.*{fault}"):
             parse_config(raw)
+    twice = {"From": "08:00", "To": "09:00", "Up": "1kB"}
+    raw["Swarm"] = {"Limits": {"Schedule": [twice, twice]}}
+    with pytest.raises(ConfigError, match="period 2: it is there twice"):
+        parse_config(raw)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from cidery.bitswap.message import Entry, WantType
-from cidery.bitswap.turns import LOOKED_AT, Turns
+from cidery.bitswap.turns import LOOKED_AT, SMALL, Turns
 from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
 
@@ -206,6 +206,8 @@ class Engine:
             return envelope
         if queue.blocks and self.turns.serves(peer):
             self._take_blocks(peer, queue, envelope)
+        elif queue.blocks:
+            self._take_small(peer, queue, envelope)
         while queue.presences and len(envelope.haves) + len(envelope.dont_haves) < MAX_WANTS_PER_PEER:
             cid, have = queue.presences.popitem(last=False)
             (envelope.haves if have else envelope.dont_haves).append(cid)
@@ -220,7 +222,8 @@ class Engine:
         if queue.priority:
             due.sort(key=lambda cid: -queue.priority.get(cid, 1))
         if len(self._waiting) > 1:
-            due = sorted(due[:LOOKED_AT], key=lambda cid: sent_to(cid.multihash))
+            sign = -1 if self.turns.spares(peer) else 1
+            due = sorted(due[:LOOKED_AT], key=lambda cid: sign * sent_to(cid.multihash))
         for cid in due:
             length = queue.blocks[cid]
             if envelope.blocks and size + length > limit:
@@ -228,17 +231,26 @@ class Engine:
             queue.take(cid)
             envelope.blocks.append(cid)
             envelope.sizes.append(length)
-            if len(self._waiting) > 1 and not sent_to(cid.multihash):
-                self.turns.first(cid.multihash, peer)
-            self.turns.sends(cid.multihash)
+            self.turns.sends(cid.multihash, peer, tried=length > SMALL and len(self._waiting) > 1)
             size += length
+        if not queue.blocks:
+            self._waiting.pop(peer, None)
+
+    def _take_small(self, peer: str, queue: _PeerQueue, envelope: Envelope) -> None:
+        """Of the first few what is so small that it need not wait for a turn."""
+        for cid, size in list(islice(queue.blocks.items(), LOOKED_AT)):
+            if size <= SMALL and self.turns.passes(size):
+                queue.take(cid)
+                envelope.blocks.append(cid)
+                envelope.sizes.append(size)
+                self.turns.sends(cid.multihash, peer)
         if not queue.blocks:
             self._waiting.pop(peer, None)
 
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again, if it is still there."""
         for cid in envelope.blocks:
-            self.turns.sends(cid.multihash, -1)
+            self.turns.not_sent(cid.multihash, peer)
         queue = self._peers.get(peer)
         if queue is None:
             return
@@ -257,10 +269,13 @@ class Engine:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size
 
-    def received(self, peer: str, blocks: int, size: int, now: float = 0.0) -> None:
+    def received(self, peer: str, cids: Sequence[CID], size: int, now: float = 0.0) -> None:
+        """Blocks came, ``size`` bytes of them wanted."""
         self.turns.received(peer, size, now)
+        for cid in cids:
+            self.turns.fetched(cid.multihash)
         if (ledger := self.ledgers.get(peer)) is not None:
-            ledger.blocks_received += blocks
+            ledger.blocks_received += len(cids)
             ledger.bytes_received += size
 
     def wantlist(self, peer: str) -> list[CID]:

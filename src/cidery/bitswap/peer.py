@@ -5,11 +5,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from cidery import budgets
+from cidery.bitswap.engine import Envelope
 from cidery.bitswap.message import Message, Payload, foretold
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
+from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.identity.peer_id import PeerId
+from cidery.ipld.block import Block
 from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import encode_uvarint
@@ -88,7 +91,8 @@ class ConnectedPeer:
         """Whole messages of which the blocks are not hashed yet."""
         self.turn = asyncio.Lock()
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
-        self.unwanted = self.wrong = 0
+        self.unwanted = self.wrong = self.right = 0
+        """Bytes of blocks: no longer wanted, never asked for, wanted."""
         self.root: CID | None = None
         """The last that it asked for of what may be the root of a DAG."""
         self.noted_at = now
@@ -116,7 +120,21 @@ class ConnectedPeer:
     def not_asked_for(self, cids: Sequence[CID], payloads: Sequence[Payload]) -> int:
         """Bytes of blocks that it was never sent a want for: they are other bytes than those it was asked for."""
         asked = self.wantlist.was_asked
-        return sum(len(one.data) for cid, one in zip(cids, payloads, strict=True) if not asked(cid))
+        wrong = sum(len(one.data) for cid, one in zip(cids, payloads, strict=True) if not asked(cid))
+        self.wrong += wrong
+        return wrong
+
+    def took(self, wanted: int, size: int) -> None:
+        """Of ``size`` bytes of blocks ``wanted`` were taken. Raises UnwantedBlocks after too many others."""
+        self.right += wanted
+        self.unwanted = max(0, self.unwanted + size - 2 * wanted)
+        if self.unwanted > MAX_UNWANTED or self.wrong > MAX_WRONG:
+            raise UnwantedBlocks()
+
+    @property
+    def debt(self) -> int:
+        """Bytes of blocks that it was never asked for, beyond those of wanted ones; 0: it is no liar."""
+        return max(0, self.wrong - self.right)
 
     def arrives(self, message: memoryview) -> Arrived:
         one = Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
@@ -154,6 +172,17 @@ class LeftPeers:
         """It has come again."""
         if (earlier := self._wantlists.pop(peer.name, None)) is not None:
             peer.wantlist.asked_before(earlier)
+
+
+async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:
+    """The message; what is not in the store any more is denied."""
+    message = Message(haves=envelope.haves, dont_haves=envelope.dont_haves, pending_bytes=envelope.pending_bytes)
+    for cid, data in zip(envelope.blocks, await store.get_many(envelope.blocks), strict=True):
+        if data is None:
+            message.dont_haves.append(cid)
+        else:
+            message.blocks.append(Block(cid, data))
+    return message
 
 
 async def write_message(stream: Stream, message: Message) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
-from cidery.bitswap.engine import Engine, Envelope
+from cidery.bitswap.engine import Engine
 from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
 from cidery.bitswap.peer import (
     FORETOLD,
-    MAX_UNWANTED,
     MAX_WRONG,
     Arrived,
     ConnectedPeer,
@@ -26,6 +25,7 @@ from cidery.bitswap.peer import (
     UnwantedBlocks,
     first_of,
     one_message_per_stream,
+    read_blocks,
     write_message,
 )
 from cidery.bitswap.turns import UNREAD
@@ -36,7 +36,6 @@ from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.stats import SessionState
 from cidery.identity.peer_id import PeerId
-from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
@@ -152,6 +151,8 @@ class BitswapService:
         for name, peer in self._peers.items():
             if not peer.deaf:
                 session.on_source(name, self._round_trip(peer.peer))
+                if peer.debt:
+                    session.on_wrong(name, peer.debt)
 
     def detach(self, session: Asker) -> None:
         self._sessions.pop(session, None)
@@ -294,6 +295,8 @@ class BitswapService:
                     touched[session] = None
         if message.dont_haves:
             self._kick_wants(peer)
+        if any(cid in self._interest for cid in message.haves):
+            self.engine.turns.gives(peer.name)
         for session in touched:
             session.turn()
 
@@ -324,7 +327,9 @@ class BitswapService:
             peer.verifying.release()
             peer.arrived.discard(arrived)
         wanted = 0
-        peer.wrong += peer.not_asked_for(cids, payloads)
+        if wrong := peer.not_asked_for(cids, payloads):
+            for session in list(self._sessions):
+                session.on_wrong(peer.name, wrong)
         touched: dict[Asker, None] = {}
         for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):
             self._interest.pop(cid, None)
@@ -343,14 +348,15 @@ class BitswapService:
             session.turn()
         self.blocks_received += len(payloads)
         self.data_received += size
-        self.engine.received(peer.name, len(payloads), size, self._clock())
-        peer.unwanted = max(0, peer.unwanted + size - 2 * wanted)
-        if peer.wrong > MAX_WRONG:
-            self._shunned.add(peer.name, self._clock())
-        if peer.unwanted > MAX_UNWANTED or peer.wrong > MAX_WRONG:
+        self.engine.received(peer.name, cids, wanted, self._clock())
+        try:
+            peer.took(wanted, size)
+        except UnwantedBlocks as exc:
+            if peer.wrong > MAX_WRONG:
+                self._shunned.add(peer.name, self._clock())
             if isinstance(stream.connection, Connection):
-                stream.connection.close(str(UnwantedBlocks()))
-            raise UnwantedBlocks()
+                stream.connection.close(str(exc))
+            raise
 
     # --- sending
 
@@ -431,7 +437,7 @@ class BitswapService:
                     envelope = self.engine.next_envelope(peer.name)
                     if envelope.empty:
                         return
-                    message = await self._read_blocks(envelope)
+                    message = await read_blocks(self._store, envelope)
                     if envelope.blocks and self._agent_of(peer.peer).startswith("cidery/"):
                         message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
                 # outside: a peer that reads slowly, or not at all, holds up nobody but itself
@@ -453,15 +459,6 @@ class BitswapService:
         finally:
             self.engine.end_turn(peer.name, 0, self._clock())
             self._begin_turns()
-
-    async def _read_blocks(self, envelope: Envelope) -> Message:
-        message = Message(haves=envelope.haves, dont_haves=envelope.dont_haves, pending_bytes=envelope.pending_bytes)
-        for cid, data in zip(envelope.blocks, await self._store.get_many(envelope.blocks), strict=True):
-            if data is None:
-                message.dont_haves.append(cid)
-            else:
-                message.blocks.append(Block(cid, data))
-        return message
 
     async def _send(self, peer: ConnectedPeer, kind: str, message: Message) -> None:
         stream = peer.streams.get(kind)

@@ -1,10 +1,14 @@
 """Whose turn it is to be sent blocks, and how many peers at a time. Pure.
 
 A line that is shared by all who ask at once brings every block late, and nobody has one to pass on until all have it.
-So few peers are served at a time, as many as it takes to fill the line, and each message is a turn. Turns are fair by
-weighted bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989): who gives blocks is sent more, a
-newcomer comes first, nobody starves. Of two blocks the one that was sent to fewer peers goes first, because the others
-can have the more frequent one from each other (the super-seeding of BEP 16, without its rules about announcements).
+So few peers are served at a time, as many as it takes to fill the line, and each message is a turn.
+
+Most turns go to givers: peers that a block came from, that offer one, or that pass on what they are sent. The last is
+seen when a block was sent to one peer only, and another withdraws its want for it. One turn in EVERYBODY goes to
+whoever has waited for the most turns, so nobody starves. Among givers, and among the others, turns are fair by weighted
+bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989), and a newcomer comes first. Of two blocks the one
+that was sent to fewer peers goes first, because the others can have the more frequent one from each other (BEP 16's
+super-seeding); one sent only to a peer that keeps it counts as not sent.
 """
 
 from collections import OrderedDict
@@ -39,14 +43,27 @@ FIRST_PAUSE = 5.0
 """Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
 MAX_PAUSE = 60.0
 
+SMALL = 16 * 1024
+"""Bytes of a block that goes out of turn: roots, by which readers begin, and are known to be no liars..."""
+SMALL_FREE = 64 * 1024
+"""... so many bytes whatever is sent in turns..."""
+SMALL_SHARE = 1 / 32
+"""... and this share of that."""
+
 STUCK = 3.0
 """Seconds without a byte that leaves, after which a turn no longer counts: the peer, or the way to it, takes none."""
 UNREAD = 0.5
 """The same while the peer has used up its window and gives no more, or while another turn is stuck already."""
-KEEPERS = 1
-"""Blocks that a peer was the first to be sent of which none was had from it by others, from which on it comes last."""
-KEEPER_WEIGHT = 0.2
-"""Share of such a peer."""
+TRIAL_WEIGHT = 1 / 16
+"""Share of a peer that was the first to be sent a block and has not been seen to pass it on, beside a newcomer."""
+TRIAL = 4
+"""Blocks that others are the first to be sent until it counts as one that keeps it: the block must be sent again."""
+GIVER_SECONDS = 60.0
+"""Seconds for which a peer counts as a giver after it was seen to give..."""
+MAX_UNSEEN = 16
+"""... and blocks that it may be the first to be sent meanwhile."""
+EVERYBODY = 8
+"""One turn of so many goes to the peer that has waited for the most turns, whatever it gives."""
 TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""
 FIRST_TURN = 256 * 1024
@@ -58,9 +75,9 @@ FAST = 1024 * 1024
 class _Taker:
     """What passed between us and one peer, lately."""
 
-    __slots__ = ("at", "due", "firsts", "given", "rate", "skipped", "spread", "taken")
+    __slots__ = ("at", "due", "first", "given", "gives", "rate", "seen_at", "served", "skipped", "taken", "unseen")
 
-    def __init__(self, now: float, due: float) -> None:
+    def __init__(self, now: float, due: float, served: int) -> None:
         self.due = due
         """Its virtual time: the least is next."""
         self.given = self.taken = 0.0
@@ -69,8 +86,15 @@ class _Taker:
         self.rate = 0.0
         """Bytes per second of its last messages; 0.0: not known yet."""
         self.skipped = 0
-        self.firsts = self.spread = 0
-        """Blocks that it was the first to be sent, and wants for such that others withdrew: they had them elsewhere."""
+        self.served = served
+        """The number of its last turn, or of the turn before it came."""
+        self.first = 0
+        """Blocks that any peers were the first to be sent when this one was sent the first of the ``unseen``."""
+        self.gives = False
+        """It has given, offered or passed on a block."""
+        self.seen_at = now
+        self.unseen = 0
+        """Blocks that it was the first to be sent since it was seen to."""
 
     def fade(self, now: float) -> None:
         kept = exp2((self.at - now) / HALF_LIFE)
@@ -80,8 +104,8 @@ class _Taker:
 
     @property
     def weight(self) -> float:
-        if self.firsts >= KEEPERS and not self.spread and not self.given:
-            return KEEPER_WEIGHT
+        if self.unseen and not self.gives:
+            return TRIAL_WEIGHT
         return 1 + (MOST_WEIGHT - 1) * min(1.0, self.given / (self.taken + NEWCOMER))
 
 
@@ -105,7 +129,14 @@ class Turns:
         self._serving: dict[str, _Turn] = {}
         self._clock = 0.0
         self._sent_to: OrderedDict[bytes, int] = OrderedDict()
-        self._first_taker: OrderedDict[bytes, str] = OrderedDict()
+        self._sole: OrderedDict[bytes, str] = OrderedDict()
+        """Block -> the one peer that others can have it from, as far as is known."""
+        self._fetched: OrderedDict[bytes, None] = OrderedDict()
+        self._firsts = self._turns = 0
+        self._givers_wait = False
+        self._now = now
+        self._small = float(SMALL_FREE)
+        """Bytes that may still go out of turn."""
         self._period_at = now
         self._period_bytes = self._period_messages = 0
         self._before: tuple[int, float] | None = None
@@ -115,7 +146,8 @@ class Turns:
         self._pause = FIRST_PAUSE
 
     def add(self, peer: str, now: float) -> None:
-        self._takers.setdefault(peer, _Taker(now, self._clock))
+        if peer not in self._takers:
+            self._takers[peer] = _Taker(now, self._clock, self._turns)
 
     def remove(self, peer: str) -> None:
         self._takers.pop(peer, None)
@@ -151,32 +183,81 @@ class Turns:
         if taker is not None:
             taker.fade(now)
             taker.given += size
+            self._now = now
+            if size:
+                self.gives(peer)
 
-    def sent_to(self, multihash: bytes) -> int:
-        """Peers that a block was sent to lately."""
-        return self._sent_to.get(multihash, 0)
-
-    def sends(self, multihash: bytes, by: int = 1) -> None:
-        """A block is about to be sent; ``by`` -1: it was not."""
-        self._sent_to[multihash] = max(0, self._sent_to.get(multihash, 0) + by)
-        self._sent_to.move_to_end(multihash)
-        if len(self._sent_to) > REMEMBERED:
-            self._sent_to.popitem(last=False)
-
-    def first(self, multihash: bytes, peer: str) -> None:
-        """A block that others want, too, goes to a peer as the first."""
+    def gives(self, peer: str) -> None:
+        """It was seen to give: a block came from it, it says to have one that we want, or others have one from it."""
         taker = self._takers.get(peer)
         if taker is not None:
-            taker.firsts += 1
-            self._first_taker[multihash] = peer
-            if len(self._first_taker) > REMEMBERED:
-                self._first_taker.popitem(last=False)
+            taker.unseen, taker.seen_at = 0, self._now
+            if not taker.gives:
+                taker.gives = True
+                taker.due = min(taker.due, self._clock)
+
+    def sent_to(self, multihash: bytes) -> int:
+        """Peers that a block was sent to lately, without one that keeps it to itself."""
+        sole = self._sole.get(multihash)
+        return self._sent_to.get(multihash, 0) - (1 if sole is not None and self._keeps(sole) else 0)
+
+    def sends(self, multihash: bytes, peer: str, *, tried: bool = False) -> None:
+        """A block is about to be sent; ``tried``: others want one, so it is seen whether the peer passes it on."""
+        sole, sent = self._sole.get(multihash), self._sent_to.get(multihash, 0)
+        taker = self._takers.get(peer)
+        if not self.sent_to(multihash):
+            sent = 0
+            self._sole[multihash] = peer
+            if taker is not None and tried:
+                self._firsts += 1
+                taker.first = self._firsts if not taker.unseen else taker.first
+                taker.unseen += 1
+                taker.gives = taker.gives and taker.unseen < MAX_UNSEEN
+        elif sole is not None and not self._keeps(peer):
+            del self._sole[multihash]
+        self._count(multihash, sent + 1)
+
+    def not_sent(self, multihash: bytes, peer: str) -> None:
+        """It was not."""
+        if self._sole.get(multihash) == peer:
+            del self._sole[multihash]
+        self._count(multihash, max(0, self._sent_to.get(multihash, 0) - 1))
+
+    def _count(self, multihash: bytes, sent: int) -> None:
+        self._sent_to[multihash] = sent
+        self._sent_to.move_to_end(multihash)
+        if len(self._sent_to) > REMEMBERED:
+            self._sole.pop(self._sent_to.popitem(last=False)[0], None)
+
+    def _keeps(self, peer: str) -> bool:
+        taker = self._takers.get(peer)
+        if taker is None or taker.gives:
+            return taker is None
+        return bool(taker.unseen) and self._firsts - taker.first >= TRIAL
 
     def had_elsewhere(self, multihash: bytes, peer: str) -> None:
-        """A peer withdrew its want for a block that it was not sent: whoever was sent it first passes blocks on."""
-        first = self._first_taker.get(multihash)
-        if first is not None and first != peer and (taker := self._takers.get(first)) is not None:
-            taker.spread += 1
+        """A peer withdrew its want for a block that it was not sent: the only one that was sent it passes blocks on."""
+        sole = self._sole.get(multihash)
+        if sole is not None and sole != peer and multihash not in self._fetched:
+            self.gives(sole)
+
+    def fetched(self, multihash: bytes) -> None:
+        """A block came from another node: others can have it from there."""
+        self._fetched[multihash] = None
+        if len(self._fetched) > REMEMBERED:
+            self._fetched.popitem(last=False)
+
+    def spares(self, peer: str) -> bool:
+        """Whether a peer is sent what others were sent already, and givers what nobody has: it may keep that."""
+        taker = self._takers.get(peer)
+        return self._givers_wait and taker is not None and not taker.gives and taker.unseen > 0
+
+    def passes(self, size: int) -> bool:
+        """Whether a small block may go out of turn now; if so, it counts as sent."""
+        if size > self._small:
+            return False
+        self._small -= size
+        return True
 
     def limit(self, peer: str) -> int:
         """Bytes of a message to it."""
@@ -194,20 +275,27 @@ class Turns:
         """
         if not waiting or self.full(now):
             return None
+        self._now = now
         for peer in waiting:
             taker = self._takers[peer]
             taker.due = max(taker.due, self._clock)
+            taker.gives = taker.gives and now - taker.seen_at < GIVER_SECONDS
         if len(waiting) == 1:
             (chosen,) = waiting
             self._clock = self._takers[chosen].due  # or one that comes now would be owed all that this one had alone
         else:
-            line = sorted(waiting, key=lambda peer: self._takers[peer].due)[:LOOKED_AT]
+            givers = [peer for peer in waiting if self._takers[peer].gives]
+            self._givers_wait = bool(givers)
+            line = sorted(givers or waiting, key=lambda peer: self._takers[peer].due)[:LOOKED_AT]
             chosen = first = line[0]
-            if self._takers[first].skipped < MAX_SKIPS:
+            if self._turns % EVERYBODY == EVERYBODY - 1:
+                chosen = min(waiting, key=lambda peer: self._takers[peer].served)
+            elif self._takers[first].skipped < MAX_SKIPS:
                 chosen = min(line, key=lambda peer: self._least(waiting[peer]))  # the first of equals
             self._takers[first].skipped += 1
-            self._clock = self._takers[first].due
-        self._takers[chosen].skipped = 0
+            self._clock = max(self._clock, self._takers[first].due)
+        self._turns += 1
+        self._takers[chosen].skipped, self._takers[chosen].served = 0, self._turns
         self._serving[chosen] = _Turn(now)
         return chosen
 
@@ -218,6 +306,7 @@ class Turns:
         if taker is None or turn is None or not size:
             return
         taker.fade(now)
+        self._small = min(float(SMALL_FREE), self._small + SMALL_SHARE * size)
         taker.taken += size
         taker.due += size / taker.weight
         if now > turn.began:

@@ -47,12 +47,18 @@ GC_THRESHOLD = 100_000
 class NeedsDaemon(Unavailable):
     """The command needs the network, and no daemon runs."""
 
-    def __init__(self, command: Command) -> None:
-        super().__init__(command)
+    def __init__(self, command: Command, repo: str) -> None:
+        super().__init__(command, repo)
         self.command = command
+        self.repo = repo
 
     def __str__(self) -> str:
-        return f"`cidery {self.command.name}` needs a running daemon; start it with: cidery daemon"
+        import os
+
+        needs = f"`cidery {self.command.name}` needs a running daemon"
+        if not os.path.exists(os.path.join(self.repo, "config")):
+            return f"{needs}, and there is no repository at {self.repo}; start with: cidery init, then: cidery daemon"
+        return f"{needs}; start it with: cidery daemon"
 
 
 def dispatch(line: Line) -> int:
@@ -86,7 +92,7 @@ def _run(line: Line, call: Call) -> int:
                 if isinstance(exc, WrongDaemon):
                     print(f"{exc}; going on without a daemon", file=sys.stderr)
     if line.command.where is Where.DAEMON:
-        raise NeedsDaemon(line.command)
+        raise NeedsDaemon(line.command, repo)
     if steps_alone(line.command):
         return run_alone(call, repo)
     # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a start

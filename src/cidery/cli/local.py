@@ -15,6 +15,9 @@ from cidery.core.adding.items import Item
 from cidery.core.session import NotStored
 from cidery.node.build import Access, build
 
+PROCESSES = (("daemon",), ("gateway", "serve"))
+"""Commands that run their own event loops: ``def (repo: Path, call: Call) -> int``."""
+
 
 class NeedsFetching(NotStored):
     """A missing block that a daemon could fetch."""
@@ -25,7 +28,7 @@ class NeedsFetching(NotStored):
 
 def run_local(repo: str, call: Call) -> int:
     """Run to the end. Returns the exit code. Raises CideryError, KeyboardInterrupt."""
-    if call.command.path == ("daemon",):
+    if call.command.path in PROCESSES:
         code: int = load(call.command.run)(Path(repo), call)
         return code
     if front := front_of(call.command):

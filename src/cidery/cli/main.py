@@ -22,8 +22,12 @@ def run() -> None:
     os._exit(code)
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: what shells give a program that SIGINT ended (128 + 2)."""
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line. Returns the exit code: 0, or 1 for any error or an interrupt."""
+    """Run one command line. Returns the exit code: 0, 1 for any error, or INTERRUPTED."""
     words = sys.argv[1:] if argv is None else argv
     for descriptor in range(3):
         _occupy(descriptor)
@@ -36,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return 1
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): end quietly, and keep the exit from flushing once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

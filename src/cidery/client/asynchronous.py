@@ -46,7 +46,7 @@ class AsyncAnswer:
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(connect_timeout(endpoint)):
-                self._incoming, self._outgoing = await _connect(endpoint)
+                self._incoming, self._outgoing = await connect(endpoint)
         except OSError as exc:  # TimeoutError is one
             raise DaemonGone(endpoint.name, exc.strerror or "no connection in time") from exc
         try:
@@ -153,7 +153,8 @@ class AsyncAnswer:
             yield value
 
 
-async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a daemon. Raises OSError."""
     if endpoint.path:
         return await asyncio.open_unix_connection(endpoint.path, limit=RECEIVE_SIZE)
     return await asyncio.open_connection(endpoint.host, endpoint.port, limit=RECEIVE_SIZE)

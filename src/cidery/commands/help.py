@@ -11,7 +11,10 @@ _COLUMN = 28
 ROOMS = (
     ("Content", ("add", "get", "cat", "ls", "refs", "resolve", "why", "files", "pin", "name", "key")),
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
-    ("The node", ("init", "daemon", "shutdown", "id", "config", "jobs", "log", "repo", "stats", "version")),
+    (
+        "The node",
+        ("init", "daemon", "shutdown", "id", "config", "denylist", "jobs", "log", "repo", "status", "stats", "version"),
+    ),
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
     ("Help", ("help", "commands")),
 )

@@ -9,13 +9,14 @@ from cidery.errors import InvalidInput
 
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
-    "dag": "dag", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
+    "dag": "dag", "denylist": "denylist", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore", "gateway": "gateway", "jobs": "jobs", "log": "log",
     "pin": "pin", "repo": "repo", "stats": "repo network routing provide", "config": "config", "bootstrap": "config",
     "key": "key", "name": "name",
     "bitswap": "network provide", "ping": "network", "id": "network",
     "init": "life", "daemon": "life", "shutdown": "life",
-    "swarm": "network", "routing": "routing provide", "dht": "routing provide", "provide": "provide",
+    "status": "status", "swarm": "network",
+    "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
@@ -32,6 +33,7 @@ SUMMARIES = {
     "config profile": "Apply profiles to the config",
     "daemon": "Run the node until it is stopped",
     "dag": "Work with nodes of any codec, and with CAR archives",
+    "denylist": "What this node neither fetches nor serves",
     "dht": "The distributed hash table",
     "files": "Work with mutable files",
     "filestore": "Blocks whose data stays in your files (add --nocopy)",
@@ -55,6 +57,7 @@ SUMMARIES = {
     "routing": "Find content, peers and records",
     "shutdown": "Stop the running daemon",
     "stats": "Statistics",
+    "status": "Show how the node is: peers, traffic, space, and how much of its budgets is used",
     "swarm": "Connections to peers",
     "version": "Print the version",
     "why": "Explain the state of a CID: stored, announced, reachable; who has it, where it stalls, what to do",

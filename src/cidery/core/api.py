@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.interface import BlockStore
     from cidery.blockstore.segments import SegmentStore
     from cidery.core.adding.job import Adding
     from cidery.core.arriving import Arrival
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from cidery.core.reading.content_path import ContentPath
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
+    from cidery.denylist.denylists import Denylists
     from cidery.exchange.terms import Terms
     from cidery.mfs.files import MutableFiles
     from cidery.multiformats.cid import CID
     from cidery.repo.config import Config
+    from cidery.repo.denylists import DenyFiles
     from cidery.repo.pins import Pins
     from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 
@@ -54,6 +57,11 @@ if TYPE_CHECKING:
         @property
         def blocks(self) -> Filestore:
             """The store, plus the user's files for content that was added without a copy: for reading."""
+            ...
+
+        @property
+        def served(self) -> BlockStore:
+            """``blocks`` without what is denied: for peers, and for readers that look before they open a session."""
             ...
 
         @property
@@ -93,8 +101,25 @@ if TYPE_CHECKING:
             """The start of a network that comes up behind; None: there is no such start."""
             ...
 
+        @property
+        def elsewhere(self) -> Elsewhere | None:
+            """The process that has the network, if this one asks another for what is not stored."""
+            ...
+
+        @property
+        def deny_files(self) -> DenyFiles | None:
+            """None: there are no denylists, and nobody looks for them."""
+            ...
+
         def clock(self) -> float:
             """Seconds since 1970-01-01 UTC, for records."""
+            ...
+
+    class Elsewhere(Protocol):
+        """Another process with the network; satisfied by client.misses.DaemonMisses."""
+
+        def session(self, blocks: Filestore) -> AbstractAsyncContextManager[BlockSession]:
+            """A session of ``blocks`` and, for what is not there, of that process."""
             ...
 
 
@@ -112,20 +137,25 @@ class NoNetwork(Unavailable):
 class Api:
     """A connected node. Created by node/build.py, valid inside its context. The attributes are those of Parts."""
 
-    def __init__(self, parts: Parts, *, offline: bool = False, watch_as: str = "") -> None:
-        """``offline``: without the network, if there is one. ``watch_as``: the name under which the operations of
-        this object can be watched; "": they cannot."""
+    def __init__(self, parts: Parts, *, offline: bool = False, denies: bool = True, watch_as: str = "") -> None:
+        """``offline``: without the network, if there is one. ``denies``: whether denylists are obeyed. ``watch_as``:
+        the name under which the operations of this object can be watched; "": they cannot."""
         self._parts = parts
         self._offline = offline
+        self._denies = denies
         self._watch_as = watch_as
 
     def offline(self) -> Api:
         """The same node without its network, for --offline."""
-        return Api(self._parts, offline=True, watch_as=self._watch_as)
+        return Api(self._parts, offline=True, denies=self._denies, watch_as=self._watch_as)
+
+    def undenied(self) -> Api:
+        """The same node, for what its operator checks and removes: denylists are not asked, except by the network."""
+        return Api(self._parts, offline=self._offline, denies=False, watch_as=self._watch_as)
 
     def watched_as(self, name: str) -> Api:
         """The same node; its operations can be watched under ``name``."""
-        return Api(self._parts, offline=self._offline, watch_as=name)
+        return Api(self._parts, offline=self._offline, denies=self._denies, watch_as=name)
 
     @property
     def path(self) -> Path:
@@ -142,6 +172,14 @@ class Api:
     @property
     def blocks(self) -> Filestore:
         return self._parts.blocks
+
+    @property
+    def served(self) -> BlockStore:
+        return self._parts.served
+
+    @property
+    def elsewhere(self) -> Elsewhere | None:
+        return None if self._offline else self._parts.elsewhere
 
     @property
     def pins(self) -> Pins:
@@ -174,6 +212,16 @@ class Api:
     @property
     def watched(self) -> WatchedSessions:
         return self._parts.watched
+
+    @property
+    def deny_files(self) -> DenyFiles | None:
+        return self._parts.deny_files
+
+    @property
+    def denylists(self) -> Denylists | None:
+        """What is denied, for callers that do not go through locate() and session(); None: nothing."""
+        files = self._parts.deny_files
+        return files.denylists if files is not None and files.denylists.lists and self._denies else None
 
     @property
     def naming(self) -> Naming:
@@ -214,15 +262,26 @@ class Api:
 
     async def locate(self, text: str) -> ContentPath:
         """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
-        BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable. Cancel-safe."""
+        BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable, Denied. Cancel-safe."""
         from cidery.core.reading.content_path import name_path, parse_path
 
         path = name_path(text)
         if path is None:
-            return parse_path(text)
+            return self.admitted(parse_path(text))
         await self.arrived()
         with self.doing("resolving the name"):
-            return parse_path((await self.naming.resolver.resolve(path)).path)
+            return self.admitted(parse_path((await self.naming.resolver.resolve(path)).path))
+
+    def admitted(self, path: ContentPath) -> ContentPath:
+        """The path, if it is not denied. Raises Denied."""
+        if (denylists := self.denylists) is not None:
+            denylists.refuse_path(path.namespace, path.root, path.segments)
+        return path
+
+    def admit_name(self, name: str, below: str) -> None:
+        """Raises Denied for a name, or a path below it, that is not to be resolved."""
+        if (denylists := self.denylists) is not None:
+            denylists.refuse_name(name, below)
 
     def session(
         self, *, kept: bool = False, name: str = "", terms: Terms = EAGER
@@ -243,8 +302,14 @@ class Api:
             from cidery.core.arriving import ArrivingSession
 
             opened = ArrivingSession(self.blocks, self.arrival, kept=kept, terms=terms)
+        elif self.elsewhere is not None:
+            opened = self.elsewhere.session(self.blocks)
         else:
             opened = FilestoreSession(self.blocks)
+        if self.network is None and (denylists := self.denylists) is not None:
+            from cidery.core.denying import DenyingSession
+
+            opened = DenyingSession(opened, denylists)
         name = name or self._watch_as
         return self.watched.watch(name, opened) if name else opened
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 from cidery.errors import NotFound
 
 if TYPE_CHECKING:
-    from cidery.blockstore.filestore import Filestore
     from cidery.core.session import BlockSession
     from cidery.exchange.stats import SessionStats
     from cidery.multiformats.cid import CID
@@ -69,7 +68,7 @@ class AtHand:
 class LazySession:
     """A BlockSession over ``blocks`` that opens the one of ``opening`` at the first block that is not at hand."""
 
-    def __init__(self, blocks: Filestore, opening: Callable[[], AbstractAsyncContextManager[BlockSession]]) -> None:
+    def __init__(self, blocks: Ready, opening: Callable[[], AbstractAsyncContextManager[BlockSession]]) -> None:
         self._blocks = blocks
         self._opening = opening
         self._context: AbstractAsyncContextManager[BlockSession] | None = None

@@ -146,6 +146,16 @@ class Bandwidth(NamedTuple):
     rate_out: float
 
 
+class BudgetUse(NamedTuple):
+    """How much of a budget is used."""
+
+    name: str
+    unit: str
+    used: float
+    limit: float | None
+    """None: there is none."""
+
+
 class Network(Protocol):
     """The online half of a node. Peer ids are text (base58btc)."""
 
@@ -205,6 +215,10 @@ class Network(Protocol):
 
     def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
         """What went over the connections; "" for all peers, or all protocols. With a protocol, its content only."""
+        ...
+
+    def budgets(self) -> list[BudgetUse]:
+        """Those of peers whose use changes while the node runs."""
         ...
 
     def diagnosis(self) -> Diagnosing:

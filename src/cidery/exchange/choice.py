@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from heapq import nsmallest
 
-from cidery.exchange.source import Source
+from cidery.exchange.source import MAX_BROKEN, Source
 from cidery.exchange.wants import Want
 
 SEED_RELIEF = 2.0
@@ -31,6 +31,20 @@ class Able:
         """It has no more room."""
         self.readers.pop(name, None)
         self.seeds.pop(name, None)
+
+
+def askable(sources: Collection[Source]) -> list[Source]:
+    """Those that may be asked for blocks: the ones known to have something, else the nearest unknown one."""
+    known = [s for s in sources if s.usable]
+    if known:
+        return known
+    unknown = [s for s in sources if not s.stalled and s.denials == 0 and s.broken < MAX_BROKEN]
+    unknown = [s for s in unknown if not s.lies] or unknown
+    if not unknown:
+        stalled = [s for s in sources if s.stalled and not s.outstanding]
+        return [max(stalled, key=lambda s: s.progress_at)] if stalled else []
+    busy = any(s.outstanding for s in unknown)
+    return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
 
 
 def soonest(sources: Iterable[Source], chance: Callable[[], float]) -> Source | None:

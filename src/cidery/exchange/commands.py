@@ -53,6 +53,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
+        self._proofs: dict[str, CID] = {}
         self._cancels: dict[str, list[CID]] = {}
 
     def ask(self, source: str, cid: CID) -> None:
@@ -61,12 +62,18 @@ class Outbox:
     def ask_whether(self, source: str, cid: CID) -> None:
         self._asks.setdefault(source, ([], []))[1].append(cid)
 
+    def prove(self, source: str, cid: CID) -> None:
+        """Ask it for a block that is here already."""
+        self._asks.setdefault(source, ([], []))
+        self._proofs[source] = cid
+
     def cancel(self, source: str, cid: CID) -> None:
         self._cancels.setdefault(source, []).append(cid)
 
     def drop(self, source: str) -> None:
         """It is gone."""
         self._asks.pop(source, None)
+        self._proofs.pop(source, None)
         self._cancels.pop(source, None)
 
     def take(self, wants: Wants) -> list[Command]:
@@ -74,8 +81,10 @@ class Outbox:
         commands: list[Command] = [Cancel(name, tuple(cids)) for name, cids in self._cancels.items()]
         for name, (blocks, haves) in self._asks.items():
             asked = tuple(cid for cid in blocks if (want := wants.get(cid)) is not None and want.source == name)
+            if (proof := self._proofs.get(name)) is not None:
+                asked = (proof, *(cid for cid in asked if cid != proof))
             whether = tuple(cid for cid in haves if cid in wants)
             if asked or whether:
                 commands.append(Ask(name, asked, whether))
-        self._asks, self._cancels = {}, {}
+        self._asks, self._proofs, self._cancels = {}, {}, {}
         return commands

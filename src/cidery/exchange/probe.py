@@ -25,6 +25,9 @@ class Asker(Protocol):
 
     def on_block(self, name: str, cid: CID, data: memoryview) -> bool: ...
 
+    def on_wrong(self, name: str, size: int) -> None:
+        """So many bytes of blocks came from a source that it was never asked for."""
+
     def turn(self) -> None: ...
 
 
@@ -77,6 +80,9 @@ class HaveProbe:
             return False
         self._note(name, "block")
         return True
+
+    def on_wrong(self, name: str, size: int) -> None:
+        """A source that lies does not answer."""
 
     def turn(self) -> None:
         """Nothing to decide."""

@@ -24,7 +24,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
 KEPT_READY = 12 * 1024 * 1024
-"""Bytes of arrived blocks kept in memory for the reader; stored blocks beyond them are read back from the store."""
+"""Bytes of arrived blocks kept in memory for the reader; beyond them stored blocks are read from the store."""
 STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
@@ -342,6 +342,9 @@ class NetworkSession:
             return False
         self._arrived(name, cid, data)
         return True
+
+    def on_wrong(self, name: str, size: int) -> None:
+        self._machine.on_wrong(name, size, self._clock())
 
     def _arrived(self, name: str, cid: CID, data: memoryview) -> None:
         blocks, size = self._by_source.get(name, (0, 0))

@@ -17,12 +17,13 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange import outlook
-from cidery.exchange.choice import Able, choose, may_have, sooner_later
+from cidery.exchange.choice import Able, askable, choose, may_have, sooner_later
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
+from cidery.exchange.proofs import Proofs
 from cidery.exchange.reach import Reach
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_WANTS, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -37,8 +38,6 @@ PROBE_PAUSE = 5.0
 """Seconds until a source that had nothing is asked again what it has; doubles each time, up to MAX_SEARCH_PAUSE."""
 MAX_DENIALS = 32
 """DONT_HAVE answers in a row after which a source counts as one that has nothing, unless it is a reader too."""
-MAX_BROKEN = 3
-"""Blocks that a source claimed to have and did not send, after which it is asked no more."""
 
 
 class FetchSession:
@@ -59,7 +58,8 @@ class FetchSession:
         self._sources_changed = False
         self._moves = Moves(waits)
         self._reach = Reach()
-        self._several = False
+        self._proofs = Proofs()
+        self._several = self._proven = False
         self._left = outlook.Left()
         self._held: set[str] = set()
         """Far sources that are not asked for what near ones have."""
@@ -129,7 +129,7 @@ class FetchSession:
 
     def owing(self) -> list[str]:
         """Sources that were asked for something and have not answered."""
-        return [name for name, source in self.sources.items() if source.outstanding or source.probed]
+        return [name for name, source in self.sources.items() if source.owes]
 
     def stage(self) -> str:
         """The state of the session, in one word for people."""
@@ -184,7 +184,8 @@ class FetchSession:
             giver = self.sources.get(want.source or "")
             if giver is not None and source.partial and source.usable and self._room(source):
                 if self._moves.turns(giver, source, cid, want, self._random.random, now):
-                    self._leave(giver, cid, now)
+                    self._moves.begin(giver, cid, now)
+                    self._out.cancel(giver.name, cid)
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
@@ -195,6 +196,9 @@ class FetchSession:
         if source is None:
             return
         source.probed.discard(cid)
+        if cid == source.proof:
+            source.proof = None
+            self._make_partial(source)
         asked = source.outstanding.get(cid)
         source.answered(cid, now)
         self._revive(source)
@@ -225,6 +229,11 @@ class FetchSession:
             source.probed.discard(cid)
             self._revive(source)
             self._prove(source)
+            if cid == source.proof:
+                source.proof = None
+                if want is None:
+                    source.proves(size, now)
+                    return False
             asked_at, _ = source.outstanding.get(cid, (now, 0))
             source.received(cid, size, now)
             self._typical_block = source.expected_block
@@ -236,11 +245,20 @@ class FetchSession:
             return False
         self._came(cid, now, source.least_delay if source is not None else None)
         self._reach.received(name, size, now)
+        self._proofs.came(cid, size)
         want.told.discard(name)
         if want.source == name:
             want.source = None
         self._settle(cid, want)
         return True
+
+    def on_wrong(self, name: str, size: int, now: float) -> None:
+        """Bytes of blocks came that it was never asked for. One that sent more of such than others is asked no more."""
+        if (source := self.sources.get(name)) is not None:
+            source.credit -= size
+            if source.lies:
+                for cid in reversed(list(source.outstanding)):
+                    self._take_away(source, cid, self._wants.all[cid], now)
 
     def on_streamed(self, cid: CID, now: float) -> None:
         """A block came that was not asked for by itself, within a stream of the whole DAG."""
@@ -263,8 +281,13 @@ class FetchSession:
         ``resting``: the reader has enough to read for now: nothing further is requested, and silence is no fault.
         """
         self._check_stalls(now)
-        self._several = sum(source.usable for source in self.sources.values()) > 1
+        usable = [source for source in self.sources.values() if source.usable]
+        self._several, self._proven = len(usable) > 1, any(source.proven for source in usable)
         self._entered(self._wants.fill())
+        if self._proven and self._wants.open and not streams:
+            for source in usable:
+                if not (source.credit or source.proof_asked):
+                    self._ask_for_proof(source, now)
         for giver, cid in self._moves.due(self._wants, self.sources, now):
             giver.taken_away(cid, now)
             self._wants.all[cid].told.discard(giver.name)
@@ -278,9 +301,7 @@ class FetchSession:
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
-        if resting:
-            return commands
-        if self._wants and now >= self._search_at():
+        if self._wants and not resting and now >= self._search_at():
             self._silence.searched(now)
             commands.append(Search(self._wants.first()))
         if self._wants and not self._silence.gave_up and now >= self._silence.give_up_at(self.sources.values()):
@@ -363,7 +384,7 @@ class FetchSession:
         """Give open wants to sources with room, each to the one expected to deliver first."""
         far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
         self._held = self._reach.held(far, now) if far else set()
-        able = Able(source for source in self._able() if self._room(source))
+        able = Able(source for source in askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
             return
         left, asked_any = room, False
@@ -386,7 +407,15 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        return source.has_room(crowd=bool(self._partial), several=self._several)
+        return source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
+
+    def _ask_for_proof(self, source: Source, now: float) -> None:
+        """Ask it once for a small block that is here; if there is none, a single want is the proof."""
+        owed = source.owes
+        source.proof_asked, source.proof = True, self._proofs.take()
+        if source.proof is not None:
+            source.progress_at = source.progress_at if owed else now
+            self._out.prove(source.name, source.proof)
 
     def _choose(self, want: Want, able: Able, but: str = "") -> Source | None:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
@@ -394,8 +423,8 @@ class FetchSession:
         return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
     def _sooner_later(self, want: Want, chosen: Source) -> bool:
-        full = (s for s in self.sources.values() if s.name not in self._held and not self._room(s))
-        return sooner_later(want, chosen, full)
+        known = self.sources.values()
+        return sooner_later(want, chosen, (s for s in known if s.name not in self._held and not self._room(s)))
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
@@ -408,33 +437,17 @@ class FetchSession:
 
     def _move(self, now: float) -> None:
         """Cancel what another source with room would bring much sooner."""
-        kept_out = self._held | self._reach.trying
-        takers = [s for s in self.sources.values() if s.usable and s.name not in kept_out and self._room(s)]
-        sources = self.sources.values()
+        kept_out, sources = self._held | self._reach.trying, self.sources.values()
+        takers = [s for s in sources if s.usable and s.name not in kept_out and self._room(s)]
         for giver, cid in self._moves.slow(self._wants, sources, takers, self._choose, self._pace, now):
-            self._leave(giver, cid, now)
-
-    def _leave(self, giver: Source, cid: CID, now: float) -> None:
-        self._moves.begin(giver, cid, now)
-        self._out.cancel(giver.name, cid)
+            self._moves.begin(giver, cid, now)
+            self._out.cancel(giver.name, cid)
 
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)
         self._wants.reopen(cid, source.name)
         self._out.cancel(source.name, cid)
         want.told.discard(source.name)
-
-    def _able(self) -> list[Source]:
-        """Sources that may be asked for blocks: those known to have something, else the nearest unknown one."""
-        known = [s for s in self.sources.values() if s.usable]
-        if known:
-            return known
-        unknown = [s for s in self.sources.values() if not s.stalled and s.denials == 0 and s.broken < MAX_BROKEN]
-        if not unknown:
-            stalled = [s for s in self.sources.values() if s.stalled and not s.outstanding]
-            return [max(stalled, key=lambda s: s.progress_at)] if stalled else []
-        busy = any(s.outstanding for s in unknown)
-        return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
 
     # --- inside: asking who has what
 
@@ -455,9 +468,8 @@ class FetchSession:
         """Ask sources of which nothing is known for the first want, and for those that no source may have."""
         barren = self._wants.hard_to_find(MAX_PROBES)
         # a stalled one is asked a single question: its answer shows that it is back
-        unknown = [
-            s for s in self.sources.values() if not s.has_any and not (s.stalled and s.probed) and s.name != streams
-        ]
+        others = (s for s in self.sources.values() if s.name != streams)
+        unknown = [s for s in others if not (s.has_any or s.lies or (s.stalled and s.probed))]
         if not unknown or not self._wants:
             return
         first = self._wants.first()

@@ -24,6 +24,8 @@ MAX_WANTS = 512
 """Most wants in flight to one source; boxo keeps 1024 per peer and drops the rest."""
 ASSUMED_BLOCK = 256 * 1024
 """Assumed size in bytes of an unknown block."""
+MAX_BROKEN = 3
+"""Blocks that a source claimed to have and did not send, after which it is asked no more."""
 PATIENCE = 8
 """Waits for which bytes of an incomplete block count as progress: a large block over a long line takes several
 round trips, but a source that sends a trickle for ever must not hold a want."""
@@ -43,6 +45,7 @@ class Source:
         "bytes",
         "coming",
         "coming_since",
+        "credit",
         "denials",
         "expected_block",
         "has_any",
@@ -58,6 +61,8 @@ class Source:
         "probe_pause",
         "probed",
         "progress_at",
+        "proof",
+        "proof_asked",
         "rate",
         "reads",
         "stalled",
@@ -90,6 +95,11 @@ class Source:
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
         """"have", "dont-have" or "block"."""
+        self.credit = 0
+        """Bytes of blocks that it was asked for, less those of others; below 0 it is a liar."""
+        self.proof: CID | None = None
+        """What it was asked for to see whether it sends the like, and has not answered."""
+        self.proof_asked = False
         self.expected_block = ASSUMED_BLOCK
         """Bytes that a want is assumed to bring: rises fast and falls slowly, as roots are small and leaves are not."""
         self.probed: set[CID] = set()
@@ -112,25 +122,43 @@ class Source:
 
     def state(self, now: float) -> SourceState:
         """Its current state."""
-        silent = now - max(self.progress_at, self.heard_at) if self.outstanding or self.probed else None
+        silent = now - max(self.progress_at, self.heard_at) if self.owes else None
         return SourceState(
             self.name, self.last_answer, silent, self.blocks, self.bytes, len(self.outstanding), self.stalled
         )
 
     @property
+    def owes(self) -> bool:
+        """Whether it was asked for something and has not answered."""
+        return bool(self.outstanding or self.probed or self.proof)
+
+    @property
     def usable(self) -> bool:
         """Whether it is known to have something, and answers."""
-        return self.has_any and not self.stalled
+        return self.has_any and not self.stalled and not self.lies
+
+    @property
+    def lies(self) -> bool:
+        """Whether it sent more of what it was not asked for than of what it was."""
+        return self.credit < 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether what it sent was what it was asked for, and it is there."""
+        return self.credit > 0 and self.usable
 
     def may_have(self, denied: set[str], holders: set[str]) -> bool:
         """Whether it can be asked for a block, by who denied having it and who said to."""
         return self.name in holders if self.partial else self.name not in denied
 
-    def has_room(self, *, crowd: bool = False, several: bool = False) -> bool:
+    def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False) -> bool:
         """Whether one more want may be in flight. A few always may; to a complete source more in a ``crowd``.
 
-        ``several``: other sources have something, too.
+        ``several``: other sources have something, too; ``trial``: others are proven, so no more is in flight than one
+        want until its first block.
         """
+        if trial and (self.proof is not None or (self.outstanding and not self.credit)):
+            return False
         if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
             return True
         window = LEAST_WINDOW if several and not self.blocks else self.window
@@ -191,6 +219,12 @@ class Source:
         self.waited = max(self.waited, now - max(asked_at, self.owes_since))
         self.answered(cid, now)
 
+    def proves(self, size: int, now: float) -> None:
+        """It sent what it was asked for once more."""
+        self.credit += size
+        self.progress_at = now
+        self.last_answer = "block"
+
     def received(self, cid: CID, size: int, now: float) -> None:
         """A block arrived: update delay, rate and window."""
         since = now - self.owes_since
@@ -200,6 +234,7 @@ class Source:
         self.stalled, self.has_any, self.denials, self.last_answer = False, True, 0, "block"
         self.blocks += 1
         self.bytes += size
+        self.credit += size
         self.expected_block = max(size, self.expected_block - (self.expected_block - size) // 4, 1)
         if since > 0 and delay is not None:
             sample = size / since
@@ -231,7 +266,7 @@ class Source:
 
     def stall_deadline(self, wait: Callable[[float | None], float]) -> float | None:
         """When this source counts as stalled; None while it has nothing outstanding."""
-        if self.stalled or not (self.outstanding or self.probed):
+        if self.stalled or not self.owes:
             return None
         return max(self.progress_at, self.heard_at, self.alive_at) + wait(self.least_delay)
 

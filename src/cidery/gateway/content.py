@@ -36,6 +36,7 @@ from cidery.gateway.unixfs_file import Serving, file
 from cidery.gateway.visitor import visitor_of
 from cidery.http.message import Request, Response, text
 from cidery.ipld.block import Block
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.directory_reader import NotADirectory
@@ -49,6 +50,8 @@ _SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
 class Located(NamedTuple):
     """The content path of a request."""
 
+    root: str
+    """The CID of ``base``, as text."""
     base: ContentPath
     """What the root stands for: of a name, it may be a path."""
     below: tuple[str, ...]
@@ -57,7 +60,15 @@ class Located(NamedTuple):
 
     @property
     def path(self) -> ContentPath:
-        return self.base._replace(segments=self.base.segments + self.below)
+        return self.base._replace(segments=self.base.segments + self.below) if self.below else self.base
+
+
+class Plan(NamedTuple):
+    """What a request is about, and the form that it wants."""
+
+    origin: Origin
+    wanted: Wanted
+    located: Located
 
 
 class ContentGateway:
@@ -66,14 +77,19 @@ class ContentGateway:
     def __init__(self, api: Api, options: GatewayOptions) -> None:
         self._api = api if options.fetches else api.offline()
         self._options = options
-        self._at_hand = AtHand(self._api.blocks)
+        self._at_hand = AtHand(self._api.served)
         self._strangers = Strangers(time.monotonic)
 
-    def at_hand(self, request: Request, origin: Origin) -> Response | None:
-        """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
-        if origin.namespace != "ipfs":
+    def plan(self, request: Request, origin: Origin) -> Plan | None:
+        """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""
+        wanted = form_of(request, trustless=not origin.deserialized)
+        if origin.namespace != "ipfs" or wanted.form is Form.RECORD:
             return None
-        steps = self.answer(request, origin, self._at_hand)
+        return Plan(origin, wanted, _located(origin))
+
+    def at_hand(self, request: Request, plan: Plan) -> Response | None:
+        """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        steps = self._respond(request, plan, self._at_hand)
         try:
             steps.send(None)
         except StopIteration as stop:
@@ -84,30 +100,28 @@ class ContentGateway:
         steps.close()  # it wants to wait
         return None
 
-    async def answer(self, request: Request, origin: Origin, blocks: AtHand | None = None) -> Response:
-        """The answer to a GET or HEAD. ``blocks``: from these alone, with bodies that may not be read.
+    async def answer(self, request: Request, origin: Origin) -> Response:
+        """The answer to a GET or HEAD.
 
         Raises the errors of reading. Cancel-safe. The body may raise, which cuts the answer off.
         """
+        plan = self.plan(request, origin)
+        if plan is not None:
+            return await self._answer_with_session(request, plan)
         wanted = form_of(request, trustless=not origin.deserialized)
         if wanted.form is Form.RECORD:
             rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
             return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
-        located = await self._located(origin)
-        if blocks is None:
-            return await self._answer_with_session(request, origin, wanted, located)
-        return await self._respond(request, origin, wanted, located, blocks)
+        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(origin)))
 
-    async def _answer_with_session(
-        self, request: Request, origin: Origin, wanted: Wanted, located: Located
-    ) -> Response:
+    async def _answer_with_session(self, request: Request, plan: Plan) -> Response:
         offline = "only-if-cached" in request.headers.get("cache-control", "")
         api = self._api.offline() if offline else self._api
-        if offline and not await self._stores(located):
-            return text(412, f"{located.path.root} is not stored here")
-        blocks = LazySession(api.blocks, partial(self._opened, api, request))
+        if offline and not await self._stores(plan.located.base.root):
+            return text(412, f"{plan.located.base.root} is not stored here")
+        blocks = LazySession(api.served, partial(self._opened, api, request))
         try:
-            response = await self._respond(request, origin, wanted, located, blocks)
+            response = await self._respond(request, plan, blocks)
         except BaseException:
             await blocks.close()
             raise
@@ -126,23 +140,19 @@ class ContentGateway:
             return session
         return self._strangers.fetching(visitor.client, session)
 
-    async def _located(self, origin: Origin) -> Located:
-        if origin.namespace == "ipfs":
-            path = parse_path(origin.path)
-            return Located(path._replace(segments=()), path.segments, None)
+    async def _named(self, origin: Origin) -> Located:
+        self._api.admit_name(origin.root, origin.below)
         target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}")
         base = await self._api.locate(target.path)
         below = parse_path(f"{base.root}/{origin.below}").segments if origin.below else ()
-        return Located(base, below, target.ttl)
+        return Located(str(base.root), base, below, target.ttl)
 
-    async def _stores(self, located: Located) -> bool:
-        root = located.path.root
+    async def _stores(self, root: CID) -> bool:
         return root.is_identity or (await self._api.store.size_many([root]))[0] is not None
 
-    async def _respond(
-        self, request: Request, origin: Origin, wanted: Wanted, located: Located, blocks: BlockSession
-    ) -> Response:
-        path = located.path
+    async def _respond(self, request: Request, plan: Plan, blocks: BlockSession) -> Response:
+        origin, wanted, located = plan
+        path = self._api.admitted(located.path)
         on_path: list[Block] = []
         form = wanted.form
         try:
@@ -152,13 +162,15 @@ class ContentGateway:
         except (NotFound, NotADirectory) as exc:
             found = None
             if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
-                found = await redirected_by_site(request, origin, located.base, located.lasts, blocks)
+                found = await redirected_by_site(
+                    request, origin, located.base, located.lasts, blocks, self._api.admitted
+                )
             if found is None:
                 raise exc
             return found
         headers = {
             "X-Ipfs-Path": request.path if not origin.isolated else f"/{origin.namespace}/{origin.root}{request.path}",
-            "X-Ipfs-Roots": ",".join(map(str, end.roots)),
+            "X-Ipfs-Roots": located.root if not path.segments else ",".join(map(str, end.roots)),
             "X-Content-Type-Options": "nosniff",
             **cache_control(located.lasts),
         }
@@ -193,6 +205,11 @@ class ContentGateway:
         if node.kind is Kind.DIRECTORY:
             return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
         return await file(request, node, blocks, headers, serving)
+
+
+def _located(origin: Origin) -> Located:
+    path = parse_path(origin.path)
+    return Located(str(path.root), path._replace(segments=()), path.segments, None)
 
 
 async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block]) -> PathEnd:

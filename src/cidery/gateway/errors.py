@@ -4,6 +4,7 @@ from cidery.core.getting.tar import OutsideTree
 from cidery.core.reading.content_path import PathError
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import NotStored
+from cidery.denylist.denylists import Denied
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
 from cidery.gateway.data import OtherCodec
 from cidery.gateway.negotiate import NotTrustless
@@ -55,6 +56,8 @@ _ADVICE = {
 
 def status_of(error: CideryError) -> int:
     """The first matching row."""
+    if isinstance(error, Denied):
+        return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cidery.gateway.bounded import Limits
 from cidery.gateway.hosts import LOCALHOST, PublicGateway
 from cidery.gateway.visitor import proxies_of
 from cidery.multiformats.address_filter import Net
 from cidery.repo.config import Config
+from cidery.repo.config_gateway import GatewaySettings
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -34,13 +36,20 @@ class GatewayOptions(NamedTuple):
     """Whether browsers get errors as pages."""
     hosts: Mapping[str, PublicGateway] = {"localhost": LOCALHOST}
     headers: Mapping[str, str] = CORS
-    """Headers of every answer."""
+    """Headers of every answer, unless it has its own of that name."""
+    replaced: Mapping[str, str] = {}
+    """Headers of every answer in place of its own ones; "": it has none of that name."""
     root: str = ""
     """Where ``/`` leads."""
     proxies: tuple[Net, ...] = ()
     """Where proxies are, beside this machine, that are believed when they name a client."""
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
+
+
+def of_every_answer(options: GatewayOptions) -> dict[str, str]:
+    """The headers that all answers have, those of refusals too."""
+    return {**options.headers, **{name: value for name, value in options.replaced.items() if value}}
 
 
 def options_of(config: Config) -> GatewayOptions:
@@ -52,8 +61,7 @@ def options_of(config: Config) -> GatewayOptions:
             hosts.pop(host, None)
         else:
             hosts[host] = _entry(entry)
-    given = {name.title(): ", ".join(texts) for name, texts in serving.headers.items()}
-    headers = {name: text for name, text in ({**CORS, **given}).items() if text}
+    replaced = {_usual_case(name): ", ".join(texts) for name, texts in serving.headers.items()}
     return GatewayOptions(
         fetches=not config.no_fetch,
         routing=config.routing_api,
@@ -61,10 +69,22 @@ def options_of(config: Config) -> GatewayOptions:
         no_dnslink=not serving.dnslink,
         html_errors=serving.html_errors,
         hosts=hosts,
-        headers=headers,
+        headers={name: text for name, text in CORS.items() if name not in replaced},
+        replaced=replaced,
         root=serving.root,
         proxies=proxies_of(serving.proxies),
+        max_range_file_size=serving.max_range_file_size,
     )
+
+
+def _usual_case(name: str) -> str:
+    """As answers have it: ``X-Content-Type-Options``."""
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def request_limits(serving: GatewaySettings) -> Limits:
+    """As the config has them."""
+    return Limits(serving.max_requests, serving.retrieval_timeout, serving.max_duration)
 
 
 def _entry(entry: Mapping[str, Any]) -> PublicGateway:

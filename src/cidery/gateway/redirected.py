@@ -5,6 +5,7 @@ Spec: https://specs.ipfs.tech/http-gateways/web-redirects-file/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from cidery.blockstore.drive import run
@@ -28,11 +29,17 @@ ERRORS = (404, 410, 451)
 
 
 async def redirected_by_site(
-    request: Request, origin: Origin, base: ContentPath, lasts: float | None, blocks: BlockSession
+    request: Request,
+    origin: Origin,
+    base: ContentPath,
+    lasts: float | None,
+    blocks: BlockSession,
+    admitted: Callable[[ContentPath], ContentPath],
 ) -> Response | None:
     """The answer of the first rule that matches; None: the site has none.
 
-    Raises BadRedirects, and as get() if the page of a rule is not to be had.
+    ``admitted``: the path of a rule's page, if it is not denied. Raises BadRedirects, Denied, and as get() if that page
+    is not to be had.
     """
     root = (await run(prove_path(base), blocks)).cid
     rules_cid = await _entry(root, blocks)
@@ -47,7 +54,8 @@ async def redirected_by_site(
         return Response(
             found.status, {"Location": with_query(found.target, query), "X-Content-Type-Options": "nosniff"}
         )
-    below = parse_path(f"{root}/{unquote(found.target.partition('?')[0], errors='surrogateescape').lstrip('/')}")
+    target = unquote(found.target.partition("?")[0], errors="surrogateescape").lstrip("/")
+    below = admitted(parse_path(f"{root}/{target}"))
     end = await run(prove_path(below), blocks)
     node = await run(read_node(end.cid), blocks)
     if node.kind is Kind.DIRECTORY:

@@ -93,11 +93,15 @@ def _rule(words: list[str], number: int) -> Rule:
     names = _names(source)
     if any("*" in name for name in names[:-1]) or (names and "*" in names[-1] and names[-1] != "*"):
         raise BadRedirects(f"line {number}: * may only be the last name of a path")
+    if target.startswith("//"):
+        raise BadRedirects(f"line {number}: {target[:80]!r} names a host; write https:// before it, or one slash")
     if not target.startswith("/"):
         try:
             parts = urlsplit(target)
         except ValueError as exc:
             raise BadRedirects(f"line {number}: {target[:80]!r} is not a URL") from exc
+        if _PLACEHOLDER.search(parts.netloc):
+            raise BadRedirects(f"line {number}: the host of {target[:80]!r} has to be the same for every path")
         if parts.scheme not in ("http", "https", "ipfs", "ipns") or not parts.netloc or status in (200, 404, 410, 451):
             raise BadRedirects(f"line {number}: {target[:80]!r} is neither a path nor a URL to redirect to")
     return Rule(names, target, status)
@@ -136,9 +140,15 @@ def _matching(source: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]
 
 
 def _filled(target: str, values: dict[str, str]) -> str:
-    return _PLACEHOLDER.sub(
-        lambda found: quote(values[found[1]], safe=_SAFE) if found[1] in values else found[0], target
-    )
+    query = target.find("?")
+
+    def text(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            return found[0]
+        in_query = 0 <= query < found.start()  # there a value is no further field
+        return quote(values[found[1]], safe="/" if in_query else _SAFE)
+
+    return _PLACEHOLDER.sub(text, target)
 
 
 def with_query(target: str, query: str) -> str:

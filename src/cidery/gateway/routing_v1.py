@@ -72,6 +72,8 @@ class RoutingServer:
         filters = Filters.parse(request.query())
         if kind == "providers":
             cid = CID.parse(rest)
+            if (denylists := self._api.denylists) is not None:
+                denylists.refuse_block(cid)
             found = self._network().router().find_providers(cid, MAX_RECORDS)
             return await _listed(request, "Providers", filters, found)
         if kind == "peers":

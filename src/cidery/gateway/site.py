@@ -6,12 +6,13 @@ Spec: https://specs.ipfs.tech/http-gateways/
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from cidery.core.api import Api
 from cidery.errors import CideryError
 from cidery.gateway import origin as origins
 from cidery.gateway import routing_v1
-from cidery.gateway.content import ContentGateway
+from cidery.gateway.content import ContentGateway, Plan
 from cidery.gateway.dnslink_hosts import DnslinkHosts
 from cidery.gateway.errors import failed
 from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
@@ -23,6 +24,10 @@ from cidery.http.message import BadRequest, Request, Response, text
 PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
 """The protocols served here, with their paths (libp2p's HTTP specification)."""
+MAX_PLANS = 4096
+"""Requests remembered with what they are about: some MB."""
+MAX_PLANNED = 1024
+"""Longest target and headers of a request that is remembered, in characters."""
 METHODS = "GET, HEAD, OPTIONS"
 FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
 """Headers that say what a client asked of the proxy in front: content and redirects follow them."""
@@ -32,11 +37,18 @@ VARY = "X-Forwarded-Host, X-Forwarded-Proto"
 class Site:
     """The handler of the gateway's port."""
 
-    def __init__(self, api: Api, options: GatewayOptions) -> None:
+    def __init__(
+        self,
+        api: Api,
+        options: GatewayOptions,
+        routing: Callable[[Request], Awaitable[Response]] | None = None,
+    ) -> None:
+        """``routing``: answers the HTTP routing API instead of this node, if it is served."""
         self._options = options
         self._content = ContentGateway(api, options)
-        self._routing = RoutingServer(api) if options.routing else None
+        self._routing = (routing or RoutingServer(api).handle) if options.routing else None
         self._hosts = Hosts(options.hosts)
+        self._plans: dict[tuple[str | bool | None, ...], Plan | None] = {}
         self._dnslinks: DnslinkHosts | None = None
         if not options.no_dnslink:
             resolver = (api if options.fetches else api.offline()).naming.resolver
@@ -44,8 +56,41 @@ class Site:
 
     def at_hand(self, request: Request) -> Response | None:
         """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""
-        if request.method not in ("GET", "HEAD"):
+        plan = self._plan(request)
+        if plan is None:
             return None
+        try:
+            response = self._content.at_hand(request, plan)
+        except CideryError:
+            return None  # handle() finds it again, and says it
+        if response is not None:
+            self._finish(request, response)
+        return response
+
+    def _plan(self, request: Request) -> Plan | None:
+        """What the request is about, if that needs no waiting; remembered, as most requests are like others."""
+        headers = request.headers
+        if request.method not in ("GET", "HEAD") or "service-worker" in headers:
+            return None
+        key = (
+            request.target,
+            headers.get("host"),
+            headers.get("accept"),
+            headers.get("x-forwarded-host"),
+            headers.get("x-forwarded-proto"),
+            request.secure,
+        )
+        try:
+            return self._plans[key]
+        except KeyError:
+            plan = self._make_plan(request)
+        if sum(len(part) for part in key if isinstance(part, str)) <= MAX_PLANNED:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _make_plan(self, request: Request) -> Plan | None:
         host = host_of(request)
         place = self._hosts.find(host)
         if not place.namespace:
@@ -54,14 +99,9 @@ class Site:
                 return None
         try:
             found = self._find(request, place, "")
-            if isinstance(found, Redirected):
-                return None
-            response = self._content.at_hand(request, found)
+            return None if isinstance(found, Redirected) else self._content.plan(request, found)
         except CideryError:
-            return None  # handle() finds it again, and says it
-        if response is not None:
-            self._finish(request, response)
-        return response
+            return None
 
     async def handle(self, request: Request) -> Response:
         """Never raises because of a client's request. Cancel-safe. The body may raise, which cuts the answer off."""
@@ -80,6 +120,11 @@ class Site:
             headers["Vary"] = f"{known}, {VARY}" if known else VARY
         for name, value in self._options.headers.items():
             headers.setdefault(name, value)
+        for name, value in self._options.replaced.items():
+            if value:
+                headers[name] = value
+            else:
+                headers.pop(name, None)
 
     async def _answer(self, request: Request) -> Response:
         host = host_of(request)
@@ -101,7 +146,7 @@ class Site:
         """What is served beside content on the gateway's own name."""
         path = request.path
         if path.startswith(routing_v1.PREFIX) and self._routing is not None:
-            return await self._routing.handle(request)
+            return await self._routing(request)
         if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
         if path == "/" and self._options.root:

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
+from cidery.http.exchange import Exchange
 from cidery.http.message import Request, Response, text
+from cidery.http.served import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
 
     from cidery.multiformats.varint import Buffer
 
@@ -38,64 +40,30 @@ REASONS = {
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
     413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
+    500: "Internal Server Error", 501: "Not Implemented",
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
 }  # fmt: skip
 """RFC 9110 section 15; a status without a phrase is valid."""
 log = logging.getLogger("cidery.http")
 
 
-class Server(Protocol):
-    """What a connection needs of its server; see HttpServer."""
-
-    name: str
-    max_target: int
-    closing: bool
-    tunnels: bool
-    at_hand: Callable[[Request], Response | None] | None
-
-    def handler(self, request: Request, /) -> Awaitable[Response]: ...
-
-    def opened(self, connection: Connection, transport: asyncio.Transport) -> None: ...
-
-    def busy(self, connection: Connection) -> None: ...
-
-    def idle(self, connection: Connection) -> None: ...
-
-    def closed(self, connection: Connection) -> None: ...
-
-    def date(self) -> bytes: ...
-
-
-class _Exchange:
-    """A request that is arriving, or being answered."""
-
-    __slots__ = ("begun", "body", "chunked", "keep_alive", "request")
-
-    def __init__(self, request: Request, body: RequestBody, *, keep_alive: bool, chunked: bool) -> None:
-        self.request = request
-        self.body = body
-        self.keep_alive = keep_alive
-        self.begun = False
-        """Whether the head of the answer was written."""
-        self.chunked = chunked
-        """Whether the client supports chunks: not with HTTP/1.0."""
-
-
 class Connection(asyncio.Protocol):
     """Made by the server for each connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, secure: bool = False) -> None:
+        """``secure``: over TLS."""
         self._server = server
+        self._secure = secure
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._client = ""
         self._target = b""
         self._headers: dict[str, str] = {}
         self._header_bytes = self._hosts = 0
-        self._arriving: _Exchange | None = None
-        self._waiting: deque[_Exchange] = deque()
-        self._current: _Exchange | None = None
+        self._arriving: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._current: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
         """The task that answers the current request."""
         self._refusal: Response | None = None
@@ -196,9 +164,12 @@ class Connection(asyncio.Protocol):
             body,
             self._client,
             self.abort,
+            self._secure,
         )
         keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
-        self._arriving = _Exchange(request, body, keep_alive=keep_alive, chunked=version == "1.1")
+        self._arriving = Exchange(
+            request, body, asyncio.get_running_loop().time(), keep_alive=keep_alive, chunked=version == "1.1"
+        )
         if self._current is None:
             self._answer_next(self._arriving)
         else:
@@ -230,7 +201,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(f"HTTP/1.1 100 Continue\r\nServer: {self._server.name}\r\n\r\n".encode())
 
-    def _answer_next(self, exchange: _Exchange) -> None:
+    def _answer_next(self, exchange: Exchange) -> None:
         self._current = exchange
         self._server.busy(self)
         self._expire_in(None)
@@ -238,11 +209,12 @@ class Connection(asyncio.Protocol):
             response = self._server.at_hand(exchange.request)
             if response is not None and isinstance(response.body, bytes):
                 self._send_whole(exchange, response, response.body)
+                self._report(exchange)
                 self._answered(exchange)
                 return
         self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
 
-    async def _answer(self, exchange: _Exchange) -> None:
+    async def _answer(self, exchange: Exchange) -> None:
         try:
             try:
                 if exchange.request.method == "CONNECT" and self._server.tunnels:
@@ -258,9 +230,18 @@ class Connection(asyncio.Protocol):
             self.abort()
         finally:
             self.task = None
+            self._report(exchange)
         self._answered(exchange)
 
-    def _answered(self, exchange: _Exchange) -> None:
+    def _report(self, exchange: Exchange) -> None:
+        if not self._server.on_answered:
+            return
+        left = 0 if exchange.whole or self._transport is None else self._transport.get_write_buffer_size()
+        answered = exchange.answered(left, asyncio.get_running_loop().time())
+        for hear in self._server.on_answered:
+            hear(answered)
+
+    def _answered(self, exchange: Exchange) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         if not exchange.keep_alive or self._server.closing:
@@ -287,7 +268,7 @@ class Connection(asyncio.Protocol):
             self._expire_in(IDLE_SECONDS)
         self._update_reading()
 
-    async def _send(self, exchange: _Exchange, response: Response) -> None:
+    async def _send(self, exchange: Exchange, response: Response) -> None:
         body = response.body
         if isinstance(body, bytes):
             self._send_whole(exchange, response, body)
@@ -299,25 +280,32 @@ class Connection(asyncio.Protocol):
             head = self._head(exchange, response, response.length, chunked=chunked)
             if exchange.request.method == "HEAD":
                 self._write(head)
+                exchange.whole = True
             else:
                 await self._send_pieces(exchange, response, head, body, chunked)
         finally:
             await body.aclose()
 
-    def _send_whole(self, exchange: _Exchange, response: Response, body: bytes) -> None:
+    def _send_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
         bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
-        self._write(head if bodiless or exchange.request.method == "HEAD" else head + body)
+        if bodiless or exchange.request.method == "HEAD":
+            self._write(head)
+        else:
+            self._write(head + body)
+            exchange.sent = len(body)
+        exchange.whole = True
 
     async def _send_pieces(
-        self, exchange: _Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
+        self, exchange: Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
     ) -> None:
         if response.length is None and not chunked:
             exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
         try:
             async for piece in body:
                 self._write_piece(head, piece, chunked)
+                exchange.sent += len(piece)
                 head = b""
                 if self._paused_writing:
                     await self._drain()
@@ -335,6 +323,7 @@ class Connection(asyncio.Protocol):
             self._write(head + b"0\r\n\r\n")
         elif head:
             self._write(head)
+        exchange.whole = True
 
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by breaking the connection."""
@@ -359,7 +348,9 @@ class Connection(asyncio.Protocol):
             parts += [f"{size:x}\r\n".encode(), piece, b"\r\n"]
         else:
             parts.append(piece)
-        if size <= JOINED:
+        if len(parts) == 1 and not isinstance(piece, bytearray):
+            self._transport.write(piece)
+        elif size <= JOINED:
             self._transport.write(b"".join(parts))
         else:
             self._transport.writelines([bytes(part) if isinstance(part, bytearray) else part for part in parts])
@@ -379,7 +370,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._writable = None
 
-    def _head(self, exchange: _Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
+    def _head(self, exchange: Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
         if chunked:
@@ -392,7 +383,7 @@ class Connection(asyncio.Protocol):
             lines.append("Connection: close\r\n")
         elif not exchange.chunked:
             lines.append("Connection: keep-alive\r\n")
-        exchange.begun = True
+        exchange.begun, exchange.status = True, response.status
         # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
         return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
 
@@ -405,9 +396,11 @@ class Connection(asyncio.Protocol):
             self.task.cancel()  # the nonsense is in the body of the request that it would answer
             self._current = current = None
         if current is None:
-            exchange = _Exchange(Request("", ""), RequestBody(_nothing, _nothing), keep_alive=False, chunked=True)
+            nothing, now = RequestBody(_nothing, _nothing), asyncio.get_running_loop().time()
+            exchange = Exchange(Request("", "", client=self._client), nothing, now, keep_alive=False, chunked=True)
             assert isinstance(response.body, bytes)  # text() made it
             self._send_whole(exchange, response, response.body)
+            self._report(exchange)
             self.close()
         else:
             self.abort()
@@ -443,6 +436,16 @@ class Connection(asyncio.Protocol):
         elif self._expires != math.inf:
             self._timer = loop.call_at(self._expires, self._look_at_clock)
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs for it now."""
+        return [] if self.task is None else [self.task]
+
+    def drain(self) -> None:
+        """Take no further requests; the running one is answered, and says so (the server is closing)."""
+        if self._current is None:
+            self.close()
+
     def close(self) -> None:
         """End the connection once the written data is sent."""
         if self._transport is not None:
@@ -459,7 +462,7 @@ def _has_body(request: Request) -> bool:
     return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
-def _is_tunnel(exchange: _Exchange, response: Response) -> bool:
+def _is_tunnel(exchange: Exchange, response: Response) -> bool:
     """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
     return exchange.request.method == "CONNECT" and response.status == 200
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from cidery.errors import InvalidInput
@@ -35,7 +35,7 @@ class BadRequest(InvalidInput):
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Request:
     """The request of a client."""
 
@@ -82,6 +82,22 @@ class Response:
     """Bytes of a generator's body, if known."""
     error_trailer: Callable[[Exception], tuple[str, str]] | None = None
     """Name and value of the trailer that reports an error after the first byte; without one the connection is cut."""
+
+
+class Answered(NamedTuple):
+    """A request that has ended, for logs and counters."""
+
+    request: Request
+    status: int
+    """Of its answer; 0: there was none."""
+    sent: int
+    """Bytes of the body given to the system, without frames."""
+    seconds: float
+    """From the end of the request's head."""
+    whole: bool
+    """Whether all of the answer was sent: not when the client left, or the answer broke off."""
+    version: str
+    """1.0, 1.1 or 2.0."""
 
 
 def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -125,6 +125,8 @@ class NameResolver:
         self._wall = wall
         self._fixed = fixed
         self._max_ttl = max_ttl
+        self.refuse: Callable[[str, str], None] | None = None
+        """Called with a name and the path below it before it is resolved; raises if that is not wanted."""
         self._cache: OrderedDict[PeerId, _Cached] = OrderedDict()
         self._searches: dict[PeerId, asyncio.Task[IpnsRecord]] = {}
 
@@ -142,7 +144,7 @@ class NameResolver:
             recursive: False: one step.
             fresh: ask the routers, even if a record is cached (own records excepted).
         Raises:
-            NameNotFound, NoDnsLink, BadDomain, BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable.
+            NameNotFound, NoDnsLink, BadDomain, BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable, Denied.
         Cancellation: safe.
         """
         ttl = float("inf")
@@ -150,6 +152,8 @@ class NameResolver:
             if not path.startswith("/ipns/"):
                 return Target(path, 0.0 if ttl == float("inf") else ttl)
             name, slash, rest = path.removeprefix("/ipns/").partition("/")
+            if self.refuse is not None:
+                self.refuse(name, rest)
             value, lasts = await self._step(name, fresh, limits)
             if not value.startswith(("/ipfs/", "/ipns/", "/ipld/")):
                 raise BadTarget(name, value)
@@ -178,7 +182,9 @@ class NameResolver:
         return lasts if self._max_ttl is None else min(lasts, self._max_ttl)
 
     async def record(self, name: PeerId, *, fresh: bool = False, limits: Limits = USUAL) -> IpnsRecord:
-        """The best valid record of a name. Concurrent calls share one search. Raises NameNotFound."""
+        """The best valid record of a name. Concurrent calls share one search. Raises NameNotFound, Denied."""
+        if self.refuse is not None:
+            self.refuse(format_name(name), "")
         stored = self._stored(name)
         if stored is not None and stored[1]:
             return stored[0]  # our own: there is no better one
@@ -211,6 +217,8 @@ class NameResolver:
     async def stream(self, path: str, limits: Limits = USUAL) -> AsyncGenerator[str, None]:
         """One step of ``path``, for each better record found. Raises as resolve()."""
         name, slash, rest = path.removeprefix("/ipns/").partition("/")
+        if self.refuse is not None:
+            self.refuse(name, rest)
         try:
             key = parse_name(name)
         except PeerIdError:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cidery.blockstore.filestore import Filestore
+    from cidery.blockstore.interface import BlockStore
     from cidery.blockstore.segments import SegmentStore
+    from cidery.client.misses import DaemonMisses
     from cidery.core.adding.job import Adding
     from cidery.core.arriving import Arrival
     from cidery.core.jobs import JobDesk
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from cidery.mfs.files import MutableFiles
     from cidery.node.network import NodeNetwork
     from cidery.repo.config import Config
+    from cidery.repo.denylists import DenyFiles
     from cidery.repo.jobs import Job
     from cidery.repo.lock import Holder, RepoLock
     from cidery.repo.mfs_root import MfsRoot
@@ -64,30 +67,36 @@ async def build(
     *,
     online: bool = False,
     behind: bool = False,
+    lasting: bool = False,
     lan: bool = False,
     routing: str = "",
+    elsewhere: DaemonMisses | None = None,
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
     Args:
         online: whether to listen and dial; only with Access.WRITE.
         behind: return before the network is up, which then resumes the node's work too; see Api.arrived().
+        lasting: follow the files of denylists, as an online node does anyway.
         lan: keep to the local networks.
         routing: instead of Routing.Type of the config; "": as the config says.
+        elsewhere: the daemon, asked for what is not stored; only with Access.READ.
     Raises:
-        ConfigMissing, ConfigError, RepoLocked, and what the store raises.
+        ConfigMissing, ConfigError, RepoLocked, BadDenylist, and what the store raises.
     """
     layout = RepoLayout(path)
     layout.check()
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         parts = OpenedParts(layout, stack, read_only, lan, routing)
+        parts.elsewhere = elsewhere
         if online:
             parts.refuse_unheeded()
         if not read_only:
             parts.make(parts.config)  # it must be valid before anything is changed
             stack.enter_context(await _locked(layout.lock))
         await parts.open_store()
+        await parts.open_denylists(follow=online or lasting)
         if online and behind:
             from cidery.node.behind import connected_behind
 
@@ -105,6 +114,8 @@ class OpenedParts:
 
     network: NodeNetwork | None = None
     arrival: Arrival | None = None
+    elsewhere: DaemonMisses | None = None
+    deny_files: DenyFiles | None = None
 
     def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, lan: bool, routing: str) -> None:
         self._layout = layout
@@ -139,6 +150,24 @@ class OpenedParts:
         self.make(self.blocks)
         self._state = await asyncio.to_thread(self._open_state)
 
+    async def open_denylists(self, *, follow: bool) -> None:
+        """Read the denylists, if there are any. ``follow``: also those that come later. Raises BadDenylist."""
+        from cidery.node.deny_files import deny_folders
+        from cidery.repo.denylist_places import list_files
+
+        folders = deny_folders(self._layout.denylists)
+        if not follow and not list_files(folders):
+            return
+        import asyncio
+
+        from cidery.node.deny_files import followed
+        from cidery.repo.denylists import DenyFiles
+
+        self.deny_files = DenyFiles(folders, warns=follow)
+        await asyncio.to_thread(self.deny_files.load)
+        if follow:
+            await self._stack.enter_async_context(followed(self.deny_files))
+
     async def connect(self, stack: AsyncExitStack) -> None:
         """Listen and dial, and start the background work of a connected node. Raises CannotListen, BadSwarmKey.
 
@@ -152,8 +181,8 @@ class OpenedParts:
         swarm_key = read_swarm_key(self._layout.swarm_key)
         if swarm_key is not None:
             self.config = kept_private(self.config)
-        every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.blocks, self.pins.every, self._root.get)
-        opened = opened_network(self.config, self._layout, self.blocks, every, swarm_key)
+        every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.served, self.pins.every, self._root.get)
+        opened = opened_network(self.config, self._layout, self.served, every, swarm_key)
         self.network = await stack.enter_async_context(opened)
         self.make(self.files)  # so that they are closed before the network
         await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
@@ -192,6 +221,14 @@ class OpenedParts:
         self._stack.callback(references.close)
         self.store.elsewhere = references
         return Filestore(self.store, references)
+
+    @cached_property
+    def served(self) -> BlockStore:
+        if self.deny_files is None:
+            return self.blocks
+        from cidery.core.denying import DenyingStore
+
+        return DenyingStore(self.blocks, self.deny_files.denylists)
 
     @cached_property
     def _state(self) -> State:
@@ -268,12 +305,11 @@ class OpenedParts:
     @cached_property
     def files(self) -> MutableFiles:
         from cidery.core.adding.import_profile import import_profile
-        from cidery.core.session import StoreSession
         from cidery.mfs.files import MutableFiles
         from cidery.mfs.protection import Protection
 
         def open_blocks() -> AbstractAsyncContextManager[BlockSession]:
-            return StoreSession(self.blocks) if self.network is None else self.network.session(kept=True)
+            return Api(self).session(kept=True) if self.network is not None else Api(self).offline().session()
 
         def open_record(kind: str) -> AbstractAsyncContextManager[RunningOperation]:
             return self.provisional.operation(kind, now=time.time(), since_ordinal=self.store.next_ordinal)
@@ -295,7 +331,10 @@ class OpenedParts:
         from cidery.repo.keystore import Keystore
 
         routing = None if self.network is None else self.network.routing
-        return open_naming(self.config, self._state, Keystore(self._layout.keystore), routing)
+        naming = open_naming(self.config, self._state, Keystore(self._layout.keystore), routing, self.elsewhere)
+        if self.deny_files is not None:
+            naming.resolver.refuse = naming.local.refuse = self.deny_files.denylists.refuse_name
+        return naming
 
 
 def _living(lock: Path) -> Callable[[Job], bool]:

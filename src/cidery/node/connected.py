@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from cidery.blockstore.filestore import Filestore
+from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
@@ -17,7 +17,7 @@ from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import AnnounceOf, announce_pins
 from cidery.node.naming import republishing
 from cidery.node.network import NodeNetwork
-from cidery.node.network_parts import GatewayOptions
+from cidery.node.network_parts import RetrievalOptions
 from cidery.node.open_network import kad_options, local_options, open_network
 from cidery.node.routers import http_routers
 from cidery.repo.config import Config
@@ -41,7 +41,7 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
 
 
 def opened_network(
-    config: Config, layout: RepoLayout, blocks: Filestore, keys: ProvideKeys, swarm_key: bytes | None
+    config: Config, layout: RepoLayout, blocks: BlockStore, keys: ProvideKeys, swarm_key: bytes | None
 ) -> AbstractAsyncContextManager[NodeNetwork]:
     """Raises as open_network(), and InvalidInput for a gateway's URL."""
     provide = config.provide
@@ -61,7 +61,7 @@ def opened_network(
         local=local_options(config, swarm_key),
         kad=kad_options(config),
         announce=AnnounceOf(keys, provide.interval, provide.fetched) if provide.enabled else None,
-        gateways=GatewayOptions(urls, routed=config.http_retrieval, local=config.loopback_lan),
+        gateways=RetrievalOptions(urls, routed=config.http_retrieval, local=config.loopback_lan),
         limits=config.limits,
         announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,

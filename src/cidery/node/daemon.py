@@ -12,13 +12,14 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
+from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.exposure import exposure
-from cidery.gateway.listen import listen as gateway
-from cidery.gateway.options import options_of
-from cidery.gateway.site import Site
+from cidery.gateway.routing_v1 import RoutingServer
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
+from cidery.node.metrics import metrics_of
+from cidery.node.public_gateway import public_gateway
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -49,14 +50,14 @@ def run(path: Path, call: Call) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.disable()  # until it has started: the other modules are imported on the way
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(path, call))
     finally:
         gc.enable()
     return 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed: about twice the throughput of sockets."""
     try:
         import uvloop
@@ -81,16 +82,27 @@ async def _serve(path: Path, call: Call) -> None:
             break
     routing = "" if call.text("routing") == "default" else call.text("routing")
     online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
-    async with build(path, Access.WRITE, online=online, lan=lan, routing=routing) as api:
+    async with build(path, Access.WRITE, online=online, lasting=True, lan=lan, routing=routing) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
-        site = Site(api, options_of(config))
+        counters = GatewayCounters()
+        metrics = metrics_of(api, [counters.metrics])
+        rpc = listen(
+            api,
+            config.api,
+            config.api_headers,
+            path / "api",
+            stopping.set,
+            exposed=exposed,
+            metrics=metrics,
+            routing=RoutingServer(api).handle if config.routing_api else None,
+        )
         async with (
             keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            listen(api, config.api, config.api_headers, path / "api", stopping.set, exposed=exposed) as addrs,
-            gateway(config.gateway, site.handle, path / "gateway", site.at_hand) as public,
+            rpc as addrs,
+            public_gateway(api, path, counters) as public,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")

@@ -54,8 +54,10 @@ async def republishing(naming: Naming, config: Config) -> AsyncIterator[None]:
         await asyncio.gather(rounds, return_exceptions=True)
 
 
-def open_naming(config: Config, state: State, store: Keystore, routing: ValueRouting | None) -> Naming:
-    """``routing``: None for an offline node. Raises BadResolver."""
+def open_naming(
+    config: Config, state: State, store: Keystore, routing: ValueRouting | None, elsewhere: ValueSearch | None = None
+) -> Naming:
+    """``routing``: None for an offline node. ``elsewhere``: finds records instead of it. Raises BadResolver."""
     names, keys = Names(state), KeyRing(config.private_key, store, os.urandom)
     dns, fixed = Dns(config.names.resolvers, time.monotonic), fixed_names()
 
@@ -73,10 +75,10 @@ def open_naming(config: Config, state: State, store: Keystore, routing: ValueRou
     async def key_of(name: PeerId) -> PrivateKey | None:
         return await asyncio.to_thread(keys.of, name)
 
-    online = resolver(routing)
+    online = resolver(routing or elsewhere)
     return Naming(
         resolver=online,
-        local=online if routing is None else resolver(None),
+        local=online if routing is None and elsewhere is None else resolver(None),
         publisher=NamePublisher(names, online, routing, key_of),
         keys=keys,
         names=names,

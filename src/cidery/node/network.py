@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
+from cidery.core.denying import DenyingSession, judged
 from cidery.core.network import (
     Bandwidth,
     BitswapStat,
+    BudgetUse,
     ConnectedPeer,
     DhtStat,
     PeerIdentity,
@@ -51,13 +53,14 @@ from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multicodec import RAW
 from cidery.node.announcing import AnnounceOf
 from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import GatewayOptions, by_peer, make_swarm
-from cidery.node.network_view import bandwidth, bitswap_stat, connected_peer, known_identity, own_identity
+from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
+from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
@@ -96,7 +99,7 @@ class NodeNetwork:
         dns: TxtResolver | None = None,
         announced: Announced | None = None,
         announce: AnnounceOf | None = None,
-        gateways: GatewayOptions | None = None,
+        gateways: RetrievalOptions | None = None,
         bandwidth: Schedule | None = None,
         security: tuple[str, ...] = (noise.PROTOCOL, TLS),
         max_connections: int = 256,
@@ -114,13 +117,14 @@ class NodeNetwork:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
         ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
-        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr,
-        nothing is announced. ``announced``: which of the own addresses others are told; None: all. ``bandwidth``:
-        how fast it may be; None: no limits.
+        ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``, ``announce`` None: no
+        discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: which of the own
+        addresses others are told; None: all. ``bandwidth``: how fast it may be; None: no limits.
         ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
         """
         timeouts = timeouts or Timeouts()
-        self.store, self.cache, self.entropy = store, cache, entropy
+        self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
+        self.cache, self.entropy = cache, entropy
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter())
@@ -131,9 +135,9 @@ class NodeNetwork:
         self.identification = self._make_identification(first_sequence, announced)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
-        self._dns = dns
+        self._dns, self._tasks = dns, Tasks()
         self.routing = JoinedRouting(self._provided)
-        self._gateway_options = options = gateways or GatewayOptions()
+        self._gateway_options = options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = self._make_sources(routed=options.routed)
         self.validators = validators or Validators()
@@ -144,7 +148,6 @@ class NodeNetwork:
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
-        self._tasks = Tasks()
 
     def _make_identification(self, first_sequence: int | None, announced: Announced | None) -> Identification:
         sequence = time.time_ns() if first_sequence is None else first_sequence
@@ -163,6 +166,7 @@ class NodeNetwork:
 
     def _make_gateways(self, urls: Sequence[str]) -> GatewaySources:
         gateways = GatewaySources(self.swarm, clock=self.swarm.clock, speaks=self._speaks, agent=AGENT)
+        gateways.refuses = self._denies
         for url in urls:
             gateways.add(url)
         return gateways
@@ -174,13 +178,21 @@ class NodeNetwork:
 
     def _make_readers(self) -> Readers:
         readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
-        self.bitswap.on_crowd.append(readers.on_crowd)
+
+        def on_crowd(root: CID, newcomer: PeerId, others: Sequence[PeerId]) -> None:
+            if not self._denies(root):
+                readers.on_crowd(root, newcomer, others)
+
+        self.bitswap.on_crowd.append(on_crowd)
         return readers
 
     def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
         if self.kad is None or self.cache is None:
             return None
-        return announce.announcing(self.kad.both, self.cache, self.entropy)
+        announcing = announce.announcing(self.kad.both, self.cache, self.entropy)
+        lists = self._denylists
+        announcing.refuses = lambda key: lists is not None and bool(lists.lists) and self._denies(CID(1, RAW, key))
+        return announcing
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
         return Autonat(
@@ -350,7 +362,17 @@ class NodeNetwork:
 
     # --- core.network.Network
 
-    def session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession:
+    def session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession | DenyingSession:
+        """As fetch_session(); denied blocks are neither requested nor returned."""
+        session = self.fetch_session(kept=kept, keep_blocks=keep_blocks, terms=terms)
+        lists = self._denylists
+        return session if lists is None or not lists.lists else DenyingSession(session, lists)
+
+    def _denies(self, cid: CID) -> bool:
+        lists = self._denylists
+        return lists is not None and bool(lists.lists) and lists.block(cid) is not None
+
+    def fetch_session(self, *, kept: bool, keep_blocks: bool = True, terms: Terms = EAGER) -> NetworkSession:
         """``keep_blocks`` False: blocks are handed out and dropped, and the store is not asked."""
         store = self.store if keep_blocks else None
         seed = int.from_bytes(self.entropy(8))
@@ -470,6 +492,9 @@ class NodeNetwork:
 
     def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
         return bandwidth(self.swarm.traffic, peer, protocol)
+
+    def budgets(self) -> list[BudgetUse]:
+        return budgets(self.swarm)
 
     def bitswap_stat(self) -> BitswapStat:
         return bitswap_stat(self.bitswap)

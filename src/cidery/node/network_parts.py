@@ -49,7 +49,7 @@ def make_swarm(
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayOptions:
+class RetrievalOptions:
     """HTTP gateways that are asked for blocks."""
 
     urls: tuple[str, ...] = ()

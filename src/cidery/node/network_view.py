@@ -4,7 +4,8 @@ import base64
 from collections.abc import Sequence
 
 from cidery.bitswap.service import BitswapService
-from cidery.core.network import Bandwidth, BitswapStat, ConnectedPeer, PeerIdentity
+from cidery.budgets import CONNECTIONS, HANDSHAKES, RECEIVED_IN_ALL
+from cidery.core.network import Bandwidth, BitswapStat, BudgetUse, ConnectedPeer, PeerIdentity
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
@@ -65,6 +66,18 @@ def bandwidth(traffic: Traffic, peer: str, protocol: str) -> Bandwidth:
     now = traffic.clock()
     came, went = found
     return Bandwidth(came.total, went.total, came.rate(now), went.rate(now))
+
+
+def budgets(swarm: Swarm) -> list[BudgetUse]:
+    """What peers use now."""
+    limits, traffic, now = swarm.traffic.limits, swarm.traffic, swarm.traffic.clock()
+    return [
+        BudgetUse("connections", CONNECTIONS.unit, swarm.connection_count(), swarm.config.max_connections),
+        BudgetUse("handshakes", HANDSHAKES.unit, swarm.pending_inbound, swarm.config.max_pending_inbound),
+        BudgetUse("received and not read", "bytes", swarm.held_bytes, RECEIVED_IN_ALL.amount),
+        BudgetUse("upload", "bytes a second", traffic.sent.rate(now), limits.up),
+        BudgetUse("download", "bytes a second", traffic.received.rate(now), limits.down),
+    ]
 
 
 def bitswap_stat(service: BitswapService) -> BitswapStat:

@@ -128,7 +128,7 @@ class Node:
             return await self.api.locate(path)
         if not isinstance(path, CID):
             raise NotAPath(type(path).__name__)
-        return ContentPath(path)
+        return self.api.admitted(ContentPath(path))
 
     async def peer_id(self) -> str:
         """This node's peer id."""

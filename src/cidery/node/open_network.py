@@ -23,7 +23,7 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
-from cidery.node.network_parts import GatewayOptions
+from cidery.node.network_parts import RetrievalOptions
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
 from cidery.repo.config import Config, ConnMgrConfig
@@ -49,7 +49,7 @@ async def open_network(
     dns: TxtResolver | None = None,
     announced: Announced | None = None,
     announce: AnnounceOf | None = None,
-    gateways: GatewayOptions | None = None,
+    gateways: RetrievalOptions | None = None,
     limits: LimitsConfig | None = None,
     serve_autonat: bool = True,
     map_ports: bool = False,

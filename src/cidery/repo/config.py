@@ -266,7 +266,7 @@ def read_config(raw: Raw) -> Config:
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
         routing_api=get("Gateway.ExposeRoutingAPI", True),
-        serving=gateway_settings(get),
+        serving=gateway_settings(get, parse_seconds, parse_size),
         http_retrieval=get("HTTPRetrieval.Enabled", True),
         gateways=tuple(get("HTTPRetrieval.Gateways", [])),
         routers=_routers(get("Routing.DelegatedRouters", [])),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cidery.budgets import GATEWAY_REQUESTS
+
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
@@ -26,10 +28,26 @@ class GatewaySettings:
     """Nets of proxies that are believed when they name a client, beside this machine."""
     hosts: Mapping[str, dict[str, Any] | None]
     """By host, as the file has them; None: the default of that host is taken away."""
+    tls: tuple[str, str] | None
+    """Files of the certificate and of its key; None: no TLS."""
+    access_log: str
+    """Path of the log of requests, "-" for standard output; "": none. Relative to the repository."""
+    access_format: str
+    """common, combined or json."""
+    max_requests: int
+    """At a time; 0: any number."""
+    retrieval_timeout: float
+    """Seconds until the first byte, and between two pieces of a body; 0: any time."""
+    max_duration: float
+    """Seconds of a whole request; 0: any time."""
+    max_range_file_size: int
+    """Largest file of which parts are served, in bytes; 0: any."""
 
 
-def gateway_settings(get: Callable[[str, Any], Any]) -> GatewaySettings:
-    """``get``: a key and its default -> the value."""
+def gateway_settings(
+    get: Callable[[str, Any], Any], seconds: Callable[[str], float], size: Callable[[str | int], int]
+) -> GatewaySettings:
+    """``get``: a key and its default -> the value. ``seconds``, ``size``: read a duration, and a size in bytes."""
     return GatewaySettings(
         deserialized=get("Gateway.DeserializedResponses", True),
         dnslink=not get("Gateway.NoDNSLink", False),
@@ -38,4 +56,15 @@ def gateway_settings(get: Callable[[str, Any], Any]) -> GatewaySettings:
         root=get("Gateway.RootRedirect", ""),
         proxies=tuple(get("Gateway.TrustedProxies", [])),
         hosts=get("Gateway.PublicGateways", {}),
+        tls=_files(get("Gateway.TLS", {})),
+        access_log=get("Gateway.AccessLog.Path", ""),
+        access_format=get("Gateway.AccessLog.Format", "combined"),
+        max_requests=get("Gateway.MaxConcurrentRequests", GATEWAY_REQUESTS.amount),
+        retrieval_timeout=seconds(get("Gateway.RetrievalTimeout", "30s")),
+        max_duration=seconds(get("Gateway.MaxRequestDuration", "1h")),
+        max_range_file_size=size(get("Gateway.MaxRangeRequestFileSize", 0)),
     )
+
+
+def _files(given: Mapping[str, str]) -> tuple[str, str] | None:
+    return (given["CertFile"], given["KeyFile"]) if given else None

@@ -13,7 +13,7 @@ from cidery.errors import InvalidInput
 from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
-from cidery.repo.config_limits import is_schedule
+from cidery.repo.config_limits import schedule_fault
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -27,6 +27,12 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,4096}")
 _HOST = re.compile(r"[a-z0-9*_.\[\]:-]{1,260}", re.IGNORECASE)
 _REDIRECT = re.compile(r"(/(?!/)|https?://)[\x21-\x7e]*")
+OF_ONE_ANSWER = frozenset(
+    "accept-ranges connection content-disposition content-encoding content-length content-range content-type date etag"
+    " keep-alive last-modified location retry-after server te trailer transfer-encoding upgrade x-ipfs-path"
+    " x-ipfs-roots".split()
+)
+"""Headers that say how one answer is framed or what it holds: the same on all of them would be false."""
 MAX_HEADERS = 64
 """Most entries of Gateway.HTTPHeaders: each is sent with every answer."""
 MAX_PEERED = 256
@@ -42,6 +48,8 @@ class Accepts(NamedTuple):
 
     test: Callable[[Any], bool]
     words: str
+    fault: Callable[[Any], str] | None = None
+    """What is wrong with a value that fails the test, if one can say more than what fits."""
 
 
 def parse_size(text: str | int) -> int:
@@ -122,7 +130,7 @@ def _is_resolver(domain: str, url: Any) -> bool:
 def _is_headers(value: Any) -> bool:
     def one(name: str, texts: Any) -> bool:
         good = isinstance(texts, list) and all(isinstance(text, str) and _HEADER_TEXT.fullmatch(text) for text in texts)
-        return good and _HEADER_NAME.fullmatch(name) is not None
+        return good and _HEADER_NAME.fullmatch(name) is not None and name.lower() not in OF_ONE_ANSWER
 
     return isinstance(value, dict) and len(value) <= MAX_HEADERS and all(one(*item) for item in value.items())
 
@@ -140,6 +148,11 @@ def _is_public_gateways(value: Any) -> bool:
         return named and all(entry.get(flag) in (None, True, False) for flag in flags)
 
     return isinstance(value, dict) and len(value) <= MAX_CONFIG_LIST and all(one(*item) for item in value.items())
+
+
+def _is_tls(value: Any) -> bool:
+    files = {"CertFile", "KeyFile"}
+    return isinstance(value, dict) and (not value or value.keys() == files) and all(map(DIRECTORY.test, value.values()))
 
 
 def _is_authorizations(value: Any) -> bool:
@@ -177,8 +190,9 @@ TEXT = Accepts(lambda value: isinstance(value, str), "a text")
 SIZE = Accepts(_is_size, 'a size in bytes such as "10GB"')
 RATE = Accepts(lambda value: value == "" or _is_size(value), 'bytes a second such as "500kB", or ""')
 SCHEDULE = Accepts(
-    lambda value: is_schedule(value, RATE.test),
+    lambda value: not schedule_fault(value, RATE.test),
     'a list of {"From": "08:00", "To": "18:00", "Days": ["Mon", "Fri"], "Up": "200kB"}',
+    lambda value: schedule_fault(value, RATE.test),
 )
 DURATION = Accepts(
     lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None, 'a duration such as "20s"'
@@ -240,17 +254,28 @@ KEYS: dict[str, Accepts] = {
     "Experimental.FilestoreEnabled": ANY_BOOL,
     "Experimental.FilestoreRoots": list_of(DIRECTORY),
     "DNS.Resolvers": RESOLVERS,
+    "Gateway.AccessLog.Path": TEXT,
+    "Gateway.AccessLog.Format": choice("common", "combined", "json"),
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
-    "Gateway.HTTPHeaders": Accepts(_is_headers, "an object of header name to list of texts"),
+    "Gateway.HTTPHeaders": Accepts(
+        _is_headers, "an object of header name to list of texts, of names that fit every answer"
+    ),
+    "Gateway.MaxConcurrentRequests": whole(0, 1 << 20),
+    "Gateway.MaxRangeRequestFileSize": SIZE,
+    "Gateway.MaxRequestDuration": DURATION,
     "Gateway.NoDNSLink": ANY_BOOL,
     "Gateway.NoFetch": ANY_BOOL,
     "Gateway.PublicGateways": Accepts(
         _is_public_gateways, 'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null'
     ),
+    "Gateway.RetrievalTimeout": DURATION,
     "Gateway.RootRedirect": Accepts(
         lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
         'a path such as /ipfs/CID or a URL, or ""',
+    ),
+    "Gateway.TLS": Accepts(
+        _is_tls, 'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}'
     ),
     "Gateway.TrustedProxies": list_of(NET),
     "HTTPRetrieval.Enabled": ANY_BOOL,
@@ -299,4 +324,5 @@ def check_all(raw: dict[str, Any]) -> None:
     for key, accepts in KEYS.items():
         value = lookup(raw, key)
         if value is not None and not accepts.test(value):
-            raise ConfigError(key, f"takes {accepts.words}, not {str(value)[:60]!r}")
+            fault = accepts.fault(value) if accepts.fault is not None else ""
+            raise ConfigError(key, f"takes {accepts.words}" + (f"; {fault}" if fault else f", not {str(value)[:60]!r}"))

@@ -46,21 +46,36 @@ class LimitsConfig(NamedTuple):
     """Other limits at some times; the first that holds."""
 
 
-def is_schedule(value: Any, is_rate: Callable[[Any], bool]) -> bool:
-    """Whether this is a list of periods, each with rates."""
+def schedule_fault(value: Any, is_rate: Callable[[Any], bool]) -> str:
+    """What is wrong with a list of periods, naming the entry and the field; "": nothing."""
+    if not isinstance(value, list) or len(value) > MAX_PERIODS:
+        return f"it is no list of at most {MAX_PERIODS} periods"
+    for at, item in enumerate(value, 1):
+        fault = _period_fault(item, is_rate)
+        if not fault and item in value[: at - 1]:
+            fault = "it is there twice"
+        if fault:
+            return f"period {at}: {fault}"
+    return ""
 
-    def one(item: Any) -> bool:
-        if not isinstance(item, dict) or not item.keys() <= {"From", "To", "Days", *_RATES}:
-            return False
-        days = item.get("Days") or list(DAYS)
-        return (
-            all(isinstance(item.get(name), str) and _TIME.fullmatch(item[name]) for name in ("From", "To"))
-            and isinstance(days, list)
-            and all(day in DAYS for day in days)
-            and all(is_rate(item[name]) for name in _RATES if item.get(name) is not None)
-        )
 
-    return isinstance(value, list) and len(value) <= MAX_PERIODS and all(map(one, value))
+def _period_fault(item: Any, is_rate: Callable[[Any], bool]) -> str:
+    if not isinstance(item, dict):
+        return "it is no object"
+    strange = [name for name in item if name not in ("From", "To", "Days", *_RATES)]
+    if strange:
+        return f"{str(strange[0])[:40]!r} is unknown; a period has From, To, Days, {', '.join(_RATES)}"
+    for name in ("From", "To"):
+        if not isinstance(item.get(name), str) or not _TIME.fullmatch(item[name]):
+            return f"{name} is a time such as 08:30, not {str(item.get(name))[:40]!r}"
+    days = item.get("Days") or list(DAYS)
+    if not isinstance(days, list) or not all(day in DAYS for day in days) or len(set(days)) < len(days):
+        return f"Days is a list of some of {', '.join(DAYS)}, each once"
+    rates = [name for name in _RATES if item.get(name) is not None]
+    if not rates:
+        return f"it limits nothing: give it one of {', '.join(_RATES)}"
+    wrong = [name for name in rates if not is_rate(item[name])]
+    return f'{wrong[0]} is a rate such as "200kB", or "", not {str(item[wrong[0]])[:40]!r}' if wrong else ""
 
 
 def limits_of(get: Callable[[str, Any], Any], rate: Callable[[str | int], int]) -> LimitsConfig:

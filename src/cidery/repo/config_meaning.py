@@ -34,18 +34,35 @@ MEANING: dict[str, Meaning] = {
     "Experimental.FilestoreRoots": Meaning(
         "filestore_roots", "Directories whose files it may refer to; empty: the one that holds the repository."
     ),
+    "Gateway.AccessLog.Format": Meaning("serving.access_format", "How a line of that log is written."),
+    "Gateway.AccessLog.Path": Meaning(
+        "serving.access_log", "File with a line for each request to the gateway; `-`: standard output; empty: none."
+    ),
     "Gateway.DeserializedResponses": Meaning(
         "serving.deserialized", "Whether the gateway serves pages and files, not only what a client can verify."
     ),
     "Gateway.DisableHTMLErrors": Meaning("serving.html_errors", "Whether browsers get errors as plain text, too."),
     "Gateway.ExposeRoutingAPI": Meaning("routing_api", "Whether the gateway's port answers `/routing/v1`."),
     "Gateway.HTTPHeaders": Meaning("serving.headers", "Headers of the gateway's answers; `[]` takes one away."),
+    "Gateway.MaxConcurrentRequests": Meaning(
+        "serving.max_requests", "Requests at a time, above which the gateway answers 429; 0: any number."
+    ),
+    "Gateway.MaxRangeRequestFileSize": Meaning(
+        "serving.max_range_file_size", "Largest file of which parts are served; 0: any."
+    ),
+    "Gateway.MaxRequestDuration": Meaning(
+        "serving.max_duration", "Time after which an answer is cut off, however it goes; 0: never."
+    ),
     "Gateway.NoDNSLink": Meaning("serving.dnslink", "Whether hosts that are not known are no sites by their DNSLink."),
     "Gateway.NoFetch": Meaning("no_fetch", "Whether the gateway serves only what is stored here."),
     "Gateway.PublicGateways": Meaning(
         "serving.hosts", "What each host name serves, and whether content gets hosts of its own below it."
     ),
+    "Gateway.RetrievalTimeout": Meaning(
+        "serving.retrieval_timeout", "Longest wait for the first byte (then 504) and for each next piece; 0: any."
+    ),
     "Gateway.RootRedirect": Meaning("serving.root", "Where `/` of the gateway leads."),
+    "Gateway.TLS": Meaning("serving.tls", "Certificate (`CertFile`) and key (`KeyFile`) of the gateway, for HTTPS."),
     "Gateway.TrustedProxies": Meaning(
         "serving.proxies",
         "Nets of proxies whose X-Forwarded-For is believed, such as /ip4/10.1.0.0/ipcidr/16.",
@@ -89,7 +106,9 @@ MEANING: dict[str, Meaning] = {
     "Swarm.Limits.Down": Meaning("limits.down", "Most bytes a second received from all peers together."),
     "Swarm.Limits.PeerDown": Meaning("limits.peer_down", "Most bytes a second received over each connection."),
     "Swarm.Limits.PeerUp": Meaning("limits.peer_up", "Most bytes a second sent over each connection."),
-    "Swarm.Limits.Schedule": Meaning("limits.schedule", "Other limits at times of the day, local ones."),
+    "Swarm.Limits.Schedule": Meaning(
+        "limits.schedule", "Other limits at times of the day, local ones; the first period that holds counts."
+    ),
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
     "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),

@@ -22,9 +22,7 @@ _KUBO = {
     "Discovery": "MDNS.Interval",
     "Experimental": "UrlstoreEnabled ShardingEnabled GraphsyncEnabled Libp2pStreamMounting P2pHttpProxy"
     " StrategicProviding AcceleratedDHTClient OptimisticProvide OptimisticProvideJobsPoolSize GatewayOverLibp2p",
-    "Gateway": "Writable PathPrefixes APICommands FastDirIndexThreshold"
-    " AllowCodecConversion RetrievalTimeout"
-    " MaxRequestDuration MaxConcurrentRequests MaxRangeRequestFileSize DiagnosticServiceURL",
+    "Gateway": "Writable PathPrefixes APICommands FastDirIndexThreshold AllowCodecConversion DiagnosticServiceURL",
     "HTTPRetrieval": "Allowlist Denylist NumWorkers MaxBlockSize TLSInsecureSkipVerify",
     "Import": "BatchMaxNodes BatchMaxSize FastProvideRoot FastProvideDAG FastProvideWait",
     "Internal": "*",

@@ -131,6 +131,11 @@ class RepoLayout:
         return self.root / "swarm.key"
 
     @property
+    def denylists(self) -> Path:
+        """The user's denylists for this node, ``*.deny``; created by the user."""
+        return self.root / "denylists"
+
+    @property
     def cache(self) -> Path:
         return self.root / "meta" / "cache"
 

@@ -100,6 +100,8 @@ class GatewaySources:
         """Peer -> when its stream stalled."""
         self._tasks = Tasks()
         self._http: aiohttp.ClientSession | None = None
+        self.refuses: Callable[[CID], bool] = lambda _cid: False
+        """Blocks of streams that are dropped, unasked for as they may come."""
         self.blocks_received = self.data_received = 0
         self.streams_begun = 0
 
@@ -333,7 +335,8 @@ class GatewaySources:
         for block in blocks:
             for _ in dag.accept(block):
                 await asyncio.sleep(0)
-            session.on_streamed(name, block.cid, memoryview(bytes(block.data)))
+            if not self.refuses(block.cid):
+                session.on_streamed(name, block.cid, memoryview(bytes(block.data)))
         self._count(len(blocks), size)
         await session.room()
 

@@ -7,15 +7,16 @@ that sends it means this daemon, not another that has since taken its port, and 
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
-from cidery.budgets import RPC_CONNECTIONS
+from cidery.budgets import MISS_SESSIONS, RPC_CONNECTIONS
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
 from cidery.http.authorization import AGENT, TOKEN_FILE
+from cidery.http.message import Request, Response
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
 from cidery.multiformats.multiaddr import Multiaddr
@@ -79,11 +80,14 @@ async def listen(
     stop: Callable[[], None],
     *,
     exposed: bool = False,
+    routing: Callable[[Request], Awaitable[Response]] | None = None,
+    metrics: Callable[[], Awaitable[bytes]] | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses (port 0 resolved).
 
     ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
-    API.Authorizations. Raises NotLoopback, NoApiAddress, CannotListen.
+    API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for workers of the
+    gateway. Raises NotLoopback, NoApiAddress, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
     token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
@@ -94,8 +98,11 @@ async def listen(
         for addr in addrs:
             _check(addr, open_to_all)
             # the allowed origins contain the port, which is known only after binding
-            handler = RpcHandler(api, origins, stop, token, exposed=exposed)
             most = connections_for(RPC_CONNECTIONS, open_files())
+            sessions = min(MISS_SESSIONS.amount, most // 2)
+            handler = RpcHandler(
+                api, origins, stop, token, exposed=exposed, metrics=metrics, sessions=sessions, routing=routing
+            )
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)
             real = await _start(server, addr)

@@ -5,13 +5,14 @@ Spec: https://docs.ipfs.tech/reference/kubo/rpc/
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from cidery.budgets import MISS_SESSIONS
 from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
@@ -19,9 +20,12 @@ from cidery.commands.registry import find
 from cidery.core.adding.items import Item
 from cidery.core.api import Api
 from cidery.core.getting.extents import MEDIA_TYPE as EXTENTS
+from cidery.core.misses import FOR_WORKERS
+from cidery.core.misses import PATH as MISSES
 from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
 from cidery.http.body import BodyCut, RequestBody
+from cidery.http.exposition import MEDIA_TYPE
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
@@ -35,11 +39,14 @@ from cidery.rpc.answer import (
 )
 from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import allowed, check
+from cidery.rpc.misses import Misses
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
 
 PREFIX = "/api/v0/"
+METRICS = "/debug/metrics/prometheus"
+"""Where Kubo has them, too."""
 WATCH_AS = "watch-as"
 """Query parameter of any call: the name under which ``bitswap session`` reports its progress."""
 MAX_WATCH_NAME = 64
@@ -70,9 +77,23 @@ class RpcHandler:
     """Answers requests with an Api. ``__call__`` is the handler of an HTTP server."""
 
     def __init__(
-        self, api: Api, origins: frozenset[str], stop: Callable[[], None], token: str, *, exposed: bool = False
+        self,
+        api: Api,
+        origins: frozenset[str],
+        stop: Callable[[], None],
+        token: str,
+        *,
+        exposed: bool = False,
+        sessions: int = MISS_SESSIONS.amount,
+        routing: Callable[[Request], Awaitable[Response]] | None = None,
+        metrics: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
-        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted."""
+        """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted.
+
+        ``sessions``: most sessions of gateway workers. ``routing``: answers the HTTP routing API for them.
+        ``metrics``: the text for Prometheus.
+        """
+        self._metrics = metrics
         self._api = api
         self._origins = origins
         self._users = Authorizations(api.config.authorizations)
@@ -80,6 +101,8 @@ class RpcHandler:
         self._token = token
         self._exposed = exposed
         self._places = Places()
+        self._misses = Misses(api, sessions)
+        self._routing = routing
 
     def allow(self, origins: frozenset[str]) -> None:
         """Let pages of these origins call, too."""
@@ -94,11 +117,15 @@ class RpcHandler:
         return answer
 
     async def _checked(self, request: Request) -> Response:
-        if not request.path.startswith(PREFIX):
+        if request.path.startswith(FOR_WORKERS):
+            return await self._of_worker(request)
+        measures = request.path == METRICS and self._metrics is not None
+        if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
-        refusal = check(request.method, request.headers, self._origins, any_host=any_host)
+        method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
+        refusal = check(method, request.headers, self._origins, any_host=any_host)
         if refusal is not None:
             return text_answer(*refusal)
         meant = request.headers.get(TOKEN_HEADER.lower())
@@ -109,7 +136,20 @@ class RpcHandler:
             request.header("authorization"), unquote(request.path)
         ):
             return text_answer(403, DENIED)
+        if measures and self._metrics is not None:
+            return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
         return await self._answer(request)
+
+    async def _of_worker(self, request: Request) -> Response:
+        """For who knows the token, who can read the repository, too."""
+        if not self._is_ours(request.header(TOKEN_HEADER.lower())):
+            return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
+        if request.path == MISSES and request.method == "POST":
+            return self._misses.answer(request)
+        if self._routing is None:
+            return text_answer(*_NOT_FOUND)
+        request.target = request.target.removeprefix(FOR_WORKERS)
+        return await self._routing(request)
 
     def _is_ours(self, token: str) -> bool:
         return compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from cidery.blockstore.interface import BlockStore, Durability
 from cidery.blockstore.memory import MemoryStore
+from cidery.budgets import CONNECTIONS
 from cidery.core.reading.cat import cat
 from cidery.exchange.service import NetworkSession
 from cidery.identity.keys import PrivateKey
@@ -44,12 +45,13 @@ class MemoryNode:
         streams: bool = False,
         serving: BlockStore | None = None,
         router: str = "",
+        connections: int = CONNECTIONS.amount,
     ) -> None:
         """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own.
 
         ``streams``: serve archives over streams, as a real node does. ``serving``: a store from which others are
         served instead of its own, for nodes that lie or give nothing. ``router``: the public address of a NAT that it
-        is behind (``MemoryNetwork.set_nat``).
+        is behind (``MemoryNetwork.set_nat``). ``connections``: how many it takes.
         """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         if router:
@@ -70,6 +72,7 @@ class MemoryNode:
             network=network.host(self.address),
             kad=kad,
             first_sequence=number,
+            max_connections=connections,
         )
         self.network.store = self.store
         self.serving = serving
@@ -132,7 +135,7 @@ class MemoryNode:
         return await connection.open_stream([protocol])
 
     def session(self) -> NetworkSession:
-        return self.network.session(kept=False)
+        return self.network.fetch_session(kept=False)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
+from cidery.core.reading.content_path import ContentPath
 from cidery.core.session import StoreSession
 from cidery.exchange.terms import EAGER, Terms
 from cidery.gateway.options import OVER_STREAMS
@@ -21,8 +22,15 @@ class _StoreApi(Api):
     def offline(self) -> Api:
         return self
 
+    def admitted(self, path: ContentPath) -> ContentPath:
+        return path
+
     @property
     def store(self) -> BlockStore:  # type: ignore[override]
+        return self._only
+
+    @property
+    def served(self) -> BlockStore:
         return self._only
 
     @property

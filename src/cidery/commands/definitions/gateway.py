@@ -1,8 +1,20 @@
-"""Definition of gateway check."""
+"""Definitions of gateway check and gateway serve."""
 
 from typing import TypedDict
 
-from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, text
+from cidery.commands.definition import (
+    Argument,
+    Call,
+    Command,
+    Option,
+    OptionType,
+    Output,
+    Repo,
+    Value,
+    Where,
+    number,
+    text,
+)
 
 
 class PartCount(TypedDict):
@@ -87,5 +99,31 @@ COMMANDS = (
         "every answer that differs. The node under test has to hold the fixtures first: see --provision.\n"
         "Nothing is asked of any other host. The exit code is 0 if all passed, 1 if some failed, 2 if nothing\n"
         "was checked.",
+    ),
+    Command(
+        ("gateway", "serve"),
+        "Serve content over HTTP with several processes, beside the daemon",
+        "cidery.node.gateway_serve:run",
+        "cidery gateway serve --workers 4 --listen /ip4/0.0.0.0/tcp/8080",
+        options=(
+            number("workers", "Processes (default: one for each core)", short="w"),
+            Option(
+                "listen",
+                OptionType.TEXTS,
+                "Address to listen on, as /ip4/127.0.0.1/tcp/8080 or 127.0.0.1:8080 (default: Addresses.Gateway)",
+            ),
+            Option("unix", OptionType.TEXTS, "Path of a Unix socket to listen on, without TLS"),
+            text(
+                "tls-cert",
+                "Certificate in PEM, for HTTPS with HTTP/2; read again when it changes (default: Gateway.TLS)",
+            ),
+            text("tls-key", "Its key, in PEM"),
+        ),
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        repo=Repo.READ,
+        description="The processes read the store themselves: what is stored they serve without the daemon. What is\n"
+        "not, they ask of the daemon, if one runs. One that dies is replaced. At SIGTERM or Ctrl-C they\n"
+        "accept nothing new, finish what they are sending, and end; a second one ends them at once.",
     ),
 )

@@ -40,10 +40,10 @@ async def stat(context: Context, call: Call) -> BlockStat:
 async def rm(context: Context, call: Call) -> AsyncIterator[BlockRemoved]:
     from cidery.core.keeping.block_removal import SomeNotRemoved, block_rm
 
-    api = context.node.offline()
+    api = context.node.offline().undenied()
     failed = 0
     async with api.session() as session:
-        cids = [await resolve(await context.node.locate(text), session) for text in call.many("cid")]
+        cids = [await resolve(await api.locate(text), session) for text in call.many("cid")]
         async for one in block_rm(cids, api.blocks, session, api.pins, await api.files.root(), now=api.clock()):
             if one.absent and call.flag("force"):
                 continue

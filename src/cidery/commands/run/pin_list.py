@@ -23,11 +23,11 @@ def _type(entry: PinnedEntry, call: Call) -> str:
 
 async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
     """One value with all pins; with --stream one value per pin."""
-    api = context.node.offline()
+    api = context.node.offline().undenied()
     names = call.flag("names") or "name" in call.given
     keys: dict[str, PinKey] = {}
     async with api.session() as session:
-        paths = [await context.node.locate(text) for text in call.many("path")]
+        paths = [await context.node.undenied().locate(text) for text in call.many("path")]
         entries = pin_ls(
             session, api.pins, type=call.text("type"), name=call.text("name"), paths=paths, now=api.clock()
         )

@@ -109,6 +109,8 @@ class Announcing:
         self.options = options
         self.on_root: Callable[[bytes, int], None] | None = None
         """Hears how many peers took a root."""
+        self.refuses: Callable[[bytes], bool] = lambda _key: False
+        """Keys that are not announced."""
         self._dhts = dhts
         self._cache = cache
         self._set = ProvideSet(cache.environment, cache.table("provide"), cache.table("provide-fresh"))
@@ -133,14 +135,15 @@ class Announcing:
 
     def announce(self, key: bytes, *, fetched: bool = False) -> None:
         """Announce a root at once, and again in each round. ``fetched``: it came from others."""
-        if len(self._urgent) < MAX_URGENT:
+        if len(self._urgent) < MAX_URGENT and not self.refuses(key):
             self._urgent[key] = fetched
             self._wake.set()
 
     def add(self, keys: Sequence[bytes]) -> None:
         """Announce these soon, with others of their regions."""
         for key in keys:
-            self._noted[key] = None
+            if not self.refuses(key):
+                self._noted[key] = None
         self._wake.set()
 
     async def note(self, key: bytes, peers: int) -> None:

@@ -57,6 +57,11 @@ class ReceivedBytes:
         self._held: dict[Holder, int] = {}
         self._all = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes at the last looks."""
+        return self._all
+
     def came(self, holder: Holder, size: int) -> None:
         """Bytes were received. O(streams of the connection) once a LOOK_AFTER."""
         since = self._since.get(holder, 0) + size

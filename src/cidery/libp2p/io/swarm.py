@@ -321,6 +321,16 @@ class Swarm:
     def peers(self) -> list[PeerId]:
         return list(self._connections)
 
+    @property
+    def pending_inbound(self) -> int:
+        """Inbound connections in their handshake."""
+        return len(self._handshakes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that came and are not read yet, of all connections, at the last looks."""
+        return self._connection_config.received.held
+
     def connections(self) -> list[Connection]:
         return [connection for several in self._connections.values() for connection in several]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from cidery.blockstore.interface import BlockStore
 from cidery.kad.service import KadOptions
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import Fetch, fetch, make_file, received
-from cidery.testing.lab.hostile import LIES, EmptyStore, LyingStore
+from cidery.testing.lab.hostile import LIES, EmptyStore, Lie, LyingStore
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, running
 from cidery.testing.virtual_clock import run_virtual
@@ -52,6 +53,8 @@ class Crowd:
     """The same of readers that give nothing."""
     liars_sent: float
     """What left all liars."""
+    last_giver: float
+    """When the last reader that gives had it all; infinite: some never had."""
 
 
 def flash_crowd(
@@ -65,14 +68,15 @@ def flash_crowd(
     mesh: Mesh = "all",
     freeloaders: int = 0,
     liars: int = 0,
+    lies: Sequence[Lie] = LIES,
     seed: int = 0,
 ) -> Crowd:
     """``size`` in bytes, rates in bytes per second in each direction, ``round_trip`` and ``stagger`` in seconds.
 
     ``freeloaders``: how many of the readers give nothing. ``liars``: nodes besides them that are there from the
-    beginning, know everybody and lie in each of the ways of ``hostile.LIES`` in turn.
+    beginning, know everybody and lie in each of the ways of ``lies`` in turn.
     """
-    scene = _Scene(readers, freeloaders, liars, size, origin_rate, reader_rate, round_trip, stagger, mesh, seed)
+    scene = _Scene(readers, freeloaders, liars, lies, size, origin_rate, reader_rate, round_trip, stagger, mesh, seed)
     return run_virtual(scene.run())
 
 
@@ -81,6 +85,7 @@ class _Scene:
     readers: int
     freeloaders: int
     liars: int
+    lies: Sequence[Lie]
     size: int
     origin_rate: float
     reader_rate: float
@@ -98,7 +103,7 @@ class _Scene:
         kad = KadOptions() if self.mesh == "dht" else None
         selfish = set(self.random.sample(range(1, self.readers + 1), self.freeloaders))
         stores: list[BlockStore | None] = [EmptyStore() if at in selfish else None for at in range(self.readers + 1)]
-        stores += [LyingStore(LIES[at % len(LIES)], self.file.blocks) for at in range(self.liars)]
+        stores += [LyingStore(self.lies[at % len(self.lies)], self.file.blocks) for at in range(self.liars)]
         return [
             MemoryNode(network, number, kad=kad, streams=True, serving=store) for number, store in enumerate(stores, 1)
         ]
@@ -146,4 +151,12 @@ class _Scene:
                 times=[one.seconds for one, gives in zip(fetches, givers, strict=True) if gives],
                 freeloaders=[one.seconds for one, gives in zip(fetches, givers, strict=True) if not gives],
                 liars_sent=sum(sent[1]),
+                last_giver=max(
+                    (
+                        float("inf") if one.ended is None else one.ended - began
+                        for one, gives in zip(fetches, givers, strict=True)
+                        if gives
+                    ),
+                    default=0.0,
+                ),
             )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
+from cidery.budgets import CONNECTIONS
 from cidery.errors import CideryError
 from cidery.libp2p.io.stream import Stream
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import MIB, File, fetch, make_file
 from cidery.testing.memory_network import Link, MemoryNetwork
-from cidery.testing.memory_node import MemoryNode, memory_nodes
+from cidery.testing.memory_node import MemoryNode, running
 from cidery.testing.virtual_clock import run_virtual
 
 OWN_EVERY = 2.0
@@ -43,18 +46,32 @@ class Flooded:
     """Most that the node had."""
     held: int
     """Most bytes that came and were not read."""
+    memory: float
+    """MiB by which the process grew in the flood: both ends of each connection, so more than the node's part."""
 
 
 def flood(
-    strangers: int = 1000, times: float = 10.0, *, rate: float = 2.5e6, seconds: float = 30.0, seed: int = 0
+    strangers: int = 1000,
+    times: float = 10.0,
+    *,
+    rate: float = 2.5e6,
+    seconds: float = 30.0,
+    connections: int = CONNECTIONS.amount,
+    seed: int = 0,
 ) -> Flooded:
-    """``strangers`` ask together for ``times`` what ``rate`` bytes per second, the node's line, carry up."""
-    return run_virtual(_run(strangers, times, rate, seconds, seed))
+    """``strangers`` ask together for ``times`` what ``rate`` bytes per second, the node's line, carry up.
+
+    ``connections``: how many the node takes.
+    """
+    return run_virtual(_run(strangers, times, rate, seconds, connections, seed))
 
 
-async def _run(strangers: int, times: float, rate: float, seconds: float, seed: int) -> Flooded:
+async def _run(strangers: int, times: float, rate: float, seconds: float, connections: int, seed: int) -> Flooded:
     network = MemoryNetwork(seed, Link(LATENCY))
-    async with memory_nodes(network, strangers + 2, streams=True) as (victim, owner, *others):
+    nodes = [MemoryNode(network, 1, streams=True, connections=connections)]
+    nodes += [MemoryNode(network, number, streams=True) for number in range(2, strangers + 3)]
+    async with running(nodes):
+        victim, owner, *others = nodes
         network.set_line(victim.address, HostLine(rate, rate))
         wanted = make_file(8 * MIB, seed)
         await victim.put(wanted.blocks)
@@ -63,7 +80,7 @@ async def _run(strangers: int, times: float, rate: float, seconds: float, seed: 
         for file in own:
             await owner.put(file.blocks)
         quiet, loud = own[: len(own) // 2], own[len(own) // 2 :]
-        before = await _own(victim, quiet)
+        before, resident = await _own(victim, quiet), _resident()
         async with _raging(victim, others, wanted, times * rate / max(1, strangers)) as seen:
             await asyncio.sleep(2 * ASK_EVERY)
             during = await _own(victim, loud)
@@ -75,7 +92,14 @@ async def _run(strangers: int, times: float, rate: float, seconds: float, seed: 
             asked=seen.asked / (rate * seen.seconds),
             connections=seen.connections,
             held=seen.held,
+            memory=seen.resident - resident,
         )
+
+
+def _resident() -> float:
+    """MiB of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / MIB
 
 
 async def _own(victim: MemoryNode, files: list[File]) -> list[float]:
@@ -101,6 +125,7 @@ class _Seen:
     seconds: float = 0.0
     connections: int = 0
     held: int = 0
+    resident: float = 0.0
 
 
 @asynccontextmanager
@@ -140,6 +165,7 @@ async def _raging(victim: MemoryNode, others: list[MemoryNode], file: File, rate
         while True:
             seen.connections = max(seen.connections, len(victim.connections))
             seen.held = max(seen.held, sum(connection.held() for connection in victim.connections))
+            seen.resident = max(seen.resident, _resident())
             await asyncio.sleep(0.1)
 
     tasks = [loop.create_task(rage(node)) for node in others] + [loop.create_task(watch())]

@@ -10,9 +10,11 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 
-Lie = Literal["claims", "silent", "wrong"]
-"""It says that it has what it has not; it never answers; it sends other bytes."""
+Lie = Literal["claims", "silent", "sly", "wrong"]
+"""It says that it has what it has not; it never answers; it sends other bytes, instead of large blocks or of all."""
 LIES: tuple[Lie, ...] = ("wrong", "claims", "silent")
+SLY_BYTES = 64 * 1024
+"""Up to this size a sly liar sends what it is asked for."""
 
 
 class EmptyStore(MemoryStore):
@@ -29,7 +31,9 @@ class LyingStore(MemoryStore):
 
     def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         data = super().get_if_ready(cid)
-        if data is None or self._lie != "wrong":
+        if data is not None and self._lie == "sly" and len(data) <= SLY_BYTES:
+            return data
+        if data is None or self._lie not in ("sly", "wrong"):
             return None
         return bytes([data[0] ^ 1]) + data[1:]
 

@@ -1,0 +1,70 @@
+"""The status command."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
+from cidery.commands.definitions.status import BudgetLine, Status
+from cidery.repo.disk_use import disk_use
+from cidery.repo.layout import RepoLayout
+from cidery.version import __version__
+
+
+async def status(context: Context, call: Call) -> Status:
+    """Without a daemon, what the repository tells."""
+    api = context.node
+    stat = await api.store.stat()
+    found = Status(
+        ID=api.config.peer_id,
+        Version=__version__,
+        Online=api.network is not None,
+        Peers=0,
+        Inbound=0,
+        Reachable=[],
+        Listening=[],
+        RPC=[],
+        Gateway="",
+        TotalIn=0,
+        TotalOut=0,
+        RateIn=0.0,
+        RateOut=0.0,
+        RepoPath=str(api.path),
+        RepoSize=await asyncio.to_thread(disk_use, api.path),
+        StorageMax=api.config.storage_max,
+        Blocks=stat.blocks,
+        Pins=api.pins.count(),
+        Jobs=len(api.jobs.every(ended=False)),
+        Budgets=[],
+    )
+    found["RPC"], found["Gateway"] = await asyncio.to_thread(_addresses, RepoLayout(api.path))
+    network = api.network
+    if network is not None:
+        peers = network.peers()
+        traffic = network.bandwidth("", "")
+        found["Peers"] = len({one.peer for one in peers})
+        found["Inbound"] = len({one.peer for one in peers if one.direction == "inbound"})
+        found["Reachable"] = [addr for addr, said in network.reachability().items() if said == "reachable"]
+        found["Listening"] = network.listen_addrs()
+        found["TotalIn"], found["TotalOut"] = traffic.total_in, traffic.total_out
+        found["RateIn"], found["RateOut"] = traffic.rate_in, traffic.rate_out
+        found["Budgets"] = [
+            BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()
+        ]
+    return found
+
+
+def _addresses(layout: RepoLayout) -> tuple[list[str], str]:
+    """Where the daemon says that it listens."""
+
+    def lines(path: Path) -> list[str]:
+        try:
+            return path.read_text(encoding="ascii").split()
+        except OSError:
+            return []
+
+    # as a browser opens it: only there each content has an origin of its own
+    url = "".join(lines(layout.root / "gateway")).replace("//127.0.0.1:", "//localhost:")
+    return lines(layout.api), url

@@ -1,0 +1,29 @@
+"""A request on a connection, and how far its answer is."""
+
+from cidery.http.body import RequestBody
+from cidery.http.message import Answered, Request
+
+
+class Exchange:
+    """A request that is arriving, or being answered."""
+
+    __slots__ = ("began", "begun", "body", "chunked", "keep_alive", "request", "sent", "status", "whole")
+
+    def __init__(self, request: Request, body: RequestBody, began: float, *, keep_alive: bool, chunked: bool) -> None:
+        self.request = request
+        self.body = body
+        self.keep_alive = keep_alive
+        self.begun = False
+        """Whether the head of the answer was written."""
+        self.chunked = chunked
+        """Whether the client supports chunks: not with HTTP/1.0."""
+        self.began = began
+        self.status = self.sent = 0
+        self.whole = False
+        """Whether the end of the answer was written."""
+
+    def answered(self, left: int, now: float) -> Answered:
+        """What is told at its end. ``left``: bytes that the system has not taken."""
+        sent = max(0, self.sent - left)
+        version = "1.1" if self.chunked else "1.0"
+        return Answered(self.request, self.status, sent, now - self.began, self.whole, version)
