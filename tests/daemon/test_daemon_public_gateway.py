@@ -54,3 +54,12 @@ def test_a_stranger_gets_what_connected_peers_have_and_leaves_no_fetch_behind(
 def test_no_command_answers_there(pair: tuple[CideryDaemon, CideryDaemon], method: str) -> None:
     for path in ("id", "add", "shutdown", "config/show", "pin/add?arg=bafkqaaa", "swarm/peers"):
         assert asked(pair[1], f"/api/v0/{path}", "203.0.113.5", method)[0] in (404, 405)
+
+
+def test_who_was_asked_for_what_did_not_come_is_said(tmp_path: Path) -> None:
+    config = {"Gateway.RetrievalTimeout": '"2s"'}
+    with CideryDaemon(tmp_path / "owner") as owner, CideryDaemon(tmp_path / "node", config) as node:
+        node.connect(owner.addr)
+        missing = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+        status, body = asked(node, f"/ipfs/{missing}", "203.0.113.5")
+        assert status == 504 and b"1 peer was asked: 1 does not have it" in body, body

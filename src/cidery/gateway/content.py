@@ -8,6 +8,7 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +22,7 @@ from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
-from cidery.errors import NotFound
+from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
@@ -29,6 +30,7 @@ from cidery.gateway.disposition import location
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
+from cidery.gateway.outcome import outcome
 from cidery.gateway.redirected import redirected_by_site
 from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
@@ -122,7 +124,9 @@ class ContentGateway:
         blocks = LazySession(api.served, partial(self._opened, api, request))
         try:
             response = await self._respond(request, plan, blocks)
-        except BaseException:
+        except BaseException as exc:
+            if isinstance(exc, Unavailable | asyncio.CancelledError) and (said := outcome(blocks.stats())):
+                exc.add_note(said)  # a cancelled wait is one that took too long, or whose client has left
             await blocks.close()
             raise
         if isinstance(response.body, bytes):

@@ -68,7 +68,18 @@ def failed(error: CideryError, request: Request, *, html: bool = False) -> Respo
     if isinstance(error, TooMuchFetched):
         retry = {"Retry-After": str(error.retry_after)}
     headers = {**retry, "X-Content-Type-Options": "nosniff"}
+    said = " ".join((str(error), *notes_of(error)))
     if html and "text/html" in request.headers.get("accept", ""):
-        body = error_page(status, REASONS.get(status, ""), str(error), _ADVICE.get(status, ""))
+        body = error_page(status, REASONS.get(status, ""), said, _ADVICE.get(status, ""))
         return Response(status, {**headers, "Content-Type": HTML_TYPE, "Content-Security-Policy": CSP}, body)
-    return text(status, str(error), headers)
+    return text(status, said, headers)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What the session added to an error, or to what caused it."""
+    notes: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        notes += getattr(cause, "__notes__", ())
+        cause = cause.__cause__
+    return list(dict.fromkeys(notes))

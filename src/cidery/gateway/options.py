@@ -46,6 +46,11 @@ class GatewayOptions(NamedTuple):
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
 
+    @property
+    def error_pages(self) -> bool:
+        """Whether there are pages for errors."""
+        return self.html_errors and self.deserialized
+
 
 def of_every_answer(options: GatewayOptions) -> dict[str, str]:
     """The headers that all answers have, those of refusals too."""

@@ -108,7 +108,7 @@ class Site:
         try:
             response = await self._answer(request)
         except CideryError as exc:
-            response = failed(exc, request, html=self._options.html_errors and self._options.deserialized)
+            response = failed(exc, request, html=self._options.error_pages)
         self._finish(request, response)
         return response
 

@@ -59,7 +59,11 @@ class JoinedSources:
     async def _run(self, session: NetworkSession, cid: CID) -> None:
         try:
             search = self._for_strangers if session.terms.public else self._search
-            reached = await search.run(cid, lambda stage: self._stages.__setitem__(session, stage))
+            session.searched = True
+            counted = session.providers.update
+            reached = await search.run(
+                cid, lambda stage: self._stages.__setitem__(session, stage), lambda what: counted((what,))
+            )
             log.debug("%s: %d providers reached", cid, reached)
         finally:
             self._stages.pop(session, None)
