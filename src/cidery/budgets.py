@@ -187,6 +187,20 @@ GATEWAY_CLIENT_REQUESTS = Limit(
 GATEWAY_BODIES = Limit(
     32, "answers being read", Per.NODE, "they wait; a reader below 32 KiB/s loses its place", "each holds 3 MiB"
 )
+STRANGER_FETCHES = Limit(
+    16, "fetches from other nodes", Per.CLIENT, "a further request gets 429", "strangers only; some of a page"
+)
+STRANGER_BYTES = Rate(
+    8,
+    1024,
+    "MiB from other nodes",
+    Per.CLIENT,
+    "answers slow down, new ones get 429",
+    "strangers only; a film has 1 GiB",
+)
+STRANGER_WAITING = Limit(
+    120, "seconds of waiting for other nodes", Per.CLIENT, "429, or the answer ends", "strangers only; of each answer"
+)
 H2_STREAMS = Limit(
     100, "requests of HTTP/2", Per.CONNECTION, "the connection ends, or the request is refused", "RFC 9113, 6.5.2"
 )

@@ -21,6 +21,8 @@ SIZE = 64 * 1024 * 1024
 WINDOW = 2 * 1024 * 1024
 """The first one of a paced session (exchange.read_ahead)."""
 SMALL_BUFFER = 32 * 1024
+QUIET = 4096
+"""Bytes of pings and the like."""
 PATIENCE = 20.0
 
 
@@ -34,8 +36,8 @@ class Pair:
         self.host, self.port = url.hostname, url.port
 
     def served(self) -> int:
-        """Blocks that the owner has sent."""
-        return int(json.loads(self.owner.run("bitswap", "stat", "--enc", "json"))["BlocksSent"])
+        """Bytes that the owner has sent, as blocks or as an archive, and what is around them."""
+        return int(json.loads(self.owner.run("stats", "bw", "--enc", "json"))["TotalOut"])
 
     def wanted(self) -> list[str]:
         return self.node.run("bitswap", "wantlist").split()
@@ -65,10 +67,10 @@ def added(pair: Pair, path: Path, size: int = SIZE) -> str:
 
 
 def settled(pair: Pair) -> int:
-    """The blocks that were served, once no more are."""
+    """What was served, once no more is."""
     last, since = pair.served(), time.monotonic()
     while time.monotonic() - since < 1.5:
-        if (now := pair.served()) != last:
+        if (now := pair.served()) > last + QUIET:
             last, since = now, time.monotonic()
     return last
 
@@ -97,7 +99,7 @@ def test_a_part_in_the_middle_costs_the_blocks_on_its_way_and_no_others(pair: Pa
     cid, before = added(pair, tmp_path / "file"), pair.served()
     with pair.opened(f"/ipfs/{cid}", "Range: bytes=33000000-33000099\r\n") as raw:
         assert read_body(raw, 100) == (tmp_path / "file").read_bytes()[33_000_000:33_000_100]
-    assert settled(pair) - before <= 3, "the root, a node, and a leaf"
+    assert settled(pair) - before <= 2 * CHUNK, "the root, a node, and a leaf"
 
 
 def test_an_open_part_costs_what_is_read_and_a_window(pair: Pair, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_an_open_part_costs_what_is_read_and_a_window(pair: Pair, tmp_path: Path
     with pair.opened(f"/ipfs/{cid}", "Range: bytes=33000000-\r\n") as raw:
         assert read_body(raw, 1) == (tmp_path / "file").read_bytes()[33_000_000:33_000_001]
         fetched = settled(pair) - before
-    assert 3 <= fetched <= 3 + 2 * WINDOW // CHUNK, fetched
+    assert CHUNK <= fetched <= 2 * WINDOW + 3 * CHUNK, fetched
 
 
 def test_a_reader_that_pauses_does_not_make_the_gateway_fetch_the_rest(pair: Pair, tmp_path: Path) -> None:
@@ -113,11 +115,11 @@ def test_a_reader_that_pauses_does_not_make_the_gateway_fetch_the_rest(pair: Pai
     with pair.opened(f"/ipfs/{cid}") as raw:
         read_body(raw, 1 << 20)
         fetched = settled(pair) - before
-        assert fetched * CHUNK <= 3 * (1 << 20) + 2 * WINDOW + (1 << 20), fetched
+        assert fetched <= 3 * (1 << 20) + 2 * WINDOW + (1 << 20), fetched
         rest = 0
         while rest < SIZE - (1 << 20):
             rest += len(raw.recv(1 << 20))
-    assert pair.served() - before >= SIZE // CHUNK, "and it goes on when the reader does"
+    assert pair.served() - before >= SIZE, "and it goes on when the reader does"
 
 
 def test_a_client_that_goes_away_frees_its_wants(pair: Pair, tmp_path: Path) -> None:

@@ -56,8 +56,11 @@ class CideryDaemon:
                 start_new_session=True,
             )
         self.peer_id = ""
+        self.said: list[str] = []
+        """Its lines up to the last one of its start."""
         assert self._process.stdout is not None  # Popen was asked for a pipe
         for line in self._process.stdout:
+            self.said.append(line)
             if match := re.match(r"PeerID: (\S+)", line):
                 self.peer_id = match[1]
             if line.startswith("Daemon is ready"):

@@ -4,7 +4,7 @@ Knows no protocol: a ``Sources`` finds and asks the sources.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from types import TracebackType
@@ -94,6 +94,9 @@ class NetworkSession:
         self.terms = terms
         self.on_fetched: Callable[[CID], None] | None = None
         """Called at the end with the first CID requested, if anything came from other nodes."""
+        self.providers: Counter[str] = Counter()
+        """Providers that searches "found", "reached", and "failed" to reach."""
+        self.searched = False
         self._first: CID | None = None
         self._by_source: dict[str, tuple[int, int]] = {}
         self._local_blocks = self._local_bytes = 0
@@ -162,7 +165,11 @@ class NetworkSession:
         if self._streaming:
             stage, owing = self._stream_stage(), (self._streaming,)
         local = self._local_blocks, self._local_bytes
-        return SessionStats(stage, local, dict(self._by_source), self._machine.duplicates, owing)
+        known = self._machine.sources.values()
+        lacking = sum(source.last_answer == "dont-have" for source in known)
+        providers = self.providers["found"], self.providers["reached"], self.providers["failed"]
+        own = stage, local, dict(self._by_source), self._machine.duplicates, owing
+        return SessionStats(*own, len(known), lacking, providers, self.searched)
 
     def _stream_stage(self) -> str:
         full = self._room() < 0  # the reader is slow, not the source

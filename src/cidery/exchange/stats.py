@@ -18,6 +18,14 @@ class SessionStats(NamedTuple):
     """Blocks that arrived twice."""
     owing: tuple[str, ...] = ()
     """Sources that were asked for blocks and have not sent them."""
+    sources: int = 0
+    """Sources that could be asked."""
+    lacking: int = 0
+    """Of these, those that said last that they have not what was asked for."""
+    providers: tuple[int, int, int] = (0, 0, 0)
+    """Found by searches, then of these reached, and not reachable."""
+    searched: bool = False
+    """Whether a search for providers has begun."""
 
 
 class SourceState(NamedTuple):

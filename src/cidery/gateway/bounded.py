@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from cidery.budgets import GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.client import client_of
-from cidery.gateway.errors import RETRY_AFTER, failed
+from cidery.gateway.errors import failed
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.http.message import Request, Response, text
 from cidery.multiformats.varint import Buffer
@@ -61,9 +61,15 @@ class Bounded:
     """A handler that obeys limits."""
 
     def __init__(
-        self, handler: Handler, limits: Limits | None = None, headers: Mapping[str, str] | None = None
+        self,
+        handler: Handler,
+        limits: Limits | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        html: bool = False,
     ) -> None:
-        """``headers``: of the answers that are given here, as the handler's own ones have them."""
+        """``headers``, ``html``: of the answers that are given here, as the handler's own ones have them."""
+        self._html = html
         self._handler = handler
         self._limits = limits or Limits()
         self._headers = headers or {}
@@ -99,10 +105,10 @@ class Bounded:
         except Stalled as exc:
             await place.aclose()
             self.timeouts += 1
-            return self._said(text(504, str(exc), RETRY_AFTER))
+            return self._said(failed(exc, request, html=self._html))
         except CideryError as exc:  # of the first piece of a body
             await place.aclose()
-            return self._said(failed(exc, request))
+            return self._said(failed(exc, request, html=self._html))
         except BaseException:
             await place.aclose()
             raise

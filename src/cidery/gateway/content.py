@@ -8,7 +8,10 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
-from cidery.errors import NotFound
+from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
@@ -27,9 +30,12 @@ from cidery.gateway.disposition import location
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
+from cidery.gateway.outcome import outcome
 from cidery.gateway.redirected import redirected_by_site
+from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file
+from cidery.gateway.visitor import visitor_of
 from cidery.http.message import Request, Response, text
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -74,6 +80,7 @@ class ContentGateway:
         self._api = api if options.fetches else api.offline()
         self._options = options
         self._at_hand = AtHand(self._api.served)
+        self._strangers = Strangers(time.monotonic)
 
     def plan(self, request: Request, origin: Origin) -> Plan | None:
         """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""
@@ -114,10 +121,12 @@ class ContentGateway:
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
             return text(412, f"{plan.located.base.root} is not stored here")
-        blocks = LazySession(api.served, partial(api.session, terms=Terms(paced=True)))
+        blocks = LazySession(api.served, partial(self._opened, api, request))
         try:
             response = await self._respond(request, plan, blocks)
-        except BaseException:
+        except BaseException as exc:
+            if isinstance(exc, Unavailable | asyncio.CancelledError) and (said := outcome(blocks.stats())):
+                exc.add_note(said)  # a cancelled wait is one that took too long, or whose client has left
             await blocks.close()
             raise
         if isinstance(response.body, bytes):
@@ -126,6 +135,14 @@ class ContentGateway:
             response.body = _closing(blocks, response.body)
             await anext(response.body)  # started, so that its end closes the session, even if it is never read
         return response
+
+    def _opened(self, api: Api, request: Request) -> AbstractAsyncContextManager[BlockSession]:
+        """A session of the owner, or of a stranger within limits."""
+        visitor = visitor_of(request, self._options.proxies)
+        session = api.session(terms=Terms(paced=True, public=not visitor.owner))
+        if visitor.owner or not self._options.fetches:
+            return session
+        return self._strangers.fetching(visitor.client, session)
 
     async def _named(self, origin: Origin) -> Located:
         self._api.admit_name(origin.root, origin.below)

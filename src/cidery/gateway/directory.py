@@ -5,10 +5,12 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#directory-index
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from cidery.blockstore.drive import drive, run
+from cidery.core.lazy_session import NotAtHand
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
 from cidery.gateway import listing
@@ -19,6 +21,7 @@ from cidery.gateway.page import CSP, HTML_TYPE
 from cidery.gateway.unixfs_file import Serving, file
 from cidery.http.message import Request, Response
 from cidery.ipld.dag_pb import Link
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.directory_reader import find_link, first_links, walk_entries
@@ -32,6 +35,10 @@ PAGE = 256
 """Entries sent at a time of longer ones."""
 MAX_LOOKED_AT = 1024
 """Entries whose own blocks are looked at, if they are here, for their kinds and dates: 20 us each."""
+MAX_FETCHED = 100
+"""Entries of a directory whose blocks are fetched for that."""
+FETCH_SECONDS = 1.0
+"""Longest wait for these: the page is shown without what has not come."""
 MAX_SMALL = 64 * 1024
 """Largest block that is looked at for that, in bytes."""
 
@@ -70,10 +77,28 @@ async def answer(
     crumbs, path = origin.crumbs(), escaped_path(unescaped(request.path))
     size = None if node.fanout else sum(link.tsize or 0 for link in node.links)
     begun = listing.beginning(crumbs, node.cid, path, size)
+    if not node.fanout and len(node.links) <= MAX_FETCHED and request.method == "GET":
+        await _fetched([link.cid for link in node.links if link.cid.codec == DAG_PB], blocks)
     if not node.fanout and len(node.links) <= MAX_AT_ONCE:
         rows = listing.rows(crumbs, path, [_row(link, blocks, look=True) for link in first_links(node.links)])
         return Response(200, headers, f"{begun}{rows}{listing.ENDING}".encode())
     return Response(200, headers, _pages(begun, crumbs, path, node, blocks))
+
+
+async def _fetched(cids: Sequence[CID], blocks: BlockSession) -> None:
+    """The blocks of entries, as far as they come in time. Raises NotAtHand."""
+    absent = [cid for cid in cids if blocks.get_if_ready(cid) is None]
+    if not absent:
+        return
+    blocks.prefetch(absent)
+    try:
+        async with asyncio.timeout(FETCH_SECONDS):
+            for cid in absent:
+                await blocks.get(cid)
+    except NotAtHand:
+        raise
+    except (TimeoutError, CideryError):
+        return  # their rows say less
 
 
 async def _pages(

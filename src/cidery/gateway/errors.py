@@ -10,6 +10,7 @@ from cidery.gateway.data import OtherCodec
 from cidery.gateway.negotiate import NotTrustless
 from cidery.gateway.page import CSP, HTML_TYPE, error_page
 from cidery.gateway.redirects_file import BadRedirects
+from cidery.gateway.strangers import TooMuchFetched
 from cidery.gateway.unixfs_file import TooLargeForRanges
 from cidery.http.connection import REASONS
 from cidery.http.message import BadRequest, Request, Response, text
@@ -22,6 +23,7 @@ from cidery.unixfs.node import NotUnixFS
 RETRY_AFTER = {"Retry-After": "30"}
 """Seconds after which content that was not found in time may be available."""
 _STATUS: tuple[tuple[type[CideryError], int], ...] = (
+    (TooMuchFetched, 429),
     (NotTrustless, 406),
     (OtherCodec, 406),
     (NotUnixFS, 406),
@@ -63,8 +65,21 @@ def failed(error: CideryError, request: Request, *, html: bool = False) -> Respo
     """The error as an answer: a line for programs, and with ``html`` a page for people."""
     status = status_of(error)
     retry = RETRY_AFTER if status == 504 else {}
+    if isinstance(error, TooMuchFetched):
+        retry = {"Retry-After": str(error.retry_after)}
     headers = {**retry, "X-Content-Type-Options": "nosniff"}
+    said = " ".join((str(error), *notes_of(error)))
     if html and "text/html" in request.headers.get("accept", ""):
-        body = error_page(status, REASONS.get(status, ""), str(error), _ADVICE.get(status, ""))
+        body = error_page(status, REASONS.get(status, ""), said, _ADVICE.get(status, ""))
         return Response(status, {**headers, "Content-Type": HTML_TYPE, "Content-Security-Policy": CSP}, body)
-    return text(status, str(error), headers)
+    return text(status, said, headers)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What the session added to an error, or to what caused it."""
+    notes: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        notes += getattr(cause, "__notes__", ())
+        cause = cause.__cause__
+    return list(dict.fromkeys(notes))

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from cidery.gateway.bounded import Limits
 from cidery.gateway.hosts import LOCALHOST, PublicGateway
+from cidery.gateway.visitor import proxies_of
+from cidery.multiformats.address_filter import Net
 from cidery.repo.config import Config
 from cidery.repo.config_gateway import GatewaySettings
 
@@ -39,8 +41,15 @@ class GatewayOptions(NamedTuple):
     """Headers of every answer in place of its own ones; "": it has none of that name."""
     root: str = ""
     """Where ``/`` leads."""
+    proxies: tuple[Net, ...] = ()
+    """Where proxies are, beside this machine, that are believed when they name a client."""
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
+
+    @property
+    def error_pages(self) -> bool:
+        """Whether there are pages for errors."""
+        return self.html_errors and self.deserialized
 
 
 def of_every_answer(options: GatewayOptions) -> dict[str, str]:
@@ -68,6 +77,7 @@ def options_of(config: Config) -> GatewayOptions:
         headers={name: text for name, text in CORS.items() if name not in replaced},
         replaced=replaced,
         root=serving.root,
+        proxies=proxies_of(serving.proxies),
         max_range_file_size=serving.max_range_file_size,
     )
 

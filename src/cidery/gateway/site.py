@@ -29,6 +29,9 @@ MAX_PLANS = 4096
 MAX_PLANNED = 1024
 """Longest target and headers of a request that is remembered, in characters."""
 METHODS = "GET, HEAD, OPTIONS"
+FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
+"""Headers that say what a client asked of the proxy in front: content and redirects follow them."""
+VARY = "X-Forwarded-Host, X-Forwarded-Proto"
 
 
 class Site:
@@ -61,7 +64,7 @@ class Site:
         except CideryError:
             return None  # handle() finds it again, and says it
         if response is not None:
-            self._finish(response)
+            self._finish(request, response)
         return response
 
     def _plan(self, request: Request) -> Plan | None:
@@ -105,12 +108,16 @@ class Site:
         try:
             response = await self._answer(request)
         except CideryError as exc:
-            response = failed(exc, request, html=self._options.html_errors and self._options.deserialized)
-        self._finish(response)
+            response = failed(exc, request, html=self._options.error_pages)
+        self._finish(request, response)
         return response
 
-    def _finish(self, response: Response) -> None:
+    def _finish(self, request: Request, response: Response) -> None:
         headers = response.headers
+        if "Location" in headers or any(name in request.headers for name in FORWARDED):
+            # a shared cache knows the Host, but must not give one visitor what another one's header led to
+            known = headers.get("Vary")
+            headers["Vary"] = f"{known}, {VARY}" if known else VARY
         for name, value in self._options.headers.items():
             headers.setdefault(name, value)
         for name, value in self._options.replaced.items():

@@ -248,6 +248,18 @@ class KadService:
                     if len(seen) == count:
                         return
 
+    async def find_public_providers(self, cid: CID, count: int) -> AsyncGenerator[FoundPeer, None]:
+        """Those that the WAN names, for strangers: no peer of a network of our own is asked."""
+        if len(self.wan.table):
+            async with aclosing(self.wan.find_providers(cid.multihash, count)) as found:
+                async for info in found:
+                    yield FoundPeer(info.peer, tuple(parsed(info.addrs)))
+
+    async def find_public_peer(self, peer: PeerId) -> FoundPeer | None:
+        """What the WAN says."""
+        info = await self.wan.find_peer(peer) if len(self.wan.table) else None
+        return None if info is None else FoundPeer(info.peer, tuple(parsed(info.addrs)))
+
     def held(self, cid: CID) -> list[FoundPeer]:
         """Others whose records for ``cid`` this node holds as a server of the DHT."""
         peers = self.providers.get(cid.multihash, self._wall_clock())

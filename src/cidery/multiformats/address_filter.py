@@ -93,6 +93,15 @@ class AddressFilter:
             raise AddressForbidden(self.local_only, not self._names and _has_name(addr))
 
 
+def is_public(host: str) -> bool:
+    """Whether an IP address is one of the Internet, not of this machine, a network of its own, or a way into one."""
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return not ip.is_multicast and all(one.is_global for one in (ip, *_within(ip)))
+
+
 def _within(ip: Net | ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
     """The IPv4 address inside an IPv6 address: mapped, 6to4 (RFC 3056), or NAT64 (RFC 6052)."""
     if not isinstance(ip, ipaddress.IPv6Address):

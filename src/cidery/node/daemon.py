@@ -13,6 +13,7 @@ from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
 from cidery.gateway.counters import GatewayCounters
+from cidery.gateway.exposure import exposure
 from cidery.gateway.routing_v1 import RoutingServer
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
@@ -109,6 +110,8 @@ async def _serve(path: Path, call: Call) -> None:
                 print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
             for addr in public:
                 say(f"Gateway server listening on {addr}")
+            for line in exposure(public, fetches=online and not config.no_fetch):
+                say(line)
             gc.enable()
             async with tended_heap():
                 say("Daemon is ready")

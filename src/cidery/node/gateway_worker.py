@@ -61,7 +61,10 @@ async def serve(work: Work) -> None:
         options = options_of(api.config)
         site = Site(api, options, RoutingRelay(find).handle)
         server = gateway_server(
-            Bounded(site.handle, request_limits(api.config.serving), of_every_answer(options)), site.at_hand
+            Bounded(
+                site.handle, request_limits(api.config.serving), of_every_answer(options), html=options.error_pages
+            ),
+            site.at_hand,
         )
         server.on_answered.extend(logs)
         certificate = Certificate(*work.tls) if work.tls is not None else None

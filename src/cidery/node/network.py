@@ -61,6 +61,7 @@ from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
+from cidery.node.public_reach import PublicReach
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
@@ -138,7 +139,7 @@ class NodeNetwork:
         self.routing = JoinedRouting(self._provided)
         self._gateway_options = options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
-        self.sources = JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach))
+        self.sources = self._make_sources(routed=options.routed)
         self.validators = validators or Validators()
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
         self.announcing = None if announce is None else self._make_announcing(announce)
@@ -169,6 +170,11 @@ class NodeNetwork:
         for url in urls:
             gateways.add(url)
         return gateways
+
+    def _make_sources(self, *, routed: bool) -> JoinedSources:
+        self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
+        for_strangers = ProviderSearch(self.public_reach, self.public_reach.reach)
+        return JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach), for_strangers)
 
     def _make_readers(self) -> Readers:
         readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)

@@ -24,6 +24,8 @@ class GatewaySettings:
     """Headers of all answers, in place of the gateway's own ones of those names."""
     root: str
     """Where ``/`` leads; "": nowhere."""
+    proxies: tuple[str, ...]
+    """Nets of proxies that are believed when they name a client, beside this machine."""
     hosts: Mapping[str, dict[str, Any] | None]
     """By host, as the file has them; None: the default of that host is taken away."""
     tls: tuple[str, str] | None
@@ -52,6 +54,7 @@ def gateway_settings(
         html_errors=not get("Gateway.DisableHTMLErrors", False),
         headers=get("Gateway.HTTPHeaders", {}),
         root=get("Gateway.RootRedirect", ""),
+        proxies=tuple(get("Gateway.TrustedProxies", [])),
         hosts=get("Gateway.PublicGateways", {}),
         tls=_files(get("Gateway.TLS", {})),
         access_log=get("Gateway.AccessLog.Path", ""),

@@ -277,6 +277,7 @@ KEYS: dict[str, Accepts] = {
     "Gateway.TLS": Accepts(
         _is_tls, 'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}'
     ),
+    "Gateway.TrustedProxies": list_of(NET),
     "HTTPRetrieval.Enabled": ANY_BOOL,
     "HTTPRetrieval.Gateways": list_of(GATEWAY),
     "Gateway.ExposeRoutingAPI": ANY_BOOL,

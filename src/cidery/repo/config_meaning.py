@@ -63,6 +63,10 @@ MEANING: dict[str, Meaning] = {
     ),
     "Gateway.RootRedirect": Meaning("serving.root", "Where `/` of the gateway leads."),
     "Gateway.TLS": Meaning("serving.tls", "Certificate (`CertFile`) and key (`KeyFile`) of the gateway, for HTTPS."),
+    "Gateway.TrustedProxies": Meaning(
+        "serving.proxies",
+        "Nets of proxies whose X-Forwarded-For is believed, such as /ip4/10.1.0.0/ipcidr/16.",
+    ),
     "HTTPRetrieval.Enabled": Meaning("http_retrieval", "Whether gateways that routing names are asked for blocks."),
     "HTTPRetrieval.Gateways": Meaning("gateways", "Gateways that are always asked."),
     "Identity.PeerID": Meaning("peer_id", "The node's name, which belongs to the key."),

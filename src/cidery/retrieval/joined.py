@@ -19,10 +19,13 @@ log = logging.getLogger("cidery.retrieval")
 class JoinedSources:
     """Satisfies exchange.service.Sources. A source whose name is a URL is a gateway's."""
 
-    def __init__(self, peers: PeerSources, gateways: GatewaySources, search: ProviderSearch) -> None:
+    def __init__(
+        self, peers: PeerSources, gateways: GatewaySources, search: ProviderSearch, for_strangers: ProviderSearch
+    ) -> None:
         self._peers = peers
         self._gateways = gateways
         self._search = search
+        self._for_strangers = for_strangers
         self._searches: dict[Asker, asyncio.Task[None]] = {}
         self._stages: dict[Asker, str] = {}
 
@@ -55,7 +58,12 @@ class JoinedSources:
 
     async def _run(self, session: NetworkSession, cid: CID) -> None:
         try:
-            reached = await self._search.run(cid, lambda stage: self._stages.__setitem__(session, stage))
+            search = self._for_strangers if session.terms.public else self._search
+            session.searched = True
+            counted = session.providers.update
+            reached = await search.run(
+                cid, lambda stage: self._stages.__setitem__(session, stage), lambda what: counted((what,))
+            )
             log.debug("%s: %d providers reached", cid, reached)
         finally:
             self._stages.pop(session, None)

@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.yamux import MAX_WINDOW
+from cidery.multiformats.address_filter import is_public
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import matches
 from cidery.retrieval.dag_stream import BadStream, DagStream
@@ -128,7 +128,7 @@ class GatewaySources:
         asked = [gateway for gateway in self._gateways.values() if gateway.host == name]
         if asked and not self._swarm.config.addresses.allows_host(address):
             return False
-        return not asked or any(one.inside for one in asked) or ip_address(address.partition("%")[0]).is_global
+        return not asked or any(one.inside for one in asked) or is_public(address)
 
     @property
     def gateways(self) -> list[str]:

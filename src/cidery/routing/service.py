@@ -124,8 +124,16 @@ class ProviderSearch:
         self._finder = finder
         self._dial = dial
 
-    async def run(self, cid: CID, on_stage: Callable[[str], None] = lambda stage: None) -> int:
-        """One search; returns how many providers were reached. ``on_stage`` receives "finding", "dialling"."""
+    async def run(
+        self,
+        cid: CID,
+        on_stage: Callable[[str], None] = lambda stage: None,
+        on_provider: Callable[[str], None] = lambda what: None,
+    ) -> int:
+        """One search; returns how many providers were reached. ``on_stage`` receives "finding", "dialling".
+
+        ``on_provider``: receives "found" for each, and later "reached" or "failed".
+        """
         turns, dials = asyncio.Semaphore(MAX_DIALS), list[asyncio.Task[bool]]()
 
         async def dial(peer: FoundPeer) -> bool:
@@ -134,7 +142,9 @@ class ProviderSearch:
                     await self._dial(peer)
                 except (CideryError, TimeoutError, OSError) as exc:
                     log.debug("provider %s: %s", peer.peer, exc)
+                    on_provider("failed")
                     return False
+                on_provider("reached")
                 return True
 
         on_stage("finding")
@@ -142,6 +152,7 @@ class ProviderSearch:
             async with aclosing(self._finder.find_providers(cid, MAX_PROVIDERS)) as found:
                 async for peer in found:
                     on_stage("dialling")
+                    on_provider("found")
                     dials.append(asyncio.create_task(dial(peer)))
             return sum(await asyncio.gather(*dials))
         finally:

@@ -193,7 +193,14 @@ class Swarm:
             await self.dial(peer, [addr.without_peer()], patient=patient)
         return peer
 
-    async def dial(self, peer: PeerId, addrs: Sequence[Multiaddr] = (), *, patient: bool = False) -> Connection:
+    async def dial(
+        self,
+        peer: PeerId,
+        addrs: Sequence[Multiaddr] = (),
+        *,
+        patient: bool = False,
+        allows: Callable[[Multiaddr], bool] | None = None,
+    ) -> Connection:
         """A connection to ``peer``: an open one, or a new one from the given and the known addresses.
 
         Calls for the same peer at the same time share one dial.
@@ -201,6 +208,7 @@ class Swarm:
         Args:
             patient: wait until every address has failed, which takes the system some two minutes; else for
                 Timeouts.dial() seconds, and the dial goes on in the background.
+            allows: which of the addresses this call may dial; None: all that the config allows.
         Raises:
             DialFailed, StillDialling, LimitExceeded.
         Cancellation: safe, the dial goes on for the others.
@@ -210,6 +218,7 @@ class Swarm:
         if (connection := self.best(peer)) is not None:
             return connection
         addrs = list(dict.fromkeys([*addrs, *self.peer_store.addrs(peer)]))
+        addrs = addrs if allows is None else list(filter(allows, addrs))
         running = self._dials.get(peer)
         if running is None or running[0].over:
             if not addrs:

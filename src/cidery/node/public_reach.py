@@ -1,0 +1,102 @@
+"""Providers for fetches of strangers: looked for in the public network, and dialled at public addresses.
+
+Whoever asks a public gateway chooses the content, and whoever announces that content chooses the addresses: without
+this, both together could make the node talk to hosts of its owner's networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from cidery.host_names import TooManyLookups, addresses_of
+from cidery.identity.peer_id import PeerId
+from cidery.kad.service import KadService
+from cidery.libp2p.io.swarm import Swarm
+from cidery.multiformats.address_filter import is_public
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.retrieval.gateway_url import gateway_url
+from cidery.retrieval.service import GatewaySources
+from cidery.routing.interface import FoundPeer, PeerFinder, ProviderFinder
+from cidery.routing.service import JoinedRouting
+
+MAX_NAMES = 4
+"""Host names of one provider that are looked up."""
+
+
+class _Wan:
+    """The public half of the DHT, as a router."""
+
+    def __init__(self, kad: KadService) -> None:
+        self._kad = kad
+
+    def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
+        return self._kad.find_public_providers(cid, count)
+
+    async def find_peer(self, peer: PeerId) -> FoundPeer | None:
+        return await self._kad.find_public_peer(peer)
+
+
+class PublicReach:
+    """Satisfies routing.interface.ProviderFinder, and dials what it finds."""
+
+    def __init__(self, routing: JoinedRouting, swarm: Swarm, gateways: GatewaySources, *, routed: bool) -> None:
+        """``routing``: everything that is asked for the user. ``routed``: whether gateways that it names are asked."""
+        self._routing = routing
+        self._swarm = swarm
+        self._gateways = gateways
+        self._routed = routed
+
+    def _public(self) -> JoinedRouting:
+        joined = JoinedRouting()
+        kads = {one: _Wan(one) for one in self._routing.providers if isinstance(one, KadService)}
+        providers: list[ProviderFinder] = [kads.get(one, one) for one in self._routing.providers]  # type: ignore[call-overload]
+        peers: list[PeerFinder] = [kads.get(one, one) for one in self._routing.peers]  # type: ignore[call-overload]
+        joined.providers, joined.peers = providers, peers
+        return joined
+
+    async def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
+        async with aclosing(self._public().find_providers(cid, count)) as found:
+            async for peer in found:
+                yield peer
+
+    async def reach(self, found: FoundPeer) -> None:
+        """Connect to a provider at a public address, or note its gateway. Raises as dial()."""
+        urls = [url for addr in found.addrs if (url := gateway_url(addr)) is not None]
+        if urls and self._routed:
+            for url in urls:
+                self._gateways.add(url, inside=False)
+            if not any(addr.tcp_endpoint() for addr in found.addrs):
+                return
+        addrs = found.addrs
+        if not addrs and not self._swarm.peer_store.addrs(found.peer):
+            known = await self._public().find_peer(found.peer)
+            addrs = known.addrs if known is not None else ()
+        await self._swarm.dial(found.peer, await self.dialable(addrs), allows=_is_public)
+
+    async def dialable(self, addrs: Sequence[Multiaddr]) -> list[Multiaddr]:
+        """The public ones, those behind names included. Cancel-safe."""
+        kept: list[Multiaddr] = []
+        names = 0
+        for addr in addrs:
+            endpoint = addr.tcp_endpoint()
+            if endpoint is None or is_public(endpoint[0]):
+                kept += [addr] if endpoint is not None else []
+            elif _is_name(endpoint[0]) and names < MAX_NAMES and self._swarm.config.addresses.allows_host(endpoint[0]):
+                names += 1
+                try:
+                    found = await addresses_of(endpoint[0])
+                except (OSError, TooManyLookups):
+                    continue
+                kept += [Multiaddr.tcp(host, endpoint[1]) for _, host in found if is_public(host)]
+        return kept
+
+
+def _is_public(addr: Multiaddr) -> bool:
+    endpoint = addr.tcp_endpoint()
+    return endpoint is not None and is_public(endpoint[0])
+
+
+def _is_name(host: str) -> bool:
+    return ":" not in host and not host.replace(".", "").isdigit()
