@@ -135,7 +135,6 @@ def test_a_node_finds_content_through_the_routing_api_of_another(tmp_path: Path)
         ("/routing/v1/ipns/nonsense", 422),
         ("/routing/v1/providers/bafkqaaa", 501),
         ("/routing/v1/other", 404),
-        ("/", 404),
     ],
 )
 def test_the_routing_api_refuses_what_makes_no_sense(

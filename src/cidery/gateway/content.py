@@ -22,13 +22,14 @@ from cidery.errors import NotFound
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
 from cidery.gateway.disposition import location
+from cidery.gateway.errors import said
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
 from cidery.gateway.redirected import redirected_by_site
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file
-from cidery.http.message import Request, Response, text
+from cidery.http.message import Request, Response
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
@@ -111,7 +112,8 @@ class ContentGateway:
         offline = "only-if-cached" in request.headers.get("cache-control", "")
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
-            return text(412, f"{plan.located.base.root} is not stored here")
+            message = f"{plan.located.base.root} is not stored here"
+            return said(412, message, request, html=self._options.pages)
         blocks = LazySession(api.served, api.session)
         try:
             response = await self._respond(request, plan, blocks)

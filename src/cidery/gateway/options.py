@@ -40,6 +40,11 @@ class GatewayOptions(NamedTuple):
     max_range_file_size: int = 0
     """Largest file of which parts are served, in bytes; 0: any."""
 
+    @property
+    def pages(self) -> bool:
+        """Whether people get pages for what is no content."""
+        return self.html_errors and self.deserialized
+
 
 def options_of(config: Config) -> GatewayOptions:
     """As the config has them."""
