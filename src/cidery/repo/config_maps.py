@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from typing import Any
 
 MAX_HEADERS = 64
@@ -105,6 +104,8 @@ def _paths_fault(paths: Any) -> str:
 
 def is_address(host: str) -> bool:
     """Whether a host, with or without a port, is an IP address: what ends in a number is one, and no name."""
+    from ipaddress import ip_address  # seldom used, and every command reads the config
+
     bare = host[1:].partition("]")[0] if host.startswith("[") else host
     try:
         ip_address(bare)
