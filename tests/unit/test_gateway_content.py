@@ -264,6 +264,8 @@ async def test_the_root_says_what_this_is_and_links_to_nothing_outside(client: C
     options = PATHS._replace(hosts=names)
     other = await client.get("/", HTML | {"host": "names.example"}, options=options)
     assert b"/ipns/NAME" in other.body and b"/ipfs/" not in other.body
+    strict = await client.get("/", HTML, options=PATHS._replace(deserialized=False))
+    assert b"/ipfs/CID?format=raw" in strict.body and b"/ipfs/CID:" not in strict.body and b"<" not in strict.body
     assert (await client.get("/", {"host": "none.example"}, options=options)).status == 404
 
 
@@ -301,6 +303,9 @@ async def test_slashes_too_many_lead_to_the_clean_path_of_this_host(client: Clie
 async def test_an_address_is_no_domain_and_advice_fits_the_cause(client: Client) -> None:
     for address in ("127.0.0.1", "2001:db8::1", "[::1]", "10.0.0"):
         assert (await client.get(f"/ipns/{address}")).status == 400, address
+    for address in ("127.0.0.1", "2001:db8::1", "[::1]"):
+        assert (await client.get(f"/ipns/{address}/x", {"host": "localhost"}, options=SITES)).status == 400, address
+    assert (await client.get("/", {"host": "127.0.0.1.ipns.localhost"}, options=SITES)).status == 400
     assert b"is an IP address" in (await client.get("/ipns/127.0.0.1")).body
     page = await client.get("/ipns/example.org", HTML)
     assert isinstance(page.body, bytes)

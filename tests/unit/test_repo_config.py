@@ -3,16 +3,19 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cidery
 from cidery.commands.definitions import config as config_definitions
 from cidery.repo.config import get_key, new_raw, parse_config, set_key
 from cidery.repo.config_file import ConfigError, ConfigMissing, parse_json, read_raw, write_raw
-from cidery.repo.config_keys import KEYS, parse_size
+from cidery.repo.config_keys import KEYS, check_all, parse_size
 from cidery.repo.config_profiles import PROFILES, apply_profile
 from cidery.repo.config_secrets import MASK, with_secrets_of, without_secrets
 from cidery.repo.config_unheeded import UNHEEDED, refuse_unheeded
@@ -322,3 +325,73 @@ def test_limits_of_speed_have_a_schedule_whose_periods_take_over_what_they_do_no
     raw["Swarm"] = {"Limits": {"Schedule": [twice, twice]}}
     with pytest.raises(ConfigError, match="period 2: it is there twice"):
         parse_config(raw)
+
+
+NAMES = st.sampled_from(["example.com", "127.0.0.1", "Paths", "UseSubdomains", "CertFile", "KeyFile", "X-A"])
+GATEWAY_FAULTS = [
+    ({"example.com": {"Path": ["/ipfs"]}}, "example.com: 'Path' is unknown; did you mean Paths?"),
+    ({"a.example": {}, "b.example": {"Colour": 1}}, "b.example: 'Colour' is unknown; there are Paths, UseSubdomains"),
+    ({"example.com": {"Paths": ["/ipfs", "/api"]}}, "example.com: Paths: '/api' is neither /ipfs nor /ipns"),
+    ({"example.com": {"Paths": ["/ipfs/"]}}, "neither /ipfs nor /ipns; leave out the slash at its end"),
+    ({"example.com": {"Paths": "/ipfs"}}, "example.com: Paths is a list of /ipfs and /ipns, not '/ipfs'"),
+    ({"example.com": {"UseSubdomains": "yes"}}, "example.com: UseSubdomains is true or false, not 'yes'"),
+    ({"example.com": {"NoDNSLink": 1}}, "example.com: NoDNSLink is true or false, not 1"),
+    ({"example.com": []}, "example.com: it is an object of fields, or null"),
+    ({"exämple.com": {}}, "exämple.com: it is no host"),
+    ({"http://example.com": {}}, "it is no host, with or without a port"),
+    ([], "it is no object of at most 10000 entries"),
+    *(
+        ({host: {"UseSubdomains": True}}, f"{host}: UseSubdomains needs the name of a host: nothing can be below")
+        for host in ("127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", "::1", "10.1")
+    ),
+]
+HEADER_FAULTS = [
+    ({"X-Good": ["a"], "X Bad": ["a"]}, "X Bad: it is no name of a header"),
+    ({"X-A": "a"}, "X-A: it is a list of texts, as [\"a\"], not 'a'"),
+    ({"X-A": ["a\nb"]}, r"X-A: 'a\nb' is no text of at most 4096 printable ASCII characters"),
+]
+OTHER_FAULTS = [
+    ("Gateway.TLS", {"CertFile": "/a"}, "KeyFile is missing"),
+    ("Gateway.TLS", {"CertFile": "/a", "Keyfile": "/b"}, "'Keyfile' is unknown; did you mean KeyFile?"),
+    ("Gateway.TLS", {"CertFile": "/a", "KeyFile": "b"}, "KeyFile is an absolute path, not 'b'"),
+    ("API.Authorizations", {"me": {"AuthSecret": "bearer:"}}, "me: AuthSecret is bearer:TOKEN"),
+    ("API.Authorizations", {"me": {"AuthSecret": "bearer:s3cr3t", "AllowedPath": []}}, "did you mean AllowedPaths?"),
+    ("API.Authorizations", {"me": {"AuthSecret": "bearer:s3cr3t", "AllowedPaths": "/"}}, "AllowedPaths is a list"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        *(("Gateway.PublicGateways", *one) for one in GATEWAY_FAULTS),
+        *(("Gateway.HTTPHeaders", *one) for one in HEADER_FAULTS),
+        *OTHER_FAULTS,
+    ],
+)
+def test_a_wrong_entry_is_named_with_its_field(key: str, value: object, told: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(ConfigError, match=f"{key}.*{re.escape(told)}") as refused:
+        check_all({section: {name: value}})
+    assert "{'" not in str(refused.value) and "s3cr3t" not in str(refused.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES | st.text(), below, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(["PublicGateways", "HTTPHeaders", "TLS"]), JSON)
+def test_any_value_is_accepted_or_refused_in_words(name: str, value: object) -> None:
+    try:
+        check_all({"Gateway": {name: value}})
+    except ConfigError as refused:
+        assert len(str(refused)) < 400
+
+
+@pytest.mark.parametrize("host", ["example.com", "*.example.com:8080", "localhost", "4.example", "a-1"])
+def test_a_host_with_a_name_may_have_subdomains_and_an_address_may_have_none(host: str) -> None:
+    for one, subdomains in ((host, True), ("127.0.0.1:8080", False), ("[::1]", False)):
+        entry = {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": subdomains, "DeserializedResponses": None}
+        check_all({"Gateway": {"PublicGateways": {one: entry, "gone.example": None}}})

@@ -10,7 +10,6 @@ from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, content_type, encode_parts, identity_of
 from cidery.commands.bind import BadCall, usage
-from cidery.core.worth import KEPT, WORTH_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,9 +84,16 @@ def _counted(body: Iterator[bytes], bar: Progress) -> Iterator[bytes]:
     for chunk in body:
         yield chunk
         sent += len(chunk)
-        KEPT.noted = KEPT.noted or sent >= WORTH_BYTES
+        if sent >= WORTH_BAR:
+            _note_sent(sent)
         bar.advance(len(chunk), stage="sending")
     bar.say("storing")
+
+
+def _note_sent(sent: int) -> None:
+    from cidery.core.worth import KEPT, WORTH_BYTES  # a short upload imports nothing of the node
+
+    KEPT.noted = KEPT.noted or sent >= WORTH_BYTES
 
 
 def upload_bar(call: Call) -> Progress:

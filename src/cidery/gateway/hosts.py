@@ -19,6 +19,7 @@ from cidery.http.message import BadRequest
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.multicodec import LIBP2P_KEY
+from cidery.namesys.dnslink import BadDomain, is_address
 
 MAX_LABEL = 63
 """Longest label of a domain, in characters (RFC 1035)."""
@@ -138,12 +139,14 @@ def is_domain(host: str) -> bool:
 def canonical_root(namespace: str, root: str, *, inline: bool) -> str:
     """``root`` as the labels of a host: CIDv1 base32, keys as base36, domains as they are or in one label.
 
-    Raises BadRequest: no CID. LabelTooLong.
+    Raises BadRequest: no CID, or an IP address. LabelTooLong.
     """
     if namespace == "ipns":
         key = key_of(root)
         if key is not None:
             return _fitting(key.to_cid(), root, "base36")
+        if is_address(root):
+            raise BadRequest(str(BadDomain(root)))
         return inlined(root) if inline else root
     try:
         cid = CID.parse(root)

@@ -160,7 +160,8 @@ class Site:
         if path == "/" and self._options.root:
             return Response(302, {"Location": self._options.root})
         if path == "/" and place.gateway.paths and request.method in ("GET", "HEAD"):
-            return welcome(request, place.gateway.paths, html=self._options.pages)
+            as_files = self._is_deserialized(place)
+            return welcome(request, place.gateway.paths, deserialized=as_files, html=self._options.pages)
         served = " or ".join(f"{prefix}/..." for prefix in place.gateway.paths)
         return self._said(404, f"nothing is here; ask for {served}" if served else "nothing is here", request)
 
@@ -174,11 +175,13 @@ class Site:
         name = without_port(host.lower())
         return is_domain(name) and await self._dnslinks.has(name)
 
+    def _is_deserialized(self, place: Place) -> bool:
+        own = place.gateway.deserialized
+        return self._options.deserialized if own is None else own
+
     def _find(self, request: Request, place: Place, site: str) -> Origin | Redirected:
         """``site``: the host, if it is a DNSLink of its own. Raises BadRequest."""
-        deserialized = place.gateway.deserialized
-        if deserialized is None:
-            deserialized = self._options.deserialized
+        deserialized = self._is_deserialized(place)
         secure = request.secure or request.headers.get("x-forwarded-proto") == "https"
         scheme = "https" if secure else "http"
         if place.namespace:

@@ -8,19 +8,25 @@ from cidery.http.message import Request, Response, text
 TITLE = "This is an IPFS gateway"
 EXAMPLE = "/ipfs/bafkqad3imvwgy3zamzzg63jajfiemuy"
 """Content that its CID holds itself, so that every gateway has it."""
-_FORMS = {
-    "/ipfs": ("/ipfs/CID", "a file or folder by its CID"),
-    "/ipns": ("/ipns/NAME", "what a name or a domain points to now"),
-}
+_FORMS = (
+    ("/ipfs", "/ipfs/CID", "a file or folder by its CID"),
+    ("/ipns", "/ipns/NAME", "what a name or a domain points to now"),
+)
+_TRUSTLESS_FORMS = (
+    ("/ipfs", "/ipfs/CID?format=raw", "a block by its CID"),
+    ("/ipfs", "/ipfs/CID?format=car", "a file or folder by its CID, as an archive of blocks"),
+    ("/ipns", "/ipns/NAME?format=ipns-record", "the signed record of a name"),
+)
 
 
-def welcome(request: Request, paths: Sequence[str], *, html: bool) -> Response:
-    """The page, or its text for programs. ``paths``: the prefixes that are served."""
-    forms = [_FORMS[path] for path in paths if path in _FORMS]
+def welcome(request: Request, paths: Sequence[str], *, deserialized: bool, html: bool) -> Response:
+    """The page, or its text for programs. ``paths``: the prefixes served; ``deserialized``: as pages and files too."""
+    forms = [(form, what) for path, form, what in (_FORMS if deserialized else _TRUSTLESS_FORMS) if path in paths]
     headers = {"Vary": "Accept", "X-Content-Type-Options": "nosniff"}
     if html and "text/html" in request.headers.get("accept", ""):
         rows = "".join(f"<tr><td><code>{shown(form)}</code></td><td>{shown(what)}</td></tr>\n" for form, what in forms)
-        example = f"<p>For example: {link(EXAMPLE, EXAMPLE)}</p>\n" if "/ipfs" in paths else ""
+        href = EXAMPLE if deserialized else f"{EXAMPLE}?format=raw"
+        example = f"<p>For example: {link(href, href)}</p>\n" if "/ipfs" in paths else ""
         body = (
             f"{begin(TITLE)}<h1>{TITLE}</h1>\n"
             "<p>It shows content of IPFS. Paste an address behind its host, in the address bar:</p>\n"

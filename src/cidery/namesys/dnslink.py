@@ -7,7 +7,6 @@ Spec: https://dnslink.dev/
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from cidery.errors import InvalidInput, NotFound
 from cidery.multiformats.cid import CID, CIDError
@@ -46,6 +45,8 @@ class BadDomain(InvalidInput):
 
 def is_address(text: str) -> bool:
     """Whether this is written as an IP address of version 4 or 6, which is never a domain."""
+    from ipaddress import ip_address  # names of keys need none of it
+
     try:
         ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -14,6 +14,7 @@ from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_limits import schedule_fault
+from cidery.repo.config_maps import files_fault, gateways_fault, headers_fault, users_fault
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -23,22 +24,9 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _ROUTER = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 _RESOLVER = re.compile(r"auto|https?://[^/\s]+(/\S*)?|udp://\S+:\d{1,5}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,4096}")
-_HOST = re.compile(r"[a-z0-9*_.\[\]:-]{1,260}", re.IGNORECASE)
 _REDIRECT = re.compile(r"(/(?!/)|https?://)[\x21-\x7e]*")
-OF_ONE_ANSWER = frozenset(
-    "accept-ranges connection content-disposition content-encoding content-length content-range content-type date etag"
-    " keep-alive last-modified location retry-after server te trailer transfer-encoding upgrade x-ipfs-path"
-    " x-ipfs-roots".split()
-)
-"""Headers that say how one answer is framed or what it holds: the same on all of them would be false."""
-MAX_HEADERS = 64
-"""Most entries of Gateway.HTTPHeaders: each is sent with every answer."""
 MAX_PEERED = 256
 """Most entries of Peering.Peers."""
-MAX_USERS = 1000
-"""Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_CONFIG_LIST = 10_000
 """Most entries of a list in the config: a bound on what a file can make us keep."""
 
@@ -127,46 +115,6 @@ def _is_resolver(domain: str, url: Any) -> bool:
     return domain.endswith(".") and isinstance(url, str) and _RESOLVER.fullmatch(url) is not None
 
 
-def _is_headers(value: Any) -> bool:
-    def one(name: str, texts: Any) -> bool:
-        good = isinstance(texts, list) and all(isinstance(text, str) and _HEADER_TEXT.fullmatch(text) for text in texts)
-        return good and _HEADER_NAME.fullmatch(name) is not None and name.lower() not in OF_ONE_ANSWER
-
-    return isinstance(value, dict) and len(value) <= MAX_HEADERS and all(one(*item) for item in value.items())
-
-
-def _is_public_gateways(value: Any) -> bool:
-    flags = {"UseSubdomains", "InlineDNSLink", "NoDNSLink", "DeserializedResponses"}
-
-    def one(host: str, entry: Any) -> bool:
-        if entry is None:
-            return True
-        if not _HOST.fullmatch(host) or not isinstance(entry, dict) or not entry.keys() <= flags | {"Paths"}:
-            return False
-        paths = entry.get("Paths") or []
-        named = isinstance(paths, list) and all(path in ("/ipfs", "/ipns") for path in paths)
-        return named and all(entry.get(flag) in (None, True, False) for flag in flags)
-
-    return isinstance(value, dict) and len(value) <= MAX_CONFIG_LIST and all(one(*item) for item in value.items())
-
-
-def _is_tls(value: Any) -> bool:
-    files = {"CertFile", "KeyFile"}
-    return isinstance(value, dict) and (not value or value.keys() == files) and all(map(DIRECTORY.test, value.values()))
-
-
-def _is_authorizations(value: Any) -> bool:
-    def one(item: Any) -> bool:
-        if not isinstance(item, dict) or not item.keys() <= {"AuthSecret", "AllowedPaths"}:
-            return False
-        secret, paths = item.get("AuthSecret"), item.get("AllowedPaths") or []
-        if not isinstance(secret, str) or not secret.rpartition(":")[2] or secret.strip() != secret:
-            return False
-        return secret.isascii() and secret.isprintable() and list_of(TEXT).test(paths)
-
-    return isinstance(value, dict) and len(value) <= MAX_USERS and all(map(one, value.values()))
-
-
 def list_of(accepts: Accepts) -> Accepts:
     def test(value: Any) -> bool:
         return isinstance(value, list) and len(value) <= MAX_CONFIG_LIST and all(accepts.test(item) for item in value)
@@ -242,7 +190,9 @@ KEYS: dict[str, Accepts] = {
     "Addresses.AppendAnnounce": list_of(ADDR),
     "Addresses.NoAnnounce": list_of(NET_OR_ADDR),
     "API.Authorizations": Accepts(
-        _is_authorizations, 'an object of name to {"AuthSecret": "bearer:TOKEN", "AllowedPaths": ["/api/v0"]}'
+        lambda value: not users_fault(value),
+        'an object of name to {"AuthSecret": "bearer:TOKEN", "AllowedPaths": ["/api/v0"]}',
+        users_fault,
     ),
     "API.HTTPHeaders": Accepts(lambda value: isinstance(value, dict), "an object of header name to list of texts"),
     "Bootstrap": list_of(PEER_ADDR),
@@ -259,7 +209,9 @@ KEYS: dict[str, Accepts] = {
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
     "Gateway.HTTPHeaders": Accepts(
-        _is_headers, "an object of header name to list of texts, of names that fit every answer"
+        lambda value: not headers_fault(value),
+        "an object of header name to list of texts, of names that fit every answer",
+        headers_fault,
     ),
     "Gateway.MaxConcurrentRequests": whole(0, 1 << 20),
     "Gateway.MaxRangeRequestFileSize": SIZE,
@@ -267,7 +219,9 @@ KEYS: dict[str, Accepts] = {
     "Gateway.NoDNSLink": ANY_BOOL,
     "Gateway.NoFetch": ANY_BOOL,
     "Gateway.PublicGateways": Accepts(
-        _is_public_gateways, 'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null'
+        lambda value: not gateways_fault(value),
+        'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null',
+        gateways_fault,
     ),
     "Gateway.RetrievalTimeout": DURATION,
     "Gateway.RootRedirect": Accepts(
@@ -275,7 +229,9 @@ KEYS: dict[str, Accepts] = {
         'a path such as /ipfs/CID or a URL, or ""',
     ),
     "Gateway.TLS": Accepts(
-        _is_tls, 'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}'
+        lambda value: not files_fault(value),
+        'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}',
+        files_fault,
     ),
     "Gateway.TrustedProxies": list_of(NET),
     "HTTPRetrieval.Enabled": ANY_BOOL,
