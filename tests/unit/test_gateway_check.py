@@ -253,9 +253,22 @@ Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 @asynccontextmanager
 async def serving(handle: Connection) -> AsyncIterator[Place]:
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    running: set[asyncio.Task[None] | None] = set()
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.add(asyncio.current_task())
+        try:
+            await handle(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(closing, "127.0.0.1", 0)
     async with server:
         yield Place("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+    left = [task for task in running if task is not None]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def replying(data: bytes, seen: list[bytes]) -> Connection:
