@@ -129,13 +129,10 @@ def nginx(place: Path) -> Iterator[tuple[int, str]]:
     config.write_text(NGINX.format(place=place, port=port))
     with process(["nginx", "-c", str(config), "-p", str(place)], line=False) as (pid, _):
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        workers: list[str] = []
+        while not workers and time.monotonic() < deadline:
+            time.sleep(0.05)
             workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.05)
         yield int(workers[0]), f"http://127.0.0.1:{port}"
 
 

@@ -206,7 +206,7 @@ def test_an_interrupted_add_pins_nothing(pair: tuple[Daemon, Daemon], tmp_path: 
     adding.stdin.flush()
     adding.send_signal(signal.SIGINT)
     output, errors = adding.communicate(timeout=DEADLINE)
-    assert (adding.returncode, output, errors) == (1, b"", b"")
+    assert (adding.returncode, output, errors) == (130, b"", b"")
     assert node.text("pin", "ls", "--type=recursive") == before
     assert node.text("repo", "verify").startswith("verify complete")
 

@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -134,7 +135,6 @@ def test_a_node_finds_content_through_the_routing_api_of_another(tmp_path: Path)
         ("/routing/v1/ipns/nonsense", 422),
         ("/routing/v1/providers/bafkqaaa", 501),
         ("/routing/v1/other", 404),
-        ("/", 404),
     ],
 )
 def test_the_routing_api_refuses_what_makes_no_sense(
@@ -142,3 +142,13 @@ def test_the_routing_api_refuses_what_makes_no_sense(
 ) -> None:
     assert get(gateway, target)[0].status == status
     assert get(gateway, "/routing/v1/providers/bafkqaaa", "OPTIONS")[0].status == 204
+
+
+def test_what_cannot_be_checked_is_told_before_anything_is_waited_for(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node:
+        gateway = (node.repo / "gateway").read_text()
+        rpc = "http://{1}:{3}".format(*(node.repo / "api").read_text().strip().strip("/").split("/"))
+        for url, told in ((gateway, "the fixtures are not on this gateway"), (rpc, "is no IPFS gateway")):
+            words, environment = node.command("gateway", "check", url)
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, done.stdout) == (2, "") and told in done.stderr, done

@@ -114,6 +114,37 @@ def test_a_get_that_was_cut_off_goes_on(daemon: Daemon, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == data and (tmp_path / "out").stat().st_ino == inode
 
 
+@pytest.mark.parametrize("served", [True, False], ids=["by a daemon", "without a daemon"])
+def test_a_get_that_was_interrupted_says_how_to_go_on_and_is_a_job(
+    daemon: Daemon, tmp_path: Path, served: bool
+) -> None:
+    node = daemon if served else Daemon(tmp_path / "repo")
+    if not served:
+        node.run("init", "--profile=test")
+    data = os.urandom(40 << 20)
+    (tmp_path / "source").write_bytes(data)
+    cid = node.text("add", "-Q", tmp_path / "source")
+    where = "FileRange, 'copy_to'" if served else "FileCopy, 'write'"
+    interrupt = (
+        "import os, signal, sys\nfrom cidery.core.getting.extents import FileRange\n"
+        "from cidery.core.getting.file_copy import FileCopy\nfrom cidery.cli.main import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\ncount = iter(range(20 if sys.argv[1] else 2))\n"
+        f"real = getattr({where})\n"
+        "def few(*given):\n"
+        "    if next(count, None) is None: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(*given)\n"
+        f"setattr({where}, few)\nsys.exit(main(sys.argv[2:]))\n"
+    )
+    words = ["get", cid, "-o", str(tmp_path / "out")]
+    run = [sys.executable, "-c", interrupt, "served" if served else "", *words]
+    ended = subprocess.run(run, env=node.environment, capture_output=True, timeout=60)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.count(b"Repeat the command to resume; see: cidery jobs") == 1
+    assert [line for line in node.text("jobs").splitlines() if "interrupted" in line and str(tmp_path) in line]
+    node.run(*words)
+    assert (tmp_path / "out").read_bytes() == data
+
+
 def test_a_collection_during_a_get_takes_nothing_from_it(daemon: Daemon, tmp_path: Path) -> None:
     data = os.urandom(5 << 20)
     (tmp_path / "source").write_bytes(data)

@@ -18,7 +18,7 @@ from cidery.gateway.options import GatewayOptions
 from cidery.gateway.redirects_file import BadRedirects, find_redirect, parse_redirects, with_query
 from cidery.gateway.site import Site
 from cidery.http.message import BadRequest, Request
-from cidery.http.ranges import Unsatisfiable, multipart, parse_ranges
+from cidery.http.ranges import Range, Unsatisfiable, multipart, parse_ranges
 from cidery.multiformats.cid import CID
 
 TOKENS = st.sampled_from(
@@ -40,6 +40,19 @@ def test_ranges_lie_inside(header: str, size: int) -> None:
     if len(ranges) > 1:
         frame = multipart(ranges, size, "text/plain", "b")
         assert frame.length == sum(map(len, frame.heads)) + sum(one.length for one in ranges) + len(frame.tail)
+
+
+@FEW
+@given(st.integers(0, 10**40), st.none() | st.integers(0, 10**40), st.integers(0, 3), st.integers(1, 2000))
+def test_a_range_of_any_numbers_is_the_one_that_they_say(first: int, last: int | None, zeros: int, size: int) -> None:
+    header = f"bytes={'0' * zeros}{first}-{'' if last is None else last}"
+    if last is not None and last < first:
+        assert parse_ranges(header, size) == []
+    elif first >= size:
+        with pytest.raises(Unsatisfiable):
+            parse_ranges(header, size)
+    else:
+        assert parse_ranges(header, size) == [Range(first, min(size - 1 if last is None else last, size - 1))]
 
 
 @FEW

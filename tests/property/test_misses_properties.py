@@ -12,11 +12,13 @@ from cidery.core.misses import (
     NotFoundThere,
     Verb,
     asked,
+    asked_on,
     failed,
     found,
 )
 from cidery.core.session import NotStored
 from cidery.errors import CideryError
+from cidery.exchange.terms import Terms
 from cidery.multiformats.cid import CID
 
 CIDS = st.binary(max_size=40).map(CID.of)
@@ -35,6 +37,12 @@ def test_questions_are_read_as_they_were_asked(questions: list[tuple[Verb, CID]]
     assert read == [*(Asked(verb, (cid,)) for verb, cid in questions), Asked(Verb.NAME, name="k51x")]
 
 
+@given(st.booleans(), st.booleans())
+def test_terms_are_read_as_they_were_said(paced: bool, public: bool) -> None:
+    terms = Terms(paced, public)
+    assert AskedReader().receive_data(asked_on(terms)) == [Asked(Verb.TERMS, terms=terms)]
+
+
 def test_a_hint_is_bounded() -> None:
     cid = CID.parse("bafkqaaa")
     assert AskedReader().receive_data(asked(Verb.AHEAD, *[cid] * (MAX_AHEAD + 9)))[0].cids == (cid,) * MAX_AHEAD
@@ -50,11 +58,10 @@ def test_answers_are_read_as_they_were_given(blocks: list[bytes], step: int) -> 
     assert all(isinstance(one, NotFoundThere) and str(one) == str(missing) for one in read[1::2])
 
 
-@given(
-    st.lists(
-        st.one_of(st.binary(max_size=60), st.sampled_from([b"found 3\nabc", b"get bafkqaaa\n", b"failed missing x\n"]))
-    )
-)
+LINES = [b"found 3\nabc", b"get bafkqaaa\n", b"terms paced\n", b"terms x\n", b"failed missing x\n"]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(LINES))))
 def test_any_bytes_are_read_or_refused(parts: list[bytes]) -> None:
     for reader in (AskedReader(), FrameReader()):
         try:

@@ -3,11 +3,19 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from cidery.cli.arguments import split
+from cidery.cli.getting import on_record
+from cidery.commands.bind import bind
 from cidery.commands.definition import Call
 from cidery.commands.registry import find
+from cidery.core.getting.jobs import every_get
+from cidery.core.worth import KEPT
+from cidery.errors import Unavailable
+from cidery.repo.layout import RepoLayout
 
 
 def run(redirected: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -54,3 +62,23 @@ def test_an_api_file_without_an_address_is_named(tmp_path) -> None:
     (tmp_path / "api").write_text("rubbish")
     done = run("", "id")
     assert done.returncode == 1 and f"{tmp_path}/api holds 'rubbish'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "worth_after", "kept"),
+    [(KeyboardInterrupt, 0.0, True), (KeyboardInterrupt, 60.0, False), (Unavailable, 0.0, False)],
+    ids=["stopped late", "stopped at once", "failed"],
+)
+def test_a_get_without_a_byte_on_disk_is_kept_if_it_was_stopped_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], worth_after: float, kept: bool
+) -> None:
+    monkeypatch.setattr("cidery.core.worth.WORTH_SECONDS", worth_after)
+    monkeypatch.setattr(KEPT, "noted", False)
+    jobs = RepoLayout(tmp_path).jobs
+    jobs.mkdir(parents=True)
+    line = split(["get", "bafkqaaa"])
+    assert line.command is not None
+    call = bind(line.command, line.arguments, line.options)
+    with pytest.raises(error), on_record(tmp_path, call, str(tmp_path / "out"), "bafkqaaa"):
+        raise error
+    assert (bool(every_get(jobs)), KEPT.noted) == (kept, kept)

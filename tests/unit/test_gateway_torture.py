@@ -12,11 +12,13 @@ from cidery.gateway.bounded import Bounded
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.site import Site
 from cidery.http import connection
+from cidery.http.message import MAX_HEADER_COUNT
 from cidery.http.server import HttpServer
 
 HELLO = "bafkqabtimvwgy3yk"
 """An identity CID of ``hello``."""
-GET = f"GET /ipfs/{HELLO} HTTP/1.1\r\nHost: x\r\n"
+OF_GET, OF_X = "Host: x\r\n", "X: \r\n"
+GET = f"GET /ipfs/{HELLO} HTTP/1.1\r\n{OF_GET}"
 
 
 class Gateway:
@@ -76,6 +78,13 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (f"GET /ipfs/{'a' * 40_000} HTTP/1.1\r\nHost: x\r\n\r\n", 414),
         (f"{GET}X: {'a' * 70_000}\r\n\r\n", 431),
+        (GET + "X:\r\n" * 10_000 + "\r\n", 431),
+        (f"GET /ipfs/{HELLO} HTTP/1.1\r\nHost: \xfc.ipfs.localhost\r\n\r\n", 400),
+        (f"GET /ipfs/{HELLO} HTTP/1.1\r\nHost: a\x01b\r\n\r\n", 400),
+        (f"GET /ipfs/{HELLO} HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (f"GET /ipfs/{HELLO} HTTP/1.1\r\nHost: a/b@c\r\n\r\n", 400),
+        (f"GET http://\xfc/ipfs/{HELLO} HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (f"{GET}X-Forwarded-Host: \xfc.ipfs.localhost\r\n\r\n", 400),
         (f"POST /ipfs/{HELLO} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
         ("GET /ipfs/%2e%2e/x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         ("GET /ipfs/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 400),
@@ -85,6 +94,21 @@ async def test_what_is_not_http_or_not_asked_well_is_refused(gateway: Gateway, r
     answer = await gateway.exchange(request_.encode("latin-1"))
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:200]
     assert b"hello" not in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("X: a\r\n" * (MAX_HEADER_COUNT - 1), 200),
+        ("X: a\r\n" * MAX_HEADER_COUNT, 431),
+        (f"X: {'a' * (connection.MAX_HEADERS - len(OF_GET) - len(OF_X))}\r\n", 200),
+        (f"X: {'a' * (connection.MAX_HEADERS - len(OF_GET) - len(OF_X) + 1)}\r\n", 431),
+        (f"X: {'a' * 254}\r\n" * 255, 431),
+    ],
+)
+async def test_headers_are_counted_with_all_their_bytes(gateway: Gateway, headers: str, status: int) -> None:
+    answer = await gateway.exchange(f"{GET}{headers}\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:200]
 
 
 @pytest.mark.parametrize(

@@ -335,6 +335,12 @@ async def test_a_name_that_nobody_published_is_a_failure_of_ours(client: Client)
         ("bytes=0-99", [(0, 9)]),
         ("bytes=1-2,5-6", [(1, 2), (5, 6)]),
         ("bytes=1-2,99-", [(1, 2)]),
+        (f"bytes=1-{'9' * 30}", [(1, 9)]),
+        (f"bytes=-{'9' * 5000}", [(0, 9)]),
+        (f"bytes={'0' * 30}1-{'0' * 5000}2", [(1, 2)]),
+        (f"bytes=1-2,{'9' * 30}-", [(1, 2)]),
+        (f"bytes={'9' * 30}-{'9' * 29}", []),
+        (f"bytes={'9' * 30}x-", []),
         ("bytes=0-9,0-9", []),
         ("bytes=" + ",".join(["1-1"] * 17), []),
         ("", []),
@@ -347,7 +353,17 @@ def test_ranges(header: str, expected: list[tuple[int, int]]) -> None:
     assert parse_ranges(header, 10) == [Range(*one) for one in expected]
 
 
-@pytest.mark.parametrize("header", ["bytes=10-", "bytes=99-100", "bytes=-0", "bytes=10-,11-12"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "bytes=10-",
+        "bytes=99-100",
+        "bytes=-0",
+        "bytes=10-,11-12",
+        f"bytes={'9' * 23}-",
+        f"bytes={'9' * 5000}-{'9' * 5000}",
+    ],
+)
 def test_ranges_beyond_the_end(header: str) -> None:
     with pytest.raises(Unsatisfiable, match="after the end"):
         parse_ranges(header, 10)

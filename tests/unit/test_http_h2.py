@@ -12,7 +12,8 @@ from h2.settings import SettingCodes
 from cidery.budgets import H2_CONTROL, H2_RESETS, H2_STREAMS
 from cidery.errors import Unavailable
 from cidery.http.body import RequestBody
-from cidery.http.message import Request, Response, text
+from cidery.http.h2_request import head_of
+from cidery.http.message import MAX_HEADER_COUNT, Request, Response, text
 from cidery.http.server import HttpServer
 from cidery.http.tls import Certificate
 from peers.certificates import write_certificate
@@ -166,6 +167,23 @@ async def test_targets_that_are_none_are_refused(files: tuple[Path, Path], path:
         await client.send()
         assert (await client.answer(stream))[0] == status
     assert handler.requests == []
+
+
+@pytest.mark.parametrize(
+    ("authority", "count", "status"),
+    [
+        (b"a.example:80", MAX_HEADER_COUNT - 1, 0),
+        (b"[::1]:80", MAX_HEADER_COUNT, 0),
+        (b"x", MAX_HEADER_COUNT + 1, 431),
+        (b"\xfc.ipfs.localhost", 0, 400),
+        (b"a b", 0, 400),
+        (b"a\x01", 0, 400),
+    ],
+)
+def test_headers_without_end_and_hosts_that_are_none_are_refused(authority: bytes, count: int, status: int) -> None:
+    fields = [(b":method", b"GET"), (b":path", b"/"), (b":authority", authority), *[(b"x", b"a")] * count]
+    refusal = head_of(fields, 100).refusal
+    assert (refusal.status if refusal is not None else 0) == status
 
 
 async def test_at_the_end_running_requests_are_answered_and_further_ones_are_not(files: tuple[Path, Path]) -> None:

@@ -132,10 +132,10 @@ def _say_deprecated(call: Call) -> None:
 
 
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
-    from cidery.core.worth import WORTH_SECONDS
+    from cidery.core.worth import KEPT, WORTH_SECONDS
 
-    if seconds < WORTH_SECONDS:
-        return  # it may have broken off an import
+    if not KEPT.noted and (seconds < WORTH_SECONDS or call.command.path == ("get",)):
+        return  # it may have broken off an import; of a get, it is known that there is nothing
     from cidery.commands.job_command import goes_on
 
     if goes_on(call):

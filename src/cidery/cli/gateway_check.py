@@ -8,6 +8,7 @@ from cidery.cli.output import Sink, printable, progress_for
 from cidery.client.address import Endpoint
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
+from cidery.gateway.check.probe import NoFixtures, NoGateway
 from cidery.gateway.check.table import UnknownLeaf
 from cidery.gateway.check.wire import BadUrl, Unreachable
 
@@ -41,6 +42,6 @@ async def run_local(repo: Path, call: Call) -> int:
 
     try:
         return await run_with_sink(repo, call, None, CountingSink(call))
-    except (BadCall, BadUrl, UnknownLeaf, Unreachable) as exc:
+    except (BadCall, BadUrl, UnknownLeaf, Unreachable, NoGateway, NoFixtures) as exc:
         print(f"Error: {printable(' '.join(str(exc).splitlines()))}", file=sys.stderr)
         return NOT_CHECKED

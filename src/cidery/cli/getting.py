@@ -109,18 +109,23 @@ def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str 
 
     from cidery.commands.job_command import command_of
     from cidery.core.getting.record import GetRecord
+    from cidery.core.worth import KEPT, WORTH_SECONDS
     from cidery.repo.layout import RepoLayout
 
     command = [word for word in command_of(call) if not word.startswith("--output=")]
     command.insert(1, f"--output={os.path.abspath(target)}")
     record = GetRecord.open(RepoLayout(Path(repo)).jobs, what, target, time.time, command, way)
-    keep = True
+    began, keep, worth = time.monotonic(), True, False
     try:
         yield record
         keep = False
+    except BaseException as exc:
+        # stopped from outside: what was fetched by then is stored, though no file may have begun
+        worth = not isinstance(exc, Exception) and time.monotonic() - began >= WORTH_SECONDS
+        raise
     finally:
         if record is not None:
-            record.close(keep=keep)
+            KEPT.noted = record.close(keep=keep, empty=worth)
 
 
 def say_saving(target: str) -> None:

@@ -10,6 +10,7 @@ from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, content_type, encode_parts, identity_of
 from cidery.commands.bind import BadCall, usage
+from cidery.core.worth import KEPT, WORTH_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def upload(
 ) -> int:
     """``bar``: moves with the bytes sent; it belongs to the sink, which closes it."""
     boundary = os.urandom(16).hex()
-    body = encode_parts(parts, boundary, known)
-    if bar is not None:
-        body = _counted(body, bar)
+    body = _counted(encode_parts(parts, boundary, known), bar or NoProgress())
     answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=content_type(boundary))
     try:
         with answer:
@@ -82,8 +81,11 @@ def upload(
 
 
 def _counted(body: Iterator[bytes], bar: Progress) -> Iterator[bytes]:
+    sent = 0
     for chunk in body:
         yield chunk
+        sent += len(chunk)
+        KEPT.noted = KEPT.noted or sent >= WORTH_BYTES
         bar.advance(len(chunk), stage="sending")
     bar.say("storing")
 

@@ -15,10 +15,11 @@ from cidery.client.answer import DaemonGone, call_headers, check_daemon
 from cidery.client.asynchronous import connect
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame
-from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, UnavailableThere, Verb, asked
+from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, UnavailableThere, Verb, asked, asked_on
 from cidery.core.session import NotStored, StoreSession
 from cidery.errors import CideryError
 from cidery.exchange.stats import SessionStats
+from cidery.exchange.terms import EAGER, Terms
 from cidery.ipld.block import Block
 from cidery.ipns.name import format_name, name_of_routing_key
 
@@ -47,9 +48,9 @@ class DaemonMisses:
         """``find``: where the daemon is now; None: none runs. Its endpoint has the token."""
         self._find = find
 
-    def session(self, blocks: BlockStore) -> DaemonSession:
-        """A BlockSession of ``blocks`` and, for what is not there, of the daemon."""
-        return DaemonSession(blocks, self._find)
+    def session(self, blocks: BlockStore, terms: Terms) -> DaemonSession:
+        """A BlockSession of ``blocks`` and, for what is not there, of the daemon, which fetches on these terms."""
+        return DaemonSession(blocks, self._find, terms)
 
     async def search_value(self, key: bytes, quorum: int) -> AsyncGenerator[bytes, None]:
         """The record of a name that the daemon has or finds: satisfies namesys.resolver.ValueSearch."""
@@ -58,7 +59,7 @@ class DaemonMisses:
             return
         line = _Line(endpoint)
         try:
-            await line.open()
+            await line.open(EAGER)
             yield await line.ask(asked(Verb.NAME, name=format_name(name_of_routing_key(key))))
         except (NotFoundThere, DaemonGone):
             return
@@ -69,9 +70,10 @@ class DaemonMisses:
 class DaemonSession(StoreSession):
     """A BlockSession of a store and the daemon behind it."""
 
-    def __init__(self, blocks: BlockStore, find: Callable[[], Endpoint | None]) -> None:
+    def __init__(self, blocks: BlockStore, find: Callable[[], Endpoint | None], terms: Terms) -> None:
         super().__init__(blocks)
         self._find = find
+        self._terms = terms
         self._line: _Line | None = None
         self._root: CID | None = None
         self._ahead: Sequence[CID] = ()
@@ -108,7 +110,7 @@ class DaemonSession(StoreSession):
             raise NoDaemon(cid)
         line = _Line(endpoint)
         try:
-            await line.open()
+            await line.open(self._terms)
         except DaemonGone as exc:
             log.info("%s", exc)
             raise NoDaemon(cid) from exc
@@ -149,7 +151,7 @@ class _Line:
         self._frames = FrameReader()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def open(self) -> None:
+    async def open(self, terms: Terms) -> None:
         """Raises DaemonGone, UnavailableThere. Cancel-safe."""
         endpoint = self._endpoint
         try:
@@ -169,6 +171,7 @@ class _Line:
                 raise UnavailableThere("the daemon fetches too much at the moment; try again later")
             if self._response.status != 200:
                 raise DaemonGone(endpoint.name, "it is of another version")
+            self.say(asked_on(terms))
         except BadResponse as exc:
             self.close()
             raise DaemonGone(endpoint.name, str(exc)) from exc

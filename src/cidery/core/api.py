@@ -118,8 +118,8 @@ if TYPE_CHECKING:
     class Elsewhere(Protocol):
         """Another process with the network; satisfied by client.misses.DaemonMisses."""
 
-        def session(self, blocks: Filestore) -> AbstractAsyncContextManager[BlockSession]:
-            """A session of ``blocks`` and, for what is not there, of that process."""
+        def session(self, blocks: Filestore, terms: Terms) -> AbstractAsyncContextManager[BlockSession]:
+            """A session of ``blocks`` and, for what is not there, of that process, which fetches on these terms."""
             ...
 
 
@@ -303,7 +303,7 @@ class Api:
 
             opened = ArrivingSession(self.blocks, self.arrival, kept=kept, terms=terms)
         elif self.elsewhere is not None:
-            opened = self.elsewhere.session(self.blocks)
+            opened = self.elsewhere.session(self.blocks, terms)
         else:
             opened = FilestoreSession(self.blocks)
         if self.network is None and (denylists := self.denylists) is not None:

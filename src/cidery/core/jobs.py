@@ -15,7 +15,7 @@ from typing import Any
 from cidery.blockstore.segments import SegmentStore
 from cidery.core.getting.jobs import every_get, expire_gets, remove_get
 from cidery.core.getting.record import FIRST_NUMBER
-from cidery.core.worth import WORTH_BLOCKS, WORTH_BYTES, WORTH_SECONDS
+from cidery.core.worth import KEPT, WORTH_BLOCKS, WORTH_BYTES, WORTH_SECONDS
 from cidery.disk.lmdb_environment import Transaction
 from cidery.errors import CideryError, InvalidInput, Unavailable
 from cidery.multiformats.cid import CID
@@ -156,6 +156,7 @@ class JobRun:
         goes_on = worth and bool(job.key) and not self.cancelled
         state = JobState.INTERRUPTED if goes_on else JobState.FAILED
         reason = str(error) if isinstance(error, CideryError) else "it was stopped"
+        KEPT.noted = KEPT.noted or goes_on
         self._row = replace(job, state=state, error="cancelled" if self.cancelled else reason)
 
 

@@ -1,7 +1,9 @@
 """How a process that reads the store asks the daemon for what is not there: the wire format of one session. Pure.
 
-Requests are lines, answers are frames; each ``get`` and ``name`` is answered once, in order::
+Requests are lines, answers are frames; the first line says for whom, and each ``get`` and ``name`` is answered once, in
+order::
 
+    terms [paced] [public]   no answer: the Terms of the session
     get CID          -> found SIZE, and as many bytes | failed KIND TEXT
     name NAME        -> found SIZE, and as many bytes | failed KIND TEXT
     ahead CID ...       no answer: these will be asked for soon
@@ -23,6 +25,7 @@ from cidery.errors import (
     RemoteProtocolError,
     Unavailable,
 )
+from cidery.exchange.terms import EAGER, Terms
 from cidery.ipld.block import MAX_BLOCK
 from cidery.multiformats.cid import CID, CIDError
 
@@ -42,6 +45,7 @@ MAX_HEAD = 1024
 class Verb(Enum):
     """What a line asks for."""
 
+    TERMS = "terms"
     GET = "get"
     NAME = "name"
     AHEAD = "ahead"
@@ -54,6 +58,7 @@ class Asked(NamedTuple):
     verb: Verb
     cids: tuple[CID, ...] = ()
     name: str = ""
+    terms: Terms = EAGER
 
 
 class BadMisses(RemoteProtocolError):
@@ -109,6 +114,11 @@ def asked(verb: Verb, *cids: CID, name: str = "") -> bytes:
     return " ".join([verb.value, *words]).encode() + b"\n"
 
 
+def asked_on(terms: Terms) -> bytes:
+    """The first line."""
+    return " ".join([Verb.TERMS.value, *(name for name, holds in terms._asdict().items() if holds)]).encode() + b"\n"
+
+
 class AskedReader:
     """Reads the lines of a request."""
 
@@ -127,12 +137,14 @@ def _asked(line: bytes) -> Asked:
     try:
         word, *rest = line.decode("ascii").split(" ")
         verb = Verb(word)
+        if verb is Verb.TERMS:
+            return Asked(verb, terms=Terms(**dict.fromkeys(rest, True)))
         if verb is Verb.NAME:
             if len(rest) != 1 or not rest[0]:
                 raise BadMisses("one name is asked for at a time")
             return Asked(verb, name=rest[0])
         cids = tuple(map(CID.parse, rest))
-    except (ValueError, CIDError) as exc:
+    except (ValueError, TypeError, CIDError) as exc:
         raise BadMisses("a line makes no sense") from exc
     if len(cids) > MAX_AHEAD or (verb is not Verb.AHEAD and len(cids) != 1):
         raise BadMisses(f"{verb.value} of {len(cids)} blocks")

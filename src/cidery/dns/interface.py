@@ -37,6 +37,13 @@ class DnsUnavailable(Unavailable):
         return f"{self.name[:120]} cannot be looked up in the DNS: {self.reason}"
 
 
+class NoResolver(DnsUnavailable):
+    """None is configured for the domain."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "no resolver is configured for it (DNS.Resolvers)")
+
+
 class TxtResolver(Protocol):
     """Looks up TXT records."""
 

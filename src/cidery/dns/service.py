@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from cidery.dns.interface import DnsUnavailable, NoSuchDomain, TxtAnswer
+from cidery.dns.interface import DnsUnavailable, NoResolver, NoSuchDomain, TxtAnswer
 from cidery.errors import InvalidInput
 from cidery.host_names import http_connector
 
@@ -99,7 +99,7 @@ class Dns:
                 return self._resolvers[domain]
         if SYSTEM_ZONE in self._resolvers:
             return self._resolvers[SYSTEM_ZONE]
-        raise DnsUnavailable(name, "DNS.Resolvers of the config names no resolver for it")
+        raise NoResolver(name)
 
     async def _ask(self, name: str, kind: str) -> TxtAnswer:
         # imported late: 40 ms that only look-ups need

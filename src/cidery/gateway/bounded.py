@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeVar
 from cidery.budgets import GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.client import client_of
-from cidery.gateway.errors import failed
+from cidery.gateway.errors import failed, said
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
-from cidery.http.message import Request, Response, text
+from cidery.http.message import Request, Response
 from cidery.multiformats.address_filter import Net
 from cidery.multiformats.varint import Buffer
 
@@ -71,11 +71,11 @@ class Bounded:
         *,
         html: bool = False,
     ) -> None:
-        """``headers``, ``html``: of the answers that are given here, as the handler's own ones have them."""
-        self._html = html
+        """``headers``, and ``html`` (pages for people): of the answers that are given here, as of the handler's."""
         self._handler = handler
         self._limits = limits or Limits()
         self._headers = headers or {}
+        self._html = html
         self._of: Counter[str] = Counter()
         """Running requests by client; those that cannot be told apart are not among them."""
         self._clock = asyncio.get_running_loop().time
@@ -88,9 +88,9 @@ class Bounded:
         """Cancellation: the answer is dropped when the client disconnects."""
         client = client_of(request, self._limits.proxies)
         if self._limits.requests and self.running >= self._limits.requests:
-            return self._refused("too many requests at once")
+            return self._refused(request, "too many requests at once")
         if client and self._of[client] >= GATEWAY_CLIENT_REQUESTS.amount:
-            return self._refused(f"more than {GATEWAY_CLIENT_REQUESTS.size} of one client at once")
+            return self._refused(request, f"more than {GATEWAY_CLIENT_REQUESTS.size} of one client at once")
         place, began = self._entered(client), self._clock()
         try:
             response, reader, left = await self._in_time(request, client, place)
@@ -104,23 +104,26 @@ class Bounded:
             return response
         except Crowded as exc:
             await place.aclose()
-            return self._said(text(503, str(exc), {"Retry-After": "5"}))
+            return self._said(request, 503, str(exc), {"Retry-After": "5"})
         except Stalled as exc:
             await place.aclose()
             self.timeouts += 1
-            return self._said(failed(exc, request, html=self._html))
+            return self._finished(failed(exc, request, html=self._html))
         except CideryError as exc:  # of the first piece of a body
             await place.aclose()
-            return self._said(failed(exc, request, html=self._html))
+            return self._finished(failed(exc, request, html=self._html))
         except BaseException:
             await place.aclose()
             raise
 
-    def _refused(self, reason: str) -> Response:
+    def _refused(self, request: Request, reason: str) -> Response:
         self.refused += 1
-        return self._said(text(429, reason, {"Retry-After": "1"}))
+        return self._said(request, 429, reason, {"Retry-After": "1"})
 
-    def _said(self, response: Response) -> Response:
+    def _said(self, request: Request, status: int, message: str, headers: Mapping[str, str]) -> Response:
+        return self._finished(said(status, message, request, headers, html=self._html))
+
+    def _finished(self, response: Response) -> Response:
         for name, value in self._headers.items():
             response.headers.setdefault(name, value)
         return response

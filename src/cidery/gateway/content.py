@@ -27,6 +27,7 @@ from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import cache_control
 from cidery.gateway.disposition import location
+from cidery.gateway.errors import said
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
@@ -36,7 +37,7 @@ from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file
 from cidery.gateway.visitor import visitor_of
-from cidery.http.message import Request, Response, text
+from cidery.http.message import Request, Response
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
@@ -120,13 +121,14 @@ class ContentGateway:
         offline = "only-if-cached" in request.headers.get("cache-control", "")
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
-            return text(412, f"{plan.located.base.root} is not stored here")
+            message = f"{plan.located.base.root} is not stored here"
+            return said(412, message, request, html=self._options.pages)
         blocks = LazySession(api.served, partial(self._opened, api, request))
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException as exc:
-            if isinstance(exc, Unavailable | asyncio.CancelledError) and (said := outcome(blocks.stats())):
-                exc.add_note(said)  # a cancelled wait is one that took too long, or whose client has left
+            if isinstance(exc, Unavailable | asyncio.CancelledError) and (told := outcome(blocks.stats())):
+                exc.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
             await blocks.close()
             raise
         if isinstance(response.body, bytes):

@@ -47,8 +47,8 @@ class GatewayOptions(NamedTuple):
     """Largest file of which parts are served, in bytes; 0: any."""
 
     @property
-    def error_pages(self) -> bool:
-        """Whether there are pages for errors."""
+    def pages(self) -> bool:
+        """Whether people get pages for what is no content."""
         return self.html_errors and self.deserialized
 
 

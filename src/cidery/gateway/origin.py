@@ -5,6 +5,7 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/, https://specs.ipfs.te
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,6 +19,7 @@ from cidery.ipns.name import format_name
 from cidery.multiformats.cid import CID, CIDError
 
 _ABOVE = {"ipfs", "ipns"}
+_SLASHES = re.compile(r"/+(ipfs|ipns)/+")
 
 
 class Origin(NamedTuple):
@@ -127,6 +129,14 @@ def to_one_namespace(request: Request, origin: Origin) -> Redirected | None:
         except CIDError:
             return None
     return Redirected(escaped_path(f"/{origin.root}/{first}" + (f"/{rest}" if rest else "")) + _query(request))
+
+
+def to_single_slashes(request: Request) -> Redirected | None:
+    """From ``//ipfs//CID`` to ``/ipfs/CID``, as Kubo does; never to another host. None: there is nothing to mend."""
+    found = _SLASHES.match(request.target)
+    if found is None or found[0] == f"/{found[1]}/":
+        return None
+    return Redirected(f"/{found[1]}/{request.target[found.end() :]}")
 
 
 def to_uri(request: Request) -> Redirected | None:

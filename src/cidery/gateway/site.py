@@ -6,7 +6,7 @@ Spec: https://specs.ipfs.tech/http-gateways/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from cidery.core.api import Api
 from cidery.errors import CideryError
@@ -14,12 +14,13 @@ from cidery.gateway import origin as origins
 from cidery.gateway import routing_v1
 from cidery.gateway.content import ContentGateway, Plan
 from cidery.gateway.dnslink_hosts import DnslinkHosts
-from cidery.gateway.errors import failed
+from cidery.gateway.errors import failed, said
 from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
-from cidery.http.message import BadRequest, Request, Response, text
+from cidery.gateway.welcome import welcome
+from cidery.http.message import BadRequest, Request, Response, is_host
 
 PROTOCOLS_PATH = "/.well-known/libp2p/protocols"
 PROTOCOLS = b'{"/ipfs/gateway":{"path":"/"}}'
@@ -91,7 +92,10 @@ class Site:
         return plan
 
     def _make_plan(self, request: Request) -> Plan | None:
-        host = host_of(request)
+        try:
+            host = host_of(request)
+        except BadRequest:
+            return None
         place = self._hosts.find(host)
         if not place.namespace:
             on_path = request.path.startswith("/ipfs/") and place.gateway.serves(request.path)
@@ -108,7 +112,7 @@ class Site:
         try:
             response = await self._answer(request)
         except CideryError as exc:
-            response = failed(exc, request, html=self._options.error_pages)
+            response = failed(exc, request, html=self._options.pages)
         self._finish(request, response)
         return response
 
@@ -131,15 +135,19 @@ class Site:
         place = self._hosts.find(host)
         on_path = request.path.startswith(("/ipfs/", "/ipns/")) and place.gateway.serves(request.path)
         is_site = not place.namespace and not (place.host and on_path) and await self._is_site(place, host)
+        if not place.namespace and not is_site:
+            redirect = origins.to_single_slashes(request)
+            if redirect is not None and place.gateway.serves(redirect.location):
+                return _moved(redirect)
         if not place.namespace and not is_site and not on_path:
             return await self._beside_content(request, place)
         if request.method == "OPTIONS":
             return _preflight(request)
         if request.method not in ("GET", "HEAD"):
-            return text(405, f"only {METHODS} are answered", {"Allow": METHODS})
+            return self._said(405, f"only {METHODS} are answered", request, {"Allow": METHODS})
         found = self._find(request, place, host if is_site else "")
         if isinstance(found, Redirected):
-            return Response(found.status, {"Location": found.location, "Content-Type": "text/plain"})
+            return _moved(found)
         return await self._content.answer(request, found)
 
     async def _beside_content(self, request: Request, place: Place) -> Response:
@@ -151,8 +159,13 @@ class Site:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
         if path == "/" and self._options.root:
             return Response(302, {"Location": self._options.root})
+        if path == "/" and place.gateway.paths and request.method in ("GET", "HEAD"):
+            return welcome(request, place.gateway.paths, html=self._options.pages)
         served = " or ".join(f"{prefix}/..." for prefix in place.gateway.paths)
-        return text(404, f"nothing is here; ask for {served}" if served else "nothing is here")
+        return self._said(404, f"nothing is here; ask for {served}" if served else "nothing is here", request)
+
+    def _said(self, status: int, message: str, request: Request, headers: Mapping[str, str] | None = None) -> Response:
+        return said(status, message, request, headers, html=self._options.pages)
 
     async def _is_site(self, place: Place, host: str) -> bool:
         """Whether the host is a DNSLink of its own."""
@@ -184,9 +197,18 @@ class Site:
 
 
 def host_of(request: Request) -> str:
-    """The host that the client asked: a proxy in front passes it on."""
+    """The host that the client asked: a proxy in front passes it on. Raises BadRequest."""
     forwarded = request.headers.get("x-forwarded-host")
-    return forwarded.partition(",")[0].strip() if forwarded else request.headers.get("host", "")
+    if not forwarded:
+        return request.headers.get("host", "")
+    host = forwarded.partition(",")[0].strip()
+    if not is_host(host):
+        raise BadRequest("X-Forwarded-Host is no host")
+    return host
+
+
+def _moved(to: Redirected) -> Response:
+    return Response(to.status, {"Location": to.location, "Content-Type": "text/plain"})
 
 
 def _check_worker(request: Request, origin: Origin) -> None:

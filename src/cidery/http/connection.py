@@ -13,7 +13,7 @@ import httptools
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
 from cidery.http.exchange import Exchange
-from cidery.http.message import Request, Response, text
+from cidery.http.message import MAX_HEADER_COUNT, NO_HOST, TOO_MANY_HEADERS, Request, Response, is_host, text
 from cidery.http.served import Server
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from cidery.multiformats.varint import Buffer
 
 MAX_HEADERS = 64 * 1024
-"""Most bytes of header names and values of one request."""
+"""Most bytes of the headers of one request, each with its colon, space and line end."""
+AROUND_HEADER = len(": \r\n")
+"""Bytes of a header beside its name and value."""
 MAX_PIPELINED = 16
 """Requests read ahead of the one that is answered."""
 HEAD_SECONDS = 30.0
@@ -60,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._client = ""
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._header_bytes = self._hosts = 0
+        self._header_bytes = self._header_count = self._hosts = 0
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._current: Exchange | None = None
@@ -125,7 +127,8 @@ class Connection(asyncio.Protocol):
     # --- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        self._target, self._headers, self._header_bytes, self._hosts = b"", {}, 0, 0
+        self._target, self._headers = b"", {}
+        self._header_bytes = self._header_count = self._hosts = 0
         if self._current is None:
             self._expire_in(HEAD_SECONDS)
 
@@ -136,9 +139,11 @@ class Connection(asyncio.Protocol):
             raise ValueError("the target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADERS:
-            self._refusal = text(431, f"more than {MAX_HEADERS} bytes of headers")
+        self._header_bytes += len(name) + len(value) + AROUND_HEADER
+        self._header_count += 1
+        if self._header_bytes > MAX_HEADERS or self._header_count > MAX_HEADER_COUNT:
+            many = self._header_count > MAX_HEADER_COUNT
+            self._refusal = text(431, TOO_MANY_HEADERS if many else f"more than {MAX_HEADERS} bytes of headers")
             raise ValueError("the headers are too long")
         key = name.decode("latin-1").lower()
         given = value.decode("latin-1")
@@ -155,11 +160,16 @@ class Connection(asyncio.Protocol):
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             self._refusal = text(400, "a request names one Host")
             raise ValueError("not one Host")
+        target = self._origin_form(self._target.decode("latin-1"))
+        # "... and to any request message that contains ... a Host header field with an invalid field value"
+        if not is_host(self._headers.get("host", "")):
+            self._refusal = text(400, NO_HOST)
+            raise ValueError("no Host")
         expects = self._headers.get("expect", "").lower() == "100-continue" and version == "1.1"
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
         request = Request(
             self._parser.get_method().decode("latin-1"),
-            self._origin_form(self._target.decode("latin-1")),
+            target,
             self._headers,
             body,
             self._client,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cidery.http.message import Response, text
+from cidery.http.message import MAX_HEADER_COUNT, NO_HOST, TOO_MANY_HEADERS, Response, is_host, text
 
 _OF_CONNECTIONS = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 """ "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header fields": 8.2.2."""
@@ -29,10 +29,12 @@ def head_of(fields: Iterable[tuple[bytes, bytes]], max_target: int) -> Head:
     """From the fields of a HEADERS frame, which the library has validated."""
     pseudo: dict[bytes, bytes] = {}
     headers: dict[str, str] = {}
+    count = 0
     for name, value in fields:
         if name.startswith(b":"):
             pseudo[name] = value
             continue
+        count += 1
         key, given = name.decode("latin-1"), value.decode("latin-1")
         known = headers.get(key)
         # "they MUST be concatenated into a single octet string using the two-octet delimiter": 8.2.3
@@ -41,7 +43,12 @@ def head_of(fields: Iterable[tuple[bytes, bytes]], max_target: int) -> Head:
     if authority is not None:
         headers["host"] = authority.decode("latin-1")
     method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    return Head(method.decode("latin-1"), path.decode("latin-1"), headers, _refusal(method, path, max_target))
+    refusal = _refusal(method, path, max_target)
+    if refusal is None and count > MAX_HEADER_COUNT:
+        refusal = text(431, TOO_MANY_HEADERS)
+    if refusal is None and not is_host(headers.get("host", "")):
+        refusal = text(400, NO_HOST)
+    return Head(method.decode("latin-1"), path.decode("latin-1"), headers, refusal)
 
 
 def _refusal(method: bytes, path: bytes, max_target: int) -> Response | None:

@@ -7,6 +7,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc9110
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 MAX_TARGET = 32 * 1024
 """Longest request target, in characters: twice the longest path, for its escapes."""
+MAX_HEADER_COUNT = 256
+"""Most headers of one request; browsers send some 20, and proxies add as many."""
+TOO_MANY_HEADERS = f"more than {MAX_HEADER_COUNT} headers"
+_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+NO_HOST = "Host is a name in ASCII or an address, with or without a port"
+"""What is said to other ones."""
 MAX_QUERY_FIELDS = 64
 """Most fields of a query."""
 
@@ -98,6 +105,11 @@ class Answered(NamedTuple):
     """Whether all of the answer was sent: not when the client left, or the answer broke off."""
     version: str
     """1.0, 1.1 or 2.0."""
+
+
+def is_host(given: str) -> bool:
+    """Whether this may be a Host: ``uri-host [ ":" port ]`` in the characters of RFC 3986; "" may be."""
+    return _HOST.fullmatch(given) is not None
 
 
 def text(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,7 +12,9 @@ from cidery.errors import InvalidInput
 MAX_RANGES = 16
 """Most ranges of one request: more are no reader's, and each costs a part."""
 MAX_DIGITS = 18
-"""Digits of a position: more than any file needs."""
+"""Digits of a position that are read; a number of more, leading zeros apart, lies behind the end of every file."""
+BEYOND = 10**MAX_DIGITS
+"""Behind the end of every file, in bytes."""
 
 
 class Unsatisfiable(InvalidInput):
@@ -71,18 +73,27 @@ def _parse(text: str, size: int) -> Range | None:
     """One range, clipped to the end; an empty one if it lies behind it; None: malformed."""
     first, dash, last = text.partition("-")
     digits = [part for part in (first, last) if part]
-    if not dash or not digits or not all(_is_number(part) for part in digits):
+    if not dash or not digits or not all(part.isascii() and part.isdigit() for part in digits):
         return None
     if not first:
-        return Range(max(0, size - int(last)), size - 1) if int(last) else Range(size, size - 1)
-    if last and int(last) < int(first):
+        count = _number(last)
+        return Range(max(0, size - count), size - 1) if count else Range(size, size - 1)
+    if last and _is_less(last, first):
         return None
-    start = int(first)
-    return Range(start, min(int(last) if last else size - 1, size - 1)) if start < size else Range(size, size - 1)
+    start = _number(first)
+    return Range(start, min(_number(last) if last else size - 1, size - 1)) if start < size else Range(size, size - 1)
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+def _number(digits: str) -> int:
+    """At most BEYOND: int() refuses, and takes long for, thousands of digits."""
+    short = digits.lstrip("0")
+    return BEYOND if len(short) > MAX_DIGITS else int(short or "0")
+
+
+def _is_less(one: str, other: str) -> bool:
+    """Of two numbers in decimal digits, however many."""
+    one, other = one.lstrip("0"), other.lstrip("0")
+    return (len(one), one) < (len(other), other)
 
 
 class Multipart(NamedTuple):

@@ -7,6 +7,7 @@ Spec: https://dnslink.dev/
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from cidery.errors import InvalidInput, NotFound
 from cidery.multiformats.cid import CID, CIDError
@@ -38,18 +39,29 @@ class BadDomain(InvalidInput):
         self.given = given
 
     def __str__(self) -> str:
+        if is_address(self.given):
+            return f"{self.given[:80]!r} is an IP address, which has no DNSLink; a domain (example.org) may have one"
         return f"{self.given[:80]!r} is neither an IPNS name (k51...) nor a domain with a DNSLink (example.org)"
 
 
+def is_address(text: str) -> bool:
+    """Whether this is written as an IP address of version 4 or 6, which is never a domain."""
+    try:
+        ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
 def check_domain(text: str) -> str:
-    """A domain in lower case without its final dot. Raises BadDomain."""
+    """A domain in lower case without its final dot. Raises BadDomain, also for an address: it ends in a number."""
     domain = text.rstrip(".").lower()
     try:
         domain = domain if domain.isascii() else domain.encode("idna").decode()
     except UnicodeError as exc:
         raise BadDomain(text) from exc
     labels = domain.split(".")
-    if len(domain) > MAX_DOMAIN or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)):
+    if len(domain) > MAX_DOMAIN or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise BadDomain(text)
     return domain
 

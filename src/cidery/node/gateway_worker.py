@@ -60,12 +60,9 @@ async def serve(work: Work) -> None:
     ):
         options = options_of(api.config)
         site = Site(api, options, RoutingRelay(find).handle)
-        server = gateway_server(
-            Bounded(
-                site.handle, request_limits(api.config.serving), of_every_answer(options), html=options.error_pages
-            ),
-            site.at_hand,
-        )
+        limits = request_limits(api.config.serving)
+        bounded = Bounded(site.handle, limits, of_every_answer(options), html=options.pages)
+        server = gateway_server(bounded, site.at_hand)
         server.on_answered.extend(logs)
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())

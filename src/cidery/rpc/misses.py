@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator
 
 from cidery.budgets import MISS_SESSIONS
 from cidery.core.api import Api
-from cidery.core.misses import MEDIA_TYPE, Asked, AskedReader, Verb, failed, found
+from cidery.core.misses import MEDIA_TYPE, Asked, AskedReader, BadMisses, Verb, failed, found
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
-from cidery.exchange.terms import Terms
 from cidery.http.body import BodyCut, RequestBody
 from cidery.http.message import Request, Response, text
 from cidery.ipns.name import parse_name
@@ -36,11 +35,16 @@ class Misses:
         self._open += 1
         try:
             yield b""  # the head: the caller sees at once who answers
-            async with self._api.session(terms=Terms(paced=True)) as session:
-                while data := await request.body.readany():
-                    for asked in reader.receive_data(data):
-                        for piece in await self._answer(asked, session):
-                            yield piece
+            questions = _questions(request.body, reader)
+            first = await anext(questions, None)
+            if first is None:
+                return
+            if first.verb is not Verb.TERMS:
+                raise BadMisses("the first line says no terms")
+            async with self._api.session(terms=first.terms) as session:
+                async for asked in questions:
+                    for piece in await self._answer(asked, session):
+                        yield piece
         except BodyCut:
             return  # it has what it wanted
         finally:
@@ -61,3 +65,10 @@ class Misses:
             return found(await session.get(cid) if ready is None else ready)
         except CideryError as exc:
             return (failed(exc),)
+
+
+async def _questions(body: RequestBody, reader: AskedReader) -> AsyncGenerator[Asked, None]:
+    """Raises BadMisses, BodyCut."""
+    while data := await body.readany():
+        for asked in reader.receive_data(data):
+            yield asked

@@ -179,11 +179,16 @@ class GetRecord:
             self._size = MAX_RECORD  # a full disk: the get itself reports that, if it matters
         self._size += len(data)
 
-    def close(self, *, keep: bool) -> None:
-        """Idempotent. ``keep``: the get did not finish; keep the record if it has entries."""
-        if not self._file.closed and not (keep and self._size):
+    def close(self, *, keep: bool, empty: bool = False) -> bool:
+        """Whether the record is kept. Idempotent.
+
+        ``keep``: the get did not finish; keep the record if it has entries. ``empty``: even if it has none.
+        """
+        kept = keep and (empty or self._size > 0)
+        if not self._file.closed and not kept:
             self._path.unlink(missing_ok=True)
         self._file.close()
+        return kept
 
 
 def _path(text: str) -> str | None:

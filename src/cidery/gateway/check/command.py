@@ -12,18 +12,22 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.gateway import GatewayCheck
 from cidery.gateway.check.model import Check, Site
+from cidery.gateway.check.probe import probe
 from cidery.gateway.check.provision import provision
 from cidery.gateway.check.report import finding, summary
 from cidery.gateway.check.run import run_all
 from cidery.gateway.check.table import selected, table, wanted
-from cidery.gateway.check.wire import Place, parse_url, reach
+from cidery.gateway.check.wire import Place, parse_url
 
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 """Hosts whose gateway serves the subdomains of ``localhost``."""
 
 
 async def check(context: Context, call: Call) -> AsyncGenerator[GatewayCheck, None]:
-    """One value for each check, and a last one with the counts. Raises BadCall, BadUrl, UnknownLeaf, Unreachable."""
+    """One value for each check, and a last one with the counts.
+
+    Raises BadCall, BadUrl, UnknownLeaf, Unreachable, NoGateway, NoFixtures.
+    """
     url, folder = call.optional("url"), call.text("provision")
     if folder:
         if url:
@@ -34,7 +38,7 @@ async def check(context: Context, call: Call) -> AsyncGenerator[GatewayCheck, No
         raise BadCall("argument 'url' is required, such as http://127.0.0.1:8080")
     place, leaves = parse_url(url), wanted(call.text("specs"))
     site = site_of(place, call.text("subdomain-url"))
-    await reach(place)
+    await probe(place)
     checks = table(site)
     made = selected(checks, leaves)
     skipped = [one for one in checks if not set(one.leaves) <= leaves]

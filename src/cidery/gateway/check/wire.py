@@ -102,20 +102,14 @@ def parse_url(text: str) -> Place:
     return Place(parts.scheme, host, port or _PORTS[parts.scheme])
 
 
-async def reach(place: Place) -> None:
-    """Raises Unreachable unless a connection can be opened."""
-    _, writer = await _open(place)
-    writer.close()
-
-
-async def send(place: Place, asked: Ask) -> Answer:
+async def send(place: Place, asked: Ask, seconds: float = ANSWER_SECONDS) -> Answer:
     """The answer to one request. A body that breaks off is noted in it.
 
-    Raises Unreachable, BadAnswer and TooLong; TimeoutError after ANSWER_SECONDS. Cancellation closes the connection.
+    Raises Unreachable, BadAnswer and TooLong; TimeoutError after ``seconds``. Cancellation closes the connection.
     """
     reader, writer = await _open(place)
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             early = b""
             if asked.tunnel:
                 early = await _tunnel(reader, writer, asked.tunnel.replace("{gateway}", f"{place.host}:{place.port}"))
