@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from cidery.gateway.client import client_of
 from cidery.gateway.errors import failed, said
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.http.message import Request, Response
+from cidery.multiformats.address_filter import Net
 from cidery.multiformats.varint import Buffer
 
 SLICE = 256 * 1024
@@ -44,6 +45,8 @@ class Limits(NamedTuple):
     """Seconds until the first byte, and between two pieces of a body."""
     duration: float = DURATION_SECONDS
     """Seconds of a whole request."""
+    proxies: Sequence[Net] = ()
+    """Where proxies are, beside this machine, that are believed when they name a client."""
 
 
 class Stalled(Unavailable):
@@ -83,7 +86,7 @@ class Bounded:
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the answer is dropped when the client disconnects."""
-        client = client_of(request)
+        client = client_of(request, self._limits.proxies)
         if self._limits.requests and self.running >= self._limits.requests:
             return self._refused(request, "too many requests at once")
         if client and self._of[client] >= GATEWAY_CLIENT_REQUESTS.amount:

@@ -1,32 +1,21 @@
 """Who counts as one client of the gateway."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from cidery.gateway.visitor import UNNAMED, visitor_of
 from cidery.http.message import Request
+from cidery.multiformats.address_filter import Net
 
 REMEMBERED = 1024
 """Addresses whose parsed form is kept."""
-NET_BITS = 64
-"""Of an IPv6 address those by which clients are told apart: one has all addresses of its net."""
 
 
-def client_of(request: Request) -> str:
-    """The address by which a client is counted; "" if it cannot be told apart.
-
-    A proxy on this machine says whom it asks for: the last entry of X-Forwarded-For is the one that it added itself.
-    Others may write anything there, and are not believed.
-    """
-    address = _parsed(request.client)
-    if address is not None and address.is_loopback:
-        address = _forwarded(request)
-    if address is None:
-        return ""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return f"{IPv6Address(int(address) >> NET_BITS << NET_BITS)}/{NET_BITS}"
-    return str(address)
+def client_of(request: Request, proxies: Sequence[Net] = ()) -> str:
+    """The address by which a client is counted; "" if it cannot be told apart. ``proxies``: see visitor_of()."""
+    client = visitor_of(request, proxies).client
+    return "" if client == UNNAMED else client
 
 
 def address_of(request: Request) -> str:

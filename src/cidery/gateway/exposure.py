@@ -24,14 +24,14 @@ def exposure(addrs: Sequence[Multiaddr], *, fetches: bool) -> list[str]:
         f"The gateway at {where} is public: everybody who reaches it can read what is stored here, and have other "
         "content fetched.",
         f"Of each client: {STRANGER_FETCHES.size}, {STRANGER_BYTES.size}; no private addresses are dialled for it. "
-        "Gateway.NoFetch=true ends fetching.",
+        "Gateway.NoFetch=true ends fetching, denylists exclude content (cidery denylist --help).",
     ]
 
 
 def _is_loopback(addr: Multiaddr) -> bool:
     endpoint = addr.tcp_endpoint()
     if endpoint is None:
-        return False
+        return True  # a Unix socket, or what nobody can connect to
     try:
         return ip_address(endpoint[0]).is_loopback
     except ValueError:

@@ -89,7 +89,7 @@ def _usual_case(name: str) -> str:
 
 def request_limits(serving: GatewaySettings) -> Limits:
     """As the config has them."""
-    return Limits(serving.max_requests, serving.retrieval_timeout, serving.max_duration)
+    return Limits(serving.max_requests, serving.retrieval_timeout, serving.max_duration, proxies_of(serving.proxies))
 
 
 def _entry(entry: Mapping[str, Any]) -> PublicGateway:

@@ -7,6 +7,7 @@ address: that of the connection or, when a trusted proxy passes the request on, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ NET_BITS = 64
 """Of an IPv6 address those by which strangers are told apart: one has all addresses of its net."""
 MAX_HOPS = 16
 """Entries of X-Forwarded-For that are looked at."""
+REMEMBERED = 1024
+"""Addresses whose parsed form is kept."""
 UNNAMED = "unnamed"
 """Strangers of whom a proxy does not say where they are: together they count as one."""
 _FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto", "via")
@@ -72,6 +75,7 @@ def _key(address: IPv4Address | IPv6Address) -> str:
     return str(address)
 
 
+@lru_cache(REMEMBERED)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.partition("%")[0])

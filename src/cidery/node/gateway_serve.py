@@ -23,6 +23,7 @@ from typing import NoReturn
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
+from cidery.gateway.exposure import exposure
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
 from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
@@ -65,6 +66,8 @@ def run(path: Path, call: Call) -> int:
         parent.start()
         for addr in listening.addrs:
             print(f"Gateway server listening on {addr}", flush=True)
+        for line in exposure(listening.addrs, fetches=not config.no_fetch):
+            print(line, flush=True)
         print(f"{count} workers are ready", flush=True)
         return parent.keep()
 
