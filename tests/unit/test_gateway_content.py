@@ -235,6 +235,14 @@ async def test_a_host_may_serve_less_than_others(client: Client) -> None:
     assert (await client.get(f"/ipfs/{cid}", {"host": "names.example"}, options=options)).status == 404
 
 
+async def test_strangers_publish_no_records(client: Client) -> None:
+    name = "k51qzi5uqu5dk3v4rmjber23h16xnr23bsggmqqil9z2gduiis5se8dht36dam"
+    site = Site(client.api, PATHS._replace(routing=True))
+    for peer, status in (("192.0.2.7", 405), ("127.0.0.1", 406)):
+        response = await site.handle(Request("PUT", f"/routing/v1/ipns/{name}", {"host": "x"}, client=peer))
+        assert response.status == status, response.body
+
+
 async def test_the_root_leads_where_the_config_says(client: Client) -> None:
     response = await client.get("/", options=PATHS._replace(root="/ipns/docs.example"))
     assert (response.status, response.headers["Location"]) == (302, "/ipns/docs.example")

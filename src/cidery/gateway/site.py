@@ -19,6 +19,7 @@ from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
+from cidery.gateway.visitor import visitor_of
 from cidery.gateway.welcome import welcome
 from cidery.http.message import BadRequest, Request, Response, is_host
 
@@ -154,6 +155,9 @@ class Site:
         """What is served beside content on the gateway's own name."""
         path = request.path
         if path.startswith(routing_v1.PREFIX) and self._routing is not None:
+            if request.method == "PUT" and not visitor_of(request, self._options.proxies).owner:
+                message = "records are published for programs of this machine only"
+                return self._said(405, message, request, {"Allow": METHODS})
             return await self._routing(request)
         if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
