@@ -116,7 +116,7 @@ def process(command: list[str], line: bool = True) -> Iterator[tuple[int, str]]:
     try:
         yield running.pid, running.stdout.readline().strip() if running.stdout is not None else ""
     finally:
-        running.kill()
+        running.terminate()  # nginx ends its workers
         running.wait()
 
 
