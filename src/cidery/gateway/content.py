@@ -46,6 +46,8 @@ from cidery.unixfs.directory_reader import NotADirectory
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
 
+MAX_AT_HAND = 16 * 1024
+"""Largest node whose links are read for an answer without waiting, in bytes: some 300 links."""
 _SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
 """Forms in which files are served as they are: "json" of a file that holds JSON is the file."""
 
@@ -204,6 +206,8 @@ class ContentGateway:
         blocks: BlockSession,
         headers: dict[str, str],
     ) -> Response:
+        if isinstance(blocks, AtHand) and end.cid.codec == DAG_PB and len(await blocks.get(end.cid)) > MAX_AT_HAND:
+            raise NotAtHand(end.cid)  # it has many links: its bytes or entries come in pieces
         node = await run(read_node(end.cid), blocks)
         name = located.below[-1] if located.below else ""
         tag = f'"{headers["X-Ipfs-Roots"].rpartition(",")[2]}"'

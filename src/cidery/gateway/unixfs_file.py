@@ -20,7 +20,6 @@ from cidery.gateway.ranged import Read, in_parts, outside, ranges_of
 from cidery.http.message import Request, Response
 from cidery.http.ranges import Range, Unsatisfiable
 from cidery.ipld.walk import Data
-from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.reader import read_file
@@ -86,17 +85,17 @@ async def file(
     if whole is None and isinstance(blocks, AtHand):
         raise NotAtHand(node.cid)  # its bytes come in pieces
     headers["Content-Type"] = await _media_type(request, node, blocks, ranges, serving)
-    response = in_parts(ranges, size, headers, whole, _reading(node.cid, blocks))
+    response = in_parts(ranges, size, headers, whole, _reading(node, blocks))
     if not isinstance(response.body, bytes) and request.method == "GET":
         response.body = await _begun(response.body)
     return response
 
 
-def _reading(root: CID, blocks: BlockSession) -> Read:
+def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
     async def read(offset: int, length: int) -> AsyncGenerator[Buffer, None]:
         if offset == 0:
-            blocks.expect(root)
-        async with aclosing(drive(read_file(root, offset, length), blocks)) as pieces:
+            blocks.expect(node.cid)
+        async with aclosing(drive(read_file(node.cid, offset, length, node), blocks)) as pieces:
             async for data in pieces:
                 yield data.chunk
 
@@ -133,7 +132,7 @@ async def _media_type(
     else:
         # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
         try:
-            head = await _head(node.cid, blocks if begins else AtHand(blocks))
+            head = await _head(node, blocks if begins else AtHand(blocks))
         except NotFound:
             if begins:
                 raise
@@ -141,7 +140,7 @@ async def _media_type(
     return by_content(head, whole=len(head) == node.size, isolated=serving.isolated)
 
 
-async def _head(root: CID, blocks: BlockSession) -> bytes:
+async def _head(node: UnixFSNode, blocks: BlockSession) -> bytes:
     found: list[Data] = []
-    await run(read_file(root, 0, HEAD_BYTES), blocks, found)
+    await run(read_file(node.cid, 0, HEAD_BYTES, node), blocks, found)
     return b"".join(data.chunk for data in found)

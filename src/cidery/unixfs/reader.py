@@ -52,8 +52,12 @@ class Offer:
     taken: bool = False
 
 
-def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Data, None]:
+def read_file(
+    root: CID, offset: int = 0, length: int | None = None, known: UnixFSNode | None = None
+) -> Walk[Data, None]:
     """The bytes ``[offset, offset+length)`` of a file, in order, clipped to its end.
+
+    ``known``: the root, where it was read already: decoding its links takes some 6 us each.
 
     Asks only for the blocks on the way to those bytes, and names the following ones ahead. Memory: the links of the
     nodes on the way, at most MAX_PENDING.
@@ -61,7 +65,7 @@ def read_file(root: CID, offset: int = 0, length: int | None = None) -> Walk[Dat
     Raises:
         InvalidInput: negative offset or length. NotAFile. UnixFSError: sizes that disagree. WalkLimit.
     """
-    walk = _read_parts(root, offset, length, offers=False)
+    walk = _read_parts(root, offset, length, offers=False, known=known)
     answer: Buffer | None = None
     while True:
         try:
@@ -80,7 +84,9 @@ def read_missing(root: CID) -> Walk[Data | Offer, None]:
     yield from _read_parts(root, 0, None, offers=True)
 
 
-def _read_parts(root: CID, offset: int, length: int | None, *, offers: bool) -> Walk[Data | Offer, None]:
+def _read_parts(
+    root: CID, offset: int, length: int | None, *, offers: bool, known: UnixFSNode | None = None
+) -> Walk[Data | Offer, None]:
     if offset < 0 or (length is not None and length < 0):
         raise InvalidInput("offset and length must not be negative")
     end = None if length is None else offset + length
@@ -95,15 +101,19 @@ def _read_parts(root: CID, offset: int, length: int | None, *, offers: bool) -> 
             yield offer
             if offer.taken:
                 continue
-        block = yield from need(cid)
-        node = yield from decode_node_steps(cid, block)
+        block: Buffer | None = None
+        if known is not None and stated is None:
+            node = known
+        else:
+            block = yield from need(cid)
+            node = yield from decode_node_steps(cid, block)
         if node.kind is not Kind.FILE:
             raise NotAFile(cid, node.kind) if stated is None else UnixFSError(f"a {node.kind.value} inside a file")
         if stated is not None and node.size != stated:
             raise UnixFSError(f"{cid} holds {node.size} bytes, its parent says {stated}")
         chunk = _clip(node.inline, offset - start, None if end is None else end - start)
         if len(chunk):
-            yield Data(chunk, cid, block) if chunk is node.inline else Data(chunk)
+            yield Data(chunk, cid, block) if chunk is node.inline and block is not None else Data(chunk)
         children = _children_within(node, start, offset, end, depth + 1)
         if children:
             if depth >= MAX_FILE_DEPTH or len(stack) + len(children) > MAX_PENDING:
