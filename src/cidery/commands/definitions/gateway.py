@@ -119,11 +119,13 @@ COMMANDS = (
             ),
             text("tls-key", "Its key, in PEM"),
         ),
+        aliases=(("gateway",),),
         output=Output.NOTHING,
         where=Where.CLIENT,
         repo=Repo.READ,
         description="The processes read the store themselves: what is stored they serve without the daemon. What is\n"
         "not, they ask of the daemon, if one runs. One that dies is replaced. At SIGTERM or Ctrl-C they\n"
-        "accept nothing new, finish what they are sending, and end; a second one ends them at once.",
+        "accept nothing new, finish what they are sending, and end; a second one ends them at once.\n"
+        "`cidery gateway` alone means this. `cidery gateway check URL` tests any gateway.",
     ),
 )
