@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import cidery
 from cidery.errors import CideryError
-from cidery.gateway.conditional import http_date, matches_tag, not_modified_since
+from cidery.gateway.conditional import matches_tag, not_modified_since
 from cidery.gateway.hosts import Hosts, LabelTooLong, PublicGateway, from_inlined, inlined
 from cidery.gateway.listing import Crumbs, Row, rows
 from cidery.gateway.media_type import by_content, by_name
@@ -17,6 +17,7 @@ from cidery.gateway.negotiate import form_of
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.redirects_file import BadRedirects, find_redirect, parse_redirects, with_query
 from cidery.gateway.site import Site
+from cidery.http.dates import imf_fixdate
 from cidery.http.message import BadRequest, Request
 from cidery.http.ranges import Range, Unsatisfiable, multipart, parse_ranges
 from cidery.multiformats.cid import CID
@@ -94,7 +95,7 @@ def test_texts_of_headers_never_break_anything(first: str, second: str) -> None:
 @FEW
 @given(st.integers())
 def test_times_have_a_date_or_none(seconds: int) -> None:
-    date = http_date(seconds)
+    date = imf_fixdate(seconds)
     assert date is None or date.endswith(" GMT")
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from cidery.budgets import ACCESS_LINES
 from cidery.errors import Unavailable
 from cidery.gateway.client import address_of
+from cidery.http.dates import MONTHS
 from cidery.http.message import Answered
 
 BATCH = 1024
@@ -91,7 +92,7 @@ def line_of(answered: Answered, at: float) -> Line:
 def common(line: Line) -> str:
     """Common Log Format, as Apache and nginx: %h %l %u %t "%r" %>s %b."""
     when = time.gmtime(line.at)
-    stamp = f"{when.tm_mday:02}/{_MONTHS[when.tm_mon - 1]}/{when.tm_year}:{time.strftime('%H:%M:%S', when)} +0000"
+    stamp = f"{when.tm_mday:02}/{MONTHS[when.tm_mon - 1]}/{when.tm_year}:{time.strftime('%H:%M:%S', when)} +0000"
     asked = f"{line.method} {line.target} HTTP/{line.version}" if line.method else ""
     size = str(line.sent) if line.sent else "-"
     return f'{_quoted(line.client) or "-"} - - [{stamp}] "{_quoted(asked) or "-"}" {line.status} {size}\n'
@@ -122,7 +123,6 @@ def as_json(line: Line) -> str:
 
 
 FORMATS: dict[str, Callable[[Line], str]] = {"common": common, "combined": combined, "json": as_json}
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100))} | {0x22: '\\"', 0x5C: "\\\\"}
 
 

@@ -1,4 +1,4 @@
-"""Cache-Control of content, by how long it stays the same. Pure.
+"""The headers that all answers with content have: which it is, and how long it stays the same. Pure.
 
 Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#cache-control-response-header
 """
@@ -14,3 +14,13 @@ def cache_control(lasts: float | None, *, generated: bool = False) -> dict[str, 
     if lasts is None:
         return {"Cache-Control": GENERATED if generated else IMMUTABLE}
     return {"Cache-Control": f"public, max-age={int(lasts)}"} if lasts >= 1 else {}
+
+
+def content_headers(path: str, roots: str, lasts: float | None) -> dict[str, str]:
+    """``path``: as it was asked for, escaped. ``roots``: the CIDs on its way, joined by commas."""
+    return {
+        "X-Ipfs-Path": path,
+        "X-Ipfs-Roots": roots,
+        "X-Content-Type-Options": "nosniff",
+        **cache_control(lasts),
+    }

@@ -21,14 +21,6 @@ def matches_strongly(header: str, tag: str) -> bool:
     return header.strip() == tag and not tag.startswith("W/")
 
 
-def http_date(seconds: int) -> str | None:
-    """IMF-fixdate of seconds since 1970; None outside of the years 1 to 9999."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime(_DATE)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def not_modified_since(header: str, modified: int) -> bool:
     """Whether content of ``modified`` (seconds since 1970) is no newer than the header; a bad date is ignored."""
     try:

@@ -25,7 +25,7 @@ from cidery.core.session import BlockSession
 from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
-from cidery.gateway.caching import cache_control
+from cidery.gateway.caching import content_headers
 from cidery.gateway.disposition import location
 from cidery.gateway.errors import said
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
@@ -176,12 +176,8 @@ class ContentGateway:
             if found is None:
                 raise exc
             return found
-        headers = {
-            "X-Ipfs-Path": request.path if not origin.isolated else f"/{origin.namespace}/{origin.root}{request.path}",
-            "X-Ipfs-Roots": located.root if not path.segments else ",".join(map(str, end.roots)),
-            "X-Content-Type-Options": "nosniff",
-            **cache_control(located.lasts),
-        }
+        roots = located.root if not path.segments else ",".join(map(str, end.roots))
+        headers = content_headers(origin.shown_path(request), roots, located.lasts)
         if form is not None and not wanted.explicit:
             headers |= location(request, form, wanted.of_type)
         if form is Form.RAW:

@@ -44,6 +44,10 @@ class Origin(NamedTuple):
         """The content path (X-Ipfs-Path), unescaped."""
         return f"/{self.namespace}/{self.root}/{self.below}" if self.below else f"/{self.namespace}/{self.root}"
 
+    def shown_path(self, request: Request) -> str:
+        """As the request has it, from the namespace on."""
+        return request.path if not self.isolated else f"/{self.namespace}/{self.root}{request.path}"
+
     def crumbs(self) -> Crumbs:
         return Crumbs(
             self.namespace, self.root, tuple(name for name in self.below.split("/") if name), self.host, self.dnslink

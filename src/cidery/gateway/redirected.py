@@ -13,17 +13,17 @@ from cidery.core.car.trustless import prove_path
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.session import BlockSession
 from cidery.errors import CideryError
-from cidery.gateway.caching import cache_control
+from cidery.gateway.caching import content_headers
+from cidery.gateway.directory import INDEX
 from cidery.gateway.origin import Origin, unescaped
 from cidery.gateway.page import HTML_TYPE
 from cidery.gateway.redirects_file import MAX_BYTES, NAME, BadRedirects, find_redirect, parse_redirects, with_query
-from cidery.gateway.unixfs_file import Serving, file
+from cidery.gateway.unixfs_file import Serving, file, first_bytes
 from cidery.http.message import Request, Response
-from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.unixfs.directory_reader import find_link
 from cidery.unixfs.node import Kind
-from cidery.unixfs.reader import read_file, read_node
+from cidery.unixfs.reader import read_node
 
 ERRORS = (404, 410, 451)
 
@@ -59,16 +59,11 @@ async def redirected_by_site(
     end = await run(prove_path(below), blocks)
     node = await run(read_node(end.cid), blocks)
     if node.kind is Kind.DIRECTORY:
-        link = await run(find_link(node, "index.html"), blocks)
+        link = await run(find_link(node, INDEX), blocks)
         if link is None:
             return None
         node = await run(read_node(link.cid), blocks)
-    headers = {
-        "X-Ipfs-Path": f"/{origin.namespace}/{origin.root}{request.path}",
-        "X-Ipfs-Roots": ",".join(map(str, end.roots)),
-        "X-Content-Type-Options": "nosniff",
-        **cache_control(lasts),
-    }
+    headers = content_headers(origin.shown_path(request), ",".join(map(str, end.roots)), lasts)
     serving = Serving(below.name, isolated=True, tag=f'"{node.cid}"')
     if found.status == 200:
         return await file(request, node, blocks, headers, serving)
@@ -96,6 +91,4 @@ async def _text(cid: CID, blocks: BlockSession) -> bytes:
         raise BadRedirects("it is not a file")
     if node.size > MAX_BYTES:
         raise BadRedirects(f"redirects file size cannot exceed {MAX_BYTES} bytes")
-    found: list[Data] = []
-    await run(read_file(cid), blocks, found)
-    return b"".join(data.chunk for data in found)
+    return await first_bytes(node, MAX_BYTES, blocks)

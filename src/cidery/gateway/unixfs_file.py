@@ -13,10 +13,11 @@ from cidery.blockstore.drive import drive, run
 from cidery.core.lazy_session import AtHand, NotAtHand
 from cidery.core.session import BlockSession
 from cidery.errors import InvalidInput, NotFound
-from cidery.gateway.conditional import http_date, matches_tag, not_modified_since
+from cidery.gateway.conditional import matches_tag, not_modified_since
 from cidery.gateway.disposition import filename_of, named_by_query
 from cidery.gateway.media_type import BINARY, HEAD_BYTES, by_content, by_name
 from cidery.gateway.ranged import Read, in_parts, outside, ranges_of
+from cidery.http.dates import imf_fixdate
 from cidery.http.message import Request, Response
 from cidery.http.ranges import Range, Unsatisfiable
 from cidery.ipld.walk import Data
@@ -60,7 +61,7 @@ async def file(
 ) -> Response:
     """A file, or a symlink's target. Raises as get() if the first bytes are not to be had, and TooLargeForRanges."""
     headers["Etag"] = tag = serving.tag
-    if node.mtime is not None and (date := http_date(node.mtime.seconds)) is not None:
+    if node.mtime is not None and (date := imf_fixdate(node.mtime.seconds)) is not None:
         headers["Last-Modified"] = date
     if (known := request.headers.get("if-none-match")) is not None:
         if matches_tag(known, (tag,)):
@@ -132,7 +133,7 @@ async def _media_type(
     else:
         # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
         try:
-            head = await _head(node, blocks if begins else AtHand(blocks))
+            head = await first_bytes(node, HEAD_BYTES, blocks if begins else AtHand(blocks))
         except NotFound:
             if begins:
                 raise
@@ -140,7 +141,8 @@ async def _media_type(
     return by_content(head, whole=len(head) == node.size, isolated=serving.isolated)
 
 
-async def _head(node: UnixFSNode, blocks: BlockSession) -> bytes:
+async def first_bytes(node: UnixFSNode, count: int, blocks: BlockSession) -> bytes:
+    """The beginning of a file, at most ``count`` bytes. Raises as get()."""
     found: list[Data] = []
-    await run(read_file(node.cid, 0, HEAD_BYTES, node), blocks, found)
+    await run(read_file(node.cid, 0, count, node), blocks, found)
     return b"".join(data.chunk for data in found)

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from cidery.http.connection import Connection
+from cidery.http.dates import imf_fixdate
 from cidery.http.message import MAX_TARGET, Answered, Request, Response
 from cidery.http.secure_connection import SecureConnection
 from cidery.http.served import Served
@@ -162,20 +163,5 @@ class HttpServer:
         """The Date header, which RFC 9110 section 6.6.1 requires of servers with a clock."""
         now = int(self._clock())
         if now != self._date[0]:
-            self._date = (now, _date(now))
+            self._date = (now, f"Date: {imf_fixdate(now)}\r\n".encode())
         return self._date[1]
-
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def _date(now: int) -> bytes:
-    """RFC 9110 section 5.6.7, IMF-fixdate. Written out: importing email.utils would take 5 ms of a start."""
-    from time import gmtime
-
-    at = gmtime(now)
-    return (
-        f"Date: {_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year} "
-        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT\r\n"
-    ).encode()
