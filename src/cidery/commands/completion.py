@@ -43,14 +43,17 @@ _{program}() {{
 compdef _{program} {program}
 """
 _FISH_HEAD = """# Completion of {program} for fish; into ~/.config/fish/completions/{program}.fish
-function __{program}_at
+function __{program}_words
     set -l words (commandline -opc)
-    set -e words[1]
-    set -l found
-    for word in $words
-        string match -q -- '-*' $word; or set -a found $word
-    end
+    string match -v -- '-*' $words[2..-1]
+end
+function __{program}_at
+    set -l found (__{program}_words)
     test "$found" = "$argv"
+end
+function __{program}_in
+    set -l found (__{program}_words)
+    string match -q -- "$argv *" "$found "
 end
 """
 
@@ -72,7 +75,9 @@ def fish_script(program: str = "cidery") -> str:
     for path, below in sorted(words.items()):
         here = f"complete -c {program} -n '__{program}_at {' '.join(path)}'"
         lines += [f"{here} -f -a {word} -d {_quoted(summary)}\n" for word, summary in below.items()]
-        lines += [f"{here} -l {option.name} -d {_quoted(option.help)}\n" for option in flags.get(path, ())]
+    for path, options in sorted(flags.items()):
+        within = f"complete -c {program} -n '__{program}_in {' '.join(path)}'"
+        lines += [f"{within} -l {option.name} -d {_quoted(option.help)}\n" for option in options]
     lines += [f"complete -c {program} -l {option.name} -d {_quoted(option.help)}\n" for option in GLOBAL_OPTIONS]
     return "".join(lines)
 

@@ -8,12 +8,30 @@ from cidery.commands.registry import SUMMARIES, subcommands
 
 _VALUE_WORDS = {OptionType.INT: "N", OptionType.TEXT: "TEXT", OptionType.TEXTS: "TEXT", OptionType.DURATION: "TIME"}
 _COLUMN = 28
+_NODE = tuple(
+    "init daemon shutdown status doctor id config denylist jobs log diag repo stats version install-as".split()
+)
 ROOMS = (
     ("Content", ("add", "get", "cat", "ls", "refs", "resolve", "why", "files", "pin", "name", "key")),
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
     (
         "The node",
-        ("init", "daemon", "shutdown", "id", "config", "denylist", "jobs", "log", "repo", "status", "stats", "version"),
+        (
+            "init",
+            "daemon",
+            "shutdown",
+            "id",
+            "status",
+            "doctor",
+            "config",
+            "denylist",
+            "jobs",
+            "log",
+            "diag",
+            "repo",
+            "stats",
+            "version",
+        ),
     ),
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
     ("Help", ("help", "commands")),
