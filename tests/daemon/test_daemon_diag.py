@@ -25,8 +25,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CideryDaemo
 
 def test_what_runs_is_listed(pair: tuple[CideryDaemon, CideryDaemon]) -> None:
     one, _ = pair
-    (line,) = one.run("diag", "cmds", "--enc=json").splitlines()
-    found = json.loads(line)
+    (found,) = json.loads(one.run("diag", "cmds", "--enc=json"))
     assert found["Command"] == "diag/cmds" and found["Active"] and found["ID"] == 1
 
 

@@ -8,35 +8,21 @@ from cidery.commands.registry import SUMMARIES, subcommands
 
 _VALUE_WORDS = {OptionType.INT: "N", OptionType.TEXT: "TEXT", OptionType.TEXTS: "TEXT", OptionType.DURATION: "TIME"}
 _COLUMN = 28
-_NODE = tuple(
-    "init daemon shutdown status doctor id config denylist jobs log diag repo stats version install-as".split()
-)
 ROOMS = (
     ("Content", ("add", "get", "cat", "ls", "refs", "resolve", "why", "files", "pin", "name", "key")),
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
     (
         "The node",
-        (
-            "init",
-            "daemon",
-            "shutdown",
-            "id",
-            "status",
-            "doctor",
-            "config",
-            "denylist",
-            "jobs",
-            "log",
-            "diag",
-            "repo",
-            "stats",
-            "version",
+        tuple(
+            "init daemon shutdown status doctor id config denylist jobs log diag repo stats version install-as".split()
         ),
     ),
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
     ("Help", ("help", "commands")),
 )
 """The groups of ``cidery --help`` and their titles."""
+UNLISTED = ("mount", "object", "p2p", "pubsub", "update")
+"""First words that it leaves out: they are for Kubo's scripts, or only say that they are not here."""
 
 
 def _option_line(option: Option) -> str:

@@ -36,8 +36,18 @@ class Healthy(TypedDict):
 
 
 def _commands(value: Value, call: Call) -> str:
-    shown = " ".join(value["Args"] if call.flag("verbose") else value["Args"][:1])
-    return f"{value['ID']}\t{value['Command']}\t{value['StartTime']}\t{shown}\n"
+    lines: list[str] = []
+    for one in value:  # a list of RunningCommand
+        assert isinstance(one, dict)
+        shown = " ".join(one["Args"] if call.flag("verbose") else one["Args"][:1])
+        lines.append(f"{one['ID']}\t{one['Command']}\t{one['StartTime']}\t{shown}\n")
+    return "".join(lines)
+
+
+def _indented(value: Value, call: Call) -> str:
+    import json
+
+    return f"{json.dumps(value, indent=2)}\n"
 
 
 COMMANDS = (
@@ -47,7 +57,6 @@ COMMANDS = (
         "cidery.commands.run.diag:commands",
         "cidery diag cmds",
         options=(flag("verbose", "Print all arguments", short="v"),),
-        output=Output.STREAM,
         result=RunningCommand,
         text=_commands,
         where=Where.DAEMON,
@@ -59,6 +68,8 @@ COMMANDS = (
         "cidery.commands.run.diag:system",
         "cidery diag sys",
         result=SysInfo,
+        text=_indented,
+        verbatim=True,
         repo=Repo.READ,
     ),
     Command(

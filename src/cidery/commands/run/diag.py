@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from cidery.commands.context import Body, Context
@@ -36,19 +36,25 @@ class NotHealthy(Unavailable):
         return f"the daemon answers, but does not work: {self.reason}; see: cidery status, cidery log tail"
 
 
-async def commands(context: Context, call: Call) -> AsyncIterator[RunningCommand]:
+async def commands(context: Context, call: Call) -> list[RunningCommand]:
+    found: list[RunningCommand] = []
     for number, one in enumerate(context.running() if context.running is not None else (), 1):
         arguments = [text[:MAX_SHOWN] for texts in one.call.arguments.values() for text in texts]
         options = {name: _short(one.call.options[name]) for name in sorted(one.call.given)}
-        yield RunningCommand(
-            ID=number,
-            Command="/".join(one.call.command.path),
-            Options=options,
-            Args=arguments,
-            Active=True,
-            StartTime=moment(one.began),
-            EndTime=NO_TIME,
+        name = "/".join(one.call.command.path)
+        started = moment(one.began)
+        found.append(
+            RunningCommand(
+                ID=number,
+                Command=name,
+                Options=options,
+                Args=arguments,
+                Active=True,
+                StartTime=started,
+                EndTime=NO_TIME,
+            )
         )
+    return found
 
 
 def _short(value: Any) -> Any:
