@@ -1,0 +1,189 @@
+"""Methods of asyncio as blocking ones, with their types: one event loop in a thread of its own runs them.
+
+``add = blocking(Pin.add)`` in a class makes a method with the arguments, the result and the documentation of Pin.add;
+``iterating`` does the same for asynchronous generators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from cidery.errors import LocalProtocolError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+G = TypeVar("G")
+
+READ_AHEAD = 4
+"""Results of an iterator held for a slow reader: some MiB of a file."""
+WHOLE_QUEUE = 64
+"""Results of an iterator of values held for a slow reader: fetched from its thread together."""
+
+
+class NotOpen(LocalProtocolError):
+    """A method was called before or after the ``with`` that opens the node."""
+
+    def __str__(self) -> str:
+        return "the node is not open; use it inside `async with cidery.Node(path)` or `with cidery.open(path)`"
+
+
+class Forked(LocalProtocolError):
+    """A node was used in a child of fork(): its thread, its locks and its database belong to the parent."""
+
+    def __str__(self) -> str:
+        return (
+            "this node was opened before a fork and belongs to the parent process; open one in this process: "
+            "cidery.open(path, read_only=True) reads beside the parent"
+        )
+
+
+class InsideLoop(LocalProtocolError):
+    """A blocking method was called by a callback of the same node, which would wait for itself."""
+
+    def __str__(self) -> str:
+        return "a callback of a blocking node cannot call that node: note what to do, and do it after the call"
+
+
+class LoopThread:
+    """An event loop in a thread. Its methods may be called from any other thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
+        self._pid = os.getpid()
+        self._thread.start()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that started it."""
+        return self._pid == os.getpid()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine; an interrupt of the waiting (Ctrl-C) cancels it.
+
+        Raises NotOpen, Forked, InsideLoop, and as the coroutine.
+        """
+        fault = self._fault()
+        if fault is not None:
+            work.close()
+            raise fault
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _fault(self) -> LocalProtocolError | None:
+        if not self.is_ours:
+            return Forked()
+        if self._loop.is_closed():
+            return NotOpen()
+        return InsideLoop() if threading.current_thread() is self._thread else None
+
+    def iterate(self, source: AsyncGenerator[T, None], ahead: int) -> Generator[T, None, None]:
+        """The items of an asynchronous generator; closing this one closes that, and waits until it has ended."""
+        items: asyncio.Queue[T | _End] = asyncio.Queue(ahead)
+        # one task runs the whole generator: a session of blocks belongs to one task
+        pump = self.run(_started(source, items))
+        try:
+            while True:
+                for item in self.run(_taken(items)):
+                    if isinstance(item, _End):
+                        if item.error is not None:
+                            raise item.error
+                        return
+                    yield item
+        finally:
+            if self._fault() is None:
+                self.run(_ended(pump))
+            elif self.is_ours and not self._loop.is_closed():
+                pump.cancel()  # the collector of garbage runs this in the thread of the loop
+
+    def stop(self) -> None:
+        """End the thread. Idempotent; in a child of fork() there is no thread to end."""
+        if not self.is_ours or self._loop.is_closed():
+            return
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _End:
+    """The end of a generator, with the error that ended it."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+
+async def _started(source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(_pump(source, items))
+
+
+async def _pump(source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> None:
+    error: Exception | None = None
+    try:
+        async for item in source:
+            await items.put(item)
+    except Exception as exc:
+        error = exc
+    finally:
+        await source.aclose()
+    await items.put(_End(error))
+
+
+async def _taken(items: asyncio.Queue[T | _End]) -> list[T | _End]:
+    """At least one item, and those that are ready."""
+    taken = [await items.get()]
+    while not items.empty():
+        taken.append(items.get_nowait())
+    return taken
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+class BlockingGroup(Generic[G]):
+    """A group of methods whose loop runs in another thread."""
+
+    def __init__(self, inner: G, loop: LoopThread) -> None:
+        self._inner = inner
+        self._loop = loop
+
+
+def blocking(
+    method: Callable[Concatenate[G, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingGroup[G], P], T]:
+    """The method of a BlockingGroup that waits for this one."""
+    name = method.__name__
+
+    def call(self: BlockingGroup[G], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        work: Coroutine[Any, Any, T] = getattr(self._inner, name)(*args, **kwargs)
+        return self._loop.run(work)
+
+    return update_wrapper(call, method)
+
+
+def iterating(
+    method: Callable[Concatenate[G, P], AsyncGenerator[T, None]], ahead: int = WHOLE_QUEUE
+) -> Callable[Concatenate[BlockingGroup[G], P], Generator[T, None, None]]:
+    """The method of a BlockingGroup that gives what this one gives, as a blocking iterator."""
+    name = method.__name__
+
+    def call(self: BlockingGroup[G], /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        source: AsyncGenerator[T, None] = getattr(self._inner, name)(*args, **kwargs)
+        yield from self._loop.iterate(source, ahead)
+
+    wrapped = update_wrapper(call, method)
+    given = str(wrapped.__annotations__["return"])  # a text, as all annotations of these modules
+    wrapped.__annotations__["return"] = given.replace("AsyncGenerator", "Generator")
+    return wrapped
