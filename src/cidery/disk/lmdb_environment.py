@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import lmdb
 
@@ -81,6 +82,17 @@ _DAMAGED = (
 )
 
 
+_OPENED: "WeakSet[Environment]" = WeakSet()
+"""LMDB has one such list for each process: it refuses to open an environment twice."""
+
+
+def _leave_to_parent() -> None:
+    """In a child of fork(), close what the parent had open, so that it can be opened here; the parent keeps its own."""
+    for inherited in [one for one in _OPENED if one._pid != os.getpid()]:
+        inherited._env.close()
+        _OPENED.discard(inherited)
+
+
 class Environment:
     """An open environment. read() from any thread; write() from one thread at a time (LMDB makes others wait)."""
 
@@ -115,6 +127,7 @@ class Environment:
             raise DatabaseMissing(path, what)
         if not read_only:
             path.mkdir(parents=True, exist_ok=True)
+        _leave_to_parent()
         try:
             self._env = lmdb.open(
                 str(path),
@@ -131,6 +144,8 @@ class Environment:
             raise DatabaseMissing(path, what) from exc
         except lmdb.Error as exc:
             raise self._error(exc) from exc
+        self._pid = os.getpid()
+        _OPENED.add(self)
 
     def compact_at_close(self) -> int:
         """Have close() leave out the free pages; returns the size of the pages in use, in bytes."""

@@ -10,6 +10,8 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from concurrent.futures import CancelledError
+from contextlib import aclosing
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -56,6 +58,8 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
         self._pid = os.getpid()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """What callers wait for, and the generators that they have not finished."""
         self._thread.start()
 
     @property
@@ -72,12 +76,33 @@ class LoopThread:
         if fault is not None:
             work.close()
             raise fault
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._noted(work), self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+        except CancelledError as exc:
+            raise NotOpen from exc  # end_work() in another thread
+
+    async def _noted(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # run() makes one
+        self._tasks.add(task)
+        try:
+            return await work
+        finally:
+            self._tasks.discard(task)
+
+    def end_work(self) -> None:
+        """Cancel what other threads wait for, and iterators that are not finished; returns when all have ended."""
+        self.run(self._ended_work())
+
+    async def _ended_work(self) -> None:
+        if others := self._tasks - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
 
     def _fault(self) -> LocalProtocolError | None:
         if not self.is_ours:
@@ -90,13 +115,12 @@ class LoopThread:
         """The items of an asynchronous generator; closing this one closes that, and waits until it has ended."""
         items: asyncio.Queue[T | _End] = asyncio.Queue(ahead)
         # one task runs the whole generator: a session of blocks belongs to one task
-        pump = self.run(_started(source, items))
+        pump = self.run(self._started(source, items))
         try:
             while True:
                 for item in self.run(_taken(items)):
                     if isinstance(item, _End):
-                        if item.error is not None:
-                            raise item.error
+                        self.run(_outcome(pump))
                         return
                     yield item
         finally:
@@ -104,6 +128,12 @@ class LoopThread:
                 self.run(_ended(pump))
             elif self.is_ours and not self._loop.is_closed():
                 pump.cancel()  # the collector of garbage runs this in the thread of the loop
+
+    async def _started(self, source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> asyncio.Task[None]:
+        task = self._loop.create_task(_pump(source, items))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def stop(self) -> None:
         """End the thread. Idempotent; in a child of fork() there is no thread to end."""
@@ -117,26 +147,29 @@ class LoopThread:
 
 
 class _End:
-    """The end of a generator, with the error that ended it."""
-
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-
-
-async def _started(source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(_pump(source, items))
+    """The end of a generator."""
 
 
 async def _pump(source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> None:
-    error: Exception | None = None
+    """Move the items, then the end; an error stays with the task."""
     try:
-        async for item in source:
-            await items.put(item)
-    except Exception as exc:
-        error = exc
+        async with aclosing(source):
+            async for item in source:
+                await items.put(item)
     finally:
-        await source.aclose()
-    await items.put(_End(error))
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            while not items.empty():
+                items.get_nowait()
+        await items.put(_End())
+
+
+async def _outcome(task: asyncio.Task[None]) -> None:
+    """Raises what ended the generator; NotOpen if the node was closed meanwhile."""
+    await asyncio.wait([task])
+    if task.cancelled():
+        raise NotOpen
+    task.result()
 
 
 async def _taken(items: asyncio.Queue[T | _End]) -> list[T | _End]:

@@ -36,9 +36,7 @@ class NotRemoved(Unavailable):
 class Dag(Group):
     """Values of the data model: None, bool, int, float, str, bytes, list, dict, and CID for a link."""
 
-    async def put(
-        self, value: Value, *, codec: str = "dag-cbor", hash: str = "sha2-256", pin: bool = False
-    ) -> CID:
+    async def put(self, value: Value, *, codec: str = "dag-cbor", hash: str = "sha2-256", pin: bool = False) -> CID:
         """Store a value as one block of at most 2 MiB.
 
         Args:
@@ -101,9 +99,7 @@ class Dag(Group):
 class Block(Group):
     """Raw blocks."""
 
-    async def put(
-        self, data: Source, *, codec: str = "raw", hash: str = "sha2-256", pin: bool = False
-    ) -> BlockStat:
+    async def put(self, data: Source, *, codec: str = "raw", hash: str = "sha2-256", pin: bool = False) -> BlockStat:
         """Store at most 2 MiB as one block. Raises BlockTooBig, UnknownCodec, and as the store."""
         value = await self._value("block put", body=pieces_of(data), cid_codec=codec, mhtype=hash, pin=pin)
         return BlockStat(CID.parse(value["Key"]), value["Size"])
@@ -169,9 +165,7 @@ class Car(Group):
         """
         roots: list[CarRoot] = []
         blocks = size = 0
-        values = self._caller.values(
-            "dag import", body=pieces_of(archive), pin_roots=pin_roots, stats=True
-        )
+        values = self._caller.values("dag import", body=pieces_of(archive), pin_roots=pin_roots, stats=True)
         async with aclosing(values):
             async for value in values:
                 if "Root" in value:

@@ -104,9 +104,7 @@ class Files(Group):
         self, path: str, *, parents: bool = False, flush: bool = True, cid_version: int | None = None, hash: str = ""
     ) -> None:
         """Make a directory. ``parents``: also missing ones above, and it may exist. Raises Exists, NotFound."""
-        await self._done(
-            "files mkdir", path, parents=parents, flush=flush, cid_version=cid_version, hash=hash or None
-        )
+        await self._done("files mkdir", path, parents=parents, flush=flush, cid_version=cid_version, hash=hash or None)
 
     async def cp(
         self, source: str | CID, dest: str, *, parents: bool = False, force: bool = False, flush: bool = True
@@ -143,8 +141,9 @@ class Files(Group):
 
     async def touch(self, path: str, mtime: float | None = None, *, flush: bool = True) -> None:
         """Store the time of modification, in seconds since 1970; None: now."""
-        seconds, nanoseconds = (None, None) if mtime is None else divmod(round(mtime * 1e9), 10**9)
-        await self._done("files touch", path, mtime=seconds, mtime_nsecs=nanoseconds, flush=flush)
+        # a float of today's seconds has no digits below a microsecond
+        seconds, micros = (None, 0) if mtime is None else divmod(round(mtime * 1e6), 10**6)
+        await self._done("files touch", path, mtime=seconds, mtime_nsecs=micros * 1000 or None, flush=flush)
 
 
 class BlockingFiles(BlockingGroup[Files]):

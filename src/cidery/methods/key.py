@@ -43,9 +43,7 @@ class Key(Group):
             any_type: also ECDSA.
         Raises: KeyExists, BadKey.
         """
-        value = await self._value(
-            "key import", name, body=pieces_of(data), format=format, allow_any_key_type=any_type
-        )
+        value = await self._value("key import", name, body=pieces_of(data), format=format, allow_any_key_type=any_type)
         return _key(value)
 
     async def sign(self, data: Source, *, key: str = "self") -> bytes:

@@ -90,9 +90,7 @@ class Name(Group):
         """The newest record of a name, signed by its owner. Raises NameNotFound."""
         return await self._bytes("name get", name)
 
-    async def put(
-        self, name: str, record: Source, *, force: bool = False, allow_offline: bool = False
-    ) -> Published:
+    async def put(self, name: str, record: Source, *, force: bool = False, allow_offline: bool = False) -> Published:
         """Publish a record that its owner has signed. ``force``: even if a newer one is known.
 
         Raises: IpnsRecordError, PublishOffline.

@@ -60,9 +60,7 @@ class Pin(Group):
 
         The request is on disk on return. A failed attempt is repeated, for 30 days. See status().
         """
-        value = await self._value(
-            "pin add", path_text(path), recursive=recursive, name=name or None, background=True
-        )
+        value = await self._value("pin add", path_text(path), recursive=recursive, name=name or None, background=True)
         return int(value["Queued"][0]["Job"])
 
     async def status(self, status: str = "") -> AsyncGenerator[QueuedPin, None]:

@@ -51,6 +51,7 @@ class SyncNode(BlockingSurface):
             return
         self._closed = True
         try:
+            self._loop.end_work()
             self._loop.run(self._node.__aexit__(kind, exc, traceback))
         finally:
             self._loop.stop()
