@@ -47,6 +47,7 @@ class InProcess:
     def __init__(self, opened: Callable[[], Api], *, read_only: bool) -> None:
         self._opened = opened
         self._read_only = read_only
+        self._commands: dict[str, Command] = {}
 
     async def values(
         self, command: str, *arguments: str, body: AsyncIterable[Buffer] | None = None, **options: Option
@@ -91,15 +92,18 @@ class InProcess:
             async for chunk in chunks:
                 yield chunk
 
-    async def _prepared(
-        self, name: str, arguments: list[str], items: AsyncIterator[Item] | None, options: dict[str, Option]
-    ) -> tuple[Context, Call]:
-        api = self._opened()
+    def _found(self, name: str) -> Command:
         words = name.split()
         found = find(words)
         if found is None or found.words != len(words):
             raise suggest(words)
-        command = found.command
+        return self._commands.setdefault(name, found.command)
+
+    async def _prepared(
+        self, name: str, arguments: list[str], items: AsyncIterator[Item] | None, options: dict[str, Option]
+    ) -> tuple[Context, Call]:
+        api = self._opened()
+        command = self._commands.get(name) or self._found(name)
         if self._read_only and _writes(command, options):
             raise OpenedForReading(name)
         if command.where is Where.DAEMON or name in ASK_THE_NETWORK:

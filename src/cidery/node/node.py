@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from functools import cached_property
 from pathlib import Path
 
 from cidery.methods.blocking import Forked, NotOpen
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from cidery.core.api import Api
     from cidery.core.reading.content_path import ContentPath
+    from cidery.methods.dag import Block
     from cidery.multiformats.cid import CID
 
 __all__ = ["Node", "NotAPath", "NotOpen"]
@@ -141,6 +143,13 @@ class Node(Surface):
         async with api.session() as session:
             async for chunk in cat(where, session, offset, length):
                 yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
+
+    @cached_property
+    def block(self) -> Block:
+        """Raw blocks."""
+        from cidery.node.direct import DirectBlock
+
+        return DirectBlock(self._caller, lambda: self.api, self._located)
 
     async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
         """As Surface.get()."""
