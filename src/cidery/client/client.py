@@ -20,7 +20,8 @@ class Client(Surface):
 
     Holds no connection between calls, so it needs no closing, may be used in several tasks, and works after a fork.
 
-    Errors of the daemon are raised as RpcError with the daemon's message; DaemonGone when nothing answers.
+    Errors of the daemon are raised as RpcError with the daemon's message, and of the same category of cidery.errors
+    (NotFound, InvalidInput, ...) as without a daemon; DaemonGone when nothing answers.
     """
 
     def __init__(self, url: str | Endpoint, *, auth: str = "") -> None:
