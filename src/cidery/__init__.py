@@ -12,10 +12,10 @@ from cidery.version import __version__
 TYPE_CHECKING = False
 """Stands in for typing.TYPE_CHECKING; importing typing costs a fifth of a short command."""
 
-__all__ = ["CID", "Client", "Node", "__version__", "car", "cid_of", "open", "verify"]
+__all__ = ["CID", "Client", "Node", "__version__", "car", "cid_of", "errors", "open", "verify"]
 
 if TYPE_CHECKING:
-    from cidery import car
+    from cidery import car, errors
     from cidery.client.client import Client
     from cidery.content.hashing import cid_of
     from cidery.content.verifying import verify
@@ -31,7 +31,7 @@ _HOMES = {
     "open": "cidery.node.open",
     "verify": "cidery.content.verifying",
 }
-_MODULES = ("car",)
+_MODULES = ("car", "errors")
 
 
 def __getattr__(name: str) -> object:

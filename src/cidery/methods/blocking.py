@@ -96,7 +96,8 @@ class LoopThread:
 
     def end_work(self) -> None:
         """Cancel what other threads wait for, and iterators that are not finished; returns when all have ended."""
-        self.run(self._ended_work())
+        if self._tasks:  # else one hop less to a thread that may be busy with imports
+            self.run(self._ended_work())
 
     async def _ended_work(self) -> None:
         if others := self._tasks - {asyncio.current_task()}:

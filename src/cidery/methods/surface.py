@@ -73,7 +73,6 @@ class Surface:
         Cancellation: safe; nothing stays pinned. A folder that is added again resumes.
         """
         from cidery.core.adding.items import CannotAdd
-        from cidery.methods.results import AddProgress
         from cidery.multiformats.cid import CID
 
         events = self._caller.added(
@@ -94,6 +93,8 @@ class Surface:
             async for event in events:
                 last = event.get("Hash", last)
                 if "Bytes" in event and progress is not None:
+                    from cidery.methods.results import AddProgress
+
                     progress(AddProgress(event.get("Name", ""), event["Bytes"]))
         if last is None:
             raise CannotAdd(str(source)[:80], "there is nothing in it")

@@ -1,4 +1,4 @@
-"""Methods of an embedded node that are called so often that they do without the command: half the time."""
+"""Methods of an embedded node that are called so often that they do without the command: a fourth of the time."""
 
 from __future__ import annotations
 

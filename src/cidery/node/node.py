@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cidery.methods.blocking import Forked, NotOpen
 from cidery.methods.caller import NotAPath
-from cidery.methods.in_process import InProcess
 from cidery.methods.surface import Surface
 from cidery.node.build import Access, build
 from cidery.node.location import repo_dir
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from cidery.core.api import Api
     from cidery.core.reading.content_path import ContentPath
     from cidery.methods.dag import Block
+    from cidery.methods.in_process import InProcess
     from cidery.multiformats.cid import CID
 
 __all__ = ["Node", "NotAPath", "NotOpen"]
@@ -70,7 +70,6 @@ class Node(Surface):
         self._stack: AsyncExitStack | None = None
         self._opened: Api | None = None
         self._pid = 0
-        self._commands = InProcess(lambda: self.api, read_only=read_only)
 
     async def __aenter__(self) -> Self:
         """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and as the store."""
@@ -117,9 +116,11 @@ class Node(Surface):
             raise Forked
         return self._opened
 
-    @property
+    @cached_property
     def _caller(self) -> InProcess:
-        return self._commands
+        from cidery.methods.in_process import InProcess
+
+        return InProcess(lambda: self.api, read_only=self._access is Access.READ)
 
     async def _located(self, path: str | CID) -> ContentPath:
         """Raises NotOpen, NotAPath and as Api.locate()."""
