@@ -5,9 +5,16 @@ from typing import Any
 
 from cidery.client.address import Endpoint
 from cidery.client.http1 import BadResponse, ResponseReader
-from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
+from cidery.errors import (
+    CATEGORY_HEADER,
+    CideryError,
+    IntegrityError,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    Unavailable,
+)
 from cidery.http.authorization import AGENT, MISDIRECTED, TOKEN_HEADER, header_of
-from cidery.http.error_category import HEADER
 
 MAX_LINE = 64 << 20
 """Longest JSON value accepted, in bytes: one ``ls`` of a large directory is one value."""
@@ -113,7 +120,7 @@ def error_of(status: int, reason: str, body: bytes, category: str = "") -> RpcEr
 
 def category_in(headers: dict[str, str]) -> str:
     """The category of an error that headers or trailers name, "" for none."""
-    return headers.get(HEADER.lower(), "")
+    return headers.get(CATEGORY_HEADER.lower(), "")
 
 
 def check_end(reader: ResponseReader) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from cidery.http.error_category import HEADER, category_of
+from cidery.errors import CATEGORY_HEADER, category_of
 from cidery.http.message import Response
 from cidery.ipld.dag_pb import readable_name
 
@@ -14,7 +14,7 @@ COMMON_HEADERS = {
     "Access-Control-Expose-Headers": _EXPOSED,
 }
 ERROR_TRAILER = "X-Stream-Error"
-TRAILERS = f"{ERROR_TRAILER}, {HEADER}"
+TRAILERS = f"{ERROR_TRAILER}, {CATEGORY_HEADER}"
 
 PREFLIGHT = (
     ("Access-Control-Allow-Methods", "POST"),
@@ -50,7 +50,7 @@ def stream_error(error: BaseException) -> dict[str, str]:
 
 def _category(error: BaseException) -> dict[str, str]:
     category = category_of(error)
-    return {HEADER: category} if category else {}
+    return {CATEGORY_HEADER: category} if category else {}
 
 
 def value_line(value: Any, *, exact: bool = False) -> bytes:
