@@ -323,7 +323,9 @@ async def test_content(face: Any, tmp_path: Path) -> None:
     assert (entry.name, entry.size, entry.type) == ("big", 20_000_000, EntryType.FILE)
     assert await face.add(folder, ignore=["*.log"], profile="unixfs-v0-2015", only_hash=True) != cid
     assert await face.read(f"{cid}/big", 5, 7) == b"b" * 7
-    assert (await face.get(cid, tmp_path / "copy") / "big").stat().st_size == 20_000_000
+    saved: list[Any] = []
+    assert await face.get(cid, tmp_path / "copy", progress=saved.append) == tmp_path / "copy"
+    assert (tmp_path / "copy" / "big").stat().st_size == 20_000_000 == saved[-1].bytes
     assert sum(len(chunk) for chunk in await every(face.cat(f"{cid}/big"))) == 20_000_000
     assert (await face.why(cid, seconds=5.0)).stage == "stored"
     with pytest.raises(InvalidInput):

@@ -1,8 +1,10 @@
 """Client: the methods of a node, run in a daemon over its RPC."""
 
+from __future__ import annotations
+
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +15,10 @@ from cidery.core.getting.untar import unpack_tar
 from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
 from cidery.multiformats.cid import CID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cidery.methods.results import GetProgress
 
 
 class Client(Surface):
@@ -54,23 +60,44 @@ class Client(Surface):
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+    async def get(
+        self,
+        path: str | CID,
+        target: str | os.PathLike[str],
+        *,
+        progress: Callable[[GetProgress], None] | None = None,
+    ) -> Path:
         """As Surface.get(); everything is sent again each time."""
+        from cidery.methods.results import GetProgress
+
         text = path_text(path)
+        loop = asyncio.get_running_loop()
+        moved = asyncio.Event()
         opened: list[Answer] = []
+        written = 0
 
         def receive() -> None:
+            nonlocal written
             with call(self._endpoint, ["get"], [("arg", text)]) as answer:
                 opened.append(answer)
-                for _ in unpack_tar(answer.chunks(), target):
-                    continue
+                for so_far in unpack_tar(answer.chunks(), target):
+                    written = so_far
+                    loop.call_soon_threadsafe(moved.set)
 
         running = asyncio.ensure_future(asyncio.to_thread(receive))
+        running.add_done_callback(lambda _: moved.set())
         try:
-            await asyncio.shield(running)
-        except asyncio.CancelledError:
+            while not running.done():
+                await moved.wait()
+                moved.clear()
+                if progress is not None:
+                    progress(GetProgress(written, None))
+        except BaseException:
             for answer in opened:
                 answer.abort()
             await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # that the connection has ended is no news
             raise
+        running.result()
         return Path(target)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import lmdb
 
@@ -82,15 +82,17 @@ _DAMAGED = (
 )
 
 
-_OPENED: "WeakSet[Environment]" = WeakSet()
+_OPENED: "WeakValueDictionary[int, Environment]" = WeakValueDictionary()
 """LMDB has one such list for each process: it refuses to open an environment twice."""
 
 
 def _leave_to_parent() -> None:
     """In a child of fork(), close what the parent had open, so that it can be opened here; the parent keeps its own."""
-    for inherited in [one for one in _OPENED if one._pid != os.getpid()]:
-        inherited._env.close()
-        _OPENED.discard(inherited)
+    for reference in _OPENED.valuerefs():  # a copy: other threads may open some meanwhile
+        inherited = reference()
+        if inherited is not None and inherited._pid != os.getpid():
+            inherited._env.close()
+            inherited._pid = os.getpid()
 
 
 class Environment:
@@ -145,7 +147,7 @@ class Environment:
         except lmdb.Error as exc:
             raise self._error(exc) from exc
         self._pid = os.getpid()
-        _OPENED.add(self)
+        _OPENED[id(self)] = self
 
     def compact_at_close(self) -> int:
         """Have close() leave out the free pages; returns the size of the pages in use, in bytes."""

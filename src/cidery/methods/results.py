@@ -24,6 +24,16 @@ class AddProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class GetProgress:
+    """How far get() is."""
+
+    bytes: int
+    """Bytes of files on disk, with those of an earlier run."""
+    total: int | None
+    """None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class PinProgress:
     """How far pin.add() is."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cidery.methods.name import Name
     from cidery.methods.pin import Pin
     from cidery.methods.repo import Bootstrap, Config, Jobs, Repo, Stats
-    from cidery.methods.results import AddProgress, Identity, Ref
+    from cidery.methods.results import AddProgress, GetProgress, Identity, Ref
     from cidery.methods.sources import Source
     from cidery.methods.swarm import Routing, Swarm
     from cidery.multiformats.cid import CID
@@ -118,9 +118,15 @@ class Surface:
         async with aclosing(self.cat(path, offset, length)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
-    async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+    async def get(
+        self,
+        path: str | CID,
+        target: str | os.PathLike[str],
+        *,
+        progress: Callable[[GetProgress], None] | None = None,
+    ) -> Path:
         """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes
-        (through a daemon, everything is sent again).
+        (through a daemon, everything is sent again). ``progress``: called as files are written.
 
         Raises:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from functools import cached_property
 from pathlib import Path
 
 from cidery.methods.blocking import Forked, NotOpen
-from cidery.methods.caller import NotAPath
+from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
 from cidery.node.build import Access, build
 from cidery.node.location import repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
     from types import TracebackType
     from typing import Any, Self
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from cidery.core.reading.content_path import ContentPath
     from cidery.methods.dag import Block
     from cidery.methods.in_process import InProcess
+    from cidery.methods.results import GetProgress
     from cidery.multiformats.cid import CID
 
-__all__ = ["Node", "NotAPath", "NotOpen"]
+__all__ = ["Node", "NotOpen"]
 
 
 class Node(Surface):
@@ -127,11 +128,9 @@ class Node(Surface):
         from cidery.core.reading.content_path import ContentPath
         from cidery.multiformats.cid import CID
 
-        if isinstance(path, str):
-            return await self.api.locate(path)
-        if not isinstance(path, CID):
-            raise NotAPath(type(path).__name__)
-        return self.api.admitted(ContentPath(path))
+        if isinstance(path, CID):
+            return self.api.admitted(ContentPath(path))
+        return await self.api.locate(path_text(path))
 
     async def cat(
         self, path: str | CID, offset: int = 0, length: int | None = None
@@ -152,19 +151,27 @@ class Node(Surface):
 
         return DirectBlock(self._caller, lambda: self.api, self._located)
 
-    async def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
+    async def get(
+        self,
+        path: str | CID,
+        target: str | os.PathLike[str],
+        *,
+        progress: Callable[[GetProgress], None] | None = None,
+    ) -> Path:
         """As Surface.get()."""
         from cidery.core.getting.get import get
         from cidery.core.getting.record import GetRecord
+        from cidery.methods.results import GetProgress
 
         api = self.api
         where = await self._located(path)
         record = await asyncio.to_thread(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
         keep = True
         try:
-            async with api.session() as session:
-                async for _ in get(where, session, target, record):
-                    continue
+            async with api.session() as session, aclosing(get(where, session, target, record)) as steps:
+                async for step in steps:
+                    if progress is not None:
+                        progress(GetProgress(step.written, step.total or None))
             keep = False
         finally:
             if record is not None:
