@@ -83,6 +83,34 @@ def test_closing_a_blocking_iterator_waits_until_its_work_has_ended(tmp_path: Pa
         list(unfinished)
 
 
+def test_a_program_that_closes_nothing_ends_all_the_same(tmp_path: Path) -> None:
+    code = (
+        f"import cidery; node = cidery.open({str(tmp_path / 'repo')!r}, profile='test')\n"
+        "chunks = node.cat(node.add(b'x' * 30_000_000)); print(len(next(chunks)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.stdout, done.returncode) == ("1048576\n", 0), done.stderr
+
+
+def test_closing_a_node_ends_what_other_threads_wait_for(tmp_path: Path) -> None:
+    node = cidery.open(tmp_path / "repo", profile="test")
+    begun, said = threading.Event(), list[BaseException]()
+
+    def wait() -> None:
+        try:
+            for _ in node.stats.watch_bandwidth(3600.0):
+                begun.set()
+        except NotOpen as exc:
+            said.append(exc)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert begun.wait(LIMIT)
+    node.close()
+    waiter.join(LIMIT)
+    assert len(said) == 1
+
+
 async def _tasks() -> list[str]:
     return [repr(task.get_coro()) for task in asyncio.all_tasks()]
 

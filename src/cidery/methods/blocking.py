@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError
@@ -58,6 +59,9 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
         self._pid = os.getpid()
+        self._gate = threading.Lock()
+        """Held while work is handed over, so that none comes after close() has begun."""
+        self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         """What callers wait for, and the generators that they have not finished."""
         self._thread.start()
@@ -73,17 +77,22 @@ class LoopThread:
         Raises NotOpen, Forked, InsideLoop, and as the coroutine.
         """
         fault = self._fault()
+        if fault is None:
+            with self._gate:
+                if not self._closing:
+                    future = asyncio.run_coroutine_threadsafe(self._noted(work), self._loop)
+                else:
+                    fault = NotOpen()
         if fault is not None:
             work.close()
             raise fault
-        future = asyncio.run_coroutine_threadsafe(self._noted(work), self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
         except CancelledError as exc:
-            raise NotOpen from exc  # end_work() in another thread
+            raise NotOpen from exc  # close() in another thread
 
     async def _noted(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
@@ -94,21 +103,10 @@ class LoopThread:
         finally:
             self._tasks.discard(task)
 
-    def end_work(self) -> None:
-        """Cancel what other threads wait for, and iterators that are not finished; returns when all have ended."""
-        if self._tasks:  # else one hop less to a thread that may be busy with imports
-            self.run(self._ended_work())
-
-    async def _ended_work(self) -> None:
-        if others := self._tasks - {asyncio.current_task()}:
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others)
-
     def _fault(self) -> LocalProtocolError | None:
         if not self.is_ours:
             return Forked()
-        if self._loop.is_closed():
+        if self._closing or sys.is_finalizing():  # at the end of a program the thread no longer runs
             return NotOpen()
         return InsideLoop() if threading.current_thread() is self._thread else None
 
@@ -125,10 +123,15 @@ class LoopThread:
                         return
                     yield item
         finally:
-            if self._fault() is None:
-                self.run(_ended(pump))
-            elif self.is_ours and not self._loop.is_closed():
-                pump.cancel()  # the collector of garbage runs this in the thread of the loop
+            if not pump.done():
+                self._end(pump)
+
+    def _end(self, pump: asyncio.Task[None]) -> None:
+        fault = self._fault()
+        if fault is None:
+            self.run(_ended(pump))
+        elif isinstance(fault, InsideLoop):  # the collector of garbage came by in the thread of the loop
+            pump.cancel()
 
     async def _started(self, source: AsyncGenerator[T, None], items: asyncio.Queue[T | _End]) -> asyncio.Task[None]:
         task = self._loop.create_task(_pump(source, items))
@@ -136,15 +139,35 @@ class LoopThread:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def stop(self) -> None:
-        """End the thread. Idempotent; in a child of fork() there is no thread to end."""
-        if not self.is_ours or self._loop.is_closed():
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel what other threads wait for, and iterators that are not finished; run ``last``; end the thread.
+
+        Idempotent; in a child of fork() there is nothing to end. Raises as ``last``.
+        """
+        if not self.is_ours or self._closing:
+            if last is not None:
+                last.close()
             return
-        self.run(self._loop.shutdown_asyncgens())
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with self._gate:
+            self._closing = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._ended(last), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _ended(self, last: Coroutine[Any, Any, None] | None) -> None:
+        try:
+            if others := set(self._tasks):
+                for task in others:
+                    task.cancel()
+                await asyncio.wait(others)
+            if last is not None:
+                await last
+        finally:
+            await self._loop.shutdown_asyncgens()
+            await self._loop.shutdown_default_executor()
 
 
 class _End:

@@ -30,11 +30,10 @@ class SyncNode(BlockingSurface):
         super().__init__(inner, LoopThread())
         self._node = inner
         self._attached = attached
-        self._closed = False
         try:
             self._loop.run(inner.__aenter__())
         except BaseException:
-            self._loop.stop()
+            self._loop.close()
             raise
 
     def close(self) -> None:
@@ -47,14 +46,7 @@ class SyncNode(BlockingSurface):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._closed or not self._loop.is_ours:
-            return
-        self._closed = True
-        try:
-            self._loop.end_work()
-            self._loop.run(self._node.__aexit__(kind, exc, traceback))
-        finally:
-            self._loop.stop()
+        self._loop.close(self._node.__aexit__(kind, exc, traceback))
 
     @property
     def attached(self) -> bool:
