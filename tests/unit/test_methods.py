@@ -224,7 +224,9 @@ async def test_archives(face: Any, other: cidery.Node, tmp_path: Path) -> None:
     blocks = reader.receive_data(archive)
     assert reader.roots == (cid,) and len(blocks) == 4
     (tmp_path / "a.car").write_bytes(archive)
-    found = await face.car.import_(tmp_path / "a.car")
+    taken: list[int] = []
+    found = await face.car.import_(tmp_path / "a.car", progress=taken.append)
+    assert taken[-1] == len(archive)
     assert isinstance(found, CarImported)
     assert (found.blocks, [root.cid for root in found.roots], found.roots[0].pin_error) == (4, [cid], "")
     assert (await other.car.import_(archive, pin_roots=False)).roots == ()

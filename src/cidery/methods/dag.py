@@ -154,18 +154,21 @@ class Car(Group):
             async for chunk in chunks:
                 yield chunk
 
-    async def import_(self, archive: Source, *, pin_roots: bool = True) -> CarImported:
+    async def import_(
+        self, archive: Source, *, pin_roots: bool = True, progress: Callable[[int], None] | None = None
+    ) -> CarImported:
         """Store the blocks of an archive of version 1 or 2, each checked, and pin its roots; durable on return.
 
         Args:
             archive: the path of a file, its bytes, or a stream of bytes.
             pin_roots: False for an archive that lacks blocks.
+            progress: called with the bytes of the archive that are read so far.
         Raises: BadCar, IntegrityError, RootsNotPinned (the blocks are stored), and as the store.
         Cancellation: safe; blocks that were stored may be collected.
         """
         roots: list[CarRoot] = []
         blocks = size = 0
-        values = self._caller.values("dag import", body=pieces_of(archive), pin_roots=pin_roots, stats=True)
+        values = self._caller.values("dag import", body=pieces_of(archive, progress), pin_roots=pin_roots, stats=True)
         async with aclosing(values):
             async for value in values:
                 if "Root" in value:

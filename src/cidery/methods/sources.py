@@ -6,7 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
 
     from cidery.multiformats.varint import Buffer
 
@@ -17,14 +17,21 @@ READ_SIZE = 1 << 20
 """Bytes of a file read at a time."""
 
 
-def pieces_of(source: Source) -> AsyncIterable[Buffer]:
-    """The bytes, in pieces. Raises NotAddable; while it is read, CannotAdd."""
+def pieces_of(source: Source, progress: Callable[[int], None] | None = None) -> AsyncIterable[Buffer]:
+    """The bytes, in pieces; ``progress`` is told how many are taken. Raises NotAddable; while it is read, CannotAdd."""
     from cidery.core.adding.items import source_of
 
     given = source_of(source)
-    if isinstance(given, str):
-        return _file(given)
-    return _once(given) if isinstance(given, bytes) else given
+    pieces = _file(given) if isinstance(given, str) else _once(given) if isinstance(given, bytes) else given
+    return pieces if progress is None else _counted(pieces, progress)
+
+
+async def _counted(pieces: AsyncIterable[Buffer], progress: Callable[[int], None]) -> AsyncIterator[Buffer]:
+    taken = 0
+    async for piece in pieces:
+        yield piece
+        taken += len(piece)
+        progress(taken)
 
 
 async def _once(data: bytes) -> AsyncIterator[Buffer]:
