@@ -36,6 +36,8 @@ async def test_a_notebook_opens_a_node_in_one_cell_and_closes_it_in_another(tmp_
         assert await client.peer_id() == again.api.config.peer_id
         await client.close()
     await again.close()
+    async with await cidery.Node(tmp_path / "repo", offline=True) as node:
+        assert (await node.repo.stat()).blocks > 0
 
 
 async def test_two_nodes_of_one_process_find_each_other(tmp_path: Path) -> None:
@@ -120,6 +122,8 @@ def test_a_callback_of_a_blocking_node_is_told_not_to_call_it(tmp_path: Path) ->
         cid = node.add(b"x", pin=False)
         with pytest.raises(InsideLoop, match="after the call"):
             node.pin.add(cid, progress=lambda step: print(node.peer_id()))
+        with pytest.raises(InsideLoop):
+            node.pin.add(cid, progress=lambda step: node.close())
         assert list(node.pin.ls()) == []
 
 

@@ -142,14 +142,18 @@ class LoopThread:
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancel what other threads wait for, and iterators that are not finished; run ``last``; end the thread.
 
-        Idempotent; in a child of fork() there is nothing to end. Raises as ``last``.
+        Idempotent; in a child of fork() there is nothing to end. Raises InsideLoop, and as ``last``.
         """
-        if not self.is_ours or self._closing:
+        begins = self.is_ours and threading.current_thread() is not self._thread
+        if begins:
+            with self._gate:
+                begins, self._closing = not self._closing, True
+        if not begins:
             if last is not None:
                 last.close()
+            if isinstance(self._fault(), InsideLoop):
+                raise InsideLoop
             return
-        with self._gate:
-            self._closing = True
         try:
             asyncio.run_coroutine_threadsafe(self._ended(last), self._loop).result()
         finally:

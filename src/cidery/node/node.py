@@ -74,6 +74,8 @@ class Node(Surface):
 
     async def __aenter__(self) -> Self:
         """Raises RepoMissing, RepoLocked (names the process), ConfigError, KuboRepo, and as the store."""
+        if self._opened is not None and self._pid == os.getpid():
+            return self  # `async with await cidery.Node(path)`
         if self._init and not (self.path / "config").exists():
             from cidery.node.create import create_repository
 
