@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.methods.blocking import InsideLoop
+from cidery.methods.blocking import InsideLoop, TookTooLong
 from cidery.methods.in_process import OpenedForReading
 from cidery.node.node import NotOpen
 from cidery.rpc.listen import listen
@@ -125,6 +125,18 @@ def test_a_callback_of_a_blocking_node_is_told_not_to_call_it(tmp_path: Path) ->
         with pytest.raises(InsideLoop):
             node.pin.add(cid, progress=lambda step: node.close())
         assert list(node.pin.ls()) == []
+
+
+def test_a_call_takes_no_longer_than_it_is_given(tmp_path: Path) -> None:
+    absent = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    with cidery.open(tmp_path / "repo", profile="test") as node:
+        hurried = node.within(0.1)
+        for wait in (hurried.read, hurried.block.get, lambda cid: next(hurried.cat(cid)), hurried.pin.add):
+            with pytest.raises(TookTooLong, match="not done after 0.1 s"):
+                wait(absent)
+        assert hurried.read(hurried.add(b"x")) == b"x" and hurried.id() == node.id()
+        with pytest.raises(TookTooLong):
+            list(hurried.stats.watch_bandwidth(3600.0))
 
 
 def test_many_threads_share_a_blocking_node(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from cidery.errors import LocalProtocolError
+from cidery.errors import LocalProtocolError, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +52,17 @@ class InsideLoop(LocalProtocolError):
         return "a callback of a blocking node cannot call that node: note what to do, and do it after the call"
 
 
+class TookTooLong(Unavailable):
+    """A call, or a step of an iterator, was not done in the time that within() gives it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"not done after {self.seconds:g} s; node.why(path) says where content is, and who was asked for it"
+
+
 class LoopThread:
     """An event loop in a thread. Its methods may be called from any other thread."""
 
@@ -71,16 +82,16 @@ class LoopThread:
         """Whether this is the process that started it."""
         return self._pid == os.getpid()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; an interrupt of the waiting (Ctrl-C) cancels it.
+    def run(self, work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        """Wait for a coroutine; an interrupt of the waiting (Ctrl-C) cancels it, and so does the end of ``seconds``.
 
-        Raises NotOpen, Forked, InsideLoop, and as the coroutine.
+        Raises NotOpen, Forked, InsideLoop, TookTooLong, and as the coroutine.
         """
         fault = self._fault()
         if fault is None:
             with self._gate:
                 if not self._closing:
-                    future = asyncio.run_coroutine_threadsafe(self._noted(work), self._loop)
+                    future = asyncio.run_coroutine_threadsafe(self._noted(work, seconds), self._loop)
                 else:
                     fault = NotOpen()
         if fault is not None:
@@ -94,12 +105,12 @@ class LoopThread:
         except CancelledError as exc:
             raise NotOpen from exc  # close() in another thread
 
-    async def _noted(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _noted(self, work: Coroutine[Any, Any, T], seconds: float | None) -> T:
         task = asyncio.current_task()
         assert task is not None  # run() makes one
         self._tasks.add(task)
         try:
-            return await work
+            return await (work if seconds is None else _limited(work, seconds))
         finally:
             self._tasks.discard(task)
 
@@ -110,14 +121,19 @@ class LoopThread:
             return NotOpen()
         return InsideLoop() if threading.current_thread() is self._thread else None
 
-    def iterate(self, source: AsyncGenerator[T, None], ahead: int) -> Generator[T, None, None]:
-        """The items of an asynchronous generator; closing this one closes that, and waits until it has ended."""
+    def iterate(
+        self, source: AsyncGenerator[T, None], ahead: int, seconds: float | None = None
+    ) -> Generator[T, None, None]:
+        """The items of an asynchronous generator; closing this one closes that, and waits until it has ended.
+
+        ``seconds``: longest wait for an item.
+        """
         items: asyncio.Queue[T | _End] = asyncio.Queue(ahead)
         # one task runs the whole generator: a session of blocks belongs to one task
         pump = self.run(self._started(source, items))
         try:
             while True:
-                for item in self.run(_taken(items)):
+                for item in self.run(_taken(items), seconds):
                     if isinstance(item, _End):
                         self.run(_outcome(pump))
                         return
@@ -174,6 +190,16 @@ class LoopThread:
             await self._loop.shutdown_default_executor()
 
 
+async def _limited(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise TookTooLong(seconds) from exc
+
+
 class _End:
     """The end of a generator."""
 
@@ -216,9 +242,11 @@ async def _ended(task: asyncio.Task[None]) -> None:
 class BlockingGroup(Generic[G]):
     """A group of methods whose loop runs in another thread."""
 
-    def __init__(self, inner: G, loop: LoopThread) -> None:
+    def __init__(self, inner: G, loop: LoopThread, seconds: float | None = None) -> None:
+        """``seconds``: longest wait for a call, and for an item of an iterator; None: no bound."""
         self._inner = inner
         self._loop = loop
+        self._seconds = seconds
 
 
 def blocking(
@@ -229,7 +257,7 @@ def blocking(
 
     def call(self: BlockingGroup[G], /, *args: P.args, **kwargs: P.kwargs) -> T:
         work: Coroutine[Any, Any, T] = getattr(self._inner, name)(*args, **kwargs)
-        return self._loop.run(work)
+        return self._loop.run(work, self._seconds)
 
     return update_wrapper(call, method)
 
@@ -242,7 +270,7 @@ def iterating(
 
     def call(self: BlockingGroup[G], /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
         source: AsyncGenerator[T, None] = getattr(self._inner, name)(*args, **kwargs)
-        yield from self._loop.iterate(source, ahead)
+        yield from self._loop.iterate(source, ahead, self._seconds)
 
     wrapped = update_wrapper(call, method)
     given = str(wrapped.__annotations__["return"])  # a text, as all annotations of these modules

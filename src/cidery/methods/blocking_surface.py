@@ -37,95 +37,95 @@ class BlockingSurface(BlockingGroup[Surface]):
         """What is kept from being collected as garbage."""
         from cidery.methods.pin import BlockingPin
 
-        return BlockingPin(self._inner.pin, self._loop)
+        return BlockingPin(self._inner.pin, self._loop, self._seconds)
 
     @cached_property
     def files(self) -> BlockingFiles:
         """Mutable files and directories."""
         from cidery.methods.files import BlockingFiles
 
-        return BlockingFiles(self._inner.files, self._loop)
+        return BlockingFiles(self._inner.files, self._loop, self._seconds)
 
     @cached_property
     def name(self) -> BlockingName:
         """Names that can change what they point to (IPNS)."""
         from cidery.methods.name import BlockingName
 
-        return BlockingName(self._inner.name, self._loop)
+        return BlockingName(self._inner.name, self._loop, self._seconds)
 
     @cached_property
     def key(self) -> BlockingKey:
         """Keys, each of which owns a name."""
         from cidery.methods.key import BlockingKey
 
-        return BlockingKey(self._inner.key, self._loop)
+        return BlockingKey(self._inner.key, self._loop, self._seconds)
 
     @cached_property
     def dag(self) -> BlockingDag:
         """Values of any codec."""
         from cidery.methods.dag import BlockingDag
 
-        return BlockingDag(self._inner.dag, self._loop)
+        return BlockingDag(self._inner.dag, self._loop, self._seconds)
 
     @cached_property
     def block(self) -> BlockingBlock:
         """Raw blocks."""
         from cidery.methods.dag import BlockingBlock
 
-        return BlockingBlock(self._inner.block, self._loop)
+        return BlockingBlock(self._inner.block, self._loop, self._seconds)
 
     @cached_property
     def car(self) -> BlockingCar:
         """CAR archives."""
         from cidery.methods.dag import BlockingCar
 
-        return BlockingCar(self._inner.car, self._loop)
+        return BlockingCar(self._inner.car, self._loop, self._seconds)
 
     @cached_property
     def swarm(self) -> BlockingSwarm:
         """Connections to peers."""
         from cidery.methods.swarm import BlockingSwarm
 
-        return BlockingSwarm(self._inner.swarm, self._loop)
+        return BlockingSwarm(self._inner.swarm, self._loop, self._seconds)
 
     @cached_property
     def routing(self) -> BlockingRouting:
         """Who has what, and where peers are."""
         from cidery.methods.swarm import BlockingRouting
 
-        return BlockingRouting(self._inner.routing, self._loop)
+        return BlockingRouting(self._inner.routing, self._loop, self._seconds)
 
     @cached_property
     def repo(self) -> BlockingRepo:
         """The repository."""
         from cidery.methods.repo import BlockingRepo
 
-        return BlockingRepo(self._inner.repo, self._loop)
+        return BlockingRepo(self._inner.repo, self._loop, self._seconds)
 
     @cached_property
     def config(self) -> BlockingConfig:
         """The config file."""
         from cidery.methods.repo import BlockingConfig
 
-        return BlockingConfig(self._inner.config, self._loop)
+        return BlockingConfig(self._inner.config, self._loop, self._seconds)
 
     @cached_property
     def bootstrap(self) -> BlockingBootstrap:
         """The peers that are dialled first."""
         from cidery.methods.repo import BlockingBootstrap
 
-        return BlockingBootstrap(self._inner.bootstrap, self._loop)
+        return BlockingBootstrap(self._inner.bootstrap, self._loop, self._seconds)
 
     @cached_property
     def jobs(self) -> BlockingJobs:
         """Long operations; ``node.jobs()`` lists them."""
         from cidery.methods.repo import BlockingJobs
 
-        return BlockingJobs(self._inner.jobs, self._loop)
+        return BlockingJobs(self._inner.jobs, self._loop, self._seconds)
 
     @cached_property
     def stats(self) -> BlockingStats:
         """Counters."""
         from cidery.methods.repo import BlockingStats
 
-        return BlockingStats(self._inner.stats, self._loop)
+        return BlockingStats(self._inner.stats, self._loop, self._seconds)

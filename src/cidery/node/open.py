@@ -48,6 +48,12 @@ class SyncNode(BlockingSurface):
     ) -> None:
         self._loop.close(self._node.__aexit__(kind, exc, traceback))
 
+    def within(self, seconds: float) -> BlockingSurface:
+        """The same node, for calls that must not wait longer: each, and each step of an iterator, is cancelled after
+        ``seconds`` and raises TookTooLong. ``node.within(10.0).read(cid)``; with asyncio: asyncio.timeout().
+        """
+        return BlockingSurface(self._node, self._loop, seconds)
+
     @property
     def attached(self) -> bool:
         """Whether this is a client of a running daemon."""
