@@ -134,9 +134,10 @@ def test_a_call_takes_no_longer_than_it_is_given(tmp_path: Path) -> None:
         for wait in (hurried.read, hurried.block.get, lambda cid: next(hurried.cat(cid)), hurried.pin.add):
             with pytest.raises(TookTooLong, match="not done after 0.1 s"):
                 wait(absent)
-        assert hurried.read(hurried.add(b"x")) == b"x" and hurried.id() == node.id()
+        patient = node.within(LIMIT)
+        assert patient.read(patient.add(b"x")) == b"x" and patient.id() == node.id()
         with pytest.raises(TookTooLong):
-            list(hurried.stats.watch_bandwidth(3600.0))
+            list(hurried.stats.watch_bandwidth(3600.0))  # the second item comes in an hour
 
 
 def test_many_threads_share_a_blocking_node(tmp_path: Path) -> None:
