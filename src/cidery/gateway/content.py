@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from cidery.gateway.outcome import outcome
 from cidery.gateway.redirected import redirected_by_site
 from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
-from cidery.gateway.unixfs_file import Serving, file
+from cidery.gateway.unixfs_file import Serving, file, leaf
 from cidery.gateway.visitor import visitor_of
 from cidery.http.message import Request, Response
 from cidery.ipld.block import Block
@@ -50,6 +50,7 @@ MAX_AT_HAND = 16 * 1024
 """Largest node whose links are read for an answer without waiting, in bytes: some 300 links."""
 _SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
 """Forms in which files are served as they are: "json" of a file that holds JSON is the file."""
+_SERVED_AS_FILES = (*_SERVED_AS_CONTENT, Form.TAR)
 
 
 class Located(NamedTuple):
@@ -68,12 +69,22 @@ class Located(NamedTuple):
         return self.base._replace(segments=self.base.segments + self.below) if self.below else self.base
 
 
+class Root(NamedTuple):
+    """What is known of an answer about the root of a path before any block was looked at."""
+
+    end: PathEnd
+    headers: Mapping[str, str]
+    serving: Serving
+
+
 class Plan(NamedTuple):
     """What a request is about, and the form that it wants."""
 
     origin: Origin
     wanted: Wanted
     located: Located
+    root: Root | None
+    """What its root alone tells, if no name follows it."""
 
 
 class ContentGateway:
@@ -90,10 +101,22 @@ class ContentGateway:
         wanted = form_of(request, trustless=not origin.deserialized)
         if origin.namespace != "ipfs" or wanted.form is Form.RECORD:
             return None
-        return Plan(origin, wanted, _located(origin))
+        located = _located(origin)
+        return Plan(origin, wanted, located, None if located.below else self._root(request, origin, wanted, located))
+
+    def _root(self, request: Request, origin: Origin, wanted: Wanted, located: Located) -> Root | None:
+        """Raises BadRequest."""
+        root = located.base.root
+        headers = _headers(request, origin, wanted, located.root, None)
+        return Root(PathEnd((root,), ()), headers, self._serving("", origin, located.root))
+
+    def _serving(self, name: str, origin: Origin, cid: str) -> Serving:
+        return Serving(name, origin.isolated, f'"{cid}"', self._options.max_range_file_size)
 
     def at_hand(self, request: Request, plan: Plan) -> Response | None:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        if _only_if_cached(request):
+            return None  # answer() looks whether the content is stored, also where its CID alone would do
         steps = self._respond(request, plan, self._at_hand)
         try:
             steps.send(None)
@@ -117,10 +140,10 @@ class ContentGateway:
         if wanted.form is Form.RECORD:
             rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
             return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
-        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(origin)))
+        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(origin), None))
 
     async def _answer_with_session(self, request: Request, plan: Plan) -> Response:
-        offline = "only-if-cached" in request.headers.get("cache-control", "")
+        offline = _only_if_cached(request)
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
             message = f"{plan.located.base.root} is not stored here"
@@ -159,27 +182,30 @@ class ContentGateway:
         return root.is_identity or (await self._api.store.size_many([root]))[0] is not None
 
     async def _respond(self, request: Request, plan: Plan, blocks: BlockSession) -> Response:
-        origin, wanted, located = plan
+        origin, wanted, located, root = plan
         path = self._api.admitted(located.path)
         on_path: list[Block] = []
         form = wanted.form
-        try:
-            end = await _walked(path, blocks, on_path)
-        except NotAtHand:
-            raise
-        except (NotFound, NotADirectory) as exc:
-            found = None
-            if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
-                found = await redirected_by_site(
-                    request, origin, located.base, located.lasts, blocks, self._api.admitted
-                )
-            if found is None:
-                raise exc
-            return found
-        roots = located.root if not path.segments else ",".join(map(str, end.roots))
-        headers = content_headers(origin.shown_path(request), roots, located.lasts)
-        if form is not None and not wanted.explicit:
-            headers |= location(request, form, wanted.of_type)
+        if root is not None:
+            end, prepared, serving = root
+            headers = dict(prepared)
+        else:
+            try:
+                end = await _walked(path, blocks, on_path)
+            except NotAtHand:
+                raise
+            except (NotFound, NotADirectory) as exc:
+                found = None
+                if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
+                    found = await redirected_by_site(
+                        request, origin, located.base, located.lasts, blocks, self._api.admitted
+                    )
+                if found is None:
+                    raise exc
+                return found
+            roots = located.root if not path.segments else ",".join(map(str, end.roots))
+            headers = _headers(request, origin, wanted, roots, located.lasts)
+            serving = self._serving(located.below[-1] if located.below else "", origin, roots.rpartition(",")[2])
         if form is Form.RAW:
             return await trustless.raw_block(request, path, end, blocks, headers)
         if form is Form.CAR:
@@ -187,30 +213,45 @@ class ContentGateway:
             return await trustless.car(request, path, end, on_path, blocks, wished, headers)
         if end.remainder:
             raise InsideBlock(path, end.cid)
-        if end.cid.codec not in (DAG_PB, RAW) or form not in (*_SERVED_AS_CONTENT, Form.TAR):
+        if end.cid.codec not in (DAG_PB, RAW) or form not in _SERVED_AS_FILES:
             return await data.answer(request, origin, end.cid, form, blocks, headers)
         if form is Form.TAR:
             return await archive(request, end.cid, blocks, headers)
-        return await self._content(request, origin, located, end, blocks, headers)
+        return await self._content(request, origin, located.lasts, end.cid, blocks, headers, serving)
 
     async def _content(
         self,
         request: Request,
         origin: Origin,
-        located: Located,
-        end: PathEnd,
+        lasts: float | None,
+        cid: CID,
         blocks: BlockSession,
         headers: dict[str, str],
+        serving: Serving,
     ) -> Response:
-        if isinstance(blocks, AtHand) and end.cid.codec == DAG_PB and len(await blocks.get(end.cid)) > MAX_AT_HAND:
-            raise NotAtHand(end.cid)  # it has many links: its bytes or entries come in pieces
-        node = await run(read_node(end.cid), blocks)
-        name = located.below[-1] if located.below else ""
-        tag = f'"{headers["X-Ipfs-Roots"].rpartition(",")[2]}"'
-        serving = Serving(name, origin.isolated, tag, self._options.max_range_file_size)
+        if cid.codec == RAW:
+            if serving.is_known(request):  # a leaf is a file, whatever is in it: it need not be here
+                headers["Etag"] = serving.tag
+                return Response(304, headers)
+            return await file(request, await leaf(cid, blocks), blocks, headers, serving)
+        if isinstance(blocks, AtHand) and len(await blocks.get(cid)) > MAX_AT_HAND:
+            raise NotAtHand(cid)  # it has many links: its bytes or entries come in pieces
+        node = await run(read_node(cid), blocks)
         if node.kind is Kind.DIRECTORY:
-            return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
+            return await directory.answer(request, origin, node, blocks, headers, lasts, serving)
         return await file(request, node, blocks, headers, serving)
+
+
+def _only_if_cached(request: Request) -> bool:
+    return "only-if-cached" in request.headers.get("cache-control", "")
+
+
+def _headers(request: Request, origin: Origin, wanted: Wanted, roots: str, lasts: float | None) -> dict[str, str]:
+    """Of every answer with content. Raises BadRequest."""
+    headers = content_headers(origin.shown_path(request), roots, lasts)
+    if wanted.form is not None and not wanted.explicit:
+        headers |= location(request, wanted.form, wanted.of_type)
+    return headers
 
 
 def _located(origin: Origin) -> Located:

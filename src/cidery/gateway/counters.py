@@ -30,15 +30,17 @@ def kind_of(request: Request) -> str:
     """What was asked for: one of FORMS, "routing", "page" or "other"; a client cannot make up more."""
     if request.method not in ("GET", "HEAD"):
         return "other"
-    path, _, query = request.target.partition("?")
-    if path.startswith("/routing/"):
+    target = request.target
+    if target.startswith("/routing/"):
         return "routing"
-    at = 0 if query.startswith("format=") else query.find("&format=") + 1
-    if at or query.startswith("format="):
-        form = query[at + 7 :].partition("&")[0]
-        return form if form in FORMS else "other"
-    accept = request.headers.get("accept", "")
-    if "application/" in accept:
+    if "?" in target:
+        query = target.partition("?")[2]
+        at = 0 if query.startswith("format=") else query.find("&format=") + 1
+        if at or query.startswith("format="):
+            form = query[at + 7 :].partition("&")[0]
+            return form if form in FORMS else "other"
+    accept = request.headers.get("accept")
+    if accept is not None and "application/" in accept:
         return next((kind for name, kind in _TYPES if name in accept), "page")
     return "page"
 
@@ -55,10 +57,12 @@ class GatewayCounters:
         self._sent = self._broken = 0
 
     def __call__(self, answered: Answered) -> None:
-        self._answers[kind_of(answered.request), answered.status] += 1
-        self._seconds.observe(answered.seconds)
-        self._sent += answered.sent
-        self._broken += not answered.whole
+        request, status, sent, seconds, whole, _ = answered
+        self._answers[kind_of(request), status] += 1
+        self._seconds.observe(seconds)
+        self._sent += sent
+        if not whole:
+            self._broken += 1
 
     def metrics(self) -> list[Metric]:
         """All of them, now."""

@@ -31,7 +31,7 @@ MAX_PLANS = 4096
 MAX_PLANNED = 1024
 """Longest target and headers of a request that is remembered, in characters."""
 METHODS = "GET, HEAD, OPTIONS"
-FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
+HOST, PROTO = "x-forwarded-host", "x-forwarded-proto"
 """Headers that say what a client asked of the proxy in front: content and redirects follow them."""
 VARY = "X-Forwarded-Host, X-Forwarded-Proto"
 
@@ -78,8 +78,8 @@ class Site:
             request.target,
             headers.get("host"),
             headers.get("accept"),
-            headers.get("x-forwarded-host"),
-            headers.get("x-forwarded-proto"),
+            headers.get(HOST),
+            headers.get(PROTO),
             request.secure,
         )
         try:
@@ -119,12 +119,12 @@ class Site:
 
     def _finish(self, request: Request, response: Response) -> None:
         headers = response.headers
-        if "Location" in headers or any(name in request.headers for name in FORWARDED):
+        asked = request.headers
+        if "Location" in headers or HOST in asked or PROTO in asked:
             # a shared cache knows the Host, but must not give one visitor what another one's header led to
             known = headers.get("Vary")
             headers["Vary"] = f"{known}, {VARY}" if known else VARY
-        for name, value in self._options.headers.items():
-            headers.setdefault(name, value)
+        response.headers = headers = {**self._options.headers, **headers}
         for name, value in self._options.replaced.items():
             if value:
                 headers[name] = value
@@ -186,7 +186,7 @@ class Site:
     def _find(self, request: Request, place: Place, site: str) -> Origin | Redirected:
         """``site``: the host, if it is a DNSLink of its own. Raises BadRequest."""
         deserialized = self._is_deserialized(place)
-        secure = request.secure or request.headers.get("x-forwarded-proto") == "https"
+        secure = request.secure or request.headers.get(PROTO) == "https"
         scheme = "https" if secure else "http"
         if place.namespace:
             redirect = origins.to_canonical_host(request, place, scheme)
@@ -205,7 +205,7 @@ class Site:
 
 def host_of(request: Request) -> str:
     """The host that the client asked: a proxy in front passes it on. Raises BadRequest."""
-    forwarded = request.headers.get("x-forwarded-host")
+    forwarded = request.headers.get(HOST)
     if not forwarded:
         return request.headers.get("host", "")
     host = forwarded.partition(",")[0].strip()
