@@ -96,6 +96,8 @@ def head_matches(head: bytes, multihash: bytes, length: int) -> bool:
         return False
     try:
         size, at = decode_uvarint(head)
+        if len(head) == at + 2 + len(multihash) and head[at] == 1 and head[at + 1] < 0x80:  # nearly all
+            return size == len(head) - at + length
         version, codec_at = decode_uvarint(head, at)
         _, end = decode_uvarint(head, codec_at)
     except VarintError:
