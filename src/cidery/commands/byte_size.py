@@ -11,4 +11,4 @@ def human_size(size: int) -> str:
     while size >= 1000 ** (step + 1) and step + 1 < len(_UNITS):
         step += 1
     tenths = (size * 10 + 1000**step // 2) // 1000**step
-    return f"{tenths / 10:.{int(tenths < 100)}f} {_UNITS[step]}"
+    return f"{tenths / 10:.1f} {_UNITS[step]}" if tenths < 100 else f"{tenths / 10:.0f} {_UNITS[step]}"

@@ -35,6 +35,7 @@ LINGER_SECONDS = 10.0
 """How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
 WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
+CRLF = "\r\n"
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
 REASONS = {
@@ -390,21 +391,23 @@ class Connection(asyncio.Protocol):
             self._writable = None
 
     def _head(self, exchange: Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
+        server, status = self._server, response.status
+        more = ""
         if chunked:
-            lines.append("Transfer-Encoding: chunked\r\n")
+            more = "\r\nTransfer-Encoding: chunked"
         elif length is not None:
-            lines.append(f"Content-Length: {length}\r\n")
-        elif response.status not in (204, 304) and not _is_tunnel(exchange, response):
+            more = f"\r\nContent-Length: {length}"
+        elif status not in (204, 304) and not _is_tunnel(exchange, response):
             exchange.keep_alive = False
-        if not exchange.keep_alive or self._server.closing:
-            lines.append("Connection: close\r\n")
+        if not exchange.keep_alive or server.closing:
+            more += "\r\nConnection: close"
         elif not exchange.chunked:
-            lines.append("Connection: keep-alive\r\n")
-        exchange.begun, exchange.status = True, response.status
+            more += "\r\nConnection: keep-alive"
+        exchange.begun, exchange.status = True, status
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\nServer: {server.name}"]
+        lines += map(": ".join, response.headers.items())
         # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
-        return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
+        return f"{CRLF.join(lines)}{more}\r\n".encode("latin-1", "replace") + server.date() + b"\r\n"
 
     def _refuse(self, response: Response) -> None:
         """Answer data that is no request, and end the connection."""
