@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from cidery.budgets import GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
@@ -209,14 +211,37 @@ class Bounded:
 
 
 async def _within(seconds: float | None, work: Awaitable[T]) -> T:
-    """Raises Stalled."""
+    """What need not wait costs no timer. Raises Stalled."""
+    steps = work.__await__()
+    try:
+        waited = next(steps)
+    except StopIteration as stop:
+        ready: T = stop.value
+        return ready
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await work
+            return await _resumed(waited, steps)
     except TimeoutError as exc:
         if not limit.expired():
             raise
         raise Stalled(seconds or 0.0) from exc
+
+
+@types.coroutine
+def _resumed(waited: Any, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """The rest of a coroutine that was stepped to its first wait, for ``waited``."""
+    while True:
+        try:
+            answer = yield waited
+        except BaseException as exc:
+            step = partial(steps.throw, exc)
+        else:
+            step = partial(steps.send, answer)
+        try:
+            waited = step()
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
 
 
 def _pieces(request: Request, response: Response) -> AsyncGenerator[Buffer, None] | None:

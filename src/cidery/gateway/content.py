@@ -152,8 +152,7 @@ class ContentGateway:
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException as exc:
-            if isinstance(exc, Unavailable | asyncio.CancelledError) and (told := outcome(blocks.stats())):
-                exc.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
+            _tell(exc, blocks)
             await blocks.close()
             raise
         if isinstance(response.body, bytes):
@@ -265,12 +264,21 @@ async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block])
     return await run(prove_path(path), blocks, on_path)
 
 
+def _tell(error: BaseException, blocks: LazySession) -> None:
+    """Add to an error of content that did not come, who was asked."""
+    if isinstance(error, Unavailable | asyncio.CancelledError) and (told := outcome(blocks.stats())):
+        error.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
+
+
 async def _closing(blocks: LazySession, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
     """Nothing once, then the body; its session, and what that still wants, ends with it."""
     try:
         yield b""
         async for piece in body:
             yield piece
+    except BaseException as exc:
+        _tell(exc, blocks)
+        raise
     finally:
         await body.aclose()
         await blocks.close()

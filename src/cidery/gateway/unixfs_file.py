@@ -74,7 +74,8 @@ async def leaf(cid: CID, blocks: BlockSession) -> UnixFSNode:
 async def file(
     request: Request, node: UnixFSNode, blocks: BlockSession, headers: dict[str, str], serving: Serving
 ) -> Response:
-    """A file, or a symlink's target. Raises as get() if the first bytes are not to be had, and TooLargeForRanges."""
+    """A file, or a symlink's target. Raises as get() if its type is told by bytes that are not to be had, and
+    TooLargeForRanges."""
     headers["Etag"] = tag = serving.tag
     if node.mtime is not None and (date := imf_fixdate(node.mtime.seconds)) is not None:
         headers["Last-Modified"] = date
@@ -104,10 +105,7 @@ async def file(
     if kind is None and whole is not None:
         kind = by_content(whole, whole=True, isolated=serving.isolated)
     headers["Content-Type"] = kind or await _type_by_content(node, blocks, ranges, serving)
-    response = in_parts(ranges, size, headers, whole, _reading(node, blocks))
-    if not isinstance(response.body, bytes) and request.method == "GET":
-        response.body = await _begun(response.body)
-    return response
+    return in_parts(ranges, size, headers, whole, _reading(node, blocks))
 
 
 def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
@@ -119,24 +117,6 @@ def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
                 yield data.chunk
 
     return read
-
-
-async def _begun(body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    """The body, after its first piece was read: what fails until then has a status of its own."""
-    try:
-        first = await anext(body, b"")
-    except BaseException:
-        await body.aclose()
-        raise
-    return _going_on(first, body)
-
-
-async def _going_on(first: Buffer, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    async with aclosing(body):
-        yield first
-        del first
-        async for piece in body:
-            yield piece
 
 
 async def _type_by_content(node: UnixFSNode, blocks: BlockSession, ranges: list[Range], serving: Serving) -> str:

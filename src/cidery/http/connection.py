@@ -14,7 +14,7 @@ from cidery.errors import CideryError
 from cidery.http.body import RequestBody
 from cidery.http.exchange import Exchange
 from cidery.http.message import MAX_HEADER_COUNT, NO_HOST, TOO_MANY_HEADERS, Request, Response, is_host, text
-from cidery.http.served import Server
+from cidery.http.served import UNSENT_OF_LARGE, Server, set_unsent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -35,6 +35,8 @@ LINGER_SECONDS = 10.0
 """How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
 WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
+LARGE = 8 * 1024 * 1024
+"""Bodies of at least this many bytes may be buffered further by the system."""
 CRLF = "\r\n"
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
@@ -61,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._large = False
+        """Whether a large body was sent."""
         self._reading = True
         self._client = ""
         self._target = b""
@@ -322,6 +326,9 @@ class Connection(asyncio.Protocol):
     ) -> None:
         if response.length is None and not chunked:
             exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
+        elif response.length is not None and response.length >= LARGE and not self._large:
+            self._large = True
+            set_unsent(self._transport, UNSENT_OF_LARGE)
         try:
             async for piece in body:
                 self._write_piece(head, piece, chunked)
@@ -384,10 +391,11 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError
         self._writable = self._loop.create_future()
+        timer = self._loop.call_later(WRITE_SECONDS, _too_slow, self._writable)  # asyncio.timeout() takes 5 us
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._writable
+            await self._writable
         finally:
+            timer.cancel()
             self._writable = None
 
     def _head(self, exchange: Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
@@ -486,6 +494,11 @@ def _has_body(request: Request) -> bool:
 def _is_tunnel(exchange: Exchange, response: Response) -> bool:
     """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
     return exchange.request.method == "CONNECT" and response.status == 200
+
+
+def _too_slow(writable: asyncio.Future[None]) -> None:
+    if not writable.done():
+        writable.set_exception(TimeoutError())
 
 
 def _nothing() -> None:
