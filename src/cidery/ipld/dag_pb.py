@@ -179,19 +179,22 @@ def _leading_links(buf: bytes, at: int, links: list[Link]) -> int:
 
 
 def _entry(buf: bytes, at: int, end: int) -> Link | None:
-    """The link in ``[at, end)`` if it has the usual CID, a name, and a size of two bytes, as nearly all small files in
-    directories; else None."""
-    if end - at < _ENTRY.size + 3:
+    """The link in ``[at, end)`` if it has the usual CID, a name, and a size of one or two bytes, as nearly all small
+    files in directories; else None."""
+    if end - at < _ENTRY.size + 2:
         return None
     head, raw, key, length = _ENTRY.unpack_from(buf, at)
     stop = at + _ENTRY.size + length
-    if head != _HASH or key != 0x12 or stop + 3 != end or length >= 0x80 or (codec := USUAL.get(raw[:4])) is None:
+    if head != _HASH or key != 0x12 or length >= 0x80 or (codec := USUAL.get(raw[:4])) is None:
         return None
-    key, low, high = buf[stop:end]
-    if key != 0x18 or low < 0x80 or not 0 < high < 0x80:
+    tail = buf[stop:end]
+    if len(tail) == 3 and tail[0] == 0x18 and tail[1] >= 0x80 and 0 < tail[2] < 0x80:
+        tsize = tail[1] & 0x7F | tail[2] << 7
+    elif len(tail) == 2 and tail[0] == 0x18 and tail[1] < 0x80:
+        tsize = tail[1]
+    else:
         return None
-    name = buf[at + _ENTRY.size : stop].decode("utf-8", "surrogateescape")
-    return Link(CID.usual(codec, raw), name, low & 0x7F | high << 7)
+    return Link(CID.usual(codec, raw), buf[at + _ENTRY.size : stop].decode("utf-8", "surrogateescape"), tsize)
 
 
 def _usual_link(buf: bytes, at: int, end: int) -> Link | None:
