@@ -278,7 +278,6 @@ def main() -> int:
                 "large": machine.command("add", "-Q", str(folder / "large")),
             }
 
-
             def lag(during: str) -> None:
                 late, busy = worst_of(daemon.pid, told)
                 report.line(f"longest hold, {during}", late, f"ms   CPU {busy:.0f} ms", LAG, least=False)

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from cidery.http.message import Answered, Request, Response
 
-
 UNSENT = 256 * 1024
 """Bytes that the system buffers for a connection beyond those in flight: else it buffers 4 MiB for a silent reader."""
 UNSENT_OF_LARGE = 1024 * 1024

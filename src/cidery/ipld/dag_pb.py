@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cidery.ipld.block import BadBlock
 from cidery.ipld.data_model import MAX_LINKS
-from cidery.multiformats.cid import USUAL, USUAL_SIZE, CID, CIDError
+from cidery.multiformats.cid import CID, USUAL, USUAL_SIZE, CIDError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, read_fields, varint_field
 from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint, encode_uvarint
 
