@@ -2,8 +2,8 @@
 
     python bench/lag.py FILE daemon ...
 
-runs ``cidery daemon ...`` with a meter in its loop. At SIGUSR1 it writes the worst since the last time into FILE: ms late
-by the clock, and ms of processor time of the loop's thread in one such wait, which other processes cannot add to.
+runs ``cidery daemon ...`` with a meter in its loop. At SIGUSR1 it writes the worst since the last time into FILE: ms
+late by the clock, and ms of processor time of the loop's thread in one such wait, which other processes cannot add to.
 """
 
 from __future__ import annotations

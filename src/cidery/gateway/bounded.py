@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from cidery.budgets import GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
-from cidery.gateway.client import client_of
 from cidery.gateway.errors import failed, said
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
+from cidery.gateway.visitor import client_of
 from cidery.http.message import Request, Response
 from cidery.multiformats.address_filter import Net
 from cidery.multiformats.varint import Buffer
@@ -233,7 +233,7 @@ def _resumed(waited: Any, steps: Generator[Any, Any, T]) -> Generator[Any, Any, 
     while True:
         try:
             answer = yield waited
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - it is handed on
             step = partial(steps.throw, exc)
         else:
             step = partial(steps.send, answer)
