@@ -42,6 +42,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
+from cidery.namesys.resolver import Limits as NameLimits
 from cidery.unixfs.directory_reader import NotADirectory
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
@@ -139,8 +140,9 @@ class ContentGateway:
         wanted = form_of(request, trustless=not origin.deserialized)
         if wanted.form is Form.RECORD:
             rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
-            return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
-        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(origin), None))
+            limits = self.name_limits(request)
+            return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type, limits)
+        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(request, origin), None))
 
     async def _answer_with_session(self, request: Request, plan: Plan) -> Response:
         offline = _only_if_cached(request)
@@ -170,9 +172,19 @@ class ContentGateway:
             return session
         return self._strangers.fetching(visitor.client, session)
 
-    async def _named(self, origin: Origin) -> Located:
+    def name_limits(self, request: Request) -> NameLimits:
+        """What may be spent on the names of a request."""
+        return NameLimits(asking=partial(self.count_name, request))
+
+    def count_name(self, request: Request) -> None:
+        """A name is about to be looked up. Raises TooMuchFetched for a stranger who has had many."""
+        visitor = visitor_of(request, self._options.proxies)
+        if not visitor.owner:
+            self._strangers.look_up(visitor.client)
+
+    async def _named(self, request: Request, origin: Origin) -> Located:
         self._api.admit_name(origin.root, origin.below)
-        target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}")
+        target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}", limits=self.name_limits(request))
         base = await self._api.locate(target.path)
         below = parse_path(f"{base.root}/{origin.below}").segments if origin.below else ()
         return Located(str(base.root), base, below, target.ttl)

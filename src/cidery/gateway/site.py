@@ -135,7 +135,7 @@ class Site:
         host = host_of(request)
         place = self._hosts.find(host)
         on_path = request.path.startswith(("/ipfs/", "/ipns/")) and place.gateway.serves(request.path)
-        is_site = not place.namespace and not (place.host and on_path) and await self._is_site(place, host)
+        is_site = not place.namespace and not (place.host and on_path) and await self._is_site(request, place, host)
         if not place.namespace and not is_site:
             redirect = origins.to_single_slashes(request)
             if redirect is not None and place.gateway.serves(redirect.location):
@@ -158,6 +158,8 @@ class Site:
             if request.method == "PUT" and not visitor_of(request, self._options.proxies).owner:
                 message = "records are published for programs of this machine only"
                 return self._said(405, message, request, {"Allow": METHODS})
+            if request.method == "GET" and path.startswith(routing_v1.NAMES):
+                self._content.count_name(request)
             return await self._routing(request)
         if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
@@ -172,12 +174,12 @@ class Site:
     def _said(self, status: int, message: str, request: Request, headers: Mapping[str, str] | None = None) -> Response:
         return said(status, message, request, headers, html=self._options.pages)
 
-    async def _is_site(self, place: Place, host: str) -> bool:
+    async def _is_site(self, request: Request, place: Place, host: str) -> bool:
         """Whether the host is a DNSLink of its own."""
         if self._dnslinks is None or place.gateway.no_dnslink:
             return False
         name = without_port(host.lower())
-        return is_domain(name) and await self._dnslinks.has(name)
+        return is_domain(name) and await self._dnslinks.has(name, self._content.name_limits(request))
 
     def _is_deserialized(self, place: Place) -> bool:
         own = place.gateway.deserialized

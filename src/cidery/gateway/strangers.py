@@ -1,7 +1,7 @@
-"""What fetching for strangers may cost: fetches at a time, bytes, and waiting, of each client.
+"""What strangers may have others asked for: fetches at a time, bytes, waiting, and names looked up, of each client.
 
-What is stored costs them nothing. Beyond a limit they get 429 and the time after which to try again; an answer that has
-begun slows down to the rate.
+What is stored costs them nothing, and a name whose target is known neither. Beyond a limit they get 429 and the time
+after which to try again; an answer that has begun slows down to the rate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_WAITING, Bucket
+from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_NAMES, STRANGER_WAITING, Bucket
 from cidery.core.session import BlockSession
 from cidery.errors import LimitExceeded
 from cidery.exchange.stats import SessionStats
@@ -28,7 +28,7 @@ LATER_SECONDS = 30
 
 
 class TooMuchFetched(LimitExceeded):
-    """A client's limit on fetching."""
+    """A client's limit on fetching, or on looking up names."""
 
     def __init__(self, reason: str, retry_after: int) -> None:
         super().__init__(reason, retry_after)
@@ -46,6 +46,7 @@ class _Account:
     def __init__(self, now: float) -> None:
         self.running = 0
         self.bytes = Bucket(STRANGER_BYTES, now)
+        self.names = Bucket(STRANGER_NAMES, now)
 
 
 class Strangers:
@@ -76,6 +77,13 @@ class Strangers:
                     metered.owes()  # what came and was not read counts, too
         finally:
             account.running -= 1
+
+    def look_up(self, client: str) -> None:
+        """Count a name that is about to be looked up for ``client``. Raises TooMuchFetched."""
+        names = self._account(client).names
+        if (debt := names.reserve(self._clock())) > 0:
+            names.give_back()
+            raise TooMuchFetched(f"more than {STRANGER_NAMES.size}, of one client", math.ceil(debt))
 
     def _account(self, client: str) -> _Account:
         account = self._accounts.pop(client, None) or _Account(self._clock())
