@@ -33,6 +33,7 @@ from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
 from cidery.gateway.outcome import outcome
 from cidery.gateway.redirected import redirected_by_site
+from cidery.gateway.shared_counts import WorkerCounts
 from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file, leaf
@@ -91,11 +92,12 @@ class Plan(NamedTuple):
 class ContentGateway:
     """Answers from one node."""
 
-    def __init__(self, api: Api, options: GatewayOptions) -> None:
+    def __init__(self, api: Api, options: GatewayOptions, shared: WorkerCounts | None = None) -> None:
+        """``shared``: counts of strangers that are those of the other workers, too."""
         self._api = api if options.fetches else api.offline()
         self._options = options
         self._at_hand = AtHand(self._api.served)
-        self._strangers = Strangers(time.monotonic)
+        self._strangers = Strangers(time.monotonic, shared)
 
     def plan(self, request: Request, origin: Origin) -> Plan | None:
         """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""

@@ -19,6 +19,7 @@ from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
+from cidery.gateway.shared_counts import WorkerCounts
 from cidery.gateway.visitor import visitor_of
 from cidery.gateway.welcome import welcome
 from cidery.http.message import BadRequest, Request, Response, is_host
@@ -44,10 +45,12 @@ class Site:
         api: Api,
         options: GatewayOptions,
         routing: Callable[[Request], Awaitable[Response]] | None = None,
+        shared: WorkerCounts | None = None,
     ) -> None:
-        """``routing``: answers the HTTP routing API instead of this node, if it is served."""
+        """``routing``: answers the HTTP routing API instead of this node, if it is served. ``shared``: what is counted
+        together with the other workers of the gateway."""
         self._options = options
-        self._content = ContentGateway(api, options)
+        self._content = ContentGateway(api, options, shared)
         self._routing = (routing or RoutingServer(api).handle) if options.routing else None
         self._hosts = Hosts(options.hosts)
         self._plans: dict[tuple[str | bool | None, ...], Plan | None] = {}

@@ -16,6 +16,7 @@ from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_NAMES, STR
 from cidery.core.session import BlockSession
 from cidery.errors import LimitExceeded
 from cidery.exchange.stats import SessionStats
+from cidery.gateway.shared_counts import Running, SharedBucket, Spent, WorkerCounts
 from cidery.multiformats.cid import CID
 
 MAX_CLIENTS = 16 * 1024
@@ -43,17 +44,24 @@ class TooMuchFetched(LimitExceeded):
 class _Account:
     """Of one client."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, client: str, now: float, shared: WorkerCounts | None) -> None:
         self.running = 0
-        self.bytes = Bucket(STRANGER_BYTES, now)
-        self.names = Bucket(STRANGER_NAMES, now)
+        self.bytes: Bucket | SharedBucket
+        self.names: Bucket | SharedBucket
+        if shared is None:
+            self.bytes, self.names = Bucket(STRANGER_BYTES, now), Bucket(STRANGER_NAMES, now)
+        else:
+            self.bytes = shared.bucket(Spent.BYTES, STRANGER_BYTES, client)
+            self.names = shared.bucket(Spent.NAMES, STRANGER_NAMES, client)
 
 
 class Strangers:
     """The accounts of one gateway."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], shared: WorkerCounts | None = None) -> None:
+        """``shared``: with the other workers of the gateway, whose clock is the same."""
         self._clock = clock
+        self._shared = shared
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
 
     @asynccontextmanager
@@ -62,12 +70,16 @@ class Strangers:
     ) -> AsyncIterator[BlockSession]:
         """``opened``, on the account of ``client``. Raises TooMuchFetched."""
         account = self._account(client)
-        if account.running >= STRANGER_FETCHES.amount:
+        shared = self._shared
+        others = 0 if shared is None else shared.others(Running.FETCHES, client)
+        if account.running + others >= STRANGER_FETCHES.amount:
             raise TooMuchFetched(f"more than {STRANGER_FETCHES.size} of one client at once", BUSY_SECONDS)
         debt = account.bytes.reserve(self._clock(), 0.0)
         if debt > 0:
             raise TooMuchFetched(f"more than {STRANGER_BYTES.size}, of one client", math.ceil(debt))
         account.running += 1
+        if shared is not None:
+            shared.add(Running.FETCHES, client, 1)
         try:
             async with opened as session:
                 metered = Metered(session, account.bytes, self._clock)
@@ -77,6 +89,8 @@ class Strangers:
                     metered.owes()  # what came and was not read counts, too
         finally:
             account.running -= 1
+            if shared is not None:
+                shared.add(Running.FETCHES, client, -1)
 
     def look_up(self, client: str) -> None:
         """Count a name that is about to be looked up for ``client``. Raises TooMuchFetched."""
@@ -86,7 +100,7 @@ class Strangers:
             raise TooMuchFetched(f"more than {STRANGER_NAMES.size}, of one client", math.ceil(debt))
 
     def _account(self, client: str) -> _Account:
-        account = self._accounts.pop(client, None) or _Account(self._clock())
+        account = self._accounts.pop(client, None) or _Account(client, self._clock(), self._shared)
         self._accounts[client] = account
         if len(self._accounts) > MAX_CLIENTS:
             idle = next((name for name, one in self._accounts.items() if not one.running and name != client), None)
@@ -98,7 +112,7 @@ class Strangers:
 class Metered:
     """A BlockSession whose bytes from other nodes are paid for, and whose reader waits a limited time."""
 
-    def __init__(self, session: BlockSession, account: Bucket, clock: Callable[[], float]) -> None:
+    def __init__(self, session: BlockSession, account: Bucket | SharedBucket, clock: Callable[[], float]) -> None:
         self._session = session
         self._account = account
         self._clock = clock

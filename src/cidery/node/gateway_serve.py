@@ -24,6 +24,7 @@ from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.exposure import exposure
+from cidery.gateway.shared_counts import SharedCounts
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
 from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
@@ -103,6 +104,7 @@ class _Parent:
         self._tls = tls
         self._listening = listening
         self._places = [_Place(number) for number in range(count)]
+        self._counts = SharedCounts(count)
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
         self._ending: float | None = None
@@ -191,6 +193,7 @@ class _Parent:
             if not place.pid or os.waitpid(place.pid, os.WNOHANG)[0] == 0:
                 continue
             pid, place.pid, place.ready = place.pid, 0, False
+            self._counts.forget(place.number)
             if place.link is not None:
                 if place.link in self._selector.get_map():
                     self._selector.unregister(place.link)
@@ -232,7 +235,7 @@ class _Parent:
                     end.close()
             sockets = self._listening.of(place.number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-            code = _work(Work(self._repo, sockets, theirs, self._tls))
+            code = _work(Work(self._repo, sockets, theirs, self._tls, place.number, self._counts))
         except CideryError as exc:
             print(f"Error: {exc}", file=sys.stderr, flush=True)
         except BaseException:  # noqa: BLE001 - nothing may pass: above is the parent's stack

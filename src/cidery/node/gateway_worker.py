@@ -19,6 +19,7 @@ from cidery.client.relay import RoutingRelay
 from cidery.gateway.bounded import Bounded
 from cidery.gateway.listen import gateway_server
 from cidery.gateway.options import of_every_answer, options_of, request_limits
+from cidery.gateway.shared_counts import SharedCounts
 from cidery.gateway.site import Site
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
@@ -41,6 +42,10 @@ class Work(NamedTuple):
     """To the parent: its end means that of the parent."""
     tls: tuple[str, str] | None
     """Files of the certificate and its key; None: no TLS."""
+    number: int
+    """Of the worker, from 0."""
+    counts: SharedCounts
+    """Of all workers."""
 
 
 async def serve(work: Work) -> None:
@@ -59,10 +64,11 @@ async def serve(work: Work) -> None:
         tended_heap(),
     ):
         options = options_of(api.config)
-        site = Site(api, options, RoutingRelay(find).handle)
-        limits = request_limits(api.config.serving)
-        bounded = Bounded(site.handle, limits, of_every_answer(options), html=options.pages)
-        server = gateway_server(bounded, site.at_hand)
+        shared, workers = work.counts.of(work.number), work.counts.workers
+        site = Site(api, options, RoutingRelay(find).handle, shared)
+        limits = request_limits(api.config.serving, workers)
+        bounded = Bounded(site.handle, limits, of_every_answer(options), html=options.pages, shared=shared)
+        server = gateway_server(bounded, site.at_hand, workers)
         server.on_answered.extend(logs)
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())
