@@ -97,7 +97,7 @@ class ContentGateway:
         self._api = api if options.fetches else api.offline()
         self._options = options
         self._at_hand = AtHand(self._api.served)
-        self._strangers = Strangers(time.monotonic, shared)
+        self.strangers = Strangers(time.monotonic, shared)
 
     def plan(self, request: Request, origin: Origin) -> Plan | None:
         """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""
@@ -172,7 +172,7 @@ class ContentGateway:
         session = api.session(terms=Terms(paced=True, public=not visitor.owner))
         if visitor.owner or not self._options.fetches:
             return session
-        return self._strangers.fetching(visitor.client, session)
+        return self.strangers.fetching(visitor.client, session)
 
     def name_limits(self, request: Request) -> NameLimits:
         """What may be spent on the names of a request."""
@@ -182,7 +182,7 @@ class ContentGateway:
         """A name is about to be looked up. Raises TooMuchFetched for a stranger who has had many."""
         visitor = visitor_of(request, self._options.proxies)
         if not visitor.owner:
-            self._strangers.look_up(visitor.client)
+            self.strangers.look_up(visitor.client)
 
     async def _named(self, request: Request, origin: Origin) -> Located:
         self._api.admit_name(origin.root, origin.below)

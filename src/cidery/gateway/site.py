@@ -20,6 +20,7 @@ from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
 from cidery.gateway.shared_counts import WorkerCounts
+from cidery.gateway.strangers import Strangers
 from cidery.gateway.visitor import visitor_of
 from cidery.gateway.welcome import welcome
 from cidery.http.message import BadRequest, Request, Response, is_host
@@ -58,6 +59,11 @@ class Site:
         if not options.no_dnslink:
             resolver = (api if options.fetches else api.offline()).naming.resolver
             self._dnslinks = DnslinkHosts(resolver, asyncio.get_running_loop().time)
+
+    @property
+    def strangers(self) -> Strangers:
+        """What is fetched for them."""
+        return self._content.strangers
 
     def at_hand(self, request: Request) -> Response | None:
         """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""

@@ -63,6 +63,8 @@ class Strangers:
         self._clock = clock
         self._shared = shared
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self.running = 0
+        """Fetches of all clients."""
 
     @asynccontextmanager
     async def fetching(
@@ -78,6 +80,7 @@ class Strangers:
         if debt > 0:
             raise TooMuchFetched(f"more than {STRANGER_BYTES.size}, of one client", math.ceil(debt))
         account.running += 1
+        self.running += 1
         if shared is not None:
             shared.add(Running.FETCHES, client, 1)
         try:
@@ -89,6 +92,7 @@ class Strangers:
                     metered.owes()  # what came and was not read counts, too
         finally:
             account.running -= 1
+            self.running -= 1
             if shared is not None:
                 shared.add(Running.FETCHES, client, -1)
 

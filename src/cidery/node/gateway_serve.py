@@ -25,6 +25,7 @@ from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.exposure import exposure
 from cidery.gateway.shared_counts import SharedCounts
+from cidery.gateway.worker_metrics import Files
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
 from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
@@ -105,6 +106,7 @@ class _Parent:
         self._listening = listening
         self._places = [_Place(number) for number in range(count)]
         self._counts = SharedCounts(count)
+        self._metrics = Files(repo, os.getpid())
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
         self._ending: float | None = None
@@ -126,9 +128,11 @@ class _Parent:
         self._selector.close()
         self._wake.close()
         self._waker.close()
+        self._metrics.remove()
 
     def start(self) -> None:
         """Start the workers, and wait until all accept connections. Raises WorkerFailed."""
+        self._metrics.make_room()
         gc.collect()
         gc.freeze()  # pages that no worker writes to are shared by all
         for place in self._places:
@@ -235,7 +239,9 @@ class _Parent:
                     end.close()
             sockets = self._listening.of(place.number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-            code = _work(Work(self._repo, sockets, theirs, self._tls, place.number, self._counts))
+            at, file = place.number, self._metrics.of(place.number)
+            work = Work(self._repo, sockets, theirs, self._tls, at, self._counts, file)
+            code = _work(work)
         except CideryError as exc:
             print(f"Error: {exc}", file=sys.stderr, flush=True)
         except BaseException:  # noqa: BLE001 - nothing may pass: above is the parent's stack

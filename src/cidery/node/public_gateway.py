@@ -31,6 +31,7 @@ async def public_gateway(api: Api, path: Path, counters: GatewayCounters) -> Asy
     options = options_of(config)
     site = Site(api, options)
     counters.bounded = Bounded(site.handle, request_limits(serving), of_every_answer(options), html=options.pages)
+    counters.strangers = site.strangers
     certificate = Certificate(*serving.tls) if serving.tls is not None else None
     async with AsyncExitStack() as stack:
         heard = await stack.enter_async_context(request_log(serving, path)) if config.gateway else []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.status import BudgetLine, Status
+from cidery.core.network import BudgetUse
 from cidery.repo.disk_use import disk_use
 from cidery.repo.layout import RepoLayout
 from cidery.version import __version__
@@ -50,10 +52,14 @@ async def status(context: Context, call: Call) -> Status:
         found["Listening"] = network.listen_addrs()
         found["TotalIn"], found["TotalOut"] = traffic.total_in, traffic.total_out
         found["RateIn"], found["RateOut"] = traffic.rate_in, traffic.rate_out
-        found["Budgets"] = [
-            BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()
-        ]
+        found["Budgets"] = _lines(network.budgets())
+    for others in api.other_budgets:
+        found["Budgets"] += _lines(others())
     return found
+
+
+def _lines(budgets: Sequence[BudgetUse]) -> list[BudgetLine]:
+    return [BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in budgets]
 
 
 def _addresses(layout: RepoLayout) -> tuple[list[str], str]:
