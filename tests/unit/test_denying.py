@@ -130,8 +130,8 @@ async def test_the_gateway_denies_files_names_and_rewritten_paths_too(
     name = str(CID(1, 0x72, PeerId.parse(await owner.peer_id()).multihash).format("base36"))
     site = Site(owner.api, GatewayOptions(fetches=True))
 
-    async def status(target: str, host: str = "") -> int:
-        request = Request("GET", target, {"host": host or "127.0.0.1"})
+    async def status(target: str, host: str = "", known: str = "") -> int:
+        request = Request("GET", target, {"host": host or "127.0.0.1"} | ({"if-none-match": known} if known else {}))
         answer = site.at_hand(request) or await site.handle(request)
         if not isinstance(answer.body, bytes):
             await answer.body.aclose()
@@ -146,7 +146,11 @@ async def test_the_gateway_denies_files_names_and_rewritten_paths_too(
         410
     ] * 3
     assert await status(f"/ipfs/{root}/good") == 200
-    deny(owner, f"/ipfs/{CID.of(b'bad page')}")
+    bad = CID.of(b"bad page")
+    deny(owner, f"/ipfs/{bad}")
+    assert await status(f"/ipfs/{root}/good", known=f'"{CID.of(b"good page")}"') == 304
+    for target in (f"/ipfs/{root}/bad", f"/ipfs/{bad}", f"/ipfs/{root}/bad?format=raw"):
+        assert await status(target, known=f'"{bad}"') == 410, "also who has it is told"
     assert [await status(*one) for one in ((f"/ipfs/{root}/bad",), ("/absent", host), (f"/ipns/{name}/bad",))] == [
         410
     ] * 3

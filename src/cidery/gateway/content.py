@@ -216,6 +216,8 @@ class ContentGateway:
                 if found is None:
                     raise exc
                 return found
+            if (denylists := self._api.denylists) is not None:
+                denylists.refuse_block(end.cid)  # also where nothing of it is read, as for 304
             roots = located.root if not path.segments else ",".join(map(str, end.roots))
             headers = _headers(request, origin, wanted, roots, located.lasts)
             serving = self._serving(located.below[-1] if located.below else "", origin, roots.rpartition(",")[2])
