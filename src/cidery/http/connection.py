@@ -14,7 +14,7 @@ from cidery.errors import CideryError
 from cidery.http.body import RequestBody
 from cidery.http.exchange import Exchange
 from cidery.http.message import MAX_HEADER_COUNT, NO_HOST, TOO_MANY_HEADERS, Request, Response, is_host, text
-from cidery.http.served import UNSENT_OF_LARGE, Server, set_unsent
+from cidery.http.served import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -35,8 +35,6 @@ LINGER_SECONDS = 10.0
 """How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
 WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
-LARGE = 8 * 1024 * 1024
-"""Bodies of at least this many bytes may be buffered further by the system."""
 CRLF = "\r\n"
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
@@ -63,8 +61,6 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._large = False
-        """Whether a large body was sent."""
         self._reading = True
         self._client = ""
         self._target = b""
@@ -326,9 +322,6 @@ class Connection(asyncio.Protocol):
     ) -> None:
         if response.length is None and not chunked:
             exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
-        elif response.length is not None and response.length >= LARGE and not self._large:
-            self._large = True
-            set_unsent(self._transport, UNSENT_OF_LARGE)
         try:
             async for piece in body:
                 self._write_piece(head, piece, chunked)

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from cidery.http.message import Answered, Request, Response
-
-UNSENT = 256 * 1024
-"""Bytes that the system buffers for a connection beyond those in flight: else it buffers 4 MiB for a silent reader."""
-UNSENT_OF_LARGE = 1024 * 1024
-"""The same once a large body is read: a tenth more of them a second. A gateway has few at a time (GATEWAY_BODIES)."""
-
-
-def set_unsent(transport: asyncio.Transport | None, size: int) -> None:
-    """Set what the system buffers for a connection beyond what is in flight, in bytes; nothing where it cannot."""
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
-    opened = None if transport is None else transport.get_extra_info("socket")
-    if option is not None and opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
-        opened.setsockopt(socket.IPPROTO_TCP, option, size)
 
 
 class Served(Protocol):

@@ -17,11 +17,13 @@ from cidery.http.connection import Connection
 from cidery.http.dates import imf_fixdate
 from cidery.http.message import MAX_TARGET, Answered, Request, Response
 from cidery.http.secure_connection import SecureConnection
-from cidery.http.served import UNSENT, Served, set_unsent
+from cidery.http.served import Served
 from cidery.http.tls import HANDSHAKE_SECONDS, Certificate
 
 BACKLOG = 1024
 """Connections that the system queues while the loop is busy."""
+UNSENT = 256 * 1024
+"""Bytes that the system buffers for a connection beyond those in flight: else it buffers 4 MiB for a silent reader."""
 log = logging.getLogger("cidery.http")
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -139,7 +141,10 @@ class HttpServer:
         if len(self._connections) > self._most:
             next(iter(self._idle), connection).close()
         self._idle[connection] = None
-        set_unsent(transport, UNSENT)
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+        opened = transport.get_extra_info("socket")
+        if option is not None and opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
+            opened.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
     def busy(self, connection: Served) -> None:
         self._idle.pop(connection, None)
