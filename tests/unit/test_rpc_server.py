@@ -1,7 +1,6 @@
 """The RPC over a real socket: routing, bad calls, streams, uploads, errors after the first byte."""
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -44,6 +43,8 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.post("init")).status == 404, "commands of the client are not served"
     assert (await server.post("daemon")).status == 404
     assert (await server.post("swarm")).status == 404
+    assert (await server.post("version/of/what")).status == 404
+    assert (await server.post("swarm/peers/nobody")).status == 404, "not the command above it"
     got = await server.post("version", method="GET")
     assert got.status == 405 and got.headers["allow"] == "OPTIONS, POST"
     assert (await server.post("version", method="OPTIONS")).status == 204
@@ -178,7 +179,7 @@ async def test_many_parts_stream_through(server: Server) -> None:
 
 
 async def test_an_upload_has_a_bound_on_files_outside_folders(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "UPLOAD_ROOTS", dataclasses.replace(uploads.UPLOAD_ROOTS, amount=3))
+    monkeypatch.setattr(uploads, "UPLOAD_ROOTS", uploads.UPLOAD_ROOTS._replace(amount=3))
     inside = [(f"d/{n}", "application/octet-stream", b"") for n in range(10)]
     assert (await server.upload("add", inside)).trailer == ""
     answer = await server.upload("add", [(str(n), "application/octet-stream", b"") for n in range(4)])
