@@ -24,6 +24,8 @@ class BodyCut(RemoteProtocolError):
 class RequestBody:
     """One body. Created and fed by the connection; consumed by one task."""
 
+    __slots__ = ("_begin", "_cut", "_dropped", "_held", "_parts", "_resume", "_waiter", "complete")
+
     def __init__(self, begin: Callable[[], None], resume: Callable[[], None]) -> None:
         """``begin`` is called when the handler first waits for bytes, ``resume`` when more may be read."""
         self._begin: Callable[[], None] | None = begin

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.denying import DenyingSession, judged
+from cidery.core.denying import DenyingSession, denied_keys, judged
 from cidery.core.network import (
     Bandwidth,
     BitswapStat,
@@ -53,7 +53,6 @@ from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.multiformats.multicodec import RAW
 from cidery.node.announcing import AnnounceOf
 from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
@@ -190,8 +189,7 @@ class NodeNetwork:
         if self.kad is None or self.cache is None:
             return None
         announcing = announce.announcing(self.kad.both, self.cache, self.entropy)
-        lists = self._denylists
-        announcing.refuses = lambda key: lists is not None and bool(lists.lists) and self._denies(CID(1, RAW, key))
+        announcing.refuses = denied_keys(self._denylists)
         return announcing
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
@@ -274,6 +272,7 @@ class NodeNetwork:
             entropy=entropy,
             wall_clock=wall_clock,
             on_mode_changed=self.identification.push,
+            refuses=denied_keys(self._denylists),
         )
         self.identification.on_learned.append(kad.learned)
         self.routing.providers.append(kad)
