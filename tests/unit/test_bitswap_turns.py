@@ -230,6 +230,23 @@ def test_who_was_away_has_no_turns_saved():
     assert abs(served.count("p") - served.count("q")) <= 2
 
 
+def test_what_goes_to_a_peer_in_a_stream_counts_as_its_share():
+    machine = turns("p", "q", "r")
+    assert machine.begin({"p": [], "q": []}, 0.0) == "p"
+    machine.took("q", 8 * SIZE, 0.0)
+    machine.end("p", SIZE, 0.1, others_wait=True)
+    served = [serve(machine, {"p": [], "q": []}, 0.1 * at) for at in range(1, 7)]
+    assert served == ["p"] * 6, "q had more"
+
+
+def test_a_stream_while_nobody_else_is_served_is_owed_to_nobody():
+    machine = turns("p", "q")
+    machine.took("p", 100 * MIB, 0.0)
+    served = [serve(machine, {"p": [], "q": []}, 0.1 * at) for at in range(40)]
+    assert abs(served.count("p") - served.count("q")) <= 2
+    machine.took("stranger", MIB, 0.0)
+
+
 def test_a_turn_in_which_nothing_was_sent_costs_nothing():
     machine = turns("p", "q")
     for _ in range(3):

@@ -278,6 +278,13 @@ class Engine:
             ledger.blocks_received += len(cids)
             ledger.bytes_received += size
 
+    def streamed(self, peer: str, cids: Sequence[CID], size: int, now: float = 0.0) -> None:
+        """``size`` bytes went to a peer in a stream beside Bitswap, the last ones of these blocks among them."""
+        self.turns.took(peer, size, now)
+        for cid in cids:
+            self.turns.sends(cid.multihash, peer)
+        self.sent(peer, len(cids), size)
+
     def wantlist(self, peer: str) -> list[CID]:
         """What the peer wants of us and we do not have."""
         queue = self._peers.get(peer)

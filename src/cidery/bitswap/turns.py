@@ -305,16 +305,28 @@ class Turns:
         taker = self._takers.get(peer)
         if taker is None or turn is None or not size:
             return
-        taker.fade(now)
+        self._takes(taker, size, now)
         self._small = min(float(SMALL_FREE), self._small + SMALL_SHARE * size)
-        taker.taken += size
-        taker.due += size / taker.weight
         if now > turn.began:
             sample = size / (now - turn.began)
             taker.rate = sample if not taker.rate else taker.rate + (sample - taker.rate) / 2
         self._measure(size, now, others_wait)
 
+    def took(self, peer: str, size: int, now: float) -> None:
+        """It was sent bytes out of turn, in a stream; while nobody is served they are owed to nobody."""
+        taker = self._takers.get(peer)
+        if taker is not None:
+            taker.due = max(taker.due, self._clock)
+            self._takes(taker, size, now)
+            if not self._serving:
+                self._clock = max(self._clock, taker.due)
+
     # --- inside
+
+    def _takes(self, taker: _Taker, size: int, now: float) -> None:
+        taker.fade(now)
+        taker.taken += size
+        taker.due += size / taker.weight
 
     def _least(self, multihashes: Iterable[bytes]) -> int:
         return min(map(self.sent_to, multihashes), default=0)
