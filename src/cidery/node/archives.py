@@ -21,7 +21,7 @@ async def serve_archives(network: NodeNetwork, handler: Callable[[Request], Awai
     def took(peer: str, cids: Sequence[CID], size: int) -> None:
         bitswap.engine.received(peer, cids, size, clock())
 
-    server = StreamServer(handler, bitswap.asks, sent)
-    bitswap.on_crowd.append(server.on_crowd)
+    server = StreamServer(handler, bitswap.crowds.asks, sent)
+    bitswap.crowds.on_crowd.append(server.on_crowd)
     network.gateways.took = took
     await network.serve(PROTOCOL, server)
