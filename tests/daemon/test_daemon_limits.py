@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from peers.cidery_daemon import CideryDaemon
 from peers.trees import write_file
 

@@ -292,8 +292,8 @@ def crowd(readers: int, size: int, *, connect_all: bool):
         root, data, blocks = file_blocks(size)
         async with memory_nodes(MemoryNetwork(3, LONG), readers + 1) as (owner, *others):
             await owner.put(blocks)
-            server = StreamServer(whole(owner), owner.network.bitswap.asks)
-            owner.network.bitswap.on_crowd.append(server.on_crowd)
+            server = StreamServer(whole(owner), owner.network.bitswap.crowds.asks)
+            owner.network.bitswap.crowds.on_crowd.append(server.on_crowd)
             await owner.network.serve(PROTOCOL, server)
             for at, node in enumerate(others):
                 await node.connect(owner)

@@ -8,13 +8,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from cidery.blockstore.interface import BlockStore
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import CideryError
 from cidery.exchange.begun import has_begun
 from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
-from cidery.exchange.interface import PeerSources
+from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
+from cidery.exchange.interface import Sources
 from cidery.exchange.read_ahead import ReadAhead
 from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
@@ -33,47 +34,8 @@ SHOWN_WANTS = 3
 """Wants that a session lists when asked what it waits for."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
-
-
-class NoSourceHasIt(Unavailable):
-    """Every available source was asked, for long enough."""
-
-    def __init__(self, cid: CID, sources: int, stage: str) -> None:
-        super().__init__(cid, sources, stage)
-        self.cid = cid
-        self.sources = sources
-        self.stage = stage
-
-    def __str__(self) -> str:
-        if not self.sources:
-            return (
-                f"{self.cid} is not stored here and no peer is connected: "
-                "connect to one that has it with cidery swarm connect ADDRESS"
-            )
-        return (
-            f"none of {self.sources} connected peers sent {self.cid} in time ({self.stage}): "
-            "connect to one that has it with cidery swarm connect ADDRESS, then try again"
-        )
-
-
-class Sources(PeerSources, Protocol):
-    """Sources of every kind, and the search for more."""
-
-    def search(self, session: "NetworkSession", cid: CID) -> None:
-        """Look for further sources that have ``cid``. A hint; a search already running for the session continues."""
-        ...
-
-    def stream(self, session: "NetworkSession", root: CID, source: str) -> None:
-        """Begin to stream everything below ``root`` from a source, if it can and the line to it is long. A hint."""
-        ...
-
-    def end_stream(self, session: "NetworkSession") -> None:
-        """End the stream of a session, if there is one; on_stream_end() follows."""
-        ...
-
-    def stage(self, session: "NetworkSession") -> str:
-        """The state of a search for the session: "finding", "dialling", "" when none runs."""
-        ...
+NOBODY_SECONDS = 1.0
+"""Seconds for which somebody may still connect while there is nobody to ask, and nothing that could find anybody."""
 
 
 class NetworkSession:
@@ -115,7 +77,9 @@ class NetworkSession:
         self._storing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
-        self._attached = False
+        self._attached = self._met = False
+        self._lonely: asyncio.TimerHandle | None = None
+        """Until a look whether there is anybody to ask; only before the first source was met."""
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
@@ -131,8 +95,9 @@ class NetworkSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._lonely):
+            if timer is not None:
+                timer.cancel()
         if self._attached:
             self._attached = False
             self._sources.detach(self)
@@ -207,7 +172,7 @@ class NetworkSession:
         return None if local is None else self._found(cid, local)
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block, from the store or a source. Raises NoSourceHasIt, and as storing. Cancel-safe."""
+        """The block, from the store or a source. Raises NoSourceHasIt, NobodyToAsk, and as storing. Cancel-safe."""
         if self._first is None:
             self._first = cid
         data = self.get_if_ready(cid)
@@ -228,6 +193,7 @@ class NetworkSession:
         self._ahead.waits()
         self._machine.need(cid, self._clock())
         self._turn()
+        self._look_around()
         try:
             return await waiter
         finally:
@@ -324,6 +290,7 @@ class NetworkSession:
 
     def on_source(self, name: str, round_trip: float | None) -> None:
         """A source can be asked."""
+        self._met = True
         self._machine.add_source(name, round_trip, self._clock())
         self._turn()
 
@@ -448,6 +415,20 @@ class NetworkSession:
     def _on_deadline(self) -> None:
         self._listen()
         self._turn()
+
+    def _look_around(self) -> None:
+        """Look in a moment whether there is anybody to ask."""
+        if not self._met and self._lonely is None and self._attached:
+            self._lonely = asyncio.get_running_loop().call_later(NOBODY_SECONDS, self._nobody)
+
+    def _nobody(self) -> None:
+        self._lonely = None
+        if self._sources.alone():
+            for cid, waiter in self._waiters.items():
+                if not waiter.done():
+                    waiter.set_exception(NobodyToAsk(cid))
+        elif self._waiters:
+            self._look_around()
 
     def _give_up(self, stage: str, sources: int) -> None:
         for cid, waiter in self._waiters.items():

@@ -62,7 +62,7 @@ from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
-from cidery.node.upkeep import ConnectionLimits, Upkeep
+from cidery.node.upkeep import ConnectionLimits, Upkeep, is_alone
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
@@ -173,8 +173,8 @@ class NodeNetwork:
 
     def _make_sources(self, *, routed: bool) -> JoinedSources:
         self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
-        for_strangers = ProviderSearch(self.public_reach, self.public_reach.reach)
-        return JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach), for_strangers)
+        searches = ProviderSearch(self.routing, self._reach), ProviderSearch(self.public_reach, self.public_reach.reach)
+        return JoinedSources(self.bitswap, self.gateways, *searches, alone=partial(is_alone, self))
 
     def _make_readers(self) -> Readers:
         readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
@@ -183,7 +183,7 @@ class NodeNetwork:
             if not self._denies(root):
                 readers.on_crowd(root, newcomer, others)
 
-        self.bitswap.on_crowd.append(on_crowd)
+        self.bitswap.crowds.on_crowd.append(on_crowd)
         return readers
 
     def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
@@ -205,8 +205,7 @@ class NodeNetwork:
         )
 
     def _make_port_mapping(self) -> PortMapping:
-        routers = (NatPmpRouter(self.swarm.clock), UpnpRouter())
-        return PortMapping(self._mappable_port, self._mapping_changed, routers)
+        return PortMapping(self._mappable_port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cidery.errors import CideryError, InvalidInput
 from cidery.identity.peer_id import PeerId
@@ -13,6 +14,9 @@ from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.tasks import Tasks
+
+if TYPE_CHECKING:
+    from cidery.node.network import NodeNetwork
 
 log = logging.getLogger("cidery.node")
 
@@ -76,6 +80,7 @@ class Upkeep:
         self._value_of = value_of
         self._entropy = entropy
         self._kept: dict[PeerId, _Kept] = {}
+        self._bootstraps = False
         self._tasks = Tasks()
         swarm.on_disconnected.append(self._lost)
 
@@ -84,8 +89,14 @@ class Upkeep:
         for peer, addrs in peering.items():
             self.add(peer, addrs)
         if bootstrap:
+            self._bootstraps = True
             self._tasks.spawn(self._bootstrap(list(bootstrap)))
         self._tasks.spawn(self._trim())
+
+    @property
+    def seeks(self) -> bool:
+        """Whether there are bootstrap peers, or peers to be kept connected."""
+        return self._bootstraps or bool(self._kept)
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -196,3 +207,9 @@ class Upkeep:
         ]
         able.sort(key=lambda connection: (self._value_of(connection.peer), connection.opened_at))
         return able[: len(everything) - self._limits.low_water]
+
+
+def is_alone(network: NodeNetwork) -> bool:
+    """Whether a node has nobody to ask for content, and nothing that could find anybody."""
+    found_by = network.kad, network.local
+    return network.routing.empty and not any((network.swarm.busy, network.upkeep.seeks, *found_by))
