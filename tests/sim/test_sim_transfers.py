@@ -8,7 +8,8 @@ import pytest
 from cidery.blockstore.interface import BlockTooLarge
 from cidery.core.reading.cat import cat
 from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
-from cidery.exchange.service import NOBODY_SECONDS, NetworkSession
+from cidery.exchange.lonely import NOBODY_SECONDS
+from cidery.exchange.service import NetworkSession
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.kad.service import KadOptions
 from cidery.multiformats.cid import CID

@@ -8,14 +8,15 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError
 from cidery.exchange.begun import has_begun
 from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
 from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
-from cidery.exchange.interface import Sources
+from cidery.exchange.interface import PeerSources
+from cidery.exchange.lonely import Lonely
 from cidery.exchange.read_ahead import ReadAhead
 from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
@@ -34,8 +35,30 @@ SHOWN_WANTS = 3
 """Wants that a session lists when asked what it waits for."""
 CHECK_BATCH = 256
 """Hints looked up at a time."""
-NOBODY_SECONDS = 1.0
-"""Seconds for which somebody may still connect while there is nobody to ask, and nothing that could find anybody."""
+
+
+class Sources(PeerSources, Protocol):
+    """Sources of every kind, and the search for more."""
+
+    def search(self, session: "NetworkSession", cid: CID) -> None:
+        """Look for further sources that have ``cid``. A hint; a search already running for the session continues."""
+        ...
+
+    def stream(self, session: "NetworkSession", root: CID, source: str) -> None:
+        """Begin to stream everything below ``root`` from a source, if it can and the line to it is long. A hint."""
+        ...
+
+    def end_stream(self, session: "NetworkSession") -> None:
+        """End the stream of a session, if there is one; on_stream_end() follows."""
+        ...
+
+    def stage(self, session: "NetworkSession") -> str:
+        """The state of a search for the session: "finding", "dialling", "" when none runs."""
+        ...
+
+    def alone(self) -> bool:
+        """Whether no source is there and nothing is under way or configured that could find one."""
+        ...
 
 
 class NetworkSession:
@@ -77,9 +100,8 @@ class NetworkSession:
         self._storing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
-        self._attached = self._met = False
-        self._lonely: asyncio.TimerHandle | None = None
-        """Until a look whether there is anybody to ask; only before the first source was met."""
+        self._attached = False
+        self._lonely = Lonely(sources.alone, self._nobody_to_ask)
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
@@ -95,9 +117,9 @@ class NetworkSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for timer in (self._timer, self._lonely):
-            if timer is not None:
-                timer.cancel()
+        self._lonely.end()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._attached:
             self._attached = False
             self._sources.detach(self)
@@ -193,7 +215,7 @@ class NetworkSession:
         self._ahead.waits()
         self._machine.need(cid, self._clock())
         self._turn()
-        self._look_around()
+        self._lonely.waits()
         try:
             return await waiter
         finally:
@@ -290,7 +312,7 @@ class NetworkSession:
 
     def on_source(self, name: str, round_trip: float | None) -> None:
         """A source can be asked."""
-        self._met = True
+        self._lonely.meets()
         self._machine.add_source(name, round_trip, self._clock())
         self._turn()
 
@@ -416,19 +438,10 @@ class NetworkSession:
         self._listen()
         self._turn()
 
-    def _look_around(self) -> None:
-        """Look in a moment whether there is anybody to ask."""
-        if not self._met and self._lonely is None and self._attached:
-            self._lonely = asyncio.get_running_loop().call_later(NOBODY_SECONDS, self._nobody)
-
-    def _nobody(self) -> None:
-        self._lonely = None
-        if self._sources.alone():
-            for cid, waiter in self._waiters.items():
-                if not waiter.done():
-                    waiter.set_exception(NobodyToAsk(cid))
-        elif self._waiters:
-            self._look_around()
+    def _nobody_to_ask(self) -> None:
+        for cid, waiter in self._waiters.items():
+            if not waiter.done():
+                waiter.set_exception(NobodyToAsk(cid))
 
     def _give_up(self, stage: str, sources: int) -> None:
         for cid, waiter in self._waiters.items():

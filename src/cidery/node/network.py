@@ -62,7 +62,7 @@ from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
-from cidery.node.upkeep import ConnectionLimits, Upkeep, is_alone
+from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
@@ -119,8 +119,7 @@ class NodeNetwork:
         ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
         ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``, ``announce`` None: no
         discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: which of the own
-        addresses others are told; None: all. ``bandwidth``: how fast it may be; None: no limits.
-        ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
+        addresses others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall time in ns.
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
@@ -174,7 +173,9 @@ class NodeNetwork:
     def _make_sources(self, *, routed: bool) -> JoinedSources:
         self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
         searches = ProviderSearch(self.routing, self._reach), ProviderSearch(self.public_reach, self.public_reach.reach)
-        return JoinedSources(self.bitswap, self.gateways, *searches, alone=partial(is_alone, self))
+        return JoinedSources(
+            self.bitswap, self.gateways, *searches, lambda: self.upkeep.alone(self.routing, self.kad, self.local)
+        )
 
     def _make_readers(self) -> Readers:
         readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)

@@ -6,17 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cidery.errors import CideryError, InvalidInput
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.routing.service import JoinedRouting
 from cidery.tasks import Tasks
-
-if TYPE_CHECKING:
-    from cidery.node.network import NodeNetwork
 
 log = logging.getLogger("cidery.node")
 
@@ -97,6 +94,10 @@ class Upkeep:
     def seeks(self) -> bool:
         """Whether there are bootstrap peers, or peers to be kept connected."""
         return self._bootstraps or bool(self._kept)
+
+    def alone(self, routing: JoinedRouting, *discoveries: object) -> bool:
+        """Whether there is nobody to ask for content, and nothing that could find anybody."""
+        return routing.empty and not (self._swarm.busy or self.seeks or any(discoveries))
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -207,9 +208,3 @@ class Upkeep:
         ]
         able.sort(key=lambda connection: (self._value_of(connection.peer), connection.opened_at))
         return able[: len(everything) - self._limits.low_water]
-
-
-def is_alone(network: NodeNetwork) -> bool:
-    """Whether a node has nobody to ask for content, and nothing that could find anybody."""
-    found_by = network.kad, network.local
-    return network.routing.empty and not any((network.swarm.busy, network.upkeep.seeks, *found_by))

@@ -17,7 +17,7 @@ log = logging.getLogger("cidery.retrieval")
 
 
 class JoinedSources:
-    """Satisfies exchange.interface.Sources. A source whose name is a URL is a gateway's."""
+    """Satisfies exchange.service.Sources. A source whose name is a URL is a gateway's."""
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ class _Gateway:
 
 
 class GatewaySources:
-    """Satisfies exchange.interface.Sources for names that are URLs, and begins CAR streams."""
+    """Satisfies exchange.service.Sources for names that are URLs, and begins CAR streams."""
 
     def __init__(
         self, swarm: Swarm, *, clock: Callable[[], float], speaks: Callable[[PeerId, str], bool], agent: str
