@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from pathlib import Path
 
 from cidery.testing.lab.sources import least_seconds
@@ -303,18 +304,23 @@ def mars(folder: Path, kind: str, round_trip: float, size: int, rate: float, *, 
         return RealMars(dial, seconds, limit, other, third, over, "")
 
 
-def cut(folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, per_side: int = 3) -> RealCut:
-    """Two sides of ``per_side`` nodes, all connected to one; the line between them is cut for so long."""
+def cut(
+    folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, sides: int = 2, per_side: int = 3
+) -> RealCut:
+    """``sides`` of ``per_side`` nodes, all connected to one; the lines between the sides are cut for so long."""
     with stage(folder, 0.02) as scene:
-        sides = [[scene.start(kind) for _ in range(per_side)] for _ in range(2)]
-        hosts = [[program.host for program in side] for side in sides]
-        for one in hosts[0]:
-            for other in hosts[1]:
-                scene.net.distance(one, other, 0.075)
-        for program in [*sides[0], *sides[1]][1:]:
-            program.connect(sides[0][0].addr)
-            if program is not sides[1][0] and program in sides[1]:
-                program.connect(sides[1][0].addr)
+        nodes = [[scene.start(kind) for _ in range(per_side)] for _ in range(sides)]
+        hosts = [[program.host for program in side] for side in nodes]
+        pairs = list(combinations(hosts, 2))
+        for one, other in (two for pair in pairs for two in product(*pair)):
+            scene.net.distance(one, other, 0.075)
+        first = nodes[0][0]
+        for side in nodes:
+            for program in side:
+                if program is not first:
+                    program.connect(first.addr)
+                if program is not side[0] and side is not nodes[0]:
+                    program.connect(side[0].addr)
         time.sleep(5 * SETTLE)
         failures: list[str] = []
 
@@ -325,13 +331,15 @@ def cut(folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, 
                 failures.append(str(exc))
                 return math.inf
 
-        files = [scene.file(size, seed) for seed in range(4)]
-        names = [sides[at % 2][1].add(file) for at, file in enumerate(files)]
+        files = [scene.file(size, seed) for seed in range(2 * sides)]
+        names = [nodes[at % sides][1].add(file) for at, file in enumerate(files)]
         time.sleep(2 * SETTLE)  # announced
-        scene.net.cut(hosts[0], hosts[1])
+        for one_side, other_side in pairs:
+            scene.net.cut(one_side, other_side)
         began = time.monotonic()
-        own = [timed(sides[at][-1], names[at], files[at]) for at in range(2)]
+        own = [timed(nodes[at][-1], names[at], files[at]) for at in range(sides)]
         time.sleep(max(0.0, began + seconds - time.monotonic()))
-        scene.net.cut(hosts[0], hosts[1], cut=False)
-        after = [timed(sides[1 - at % 2][-1], names[at], files[at]) for at in (2, 3)]
+        for one_side, other_side in pairs:
+            scene.net.cut(one_side, other_side, cut=False)
+        after = [timed(nodes[(at + 1) % sides][-1], names[at], files[at]) for at in range(sides, 2 * sides)]
         return RealCut(own, after, failures)
