@@ -4,8 +4,8 @@ A bound on things held at a time is a Limit; a bound on events in a period is a 
 docs/design/budgets.md is table(); a test compares them.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Per(Enum):
@@ -17,8 +17,7 @@ class Per(Enum):
     NODE = "node"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """At most ``amount`` at a time."""
 
     amount: int
@@ -36,8 +35,7 @@ class Limit:
         return (f"{self.amount >> 10} KiB" if rest else f"{mib} MiB") + self.unit.removeprefix("bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """``amount`` per second, and ``burst`` at once after a pause."""
 
     amount: float

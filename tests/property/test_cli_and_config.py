@@ -7,7 +7,8 @@ from cidery.cli.arguments import split
 from cidery.client.address import BadApiAddress, parse_endpoint
 from cidery.commands.bind import BadCall, bind, parse_duration
 from cidery.errors import InvalidInput
-from cidery.repo.config import parse_config, set_key
+from cidery.repo.config import parse_config
+from cidery.repo.config_change import set_key
 from cidery.repo.config_file import ConfigError, parse_json
 from cidery.repo.config_keys import KEYS
 from cidery.rpc.guard import check, default_origins

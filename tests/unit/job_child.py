@@ -18,7 +18,7 @@ from cidery.blockstore.interface import BlockStore, Durability
 from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.registry import find
-from cidery.commands.run.dag import import_cars
+from cidery.commands.run.dag_car import import_cars
 from cidery.commands.run.pin import add as add_pin
 from cidery.core import file_reads
 from cidery.core.adding import chunk_stream, file_jobs, ingest

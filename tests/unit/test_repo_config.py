@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 import cidery
 from cidery.commands.definitions import config as config_definitions
-from cidery.repo.config import get_key, new_raw, parse_config, set_key
+from cidery.repo.config import new_raw, parse_config
+from cidery.repo.config_change import set_key
 from cidery.repo.config_file import ConfigError, ConfigMissing, parse_json, read_raw, write_raw
 from cidery.repo.config_keys import KEYS, check_all, parse_size
 from cidery.repo.config_profiles import PROFILES, apply_profile
-from cidery.repo.config_secrets import MASK, with_secrets_of, without_secrets
+from cidery.repo.config_secrets import MASK, get_key, with_secrets_of, without_secrets
 from cidery.repo.config_unheeded import UNHEEDED, refuse_unheeded
 
 

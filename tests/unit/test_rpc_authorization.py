@@ -14,7 +14,7 @@ from cidery.client.answer import RpcError, WrongDaemon
 from cidery.client.blocking import call
 from cidery.http.authorization import TOKEN_FILE, header_of
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.repo.config import set_key
+from cidery.repo.config_change import set_key
 from cidery.repo.config_file import ConfigError, read_raw, write_raw
 from cidery.rpc.listen import NotLoopback, listen
 

@@ -1,7 +1,6 @@
 """The RPC over a real socket: routing, bad calls, streams, uploads, errors after the first byte."""
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -178,7 +177,7 @@ async def test_many_parts_stream_through(server: Server) -> None:
 
 
 async def test_an_upload_has_a_bound_on_files_outside_folders(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "UPLOAD_ROOTS", dataclasses.replace(uploads.UPLOAD_ROOTS, amount=3))
+    monkeypatch.setattr(uploads, "UPLOAD_ROOTS", uploads.UPLOAD_ROOTS._replace(amount=3))
     inside = [(f"d/{n}", "application/octet-stream", b"") for n in range(10)]
     assert (await server.upload("add", inside)).trailer == ""
     answer = await server.upload("add", [(str(n), "application/octet-stream", b"") for n in range(4)])

@@ -1,12 +1,12 @@
 """Runs walks over any source of blocks without holding the event loop for long."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from cidery.errors import NotFound
 from cidery.ipld.walk import Need, Prefetch, Walk
 from cidery.multiformats.cid import CID
+from cidery.waiting import loop_clock, turn
 
 SLICE = 0.005
 """Longest run of a walk between two turns of the event loop, in seconds, when no block has to be awaited."""
@@ -33,8 +33,8 @@ async def drive(walk: Walk[T, Any], blocks: BlockReader, *, partial: bool = Fals
     Raises as the walk and ``blocks``. Cancellation: safe; the walk is closed. The loop gets a turn at
     least every SLICE seconds plus one step of the walk.
     """
-    clock = asyncio.get_running_loop().time
-    turn = clock() + SLICE
+    clock = loop_clock()
+    until = clock() + SLICE
     answer: bytes | memoryview | None = None
     try:
         while True:
@@ -51,15 +51,15 @@ async def drive(walk: Walk[T, Any], blocks: BlockReader, *, partial: bool = Fals
                     except NotFound:
                         if not partial:
                             raise
-                    turn = clock() + SLICE
+                    until = clock() + SLICE
             elif isinstance(step, Prefetch):
                 if not partial:
                     blocks.prefetch(step.cids)
             else:
                 yield step
-            if clock() >= turn:
-                await asyncio.sleep(0)
-                turn = clock() + SLICE
+            if clock() >= until:
+                await turn()
+                until = clock() + SLICE
     finally:
         walk.close()
 
@@ -69,7 +69,8 @@ async def run(walk: Walk[T, R], blocks: BlockReader, yielded: list[T] | None = N
 
     Raises and cancels as drive().
     """
-    turn = 0.0  # set at the first look at the clock: most walks here are a step or two
+    until = 0.0  # set at the first look at the clock: most walks here are a step or two
+    clock = loop_clock()
     answer: bytes | memoryview | None = None
     steps = 0
     try:
@@ -91,9 +92,9 @@ async def run(walk: Walk[T, R], blocks: BlockReader, yielded: list[T] | None = N
                 yielded.append(step)
             steps += 1
             if steps == 1:
-                turn = asyncio.get_running_loop().time() + SLICE
-            elif asyncio.get_running_loop().time() >= turn:
-                await asyncio.sleep(0)
+                until = clock() + SLICE
+            elif clock() >= until:
+                await turn()
                 steps = 0
     finally:
         walk.close()

@@ -4,7 +4,6 @@ A reference holds a file, an offset and a length. The bytes are hashed on every 
 make a block absent (to be fetched from peers again) but never wrong. The table is meta/filestore, made on first use.
 """
 
-import asyncio
 import os
 import stat
 import struct
@@ -21,6 +20,7 @@ from cidery.errors import IntegrityError
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import matches
+from cidery.waiting import off_loop
 
 INITIAL_MAP = 16 << 20
 """First size of the map, in bytes: about 100,000 references; it grows."""
@@ -252,7 +252,7 @@ class Filestore:
         missing = [i for i, data in enumerate(found) if data is None]
         noted = [(i, reference) for i in missing if (reference := self.references.get(cids[i].multihash)) is not None]
         if noted:
-            read = await asyncio.to_thread(lambda: [look(reference)[0] for _, reference in noted])
+            read = await off_loop(lambda: [look(reference)[0] for _, reference in noted])
             for (i, _), data in zip(noted, read, strict=True):
                 found[i] = data
         return found
@@ -272,7 +272,7 @@ class Filestore:
                 else:
                     touched.append((i, reference))
         if touched:
-            same = await asyncio.to_thread(lambda: [look(reference)[0] is not None for _, reference in touched])
+            same = await off_loop(lambda: [look(reference)[0] is not None for _, reference in touched])
             for (i, reference), there in zip(touched, same, strict=True):
                 sizes[i] = reference.length if there else None
         return sizes
@@ -286,7 +286,7 @@ class Filestore:
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
         """As BlockStore; references are forgotten, the user's files stay."""
         stored = await self._inner.delete_many(cids)
-        noted = await asyncio.to_thread(self.references.remove, [cid.multihash for cid in cids])
+        noted = await off_loop(self.references.remove, [cid.multihash for cid in cids])
         return [a or b for a, b in zip(stored, noted, strict=True)]
 
     async def keys(self) -> AsyncIterator[list[bytes]]:
@@ -308,7 +308,7 @@ class Filestore:
 
     async def check(self, reference: Reference) -> Checked:
         """Read and hash the bytes of a reference."""
-        return (await asyncio.to_thread(look, reference))[1]
+        return (await off_loop(look, reference))[1]
 
     async def why(self, cid: CID) -> Checked | None:
         """The fault of the reference of an absent block; None if it has none."""

@@ -13,8 +13,8 @@ All integers are big-endian, so keys sort by number.
 """
 
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cidery.blockstore.segment_file import Location
@@ -51,17 +51,16 @@ class SegmentInfo(NamedTuple):
     live_blocks: int = 0
 
 
-@dataclass(slots=True)
-class IndexChange:
+class IndexChange(NamedTuple):
     """One transaction: applied completely or not at all."""
 
-    puts: list[tuple[bytes, Location]] = field(default_factory=list)
+    puts: Sequence[tuple[bytes, Location]] = ()
     """A multihash that exists already moves to its new location."""
-    deletes: list[bytes] = field(default_factory=list)
-    watermarks: dict[int, int] = field(default_factory=dict)
+    deletes: Sequence[bytes] = ()
+    watermarks: Mapping[int, int] = MappingProxyType({})
     """Segment -> bytes known to be on disk. Puts past it are noted in ``tails``."""
-    counters: dict[bytes, int] = field(default_factory=dict)
-    dropped: list[int] = field(default_factory=list)
+    counters: Mapping[bytes, int] = MappingProxyType({})
+    dropped: Sequence[int] = ()
     """Segments whose files are gone."""
 
     def __bool__(self) -> bool:

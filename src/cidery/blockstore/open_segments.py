@@ -3,7 +3,6 @@
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -41,13 +40,15 @@ class OpenSegment:
         self._files.close(self.fd)
 
 
-@dataclass(slots=True)
 class Lane:
     """The segment that blocks of one class are appended to."""
 
-    segment: OpenSegment | None = None
-    end: int = 0
-    """Where the next record goes: the end of the last good one."""
+    __slots__ = ("end", "segment")
+
+    def __init__(self) -> None:
+        self.segment: OpenSegment | None = None
+        self.end = 0
+        """Where the next record goes: the end of the last good one."""
 
 
 class OpenSegments:

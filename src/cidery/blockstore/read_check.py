@@ -6,7 +6,6 @@ by a disk, a copy or a person are never returned as valid, and a block that is r
 """
 
 import errno
-import logging
 import sys
 
 from cidery.blockstore.bitmap import Bitmap
@@ -16,8 +15,6 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import MultihashError, matches
 from cidery.multiformats.varint import Buffer
-
-log = logging.getLogger("cidery.store")
 
 HASH_IN_LOOP = 64 * 1024
 """Largest block hashed on the event loop, in bytes (about 50 us); larger ones are hashed in a thread."""
@@ -77,7 +74,9 @@ class ReadCheck:
             return
         self._reasons[multihash] = f"{segment_name(at.segment)} at byte {at.offset}: {reason}"
         self.damaged[multihash] = at
-        log.warning(
+        import logging  # seldom needed, and slow to import
+
+        logging.getLogger("cidery.store").warning(
             "block %s is damaged on disk (%s); it counts as absent until it is fetched or added again",
             CID(1, RAW, multihash),
             self._reasons[multihash],

@@ -11,11 +11,8 @@ A cached block that is put as kept is written again into a kept segment; the cac
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cidery.blockstore.index import INITIAL_MAP, Index
@@ -27,10 +24,11 @@ from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly
 from cidery.disk.platform_io import OS_FILES, FileLayer
+from cidery.waiting import loop_runs, off_loop, result_of, turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import ThreadPoolExecutor
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-log = logging.getLogger("cidery.store")
 IO_THREADS = 4
 """Threads for cold reads and appends: enough to keep a disk's queue filled, few enough for two cores."""
 READ_SLICE = 4 * 1024 * 1024
@@ -83,7 +80,6 @@ class SegmentStore:
         self._index = index
         self._writer = writer
         self._lock = lock
-        self._threads = ThreadPoolExecutor(IO_THREADS, "cidery-store")
         self._closed = False
         self._pending: dict[bytes, Location] = {} if writer is None else writer.pending
         self._recency = Recency()
@@ -186,7 +182,7 @@ class SegmentStore:
             spent += at.length + READ_OVERHEAD
             if spent > READ_SLICE:
                 spent = 0
-                await asyncio.sleep(0)
+                await turn()
         if cold:
             read = await self._in_thread(lambda: [self._read(at, keys[i], data) for i, at, data in cold])
             for (i, _, _), data in zip(cold, read, strict=True):
@@ -262,7 +258,7 @@ class SegmentStore:
     async def keys(self) -> AsyncIterator[list[bytes]]:
         """See BlockStore. Pages by cursor key, so it holds no transaction between pages."""
         if self._writer is not None:
-            await asyncio.wrap_future(self._writer.commit(durable=False))
+            await result_of(self._writer.commit(durable=False))
         after = b""
         while page := await self._in_thread(partial(self._index.page, after, KEYS_PAGE)):
             after = page[-1][0]
@@ -271,7 +267,7 @@ class SegmentStore:
     async def stat(self) -> StoreStat:
         """Totals of the whole store, as committed. O(number of segments)."""
         if self._writer is not None:
-            await asyncio.wrap_future(self._writer.commit(durable=False))
+            await result_of(self._writer.commit(durable=False))
         infos = await self._in_thread(self._index.segments)
         kept = [info for number, info in infos.items() if number % 2 == 0]
         return StoreStat(
@@ -295,7 +291,7 @@ class SegmentStore:
     async def verify(self) -> AsyncGenerator[VerifyProgress, None]:
         """Read and hash every block; reports progress and each fault. See verify_blocks()."""
         if self._writer is not None:
-            await asyncio.wrap_future(self._writer.commit(durable=False))
+            await result_of(self._writer.commit(durable=False))
         from cidery.blockstore.verify import verify_blocks
 
         async for progress in verify_blocks(self._segments, self._index):
@@ -342,7 +338,7 @@ class SegmentStore:
         """
         writer = self._writing()
         await self._in_thread(lambda: self.put_many_blocking(blocks, kept=kept))
-        await asyncio.wrap_future(writer.commit(durable=durability is Durability.DURABLE))
+        await result_of(writer.commit(durable=durability is Durability.DURABLE))
 
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:
         """See BlockStore. This process sees the blocks on return, others within COMMIT_DELAY or after sync().
@@ -356,7 +352,7 @@ class SegmentStore:
 
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
         """See BlockStore. Durable on return: no crash and no rebuild of the index brings a block back."""
-        return await asyncio.wrap_future(self._writing().delete([cid.multihash for cid in cids]))
+        return await result_of(self._writing().delete([cid.multihash for cid in cids]))
 
     async def discard(self, faults: Sequence[Fault]) -> list[bool]:
         """Forget blocks that verify() found damaged, unless they were stored again meanwhile; True for each forgotten.
@@ -364,7 +360,7 @@ class SegmentStore:
         Durable on return. Raises as delete_many().
         """
         places = [fault.at for fault in faults]
-        return await asyncio.wrap_future(self._writing().delete([fault.multihash for fault in faults], places))
+        return await result_of(self._writing().delete([fault.multihash for fault in faults], places))
 
     async def compact_index(self) -> int:
         """Let close() write the index without its free pages; returns the new size in bytes. Raises StoreReadOnly.
@@ -376,11 +372,11 @@ class SegmentStore:
 
     async def sync(self) -> None:
         """See BlockStore. One fdatasync per segment written since the last call, and one index commit."""
-        await asyncio.wrap_future(self._writing().commit(durable=True))
+        await result_of(self._writing().commit(durable=True))
 
     async def close(self) -> None:
         """See BlockStore. Raises as the last sync; the files are closed in any case."""
-        await asyncio.to_thread(self.close_blocking)
+        await off_loop(self.close_blocking)
 
     def close_blocking(self) -> None:
         """close() for code without an event loop."""
@@ -391,7 +387,8 @@ class SegmentStore:
             if self._writer is not None:
                 self._writer.close()
         finally:
-            self._threads.shutdown()
+            if "_threads" in self.__dict__:
+                self._threads.shutdown()
             self._segments.close()
             self._index.close()
             if self._lock >= 0:
@@ -410,10 +407,15 @@ class SegmentStore:
         if self._closed:
             raise StoreClosed
 
-    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(IO_THREADS, "cidery-store")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         self._check_open()
-        future: Future[T] = self._threads.submit(work)
-        return asyncio.wrap_future(future)
+        return await result_of(self._threads.submit(work)) if loop_runs() else work()
 
 
 def _disk_bytes(directory: Path) -> int:

@@ -125,7 +125,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 async def run_local(repo: Path, call: Call) -> int:
     """``add`` without a daemon: the files are read by the importer itself."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
 
     call.arguments["path"] = _distinct(call.many("path"))
     sink = AddSink(call)

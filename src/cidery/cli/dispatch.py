@@ -40,6 +40,12 @@ def steps_alone(command: Command) -> bool:
     return command.repo in (Repo.NONE, Repo.CONFIG) and command.file_argument is None and not command.waits
 
 
+def reads_alone(call: Call) -> bool:
+    """Whether a call that reads an open repository waits for nothing but the disk, so that it needs no event loop."""
+    given = (text for texts in call.arguments.values() for text in texts)
+    return call.command.loopless and call.seconds("timeout") is None and not any("ipns" in text for text in given)
+
+
 GC_THRESHOLD = 100_000
 """New objects that trigger a pass of the cycle collector; Python's own default is 700."""
 
@@ -101,9 +107,13 @@ def _run(line: Line, call: Call) -> int:
         gc.disable()  # until it has started
     else:
         gc.set_threshold(GC_THRESHOLD)
-    from cidery.cli.local import run_local
-
     try:
+        if reads_alone(call):
+            from cidery.cli.immediate import run_reading
+
+            return run_reading(call, repo)
+        from cidery.cli.local import run_local
+
         return run_local(repo, call)
     finally:
         if collecting:

@@ -60,7 +60,7 @@ def archive_path(call: Call, target: str) -> str:
 
 async def run_local(repo: Path, call: Call) -> int:
     """``get`` without a daemon: the tree goes to disk as it is read."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
     from cidery.core.getting.get import get, is_file
     from cidery.core.getting.special_file import is_special
     from cidery.core.reading.cat import cat

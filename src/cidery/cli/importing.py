@@ -29,7 +29,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 async def run_local(repo: Path, call: Call) -> int:
     """``dag import`` without a daemon."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
 
     return await run_with_sink(repo, call, _archives(call), Sink(call))
 

@@ -13,7 +13,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 async def run_local(repo: Path, call: Call) -> int:
     """Raises KuboUnreadable and KuboRunning first, then as build()."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
     from cidery.kubo.repository import KuboRepository
 
     with KuboRepository.open(Path(call.one("path")).expanduser()):

@@ -17,7 +17,7 @@ def run(call: Call, endpoint: "Endpoint", query: list[tuple[str, str]]) -> int:
 
 
 async def run_local(repo: Path, call: Call) -> int:
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
     from cidery.cli.output import Sink
     from cidery.cli.uploading import file_items
 

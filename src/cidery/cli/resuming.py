@@ -30,7 +30,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 async def run_local(repo: Path, call: Call) -> int:
     """``jobs resume`` without a daemon."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
     from cidery.commands.context import Context
     from cidery.commands.run.jobs import show
     from cidery.node.build import Access, build

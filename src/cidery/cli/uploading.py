@@ -33,7 +33,7 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
 async def run_local(repo: Path, call: Call) -> int:
     """Without one."""
-    from cidery.cli.local import run_with_sink
+    from cidery.cli.feeding import run_with_sink
 
     return await run_with_sink(repo, call, file_items(call), Sink(call))
 

@@ -133,6 +133,9 @@ class Command(NamedTuple):
     """Whether values without a result report progress, or the length of a BYTES body is known."""
     waits: bool = False
     """Whether a run without an open repository awaits threads or sockets: it gets an event loop."""
+    loopless: bool = False
+    """Whether a run of Repo.READ without a daemon waits for nothing but the disk, unless it has a name to look up: it
+    gets no event loop."""
     live: bool = False
     """Whether each value is written out as it arrives, even to a pipe."""
 

@@ -6,7 +6,6 @@ Spec: https://www.rfc-editor.org/rfc/rfc8259
 import json
 import math
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import Any
 
 from cidery.ipld.data_model import MAX_INT, MAX_NESTING, MIN_INT, CodecError, NotEncodable, Value, kind_of
@@ -205,6 +204,8 @@ def _float(number: float, codec: str) -> str:
     if not math.isfinite(number):
         raise NotEncodable(codec, f"the float {number}")
     if number == 0 or 1e-6 <= abs(number) < 1e21:
+        from decimal import Decimal  # seldom needed, and slow to import
+
         text = format(Decimal(repr(number)), "f")
         return text if "." in text else text + ".0"
     mantissa, _, exponent = repr(number).partition("e")

@@ -158,13 +158,12 @@ class OpenedParts:
         folders = deny_folders(self._layout.denylists)
         if not follow and not list_files(folders):
             return
-        import asyncio
-
         from cidery.node.deny_files import followed
         from cidery.repo.denylists import DenyFiles
+        from cidery.waiting import off_loop
 
         self.deny_files = DenyFiles(folders, warns=follow)
-        await asyncio.to_thread(self.deny_files.load)
+        await off_loop(self.deny_files.load)
         if follow:
             await self._stack.enter_async_context(followed(self.deny_files))
 

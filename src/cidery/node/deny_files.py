@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,8 @@ def deny_folders(repository: Path) -> tuple[Path, ...]:
 @asynccontextmanager
 async def followed(files: DenyFiles) -> AsyncIterator[None]:
     """Inside the context, changes of the files are noticed and obeyed."""
+    import asyncio
+
     from cidery.repo.denylists import following
 
     task = asyncio.create_task(following(files, asyncio.sleep))

@@ -9,8 +9,9 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.key import Rotated, Written
 from cidery.core.keys import KeyRing, new_key
 from cidery.errors import Unavailable
-from cidery.repo.config import parse_config, with_identity
+from cidery.repo.config import parse_config
 from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_identity import with_identity
 from cidery.repo.keystore import Keystore
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import RepoLock

@@ -8,34 +8,30 @@ Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cidery.errors import CideryError
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_gateway import GatewaySettings, gateway_settings
+from cidery.repo.config_identity import (
+    PRIVATE_KEY,
+    decoded_identity,
+    identity_in,
+    peer_id_in,
+    public_key_of,
+    with_identity,
+)
 from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_limits import LimitsConfig, limits_of
-from cidery.repo.config_names import check_name
-from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, apply_profile
-from cidery.repo.config_secrets import refuse_secret, with_secrets_of, without_secrets
+from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, ROUTERS, apply_profile
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
     from cidery.repo.config_file import Raw
 
-_KEY = "Identity.PrivKey"
-_ED25519_HEAD = b"\x08\x01\x12\x40"
-"""Of a private key: its type and length; 32 bytes of seed and 32 of public key follow."""
 DEFAULT_CID_PROFILE = "unixfs-v1-2025"
-ROUTERS = ("https://cid.contact",)
-"""Meaning of "auto" in Routing.DelegatedRouters: the index of large providers that Kubo uses, too."""
 
 
 class ImportConfig(NamedTuple):
@@ -169,17 +165,14 @@ class Config(NamedTuple):
     @property
     def public_key(self) -> bytes:
         """As the protobuf that peers are shown. An Ed25519 key holds it already, so nothing is computed."""
-        key = base64.b64decode(self.identity)
-        if len(key) == len(_ED25519_HEAD) + 64 and key.startswith(_ED25519_HEAD):
-            return b"\x08\x01\x12\x20" + key[-32:]
-        return self.private_key.public.encode()
+        return public_key_of(self.identity)
 
     @property
     def private_key(self) -> PrivateKey:
         """Raises ConfigError if it is none, or another peer's. About 10 ms the first time in a process."""
-        key = _decoded(self.identity)
+        key = decoded_identity(self.identity)
         if self.peer_id != str(key.peer_id):
-            raise ConfigError("Identity.PeerID", f"does not belong to {_KEY}; restore the config from a copy")
+            raise ConfigError("Identity.PeerID", f"does not belong to {PRIVATE_KEY}; restore the config from a copy")
         return key
 
 
@@ -245,9 +238,7 @@ def parse_config(raw: Raw) -> Config:
 def read_config(raw: Raw) -> Config:
     """parse_config() without a look at the private key, which few commands use."""
     check_all(raw)
-    identity = lookup(raw, "Identity.PrivKey")
-    if not identity:
-        raise ConfigError(_KEY, "is missing; restore the config from a copy")
+    identity = identity_in(raw)
 
     def get(name: str, default: Any) -> Any:
         value = lookup(raw, name)
@@ -260,7 +251,7 @@ def read_config(raw: Raw) -> Config:
         return tuple(Multiaddr.parse(text) for text in expanded)
 
     return Config(
-        peer_id=lookup(raw, "Identity.PeerID") or str(_decoded(identity).peer_id),
+        peer_id=peer_id_in(raw),
         identity=identity,
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
@@ -302,16 +293,6 @@ def read_config(raw: Raw) -> Config:
         limits=limits_of(get, parse_size),
         security=_security(get),
     )
-
-
-def _decoded(identity: str) -> PrivateKey:
-    """Raises ConfigError."""
-    from cidery.identity.keys import PrivateKey
-
-    try:
-        return PrivateKey.decode(base64.b64decode(identity, validate=True))
-    except (binascii.Error, CideryError) as exc:
-        raise ConfigError(_KEY, "is not a private key in base64; restore the config from a copy") from exc
 
 
 def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
@@ -406,55 +387,3 @@ def _names(get: Callable[[str, Any], Any]) -> NamesConfig:
     if config.republish_period > config.record_lifetime:
         raise ConfigError("Ipns.RepublishPeriod", "is longer than Ipns.RecordLifetime: records would end in between")
     return config
-
-
-def keep_copy(path: Path, profile: str) -> Path:
-    """A copy of the config, for the user's eyes alone, before a profile changes it. Raises ConfigError."""
-    from tempfile import mkstemp  # seldom used, and slow to import
-
-    try:
-        fd, name = mkstemp(prefix=f"{path.name}-pre-{profile}-", dir=path.parent)
-        with os.fdopen(fd, "wb") as file:
-            file.write(path.read_bytes())
-    except OSError as exc:
-        raise ConfigError("", f"{path} cannot be copied, so it was not changed: {exc.strerror}") from exc
-    return Path(name)
-
-
-def with_identity(raw: Raw, key: PrivateKey) -> Raw:
-    """A copy with another identity, the first one kept nowhere."""
-    changed = deepcopy(raw)
-    changed["Identity"] = {
-        "PeerID": str(key.peer_id),
-        "PrivKey": base64.b64encode(key.encode()).decode(),
-    }
-    return changed
-
-
-def get_key(raw: Raw, key: str) -> Any:
-    """The value at a dotted key for showing; None if it is not set. Raises ConfigError for secrets and unknown keys."""
-    refuse_secret(key)
-    value = lookup(without_secrets(raw), key)
-    if value is None:
-        check_name(key)
-    return value
-
-
-def set_key(raw: Raw, key: str, value: Any) -> Raw:
-    """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
-    refuse_secret(key)
-    changed = deepcopy(raw)
-    at = changed
-    *parents, last = key.split(".")
-    for part in parents:
-        if at.get(part) is None:
-            at[part] = {}
-        at = at[part]
-        if not isinstance(at, dict):
-            raise ConfigError(key, f"cannot be set: {part} is not an object")
-    at[last] = value
-    if last == "" or "" in parents:
-        raise ConfigError(key, "is not a key such as Addresses.API")
-    check_name(key, value, lambda name: lookup(raw, name) is not None)
-    parse_config(changed)
-    return with_secrets_of(raw, changed)

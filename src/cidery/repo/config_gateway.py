@@ -4,14 +4,12 @@ Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md#gateway
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cidery.budgets import GATEWAY_REQUESTS
 
 
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
+class GatewaySettings(NamedTuple):
     """What the gateway serves, and to whom."""
 
     deserialized: bool

@@ -36,6 +36,8 @@ IMPORT_PROFILES: dict[str, Raw] = {
 }
 """https://specs.ipfs.tech/ipips/ipip-0499/"""
 
+ROUTERS = ("https://cid.contact",)
+"""Meaning of "auto" in Routing.DelegatedRouters: the index of large providers that Kubo uses, too."""
 BOOTSTRAP = (
     "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
     "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",

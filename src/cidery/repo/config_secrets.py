@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from cidery.repo.config_file import ConfigError
+from cidery.repo.config_file import ConfigError, lookup
 
 Raw = dict[str, Any]
 MASK = "***"
@@ -106,3 +106,14 @@ def _put(raw: Raw, path: tuple[str, ...], value: Any) -> None:
             raw[name] = {}
         raw = raw[name]
     raw[path[-1]] = value
+
+
+def get_key(raw: Raw, key: str) -> Any:
+    """The value at a dotted key for showing; None if it is not set. Raises ConfigError for secrets and unknown keys."""
+    refuse_secret(key)
+    value = lookup(without_secrets(raw), key)
+    if value is None:
+        from cidery.repo.config_names import check_name  # imports all that is known of keys
+
+        check_name(key)
+    return value

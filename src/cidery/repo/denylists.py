@@ -20,7 +20,6 @@ from cidery.denylist.rule_list import RuleList, TooManyRules
 from cidery.denylist.rules import MAX_LINE
 from cidery.errors import InvalidInput
 from cidery.repo.denylist_places import list_files
-from cidery.tasks import in_thread
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the files: a folder to list, and a stat for each."""
@@ -201,6 +200,8 @@ def rule_at(match: Match) -> tuple[int, str]:
 
 async def following(files: DenyFiles, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Look at the files every few seconds, until cancelled."""
+    from cidery.tasks import in_thread  # imports asyncio, which a command that only reads does without
+
     while True:
         await sleep(LOOK_EVERY)
         await in_thread(files.look)

@@ -3,9 +3,9 @@
 Only the holder of the repository's lock writes, in one thread; other processes read concurrently.
 """
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -16,6 +16,11 @@ from cidery.disk.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.root_fence import RootFence
+from cidery.waiting import result_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -56,7 +61,7 @@ class State:
         self._env = environment
         self.fence = RootFence()
         """Receives the roots that the changes make."""
-        self._writer = None if read_only else ThreadPoolExecutor(1, "cidery-state")
+        self._writer = None if read_only else _writer()
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> Self:
@@ -130,7 +135,7 @@ class State:
                 self.fence.told(roots)
             return result
 
-        return await asyncio.wrap_future(self._writer.submit(write))
+        return await result_of(self._writer.submit(write))
 
     def table(self, table: StateTable) -> Table:
         """The handle that ``work`` of update() passes as ``db``."""
@@ -143,3 +148,9 @@ class State:
         self._env.close()
         if self._writer is not None:
             InUse(self._env.path).clear()
+
+
+def _writer() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and a reader has none
+
+    return ThreadPoolExecutor(1, "cidery-state")

@@ -8,7 +8,6 @@ Spec: https://specs.ipfs.tech/unixfs/
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 
 from cidery.errors import InvalidInput
 from cidery.ipld.block import MAX_BLOCK
@@ -40,16 +39,18 @@ def read_node(cid: CID) -> Generator[Need | Prefetch, Buffer | None, UnixFSNode]
     return (yield from decode_node_steps(cid, (yield from need(cid))))
 
 
-@dataclass(slots=True)
 class Offer:
     """A part of a file about to be read. A caller that has its bytes already sets ``taken``, and the walk skips it."""
 
-    cid: CID
-    start: int
-    """Offset in the file, in bytes."""
-    size: int | None
-    """Bytes; None for the root, whose size is not known before it is read."""
-    taken: bool = False
+    __slots__ = ("cid", "size", "start", "taken")
+
+    def __init__(self, cid: CID, start: int, size: int | None) -> None:
+        self.cid = cid
+        self.start = start
+        """Offset in the file, in bytes."""
+        self.size = size
+        """Bytes; None for the root, whose size is not known before it is read."""
+        self.taken = False
 
 
 def read_file(

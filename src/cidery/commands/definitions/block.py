@@ -53,6 +53,7 @@ COMMANDS = (
         output=Output.BYTES,
         media_type="application/vnd.ipld.raw",
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("block", "put"),
@@ -98,5 +99,6 @@ COMMANDS = (
         result=BlockStat,
         text=_stat,
         repo=Repo.READ,
+        loopless=True,
     ),
 )

@@ -99,7 +99,7 @@ COMMANDS = (
     Command(
         ("config", "replace"),
         "Replace the config with a file; the identity stays",
-        "cidery.commands.run.config:replace",
+        "cidery.commands.run.config_change:replace",
         "cidery config replace new-config.json",
         (Argument("file", "JSON file", Input.FILE_OR_STDIN),),
         output=Output.NOTHING,
@@ -108,7 +108,7 @@ COMMANDS = (
     Command(
         ("config", "profile", "apply"),
         "Apply a profile to the config",
-        "cidery.commands.run.config:profile_apply",
+        "cidery.commands.run.config_change:profile_apply",
         "cidery config profile apply server",
         (Argument("profile", "One of those below"),),
         (flag("dry-run", "Show what would change"),),
@@ -121,7 +121,7 @@ COMMANDS = (
     Command(
         ("bootstrap", "list"),
         "List the peers that are dialled first",
-        "cidery.commands.run.config:bootstrap_list",
+        "cidery.commands.run.bootstrap:bootstrap_list",
         "cidery bootstrap list",
         options=(ignored("expand-auto", "`auto` is always expanded"),),
         result=Peers,
@@ -132,7 +132,7 @@ COMMANDS = (
     Command(
         ("bootstrap", "add"),
         "Add peers that are dialled first",
-        "cidery.commands.run.config:bootstrap_add",
+        "cidery.commands.run.bootstrap:bootstrap_add",
         "cidery bootstrap add /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
         (_PEERS._replace(variadic=True),),
         result=Peers,
@@ -142,7 +142,7 @@ COMMANDS = (
     Command(
         ("bootstrap", "rm", "all"),
         "Remove all peers that are dialled first",
-        "cidery.commands.run.config:bootstrap_rm_all",
+        "cidery.commands.run.bootstrap:bootstrap_rm_all",
         "cidery bootstrap rm all",
         result=Peers,
         repo=Repo.CONFIG,
@@ -151,7 +151,7 @@ COMMANDS = (
     Command(
         ("bootstrap", "rm"),
         "Remove peers that are dialled first",
-        "cidery.commands.run.config:bootstrap_rm",
+        "cidery.commands.run.bootstrap:bootstrap_rm",
         "cidery bootstrap rm --all",
         (_PEERS._replace(required=False, variadic=True, unless="all"),),
         (flag("all", "Remove every peer"),),

@@ -201,6 +201,7 @@ COMMANDS = (
         Output.BYTES,
         media_type="text/plain",
         repo=Repo.READ,
+        loopless=True,
         progress=True,
     ),
     Command(
@@ -245,6 +246,7 @@ COMMANDS = (
         result=LsResult,
         text=_ls_text,
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("refs",),
@@ -263,6 +265,7 @@ COMMANDS = (
         result=RefLine,
         text=_refs_text,
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("refs", "local"),
@@ -273,5 +276,6 @@ COMMANDS = (
         result=RefLine,
         text=_refs_text,
         repo=Repo.READ,
+        loopless=True,
     ),
 )

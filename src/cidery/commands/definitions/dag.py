@@ -163,6 +163,7 @@ COMMANDS = (
         Output.BYTES,
         media_type="text/plain",
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("dag", "resolve"),
@@ -173,11 +174,12 @@ COMMANDS = (
         result=DagResolved,
         text=_resolved,
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("dag", "import"),
         "Store the blocks of CAR archives and pin their roots",
-        "cidery.commands.run.dag:import_cars",
+        "cidery.commands.run.dag_car:import_cars",
         "cidery dag import --stats site.car",
         (Argument("path", "CAR files (version 1 or 2); standard input if absent", Input.FILE_OR_STDIN, variadic=True),),
         (
@@ -197,7 +199,7 @@ COMMANDS = (
     Command(
         ("dag", "export"),
         "Print a DAG as a CAR archive",
-        "cidery.commands.run.dag:export_car",
+        "cidery.commands.run.dag_car:export_car",
         "cidery dag export bafy... > site.car",
         (
             Argument(
@@ -225,6 +227,7 @@ COMMANDS = (
         result=DagStat,
         text=_stat,
         repo=Repo.READ,
+        loopless=True,
         progress=True,
     ),
     Command(
@@ -253,5 +256,6 @@ COMMANDS = (
         result=Resolved,
         text=_path,
         repo=Repo.READ,
+        loopless=True,
     ),
 )

@@ -210,6 +210,7 @@ COMMANDS = (
         result=PinKeys,
         text=_listed,
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("pin", "rm"),

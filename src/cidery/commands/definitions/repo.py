@@ -152,7 +152,7 @@ COMMANDS = (
     Command(
         ("repo", "stat"),
         "Print how much is stored",
-        "cidery.commands.run.repo:stat",
+        "cidery.commands.run.repo_reading:stat",
         "cidery repo stat --human",
         options=(
             flag("size-only", "Print sizes only", short="s"),
@@ -161,6 +161,7 @@ COMMANDS = (
         result=RepoStat,
         text=_stat,
         repo=Repo.READ,
+        loopless=True,
         aliases=(("stats", "repo"),),
     ),
     Command(
@@ -194,12 +195,13 @@ COMMANDS = (
     Command(
         ("repo", "ls"),
         "List the stored blocks",
-        "cidery.commands.run.repo:ls",
+        "cidery.commands.run.repo_reading:ls",
         "cidery repo ls",
         output=Output.STREAM,
         result=LsLine,
         text=lambda value, call: f"{value['Ref']}\n",
         repo=Repo.READ,
+        loopless=True,
     ),
     Command(
         ("repo", "import-kubo"),

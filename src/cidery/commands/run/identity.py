@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 from cidery.commands.definitions.network import Identity
-from cidery.repo.config import read_config
 from cidery.repo.config_file import read_raw
+from cidery.repo.config_identity import identity_in, peer_id_in, public_key_of
 from cidery.version import __version__
 
 TYPE_CHECKING = False
@@ -58,6 +58,6 @@ async def identity(context: Context, call: Call) -> Identity:
             return shown_identity(await network.identify(peer), base)
     if network is not None:
         return shown_identity(network.identity(), base)
-    config = read_config(read_raw(context.config_file))
-    key = base64.b64encode(config.public_key).decode()
-    return Identity(ID=peer_text(config.peer_id, base), PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])
+    raw = read_raw(context.config_file)
+    key = base64.b64encode(public_key_of(identity_in(raw))).decode()
+    return Identity(ID=peer_text(peer_id_in(raw), base), PublicKey=key, Addresses=[], AgentVersion=AGENT, Protocols=[])

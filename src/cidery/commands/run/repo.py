@@ -1,6 +1,5 @@
 """The repo group."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -9,13 +8,11 @@ from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.message_output import MessageOutput
-from cidery.commands.definitions.repo import Freed, GcLine, LsLine, RepoStat, RepoVersion, VerifyLine
-from cidery.core.reading.refs import refs_local
+from cidery.commands.definitions.repo import Freed, GcLine, RepoVersion, VerifyLine
 from cidery.core.repair import Outcome, Repaired, repair
 from cidery.errors import IntegrityError, InvalidInput
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.repo.disk_use import disk_use
 from cidery.repo.gc.collection import Compacted, GcStopped, Swept
 from cidery.repo.jobs import JobState
 from cidery.repo.layout import RepoLayout
@@ -88,11 +85,6 @@ async def compact(context: Context, call: Call) -> Freed:
     return Freed(Freed=freed, IndexBytes=await api.store.compact_index())
 
 
-async def ls(context: Context, call: Call) -> AsyncIterator[LsLine]:
-    async for cid in refs_local(context.node.store):
-        yield LsLine(Ref=cid_text(cid, call), Err="")
-
-
 async def migrate(context: Context, call: Call) -> MessageOutput:
     """There has been only one format. Raises CannotMigrate, and as RepoLayout.check()."""
     wanted = call.number_or_none("to")
@@ -100,18 +92,6 @@ async def migrate(context: Context, call: Call) -> MessageOutput:
         raise CannotMigrate(wanted)
     found = RepoLayout(context.config_file.parent).check()
     return MessageOutput(Message=f"the repository has format {found}, the current one; nothing to do")
-
-
-async def stat(context: Context, call: Call) -> RepoStat:
-    api = context.node
-    found = await api.store.stat()
-    return RepoStat(
-        RepoSize=await asyncio.to_thread(disk_use, api.path),
-        StorageMax=api.config.storage_max,
-        NumObjects=found.blocks,
-        RepoPath=str(api.path),
-        Version=f"fs-repo@{REPO_FORMAT}",
-    )
 
 
 async def verify(context: Context, call: Call) -> AsyncIterator[VerifyLine]:

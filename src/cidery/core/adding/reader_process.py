@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import pickle
 import struct
 import subprocess
 import sys
@@ -78,6 +77,8 @@ class ReaderProcess:
             raise ReaderGone(str(exc)) from exc
         self._ready = threading.Event()
         self._frames: SimpleQueue[bytes | None] = SimpleQueue()
+        import pickle  # a small add needs none of this
+
         self._frames.put(frame(pickle.dumps((profile, preserve, fixed))))
         self._writer = threading.Thread(target=self._write, name="cidery-reader", daemon=True)
         self._writer.start()

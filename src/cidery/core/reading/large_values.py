@@ -4,13 +4,13 @@ Decoders in Python release the interpreter lock every half millisecond. The cycl
 and it visits every object of a large value again and again; so it is paused until the work is done.
 """
 
-import asyncio
 import gc
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from cidery.ipld.links import SCAN_BYTES
+from cidery.waiting import off_loop
 
 T = TypeVar("T")
 
@@ -37,4 +37,4 @@ async def in_thread_if_large(work: Callable[[], T], size: int) -> T:
                 if was_on:
                     gc.enable()
 
-    return await asyncio.to_thread(alone)
+    return await off_loop(alone)

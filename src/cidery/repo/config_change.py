@@ -1,0 +1,51 @@
+"""Changes of a config: a key that is set, a copy before a profile is applied."""
+
+from __future__ import annotations
+
+import os
+from copy import deepcopy
+from pathlib import Path
+
+from cidery.repo.config import parse_config
+from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_names import check_name
+from cidery.repo.config_secrets import refuse_secret, with_secrets_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cidery.repo.config_file import Raw
+
+
+def set_key(raw: Raw, key: str, value: Any) -> Raw:
+    """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
+    refuse_secret(key)
+    changed = deepcopy(raw)
+    at = changed
+    *parents, last = key.split(".")
+    for part in parents:
+        if at.get(part) is None:
+            at[part] = {}
+        at = at[part]
+        if not isinstance(at, dict):
+            raise ConfigError(key, f"cannot be set: {part} is not an object")
+    at[last] = value
+    if last == "" or "" in parents:
+        raise ConfigError(key, "is not a key such as Addresses.API")
+    check_name(key, value, lambda name: lookup(raw, name) is not None)
+    parse_config(changed)
+    return with_secrets_of(raw, changed)
+
+
+def keep_copy(path: Path, profile: str) -> Path:
+    """A copy of the config, for the user's eyes alone, before a profile changes it. Raises ConfigError."""
+    from tempfile import mkstemp  # seldom used, and slow to import
+
+    try:
+        fd, name = mkstemp(prefix=f"{path.name}-pre-{profile}-", dir=path.parent)
+        with os.fdopen(fd, "wb") as file:
+            file.write(path.read_bytes())
+    except OSError as exc:
+        raise ConfigError("", f"{path} cannot be copied, so it was not changed: {exc.strerror}") from exc
+    return Path(name)
