@@ -230,6 +230,7 @@ def real() -> list[Run]:
         if ours:
             own = ("all of a side's own stays there", lambda r: None not in r["own"])
             add("four sides cut off", "cut --sides 4", [own, after])
+            add("strangers flood", "flood", [("99 % of own requests", lambda r: r["own_served"] >= 0.99)])
         add("Mars, 10 s, cold", "mars --rtt 10", _planet("", 10.0, cold=True) if ours else [])
     among = "crowd --kind cidery --readers 6 --with kubo kubo --mib 16 --rtt 0.05"
     runs.append(Run("4 Cidery and 2 Kubo readers", among, real=True, kind="mixed"))
