@@ -15,6 +15,7 @@ from cidery.client.answer import (
     ValueLines,
     WrongDaemon,
     call_headers,
+    category_in,
     check_daemon,
     check_end,
     error_of,
@@ -91,7 +92,7 @@ class Answer:
             self._receive()
             body += b"".join(self._reader.body())
         body += b"".join(self._reader.body())
-        return error_of(self._reader.status, self._reader.reason, bytes(body))
+        return error_of(self._reader.status, self._reader.reason, bytes(body), category_in(self._reader.headers))
 
     def chunks(self) -> Iterator[bytes]:
         """The body. Raises RpcError for an error after the first byte, BadResponse for a cut one."""
@@ -102,9 +103,9 @@ class Answer:
             self._receive()
         check_end(self._reader)
 
-    def values(self) -> Iterator[dict[str, Any]]:
-        """The body as JSON values, one per line; raises as chunks()."""
-        lines = ValueLines()
+    def values(self, *, lists: bool = False) -> Iterator[dict[str, Any]]:
+        """The body as JSON values, one per line; raises as chunks(). ``lists``: see ValueLines."""
+        lines = ValueLines(lists=lists)
         for chunk in self.chunks():
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()

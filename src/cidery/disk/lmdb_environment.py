@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import lmdb
 
@@ -81,6 +82,19 @@ _DAMAGED = (
 )
 
 
+_OPENED: "WeakValueDictionary[int, Environment]" = WeakValueDictionary()
+"""LMDB has one such list for each process: it refuses to open an environment twice."""
+
+
+def _leave_to_parent() -> None:
+    """In a child of fork(), close what the parent had open, so that it can be opened here; the parent keeps its own."""
+    for reference in _OPENED.valuerefs():  # a copy: other threads may open some meanwhile
+        inherited = reference()
+        if inherited is not None and inherited._pid != os.getpid():
+            inherited._env.close()
+            inherited._pid = os.getpid()
+
+
 class Environment:
     """An open environment. read() from any thread; write() from one thread at a time (LMDB makes others wait)."""
 
@@ -115,6 +129,7 @@ class Environment:
             raise DatabaseMissing(path, what)
         if not read_only:
             path.mkdir(parents=True, exist_ok=True)
+        _leave_to_parent()
         try:
             self._env = lmdb.open(
                 str(path),
@@ -131,6 +146,8 @@ class Environment:
             raise DatabaseMissing(path, what) from exc
         except lmdb.Error as exc:
             raise self._error(exc) from exc
+        self._pid = os.getpid()
+        _OPENED[id(self)] = self
 
     def compact_at_close(self) -> int:
         """Have close() leave out the free pages; returns the size of the pages in use, in bytes."""

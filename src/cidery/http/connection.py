@@ -337,15 +337,15 @@ class Connection(asyncio.Protocol):
 
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by breaking the connection."""
-        if response.error_trailer is None or not chunked:
+        if response.error_trailers is None or not chunked:
             if head:
                 self._write(head)
                 self.close()
             else:
                 self.abort()
             return
-        name, value = response.error_trailer(error)
-        self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in response.error_trailers(error).items())
+        self._write(head + f"0\r\n{lines}\r\n".encode("utf-8", "replace"))
 
     def _write_piece(self, head: bytes, piece: Buffer, chunked: bool) -> None:
         size = len(piece)
