@@ -215,7 +215,7 @@ class NetworkSession:
         self._ahead.waits()
         self._machine.need(cid, self._clock())
         self._turn()
-        self._lonely.waits()
+        self._lonely.waits(asyncio.get_running_loop().call_later)
         try:
             return await waiter
         finally:
