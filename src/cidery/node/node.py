@@ -56,6 +56,7 @@ class Node(Surface):
         Args:
             path: the repository; None: $CIDERY_PATH, $IPFS_PATH or ~/.cidery.
             profile: config profiles, separated by commas, for a repository that is made now ("test": loopback only).
+                One that is there keeps its config; where that is otherwise, there is a ProfileNotApplied warning.
             init: whether to make the repository if there is none.
             read_only: open alongside the process that writes, without network; implies ``init=False``.
             network_first: False: the repository can be used as soon as it is open, and the network comes up behind it.
@@ -80,6 +81,10 @@ class Node(Surface):
             from cidery.node.create import create_repository
 
             await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
+        elif self._profiles and (self.path / "config").exists():
+            from cidery.node.profiles import warn_of_profiles
+
+            warn_of_profiles(self.path, self._profiles, stacklevel=2)
         online, behind = not self._offline, not self._network_first
         async with AsyncExitStack() as stack:
             api = await stack.enter_async_context(build(self.path, self._access, online=online, behind=behind))

@@ -87,6 +87,12 @@ def open(
     if daemon is not None:
         from cidery.client.client import Client
 
+        if profile:
+            from pathlib import Path
+
+            from cidery.node.profiles import warn_of_profiles
+
+            warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
             return SyncNode(Client(daemon, auth=auth), attached=True)
         except DaemonGone:
