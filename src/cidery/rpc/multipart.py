@@ -195,7 +195,6 @@ class MultipartReader:
         self._at = until
         return Data(data)
 
-
     def _begun(self) -> int:
         """Where the end of the buffer may be the beginning of a boundary; its length if it cannot be."""
         size = len(self._buffer)
