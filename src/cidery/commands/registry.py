@@ -66,7 +66,7 @@ SUMMARIES = {
     "routing": "Find content, peers and records",
     "shutdown": "Stop the running daemon",
     "stats": "Statistics",
-    "status": "Show how the node is: peers, traffic, space, and how much of its budgets is used",
+    "status": "Show how the node is: peers, traffic, space, budgets, and what needs attention",
     "swarm": "Connections to peers",
     "update": "Not here: it only says what to do instead",
     "version": "Print the version",

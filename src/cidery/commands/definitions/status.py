@@ -14,6 +14,15 @@ class BudgetLine(TypedDict):
     """None: there is no limit."""
 
 
+class Announced(TypedDict):
+    """Keys of what is announced."""
+
+    Keys: int
+    Done: int
+    """Within the interval."""
+    Late: int
+
+
 class Status(TypedDict):
     ID: str
     Version: str
@@ -38,6 +47,10 @@ class Status(TypedDict):
     Jobs: int
     """Unfinished ones."""
     Budgets: list[BudgetLine]
+    Announced: Announced | None
+    """None: nothing is announced."""
+    Attention: list[str]
+    """What somebody should look at, in a sentence each."""
 
 
 def _amount(value: float, unit: str) -> str:
@@ -71,6 +84,9 @@ def _text(value: Value, call: Call) -> str:
     used = f"{human_size(value['RepoSize'])} of {human_size(value['StorageMax'])} in {value['RepoPath']}"
     rows += [("repository", used), ("blocks", f"{value['Blocks']:,}, pins {value['Pins']:,}")]
     rows.append(("jobs", f"{value['Jobs']} unfinished" + (", see: cidery jobs" if value["Jobs"] else "")))
+    if (announced := value["Announced"]) is not None:
+        rows.append(("announced", f"{announced['Done']:,} of {announced['Keys']:,} keys, {announced['Late']:,} late"))
+    rows += [("attention" if not number else "", said) for number, said in enumerate(value["Attention"])]
     out = "".join(f"{name:12}{text}\n" for name, text in rows)
     return out + ("budgets\n" + "".join(map(_budget, value["Budgets"])) if value["Budgets"] else "")
 
@@ -92,7 +108,7 @@ COMMANDS = (
     ),
     Command(
         ("status",),
-        "Show how the node is: peers, traffic, space, and how much of its budgets is used",
+        "Show how the node is: peers, traffic, space, budgets, and what needs attention",
         "cidery.commands.run.status:status",
         "cidery status",
         result=Status,

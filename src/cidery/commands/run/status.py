@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.status import BudgetLine, Resources, Status
+from cidery.commands.definitions.status import Announced, BudgetLine, Resources, Status
 from cidery.core.api import Api
+from cidery.core.diagnosis.attention import Standing, Use, attention
+from cidery.core.network import Network, ProvideOff, RoutingOff
 from cidery.repo.disk_use import disk_use
+from cidery.repo.jobs import JobState
 from cidery.repo.layout import RepoLayout
 from cidery.version import __version__
 
@@ -39,6 +43,8 @@ async def status(context: Context, call: Call) -> Status:
         Pins=api.pins.count(),
         Jobs=len(api.jobs.every(ended=False)),
         Budgets=[],
+        Announced=None,
+        Attention=[],
     )
     found["RPC"], found["Gateway"] = await asyncio.to_thread(_addresses, RepoLayout(api.path))
     network = api.network
@@ -51,8 +57,41 @@ async def status(context: Context, call: Call) -> Status:
         found["Listening"] = network.listen_addrs()
         found["TotalIn"], found["TotalOut"] = traffic.total_in, traffic.total_out
         found["RateIn"], found["RateOut"] = traffic.rate_in, traffic.rate_out
+        found["Announced"] = await _announced(network)
     found["Budgets"] = _budgets(api)
+    found["Attention"] = attention(await asyncio.to_thread(_standing, api, found))
     return found
+
+
+async def _announced(network: Network) -> Announced | None:
+    try:
+        stat = await network.provide_stat()
+    except (RoutingOff, ProvideOff):
+        return None
+    return Announced(Keys=stat.keys, Done=stat.done, Late=stat.late)
+
+
+def _standing(api: Api, found: Status) -> Standing:
+    """What of it may need attention. Blocks for a look at the disk and at the jobs."""
+    states = [job.state for job in api.jobs.every()]
+    disk = shutil.disk_usage(api.path)
+    verdicts = list(api.network.reachability().values()) if api.network is not None else []
+    announced = found["Announced"]
+    return Standing(
+        online=found["Online"],
+        peers=found["Peers"],
+        reachable=verdicts.count("reachable"),
+        unreachable=verdicts.count("unreachable"),
+        disk_free=disk.free,
+        disk_total=disk.total,
+        stored=found["RepoSize"],
+        storage_max=found["StorageMax"],
+        announced=0 if announced is None else announced["Keys"],
+        late=0 if announced is None else announced["Late"],
+        interrupted=states.count(JobState.INTERRUPTED),
+        failed=states.count(JobState.FAILED),
+        uses=[Use(one["Name"], one["Used"], one["Limit"]) for one in found["Budgets"] if one["Limit"] is not None],
+    )
 
 
 async def resources(context: Context, call: Call) -> Resources:

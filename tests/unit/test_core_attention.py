@@ -1,0 +1,35 @@
+"""What a node's state says that somebody should look at."""
+
+import pytest
+
+from cidery.core.diagnosis.attention import Standing, Use, attention
+
+SOUND = Standing(True, 12, 1, 0, 500, 1000, 10, 1000, 100, 5, 0, 0, (Use("connections", 12, 256),))
+
+
+def test_a_sound_node_needs_nobody() -> None:
+    assert attention(SOUND) == []
+    assert attention(SOUND._replace(online=False, peers=0, reachable=0)) == [], "a node without network has no peers"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"disk_free": 40}, "the disk is nearly full"),
+        ({"stored": 950}, "has nearly reached Datastore.StorageMax"),
+        ({"peers": 0}, "no peer is connected"),
+        ({"reachable": 0, "unreachable": 2}, "others cannot dial this node"),
+        ({"late": 11}, "11 of 100 keys are announced too late"),
+        ({"interrupted": 2}, "2 jobs were interrupted"),
+        ({"failed": 1}, "1 jobs have failed"),
+        ({"uses": (Use("connections", 250, 256), Use("upload", 1, 100))}, "connections: 98 % of the budget is used"),
+    ],
+)
+def test_each_fault_is_said_in_a_sentence_of_its_own(change: dict[str, object], said: str) -> None:
+    (line,) = attention(SOUND._replace(**change))  # type: ignore[arg-type]
+    assert said in line
+
+
+def test_what_is_not_known_is_no_fault() -> None:
+    nothing = Standing(True, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ())
+    assert attention(nothing) == []
