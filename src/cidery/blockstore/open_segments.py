@@ -184,6 +184,17 @@ class OpenSegments:
             return None
         return into[head:].toreadonly() if large else bytes(into[head:])
 
+    def read_part(self, at: Location, start: int, into: memoryview) -> bool:
+        """Bytes of a record's data, unchecked, from ``start`` on; False if the file ends before. Raises OSError."""
+        segment = self.get(at.segment)
+        offset = at.offset + at.head + start
+        done = self.files.read_ready(segment.fd, into, offset)
+        if done < len(into):
+            rest = self.files.read(segment.fd, len(into) - done, offset + done)
+            into[done : done + len(rest)] = rest
+            done += len(rest)
+        return done == len(into)
+
     def _scratch_view(self) -> memoryview:
         view: memoryview | None = getattr(self._scratch, "view", None)
         if view is None:
