@@ -188,7 +188,7 @@ class OpenSegments:
         """Bytes of a record's data, unchecked, from ``start`` on; False if the file ends before. Raises OSError."""
         segment = self.get(at.segment)
         offset = at.offset + at.head + start
-        done = self.files.read_ready(segment.fd, into, offset)
+        done = max(0, self.files.read_ready(segment.fd, into, offset))
         if done < len(into):
             rest = self.files.read(segment.fd, len(into) - done, offset + done)
             into[done : done + len(rest)] = rest

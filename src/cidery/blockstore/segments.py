@@ -238,15 +238,15 @@ class SegmentStore:
         self._segments.release(at.segment)
         return None
 
-    def read_part(self, cid: CID, start: int, into: memoryview) -> bool:
-        """Fill ``into`` with the bytes of a block from ``start`` on. From any thread; may wait for the disk.
+    def read_part(self, cid: CID, size: int, start: int, into: memoryview) -> bool:
+        """Fill ``into`` with bytes of a block of ``size`` from ``start`` on. From any thread; may wait for the disk.
 
-        False if that cannot be done without hashing: it was not read here before, is not here, or is removed meanwhile.
-        get_many() reads it then, and says more. Costs a look into the index before and after, and no copy.
+        False if that cannot be done without hashing: it was not read here before, is not here or of another size, or is
+        removed meanwhile. get_many() then reads it, and says more. Costs a look into the index before and after.
         """
         key = cid.multihash
         at = None if self._closed or cid.is_identity else self._place(key)
-        if at is None or self._check.due(at) or start + len(into) > at.length:
+        if at is None or self._check.due(at) or at.length != size or start + len(into) > size:
             return False
         try:
             done = self._segments.read_part(at, start, into)

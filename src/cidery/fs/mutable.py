@@ -1,0 +1,1 @@
+from cidery.fs.content import IPFSFileSystem as CideryFileSystem
