@@ -151,6 +151,6 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=lambda: _state.held.set(),
         after_in_child=_forget,
     )
-# Closing needs threads, which at atexit are no more: before the interpreter ends them, and in any case after they exist.
+# Closing needs threads, and at atexit there are none any more: it has to come before the interpreter ends them.
 _at_exit = getattr(threading, "_register_atexit", atexit.register)
 _at_exit(lambda: _release_from_thread(EXIT_SECONDS))
