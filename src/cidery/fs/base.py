@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from abc import abstractmethod
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,6 +44,8 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
     async_impl = True
     cachable = True
     root_marker = ""
+    fixed = False
+    """Whether what is at a path can never change."""
 
     def __init__(
         self,
@@ -152,6 +155,16 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
     def checksum(self, path: str) -> str:
         """The CID."""
         return self.cid(path)
+
+    def modified(self, path: str) -> datetime:
+        """The time that is stored with a file. Without one: 1970 for content, which never changes; now for what can.
+
+        So programs that keep what they have read (DuckDB does) keep it for as long as it is right.
+        """
+        known = self.info(path).get("mtime")
+        if known is None and self.fixed:
+            known = 0.0
+        return datetime.now(UTC) if known is None else datetime.fromtimestamp(known, UTC)
 
     async def _sign(self, path: str, expiration: int = 100, **kwargs: Any) -> str:
         path = self._strip_protocol(path)

@@ -29,6 +29,7 @@ class IPFSFileSystem(Base):
     """Content by its CID."""
 
     protocol = "ipfs"
+    fixed = True
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -96,6 +97,7 @@ class IPNSFileSystem(IPFSFileSystem):
     """Content by a name, which can come to mean other content: a key (``k51...``) or a domain."""
 
     protocol = "ipns"
+    fixed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from cidery.core.api import Api
     from cidery.multiformats.cid import CID
 
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 0.25
 """How long this process keeps the repository's lock after a write: the next one mostly follows."""
+HOLD_SECONDS = 3.0
+"""How long it keeps the lock at most, so that other processes that write as this one does get their turn."""
 LOCK_SECONDS = 60.0
-"""Longest wait for another process that writes: one that writes files as this does gives way after each burst."""
-LOCK_POLL = 0.05
-"""Seconds between two tries."""
+"""Longest wait for such processes."""
+GIVE_WAY = 0.05
+"""Seconds between giving the lock away and wanting it again: more than others wait between two tries."""
+HOLDER = "cidery files"
+"""How the lock names this process: everybody waits for a short command."""
 
 
 class EmbeddedFiles:
-    """The changes; see source.Changing. Raise RepoLocked after LOCK_SECONDS, and as mfs.changes."""
+    """The changes; see source.Changing. Raise RepoLocked, and as mfs.changes."""
 
     def __init__(self, repo: Path, online: Api | None) -> None:
         """``online``: the repository, if this process has it open for writing anyway."""
@@ -41,6 +45,9 @@ class EmbeddedFiles:
         self._api = online
         self._opening = asyncio.Lock()
         self._running = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+        self._until = 0.0
         self._stack: AsyncExitStack | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -70,34 +77,44 @@ class EmbeddedFiles:
     async def _opened(self) -> AsyncIterator[Api]:
         """The repository, open for writing."""
         async with self._opening:
+            if self._stack is not None and time.monotonic() >= self._until:
+                await self._give_way()
             if self._closing is not None:
                 await asyncio.shield(self._closing)
             api = self._api = self._api or await self._open()
             self._running += 1
+            self._unused.clear()
         try:
             yield api
         finally:
             self._running -= 1
             self._rest()
 
+    async def _give_way(self) -> None:
+        await self._unused.wait()
+        await self.close()
+        await asyncio.sleep(GIVE_WAY)
+
     async def _open(self) -> Api:
+        """build() waits for short commands; here those that come one after the other are waited for."""
         until = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 async with AsyncExitStack() as stack:
-                    api = await stack.enter_async_context(build(self._repo, Access.WRITE))
-                    self._stack = stack.pop_all()
+                    api = await stack.enter_async_context(build(self._repo, Access.WRITE, holder=HOLDER))
+                    self._stack, self._until = stack.pop_all(), time.monotonic() + HOLD_SECONDS
                     return api
-            except RepoLocked:
-                if time.monotonic() >= until:
+            except RepoLocked as exc:
+                if exc.holder is None or exc.holder.command != HOLDER or time.monotonic() >= until:
                     raise
-            await asyncio.sleep(LOCK_POLL)
 
     def _rest(self) -> None:
         """Give the lock away when nothing is written for a while."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        if not self._running:
+            self._unused.set()
         if not self._running and self._stack is not None:
             self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._begin_closing)
 
