@@ -22,7 +22,7 @@ from cidery.fs.paths import shown
 from cidery.unixfs.node import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from typing import Any
 
     from cidery.fs.source import Source
@@ -33,8 +33,6 @@ T = TypeVar("T")
 
 BLOCK_SIZE = 1 << 20
 """Bytes that a file object reads ahead: one block of the usual profile."""
-READ_WHOLE = 1 << 62
-"""An end beyond that of any file."""
 
 
 class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -129,6 +127,15 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
 
         found = await self._there(path, work)
         return found if detail else [one["name"] for one in found]
+
+    async def _walk(
+        self, path: str, maxdepth: int | None = None, on_error: Any = None, **kwargs: Any
+    ) -> AsyncIterator[tuple[str, Any, Any]]:
+        """As fsspec's; but a folder that is there and cannot be read is an error by default, not an empty folder."""
+        if on_error is None:
+            on_error = _raise_if_there
+        async for found in super()._walk(path, maxdepth=maxdepth, on_error=on_error, **kwargs):
+            yield found
 
     async def _followed(self, source: Source, tree: Tree, path: str, entry: Entry) -> Entry:
         """A symlink as what it leads to, as local file systems have it; one that leads nowhere as itself."""
@@ -270,3 +277,8 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         from fsspec.asyn import sync
 
         sync(get_loop(), shared.release)
+
+
+def _raise_if_there(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from fsspec.asyn import sync
+
 from cidery.core.reading.content_path import ContentPath, PathError, parse_path
 from cidery.fs import shared
 from cidery.fs.base import Base
@@ -51,7 +53,7 @@ class IPFSFileSystem(Base):
         """Bytes ``[start, end)`` of a file, as those of a slice. Without a wait for another thread where that works."""
         path = self._strip_protocol(path)
         found = self._at_hand(path, start, end)
-        return found if found is not None else cast(bytes, super().cat_file(path, start, end, **kwargs))
+        return found if found is not None else cast(bytes, sync(self.loop, self._cat_file, path, start, end))
 
     def _at_hand(self, path: str, start: int | None, end: int | None) -> bytes | None:
         if start is None or end is None or start < 0 or end < 0:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cidery.blockstore.drive import BlockReader
     from cidery.core.session import BlockSession
     from cidery.fs.source import Source
+    from cidery.multiformats.varint import Buffer
     from cidery.unixfs.metadata import Mtime
 
 MAX_LINKS = 1 << 18
@@ -75,6 +76,8 @@ class _Part(NamedTuple):
     at: int
     """Where they go."""
     length: int
+    data: Buffer | None = None
+    """All of the leaf's bytes, if it was decoded already."""
 
 
 class Tree:
@@ -221,7 +224,9 @@ class Tree:
         missing = []
         for part in parts:
             piece = into[part.at : part.at + part.length]
-            if self._source.read_part(part.cid, part.size, part.start, piece):
+            if part.data is not None:
+                piece[:] = memoryview(part.data)[part.start : part.start + part.length]
+            elif self._source.read_part(part.cid, part.size, part.start, piece):
                 self.blocks_read += 1
             else:
                 missing.append(part)
@@ -254,7 +259,8 @@ class Tree:
             if node.kind is not Kind.FILE or node.size != size:
                 raise UnixFSError(f"{at} is no part of {size} bytes, as the node above it says")
             if node.inline and base < end and base + len(node.inline) > start:
-                return at if depth else cid  # bytes inside a node: the walk reads them
+                first, last = max(start, base), min(end, base + len(node.inline))
+                parts.append(_Part(at, len(node.inline), first - base, first - start, last - first, node.inline))
             children = known.children(max(0, start - base), end - base)
             if depth >= MAX_FILE_DEPTH or len(stack) + len(children) > MAX_PENDING:
                 raise UnixFSError(f"{cid} is deeper than {MAX_FILE_DEPTH} or wider than {MAX_PENDING} links")
@@ -273,7 +279,7 @@ class Tree:
             held: dict[CID, Known] = {}
             parts = self._plan(cid, start, end, held)
             while not isinstance(parts, list):
-                if parts in held or parts.codec == RAW:
+                if parts.codec == RAW:  # the file is one block, of a size that is not known yet
                     return await self._walked(cid, start, end, blocks)
                 held[parts] = await self._known(parts, blocks)
                 parts = self._plan(cid, start, end, held)
