@@ -13,15 +13,13 @@ from cidery.multiformats.cid import CID
 if TYPE_CHECKING:
     from typing import Any
 
-    from cidery.fs.base import Base
-
 
 class ContentFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
     """A seekable file. Pickled, it is opened again by its path."""
 
     def __init__(
         self,
-        fs: Base,
+        fs: Any,
         path: str,
         info: dict[str, Any],
         mode: str = "rb",
@@ -51,10 +49,14 @@ class ContentFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no 
         return bytes(found)
 
 
+BLOCK = 1 << 20
+"""Bytes read at a time."""
+
+
 class AsyncContentFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec has no types
     """A file for programs with an event loop."""
 
-    def __init__(self, fs: Base, path: str, info: dict[str, Any]) -> None:
+    def __init__(self, fs: Any, path: str, info: dict[str, Any]) -> None:
         super().__init__(fs, path, "rb", BLOCK, size=info["size"])
         self.details = info
         self.size = info["size"]
@@ -63,7 +65,3 @@ class AsyncContentFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fssp
     async def _fetch_range(self, start: int, end: int) -> bytes:
         found: bytes = await self.fs._read_range(self._cid, start, end, self.path)
         return found
-
-
-BLOCK = 1 << 20
-"""Bytes read at a time."""

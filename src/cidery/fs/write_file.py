@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, BinaryIO, Self
 
-    from cidery.fs.mutable import CideryFileSystem
-
 MAX_IN_MEMORY = 16 << 20
 """Bytes of one open file in memory; more go to a temporary file."""
 MODES = ("wb", "xb", "ab", "r+b", "w+b")
@@ -22,7 +20,7 @@ MODES = ("wb", "xb", "ab", "r+b", "w+b")
 class MutableFile(io.IOBase):
     """Behaves as a local file: it can be read and seeked, which archives and HDF5 need."""
 
-    def __init__(self, fs: CideryFileSystem, path: str, mode: str, *, autocommit: bool) -> None:
+    def __init__(self, fs: Any, path: str, mode: str, *, autocommit: bool) -> None:
         """Raises ValueError for another mode, FileExistsError, IsADirectoryError, NotADirectoryError."""
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is none of rb, {', '.join(MODES)}")
