@@ -245,7 +245,7 @@ class SegmentStore:
         removed meanwhile. get_many() then reads it, and says more. Costs a look into the index before and after.
         """
         key = cid.multihash
-        at = None if self._closed or cid.is_identity else self._place(key)
+        at = None if self._closed or cid.is_identity else self._check.usable(key, self._located(key))
         if at is None or self._check.due(at) or at.length != size or start + len(into) > size:
             return False
         try:
@@ -253,7 +253,10 @@ class SegmentStore:
         except OSError:
             return False
         # a collector asks the index to forget a block before it removes its bytes
-        return done and not self._closed and self._place(key) == at
+        return done and not self._closed and self._located(key) == at
+
+    def _located(self, key: bytes) -> Location | None:
+        return self._pending.get(key) or self._index.get(key)
 
     def _place(self, key: bytes) -> Location | None:
         """As _locate(), without a look into the index for what was written just now."""
