@@ -11,8 +11,12 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip inst
 
 import cidery.fs  # noqa: E402
 from cidery.fs.remote import reachable  # noqa: E402
-from cidery.ipld.block import MAX_BLOCK  # noqa: E402
+from cidery.ipld import dag_pb  # noqa: E402
+from cidery.ipld.block import MAX_BLOCK, Block  # noqa: E402
+from cidery.ipld.car import encode_header, encode_section_head  # noqa: E402
 from cidery.multiformats.cid import CID  # noqa: E402
+from cidery.multiformats.multicodec import DAG_PB  # noqa: E402
+from cidery.unixfs.data import NodeType, UnixFSData  # noqa: E402
 
 DATA = os.urandom(1000)
 ROOT = str(CID.of(DATA))
@@ -136,6 +140,59 @@ def test_a_gateway_that_redirects_to_another_place_is_not_followed(gateways: tup
     with pytest.raises(OSError, match="status 302"):
         opened(gateways[0]).cat_file(ROOT)
     assert not gateways[1].asked
+
+
+def test_the_way_to_a_file_and_its_bytes_are_asked_for_together(gateways: tuple[Gateway, Gateway]) -> None:
+    """Two requests for a file in a folder in a folder: one for the way to it, one for its parts."""
+    parts = [os.urandom(1000) for _ in range(5)]
+    file, folder, root = made_tree(parts)
+    gateway = gateways[0]
+    archives = {
+        f"/ipfs/{root.cid}/a%20b/file?format=car&dag-scope=block": [root, folder, file],
+        f"/ipfs/{file.cid}?format=car&entity-bytes=500:4499": [file, *leaves_of(parts)],
+    }
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        blocks = archives[request.path]
+        body = encode_header([blocks[0].cid]) + b"".join(map(section, blocks))
+        sends(body, Content_Type="application/vnd.ipld.car; version=1")(request)
+
+    gateway.answer = answer
+    fs = opened(gateway)
+    assert fs.cat_file(f"{root.cid}/a b/file", 500, 4500) == b"".join(parts)[500:4500]
+    assert gateway.asked == list(archives)
+
+
+def test_an_archive_with_a_wrong_block_is_not_believed(gateways: tuple[Gateway, Gateway]) -> None:
+    parts = [os.urandom(1000) for _ in range(5)]
+    file, folder, root = made_tree(parts)
+    wrong = encode_header([root.cid]) + section(Block(root.cid, folder.data))
+    gateways[0].answer = sends(wrong, Content_Type="application/vnd.ipld.car; version=1")
+    with pytest.raises(OSError, match="no source that was asked is trustworthy"):
+        opened(gateways[0]).cat_file(f"{root.cid}/a b/file")
+    assert len(gateways[0].asked) == 1
+
+
+def section(block: Block) -> bytes:
+    return encode_section_head(block.cid, len(block.data)) + bytes(block.data)
+
+
+def leaves_of(parts: list[bytes]) -> list[Block]:
+    return [Block(CID.of(part), part) for part in parts]
+
+
+def made_tree(parts: list[bytes]) -> tuple[Block, Block, Block]:
+    """A file of these parts, a folder with it as ``file``, and a folder with that as ``a b``."""
+
+    def node(links: tuple[dag_pb.Link, ...], data: UnixFSData) -> Block:
+        encoded = dag_pb.encode(links, data.encode())
+        return Block(CID.of(encoded, DAG_PB), encoded)
+
+    sizes = tuple(map(len, parts))
+    links = tuple(dag_pb.Link(leaf.cid, "", len(leaf.data)) for leaf in leaves_of(parts))
+    file = node(links, UnixFSData(NodeType.FILE, None, sum(sizes), sizes))
+    folder = node((dag_pb.Link(file.cid, "file", 6000),), UnixFSData(NodeType.DIRECTORY))
+    return file, folder, node((dag_pb.Link(folder.cid, "a b", 7000),), UnixFSData(NodeType.DIRECTORY))
 
 
 def test_localhost_is_asked_by_its_number() -> None:

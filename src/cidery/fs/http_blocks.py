@@ -1,4 +1,4 @@
-"""Blocks over HTTP from gateways or a daemon, one request each, every one checked against its hash.
+"""Blocks over HTTP from gateways or a daemon, every one checked against its hash.
 
 Concurrent requests for one block are one; recent blocks are kept in memory, since the nodes above a file's parts are
 needed for each of them. A source that is busy is asked again, one that fails is left alone for a while, and one that
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from cidery.fs.source import NotThere
 from cidery.host_names import http_connector
 from cidery.ipld.block import MAX_BLOCK
+from cidery.ipld.car import CarError
+from cidery.ipld.car_reader import CarReader
 from cidery.multiformats.multihash import matches
 from cidery.tasks import Tasks
 from cidery.version import __version__
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from cidery.multiformats.cid import CID
+    from cidery.multiformats.varint import Buffer
 
 MAX_REQUESTS = 16
 """Concurrent requests (as Kubo's to one gateway)."""
@@ -41,10 +44,14 @@ TRIES = 4
 PAUSE_SECONDS = 0.5
 """Before the second one; twice as long before each further one, or as long as the source says."""
 MAX_PAUSE = 10.0
+MAX_TOGETHER = 16 << 20
+"""Most bytes of blocks fetched by one request: a fourth of what is kept."""
 VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _RAW = "application/vnd.ipld.raw"
+_CAR_TYPE = "application/vnd.ipld.car"
+_CAR = f"{_CAR_TYPE}; version=1; order=dfs; dups=n"
 
 
 class Origin(NamedTuple):
@@ -58,6 +65,8 @@ class Origin(NamedTuple):
     headers: Mapping[str, str] = {}
     socket: str = ""
     """Path of a Unix socket, instead of the host of the URL."""
+    together: str = ""
+    """URL in front of the paths of archives that hold several blocks; "": it has none."""
 
 
 class HttpBlocks:
@@ -69,6 +78,8 @@ class HttpBlocks:
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached = 0
         self._running: dict[bytes, asyncio.Task[bytes]] = {}
+        self._alone: set[str] = set()
+        """Origins without archives."""
         self._tasks = Tasks()
         self._http: aiohttp.ClientSession | None = None
         self.requested = 0
@@ -160,6 +171,44 @@ class HttpBlocks:
                 reason = str(exc) or type(exc).__name__
         return reason
 
+    async def fetch_together(self, target: str) -> None:
+        """Fetch the blocks of one archive into memory; each is checked. A hint: what does not come is asked for alone.
+
+        At most MAX_TOGETHER bytes of it are read.
+        """
+        for origin in self._origins:
+            if origin.together and origin.name not in self._alone:
+                async with self._turns:
+                    if await self._take(origin, origin.together + target):
+                        return
+
+    async def _take(self, origin: Origin, target: str) -> bool:
+        """Whether the origin had it."""
+        import aiohttp
+
+        taken = 0
+        reader = CarReader()
+        try:
+            async with self.opened().get(target, headers={"Accept": _CAR}, allow_redirects=False) as answer:
+                if answer.status != 200 or not answer.headers.get("Content-Type", "").startswith(_CAR_TYPE):
+                    if answer.status not in _BUSY and answer.status != 404:
+                        self._alone.add(origin.name)  # it gives blocks only one by one
+                    return False
+                async for piece in answer.content.iter_any():
+                    for block, _ in reader.receive_data(piece):
+                        taken += len(block.data)
+                        if taken > MAX_TOGETHER:
+                            return True
+                        if not await _verified(block.cid, block.data):
+                            if origin in self._origins:
+                                self._origins.remove(origin)
+                            return False
+                        self.requested += 1
+                        self._keep(block.cid, bytes(block.data))
+        except (aiohttp.ClientError, TimeoutError, OSError, CarError):
+            return False
+        return True
+
     def _keep(self, cid: CID, data: bytes) -> None:
         before = self._cache.pop(cid.multihash, b"")
         self._cache[cid.multihash] = data
@@ -232,7 +281,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes | None:
     return bytes(data)
 
 
-async def _verified(cid: CID, data: bytes) -> bool:
+async def _verified(cid: CID, data: Buffer) -> bool:
     from cidery.multiformats.multihash import MultihashError
 
     try:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 class LocalSource:
     """Created by open_local()."""
 
+    dear = False
+
     def __init__(self, api: Api, stack: AsyncExitStack, secret: str, gateways: HttpBlocks | None) -> None:
         self._api = api
         self._stack = stack
@@ -66,6 +68,9 @@ class LocalSource:
 
     def admitted(self, path: ContentPath) -> ContentPath:
         return self._api.admitted(path)
+
+    async def ahead(self, root: CID, names: Sequence[str], span: tuple[int, int] | None) -> None:
+        """Nothing to do: the store is read on demand."""
 
     async def block_size(self, cid: CID) -> int | None:
         return (await self._api.store.size_many([cid]))[0] if self._api.denylists is None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.fs.errors import CannotWrite
@@ -31,6 +32,7 @@ _RECORD = "application/vnd.ipfs.ipns-record"
 class RpcSource:
     """A daemon: Kubo's, or one on another machine. Its blocks are checked, its names and mutable files are believed."""
 
+    dear = False
     gateway = ""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -49,6 +51,9 @@ class RpcSource:
 
     def admitted(self, path: ContentPath) -> ContentPath:
         return path
+
+    async def ahead(self, root: CID, names: Sequence[str], span: tuple[int, int] | None) -> None:
+        """Nothing to do: a daemon gives blocks one by one."""
 
     async def block_size(self, cid: CID) -> int | None:
         return None
@@ -69,6 +74,8 @@ class RpcSource:
 class GatewaySource:
     """Trustless gateways: blocks and records of names are checked, so any of them will do."""
 
+    dear = True
+
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = [reachable(url) for url in urls]
         self.gateway = urls[0]
@@ -83,6 +90,11 @@ class GatewaySource:
 
     def admitted(self, path: ContentPath) -> ContentPath:
         return path
+
+    async def ahead(self, root: CID, names: Sequence[str], span: tuple[int, int] | None) -> None:
+        path = "/".join([str(root.to_v1()), *(quote(name, safe="") for name in names)])
+        scope = "dag-scope=block" if span is None else f"entity-bytes={span[0]}:{span[1] - 1}"
+        await self._blocks.fetch_together(f"/ipfs/{path}?format=car&{scope}")
 
     async def block_size(self, cid: CID) -> int | None:
         return None
@@ -132,7 +144,9 @@ class NoFiles(CannotWrite):
 
 def gateway_blocks(urls: Sequence[str]) -> HttpBlocks:
     """A client of trustless gateways."""
-    return HttpBlocks([Origin(url, f"{reachable(url)}/ipfs/{{cid}}?format=raw") for url in urls])
+    return HttpBlocks(
+        [Origin(url, f"{reachable(url)}/ipfs/{{cid}}?format=raw", together=reachable(url)) for url in urls]
+    )
 
 
 def reachable(url: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from cidery.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from cidery.blockstore.drive import BlockReader
@@ -48,6 +48,9 @@ class Changing(Protocol):
 class Source(Protocol):
     """A place of blocks, names and mutable files. For one event loop, except ``read_part()``."""
 
+    dear: bool
+    """Whether a request takes longer than a block."""
+
     @property
     def gateway(self) -> str:
         """Where a browser finds content, without a final slash; "": nobody knows."""
@@ -63,6 +66,11 @@ class Source(Protocol):
 
     def admitted(self, path: ContentPath) -> ContentPath:
         """The path, if it is not denied here. Raises Denied."""
+        ...
+
+    async def ahead(self, root: CID, names: Sequence[str], span: tuple[int, int] | None) -> None:
+        """The blocks on this path will be asked for, and those of ``[start, end)`` of the file there. A hint: where
+        a request is dear, they are fetched by one."""
         ...
 
     async def block_size(self, cid: CID) -> int | None:

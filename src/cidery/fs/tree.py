@@ -46,6 +46,8 @@ MAX_SYMLINKS = 40
 """Symlinks followed in one path (as Linux)."""
 MAX_RANGE = 64 << 20
 """Longest range that is read into one buffer at once; longer ones are collected as they come."""
+MAX_TOGETHER = 8 << 20
+"""Longest range whose blocks are asked for in one request; those of longer ones come in several at a time."""
 IN_LOOP = 256 * 1024
 """Bytes copied from segments on the event loop; more take a thread."""
 _EMPTY = b"\n\x02\x08\x01"
@@ -130,7 +132,11 @@ class Tree:
     async def _look(self, root: CID, names: Sequence[str], path: str, blocks: BlockReader) -> Entry:
         above: list[CID] = []
         at, left, followed = root, list(reversed(names)), 0
+        told = False
         while True:
+            if left and not told and not self._is_known(at, left[-1]):
+                told = True
+                await self._source.ahead(at, tuple(reversed(left)), None)
             size = await self._raw_size(at) if not left and at.codec == RAW else None
             if size is not None:
                 return Entry("", at, Kind.FILE, size)
@@ -163,6 +169,11 @@ class Tree:
                 raise no_entry(path)
             above.append(at)
             at = child
+
+    def _is_known(self, folder: CID, name: str) -> bool:
+        """Whether no block is needed to find an entry."""
+        known = self._nodes.get(folder)
+        return known is not None and (not known.node.fanout or self._names.get((folder, name)) is not None)
 
     async def _raw_size(self, cid: CID) -> int | None:
         size = self._sizes.get(cid)
@@ -296,10 +307,18 @@ class Tree:
                 else:
                     missing = await asyncio.to_thread(self._fill, parts, view)
                 if len(missing) > 1:
-                    blocks.prefetch([part.cid for part in missing])
+                    await self._announce(missing, cid, (start, start + length), blocks)
                 for part in missing:
                     await self._read_part(part, view, blocks)
             return buffer.getvalue()
+
+    async def _announce(self, parts: Sequence[_Part], cid: CID, span: tuple[int, int], blocks: BlockReader) -> None:
+        """Several leaves will be asked for: together, where a request is dear, else side by side."""
+        if self._source.dear and span[1] - span[0] <= MAX_TOGETHER:
+            if sum(blocks.get_if_ready(part.cid) is None for part in parts) > 1:
+                await self._source.ahead(cid, (), span)
+        else:
+            blocks.prefetch([part.cid for part in parts])
 
     async def _read_part(self, part: _Part, into: memoryview, blocks: BlockReader) -> None:
         if part.cid.is_identity:
