@@ -49,6 +49,12 @@ def verified_fetch_command(gateway: str) -> list[str]:
     return _helia("verified_fetch.mjs", gateway)
 
 
+def kubo_rpc_command(url: str) -> list[str]:
+    """A program over kubo-rpc-client, which goes through a scenario."""
+    require((HELIA / "node_modules" / "kubo-rpc-client").exists(), "kubo-rpc-client")
+    return _helia("kubo_rpc.mjs", url)
+
+
 def js_nat_pmp_command(gateway: str, local: str) -> list[str]:
     """js-libp2p's client of NAT-PMP."""
     return _helia("nat_pmp.mjs", gateway, local)

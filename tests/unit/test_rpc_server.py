@@ -43,6 +43,8 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.post("init")).status == 404, "commands of the client are not served"
     assert (await server.post("daemon")).status == 404
     assert (await server.post("swarm")).status == 404
+    assert (await server.post("version/of/what")).status == 404
+    assert (await server.post("swarm/peers/nobody")).status == 404, "not the command above it"
     got = await server.post("version", method="GET")
     assert got.status == 405 and got.headers["allow"] == "OPTIONS, POST"
     assert (await server.post("version", method="OPTIONS")).status == 204

@@ -204,7 +204,7 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
     try:
         with watched(endpoint, line, call) as watch:
             with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
-                for value in answer.values():
+                for value in answer.values(lists=True):
                     sink.value(value)
                 sink.finish()
     finally:

@@ -31,6 +31,7 @@ _FRONTS = {
     ("add",): "adding",
     ("get",): "getting",
     ("dag", "import"): "importing",
+    ("diag", "profile"): "profiling",
     ("gateway", "check"): "gateway_check",
     ("jobs", "resume"): "resuming",
     ("repo", "import-kubo"): "kubo_import",

@@ -89,28 +89,30 @@ def check_end(reader: ResponseReader) -> None:
 class ValueLines:
     """Splits a body into JSON values, one per line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lists: bool = False) -> None:
+        """``lists``: whether a value may be a list, as those of some commands are, which are only printed."""
         self._rest = b""
+        self._lists = lists
 
     def receive_data(self, data: bytes) -> list[dict[str, Any]]:
         """Raises BadResponse."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_LINE:
             raise BadResponse(f"a value is longer than {MAX_LINE} bytes")
-        return [_value(line) for line in lines if line.strip()]
+        return [_value(line, self._lists) for line in lines if line.strip()]
 
     def receive_eof(self) -> list[dict[str, Any]]:
         rest, self._rest = self._rest, b""
-        return [_value(rest)] if rest.strip() else []
+        return [_value(rest, self._lists)] if rest.strip() else []
 
 
-def _value(line: bytes) -> dict[str, Any]:
+def _value(line: bytes, lists: bool) -> Any:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as exc:
         raise BadResponse("a line is not JSON") from exc
     if isinstance(value, str):
         return {"Message": value}  # `files rm` names what failed by bare texts, as in Kubo
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) and not (lists and isinstance(value, list)):
         raise BadResponse("a line is not a JSON object")
     return value

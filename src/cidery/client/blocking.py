@@ -102,9 +102,9 @@ class Answer:
             self._receive()
         check_end(self._reader)
 
-    def values(self) -> Iterator[dict[str, Any]]:
-        """The body as JSON values, one per line; raises as chunks()."""
-        lines = ValueLines()
+    def values(self, *, lists: bool = False) -> Iterator[dict[str, Any]]:
+        """The body as JSON values, one per line; raises as chunks(). ``lists``: see ValueLines."""
+        lines = ValueLines(lists=lists)
         for chunk in self.chunks():
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()

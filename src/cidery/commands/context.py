@@ -11,6 +11,7 @@ from cidery.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cidery.commands.definition import Call
     from cidery.core.adding.items import Item
     from cidery.core.api import Api
 
@@ -45,6 +46,14 @@ class Caller(Enum):
     ANYBODY = "whatever reaches the RPC"
 
 
+class RunningCall(NamedTuple):
+    """A call of the RPC that runs."""
+
+    call: Call
+    began: float
+    """Seconds since 1970."""
+
+
 class Context(NamedTuple):
     """The surroundings of one run."""
 
@@ -60,6 +69,9 @@ class Context(NamedTuple):
     taken: Callable[[], Awaitable[bytes]] | None = None
     """For a caller that reads the segments of this repository itself: waits until it has taken more of the answer, and
     returns a byte for each range. None: it wants the bytes."""
+
+    running: Callable[[], list[RunningCall]] | None = None
+    """What the RPC of the daemon runs; None outside a daemon."""
 
     @classmethod
     def outside(cls, repo: str) -> Context:

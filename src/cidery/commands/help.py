@@ -13,12 +13,16 @@ ROOMS = (
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
     (
         "The node",
-        ("init", "daemon", "shutdown", "id", "config", "denylist", "jobs", "log", "repo", "status", "stats", "version"),
+        tuple(
+            "init daemon shutdown status doctor id config denylist jobs log diag repo stats version install-as".split()
+        ),
     ),
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
     ("Help", ("help", "commands")),
 )
 """The groups of ``cidery --help`` and their titles."""
+UNLISTED = ("mount", "object", "p2p", "pubsub", "update")
+"""First words that it leaves out: they are for Kubo's scripts, or only say that they are not here."""
 
 
 def _option_line(option: Option) -> str:

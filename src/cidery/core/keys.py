@@ -11,8 +11,6 @@ from cidery.repo.keystore import SELF, KeyDamaged, KeyExists, KeyMissing, Keysto
 
 FORMATS = ("libp2p-protobuf-cleartext", "pem-pkcs8-cleartext")
 """Formats for exporting and importing keys, all unencrypted."""
-CURVE_BITS = 256
-"""Size of every non-RSA key, in bits."""
 KINDS = ("ed25519", "rsa", "secp256k1")
 """Key types that can be generated."""
 SIGNED_PREFIX = b"libp2p-key signed message:"
@@ -104,11 +102,13 @@ class KeyRing:
         return None if named is None else self.store.get(named.name)
 
     def generate(self, name: str, kind: str, size: int | None = None) -> NamedKey:
-        """Generate a key under a new name. Raises KeyExists, BadKeyName, BadKeyOption, KeystoreUnavailable."""
+        """Generate a key under a new name. Raises KeyExists, BadKeyName, BadKeyOption, KeystoreUnavailable.
+
+        ``size``: of an RSA key. That of other kinds is fixed, whatever is asked for: Kubo's clients send one for every
+        kind.
+        """
         self._check_free(name)
-        if kind != "rsa" and size == CURVE_BITS:
-            size = None
-        return self._put(name, new_key(kind, size, self._entropy))
+        return self._put(name, new_key(kind, size if kind == "rsa" else None, self._entropy))
 
     def take(self, name: str, data: bytes, form: str, *, any_kind: bool = False) -> NamedKey:
         """Import a key. Raises BadKey, BadKeyOption, KeyExists, BadKeyName, KeystoreUnavailable."""

@@ -11,6 +11,7 @@ from cidery.core.diagnosis.facts import Diagnosing
 from cidery.core.session import BlockSession
 from cidery.errors import Unavailable
 from cidery.exchange.terms import EAGER, Terms
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer, Router
 
@@ -57,6 +58,15 @@ class PeerIdentity(NamedTuple):
     protocol_version: str = ""
 
 
+class PeerLedger(NamedTuple):
+    """What passed between this node and one peer."""
+
+    bytes_sent: int
+    bytes_received: int
+    blocks: int
+    """Both ways."""
+
+
 class BitswapStat(NamedTuple):
     """Counters since start, as ``bitswap stat`` shows them."""
 
@@ -69,6 +79,8 @@ class BitswapStat(NamedTuple):
     messages_received: int
     blocks_sent: int
     data_sent: int
+    ledgers: dict[str, PeerLedger]
+    """By peer, of those that are connected."""
 
 
 class TablePeer(NamedTuple):
@@ -215,6 +227,11 @@ class Network(Protocol):
 
     def bandwidth(self, peer: str, protocol: str) -> Bandwidth:
         """What went over the connections; "" for all peers, or all protocols. With a protocol, its content only."""
+        ...
+
+    @property
+    def filters(self) -> AddressFilter:
+        """Decides which addresses are dialled, and from which connections are accepted; changes count at once."""
         ...
 
     def budgets(self) -> list[BudgetUse]:

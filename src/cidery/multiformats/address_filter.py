@@ -60,11 +60,20 @@ class AddressFilter:
 
     def __init__(self, forbidden: Sequence[str] = (), *, local_only: bool = False, names: bool = True) -> None:
         """``names``: whether addresses with a name may be dialled, which asks the DNS. Raises BadFilter."""
-        if len(forbidden) > MAX_FILTERS:
-            raise BadFilter(f"{len(forbidden)} nets")
-        self._forbidden = [parse_net(text) for text in forbidden]
+        self.forbid(forbidden)
         self.local_only = local_only
         self._names = names and not local_only
+
+    def forbid(self, nets: Sequence[str]) -> None:
+        """These, instead of those that were. Raises BadFilter."""
+        if len(nets) > MAX_FILTERS:
+            raise BadFilter(f"{len(nets)} nets")
+        self._forbidden = [parse_net(text) for text in nets]
+
+    @property
+    def forbidden(self) -> list[str]:
+        """As /ip4/10.0.0.0/ipcidr/8."""
+        return [f"/ip{net.version}/{net.network_address}/ipcidr/{net.prefixlen}" for net in self._forbidden]
 
     def allows(self, addr: Multiaddr) -> bool:
         """Whether the address may be dialled, or a connection from it accepted. Names are outside a local net."""

@@ -124,10 +124,10 @@ class NodeNetwork:
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
-        self.cache, self.entropy = cache, entropy
+        self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
-        config = SwarmConfig(timeouts, max_connections=max_connections, addresses=addresses or AddressFilter())
+        config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         self.swarm = make_swarm(
             config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth
         )

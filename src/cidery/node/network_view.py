@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cidery.bitswap.service import BitswapService
 from cidery.budgets import CONNECTIONS, HANDSHAKES, RECEIVED_IN_ALL
-from cidery.core.network import Bandwidth, BitswapStat, BudgetUse, ConnectedPeer, PeerIdentity
+from cidery.core.network import Bandwidth, BitswapStat, BudgetUse, ConnectedPeer, PeerIdentity, PeerLedger
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
@@ -92,4 +92,8 @@ def bitswap_stat(service: BitswapService) -> BitswapStat:
         messages_received=service.messages_received,
         blocks_sent=service.blocks_sent,
         data_sent=service.data_sent,
+        ledgers={
+            peer: PeerLedger(one.bytes_sent, one.bytes_received, one.blocks_sent + one.blocks_received)
+            for peer, one in service.engine.ledgers.items()
+        },
     )

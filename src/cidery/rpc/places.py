@@ -7,12 +7,14 @@ silent upload gives up its place to a new one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from cidery.budgets import RPC_CALLS, RPC_SHORT_CALLS, RPC_UPLOADS
-from cidery.commands.definition import Command, Output
+from cidery.commands.context import RunningCall
+from cidery.commands.definition import Call, Command, Output
 from cidery.errors import InvalidInput, Unavailable
 
 BODY_SILENCE = 600.0
@@ -54,6 +56,9 @@ class Place:
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
+        self.call: Call | None = None
+        """What runs; None while its arguments are read."""
+        self.began = time.time()
         self._limit: asyncio.Timeout | None = None
         self._silent_since = 0.0
         self._given_up = False
@@ -80,46 +85,47 @@ class Place:
         self._limit.reschedule(now)
 
 
+def _held(place: Place, taken: dict[Place, None]) -> Iterator[Place]:
+    taken[place] = None
+    try:
+        yield place
+    finally:
+        taken.pop(place, None)
+
+
 class Places:
     """The places of one server."""
 
     def __init__(self) -> None:
         self._uploads: dict[Place, None] = {}
-        self._calls = self._short = 0
+        self._calls: dict[Place, None] = {}
+        self._short: dict[Place, None] = {}
+
+    def running(self) -> list[RunningCall]:
+        """The calls that run now, the oldest first."""
+        every = sorted([*self._uploads, *self._calls, *self._short], key=lambda place: place.began)
+        return [RunningCall(place.call, place.began) for place in every if place.call is not None]
 
     @contextmanager
     def taken(self, command: Command) -> Iterator[Place]:
         """A place while the context is open. Raises TooManyCalls, TooManyUploads."""
         if command.file_argument is not None:
             yield from self._upload()
-        elif self._calls < RPC_CALLS.amount - RPC_UPLOADS.amount or self._all < RPC_CALLS.amount:
-            self._calls += 1
-            try:
-                yield Place()
-            finally:
-                self._calls -= 1
-        elif self._short < RPC_SHORT_CALLS.amount and command.output in (Output.VALUE, Output.NOTHING):
-            self._short += 1
-            try:
-                yield Place(SHORT_SECONDS)
-            finally:
-                self._short -= 1
+        elif len(self._calls) < RPC_CALLS.amount - RPC_UPLOADS.amount or self._all < RPC_CALLS.amount:
+            yield from _held(Place(), self._calls)
+        elif len(self._short) < RPC_SHORT_CALLS.amount and command.output in (Output.VALUE, Output.NOTHING):
+            yield from _held(Place(SHORT_SECONDS), self._short)
         else:
             raise TooManyCalls
 
     @property
     def _all(self) -> int:
-        return self._calls + len(self._uploads)
+        return len(self._calls) + len(self._uploads)
 
     def _upload(self) -> Iterator[Place]:
         if len(self._uploads) >= RPC_UPLOADS.amount or self._all >= RPC_CALLS.amount:
             self._make_room()
-        place = Place()
-        self._uploads[place] = None
-        try:
-            yield place
-        finally:
-            self._uploads.pop(place, None)
+        yield from _held(Place(), self._uploads)
 
     def _make_room(self) -> None:
         """End the upload that has been silent longest. Raises TooManyUploads."""

@@ -178,6 +178,7 @@ class RpcHandler:
         """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""
         with self._places.taken(command) as place:
             parameters, call = await _read_call(request, command, words)
+            place.call = call
             context = self._context(request, call, parameters, place)
             exact = request.header("user-agent").partition("/")[0] == OWN_AGENT
             seconds = call.seconds("timeout")
@@ -213,7 +214,7 @@ class RpcHandler:
         # who knows the token can read the repository, where the token is
         extents = owner and request.header("content-type") == EXTENTS
         taken = partial(_taken, request, place) if extents else None
-        return Context(api, self._api.path, uploads, self._stop, caller, taken)
+        return Context(api, self._api.path, uploads, self._stop, caller, taken, self._places.running)
 
 
 class _Head(NamedTuple):
@@ -299,14 +300,19 @@ def _value(value: Any, call: Call, exact: bool) -> bytes:
 
 
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
-    """The command that a path names; further words are its first arguments."""
+    """The command that a path names, and its first argument: as in Kubo one word behind it may be that.
+
+    A further word of a command that takes no text names a command that is not there: to run another one would be wrong.
+    """
     if not raw_path.startswith(PREFIX):
         return None
     words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
     found = find(words)
     if found is None or not found.command.over_rpc:
         return None
-    return found.command, words[found.words :]
+    given = words[found.words :]
+    takes_text = any(not argument.is_file for argument in found.command.arguments)
+    return None if len(given) > takes_text else (found.command, given)
 
 
 async def _read_call(request: Request, command: Command, words: list[str]) -> tuple[Parameters, Call]:

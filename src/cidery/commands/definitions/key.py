@@ -84,7 +84,7 @@ COMMANDS = (
         (Argument("name", "What to call it"),),
         (
             text("type", "Type of the key", default="ed25519", short="t", choices=("ed25519", "rsa", "secp256k1")),
-            number("size", "Bits of an RSA key", short="s"),
+            number("size", "Bits of an RSA key; other kinds have a fixed size", short="s"),
             _BASE,
         ),
         result=Key,
@@ -157,7 +157,7 @@ COMMANDS = (
         (
             text("oldkey", "What to call the old identity", short="o"),
             text("type", "Type of the new one", default="ed25519", short="t", choices=("ed25519", "rsa", "secp256k1")),
-            number("size", "Bits of an RSA key", short="s"),
+            number("size", "Bits of an RSA key; other kinds have a fixed size", short="s"),
         ),
         result=Rotated,
         text=_rotated,

@@ -182,17 +182,24 @@ COMMANDS = (
         text=lambda value, call: f"{value['Path']}@{value['Version']}\n",
         repo=Repo.NONE,
     ),
-    Command(
-        ("commands", "completion", "bash"),
-        "Print a script that completes commands and options in bash",
-        "cidery.commands.run.version:completion",
-        "cidery commands completion bash > ~/.cidery-completion",
-        result=Script,
-        text=lambda value, call: str(value["Script"]),
-        verbatim=True,
-        where=Where.CLIENT,
-        repo=Repo.NONE,
-        description="In ~/.bashrc: source <(cidery commands completion bash)",
+    *(
+        Command(
+            ("commands", "completion", shell),
+            f"Print a script that completes commands and options in {shell}",
+            "cidery.commands.run.version:completion",
+            f"cidery commands completion {shell}",
+            result=Script,
+            text=lambda value, call: str(value["Script"]),
+            verbatim=True,
+            where=Where.CLIENT,
+            repo=Repo.NONE,
+            description=how,
+        )
+        for shell, how in (
+            ("bash", "In ~/.bashrc: source <(cidery commands completion bash)"),
+            ("fish", "cidery commands completion fish > ~/.config/fish/completions/cidery.fish"),
+            ("zsh", "In ~/.zshrc, after compinit: source <(cidery commands completion zsh)"),
+        )
     ),
     Command(
         ("help",),

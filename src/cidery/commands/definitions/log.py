@@ -1,8 +1,8 @@
-"""Definitions of log level and log ls."""
+"""Definitions of the log group."""
 
 from typing import TypedDict
 
-from cidery.commands.definition import Argument, Command, Where
+from cidery.commands.definition import Argument, Call, Command, Output, Value, Where, text
 from cidery.commands.definitions.message_output import MessageOutput
 
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
@@ -11,6 +11,21 @@ LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 
 class Strings(TypedDict):
     Strings: list[str]
+
+
+class LogLine(TypedDict):
+    """The fields of Kubo's log."""
+
+    level: str
+    ts: str
+    logger: str
+    caller: str
+    """``module:line``."""
+    msg: str
+
+
+def _line(value: Value, call: Call) -> str:
+    return f"{value['ts']}\t{value['level'].upper()}\t{value['logger']}\t{value['caller']}\t{value['msg']}\n"
 
 
 COMMANDS = (
@@ -28,6 +43,19 @@ COMMANDS = (
         verbatim=True,
         where=Where.DAEMON,
         description="The log is the standard error of the daemon.",
+    ),
+    Command(
+        ("log", "tail"),
+        "Print what the running daemon logs, until it is interrupted",
+        "cidery.commands.run.log:tail",
+        "cidery log tail --log-level=warn",
+        options=(text("log-level", "Only lines of this level and above", choices=LEVELS),),
+        output=Output.STREAM,
+        result=LogLine,
+        text=_line,
+        where=Where.DAEMON,
+        live=True,
+        description="`cidery log level all debug` makes the daemon log more.",
     ),
     Command(
         ("log", "ls"),

@@ -181,6 +181,23 @@ def _addrs(value: Value, call: Call) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+class PeerLedger(TypedDict):
+    Peer: str
+    Value: float
+    """Bytes sent by bytes received: what the peer owes."""
+    Sent: int
+    Recv: int
+    Exchanged: int
+    """Blocks, both ways."""
+
+
+def _ledger(value: Value, call: Call) -> str:
+    return (
+        f"Ledger for {value['Peer']}\nDebt ratio:\t{value['Value']:f}\nExchanges:\t{value['Exchanged']}\n"
+        f"Bytes sent:\t{value['Sent']}\nBytes received:\t{value['Recv']}\n"
+    )
+
+
 def _strings(value: Value, call: Call) -> str:
     return "".join(f"{line}\n" for line in value["Strings"])
 
@@ -425,14 +442,15 @@ COMMANDS = (
         where=Where.DAEMON,
     ),
     Command(
-        ("swarm", "filters"),
-        "List the networks that are neither dialled nor accepted",
-        "cidery.commands.run.network:swarm_filters",
-        "cidery swarm filters",
-        result=Strings,
-        text=_strings,
+        ("bitswap", "ledger"),
+        "Print what passed between this node and a peer",
+        "cidery.commands.run.network:bitswap_ledger",
+        "cidery bitswap ledger 12D3KooW...",
+        (Argument("peer", "Peer id"),),
+        result=PeerLedger,
+        text=_ledger,
         where=Where.DAEMON,
-        description="They are Swarm.AddrFilters of the config, and change when the daemon starts.",
+        description="Counted since the peer connected.",
     ),
     Command(
         ("bitswap", "session"),

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from cidery.commands.byte_size import human_size
-from cidery.commands.definition import Call, Command, Value
+from cidery.commands.definition import Call, Command, Value, Where
 
 
 class BudgetLine(TypedDict):
@@ -75,7 +75,21 @@ def _text(value: Value, call: Call) -> str:
     return out + ("budgets\n" + "".join(map(_budget, value["Budgets"])) if value["Budgets"] else "")
 
 
+class Resources(TypedDict):
+    Budgets: list[BudgetLine]
+
+
 COMMANDS = (
+    Command(
+        ("swarm", "resources"),
+        "Show how much peers use of what they may use",
+        "cidery.commands.run.status:resources",
+        "cidery swarm resources",
+        result=Resources,
+        text=lambda value, call: "".join(map(_budget, value["Budgets"])),
+        where=Where.DAEMON,
+        description="docs/design/budgets.md has all budgets.",
+    ),
     Command(
         ("status",),
         "Show how the node is: peers, traffic, space, and how much of its budgets is used",

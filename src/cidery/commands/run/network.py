@@ -15,6 +15,7 @@ from cidery.commands.definitions.network import (
     PeeringPeer,
     PeeringPeers,
     PeeringStatus,
+    PeerLedger,
     PingLine,
     SessionReport,
     SourceCount,
@@ -240,8 +241,12 @@ async def stats_bw(context: Context, call: Call) -> AsyncIterator[BandwidthStat]
         await asyncio.sleep(interval)
 
 
-async def swarm_filters(context: Context, call: Call) -> Strings:
-    return Strings(Strings=list(context.node.config.addr_filters))
+async def bitswap_ledger(context: Context, call: Call) -> PeerLedger:
+    """Zeros for a peer that is not connected, as in Kubo."""
+    peer = str(PeerId.parse(call.one("peer")))
+    found = context.node.online.bitswap_stat().ledgers.get(peer)
+    sent, received, blocks = (0, 0, 0) if found is None else found
+    return PeerLedger(Peer=peer, Value=sent / (received + 1), Sent=sent, Recv=received, Exchanged=blocks)
 
 
 async def bitswap_session(context: Context, call: Call) -> SessionReport:

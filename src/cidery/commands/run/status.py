@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
-from cidery.commands.definitions.status import BudgetLine, Status
+from cidery.commands.definitions.status import BudgetLine, Resources, Status
+from cidery.core.network import Network
 from cidery.repo.disk_use import disk_use
 from cidery.repo.layout import RepoLayout
 from cidery.version import __version__
@@ -50,10 +51,16 @@ async def status(context: Context, call: Call) -> Status:
         found["Listening"] = network.listen_addrs()
         found["TotalIn"], found["TotalOut"] = traffic.total_in, traffic.total_out
         found["RateIn"], found["RateOut"] = traffic.rate_in, traffic.rate_out
-        found["Budgets"] = [
-            BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()
-        ]
+        found["Budgets"] = _budgets(network)
     return found
+
+
+async def resources(context: Context, call: Call) -> Resources:
+    return Resources(Budgets=_budgets(context.node.online))
+
+
+def _budgets(network: Network) -> list[BudgetLine]:
+    return [BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()]
 
 
 def _addresses(layout: RepoLayout) -> tuple[list[str], str]:

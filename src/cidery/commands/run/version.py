@@ -48,9 +48,10 @@ async def deps(context: Context, call: Call) -> AsyncIterator[Dependency]:
 
 
 async def completion(context: Context, call: Call) -> Script:
-    from cidery.commands.completion import bash_script
+    from cidery.commands.completion import bash_script, fish_script, zsh_script
 
-    return Script(Script=bash_script())
+    made = {"bash": bash_script, "fish": fish_script, "zsh": zsh_script}[call.command.path[-1]]
+    return Script(Script=made())
 
 
 async def commands(context: Context, call: Call) -> CommandNode:

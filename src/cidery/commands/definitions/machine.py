@@ -1,0 +1,61 @@
+"""Definitions of doctor and install-as: what concerns this machine rather than content."""
+
+from typing import Literal, TypedDict
+
+from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, flag, text
+
+
+class Checked(TypedDict):
+    """One thing that was looked at."""
+
+    About: str
+    State: Literal["ok", "note", "problem"]
+    Text: str
+    Advice: str
+    """What to do; "" if nothing."""
+
+
+class Installed(TypedDict):
+    Path: str
+
+
+_MARKS = {"ok": "ok", "note": "--", "problem": "!!"}
+
+
+def _checked(value: Value, call: Call) -> str:
+    advice = f"\n{'':18}-> {value['Advice']}" if value["Advice"] else ""
+    return f"{_MARKS[value['State']]:3}{value['About']:14} {value['Text']}{advice}\n"
+
+
+COMMANDS = (
+    Command(
+        ("doctor",),
+        "Look for what keeps a node on this machine from working well, and say what to do",
+        "cidery.node.checkup:doctor",
+        "cidery doctor",
+        output=Output.STREAM,
+        result=Checked,
+        text=_checked,
+        where=Where.CLIENT,
+        repo=Repo.CONFIG,
+        description="Looks at the repository, the disk, the clock, the limits of the system, the ports of the config\n"
+        "and who listens there, the name server, and who answers ipfs:// in fsspec. Changes nothing.\n"
+        "Exit code 1 if there is a problem (!!). --offline: asks no name server.",
+    ),
+    Command(
+        ("install-as",),
+        "Make a command of another name that runs cidery, for scripts written for Kubo",
+        "cidery.commands.run.install_as:install_as",
+        "cidery install-as ipfs",
+        (Argument("name", "Name of the command, as ipfs"),),
+        (
+            text("to", "Folder for it (default: where cidery is)"),
+            flag("force", "Replace a command of this name that is there already", short="f"),
+        ),
+        result=Installed,
+        text=lambda value, call: f"{value['Path']}\n",
+        where=Where.CLIENT,
+        repo=Repo.NONE,
+        description="A command called ipfs adds with Kubo's CIDs if it makes the repository (profile unixfs-v0-2015).",
+    ),
+)
