@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,10 +81,10 @@ class Machine:
         return done.stdout.strip()
 
     @contextmanager
-    def daemon(self, *, ready: bool = True) -> Iterator[subprocess.Popen[str]]:
-        """With ``ready``, its RPC answers."""
+    def daemon(self, *, ready: bool = True, by: Sequence[str] = CIDERY) -> Iterator[subprocess.Popen[str]]:
+        """With ``ready``, its RPC answers. ``by``: the beginning of the command."""
         process = subprocess.Popen(
-            [*CIDERY, "daemon"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*by, "daemon"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         try:
             if ready and process.stdout is not None and not any("ready" in line for line in process.stdout):

@@ -6,7 +6,8 @@
   the server for one: a block and a file of 1 KiB, the same unchanged (304), a listing of 20 entries;
 * a large file to curl, MiB/s, CPU seconds a GiB, and the time to its first byte;
 * a listing of 10,000 entries whole, of ``--entries`` its first row, ms;
-* memory of 500 idle connections, MB.
+* memory of 500 idle connections, MB;
+* the longest time that the daemon's loop was held beside all of it, ms.
 
 Exits 1 if a target is missed.
 """
@@ -23,12 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from daemons import Machine
+from lag import worst_of
 from machine import warm_memory
 
 CONNECTIONS = 32
@@ -42,6 +45,8 @@ FIRST_BYTE, LIST_10K, FIRST_ROW = 15, 300, 50
 """ms."""
 IDLE_MEMORY = 40
 """MB."""
+LAG = 50
+"""ms."""
 BARE = """
 import asyncio, sys, time
 from cidery.http.message import Response
@@ -201,7 +206,16 @@ def large(report: Report, url: str, pid: int, cid: str, mib: int, file: Path) ->
         report.line("of nginx", speed / beside, "times", OF_NGINX)
 
 
-def listings(report: Report, url: str, machine: Machine, folder: Path, entries: int) -> None:
+def listings(
+    report: Report,
+    url: str,
+    machine: Machine,
+    folder: Path,
+    entries: int,
+    forget: Callable[[], object],
+    lag: Callable[[str], None],
+) -> None:
+    """``lag``: report how long the loop was held; ``forget``: that of what is no matter of the gateway."""
     for count in (10_000, entries):
         tree = folder / f"tree{count}"
         tree.mkdir()
@@ -209,6 +223,7 @@ def listings(report: Report, url: str, machine: Machine, folder: Path, entries: 
             (tree / f"{at:07}.txt").touch()
         cid = machine.command("add", "-Qr", "--pin=false", str(tree))
         shutil.rmtree(tree)
+        forget()
         times, firsts = [], []
         for _ in range(RUNS if count == 10_000 else 1):
             began = time.perf_counter()
@@ -219,6 +234,7 @@ def listings(report: Report, url: str, machine: Machine, folder: Path, entries: 
             report.line("listing of 10,000", statistics.median(times), "ms", LIST_10K, least=False)
         else:
             report.line(f"first row of {count:,}", firsts[0], "ms", FIRST_ROW, least=False)
+        lag(f"listing of {count:,}")
 
 
 def idle(report: Report, url: str, pid: int, cid: str) -> None:
@@ -245,7 +261,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as place:
         folder = Path(place)
         machine = Machine(folder / "repo")
-        with machine.daemon() as daemon:
+        told = folder / "lag"
+        meter = [sys.executable, str(Path(__file__).with_name("lag.py")), str(told)]
+        with machine.daemon(by=meter) as daemon:
             url = (machine.place / "gateway").read_text()
             (folder / "small").write_bytes(os.urandom(1016) + bytes(8))
             (folder / "twenty").mkdir()
@@ -259,11 +277,21 @@ def main() -> int:
                 "listing": machine.command("add", "-Qr", str(folder / "twenty")),
                 "large": machine.command("add", "-Q", str(folder / "large")),
             }
+
+            def lag(during: str) -> None:
+                late, busy = worst_of(daemon.pid, told)
+                report.line(f"longest hold, {during}", late, f"ms   CPU {busy:.0f} ms", LAG, least=False)
+
+            worst_of(daemon.pid, told)  # of its start, and of what was added
             small(report, url, daemon.pid, cids, options.seconds)
+            lag("small requests")
             warm_memory(256)
             large(report, url, daemon.pid, cids["large"], options.mib, folder / "large")
+            lag("large file")
             idle(report, url, daemon.pid, cids["file"])
-            listings(report, url, machine, folder, options.entries)
+            lag(f"{IDLE_CONNECTIONS} connections")
+            forget = partial(worst_of, daemon.pid, told)
+            listings(report, url, machine, folder, options.entries, forget, lag)
     print(f"missed: {', '.join(report.missed)}" if report.missed else "all targets met")
     return 1 if report.missed else 0
 

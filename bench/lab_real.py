@@ -71,7 +71,11 @@ def mars(options: argparse.Namespace, folder: Path) -> scenarios.RealMars:
 
 
 def cut(options: argparse.Namespace, folder: Path) -> scenarios.RealCut:
-    return scenarios.cut(folder, options.kind, seconds=options.seconds)
+    return scenarios.cut(folder, options.kind, seconds=options.seconds, sides=options.sides)
+
+
+def flood(options: argparse.Namespace, folder: Path) -> scenarios.RealFlood:
+    return scenarios.flood(folder, options.kind, options.rate * MBIT, times=options.times)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,8 +116,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--mib", type=float, default=4)
     one.add_argument("--rate", type=float, default=1, help="Mbit/s")
     one.add_argument("--rtt", type=float, default=10.0, help="seconds")
-    one = scenario("cut", cut, "two sides that are cut off from each other", ("cidery", "kubo"))
+    one = scenario("cut", cut, "sides that are cut off from each other", ("cidery", "kubo"))
+    one.add_argument("--sides", type=int, default=2, help="of three nodes each")
     one.add_argument("--seconds", type=float, default=40.0, help="until the line is mended")
+    one = scenario("flood", flood, "strangers that ask for more than the line carries", ("cidery", "kubo"))
+    one.add_argument("--rate", type=float, default=5, help="Mbit/s of the node's line")
+    one.add_argument("--times", type=float, default=10.0, help="what the line carries")
     return made
 
 

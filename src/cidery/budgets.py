@@ -199,6 +199,14 @@ STRANGER_BYTES = Rate(
 STRANGER_WAITING = Limit(
     120, "seconds of waiting for other nodes", Per.CLIENT, "429, or the answer ends", "strangers only; of each answer"
 )
+STRANGER_NAMES = Rate(
+    1,
+    60,
+    "names looked up",
+    Per.CLIENT,
+    "a further request gets 429",
+    "strangers only; what is cached is free; a page links a few sites",
+)
 H2_STREAMS = Limit(
     100, "requests of HTTP/2", Per.CONNECTION, "the connection ends, or the request is refused", "RFC 9113, 6.5.2"
 )

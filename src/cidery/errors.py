@@ -43,3 +43,14 @@ class RemoteProtocolError(CideryError):
 
 class LocalProtocolError(CideryError):
     """A protocol machine was called in a state that does not allow the call: our bug."""
+
+
+CATEGORY_HEADER = "X-Error-Category"
+"""The header, or trailer, in which an answer of the RPC names the category of its error: Kubo's answers have only a
+text, and programs catch an error by what it means."""
+
+
+def category_of(error: BaseException) -> str:
+    """Name of the category that means something to a caller, "" for none."""
+    categories = (InvalidInput, NotFound, IntegrityError, LimitExceeded, Unavailable)
+    return next((one.__name__ for one in categories if isinstance(error, one)), "")

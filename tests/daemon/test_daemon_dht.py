@@ -209,6 +209,22 @@ def test_what_goes_over_the_connections_is_shown_and_held_to_the_limits(daemon: 
         limited.run("stats", "bw", "--poll", "--interval=100ms", "--timeout=1500ms")
 
 
+def test_each_of_several_addresses_has_the_time_of_timeout_and_is_reported(daemon: Make) -> None:
+    node, other, third = daemon(), daemon(), daemon()
+    nobody = third.addr.rpartition("/p2p/")[2]
+    third.close()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        deaf = f"/ip4/127.0.0.1/tcp/{silent.getsockname()[1]}/p2p/{nobody}"
+        began = time.monotonic()
+        with pytest.raises(PeerFailed) as failed:
+            node.run("swarm", "connect", deaf, other.addr, "--timeout=2s")
+        assert 1.5 < time.monotonic() - began < 6
+        assert f"connect {nobody} failure: timed out after 2 s" in str(failed.value)
+        assert f"connect {other.peer_id} success" in str(failed.value)
+
+
 def test_the_kind_of_routing_may_be_given_for_one_run(daemon: Make) -> None:
     node = daemon()
     with pytest.raises(PeerFailed, match=re.escape("Routing.Type")):

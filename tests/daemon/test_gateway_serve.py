@@ -1,11 +1,14 @@
 """`cidery gateway serve`: real workers beside a real daemon, over TCP and a Unix socket."""
 
+import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +113,38 @@ def test_a_worker_that_dies_is_replaced_and_its_connections_wait(daemon: CideryD
     until(lambda: len(workers.pids()) == 2)
     assert killed not in workers.pids()
     assert f"worker {killed} ended" in workers.log.read_text()
+
+
+def test_the_daemon_shows_what_all_workers_have_counted_and_what_a_dead_one_had(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node:
+        with GatewayWorkers(node.repo, tmp_path / "log") as workers:
+
+            def answers() -> float:
+                found = re.search(r'^ipfs_http_gw_responses_total\{code="200"\} (\d+)$', metrics(node), re.MULTILINE)
+                return float(found[1]) if found else 0.0
+
+            assert [workers.get("/ipfs/bafkqaaa")[0] for _ in range(20)] == [200] * 20
+            until(lambda: answers() == 20)
+            os.kill(workers.pids()[0], signal.SIGKILL)
+            assert [workers.get("/ipfs/bafkqaaa")[0] for _ in range(20)] == [200] * 20
+            until(lambda: answers() == 40)
+            with workers.connect() as client:
+                client.sendall(f"GET /ipfs/{NOWHERE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                until(lambda: budgets(node)["gateway requests"] == {"Used": 1, "Limit": 4096})
+                assert budgets(node)["gateway connections"]["Used"] >= 1
+        assert answers() == 0, "that gateway has ended"
+        assert not (node.repo / "gateway-workers").exists()
+
+
+def metrics(node: CideryDaemon) -> str:
+    port = (node.repo / "api").read_text().rpartition("/")[2].strip()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/debug/metrics/prometheus") as answer:
+        return str(answer.read(), "ascii")
+
+
+def budgets(node: CideryDaemon) -> dict[str, dict[str, float | None]]:
+    lines = json.loads(node.run("status", "--enc=json"))["Budgets"]
+    return {line["Name"]: {"Used": line["Used"], "Limit": line["Limit"]} for line in lines}
 
 
 def test_at_sigterm_a_running_answer_is_finished_and_nobody_else_gets_in(daemon: CideryDaemon, tmp_path: Path) -> None:

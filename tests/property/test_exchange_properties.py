@@ -54,8 +54,8 @@ def check(machine: FetchSession) -> None:
     for cid, want in wants.all.items():
         assert [place[cid] for place in places if cid in place] == [want]
         assert (want.source is not None) == (cid in wants.asked)
-        assert not want.holders & want.denied
-        assert (want.holders | want.denied | want.told) <= machine.sources.keys()
+        assert not want.holders.keys() & want.denied
+        assert (want.holders.keys() | want.denied | want.told.keys()) <= machine.sources.keys()
         if want.source is not None:
             owed[want.source].add(cid)
             assert want.source in want.told, "it would not be told that the block came from another"

@@ -14,7 +14,7 @@ from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
 from cidery.bitswap.peer import MAX_READING, MAX_WRONG
 from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
-from cidery.exchange.service import NoSourceHasIt
+from cidery.exchange.failures import NoSourceHasIt
 from cidery.identity.keys import PrivateKey
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
@@ -37,8 +37,10 @@ from cidery.libp2p.protocols.yamux_stream import EAGER, INITIAL_WINDOW, StreamRe
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multicodec import DAG_PB
+from cidery.testing.host_line import HostLine
+from cidery.testing.lab.hostile import EmptyStore
 from cidery.testing.memory_network import Link, MemoryNetwork, seeded_entropy
-from cidery.testing.memory_node import PORT, MemoryNode, memory_nodes
+from cidery.testing.memory_node import PORT, MemoryNode, memory_nodes, running
 from cidery.testing.virtual_clock import run_virtual
 from cidery.unixfs.data import NodeType, UnixFSData
 
@@ -514,5 +516,23 @@ def test_a_want_that_comes_without_a_broadcast_before_it_is_served():
             ]
             assert ours  # the answer waits on a stream of the victim's own, for an agreement that never comes
             assert victim.network.bitswap.engine.wantlist(str(attacker.key.peer_id)) == [CID.of(b"missing")]
+
+    run_virtual(main())
+
+
+def test_an_owner_learns_who_has_to_give_what_it_was_sent_and_who_keeps_it_to_itself():
+    async def main():
+        network = MemoryNetwork(4, Link(0.01))
+        wanted = blocks(12)
+        async with memory_nodes(network, 1) as (owner,):
+            await owner.put(wanted)
+            network.set_line(owner.address, HostLine(1_000_000, 1_000_000))
+            fair, selfish = MemoryNode(network, 2), MemoryNode(network, 3, serving=EmptyStore())
+            async with running([fair, selfish]):
+                for node in (fair, selfish):
+                    await node.connect(owner)  # they do not know each other
+                await asyncio.gather(fetch(fair, wanted), fetch(selfish, wanted))
+                turns = owner.network.bitswap.engine.turns
+                assert not turns.doubts(fair.name) and turns.doubts(selfish.name)
 
     run_virtual(main())

@@ -1,6 +1,9 @@
 """Hosts with lines of their own: fair shares, back-pressure, queues with an end, pulled cables and crashes."""
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -304,3 +307,24 @@ def test_a_crowd_is_the_same_for_the_same_seed_and_its_bytes_add_up():
     got = crowd.origin_sent + crowd.readers_sent
     assert got * (1.0 - crowd.overhead) == pytest.approx(5.0, rel=0.02)
     assert crowd.duplicates <= crowd.overhead
+
+
+SMALL_CROWD = """
+from cidery.testing.lab.crowd import flash_crowd
+print(flash_crowd(5, 3 * 2**20, 2**19, 2**20, 0.02, stagger=2.0, freeloaders=1, seed=3))
+"""
+
+
+def test_a_crowd_is_the_same_however_text_is_hashed():
+    """Python gives each process another order of sets; none may decide anything."""
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", SMALL_CROWD],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout != ""

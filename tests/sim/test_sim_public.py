@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cidery.errors import InvalidInput
 from cidery.libp2p.io.dial import DialFailed
 from cidery.libp2p.io.stream import Stream
 from cidery.testing import HostLine, Link, Simulation, simulate
@@ -163,3 +164,12 @@ def test_it():
         "-s",
     )
     assert "['cidery', 'cidery.testing', 'cidery.testing.pytest_plugin', 'cidery.version']" in out
+
+
+def test_nobody_is_started_only_by_mistake():
+    async def main(network: Simulation) -> None:
+        for count in (0, -1):
+            with pytest.raises(InvalidInput, match=f"1 node or more, not {count}"):
+                await network.start(count)
+
+    simulate(main)

@@ -292,8 +292,8 @@ def crowd(readers: int, size: int, *, connect_all: bool):
         root, data, blocks = file_blocks(size)
         async with memory_nodes(MemoryNetwork(3, LONG), readers + 1) as (owner, *others):
             await owner.put(blocks)
-            server = StreamServer(whole(owner), owner.network.bitswap.asks)
-            owner.network.bitswap.on_crowd.append(server.on_crowd)
+            server = StreamServer(whole(owner), owner.network.bitswap.crowds.asks)
+            owner.network.bitswap.crowds.on_crowd.append(server.on_crowd)
             await owner.network.serve(PROTOCOL, server)
             for at, node in enumerate(others):
                 await node.connect(owner)
@@ -334,3 +334,21 @@ def test_while_one_source_streams_another_that_has_it_too_ends_the_stream_and_bo
 
     took, shares = run_virtual(main())
     assert took < 10 and min(shares) > 0.3  # one alone would take 13.4 seconds
+
+
+def test_what_is_streamed_counts_as_sent_and_as_given():
+    async def main():
+        root, _, blocks = file_blocks(4 * MIB)
+        async with memory_nodes(MemoryNetwork(3, LONG), 2, streams=True) as (reader, owner):
+            await owner.put(blocks)
+            await reader.connect(owner)
+            _, _, stats, begun = await read(reader, root)
+            assert begun == 1 and stats.duplicate_blocks == 0
+            sent = owner.network.bitswap.engine.ledgers[reader.name]
+            got = reader.network.bitswap.engine.ledgers[owner.name]
+            size = sum(len(block.data) for block in blocks)
+            assert got.blocks_received == sent.blocks_sent == len(blocks)
+            assert got.bytes_received == size <= sent.bytes_sent < 1.01 * size
+            assert {owner.network.bitswap.engine.turns.sent_to(block.cid.multihash) for block in blocks} == {1}
+
+    run_virtual(main())

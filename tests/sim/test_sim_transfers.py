@@ -7,8 +7,11 @@ import pytest
 
 from cidery.blockstore.interface import BlockTooLarge
 from cidery.core.reading.cat import cat
-from cidery.exchange.service import NetworkSession, NoSourceHasIt
+from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
+from cidery.exchange.lonely import NOBODY_SECONDS
+from cidery.exchange.service import NetworkSession
 from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.kad.service import KadOptions
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, JSON
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -430,3 +433,33 @@ def test_a_peer_that_comes_again_and_answers_what_it_was_asked_before_is_not_tak
             return network.trace, blocks_from(session, owner)
 
     assert twice(main)[1] == 12
+
+
+def test_with_nobody_to_ask_and_nothing_that_could_find_anybody_a_read_fails_at_once_and_says_so():
+    async def main():
+        wanted = blocks(2)
+        async with memory_nodes(MemoryNetwork(1), 1) as (node,), node.session() as session:
+            for one in wanted:  # each time
+                began = now()
+                with pytest.raises(NobodyToAsk, match="there is nobody to ask: no peer is connected, and no routing"):
+                    await session.get(one.cid)
+                assert now() - began <= NOBODY_SECONDS + 0.1
+
+    run_virtual(main())
+
+
+def test_a_read_waits_for_somebody_who_may_still_come():
+    async def main():
+        wanted, network = blocks(2), MemoryNetwork(1, Link(0.3))
+        async with memory_nodes(network, 2) as (node, owner):
+            await owner.put(wanted)
+            reading = asyncio.ensure_future(fetch(node, wanted))
+            await asyncio.sleep(0.9 * NOBODY_SECONDS)
+            await node.connect(owner)  # is being dialled at the first look, and connected at the second
+            await reading
+        async with memory_nodes(network, 1, kad=KadOptions()) as (node,), node.session() as session:
+            with pytest.raises(TimeoutError):  # a DHT may come to know somebody
+                async with asyncio.timeout(30):
+                    await session.get(wanted[0].cid)
+
+    run_virtual(main())

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from pathlib import Path
 
 from cidery.testing.lab.sources import least_seconds
@@ -23,6 +24,8 @@ TALK = 2000
 """Bytes in such a time that are talk, not content."""
 GRACE = 60.0
 """Seconds beyond what a fetch may take at worst, after which it counts as failed."""
+OWN_SECONDS = 5.0
+"""Within which a small file of its own must come while a node is flooded."""
 SETTLE = 2.0
 """Seconds between connecting and the first request."""
 
@@ -82,6 +85,19 @@ class RealCut:
     """Content of the own side, while the line was cut."""
     after: list[float]
     """Content of the other side, first requested when it was mended."""
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class RealFlood:
+    """What a node still does for itself while strangers flood it."""
+
+    own: list[float]
+    """Seconds of each fetch of its own; infinite: it failed."""
+    own_served: float
+    """Share of them that took at most OWN_SECONDS."""
+    sent: float
+    """Share of its line up that was used meanwhile."""
     failures: list[str]
 
 
@@ -303,18 +319,23 @@ def mars(folder: Path, kind: str, round_trip: float, size: int, rate: float, *, 
         return RealMars(dial, seconds, limit, other, third, over, "")
 
 
-def cut(folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, per_side: int = 3) -> RealCut:
-    """Two sides of ``per_side`` nodes, all connected to one; the line between them is cut for so long."""
+def cut(
+    folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, sides: int = 2, per_side: int = 3
+) -> RealCut:
+    """``sides`` of ``per_side`` nodes, all connected to one; the lines between the sides are cut for so long."""
     with stage(folder, 0.02) as scene:
-        sides = [[scene.start(kind) for _ in range(per_side)] for _ in range(2)]
-        hosts = [[program.host for program in side] for side in sides]
-        for one in hosts[0]:
-            for other in hosts[1]:
-                scene.net.distance(one, other, 0.075)
-        for program in [*sides[0], *sides[1]][1:]:
-            program.connect(sides[0][0].addr)
-            if program is not sides[1][0] and program in sides[1]:
-                program.connect(sides[1][0].addr)
+        nodes = [[scene.start(kind) for _ in range(per_side)] for _ in range(sides)]
+        hosts = [[program.host for program in side] for side in nodes]
+        pairs = list(combinations(hosts, 2))
+        for one, other in (two for pair in pairs for two in product(*pair)):
+            scene.net.distance(one, other, 0.075)
+        first = nodes[0][0]
+        for side in nodes:
+            for program in side:
+                if program is not first:
+                    program.connect(first.addr)
+                if program is not side[0] and side is not nodes[0]:
+                    program.connect(side[0].addr)
         time.sleep(5 * SETTLE)
         failures: list[str] = []
 
@@ -325,13 +346,54 @@ def cut(folder: Path, kind: str, *, seconds: float = 40.0, size: int = 1 << 20, 
                 failures.append(str(exc))
                 return math.inf
 
-        files = [scene.file(size, seed) for seed in range(4)]
-        names = [sides[at % 2][1].add(file) for at, file in enumerate(files)]
+        files = [scene.file(size, seed) for seed in range(2 * sides)]
+        names = [nodes[at % sides][1].add(file) for at, file in enumerate(files)]
         time.sleep(2 * SETTLE)  # announced
-        scene.net.cut(hosts[0], hosts[1])
+        for one_side, other_side in pairs:
+            scene.net.cut(one_side, other_side)
         began = time.monotonic()
-        own = [timed(sides[at][-1], names[at], files[at]) for at in range(2)]
+        own = [timed(nodes[at][-1], names[at], files[at]) for at in range(sides)]
         time.sleep(max(0.0, began + seconds - time.monotonic()))
-        scene.net.cut(hosts[0], hosts[1], cut=False)
-        after = [timed(sides[1 - at % 2][-1], names[at], files[at]) for at in (2, 3)]
+        for one_side, other_side in pairs:
+            scene.net.cut(one_side, other_side, cut=False)
+        after = [timed(nodes[(at + 1) % sides][-1], names[at], files[at]) for at in range(sides, 2 * sides)]
         return RealCut(own, after, failures)
+
+
+def flood(
+    folder: Path, kind: str, rate: float, *, strangers: int = 5, times: float = 10.0, seconds: float = 20.0
+) -> RealFlood:
+    """Strangers ask a node for ``times`` what its line carries in ``seconds``; it fetches small files of a friend.
+
+    ``rate``: bytes per second of its line in each direction.
+    """
+    with stage(folder, 0.05) as scene:
+        node, friend = scene.start(kind, rate, rate), scene.start(kind)
+        others = [scene.start(kind) for _ in range(strangers)]
+        large = [scene.file(int(times * rate * seconds / strangers), seed) for seed in range(strangers)]
+        small = [scene.file(64 * 1024, strangers + at) for at in range(int(seconds))]
+        wanted, own = [node.add(file) for file in large], [friend.add(file) for file in small]
+        for program in (friend, *others):
+            program.connect(node.addr)
+        time.sleep(SETTLE)
+        failures: list[str] = []
+
+        def ask(at: int) -> None:
+            with suppress(AssertionError, OSError, PeerFailed):  # it asks for more than it can get
+                others[at].get(wanted[at], folder / f"stranger-{at}", 2 * seconds)
+
+        pool = scene.stack.enter_context(ThreadPoolExecutor(strangers))
+        began, up = time.monotonic(), scene.net.carried()[node.host.address][0]
+        for at in range(strangers):
+            pool.submit(ask, at)
+        time.sleep(SETTLE)
+        took: list[float] = []
+        for name, file in zip(own, small, strict=True):
+            try:
+                took.append(scene.fetch(node, name, file, GRACE))
+            except (AssertionError, OSError, PeerFailed) as exc:
+                failures.append(str(exc))
+                took.append(math.inf)
+            time.sleep(max(0.0, 1.0 - took[-1]) if math.isfinite(took[-1]) else 0.0)
+        sent = (scene.net.carried()[node.host.address][0] - up) / (rate * (time.monotonic() - began))
+        return RealFlood(took, sum(one <= OWN_SECONDS for one in took) / len(took), sent, failures)

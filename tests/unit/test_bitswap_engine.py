@@ -300,6 +300,17 @@ def test_what_a_peer_wants_most_comes_first():
     assert envelope_of(machine, "p").blocks == [wanted[1], wanted[2], wanted[0]]
 
 
+def test_who_is_sent_a_leaf_while_others_wait_is_asked_whether_it_has_it_until_it_is_known_to_give():
+    machine, (root, leaf, tiny) = engine("p", "q"), (CID.of(b"root", DAG_PB), *cids(2))
+    sent = Envelope(blocks=[root, tiny, leaf], sizes=[SIZE, SMALL, SIZE])
+    assert machine.to_ask_for("p", sent) is None, "nobody waits"
+    ask(machine, "q", [leaf])
+    assert machine.to_ask_for("p", sent) == leaf
+    assert machine.to_ask_for("p", Envelope(blocks=[root, tiny], sizes=[SIZE, SMALL])) is None
+    machine.turns.gives("p")
+    assert machine.to_ask_for("p", sent) is None
+
+
 def test_a_small_block_goes_out_of_turn_as_long_as_little_does():
     machine, (large, small, *more) = engine("served", "p"), cids(40)
     ask(machine, "served", [large])

@@ -1,6 +1,7 @@
 """What is denied is neither read, fetched, served, named nor announced: real nodes on the loopback."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cidery.gateway.options import GatewayOptions
 from cidery.gateway.site import Site
 from cidery.http.message import Request
 from cidery.identity.peer_id import PeerId
+from cidery.kad.message import DhtMessage, MessageType, PeerInfo
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multicodec import DAG_PB, RAW
@@ -128,8 +130,8 @@ async def test_the_gateway_denies_files_names_and_rewritten_paths_too(
     name = str(CID(1, 0x72, PeerId.parse(await owner.peer_id()).multihash).format("base36"))
     site = Site(owner.api, GatewayOptions(fetches=True))
 
-    async def status(target: str, host: str = "") -> int:
-        request = Request("GET", target, {"host": host or "127.0.0.1"})
+    async def status(target: str, host: str = "", known: str = "") -> int:
+        request = Request("GET", target, {"host": host or "127.0.0.1"} | ({"if-none-match": known} if known else {}))
         answer = site.at_hand(request) or await site.handle(request)
         if not isinstance(answer.body, bytes):
             await answer.body.aclose()
@@ -144,7 +146,11 @@ async def test_the_gateway_denies_files_names_and_rewritten_paths_too(
         410
     ] * 3
     assert await status(f"/ipfs/{root}/good") == 200
-    deny(owner, f"/ipfs/{CID.of(b'bad page')}")
+    bad = CID.of(b"bad page")
+    deny(owner, f"/ipfs/{bad}")
+    assert await status(f"/ipfs/{root}/good", known=f'"{CID.of(b"good page")}"') == 304
+    for target in (f"/ipfs/{root}/bad", f"/ipfs/{bad}", f"/ipfs/{root}/bad?format=raw"):
+        assert await status(target, known=f'"{bad}"') == 410, "also who has it is told"
     assert [await status(*one) for one in ((f"/ipfs/{root}/bad",), ("/absent", host), (f"/ipns/{name}/bad",))] == [
         410
     ] * 3
@@ -235,6 +241,31 @@ async def test_what_is_denied_is_not_announced(nodes: tuple[cidery.Node, cidery.
     left = [key async for page in store.keys() for key in page]
     assert set(keys) - set(left) == {folder.multihash}
     assert await store.size_many([folder]) == [None] and store.get_if_ready(folder) is None
+
+
+async def test_the_dht_server_of_a_node_keeps_and_tells_no_providers_of_what_is_denied(tmp_path: Path) -> None:
+    denied, sender = CID.of(b"denied"), PeerId.parse("12D3KooWGRUVYZyAXZ1ZAB7kGxm9PJaNb1sSLTDGaWDCLkLVyyXv")
+    async with cidery.Node(tmp_path / "a", profile="test", offline=True) as node:
+        await Shell(node.api).run("config Routing.Type dht")
+    async with cidery.Node(tmp_path / "a") as node:
+        network = node.api.network
+        assert isinstance(network, NodeNetwork) and network.kad is not None
+        server = network.kad.lan._server
+        at = PeerInfo(sender, (Multiaddr.parse("/ip4/127.0.0.1/tcp/4001").encode(),))
+
+        def providers(key: bytes) -> list[PeerId]:
+            answer = server.handle(PeerId(b"\0" + bytes(36)), DhtMessage(MessageType.GET_PROVIDERS, key), 0.0)
+            assert answer is not None
+            return [info.peer for info in answer.providers]
+
+        add = DhtMessage(MessageType.ADD_PROVIDER, denied.multihash, providers=[at])
+        server.handle(sender, add, 0.0)
+        assert providers(denied.multihash) == [sender]
+        deny(node, f"/ipfs/{denied}")
+        assert providers(denied.multihash) == []
+        deny(node, f"//{hashlib.sha256(b'other').hexdigest()}")
+        assert providers(denied.multihash) == [sender]
+        assert providers(b"\xff" * 80) == [], "a key that is no multihash"
 
 
 async def test_whoever_waits_for_a_denied_block_is_not_told_when_it_comes(

@@ -1,5 +1,6 @@
 """The file systems over an embedded repository: ranges, folders, symlinks, errors, hostile content, names."""
 
+import asyncio
 import errno
 import os
 import pickle
@@ -53,9 +54,11 @@ class Repo:
             self.root = str(node.add(source))
 
     def put(self, *blocks: Block) -> None:
-        with cidery.open(self.path, offline=True) as node:
-            store = node._inner.api.store
-            node._run(store.put_many(blocks, kept=True, durability=Durability.DURABLE))
+        async def put() -> None:
+            async with cidery.Node(self.path, offline=True) as node:
+                await node.api.store.put_many(blocks, kept=True, durability=Durability.DURABLE)
+
+        asyncio.run(put())
 
 
 @pytest.fixture(scope="module")

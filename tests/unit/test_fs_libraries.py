@@ -141,10 +141,12 @@ def test_a_chunk_that_cannot_be_had_is_an_error_and_not_a_fill_value(options: di
     cid = fs.cid("/lost")
     chunk = fs.cid("/lost/c/0")  # all chunks are the same bytes, and so one block
     fs.rm("/lost", recursive=True)
-    with cidery.open(repo, offline=True) as node:
-        from cidery.multiformats.cid import CID
 
-        node._run(node._inner.api.store.delete_many([CID.parse(chunk)]))
+    async def lose() -> None:
+        async with cidery.Node(repo, offline=True) as node:
+            await node.api.store.delete_many([cidery.CID.parse(chunk)])
+
+    asyncio.run(lose())
     back = zarr.open_array(FsspecStore.from_url(f"ipfs://{cid}", read_only=True, storage_options=options), mode="r")
     with pytest.raises(OSError, match="is not stored here"):
         back[:10]

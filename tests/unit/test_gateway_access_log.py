@@ -12,6 +12,7 @@ import pytest
 
 from cidery.gateway import access_log as module
 from cidery.gateway.access_log import AccessLog, CannotLog, as_json, combined, common, line_of
+from cidery.gateway.visitor import client_of, proxies_of
 from cidery.http.message import Answered, Request
 
 AT = 1_700_000_000.25
@@ -64,6 +65,19 @@ def test_a_long_field_is_cut() -> None:
 def test_a_proxy_on_this_machine_says_whose_request_it_is() -> None:
     request = Request("GET", "/", {"x-forwarded-for": "1.2.3.4, 198.51.100.4"}, None, "127.0.0.1")
     assert line_of(Answered(request, 200, 0, 0.0, True, "1.1"), AT).client == "198.51.100.4"
+
+
+def test_a_line_names_the_client_that_the_limits_count(tmp_path: Path) -> None:
+    proxies = proxies_of(["/ip4/10.1.0.0/ipcidr/16"])
+    log = AccessLog(tmp_path / "access.log", "common", clock, proxies)
+    for client, named in (("10.1.0.9", "203.0.113.5"), ("192.0.2.7", "203.0.113.5"), ("127.0.0.1", "2001:db8::7")):
+        request = Request("GET", "/", {"x-forwarded-for": named}, None, client)
+        counted = client_of(request, proxies)
+        log(Answered(request, 200, 1, 0.0, True, "1.1"))
+        assert counted == {"10.1.0.9": "203.0.113.5", "192.0.2.7": "192.0.2.7", "127.0.0.1": "2001:db8::/64"}[client]
+    log.close()
+    lines = (tmp_path / "access.log").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["203.0.113.5", "192.0.2.7", "2001:db8::7"]
 
 
 def written(path: Path, lines: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from cidery.budgets import GATEWAY_BODIES, GATEWAY_CLIENT_REQUESTS
 from cidery.core.session import NotStored
 from cidery.gateway.bounded import Bounded, Limits, Stalled
-from cidery.gateway.client import client_of
+from cidery.gateway.visitor import client_of
 from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response
 from cidery.multiformats.cid import CID

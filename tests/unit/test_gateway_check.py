@@ -20,6 +20,7 @@ from cidery.gateway.check.compare import differences
 from cidery.gateway.check.dag import dag, fixture
 from cidery.gateway.check.model import LEAVES, Answer, Check, Site, ask, expect
 from cidery.gateway.check.names import DOMAINS, V1_AND_V2, V2_ONLY, inlined, records, value_of
+from cidery.gateway.check.needed import lacks
 from cidery.gateway.check.probe import NoFixtures, NoGateway, probe
 from cidery.gateway.check.provision import archives, provision
 from cidery.gateway.check.report import curl
@@ -484,11 +485,43 @@ async def test_a_gateway_without_any_fixture_is_told_soon(
     assert len(seen) == 1 + len({dag(path).root for path in archives()})
 
 
-async def test_one_fixture_is_enough_to_begin() -> None:
+async def test_one_fixture_is_enough_to_begin_and_the_others_are_known_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cidery.gateway.check.probe.PROBE_SECONDS", 0.5)
     held = str(dag(SMALL).root).encode()
     replies: Replies = lambda request: EMPTY_OK if b"bafkqaaa" in request or held in request else None  # noqa: E731
     async with serving(gateway_with(replies, [])) as place:
-        await probe(place)
+        missing = await probe(place)
+    assert SMALL not in missing and missing == {path for path in archives() if dag(path).root != dag(SMALL).root}
+
+
+def test_a_check_needs_the_archive_of_what_it_asks_for_by_cid_or_by_name() -> None:
+    every = set(archives())
+    checks = table(SITE)
+    assert not any(lacks(check, ()) for check in checks)
+    needing = [check for check in checks if lacks(check, every)]
+    assert {check.leaves[0] for check in needing} == set(LEAVES) - {"trustless-ipns-gateway"}
+    assert len(needing) > 0.6 * len(checks)
+    for check in checks:
+        if str(dag(SMALL).root) in check.ask.target:
+            assert lacks(check, {SMALL}) == SMALL and not lacks(check, every - {SMALL})
+    listing = next(check for check in checks if "dnslink-dir-listing.example.org" in check.ask.host)
+    assert lacks(listing, every).startswith("dir_listing/")
+    assert not any(lacks(check, every) for check in checks if "bafkqaaa" in check.ask.target and not check.ask.host)
+
+
+async def test_what_is_missing_is_said_and_not_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    held = str(dag(SMALL).root).encode()
+    replies: Replies = lambda request: EMPTY_OK if b"bafkqaaa" in request or held in request else NOT_HERE  # noqa: E731
+    seen: list[bytes] = []
+    async with serving(gateway_with(replies, seen)) as place:
+        code, out, _ = await asyncio.to_thread(run, capsys, place.url, "--specs", "trustless-block-gateway")
+    blocks = str(dag("gateway-raw-block.car").root).encode()
+    assert sum(blocks in request for request in seen) == 1, "by the probe"
+    assert code == 1 and re.search(r"gateway-raw-block.car is not on this gateway: \d+ checks are skipped", out)
+    row = next(line for line in out.splitlines() if line.startswith("trustless-block-gateway "))
+    assert int(row.split()[3]) > 5
 
 
 async def test_a_gateway_that_leads_to_its_subdomains_is_one() -> None:

@@ -326,3 +326,17 @@ async def test_preflights_are_answered_for_all_paths(client: Client) -> None:
     assert response.status == 204 and response.headers["Access-Control-Allow-Private-Network"] == "true"
     assert response.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
     assert (await client.get("/ipfs/bafkqaaa", method="DELETE")).status == 405
+
+
+async def test_a_leaf_that_the_client_has_need_not_be_here_unless_it_is_asked_for_as_cached(client: Client) -> None:
+    absent = CID.of(b"stored nowhere")
+    root = await client.directory(leaf=absent)
+    known = {"if-none-match": f'W/"x", "{absent}"'}
+    for target in (f"/ipfs/{absent}", f"/ipfs/{root}/leaf", f"/ipfs/{absent}?format=raw"):
+        answer = await client.get(target, known)
+        assert (answer.status, answer.body) == (304, b"") and str(absent) in answer.headers["Etag"]
+        assert answer.headers["X-Ipfs-Roots"].endswith(str(absent))
+        assert (await client.get(target, {"if-none-match": '"x"'})).status == 404
+    for target in (f"/ipfs/{absent}", f"/ipfs/{absent}?format=raw"):
+        cached = {**known, "cache-control": "only-if-cached"}
+        assert (await client.get(target, cached)).status == 412

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cidery.exchange.service import NoSourceHasIt
+from cidery.exchange.failures import NoSourceHasIt
 from cidery.exchange.stats import SessionStats
 from cidery.gateway.bounded import Bounded, Limits
 from cidery.gateway.errors import failed, notes_of

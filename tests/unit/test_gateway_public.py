@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import cidery
+from cidery.budgets import STRANGER_NAMES
 from cidery.commands.registry import all_commands
+from cidery.dns.interface import NoSuchDomain, TxtAnswer
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.site import Site
 from cidery.http.message import Request, Response
@@ -69,3 +71,45 @@ async def test_content_that_a_header_named_is_not_for_other_visitors(site: Site)
     assert "X-Forwarded-Host" in answer.headers["Vary"]
     usual = await ask(site, "/", host=f"{HELLO}.ipfs.localhost")
     assert (usual.status, usual.body) == (200, b"hello\n") and "Vary" not in usual.headers, "caches know the Host"
+
+
+class Txt:
+    """DNSLinks of all names below example.org; those asked for are known from then on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def txt(self, name: str) -> TxtAnswer:
+        if not self.is_known(name):
+            self.asked.append(name)
+        if not name.endswith(".example.org"):
+            raise NoSuchDomain(name, "TXT")
+        return TxtAnswer((f"dnslink=/ipfs/{HELLO}",), 60.0)
+
+    def is_known(self, name: str) -> bool:
+        return name in self.asked
+
+
+@pytest.mark.parametrize("host", [False, True])
+async def test_a_stranger_has_a_limited_number_of_names_looked_up_and_known_ones_are_free(
+    tmp_path: Path, host: bool
+) -> None:
+    txt = Txt()
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        node.api.naming.resolver._txt = txt
+        site = Site(node.api, GatewayOptions(fetches=True))
+
+        async def named(name: str, client: str = "203.0.113.5") -> Response:
+            given = {"host": name if host else "127.0.0.1:8080"}
+            return await site.handle(Request("GET", "/" if host else f"/ipns/{name}", given, client=client))
+
+        for number in range(int(STRANGER_NAMES.burst)):
+            assert (await named(f"a{number}.example.org")).status == 200
+        refused = await named("further.example.org")
+        assert refused.status == 429 and int(refused.headers["Retry-After"]) >= 1
+        assert len(txt.asked) == STRANGER_NAMES.burst, "nobody was asked for it"
+        for _ in range(3):
+            assert (await named("a0.example.org")).status == 200
+        assert (await named("further.example.org", client="203.0.113.6")).status == 200
+        for number in range(int(STRANGER_NAMES.burst) + 1):
+            assert (await named(f"b{number}.example.org", client="127.0.0.1")).status == 200, "the owner has no limit"

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_WAITING
+from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_NAMES, STRANGER_WAITING
 from cidery.exchange.stats import SessionStats
 from cidery.gateway import strangers as module
 from cidery.gateway.errors import failed
@@ -123,5 +123,24 @@ def test_the_accounts_are_bounded(monkeypatch):
                 async with strangers.fetching(str(number), Remote()):
                     pass
             assert len(strangers._accounts) <= 3 and "held" in strangers._accounts
+
+    run_virtual(main())
+
+
+def test_one_client_has_so_many_names_looked_up_and_then_one_a_second_and_others_are_not_concerned():
+    async def main():
+        strangers = Strangers(now)
+        for _ in range(int(STRANGER_NAMES.burst)):
+            strangers.look_up("a")
+        with pytest.raises(TooMuchFetched) as refused:
+            strangers.look_up("a")
+        answer = failed(refused.value, Request("GET", "/"))
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+        strangers.look_up("b")
+        for _ in range(3):  # what was refused is not counted
+            await asyncio.sleep(1 / STRANGER_NAMES.amount)
+            strangers.look_up("a")
+        with pytest.raises(TooMuchFetched):
+            strangers.look_up("a")
 
     run_virtual(main())

@@ -152,3 +152,35 @@ def test_few_files_leave_enough_for_the_swarm_and_for_local_work() -> None:
     assert connections_for(RPC_CONNECTIONS, 8192) == RPC_CONNECTIONS.amount
     assert connections_for(GATEWAY_CONNECTIONS, 8192) == GATEWAY_CONNECTIONS.amount
     assert connections_for(RPC_CONNECTIONS, 1) == 1
+
+
+async def test_thousands_of_requests_in_one_read_are_answered_behind_one_that_waits() -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        await release.wait()
+        return text(200, "slow")
+
+    server = HttpServer(
+        slow,
+        most=MOST,
+        name="test",
+        clock=lambda: 0.0,
+        at_hand=lambda request: None if request.target == "/slow" else text(200, request.target),
+    )
+    port = await server.listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    count = 3000
+    targets = ["/slow", *map(str, range(count))]
+    writer.write(
+        b"".join(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % f"/{one}".replace("//", "/").encode() for one in targets)
+    )
+    await asyncio.sleep(0)
+    release.set()
+    got = b""
+    async with asyncio.timeout(20):
+        while not got.endswith(b"\r\n\r\n/%d\n" % (count - 1)):
+            got += await reader.read(1 << 20)
+    assert got.count(b"HTTP/1.1 200 OK") == count + 1
+    writer.close()
+    await server.close(1.0)

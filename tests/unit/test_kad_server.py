@@ -47,6 +47,7 @@ class Longest:
 class Fixture:
     def __init__(self, scopes=PUBLIC) -> None:
         self.addrs: dict[PeerId, tuple[bytes, ...]] = {}
+        self.refused: set[bytes] = set()
         self.table = RoutingTable(peer_id(), diverse=False)
         self.providers = MemoryProviders()
         self.server = Server(
@@ -57,6 +58,7 @@ class Fixture:
             scopes=scopes,
             addrs_of=lambda peer: self.addrs.get(peer, ()),
             learn=lambda info: self.addrs.update({info.peer: info.addrs}),
+            refuses=lambda key: key in self.refused,
         )
 
     def ask(self, kind: MessageType, key: bytes = b"", sender: PeerId = SENDER, now: float = 0.0, **more):
@@ -250,3 +252,21 @@ def test_values_survive_a_restart(tmp_path):
         assert values.get(b"/ipns/a", 3.0) == (b"second", 2.0)
         assert values.get(b"/ipns/a", 3.0 + MAX_AGE) is None
         cache.close()
+
+
+def test_providers_of_refused_content_are_neither_kept_nor_told(dht):
+    for _ in range(3):
+        dht.table.answered(PeerInfo(peer_id(), PUBLIC_ADDR), 0.0)
+    before, later = peer_id(), peer_id()
+    dht.announce(before)
+    dht.refused = {CONTENT}
+    assert dht.announce(later) is None and later not in dht.addrs
+    answer = dht.ask(MessageType.GET_PROVIDERS, CONTENT)
+    assert not answer.providers
+    assert len(answer.closer) == 3, "others may be asked"
+    dht.refused = set()
+    told = [info.peer for info in dht.ask(MessageType.GET_PROVIDERS, CONTENT).providers]
+    assert told == [before]
+    dht.refused = {b"other"}
+    dht.announce(later)
+    assert len(dht.ask(MessageType.GET_PROVIDERS, CONTENT).providers) == 2

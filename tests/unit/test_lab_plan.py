@@ -41,7 +41,7 @@ def test_bars_judge_what_scenarios_give(plan):
         "mars": (mars.FromEarth, scenarios.RealMars),
         "regions": (regions.Cut, None),
         "cut": (None, scenarios.RealCut),
-        "flood": (flood.Flooded, None),
+        "flood": (flood.Flooded, scenarios.RealFlood),
         "scale": (scale.Scale, None),
     }
     for run in (*plan.simulated(), *plan.real()):

@@ -62,6 +62,9 @@ class Texts:
             raise NoSuchDomain(name, "TXT")
         return TxtAnswer((text,), 60.0)
 
+    def is_known(self, name: str) -> bool:
+        return False
+
 
 class World:
     """One node's names, with clocks that stand still."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,6 +13,7 @@ import cidery
 from cidery.errors import CideryError, InvalidInput
 from cidery.node.node import NotOpen
 from cidery.node.open import SyncNode
+from cidery.node.profiles import ProfileNotApplied
 from cidery.repo.lock import RepoLocked
 from cidery.rpc.listen import listen
 from cidery.testing.api_contract import check_api
@@ -134,3 +136,27 @@ def test_a_client_refuses_what_is_no_address() -> None:
     for text in ("", "localhost", "ftp://x:1", "/ip4/127.0.0.1/udp/1", "http://a@b:1", "http://h:99999"):
         with pytest.raises(InvalidInput):
             cidery.Client(text)
+
+
+async def test_a_profile_that_would_change_a_repository_made_before_is_warned_of(tmp_path: Path) -> None:
+    where = tmp_path / "repo"
+    async with cidery.Node(where, profile="test,lowpower", offline=True):
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing to say while the config is as the profile says
+        async with cidery.Node(where, profile="test,lowpower", offline=True):
+            pass
+        async with cidery.Node(where, offline=True):
+            pass
+    with pytest.warns(ProfileNotApplied, match="profile 'server'.*cidery config profile apply") as warned:
+        async with cidery.Node(where, profile="server", offline=True):
+            pass
+    assert len(warned) == 1
+    with pytest.raises(CideryError, match="no profile 'nonsense'"):
+        async with cidery.Node(where, profile="nonsense", offline=True):
+            pass
+    async with cidery.Node(where, offline=True) as node:
+        api = node.api
+        async with listen(api, api.config.api, {}, where / "api", lambda: None):
+            with pytest.warns(ProfileNotApplied, match="'server'"):
+                (await asyncio.to_thread(cidery.open, where, profile="server")).close()

@@ -12,7 +12,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.core.adding.add import AddOptions, add_root
 from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
-from cidery.exchange.service import NoSourceHasIt
+from cidery.exchange.failures import NoSourceHasIt
 from cidery.exchange.waits import SessionWaits
 from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import MAX_BLOCK

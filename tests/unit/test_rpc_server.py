@@ -224,7 +224,7 @@ async def test_bytes_come_with_their_type_and_length(server: Server) -> None:
     answer = await server.post(f"cat?arg={cid}&offset=10&length=100")
     assert answer.body == b"x" * 100 and answer.headers["x-content-length"] == "100"
     assert answer.headers["content-type"] == "text/plain" and answer.headers["x-stream-output"] == "1"
-    assert answer.headers["trailer"] == "X-Stream-Error"
+    assert answer.headers["trailer"] == "X-Stream-Error, X-Error-Category"
     block = await server.post(f"block/get?arg={cid}")
     assert block.headers["content-type"] == "application/vnd.ipld.raw" and len(block.body) == 3000
     tar = await server.post(f"get?arg={cid}")
@@ -244,7 +244,7 @@ async def test_an_error_after_the_first_byte_comes_in_the_trailer(
     monkeypatch.setattr("cidery.commands.run.reading.cat", breaks)
     answer = await server.post("cat?arg=x")
     assert answer.status == 200 and answer.body == b"part"
-    assert answer.trailer == "X-Stream-Error: bad CID: two lines"
+    assert answer.trailer.splitlines() == ["X-Stream-Error: bad CID: two lines", "X-Error-Category: InvalidInput"]
     client = cidery.Client(f"127.0.0.1:{server.port}")
     with pytest.raises(cidery.client.answer.RpcError, match="two lines"):
         async for _ in client.cat("x"):

@@ -15,6 +15,7 @@ from cidery.bitswap.message import Entry, WantType
 from cidery.bitswap.turns import LOOKED_AT, SMALL, Turns
 from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
 
 MAX_WANTS_PER_PEER = BITSWAP_WANTS.amount
 MAX_QUEUED_PER_PEER = BITSWAP_ANSWERS.amount
@@ -81,9 +82,10 @@ class _PeerQueue:
 class Engine:
     """Wants in, envelopes out. Peers are any hashable text."""
 
-    def __init__(self, now: float = 0.0) -> None:
+    def __init__(self, now: float = 0.0, seed: int = 0) -> None:
+        """``seed``: see Turns."""
         self.ledgers: dict[str, Ledger] = {}
-        self.turns = Turns(now)
+        self.turns = Turns(now, seed)
         self._peers: dict[str, _PeerQueue] = {}
         self._asked: OrderedDict[bytes, dict[str, float]] = OrderedDict()
         """Multihash of what may be a root -> who asked for it, and when."""
@@ -247,6 +249,13 @@ class Engine:
         if not queue.blocks:
             self._waiting.pop(peer, None)
 
+    def to_ask_for(self, peer: str, envelope: Envelope) -> CID | None:
+        """A leaf that was just sent to a peer, if others wait and it is not known whether that one passes blocks on."""
+        if not self._waiting or not self.turns.doubts(peer):
+            return None
+        sent = zip(envelope.blocks, envelope.sizes, strict=True)
+        return next((cid for cid, size in sent if size > SMALL and cid.codec == RAW), None)
+
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again, if it is still there."""
         for cid in envelope.blocks:
@@ -277,6 +286,13 @@ class Engine:
         if (ledger := self.ledgers.get(peer)) is not None:
             ledger.blocks_received += len(cids)
             ledger.bytes_received += size
+
+    def streamed(self, peer: str, cids: Sequence[CID], size: int, now: float = 0.0) -> None:
+        """``size`` bytes went to a peer in a stream beside Bitswap, the last ones of these blocks among them."""
+        self.turns.took(peer, size, now)
+        for cid in cids:
+            self.turns.sends(cid.multihash, peer)
+        self.sent(peer, len(cids), size)
 
     def wantlist(self, peer: str) -> list[CID]:
         """What the peer wants of us and we do not have."""

@@ -24,6 +24,8 @@ MAX_WRONG = budgets.BITSWAP_WRONG.amount
 SHUNNED_SECONDS = 600.0
 MAX_SHUNNED = 1024
 """Most peers that are shunned; the first is forgotten."""
+MAX_WONDERED = 4
+"""Blocks that one peer was sent, and is asked at a time whether it has them: it says so at once, or does not."""
 MAX_LEFT = 64
 """Disconnected peers of which it is remembered what they were asked."""
 FORETOLD = 16 * 1024
@@ -93,6 +95,8 @@ class ConnectedPeer:
         """Of its streams one is read at a time, so that a peer with many has no more of the loop than one with few."""
         self.unwanted = self.wrong = self.right = 0
         """Bytes of blocks: no longer wanted, never asked for, wanted."""
+        self.wondered: dict[CID, None] = {}
+        """Blocks that we sent it, and asked it whether it has them: then it passes them on."""
         self.root: CID | None = None
         """The last that it asked for of what may be the root of a DAG."""
         self.noted_at = now
@@ -101,6 +105,14 @@ class ConnectedPeer:
         self.deaf = False
         """It does not speak Bitswap."""
         self.gone = False
+
+    def wonder(self, cid: CID) -> bool:
+        """Ask whether it has what it was sent; False: too many such questions have no answer."""
+        if len(self.wondered) >= MAX_WONDERED:
+            return False
+        self.wondered[cid] = None
+        self.wantlist.ask(self, (), (cid,))
+        return True
 
     async def decode(self, data: memoryview, clock: Callable[[], float]) -> Message:
         """In steps, at the peer's rate. Raises BitswapError."""

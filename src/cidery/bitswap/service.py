@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
+from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
-from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Message, Payload
+from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Entry, Message, Payload
 from cidery.bitswap.peer import (
     FORETOLD,
     MAX_WRONG,
@@ -58,8 +59,6 @@ WANTS_AT_ONCE = 256
 """Wants that are looked up between two turns of the loop."""
 ASK_ALIVE = 0.5
 """Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
-NOTE_AGAIN = 1.0
-"""Seconds until it is noted again that a peer fetches a DAG of which it asks for leaves."""
 RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
@@ -82,12 +81,10 @@ class BitswapService:
         speaks: Callable[[PeerId, str], bool],
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
-        self.engine = Engine(clock())
+        self.engine = Engine(clock(), int.from_bytes(swarm.local_peer.multihash[-8:]))
         self.blocks_received = self.data_received = 0
         self.duplicate_blocks = self.duplicate_data = 0
         self.messages_received = 0
-        self.on_crowd: list[Callable[[CID, PeerId, Sequence[PeerId]], None]] = []
-        """Called with the root of a DAG that a peer asks for, that peer, and others that did so lately."""
         self.blocks_sent = self.data_sent = 0
         self._swarm = swarm
         self._store = store
@@ -95,6 +92,7 @@ class BitswapService:
         self._agent_of = agent_of
         self._speaks = speaks
         self._peers: dict[str, ConnectedPeer] = {}
+        self.crowds = Crowds(self.engine, self._peers, clock)
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._reading = asyncio.Semaphore(SERVING_TURNS)
@@ -190,26 +188,6 @@ class BitswapService:
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
         return Heard(at, connection.heard_at, peer.coming())
 
-    def asks(self, peer: PeerId, root: CID) -> bool:
-        """Note that a peer wants a DAG, by a want or as a stream; True if others do, too."""
-        names = self.engine.asks(str(peer), root, self._clock())
-        others = [self._peers[name].peer for name in names if name in self._peers]
-        if others:
-            for hear in self.on_crowd:
-                hear(root, peer, others)
-        return bool(others)
-
-    def _note_dags(self, peer: ConnectedPeer, wanted: Sequence[CID]) -> None:
-        """What may be the root of a DAG is noted at once, and again while the peer asks for leaves."""
-        now = self._clock()
-        for cid in wanted:
-            if cid.codec != RAW:
-                peer.root, peer.noted_at = cid, now
-                self.asks(peer.peer, cid)
-        if wanted and peer.root is not None and now - peer.noted_at > NOTE_AGAIN:
-            peer.noted_at = now
-            self.asks(peer.peer, peer.root)
-
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
         return any(isinstance(one, NetworkSession) and one.concerns(root) for one in self._sessions)
@@ -286,6 +264,8 @@ class BitswapService:
         for cid in message.dont_haves:
             peer.wantlist.denied(cid)
         for cid in message.haves:
+            if peer.wondered.pop(cid, peer) is None:
+                self.engine.turns.gives(peer.name)  # it passes on what we sent it
             peer.wantlist.confirmed(cid)
         touched: dict[Asker, None] = {}
         for cids, have in ((message.haves, True), (message.dont_haves, False)):
@@ -307,11 +287,19 @@ class BitswapService:
             for session in list(self._sessions):
                 session.on_wanted(name, cids)
             if (peer := self._peers.get(name)) is not None:
-                self._note_dags(peer, cids)
+                self.crowds.note(peer, cids)
+                self._wonder_about(peer, entries)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
             if start:
                 await asyncio.sleep(0)
+
+    def _wonder_about(self, peer: ConnectedPeer, entries: Sequence[Entry]) -> None:
+        """It withdraws wants: has it what it wanted, for others to have it from there?"""
+        if self.engine.waiting and self.engine.turns.doubts(peer.name):
+            leaf = next((one.cid for one in entries if one.cancel and one.cid.codec == RAW), None)
+            if leaf is not None and leaf not in peer.wondered and peer.wonder(leaf):
+                self._kick_wants(peer)
 
     async def _receive_blocks(
         self, stream: Stream, peer: ConnectedPeer, payloads: Sequence[Payload], arrived: Arrived
@@ -381,8 +369,15 @@ class BitswapService:
                 engine.turns.progress(name, inner.out_bytes, now, blocked=not inner.send_window)
         while (begun := engine.begin_turn(now)) is not None:
             self._spawn(self._peers[begun], "answers", self._send_answers)
-        if self._looking is None and engine.waiting:
-            self._looking = self._loop.call_later(UNREAD, self._look_again)
+        if engine.waiting:
+            self._look_in(engine.turns.held(now) or UNREAD)
+
+    def _look_in(self, seconds: float) -> None:
+        if self._looking is not None and self._looking.when() > self._loop.time() + seconds:
+            self._looking.cancel()
+            self._looking = None
+        if self._looking is None:
+            self._looking = self._loop.call_later(seconds, self._look_again)
 
     def _look_again(self) -> None:
         """Some wait: is it still for peers that take what they are sent?"""
@@ -454,6 +449,8 @@ class BitswapService:
                 self.blocks_sent += len(message.blocks)
                 self.data_sent += size
                 if envelope.blocks:
+                    if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
+                        self._kick_wants(peer)
                     self.engine.end_turn(peer.name, size, self._clock())
                     self._begin_turns()
         finally:

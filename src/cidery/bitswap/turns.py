@@ -14,6 +14,7 @@ super-seeding); one sent only to a peer that keeps it counts as not sent.
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from math import exp2
+from random import Random
 
 MOST_WEIGHT = 5.0
 """Share of a peer that gives as much as it takes, beside one that gives nothing."""
@@ -64,6 +65,12 @@ MAX_UNSEEN = 16
 """... and blocks that it may be the first to be sent meanwhile."""
 EVERYBODY = 8
 """One turn of so many goes to the peer that has waited for the most turns, whatever it gives."""
+LEAST_HOLD = 0.05
+"""Seconds of a giver's turn from which on the line is kept for the next giver after it..."""
+HOLD_TURNS = 2.0
+"""... for this many times as long..."""
+LONGEST_HOLD = 2.0
+"""... at most so long, for seven turns of eight: a turn of somebody else would hold up the giver that comes next."""
 TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""
 FIRST_TURN = 256 * 1024
@@ -75,7 +82,7 @@ FAST = 1024 * 1024
 class _Taker:
     """What passed between us and one peer, lately."""
 
-    __slots__ = ("at", "due", "first", "given", "gives", "rate", "seen_at", "served", "skipped", "taken", "unseen")
+    __slots__ = tuple("at due first given gives known rate seen_at served skipped taken unseen".split())
 
     def __init__(self, now: float, due: float, served: int) -> None:
         self.due = due
@@ -90,6 +97,8 @@ class _Taker:
         """The number of its last turn, or of the turn before it came."""
         self.first = 0
         """Blocks that any peers were the first to be sent when this one was sent the first of the ``unseen``."""
+        self.known = False
+        """It has had a turn."""
         self.gives = False
         """It has given, offered or passed on a block."""
         self.seen_at = now
@@ -123,8 +132,10 @@ class _Turn:
 class Turns:
     """One per node. Peers are any hashable text; times are seconds of any one clock."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, seed: int = 0) -> None:
+        """``seed``: of the choice among newcomers."""
         self.slots = LEAST_SLOTS
+        self._random = Random(seed)
         self._takers: dict[str, _Taker] = {}
         self._serving: dict[str, _Turn] = {}
         self._clock = 0.0
@@ -134,6 +145,7 @@ class Turns:
         self._fetched: OrderedDict[bytes, None] = OrderedDict()
         self._firsts = self._turns = 0
         self._givers_wait = False
+        self._held_until = 0.0
         self._now = now
         self._small = float(SMALL_FREE)
         """Bytes that may still go out of turn."""
@@ -195,6 +207,11 @@ class Turns:
             if not taker.gives:
                 taker.gives = True
                 taker.due = min(taker.due, self._clock)
+
+    def doubts(self, peer: str) -> bool:
+        """Whether it was not seen to give for long enough that it may be asked."""
+        taker = self._takers.get(peer)
+        return taker is not None and (not taker.gives or self._now - taker.seen_at > GIVER_SECONDS / 2)
 
     def sent_to(self, multihash: bytes) -> int:
         """Peers that a block was sent to lately, without one that keeps it to itself."""
@@ -276,6 +293,8 @@ class Turns:
         if not waiting or self.full(now):
             return None
         self._now = now
+        if self.held(now) and not any(self._takers[peer].gives for peer in waiting):
+            return None
         for peer in waiting:
             taker = self._takers[peer]
             taker.due = max(taker.due, self._clock)
@@ -289,15 +308,20 @@ class Turns:
             line = sorted(givers or waiting, key=lambda peer: self._takers[peer].due)[:LOOKED_AT]
             chosen = first = line[0]
             if self._turns % EVERYBODY == EVERYBODY - 1:
-                chosen = min(waiting, key=lambda peer: self._takers[peer].served)
+                chosen = self._anybody(waiting)
             elif self._takers[first].skipped < MAX_SKIPS:
                 chosen = min(line, key=lambda peer: self._least(waiting[peer]))  # the first of equals
             self._takers[first].skipped += 1
             self._clock = max(self._clock, self._takers[first].due)
         self._turns += 1
         self._takers[chosen].skipped, self._takers[chosen].served = 0, self._turns
+        self._takers[chosen].known = True
         self._serving[chosen] = _Turn(now)
         return chosen
+
+    def held(self, now: float) -> float:
+        """Seconds for which the line is still kept for givers; 0.0: it is anybody's."""
+        return max(0.0, self._held_until - now) if self._turns % EVERYBODY != EVERYBODY - 1 else 0.0
 
     def end(self, peer: str, size: int, now: float, *, others_wait: bool) -> None:
         """Its turn is over, ``size`` bytes of blocks went out."""
@@ -305,16 +329,40 @@ class Turns:
         taker = self._takers.get(peer)
         if taker is None or turn is None or not size:
             return
-        taker.fade(now)
+        self._takes(taker, size, now)
+        if taker.gives:
+            took = now - turn.began
+            self._held_until = now + min(HOLD_TURNS * took, LONGEST_HOLD) if took >= LEAST_HOLD else 0.0
         self._small = min(float(SMALL_FREE), self._small + SMALL_SHARE * size)
-        taker.taken += size
-        taker.due += size / taker.weight
         if now > turn.began:
             sample = size / (now - turn.began)
             taker.rate = sample if not taker.rate else taker.rate + (sample - taker.rate) / 2
         self._measure(size, now, others_wait)
 
+    def took(self, peer: str, size: int, now: float) -> None:
+        """It was sent bytes out of turn, in a stream; while nobody is served they are owed to nobody."""
+        taker = self._takers.get(peer)
+        if taker is not None:
+            taker.due = max(taker.due, self._clock)
+            self._takes(taker, size, now)
+            if not self._serving:
+                self._clock = max(self._clock, taker.due)
+
     # --- inside
+
+    def _takes(self, taker: _Taker, size: int, now: float) -> None:
+        taker.fade(now)
+        taker.taken += size
+        taker.due += size / taker.weight
+
+    def _anybody(self, waiting: Iterable[str]) -> str:
+        """Whoever has waited for the most turns, and every other time one that was never served, by chance: those who
+        serve the same peers must not all try the same newcomer.
+        """
+        fresh = [peer for peer in waiting if not self._takers[peer].known]
+        if fresh and self._turns // EVERYBODY % 2 == 0:
+            return self._random.choice(fresh)
+        return min(waiting, key=lambda peer: self._takers[peer].served)
 
     def _least(self, multihashes: Iterable[bytes]) -> int:
         return min(map(self.sent_to, multihashes), default=0)

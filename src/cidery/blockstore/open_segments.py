@@ -171,18 +171,22 @@ class OpenSegments:
 
     def read_ready(self, at: Location, multihash: bytes) -> bytes | memoryview | None:
         """The same without waiting: None if the file is not open, its pages are cold, or another record is there."""
-        segment = self.at_hand(at.segment)
-        head = at.head
-        size = head + at.length
+        number, offset, length, head, _ = at
+        segment = self.at_hand(number)
+        size = head + length
         if segment is None or size > MAX_SECTION_HEAD + MAX_BLOCK:
             return None
-        large = size >= OWN_BUFFER
-        into = memoryview(bytearray(size)) if large else self._scratch_view()[:size]
-        if self.files.read_ready(segment.fd, into, at.offset) != size:
+        if size >= OWN_BUFFER:
+            into = memoryview(bytearray(size))
+            if self.files.read_ready(segment.fd, into, offset) != size:
+                return None
+            return into[head:].toreadonly() if head_matches(bytes(into[:head]), multihash, length) else None
+        scratch = getattr(self._scratch, "bytes", None)
+        if scratch is None:
+            scratch = self._scratch.bytes = memoryview(bytearray(OWN_BUFFER))
+        if self.files.read_ready(segment.fd, scratch[:size], offset) != size:
             return None
-        if not head_matches(bytes(into[:head]), multihash, at.length):
-            return None
-        return into[head:].toreadonly() if large else bytes(into[head:])
+        return bytes(scratch[head:size]) if head_matches(bytes(scratch[:head]), multihash, length) else None
 
     def read_part(self, at: Location, start: int, into: memoryview) -> bool:
         """Bytes of a record's data, unchecked, from ``start`` on; False if the file ends before. Raises OSError."""
@@ -194,9 +198,3 @@ class OpenSegments:
             into[done : done + len(rest)] = rest
             done += len(rest)
         return done == len(into)
-
-    def _scratch_view(self) -> memoryview:
-        view: memoryview | None = getattr(self._scratch, "view", None)
-        if view is None:
-            view = self._scratch.view = memoryview(bytearray(OWN_BUFFER))
-        return view

@@ -1,7 +1,6 @@
 """Opening the store for writing: the one writer's lock, recovery, and the segments that have room."""
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,7 @@ from cidery.blockstore.recovery import Recovered
 from cidery.blockstore.write_errors import write_error
 from cidery.blockstore.writer import SegmentWriter
 from cidery.disk.lmdb_environment import DatabaseDamaged
-from cidery.disk.platform_io import FileLayer, lock_file, refuse_network_filesystem
+from cidery.disk.platform_io import FileLayer, lock_file, refuse_network_filesystem, unlock_file
 
 WRITER_LOCK = "writer.lock"
 log = logging.getLogger("cidery.store")
@@ -52,7 +51,7 @@ def open_writer(
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = lock_file(directory / WRITER_LOCK)
-            undo.callback(os.close, lock)
+            undo.callback(unlock_file, lock)
             in_use = InUse(root / INDEX_DIR)
             unclean = in_use.is_set()
             in_use.set()  # before it is mapped, which may kill this process

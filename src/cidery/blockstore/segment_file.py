@@ -92,10 +92,13 @@ def segment_numbers(directory: Path) -> list[int]:
 
 def head_matches(head: bytes, multihash: bytes, length: int) -> bool:
     """Whether the head of a record names this multihash and this data length. O(1)."""
-    if not head.endswith(multihash):
+    if not head.endswith(multihash) or len(head) < 5:
         return False
     try:
-        size, at = decode_uvarint(head)
+        low, high = head[0], head[1]
+        size, at = (low & 0x7F | high << 7, 2) if low >= 0x80 and 0 < high < 0x80 else decode_uvarint(head)
+        if len(head) == at + 2 + len(multihash) and head[at] == 1 and head[at + 1] < 0x80:  # nearly all
+            return size == len(head) - at + length
         version, codec_at = decode_uvarint(head, at)
         _, end = decode_uvarint(head, codec_at)
     except VarintError:

@@ -413,9 +413,10 @@ class SegmentStore:
             self._index.close()
             if self._lock >= 0:
                 from cidery.blockstore.database_check import InUse
+                from cidery.disk.platform_io import unlock_file
 
                 InUse(self._index.path).clear()
-                os.close(self._lock)
+                unlock_file(self._lock)
 
     def _writing(self) -> SegmentWriter:
         self._check_open()

@@ -5,7 +5,15 @@ from typing import Any
 
 from cidery.client.address import Endpoint
 from cidery.client.http1 import BadResponse, ResponseReader
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import (
+    CATEGORY_HEADER,
+    CideryError,
+    IntegrityError,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    Unavailable,
+)
 from cidery.http.authorization import AGENT, MISDIRECTED, TOKEN_HEADER, header_of
 
 MAX_LINE = 64 << 20
@@ -24,6 +32,35 @@ class RpcError(CideryError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RpcInvalidInput(RpcError, InvalidInput):
+    """An argument or option that the daemon refuses."""
+
+
+class RpcNotFound(RpcError, NotFound):
+    """The daemon does not have it, nor did it find it."""
+
+
+class RpcIntegrityError(RpcError, IntegrityError):
+    """Bytes that do not match their hash, in the daemon."""
+
+
+class RpcLimitExceeded(RpcError, LimitExceeded):
+    """A named bound of the daemon."""
+
+
+class RpcUnavailable(RpcError, Unavailable):
+    """Not possible in the daemon right now."""
+
+
+_BY_CATEGORY: dict[str, type[RpcError]] = {
+    "InvalidInput": RpcInvalidInput,
+    "NotFound": RpcNotFound,
+    "IntegrityError": RpcIntegrityError,
+    "LimitExceeded": RpcLimitExceeded,
+    "Unavailable": RpcUnavailable,
+}
 
 
 class DaemonGone(Unavailable):
@@ -66,24 +103,30 @@ def check_daemon(endpoint: Endpoint, status: int, headers: dict[str, str]) -> No
         raise WrongDaemon(endpoint.name, another)
 
 
-def error_of(status: int, reason: str, body: bytes) -> RpcError:
-    """The error in an answer with a status other than 200."""
+def error_of(status: int, reason: str, body: bytes, category: str = "") -> RpcError:
+    """The error in an answer with a status other than 200; of the category that a daemon of Cidery names."""
+    kind = _BY_CATEGORY.get(category, RpcInvalidInput if status == 400 else RpcError)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip().partition("\n")[0]
         if text.startswith("<"):  # a page for people
             text = f"what answers is no RPC server: {status} {reason}"
-        return RpcError(text or f"{status} {reason}", status)
+        return kind(text or f"{status} {reason}", status)
     if isinstance(value, dict) and isinstance(value.get("Message"), str):
-        return RpcError(value["Message"], status)
+        return kind(value["Message"], status)
     return RpcError(f"{status} {reason}", status)
+
+
+def category_in(headers: dict[str, str]) -> str:
+    """The category of an error that headers or trailers name, "" for none."""
+    return headers.get(CATEGORY_HEADER.lower(), "")
 
 
 def check_end(reader: ResponseReader) -> None:
     """Raise RpcError if an error came after the first byte."""
     if message := reader.trailers.get("x-stream-error"):
-        raise RpcError(message)
+        raise _BY_CATEGORY.get(category_in(reader.trailers), RpcError)(message)
 
 
 class ValueLines:

@@ -11,6 +11,7 @@ from cidery.client.answer import (
     ValueLines,
     WrongDaemon,
     call_headers,
+    category_in,
     check_daemon,
     check_end,
     error_of,
@@ -131,7 +132,7 @@ class AsyncAnswer:
             await self._receive()
             body += b"".join(self._reader.body())
         body += b"".join(self._reader.body())
-        return error_of(self._reader.status, self._reader.reason, bytes(body))
+        return error_of(self._reader.status, self._reader.reason, bytes(body), category_in(self._reader.headers))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body. Raises RpcError for an error after the first byte, BadResponse for a cut one."""

@@ -5,10 +5,10 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 def human_size(size: int) -> str:
     """At least two digits: one after the decimal point below 10."""
-    if size < 10:
+    if size < 1000:
         return f"{size} B"
-    step = 0
+    step = 1
     while size >= 1000 ** (step + 1) and step + 1 < len(_UNITS):
         step += 1
     tenths = (size * 10 + 1000**step // 2) // 1000**step
-    return f"{tenths / 10:.{int(tenths < 100)}f} {_UNITS[step]}"
+    return f"{tenths / 10:.1f} {_UNITS[step]}" if tenths < 100 else f"{tenths / 10:.0f} {_UNITS[step]}"

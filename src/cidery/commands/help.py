@@ -36,6 +36,8 @@ def _option_line(option: Option) -> str:
         notes += f" [{', '.join(option.choices)}]"
     if option.default not in (None, False, ""):
         default = str(option.default).lower() if isinstance(option.default, bool) else option.default
+        if option.type is OptionType.DURATION:
+            default = f"{option.default:g}s"
         notes += f" (default: {default})"
     if option.deprecated:
         notes += f" (deprecated: use {option.deprecated})"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cidery.core.keeping.collector import Collector
     from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
-    from cidery.core.network import Network
+    from cidery.core.network import BudgetUse, Network
     from cidery.core.reading.content_path import ContentPath
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
@@ -104,6 +104,11 @@ if TYPE_CHECKING:
         @property
         def elsewhere(self) -> Elsewhere | None:
             """The process that has the network, if this one asks another for what is not stored."""
+            ...
+
+        @property
+        def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
+            """What is used beside those of the network: who runs something adds to this."""
             ...
 
         @property
@@ -212,6 +217,10 @@ class Api:
     @property
     def watched(self) -> WatchedSessions:
         return self._parts.watched
+
+    @property
+    def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
+        return self._parts.other_budgets
 
     @property
     def deny_files(self) -> DenyFiles | None:

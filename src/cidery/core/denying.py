@@ -13,7 +13,7 @@ from cidery.multiformats.multicodec import RAW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -123,6 +123,13 @@ class DenyingStore:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+def denied_keys(denylists: Denylists | None) -> Callable[[bytes], bool]:
+    """Whether a multihash, or what others say is one, is denied."""
+    if denylists is None:
+        return lambda _: False
+    return lambda key: bool(denylists.lists) and denylists.block(CID(1, RAW, key)) is not None
 
 
 def judged(store: BlockStore) -> tuple[BlockStore, Denylists | None]:

@@ -89,6 +89,7 @@ class _Opened:
 
     def __init__(self, env: Any, read_only: bool) -> None:
         self.env = env
+        self.pid = os.getpid()
         self.read_only = read_only
         self.tables: dict[bytes, Table] = {}
         self.users: list[Environment] = []
@@ -141,6 +142,12 @@ def _key(path: Path) -> _Key | None:
     return (os.getpid(), found.st_dev, found.st_ino)
 
 
+def _leave_to_parent() -> None:
+    """In a child of fork(), close what the parent had open, so that it can be opened here; the parent keeps its own."""
+    for key in [key for key in _open if key[0] != os.getpid()]:
+        _open.pop(key).env.close()
+
+
 class Environment:
     """An open environment. read() from any thread; write() from one thread at a time (LMDB makes others wait)."""
 
@@ -177,6 +184,7 @@ class Environment:
             path.mkdir(parents=True, exist_ok=True)
         try:
             with _opening:
+                _leave_to_parent()
                 self._shared = self._join(map_size, read_only)
         except lmdb.NotFoundError as exc:
             raise DatabaseMissing(path, what) from exc
@@ -258,6 +266,8 @@ class Environment:
                 return
             self._closed = True
             shared = self._shared
+            if shared.pid != os.getpid():
+                return  # that is the parent's
             shared.users.remove(self)
             if shared.users:
                 return

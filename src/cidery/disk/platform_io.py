@@ -189,6 +189,9 @@ if sys.platform == "win32":
         os.lseek(fd, 1 << 30, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(fd: int) -> None:
+        """Closing does it: no child has the descriptor."""
+
     def _try_share(fd: int) -> None:
         """There are no shared locks of this kind; since the file could be opened, no process holds the lock now."""
 
@@ -215,6 +218,9 @@ else:
 
     def _try_lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
     def _try_share(fd: int) -> None:
         # The two families of locks do not see each other on Linux, and other programs use one or the other.
@@ -252,7 +258,7 @@ def lock_file(path: Path) -> int:
     """Take the operating system's exclusive lock on ``path`` (created if missing), which ends with the process.
 
     Returns:
-        A descriptor to close when done.
+        A descriptor for unlock_file().
     Raises:
         FileLocked, OSError.
     """
@@ -265,6 +271,14 @@ def lock_file(path: Path) -> int:
             raise FileLocked(path) from exc
         raise
     return fd
+
+
+def unlock_file(fd: int) -> None:
+    """End the lock of lock_file(), and close its descriptor, which alone would leave it to the children of fork()."""
+    try:
+        _unlock(fd)
+    finally:
+        os.close(fd)
 
 
 def share_lock(path: Path) -> int:

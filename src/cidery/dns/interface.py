@@ -51,6 +51,10 @@ class TxtResolver(Protocol):
         """Raises NoSuchDomain, DnsUnavailable. Cancel-safe."""
         ...
 
+    def is_known(self, name: str) -> bool:
+        """Whether txt() asks nobody now."""
+        ...
+
 
 class AddressResolver(Protocol):
     """Looks up addresses of hosts."""

@@ -73,12 +73,17 @@ class Dns:
         """See TxtResolver."""
         return await self._cached(name, "TXT")
 
+    def is_known(self, name: str) -> bool:
+        """See TxtResolver."""
+        known = self._answers.get(_key(name, "TXT"))
+        return known is not None and known[0] > self._clock()
+
     async def addresses(self, name: str, version: int) -> tuple[str, ...]:
         """See AddressResolver."""
         return (await self._cached(name, "AAAA" if version == 6 else "A")).texts
 
     async def _cached(self, name: str, kind: str) -> TxtAnswer:
-        key = (name.lower().rstrip("."), kind)
+        key = _key(name, kind)
         known = self._answers.get(key)
         now = self._clock()
         if known is not None and known[0] > now:
@@ -123,6 +128,10 @@ class Dns:
 
 
 SYSTEM_ZONE = "."
+
+
+def _key(name: str, kind: str) -> tuple[str, str]:
+    return name.lower().rstrip("."), kind
 
 
 def _text(record: object) -> str:

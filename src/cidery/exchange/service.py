@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cidery.blockstore.interface import BlockStore
-from cidery.errors import CideryError, Unavailable
+from cidery.errors import CideryError
 from cidery.exchange.begun import has_begun
 from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
+from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
 from cidery.exchange.interface import PeerSources
+from cidery.exchange.lonely import Lonely
 from cidery.exchange.read_ahead import ReadAhead
 from cidery.exchange.session import FetchSession
 from cidery.exchange.stats import SessionState, SessionStats
@@ -35,27 +37,6 @@ CHECK_BATCH = 256
 """Hints looked up at a time."""
 
 
-class NoSourceHasIt(Unavailable):
-    """Every available source was asked, for long enough."""
-
-    def __init__(self, cid: CID, sources: int, stage: str) -> None:
-        super().__init__(cid, sources, stage)
-        self.cid = cid
-        self.sources = sources
-        self.stage = stage
-
-    def __str__(self) -> str:
-        if not self.sources:
-            return (
-                f"{self.cid} is not stored here and no peer is connected: "
-                "connect to one that has it with cidery swarm connect ADDRESS"
-            )
-        return (
-            f"none of {self.sources} connected peers sent {self.cid} in time ({self.stage}): "
-            "connect to one that has it with cidery swarm connect ADDRESS, then try again"
-        )
-
-
 class Sources(PeerSources, Protocol):
     """Sources of every kind, and the search for more."""
 
@@ -73,6 +54,10 @@ class Sources(PeerSources, Protocol):
 
     def stage(self, session: "NetworkSession") -> str:
         """The state of a search for the session: "finding", "dialling", "" when none runs."""
+        ...
+
+    def alone(self) -> bool:
+        """Whether no source is there and nothing is under way or configured that could find one."""
         ...
 
 
@@ -116,6 +101,7 @@ class NetworkSession:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
         self._attached = False
+        self._lonely = Lonely(sources.alone, self._nobody_to_ask)
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
@@ -131,6 +117,7 @@ class NetworkSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._lonely.end()
         if self._timer is not None:
             self._timer.cancel()
         if self._attached:
@@ -207,7 +194,7 @@ class NetworkSession:
         return None if local is None else self._found(cid, local)
 
     async def get(self, cid: CID) -> bytes | memoryview:
-        """The block, from the store or a source. Raises NoSourceHasIt, and as storing. Cancel-safe."""
+        """The block, from the store or a source. Raises NoSourceHasIt, NobodyToAsk, and as storing. Cancel-safe."""
         if self._first is None:
             self._first = cid
         data = self.get_if_ready(cid)
@@ -228,6 +215,7 @@ class NetworkSession:
         self._ahead.waits()
         self._machine.need(cid, self._clock())
         self._turn()
+        self._lonely.waits(asyncio.get_running_loop().call_later)
         try:
             return await waiter
         finally:
@@ -324,6 +312,7 @@ class NetworkSession:
 
     def on_source(self, name: str, round_trip: float | None) -> None:
         """A source can be asked."""
+        self._lonely.meets()
         self._machine.add_source(name, round_trip, self._clock())
         self._turn()
 
@@ -448,6 +437,11 @@ class NetworkSession:
     def _on_deadline(self) -> None:
         self._listen()
         self._turn()
+
+    def _nobody_to_ask(self) -> None:
+        for cid, waiter in self._waiters.items():
+            if not waiter.done():
+                waiter.set_exception(NobodyToAsk(cid))
 
     def _give_up(self, stage: str, sources: int) -> None:
         for cid, waiter in self._waiters.items():

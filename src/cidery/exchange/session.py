@@ -177,7 +177,7 @@ class FetchSession:
         source.denials = 0
         want = self._wants.get(cid)
         if want is not None and source.broken < MAX_BROKEN:
-            want.holders.add(name)
+            want.holders[name] = None
             want.denied.discard(name)
             self._prove(source)
             self._wants.revive(cid)
@@ -206,7 +206,7 @@ class FetchSession:
         if (want := self._wants.get(cid)) is None:
             return
         if name in want.holders:
-            want.holders.discard(name)
+            want.holders.pop(name, None)
             source.broken += 1
         want.denied.add(name)
         self._wants.reopen(cid, name)
@@ -246,7 +246,7 @@ class FetchSession:
         self._came(cid, now, source.least_delay if source is not None else None)
         self._reach.received(name, size, now)
         self._proofs.came(cid, size)
-        want.told.discard(name)
+        want.told.pop(name, None)
         if want.source == name:
             want.source = None
         self._settle(cid, want)
@@ -290,7 +290,7 @@ class FetchSession:
                     self._ask_for_proof(source, now)
         for giver, cid in self._moves.due(self._wants, self.sources, now):
             giver.taken_away(cid, now)
-            self._wants.all[cid].told.discard(giver.name)
+            self._wants.all[cid].told.pop(giver.name, None)
             self._wants.reopen(cid, giver.name)
         if resting:
             self._silence.begin(now)
@@ -447,7 +447,7 @@ class FetchSession:
         source.taken_away(cid, now)
         self._wants.reopen(cid, source.name)
         self._out.cancel(source.name, cid)
-        want.told.discard(source.name)
+        want.told.pop(source.name, None)
 
     # --- inside: asking who has what
 
@@ -461,7 +461,7 @@ class FetchSession:
     def _ask_whether(self, source: Source, cid: CID) -> None:
         want = self._wants.all[cid]
         if source.name not in want.holders and source.name not in want.told:
-            want.told.add(source.name)
+            want.told[source.name] = None
             self._out.ask_whether(source.name, cid)
 
     def _probe(self, now: float, streams: str) -> None:
@@ -483,7 +483,7 @@ class FetchSession:
                 if not source.outstanding and not source.probed:
                     source.progress_at = now
                 source.probed.add(cid)
-                want.told.add(source.name)
+                want.told[source.name] = None
                 self._out.ask_whether(source.name, cid)
 
     def _settle(self, cid: CID, want: Want) -> None:

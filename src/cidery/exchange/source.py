@@ -4,7 +4,7 @@ The window follows the bandwidth-delay product: it grows with every block that a
 smallest one seen (so it doubles each round trip at first), and shrinks while blocks queue up on the way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from math import exp
 
 from cidery.exchange.stats import SourceState
@@ -147,7 +147,7 @@ class Source:
         """Whether what it sent was what it was asked for, and it is there."""
         return self.credit > 0 and self.usable
 
-    def may_have(self, denied: set[str], holders: set[str]) -> bool:
+    def may_have(self, denied: Container[str], holders: Container[str]) -> bool:
         """Whether it can be asked for a block, by who denied having it and who said to."""
         return self.name in holders if self.partial else self.name not in denied
 

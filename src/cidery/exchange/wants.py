@@ -35,9 +35,9 @@ class Want:
         self.asked_at = 0.0
         self.denied: set[str] = set()
         """Sources that do not have it."""
-        self.holders: set[str] = set()
+        self.holders: dict[str, None] = {}
         """Sources that said HAVE."""
-        self.told: set[str] = set()
+        self.told: dict[str, None] = {}
         """Sources that know of this want, by want-block or want-have, and may still answer."""
         self.needed = False
         """The reader waits for it."""
@@ -104,7 +104,7 @@ class Wants:
         """An open want is asked of a source."""
         want = self.asked[cid] = self.open.pop(cid)
         want.source, want.asked_at = source, now
-        want.told.add(source)
+        want.told[source] = None
 
     def reopen(self, cid: CID, source: str) -> None:
         """It is no longer asked of ``source``; the others come after it."""
@@ -147,8 +147,8 @@ class Wants:
         for want in self.all.values():
             if want.told or want.denied or want.holders:
                 want.denied.discard(name)
-                want.holders.discard(name)
-                want.told.discard(name)
+                want.holders.pop(name, None)
+                want.told.pop(name, None)
 
     def visible(self) -> Iterator[CID]:
         """Those that sources are asked about: the window and what is under way."""

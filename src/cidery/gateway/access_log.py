@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 from cidery.budgets import ACCESS_LINES
 from cidery.errors import Unavailable
-from cidery.gateway.client import address_of
+from cidery.gateway.visitor import address_of
 from cidery.http.dates import MONTHS
 from cidery.http.message import Answered
+from cidery.multiformats.address_filter import Net
 
 BATCH = 1024
 """Lines written at a time."""
@@ -70,14 +71,14 @@ class Line(NamedTuple):
     agent: str
 
 
-def line_of(answered: Answered, at: float) -> Line:
-    """``at``: its end, seconds since 1970."""
+def line_of(answered: Answered, at: float, proxies: Sequence[Net] = ()) -> Line:
+    """``at``: its end, seconds since 1970. ``proxies``: see visitor_of()."""
     request = answered.request
     status = answered.status or NO_ANSWER
     said = [request.headers.get(name, "")[:MAX_FIELD] for name in ("host", "referer", "user-agent")]
     return Line(
         at,
-        address_of(request),
+        address_of(request, proxies),
         request.method[:MAX_FIELD],
         request.target[:MAX_FIELD],
         answered.version,
@@ -134,8 +135,12 @@ def _quoted(text: str) -> str:
 class AccessLog:
     """Writes lines to a file that others may move away. Closed by close()."""
 
-    def __init__(self, path: Path | None, form: str, clock: Callable[[], float]) -> None:
-        """``path`` None: standard output. ``form``: one of FORMATS. Raises CannotLog."""
+    def __init__(self, path: Path | None, form: str, clock: Callable[[], float], proxies: Sequence[Net] = ()) -> None:
+        """``path`` None: standard output. ``form``: one of FORMATS. ``proxies``: are believed when they name a client.
+
+        Raises CannotLog.
+        """
+        self._proxies = proxies
         self._path = path
         self._form = FORMATS[form]
         self._clock = clock
@@ -157,7 +162,7 @@ class AccessLog:
         if self._queue.qsize() >= ACCESS_LINES.amount:
             self.lost += 1
         else:
-            self._queue.put(line_of(answered, self._clock()))
+            self._queue.put(line_of(answered, self._clock(), self._proxies))
 
     def reopen(self) -> None:
         """Open the file anew with the next line, as after it was moved away."""
@@ -231,9 +236,9 @@ class AccessLog:
 
 
 @asynccontextmanager
-async def access_log(path: Path | None, form: str) -> AsyncIterator[AccessLog]:
+async def access_log(path: Path | None, form: str, proxies: Sequence[Net]) -> AsyncIterator[AccessLog]:
     """An open log. Raises CannotLog."""
-    opened = AccessLog(path, form, time.time)
+    opened = AccessLog(path, form, time.time, proxies)
     try:
         yield opened
     finally:

@@ -9,16 +9,19 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-from cidery.budgets import GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
+from cidery.budgets import GATEWAY_BODIES, GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
 from cidery.errors import CideryError, Unavailable
-from cidery.gateway.client import client_of
 from cidery.gateway.errors import failed, said
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
+from cidery.gateway.shared_counts import Running, WorkerCounts
+from cidery.gateway.visitor import client_of
 from cidery.http.message import Request, Response
 from cidery.multiformats.address_filter import Net
 from cidery.multiformats.varint import Buffer
@@ -45,6 +48,8 @@ class Limits(NamedTuple):
     """Seconds until the first byte, and between two pieces of a body."""
     duration: float = DURATION_SECONDS
     """Seconds of a whole request."""
+    bodies: int = GATEWAY_BODIES.amount
+    """Answers being read at a time."""
     proxies: Sequence[Net] = ()
     """Where proxies are, beside this machine, that are believed when they name a client."""
 
@@ -70,26 +75,32 @@ class Bounded:
         headers: Mapping[str, str] | None = None,
         *,
         html: bool = False,
+        shared: WorkerCounts | None = None,
     ) -> None:
-        """``headers``, and ``html`` (pages for people): of the answers that are given here, as of the handler's."""
+        """``headers``, and ``html`` (pages for people): of the answers that are given here, as of the handler's.
+        ``shared``: with the other workers of the gateway."""
+        self._shared = shared
         self._handler = handler
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._headers = headers or {}
         self._html = html
         self._of: Counter[str] = Counter()
         """Running requests by client; those that cannot be told apart are not among them."""
         self._clock = asyncio.get_running_loop().time
-        self._places = BodyPlaces(self._clock)
+        self.places = BodyPlaces(self._clock, self.limits.bodies)
         self.running = 0
         self.refused = self.timeouts = self.stalled = self.overdue = 0
         """Since the start: beyond a limit; without an answer in time; cut off for no progress, and for their length."""
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the answer is dropped when the client disconnects."""
-        client = client_of(request, self._limits.proxies)
-        if self._limits.requests and self.running >= self._limits.requests:
+        client = client_of(request, self.limits.proxies)
+        shared = self._shared
+        others = 0 if shared is None else shared.others(Running.REQUESTS, "")
+        if self.limits.requests and self.running + others >= self.limits.requests:
             return self._refused(request, "too many requests at once")
-        if client and self._of[client] >= GATEWAY_CLIENT_REQUESTS.amount:
+        others = 0 if shared is None or not client else shared.others(Running.CLIENT_REQUESTS, client)
+        if client and self._of[client] + others >= GATEWAY_CLIENT_REQUESTS.amount:
             return self._refused(request, f"more than {GATEWAY_CLIENT_REQUESTS.size} of one client at once")
         place, began = self._entered(client), self._clock()
         try:
@@ -130,25 +141,30 @@ class Bounded:
 
     def _entered(self, client: str) -> AsyncExitStack:
         """What is undone when the request ends."""
-        self.running += 1
-        if client:
-            self._of[client] += 1
+        self._count(client, 1)
         place = AsyncExitStack()
         place.callback(self._ended, client)
         return place
 
     def _ended(self, client: str) -> None:
-        self.running -= 1
+        self._count(client, -1)
+        if client and not self._of[client]:
+            del self._of[client]
+
+    def _count(self, client: str, step: int) -> None:
+        self.running += step
+        if self._shared is not None:
+            self._shared.add(Running.REQUESTS, "", step)
         if client:
-            self._of[client] -= 1
-            if not self._of[client]:
-                del self._of[client]
+            self._of[client] += step
+            if self._shared is not None:
+                self._shared.add(Running.CLIENT_REQUESTS, client, step)
 
     def _limit_duration(self, request: Request, place: AsyncExitStack, began: float) -> None:
         """What is left of the time is for the body, also while its client reads nothing."""
-        if self._limits.duration:
+        if self.limits.duration:
             assert request.abort is not None  # set by the server
-            ends = began + self._limits.duration
+            ends = began + self.limits.duration
             timer = asyncio.get_running_loop().call_at(ends, self._cut, request.abort)
             place.callback(timer.cancel)
 
@@ -168,17 +184,17 @@ class Bounded:
         body = _pieces(request, response)
         if body is None:
             return response, None, None
-        full = self._places.full
+        full = self.places.full
         if full:  # a waiting body would hold the block it begins with: it is made again when it has its place
             await body.aclose()
-        reader = await place.enter_async_context(self._places.taken(client or request.client, request.abort))
+        reader = await place.enter_async_context(self.places.taken(client or request.client, request.abort))
         if full:
             response, left = await self._waited(self._handler(request))
         return response, reader, left
 
     async def _waited(self, response: Awaitable[Response]) -> tuple[Response, float | None]:
         """An answer, and what is left of the time until its first byte. Raises Stalled."""
-        limits = [one for one in (self._limits.retrieval, self._limits.duration) if one]
+        limits = [one for one in (self.limits.retrieval, self.limits.duration) if one]
         seconds, began = min(limits, default=None), self._clock()
         answer = await _within(seconds, response)
         return answer, None if seconds is None else seconds - (self._clock() - began)
@@ -194,11 +210,11 @@ class Bounded:
             yield b""
             while piece is not None:
                 view = memoryview(piece)
-                step = SLICE_IN_A_CROWD if self._places.full else SLICE
+                step = SLICE_IN_A_CROWD if self.places.full else SLICE
                 for start in range(0, len(view), step):
                     with reader.taking(clock()):
                         yield view[start : start + step]
-                piece = await _within(self._limits.retrieval or None, anext(body, None))
+                piece = await _within(self.limits.retrieval or None, anext(body, None))
         except Stalled:
             if begun:
                 self.stalled += 1
@@ -209,14 +225,37 @@ class Bounded:
 
 
 async def _within(seconds: float | None, work: Awaitable[T]) -> T:
-    """Raises Stalled."""
+    """What need not wait costs no timer. Raises Stalled."""
+    steps = work.__await__()
+    try:
+        waited = next(steps)
+    except StopIteration as stop:
+        ready: T = stop.value
+        return ready
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await work
+            return await _resumed(waited, steps)
     except TimeoutError as exc:
         if not limit.expired():
             raise
         raise Stalled(seconds or 0.0) from exc
+
+
+@types.coroutine
+def _resumed(waited: Any, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """The rest of a coroutine that was stepped to its first wait, for ``waited``."""
+    while True:
+        try:
+            answer = yield waited
+        except BaseException as exc:  # noqa: BLE001 - it is handed on
+            step = partial(steps.throw, exc)
+        else:
+            step = partial(steps.send, answer)
+        try:
+            waited = step()
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
 
 
 def _pieces(request: Request, response: Response) -> AsyncGenerator[Buffer, None] | None:

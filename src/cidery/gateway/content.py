@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
@@ -33,15 +33,17 @@ from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin
 from cidery.gateway.outcome import outcome
 from cidery.gateway.redirected import redirected_by_site
+from cidery.gateway.shared_counts import WorkerCounts
 from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
-from cidery.gateway.unixfs_file import Serving, file
+from cidery.gateway.unixfs_file import Serving, file, leaf
 from cidery.gateway.visitor import visitor_of
 from cidery.http.message import Request, Response
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
+from cidery.namesys.resolver import Limits as NameLimits
 from cidery.unixfs.directory_reader import NotADirectory
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import read_node
@@ -50,6 +52,7 @@ MAX_AT_HAND = 16 * 1024
 """Largest node whose links are read for an answer without waiting, in bytes: some 300 links."""
 _SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
 """Forms in which files are served as they are: "json" of a file that holds JSON is the file."""
+_SERVED_AS_FILES = (*_SERVED_AS_CONTENT, Form.TAR)
 
 
 class Located(NamedTuple):
@@ -68,32 +71,55 @@ class Located(NamedTuple):
         return self.base._replace(segments=self.base.segments + self.below) if self.below else self.base
 
 
+class Root(NamedTuple):
+    """What is known of an answer about the root of a path before any block was looked at."""
+
+    end: PathEnd
+    headers: Mapping[str, str]
+    serving: Serving
+
+
 class Plan(NamedTuple):
     """What a request is about, and the form that it wants."""
 
     origin: Origin
     wanted: Wanted
     located: Located
+    root: Root | None
+    """What its root alone tells, if no name follows it."""
 
 
 class ContentGateway:
     """Answers from one node."""
 
-    def __init__(self, api: Api, options: GatewayOptions) -> None:
+    def __init__(self, api: Api, options: GatewayOptions, shared: WorkerCounts | None = None) -> None:
+        """``shared``: counts of strangers that are those of the other workers, too."""
         self._api = api if options.fetches else api.offline()
         self._options = options
         self._at_hand = AtHand(self._api.served)
-        self._strangers = Strangers(time.monotonic)
+        self.strangers = Strangers(time.monotonic, shared)
 
     def plan(self, request: Request, origin: Origin) -> Plan | None:
         """What is to be done for a request; None: that needs waiting. Raises BadRequest, PathError."""
         wanted = form_of(request, trustless=not origin.deserialized)
         if origin.namespace != "ipfs" or wanted.form is Form.RECORD:
             return None
-        return Plan(origin, wanted, _located(origin))
+        located = _located(origin)
+        return Plan(origin, wanted, located, None if located.below else self._root(request, origin, wanted, located))
+
+    def _root(self, request: Request, origin: Origin, wanted: Wanted, located: Located) -> Root | None:
+        """Raises BadRequest."""
+        root = located.base.root
+        headers = _headers(request, origin, wanted, located.root, None)
+        return Root(PathEnd((root,), ()), headers, self._serving("", origin, located.root))
+
+    def _serving(self, name: str, origin: Origin, cid: str) -> Serving:
+        return Serving(name, origin.isolated, f'"{cid}"', self._options.max_range_file_size)
 
     def at_hand(self, request: Request, plan: Plan) -> Response | None:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        if _only_if_cached(request):
+            return None  # answer() looks whether the content is stored, also where its CID alone would do
         steps = self._respond(request, plan, self._at_hand)
         try:
             steps.send(None)
@@ -116,11 +142,12 @@ class ContentGateway:
         wanted = form_of(request, trustless=not origin.deserialized)
         if wanted.form is Form.RECORD:
             rest = f"{origin.root}/{origin.below}" if origin.below else origin.root
-            return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type)
-        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(origin)))
+            limits = self.name_limits(request)
+            return await trustless.record(self._api.naming, origin.namespace, rest, request, wanted.of_type, limits)
+        return await self._answer_with_session(request, Plan(origin, wanted, await self._named(request, origin), None))
 
     async def _answer_with_session(self, request: Request, plan: Plan) -> Response:
-        offline = "only-if-cached" in request.headers.get("cache-control", "")
+        offline = _only_if_cached(request)
         api = self._api.offline() if offline else self._api
         if offline and not await self._stores(plan.located.base.root):
             message = f"{plan.located.base.root} is not stored here"
@@ -129,8 +156,7 @@ class ContentGateway:
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException as exc:
-            if isinstance(exc, Unavailable | asyncio.CancelledError) and (told := outcome(blocks.stats())):
-                exc.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
+            _tell(exc, blocks)
             await blocks.close()
             raise
         if isinstance(response.body, bytes):
@@ -146,11 +172,21 @@ class ContentGateway:
         session = api.session(terms=Terms(paced=True, public=not visitor.owner))
         if visitor.owner or not self._options.fetches:
             return session
-        return self._strangers.fetching(visitor.client, session)
+        return self.strangers.fetching(visitor.client, session)
 
-    async def _named(self, origin: Origin) -> Located:
+    def name_limits(self, request: Request) -> NameLimits:
+        """What may be spent on the names of a request."""
+        return NameLimits(asking=partial(self.count_name, request))
+
+    def count_name(self, request: Request) -> None:
+        """A name is about to be looked up. Raises TooMuchFetched for a stranger who has had many."""
+        visitor = visitor_of(request, self._options.proxies)
+        if not visitor.owner:
+            self.strangers.look_up(visitor.client)
+
+    async def _named(self, request: Request, origin: Origin) -> Located:
         self._api.admit_name(origin.root, origin.below)
-        target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}")
+        target = await self._api.naming.resolver.resolve(f"/ipns/{origin.root}", limits=self.name_limits(request))
         base = await self._api.locate(target.path)
         below = parse_path(f"{base.root}/{origin.below}").segments if origin.below else ()
         return Located(str(base.root), base, below, target.ttl)
@@ -159,27 +195,32 @@ class ContentGateway:
         return root.is_identity or (await self._api.store.size_many([root]))[0] is not None
 
     async def _respond(self, request: Request, plan: Plan, blocks: BlockSession) -> Response:
-        origin, wanted, located = plan
+        origin, wanted, located, root = plan
         path = self._api.admitted(located.path)
         on_path: list[Block] = []
         form = wanted.form
-        try:
-            end = await _walked(path, blocks, on_path)
-        except NotAtHand:
-            raise
-        except (NotFound, NotADirectory) as exc:
-            found = None
-            if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
-                found = await redirected_by_site(
-                    request, origin, located.base, located.lasts, blocks, self._api.admitted
-                )
-            if found is None:
-                raise exc
-            return found
-        roots = located.root if not path.segments else ",".join(map(str, end.roots))
-        headers = content_headers(origin.shown_path(request), roots, located.lasts)
-        if form is not None and not wanted.explicit:
-            headers |= location(request, form, wanted.of_type)
+        if root is not None:
+            end, prepared, serving = root
+            headers = dict(prepared)
+        else:
+            try:
+                end = await _walked(path, blocks, on_path)
+            except NotAtHand:
+                raise
+            except (NotFound, NotADirectory) as exc:
+                found = None
+                if origin.isolated and form in _SERVED_AS_CONTENT and located.below:
+                    found = await redirected_by_site(
+                        request, origin, located.base, located.lasts, blocks, self._api.admitted
+                    )
+                if found is None:
+                    raise exc
+                return found
+            if (denylists := self._api.denylists) is not None:
+                denylists.refuse_block(end.cid)  # also where nothing of it is read, as for 304
+            roots = located.root if not path.segments else ",".join(map(str, end.roots))
+            headers = _headers(request, origin, wanted, roots, located.lasts)
+            serving = self._serving(located.below[-1] if located.below else "", origin, roots.rpartition(",")[2])
         if form is Form.RAW:
             return await trustless.raw_block(request, path, end, blocks, headers)
         if form is Form.CAR:
@@ -187,30 +228,45 @@ class ContentGateway:
             return await trustless.car(request, path, end, on_path, blocks, wished, headers)
         if end.remainder:
             raise InsideBlock(path, end.cid)
-        if end.cid.codec not in (DAG_PB, RAW) or form not in (*_SERVED_AS_CONTENT, Form.TAR):
+        if end.cid.codec not in (DAG_PB, RAW) or form not in _SERVED_AS_FILES:
             return await data.answer(request, origin, end.cid, form, blocks, headers)
         if form is Form.TAR:
             return await archive(request, end.cid, blocks, headers)
-        return await self._content(request, origin, located, end, blocks, headers)
+        return await self._content(request, origin, located.lasts, end.cid, blocks, headers, serving)
 
     async def _content(
         self,
         request: Request,
         origin: Origin,
-        located: Located,
-        end: PathEnd,
+        lasts: float | None,
+        cid: CID,
         blocks: BlockSession,
         headers: dict[str, str],
+        serving: Serving,
     ) -> Response:
-        if isinstance(blocks, AtHand) and end.cid.codec == DAG_PB and len(await blocks.get(end.cid)) > MAX_AT_HAND:
-            raise NotAtHand(end.cid)  # it has many links: its bytes or entries come in pieces
-        node = await run(read_node(end.cid), blocks)
-        name = located.below[-1] if located.below else ""
-        tag = f'"{headers["X-Ipfs-Roots"].rpartition(",")[2]}"'
-        serving = Serving(name, origin.isolated, tag, self._options.max_range_file_size)
+        if cid.codec == RAW:
+            if serving.is_known(request):  # a leaf is a file, whatever is in it: it need not be here
+                headers["Etag"] = serving.tag
+                return Response(304, headers)
+            return await file(request, await leaf(cid, blocks), blocks, headers, serving)
+        if isinstance(blocks, AtHand) and len(await blocks.get(cid)) > MAX_AT_HAND:
+            raise NotAtHand(cid)  # it has many links: its bytes or entries come in pieces
+        node = await run(read_node(cid), blocks)
         if node.kind is Kind.DIRECTORY:
-            return await directory.answer(request, origin, node, blocks, headers, located.lasts, serving)
+            return await directory.answer(request, origin, node, blocks, headers, lasts, serving)
         return await file(request, node, blocks, headers, serving)
+
+
+def _only_if_cached(request: Request) -> bool:
+    return "only-if-cached" in request.headers.get("cache-control", "")
+
+
+def _headers(request: Request, origin: Origin, wanted: Wanted, roots: str, lasts: float | None) -> dict[str, str]:
+    """Of every answer with content. Raises BadRequest."""
+    headers = content_headers(origin.shown_path(request), roots, lasts)
+    if wanted.form is not None and not wanted.explicit:
+        headers |= location(request, wanted.form, wanted.of_type)
+    return headers
 
 
 def _located(origin: Origin) -> Located:
@@ -224,12 +280,21 @@ async def _walked(path: ContentPath, blocks: BlockSession, on_path: list[Block])
     return await run(prove_path(path), blocks, on_path)
 
 
+def _tell(error: BaseException, blocks: LazySession) -> None:
+    """Add to an error of content that did not come, who was asked."""
+    if isinstance(error, Unavailable | asyncio.CancelledError) and (told := outcome(blocks.stats())):
+        error.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
+
+
 async def _closing(blocks: LazySession, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
     """Nothing once, then the body; its session, and what that still wants, ends with it."""
     try:
         yield b""
         async for piece in body:
             yield piece
+    except BaseException as exc:
+        _tell(exc, blocks)
+        raise
     finally:
         await body.aclose()
         await blocks.close()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cidery.budgets import GATEWAY_BODIES, GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, STRANGER_FETCHES
+from cidery.core.network import BudgetUse
 from cidery.http.exposition import Histogram, Metric, Sample
 from cidery.http.message import Answered, Request
 
 if TYPE_CHECKING:
     from cidery.gateway.bounded import Bounded
+    from cidery.gateway.strangers import Strangers
     from cidery.http.server import HttpServer
 
+CONNECTIONS, REQUESTS = "cidery_gateway_connections", "ipfs_http_gw_concurrent_requests"
+BODIES, FETCHES = "cidery_gateway_bodies", "cidery_gateway_stranger_fetches"
+"""Names of what is used now."""
 BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds."""
 FORMS = ("raw", "car", "ipns-record", "tar", "json", "cbor", "dag-json", "dag-cbor")
@@ -30,15 +37,17 @@ def kind_of(request: Request) -> str:
     """What was asked for: one of FORMS, "routing", "page" or "other"; a client cannot make up more."""
     if request.method not in ("GET", "HEAD"):
         return "other"
-    path, _, query = request.target.partition("?")
-    if path.startswith("/routing/"):
+    target = request.target
+    if target.startswith("/routing/"):
         return "routing"
-    at = 0 if query.startswith("format=") else query.find("&format=") + 1
-    if at or query.startswith("format="):
-        form = query[at + 7 :].partition("&")[0]
-        return form if form in FORMS else "other"
-    accept = request.headers.get("accept", "")
-    if "application/" in accept:
+    if "?" in target:
+        query = target.partition("?")[2]
+        at = 0 if query.startswith("format=") else query.find("&format=") + 1
+        if at or query.startswith("format="):
+            form = query[at + 7 :].partition("&")[0]
+            return form if form in FORMS else "other"
+    accept = request.headers.get("accept")
+    if accept is not None and "application/" in accept:
         return next((kind for name, kind in _TYPES if name in accept), "page")
     return "page"
 
@@ -49,16 +58,19 @@ class GatewayCounters:
     def __init__(self) -> None:
         self.server: HttpServer | None = None
         self.bounded: Bounded | None = None
+        self.strangers: Strangers | None = None
         self._answers: Counter[tuple[str, int]] = Counter()
         """By kind and status."""
         self._seconds = Histogram(BUCKETS)
         self._sent = self._broken = 0
 
     def __call__(self, answered: Answered) -> None:
-        self._answers[kind_of(answered.request), answered.status] += 1
-        self._seconds.observe(answered.seconds)
-        self._sent += answered.sent
-        self._broken += not answered.whole
+        request, status, sent, seconds, whole, _ = answered
+        self._answers[kind_of(request), status] += 1
+        self._seconds.observe(seconds)
+        self._sent += sent
+        if not whole:
+            self._broken += 1
 
     def metrics(self) -> list[Metric]:
         """All of them, now."""
@@ -88,9 +100,10 @@ class GatewayCounters:
             ),
         ]
         if server is not None:
-            found.append(
-                Metric("cidery_gateway_connections", "gauge", "Open connections.", [Sample(server.connections)])
-            )
+            found.append(Metric(CONNECTIONS, "gauge", "Open connections.", [Sample(server.connections)]))
+        if self.strangers is not None:
+            running = [Sample(self.strangers.running)]
+            found.append(Metric(FETCHES, "gauge", "Fetches from other nodes for strangers.", running))
         return found + (_of_limits(bounded) if bounded is not None else [])
 
 
@@ -100,8 +113,21 @@ def _of_limits(bounded: Bounded) -> list[Metric]:
         Sample(bounded.stalled, {"code": "200", "truncated": "true"}),
     ]
     return [
-        Metric("ipfs_http_gw_concurrent_requests", "gauge", "Requests being answered.", [Sample(bounded.running)]),
+        Metric(REQUESTS, "gauge", "Requests being answered.", [Sample(bounded.running)]),
+        Metric(BODIES, "gauge", "Answers being read in pieces.", [Sample(bounded.places.taken_now)]),
         Metric("ipfs_http_gw_retrieval_timeouts_total", "counter", "Content that did not come in time.", timeouts),
         Metric("cidery_gateway_refused_total", "counter", "Requests beyond a limit.", [Sample(bounded.refused)]),
         Metric("cidery_gateway_overdue_total", "counter", "Answers that took too long.", [Sample(bounded.overdue)]),
     ]
+
+
+def budgets(metrics: Sequence[Metric], most_requests: int) -> list[BudgetUse]:
+    """What is used of a gateway's budgets, by its metrics. ``most_requests``: Gateway.MaxConcurrentRequests; 0: any."""
+    used = {metric.name: sum(sample.value for sample in metric.samples) for metric in metrics}
+    rows = (
+        ("gateway connections", GATEWAY_CONNECTIONS.unit, CONNECTIONS, GATEWAY_CONNECTIONS.amount),
+        ("gateway requests", GATEWAY_REQUESTS.unit, REQUESTS, most_requests or None),
+        ("gateway answers being read", GATEWAY_BODIES.unit, BODIES, GATEWAY_BODIES.amount),
+        ("gateway fetches for strangers", STRANGER_FETCHES.unit, FETCHES, None),
+    )
+    return [BudgetUse(name, unit, used[metric], limit) for name, unit, metric, limit in rows if metric in used]

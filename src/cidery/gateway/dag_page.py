@@ -9,7 +9,8 @@ import json
 import re
 from html import escape
 
-from cidery.gateway.listing import Crumbs, human
+from cidery.commands.byte_size import human_size
+from cidery.gateway.listing import Crumbs
 from cidery.gateway.page import END, STYLE_TAG, begin
 from cidery.ipld.codecs import codec_name
 from cidery.multiformats.cid import CID
@@ -33,7 +34,7 @@ def dag_page(crumbs: Crumbs, cid: CID, size: int, dag_json: bytes | None) -> byt
     )
     return (
         f"{begin(crumbs.title())}<h1>{crumbs.html()}</h1>\n"
-        f'<div class="soft"><span class="ipfs-hash" translate="no">{cid}</span> · {codec} · {human(size)}</div>\n'
+        f'<div class="soft"><span class="ipfs-hash" translate="no">{cid}</span> · {codec} · {human_size(size)}</div>\n'
         f"<p>{forms}</p>\n<pre>{_value(crumbs, dag_json)}</pre>\n{END}"
     ).encode()
 

@@ -65,7 +65,8 @@ async def answer(
         page = await run(read_node(index.cid), blocks)
         if page.kind is not Kind.DIRECTORY:
             return await file(request, page, blocks, headers, serving._replace(name=INDEX))
-    generated = listing.tag_of(node.cid)
+    cid = serving.tag.strip('"')
+    generated = listing.tag_of(cid)
     headers |= {
         "Etag": generated,
         "Content-Type": HTML_TYPE,
@@ -76,7 +77,7 @@ async def answer(
         return Response(304, headers)
     crumbs, path = origin.crumbs(), escaped_path(unescaped(request.path))
     size = None if node.fanout else sum(link.tsize or 0 for link in node.links)
-    begun = listing.beginning(crumbs, node.cid, path, size)
+    begun = listing.beginning(crumbs, cid, path, size)
     if not node.fanout and len(node.links) <= MAX_FETCHED and request.method == "GET":
         await _fetched([link.cid for link in node.links if link.cid.codec == DAG_PB], blocks)
     if not node.fanout and len(node.links) <= MAX_AT_ONCE:
@@ -123,9 +124,10 @@ async def _pages(
 
 def _row(link: Link, blocks: BlockSession, *, look: bool) -> listing.Row:
     name, size = link.name or "", link.tsize
-    if link.cid.codec == RAW:
+    codec = link.cid.codec
+    if codec == RAW:
         return listing.Row(name, link.cid, size, Kind.FILE)
-    if look and link.cid.codec == DAG_PB:
+    if look and codec == DAG_PB:
         block = blocks.get_if_ready(link.cid)
         if block is not None and len(block) <= MAX_SMALL:
             try:

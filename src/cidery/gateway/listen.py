@@ -41,11 +41,11 @@ class CannotListen(Unavailable):
         )
 
 
-def gateway_server(handler: Handler, at_hand: AtHandHandler | None) -> HttpServer:
-    """A server with as many connections as a gateway may have."""
+def gateway_server(handler: Handler, at_hand: AtHandHandler | None, workers: int = 1) -> HttpServer:
+    """A server with as many connections as a gateway may have. ``workers``: processes among which these are divided."""
     return HttpServer(
         handler,
-        most=connections_for(GATEWAY_CONNECTIONS, open_files()),
+        most=min(-(-GATEWAY_CONNECTIONS.amount // workers), connections_for(GATEWAY_CONNECTIONS, open_files())),
         name=f"{AGENT}{__version__}",
         clock=time.time,
         tunnels=True,

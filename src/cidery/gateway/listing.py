@@ -6,12 +6,13 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#generated-html-with-di
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import NamedTuple
 from urllib.parse import quote
 
+from cidery.commands.byte_size import human_size
 from cidery.gateway.media_type import by_name
 from cidery.gateway.page import END, STYLE_TAG, begin, escaped, link, shown
 from cidery.multiformats.cid import CID
@@ -20,12 +21,13 @@ from cidery.unixfs.node import Kind
 
 MAX_THUMBNAIL = 1024 * 1024
 """Largest picture that is shown in its row, in bytes."""
-_SIMPLE = re.compile(r"[A-Za-z0-9._~-]+")
+_SIMPLE = re.compile(r"[A-Za-z0-9._~-]*")
+"""Names that need no escaping of any kind, as most; also several in one text."""
 EXPLORER = "https://cid.ipfs.tech/#"
 """Where the CIDs of a DNSLink's page lead, which has no address of its own for them."""
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _FOLDER = '<i class="folder"></i>'
 _ICONS = {kind: f'<i class="{kind}"></i>' for kind in ("image", "audio", "video", "link", "file")}
+_FILE = _ICONS["file"]
 
 
 class Crumbs(NamedTuple):
@@ -54,13 +56,15 @@ class Crumbs(NamedTuple):
             parts.append(link(at, name))
         return f"/{self.namespace}/" + "/".join(parts)
 
-    def of_content(self, cid: str, name: str) -> str:
-        """The attributes of a link to an entry's CID. ``name``: as one segment of a path, escaped."""
+    def of_content(self) -> tuple[str, str, str]:
+        """The attributes of a link to an entry's CID: before it, between it and the name, after that.
+
+        The name is a value in a query of a URL, escaped for both; "" in the middle: there is none.
+        """
         if self.dnslink:
-            return f'href="{EXPLORER}{cid}" target="_blank" rel="noreferrer noopener"'
+            return f'href="{EXPLORER}', "", '" target="_blank" rel="noreferrer noopener"'
         base = escape(f"//{self.host}") if self.host else ""
-        # the name is a value in a query of a URL: it is escaped for both
-        return f'href="{base}/ipfs/{cid}?filename={name if _SIMPLE.fullmatch(name) else quote(name)}"'
+        return f'href="{base}/ipfs/', "?filename=", '"'
 
 
 class Row(NamedTuple):
@@ -75,14 +79,14 @@ class Row(NamedTuple):
     mtime: Mtime | None = None
 
 
-def tag_of(cid: CID) -> str:
+def tag_of(cid: str) -> str:
     """Etag of the listing of a directory."""
     return f'"DirIndex-{STYLE_TAG}_CID-{cid}"'
 
 
-def beginning(crumbs: Crumbs, cid: CID, path: str, size: int | None) -> str:
+def beginning(crumbs: Crumbs, cid: str, path: str, size: int | None) -> str:
     """The page up to the first row. ``path``: that of the request, escaped, with its final slash."""
-    total = f" · {human(size)}" if size is not None else ""
+    total = f" · {human_size(size)}" if size is not None else ""
     head = (
         f"{begin(crumbs.title())}<h1>Index of {crumbs.html()}</h1>\n"
         f'<div class="soft"><span class="ipfs-hash" translate="no">{cid}</span>{total}</div>\n<table>\n'
@@ -92,10 +96,49 @@ def beginning(crumbs: Crumbs, cid: CID, path: str, size: int | None) -> str:
     return f'{head}<tr><td class="icon">{_FOLDER}</td><td class="name"><a href="{escape(path)}..">..</a></td></tr>\n'
 
 
-def rows(crumbs: Crumbs, path: str, entries: Iterable[Row]) -> str:
+def rows(crumbs: Crumbs, path: str, entries: Sequence[Row]) -> str:
     """Rows of the table."""
     path = escape(path)
-    return "".join([_row(crumbs, path, entry) for entry in entries])
+    before, between, after = crumbs.of_content()
+    cids = CID.texts([entry.cid for entry in entries])
+    names = "".join([entry.name for entry in entries])
+    if _SIMPLE.fullmatch(names) is None:
+        parts = [_names(entry.name, between) for entry in entries]
+    else:
+        parts = [(name, name, name if between else "") for name, _, _, _, _ in entries]
+    dotted = "." in names
+    found: list[str] = []
+    for (name, _, size, kind, mtime), cid, (segment, text, query) in zip(entries, cids, parts, strict=True):
+        icon, shows = _FILE, ""
+        if kind is Kind.DIRECTORY:
+            icon = _FOLDER
+        elif dotted or kind is Kind.SYMLINK:
+            icon, shows = _looks(name, f"{path}{segment}", size, kind)
+        found.append(
+            f'<tr><td class="icon">{icon}</td><td class="name"><a href="{path}{segment}">{text}</a>{shows}</td>'
+            f'<td class="hash"><a class="ipfs-hash" translate="no" {before}{cid}{between}{query}{after}>'
+            f"{cid if len(cid) <= 9 else f'{cid[:4]}…{cid[-4:]}'}</a></td>"
+            f'<td class="date">{_date(mtime) if mtime is not None else ""}</td>'
+            f'<td class="size">{human_size(size) if size is not None else ""}</td></tr>\n'
+        )
+    return "".join(found)
+
+
+def _names(name: str, between: str) -> tuple[str, str, str]:
+    """A name as a segment of a path in an attribute, as text, and as the value of a query in an attribute."""
+    segment = escaped(name)
+    return escape(segment), shown(name), quote(segment) if between else ""
+
+
+def _looks(name: str, href: str, size: int | None, kind: Kind | None) -> tuple[str, str]:
+    """The icon of an entry that is no directory, and what plays it."""
+    media = (by_name(name) or "").partition("/")[0]
+    if media == "image" and size is not None and size <= MAX_THUMBNAIL:
+        return f'<img src="{href}" alt="" loading="lazy">', ""
+    icon = _ICONS.get("link" if kind is Kind.SYMLINK else media, _FILE)
+    if media not in ("video", "audio"):
+        return icon, ""
+    return icon, f'<details><summary>play</summary><{media} controls preload="none" src="{href}"></{media}></details>'
 
 
 ENDING = f"</table>\n{END}"
@@ -103,52 +146,8 @@ ENDING = f"</table>\n{END}"
 CUT = f'</table>\n<p class="soft">The rest of this directory could not be read.</p>\n{END}'
 
 
-def _row(crumbs: Crumbs, path: str, entry: Row) -> str:
-    if _SIMPLE.fullmatch(entry.name):  # most names need no escaping, of no kind
-        segment = name = entry.name
-    else:
-        segment, name = escaped(entry.name), shown(entry.name)
-    href = path + (segment if segment is entry.name else escape(segment))
-    cid = str(entry.cid)
-    is_directory = entry.kind is Kind.DIRECTORY
-    media = (by_name(entry.name) or "").partition("/")[0] if not is_directory else ""
-    if is_directory:
-        icon = _FOLDER
-    else:
-        icon = _ICONS.get("link" if entry.kind is Kind.SYMLINK else media, _ICONS["file"])
-    if media == "image" and entry.size is not None and entry.size <= MAX_THUMBNAIL:
-        icon = f'<img src="{href}" alt="" loading="lazy">'
-    shows = ""
-    if media in ("video", "audio"):
-        shows = f'<details><summary>play</summary><{media} controls preload="none" src="{href}"></{media}></details>'
-    size = human(entry.size) if entry.size is not None else ""
-    return (
-        f'<tr><td class="icon">{icon}</td><td class="name"><a href="{href}">{name}</a>{shows}</td>'
-        f'<td class="hash"><a class="ipfs-hash" translate="no" {crumbs.of_content(cid, segment)}>'
-        f'{_short(cid)}</a></td><td class="date">{_date(entry.mtime)}</td><td class="size">{size}</td></tr>\n'
-    )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 9 else f"{text[:4]}…{text[-4:]}"
-
-
-def _date(mtime: Mtime | None) -> str:
-    if mtime is None:
-        return ""
+def _date(mtime: Mtime) -> str:
     try:
         return datetime.fromtimestamp(mtime.seconds, UTC).strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):
         return ""
-
-
-def human(size: int) -> str:
-    """Bytes in a unit that people read."""
-    if size < 1000:
-        return f"{size} B"
-    amount = float(size)
-    for unit in _UNITS:
-        if amount < 1000 or unit == _UNITS[-1]:
-            break
-        amount /= 1000
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"

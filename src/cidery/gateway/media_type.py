@@ -70,8 +70,10 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PAR1", "application/vnd.apache.parquet"),
 )
 """Where, what, and what it means."""
-_AT_START = {first: [one for one in _SIGNATURES if not one[0] and one[1][0] == first] for first in range(256)}
+_AT_START = [[one for one in _SIGNATURES if not one[0] and one[1][0] == first] for first in range(256)]
+"""Those at the start, by their first byte."""
 _LATER = [one for one in _SIGNATURES if one[0]]
+_HAS_LATER = re.compile(b"|".join(b".{%d}%s" % (at, re.escape(signature)) for at, signature, _ in _LATER), re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _PAGE = re.compile(
     rb"<(?:!doctype\s+html|html|head|body|title|script|iframe|h1|div|p|a|br|table|style|meta)[\s>/]", re.IGNORECASE
@@ -103,9 +105,11 @@ def by_content(head: Buffer, *, whole: bool, isolated: bool) -> str:
     data = bytes(head[:HEAD_BYTES])
     if not data:
         return PLAIN
-    for at, signature, kind in (*_AT_START[data[0]], *_LATER):
-        if data.startswith(signature, at):
+    for _, signature, kind in _AT_START[data[0]]:
+        if data.startswith(signature):
             return kind
+    if _HAS_LATER.match(data) is not None:
+        return next(kind for at, signature, kind in _LATER if data.startswith(signature, at))
     if _CONTROL.search(data) is not None or not _is_text(data, whole=whole and len(head) <= HEAD_BYTES):
         return BINARY
     if _is_json(data, whole=whole and len(head) <= HEAD_BYTES):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cidery.budgets import GATEWAY_BODIES
 from cidery.gateway.bounded import Limits
 from cidery.gateway.hosts import LOCALHOST, PublicGateway
 from cidery.gateway.visitor import proxies_of
@@ -87,9 +88,15 @@ def _usual_case(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def request_limits(serving: GatewaySettings) -> Limits:
-    """As the config has them."""
-    return Limits(serving.max_requests, serving.retrieval_timeout, serving.max_duration, proxies_of(serving.proxies))
+def request_limits(serving: GatewaySettings, workers: int = 1) -> Limits:
+    """As the config has them. ``workers``: processes that share the places of bodies."""
+    return Limits(
+        serving.max_requests,
+        serving.retrieval_timeout,
+        serving.max_duration,
+        -(-GATEWAY_BODIES.amount // workers),
+        proxies_of(serving.proxies),
+    )
 
 
 def _entry(entry: Mapping[str, Any]) -> PublicGateway:

@@ -57,8 +57,10 @@ class Reader:
 class BodyPlaces:
     """The places of one gateway."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = GATEWAY_BODIES.amount) -> None:
+        """``most``: places."""
         self._clock = clock
+        self._most = most
         self._readers: dict[Reader, None] = {}
         self._of: Counter[str] = Counter()
         self._waiting: list[tuple[Reader, asyncio.Future[None]]] = []
@@ -67,7 +69,12 @@ class BodyPlaces:
     @property
     def full(self) -> bool:
         """Whether a further body would wait."""
-        return len(self._readers) >= GATEWAY_BODIES.amount
+        return len(self._readers) >= self._most
+
+    @property
+    def taken_now(self) -> int:
+        """How many are taken."""
+        return len(self._readers)
 
     @asynccontextmanager
     async def taken(self, client: str, cut: Callable[[], None]) -> AsyncIterator[Reader]:
@@ -93,7 +100,7 @@ class BodyPlaces:
         self._of[reader.client] -= 1
         if not self._of[reader.client]:
             del self._of[reader.client]
-        while self._waiting and len(self._readers) < GATEWAY_BODIES.amount:
+        while self._waiting and len(self._readers) < self._most:
             at = min(range(len(self._waiting)), key=lambda at: (self._of[self._waiting[at][0].client], -at))
             following, turn = self._waiting.pop(at)
             if not turn.done():

@@ -32,6 +32,7 @@ from cidery.routing.http_records import BITSWAP, JSON_TYPE, LINES_TYPE, MAX_RECO
 from cidery.routing.interface import FoundPeer
 
 PREFIX = "/routing/v1/"
+NAMES = f"{PREFIX}ipns/"
 SEARCH_SECONDS = 30.0
 """Longest search for one request."""
 _CACHE = "public, max-age={}, stale-while-revalidate=172800, stale-if-error=172800"

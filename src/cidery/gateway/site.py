@@ -19,6 +19,8 @@ from cidery.gateway.hosts import Hosts, Place, is_domain, without_port
 from cidery.gateway.options import GatewayOptions
 from cidery.gateway.origin import Origin, Redirected
 from cidery.gateway.routing_v1 import RoutingServer
+from cidery.gateway.shared_counts import WorkerCounts
+from cidery.gateway.strangers import Strangers
 from cidery.gateway.visitor import visitor_of
 from cidery.gateway.welcome import welcome
 from cidery.http.message import BadRequest, Request, Response, is_host
@@ -31,7 +33,7 @@ MAX_PLANS = 4096
 MAX_PLANNED = 1024
 """Longest target and headers of a request that is remembered, in characters."""
 METHODS = "GET, HEAD, OPTIONS"
-FORWARDED = ("x-forwarded-host", "x-forwarded-proto")
+HOST, PROTO = "x-forwarded-host", "x-forwarded-proto"
 """Headers that say what a client asked of the proxy in front: content and redirects follow them."""
 VARY = "X-Forwarded-Host, X-Forwarded-Proto"
 
@@ -44,10 +46,12 @@ class Site:
         api: Api,
         options: GatewayOptions,
         routing: Callable[[Request], Awaitable[Response]] | None = None,
+        shared: WorkerCounts | None = None,
     ) -> None:
-        """``routing``: answers the HTTP routing API instead of this node, if it is served."""
+        """``routing``: answers the HTTP routing API instead of this node, if it is served. ``shared``: what is counted
+        together with the other workers of the gateway."""
         self._options = options
-        self._content = ContentGateway(api, options)
+        self._content = ContentGateway(api, options, shared)
         self._routing = (routing or RoutingServer(api).handle) if options.routing else None
         self._hosts = Hosts(options.hosts)
         self._plans: dict[tuple[str | bool | None, ...], Plan | None] = {}
@@ -55,6 +59,11 @@ class Site:
         if not options.no_dnslink:
             resolver = (api if options.fetches else api.offline()).naming.resolver
             self._dnslinks = DnslinkHosts(resolver, asyncio.get_running_loop().time)
+
+    @property
+    def strangers(self) -> Strangers:
+        """What is fetched for them."""
+        return self._content.strangers
 
     def at_hand(self, request: Request) -> Response | None:
         """The answer, if it is small and needs no waiting; else None, and handle() gives it. Never raises."""
@@ -78,8 +87,8 @@ class Site:
             request.target,
             headers.get("host"),
             headers.get("accept"),
-            headers.get("x-forwarded-host"),
-            headers.get("x-forwarded-proto"),
+            headers.get(HOST),
+            headers.get(PROTO),
             request.secure,
         )
         try:
@@ -119,12 +128,12 @@ class Site:
 
     def _finish(self, request: Request, response: Response) -> None:
         headers = response.headers
-        if "Location" in headers or any(name in request.headers for name in FORWARDED):
+        asked = request.headers
+        if "Location" in headers or HOST in asked or PROTO in asked:
             # a shared cache knows the Host, but must not give one visitor what another one's header led to
             known = headers.get("Vary")
             headers["Vary"] = f"{known}, {VARY}" if known else VARY
-        for name, value in self._options.headers.items():
-            headers.setdefault(name, value)
+        response.headers = headers = {**self._options.headers, **headers}
         for name, value in self._options.replaced.items():
             if value:
                 headers[name] = value
@@ -135,7 +144,7 @@ class Site:
         host = host_of(request)
         place = self._hosts.find(host)
         on_path = request.path.startswith(("/ipfs/", "/ipns/")) and place.gateway.serves(request.path)
-        is_site = not place.namespace and not (place.host and on_path) and await self._is_site(place, host)
+        is_site = not place.namespace and not (place.host and on_path) and await self._is_site(request, place, host)
         if not place.namespace and not is_site:
             redirect = origins.to_single_slashes(request)
             if redirect is not None and place.gateway.serves(redirect.location):
@@ -158,6 +167,8 @@ class Site:
             if request.method == "PUT" and not visitor_of(request, self._options.proxies).owner:
                 message = "records are published for programs of this machine only"
                 return self._said(405, message, request, {"Allow": METHODS})
+            if request.method == "GET" and path.startswith(routing_v1.NAMES):
+                self._content.count_name(request)
             return await self._routing(request)
         if path == PROTOCOLS_PATH:
             return Response(200, {"Content-Type": "application/json"}, PROTOCOLS)
@@ -172,12 +183,12 @@ class Site:
     def _said(self, status: int, message: str, request: Request, headers: Mapping[str, str] | None = None) -> Response:
         return said(status, message, request, headers, html=self._options.pages)
 
-    async def _is_site(self, place: Place, host: str) -> bool:
+    async def _is_site(self, request: Request, place: Place, host: str) -> bool:
         """Whether the host is a DNSLink of its own."""
         if self._dnslinks is None or place.gateway.no_dnslink:
             return False
         name = without_port(host.lower())
-        return is_domain(name) and await self._dnslinks.has(name)
+        return is_domain(name) and await self._dnslinks.has(name, self._content.name_limits(request))
 
     def _is_deserialized(self, place: Place) -> bool:
         own = place.gateway.deserialized
@@ -186,7 +197,7 @@ class Site:
     def _find(self, request: Request, place: Place, site: str) -> Origin | Redirected:
         """``site``: the host, if it is a DNSLink of its own. Raises BadRequest."""
         deserialized = self._is_deserialized(place)
-        secure = request.secure or request.headers.get("x-forwarded-proto") == "https"
+        secure = request.secure or request.headers.get(PROTO) == "https"
         scheme = "https" if secure else "http"
         if place.namespace:
             redirect = origins.to_canonical_host(request, place, scheme)
@@ -205,7 +216,7 @@ class Site:
 
 def host_of(request: Request) -> str:
     """The host that the client asked: a proxy in front passes it on. Raises BadRequest."""
-    forwarded = request.headers.get("x-forwarded-host")
+    forwarded = request.headers.get(HOST)
     if not forwarded:
         return request.headers.get("host", "")
     host = forwarded.partition(",")[0].strip()

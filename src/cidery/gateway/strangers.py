@@ -1,7 +1,7 @@
-"""What fetching for strangers may cost: fetches at a time, bytes, and waiting, of each client.
+"""What strangers may have others asked for: fetches at a time, bytes, waiting, and names looked up, of each client.
 
-What is stored costs them nothing. Beyond a limit they get 429 and the time after which to try again; an answer that has
-begun slows down to the rate.
+What is stored costs them nothing, and a name whose target is known neither. Beyond a limit they get 429 and the time
+after which to try again; an answer that has begun slows down to the rate.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_WAITING, Bucket
+from cidery.budgets import STRANGER_BYTES, STRANGER_FETCHES, STRANGER_NAMES, STRANGER_WAITING, Bucket
 from cidery.core.session import BlockSession
 from cidery.errors import LimitExceeded
 from cidery.exchange.stats import SessionStats
+from cidery.gateway.shared_counts import Running, SharedBucket, Spent, WorkerCounts
 from cidery.multiformats.cid import CID
 
 MAX_CLIENTS = 16 * 1024
@@ -28,7 +29,7 @@ LATER_SECONDS = 30
 
 
 class TooMuchFetched(LimitExceeded):
-    """A client's limit on fetching."""
+    """A client's limit on fetching, or on looking up names."""
 
     def __init__(self, reason: str, retry_after: int) -> None:
         super().__init__(reason, retry_after)
@@ -43,17 +44,27 @@ class TooMuchFetched(LimitExceeded):
 class _Account:
     """Of one client."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, client: str, now: float, shared: WorkerCounts | None) -> None:
         self.running = 0
-        self.bytes = Bucket(STRANGER_BYTES, now)
+        self.bytes: Bucket | SharedBucket
+        self.names: Bucket | SharedBucket
+        if shared is None:
+            self.bytes, self.names = Bucket(STRANGER_BYTES, now), Bucket(STRANGER_NAMES, now)
+        else:
+            self.bytes = shared.bucket(Spent.BYTES, STRANGER_BYTES, client)
+            self.names = shared.bucket(Spent.NAMES, STRANGER_NAMES, client)
 
 
 class Strangers:
     """The accounts of one gateway."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], shared: WorkerCounts | None = None) -> None:
+        """``shared``: with the other workers of the gateway, whose clock is the same."""
         self._clock = clock
+        self._shared = shared
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self.running = 0
+        """Fetches of all clients."""
 
     @asynccontextmanager
     async def fetching(
@@ -61,12 +72,17 @@ class Strangers:
     ) -> AsyncIterator[BlockSession]:
         """``opened``, on the account of ``client``. Raises TooMuchFetched."""
         account = self._account(client)
-        if account.running >= STRANGER_FETCHES.amount:
+        shared = self._shared
+        others = 0 if shared is None else shared.others(Running.FETCHES, client)
+        if account.running + others >= STRANGER_FETCHES.amount:
             raise TooMuchFetched(f"more than {STRANGER_FETCHES.size} of one client at once", BUSY_SECONDS)
         debt = account.bytes.reserve(self._clock(), 0.0)
         if debt > 0:
             raise TooMuchFetched(f"more than {STRANGER_BYTES.size}, of one client", math.ceil(debt))
         account.running += 1
+        self.running += 1
+        if shared is not None:
+            shared.add(Running.FETCHES, client, 1)
         try:
             async with opened as session:
                 metered = Metered(session, account.bytes, self._clock)
@@ -76,9 +92,19 @@ class Strangers:
                     metered.owes()  # what came and was not read counts, too
         finally:
             account.running -= 1
+            self.running -= 1
+            if shared is not None:
+                shared.add(Running.FETCHES, client, -1)
+
+    def look_up(self, client: str) -> None:
+        """Count a name that is about to be looked up for ``client``. Raises TooMuchFetched."""
+        names = self._account(client).names
+        if (debt := names.reserve(self._clock())) > 0:
+            names.give_back()
+            raise TooMuchFetched(f"more than {STRANGER_NAMES.size}, of one client", math.ceil(debt))
 
     def _account(self, client: str) -> _Account:
-        account = self._accounts.pop(client, None) or _Account(self._clock())
+        account = self._accounts.pop(client, None) or _Account(client, self._clock(), self._shared)
         self._accounts[client] = account
         if len(self._accounts) > MAX_CLIENTS:
             idle = next((name for name, one in self._accounts.items() if not one.running and name != client), None)
@@ -90,7 +116,7 @@ class Strangers:
 class Metered:
     """A BlockSession whose bytes from other nodes are paid for, and whose reader waits a limited time."""
 
-    def __init__(self, session: BlockSession, account: Bucket, clock: Callable[[], float]) -> None:
+    def __init__(self, session: BlockSession, account: Bucket | SharedBucket, clock: Callable[[], float]) -> None:
         self._session = session
         self._account = account
         self._clock = clock

@@ -35,6 +35,7 @@ from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import format_name, parse_name
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
+from cidery.namesys.resolver import Limits
 
 AT_ONCE = 64 * 1024
 """Blocks up to this many bytes are sent immediately; larger ones wait for a place, and are then read again."""
@@ -107,7 +108,9 @@ async def _archive(root: CID, walk: Walk[Block, Any], blocks: BlockSession) -> A
         yield piece
 
 
-async def record(naming: Naming, namespace: str, rest: str, request: Request, of_type: Mapping[str, str]) -> Response:
+async def record(
+    naming: Naming, namespace: str, rest: str, request: Request, of_type: Mapping[str, str], limits: Limits
+) -> Response:
     """The signed record of a name. ``rest``: the path below the namespace. Raises BadRequest, and as the resolver."""
     name, _, below = rest.partition("/")
     if namespace != "ipns" or below:
@@ -116,7 +119,7 @@ async def record(naming: Naming, namespace: str, rest: str, request: Request, of
         peer = parse_name(name)
     except PeerIdError as exc:
         raise BadRequest(f"{name[:80]!r} is not an IPNS name") from exc
-    found = await naming.resolver.record(peer)
+    found = await naming.resolver.record(peer, limits=limits)
     lasts = max(0, min(found.ttl, found.validity - naming.resolver.now())) // NANOSECONDS
     tag = f'"{hashlib.sha256(found.raw).hexdigest()[:32]}"'
     headers = {

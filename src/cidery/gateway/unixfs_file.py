@@ -20,10 +20,12 @@ from cidery.gateway.ranged import Read, in_parts, outside, ranges_of
 from cidery.http.dates import imf_fixdate
 from cidery.http.message import Request, Response
 from cidery.http.ranges import Range, Unsatisfiable
+from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
+from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.node import Kind, UnixFSNode
-from cidery.unixfs.reader import read_file
+from cidery.unixfs.reader import read_file, read_node
 
 SYMLINK_TYPE = "inode/symlink"
 """Of a symlink, whose body is its target."""
@@ -55,16 +57,30 @@ class Serving(NamedTuple):
     """Etag: the CID of the file, or of the directory whose page it is."""
     max_range_file_size: int = 0
 
+    def is_known(self, request: Request) -> bool:
+        """Whether the client has it already, by its tag."""
+        known = request.headers.get("if-none-match")
+        return known is not None and matches_tag(known, (self.tag,))
+
+
+async def leaf(cid: CID, blocks: BlockSession) -> UnixFSNode:
+    """A block of bytes as the file that it is. Raises as get(), and WalkLimit."""
+    block = blocks.get_if_ready(cid)
+    if block is None or len(block) > MAX_BLOCK:
+        return await run(read_node(cid), blocks)
+    return UnixFSNode(cid, Kind.FILE, len(block), block)
+
 
 async def file(
     request: Request, node: UnixFSNode, blocks: BlockSession, headers: dict[str, str], serving: Serving
 ) -> Response:
-    """A file, or a symlink's target. Raises as get() if the first bytes are not to be had, and TooLargeForRanges."""
+    """A file, or a symlink's target. Raises as get() if its type is told by bytes that are not to be had, and
+    TooLargeForRanges."""
     headers["Etag"] = tag = serving.tag
     if node.mtime is not None and (date := imf_fixdate(node.mtime.seconds)) is not None:
         headers["Last-Modified"] = date
-    if (known := request.headers.get("if-none-match")) is not None:
-        if matches_tag(known, (tag,)):
+    if "if-none-match" in request.headers:
+        if serving.is_known(request):
             return Response(304, headers)
     elif node.mtime is not None and (since := request.headers.get("if-modified-since")) is not None:
         if not_modified_since(since, node.mtime.seconds):
@@ -85,11 +101,11 @@ async def file(
     whole = node.inline if not node.links else None
     if whole is None and isinstance(blocks, AtHand):
         raise NotAtHand(node.cid)  # its bytes come in pieces
-    headers["Content-Type"] = await _media_type(request, node, blocks, ranges, serving)
-    response = in_parts(ranges, size, headers, whole, _reading(node, blocks))
-    if not isinstance(response.body, bytes) and request.method == "GET":
-        response.body = await _begun(response.body)
-    return response
+    kind = by_name(filename_of(request) or serving.name)
+    if kind is None and whole is not None:
+        kind = by_content(whole, whole=True, isolated=serving.isolated)
+    headers["Content-Type"] = kind or await _type_by_content(node, blocks, ranges, serving)
+    return in_parts(ranges, size, headers, whole, _reading(node, blocks))
 
 
 def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
@@ -103,41 +119,15 @@ def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
     return read
 
 
-async def _begun(body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    """The body, after its first piece was read: what fails until then has a status of its own."""
-    try:
-        first = await anext(body, b"")
-    except BaseException:
-        await body.aclose()
-        raise
-    return _going_on(first, body)
-
-
-async def _going_on(first: Buffer, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
-    async with aclosing(body):
-        yield first
-        del first
-        async for piece in body:
-            yield piece
-
-
-async def _media_type(
-    request: Request, node: UnixFSNode, blocks: BlockSession, ranges: list[Range], serving: Serving
-) -> str:
-    kind = by_name(filename_of(request) or serving.name)
-    if kind is not None:
-        return kind
+async def _type_by_content(node: UnixFSNode, blocks: BlockSession, ranges: list[Range], serving: Serving) -> str:
     begins = not ranges or ranges[0].first == 0
-    if not node.links:
-        head = node.inline
-    else:
-        # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
-        try:
-            head = await first_bytes(node, HEAD_BYTES, blocks if begins else AtHand(blocks))
-        except NotFound:
-            if begins:
-                raise
-            return BINARY
+    # A part in the middle touches no block but its own: the beginning is looked at if it is here already.
+    try:
+        head = await first_bytes(node, HEAD_BYTES, blocks if begins else AtHand(blocks))
+    except NotFound:
+        if begins:
+            raise
+        return BINARY
     return by_content(head, whole=len(head) == node.size, isolated=serving.isolated)
 
 

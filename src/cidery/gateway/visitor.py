@@ -44,15 +44,33 @@ def proxies_of(nets: Sequence[str]) -> tuple[Net, ...]:
 
 def visitor_of(request: Request, proxies: Sequence[Net] = ()) -> Visitor:
     """``proxies``: nets whose hosts are believed, beside this machine itself."""
+    owner, address = _asker(request, proxies)
+    return OWNER if owner else Visitor(owner=False, client=UNNAMED if address is None else _key(address))
+
+
+def client_of(request: Request, proxies: Sequence[Net] = ()) -> str:
+    """The text by which a client is counted; "" if it cannot be told apart. ``proxies``: see visitor_of()."""
+    _, address = _asker(request, proxies)
+    return "" if address is None else _key(address)
+
+
+def address_of(request: Request, proxies: Sequence[Net] = ()) -> str:
+    """The address of who is counted, for people; that of the connection of who cannot be told apart."""
+    _, address = _asker(request, proxies)
+    return request.client if address is None else str(address)
+
+
+def _asker(request: Request, proxies: Sequence[Net]) -> tuple[bool, IPv4Address | IPv6Address | None]:
+    """Whether it is the owner, and where a stranger is; None: nobody says."""
     address = _parsed(request.client)
     if request.client and address is None:
-        return Visitor(owner=False, client=UNNAMED)
+        return False, None
     if address is not None and not _trusted(address, proxies):
-        return Visitor(owner=False, client=_key(address))
+        return False, address
     if not any(name in request.headers for name in _FORWARDED):
         # of a proxy elsewhere that names nobody, the proxy itself is the client
         is_here = address is None or address.is_loopback
-        return OWNER if is_here else Visitor(owner=False, client=_key(address) if address else UNNAMED)
+        return (True, None) if is_here else (False, address)
     # each proxy adds whom it heard from at the end: the last one that is no proxy of ours is the client, and what
     # stands before it may be written by anybody
     hops = request.header("x-forwarded-for").split(",")[-MAX_HOPS:]
@@ -61,8 +79,8 @@ def visitor_of(request: Request, proxies: Sequence[Net] = ()) -> Visitor:
         if named is None:
             break
         if not _trusted(named, proxies):
-            return Visitor(owner=False, client=_key(named))
-    return Visitor(owner=False, client=UNNAMED)
+            return False, named
+    return False, None
 
 
 def _trusted(address: IPv4Address | IPv6Address, proxies: Sequence[Net]) -> bool:

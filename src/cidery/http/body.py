@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from cidery.errors import RemoteProtocolError
 
 HELD_BYTES = 256 * 1024
 """Bytes of a body that wait for the handler; above, nothing more is read from the connection."""
+WHOLE = 16 * 1024
+"""Pieces of this size and more are handed on as they are: joining them would copy every byte once more."""
 
 
 class BodyCut(RemoteProtocolError):
@@ -21,11 +24,13 @@ class BodyCut(RemoteProtocolError):
 class RequestBody:
     """One body. Created and fed by the connection; consumed by one task."""
 
+    __slots__ = ("_begin", "_cut", "_dropped", "_held", "_parts", "_resume", "_waiter", "complete")
+
     def __init__(self, begin: Callable[[], None], resume: Callable[[], None]) -> None:
         """``begin`` is called when the handler first waits for bytes, ``resume`` when more may be read."""
         self._begin: Callable[[], None] | None = begin
         self._resume = resume
-        self._parts: list[bytes] = []
+        self._parts: deque[bytes] = deque()
         self._held = 0
         self._waiter: asyncio.Future[None] | None = None
         self._cut = self._dropped = False
@@ -78,10 +83,13 @@ class RequestBody:
             finally:
                 self._waiter = None
         was_full = self.full
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        self._held = 0
-        if was_full:
+        if len(self._parts) == 1 or len(self._parts[0]) >= WHOLE:
+            data = self._parts.popleft()
+        else:
+            data = b"".join(self._parts)
+            self._parts.clear()
+        self._held -= len(data)
+        if was_full and not self.full:
             self._resume()
         return data
 

@@ -35,6 +35,7 @@ LINGER_SECONDS = 10.0
 """How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
 WRITE_SECONDS = 60.0
 """Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
+CRLF = "\r\n"
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
 REASONS = {
@@ -59,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._secure = secure
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._reading = True
         self._client = ""
         self._target = b""
         self._headers: dict[str, str] = {}
@@ -79,6 +82,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derives from nothing
+        self._loop = asyncio.get_running_loop()
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if peer else ""
         self._server.opened(self, self._transport)
@@ -153,7 +157,8 @@ class Connection(asyncio.Protocol):
         self._headers[key] = given if known is None else f"{known}, {given}"
 
     def on_headers_complete(self) -> None:
-        version = self._parser.get_http_version()
+        parser, headers = self._parser, self._headers
+        version = parser.get_http_version()
         # "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks a Host header field
         # and to any request message that contains more than one" (RFC 9112, 3.2)
         hosts = self._hosts
@@ -162,24 +167,15 @@ class Connection(asyncio.Protocol):
             raise ValueError("not one Host")
         target = self._origin_form(self._target.decode("latin-1"))
         # "... and to any request message that contains ... a Host header field with an invalid field value"
-        if not is_host(self._headers.get("host", "")):
+        if not is_host(headers.get("host", "")):
             self._refusal = text(400, NO_HOST)
             raise ValueError("no Host")
-        expects = self._headers.get("expect", "").lower() == "100-continue" and version == "1.1"
+        expects = "expect" in headers and headers["expect"].lower() == "100-continue" and version == "1.1"
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
-        request = Request(
-            self._parser.get_method().decode("latin-1"),
-            target,
-            self._headers,
-            body,
-            self._client,
-            self.abort,
-            self._secure,
-        )
-        keep_alive = self._parser.should_keep_alive() or "upgrade" in self._headers or request.method == "CONNECT"
-        self._arriving = Exchange(
-            request, body, asyncio.get_running_loop().time(), keep_alive=keep_alive, chunked=version == "1.1"
-        )
+        method = parser.get_method().decode("latin-1")
+        request = Request(method, target, headers, body, self._client, self.abort, self._secure)
+        keep_alive = parser.should_keep_alive() or "upgrade" in headers or method == "CONNECT"
+        self._arriving = Exchange(request, body, self._loop.time(), keep_alive=keep_alive, chunked=version == "1.1")
         if self._current is None:
             self._answer_next(self._arriving)
         else:
@@ -187,6 +183,8 @@ class Connection(asyncio.Protocol):
 
     def _origin_form(self, target: str) -> str:
         """ "a server MUST accept the absolute-form": RFC 9112, 3.2.2. Its host replaces that of the header."""
+        if target.startswith("/"):
+            return target
         scheme, found, rest = target.partition("://")
         if not found or scheme.lower() not in ("http", "https"):
             return target
@@ -212,17 +210,26 @@ class Connection(asyncio.Protocol):
             self._transport.write(f"HTTP/1.1 100 Continue\r\nServer: {self._server.name}\r\n\r\n".encode())
 
     def _answer_next(self, exchange: Exchange) -> None:
-        self._current = exchange
-        self._server.busy(self)
-        self._expire_in(None)
-        if self._server.at_hand is not None and not self._paused_writing and not _has_body(exchange.request):
-            response = self._server.at_hand(exchange.request)
-            if response is not None and isinstance(response.body, bytes):
-                self._send_whole(exchange, response, response.body)
-                self._report(exchange)
-                self._answered(exchange)
+        server, following = self._server, exchange
+        server.busy(self)
+        self._expires = math.inf
+        while True:  # no recursion: a single read may hold thousands of small requests
+            self._current = following
+            if server.at_hand is None or self._paused_writing or _has_body(following.request):
+                break
+            response = server.at_hand(following.request)
+            if response is None or not isinstance(response.body, bytes):
+                break
+            self._send_whole(following, response, response.body)
+            self._report(following)
+            if not self._is_over(following):
                 return
-        self.task = asyncio.get_running_loop().create_task(self._answer(exchange))
+            self._current = None
+            if not self._waiting:
+                self._rest()
+                return
+            following = self._waiting.popleft()
+        self.task = self._loop.create_task(self._answer(following))
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
@@ -241,42 +248,45 @@ class Connection(asyncio.Protocol):
         finally:
             self.task = None
             self._report(exchange)
-        self._answered(exchange)
+        self._next()
 
     def _report(self, exchange: Exchange) -> None:
         if not self._server.on_answered:
             return
         left = 0 if exchange.whole or self._transport is None else self._transport.get_write_buffer_size()
-        answered = exchange.answered(left, asyncio.get_running_loop().time())
+        answered = exchange.answered(left, self._loop.time())
         for hear in self._server.on_answered:
             hear(answered)
 
-    def _answered(self, exchange: Exchange) -> None:
+    def _is_over(self, exchange: Exchange) -> bool:
+        """Whether a request that was answered has ended, and the next may be answered."""
         if self._transport is None or self._transport.is_closing():
-            return
+            return False
+        if not exchange.body.complete:
+            if not _has_body(exchange.request):
+                return False  # its end follows, in the same read
+            exchange.body.drop()
+            self._expire_in(LINGER_SECONDS)
+            self._update_reading()
+            return False
         if not exchange.keep_alive or self._server.closing:
-            if exchange.body.complete:
-                self.close()
-                return
-        if exchange.body.complete:
-            self._next()
-            return
-        exchange.body.drop()
-        self._expire_in(LINGER_SECONDS)
-        self._update_reading()
+            self.close()
+            return False
+        return True
 
     def _next(self) -> None:
-        assert self._current is not None  # it ended
-        if not self._current.keep_alive or self._server.closing:
-            self.close()
-            return
+        if self._current is None or not self._is_over(self._current):
+            return  # or the connection was lost
         self._current = None
         if self._waiting:
             self._answer_next(self._waiting.popleft())
         else:
-            self._server.idle(self)
-            self._expire_in(IDLE_SECONDS)
+            self._rest()
         self._update_reading()
+
+    def _rest(self) -> None:
+        self._server.idle(self)
+        self._expire_in(IDLE_SECONDS)
 
     async def _send(self, exchange: Exchange, response: Response) -> None:
         body = response.body
@@ -337,15 +347,15 @@ class Connection(asyncio.Protocol):
 
     def _cut_off(self, response: Response, error: Exception, head: bytes, chunked: bool) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by breaking the connection."""
-        if response.error_trailer is None or not chunked:
+        if response.error_trailers is None or not chunked:
             if head:
                 self._write(head)
                 self.close()
             else:
                 self.abort()
             return
-        name, value = response.error_trailer(error)
-        self._write(head + f"0\r\n{name}: {value}\r\n\r\n".encode("utf-8", "replace"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in response.error_trailers(error).items())
+        self._write(head + f"0\r\n{lines}\r\n".encode("utf-8", "replace"))
 
     def _write_piece(self, head: bytes, piece: Buffer, chunked: bool) -> None:
         size = len(piece)
@@ -373,29 +383,32 @@ class Connection(asyncio.Protocol):
     async def _drain(self) -> None:
         if self._transport is None:
             raise ConnectionResetError
-        self._writable = asyncio.get_running_loop().create_future()
+        self._writable = self._loop.create_future()
+        timer = self._loop.call_later(WRITE_SECONDS, _too_slow, self._writable)  # asyncio.timeout() takes 5 us
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._writable
+            await self._writable
         finally:
+            timer.cancel()
             self._writable = None
 
     def _head(self, exchange: Exchange, response: Response, length: int | None, *, chunked: bool = False) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}\r\nServer: {self._server.name}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in response.headers.items()]
+        server, status = self._server, response.status
+        more = ""
         if chunked:
-            lines.append("Transfer-Encoding: chunked\r\n")
+            more = "\r\nTransfer-Encoding: chunked"
         elif length is not None:
-            lines.append(f"Content-Length: {length}\r\n")
-        elif response.status not in (204, 304) and not _is_tunnel(exchange, response):
+            more = f"\r\nContent-Length: {length}"
+        elif status not in (204, 304) and not _is_tunnel(exchange, response):
             exchange.keep_alive = False
-        if not exchange.keep_alive or self._server.closing:
-            lines.append("Connection: close\r\n")
+        if not exchange.keep_alive or server.closing:
+            more += "\r\nConnection: close"
         elif not exchange.chunked:
-            lines.append("Connection: keep-alive\r\n")
-        exchange.begun, exchange.status = True, response.status
+            more += "\r\nConnection: keep-alive"
+        exchange.begun, exchange.status = True, status
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\nServer: {server.name}"]
+        lines += map(": ".join, response.headers.items())
         # latin-1 by the RFC; other characters are left to the handlers, which send ASCII
-        return "".join(lines).encode("latin-1", "replace") + self._server.date() + b"\r\n"
+        return f"{CRLF.join(lines)}{more}\r\n".encode("latin-1", "replace") + server.date() + b"\r\n"
 
     def _refuse(self, response: Response) -> None:
         """Answer data that is no request, and end the connection."""
@@ -406,7 +419,7 @@ class Connection(asyncio.Protocol):
             self.task.cancel()  # the nonsense is in the body of the request that it would answer
             self._current = current = None
         if current is None:
-            nothing, now = RequestBody(_nothing, _nothing), asyncio.get_running_loop().time()
+            nothing, now = RequestBody(_nothing, _nothing), self._loop.time()
             exchange = Exchange(Request("", "", client=self._client), nothing, now, keep_alive=False, chunked=True)
             assert isinstance(response.body, bytes)  # text() made it
             self._send_whole(exchange, response, response.body)
@@ -418,33 +431,32 @@ class Connection(asyncio.Protocol):
     # --- reading and ending
 
     def _update_reading(self) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
         arriving = self._arriving
         full = (arriving is not None and arriving.body.full) or len(self._waiting) >= MAX_PIPELINED
-        if full and self._transport.is_reading():
+        if full is not self._reading or self._transport is None or self._transport.is_closing():
+            return
+        self._reading = not full
+        if full:
             self._transport.pause_reading()
-        elif not full and not self._transport.is_reading():
+        else:
             self._transport.resume_reading()
 
     def _expire_in(self, seconds: float | None) -> None:
         if seconds is None:
             self._expires = math.inf
             return
-        loop = asyncio.get_running_loop()
-        self._expires = loop.time() + seconds
+        self._expires = self._loop.time() + seconds
         if self._timer is None or self._timer.when() > self._expires:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(self._expires, self._look_at_clock)
+            self._timer = self._loop.call_at(self._expires, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._expires:
+        if self._loop.time() >= self._expires:
             self.close()
         elif self._expires != math.inf:
-            self._timer = loop.call_at(self._expires, self._look_at_clock)
+            self._timer = self._loop.call_at(self._expires, self._look_at_clock)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -475,6 +487,11 @@ def _has_body(request: Request) -> bool:
 def _is_tunnel(exchange: Exchange, response: Response) -> bool:
     """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
     return exchange.request.method == "CONNECT" and response.status == 200
+
+
+def _too_slow(writable: asyncio.Future[None]) -> None:
+    if not writable.done():
+        writable.set_exception(TimeoutError())
 
 
 def _nothing() -> None:

@@ -24,6 +24,5 @@ class Exchange:
 
     def answered(self, left: int, now: float) -> Answered:
         """What is told at its end. ``left``: bytes that the system has not taken."""
-        sent = max(0, self.sent - left)
-        version = "1.1" if self.chunked else "1.0"
-        return Answered(self.request, self.status, sent, now - self.began, self.whole, version)
+        sent = max(0, self.sent - left) if left else self.sent
+        return Answered(self.request, self.status, sent, now - self.began, self.whole, "1.1" if self.chunked else "1.0")

@@ -52,6 +52,19 @@ class Histogram:
         return [*found, Sample(self._sum, {}, "_sum"), Sample(total, {}, "_count")]
 
 
+def summed(parts: Iterable[Sequence[Metric]]) -> list[Metric]:
+    """Metrics of several processes, added up by name and labels, in the order in which they come."""
+    metrics: dict[str, Metric] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]] = {}
+    for metric in (metric for part in parts for metric in part):
+        metrics.setdefault(metric.name, metric)
+        known = values.setdefault(metric.name, {})
+        for value, labels, suffix in metric.samples:
+            key = (suffix, tuple(sorted(labels.items())))
+            known[key] = Sample(value + (known[key].value if key in known else 0), labels, suffix)
+    return [metric._replace(samples=list(values[name].values())) for name, metric in metrics.items()]
+
+
 def exposition(metrics: Iterable[Metric]) -> bytes:
     """The text; metrics without samples are left out."""
     lines: list[str] = []

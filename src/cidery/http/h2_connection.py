@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import cast
+from typing import Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection as Machine
@@ -35,6 +35,7 @@ from hyperframe.frame import GoAwayFrame
 
 from cidery.budgets import H2_CONTROL, H2_RESETS, H2_STREAMS, Bucket
 from cidery.http.connection import IDLE_SECONDS, MAX_HEADERS, WRITE_SECONDS
+from cidery.http.h2_fields import FieldEncoder
 from cidery.http.h2_request import HeaderList, head_of
 from cidery.http.h2_stream import H2Stream
 from cidery.http.message import Request
@@ -55,6 +56,7 @@ class H2Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self.server = server
         self._machine = Machine(CONFIGURATION)
+        self._machine.encoder = cast(Any, FieldEncoder())
         self._machine.local_settings = Settings(
             client=False,
             initial_values={

@@ -201,11 +201,12 @@ class H2Stream:
 
     def _cut_off(self, response: Response, error: Exception) -> None:
         """Tell the client that the answer is incomplete: with a trailer, or by a reset."""
-        if response.error_trailer is None:
+        if response.error_trailers is None:
             self._frames.reset(self.number, ErrorCodes.INTERNAL_ERROR)
             return
-        name, value = response.error_trailer(error)
-        self._frames.send_head(self.number, [(name.lower().encode(), value.encode("utf-8", "replace"))], last=True)
+        trailers = response.error_trailers(error).items()
+        head = [(name.lower().encode(), value.encode("utf-8", "replace")) for name, value in trailers]
+        self._frames.send_head(self.number, head, last=True)
 
     async def _send(self, data: memoryview, *, last: bool) -> None:
         """Raises TimeoutError if the client widens no window for WRITE_SECONDS."""

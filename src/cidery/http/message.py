@@ -87,8 +87,8 @@ class Response:
     """The adapter closes a generator, even if it is not read (HEAD). It raises to cut the connection."""
     length: int | None = None
     """Bytes of a generator's body, if known."""
-    error_trailer: Callable[[Exception], tuple[str, str]] | None = None
-    """Name and value of the trailer that reports an error after the first byte; without one the connection is cut."""
+    error_trailers: Callable[[Exception], dict[str, str]] | None = None
+    """The trailers that report an error after the first byte; without them the connection is cut."""
 
 
 class Answered(NamedTuple):

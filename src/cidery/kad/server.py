@@ -33,8 +33,13 @@ class Server:
         scopes: frozenset[Scope],
         addrs_of: Callable[[PeerId], Sequence[bytes]],
         learn: Callable[[PeerInfo], None],
+        refuses: Callable[[bytes], bool] | None = None,
     ) -> None:
-        """``addrs_of``: the peer store; ``learn``: remember where a provider is. ``scopes``: addresses handed out."""
+        """``addrs_of``: the peer store; ``learn``: remember where a provider is. ``scopes``: addresses handed out.
+
+        ``refuses``: whether the providers of a content key are neither kept nor told; None: of none.
+        """
+        self._refuses = refuses
         self._table = table
         self._providers = providers
         self._values = values
@@ -84,6 +89,8 @@ class Server:
 
     def _get_providers(self, sender: PeerId, request: DhtMessage, now: float) -> DhtMessage:
         self._check_content_key(request)
+        if self._refuses is not None and self._refuses(request.key):
+            return DhtMessage(request.type, request.key, closer=self._closer(request.key))
         # #content-provider-lookup: "if a DHT server holds a matching provider record, it MUST include it"
         providers = [
             PeerInfo(peer, keep(tuple(self._addrs_of(peer)), self._scopes))
@@ -100,6 +107,8 @@ class Server:
         if own is None:
             # "If verification fails, the server MUST close the stream without sending a response."
             raise KadError("ADD_PROVIDER names only others as providers")
+        if self._refuses is not None and self._refuses(request.key):
+            return None
         addrs = keep(own.addrs, self._scopes)
         if addrs:
             self._learn(PeerInfo(sender, addrs))

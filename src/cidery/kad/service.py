@@ -73,10 +73,12 @@ class KadService:
         entropy: Callable[[int], bytes],
         wall_clock: Callable[[], float],
         on_mode_changed: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        refuses: Callable[[bytes], bool] | None = None,
     ) -> None:
         """``cache`` None: nothing survives. ``own_addrs``: where others can reach this node.
 
-        ``on_mode_changed`` is awaited after the protocols changed: others are told.
+        ``on_mode_changed`` is awaited after the protocols changed: others are told. ``refuses``: whether providers of
+        a content key are neither kept nor told when others ask.
         """
         self.options = options
         self.validators = validators
@@ -104,6 +106,7 @@ class KadService:
                 speaks=speaks,
                 own_addrs=own_addrs,
                 wall_clock=wall_clock,
+                refuses=refuses,
             )
             for config in (
                 DhtConfig("wan", WAN_PROTOCOL, public, public, diverse=True),

@@ -6,6 +6,7 @@ CIDv1 is ``<0x01><codec varint><multihash>`` in any multibase (base32 by default
 Spec: https://github.com/multiformats/cid
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 from cidery.errors import InvalidInput
@@ -30,11 +31,11 @@ class CIDError(InvalidInput):
         return f"{self.given[:80]!r} is not a CID: {self.reason}" if self.given else f"bad CID: {self.reason}"
 
 
-_USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB, b"\x01\x71\x12\x20": DAG_CBOR}
+USUAL = {b"\x01\x55\x12\x20": RAW, b"\x01\x70\x12\x20": DAG_PB, b"\x01\x71\x12\x20": DAG_CBOR}
 """First bytes of nearly all CIDv1 in the wild (sha2-256), and their codec."""
 
-
-_USUAL_SIZE = 36
+USUAL_SIZE = 36
+"""Bytes of these."""
 
 
 class CID:
@@ -52,21 +53,19 @@ class CID:
 
     def __init__(self, version: int, codec: int, multihash: bytes) -> None:
         """Trusts its arguments; untrusted input goes through decode() or parse()."""
-        set_ = object.__setattr__
-        set_(self, "version", version)
-        set_(self, "codec", codec)
-        set_(self, "multihash", multihash)
-        set_(self, "_bytes", multihash if version == 0 else b"\x01" + encode_uvarint(codec) + multihash)
+        _set_version(self, version)
+        _set_codec(self, codec)
+        _set_multihash(self, multihash)
+        _set_bytes(self, multihash if version == 0 else b"\x01" + encode_uvarint(codec) + multihash)
 
     @classmethod
-    def _usual(cls, codec: int, raw: bytes) -> Self:
-        """A sha2-256 CIDv1 from its own bytes: as __init__, in half the time."""
+    def usual(cls, codec: int, raw: bytes) -> Self:
+        """A sha2-256 CIDv1 from its own bytes, which begin as USUAL says: as __init__, in half the time."""
         made = cls.__new__(cls)
-        set_ = object.__setattr__
-        set_(made, "version", 1)
-        set_(made, "codec", codec)
-        set_(made, "multihash", raw[2:])
-        set_(made, "_bytes", raw)
+        _set_version(made, 1)
+        _set_codec(made, codec)
+        _set_multihash(made, raw[2:])
+        _set_bytes(made, raw)
         return made
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -85,7 +84,7 @@ class CID:
             CIDError: truncated, unknown version, bad multihash, not minimal. Nothing else (fuzzed).
         """
         head = bytes(buf[start : start + 4])
-        usual = _USUAL.get(head)
+        usual = USUAL.get(head)
         if usual is not None and len(buf) - start >= 36:
             return cls(1, usual, bytes(buf[start + 2 : start + 36])), start + 36
         if head[:2] == b"\x12\x20":
@@ -107,8 +106,8 @@ class CID:
     @classmethod
     def decode(cls, buf: Buffer) -> Self:
         """Decode a binary CID that fills ``buf``. Raises CIDError only."""
-        if len(buf) == _USUAL_SIZE and (codec := _USUAL.get(bytes(buf[:4]))) is not None:
-            return cls._usual(codec, bytes(buf))
+        if len(buf) == USUAL_SIZE and (codec := USUAL.get(bytes(buf[:4]))) is not None:
+            return cls.usual(codec, bytes(buf))
         cid, end = cls.decode_prefix(buf)
         if end != len(buf):
             raise CIDError(f"{len(buf) - end} bytes after the CID")
@@ -150,6 +149,13 @@ class CID:
             return multibase.encode_base58btc(self.multihash)
         return multibase.encode_multibase(base, self._bytes)
 
+    @staticmethod
+    def texts(cids: "Sequence[CID]") -> list[str]:
+        """``str()`` of each, at a third of its cost where there are many."""
+        if all(len(cid._bytes) == USUAL_SIZE and cid.version for cid in cids):
+            return multibase.encode_base32_many([cid._bytes for cid in cids])
+        return [cid.format() for cid in cids]
+
     def to_v1(self) -> "CID":
         """The same content as CIDv1."""
         return self if self.version == 1 else CID(1, self.codec, self.multihash)
@@ -185,3 +191,9 @@ class CID:
 
     def __reduce__(self) -> tuple[object, ...]:
         return CID, (self.version, self.codec, self.multihash)
+
+
+_set_version, _set_codec, _set_multihash, _set_bytes = (
+    CID.__dict__[name].__set__ for name in ("version", "codec", "multihash", "_bytes")
+)
+"""What sets them although nothing may be set: half the cost of object.__setattr__()."""

@@ -79,14 +79,17 @@ class ValueSearch(Protocol):
 
 
 class Limits(NamedTuple):
-    """The limits of a search for a record."""
+    """What looking up a name may cost."""
 
     quorum: int = QUORUM
     seconds: float = SEARCH_SECONDS
+    """Of a search for a record."""
+    asking: Callable[[], None] | None = None
+    """Called before anybody else is asked, for each name on the way; raises if that is too much."""
 
 
 USUAL = Limits()
-"""Of a search whose caller states none."""
+"""Of callers that state none."""
 
 
 class Target(NamedTuple):
@@ -172,6 +175,8 @@ class NameResolver:
             domain = check_domain(text)
             if domain in self._fixed:
                 return self._fixed[domain], 0.0
+            if limits.asking is not None and not self._txt.is_known(PREFIX + domain):
+                limits.asking()
             answer = await self._txt.txt(PREFIX + domain)
             return target_of(domain, answer.texts), answer.ttl
         record = await self.record(name, fresh=fresh, limits=limits)
@@ -182,7 +187,10 @@ class NameResolver:
         return lasts if self._max_ttl is None else min(lasts, self._max_ttl)
 
     async def record(self, name: PeerId, *, fresh: bool = False, limits: Limits = USUAL) -> IpnsRecord:
-        """The best valid record of a name. Concurrent calls share one search. Raises NameNotFound, Denied."""
+        """The best valid record of a name. Concurrent calls share one search.
+
+        Raises NameNotFound, Denied, and as ``limits.asking``.
+        """
         if self.refuse is not None:
             self.refuse(format_name(name), "")
         stored = self._stored(name)
@@ -194,6 +202,8 @@ class NameResolver:
             return cached.record
         task = self._searches.get(name)
         if task is None:
+            if limits.asking is not None and self._routing is not None:
+                limits.asking()
             task = self._searches[name] = asyncio.create_task(self._search(name, stored and stored[0], limits))
             task.add_done_callback(lambda _: self._searches.pop(name, None))
         return await asyncio.shield(task)

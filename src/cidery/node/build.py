@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cidery.core.keeping.collector import Collector
     from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
+    from cidery.core.network import BudgetUse
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
     from cidery.mfs.files import MutableFiles
@@ -125,6 +126,7 @@ class OpenedParts:
         self._read_only = read_only
         self._lan = lan
         self._routing = routing
+        self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
 
     def refuse_unheeded(self) -> None:
         """Raises ConfigError for a setting that protects a node of Kubo and is not obeyed here."""

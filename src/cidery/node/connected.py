@@ -15,6 +15,7 @@ from cidery.libp2p.protocols.announced import Announced
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import AnnounceOf, announce_pins
+from cidery.node.archives import serve_archives
 from cidery.node.naming import republishing
 from cidery.node.network import NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
@@ -23,7 +24,6 @@ from cidery.node.routers import http_routers
 from cidery.repo.config import Config
 from cidery.repo.layout import RepoLayout
 from cidery.retrieval.gateway_url import check_url
-from cidery.retrieval.stream_http import PROTOCOL, StreamServer
 
 
 @asynccontextmanager
@@ -33,9 +33,7 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     config = api.config
     if network.announcing is not None:
         announce_pins(network.announcing, keys, api.pins, network.spawn)
-    server = StreamServer(Site(api, OVER_STREAMS).handle, network.bitswap.asks)
-    network.bitswap.on_crowd.append(server.on_crowd)
-    await network.serve(PROTOCOL, server)
+    await serve_archives(network, Site(api, OVER_STREAMS).handle)
     async with http_routers(network.routing, config.routers), republishing(api.naming, config):
         yield
 

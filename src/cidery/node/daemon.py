@@ -12,9 +12,11 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
-from cidery.gateway.counters import GatewayCounters
+from cidery.gateway.counters import GatewayCounters, budgets
 from cidery.gateway.exposure import exposure
 from cidery.gateway.routing_v1 import RoutingServer
+from cidery.gateway.worker_metrics import of_workers
+from cidery.http.exposition import Metric, summed
 from cidery.node.build import Access, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
@@ -87,7 +89,12 @@ async def _serve(path: Path, call: Call) -> None:
         _say_swarm(api)
         config = api.config
         counters = GatewayCounters()
-        metrics = metrics_of(api, [counters.metrics])
+
+        def of_gateways() -> list[Metric]:
+            return summed([counters.metrics(), of_workers(path)])
+
+        api.other_budgets.append(lambda: budgets(of_gateways(), config.serving.max_requests))
+        metrics = metrics_of(api, [of_gateways])
         rpc = listen(
             api,
             config.api,

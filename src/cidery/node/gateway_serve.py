@@ -24,6 +24,8 @@ from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.exposure import exposure
+from cidery.gateway.shared_counts import SharedCounts
+from cidery.gateway.worker_metrics import Files
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
 from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
@@ -103,6 +105,8 @@ class _Parent:
         self._tls = tls
         self._listening = listening
         self._places = [_Place(number) for number in range(count)]
+        self._counts = SharedCounts(count)
+        self._metrics = Files(repo, os.getpid())
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
         self._ending: float | None = None
@@ -124,9 +128,11 @@ class _Parent:
         self._selector.close()
         self._wake.close()
         self._waker.close()
+        self._metrics.remove()
 
     def start(self) -> None:
         """Start the workers, and wait until all accept connections. Raises WorkerFailed."""
+        self._metrics.make_room()
         gc.collect()
         gc.freeze()  # pages that no worker writes to are shared by all
         for place in self._places:
@@ -191,6 +197,7 @@ class _Parent:
             if not place.pid or os.waitpid(place.pid, os.WNOHANG)[0] == 0:
                 continue
             pid, place.pid, place.ready = place.pid, 0, False
+            self._counts.forget(place.number)
             if place.link is not None:
                 if place.link in self._selector.get_map():
                     self._selector.unregister(place.link)
@@ -232,7 +239,9 @@ class _Parent:
                     end.close()
             sockets = self._listening.of(place.number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-            code = _work(Work(self._repo, sockets, theirs, self._tls))
+            at, file = place.number, self._metrics.of(place.number)
+            work = Work(self._repo, sockets, theirs, self._tls, at, self._counts, file)
+            code = _work(work)
         except CideryError as exc:
             print(f"Error: {exc}", file=sys.stderr, flush=True)
         except BaseException:  # noqa: BLE001 - nothing may pass: above is the parent's stack

@@ -17,9 +17,12 @@ from cidery.client.address import Endpoint, find_daemon
 from cidery.client.misses import DaemonMisses
 from cidery.client.relay import RoutingRelay
 from cidery.gateway.bounded import Bounded
+from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.listen import gateway_server
 from cidery.gateway.options import of_every_answer, options_of, request_limits
+from cidery.gateway.shared_counts import SharedCounts
 from cidery.gateway.site import Site
+from cidery.gateway.worker_metrics import published
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
 from cidery.node.heap import tended_heap
@@ -41,6 +44,12 @@ class Work(NamedTuple):
     """To the parent: its end means that of the parent."""
     tls: tuple[str, str] | None
     """Files of the certificate and its key; None: no TLS."""
+    number: int
+    """Of the worker, from 0."""
+    counts: SharedCounts
+    """Of all workers."""
+    metrics: Path
+    """Where it writes what it has counted."""
 
 
 async def serve(work: Work) -> None:
@@ -59,14 +68,18 @@ async def serve(work: Work) -> None:
         tended_heap(),
     ):
         options = options_of(api.config)
-        site = Site(api, options, RoutingRelay(find).handle)
-        limits = request_limits(api.config.serving)
-        bounded = Bounded(site.handle, limits, of_every_answer(options), html=options.pages)
-        server = gateway_server(bounded, site.at_hand)
-        server.on_answered.extend(logs)
+        shared, workers = work.counts.of(work.number), work.counts.workers
+        site = Site(api, options, RoutingRelay(find).handle, shared)
+        limits = request_limits(api.config.serving, workers)
+        bounded = Bounded(site.handle, limits, of_every_answer(options), html=options.pages, shared=shared)
+        server = gateway_server(bounded, site.at_hand, workers)
+        counters = GatewayCounters()
+        counters.server, counters.bounded, counters.strangers = server, bounded, site.strangers
+        server.on_answered.extend((*logs, counters))
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())
         renewed_on_hangup(logs, certificate)
+        publishing = asyncio.create_task(published(work.metrics, counters.metrics))
         try:
             for bound in work.sockets:
                 await server.listen_at(bound, certificate)
@@ -78,6 +91,8 @@ async def serve(work: Work) -> None:
             if following is not None:
                 following.cancel()
             await server.close(GRACE)
+            publishing.cancel()
+            await asyncio.wait([publishing])
 
 
 def _daemon(repo: Path) -> Endpoint | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
-from cidery.core.denying import DenyingSession, judged
+from cidery.core.denying import DenyingSession, denied_keys, judged
 from cidery.core.network import (
     Bandwidth,
     BitswapStat,
@@ -53,7 +53,6 @@ from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.multiformats.multicodec import RAW
 from cidery.node.announcing import AnnounceOf
 from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
@@ -119,8 +118,7 @@ class NodeNetwork:
         ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
         ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``, ``announce`` None: no
         discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: which of the own
-        addresses others are told; None: all. ``bandwidth``: how fast it may be; None: no limits.
-        ``first_sequence``: of the node's signed peer records; None: nanoseconds of wall time.
+        addresses others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall time in ns.
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
@@ -173,8 +171,10 @@ class NodeNetwork:
 
     def _make_sources(self, *, routed: bool) -> JoinedSources:
         self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
-        for_strangers = ProviderSearch(self.public_reach, self.public_reach.reach)
-        return JoinedSources(self.bitswap, self.gateways, ProviderSearch(self.routing, self._reach), for_strangers)
+        searches = ProviderSearch(self.routing, self._reach), ProviderSearch(self.public_reach, self.public_reach.reach)
+        return JoinedSources(
+            self.bitswap, self.gateways, *searches, lambda: self.upkeep.alone(self.routing, self.kad, self.local)
+        )
 
     def _make_readers(self) -> Readers:
         readers = Readers(self.swarm, clock=self.swarm.clock, speaks=self._speaks, reads=self.bitswap.reads)
@@ -183,15 +183,14 @@ class NodeNetwork:
             if not self._denies(root):
                 readers.on_crowd(root, newcomer, others)
 
-        self.bitswap.on_crowd.append(on_crowd)
+        self.bitswap.crowds.on_crowd.append(on_crowd)
         return readers
 
     def _make_announcing(self, announce: AnnounceOf) -> Announcing | None:
         if self.kad is None or self.cache is None:
             return None
         announcing = announce.announcing(self.kad.both, self.cache, self.entropy)
-        lists = self._denylists
-        announcing.refuses = lambda key: lists is not None and bool(lists.lists) and self._denies(CID(1, RAW, key))
+        announcing.refuses = denied_keys(self._denylists)
         return announcing
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
@@ -205,8 +204,7 @@ class NodeNetwork:
         )
 
     def _make_port_mapping(self) -> PortMapping:
-        routers = (NatPmpRouter(self.swarm.clock), UpnpRouter())
-        return PortMapping(self._mappable_port, self._mapping_changed, routers)
+        return PortMapping(self._mappable_port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(
@@ -274,6 +272,7 @@ class NodeNetwork:
             entropy=entropy,
             wall_clock=wall_clock,
             on_mode_changed=self.identification.push,
+            refuses=denied_keys(self._denylists),
         )
         self.identification.on_learned.append(kad.learned)
         self.routing.providers.append(kad)

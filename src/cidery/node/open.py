@@ -2,74 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from typing import TYPE_CHECKING, TypeVar
 
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
+from cidery.methods.blocking import LoopThread
+from cidery.methods.blocking_surface import BlockingSurface
 from cidery.node.location import repo_dir
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterator
-    from pathlib import Path
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Self
 
     from cidery.client.client import Client
-    from cidery.core.diagnosis.text import Report
-    from cidery.core.reading.ls import LsEntry
-    from cidery.multiformats.cid import CID
-    from cidery.multiformats.varint import Buffer
     from cidery.node.node import Node
-    from cidery.repo.jobs import Job
-
-T = TypeVar("T")
-
-READ_AHEAD = 4
-"""Chunks of cat() held for a slow reader: some MiB."""
 
 
-class SyncNode:
+class SyncNode(BlockingSurface):
     """Blocking methods over a Node, or over a Client of the daemon that has the repository. Created by open().
 
-    Its event loop runs in a thread of its own; methods may be called from any thread.
+    Its event loop runs in a thread of its own; methods may be called from any thread. In a child of fork(), all
+    methods raise Forked, and closing it does nothing.
     """
 
     def __init__(self, inner: Node | Client, *, attached: bool) -> None:
-        self._inner = inner
+        super().__init__(inner, LoopThread())
+        self._node = inner
         self._attached = attached
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cidery-loop", daemon=True)
-        self._closed = False
-        self._thread.start()
         try:
-            self._run(inner.__aenter__())
+            self._loop.run(inner.__aenter__())
         except BaseException:
-            self._stop()
+            self._loop.close()
             raise
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop.is_closed():
-            from cidery.node.node import NotOpen
-
-            work.close()
-            raise NotOpen
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
-
-    def _stop(self) -> None:
-        self._closed = True
-        self._run(self._loop.shutdown_asyncgens())
-        self._run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def close(self) -> None:
         """Close the node and end its thread. Idempotent. Raises what kept the network down, if nothing has."""
@@ -81,85 +46,18 @@ class SyncNode:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._closed:
-            return
-        try:
-            self._run(self._inner.__aexit__(kind, exc, traceback))
-        finally:
-            self._stop()
+        self._loop.close(self._node.__aexit__(kind, exc, traceback))
+
+    def within(self, seconds: float) -> BlockingSurface:
+        """The same node, for calls that must not wait longer: each, and each step of an iterator, is cancelled after
+        ``seconds`` and raises TookTooLong. ``node.within(10.0).read(cid)``; with asyncio: asyncio.timeout().
+        """
+        return BlockingSurface(self._node, self._loop, seconds)
 
     @property
     def attached(self) -> bool:
         """Whether this is a client of a running daemon."""
         return self._attached
-
-    def peer_id(self) -> str:
-        """The node's peer id."""
-        return self._run(self._inner.peer_id())
-
-    def add(
-        self,
-        source: str | os.PathLike[str] | Buffer,
-        *,
-        hidden: bool = False,
-        wrap: bool = False,
-        only_hash: bool = False,
-        pin: bool = True,
-        name: str = "",
-    ) -> CID:
-        """As Node.add()."""
-        return self._run(self._inner.add(source, hidden=hidden, wrap=wrap, only_hash=only_hash, pin=pin, name=name))
-
-    def cat(self, path: str | CID, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
-        """As Node.cat(), as a blocking iterator; if it is closed early, the rest is not fetched."""
-        chunks: asyncio.Queue[bytes | memoryview | None] = asyncio.Queue(READ_AHEAD)
-        self._run(_nothing())  # raises NotOpen
-        # One task runs the whole generator: a session belongs to one task.
-        pump = asyncio.run_coroutine_threadsafe(_pump(self._inner.cat(path, offset, length), chunks), self._loop)
-        try:
-            while (chunk := self._run(chunks.get())) is not None:
-                yield chunk
-            pump.result()
-        finally:
-            pump.cancel()
-
-    def read(self, path: str | CID, offset: int = 0, length: int | None = None) -> bytes:
-        """The bytes of a file as one object."""
-        return b"".join(self.cat(path, offset, length))
-
-    def get(self, path: str | CID, target: str | os.PathLike[str]) -> Path:
-        """As Node.get()."""
-        return self._run(self._inner.get(path, target))
-
-    def why(self, path: str | CID, *, seconds: float = 10.0) -> Report:
-        """As Node.why()."""
-        return self._run(self._inner.why(path, seconds=seconds))
-
-    def jobs(self) -> list[Job]:
-        """As Node.jobs()."""
-        return self._run(self._inner.jobs())
-
-    def ls(self, path: str | CID) -> list[LsEntry]:
-        """As Node.ls()."""
-        return self._run(self._inner.ls(path))
-
-
-async def _nothing() -> None:
-    """Done at once."""
-
-
-async def _pump(
-    source: AsyncGenerator[bytes | memoryview, None], chunks: asyncio.Queue[bytes | memoryview | None]
-) -> None:
-    try:
-        async for chunk in source:
-            await chunks.put(chunk)
-    finally:
-        await source.aclose()
-        if not chunks.full():
-            chunks.put_nowait(None)
-        elif (task := asyncio.current_task()) is not None and not task.cancelling():
-            await chunks.put(None)
 
 
 def open(
@@ -189,6 +87,12 @@ def open(
     if daemon is not None:
         from cidery.client.client import Client
 
+        if profile:
+            from pathlib import Path
+
+            from cidery.node.profiles import warn_of_profiles
+
+            warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
             return SyncNode(Client(daemon, auth=auth), attached=True)
         except DaemonGone:

@@ -15,6 +15,7 @@ from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.listen import listen
 from cidery.gateway.options import of_every_answer, options_of, request_limits
 from cidery.gateway.site import Site
+from cidery.gateway.visitor import proxies_of
 from cidery.http.tls import Certificate
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_gateway import GatewaySettings
@@ -30,6 +31,7 @@ async def public_gateway(api: Api, path: Path, counters: GatewayCounters) -> Asy
     options = options_of(config)
     site = Site(api, options)
     counters.bounded = Bounded(site.handle, request_limits(serving), of_every_answer(options), html=options.pages)
+    counters.strangers = site.strangers
     certificate = Certificate(*serving.tls) if serving.tls is not None else None
     async with AsyncExitStack() as stack:
         heard = await stack.enter_async_context(request_log(serving, path)) if config.gateway else []
@@ -46,7 +48,7 @@ async def request_log(serving: GatewaySettings, path: Path) -> AsyncIterator[lis
         yield []
         return
     file = None if serving.access_log == "-" else path / serving.access_log
-    async with access_log(file, serving.access_format) as log:
+    async with access_log(file, serving.access_format, proxies_of(serving.proxies)) as log:
         yield [log]
 
 

@@ -12,6 +12,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.routing.service import JoinedRouting
 from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.node")
@@ -76,6 +77,7 @@ class Upkeep:
         self._value_of = value_of
         self._entropy = entropy
         self._kept: dict[PeerId, _Kept] = {}
+        self._bootstraps = False
         self._tasks = Tasks()
         swarm.on_disconnected.append(self._lost)
 
@@ -84,8 +86,18 @@ class Upkeep:
         for peer, addrs in peering.items():
             self.add(peer, addrs)
         if bootstrap:
+            self._bootstraps = True
             self._tasks.spawn(self._bootstrap(list(bootstrap)))
         self._tasks.spawn(self._trim())
+
+    @property
+    def seeks(self) -> bool:
+        """Whether there are bootstrap peers, or peers to be kept connected."""
+        return self._bootstraps or bool(self._kept)
+
+    def alone(self, routing: JoinedRouting, *discoveries: object) -> bool:
+        """Whether there is nobody to ask for content, and nothing that could find anybody."""
+        return routing.empty and not (self._swarm.busy or self.seeks or any(discoveries))
 
     async def close(self) -> None:
         await self._tasks.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from cidery.disk.platform_io import FileLocked, lock_file
+from cidery.disk.platform_io import FileLocked, lock_file, unlock_file
 from cidery.errors import Unavailable
 
 MAX_HOLDER_TEXT = 4096
@@ -94,7 +94,7 @@ class RepoLock:
     def release(self) -> None:
         """Idempotent. The file stays: removing it would let two processes lock two files of the same name."""
         if self._fd >= 0:
-            os.close(self._fd)
+            unlock_file(self._fd)
             self._fd = -1
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cidery.exchange.commands import Heard
 from cidery.exchange.interface import PeerSources
@@ -20,12 +20,19 @@ class JoinedSources:
     """Satisfies exchange.service.Sources. A source whose name is a URL is a gateway's."""
 
     def __init__(
-        self, peers: PeerSources, gateways: GatewaySources, search: ProviderSearch, for_strangers: ProviderSearch
+        self,
+        peers: PeerSources,
+        gateways: GatewaySources,
+        search: ProviderSearch,
+        for_strangers: ProviderSearch,
+        alone: Callable[[], bool],
     ) -> None:
+        """``alone``: whether no peer is connected and nothing could find one."""
         self._peers = peers
         self._gateways = gateways
         self._search = search
         self._for_strangers = for_strangers
+        self._alone = alone
         self._searches: dict[Asker, asyncio.Task[None]] = {}
         self._stages: dict[Asker, str] = {}
 
@@ -77,6 +84,9 @@ class JoinedSources:
 
     def end_stream(self, session: NetworkSession) -> None:
         self._gateways.end_stream(session)
+
+    def alone(self) -> bool:
+        return not self._searches and not self._gateways.gateways and self._alone()
 
     def _of(self, source: str) -> PeerSources:
         return self._gateways if source.startswith(("http://", "https://")) else self._peers

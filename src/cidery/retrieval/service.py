@@ -102,6 +102,8 @@ class GatewaySources:
         self._http: aiohttp.ClientSession | None = None
         self.refuses: Callable[[CID], bool] = lambda _cid: False
         """Blocks of streams that are dropped, unasked for as they may come."""
+        self.took: Callable[[str, Sequence[CID], int], None] = lambda _peer, _cids, _size: None
+        """Told of the blocks, and their bytes, that came in a stream of a peer."""
         self.blocks_received = self.data_received = 0
         self.streams_begun = 0
 
@@ -338,6 +340,7 @@ class GatewaySources:
             if not self.refuses(block.cid):
                 session.on_streamed(name, block.cid, memoryview(bytes(block.data)))
         self._count(len(blocks), size)
+        self.took(name, [block.cid for block in blocks], size)
         await session.room()
 
     def _count(self, blocks: int, size: int) -> None:

@@ -9,12 +9,15 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from cidery.budgets import STREAM_ANSWERS
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.http.message import MAX_TARGET, Request, Response, text
 from cidery.identity.peer_id import PeerId
+from cidery.ipld.car_reader import CarReader
 from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cidery.retrieval")
 
 PROTOCOL = "/http/1.1"
+CAR_TYPE = "application/vnd.ipld.car"
 MAX_HEAD = 64 * 1024
 """Bytes of a request's or an answer's head."""
 READ_SIZE = 256 * 1024
@@ -105,10 +109,15 @@ class StreamServer:
         self,
         handler: Callable[[Request], Awaitable[Response]],
         asks: Callable[[PeerId, CID], bool] = lambda _peer, _root: False,
+        sent: Callable[[PeerId, Sequence[CID], int], None] = lambda _peer, _cids, _size: None,
     ) -> None:
-        """``asks``: notes that a peer wants a DAG, and tells whether others do, too."""
+        """``asks``: notes that a peer wants a DAG, and tells whether others do, too.
+
+        ``sent``: notes the bytes of content that a peer was sent, and the blocks in them as far as they are known.
+        """
         self._handler = handler
         self._asks = asks
+        self._sent = sent
         self._running: Counter[PeerId] = Counter()
         self._whole: dict[Stream, CID] = {}
         """Streams that carry a whole DAG."""
@@ -153,12 +162,32 @@ class StreamServer:
                 # A peer's request must not bring the daemon down.
                 log.exception("%s failed", target[:200])
                 response = text(500, "internal error")
+        if response.status == 200:
+            response = self._counted(stream.connection.peer, response)
         if root is not None:
             self._whole[stream] = root
         try:
             await self._send(connection, stream, response, head_only=event.method == b"HEAD")
         finally:
             self._whole.pop(stream, None)
+
+    def _counted(self, peer: PeerId, response: Response) -> Response:
+        """The answer, of which each piece is noted as sent when it was."""
+        body, archive = response.body, response.headers.get("Content-Type", "").startswith(CAR_TYPE)
+
+        async def noted(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+            reader = CarReader() if archive else None
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+                    blocks = reader.receive_data(piece) if reader is not None else []
+                    self._sent(peer, [placed.block.cid for placed in blocks], len(piece))
+
+        async def whole(data: bytes) -> AsyncGenerator[Buffer, None]:
+            yield data
+
+        length = len(body) if isinstance(body, bytes) else response.length
+        return replace(response, body=noted(whole(body) if isinstance(body, bytes) else body), length=length)
 
     @staticmethod
     async def _send(connection: h11.Connection, stream: Stream, response: Response, *, head_only: bool) -> None:

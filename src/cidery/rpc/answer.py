@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from cidery.errors import CATEGORY_HEADER, category_of
 from cidery.http.message import Response
 from cidery.ipld.dag_pb import readable_name
 
@@ -13,6 +14,7 @@ COMMON_HEADERS = {
     "Access-Control-Expose-Headers": _EXPOSED,
 }
 ERROR_TRAILER = "X-Stream-Error"
+TRAILERS = f"{ERROR_TRAILER}, {CATEGORY_HEADER}"
 
 PREFLIGHT = (
     ("Access-Control-Allow-Methods", "POST"),
@@ -30,7 +32,7 @@ def error_answer(error: BaseException) -> Response:
     """The answer to a command's error before the first byte of a result: always 500 and Code 0, as in Kubo."""
     return Response(
         500,
-        {**COMMON_HEADERS, "Content-Type": "application/json"},
+        {**COMMON_HEADERS, **_category(error), "Content-Type": "application/json"},
         value_line({"Message": one_line(error), "Code": 0, "Type": "error"}),
     )
 
@@ -41,9 +43,14 @@ def text_answer(status: int, text: str, headers: tuple[tuple[str, str], ...] = (
     return Response(status, {**COMMON_HEADERS, **named, **dict(headers)}, f"{text}\n".encode() if text else b"")
 
 
-def stream_error(error: BaseException) -> tuple[str, str]:
-    """The trailer for an error after the first byte."""
-    return ERROR_TRAILER, one_line(error)
+def stream_error(error: BaseException) -> dict[str, str]:
+    """The trailers for an error after the first byte."""
+    return {ERROR_TRAILER: one_line(error), **_category(error)}
+
+
+def _category(error: BaseException) -> dict[str, str]:
+    category = category_of(error)
+    return {CATEGORY_HEADER: category} if category else {}
 
 
 def value_line(value: Any, *, exact: bool = False) -> bytes:

@@ -97,7 +97,8 @@ class MultipartReader:
         self._ended = False
 
     def receive_data(self, data: bytes) -> None:
-        self._buffer = self._buffer[self._at :] + data
+        rest = self._buffer[self._at :]
+        self._buffer = rest + data if rest else data
         self._at = 0
 
     def receive_eof(self) -> None:
@@ -185,13 +186,24 @@ class MultipartReader:
             self._at += len(self._delimiter)
             self._state = _State.BOUNDARY_END
             return Mark.PART_END
-        # Without a boundary, everything may be passed on except a possible beginning of one.
-        until = found if found >= 0 else len(self._buffer) - len(self._delimiter) + 1
+        # Without a boundary, everything may be passed on except a possible beginning of one. Mostly there is none, and
+        # the piece is passed on as it came, without a copy.
+        until = found if found >= 0 else self._begun()
         if until <= self._at:
             return None
         data = self._buffer[self._at : until]
         self._at = until
         return Data(data)
+
+    def _begun(self) -> int:
+        """Where the end of the buffer may be the beginning of a boundary; its length if it cannot be."""
+        size = len(self._buffer)
+        at = max(self._at, size - len(self._delimiter) + 1)
+        while (at := self._buffer.find(b"\r", at)) >= 0:
+            if self._delimiter.startswith(self._buffer[at:]):
+                return at
+            at += 1
+        return size
 
 
 def _filename(value: str) -> str:

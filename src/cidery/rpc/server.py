@@ -29,8 +29,8 @@ from cidery.http.exposition import MEDIA_TYPE
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
-    ERROR_TRAILER,
     PREFLIGHT,
+    TRAILERS,
     error_answer,
     one_line,
     stream_error,
@@ -172,7 +172,7 @@ class RpcHandler:
         if head.empty:
             await running.aclose()
             return Response(200, headers)
-        return Response(200, {**headers, "Trailer": ERROR_TRAILER}, _pieces(running), error_trailer=stream_error)
+        return Response(200, {**headers, "Trailer": TRAILERS}, _pieces(running), error_trailers=stream_error)
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""

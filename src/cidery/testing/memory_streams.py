@@ -9,8 +9,8 @@ from cidery.core.session import StoreSession
 from cidery.exchange.terms import EAGER, Terms
 from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
+from cidery.node.archives import serve_archives
 from cidery.node.network import NodeNetwork
-from cidery.retrieval.stream_http import PROTOCOL, StreamServer
 
 
 class _StoreApi(Api):
@@ -43,6 +43,4 @@ class _StoreApi(Api):
 
 async def serve_streams(network: NodeNetwork, store: BlockStore) -> None:
     """As every connected node does."""
-    server = StreamServer(Site(_StoreApi(store), OVER_STREAMS).handle, network.bitswap.asks)
-    network.bitswap.on_crowd.append(server.on_crowd)
-    await network.serve(PROTOCOL, server)
+    await serve_archives(network, Site(_StoreApi(store), OVER_STREAMS).handle)

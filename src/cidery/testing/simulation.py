@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import combinations
 from typing import TypeVar
 
+from cidery.errors import InvalidInput
 from cidery.kad.service import KadOptions
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.testing.host_line import HostLine
@@ -73,7 +74,11 @@ class Simulation:
             public: at addresses of the Internet, each in a /16 of its own; else at private ones of one network.
             router: the public address of a NAT that all of them are behind.
             timeouts: None: those of a real node.
+        Raises:
+            InvalidInput: ``count`` is below 1.
         """
+        if count < 1:
+            raise InvalidInput(f"start 1 node or more, not {count}")
         started = []
         for _ in range(count):
             node = MemoryNode(

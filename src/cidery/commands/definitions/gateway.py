@@ -28,12 +28,12 @@ class PartCount(TypedDict):
     OursFailed: int
     """Of those that Cidery adds."""
     Skipped: int
-    """Not made: --specs leaves them out."""
+    """Not made: --specs leaves them out, or what they ask for is not on the gateway."""
 
 
 class GatewayCheck(TypedDict):
     Type: str
-    """"Check" or, the last, "Summary"."""
+    """"Missing": an archive of the fixtures (Name) is not on the gateway; "Check" or, the last, "Summary"."""
     Part: str
     """Parts of the specifications, joined by "+"."""
     Name: str
@@ -52,6 +52,8 @@ class GatewayCheck(TypedDict):
 def _check(value: Value, call: Call) -> str:
     if value["Type"] == "Summary":
         return _table(value["Parts"])
+    if value["Type"] == "Missing":
+        return f"{value['Name']} is not on this gateway: {value['Differences'][0]}; see --provision\n"
     if value["Passed"]:
         return ""
     added = " (not in gateway-conformance)" if value["Ours"] else ""
@@ -97,8 +99,8 @@ COMMANDS = (
         live=True,
         description="Makes the 274 requests of ipfs/gateway-conformance, and some 200 that it leaves out, and shows\n"
         "every answer that differs. The node under test has to hold the fixtures first: see --provision.\n"
-        "Nothing is asked of any other host. The exit code is 0 if all passed, 1 if some failed, 2 if nothing\n"
-        "was checked.",
+        "Nothing is asked of any other host. The exit code is 0 if all passed, 1 if some failed or were\n"
+        "skipped because their content is not there, 2 if nothing was checked.",
     ),
     Command(
         ("gateway", "serve"),

@@ -260,7 +260,7 @@ COMMANDS = (
             Option(
                 "interval",
                 OptionType.DURATION,
-                "Time between two lines of --poll, such as 1s (the default) or 500ms",
+                "Between two lines of --poll, such as 500ms",
                 1.0,
                 short="i",
             ),
@@ -270,7 +270,8 @@ COMMANDS = (
         text=_bandwidth,
         where=Where.DAEMON,
         live=True,
-        description="Rates are averages of some ten seconds. Swarm.Limits of the config bounds them.",
+        description="TotalIn and TotalOut are bytes since the daemon started; RateIn and RateOut are bytes a second,\n"
+        "averaged over some ten seconds. Swarm.Limits of the config bounds them. Not both --peer and --proto.",
     ),
     Command(
         ("id",),
@@ -375,7 +376,7 @@ COMMANDS = (
         text=_strings,
         where=Where.DAEMON,
         description="All are dialled at once. An address where nothing answers may be far away: it is given up when\n"
-        "the system gives up, after some two minutes, or after --timeout.",
+        "the system gives up, after some two minutes, or after --timeout. What became of each is said.",
     ),
     Command(
         ("swarm", "disconnect"),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
-from cidery.commands.context import Context
+from cidery.commands.context import Context, TimedOut
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
     AutonatReport,
@@ -38,21 +38,23 @@ AGENT = f"cidery/{__version__}"
 
 LEAST_INTERVAL = 0.01
 """Seconds between two lines of stats bw --poll."""
+REPORTING = 0.05
+"""Share of --timeout that is left to say what became of each address."""
 
 
 class ConnectFailed(Unavailable):
-    """A peer could not be reached, or left."""
+    """Peers could not be reached, or left."""
 
-    def __init__(self, peer: str, reason: str, done: Sequence[str] = ()) -> None:
-        super().__init__(peer, reason, done)
-        self.peer = peer
-        self.reason = reason
+    def __init__(self, failures: Sequence[tuple[str, str]], done: Sequence[str] = ()) -> None:
+        """``failures``: peer and reason of each."""
+        super().__init__(failures, done)
+        self.failures = failures
         self.done = done
         """What was done for other peers."""
 
     def __str__(self) -> str:
-        others = f"; beside it: {', '.join(self.done)}" if self.done else ""
-        return f"connect {self.peer} failure: {self.reason}{others}"
+        failed = "; ".join(f"connect {peer} failure: {reason}" for peer, reason in self.failures)
+        return failed + (f"; beside it: {', '.join(self.done)}" if self.done else "")
 
 
 class NotPeered(NotFound):
@@ -144,22 +146,34 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
 async def swarm_connect(context: Context, call: Call) -> Strings:
     network = context.node.online
 
+    seconds = call.seconds("timeout") or None
+    each = None if seconds is None else seconds * (1 - REPORTING)
+
     async def connect(address: Multiaddr, peer: PeerId) -> str:
         before = [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
         if before and address.without_peer().components and address.without_peer() not in before:
             return f"connect {peer} success: already connected at {before[0]}, {address} was not tried"
         with context.node.doing(f"dialling {address}"):
-            await network.connect(address)
+            try:
+                async with asyncio.timeout(each) as limit:
+                    await network.connect(address)
+            except TimeoutError as exc:
+                if not limit.expired():
+                    raise
+                raise TimedOut(seconds or 0.0) from exc
         return f"connect {peer} success"
 
     asked = [(address, peer) for _, address, peer in _peer_addresses(call)]
     results = await asyncio.gather(*(connect(*one) for one in asked), return_exceptions=True)
     done = [result for result in results if isinstance(result, str)]
+    failed: list[tuple[str, str]] = []
     for (_, peer), result in zip(asked, results, strict=True):
         if isinstance(result, CideryError):
-            raise ConnectFailed(str(peer), str(result), done) from result
-        if isinstance(result, BaseException):
+            failed.append((str(peer), str(result)))
+        elif isinstance(result, BaseException):
             raise result
+    if failed:
+        raise ConnectFailed(failed, done)
     context.node.pin_queue.retry_all()  # the peer may have what others lacked
     return Strings(Strings=done)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.status import BudgetLine, Resources, Status
-from cidery.core.network import Network
+from cidery.core.api import Api
 from cidery.repo.disk_use import disk_use
 from cidery.repo.layout import RepoLayout
 from cidery.version import __version__
@@ -51,16 +51,21 @@ async def status(context: Context, call: Call) -> Status:
         found["Listening"] = network.listen_addrs()
         found["TotalIn"], found["TotalOut"] = traffic.total_in, traffic.total_out
         found["RateIn"], found["RateOut"] = traffic.rate_in, traffic.rate_out
-        found["Budgets"] = _budgets(network)
+    found["Budgets"] = _budgets(api)
     return found
 
 
 async def resources(context: Context, call: Call) -> Resources:
-    return Resources(Budgets=_budgets(context.node.online))
+    _ = context.node.online  # raises without a network
+    return Resources(Budgets=_budgets(context.node))
 
 
-def _budgets(network: Network) -> list[BudgetLine]:
-    return [BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in network.budgets()]
+def _budgets(api: Api) -> list[BudgetLine]:
+    """Of the network, and of what else runs here."""
+    found = api.network.budgets() if api.network is not None else []
+    for others in api.other_budgets:
+        found += others()
+    return [BudgetLine(Name=one.name, Unit=one.unit, Used=one.used, Limit=one.limit) for one in found]
 
 
 def _addresses(layout: RepoLayout) -> tuple[list[str], str]:

@@ -7,7 +7,7 @@ appears under its name once it is complete.
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, TypeVarTuple
@@ -62,7 +62,7 @@ async def get(
     session: BlockSession,
     target: str | os.PathLike[str],
     record: GetRecord | None = None,
-) -> AsyncIterator[GetProgress]:
+) -> AsyncGenerator[GetProgress, None]:
     """Write the file, directory or symlink at ``path`` to ``target``, which is created or brought up to date.
 
     Existing files with other content are replaced; other files in existing directories are left alone. Files that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,9 +13,10 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.gateway import GatewayCheck
 from cidery.gateway.check.model import Check, Site
+from cidery.gateway.check.needed import lacks
 from cidery.gateway.check.probe import probe
 from cidery.gateway.check.provision import provision
-from cidery.gateway.check.report import finding, summary
+from cidery.gateway.check.report import absent, finding, summary
 from cidery.gateway.check.run import run_all
 from cidery.gateway.check.table import selected, table, wanted
 from cidery.gateway.check.wire import Place, parse_url
@@ -24,7 +26,7 @@ THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 async def check(context: Context, call: Call) -> AsyncGenerator[GatewayCheck, None]:
-    """One value for each check, and a last one with the counts.
+    """First what is not on the gateway, then one value for each check, and a last one with the counts.
 
     Raises BadCall, BadUrl, UnknownLeaf, Unreachable, NoGateway, NoFixtures.
     """
@@ -38,16 +40,23 @@ async def check(context: Context, call: Call) -> AsyncGenerator[GatewayCheck, No
         raise BadCall("argument 'url' is required, such as http://127.0.0.1:8080")
     place, leaves = parse_url(url), wanted(call.text("specs"))
     site = site_of(place, call.text("subdomain-url"))
-    await probe(place)
+    missing = await probe(place)
     checks = table(site)
-    made = selected(checks, leaves)
-    skipped = [one for one in checks if not set(one.leaves) <= leaves]
+    made, without = [], Counter[str]()
+    for one in selected(checks, leaves):
+        if path := lacks(one, missing):
+            without[path] += 1
+        else:
+            made.append(one)
+    for path, count in sorted(without.items()):
+        yield absent(path, count)
+    skipped = [one for one in checks if one not in made]
     outcomes: list[tuple[Check, bool]] = []
     async with aclosing(run_all(place, made)) as running:
         async for outcome in running:
             outcomes.append((outcome.check, not outcome.differences))
             yield finding(place, outcome)
-    yield summary(outcomes, skipped)
+    yield summary(outcomes, skipped, complete=not without)
 
 
 def site_of(place: Place, subdomain_url: str) -> Site:

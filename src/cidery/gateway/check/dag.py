@@ -31,6 +31,10 @@ class Dag:
         reader.receive_eof()
         (self.root,) = reader.roots
 
+    def cids(self) -> list[CID]:
+        """Of all blocks."""
+        return list(self._blocks)
+
     def cid(self, *names: str) -> CID:
         """What a path leads to. Raises KeyError."""
         cid = self.root

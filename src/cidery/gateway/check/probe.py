@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from cidery.errors import CideryError, Unavailable
@@ -44,42 +43,37 @@ class NoFixtures(Unavailable):
         )
 
 
-async def probe(place: Place) -> None:
-    """Raises Unreachable: nothing listens; NoGateway; NoFixtures. At most 2 * PROBE_SECONDS and a connection."""
-    asked = f"HEAD {_target(EMPTY)}"
+async def probe(place: Place) -> frozenset[str]:
+    """The archives of the fixtures that are not there: nothing is to be asked of them, as each question takes a minute.
+
+    Raises Unreachable: nothing listens; NoGateway; NoFixtures. At most 2 * PROBE_SECONDS and a connection.
+    """
+    wanted = f"HEAD {_target(EMPTY)}"
     try:
         answer = await _settled(place, EMPTY)
     except Unreachable:
         raise
     except TimeoutError as exc:
-        raise NoGateway(place.url, f"no answer to {asked} within {PROBE_SECONDS:.0f} s") from exc
+        raise NoGateway(place.url, f"no answer to {wanted} within {PROBE_SECONDS:.0f} s") from exc
     except CideryError as exc:
         raise NoGateway(place.url, str(exc)) from exc
     if answer.status != 200:
-        raise NoGateway(place.url, f"it answers {asked} with {answer.status}, where every gateway says 200")
-    async for held in _held(place):
-        if held:
-            return
-    raise NoFixtures(place.url)
+        raise NoGateway(place.url, f"it answers {wanted} with {answer.status}, where every gateway says 200")
+    paths = archives()
+    roots = {path: str(dag(path).root) for path in paths}
+    async with asyncio.TaskGroup() as group:
+        asked = {cid: group.create_task(_is_held(place, cid)) for cid in set(roots.values())}
+    missing = frozenset(path for path in paths if not asked[roots[path]].result())
+    if len(missing) == len(paths):
+        raise NoFixtures(place.url)
+    return missing
 
 
-async def _held(place: Place) -> AsyncIterator[bool]:
-    """Whether the roots of the archives are there, as the answers come in."""
-
-    async def one(cid: str) -> bool:
-        try:
-            return (await _settled(place, cid)).status == 200
-        except (CideryError, TimeoutError):
-            return False
-
-    tasks = [asyncio.create_task(one(cid)) for cid in {str(dag(path).root) for path in archives()}]
+async def _is_held(place: Place, cid: str) -> bool:
     try:
-        for done in asyncio.as_completed(tasks):
-            yield await done
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return (await _settled(place, cid)).status == 200
+    except (CideryError, TimeoutError):
+        return False
 
 
 async def _settled(place: Place, cid: str) -> Answer:

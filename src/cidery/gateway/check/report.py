@@ -31,8 +31,29 @@ def finding(place: Place, outcome: Outcome) -> GatewayCheck:
     }
 
 
-def summary(outcomes: Iterable[tuple[Check, bool]], skipped: Iterable[Check]) -> GatewayCheck:
-    """The last value: counts by part, in the order of the parts. ``outcomes``: with whether each passed."""
+def absent(path: str, count: int) -> GatewayCheck:
+    """An archive that is not on the gateway, and the checks that are not made for it."""
+    return {**_EMPTY, "Type": "Missing", "Name": path, "Differences": [f"{count} checks are skipped"]}
+
+
+_EMPTY: GatewayCheck = {
+    "Type": "",
+    "Part": "",
+    "Name": "",
+    "Ours": False,
+    "Passed": False,
+    "Request": "",
+    "Got": "",
+    "Differences": [],
+    "Parts": [],
+}
+
+
+def summary(outcomes: Iterable[tuple[Check, bool]], skipped: Iterable[Check], *, complete: bool = True) -> GatewayCheck:
+    """The last value: counts by part, in the order of the parts.
+
+    ``outcomes``: with whether each passed. ``complete``: whether nothing was skipped for want of its content.
+    """
     counts = Counter((check.leaves[0], check.ours, passed) for check, passed in outcomes)
     left_out = Counter(check.leaves[0] for check in skipped)
     parts: list[PartCount] = [
@@ -47,17 +68,7 @@ def summary(outcomes: Iterable[tuple[Check, bool]], skipped: Iterable[Check]) ->
         for leaf in LEAVES
     ]
     wrong = sum(part["Failed"] + part["OursFailed"] for part in parts)
-    return {
-        "Type": "Summary",
-        "Part": "",
-        "Name": "",
-        "Ours": False,
-        "Passed": not wrong,
-        "Request": "",
-        "Got": "",
-        "Differences": [],
-        "Parts": parts,
-    }
+    return {**_EMPTY, "Type": "Summary", "Passed": complete and not wrong, "Parts": parts}
 
 
 def curl(place: Place, asked: Ask) -> str:

@@ -73,7 +73,9 @@ class Dht:
         speaks: Callable[[PeerId, str], bool],
         own_addrs: Callable[[], list[Multiaddr]],
         wall_clock: Callable[[], float],
+        refuses: Callable[[bytes], bool] | None = None,
     ) -> None:
+        """``refuses``: as Server."""
         self.config = config
         self.table = RoutingTable(swarm.local_peer, diverse=config.diverse)
         self.size = NetworkSize()
@@ -89,6 +91,7 @@ class Dht:
             scopes=config.scopes,
             addrs_of=self.addrs_of,
             learn=self.remember,
+            refuses=refuses,
         )
         self._validators = validators
         self._speaks = speaks

@@ -318,6 +318,11 @@ class Swarm:
             connection.close("this machine has another address now")
         return {connection.peer for connection in stale}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a peer is connected or being dialled."""
+        return bool(self._connections or self._dials)
+
     def peers(self) -> list[PeerId]:
         return list(self._connections)
 

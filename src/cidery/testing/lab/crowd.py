@@ -55,6 +55,8 @@ class Crowd:
     """What left all liars."""
     last_giver: float
     """When the last reader that gives had it all; infinite: some never had."""
+    first_freeloader: float
+    """When the first reader that gives nothing had it all; infinite: none had."""
 
 
 def flash_crowd(
@@ -139,24 +141,21 @@ class _Scene:
             down = sum(network.carried(node.address)[1] for node in readers)
             origin_sent = network.carried(origin.address)[0] / self.size
             givers = [not isinstance(node.serving, EmptyStore) for node in readers]
+            ends = [float("inf") if one.ended is None else one.ended - began for one in fetches]
             return Crowd(
                 origin_sent=origin_sent,
                 readers_sent=sum(sent[0]),
                 least_readers_sent=self.readers - min(origin_sent, self.readers),
                 duplicates=received(readers).duplicate_share,
                 overhead=1.0 - self.readers * self.size / down,
-                last=max(float("inf") if one.ended is None else one.ended - began for one in fetches),
+                last=max(ends),
                 one_copy=self.size / self.origin_rate,
                 client_server=self.readers * self.size / self.origin_rate,
                 times=[one.seconds for one, gives in zip(fetches, givers, strict=True) if gives],
                 freeloaders=[one.seconds for one, gives in zip(fetches, givers, strict=True) if not gives],
                 liars_sent=sum(sent[1]),
-                last_giver=max(
-                    (
-                        float("inf") if one.ended is None else one.ended - began
-                        for one, gives in zip(fetches, givers, strict=True)
-                        if gives
-                    ),
-                    default=0.0,
+                last_giver=max((end for end, gives in zip(ends, givers, strict=True) if gives), default=0.0),
+                first_freeloader=min(
+                    (end for end, gives in zip(ends, givers, strict=True) if not gives), default=float("inf")
                 ),
             )
