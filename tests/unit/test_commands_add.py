@@ -50,3 +50,14 @@ async def test_a_sharded_folder_is_used_like_any_other(shell: Shell, tmp_path: P
     leaves = {line.split()[0] for line in listed[0]}
     assert leaves < set((await shell.run(f"refs -r -u {root}")).split())
     assert root in await shell.run("pin ls --type=recursive")
+
+
+async def test_the_profile_for_data_keeps_hidden_files_unless_the_line_says_otherwise(tmp_path: Path) -> None:
+    create_repository(tmp_path / "repo", profiles=["test", "data"])
+    path = folder(tmp_path / "x.zarr", 1)
+    (path / ".zarray").write_text("{}")
+    async with cidery.Node(tmp_path / "repo", offline=True) as node:
+        shell = Shell(node.api)
+        for words, names in (("", [".zarray", "f000"]), ("--hidden=false", ["f000"]), ("-H", [".zarray", "f000"])):
+            root = (await shell.run(f"add -Q -r {words} {path}")).split()[-1]
+            assert [line.split()[-1] for line in (await shell.run(f"ls {root}")).splitlines()] == names

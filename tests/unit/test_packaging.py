@@ -7,6 +7,8 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 import cidery
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,3 +46,23 @@ def test_the_licences_named_in_the_project_file_are_there():
 def test_the_command_runs_as_a_module_and_prints_the_version():
     done = subprocess.run([sys.executable, "-m", "cidery", "version", "-n"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == cidery.__version__
+
+
+def test_the_file_systems_are_entry_points_and_their_needs_an_extra():
+    points = PROJECT["entry-points"]["fsspec.specs"]
+    assert set(points) == {"ipfs", "ipns", "cidery"}
+    assert any(need.startswith("fsspec") for need in PROJECT["optional-dependencies"]["fs"])
+    fs = pytest.importorskip("cidery.fs", reason="fsspec is not installed: pip install 'cidery[fs]'")
+    for protocol, target in points.items():
+        module, _, name = target.partition(":")
+        assert (
+            module == "cidery.fs"
+            and getattr(fs, name) is fs.CLASSES[protocol]
+            and fs.CLASSES[protocol].protocol == protocol
+        )
+
+
+def test_without_fsspec_the_import_says_what_to_install():
+    program = "import sys; sys.modules['fsspec'] = None; import cidery.fs"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip().endswith("pip install 'cidery[fs]'")

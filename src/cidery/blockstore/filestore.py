@@ -171,13 +171,13 @@ class References:
     def get(self, multihash: bytes) -> Reference | None:
         if self._env is None or multihash in self._doomed:
             return None
-        value = self._env.get(self._env.tables[0], multihash)
+        value = self._env.get(0, multihash)
         return None if value is None else _decode(multihash, value)
 
     def has(self, multihash: bytes) -> bool:
         if self._env is None or multihash in self._doomed:
             return False
-        return self._env.get(self._env.tables[0], multihash) is not None
+        return self._env.get(0, multihash) is not None
 
     def page(self, after: bytes, limit: int = KEYS_PAGE) -> list[Reference]:
         """Up to ``limit`` references whose multihash sorts after ``after``."""

@@ -33,6 +33,8 @@ INITIAL_MAP = 64 * 1024 * 1024
 READ_BATCH = 256
 """Most look-ups in one read transaction: resizing the map and other readers wait less than 0.5 ms."""
 BLOCKS_TABLE = "blocks"
+BLOCKS = 0
+"""Its position among the tables."""
 FORMAT = 1
 """Version of this table layout."""
 
@@ -60,11 +62,26 @@ class Index:
         self._env = Environment(
             path, tables, what="block index", advice=REBUILD_ADVICE, read_only=read_only, map_size=map_size
         )
-        self._blocks, self._segments, self._tails, self._counters = self._env.tables
         found = self.counters().get(COUNTER_FORMAT, FORMAT)
         if found != FORMAT:
             self.close()
             raise IndexDamaged(f"its format is {found}, this version knows {FORMAT}")
+
+    @property
+    def _blocks(self) -> Table:
+        return self._env.tables[BLOCKS]
+
+    @property
+    def _segments(self) -> Table:
+        return self._env.tables[1]
+
+    @property
+    def _tails(self) -> Table:
+        return self._env.tables[2]
+
+    @property
+    def _counters(self) -> Table:
+        return self._env.tables[3]
 
     @property
     def path(self) -> Path:
@@ -88,16 +105,15 @@ class Index:
 
     def get(self, multihash: bytes) -> Location | None:
         """One look-up, about 3 us."""
-        raw = self._env.get(self._blocks, multihash)
+        raw = self._env.get(BLOCKS, multihash)
         return None if raw is None else decode_location(raw)
 
     def get_many(self, multihashes: Sequence[bytes]) -> list[Location | None]:
         """One look-up of about 1 us per multihash; each run of READ_BATCH sees one state of the index."""
-        blocks = self._blocks
         found: list[Location | None] = []
         for start in range(0, len(multihashes), READ_BATCH):
             part = multihashes[start : start + READ_BATCH]
-            raws: list[bytes | None] = self._env.read(_getter(part, blocks))
+            raws: list[bytes | None] = self._env.read(_getter(part, self._env))
             found.extend(None if raw is None else decode_location(raw) for raw in raws)
         return found
 
@@ -186,9 +202,9 @@ class Index:
             txn.put(encode_tail_key(segment, first), encode_tail(key for _, key in records), db=self._tails)
 
 
-def _getter(keys: Sequence[bytes], table: Table) -> Callable[[Transaction], list[bytes | None]]:
+def _getter(keys: Sequence[bytes], env: Environment) -> Callable[[Transaction], list[bytes | None]]:
     def get(txn: Transaction) -> list[bytes | None]:
-        found = dict(txn.cursor(db=table).getmulti(keys))
+        found = dict(txn.cursor(db=env.tables[BLOCKS]).getmulti(keys))
         return [found.get(key) for key in keys] if found else [None] * len(keys)
 
     return get

@@ -187,3 +187,14 @@ class OpenSegments:
         if self.files.read_ready(segment.fd, scratch[:size], offset) != size:
             return None
         return bytes(scratch[head:size]) if head_matches(bytes(scratch[:head]), multihash, length) else None
+
+    def read_part(self, at: Location, start: int, into: memoryview) -> bool:
+        """Bytes of a record's data, unchecked, from ``start`` on; False if the file ends before. Raises OSError."""
+        segment = self.get(at.segment)
+        offset = at.offset + at.head + start
+        done = max(0, self.files.read_ready(segment.fd, into, offset))
+        if done < len(into):
+            rest = self.files.read(segment.fd, len(into) - done, offset + done)
+            into[done : done + len(rest)] = rest
+            done += len(rest)
+        return done == len(into)

@@ -238,6 +238,26 @@ class SegmentStore:
         self._segments.release(at.segment)
         return None
 
+    def read_part(self, cid: CID, size: int, start: int, into: memoryview) -> bool:
+        """Fill ``into`` with bytes of a block of ``size`` from ``start`` on. From any thread; may wait for the disk.
+
+        False if that cannot be done without hashing: it was not read here before, is not here or of another size, or is
+        removed meanwhile. get_many() then reads it, and says more. Costs a look into the index before and after.
+        """
+        key = cid.multihash
+        at = None if self._closed or cid.is_identity else self._check.usable(key, self._located(key))
+        if at is None or self._check.due(at) or at.length != size or start + len(into) > size:
+            return False
+        try:
+            done = self._segments.read_part(at, start, into)
+        except OSError:
+            return False
+        # a collector asks the index to forget a block before it removes its bytes
+        return done and not self._closed and self._located(key) == at
+
+    def _located(self, key: bytes) -> Location | None:
+        return self._pending.get(key) or self._index.get(key)
+
     def _place(self, key: bytes) -> Location | None:
         """As _locate(), without a look into the index for what was written just now."""
         at = self._pending.get(key) or self._locate([key])[0]

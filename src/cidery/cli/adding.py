@@ -59,10 +59,24 @@ def _total(call: Call) -> int | None:
     return None
 
 
-def _selection(call: Call, *, identities: bool = False) -> Selection:
+def _takes_hidden(call: Call, endpoint: Endpoint) -> bool:
+    """What the line says, else Import.Hidden of the daemon's config. Raises DaemonGone."""
+    if "hidden" in call.given or not call.flag("recursive"):
+        return call.flag("hidden")
+    from cidery.client.answer import RpcError
+    from cidery.client.blocking import call as rpc
+
+    try:
+        with rpc(endpoint, ["config"], [("arg", "Import.Hidden")]) as answer:
+            return any(value.get("Value") is True for value in answer.values())
+    except RpcError:
+        return False  # the key is not set, or this caller may not read the config
+
+
+def _selection(call: Call, hidden: bool, *, identities: bool = False) -> Selection:
     return Selection(
         recursive=call.flag("recursive"),
-        hidden=call.flag("hidden"),
+        hidden=hidden,
         dereference=call.flag("dereference-symlinks"),
         dereference_args=call.flag("dereference-args"),
         ignore=ignore_rules(call),
@@ -73,11 +87,11 @@ def _selection(call: Call, *, identities: bool = False) -> Selection:
     )
 
 
-def _parts(call: Call, *, identities: bool = False) -> Iterator[Part]:
+def _parts(call: Call, hidden: bool, *, identities: bool = False) -> Iterator[Part]:
     if from_stdin(call):
         yield Part(call.text("stdin-name"), FILE, raw_stdin(), None)
         return
-    selection = _selection(call, identities=identities)
+    selection = _selection(call, hidden, identities=identities)
     for path in call.many("path"):
         if _is_web(path):
             from cidery.client.web_file import WebFile, web_name
@@ -120,7 +134,8 @@ def run(call: Call, endpoint: Endpoint, query: list[tuple[str, str]]) -> int:
 
             key, known = go_on(endpoint, paths, query)
     query += [("progress", str(sink.shows_progress).lower())]
-    return upload(endpoint, call, query, _parts(call, identities=bool(key)), sink, known)
+    parts = _parts(call, _takes_hidden(call, endpoint), identities=bool(key))
+    return upload(endpoint, call, query, parts, sink, known)
 
 
 async def run_local(repo: Path, call: Call) -> int:
@@ -134,7 +149,7 @@ async def run_local(repo: Path, call: Call) -> int:
     if from_stdin(call):
         uploads = _stdin_items(call.text("stdin-name"))
     elif any(map(_is_stream, call.many("path"))):
-        uploads = _mixed_items(call)
+        uploads = _mixed_items(repo, call)
     return await run_with_sink(repo, call, uploads, sink)
 
 
@@ -144,19 +159,22 @@ async def _stdin_items(name: str) -> AsyncIterator[Item]:
     yield Stream(chunks_from(raw_stdin()), name)
 
 
-async def _mixed_items(call: Call) -> AsyncIterator[Item]:
+async def _mixed_items(repo: Path, call: Call) -> AsyncIterator[Item]:
     import asyncio
 
     from cidery.client.web_file import WebFile, web_name
     from cidery.commands.run.adding import scan_options
     from cidery.core.adding.items import Stream, scan
+    from cidery.repo.config_file import lookup, read_raw
+    from cidery.repo.layout import RepoLayout
 
     async def chunks(url: str) -> AsyncIterator[bytes]:
         file = await asyncio.to_thread(WebFile, url)
         while data := await asyncio.to_thread(file.read, READ_SIZE):
             yield data
 
-    options = scan_options(call)
+    hidden = lookup(read_raw(RepoLayout(repo).config), "Import.Hidden") is True
+    options = scan_options(call, hidden=hidden)
     for path in call.many("path"):
         if _is_web(path):
             yield Stream(chunks(path), web_name(path))

@@ -16,7 +16,7 @@ from cidery.client.asynchronous import connect
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame
 from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, UnavailableThere, Verb, asked, asked_on
-from cidery.core.session import NotStored, StoreSession
+from cidery.core.session import NotStored, StoredDamaged, StoreSession
 from cidery.errors import CideryError
 from cidery.exchange.stats import SessionStats
 from cidery.exchange.terms import EAGER, Terms
@@ -104,22 +104,26 @@ class DaemonSession(StoreSession):
         return data
 
     async def _open(self, cid: CID) -> _Line:
-        """Raises NoDaemon, UnavailableThere."""
+        """Raises NoDaemon, StoredDamaged, UnavailableThere."""
         endpoint = self._find()
         if endpoint is None:
-            raise NoDaemon(cid)
+            raise self._absent(cid)
         line = _Line(endpoint)
         try:
             await line.open(self._terms)
         except DaemonGone as exc:
             log.info("%s", exc)
-            raise NoDaemon(cid) from exc
+            raise self._absent(cid) from exc
         self._line = line
         if self._root is not None:
             line.say(asked(Verb.EXPECT, self._root))
         if self._ahead:
             line.say(asked(Verb.AHEAD, *self._ahead))
         return line
+
+    def _absent(self, cid: CID) -> NotStored:
+        damage = self._store.damage(cid)
+        return StoredDamaged(cid, damage) if damage else NoDaemon(cid)
 
     def prefetch(self, cids: Sequence[CID]) -> None:
         if not cids:

@@ -4,6 +4,9 @@ Every commit is synced by LMDB, so a power cut leaves the state before or after 
 by doubling; other processes notice (MapResizedError) and follow. Reads open a transaction of microseconds; in this
 process they exclude only the moment in which the map is resized, which LMDB demands.
 
+LMDB allows one open environment per process and file, so those who open the same one here share it: a program that has
+a node open can read its repository through a file system, too.
+
 Spec: http://www.lmdb.tech/doc/
 """
 
@@ -15,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 import lmdb
 
@@ -82,17 +84,68 @@ _DAMAGED = (
 )
 
 
-_OPENED: "WeakValueDictionary[int, Environment]" = WeakValueDictionary()
-"""LMDB has one such list for each process: it refuses to open an environment twice."""
+class _Opened:
+    """An environment as this process has it open, for all who use it here."""
+
+    def __init__(self, env: Any, read_only: bool) -> None:
+        self.env = env
+        self.pid = os.getpid()
+        self.read_only = read_only
+        self.tables: dict[bytes, Table] = {}
+        self.users: list[Environment] = []
+        self.quieting = threading.Lock()
+        self.paused = False
+        self.reading: deque[None] = deque()
+        """A note for each read under way: adding or removing one is atomic in the interpreter, so no lock is needed."""
+
+    def enter(self) -> None:
+        """Begin to read, concurrently with other readers; waits while reads are paused."""
+        self.reading.append(None)
+        while self.paused:  # checked after making the note, as quiet() checks the notes after pausing
+            self.reading.pop()
+            with self.quieting:
+                self.reading.append(None)
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Inside the context nothing is read; waits for the reads under way."""
+        with self.quieting:
+            self.paused = True
+            try:
+                while self.reading:
+                    sleep(QUIET_POLL)
+                yield
+            finally:
+                self.paused = False
+
+
+_Key = tuple[int, int, int]
+_open: dict[_Key, _Opened] = {}
+"""What is open, by process and file: a forked child must not touch what it has inherited."""
+_opening = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _opening
+    _opening = threading.Lock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _key(path: Path) -> _Key | None:
+    try:
+        found = (path / "data.mdb").stat()
+    except OSError:
+        return None
+    return (os.getpid(), found.st_dev, found.st_ino)
 
 
 def _leave_to_parent() -> None:
     """In a child of fork(), close what the parent had open, so that it can be opened here; the parent keeps its own."""
-    for reference in _OPENED.valuerefs():  # a copy: other threads may open some meanwhile
-        inherited = reference()
-        if inherited is not None and inherited._pid != os.getpid():
-            inherited._env.close()
-            inherited._pid = os.getpid()
+    for key in [key for key in _open if key[0] != os.getpid()]:
+        _open.pop(key).env.close()
 
 
 class Environment:
@@ -120,34 +173,79 @@ class Environment:
         self.path = path
         self.what = what
         self.advice = advice
-        self._quieting = threading.Lock()
-        self._paused = False
-        self._reading: deque[None] = deque()
-        """A note for each read under way: adding or removing one is atomic in the interpreter, so no lock is needed."""
         self._compact = False
+        self._closed = False
+        self._names = tuple(tables)
+        self.tables: list[Table] = []
+        """Look them up for each use, inside read(): they are others when a writer has opened the environment, too."""
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
         if not read_only:
             path.mkdir(parents=True, exist_ok=True)
-        _leave_to_parent()
         try:
-            self._env = lmdb.open(
-                str(path),
-                map_size=map_size,
-                max_dbs=len(tables),
-                max_readers=MAX_READERS,
-                readonly=read_only,
-                create=not read_only,
-            )
-            if not read_only:
-                self._env.reader_check()
-            self.tables: list[Table] = [self._env.open_db(name, create=not read_only) for name in tables]
+            with _opening:
+                _leave_to_parent()
+                self._shared = self._join(map_size, read_only)
         except lmdb.NotFoundError as exc:
             raise DatabaseMissing(path, what) from exc
         except lmdb.Error as exc:
             raise self._error(exc) from exc
-        self._pid = os.getpid()
-        _OPENED[id(self)] = self
+
+    def _join(self, map_size: int, read_only: bool) -> _Opened:
+        """What is open already, or opened now. Raises lmdb.Error."""
+        key = _key(self.path)
+        shared = _open.get(key) if key is not None else None
+        if shared is None:
+            shared = _Opened(self._opened(map_size, len(self._names), read_only, create=not read_only), read_only)
+            try:
+                self._open_tables(shared, read_only)
+            except BaseException:
+                shared.env.close()
+                raise
+        elif shared.read_only and not read_only:
+            self._reopen_for_writing(shared, map_size)
+        else:
+            self._open_tables(shared, shared.read_only)
+        shared.users.append(self)
+        key = _key(self.path)
+        assert key is not None  # it is open
+        _open[key] = shared
+        self._bind(shared)
+        return shared
+
+    def _opened(self, map_size: int, tables: int, read_only: bool, *, create: bool) -> Any:
+        env = lmdb.open(
+            str(self.path),
+            map_size=map_size,
+            max_dbs=tables,
+            max_readers=MAX_READERS,
+            readonly=read_only,
+            create=create,
+        )
+        if not read_only:
+            env.reader_check()
+        return env
+
+    def _open_tables(self, shared: _Opened, read_only: bool) -> None:
+        for name in self._names:
+            if name not in shared.tables:
+                shared.tables[name] = shared.env.open_db(name, create=not read_only)
+
+    def _reopen_for_writing(self, shared: _Opened, map_size: int) -> None:
+        """A writer comes while there are readers, who go on in its environment."""
+        with shared.quiet():
+            size = max(map_size, int(shared.env.info()["map_size"]))
+            shared.env.close()
+            shared.env = self._opened(size, len(self._names), False, create=True)
+            shared.read_only = False
+            shared.tables.clear()
+            self._open_tables(shared, False)
+            for user in shared.users:
+                user._open_tables(shared, False)
+                user._bind(shared)
+
+    def _bind(self, shared: _Opened) -> None:
+        self.tables[:] = [shared.tables[name] for name in self._names]
 
     def compact_at_close(self) -> int:
         """Have close() leave out the free pages; returns the size of the pages in use, in bytes."""
@@ -161,12 +259,24 @@ class Environment:
         return self.read(used)
 
     def close(self) -> None:
-        """Idempotent. If the disk is too full for the compacted copy, the file stays unchanged."""
-        with self._quiet():
-            if self._compact:
-                self._compact = False
-                self._close_compacted()
-            self._env.close()
+        """Idempotent. The last user in this process closes it; if the disk is too full for the compacted copy, the file
+        stays unchanged."""
+        with _opening:
+            if self._closed:
+                return
+            self._closed = True
+            shared = self._shared
+            if shared.pid != os.getpid():
+                return  # that is the parent's
+            shared.users.remove(self)
+            if shared.users:
+                return
+            for key in [key for key, opened in _open.items() if opened is shared]:
+                del _open[key]
+            with shared.quiet():
+                if self._compact:
+                    self._close_compacted()
+                shared.env.close()
 
     def _close_compacted(self) -> None:
         directory = self.path / "compacted"
@@ -174,11 +284,11 @@ class Environment:
         directory.mkdir(exist_ok=True)
         copy.unlink(missing_ok=True)
         try:
-            self._env.copy(str(directory), compact=True)
+            self._shared.env.copy(str(directory), compact=True)
         except lmdb.Error:
             copy.unlink(missing_ok=True)
         else:
-            self._env.close()
+            self._shared.env.close()
             with copy.open("rb+") as file:
                 os.fsync(file.fileno())
             copy.replace(self.path / "data.mdb")
@@ -186,11 +296,11 @@ class Environment:
 
     def reader_check(self) -> int:
         """Free the slots of readers that died; returns their number."""
-        return int(self._env.reader_check())
+        return int(self._shared.env.reader_check())
 
     def map_size(self) -> int:
         """Size of the map in bytes."""
-        return int(self._env.info()["map_size"])
+        return int(self._shared.env.info()["map_size"])
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a read transaction. Keep it short: resizing the map waits for it.
@@ -198,23 +308,23 @@ class Environment:
         Raises DatabaseDamaged, DatabaseUnavailable.
         """
         while True:
-            self._enter()
+            self._shared.enter()
             try:
-                with self._env.begin() as txn:
+                with self._shared.env.begin() as txn:
                     return work(txn)
             except lmdb.MapResizedError:
                 pass
             except lmdb.Error as exc:
                 raise self._error(exc) from exc
             finally:
-                self._reading.pop()
+                self._shared.reading.pop()
             self._resize(0)
 
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        """One value: read() without its overhead. Raises as read()."""
-        self._enter()
+    def get(self, table: int, key: bytes) -> bytes | None:
+        """One value of the table at this position: read() without its overhead. Raises as read()."""
+        self._shared.enter()
         try:
-            with self._env.begin(table) as txn:
+            with self._shared.env.begin(self.tables[table]) as txn:
                 found: bytes | None = txn.get(key)
                 return found
         except lmdb.MapResizedError:
@@ -222,35 +332,15 @@ class Environment:
         except lmdb.Error as exc:
             raise self._error(exc) from exc
         finally:
-            self._reading.pop()
+            self._shared.reading.pop()
         self._resize(0)
-        again: list[bytes | None] = self.read(lambda txn: [txn.get(key, db=table)])
+        again: list[bytes | None] = self.read(lambda txn: [txn.get(key, db=self.tables[table])])
         return again[0]
-
-    def _enter(self) -> None:
-        """Begin to read, concurrently with other readers; waits while reads are paused."""
-        self._reading.append(None)
-        while self._paused:  # checked after making the note, as _quiet() checks the notes after pausing
-            self._reading.pop()
-            with self._quieting:
-                self._reading.append(None)
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Inside the context nothing is read; waits for the reads under way."""
-        with self._quieting:
-            self._paused = True
-            try:
-                while self._reading:
-                    sleep(QUIET_POLL)
-                yield
-            finally:
-                self._paused = False
 
     def _resize(self, size: int) -> None:
         """Set the size of the map in bytes; 0: the size that another process made it."""
-        with self._quiet():
-            self._env.set_mapsize(size)
+        with self._shared.quiet():
+            self._shared.env.set_mapsize(size)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a write transaction and commit it durably; ``work`` runs again when the map had to grow.
@@ -260,7 +350,7 @@ class Environment:
         """
         while True:
             try:
-                with self._env.begin(write=True) as txn:
+                with self._shared.env.begin(write=True) as txn:
                     return work(txn)
             except lmdb.MapFullError as exc:
                 self._grow(exc)

@@ -72,6 +72,7 @@ async def build(
     lan: bool = False,
     routing: str = "",
     elsewhere: DaemonMisses | None = None,
+    holder: str = "",
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
@@ -82,6 +83,7 @@ async def build(
         lan: keep to the local networks.
         routing: instead of Routing.Type of the config; "": as the config says.
         elsewhere: the daemon, asked for what is not stored; only with Access.READ.
+        holder: how the lock names this process to others; "": by its command line.
     Raises:
         ConfigMissing, ConfigError, RepoLocked, BadDenylist, and what the store raises.
     """
@@ -95,7 +97,7 @@ async def build(
             parts.refuse_unheeded()
         if not read_only:
             parts.make(parts.config)  # it must be valid before anything is changed
-            stack.enter_context(await _locked(layout.lock))
+            stack.enter_context(await _locked(layout.lock, holder or _command()))
         await parts.open_store()
         await parts.open_denylists(follow=online or lasting)
         if online and behind:
@@ -350,7 +352,7 @@ def _living(lock: Path) -> Callable[[Job], bool]:
     return lives
 
 
-async def _locked(path: Path) -> RepoLock:
+async def _locked(path: Path, command: str) -> RepoLock:
     """The lock; while another command of this program has it, which will not be for long, wait. Raises RepoLocked."""
     import asyncio
 
@@ -359,7 +361,7 @@ async def _locked(path: Path) -> RepoLock:
     deadline = time.monotonic() + LOCK_WAIT
     while True:
         try:
-            return RepoLock.acquire(path, _command())
+            return RepoLock.acquire(path, command)
         except RepoLocked as exc:
             if not _ends_soon(exc.holder) or time.monotonic() >= deadline:
                 raise

@@ -40,7 +40,7 @@ class Cache:
 
     def note(self, name: str) -> bytes | None:
         """A small value stored under a name: a saved routing table, the position of the sweep."""
-        return self.environment.get(self.table("notes"), name.encode())
+        return self.environment.get(TABLES.index("notes"), name.encode())
 
     def set_note(self, name: str, value: bytes) -> None:
         """Blocks for one disk sync. Raises DatabaseUnavailable."""

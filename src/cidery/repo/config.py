@@ -35,7 +35,7 @@ DEFAULT_CID_PROFILE = "unixfs-v1-2025"
 
 
 class ImportConfig(NamedTuple):
-    """The settings that decide the CIDs of ``add``."""
+    """The settings that decide the CIDs of ``add``, and which files it takes."""
 
     cid_version: int | None
     """None: not stated, so 0 unless the hash asks for 1, as in Kubo."""
@@ -52,6 +52,8 @@ class ImportConfig(NamedTuple):
     """"links", "block" or "disabled"."""
     layout: str
     """"balanced" or "trickle"."""
+    hidden: bool = False
+    """Whether hidden files are added, unless a call says otherwise."""
 
 
 class ConnMgrConfig(NamedTuple):
@@ -314,6 +316,7 @@ def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:
         hamt_threshold=parse_size(value("UnixFSHAMTDirectorySizeThreshold")),
         hamt_estimation=value("UnixFSHAMTDirectorySizeEstimation"),
         layout=value("UnixFSDAGLayout"),
+        hidden=get("Import.Hidden", False),
     )
 
 

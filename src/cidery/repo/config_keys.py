@@ -241,6 +241,7 @@ KEYS: dict[str, Accepts] = {
     "Ipns.RepublishPeriod": DURATION_OR_NONE,
     "Ipns.MaxCacheTTL": DURATION_OR_NONE,
     "Import.CidVersion": choice(0, 1),
+    "Import.Hidden": ANY_BOOL,
     "Import.UnixFSRawLeaves": ANY_BOOL,
     "Import.UnixFSChunker": CHUNKER,
     "Import.HashFunction": TEXT,

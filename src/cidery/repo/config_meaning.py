@@ -73,6 +73,7 @@ MEANING: dict[str, Meaning] = {
     "Identity.PrivKey": Meaning("identity", "The node's private key; never shown, changed by `key rotate` only."),
     "Import.CidVersion": Meaning("imports.cid_version", "Version of the CIDs of what is added."),
     "Import.HashFunction": Meaning("imports.hash_function", "Hash function of what is added."),
+    "Import.Hidden": Meaning("imports.hidden", "Whether `add` takes hidden files in folders, as zarr's metadata are."),
     "Import.UnixFSChunker": Meaning("imports.chunker", "How files are cut into blocks."),
     "Import.UnixFSDAGLayout": Meaning("imports.layout", "How the blocks of a file are arranged."),
     "Import.UnixFSDirectoryMaxLinks": Meaning(

@@ -164,11 +164,17 @@ def _import(name: str) -> Callable[[Raw], None]:
     return apply
 
 
+def _data(raw: Raw) -> None:
+    """Data sets: the usual CIDs, and no file is left out."""
+    _section(raw, "Import").update(IMPORT_PROFILES["unixfs-v1-2025"], Hidden=True)
+
+
 PROFILES: dict[str, Callable[[Raw], None]] = {
     "test": _test,
     "server": _server,
     "lan": _lan,
     "lowpower": _lowpower,
+    "data": _data,
     "local-discovery": _local_discovery,
     "default-networking": _default_networking,
     "randomports": _random_ports,
@@ -177,7 +183,7 @@ PROFILES: dict[str, Callable[[Raw], None]] = {
     **{name: _import(name) for name in IMPORT_PROFILES},
     "legacy-cid-v0": _import("unixfs-v0-2015"),
 }
-"""As Kubo has them, but ``lan``. Its profiles of stores and of AutoConf have nothing to change here."""
+"""As Kubo has them, but ``lan`` and ``data``. Its profiles of stores and of AutoConf have nothing to change here."""
 
 
 def apply_profile(raw: Raw, name: str) -> Raw:

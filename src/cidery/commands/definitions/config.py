@@ -4,8 +4,8 @@ from typing import Any, TypedDict
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, flag, ignored
 
-PROFILES = """Profiles: test, server, lan, lowpower, local-discovery, default-networking, randomports, announce-on,
-announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""
+PROFILES = """Profiles: test, server, lan, lowpower, data, local-discovery, default-networking, randomports,
+announce-on, announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""
 
 
 class ConfigField(TypedDict):

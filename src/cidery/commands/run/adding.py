@@ -61,11 +61,11 @@ def _metadata_options(call: Call) -> tuple[int | None, Mtime | None]:
     return mode or None, None if seconds is None else Mtime(seconds, nanoseconds or 0)
 
 
-def scan_options(call: Call, *, ignore: bool = True) -> ScanOptions:
-    """How folders are read. Raises BadCall, BadRule."""
+def scan_options(call: Call, *, hidden: bool, ignore: bool = True) -> ScanOptions:
+    """How folders are read; ``hidden``: Import.Hidden of the config. Raises BadCall, BadRule."""
     return ScanOptions(
         recursive=call.flag("recursive"),
-        hidden=call.flag("hidden"),
+        hidden=call.flag("hidden") if "hidden" in call.given else hidden,
         empty_dirs=call.flag("empty-dirs"),
         dereference=call.flag("dereference-symlinks"),
         dereference_args=call.flag("dereference-args"),
@@ -107,7 +107,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         roots = Roots(api.config, api.path, owner=context.caller is Caller.OWNER)
     options = AddOptions(
         profile=add_profile(api, call),
-        scan=scan_options(call, ignore=context.uploads is None),
+        scan=scan_options(call, hidden=api.config.imports.hidden, ignore=context.uploads is None),
         mode=mode,
         mtime=mtime,
         references=api.blocks.references if call.flag("nocopy") else None,

@@ -42,7 +42,7 @@ class MemoryValues:
             return None
         if self._env is None or key in self._unwritten:
             return known[1], known[0]
-        raw = self._env.get(self._table, key)
+        raw: bytes | None = self._env.read(lambda txn: txn.get(key, db=self._table))
         return None if raw is None else (bytes(raw[_RECEIVED.size :]), known[0])
 
     def put(self, key: bytes, value: bytes, now: float) -> None:
