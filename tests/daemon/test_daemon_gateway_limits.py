@@ -18,10 +18,11 @@ SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CideryDaemon]:
-    with CideryDaemon(
-        tmp_path_factory.mktemp("limits") / "node",
-        config={"Gateway.RetrievalTimeout": f'"{SECONDS:g}s"', "Gateway.MaxConcurrentRequests": "1"},
-    ) as node:
+    folder = tmp_path_factory.mktemp("limits")
+    config = {"Gateway.RetrievalTimeout": f'"{SECONDS:g}s"', "Gateway.MaxConcurrentRequests": "1"}
+    # without a peer there is nobody to wait for, and a fetch fails at once
+    with CideryDaemon(folder / "node", config) as node, CideryDaemon(folder / "peer") as peer:
+        node.connect(peer.addr)
         yield node
 
 

@@ -116,7 +116,8 @@ def test_a_worker_that_dies_is_replaced_and_its_connections_wait(daemon: CideryD
 
 
 def test_the_daemon_shows_what_all_workers_have_counted_and_what_a_dead_one_had(tmp_path: Path) -> None:
-    with CideryDaemon(tmp_path / "node") as node:
+    with CideryDaemon(tmp_path / "node") as node, CideryDaemon(tmp_path / "peer") as peer:
+        node.connect(peer.addr)  # somebody to wait for
         with GatewayWorkers(node.repo, tmp_path / "log") as workers:
 
             def answers() -> float:

@@ -162,6 +162,7 @@ def test_it():
     print(sorted(name for name in sys.modules if name.startswith(("cidery", "numpy", "cryptography", "lmdb"))))
 """,
         "-s",
+        "-pno:zarr",  # whose own plugin imports numpy
     )
     assert "['cidery', 'cidery.testing', 'cidery.testing.pytest_plugin', 'cidery.version']" in out
 
