@@ -14,11 +14,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test coverage sim lab fuzz settings demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons test coverage sim lab fuzz settings docs demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings docs build clean"
 	@echo "      lab (an hour or two; LAB=--quick for minutes; installs Kubo, Helia, libtorrent and matplotlib)"
 
 setup: $(VENV)/.ready
@@ -106,6 +106,15 @@ coverage: setup
 # docs/settings.md, from the definitions of the config
 settings: setup
 	@PYTHONPATH=tests $(BIN)/python tests/settings_page.py
+
+# the documentation site in out/docs: it loads nothing from elsewhere, and a broken link ends the build
+docs: $(VENV)/.docs-ready
+	@$(BIN)/python docs/site/build.py
+
+$(VENV)/.docs-ready: $(VENV)/.ready
+	@echo "installing Zensical and mkdocstrings into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]' || { echo "pip could not install Zensical and mkdocstrings (above)" >&2; exit 1; }
+	@touch $@
 
 # every decoder with broken vectors, for a minute
 fuzz: setup
