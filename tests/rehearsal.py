@@ -1,11 +1,12 @@
-"""A page of the documents, done step by step as its reader would: in real shells, with real nodes, on this machine alone.
+"""A page of the documents, done step by step as its reader would: in real shells with real nodes, on this machine.
 
-A block ```` ```console ```` has commands after ``$``, and what they print, where ``...`` stands for anything. Its ``title``
-is the machine it is typed on: a shell with a home directory of its own. A block ```` ```python ```` is a program that is run
-there; with a title it is a file that is written there. Other blocks are not run.
+A block ``console`` has commands after ``$``, and below each what it prints, where ``...`` stands for anything. Its
+``title`` is the machine it is typed on: a shell with a home directory of its own. A block ``python`` is a program that
+is run; with a title it is a file that is written. Other blocks are not run.
 
-``CID``, ``ADDRESS`` and ``NAME`` in a command are those that were printed last (CID by a command that makes one), and ports are those of the machine's daemon.
-Every repository is made with the profile ``test``, whatever the page says: no node of a page leaves this machine.
+``CID``, ``ADDRESS`` and ``NAME`` in a command are those that were printed last (a CID, by a command that makes one),
+and ports are those of the machine's daemon. Every repository is made with the profile ``test``, whatever the page says:
+no node of a page leaves this machine.
 """
 
 import os
@@ -167,7 +168,9 @@ class Rehearsal:
         for repo in re.findall(r"cidery\.(?:Node|open)\(\"([^\"]+)\"", text):
             if not (machine.home / repo).exists():
                 machine.run(f"cidery --repo-dir {repo} init --profile test")
-        assert "profile=" in text or not re.search(r"cidery\.(Node|open)\(\)", text) or (machine.home / ".cidery").exists()
+        assert (
+            "profile=" in text or not re.search(r"cidery\.(Node|open)\(\)", text) or (machine.home / ".cidery").exists()
+        )
         (machine.home / "program.py").write_text(self._filled(machine, text))
         self._run("here", "python -W error program.py")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import Rehearsal, matches, steps
+from rehearsal import Rehearsal
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
