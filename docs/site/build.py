@@ -91,7 +91,8 @@ def stage() -> None:
             _copy_linked(document, link[1])
         target = STAGE / "pages" / _on_site(document)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.replace("README.md", "index.md") if document.parts[0] != "examples" else text)
+        renamed = re.sub(r"(?<!examples/)\bREADME\.md", "index.md", text)  # the first page
+        target.write_text(text if document.parts[0] == "examples" else renamed)
     _write_api()
     _write_commands()
     config = (ROOT / "docs" / "site" / "zensical.toml").read_text()
@@ -131,7 +132,7 @@ def _write_commands() -> None:
     from cidery.commands.help import command_help
     from cidery.commands.registry import all_commands
 
-    parts = ["# All commands", "As `cidery COMMAND --help` prints them. The guide is [here](../docs/commands.md)."]
+    parts = ["# All commands", "As `cidery COMMAND --help` prints them."]
     for command in sorted(all_commands(), key=lambda command: command.path):
         parts += [f"## {' '.join(command.path)}", f"```text\n{command_help(command)}\n```"]
     (STAGE / "pages" / "api" / "commands.md").write_text("\n\n".join(parts) + "\n")
