@@ -7,6 +7,7 @@ PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
 OTHER_PYTHONS := 3.12 3.13
+NEWEST_PYTHON := 3.13
 # two processes, each with whole files, so that fixtures are made once
 PARALLEL := -n 2 --dist loadfile
 
@@ -14,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons test coverage sim lab fuzz settings docs demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -83,7 +84,11 @@ interop: peers
 other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
 
-test: check unit interop other-pythons
+newest-python: setup
+	$(BIN)/python tests/other_pythons.py $(NEWEST_PYTHON)
+
+# the interpreters between this one and the newest: make other-pythons
+test: check unit interop newest-python
 
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup

@@ -91,7 +91,7 @@ def test_a_program_that_closes_nothing_ends_all_the_same(tmp_path: Path) -> None
         "chunks = node.cat(node.add(b'x' * 30_000_000)); print(len(next(chunks)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT)
-    assert (done.stdout, done.returncode) == ("1048576\n", 0), done.stderr
+    assert (done.stdout, done.stderr, done.returncode) == ("1048576\n", "", 0)
 
 
 def test_closing_a_node_ends_what_other_threads_wait_for(tmp_path: Path) -> None:

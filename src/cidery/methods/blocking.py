@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures.thread  # noqa: F401 - it registers what ends executors, see _stop_all()
 import os
 import sys
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError
 from contextlib import aclosing
@@ -26,6 +29,10 @@ READ_AHEAD = 4
 """Results of an iterator held for a slow reader: some MiB of a file."""
 WHOLE_QUEUE = 64
 """Results of an iterator of values held for a slow reader: fetched from its thread together."""
+
+
+AT_EXIT = 5.0
+"""Seconds that a loop whose node was not closed has to stop, at the end of a program."""
 
 
 class NotOpen(LocalProtocolError):
@@ -76,6 +83,7 @@ class LoopThread:
         self._tasks: set[asyncio.Task[Any]] = set()
         """What callers wait for, and the generators that they have not finished."""
         self._thread.start()
+        _RUNNING.add(self)
 
     @property
     def is_ours(self) -> bool:
@@ -177,17 +185,57 @@ class LoopThread:
             self._thread.join()
             self._loop.close()
 
+    def stop(self) -> None:
+        """Cancel what is unfinished and stop the loop, within AT_EXIT.
+
+        A thread that stands still in the middle of an import when the interpreter ends keeps its lock, and what is
+        destroyed then may import, too, and would wait for ever.
+        """
+        if not self.is_ours or self._loop.is_closed():
+            return
+        with self._gate:
+            self._closing = True
+        asyncio.run_coroutine_threadsafe(self._cancelled(), self._loop)
+        self._thread.join(AT_EXIT)
+
+    async def _cancelled(self) -> None:
+        try:
+            async with asyncio.timeout(AT_EXIT):
+                await self._end_others()
+                if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+                    for task in rest:
+                        task.cancel()
+                    await asyncio.wait(rest)
+        finally:
+            self._loop.stop()
+
+    async def _end_others(self) -> None:
+        if others := set(self._tasks):
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
+
     async def _ended(self, last: Coroutine[Any, Any, None] | None) -> None:
         try:
-            if others := set(self._tasks):
-                for task in others:
-                    task.cancel()
-                await asyncio.wait(others)
+            await self._end_others()
             if last is not None:
                 await last
         finally:
             await self._loop.shutdown_asyncgens()
             await self._loop.shutdown_default_executor()
+
+
+_RUNNING: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for one in list(_RUNNING):
+        one.stop()
+
+
+# before the threads of executors end, which what is cancelled still needs: concurrent.futures.thread registers that by
+# the same function, and the last to be registered is the first to run
+getattr(threading, "_register_atexit", atexit.register)(_stop_all)
 
 
 async def _limited(work: Coroutine[Any, Any, T], seconds: float) -> T:
