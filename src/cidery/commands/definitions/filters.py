@@ -1,13 +1,9 @@
 """Definitions of swarm filters."""
 
-from cidery.commands.definition import Argument, Call, Command, Input, Value, Where
-from cidery.commands.definitions.network import Strings
+from cidery.commands.definition import Argument, Command, Input, Where
+from cidery.commands.definitions.network import Strings, strings_text
 
 _NET = Argument("net", "A net such as /ip4/10.0.0.0/ipcidr/8", Input.TEXT_OR_STDIN, variadic=True)
-
-
-def _lines(value: Value, call: Call) -> str:
-    return "".join(f"{line}\n" for line in value["Strings"])
 
 
 COMMANDS = (
@@ -17,7 +13,7 @@ COMMANDS = (
         "cidery.commands.run.filters:filters",
         "cidery swarm filters",
         result=Strings,
-        text=_lines,
+        text=strings_text,
         where=Where.DAEMON,
         description="They are Swarm.AddrFilters of the config.",
     ),
@@ -28,7 +24,7 @@ COMMANDS = (
         "cidery swarm filters add /ip4/10.0.0.0/ipcidr/8",
         (_NET,),
         result=Strings,
-        text=_lines,
+        text=strings_text,
         where=Where.DAEMON,
         description="Connections to them are closed. Swarm.AddrFilters of the config is changed, too.",
     ),
@@ -39,7 +35,7 @@ COMMANDS = (
         "cidery swarm filters rm /ip4/10.0.0.0/ipcidr/8   # or: all",
         (_NET,),
         result=Strings,
-        text=_lines,
+        text=strings_text,
         where=Where.DAEMON,
         description="`all` stands for every net that is listed. Swarm.AddrFilters of the config is changed, too.",
     ),

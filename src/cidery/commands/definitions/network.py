@@ -198,7 +198,7 @@ def _ledger(value: Value, call: Call) -> str:
     )
 
 
-def _strings(value: Value, call: Call) -> str:
+def strings_text(value: Value, call: Call) -> str:
     return "".join(f"{line}\n" for line in value["Strings"])
 
 
@@ -332,7 +332,7 @@ COMMANDS = (
         "cidery.commands.run.network:swarm_addrs_listen",
         "cidery swarm addrs listen",
         result=Strings,
-        text=_strings,
+        text=strings_text,
         where=Where.DAEMON,
     ),
     Command(
@@ -342,7 +342,7 @@ COMMANDS = (
         "cidery swarm addrs local --id",
         options=(flag("id", "Append /p2p/ID"),),
         result=Strings,
-        text=_strings,
+        text=strings_text,
         where=Where.DAEMON,
     ),
     Command(
@@ -373,7 +373,7 @@ COMMANDS = (
         "cidery swarm connect /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
         (_ADDRESS,),
         result=Strings,
-        text=_strings,
+        text=strings_text,
         where=Where.DAEMON,
         description="All are dialled at once. An address where nothing answers may be far away: it is given up when\n"
         "the system gives up, after some two minutes, or after --timeout. What became of each is said.",
@@ -385,7 +385,7 @@ COMMANDS = (
         "cidery swarm disconnect /p2p/12D3KooW...",
         (_ADDRESS,),
         result=Strings,
-        text=_strings,
+        text=strings_text,
         where=Where.DAEMON,
     ),
     Command(
