@@ -21,6 +21,7 @@ from cidery.client.address import find_daemon
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.machine import Checked
+from cidery.core.diagnosis.attention import LITTLE_SPACE
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config import Config, read_config
@@ -30,8 +31,6 @@ from cidery.version import __version__
 
 LEAST_FILES = 4096
 """Open files that a node with some hundred peers and a large store may need."""
-LITTLE_SPACE = 0.05
-"""Share of the disk that is left when writing begins to fail for others."""
 SKEW = 120.0
 """Seconds by which a file may seem to come from the future."""
 BUILT = 1_767_225_600.0
