@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # newer ones warn that they would like another HTTP client than the one there is
+    from fastapi.testclient import TestClient
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 LIMIT = 60.0
