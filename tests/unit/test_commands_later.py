@@ -1,5 +1,6 @@
 """Commands of Kubo's that are not here, and those that concern the machine."""
 
+import errno
 import json
 import os
 import re
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from cidery.commands.context import Context
+from cidery.commands.definition import Call
 from cidery.commands.definitions.later import REASONS
+from cidery.commands.definitions.machine import COMMANDS
+from cidery.node import checkup
 
 
 def cidery(*words: str, repo: Path, code: int = 0) -> str:
@@ -115,6 +120,21 @@ def test_a_clock_that_is_behind_is_a_problem(repo: Path) -> None:
     os.utime(repo / "version", (later, later))
     (found,) = checked(repo, code=1)["clock"]
     assert "earlier than files of the repository" in found["Text"]
+
+
+async def test_a_check_that_cannot_be_made_is_named_and_the_others_go_on(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "not for you", str(path))
+
+    monkeypatch.setattr(checkup.shutil, "disk_usage", refuse)
+    call = Call(COMMANDS[0], {}, {"offline": True}, frozenset())
+    found: dict[str, str] = {}
+    with pytest.raises(checkup.Problems):
+        async for one in checkup.doctor(Context.outside(str(repo)), call):
+            found[one["About"]] = one["Text"]
+    assert found["disk"] == "cannot be looked at: not for you" and "daemon" in found
 
 
 def test_a_broken_config_is_named_and_the_rest_is_looked_at(repo: Path) -> None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from cidery.client.address import find_daemon
@@ -63,34 +64,34 @@ async def doctor(context: Context, call: Call) -> AsyncIterator[Checked]:
     except CideryError as exc:
         problems += 1
         yield problem("config", str(exc), "cidery init makes a repository; a copy of the config replaces a broken one")
-    for check in _checks(context.path, config, offline=call.flag("offline")):
+    for about, check in _checks(context.path, config, offline=call.flag("offline")):
         try:
             for found in check():
                 problems += found["State"] == "problem"
                 yield found
         except OSError as exc:
             problems += 1
-            yield problem(check.__name__.strip("_"), f"cannot be looked at: {exc.strerror or exc}", "")
+            yield problem(about, f"cannot be looked at: {exc.strerror or exc}", "")
     if problems:
         raise Problems(problems)
 
 
-def _checks(path: Path, config: Config | None, *, offline: bool) -> Iterator[Callable[[], Iterator[Checked]]]:
-    def program() -> Iterator[Checked]:
-        yield ok("program", f"cidery {__version__}, Python {sys.version.split()[0]}, {sys.platform}")
-
-    yield program
+def _checks(
+    path: Path, config: Config | None, *, offline: bool
+) -> Iterator[tuple[str, Callable[[], Iterator[Checked]]]]:
+    """What each is about, and the check."""
+    yield "program", program
     if config is None:
-        yield lambda: clock(path)
+        yield "clock", partial(clock, path)
         return
-    yield lambda: repository(path)
-    yield lambda: clock(path)
-    yield lambda: disk(path, config.storage_max)
-    yield open_files
-    yield lambda: ports(path, config)
+    yield "repository", partial(repository, path)
+    yield "clock", partial(clock, path)
+    yield "disk", partial(disk, path, config.storage_max)
+    yield "open files", open_files
+    yield "ports", partial(ports, path, config)
     if not offline:
-        yield lambda: name_server(config)
-    yield who_answers_fsspec
+        yield "name server", partial(name_server, config)
+    yield "fsspec", who_answers_fsspec
 
 
 def ok(about: str, text: str) -> Checked:
@@ -103,6 +104,10 @@ def note(about: str, text: str, advice: str = "") -> Checked:
 
 def problem(about: str, text: str, advice: str) -> Checked:
     return Checked(About=about, State="problem", Text=text, Advice=advice)
+
+
+def program() -> Iterator[Checked]:
+    yield ok("program", f"cidery {__version__}, Python {sys.version.split()[0]}, {sys.platform}")
 
 
 def repository(path: Path) -> Iterator[Checked]:

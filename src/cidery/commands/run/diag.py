@@ -12,6 +12,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.diag import Healthy, RunningCommand, SysInfo
 from cidery.commands.moment import moment
 from cidery.errors import Unavailable
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.version import __version__
 from cidery.waiting import off_loop
@@ -37,24 +38,19 @@ class NotHealthy(Unavailable):
 
 
 async def commands(context: Context, call: Call) -> list[RunningCommand]:
-    found: list[RunningCommand] = []
-    for number, one in enumerate(context.running() if context.running is not None else (), 1):
-        arguments = [text[:MAX_SHOWN] for texts in one.call.arguments.values() for text in texts]
-        options = {name: _short(one.call.options[name]) for name in sorted(one.call.given)}
-        name = "/".join(one.call.command.path)
-        started = moment(one.began)
-        found.append(
-            RunningCommand(
-                ID=number,
-                Command=name,
-                Options=options,
-                Args=arguments,
-                Active=True,
-                StartTime=started,
-                EndTime=NO_TIME,
-            )
+    running = context.running() if context.running is not None else []
+    return [
+        RunningCommand(
+            ID=number,
+            Command="/".join(one.call.command.path),
+            Options={name: _short(one.call.options[name]) for name in sorted(one.call.given)},
+            Args=[text[:MAX_SHOWN] for texts in one.call.arguments.values() for text in texts],
+            Active=True,
+            StartTime=moment(one.began),
+            EndTime=NO_TIME,
         )
-    return found
+        for number, one in enumerate(running, 1)
+    ]
 
 
 def _short(value: Any) -> Any:
@@ -119,8 +115,6 @@ async def healthy(context: Context, call: Call) -> Healthy:
     """Raises NotHealthy."""
     api = context.node
     async for keys in api.store.keys():
-        from cidery.multiformats.cid import CID
-
         cid = CID(1, RAW, keys[0])
         if (await api.store.get_many((cid,)))[0] is None:
             raise NotHealthy(f"{cid} is in the index, and cannot be read")
