@@ -37,6 +37,7 @@ from cidery.libp2p.protocols.yamux_state import WRITABLE, State, YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field, varint_field
+from cidery.spare_buffers import SpareBuffers
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors/derived/libp2p-specs-vectors.json").read_text(encoding="utf-8")
@@ -404,7 +405,7 @@ def test_what_is_sent_on_streams_arrives_in_any_chunks_and_frame_sizes(writes, s
 )
 def test_a_framed_stream_cuts_the_same_messages_in_any_chunks(messages, sizes, waiting):
     data = b"".join(varint_field(1, len(m))[1:] + m for m in messages)
-    stream = YamuxStream(1, False, 0.0)
+    stream = YamuxStream(1, False, 0.0, SpareBuffers())
     first = data[:waiting]
     stream.accept(memoryview(first))
     credit = stream.frame(1000)

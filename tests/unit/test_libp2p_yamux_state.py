@@ -25,6 +25,7 @@ from cidery.libp2p.protocols.yamux_state import (
     session_after,
 )
 from cidery.libp2p.protocols.yamux_stream import StreamClosed, StreamReset, YamuxStream
+from cidery.spare_buffers import SpareBuffers
 
 STREAM_PAIRS = [(state, event) for state in State for event in Event]
 SESSION_PAIRS = [(state, event) for state in SessionState for event in SessionEvent]
@@ -49,7 +50,7 @@ def path_to(wanted: State) -> list[Event]:
 
 
 def stream_in(state: State) -> YamuxStream:
-    stream = YamuxStream(3, True, 0.0)
+    stream = YamuxStream(3, True, 0.0, SpareBuffers())
     for event in path_to(state):
         stream.on(event)
     stream.reset_reason = "enough" if state is State.RESET else ""

@@ -17,6 +17,7 @@ from cidery.blockstore.segment_file import (
 from cidery.disk.platform_io import FileLayer, SyncPoint
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.car import MAX_SECTION_HEAD
+from cidery.spare_buffers import SpareBuffers
 
 MAX_OPEN = 128
 """Most segments open at a time (32 GiB of blocks): well below the usual limit of 1,024 descriptors per process."""
@@ -61,6 +62,7 @@ class OpenSegments:
         self._lock = threading.Lock()
         self._open: OrderedDict[int, OpenSegment] = OrderedDict()
         self._scratch = threading.local()
+        self._spare = SpareBuffers()
         self._held: Counter[int] = Counter()
 
     def at_hand(self, number: int) -> OpenSegment | None:
@@ -177,7 +179,7 @@ class OpenSegments:
         if segment is None or size > MAX_SECTION_HEAD + MAX_BLOCK:
             return None
         if size >= OWN_BUFFER:
-            into = memoryview(bytearray(size))
+            into = self._spare.take(size)
             if self.files.read_ready(segment.fd, into, offset) != size:
                 return None
             return into[head:].toreadonly() if head_matches(bytes(into[:head]), multihash, length) else None

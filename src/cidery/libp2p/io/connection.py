@@ -332,7 +332,13 @@ class Connection(asyncio.BufferedProtocol):
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel)
         self._share.peer = secured.peer
-        self._mux = Yamux(initiator=self.outbound, now=now, round_trip=self.round_trip, timeouts=self.config.timeouts)
+        self._mux = Yamux(
+            initiator=self.outbound,
+            now=now,
+            round_trip=self.round_trip,
+            timeouts=self.config.timeouts,
+            spare=self.config.spare,
+        )
         if secured.early:
             self._mux.receive_data(memoryview(secured.early), now)
         rest = bytes(handshake.rest)

@@ -7,6 +7,7 @@ from cidery.libp2p.io.shares import ReceivedBytes
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.protocols.timeouts import Timeouts
+from cidery.spare_buffers import SpareBuffers
 
 Handler = Callable[[Stream], Awaitable[None]]
 """Serves one inbound stream."""
@@ -22,3 +23,4 @@ class ConnectionConfig:
     clock: Callable[[], float]
     traffic: Traffic
     received: ReceivedBytes = field(default_factory=ReceivedBytes)
+    spare: SpareBuffers = field(default_factory=SpareBuffers)

@@ -36,6 +36,7 @@ from cidery.libp2p.protocols.yamux_state import (
 )
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
 from cidery.multiformats.varint import Buffer
+from cidery.spare_buffers import SpareBuffers
 
 PROTOCOL = "/yamux/1.0.0"
 HEADER = struct.Struct(">BBHII")
@@ -101,11 +102,21 @@ class Yamux:
     After each, the caller takes next_event() until None and moves data_into() output until it returns 0.
     """
 
-    def __init__(self, *, initiator: bool, now: float, round_trip: RoundTrip, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        now: float,
+        round_trip: RoundTrip,
+        timeouts: Timeouts,
+        spare: SpareBuffers | None = None,
+    ) -> None:
+        """``spare``: where the buffers of messages come from; shared by the connections of a node."""
         self.streams: dict[int, YamuxStream] = {}
         self.round_trip = round_trip
         self.state = SessionState.OPEN
         self._timeouts = timeouts
+        self._spare = spare or SpareBuffers()
         self._initiator = initiator
         self._next_id = 1 if initiator else 2
         self._inbound = self._unacked = 0
@@ -139,7 +150,7 @@ class Yamux:
             self._on(SessionEvent.OPEN_STREAM)
         if self._unacked >= MAX_UNACKED:
             raise TooManyStreams(f"{MAX_UNACKED} wait for the peer's acknowledgement")
-        stream = YamuxStream(self._next_id, True, now)
+        stream = YamuxStream(self._next_id, True, now, self._spare)
         self._next_id += 2
         self._unacked += 1
         self.streams[stream.id] = stream
@@ -304,7 +315,7 @@ class Yamux:
             return None
         if self._opened.reserve(now):
             raise YamuxError(f"more than {budgets.STREAMS_OPENED.size}")
-        stream = YamuxStream(stream_id, False, now)
+        stream = YamuxStream(stream_id, False, now, self._spare)
         self.streams[stream_id] = stream
         self._inbound += 1
         self._queue_control(WINDOW_UPDATE, ACK, stream_id, self._widen(stream, self._learned_window))

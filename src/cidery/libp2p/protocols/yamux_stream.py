@@ -20,6 +20,7 @@ from cidery.libp2p.protocols.yamux_state import (
     YamuxError,
 )
 from cidery.multiformats.varint import MAX_VARINT_BYTES, Buffer, VarintError, decode_uvarint
+from cidery.spare_buffers import SpareBuffers
 
 INITIAL_WINDOW = 256 * 1024
 """Bytes each side may send on a new stream ("Both sides assume the initial 256KB window": yamux spec)."""
@@ -92,6 +93,7 @@ class YamuxStream:
         "out_bytes",
         "reset_reason",
         "send_window",
+        "spare",
         "state",
         "target",
         "target_at",
@@ -99,8 +101,9 @@ class YamuxStream:
         "window",
     )
 
-    def __init__(self, stream_id: int, initiator: bool, now: float) -> None:
+    def __init__(self, stream_id: int, initiator: bool, now: float, spare: SpareBuffers) -> None:
         self.id = stream_id
+        self.spare = spare
         self.initiator = initiator
         """Whether this side opened it."""
         self.acked = not initiator
@@ -279,7 +282,7 @@ class YamuxStream:
                 self.frame_error = exc
                 return at + 1
             self.inbox.clear()
-            self.target, self.target_at = memoryview(bytearray(min(size, EAGER))), 0
+            self.target, self.target_at = self.spare.take(min(size, EAGER)), 0
             self.message_size = size
         return at + 1
 
