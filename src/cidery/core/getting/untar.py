@@ -4,10 +4,10 @@ Knows files, directories and symlinks in ustar and PAX form; everything else (ha
 refused. Blocking, for clients; imports neither asyncio nor the network.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from os import PathLike
+from zlib import adler32, crc32
 
 from cidery.core.getting.extents import FileRange
 from cidery.core.getting.record import GetRecord, identity_of
@@ -256,5 +256,6 @@ class _Source:
 
 
 def _key(path: tuple[str, ...]) -> str:
-    """Names the unfinished file. Its bytes are never reused, unlike those of getting.get."""
-    return "tar" + hashlib.sha256("/".join(path).encode("utf-8", "surrogateescape")).hexdigest()[:13]
+    """Names the one unfinished file. Unlike those of getting.get, its bytes are never reused."""
+    name = "/".join(path).encode("utf-8", "surrogateescape")
+    return f"tar{crc32(name):08x}{adler32(name):08x}"[:16]
