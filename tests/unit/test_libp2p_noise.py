@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cidery.identity.keys import PrivateKey
 from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.channel import Secured, WrongPeer
-from cidery.libp2p.protocols.noise import MAX_PLAIN, TAG, NoiseChannel, NoiseError, NoisePayload
+from cidery.libp2p.protocols.noise import MAX_PLAIN, TAG, NoiseChannel, NoiseError, NoisePayload, StaticKey
 from cidery.libp2p.protocols.steps import Handshake
 
 VECTORS = Path(__file__).parents[1] / "vectors/noise"
@@ -35,8 +35,8 @@ def run(left: Handshake[Secured], right: Handshake[Secured], chunk: int = 1 << 2
 
 
 def pair(expected=None, muxers=MUXERS, theirs=MUXERS, seed: int = 7) -> tuple[Handshake[Secured], Handshake[Secured]]:
-    left = Handshake(noise.initiate(ALICE, muxers, entropy(seed), expected))
-    return left, Handshake(noise.respond(BOB, theirs, entropy(seed + 1)))
+    left = Handshake(noise.initiate(StaticKey(ALICE, muxers, entropy(seed + 100)), entropy(seed), expected))
+    return left, Handshake(noise.respond(StaticKey(BOB, theirs, entropy(seed + 101)), entropy(seed + 1)))
 
 
 def opened(channel: NoiseChannel, data: bytes) -> bytes:
@@ -180,16 +180,12 @@ def test_a_handshake_message_that_is_too_short_is_refused(size):
         right.receive_data(size.to_bytes(2, "big") + bytes(size))
 
 
-def test_an_identity_that_did_not_sign_the_static_key_is_refused(monkeypatch):
-    honest = noise._Payloads.__init__
-
-    def stolen(self, identity, static, muxers, expected):
-        honest(self, identity, static, muxers, expected)
-        self.mine = NoisePayload(EVE.public.encode(), identity.sign(b"noise-libp2p-static-key:" + static)).encode()
-
+def test_an_identity_that_did_not_sign_the_static_key_is_refused():
+    stolen = StaticKey(BOB, MUXERS, entropy(8))
+    signature = BOB.sign(b"noise-libp2p-static-key:" + stolen.public)
+    stolen.payload = NoisePayload(EVE.public.encode(), signature).encode()
     left, _ = pair()
-    monkeypatch.setattr(noise._Payloads, "__init__", stolen)
-    right = Handshake(noise.respond(BOB, MUXERS, entropy(9)))
+    right = Handshake(noise.respond(stolen, entropy(9)))
     right.receive_data(left.data_to_send())
     with pytest.raises(NoiseError, match="did not sign"):
         left.receive_data(right.data_to_send())

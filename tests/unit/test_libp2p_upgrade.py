@@ -38,10 +38,10 @@ def old_noise(key: PrivateKey, *, dials: bool) -> Steps[Secured]:
     entropy = random.Random(5).randbytes
     if dials:
         yield from multistream.propose([noise.PROTOCOL])
-        secured = yield from noise.initiate(key, (), entropy, None)
+        secured = yield from noise.initiate(noise.StaticKey(key, (), entropy), entropy, None)
     else:
         yield from multistream.respond([noise.PROTOCOL])
-        secured = yield from noise.respond(key, (), entropy)
+        secured = yield from noise.respond(noise.StaticKey(key, (), entropy), entropy)
     return secured
 
 

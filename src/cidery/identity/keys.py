@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cidery.errors import InvalidInput
@@ -24,6 +25,8 @@ MAX_PEM = 16 * 1024
 """Longest PEM read, in bytes: an RSA-8192 key takes some 6.4 KiB."""
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 """RSA sizes accepted; verifying larger ones costs a peer nothing and us much."""
+PARSED_KEYS = 64
+"""Public keys kept parsed: a handshake and what the peer then says of itself need the same one four times."""
 
 
 class KeyType(IntEnum):
@@ -79,7 +82,7 @@ class PublicKey:
     def decode(cls, buf: Buffer) -> PublicKey:
         """Decode the protobuf form. Checks that the key itself parses. Raises BadKey only (fuzzed)."""
         key = cls(*_decode_key(buf))
-        key._load()
+        _parsed(key.kind, key.data)
         return key
 
     def encode(self) -> bytes:
@@ -96,41 +99,44 @@ class PublicKey:
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-        key = self._load()
+        key = _parsed(self.kind, self.data)
         try:
             if isinstance(key, ed25519.Ed25519PublicKey):
                 key.verify(signature, message)
             elif isinstance(key, rsa.RSAPublicKey):
                 key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
             else:
-                assert isinstance(key, ec.EllipticCurvePublicKey)  # _load() creates only these three
+                assert isinstance(key, ec.EllipticCurvePublicKey)  # _parsed() makes only these three
                 key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             return False
         return True
 
-    def _load(self) -> PublicKeyTypes:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-        from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-        try:
-            match self.kind:
-                case KeyType.ED25519:
-                    return ed25519.Ed25519PublicKey.from_public_bytes(self.data)
-                case KeyType.SECP256K1:
-                    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), self.data)
-                case KeyType.RSA | KeyType.ECDSA:
-                    key = load_der_public_key(self.data)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-            raise BadKey(f"{self.kind.name} data does not parse") from exc
-        if self.kind is KeyType.ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
+@lru_cache(maxsize=PARSED_KEYS)
+def _parsed(kind: KeyType, data: bytes) -> PublicKeyTypes:
+    """Raises BadKey."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        match kind:
+            case KeyType.ED25519:
+                return ed25519.Ed25519PublicKey.from_public_bytes(data)
+            case KeyType.SECP256K1:
+                return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), data)
+            case KeyType.RSA | KeyType.ECDSA:
+                key = load_der_public_key(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise BadKey(f"{kind.name} data does not parse") from exc
+    if kind is KeyType.ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
+        return key
+    if kind is KeyType.RSA and isinstance(key, rsa.RSAPublicKey):
+        if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             return key
-        if self.kind is KeyType.RSA and isinstance(key, rsa.RSAPublicKey):
-            if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-                return key
-            raise BadKey(f"RSA of {key.key_size} bits, {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted")
-        raise BadKey(f"the data is not an {self.kind.name} key")
+        raise BadKey(f"RSA of {key.key_size} bits, {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted")
+    raise BadKey(f"the data is not an {kind.name} key")
 
 
 class PrivateKey:

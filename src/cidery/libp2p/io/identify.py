@@ -71,6 +71,8 @@ class Identification:
         self._agent = agent
         self._entropy = entropy
         self._sequence = sequence
+        self._sealed: tuple[PeerRecord, bytes] | None = None
+        """The last record that was signed, since it seldom changes."""
         self._pings: Counter[PeerId] = Counter()
         self._rate = ConnectionRates(IDENTIFICATIONS, swarm.clock)
         self.known: dict[PeerId, Identify] = {}
@@ -123,6 +125,8 @@ class Identification:
         """What this node says of itself now."""
         addrs = tuple(addr.encode() for addr in self.advertised_addrs())
         record = PeerRecord(self._swarm.local_peer, self._sequence, addrs)
+        if self._sealed is None or self._sealed[0] != record:
+            self._sealed = record, seal_peer_record(self._swarm.identity, record)
         return Identify(
             public_key=self._swarm.identity.public.encode(),
             listen_addrs=addrs,
@@ -131,7 +135,7 @@ class Identification:
             observed_addr=observed.encode() if observed is not None else b"",
             protocol_version=identify.PROTOCOL_VERSION,
             agent_version=self._agent,
-            signed_peer_record=seal_peer_record(self._swarm.identity, record),
+            signed_peer_record=self._sealed[1],
         )
 
     async def _answer(self, stream: Stream) -> None:

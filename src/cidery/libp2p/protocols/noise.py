@@ -135,28 +135,35 @@ def _framed(message: bytes) -> Send:
     return Send(len(message).to_bytes(2, "big") + message)
 
 
-class _Payloads:
-    """What both roles say and check about identities."""
+class StaticKey:
+    """A node's static key, and what its identity says of it in a handshake.
 
-    def __init__(self, identity: PrivateKey, static: bytes, muxers: Sequence[str], expected: PeerId | None) -> None:
-        self.mine = NoisePayload(
-            identity.public.encode(), identity.sign(_SIGNED_PREFIX + static), tuple(muxers)
+    One for all connections while the node runs: a new key and its signature would take a tenth of a connect each time,
+    and what keeps past connections secret are the ephemeral keys.
+    """
+
+    def __init__(self, identity: PrivateKey, muxers: Sequence[str], entropy: Callable[[int], bytes]) -> None:
+        self.private = X25519PrivateKey.from_private_bytes(entropy(32))
+        self.public = self.private.public_key().public_bytes_raw()
+        self.muxers = tuple(muxers)
+        self.payload = NoisePayload(
+            identity.public.encode(), identity.sign(_SIGNED_PREFIX + self.public), self.muxers
         ).encode()
-        self.muxers = muxers
-        self.expected = expected
 
-    def check(self, data: bytes, remote_static: bytes) -> tuple[PublicKey, NoisePayload]:
-        payload = NoisePayload.decode(data)
-        try:
-            key = PublicKey.decode(payload.identity_key)
-        except BadKey as exc:
-            raise NoiseError(f"identity key: {exc.reason}") from exc
-        # "the signature MUST be verified": noise spec, "The libp2p Handshake Payload"
-        if not key.verify(_SIGNED_PREFIX + remote_static, payload.identity_sig):
-            raise NoiseError("the identity key did not sign the static key")
-        if self.expected is not None and key.peer_id != self.expected:
-            raise WrongPeer("noise", self.expected, key.peer_id)
-        return key, payload
+
+def _checked(data: bytes, remote_static: bytes, expected: PeerId | None) -> tuple[PublicKey, NoisePayload]:
+    """What the other side says of itself."""
+    payload = NoisePayload.decode(data)
+    try:
+        key = PublicKey.decode(payload.identity_key)
+    except BadKey as exc:
+        raise NoiseError(f"identity key: {exc.reason}") from exc
+    # "the signature MUST be verified": noise spec, "The libp2p Handshake Payload"
+    if not key.verify(_SIGNED_PREFIX + remote_static, payload.identity_sig):
+        raise NoiseError("the identity key did not sign the static key")
+    if expected is not None and key.peer_id != expected:
+        raise WrongPeer("noise", expected, key.peer_id)
+    return key, payload
 
 
 def _secured(
@@ -173,15 +180,11 @@ def _secured(
     return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer)
 
 
-def initiate(
-    identity: PrivateKey, muxers: Sequence[str], entropy: Callable[[int], bytes], expected: PeerId | None
-) -> Steps[Secured]:
+def initiate(own: StaticKey, entropy: Callable[[int], bytes], expected: PeerId | None) -> Steps[Secured]:
     """The dialling side. ``expected``: the peer that must answer, or None. Raises NoiseError, WrongPeer."""
     symmetric = _Symmetric()
-    static = X25519PrivateKey.from_private_bytes(entropy(32))
     ephemeral = X25519PrivateKey.from_private_bytes(entropy(32))
-    static_public, ephemeral_public = static.public_key().public_bytes_raw(), ephemeral.public_key().public_bytes_raw()
-    payloads = _Payloads(identity, static_public, muxers, expected)
+    ephemeral_public = ephemeral.public_key().public_bytes_raw()
 
     symmetric.mix_hash(ephemeral_public)
     symmetric.encrypt_and_hash(b"")
@@ -195,21 +198,19 @@ def initiate(
     symmetric.mix_key(_dh(ephemeral, remote_ephemeral))
     remote_static = symmetric.decrypt_and_hash(message[32:80])
     symmetric.mix_key(_dh(ephemeral, remote_static))
-    key, payload = payloads.check(symmetric.decrypt_and_hash(message[80:]), remote_static)
+    key, payload = _checked(symmetric.decrypt_and_hash(message[80:]), remote_static, expected)
 
-    sealed_static = symmetric.encrypt_and_hash(static_public)
-    symmetric.mix_key(_dh(static, remote_ephemeral))
-    yield _framed(sealed_static + symmetric.encrypt_and_hash(payloads.mine))
-    return _secured(symmetric, key, True, muxers, payload.stream_muxers)
+    sealed_static = symmetric.encrypt_and_hash(own.public)
+    symmetric.mix_key(_dh(own.private, remote_ephemeral))
+    yield _framed(sealed_static + symmetric.encrypt_and_hash(own.payload))
+    return _secured(symmetric, key, True, own.muxers, payload.stream_muxers)
 
 
-def respond(identity: PrivateKey, muxers: Sequence[str], entropy: Callable[[int], bytes]) -> Steps[Secured]:
+def respond(own: StaticKey, entropy: Callable[[int], bytes]) -> Steps[Secured]:
     """The listening side. Raises NoiseError."""
     symmetric = _Symmetric()
-    static = X25519PrivateKey.from_private_bytes(entropy(32))
     ephemeral = X25519PrivateKey.from_private_bytes(entropy(32))
-    static_public, ephemeral_public = static.public_key().public_bytes_raw(), ephemeral.public_key().public_bytes_raw()
-    payloads = _Payloads(identity, static_public, muxers, None)
+    ephemeral_public = ephemeral.public_key().public_bytes_raw()
 
     message = yield from _read_message()
     if len(message) < 32:
@@ -220,17 +221,17 @@ def respond(identity: PrivateKey, muxers: Sequence[str], entropy: Callable[[int]
 
     symmetric.mix_hash(ephemeral_public)
     symmetric.mix_key(_dh(ephemeral, remote_ephemeral))
-    sealed_static = symmetric.encrypt_and_hash(static_public)
-    symmetric.mix_key(_dh(static, remote_ephemeral))
-    yield _framed(ephemeral_public + sealed_static + symmetric.encrypt_and_hash(payloads.mine))
+    sealed_static = symmetric.encrypt_and_hash(own.public)
+    symmetric.mix_key(_dh(own.private, remote_ephemeral))
+    yield _framed(ephemeral_public + sealed_static + symmetric.encrypt_and_hash(own.payload))
 
     message = yield from _read_message()
     if len(message) < 32 + TAG + TAG:
         raise NoiseError("handshake message 3 is too short")
     remote_static = symmetric.decrypt_and_hash(message[:48])
     symmetric.mix_key(_dh(ephemeral, remote_static))
-    key, payload = payloads.check(symmetric.decrypt_and_hash(message[48:]), remote_static)
-    return _secured(symmetric, key, False, payload.stream_muxers, muxers)
+    key, payload = _checked(symmetric.decrypt_and_hash(message[48:]), remote_static, None)
+    return _secured(symmetric, key, False, payload.stream_muxers, own.muxers)
 
 
 class NoiseChannel:

@@ -8,7 +8,7 @@ Spec: https://github.com/libp2p/specs/blob/master/connections/README.md#upgradin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cidery.identity.keys import PrivateKey
@@ -35,13 +35,17 @@ class UpgradeConfig:
     entropy: Callable[[int], bytes]
     security: tuple[str, ...] = (noise.PROTOCOL, TLS)
     """In order of preference."""
+    static: noise.StaticKey = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "static", noise.StaticKey(self.identity, MUXERS, self.entropy))
 
 
 def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None) -> Steps[Secured]:
     """The dialling side. Raises MultistreamError, SecurityError, WrongPeer."""
     security = yield from multistream.propose(config.security)
     if security == noise.PROTOCOL:
-        secured = yield from noise.initiate(config.identity, MUXERS, config.entropy, expected)
+        secured = yield from noise.initiate(config.static, config.entropy, expected)
     else:
         from cidery.libp2p.protocols import tls
 
@@ -55,7 +59,7 @@ def upgrade_inbound(config: UpgradeConfig) -> Steps[Secured]:
     """The listening side. Raises MultistreamError, SecurityError."""
     security = yield from multistream.respond(config.security)
     if security == noise.PROTOCOL:
-        secured = yield from noise.respond(config.identity, MUXERS, config.entropy)
+        secured = yield from noise.respond(config.static, config.entropy)
     else:
         from cidery.libp2p.protocols import tls
 
