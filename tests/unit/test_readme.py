@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and its commands exist."""
+"""The README's shell and Python run as they stand, and the commands that the documents name exist."""
 
 import os
 import re
@@ -8,36 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal import Rehearsal
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-LIMIT = 60.0
-"""Seconds for an example; far beyond what it takes."""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+LINES = {
+    line.strip()
+    for page in PAGES
+    for line in re.findall(r"^    (?:\$ )?(cidery [^#&|>\n]*)", page.read_text(), re.MULTILINE)
+}
 
 
-def test_the_python_examples_run_in_order_and_share_a_repository(tmp_path: Path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "readme.txt").write_text("a beach")
-    assert len(EXAMPLES) == 2
-    # Made here, for the test profile: an example without it must not start a node that the Internet sees.
-    subprocess.run(
-        [sys.executable, "-m", "cidery", "init", "--profile", "test"],
-        capture_output=True, check=True, env={**os.environ, "IPFS_PATH": str(tmp_path / "my-repo")},
-    )  # fmt: skip
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-W", "error", "-c", example],
-            cwd=tmp_path, capture_output=True, text=True, check=True, timeout=LIMIT,
-        ).stdout
-        for example in EXAMPLES
-    ]  # fmt: skip
-    assert outputs[0] == "b'a beach'\n"
-    assert "b'hello'" in outputs[1] and "['readme.txt']" in outputs[1]
-    assert (tmp_path / "copy-of-photos" / "readme.txt").read_text() == "a beach"
+def test_the_shell_and_the_python_run_in_order(tmp_path: Path) -> None:
+    with Rehearsal(tmp_path) as rehearsal:
+        home = rehearsal.machine().home
+        (home / "photos").mkdir()
+        (home / "photos" / "beach.txt").write_text("a beach")
+        rehearsal.follow(README)
+        for copy in ("copy", "copy-of-photos"):
+            assert (home / copy / "beach.txt").read_text() == "a beach"
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"^    (?:\$ )?(cidery [^#&\n]*)", README, re.MULTILINE))))
-def test_the_commands_and_options_of_the_readme_exist(line: str):
+def test_the_targets_of_make_exist() -> None:
+    made = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"\bmake ([a-z-]+)", "".join(re.findall(r"`[^`]*`|^    .*$", README, re.MULTILINE)))
+    assert {"demo", "test", "docs"} <= set(named) <= set(made)
+
+
+@pytest.mark.parametrize("line", sorted(LINES))
+def test_the_commands_and_options_of_the_documents_exist(line: str) -> None:
     words = line.split()[1:]
     names = [word for word in words if not word.startswith(("-", "/"))][:3]
     done = subprocess.run(
