@@ -17,6 +17,8 @@ from cidery.methods import results
 from cidery.methods.surface import Surface
 from cidery.node.node import Node
 from cidery.node.open import SyncNode
+from cidery.repo.config_keys import KEYS
+from cidery.repo.config_unheeded import UNHEEDED
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = ("tests/vectors", "src/cidery/gateway/check/fixtures")
@@ -68,6 +70,16 @@ def public(thing: type) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_relative_link_leads_somewhere(document: Path) -> None:
     assert broken_links(document) == []
+
+
+def test_every_setting_that_a_page_names_exists() -> None:
+    named = re.compile(r"`([A-Z][A-Za-z]+(?:\.[A-Z][A-Za-z0-9]+)+)\b")
+    known = {*KEYS, *UNHEEDED}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "how-to").glob("*.md")]
+    for page in pages:
+        names = set(named.findall(page.read_text()))
+        parts = {name for name in names - known if not any(key.startswith(f"{name}.") for key in known)}
+        assert parts == set(), page
 
 
 def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
