@@ -28,6 +28,8 @@ PARTS = {
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',
+    "Gateway.DisableHTMLErrors": "false",
+    "Gateway.NoDNSLink": "false",
     "Swarm.DisableNatPortMap": "false",
     "Swarm.Transports.Security.Noise": "100",
     "Swarm.Transports.Security.TLS": "200",
@@ -103,22 +105,27 @@ def _shown(value: Any) -> str:
     )
 
 
+def unset_values() -> dict[str, str]:
+    """What a key that is not there amounts to, by key; "" for nothing."""
+    key = PrivateKey.generate_ed25519(bytes)
+    bare = parse_config({"Identity": default_raw(key)["Identity"]})
+    found = {name: UNSET.get(name) or _value(bare, MEANING[name].field) for name in KEYS}
+    return {name: "" if name.startswith("Identity.") else value for name, value in found.items()}
+
+
 def page() -> str:
     """The text of the page."""
     key = PrivateKey.generate_ed25519(bytes)
     written = default_raw(key)
-    bare = parse_config({"Identity": written["Identity"]})
-    mentioned = modules()
+    unset_of, mentioned = unset_values(), modules()
     rows = []
     for name in sorted(KEYS):
         field, text = MEANING[name]
-        secret = name.startswith("Identity.")
         first = lookup(written, name)
-        unset = "" if secret else UNSET.get(name) or _value(bare, field)
-        init = "" if secret or first is None else json.dumps(first)
+        init = "" if name.startswith("Identity.") or first is None else json.dumps(first)
         if len(init) > 60:
             init = f"{len(first)} of them"
-        cells = [f"`{name}`", text, KEYS[name].words, unset, init, ", ".join(readers(field, mentioned))]
+        cells = [f"`{name}`", text, KEYS[name].words, unset_of[name], init, ", ".join(readers(field, mentioned))]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return HEAD + "".join(rows)
 

@@ -4,10 +4,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from cidery.identity.keys import PrivateKey
 from cidery.repo import config
 from cidery.repo.config_keys import KEYS
 from cidery.repo.config_meaning import MEANING
-from settings_page import PAGE, PARTS, modules, page, readers
+from settings_page import PAGE, PARTS, modules, page, readers, unset_values
 
 
 def fields(kind: type[Any], part: str = "") -> list[str]:
@@ -41,3 +42,15 @@ def test_every_field_of_the_config_is_read_where_it_has_an_effect() -> None:
 
 def test_the_page_of_the_settings_is_as_the_definitions_have_it() -> None:
     assert PAGE.read_text() == page(), "run: make settings"
+
+
+@pytest.mark.parametrize("name", sorted(name for name, value in unset_values().items() if value in ("true", "false")))
+def test_a_switch_that_is_unset_is_what_the_page_says(name: str) -> None:
+    identity = config.default_raw(PrivateKey.generate_ed25519(bytes))["Identity"]
+    raw: dict[str, Any] = {"Identity": identity}
+    *sections, last = name.split(".")
+    at = raw
+    for section in sections:
+        at = at.setdefault(section, {})
+    at[last] = unset_values()[name] == "true"
+    assert config.parse_config(raw) == config.parse_config({"Identity": identity})
