@@ -164,6 +164,19 @@ def test_peers_see_each_other(pair: tuple[Daemon, Daemon]) -> None:
     assert pair[0].text("swarm", "addrs", "local", "--id").endswith(first)
 
 
+def test_the_addresses_to_give_others_are_the_announced_ones(tmp_path: Path) -> None:
+    daemon, announced = Daemon(tmp_path / "repo"), "/ip4/192.0.2.7/tcp/4001"
+    daemon.run("init", "--profile=test")
+    daemon.run("config", "--json", "Addresses.Announce", json.dumps([announced]))
+    daemon.start()
+    try:
+        assert daemon.text("swarm", "addrs", "local") == announced
+        assert daemon.text("swarm", "addrs", "local", "--id") == f"{announced}/p2p/{daemon.text('id', '-f', '<id>')}"
+        assert daemon.text("swarm", "addrs", "listen").startswith("/ip4/127.0.0.1/tcp/")
+    finally:
+        daemon.stop()
+
+
 def test_the_blocking_face_attaches_to_the_daemon(pair: tuple[Daemon, Daemon]) -> None:
     with cidery.open(pair[0].repo) as node:
         assert node.attached and node.read(node.add(b"through the daemon")) == b"through the daemon"

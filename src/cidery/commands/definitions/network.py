@@ -337,7 +337,7 @@ COMMANDS = (
     ),
     Command(
         ("swarm", "addrs", "local"),
-        "List the addresses this node listens on, with its peer id if asked",
+        "List the addresses at which others find this node, with its peer id if asked",
         "cidery.commands.run.network:swarm_addrs_local",
         "cidery swarm addrs local --id",
         options=(flag("id", "Append /p2p/ID"),),

@@ -127,9 +127,9 @@ async def swarm_addrs_listen(context: Context, call: Call) -> Strings:
 
 
 async def swarm_addrs_local(context: Context, call: Call) -> Strings:
-    network = context.node.online
-    suffix = f"/p2p/{network.identity().id}" if call.flag("id") else ""
-    return Strings(Strings=[addr + suffix for addr in network.listen_addrs()])
+    own = context.node.online.identity()
+    shown = call.flag("id")
+    return Strings(Strings=[addr if shown else addr.removesuffix(f"/p2p/{own.id}") for addr in own.addresses])
 
 
 def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
