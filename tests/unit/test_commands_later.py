@@ -176,3 +176,9 @@ def test_a_patch_that_cannot_be_made_stores_nothing(repo: Path, tmp_path: Path) 
     )
     assert "give a name" in cidery("object", "patch", "add-link", cid, "//", cid, repo=repo, code=1)
     assert cidery("refs", "local", repo=repo) == before
+
+
+def test_the_doctor_says_what_fsspec_is_for_when_it_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)  # as if it were not installed
+    [told] = checkup.who_answers_fsspec()
+    assert told["State"] == "note" and "not installed" in told["Text"] and "cidery[fs]" in told["Advice"]

@@ -266,7 +266,12 @@ def name_server(config: Config) -> Iterator[Checked]:
 def who_answers_fsspec() -> Iterator[Checked]:
     """fsspec takes the first package that claims a protocol, in an order that nobody chooses."""
     from importlib.metadata import entry_points
+    from importlib.util import find_spec
 
+    if find_spec("fsspec") is None:
+        said = "not installed: only data tools such as pandas need it, for ipfs:// URLs"
+        yield note("fsspec", said, "if they should read them: pip install 'cidery[fs]'")
+        return
     for protocol in PROTOCOLS:
         claims = [
             (point.dist.name if point.dist is not None else point.value)
