@@ -29,7 +29,7 @@ LONGEST = 4.0
 
 @dataclass(frozen=True)
 class Crowd:
-    """What came of it. Times in seconds since the first reader could begin; multiples are of the file's size."""
+    """What came of it. Times in seconds since the first reader began to dial; multiples are of the file's size."""
 
     origin_sent: float
     """What left the origin, with all headers."""
@@ -122,7 +122,7 @@ class _Scene:
         async with running(nodes):
             for liar in liars:
                 await liar.connect(origin)
-            began = loop.time()
+            began = loop.time() + arrivals[0]
 
             async def read(at: int) -> Fetch:
                 await asyncio.sleep(arrivals[at])
