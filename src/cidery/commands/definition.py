@@ -247,6 +247,18 @@ def ignored(name: str, why: str, *, type: OptionType = OptionType.BOOL, short: s
     return Option(name, type, f"No effect: {why}", default, short, no_effect=why)
 
 
+MAX_PAGE = 10_000
+"""Most rows of a page of a long list."""
+
+
+def page_options(row: str) -> tuple[Option, Option]:
+    """Options of a list that is shown by pages, as commands.paging reads them. ``row``: what names a row."""
+    return (
+        number("limit", f"At most so many rows, up to {MAX_PAGE}, in the order in which --after goes on"),
+        text("after", f"Go on behind this row: {row} of the last one seen"),
+    )
+
+
 FAST_PROVIDE = (
     ignored("fast-provide-root", "the roots that Provide.Strategy names are always announced at once"),
     ignored("fast-provide-dag", "blocks below a root are announced by the sweep; see: cidery provide once -r"),

@@ -75,9 +75,15 @@ class Repo(Group):
                     progress(VerifyProgress(blocks, value["Msg"]))
         return blocks
 
-    async def ls(self) -> AsyncGenerator[CID, None]:
-        """The CIDs of all blocks stored here; the store does not know codecs, so that of the pins, else raw."""
-        async with aclosing(self._caller.values("repo ls")) as values:
+    async def ls(self, *, limit: int | None = None, after: CID | None = None) -> AsyncGenerator[CID, None]:
+        """The CIDs of all blocks stored here, raw ones: the store does not know codecs.
+
+        Args:
+            limit: most CIDs (1 to 10,000).
+            after: only those behind this one, the last of the page before, even if it is gone by now.
+        """
+        after_text = None if after is None else str(after)
+        async with aclosing(self._caller.values("repo ls", limit=limit, after=after_text)) as values:
             async for value in values:
                 yield CID.parse(value["Ref"])
 

@@ -14,6 +14,7 @@ from cidery.commands.definition import (
     Repo,
     Value,
     flag,
+    page_options,
     text,
 )
 
@@ -205,12 +206,14 @@ COMMANDS = (
             text("name", "Only pins whose name contains this", short="n"),
             flag("names", "Include the names"),
             flag("stream", "Print pins as they are found", short="s"),
+            *page_options("the CID"),
         ),
         Output.STREAM,
         result=PinKeys,
         text=_listed,
         repo=Repo.READ,
         loopless=True,
+        description="--limit needs --type recursive or direct: what is pinned indirectly has no order to go on in.",
     ),
     Command(
         ("pin", "rm"),

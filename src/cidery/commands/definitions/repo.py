@@ -15,6 +15,7 @@ from cidery.commands.definition import (
     Where,
     flag,
     number,
+    page_options,
 )
 from cidery.commands.definitions.message_output import MessageOutput
 
@@ -197,6 +198,7 @@ COMMANDS = (
         "List the stored blocks",
         "cidery.commands.run.repo_reading:ls",
         "cidery repo ls",
+        options=page_options("the CID"),
         output=Output.STREAM,
         result=LsLine,
         text=lambda value, call: f"{value['Ref']}\n",
