@@ -116,8 +116,10 @@ class Command(NamedTuple):
     options: tuple[Option, ...] = ()
     output: Output = Output.VALUE
     media_type: str = "application/json"
-    result: type | None = None
-    """TypedDict of one value."""
+    other_media_type: str = ""
+    """Of bytes in another form, which an option asks for."""
+    result: Any = None
+    """TypedDict of one value, or types joined by |; None: it has none."""
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
     verbatim: bool = False

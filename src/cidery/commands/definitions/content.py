@@ -228,6 +228,7 @@ COMMANDS = (
         ),
         Output.BYTES,
         media_type="application/x-tar",
+        other_media_type="application/gzip",
         repo=Repo.READ,
         progress=True,
         description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"

@@ -182,6 +182,15 @@ COMMANDS = (
         text=lambda value, call: f"{value['Path']}@{value['Version']}\n",
         repo=Repo.NONE,
     ),
+    Command(
+        ("commands", "openapi"),
+        "Print the OpenAPI description of the RPC",
+        "cidery.commands.run.version:openapi",
+        "cidery commands openapi > openapi.json",
+        result=dict,
+        repo=Repo.NONE,
+        description="For generators of clients, and tools that show or test an API.",
+    ),
     *(
         Command(
             ("commands", "completion", shell),

@@ -209,7 +209,7 @@ COMMANDS = (
             *page_options("the CID"),
         ),
         Output.STREAM,
-        result=PinKeys,
+        result=PinKeys | PinLine,
         text=_listed,
         repo=Repo.READ,
         loopless=True,
