@@ -49,6 +49,8 @@ class PinsChanged(TypedDict):
     """Blocks walked so far; such a value has an empty Pins."""
     Bytes: NotRequired[int]
     """Their bytes."""
+    Total: NotRequired[int]
+    """Bytes below the object being pinned, as its root states them: at most so many come."""
     Queued: NotRequired[list[QueuedPin]]
     """With --background."""
 

@@ -39,6 +39,8 @@ class VerifyLine(TypedDict):
     """A fault, or the result; empty in progress lines."""
     Progress: int
     """Blocks checked so far."""
+    Total: NotRequired[int]
+    """Blocks stored, in progress lines."""
 
 
 class GcLine(TypedDict):
@@ -53,6 +55,10 @@ class GcLine(TypedDict):
     """In the last line: interrupted jobs whose blocks were spared."""
     Marked: NotRequired[int]
     """With --stats, in progress lines: blocks found in use so far."""
+    Progress: NotRequired[int]
+    """The same, with --progress."""
+    Total: NotRequired[int]
+    """Blocks stored: at most so many are in use."""
 
 
 class Freed(TypedDict):
@@ -174,6 +180,7 @@ COMMANDS = (
             flag("stream-errors", "Report pinned blocks that are missing, one line each"),
             flag("quiet", "Print CIDs only", short="q"),
             flag("silent", "Print nothing"),
+            flag("progress", "Report how many blocks were found in use", short="p"),
             flag("stats", "Also report progress, freed disk space, and what was spared for interrupted jobs"),
         ),
         output=Output.STREAM,
