@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class Client(Surface):
     """A daemon, as ``async with cidery.Client(address) as node`` or ``node = await cidery.Client(address)``.
 
-    Holds no connection between calls, so it needs no closing, may be used in several tasks, and works after a fork.
+    Between entering and close() connections are kept for the next calls of the same event loop. Without entering,
+    each call has one of its own: such a client needs no closing, and works in any loop and after a fork. Either may be
+    used in several tasks.
 
     Errors of the daemon are raised as RpcError with the daemon's message, and of the same category of cidery.errors
     (NotFound, InvalidInput, ...) as without a daemon; DaemonGone when nothing answers.
@@ -50,15 +52,21 @@ class Client(Surface):
         return self.__aenter__().__await__()
 
     async def close(self) -> None:
-        """Nothing to do: for programs that may have a Node or a Client."""
+        """End the connections that are kept. Idempotent; the client can still be used."""
+        await self._calls.connections.close()
 
     async def __aenter__(self) -> Self:
         """Checks that a daemon answers. Raises DaemonGone."""
-        await self.peer_id()
+        self._calls.connections.open()
+        try:
+            await self.peer_id()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        return None
+        await self.close()
 
     async def get(
         self,
