@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
 from cidery.client.address import Endpoint, parse_endpoint
-from cidery.client.blocking import Answer, call
+from cidery.client.blocking import Answer
 from cidery.client.calls import RpcCalls
-from cidery.core.getting.untar import unpack_tar
+from cidery.client.getting import received
 from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
 from cidery.multiformats.cid import CID
@@ -75,7 +76,7 @@ class Client(Surface):
         *,
         progress: Callable[[GetProgress], None] | None = None,
     ) -> Path:
-        """As Surface.get(); everything is sent again each time."""
+        """As Surface.get(). Until it ends well, a folder ".cidery-get" beside the target holds what is finished."""
         from cidery.methods.results import GetProgress
 
         text = path_text(path)
@@ -86,9 +87,8 @@ class Client(Surface):
 
         def receive() -> None:
             nonlocal written
-            with call(self._endpoint, ["get"], [("arg", text)]) as answer:
-                opened.append(answer)
-                for so_far in unpack_tar(answer.chunks(), target):
+            with closing(received(self._endpoint, text, target, opened)) as steps:
+                for so_far in steps:
                     written = so_far
                     loop.call_soon_threadsafe(moved.set)
 

@@ -125,8 +125,9 @@ class Surface:
         *,
         progress: Callable[[GetProgress], None] | None = None,
     ) -> Path:
-        """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes
-        (through a daemon, everything is sent again). ``progress``: called as files are written.
+        """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes.
+
+        ``progress``: called as files are written.
 
         Raises:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
