@@ -20,7 +20,9 @@ RECORDS = ".cidery-get"
 """Name of the folder."""
 
 
-def received(endpoint: Endpoint, path: str, target: str | os.PathLike[str], opened: list[Answer]) -> Iterator[int]:
+def received(
+    endpoint: Endpoint, path: str, target: str | os.PathLike[str], opened: list[Answer]
+) -> Generator[int, None, None]:
     """Write what ``path`` names to ``target``; yields the bytes of files on disk, now and then.
 
     Blocks. ``opened`` gets the answer, for who wants to abort it. Raises as unpack_tar() and call().
