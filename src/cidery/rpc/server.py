@@ -176,7 +176,7 @@ class RpcHandler:
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""
-        with self._places.taken(command) as place:
+        async with self._places.taken(command) as place:
             parameters, call = await _read_call(request, command, words)
             place.call = call
             context = self._context(request, call, parameters, place)
