@@ -4,6 +4,7 @@ The documents keep their places relative to each other, so that a link works on 
 the API are made from API below and the docstrings. Any broken link ends the build.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -128,14 +129,16 @@ def _write_api() -> None:
 
 
 def _write_commands() -> None:
-    """Every command with its help, from the definitions."""
+    """Every command with its help, and the description of the RPC, from the definitions."""
     from cidery.commands.help import command_help
+    from cidery.commands.openapi import describe
     from cidery.commands.registry import all_commands
 
     parts = ["# All commands", "As `cidery COMMAND --help` prints them."]
     for command in sorted(all_commands(), key=lambda command: command.path):
         parts += [f"## {' '.join(command.path)}", f"```text\n{command_help(command)}\n```"]
     (STAGE / "pages" / "api" / "commands.md").write_text("\n\n".join(parts) + "\n")
+    (STAGE / "pages" / "api" / "openapi.json").write_text(json.dumps(describe(), indent=1))
 
 
 def main() -> None:

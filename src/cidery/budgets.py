@@ -153,17 +153,18 @@ DHT_REQUESTS = Rate(
 # --- HTTP
 
 RPC_CONNECTIONS = Limit(
-    512, "connections to the RPC", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"
+    1280, "connections to the RPC", Per.NODE, "the one idle longest is closed", "a sixth of 8,192 open files"
 )
-RPC_CALLS = Limit(256, "calls", Per.NODE, "a further one is refused", "each may hold some MiB and a fetch session")
+RPC_CALLS = Limit(256, "calls", Per.NODE, "a further one waits", "each may hold some MiB and a fetch session")
 RPC_UPLOADS = Limit(
-    192, "of them with a body", Per.NODE, "the one silent longest ends, or the new one is refused", "they may be stuck"
+    192, "of them with a body", Per.NODE, "the one silent longest ends, or the new one waits", "they may be stuck"
 )
+RPC_WAITING = Limit(1024, "calls that wait", Per.NODE, "a further one is refused", "a connection each; 20 s at most")
 RPC_SHORT_CALLS = Limit(
     32,
     "calls more of one value",
     Per.NODE,
-    "a further one is refused",
+    "a further one waits",
     "stuck ones must not lock out the user: 10 s each",
 )
 MISS_SESSIONS = Limit(
@@ -171,7 +172,7 @@ MISS_SESSIONS = Limit(
     "sessions of gateway workers",
     Per.NODE,
     "a further request for what is not stored gets 504",
-    "half of the RPC's connections: the others are the user's",
+    "a fifth of the RPC's connections: the others are the user's",
 )
 GATEWAY_CONNECTIONS = Limit(
     2048, "connections to the gateway", Per.NODE, "the one idle longest is closed", "a sixth of 1,024 open files"

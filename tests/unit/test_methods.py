@@ -244,6 +244,9 @@ async def test_peers(face: Any, other: cidery.Node) -> None:
     assert (await face.swarm.reachability()).state == "Unknown"
     assert [0 < seconds < 10 for seconds in await every(face.swarm.ping(identity.id, 3))] == [True] * 3
     assert await face.swarm.filters() == []
+    assert await face.swarm.filters_add("/ip4/10.1.2.3/ipcidr/8") == ["/ip4/10.0.0.0/ipcidr/8"]
+    assert await face.swarm.filters() == ["/ip4/10.0.0.0/ipcidr/8"] == await face.swarm.filters_rm("all")
+    assert await face.stats.wantlist() == []
     await face.swarm.peering_add(identity.addresses[0])
     assert [one.id for one in await face.swarm.peering()] == [identity.id]
     await face.swarm.peering_rm(identity.id)
@@ -293,6 +296,9 @@ async def test_the_repository(face: Any) -> None:
     assert await face.config.get("Datastore.StorageMax") == "11GB"
     assert (await face.config.show())["Datastore"]["StorageMax"] == "11GB"
     await face.config.apply_profile("lowpower")
+    config = await face.config.show()
+    await face.config.replace({**config, "Datastore": {**config["Datastore"], "StorageMax": "12GB"}})
+    assert await face.config.get("Datastore.StorageMax") == "12GB"
     with pytest.raises(CideryError, match="Nonsense"):
         await face.config.set("Nonsense", 1)
     await face.bootstrap.clear()

@@ -1,11 +1,13 @@
 """What the clients of other implementations send to the RPC, and what they rely on in its answers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import cidery
+from cidery.budgets import RPC_CALLS
 from cidery.rpc.listen import listen
 from rpc_calls import Answered, Server
 from shell import Shell
@@ -118,3 +120,13 @@ async def test_a_collection_answers_with_kubos_keys_unless_asked_for_more(server
     again = await server.post("repo/gc")
     assert (again.body, again.headers["content-type"]) == (b"", "application/json")
     assert set((await server.post("repo/gc?stats=true")).json()[-1]) >= {"Freed", "Removed"}
+
+
+async def test_more_calls_at_once_than_there_are_places_are_all_answered(tmp_path: Path) -> None:
+    async with cidery.Node(tmp_path / "crowded", profile="test", offline=True) as node:
+        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+            client = cidery.Client(str(addrs[0]))
+            cid = await client.add(bytes(300_000))
+            crowd = 2 * RPC_CALLS.amount - 100
+            answers = await asyncio.gather(*(client.read(cid) for _ in range(crowd)))
+            assert answers == [bytes(300_000)] * crowd

@@ -289,14 +289,17 @@ class Filestore:
         noted = await off_loop(self.references.remove, [cid.multihash for cid in cids])
         return [a or b for a, b in zip(stored, noted, strict=True)]
 
-    async def keys(self) -> AsyncIterator[list[bytes]]:
-        """As BlockStore; a block both stored and noted occurs twice."""
-        async for page in self._inner.keys():
-            yield page
-        after = b""
-        while noted := self.references.page(after):
-            after = noted[-1].multihash
-            yield [reference.multihash for reference in noted]
+    async def keys(self, after: bytes = b"") -> AsyncIterator[list[bytes]]:
+        """As BlockStore."""
+        stored = self._inner.keys(after)
+        here, noted = await anext(stored, None), self.references.keys(after, KEYS_PAGE)
+        while here or noted:
+            last = min(page[-1] for page in (here, noted) if page)
+            found = sorted({key for key in (*(here or ()), *noted) if key <= last})
+            for start in range(0, len(found), KEYS_PAGE):
+                yield found[start : start + KEYS_PAGE]
+            here = [key for key in here or () if key > last] or await anext(stored, None)
+            noted = [key for key in noted if key > last] or self.references.keys(last, KEYS_PAGE)
 
     async def sync(self) -> None:
         await self._inner.sync()

@@ -89,8 +89,11 @@ class BlockStore(Protocol):
         """Remove blocks; True for each that was there."""
         ...
 
-    def keys(self) -> AsyncIterator[list[bytes]]:
-        """Encoded multihashes of all blocks, in pages; blocks put or deleted concurrently may or may not appear."""
+    def keys(self, after: bytes = b"") -> AsyncIterator[list[bytes]]:
+        """Encoded multihashes of all blocks in the order of their bytes, those behind ``after`` alone, in pages.
+
+        Blocks put or deleted concurrently may or may not appear.
+        """
         ...
 
     async def sync(self) -> None:

@@ -51,8 +51,8 @@ class MemoryStore:
             self._kept.discard(cid.multihash)
         return [self._blocks.pop(cid.multihash, None) is not None for cid in cids]
 
-    async def keys(self) -> AsyncIterator[list[bytes]]:
-        every = list(self._blocks)
+    async def keys(self, after: bytes = b"") -> AsyncIterator[list[bytes]]:
+        every = sorted(key for key in self._blocks if key > after)
         for start in range(0, len(every), KEYS_PAGE):
             yield every[start : start + KEYS_PAGE]
 

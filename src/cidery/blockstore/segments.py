@@ -275,11 +275,10 @@ class SegmentStore:
             for cid, at in zip(cids, places, strict=True)
         ]
 
-    async def keys(self) -> AsyncIterator[list[bytes]]:
+    async def keys(self, after: bytes = b"") -> AsyncIterator[list[bytes]]:
         """See BlockStore. Pages by cursor key, so it holds no transaction between pages."""
         if self._writer is not None:
             await result_of(self._writer.commit(durable=False))
-        after = b""
         while page := await self._in_thread(partial(self._index.page, after, KEYS_PAGE)):
             after = page[-1][0]
             yield [key for key, _ in page]

@@ -9,6 +9,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from rich.table import Column
 from rich.text import Text
 
+from cidery.cli.pace import Pace
+
 _MIB = 1 << 20
 SILENCE = 1.0
 """Seconds without progress after which the bar says so."""
@@ -29,7 +31,7 @@ class _Stage(ProgressColumn):
 
 
 class Bar:
-    """Amount, MiB/s and stage."""
+    """Amount, MiB/s, remaining time and stage."""
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -45,11 +47,13 @@ class Bar:
         )
         self._task: TaskID | None = None
         self._done = 0
-        self._began = monotonic()
+        self._pace = Pace(monotonic())
+        self._total: int | None = None
 
     def start(self, label: str, total: int | None) -> None:
-        self._began = monotonic()
-        self._task = self._bar.add_task(label, total=total, rate="", stage="", doing="", since=self._began)
+        now = monotonic()
+        self._pace, self._total = Pace(now), total
+        self._task = self._bar.add_task(label, total=total, rate="", stage="", doing="", since=now)
         self._bar.start()
 
     def advance(self, amount: int, *, stage: str = "", total: int | None = None) -> None:
@@ -57,7 +61,9 @@ class Bar:
             return
         now = monotonic()
         self._done += amount
-        rate = f"{self._done / _MIB / max(now - self._began, 1e-3):.1f} MiB/s"
+        self._total = self._total if total is None else total
+        self._pace.note(now, self._done)
+        rate = " ".join([f"{self._pace.rate / _MIB:.1f} MiB/s", self._pace.left(self._total)]).rstrip()
         self._bar.update(self._task, advance=amount, total=total, rate=rate, stage=stage, since=now)
 
     def say(self, doing: str) -> None:

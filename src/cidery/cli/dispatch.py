@@ -70,7 +70,11 @@ class NeedsDaemon(Unavailable):
 def dispatch(line: Line) -> int:
     """Run a split line. Returns the exit code. Raises CideryError."""
     assert line.command is not None  # main() handles lines without a command
-    call = bind(line.command, with_stdin(line.command, line.arguments, line.options), line.options)
+    command, options = line.command, line.options
+    if _shows_progress(command, line):
+        options = [*options, ("progress", "true")]
+        line = line._replace(options=options)
+    call = bind(command, with_stdin(command, line.arguments, options), options)
     _say_deprecated(call)
     began = time.monotonic()
     try:
@@ -78,6 +82,16 @@ def dispatch(line: Line) -> int:
     except KeyboardInterrupt:
         _say_how_to_go_on(call, time.monotonic() - began)
         raise
+
+
+def _shows_progress(command: Command, line: Line) -> bool:
+    """Whether to ask a command for reports of its progress that was not told to make them: for a terminal."""
+    known = options_by_name(command)
+    option = known.get("progress")
+    if option is None or option.default is not False or not sys.stderr.isatty():
+        return False
+    given = {known[name].name: text for name, text in line.options}
+    return not given.keys() & {"progress", "quiet", "silent"} and given.get("encoding") != "json"
 
 
 def _run(line: Line, call: Call) -> int:
@@ -214,6 +228,7 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
 
 def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
     from cidery.client.blocking import call as rpc
+    from cidery.commands.context import ABOUT
 
     bar = progress_for(call, wanted=call.command.progress and not sys.stdout.isatty())
     sink = Sink(call, bar)
@@ -221,7 +236,7 @@ def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
     try:
         with watched(endpoint, bar, call) as watch:
             with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
-                sink.expect(length_of(answer.headers))
+                sink.expect(length_of(answer.headers) or length_of(answer.headers, ABOUT))
                 for chunk in answer.chunks():
                     sink.chunk(chunk)
     finally:
@@ -254,7 +269,7 @@ def watched(endpoint: Endpoint, bar: Progress, call: Call) -> Iterator[Watch | _
         watch.stop()
 
 
-def length_of(headers: dict[str, str]) -> int | None:
+def length_of(headers: dict[str, str], name: str = "x-content-length") -> int | None:
     """Size that the answer announces, for progress."""
-    text = headers.get("x-content-length", "")
+    text = headers.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

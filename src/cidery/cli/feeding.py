@@ -64,7 +64,7 @@ async def _feed(implementation: Any, context: Context, call: Call, sink: Sink) -
         return
     result = await implementation(context, call)
     if isinstance(result, Body):
-        sink.start(result.length)
+        sink.start(result.length if result.length is not None else result.about)
         async with aclosing(result.chunks) as chunks:
             async for chunk in chunks:
                 sink.chunk(chunk)

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from cidery.cli.pace import Pace
+
     class Progress(Protocol):
         """A bar, or nothing."""
 
@@ -94,6 +96,7 @@ class Sink:
         """``progress``: the bar for bytes; None: created when bytes arrive."""
         self._call = call
         self._progress = progress or NoProgress()
+        self._pace: Pace | None = None
         self.failed = False
         """A value reported a fault: exit code 1."""
 
@@ -123,7 +126,16 @@ class Sink:
         elif self._call.command.progress and isinstance(value.get("Progress"), int) and sys.stderr.isatty():
             if not self.shows_progress:
                 self._progress = progress_for(self._call, wanted=False)
-            self._progress.count(f"{value['Progress']} blocks")
+            self._progress.count(self._paced(value))
+
+    def _paced(self, value: dict[str, int]) -> str:
+        from time import monotonic
+
+        from cidery.cli.pace import Pace, blocks_line
+
+        if self._pace is None:
+            self._pace = Pace(monotonic())
+        return blocks_line(self._pace, monotonic(), value)
 
     def chunk(self, data: bytes | memoryview) -> None:
         shown = sys.stdout.isatty()

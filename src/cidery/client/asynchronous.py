@@ -7,7 +7,6 @@ from typing import Any, Self
 from cidery.client.address import Endpoint
 from cidery.client.answer import (
     MAX_ERROR_BODY,
-    DaemonGone,
     ValueLines,
     WrongDaemon,
     call_headers,
@@ -16,13 +15,15 @@ from cidery.client.answer import (
     check_end,
     error_of,
 )
-from cidery.client.blocking import RECEIVE_SIZE, connect_timeout
+from cidery.client.blocking import RECEIVE_SIZE
+from cidery.client.connections import Connections, close_stream
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
 
 
 class AsyncAnswer:
-    """One call as an async context: entering sends it and reads the head, leaving ends the connection.
+    """One call as an async context: entering sends it and reads the head, leaving ends the connection, unless another
+    call may follow on it.
 
     The daemon cancels a call whose connection ends. Raises as client.blocking.call().
     """
@@ -35,21 +36,24 @@ class AsyncAnswer:
         *,
         body: AsyncIterator[bytes] | None = None,
         content_type: str = "",
+        connections: Connections | None = None,
     ) -> None:
+        """``connections``: where one may be left over, and kept."""
         self._endpoint = endpoint
         headers = call_headers(endpoint, body=body is not None)
-        self._head = request_head(endpoint.authority, path, query, content_type=content_type, headers=headers)
+        self._connections = connections or Connections(endpoint)
+        self._keeps = body is None and self._connections.keeping  # an upload may end in the middle
+        last = not self._keeps
+        self._head = request_head(
+            endpoint.authority, path, query, content_type=content_type, last=last, headers=headers
+        )
         self._body = body
         self._reader = ResponseReader()
         self._upload: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         endpoint = self._endpoint
-        try:
-            async with asyncio.timeout(connect_timeout(endpoint)):
-                self._incoming, self._outgoing = await connect(endpoint)
-        except OSError as exc:  # TimeoutError is one
-            raise DaemonGone(endpoint.name, exc.strerror or "no connection in time") from exc
+        self._incoming, self._outgoing = await self._connections.take()
         try:
             self._outgoing.write(self._head)
             if self._body is not None:
@@ -71,11 +75,10 @@ class AsyncAnswer:
         if self._upload is not None:
             self._upload.cancel()
             await asyncio.wait([self._upload])
-        self._outgoing.close()
-        try:
-            await self._outgoing.wait_closed()
-        except OSError:
-            return  # the other end closed it first
+        if self._keeps and self._reader.reusable:
+            await self._connections.give((self._incoming, self._outgoing))
+        else:
+            await close_stream(self._outgoing)
 
     async def _begin_upload(self, body: AsyncIterator[bytes]) -> None:
         """As the blocking client: the intended daemon asks for the body first."""
@@ -152,10 +155,3 @@ class AsyncAnswer:
                 yield value
         for value in lines.receive_eof():
             yield value
-
-
-async def connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to a daemon. Raises OSError."""
-    if endpoint.path:
-        return await asyncio.open_unix_connection(endpoint.path, limit=RECEIVE_SIZE)
-    return await asyncio.open_connection(endpoint.host, endpoint.port, limit=RECEIVE_SIZE)

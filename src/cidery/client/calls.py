@@ -7,6 +7,7 @@ import os
 import secrets
 
 from cidery.client.asynchronous import AsyncAnswer
+from cidery.client.connections import Connections
 from cidery.client.multipart import FILE, Part, Selection, content_type, encode_parts, walk_paths
 from cidery.client.resumed_upload import known_files, resume_key
 from cidery.commands.job_command import PASSING
@@ -30,13 +31,14 @@ TITLE = 200
 
 
 class RpcCalls:
-    """The commands of one daemon: a connection for each call, so there is nothing to close between them.
+    """The commands of one daemon. A connection for each call, unless ``connections`` is open.
 
     Raises RpcError, DaemonGone, BadResponse. Closing an iterator ends its connection, and the daemon the command.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self.connections = Connections(endpoint)
 
     async def values(
         self, command: str, *arguments: str, body: AsyncIterable[Buffer] | None = None, **options: Option
@@ -88,7 +90,9 @@ class RpcCalls:
     ) -> AsyncAnswer:
         query = [*(("arg", text) for text in arguments), *option_texts(options)]
         kind = content_type(boundary) if body is not None else ""
-        return AsyncAnswer(self._endpoint, command.split(), query, body=body, content_type=kind)
+        return AsyncAnswer(
+            self._endpoint, command.split(), query, body=body, content_type=kind, connections=self.connections
+        )
 
 
 def _rules(patterns: Sequence[str]) -> IgnoreRules | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
 from cidery.client.address import Endpoint, parse_endpoint
-from cidery.client.blocking import Answer, call
+from cidery.client.blocking import Answer
 from cidery.client.calls import RpcCalls
-from cidery.core.getting.untar import unpack_tar
+from cidery.client.getting import received
 from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
 from cidery.multiformats.cid import CID
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 class Client(Surface):
     """A daemon, as ``async with cidery.Client(address) as node`` or ``node = await cidery.Client(address)``.
 
-    Holds no connection between calls, so it needs no closing, may be used in several tasks, and works after a fork.
+    Between entering and close() connections are kept for the next calls of the same event loop. Without entering,
+    each call has one of its own: such a client needs no closing, and works in any loop and after a fork. Either may be
+    used in several tasks.
 
     Errors of the daemon are raised as RpcError with the daemon's message, and of the same category of cidery.errors
     (NotFound, InvalidInput, ...) as without a daemon; DaemonGone when nothing answers.
@@ -50,15 +53,21 @@ class Client(Surface):
         return self.__aenter__().__await__()
 
     async def close(self) -> None:
-        """Nothing to do: for programs that may have a Node or a Client."""
+        """End the connections that are kept. Idempotent; the client can still be used."""
+        await self._calls.connections.close()
 
     async def __aenter__(self) -> Self:
         """Checks that a daemon answers. Raises DaemonGone."""
-        await self.peer_id()
+        self._calls.connections.open()
+        try:
+            await self.peer_id()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        return None
+        await self.close()
 
     async def get(
         self,
@@ -67,7 +76,7 @@ class Client(Surface):
         *,
         progress: Callable[[GetProgress], None] | None = None,
     ) -> Path:
-        """As Surface.get(); everything is sent again each time."""
+        """As Surface.get(). Until it ends well, a folder ".cidery-get" beside the target holds what is finished."""
         from cidery.methods.results import GetProgress
 
         text = path_text(path)
@@ -78,9 +87,8 @@ class Client(Surface):
 
         def receive() -> None:
             nonlocal written
-            with call(self._endpoint, ["get"], [("arg", text)]) as answer:
-                opened.append(answer)
-                for so_far in unpack_tar(answer.chunks(), target):
+            with closing(received(self._endpoint, text, target, opened)) as steps:
+                for so_far in steps:
                     written = so_far
                     loop.call_soon_threadsafe(moved.set)
 

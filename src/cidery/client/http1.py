@@ -64,6 +64,12 @@ class ResponseReader:
     def done(self) -> bool:
         return self._state is _State.DONE
 
+    @property
+    def reusable(self) -> bool:
+        """Whether another response may follow on the connection: this one ended by itself, and nothing came after."""
+        framed = "content-length" in self.headers or "transfer-encoding" in self.headers or self.status == 204
+        return self.done and framed and not self._buffer and self.headers.get("connection", "").lower() != "close"
+
     def body(self) -> list[bytes]:
         """Body bytes that arrived since the last call."""
         taken, self._body = self._body, []
@@ -177,6 +183,7 @@ class ResponseReader:
 
     def _read_trailers(self) -> bool:
         if self._buffer.startswith(b"\r\n"):
+            del self._buffer[:2]
             self._state = _State.DONE
             return True
         end = self._buffer.find(b"\r\n\r\n")
@@ -185,6 +192,7 @@ class ResponseReader:
                 raise BadResponse("the trailers are too long")
             return False
         self.trailers = _fields(self._buffer[:end].decode("utf-8", "replace").split("\r\n"))
+        del self._buffer[: end + 4]
         self._state = _State.DONE
         return True
 
@@ -227,10 +235,12 @@ def request_head(
     *,
     content_type: str = "",
     agent: str = "cidery",
+    last: bool = True,
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """A POST to ``/api/v0/<path>``; with a content type, its body follows in chunks, else the request is complete.
 
+    ``last``: the connection ends with the response.
     A query that servers may find too long is sent as a form, which only Cidery reads.
     """
     target = "/api/v0/" + "/".join(map(quote, path))
@@ -240,7 +250,8 @@ def request_head(
         form = parameters.encode("ascii")
     elif parameters:
         target += f"?{parameters}"
-    lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}", "Connection: close"]
+    lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {agent}"]
+    lines += ["Connection: close"] if last else []
     lines += [f"{name}: {text}" for name, text in headers]
     if content_type:
         lines += [f"Content-Type: {content_type}", "Transfer-Encoding: chunked"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from cidery.client.address import Endpoint
 from cidery.client.answer import DaemonGone, call_headers, check_daemon
-from cidery.client.asynchronous import connect
 from cidery.client.blocking import RECEIVE_SIZE
+from cidery.client.connections import connect
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame
 from cidery.core.misses import MEDIA_TYPE, PATH, FrameReader, NotFoundThere, UnavailableThere, Verb, asked, asked_on
 from cidery.core.session import NotStored, StoredDamaged, StoreSession

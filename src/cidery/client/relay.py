@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from cidery.client.address import Endpoint
 from cidery.client.answer import DaemonGone, call_headers, check_daemon
-from cidery.client.asynchronous import connect
 from cidery.client.blocking import RECEIVE_SIZE
+from cidery.client.connections import connect
 from cidery.client.http1 import BadResponse, ResponseReader
 from cidery.core.misses import FOR_WORKERS
 from cidery.http.message import BadRequest, Request, Response, text

@@ -12,13 +12,16 @@ DEFAULT_BASE = "base32"
 def cid_text(cid: CID, call: Call) -> str:
     """Text of a CID; a CIDv0 becomes CIDv1 if requested, and in bases other than base58btc. Raises BadCall."""
     base = call.text("cid-base")
-    upgrades = call.options["upgrade-cidv0-in-output"]
-    if upgrades is None:
-        upgrades = base not in ("", "base58btc")
     try:
-        return (cid.to_v1() if upgrades else cid).format(base or DEFAULT_BASE)
+        return (cid.to_v1() if upgrades(call) else cid).format(base or DEFAULT_BASE)
     except InvalidInput as exc:
         raise BadCall(f"option 'cid-base': {exc}") from exc
+
+
+def upgrades(call: Call) -> bool:
+    """Whether a CIDv0 is printed as CIDv1."""
+    asked = call.options["upgrade-cidv0-in-output"]
+    return call.text("cid-base") not in ("", "base58btc") if asked is None else bool(asked)
 
 
 def cid_text_as_in(path: str, cid: CID, call: Call) -> str:

@@ -27,6 +27,10 @@ class TimedOut(Unavailable):
         return f"timed out after {self.seconds:g} s, as --timeout says"
 
 
+ABOUT = "x-about-length"
+"""Header of an answer whose length is only estimated."""
+
+
 class Body(NamedTuple):
     """A result of bytes."""
 
@@ -36,6 +40,8 @@ class Body(NamedTuple):
     """Total bytes; None if not known before the end."""
     media_type: str = ""
     """Overrides the media type of the definition."""
+    about: int | None = None
+    """Most bytes that are to be expected, for progress, where the length is not known."""
 
 
 class Caller(Enum):

@@ -116,8 +116,10 @@ class Command(NamedTuple):
     options: tuple[Option, ...] = ()
     output: Output = Output.VALUE
     media_type: str = "application/json"
-    result: type | None = None
-    """TypedDict of one value."""
+    other_media_type: str = ""
+    """Of bytes in another form, which an option asks for."""
+    result: Any = None
+    """TypedDict of one value, or types joined by |; None: it has none."""
     text: Callable[[Value, "Call"], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
     verbatim: bool = False
@@ -245,6 +247,18 @@ def ignored(name: str, why: str, *, type: OptionType = OptionType.BOOL, short: s
     """An option of Kubo's that is accepted, so that scripts run, but has no effect."""
     default = False if type is OptionType.BOOL else None
     return Option(name, type, f"No effect: {why}", default, short, no_effect=why)
+
+
+MAX_PAGE = 10_000
+"""Most rows of a page of a long list."""
+
+
+def page_options(row: str) -> tuple[Option, Option]:
+    """Options of a list that is shown by pages, as commands.paging reads them. ``row``: what names a row."""
+    return (
+        number("limit", f"At most so many rows, up to {MAX_PAGE}, in the order in which --after goes on"),
+        text("after", f"Go on behind this row: {row} of the last one seen"),
+    )
 
 
 FAST_PROVIDE = (

@@ -114,8 +114,8 @@ class DenyingStore:
     async def delete_many(self, cids: Sequence[CID]) -> list[bool]:
         return await self.inner.delete_many(cids)
 
-    async def keys(self) -> AsyncIterator[list[bytes]]:
-        async for page in self.inner.keys():
+    async def keys(self, after: bytes = b"") -> AsyncIterator[list[bytes]]:
+        async for page in self.inner.keys(after):
             yield [key for key in page if not self.denies(key)] if self.denylists.lists else page
 
     async def sync(self) -> None:

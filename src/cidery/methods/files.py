@@ -73,9 +73,15 @@ class Files(Group):
         """As cat(), as one object."""
         return await self._bytes("files read", path, offset=offset, count=length)
 
-    async def ls(self, path: str = "/") -> list[FileEntry]:
-        """The entries of a directory, in the order of their names. Raises NotFound."""
-        value = await self._value("files ls", path, long=True)
+    async def ls(self, path: str = "/", *, limit: int | None = None, after: str = "") -> list[FileEntry]:
+        """The entries of a directory, in the order of their names; of a large one, in that of the hashes of these.
+
+        Args:
+            limit: most entries (1 to 10,000), then always in the order of the hashes.
+            after: only entries behind this name, the last of the page before, even if it is gone by now.
+        Raises: NotFound.
+        """
+        value = await self._value("files ls", path, long=True, limit=limit, after=after or None)
         return [
             FileEntry(entry["Name"], CID.parse(entry["Hash"]), entry["Size"], entry["Type"] == 1)
             for entry in value["Entries"]

@@ -73,18 +73,34 @@ class Pin(Group):
             async for value in values:
                 yield _queued(value)
 
-    async def ls(self, *paths: str | CID, type: str = "all", name: str = "") -> AsyncGenerator[PinEntry, None]:
+    async def ls(
+        self,
+        *paths: str | CID,
+        type: str = "all",
+        name: str = "",
+        limit: int | None = None,
+        after: CID | None = None,
+    ) -> AsyncGenerator[PinEntry, None]:
         """What is pinned: all of it, or what pins these paths. Indirect pins are listed only for type "all" and
         "indirect".
 
         Args:
             type: "all", "recursive", "direct" or "indirect".
             name: only pins whose name contains this.
+            limit: most pins (1 to 10,000), for type "recursive" or "direct".
+            after: only pins behind this one, the last of the page before, even if it is gone by now.
         Raises: NotPinned for a path that nothing pins.
         Cost: "recursive" and "direct" read no block; the others walk every recursive pin.
         """
         values = self._caller.values(
-            "pin ls", *map(path_text, paths), type=type, name=name or None, names=True, stream=True
+            "pin ls",
+            *map(path_text, paths),
+            type=type,
+            name=name or None,
+            names=True,
+            stream=True,
+            limit=limit,
+            after=None if after is None else str(after),
         )
         async with aclosing(values):
             async for value in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 
 from cidery.methods.blocking import BlockingGroup, blocking, iterating
@@ -15,11 +16,12 @@ from cidery.methods.results import (
     RepoStat,
     VerifyProgress,
 )
+from cidery.methods.sources import pieces_of
 from cidery.multiformats.cid import CID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from typing import Any
 
     from cidery.methods.caller import Value
@@ -75,9 +77,15 @@ class Repo(Group):
                     progress(VerifyProgress(blocks, value["Msg"]))
         return blocks
 
-    async def ls(self) -> AsyncGenerator[CID, None]:
-        """The CIDs of all blocks stored here; the store does not know codecs, so that of the pins, else raw."""
-        async with aclosing(self._caller.values("repo ls")) as values:
+    async def ls(self, *, limit: int | None = None, after: CID | None = None) -> AsyncGenerator[CID, None]:
+        """The CIDs of all blocks stored here, raw ones: the store does not know codecs.
+
+        Args:
+            limit: most CIDs (1 to 10,000).
+            after: only those behind this one, the last of the page before, even if it is gone by now.
+        """
+        after_text = None if after is None else str(after)
+        async with aclosing(self._caller.values("repo ls", limit=limit, after=after_text)) as values:
             async for value in values:
                 yield CID.parse(value["Ref"])
 
@@ -102,6 +110,10 @@ class Config(Group):
     async def show(self) -> dict[str, Any]:
         """All of it, without secrets."""
         return dict(await self._value("config show"))
+
+    async def replace(self, config: Mapping[str, Any]) -> None:
+        """Put another config in the place of this one; the identity stays. Raises ConfigError for one that is wrong."""
+        await self._done("config replace", body=pieces_of(json.dumps(config).encode()))
 
     async def apply_profile(self, name: str) -> None:
         """Apply a profile such as "server" or "lowpower"; the old config is kept beside it. Raises ConfigError."""
@@ -181,6 +193,10 @@ class Stats(Group):
             peers=tuple(value["Peers"]),
         )
 
+    async def wantlist(self) -> list[CID]:
+        """The blocks that this node asks peers for right now."""
+        return [CID.parse(one["/"]) for one in (await self._value("bitswap wantlist"))["Keys"]]
+
     async def dht(self) -> list[DhtTable]:
         """The routing tables of the DHT."""
         async with aclosing(self._caller.values("stats dht")) as values:
@@ -239,6 +255,7 @@ class BlockingConfig(BlockingGroup[Config]):
     get = blocking(Config.get)
     set = blocking(Config.set)
     show = blocking(Config.show)
+    replace = blocking(Config.replace)
     apply_profile = blocking(Config.apply_profile)
 
 
@@ -266,4 +283,5 @@ class BlockingStats(BlockingGroup[Stats]):
     bandwidth = blocking(Stats.bandwidth)
     watch_bandwidth = iterating(Stats.watch_bandwidth)
     bitswap = blocking(Stats.bitswap)
+    wantlist = blocking(Stats.wantlist)
     dht = blocking(Stats.dht)

@@ -244,6 +244,8 @@ class Ref:
     source: CID
     target: CID
     name: str
+    at: str = ""
+    """Its place, behind which a page goes on; "" without ``limit``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cidery.core.diagnosis.text import Report
     from cidery.core.reading.ls import LsEntry
-    from cidery.methods.caller import Caller
+    from cidery.methods.caller import Caller, Value
     from cidery.methods.dag import Block, Car, Dag
     from cidery.methods.files import Files
     from cidery.methods.key import Key
@@ -125,8 +125,9 @@ class Surface:
         *,
         progress: Callable[[GetProgress], None] | None = None,
     ) -> Path:
-        """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes
-        (through a daemon, everything is sent again). ``progress``: called as files are written.
+        """Save a file or folder as ``target``; returns it. Nothing is written outside; a repeated call resumes.
+
+        ``progress``: called as files are written.
 
         Raises:
             PathError, NotFound, UnsafeName, InTheWay, CannotWrite.
@@ -164,14 +165,22 @@ class Surface:
         raise NoAnswer("resolve")
 
     async def refs(
-        self, *paths: str | CID, recursive: bool = False, unique: bool = False, max_depth: int = -1
+        self,
+        *paths: str | CID,
+        recursive: bool = False,
+        unique: bool = False,
+        max_depth: int = -1,
+        limit: int | None = None,
+        after: str = "",
     ) -> AsyncGenerator[Ref, None]:
         """The links of blocks.
 
         Args:
             recursive: those of the blocks below too, at most ``max_depth`` links deep; -1: no bound.
             unique: each target once.
-        Raises: PathError, NotFound.
+            limit: most links (1 to 10,000), of one path.
+            after: only links behind this one: ``Ref.at`` of the last of the page before.
+        Raises: PathError, NotFound, BadPlace.
         """
         from cidery.methods.results import Ref
         from cidery.multiformats.cid import CID
@@ -183,18 +192,29 @@ class Surface:
             recursive=recursive,
             unique=unique,
             max_depth=max_depth,
+            limit=limit,
+            after=after or None,
         )
         async with aclosing(values):
             async for value in values:
                 source, target, name = value["Ref"].split(" ", 2)
-                yield Ref(CID.parse(source), CID.parse(target), name)
+                yield Ref(CID.parse(source), CID.parse(target), name, value.get("At", ""))
 
-    async def ls(self, path: str | CID) -> list[LsEntry]:
-        """The entries of a directory, in stored order (by name). Raises PathError, NotFound."""
+    async def ls(self, path: str | CID, *, limit: int | None = None, after: str = "") -> list[LsEntry]:
+        """The entries of a directory, in stored order: by name, or of a large one by the hashes of the names.
+
+        Args:
+            limit: most entries (1 to 10,000), then always in the order of the hashes.
+            after: only entries behind this name, the last of the page before.
+        Raises: PathError, NotFound.
+        """
         from cidery.methods.listing import entry_of
 
-        async with aclosing(self._caller.values("ls", path_text(path), stream=True, long=True)) as values:
+        async with aclosing(self._listed(path_text(path), limit, after)) as values:
             return [entry_of(link) async for value in values for one in value["Objects"] for link in one["Links"]]
+
+    def _listed(self, path: str, limit: int | None, after: str) -> AsyncGenerator[Value, None]:
+        return self._caller.values("ls", path, stream=True, long=True, limit=limit, after=after or None)
 
     async def why(self, path: str | CID, *, seconds: float = 10.0) -> Report:
         """The state of a CID: stored, announced, reachable; which peers have it, where it stalls, what to do.

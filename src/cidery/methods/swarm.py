@@ -66,6 +66,17 @@ class Swarm(Group):
         """The networks that are neither dialled nor accepted."""
         return list((await self._value("swarm filters"))["Strings"])
 
+    async def filters_add(self, *nets: str) -> list[str]:
+        """Neither dial nor accept networks such as "/ip4/10.0.0.0/ipcidr/8", from now on and after a restart.
+
+        Connections into them end. Returns them in the form that filters() has. Raises BadFilter.
+        """
+        return list((await self._value("swarm filters add", *nets))["Strings"])
+
+    async def filters_rm(self, *nets: str) -> list[str]:
+        """Allow networks again; "all" for all of them. Returns what was removed. Raises NotFiltered."""
+        return list((await self._value("swarm filters rm", *nets))["Strings"])
+
     async def peering(self) -> list[PeerAddresses]:
         """The peers this node stays connected to."""
         value = await self._value("swarm peering ls")
@@ -151,6 +162,8 @@ class BlockingSwarm(BlockingGroup[Swarm]):
     reachability = blocking(Swarm.reachability)
     ping = iterating(Swarm.ping)
     filters = blocking(Swarm.filters)
+    filters_add = blocking(Swarm.filters_add)
+    filters_rm = blocking(Swarm.filters_rm)
     peering = blocking(Swarm.peering)
     peering_add = blocking(Swarm.peering_add)
     peering_rm = blocking(Swarm.peering_rm)

@@ -1,18 +1,20 @@
 """Limits running calls: stuck ones must not lock out the user's own short ones.
 
-There are places for uploads, for other calls, and for short calls, which have a reserve when all others are taken. A
-silent upload gives up its place to a new one.
+There are places for uploads, for other calls, and for short calls, which have a reserve when all others are taken. Who
+finds none waits in line for a while: a thousand calls at once are all answered. A silent upload gives up its place to a
+new one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from cidery.budgets import RPC_CALLS, RPC_SHORT_CALLS, RPC_UPLOADS
+from cidery.budgets import RPC_CALLS, RPC_SHORT_CALLS, RPC_UPLOADS, RPC_WAITING
 from cidery.commands.context import RunningCall
 from cidery.commands.definition import Call, Command, Output
 from cidery.errors import InvalidInput, Unavailable
@@ -21,6 +23,8 @@ BODY_SILENCE = 600.0
 """Longest wait for the next bytes of a body, in seconds: data piped into an add may arrive slowly."""
 CROWDED_SILENCE = 5.0
 """The same when other calls wait for the place."""
+PLACE_SECONDS = 20.0
+"""Longest wait for a place, in seconds: below the time-out of most clients, which then hear why."""
 SHORT_SECONDS = 10.0
 """Longest run of a call in a place reserved for short ones."""
 T = TypeVar("T")
@@ -85,12 +89,36 @@ class Place:
         self._limit.reschedule(now)
 
 
-def _held(place: Place, taken: dict[Place, None]) -> Iterator[Place]:
-    taken[place] = None
-    try:
-        yield place
-    finally:
-        taken.pop(place, None)
+class _Line:
+    """Who waits for a place, the first in front."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def turn(self, seconds: float, *, front: bool) -> None:
+        """Wait to be called, at most so long. ``front``: it was called, and somebody was faster."""
+        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if front:
+            self._waiting.appendleft(called)
+        else:
+            self._waiting.append(called)
+        try:
+            await asyncio.wait([called], timeout=seconds)
+        except asyncio.CancelledError:
+            if called.done():
+                self.call()  # it goes away with a turn that it does not use
+            raise
+        finally:
+            if not called.done():
+                self._waiting.remove(called)
+
+    def call(self) -> None:
+        """It is the first one's turn."""
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
 
 
 class Places:
@@ -100,38 +128,64 @@ class Places:
         self._uploads: dict[Place, None] = {}
         self._calls: dict[Place, None] = {}
         self._short: dict[Place, None] = {}
+        self._lines = (_Line(), _Line())
+        """Who waits to call, and to upload."""
 
     def running(self) -> list[RunningCall]:
         """The calls that run now, the oldest first."""
         every = sorted([*self._uploads, *self._calls, *self._short], key=lambda place: place.began)
         return [RunningCall(place.call, place.began) for place in every if place.call is not None]
 
-    @contextmanager
-    def taken(self, command: Command) -> Iterator[Place]:
-        """A place while the context is open. Raises TooManyCalls, TooManyUploads."""
+    @asynccontextmanager
+    async def taken(self, command: Command) -> AsyncIterator[Place]:
+        """A place while the context is open; waits for it. Raises TooManyCalls, TooManyUploads."""
+        uploads = command.file_argument is not None
+        line = self._lines[uploads]
+        found = None if len(line) else self._found(command)
+        if found is None:
+            found = (uploads is False and self._short_found(command)) or await self._waited(command, line)
+        place, among = found
+        among[place] = None
+        try:
+            yield place
+        finally:
+            among.pop(place, None)
+            for one in self._lines:
+                one.call()
+
+    async def _waited(self, command: Command, line: _Line) -> tuple[Place, dict[Place, None]]:
+        now = asyncio.get_running_loop().time
+        end, front = now() + PLACE_SECONDS, False
+        while sum(map(len, self._lines)) < RPC_WAITING.amount and now() < end:
+            await line.turn(min(end - now(), CROWDED_SILENCE), front=front)
+            if found := self._found(command):
+                return found
+            front = True
+        raise TooManyUploads if command.file_argument is not None else TooManyCalls
+
+    def _found(self, command: Command) -> tuple[Place, dict[Place, None]] | None:
         if command.file_argument is not None:
-            yield from self._upload()
-        elif len(self._calls) < RPC_CALLS.amount - RPC_UPLOADS.amount or self._all < RPC_CALLS.amount:
-            yield from _held(Place(), self._calls)
-        elif len(self._short) < RPC_SHORT_CALLS.amount and command.output in (Output.VALUE, Output.NOTHING):
-            yield from _held(Place(SHORT_SECONDS), self._short)
-        else:
-            raise TooManyCalls
+            free = len(self._uploads) < RPC_UPLOADS.amount and self._all < RPC_CALLS.amount
+            return (Place(), self._uploads) if free or self._made_room() else None
+        if len(self._calls) < RPC_CALLS.amount - RPC_UPLOADS.amount or self._all < RPC_CALLS.amount:
+            return Place(), self._calls
+        return self._short_found(command)
+
+    def _short_found(self, command: Command) -> tuple[Place, dict[Place, None]] | None:
+        if len(self._short) < RPC_SHORT_CALLS.amount and command.output in (Output.VALUE, Output.NOTHING):
+            return Place(SHORT_SECONDS), self._short
+        return None
 
     @property
     def _all(self) -> int:
         return len(self._calls) + len(self._uploads)
 
-    def _upload(self) -> Iterator[Place]:
-        if len(self._uploads) >= RPC_UPLOADS.amount or self._all >= RPC_CALLS.amount:
-            self._make_room()
-        yield from _held(Place(), self._uploads)
-
-    def _make_room(self) -> None:
-        """End the upload that has been silent longest. Raises TooManyUploads."""
+    def _made_room(self) -> bool:
+        """End the upload that has been silent longest, if it has been for long."""
         now = asyncio.get_running_loop().time()
         silent = max(self._uploads, key=lambda place: place.silence(now), default=None)
         if silent is None or silent.silence(now) < CROWDED_SILENCE:
-            raise TooManyUploads
+            return False
         silent.give_up(now)
         del self._uploads[silent]
+        return True

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from cidery.budgets import MISS_SESSIONS
 from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
-from cidery.commands.context import Body, Caller, Context, TimedOut
+from cidery.commands.context import ABOUT, Body, Caller, Context, TimedOut
 from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
 from cidery.core.adding.items import Item
@@ -176,7 +176,7 @@ class RpcHandler:
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""
-        with self._places.taken(command) as place:
+        async with self._places.taken(command) as place:
             parameters, call = await _read_call(request, command, words)
             place.call = call
             context = self._context(request, call, parameters, place)
@@ -274,6 +274,8 @@ async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]
     }
     if body.length is not None:
         headers["X-Content-Length"] = str(body.length)
+    elif body.about is not None:
+        headers[ABOUT] = str(body.about)
     begun = False
     async with aclosing(body.chunks) as chunks:
         async for chunk in chunks:

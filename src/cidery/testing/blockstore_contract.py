@@ -114,7 +114,9 @@ async def check_keys_lists_every_block_once(make: Make) -> None:
         pages = [page async for page in store.keys()]
         assert all(0 < len(page) <= KEYS_PAGE for page in pages)
         found = [key for page in pages for key in page]
-        assert sorted(found) == sorted(b.cid.multihash for b in blocks)
+        assert found == sorted(b.cid.multihash for b in blocks)
+        for at in (0, KEYS_PAGE - 1, KEYS_PAGE, len(found) - 1):
+            assert [key async for page in store.keys(found[at]) for key in page] == found[at + 1 :]
 
 
 async def check_worker_threads_put_at_once(make: Make) -> None:

@@ -14,6 +14,7 @@ from cidery.commands.definition import (
     Value,
     flag,
     number,
+    page_options,
     text,
 )
 
@@ -64,6 +65,8 @@ class LsResult(TypedDict):
 class RefLine(TypedDict):
     Ref: str
     Err: str
+    At: NotRequired[str]
+    """Where the link is, for --after; with --limit."""
 
 
 def _add_text(value: Value, call: Call) -> str:
@@ -225,6 +228,7 @@ COMMANDS = (
         ),
         Output.BYTES,
         media_type="application/x-tar",
+        other_media_type="application/gzip",
         repo=Repo.READ,
         progress=True,
         description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"
@@ -242,6 +246,7 @@ COMMANDS = (
             flag("size", "Read each entry to show its size", default=True),
             flag("stream", "Print entries as they arrive", short="s"),
             flag("long", "Print permissions and time of modification, where they are stored", short="l"),
+            *page_options("the name"),
         ),
         Output.STREAM,
         result=LsResult,
@@ -261,6 +266,7 @@ COMMANDS = (
             flag("unique", "Print each CID once", short="u"),
             flag("recursive", "Follow the links", short="r"),
             number("max-depth", "Follow at most so many links deep (needs -r); -1: no bound", default=-1),
+            *page_options("the place (At of --encoding json)"),
         ),
         Output.STREAM,
         result=RefLine,
@@ -273,6 +279,7 @@ COMMANDS = (
         "List the CIDs of all blocks stored here",
         "cidery.commands.run.listing:refs_here",
         "cidery refs local",
+        options=page_options("the CID"),
         output=Output.STREAM,
         result=RefLine,
         text=_refs_text,

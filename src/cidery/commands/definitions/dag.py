@@ -45,8 +45,14 @@ class ImportStats(TypedDict):
 
 
 class DagImported(TypedDict):
-    """Either of the two."""
+    """One of them."""
 
+    Progress: NotRequired[int]
+    """Blocks so far; with --progress."""
+    Bytes: NotRequired[int]
+    """Their bytes."""
+    Total: NotRequired[int]
+    """Bytes of the archives."""
     Root: NotRequired[ImportedRoot]
     Stats: NotRequired[ImportStats]
 
@@ -89,7 +95,7 @@ def _resolved(value: Value, call: Call) -> str:
 
 
 def _imported(value: Value, call: Call) -> str:
-    if call.flag("silent"):
+    if call.flag("silent") or "Progress" in value:
         return ""
     if "Stats" in value:
         stats = value["Stats"]
@@ -187,6 +193,7 @@ COMMANDS = (
             flag("local-only", "The archive is partial: do not pin its roots"),
             flag("silent", "Print nothing"),
             flag("stats", "Print how much was imported"),
+            flag("progress", "Report progress", short="p")._replace(client_only=True),
             *FAST_PROVIDE,
             _ALLOW_BIG,
             text("resume-key", "For clients that send files: key under which an interrupted import resumes"),
@@ -195,6 +202,7 @@ COMMANDS = (
         Output.STREAM,
         result=DagImported,
         text=_imported,
+        progress=True,
     ),
     Command(
         ("dag", "export"),

@@ -57,7 +57,7 @@ COMMANDS = (
         "cidery.commands.run.diag:commands",
         "cidery diag cmds",
         options=(flag("verbose", "Print all arguments", short="v"),),
-        result=RunningCommand,
+        result=list[RunningCommand],
         text=_commands,
         where=Where.DAEMON,
         description="Number, command, start, first argument. Finished commands are not kept.",

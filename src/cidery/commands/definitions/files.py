@@ -15,6 +15,7 @@ from cidery.commands.definition import (
     Where,
     flag,
     number,
+    page_options,
     text,
 )
 from cidery.commands.definitions.message_output import MessageOutput
@@ -69,7 +70,7 @@ def _flushed(value: Value, _call: Call) -> str:
 
 def _listed(value: Value, call: Call) -> str:
     entries = list(value["Entries"])
-    if not call.flag("U"):
+    if not call.flag("U") and "limit" not in call.given:
         entries.sort(key=lambda entry: entry["Name"].encode("utf-8", "surrogateescape"))
     if not call.flag("long"):
         return "".join(f"{entry['Name']}\n" for entry in entries)
@@ -199,6 +200,7 @@ COMMANDS = (
         (
             flag("long", "Show CIDs and sizes", short="l"),
             flag("U", "Do not sort"),
+            *page_options("the name"),
             _FLUSH,
         ),
         result=FilesListed,

@@ -78,6 +78,12 @@ def _commands(value: Value, call: Call) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def _description(value: Value, call: Call) -> str:
+    import json
+
+    return json.dumps(value, indent=1) + "\n"
+
+
 KEY_TYPES = ("ed25519", "rsa", "secp256k1")
 COMMANDS = (
     Command(
@@ -181,6 +187,17 @@ COMMANDS = (
         result=Dependency,
         text=lambda value, call: f"{value['Path']}@{value['Version']}\n",
         repo=Repo.NONE,
+    ),
+    Command(
+        ("commands", "openapi"),
+        "Print the OpenAPI description of the RPC",
+        "cidery.commands.run.version:openapi",
+        "cidery commands openapi > openapi.json",
+        result=dict,
+        text=_description,
+        verbatim=True,
+        repo=Repo.NONE,
+        description="For generators of clients, and tools that show or test an API.",
     ),
     *(
         Command(

@@ -14,6 +14,7 @@ from cidery.commands.definition import (
     Repo,
     Value,
     flag,
+    page_options,
     text,
 )
 
@@ -48,6 +49,8 @@ class PinsChanged(TypedDict):
     """Blocks walked so far; such a value has an empty Pins."""
     Bytes: NotRequired[int]
     """Their bytes."""
+    Total: NotRequired[int]
+    """Bytes below the object being pinned, as its root states them: at most so many come."""
     Queued: NotRequired[list[QueuedPin]]
     """With --background."""
 
@@ -205,12 +208,14 @@ COMMANDS = (
             text("name", "Only pins whose name contains this", short="n"),
             flag("names", "Include the names"),
             flag("stream", "Print pins as they are found", short="s"),
+            *page_options("the CID"),
         ),
         Output.STREAM,
-        result=PinKeys,
+        result=PinKeys | PinLine,
         text=_listed,
         repo=Repo.READ,
         loopless=True,
+        description="--limit needs --type recursive or direct: what is pinned indirectly has no order to go on in.",
     ),
     Command(
         ("pin", "rm"),

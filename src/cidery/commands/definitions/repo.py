@@ -15,6 +15,7 @@ from cidery.commands.definition import (
     Where,
     flag,
     number,
+    page_options,
 )
 from cidery.commands.definitions.message_output import MessageOutput
 
@@ -38,6 +39,8 @@ class VerifyLine(TypedDict):
     """A fault, or the result; empty in progress lines."""
     Progress: int
     """Blocks checked so far."""
+    Total: NotRequired[int]
+    """Blocks stored, in progress lines."""
 
 
 class GcLine(TypedDict):
@@ -52,6 +55,10 @@ class GcLine(TypedDict):
     """In the last line: interrupted jobs whose blocks were spared."""
     Marked: NotRequired[int]
     """With --stats, in progress lines: blocks found in use so far."""
+    Progress: NotRequired[int]
+    """The same, with --progress."""
+    Total: NotRequired[int]
+    """Blocks stored: at most so many are in use."""
 
 
 class Freed(TypedDict):
@@ -173,6 +180,7 @@ COMMANDS = (
             flag("stream-errors", "Report pinned blocks that are missing, one line each"),
             flag("quiet", "Print CIDs only", short="q"),
             flag("silent", "Print nothing"),
+            flag("progress", "Report how many blocks were found in use", short="p"),
             flag("stats", "Also report progress, freed disk space, and what was spared for interrupted jobs"),
         ),
         output=Output.STREAM,
@@ -197,6 +205,7 @@ COMMANDS = (
         "List the stored blocks",
         "cidery.commands.run.repo_reading:ls",
         "cidery repo ls",
+        options=page_options("the CID"),
         output=Output.STREAM,
         result=LsLine,
         text=lambda value, call: f"{value['Ref']}\n",

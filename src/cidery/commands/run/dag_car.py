@@ -1,5 +1,6 @@
 """dag import and dag export."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import closing
@@ -24,9 +25,14 @@ from cidery.core.car.job import CarJob, import_key
 from cidery.core.jobs import JobRun, title_of
 from cidery.core.keeping.pin import pin_add
 from cidery.core.reading.resolve import resolve
+from cidery.core.reading.stated_size import stated_size
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.cid import CID
+from cidery.tasks import end
 from cidery.waiting import off_loop
+
+REPORT_SECONDS = 0.5
+"""Between two reports of progress."""
 
 
 class RootsNotPinned(Unavailable):
@@ -56,7 +62,15 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
     title = call.text("job-title") or title_of(paths)
     begun = api.jobs.run("import", title, key=key, details={"command": command_of(call, "path")})
     async with begun as run:
-        job = await _imported(api, run, items)
+        work = asyncio.get_running_loop().create_task(_imported(api, run, items))
+        try:
+            total = await off_loop(_size_of, paths) if paths else None
+            while call.flag("progress") and not (await asyncio.wait([work], timeout=REPORT_SECONDS))[0]:
+                report = DagImported(Progress=run.blocks, Bytes=run.bytes)
+                yield report if total is None else DagImported(**report, Total=total)
+            job = await work
+        finally:
+            await end([work])
         stats = job.stats
         failed = 0
         if call.flag("pin-roots") and not call.flag("local-only"):
@@ -77,6 +91,10 @@ async def import_cars(context: Context, call: Call) -> AsyncIterator[DagImported
         yield DagImported(Stats=ImportStats(BlockCount=stats.blocks, BlockBytesCount=stats.bytes))
     if failed:
         raise RootsNotPinned(failed, len(stats.roots))
+
+
+def _size_of(paths: list[str]) -> int:
+    return sum(map(os.path.getsize, paths))
 
 
 def _from_files(call: Call) -> bool:
@@ -120,9 +138,11 @@ async def export_car(context: Context, call: Call) -> Body:
     api = context.node.offline() if local_only else context.node
     async with api.session() as session:
         roots = [await resolve(path, session) for path in paths]
+        about = 0
         for root in roots:
-            if not root.is_identity and session.get_if_ready(root) is None:
-                await session.get(root)  # a root that cannot be fetched fails before anything is sent
+            if not root.is_identity:  # one that cannot be fetched fails before anything is sent
+                ready = session.get_if_ready(root)
+                about += stated_size(root, await session.get(root) if ready is None else ready) or 0
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session() as session:
@@ -130,4 +150,4 @@ async def export_car(context: Context, call: Call) -> Body:
             async for chunk in export(roots, session, local_only=local_only):
                 yield chunk
 
-    return Body(chunks())
+    return Body(chunks(), about=about or None)

@@ -9,13 +9,14 @@ from cidery.commands.context import Body, Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.files import STAT_FORMAT, FileEntry, FilesListed, FileStat, Flushed
 from cidery.commands.definitions.message_output import MessageOutput
+from cidery.commands.paging import page_of
 from cidery.core.adding.batches import each
 from cidery.core.adding.items import Bytes, Item, Stream
 from cidery.core.api import Api
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.cat import file_size
 from cidery.core.reading.content_path import last_name
-from cidery.core.reading.ls import EntryType, LsEntry
+from cidery.core.reading.ls import EntryType, LsEntry, NoPages
 from cidery.core.reading.ls import ls as ls_entries
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
@@ -278,14 +279,17 @@ async def read(context: Context, call: Call) -> Body:
 
 async def ls(context: Context, call: Call) -> FilesListed:
     api, path = context.node, parse_file_path(call.optional("path") or "/")
-    long = call.flag("long")
+    long, page = call.flag("long"), page_of(call)
+    limit, after = (None, "") if page is None else page
     async with api.session() as session:
         staged = api.files.over(session)
         cid = await api.files.resolve(session, path)
         node = await run(read_node(cid), staged)
         if node.kind is not Kind.DIRECTORY:
+            if page is not None:
+                raise NoPages(cid)
             return FilesListed(Entries=[_entry(path.name, node.cid, node.size, False, call)])
-        listed = [one async for one in ls_entries(cid, staged, resolve_type=long, size=long)]
+        listed = [one async for one in ls_entries(cid, staged, resolve_type=long, size=long, limit=limit, after=after)]
     return FilesListed(Entries=[_listed(one, call) for one in listed])
 
 

@@ -1,17 +1,22 @@
 """ls and refs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
+from cidery.blockstore.interface import BlockStore
 from cidery.commands.bind import BadCall
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.content import NO_TIME, LsLink, LsObject, LsResult, RefLine
+from cidery.commands.paging import Page, page_of
 from cidery.core.reading.ls import EntryType, LsEntry
 from cidery.core.reading.ls import ls as ls_entries
 from cidery.core.reading.refs import EDGE_FORMAT, format_edge, refs_local
 from cidery.core.reading.refs import refs as walk_refs
+from cidery.core.reading.refs_page import refs_page
 from cidery.ipld.dag_pb import encode_name
+from cidery.multiformats.cid import CID
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 
@@ -56,7 +61,9 @@ def _time_text(mtime: Mtime) -> str:
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
     """One value with all objects, sorted; with --stream one value per entry in stored order, preceded by one without
-    entries for each object that has a heading."""
+    entries for each object that has a heading. A page is in the order of the hashes of the names."""
+    page = page_of(call)
+    limit, after = (None, "") if page is None else page
     paths = [(text, await context.node.locate(text)) for text in call.many("path")]
     look = {"resolve_type": call.flag("resolve-type") or call.flag("long"), "size": call.flag("size")}
     objects: list[LsObject] = []
@@ -65,12 +72,13 @@ async def ls(context: Context, call: Call) -> AsyncIterator[LsResult]:
             links: list[LsLink] = []
             if call.flag("stream") and (len(paths) > 1 or call.flag("headers")):
                 yield LsResult(Objects=[LsObject(Hash=text, Links=[])])
-            async for entry in ls_entries(path, session, **look):
+            async for entry in ls_entries(path, session, **look, limit=limit, after=after):
                 if call.flag("stream"):
                     yield LsResult(Objects=[LsObject(Hash=text, Links=[_link(entry, call)])])
                 else:
                     links.append(_link(entry, call))
-            links.sort(key=lambda link: encode_name(link["Name"]))
+            if page is None:
+                links.sort(key=lambda link: encode_name(link["Name"]))
             objects.append(LsObject(Hash=text, Links=links))
     if not call.flag("stream"):
         yield LsResult(Objects=objects)
@@ -85,6 +93,13 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
     if call.number("max-depth") < -1:
         raise BadCall("option 'max-depth' takes a number of links from 0 up, or -1 for no bound")
     paths = [await context.node.locate(text) for text in call.many("path")]
+    if (page := page_of(call)) is not None:
+        how = {name: call.flag(name) for name in ("recursive", "unique")}
+        async with context.node.session() as session:
+            links = refs_page(paths[0], session, page.after, page.limit, **how, max_depth=call.number("max-depth"))
+            async for link in links:
+                yield RefLine(Ref=format_edge(link.edge, form, lambda cid: cid_text(cid, call)), Err="", At=link.at)
+        return
     seen: set[bytes] = set()
     async with context.node.session() as session:
         for path in paths:
@@ -104,5 +119,17 @@ async def refs(context: Context, call: Call) -> AsyncIterator[RefLine]:
 
 
 async def refs_here(context: Context, call: Call) -> AsyncIterator[RefLine]:
-    async for cid in refs_local(context.node.blocks):
-        yield RefLine(Ref=cid_text(cid, call), Err="")
+    async with aclosing(blocks_page(context.node.blocks, page_of(call))) as cids:
+        async for cid in cids:
+            yield RefLine(Ref=cid_text(cid, call), Err="")
+
+
+async def blocks_page(store: BlockStore, page: Page | None) -> AsyncGenerator[CID, None]:
+    """What is stored, or a part of it."""
+    after = None if page is None else page.cid()
+    left = -1 if page is None else page.limit
+    async for cid in refs_local(store, b"" if after is None else after.multihash):
+        yield cid
+        left -= 1
+        if not left:
+            return

@@ -20,6 +20,7 @@ from cidery.core.jobs import title_of
 from cidery.core.keeping.pin import PinsBroken, pin_add, pin_update, pin_verify, removable_pin
 from cidery.core.keeping.pin_queue import PinRequest, is_queued_pin, status_word
 from cidery.core.reading.content_path import parse_path
+from cidery.core.reading.stated_size import stated_size
 from cidery.repo.pins import check_pin_name
 
 
@@ -43,6 +44,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
     )
     async with begun as run, api.session(kept=True) as session:
         for path in paths:
+            total: int | None = None
             before = run.blocks, run.bytes
             steps = pin_add(
                 path,
@@ -61,7 +63,12 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
                 if step.done:
                     pinned.append(cid_text(step.cid, call))
                 elif call.flag("progress"):
-                    yield PinsChanged(Pins=[], Progress=step.blocks, Bytes=step.bytes)
+                    report = PinsChanged(Pins=[], Progress=step.blocks, Bytes=step.bytes)
+                    if total is None and (ready := session.get_if_ready(step.cid)) is not None:
+                        total = stated_size(step.cid, ready)
+                    if total is not None:
+                        report["Total"] = total
+                    yield report
     yield PinsChanged(Pins=pinned)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from cidery.commands.cid_text import cid_text
+from cidery.commands.bind import BadCall
+from cidery.commands.cid_text import cid_text, upgrades
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.pin import (
@@ -11,7 +12,9 @@ from cidery.commands.definitions.pin import (
     PinLine,
 )
 from cidery.commands.moment import moment
+from cidery.commands.paging import Page, page_of
 from cidery.core.keeping.pin import PinnedEntry, pin_ls
+from cidery.multiformats.cid import CID
 
 
 def _type(entry: PinnedEntry, call: Call) -> str:
@@ -21,15 +24,31 @@ def _type(entry: PinnedEntry, call: Call) -> str:
     return entry.type
 
 
+def _page(call: Call) -> tuple[Page | None, CID | None]:
+    """(the page, the pin that it goes on behind). Raises BadCall."""
+    page = page_of(call)
+    if page is None:
+        return None, None
+    if call.many("path"):
+        raise BadCall("option 'limit' lists all pins: leave out the path")
+    if call.text("type") not in ("recursive", "direct"):
+        raise BadCall("option 'limit' needs 'type' recursive or direct: indirect pins have no order to go on in")
+    if upgrades(call):
+        raise BadCall("option 'limit' shows each CID as it is pinned: leave out 'cid-base' and its like")
+    return page, page.cid()
+
+
 async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
     """One value with all pins; with --stream one value per pin."""
     api = context.node.offline().undenied()
     names = call.flag("names") or "name" in call.given
+    page, after = _page(call)
+    left = -1 if page is None else page.limit
     keys: dict[str, PinKey] = {}
     async with api.session() as session:
         paths = [await context.node.undenied().locate(text) for text in call.many("path")]
         entries = pin_ls(
-            session, api.pins, type=call.text("type"), name=call.text("name"), paths=paths, now=api.clock()
+            session, api.pins, type=call.text("type"), name=call.text("name"), paths=paths, now=api.clock(), after=after
         )
         async for entry in entries:
             cid, kind = cid_text(entry.cid, call), _type(entry, call)
@@ -42,6 +61,9 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
                 if entry.unwalked is not None:
                     line["Unwalked"] = str(entry.unwalked)
                 yield line
+                left -= 1
+                if not left:
+                    break
                 continue
             key = PinKey(Type=kind, Name=entry.name if names else "")
             if entry.expires is not None:
@@ -49,5 +71,8 @@ async def ls(context: Context, call: Call) -> AsyncIterator[PinKeys | PinLine]:
             if entry.unwalked is not None:
                 key["Unwalked"] = str(entry.unwalked)
             keys[cid] = key
+            left -= 1
+            if not left:
+                break
     if not call.flag("stream"):
         yield PinKeys(Keys=keys)

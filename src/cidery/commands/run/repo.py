@@ -50,6 +50,7 @@ class CannotMigrate(InvalidInput):
 async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
     """A line per removed block, with --stream-errors one per fault, with --stats the totals. Raises GcStopped."""
     freed = removed = 0
+    stored = (await context.node.store.stat()).blocks if call.flag("progress") else 0
     try:
         async with aclosing(context.node.collector.garbage()) as steps:
             async for step in steps:
@@ -59,8 +60,11 @@ async def collect(context: Context, call: Call) -> AsyncIterator[GcLine]:
                         yield GcLine(Key={"/": cid_text(CID(1, RAW, key), call)})
                 elif isinstance(step, Compacted):
                     freed += step.bytes
-                elif call.flag("stats"):
-                    yield GcLine(Marked=step.blocks)
+                elif call.flag("stats") or call.flag("progress"):
+                    report = GcLine(Marked=step.blocks) if call.flag("stats") else GcLine()
+                    if call.flag("progress"):
+                        report |= GcLine(Progress=step.blocks, Total=stored)
+                    yield report
     except GcStopped as exc:
         if call.flag("stream-errors"):
             for fault in exc.faults:
@@ -98,7 +102,7 @@ async def verify(context: Context, call: Call) -> AsyncIterator[VerifyLine]:
     """Raises VerifyFailed at the end if damage remains, after the line of every block; and as repair()."""
     heal, drop = call.flag("heal"), call.flag("drop")
     counts: Counter[Outcome] = Counter()
-    blocks = 0
+    blocks, stored = 0, (await context.node.store.stat()).blocks
     steps = repair(context.node, drop=drop, heal=heal, heal_timeout=call.seconds("heal-timeout") or 0.0)
     async with aclosing(steps):
         async for step in steps:
@@ -106,7 +110,7 @@ async def verify(context: Context, call: Call) -> AsyncIterator[VerifyLine]:
             for one in step.repaired:
                 counts[one.outcome] += 1
                 yield VerifyLine(Msg=_said(one, call), Progress=0)
-            yield VerifyLine(Msg="", Progress=blocks)
+            yield VerifyLine(Msg="", Progress=blocks, Total=max(stored, blocks))
     if set(counts) - {Outcome.REMOVED, Outcome.HEALED}:
         raise VerifyFailed(counts, repaired=drop or heal)
     if not counts:

@@ -1,12 +1,14 @@
 """repo stat and repo ls."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from cidery.commands.cid_text import cid_text
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.repo import LsLine, RepoStat
-from cidery.core.reading.refs import refs_local
+from cidery.commands.paging import page_of
+from cidery.commands.run.listing import blocks_page
 from cidery.repo.disk_use import disk_use
 from cidery.version import REPO_FORMAT
 from cidery.waiting import off_loop
@@ -25,5 +27,6 @@ async def stat(context: Context, call: Call) -> RepoStat:
 
 
 async def ls(context: Context, call: Call) -> AsyncIterator[LsLine]:
-    async for cid in refs_local(context.node.store):
-        yield LsLine(Ref=cid_text(cid, call), Err="")
+    async with aclosing(blocks_page(context.node.store, page_of(call))) as cids:
+        async for cid in cids:
+            yield LsLine(Ref=cid_text(cid, call), Err="")

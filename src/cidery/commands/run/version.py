@@ -13,6 +13,7 @@ from cidery.version import REPO_FORMAT, __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from typing import Any
 
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 """Go's names, which scripts written for Kubo compare with."""
@@ -52,6 +53,12 @@ async def completion(context: Context, call: Call) -> Script:
 
     made = {"bash": bash_script, "fish": fish_script, "zsh": zsh_script}[call.command.path[-1]]
     return Script(Script=made())
+
+
+async def openapi(context: Context, call: Call) -> dict[str, Any]:
+    from cidery.commands.openapi import describe
+
+    return describe()
 
 
 async def commands(context: Context, call: Call) -> CommandNode:

@@ -13,7 +13,7 @@ from cidery.errors import IntegrityError, InvalidInput, LimitExceeded, NotFound
 from cidery.ipld.walk import Edge, Visited, walk_edges
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.repo.pins import PINS_PAGE, Pin
+from cidery.repo.pins import PINS_PAGE, Pin, pin_key
 
 PROGRESS_BLOCKS = 256
 """Blocks between two reports of progress."""
@@ -338,8 +338,11 @@ async def pin_ls(
     name: str = "",
     paths: Sequence[str | CID | ContentPath] = (),
     now: float = 0.0,
+    after: CID | None = None,
 ) -> AsyncIterator[PinnedEntry]:
     """Pins in the order of their CIDs, then indirect ones; or only those of ``paths``.
+
+    ``after``: only those behind the pin of this CID, which may be gone by now.
 
     A pin with unreadable blocks below it comes once more, with ``unwalked``, after everything it is known to hold.
 
@@ -354,7 +357,7 @@ async def pin_ls(
         for path in paths:
             yield await _one(await resolve(path, session), session, pins, type)
         return
-    for pin in every_pin(pins):
+    for pin in every_pin(pins, b"" if after is None else _position(after, pins)):
         if type in ("all", _type(pin)) and name in pin.name and not pin.expired(now):
             yield PinnedEntry(pin.cid, _type(pin), pin.name, expires=pin.expires)
     if name or type not in ("all", "indirect"):
@@ -370,6 +373,11 @@ async def pin_ls(
                 seen.add(step.target)
                 if pins.get(step.target) is None:
                     yield PinnedEntry(step.target, "indirect", through=pin.cid)
+
+
+def _position(cid: CID, pins: PinTable) -> bytes:
+    known = pins.get(cid)
+    return pin_key(cid) if known is None else known.cursor
 
 
 async def _below(root: CID, session: BlockSession, *, read_raw: bool = False) -> AsyncIterator[Edge | Unwalked]:
@@ -417,9 +425,9 @@ def _type(pin: Pin) -> str:
     return "recursive" if pin.recursive else "direct"
 
 
-def every_pin(pins: PinTable) -> Iterator[Pin]:
-    """All pins in the order of their CIDs, expired ones included; read by pages."""
-    page = pins.page()
+def every_pin(pins: PinTable, after: bytes = b"") -> Iterator[Pin]:
+    """All pins in the order of their CIDs, expired ones included; read by pages. ``after``: as PinTable.page()."""
+    page = pins.page(after)
     while page:
         yield from page
         page = pins.page(page[-1].cursor)

@@ -8,11 +8,13 @@ from cidery.blockstore.drive import drive
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
+from cidery.errors import InvalidInput
 from cidery.ipld.dag_pb import Link, encode_name
 from cidery.ipld.walk import PREFETCH_WINDOW, Prefetch, Walk, need, read_links
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
 from cidery.multiformats.varint import Buffer
+from cidery.unixfs.directory_page import walk_page
 from cidery.unixfs.directory_reader import walk_entries
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind
@@ -46,17 +48,59 @@ class LsEntry(NamedTuple):
     mtime: Mtime | None = None
 
 
+class NoPages(InvalidInput):
+    """A page was asked for of what is not a directory."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid} is not a directory: leave out 'limit' and 'after' to list the parts of other nodes"
+
+
 async def ls(
-    path: str | CID | ContentPath, session: BlockSession, *, resolve_type: bool = True, size: bool = True
+    path: str | CID | ContentPath,
+    session: BlockSession,
+    *,
+    resolve_type: bool = True,
+    size: bool = True,
+    limit: int | None = None,
+    after: str = "",
 ) -> AsyncIterator[LsEntry]:
     """The entries in stored order. Of a file, and of a node that is not UnixFS: its links, nameless, as in Kubo.
 
     ``resolve_type``, ``size``: with both off, no entry's own block is read.
-    Raises PathError, NotFound and as the reader. Cancellation: safe.
+    ``limit``: most entries; then they come in the order of the hashes of their names, those behind the name ``after``.
+    Raises PathError, NotFound, NoPages and as the reader. Cancellation: safe.
     """
     root = await resolve(path, session)
-    async for entry in drive(_entries(root, look=resolve_type or size), session):
+    look = resolve_type or size
+    walk = _entries(root, look) if limit is None else _part(root, look, after, limit)
+    async for entry in drive(walk, session):
         yield entry
+
+
+def _part(root: CID, look: bool, after: str, limit: int) -> Walk[LsEntry, None]:
+    if root.codec not in (DAG_PB, RAW):
+        raise NoPages(root)
+    node = yield from read_node(root)
+    if node.kind is not Kind.DIRECTORY:
+        raise NoPages(root)
+    links: list[Link] = []
+    walk = walk_page(node, after, limit)
+    answer: Buffer | None = None
+    while True:
+        try:
+            step = walk.send(answer)
+        except StopIteration:
+            break
+        answer = None
+        if isinstance(step, Link):
+            links.append(step)
+        else:
+            answer = yield step
+    yield from _page(links, look)
 
 
 def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:

@@ -41,8 +41,8 @@ def format_edge(edge: Edge, form: str = "<dst>", show: Callable[[CID], str] = st
     return out.replace("<linkname>", edge.name)
 
 
-async def refs_local(store: BlockStore) -> AsyncIterator[CID]:
-    """Every stored block as a raw CIDv1: the store keeps multihashes, not codecs."""
-    async for page in store.keys():
+async def refs_local(store: BlockStore, after: bytes = b"") -> AsyncIterator[CID]:
+    """Every stored block as a raw CIDv1: the store keeps multihashes, not codecs. ``after``: as keys()."""
+    async for page in store.keys(after):
         for multihash in page:
             yield CID(1, RAW, multihash)
