@@ -34,6 +34,7 @@ from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.autonat import Autonat
+from cidery.libp2p.io.byte_network import ByteNetwork
 from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
@@ -41,7 +42,6 @@ from cidery.libp2p.io.nat_pmp import NatPmpRouter
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import SwarmConfig
-from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.addresses import Scope, scope_of
@@ -110,7 +110,7 @@ class NodeNetwork:
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
-        network: Transport | None = None,
+        network: ByteNetwork | None = None,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
@@ -347,7 +347,7 @@ class NodeNetwork:
         if urls and self._gateway_options.routed:
             for url in urls:
                 self.gateways.add(url, inside=local)
-            if not any(addr.tcp_endpoint() for addr in addrs):
+            if not any(map(self.swarm.takes, addrs)):
                 return
         if not addrs and not self.swarm.peer_store.addrs(found.peer):
             known = await self.routing.find_peer(found.peer)

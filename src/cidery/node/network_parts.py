@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from cidery.errors import InvalidInput
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.stream_transport import StreamTransport
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
-from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.protocols import yamux
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
@@ -29,7 +30,7 @@ def make_swarm(
     config: SwarmConfig,
     key: PrivateKey,
     cache: Cache | None,
-    network: Transport | None,
+    network: ByteNetwork | None,
     security: tuple[str, ...],
     *,
     clock: Callable[[], float],
@@ -42,7 +43,7 @@ def make_swarm(
         upgrade_config(key, entropy, security),
         PeerStore(clock, PeerRows(cache) if cache is not None else None),
         clock,
-        network,
+        [StreamTransport(network or TcpNetwork(config.addresses), clock)],
         traffic=Traffic(clock, bandwidth),
         prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
     )

@@ -12,9 +12,9 @@ from cidery.blockstore.interface import BlockStore
 from cidery.identity.keys import PrivateKey
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions
+from cidery.libp2p.io.byte_network import TcpNetwork
 from cidery.libp2p.io.dnsaddr import TxtResolver
 from cidery.libp2p.io.private_network import PrivateNetwork
-from cidery.libp2p.io.transport import TcpNetwork
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint

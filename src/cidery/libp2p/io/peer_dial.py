@@ -17,7 +17,7 @@ from typing import Any
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
-from cidery.libp2p.io.dial import DialFailed, reason_of
+from cidery.libp2p.io.dial_errors import DialFailed, reason_of
 from cidery.libp2p.protocols.pending import Pending
 from cidery.multiformats.multiaddr import Multiaddr
 
