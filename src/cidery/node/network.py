@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
@@ -72,9 +72,6 @@ from cidery.routing.service import JoinedRouting, ProviderSearch
 from cidery.tasks import Tasks, in_thread
 from cidery.version import __version__
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("cidery.node")
 
 AGENT = f"cidery/{__version__}"
@@ -111,14 +108,15 @@ class NodeNetwork:
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
         network: ByteNetwork | None = None,
+        quic: bool = False,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
-        ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``, ``announce`` None: no
-        discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: which of the own
-        addresses others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall time in ns.
+        ``quic``: beside ``network``. ``map_ports``: ask the router to forward a port. ``validators``: of records other
+        than public keys. ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``,
+        ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: the
+        own addresses that others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall ns.
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
@@ -127,7 +125,7 @@ class NodeNetwork:
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         self.swarm = make_swarm(
-            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth
+            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth, quic=quic
         )
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)

@@ -88,6 +88,9 @@ class StreamTransport:
             raise
         return connection
 
+    def close(self) -> None:
+        """Nothing is left: each connection has its own socket."""
+
 
 def _not_understood(exc: BaseException) -> bool:
     """Whether a handshake failed as it does without the key: noise, silence, or the end."""

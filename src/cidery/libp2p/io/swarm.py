@@ -349,6 +349,8 @@ class Swarm:
         for connection in self.connections():
             connection.close("node is stopping")
         await self._tasks.close()
+        for transport in self._transports:
+            transport.close()
         self._shedding.report()
         self.peer_store.save()
 

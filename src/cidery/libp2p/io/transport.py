@@ -76,3 +76,7 @@ class Transport(Protocol):
         Raises CideryError kinds, OSError, TimeoutError. Cancel-safe: nothing of the attempt is left.
         """
         ...
+
+    def close(self) -> None:
+        """Give up what is left of it; its connections are closed already. Idempotent."""
+        ...

@@ -310,6 +310,15 @@ class MuxedStream:
                 at = size
         self.out_bytes -= size
 
+    def take(self, limit: int) -> memoryview:
+        """The next queued bytes, of one buffer and at most ``limit``, not copied."""
+        piece = self.out.popleft()
+        if len(piece) > limit:
+            self.out.appendleft(piece[limit:])
+            piece = piece[:limit]
+        self.out_bytes -= len(piece)
+        return piece
+
     def drop_output(self) -> None:
         self.out.clear()
         self.out_bytes = 0
