@@ -216,7 +216,12 @@ class QuicConnection(Connection):
         self._share.peer = key.peer_id
         self.round_trip.smoothed = now - self.opened_at
         self._mux = QuicMuxer(
-            self._core, initiator=self.outbound, now=now, round_trip=self.round_trip, timeouts=self.config.timeouts
+            self._core,
+            initiator=self.outbound,
+            now=now,
+            round_trip=self.round_trip,
+            timeouts=self.config.timeouts,
+            spare=self.config.spare,
         )
         if self._share.reading_waits:
             self._mux.limit(reading_waits=True)

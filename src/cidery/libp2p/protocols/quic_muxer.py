@@ -33,6 +33,7 @@ from cidery.libp2p.protocols.stream_state import (
 )
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.multiformats.varint import Buffer
+from cidery.spare_buffers import SpareBuffers
 
 MAX_STREAMS = budgets.STREAMS.amount
 KEEP_ALIVE = IDLE_TIMEOUT / 2
@@ -69,8 +70,8 @@ class QuicStream(MuxedStream):
 
     __slots__ = ("_blocked",)
 
-    def __init__(self, stream_id: int, initiator: bool, now: float) -> None:
-        super().__init__(stream_id, initiator, now)
+    def __init__(self, stream_id: int, initiator: bool, now: float, spare: SpareBuffers) -> None:
+        super().__init__(stream_id, initiator, now, spare)
         self._blocked = False
 
     @property
@@ -89,7 +90,17 @@ StreamEvent = StreamData | StreamAborted | SendingStopped | PingAnswered
 class QuicMuxer:
     """One connection's. Made when the peer is authenticated, not before. Satisfies Muxer."""
 
-    def __init__(self, core: QuicCore, *, initiator: bool, now: float, round_trip: RoundTrip, timeouts: Timeouts):
+    def __init__(
+        self,
+        core: QuicCore,
+        *,
+        initiator: bool,
+        now: float,
+        round_trip: RoundTrip,
+        timeouts: Timeouts,
+        spare: SpareBuffers | None = None,
+    ) -> None:
+        """``spare``: where the buffers of messages come from; shared by the connections of a node."""
         self.streams: dict[int, QuicStream] = {}
         self.round_trip = round_trip
         self.heard_at = now
@@ -98,6 +109,7 @@ class QuicMuxer:
         """Bytes that the core holds and no reader can have, about: they wait for what is missing before them."""
         self._core = core
         self._timeouts = timeouts
+        self._spare = spare or SpareBuffers()
         self._theirs = SERVER_STARTED if initiator else 0
         self._newest = -4 + self._theirs
         self._skipped: set[int] = set()
@@ -126,7 +138,7 @@ class QuicMuxer:
             raise TooManyStreams("the peer is going away")
         if not self._core.may_open:
             raise TooManyStreams("the peer allows no more at a time")
-        stream = QuicStream(self._core.open_stream(), True, now)
+        stream = QuicStream(self._core.open_stream(), True, now, self._spare)
         self.streams[stream.id] = stream
         return stream
 
@@ -245,7 +257,7 @@ class QuicMuxer:
         if self._inbound >= MAX_STREAMS:
             self._core.abort(stream_id)
             return None
-        stream = self.streams[stream_id] = QuicStream(stream_id, False, now)
+        stream = self.streams[stream_id] = QuicStream(stream_id, False, now, self._spare)
         self._inbound += 1
         self._events.append(StreamOpened(stream))
         return stream
