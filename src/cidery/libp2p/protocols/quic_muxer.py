@@ -68,19 +68,18 @@ class QuicError(RemoteProtocolError):
 class QuicStream(MuxedStream):
     """Its windows are the core's."""
 
-    __slots__ = ("_blocked",)
+    __slots__ = ("deaf", "stalled")
 
     def __init__(self, stream_id: int, initiator: bool, now: float, spare: SpareBuffers) -> None:
         super().__init__(stream_id, initiator, now, spare)
-        self._blocked = False
+        self.deaf = False
+        """Whether the peer reads no more of it: what is written is dropped, as a peer with Yamux does itself."""
+        self.stalled = False
+        """Whether what is queued waits for the peer's credit."""
 
     @property
     def blocked(self) -> bool:
-        return self._blocked
-
-    @blocked.setter
-    def blocked(self, value: bool) -> None:
-        self._blocked = value
+        return self.stalled
 
 
 Happening = StreamOpened[QuicStream] | StreamChanged[QuicStream]
@@ -144,6 +143,8 @@ class QuicMuxer:
 
     def send(self, stream: QuicStream, *data: Buffer) -> None:
         stream.check_writable()
+        if stream.deaf:
+            return
         for piece in data:
             stream.queue(piece)
         if stream.out_bytes:
@@ -152,6 +153,9 @@ class QuicMuxer:
 
     def close_write(self, stream: QuicStream) -> None:
         if stream.on(CLOSE_WRITE) and stream.state in FIN_WAITING:
+            if stream.deaf:
+                self._drop(stream)
+                return
             self._waiting[stream.id] = stream
             self.has_output = True
 
@@ -233,7 +237,7 @@ class QuicMuxer:
             case SendingStopped(stream_id):
                 stream = self._stream(stream_id, now)
                 if stream is not None:
-                    self._stop(stream)
+                    self._drop(stream)
             case PingAnswered(number):
                 if number == self._ping_number:
                     self._ping_at = None
@@ -277,13 +281,12 @@ class QuicMuxer:
         if stream.readable:
             self._changed[stream.id] = stream
 
-    def _stop(self, stream: QuicStream) -> None:
-        """Its reader is gone; what it sends may still come."""
+    def _drop(self, stream: QuicStream) -> None:
+        """Nobody reads what this side sends; what the peer sends may still come."""
+        stream.deaf = True
         stream.drop_output()
-        if stream.state in WRITABLE:
-            stream.on(CLOSE_WRITE)
+        self._waiting.pop(stream.id, None)
         if stream.state in FIN_WAITING:
-            self._waiting.pop(stream.id, None)
             stream.on(SEND_FIN)
         self._changed[stream.id] = stream
         self._forget_if_finished(stream)
@@ -331,12 +334,12 @@ class QuicMuxer:
 
     def _fill_from(self, stream: QuicStream) -> None:
         core, queued = self._core, self._core.queued(stream.id)
-        stream.blocked = queued > 0 and core.stuck
+        stream.stalled = queued > 0 and core.stuck
         while stream.out_bytes and queued < AHEAD:
             piece = stream.take(PIECE)
             end = not stream.out_bytes and stream.state in FIN_WAITING
             if not core.send(stream.id, piece, end):
-                self._stop(stream)
+                self._drop(stream)
                 return
             queued += len(piece)
             if end:
