@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from cidery.budgets import CONNECTIONS, DIALS_PENDING, HANDSHAKES
 from cidery.errors import CideryError, InvalidInput, LimitExceeded
@@ -25,6 +25,7 @@ from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Listening, LocalEnd, Transport
+from cidery.libp2p.protocols.dial_ranking import ranked
 from cidery.libp2p.protocols.dial_rate import DialRate, host_key
 from cidery.libp2p.protocols.pending import Pending
 from cidery.libp2p.protocols.timeouts import Timeouts
@@ -126,6 +127,9 @@ class Swarm:
         """Bound addresses, wildcards as they are."""
         return [addr for one in self._listening for addr in one.addrs]
 
+    def _dials_quic(self, addr: Multiaddr) -> bool:
+        return addr.quic_endpoint() is not None and self.takes(addr)
+
     def takes(self, addr: Multiaddr) -> bool:
         """Whether a transport here dials addresses of this form."""
         return self._transport_of(addr) is not None
@@ -223,6 +227,7 @@ class Swarm:
             early=lambda addr: timeouts.dial(store.round_trip(peer, addr)),
             on_failure=store.dial_failed,
             pending=self._pending_dials,
+            rank=lambda addrs: ranked(addrs, is_quic=self._dials_quic, round_trip=partial(store.round_trip, peer)),
             on_given_up=lambda: self._shedding.note("silent addresses no longer dialled"),
             clock=self.clock,
         )
