@@ -75,6 +75,16 @@ CONNECTIONS = Limit(256, "connections", Per.NODE, "a further inbound one is clos
 HANDSHAKES = Limit(
     64, "inbound handshakes", Per.NODE, "the oldest of the host that has most ends", "a slow one may be far away"
 )
+UNPROVEN_HANDSHAKES = Limit(
+    16,
+    "QUIC handshakes whose source may be forged",
+    Per.NODE,
+    "a further one must prove its address first",
+    "the answer to a forged source goes to a stranger",
+)
+QUIC_HANDSHAKES = Rate(
+    200, 400, "QUIC handshakes from outside", Per.NODE, "the datagram is dropped, and sent again", "each costs 1 ms"
+)
 HANDSHAKE_BYTES = Limit(
     128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
 )

@@ -20,8 +20,10 @@ from cidery.libp2p.protocols.addresses import Scope, group_of, scope_of
 from cidery.libp2p.protocols.channel import SecurityError
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.multistream import MAX_LINE, MultistreamError, encode_line, read_line
+from cidery.libp2p.protocols.muxer import StreamOpened
 from cidery.libp2p.protocols.noise import NoiseChannel, NoiseError, NoisePayload
 from cidery.libp2p.protocols.steps import Handshake
+from cidery.libp2p.protocols.stream_state import WRITABLE, State
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.tls import (
     TlsChannel,
@@ -32,8 +34,8 @@ from cidery.libp2p.protocols.tls import (
     verify_certificate,
 )
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
-from cidery.libp2p.protocols.yamux import HEADER, StreamOpened, Yamux
-from cidery.libp2p.protocols.yamux_state import WRITABLE, State, YamuxError
+from cidery.libp2p.protocols.yamux import HEADER, Yamux
+from cidery.libp2p.protocols.yamux_state import YamuxError
 from cidery.libp2p.protocols.yamux_stream import YamuxStream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field, varint_field

@@ -10,8 +10,10 @@ from cidery.kad.service import KadOptions
 from cidery.libp2p.io.autonat import MAX_A_MINUTE_PER_PEER
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.stream_transport import StreamListening
 from cidery.libp2p.protocols import autonat
 from cidery.libp2p.protocols.autonat import Data, DataRequest, DialRequest, DialResponse
+from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.reachability import (
     BELIEVED_FROM,
     OBSERVED_FOR,
@@ -21,7 +23,6 @@ from cidery.libp2p.protocols.reachability import (
     Reachability,
     State,
 )
-from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import PORT, MemoryNode, memory_nodes
@@ -202,14 +203,14 @@ def test_a_dial_back_comes_from_an_identity_of_its_own():
 
 
 def test_a_server_without_a_route_to_an_address_gives_no_verdict(monkeypatch):
-    async def nowhere(*_: object) -> None:
+    async def nowhere(*_: object, **__: object) -> None:
         raise OSError(errno.ENETUNREACH, "Network is unreachable")
 
     async def main():
         network = MemoryNetwork(10, LINK)
         async with memory_nodes(network, 2, public=True) as (asker, server):
             await asker.connect(server)
-            monkeypatch.setattr(server.network.swarm._network, "connect", nowhere)
+            monkeypatch.setattr(server.network.swarm._transports[0], "dial", nowhere)
             assert await answer(await request(asker, server, str(asker.addr.without_peer()))) == DialResponse(
                 autonat.REFUSED
             )
@@ -255,7 +256,9 @@ def test_a_peer_of_the_internet_cannot_point_into_our_network():
         network = MemoryNetwork(6, LINK)
         async with memory_nodes(network, 2, public=True) as (one, liar):
             inside = [Multiaddr.parse(text) for text in ("/ip4/192.168.1.1/tcp/80", "/ip4/127.0.0.1/tcp/5001")]
-            liar.network.swarm._listen_addrs += inside
+            bound = liar.network.swarm._listening[0]
+            assert isinstance(bound, StreamListening)
+            bound.addrs += inside
             await one.connect(liar)
             assert one.network.known_addrs()[liar.name] == [str(liar.addr.without_peer())]
 

@@ -18,22 +18,14 @@ from cidery.exchange.failures import NoSourceHasIt
 from cidery.identity.keys import PrivateKey
 from cidery.ipld import dag_pb
 from cidery.ipld.block import Block
-from cidery.libp2p.io.connection import WRITE_HIGH_WATER, Connection
-from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.dial_errors import DialFailed
+from cidery.libp2p.io.upgraded import WRITE_HIGH_WATER
 from cidery.libp2p.protocols import identify, multistream, ping
+from cidery.libp2p.protocols.muxed_stream import EAGER, StreamReset
 from cidery.libp2p.protocols.timeouts import CEILING
-from cidery.libp2p.protocols.yamux import (
-    ACK,
-    DATA,
-    FIN,
-    GO_AWAY,
-    MAX_CONTROL,
-    MAX_STREAMS,
-    PING,
-    SYN,
-    WINDOW_UPDATE,
-)
-from cidery.libp2p.protocols.yamux_stream import EAGER, INITIAL_WINDOW, StreamReset
+from cidery.libp2p.protocols.yamux import ACK, DATA, FIN, GO_AWAY, MAX_CONTROL, MAX_STREAMS, PING, SYN, WINDOW_UPDATE
+from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multicodec import DAG_PB

@@ -9,7 +9,7 @@ from cidery.errors import CideryError
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.kad.service import KadOptions
-from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer
 from cidery.testing.memory_network import Link, MemoryNetwork, seeded_entropy

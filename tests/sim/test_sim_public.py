@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cidery.errors import InvalidInput
-from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.stream import Stream
 from cidery.testing import HostLine, Link, Simulation, simulate
 

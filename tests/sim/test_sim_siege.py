@@ -20,8 +20,9 @@ from cidery.budgets import (
 )
 from cidery.libp2p.io.shares import LOOK_AFTER, ConnectionRates
 from cidery.libp2p.protocols import identify
+from cidery.libp2p.protocols.muxed_stream import EAGER
 from cidery.libp2p.protocols.yamux import DATA, FIN, HEADER, PING, SYN, WINDOW_UPDATE
-from cidery.libp2p.protocols.yamux_stream import EAGER, INITIAL_WINDOW
+from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field
 from cidery.testing.virtual_clock import run_virtual

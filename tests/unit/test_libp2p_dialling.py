@@ -6,7 +6,7 @@ import pytest
 
 from cidery.errors import Unavailable
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.peer_dial import MAX_ADDRS, MAX_RACED, OLD, PeerDial, StillDialling
 from cidery.libp2p.io.peer_store import (
     BACKOFF_BASE,

@@ -7,9 +7,9 @@ import pytest
 
 from cidery.blockstore.memory import MemoryStore
 from cidery.identity.keys import PrivateKey
-from cidery.libp2p.io.dial import DialFailed
+from cidery.libp2p.io.byte_network import TcpNetwork
+from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.private_network import PrivateNetwork
-from cidery.libp2p.io.transport import TcpNetwork
 from cidery.libp2p.protocols.pnet import (
     BadSwarmKey,
     XSalsa20,

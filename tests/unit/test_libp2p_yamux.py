@@ -6,6 +6,15 @@ from collections import Counter
 import pytest
 
 from cidery.budgets import SMALL_FRAMES, STREAMS_OPENED
+from cidery.libp2p.protocols.muxed_stream import (
+    EAGER,
+    FRAMED_AHEAD,
+    MESSAGE_COST,
+    MessageTooLarge,
+    StreamClosed,
+    StreamReset,
+)
+from cidery.libp2p.protocols.muxer import GoneAway, StreamChanged, StreamOpened, TooManyStreams
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux import (
     ACK,
@@ -25,22 +34,10 @@ from cidery.libp2p.protocols.yamux import (
     SYN,
     WINDOW_BUDGET,
     WINDOW_UPDATE,
-    GoneAway,
-    StreamChanged,
-    StreamOpened,
     Yamux,
 )
-from cidery.libp2p.protocols.yamux_state import TooManyStreams, YamuxError
-from cidery.libp2p.protocols.yamux_stream import (
-    EAGER,
-    FRAMED_AHEAD,
-    INITIAL_WINDOW,
-    MESSAGE_COST,
-    MessageTooLarge,
-    StreamClosed,
-    StreamReset,
-    YamuxStream,
-)
+from cidery.libp2p.protocols.yamux_state import YamuxError
+from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
 
 
 def machine(initiator: bool = True, round_trip: float | None = 0.1) -> Yamux:

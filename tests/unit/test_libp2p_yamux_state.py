@@ -4,27 +4,23 @@ from collections.abc import Callable
 
 import pytest
 
+from cidery.libp2p.protocols.muxed_stream import StreamClosed, StreamReset
+from cidery.libp2p.protocols.muxer import TooManyStreams
+from cidery.libp2p.protocols.stream_state import FIN_WAITING, FINISHED, TRANSITIONS, WRITABLE, Event, State
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
-from cidery.libp2p.protocols.yamux import ACK, DATA, FIN, HEADER, INITIAL_WINDOW, MAX_CONTROL, PING, SYN, Yamux
+from cidery.libp2p.protocols.yamux import ACK, DATA, FIN, HEADER, MAX_CONTROL, PING, SYN, Yamux
 from cidery.libp2p.protocols.yamux import GO_AWAY as GO_AWAY_FRAME
 from cidery.libp2p.protocols.yamux import WINDOW_UPDATE as WINDOW
 from cidery.libp2p.protocols.yamux_state import (
-    FIN_WAITING,
-    FINISHED,
     OPENS_STREAMS,
     SESSION_TRANSITIONS,
     TAKES_INPUT,
-    TRANSITIONS,
-    WRITABLE,
-    Event,
     SessionEvent,
     SessionState,
-    State,
-    TooManyStreams,
     YamuxError,
     session_after,
 )
-from cidery.libp2p.protocols.yamux_stream import StreamClosed, StreamReset, YamuxStream
+from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
 from cidery.spare_buffers import SpareBuffers
 
 STREAM_PAIRS = [(state, event) for state in State for event in Event]

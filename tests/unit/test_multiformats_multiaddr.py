@@ -133,3 +133,34 @@ def test_the_error_is_one_line_that_names_the_address() -> None:
     with pytest.raises(MultiaddrError) as caught:
         Multiaddr.parse("/ip4/300.1.1.1/tcp/1")
     assert str(caught.value) == "'/ip4/300.1.1.1/tcp/1' is not a multiaddr: '300.1.1.1' is not an IPv4 address"
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("/ip4/1.2.3.4/udp/4001/quic-v1", ("1.2.3.4", 4001)),
+        ("/ip6zone/eth0/ip6/fe80::1/udp/4001/quic-v1", ("fe80::1%eth0", 4001)),
+        ("/dns4/a.example/udp/1/quic-v1/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5", ("a.example", 1)),
+        ("/ip4/1.2.3.4/udp/4001", None),
+        ("/ip4/1.2.3.4/udp/4001/quic", None),
+        ("/ip4/1.2.3.4/udp/4001/quic-v1/webtransport", None),
+        ("/ip4/1.2.3.4/tcp/4001", None),
+    ],
+)
+def test_the_quic_endpoint_is_found_in_plain_quic_addresses_only(text: str, endpoint: tuple[str, int] | None) -> None:
+    assert Multiaddr.parse(text).quic_endpoint() == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "moved"),
+    [
+        ("/ip4/0.0.0.0/udp/1/quic-v1", "0.0.0.0", "/ip4/9.8.7.6/udp/1/quic-v1"),
+        ("/ip6zone/eth0/ip6/fe80::1/tcp/1", "fe80::1%eth0", "/ip4/9.8.7.6/tcp/1"),
+        ("/dns/a.example/tcp/1/ws", "a.example", "/ip4/9.8.7.6/tcp/1/ws"),
+    ],
+)
+def test_the_host_in_front_is_told_and_replaced(text: str, host: str, moved: str) -> None:
+    addr = Multiaddr.parse(text)
+    assert addr.host() == host
+    assert str(addr.at_host("9.8.7.6")) == moved
+    assert Multiaddr.parse("/p2p-circuit").host() is None

@@ -77,8 +77,9 @@ def test_default_networking_undoes_the_test_profile() -> None:
 
 def test_random_ports_are_free_ones_that_stay() -> None:
     swarm = parse_config(apply_profile(_raw(), "randomports")).swarm
-    assert [str(addr).rpartition("/")[0] for addr in swarm] == ["/ip4/0.0.0.0/tcp", "/ip6/::/tcp"]
-    ports = {str(addr).rpartition("/")[2] for addr in swarm}
+    forms = ["/ip4/0.0.0.0/tcp/N", "/ip6/::/tcp/N", "/ip4/0.0.0.0/udp/N/quic-v1", "/ip6/::/udp/N/quic-v1"]
+    assert [re.sub(r"/(tcp|udp)/\d+", r"/\1/N", str(addr)) for addr in swarm] == forms
+    ports = {re.findall(r"/(?:tcp|udp)/(\d+)", str(addr))[0] for addr in swarm}
     assert len(ports) == 1 and ports.isdisjoint({"0", "4001"})
 
 

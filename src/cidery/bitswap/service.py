@@ -41,8 +41,8 @@ from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
+from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.yamux_stream import StreamReset
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.tasks import Tasks
@@ -366,7 +366,7 @@ class BitswapService:
         for name in engine.turns.served():
             if (stream := self._peers[name].streams.get("answers")) is not None:
                 inner = stream.inner
-                engine.turns.progress(name, inner.out_bytes, now, blocked=not inner.send_window)
+                engine.turns.progress(name, inner.out_bytes, now, blocked=inner.blocked)
         while (begun := engine.begin_turn(now)) is not None:
             self._spawn(self._peers[begun], "answers", self._send_answers)
         if engine.waiting:

@@ -77,8 +77,8 @@ class AddressFilter:
 
     def allows(self, addr: Multiaddr) -> bool:
         """Whether the address may be dialled, or a connection from it accepted. Names are outside a local net."""
-        endpoint = addr.tcp_endpoint()
-        return endpoint is None or self.allows_host(endpoint[0])  # nothing here dials other addresses
+        host = addr.host()
+        return host is None or self.allows_host(host)  # nothing here dials other addresses
 
     def allows_host(self, host: str) -> bool:
         """As allows(), for an IP address or a name. Check a name's addresses again once they are known."""
@@ -124,9 +124,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _has_name(addr: Multiaddr) -> bool:
-    endpoint = addr.tcp_endpoint()
     try:
-        ipaddress.ip_address(endpoint[0] if endpoint else "::")
+        ipaddress.ip_address(addr.host() or "::")
     except ValueError:
         return True
     return False

@@ -17,7 +17,9 @@ from cidery.multiformats.multiaddr_protocols import (
     IP6,
     IP6ZONE,
     P2P,
+    QUIC_V1,
     TCP,
+    UDP,
     UNIX,
     MultiaddrError,
 )
@@ -79,9 +81,12 @@ class Multiaddr:
     @classmethod
     def tcp(cls, host: str, port: int) -> Self:
         """The address of an IPv4 or IPv6 socket (``fe80::1%eth0`` becomes /ip6zone). Raises MultiaddrError."""
-        address, _, zone = host.partition("%")
-        zoned = f"/ip6zone/{zone}" if zone else ""
-        return cls.parse(f"{zoned}/{'ip6' if ':' in address else 'ip4'}/{address}/tcp/{port}")
+        return cls.parse(f"/ip4/0.0.0.0/tcp/{port}").at_host(host)
+
+    @classmethod
+    def quic(cls, host: str, port: int) -> Self:
+        """As tcp(), of QUIC version 1 over UDP."""
+        return cls.parse(f"/ip4/0.0.0.0/udp/{port}/quic-v1").at_host(host)
 
     def encode(self) -> bytes:
         """The binary form."""
@@ -122,16 +127,51 @@ class Multiaddr:
 
         None for everything else; WebSocket or relayed addresses are not plain TCP.
         """
-        parts = list(self.without_peer().components)
-        zone = ""
-        if len(parts) == 3 and parts[0][0] == IP6ZONE and parts[1][0] == IP6:
-            zone = "%" + parts.pop(0)[1].decode("utf-8")
-        if len(parts) != 2 or parts[0][0] not in _HOSTS or parts[1][0] != TCP:
+        return self._endpoint(TCP)
+
+    def quic_endpoint(self) -> tuple[str, int] | None:
+        """(host, port) of a plain QUIC address, as tcp_endpoint(): udp and quic-v1 after the host, then at most /p2p.
+
+        None for everything else; WebTransport or relayed addresses are not plain QUIC.
+        """
+        return self._endpoint(UDP, QUIC_V1)
+
+    def host(self) -> str | None:
+        """The IP address (``fe80::1%eth0`` with a zone) or name that this address begins with. None without one.
+
+        That of a relayed address is the relay's.
+        """
+        length = self._host_length
+        if not length:
             return None
-        code, value = parts[0]
+        zone = "%" + self.components[0][1].decode("utf-8") if length == 2 else ""
+        code, value = self.components[length - 1]
         text = BY_CODE[code].text
         assert text is not None  # all of _HOSTS have values
-        return text.format(value) + zone, int.from_bytes(parts[1][1], "big")
+        return text.format(value) + zone
+
+    def at_host(self, host: str) -> Self:
+        """The same with another IP address (``fe80::1%eth0`` becomes /ip6zone) in front. Raises MultiaddrError."""
+        address, _, zone = host.partition("%")
+        zoned = f"/ip6zone/{zone}" if zone else ""
+        front = self.parse(f"{zoned}/{'ip6' if ':' in address else 'ip4'}/{address}")
+        return type(self)((*front.components, *self.components[self._host_length :]))
+
+    @property
+    def _host_length(self) -> int:
+        """How many components make the host in front."""
+        codes = [code for code, _ in self.components[:2]]
+        if codes == [IP6ZONE, IP6]:
+            return 2
+        return 1 if codes and codes[0] in _HOSTS else 0
+
+    def _endpoint(self, port: int, *form: int) -> tuple[str, int] | None:
+        length = self._host_length
+        rest = self.without_peer().components[length:]
+        host = self.host()
+        if host is None or tuple(code for code, _ in rest) != (port, *form):
+            return None
+        return host, int.from_bytes(rest[0][1], "big")
 
     def unix_path(self) -> str | None:
         """The path of ``/unix/run/sock`` on this machine, absolute; None for every other address."""

@@ -176,5 +176,5 @@ class LocalPeers:
 
 
 def _is_loopback(addr: Multiaddr) -> bool:
-    endpoint = addr.tcp_endpoint()
-    return endpoint is not None and (endpoint[0] == "::1" or endpoint[0].startswith("127."))
+    host = addr.host()
+    return host is not None and (host == "::1" or host.startswith("127."))

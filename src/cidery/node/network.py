@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cidery.bitswap.service import BitswapService
 from cidery.blockstore.interface import BlockStore
@@ -34,6 +34,7 @@ from cidery.kad.io.announce import Announcing
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.autonat import Autonat
+from cidery.libp2p.io.byte_network import ByteNetwork
 from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
@@ -41,7 +42,6 @@ from cidery.libp2p.io.nat_pmp import NatPmpRouter
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.swarm import SwarmConfig
-from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.addresses import Scope, scope_of
@@ -71,9 +71,6 @@ from cidery.routing.interface import FoundPeer, Router
 from cidery.routing.service import JoinedRouting, ProviderSearch
 from cidery.tasks import Tasks, in_thread
 from cidery.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("cidery.node")
 
@@ -110,15 +107,16 @@ class NodeNetwork:
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
-        network: Transport | None = None,
+        network: ByteNetwork | None = None,
+        quic: bool = False,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``map_ports``: ask the router to forward a port. ``validators``: of records other than public keys.
-        ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``, ``announce`` None: no
-        discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: which of the own
-        addresses others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall time in ns.
+        ``quic``: beside ``network``. ``map_ports``: ask the router to forward a port. ``validators``: of records other
+        than public keys. ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``,
+        ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: the
+        own addresses that others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall ns.
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
@@ -127,7 +125,7 @@ class NodeNetwork:
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         self.swarm = make_swarm(
-            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth
+            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth, quic=quic
         )
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)
@@ -347,7 +345,7 @@ class NodeNetwork:
         if urls and self._gateway_options.routed:
             for url in urls:
                 self.gateways.add(url, inside=local)
-            if not any(addr.tcp_endpoint() for addr in addrs):
+            if not any(map(self.swarm.takes, addrs)):
                 return
         if not addrs and not self.swarm.peer_store.addrs(found.peer):
             known = await self.routing.find_peer(found.peer)

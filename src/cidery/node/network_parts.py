@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from cidery.errors import InvalidInput
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.quic_transport import QuicTransport
+from cidery.libp2p.io.stream_transport import StreamTransport
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Transport
@@ -24,17 +29,20 @@ from cidery.repo.cache import Cache, PeerRows
 if TYPE_CHECKING:
     from cidery.libp2p.protocols.tls import TlsIdentity
 
+log = logging.getLogger("cidery.node")
+
 
 def make_swarm(
     config: SwarmConfig,
     key: PrivateKey,
     cache: Cache | None,
-    network: Transport | None,
+    network: ByteNetwork | None,
     security: tuple[str, ...],
     *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     bandwidth: Schedule | None,
+    quic: bool,
 ) -> Swarm:
     """The swarm of a node; its peer store is in ``cache``, if there is one."""
     return Swarm(
@@ -42,10 +50,27 @@ def make_swarm(
         upgrade_config(key, entropy, security),
         PeerStore(clock, PeerRows(cache) if cache is not None else None),
         clock,
-        network,
+        transports(config, network, clock, entropy, quic=quic),
         traffic=Traffic(clock, bandwidth),
         prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
     )
+
+
+def transports(
+    config: SwarmConfig,
+    network: ByteNetwork | None,
+    clock: Callable[[], float],
+    entropy: Callable[[int], bytes],
+    *,
+    quic: bool,
+) -> list[Transport]:
+    """``network`` None: TCP. ``quic``: QUIC too, if its library is installed."""
+    made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock)]
+    if quic and find_spec("qh3") is None:
+        log.warning("QUIC is off: the package qh3 is not installed")
+    elif quic:
+        made.append(QuicTransport(config.addresses, clock, entropy))
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from cidery.blockstore.interface import BlockStore
 from cidery.identity.keys import PrivateKey
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions
+from cidery.libp2p.io.byte_network import TcpNetwork
 from cidery.libp2p.io.dnsaddr import TxtResolver
 from cidery.libp2p.io.private_network import PrivateNetwork
-from cidery.libp2p.io.transport import TcpNetwork
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint
@@ -42,6 +42,7 @@ async def open_network(
     conn_mgr: ConnMgrConfig,
     security: tuple[str, ...],
     addresses: AddressFilter,
+    quic: bool = False,
     swarm_key: bytes | None = None,
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
@@ -71,6 +72,7 @@ async def open_network(
             max_connections=2 * conn_mgr.high_water,
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
+            quic=quic,
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,

@@ -67,7 +67,7 @@ class PublicReach:
         if urls and self._routed:
             for url in urls:
                 self._gateways.add(url, inside=False)
-            if not any(addr.tcp_endpoint() for addr in found.addrs):
+            if not any(map(self._swarm.takes, found.addrs)):
                 return
         addrs = found.addrs
         if not addrs and not self._swarm.peer_store.addrs(found.peer):
@@ -80,22 +80,22 @@ class PublicReach:
         kept: list[Multiaddr] = []
         names = 0
         for addr in addrs:
-            endpoint = addr.tcp_endpoint()
-            if endpoint is None or is_public(endpoint[0]):
-                kept += [addr] if endpoint is not None else []
-            elif _is_name(endpoint[0]) and names < MAX_NAMES and self._swarm.config.addresses.allows_host(endpoint[0]):
+            host = addr.host() if self._swarm.takes(addr) else None
+            if host is None or is_public(host):
+                kept += [addr] if host is not None else []
+            elif _is_name(host) and names < MAX_NAMES and self._swarm.config.addresses.allows_host(host):
                 names += 1
                 try:
-                    found = await addresses_of(endpoint[0])
+                    found = await addresses_of(host)
                 except (OSError, TooManyLookups):
                     continue
-                kept += [Multiaddr.tcp(host, endpoint[1]) for _, host in found if is_public(host)]
+                kept += [addr.at_host(ip) for _, ip in found if is_public(ip)]
         return kept
 
 
 def _is_public(addr: Multiaddr) -> bool:
-    endpoint = addr.tcp_endpoint()
-    return endpoint is not None and is_public(endpoint[0])
+    host = addr.host()
+    return host is not None and is_public(host)
 
 
 def _is_name(host: str) -> bool:

@@ -163,6 +163,8 @@ class Config(NamedTuple):
     limits: LimitsConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
+    quic: bool
+    """Whether QUIC addresses are dialled and listened on. Never in a private network."""
 
     @property
     def public_key(self) -> bytes:
@@ -294,6 +296,7 @@ def read_config(raw: Raw) -> Config:
         names=_names(get),
         limits=limits_of(get, parse_size),
         security=_security(get),
+        quic=get("Swarm.Transports.Network.QUIC", True),
     )
 
 

@@ -270,6 +270,7 @@ KEYS: dict[str, Accepts] = {
     "Swarm.Limits.PeerDown": RATE,
     "Swarm.Limits.Schedule": SCHEDULE,
     "Swarm.LocalOnly": ANY_BOOL,
+    "Swarm.Transports.Network.QUIC": ANY_BOOL,
     "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }

@@ -112,6 +112,9 @@ MEANING: dict[str, Meaning] = {
     ),
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
+    "Swarm.Transports.Network.QUIC": Meaning(
+        "quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
+    ),
     "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),
     "Swarm.Transports.Security.TLS": Meaning("security", "Priority of TLS, the lower the better; false: off."),
 }

@@ -39,8 +39,9 @@ _KUBO = {
     "Reprovider": "*",
     "Routing": "AcceleratedDHTClient IgnoreProviders Routers.* Methods.*",
     "Swarm": "DisableBandwidthMetrics DisableRelay EnableRelayHop EnableAutoRelay EnableAutoNATService"
-    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.* Transports.Multiplexers.*"
-    " Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod ResourceMgr.*",
+    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.TCP Transports.Network.Websocket"
+    " Transports.Network.WebTransport Transports.Network.WebRTCDirect Transports.Network.Relay"
+    " Transports.Multiplexers.* Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod ResourceMgr.*",
     "Version": "AgentSuffix SwarmCheckEnabled SwarmCheckPercentThreshold",
 }
 """Section -> keys without a meaning here, and "*" for whatever is below; config files of Kubo have them."""

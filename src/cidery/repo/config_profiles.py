@@ -46,8 +46,15 @@ BOOTSTRAP = (
     "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
 )
 """Public entry points of the Amino network, as every IPFS node ships them."""
+
+
+def swarm_addresses(port: int) -> list[str]:
+    """TCP and QUIC on all addresses of this machine, as Kubo's."""
+    return [f"/{host}/{form}" for form in (f"tcp/{port}", f"udp/{port}/quic-v1") for host in ("ip4/0.0.0.0", "ip6/::")]
+
+
 DEFAULT_ADDRESSES: Raw = {
-    "Swarm": ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"],
+    "Swarm": swarm_addresses(4001),
     "Announce": [],
     "AppendAnnounce": [],
     "NoAnnounce": [],
@@ -131,7 +138,7 @@ def _random_ports(raw: Raw) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    _section(raw, "Addresses")["Swarm"] = [f"/ip4/0.0.0.0/tcp/{port}", f"/ip6/::/tcp/{port}"]
+    _section(raw, "Addresses")["Swarm"] = swarm_addresses(port)
 
 
 def _announce(enabled: bool) -> Callable[[Raw], None]:

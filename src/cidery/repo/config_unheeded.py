@@ -24,7 +24,7 @@ UNHEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Provider": (bool, "but has no effect any more; see Provide.Enabled and Provide.Strategy, and remove it"),
     "Reprovider": (bool, "but has no effect any more; see Provide.Strategy and Provide.DHT.Interval, and remove it"),
     "Routing.IgnoreProviders": (bool, "but every provider is asked here; remove the key, or use Swarm.AddrFilters"),
-    "Swarm.Transports.Network.TCP": (_is_false, "but there is no other transport here; stay offline instead"),
+    "Swarm.Transports.Network.TCP": (_is_false, "but this node has TCP always; stay offline instead"),
 }
 """Dotted key -> whether a value forbids something, and what to say."""
 

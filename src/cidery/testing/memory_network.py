@@ -2,7 +2,7 @@
 
     network = MemoryNetwork(seed=1)
     network.set_link("10.0.0.1", "10.0.0.2", Link(latency=0.05, bandwidth=10e6, loss=0.01))
-    swarm = Swarm(config, upgrade, store, loop.time, network.host("10.0.0.1"))
+    swarm = Swarm(config, upgrade, store, loop.time, [StreamTransport(network.host("10.0.0.1"), loop.time)])
 
 It carries byte streams as TCP does: bytes of one connection stay in order and none is lost; a lost segment is held
 back until it would have been sent again, and later ones wait behind it. Segments of different connections overtake
@@ -102,7 +102,7 @@ class MemoryListener:
 
 
 class MemoryHost:
-    """The network as one host sees it. Satisfies ``libp2p.io.transport.Transport``."""
+    """The network as one host sees it. Satisfies ``libp2p.io.byte_network.ByteNetwork``."""
 
     private = False
 

@@ -12,7 +12,7 @@ from cidery.kad.message import MAX_ANSWER, DhtMessage, KadError
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.stream import Stream, StreamCut
 from cidery.libp2p.io.swarm import Swarm
-from cidery.libp2p.protocols.yamux_stream import StreamReset
+from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.multiformats.varint import encode_uvarint
 
 log = logging.getLogger("cidery.kad")

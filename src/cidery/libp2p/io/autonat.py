@@ -221,7 +221,9 @@ class Autonat:
             request = autonat.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
             if not isinstance(request, DialRequest):
                 raise AutonatError("the first message is no request")
-            picked = next(((at, addr) for at, raw in enumerate(request.addrs) if (addr := _dialable(raw))), None)
+            picked = next(
+                ((at, addr) for at, raw in enumerate(request.addrs) if (addr := _dialable(self._swarm, raw))), None
+            )
             if picked is None:
                 await stream.write_message(DialResponse(autonat.REFUSED).encode())
                 return
@@ -283,7 +285,11 @@ class Autonat:
             request = autonat.V1Request.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
             host = _seen_host(connection)
             # only the host the asker is seen at: nobody shall be dialled on somebody else's word
-            addrs = [addr for raw in request.addrs if host_of(raw) == host and (addr := _dialable(raw)) is not None]
+            addrs = [
+                addr
+                for raw in request.addrs
+                if host_of(raw) == host and (addr := _dialable(self._swarm, raw)) is not None
+            ]
             if request.peer != connection.peer.multihash or not addrs or not self._admit(connection.peer, False):
                 await stream.write_message(autonat.V1Response(autonat.V1_REFUSED).encode())
                 return
@@ -299,15 +305,15 @@ class Autonat:
             await stream.write_message(autonat.V1Response(autonat.V1_OK, addrs[0].encode()).encode())
 
 
-def _dialable(raw: bytes) -> Multiaddr | None:
-    """A public TCP address with an IP, None for every other one."""
+def _dialable(swarm: Swarm, raw: bytes) -> Multiaddr | None:
+    """A public address with an IP that a transport here dials, None for every other one."""
     if scope_of(raw) is not Scope.PUBLIC or host_of(raw) is None:
         return None
     try:
         addr = Multiaddr.decode(raw)
     except MultiaddrError:
         return None
-    return addr if addr.tcp_endpoint() is not None else None
+    return addr if swarm.takes(addr) else None
 
 
 def _seen_host(connection: Connection) -> object:

@@ -105,18 +105,14 @@ class Identification:
         out: dict[Multiaddr, None] = {}
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
         for addr in self._swarm.listen_addrs():
-            endpoint = addr.tcp_endpoint()
-            if endpoint is None:
-                continue
-            host, port = endpoint
-            if not ipaddress.ip_address(host).is_unspecified:
+            bound = host_of(addr.encode())
+            if bound is None or not bound.is_unspecified:
                 out[addr] = None
                 continue
-            family = 6 if ":" in host else 4
             for host in dict.fromkeys((*self._interfaces(), *believed, *self._local)):
-                if ipaddress.ip_address(host).version == family:
-                    out[Multiaddr.tcp(host, port)] = None
-            out[Multiaddr.tcp("::1" if family == 6 else "127.0.0.1", port)] = None
+                if ipaddress.ip_address(host).version == bound.version:
+                    out[addr.at_host(host)] = None
+            out[addr.at_host("::1" if bound.version == 6 else "127.0.0.1")] = None
         if self.mapped is not None:
             out[self.mapped] = None
         return self._announced.of(out)

@@ -1,4 +1,6 @@
-"""One peer being dialled: all its addresses raced, the first that authenticates wins at once, the others are dropped.
+"""One peer being dialled: its addresses raced, the first that authenticates wins at once, the others are dropped.
+
+Some have a head start (protocols/dial_ranking.py).
 
 An address that does not answer may be dead, or on another planet. So its dial goes on until the system or the
 handshake gives it up, and costs others nothing meanwhile: the next addresses begin after a second, whoever cannot wait
@@ -17,7 +19,8 @@ from typing import Any
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
-from cidery.libp2p.io.dial import DialFailed, reason_of
+from cidery.libp2p.io.dial_errors import DialFailed, reason_of
+from cidery.libp2p.protocols.dial_ranking import Ranked
 from cidery.libp2p.protocols.pending import Pending
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -30,6 +33,10 @@ MAX_ADDRS = 256
 
 Start = Callable[[Multiaddr, Callable[[], None]], Coroutine[Any, Any, Connection]]
 """Dials one address; calls the function once it begins, which may be later."""
+
+
+def _all_at_once(addrs: Sequence[Multiaddr]) -> Ranked:
+    return [(addr, 0.0) for addr in addrs]
 
 
 class StillDialling(DialFailed):
@@ -63,6 +70,7 @@ class PeerDial:
         early: Callable[[Multiaddr], float],
         on_failure: Callable[[Multiaddr], None],
         pending: Pending[Attempt],
+        rank: Callable[[Sequence[Multiaddr]], Ranked] = _all_at_once,
         on_given_up: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
     ) -> None:
@@ -70,6 +78,7 @@ class PeerDial:
         early: the seconds after the beginning of an address' dial until wait() gives up by default.
         on_failure: called with each address that cannot be reached, or is late.
         pending: the places of all dials of the node.
+        rank: the head starts of addresses that become known together.
         on_given_up: called for each address that loses its place there.
         """
         self.peer = peer
@@ -81,9 +90,11 @@ class PeerDial:
         self._early = early
         self._on_failure = on_failure
         self._pending = pending
+        self._rank = rank
         self._on_given_up = on_given_up
         self._clock = clock
-        self._waiting: deque[Multiaddr] = deque()
+        self._waiting: dict[Multiaddr, float] = {}
+        """And when its turn comes, on the clock."""
         self._seen: set[Multiaddr] = set()
         self._running: dict[asyncio.Task[Connection], Attempt] = {}
         self._ended: set[Attempt] = set()
@@ -96,6 +107,7 @@ class PeerDial:
 
         The system sends its SYNs ever more rarely: a network that is back would be noticed only after half a minute.
         """
+        fresh: list[Multiaddr] = []
         for addr in addrs:
             if addr in self._seen:
                 self._repeat(addr)
@@ -104,8 +116,11 @@ class PeerDial:
                 self._seen = {*self._waiting, *(one.addr for one in self._running.values())}
             if len(self._seen) < MAX_ADDRS:
                 self._seen.add(addr)
-                self._waiting.append(addr)
-                self._wake.set()
+                fresh.append(addr)
+        now = self._clock()
+        for addr, head_start in self._rank(fresh):
+            self._waiting[addr] = now + head_start
+            self._wake.set()
 
     def _repeat(self, addr: Multiaddr) -> None:
         """A fresh attempt beside the first one, which may be on its way to another planet; not a third."""
@@ -114,7 +129,7 @@ class PeerDial:
             return
         if len(tried) > 1:
             self.end(tried[-1])
-        self._waiting.append(addr)
+        self._waiting[addr] = self._clock()
         self._wake.set()
 
     def _is_late(self, attempt: Attempt) -> bool:
@@ -154,8 +169,11 @@ class PeerDial:
         now = self._clock()
         ages = [0.0 if one.began is None else now - one.began for one in self._running.values()]
         young = [age for age in ages if age < OLD]
-        for _ in range(min(len(self._waiting), MAX_RACED - len(young))):
-            attempt = Attempt(self, self._waiting.popleft())
+        self._end_head_starts(now)
+        due = [addr for addr in sorted(self._waiting, key=self._waiting.__getitem__) if self._waiting[addr] <= now]
+        for addr in due[: max(0, MAX_RACED - len(young))]:
+            del self._waiting[addr]
+            attempt = Attempt(self, addr)
             task = asyncio.create_task(self._start(attempt.addr, partial(self._began, attempt)))
             self._running[task] = attempt
             young.append(0.0)
@@ -165,7 +183,15 @@ class PeerDial:
                 while (other := self._pending.surplus(lambda one: one.dial.patient > 0)) is not None:
                     self._on_given_up()
                     other.dial.end(other)
-        return max(0.001, OLD - max(young)) if young else None
+        pauses = [OLD - max(young)] if young else []
+        pauses += [at - now for at in self._waiting.values() if at > now]
+        return max(0.001, min(pauses)) if pauses else None
+
+    def _end_head_starts(self, now: float) -> None:
+        """Nobody is left who has one: the next ones need not wait."""
+        early = min(self._waiting.values(), default=now) - now
+        if not self._running and early > 0.0:
+            self._waiting = {addr: at - early for addr, at in self._waiting.items()}
 
     def _began(self, attempt: Attempt) -> None:
         attempt.began = self._clock()

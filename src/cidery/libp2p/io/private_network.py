@@ -1,4 +1,4 @@
-"""A Transport whose connections are private: between socket and protocol, with the machine of protocols/pnet.py."""
+"""A ByteNetwork whose connections are private: between socket and protocol, with the machine of protocols/pnet.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from cidery.libp2p.io.transport import Listener, Transport
+from cidery.libp2p.io.byte_network import ByteNetwork, Listener
 from cidery.libp2p.protocols.pnet import NONCE_SIZE, XSalsa20
 from cidery.multiformats.varint import Buffer
 
@@ -14,11 +14,11 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 class PrivateNetwork:
-    """Satisfies transport.Transport over another one."""
+    """Satisfies byte_network.ByteNetwork over another one."""
 
     private = True
 
-    def __init__(self, below: Transport, key: bytes, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, below: ByteNetwork, key: bytes, entropy: Callable[[int], bytes]) -> None:
         self._below = below
         self._key = key
         self._entropy = entropy

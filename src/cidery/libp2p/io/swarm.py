@@ -10,25 +10,26 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from cidery.budgets import CONNECTIONS, DIALS_PENDING, HANDSHAKES
-from cidery.errors import CideryError, InvalidInput, LimitExceeded, Unavailable
+from cidery.errors import CideryError, InvalidInput, LimitExceeded
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import DOUBTFUL, Connection
 from cidery.libp2p.io.connection_config import ConnectionConfig, Handler
-from cidery.libp2p.io.dial import DialFailed, dial_tcp
+from cidery.libp2p.io.dial_errors import DialFailed, UnsupportedAddress
 from cidery.libp2p.io.peer_dial import Attempt, PeerDial
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
-from cidery.libp2p.io.transport import Listener, TcpNetwork, Transport
+from cidery.libp2p.io.transport import Listening, LocalEnd, Transport
+from cidery.libp2p.protocols.dial_ranking import ranked
 from cidery.libp2p.protocols.dial_rate import DialRate, host_key
 from cidery.libp2p.protocols.pending import Pending
 from cidery.libp2p.protocols.timeouts import Timeouts
-from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_inbound, upgrade_outbound
+from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.tasks import Tasks, logged
@@ -39,18 +40,6 @@ MAX_PER_PEER = 4
 """Connections to one peer; a further inbound one is refused."""
 DUPLICATE_GRACE = 0.5
 """Seconds, beside round trips, that a duplicate connection lives after its closing was announced."""
-
-
-class CannotListen(Unavailable):
-    """An address cannot be bound."""
-
-    def __init__(self, addr: Multiaddr, reason: str) -> None:
-        super().__init__(addr, reason)
-        self.addr = addr
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"cannot listen on {self.addr}: {self.reason}; change Addresses.Swarm or stop what uses it"
 
 
 class SelfDial(InvalidInput):
@@ -82,13 +71,13 @@ class Swarm:
         upgrade: UpgradeConfig,
         store: PeerStore,
         clock: Callable[[], float],
-        network: Transport | None = None,
+        transports: Sequence[Transport],
         prober: Callable[[], UpgradeConfig] | None = None,
         traffic: Traffic | None = None,
     ) -> None:
-        """``network`` None: TCP. ``prober``: another identity for probe(); None: this node's own.
+        """``transports``: the first that takes an address dials it, and listens on it.
 
-        ``traffic`` None: counted, not limited.
+        ``prober``: another identity for probe(); None: this node's own. ``traffic`` None: counted, not limited.
         """
         self.config = config
         self.handlers: dict[str, Handler] = {}
@@ -101,17 +90,16 @@ class Swarm:
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
-        self._network = network or TcpNetwork(config.addresses)
+        self._transports = tuple(transports)
         self._prober = prober
         self.traffic = traffic or Traffic(clock)
-        self._connection_config = ConnectionConfig(self.handlers, config.timeouts, clock, self.traffic)
+        self._end = LocalEnd(upgrade, ConnectionConfig(self.handlers, config.timeouts, clock, self.traffic))
         self._connections: dict[PeerId, list[Connection]] = {}
         self._handshakes: Pending[Connection] = Pending(config.max_pending_inbound)
         self._rate = DialRate(clock())
         self._dials: dict[PeerId, tuple[PeerDial, asyncio.Task[Connection]]] = {}
         self._pending_dials: Pending[Attempt] = Pending(DIALS_PENDING.amount)
-        self._listeners: list[Listener] = []
-        self._listen_addrs: list[Multiaddr] = []
+        self._listening: list[Listening] = []
         self._tasks = Tasks()
         self._shedding = Shedding(log)
         self._closing = False
@@ -127,33 +115,37 @@ class Swarm:
     # --- listening
 
     async def listen(self, addrs: Sequence[Multiaddr]) -> None:
-        """Bind TCP addresses; others are skipped with a warning. Raises CannotListen."""
+        """Bind the addresses that a transport takes; others are skipped, and logged. Raises CannotListen."""
         for addr in addrs:
-            endpoint = addr.tcp_endpoint()
-            if endpoint is None:
+            if not self.takes(addr):
                 log.info("no transport here listens on %s", addr)
-                continue
-            try:
-                listener = await self._network.listen(self._make_inbound, *endpoint)
-            except OSError as exc:
-                raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
-            self._listeners.append(listener)
-            self._listen_addrs += map(_socket_addr, listener.endpoints)
+        for transport in self._transports:
+            if wanted := [addr for addr in addrs if self._transport_of(addr) is transport]:
+                self._listening.append(await transport.listen(wanted, self._end, self._accept))
 
     def listen_addrs(self) -> list[Multiaddr]:
         """Bound addresses, wildcards as they are."""
-        return list(self._listen_addrs)
+        return [addr for one in self._listening for addr in one.addrs]
 
-    def _make_inbound(self) -> Connection:
-        connection = Connection(self._connection_config, upgrade_inbound(self._upgrade), outbound=False)
+    def _dials_quic(self, addr: Multiaddr) -> bool:
+        return addr.quic_endpoint() is not None and self.takes(addr)
+
+    def takes(self, addr: Multiaddr) -> bool:
+        """Whether a transport here dials addresses of this form."""
+        return self._transport_of(addr) is not None
+
+    def _transport_of(self, addr: Multiaddr) -> Transport | None:
+        return next((transport for transport in self._transports if transport.takes(addr)), None)
+
+    def _accept(self, connection: Connection) -> None:
         self._tasks.spawn(logged(self._welcome(connection), log))
-        return connection
 
     async def _welcome(self, connection: Connection) -> None:
         await connection.made
         if connection.closed.done():
             return
-        addr = _socket_addr(connection.remote_endpoint())
+        addr = connection.remote_addr
+        assert addr is not None  # it is made
         self._handshakes.add(connection, host_key(addr.encode()))
         if (crowded := self._handshakes.surplus()) is not None:
             self._shedding.note("inbound handshakes ended for others")
@@ -174,8 +166,7 @@ class Swarm:
             self._shedding.note("inbound connections refused")
             connection.close("connection limit reached")
             return
-        connection.remote_addr = addr
-        if not self.config.addresses.allows(connection.remote_addr):
+        if not self.config.addresses.allows(addr):
             connection.close("its address is not allowed here")
             return
         await self._register(connection)
@@ -236,6 +227,7 @@ class Swarm:
             early=lambda addr: timeouts.dial(store.round_trip(peer, addr)),
             on_failure=store.dial_failed,
             pending=self._pending_dials,
+            rank=lambda addrs: ranked(addrs, is_quic=self._dials_quic, round_trip=partial(store.round_trip, peer)),
             on_given_up=lambda: self._shedding.note("silent addresses no longer dialled"),
             clock=self.clock,
         )
@@ -252,21 +244,21 @@ class Swarm:
 
     async def _finish_dial(self, dial: PeerDial) -> Connection:
         connection = await dial.run()
-        assert connection.remote_addr is not None  # dial_tcp sets it
+        assert connection.remote_addr is not None  # its transport sets it
         self.peer_store.dial_succeeded(connection.remote_addr)
         self.peer_store.add_addrs(dial.peer, [connection.remote_addr], trusted=True)
         await self._register(connection)
         return connection
 
     async def _dial_addr(self, peer: PeerId, addr: Multiaddr, begun: Callable[[], None]) -> Connection:
-        def make() -> Connection:
-            return Connection(self._connection_config, upgrade_outbound(self._upgrade, peer), outbound=True)
-
+        transport = self._transport_of(addr)
+        if transport is None:
+            raise UnsupportedAddress(addr)
         self.config.addresses.check(addr)
         await self._turn(addr)
         begun()
         known = self.peer_store.round_trip(peer, addr)
-        return await dial_tcp(self._network, addr, make, self.config.timeouts.patience, self.clock, known)
+        return await transport.dial(addr, peer, self._end, seconds=self.config.timeouts.patience, round_trip=known)
 
     async def _turn(self, addr: Multiaddr) -> None:
         """Wait until one more dial of the host may begin."""
@@ -289,18 +281,16 @@ class Swarm:
 
         Raises CideryError kinds, OSError, TimeoutError. Cancel-safe.
         """
-
-        def make() -> Connection:
-            upgrade = upgrade_outbound(self._stranger, peer)
-            config = ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic)
-            return Connection(config, upgrade, outbound=True)
-
+        transport = self._transport_of(addr)
+        if transport is None:
+            raise UnsupportedAddress(addr)
         self.config.addresses.check(addr)
-        return await dial_tcp(self._network, addr, make, seconds, self.clock)
+        return await transport.dial(addr, peer, self._stranger, seconds=seconds)
 
     @cached_property
-    def _stranger(self) -> UpgradeConfig:
-        return self._prober() if self._prober is not None else self._upgrade
+    def _stranger(self) -> LocalEnd:
+        upgrade = self._prober() if self._prober is not None else self._upgrade
+        return LocalEnd(upgrade, ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic))
 
     # --- connections
 
@@ -334,7 +324,7 @@ class Swarm:
     @property
     def held_bytes(self) -> int:
         """Bytes that came and are not read yet, of all connections, at the last looks."""
-        return self._connection_config.received.held
+        return self._end.connections.received.held
 
     def connections(self) -> list[Connection]:
         return [connection for several in self._connections.values() for connection in several]
@@ -357,13 +347,15 @@ class Swarm:
     async def close(self) -> None:
         """Stop listening, close every connection, wait for their tasks."""
         self._closing = True
-        for listener in self._listeners:
-            listener.close()
+        for listening in self._listening:
+            listening.close()
         for _, task in list(self._dials.values()):
             task.cancel()
         for connection in self.connections():
             connection.close("node is stopping")
         await self._tasks.close()
+        for transport in self._transports:
+            transport.close()
         self._shedding.report()
         self.peer_store.save()
 
@@ -423,8 +415,3 @@ class Swarm:
             await asyncio.sleep(connection.wait(DUPLICATE_GRACE))
             if not connection.streams:
                 connection.close("duplicate")
-
-
-def _socket_addr(name: Sequence[object]) -> Multiaddr:
-    host, port = str(name[0]).partition("%")[0], name[1]
-    return Multiaddr.parse(f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}")

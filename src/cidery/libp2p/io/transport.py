@@ -1,94 +1,82 @@
-"""Where byte streams come from: the operating system's TCP, or a network in memory with the same interface."""
+"""How connections come about: each transport dials and listens on the multiaddrs of its form, and yields connections.
+
+A transport over byte streams upgrades them (stream_transport.py); one that is secured and multiplexed by itself yields
+what it has. Everything above sees the same Connection and the same streams.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import asyncio.trsock
-import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
-from cidery.host_names import addresses_of
-from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
+from cidery.errors import Unavailable
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.connection_config import ConnectionConfig
+from cidery.libp2p.protocols.upgrade import UpgradeConfig
+from cidery.multiformats.multiaddr import Multiaddr
 
-P = TypeVar("P", bound=asyncio.BaseProtocol)
-
-UNSENT = 128 * 1024
-"""Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
-BACKLOG = 256
-"""Connections that the system accepts before we do; beyond it dialling takes a second try."""
+Accept = Callable[[Connection], None]
+"""Takes each connection from outside, as it begins its handshake: ``upgraded`` or ``closed`` tells how that ends."""
 
 
-class Listener(Protocol):
-    """A bound address."""
+class CannotListen(Unavailable):
+    """An address cannot be bound."""
+
+    def __init__(self, addr: Multiaddr, reason: str) -> None:
+        super().__init__(addr, reason)
+        self.addr = addr
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.addr}: {self.reason}; change Addresses.Swarm or stop what uses it"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEnd:
+    """This side of a connection: who it says it is, and what its streams are served by."""
+
+    upgrade: UpgradeConfig
+    connections: ConnectionConfig
+
+
+class Listening(Protocol):
+    """What is bound."""
 
     @property
-    def endpoints(self) -> Sequence[tuple[str, int]]:
-        """(host, port) of each bound socket."""
+    def addrs(self) -> Sequence[Multiaddr]:
+        """One for each bound socket and form, with real ports; wildcards as they are."""
         ...
 
     def close(self) -> None:
-        """Accept no more. Connections that exist go on."""
+        """Accept no more. Connections that exist go on. Idempotent."""
         ...
 
 
 class Transport(Protocol):
-    """Makes asyncio transports and attaches protocols to them."""
+    """One form of addresses, or several that share sockets."""
 
-    private: bool
-    """Whether only those are understood that share a key."""
-
-    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> Listener:
-        """Accept connections; ``make`` is called for each. Raises OSError."""
+    def takes(self, addr: Multiaddr) -> bool:
+        """Whether it dials, and listens on, an address of this form; a /p2p at its end makes no difference."""
         ...
 
-    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        """Connect; the protocol has its transport when this returns. Raises OSError, TooManyLookups,
-        AddressForbidden. Cancel-safe."""
+    async def listen(self, addrs: Sequence[Multiaddr], end: LocalEnd, accept: Accept) -> Listening:
+        """Bind addresses that it takes, all of them or none. Called once. Raises CannotListen."""
         ...
 
+    async def dial(
+        self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, round_trip: float | None = None
+    ) -> Connection:
+        """A connection to ``peer`` at an address that it takes, authenticated, with ``remote_addr`` set.
 
-class TcpListener:
-    """A listening TCP socket per family that the host name stands for."""
-
-    def __init__(self, server: asyncio.Server) -> None:
-        self._server = server
-        self.endpoints = [(str(sock.getsockname()[0]), int(sock.getsockname()[1])) for sock in server.sockets]
+        Args:
+            seconds: the most for all of it.
+            round_trip: seconds, as far as it is known from earlier.
+        Raises CideryError kinds, OSError, TimeoutError. Cancel-safe: nothing of the attempt is left.
+        """
+        ...
 
     def close(self) -> None:
-        self._server.close()
-
-
-class TcpNetwork:
-    """TCP over IPv4 and IPv6 by the running loop."""
-
-    private = False
-
-    def __init__(self, addresses: AddressFilter) -> None:
-        """``addresses``: where names may lead."""
-        self._addresses = addresses
-
-    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
-        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG)
-        for listening in server.sockets:
-            _keep_little_unsent(listening)  # accepted sockets inherit it
-        return TcpListener(server)
-
-    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        failure: OSError | AddressForbidden = OSError(f"{host} has no address")
-        for _, address in await addresses_of(host):
-            try:
-                self._addresses.check_host(address)
-                transport, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
-            except (OSError, AddressForbidden) as exc:
-                failure = exc
-            else:
-                _keep_little_unsent(transport.get_extra_info("socket"))
-                return protocol
-        raise failure
-
-
-def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None) -> None:
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
-    if sock is not None and option is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+        """Give up what is left of it; its connections are closed already. Idempotent."""
+        ...

@@ -54,6 +54,28 @@ class SecureChannel(Protocol):
         ...
 
 
+class Authenticated(Protocol):
+    """Who is at the other end of a connection, and by which protocols that is known."""
+
+    @property
+    def peer(self) -> PeerId: ...
+
+    @property
+    def public_key(self) -> bytes:
+        """Encoded, of the peer."""
+        ...
+
+    @property
+    def security(self) -> str:
+        """Protocol id."""
+        ...
+
+    @property
+    def muxer(self) -> str | None:
+        """Protocol id."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Secured:
     """The outcome of a security handshake."""

@@ -58,7 +58,7 @@ def decode_txt(data: bytes) -> dict[PeerId, list[Multiaddr]]:
         try:
             addr = Multiaddr.parse(text[len(_KEY) :].decode())
             peer_bytes = addr.peer_id_bytes
-            if peer_bytes is None or addr.tcp_endpoint() is None:
+            if peer_bytes is None or addr.host() is None:
                 continue
             found.setdefault(PeerId.decode(peer_bytes), []).append(addr.without_peer())
         except (UnicodeDecodeError, MultiaddrError, PeerIdError):

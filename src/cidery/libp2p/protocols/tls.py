@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
@@ -112,6 +112,29 @@ def verify_certificate(certificate: x509.Certificate) -> PublicKey:
     return key
 
 
+def verify_shown(certificates: Sequence[bytes], now: datetime.datetime) -> PublicKey:
+    """Check what a peer showed in a handshake made by somebody else; returns the identity key. Raises TlsError only.
+
+    Args:
+        certificates: DER, all of them. That the peer has the key of the first is proven.
+        now: with a time zone.
+    """
+    if len(certificates) != 1:
+        # "Endpoints MUST abort the connection attempt if more than one certificate is received"
+        raise TlsError("the peer showed no certificate" if not certificates else "the peer showed several certificates")
+    if len(certificates[0]) > MAX_CERTIFICATE:
+        raise TlsError(f"certificate over {MAX_CERTIFICATE} bytes")
+    try:
+        certificate = x509.load_der_x509_certificate(certificates[0])
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except Exception as exc:  # noqa: BLE001 - cryptography raises many kinds for hostile certificates
+        raise TlsError(f"the peer's certificate does not parse: {type(exc).__name__}") from exc
+    # "MUST ... abort ... if (a) the presented certificate is not yet valid, OR (b) if it is expired"
+    if not begins <= now <= ends:
+        raise TlsError("the certificate is not yet valid, or has expired")
+    return verify_certificate(certificate)
+
+
 class TlsIdentity:
     """A node's certificate and the contexts made from it. Made once per start."""
 
@@ -133,6 +156,11 @@ class TlsIdentity:
             .sign(key, hashes.SHA256())
         )
         self._key = key
+
+    def pem(self) -> tuple[bytes, bytes]:
+        """The certificate and its private key."""
+        key = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return self._certificate.public_bytes(Encoding.PEM), key
 
     def context(self) -> SSL.Context:
         context = SSL.Context(SSL.TLS_METHOD)

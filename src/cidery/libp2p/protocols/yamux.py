@@ -15,22 +15,17 @@ Spec: https://github.com/hashicorp/yamux/blob/master/spec.md, https://github.com
 
 import struct
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 
 from cidery import budgets
 from cidery.budgets import Bucket
+from cidery.libp2p.protocols.muxer import LOW_WATER, GoneAway, StreamChanged, StreamOpened, TooManyStreams
+from cidery.libp2p.protocols.stream_state import CLOSE_WRITE, FIN_WAITING, RECEIVE_DATA, RECEIVE_FIN, SEND_FIN
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux_state import (
-    CLOSE_WRITE,
-    FIN_WAITING,
     OPENS_STREAMS,
-    RECEIVE_DATA,
-    RECEIVE_FIN,
-    SEND_FIN,
     TAKES_INPUT,
     SessionEvent,
     SessionState,
-    TooManyStreams,
     YamuxError,
     session_after,
 )
@@ -66,33 +61,9 @@ LEAST_TUNING_ROUND_TRIP = 0.005
 """Seconds; below it scheduling, not distance, sets the pace of window updates."""
 LIGHT = 16 * 1024
 """Queued bytes of a stream up to which it goes before others: requests, wants, answers of a few records."""
-LOW_WATER = 512 * 1024
-"""Queued bytes of a stream below which its writer is woken."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
-    """The peer opened a stream."""
-
-    stream: YamuxStream
-
-
-@dataclass(frozen=True, slots=True)
-class StreamChanged:
-    """Bytes, the end, a reset, or room to write: whoever waits on the stream looks at it again."""
-
-    stream: YamuxStream
-
-
-@dataclass(frozen=True, slots=True)
-class GoneAway:
-    """The peer accepts no more streams."""
-
-    code: int
-    """0 normal, 1 protocol error, 2 internal error."""
-
-
-Happening = StreamOpened | StreamChanged | GoneAway
+Happening = StreamOpened[YamuxStream] | StreamChanged[YamuxStream] | GoneAway
 
 
 class Yamux:
@@ -141,12 +112,16 @@ class Yamux:
 
     # --- verbs
 
+    @property
+    def opens_streams(self) -> bool:
+        return self.state in OPENS_STREAMS
+
     def open_stream(self, now: float, window: int = 0) -> YamuxStream:
         """Open a stream; usable at once, before the peer acknowledges it. Raises TooManyStreams.
 
         ``window``: bytes the peer may send at once, within the bounds, for who knows that much is to come.
         """
-        if self.state not in OPENS_STREAMS:
+        if not self.opens_streams:
             self._on(SessionEvent.OPEN_STREAM)
         if self._unacked >= MAX_UNACKED:
             raise TooManyStreams(f"{MAX_UNACKED} wait for the peer's acknowledgement")
@@ -331,7 +306,7 @@ class Yamux:
             raise YamuxError(f"{length} bytes on stream {stream_id}, which has {credit} left in its window")
         if stream is not None:
             if stream.fin_received and length:
-                stream.on(RECEIVE_DATA)
+                stream.on(RECEIVE_DATA)  # raises, unless it was reset
             stream.credit -= length
         else:
             self._draining[stream_id] = credit - length

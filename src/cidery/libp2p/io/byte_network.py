@@ -1,0 +1,94 @@
+"""Where byte streams come from: the operating system's TCP, or a network in memory with the same interface."""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.trsock
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from cidery.host_names import addresses_of
+from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+UNSENT = 128 * 1024
+"""Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
+BACKLOG = 256
+"""Connections that the system accepts before we do; beyond it dialling takes a second try."""
+
+
+class Listener(Protocol):
+    """A bound address."""
+
+    @property
+    def endpoints(self) -> Sequence[tuple[str, int]]:
+        """(host, port) of each bound socket."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more. Connections that exist go on."""
+        ...
+
+
+class ByteNetwork(Protocol):
+    """Makes asyncio transports and attaches protocols to them."""
+
+    private: bool
+    """Whether only those are understood that share a key."""
+
+    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> Listener:
+        """Accept connections; ``make`` is called for each. Raises OSError."""
+        ...
+
+    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
+        """Connect; the protocol has its transport when this returns. Raises OSError, TooManyLookups,
+        AddressForbidden. Cancel-safe."""
+        ...
+
+
+class TcpListener:
+    """A listening TCP socket per family that the host name stands for."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+        self.endpoints = [(str(sock.getsockname()[0]), int(sock.getsockname()[1])) for sock in server.sockets]
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class TcpNetwork:
+    """TCP over IPv4 and IPv6 by the running loop."""
+
+    private = False
+
+    def __init__(self, addresses: AddressFilter) -> None:
+        """``addresses``: where names may lead."""
+        self._addresses = addresses
+
+    async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
+        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG)
+        for listening in server.sockets:
+            _keep_little_unsent(listening)  # accepted sockets inherit it
+        return TcpListener(server)
+
+    async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
+        failure: OSError | AddressForbidden = OSError(f"{host} has no address")
+        for _, address in await addresses_of(host):
+            try:
+                self._addresses.check_host(address)
+                transport, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
+            except (OSError, AddressForbidden) as exc:
+                failure = exc
+            else:
+                _keep_little_unsent(transport.get_extra_info("socket"))
+                return protocol
+        raise failure
+
+
+def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+    if sock is not None and option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT)

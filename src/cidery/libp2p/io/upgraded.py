@@ -1,0 +1,251 @@
+"""A connection over a byte stream: the socket, the handshake, then a secure channel under Yamux.
+
+Received bytes are opened and dispatched inside ``buffer_updated``: no task wakes per frame, only for whole messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from cidery import budgets
+from cidery.errors import CideryError, RemoteProtocolError
+from cidery.libp2p.io.connection import Connection, ConnectionFailed
+from cidery.libp2p.io.connection_config import ConnectionConfig
+from cidery.libp2p.io.sealing import Sealer
+from cidery.libp2p.protocols.channel import SecureChannel, Secured
+from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
+from cidery.libp2p.protocols.timeouts import HANDSHAKE_ROUND_TRIPS
+from cidery.libp2p.protocols.yamux import Yamux
+from cidery.libp2p.protocols.yamux_state import YamuxError
+from cidery.multiformats.multiaddr import Multiaddr
+
+FIRST_BUFFER = 66 * 1024
+"""Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
+LARGEST_BUFFER = 512 * 1024
+"""Receive buffer of a busy connection, in bytes: half a millisecond of decryption, so no read stalls the loop."""
+READ_SLICE = 512 * 1024
+"""Bytes read without a pause that end a connection's turn of the loop: about a millisecond of work."""
+FLUSH_SLICE = 512 * 1024
+"""Bytes sealed in one turn of the loop; the rest waits for the next turn."""
+WRITE_HIGH_WATER = 128 * 1024
+"""Unsent bytes in the socket's queue above which nothing more is sealed, and above which uvloop writes at once."""
+MAX_HANDSHAKE_BYTES = budgets.HANDSHAKE_BYTES.amount
+CLOSE_GRACE = 5.0
+"""Seconds, beside round trips, for the last bytes of a closed connection to leave."""
+
+
+class UpgradedConnection(Connection, asyncio.BufferedProtocol):
+    """What asyncio's transports feed, from the raw socket on."""
+
+    _mux: Yamux | None
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        handshake: Steps[Secured],
+        outbound: bool,
+        address_of: Callable[[str, int], Multiaddr] = Multiaddr.tcp,
+    ) -> None:
+        """``address_of``: the form of addresses that connections from outside have."""
+        super().__init__(config, outbound)
+        self._address_of = address_of
+        self._handshake: Handshake[Secured] | None = Handshake(handshake)
+        self._handshake_bytes = 0
+        timeouts = config.timeouts
+        self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
+        self._transport: asyncio.Transport | None = None
+        self._channel: SecureChannel | None = None
+        self._buffer = memoryview(bytearray(FIRST_BUFFER))
+        self._filled = 0
+        self._sealer: Sealer | None = None
+        self._burst = 0
+        self._paused = self._flushing = False
+        self._aborting: asyncio.TimerHandle | None = None
+
+    def expect_round_trip(self, seconds: float) -> None:
+        """How far the peer is, by the TCP handshake or by what is remembered: what the handshake is given time for."""
+        if self._handshake is not None and not self.closed.done():
+            timeouts = self.config.timeouts
+            self._handshake_wait = timeouts.wait(timeouts.handshake_base, seconds, HANDSHAKE_ROUND_TRIPS)
+            self._arm()
+
+    def local_host(self) -> str | None:
+        """The address of this machine that the connection uses, None if it is not known."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if name else None
+
+    # --- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        if not self.outbound:
+            host, port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)
+            self.remote_addr = self._address_of(str(host).partition("%")[0], int(port))
+        if not self.made.done():
+            self.made.set_result(None)
+        if self.closed.done():  # refused before the socket was handed over
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+        self._arm()
+        self._advance_handshake(b"")
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer[self._filled : self._filled + self._share.most_to_read]
+
+    def buffer_updated(self, count: int) -> None:
+        self._filled += count
+        full = self._filled == len(self._buffer)
+        try:
+            if self._handshake is not None:
+                self._handshake_bytes += count
+                if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
+                    raise RemoteProtocolError(f"more than {MAX_HANDSHAKE_BYTES} bytes before authentication")
+                data, self._filled = bytes(self._buffer[: self._filled]), 0
+                self._advance_handshake(data)
+            else:
+                self._open(full)
+        except CideryError as exc:
+            self.fail(exc)
+            return
+        self._dispatch()
+        self._flush()
+        self.config.received.came(self, count)
+        pause = self._share.received(count)
+        self._burst = self._burst + count if full else 0
+        if (pause or self._burst >= READ_SLICE) and not self.closed.done():
+            assert self._transport is not None  # something was received
+            self._burst = 0
+            self._transport.pause_reading()
+            if not pause:  # libuv reads up to 32 full buffers in one turn: the others wait long enough already
+                self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self.closed.done() and not self._share.reading_waits:
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        self.fail(HandshakeCut() if self._handshake is not None else ConnectionFailed("closed by the peer"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._aborting is not None:
+            self._aborting.cancel()
+        self.fail(ConnectionFailed(str(exc) if exc else "closed"))
+        self._buffer = memoryview(b"")
+        self._sealer = None
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+
+    # --- inside
+
+    def _advance_handshake(self, data: bytes) -> None:
+        handshake = self._handshake
+        assert handshake is not None and self._transport is not None
+        try:
+            handshake.receive_data(data)
+        except CideryError as exc:
+            self._transport.write(handshake.data_to_send())
+            self.fail(exc)
+            return
+        if out := handshake.data_to_send():
+            self._transport.write(out)
+        if handshake.done:
+            self._start(handshake)
+
+    def _start(self, handshake: Handshake[Secured]) -> None:
+        secured, now = handshake.result, self.config.clock()
+        assert secured is not None  # done
+        self._handshake = None
+        self.secured = secured
+        # the handshake took two round trips: a first guess, until the first ping comes back
+        self.round_trip.smoothed = (now - self.opened_at) / 2
+        self._channel = secured.channel
+        self._sealer = Sealer(secured.channel)
+        self._share.peer = secured.peer
+        self._mux = Yamux(
+            initiator=self.outbound,
+            now=now,
+            round_trip=self.round_trip,
+            timeouts=self.config.timeouts,
+            spare=self.config.spare,
+        )
+        if secured.early:
+            self._mux.receive_data(memoryview(secured.early), now)
+        rest = bytes(handshake.rest)
+        if not self.upgraded.done():
+            self.upgraded.set_result(None)
+        if rest:
+            if len(rest) > len(self._buffer):
+                self._buffer = memoryview(bytearray(LARGEST_BUFFER))
+            self._buffer[: len(rest)] = rest
+            self._filled = len(rest)
+            self._open(False)
+        self._arm()
+        self._dispatch()
+        self._flush()
+
+    def _open(self, full: bool) -> None:
+        """Open the messages in the buffer and move the rest to its front; a full buffer grows."""
+        assert self._channel is not None and self._mux is not None
+        mux, now = self._mux, self.config.clock()
+        used = self._channel.receive(self._buffer[: self._filled], lambda plain: mux.receive_data(plain, now))
+        rest = self._filled - used
+        if full and len(self._buffer) < LARGEST_BUFFER:
+            larger = memoryview(bytearray(min(LARGEST_BUFFER, len(self._buffer) * 4)))
+            larger[:rest] = self._buffer[used : self._filled]
+            self._buffer = larger
+        elif rest and used:
+            self._buffer[:rest] = self._buffer[used : self._filled]
+        self._filled = rest
+
+    def _flush(self) -> None:
+        """Seal what the muxer has to send and hand it to the socket, a slice per turn of the loop."""
+        mux, sealer, transport = self._mux, self._sealer, self._transport
+        if mux is None or sealer is None or transport is None or self._flushing:
+            return
+        slice_left = FLUSH_SLICE
+        while mux.has_output and not self._paused and not self.closed.done():
+            if slice_left <= 0:
+                self._flushing = True
+                self._loop.call_soon(self._flush_again)
+                break
+            room = self._share.room(urgent=mux.urgent)
+            if not room:
+                break  # it will be called again
+            out = sealer.batch(mux, room)
+            if not len(out):
+                break
+            slice_left -= len(out)
+            self._share.sent(len(out))
+            transport.write(out)
+            if not transport.get_write_buffer_size():
+                sealer.reuse(out)
+        self._dispatch()
+
+    def _flush_again(self) -> None:
+        self._flushing = False
+        self._flush()
+
+    def _next_deadline(self) -> float:
+        return self.opened_at + self._handshake_wait if self._mux is None else self._mux.next_deadline()
+
+    def _tell(self, exc: CideryError) -> None:
+        if self._mux is not None and isinstance(exc, YamuxError):
+            self._mux.go_away(exc.wire_code)
+            self._flush()
+
+    def _shut(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # the socket stays until the last byte is read; a peer that reads no more must not keep it
+                grace = self.wait(CLOSE_GRACE)
+                self._aborting = self._loop.call_later(grace, self._transport.abort)

@@ -1,0 +1,250 @@
+"""QUIC over loopback sockets: dialling, listening, who is let in, what is shared, and what a hostile peer can do."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cidery.blockstore.memory import MemoryStore
+from cidery.budgets import UNPROVEN_HANDSHAKES
+from cidery.errors import CideryError
+from cidery.identity.keys import PrivateKey
+from cidery.libp2p.io.dial_errors import DialFailed
+from cidery.libp2p.io.quic_connection import QuicConnection
+from cidery.libp2p.io.quic_transport import QuicTransport
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.transport import CannotListen
+from cidery.libp2p.io.upgraded import UpgradedConnection
+from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Schedule
+from cidery.libp2p.protocols.qh3_core import Qh3Core, opening
+from cidery.libp2p.protocols.quic_core import SAFE_DATAGRAM
+from cidery.multiformats.address_filter import AddressFilter
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+from quic_pair import datagrams_of, identity
+
+QUIC = Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1")
+TCP = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+
+
+@asynccontextmanager
+async def nodes(*listen: tuple[Multiaddr, ...], **options: object) -> AsyncIterator[list[NodeNetwork]]:
+    """Nodes that listen so. ``options``: as NodeNetwork's, for all."""
+    made: list[NodeNetwork] = []
+    try:
+        for addrs in listen:
+            key = PrivateKey.generate_ed25519(os.urandom)
+            made.append(NodeNetwork(key, MemoryStore(), **{"quic": True, **options}))  # type: ignore[arg-type]
+            await made[-1].start(addrs)
+        yield made
+    finally:
+        for node in made:
+            await node.close()
+
+
+def quic_addr(node: NodeNetwork) -> Multiaddr:
+    found = next(addr for addr in node.swarm.listen_addrs() if addr.quic_endpoint())
+    return found.with_peer(node.swarm.local_peer.multihash)
+
+
+def endpoint(node: NodeNetwork) -> tuple[str, int]:
+    found = quic_addr(node).quic_endpoint()
+    assert found is not None
+    return found
+
+
+async def eventually(condition) -> None:  # type: ignore[no-untyped-def]
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.read(1 << 16):
+        await stream.write(data)
+
+
+async def test_two_nodes_connect_identify_and_ping() -> None:
+    async with nodes((QUIC,), (QUIC,)) as (one, two):
+        await two.connect(quic_addr(one))
+        (there,) = two.peers()
+        assert there.addr == str(quic_addr(one).without_peer()) and there.direction == "outbound"
+        assert (there.security, there.muxer) == ("", "")
+        (here,) = one.peers()
+        # the socket that listens dials, too: others see the address at which this node can be reached
+        assert here.addr == str(quic_addr(two).without_peer())
+        assert [rtt async for rtt in two.ping(str(one.swarm.local_peer), 2)]
+        assert one.identification.known[two.swarm.local_peer].agent_version.startswith("cidery/")
+
+
+async def test_streams_carry_bytes_both_ways_and_are_counted() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        one.swarm.handlers["/echo"] = echo
+        await two.connect(quic_addr(one))
+        stream = await two.swarm.open_stream(one.swarm.local_peer, ["/echo"])
+        data = os.urandom(3 << 20)
+
+        async def send() -> None:
+            await stream.write(data)
+            stream.close_write()
+
+        sending = asyncio.create_task(send())
+        assert await stream.read_exactly(len(data)) == data
+        assert await stream.read(10) == b""
+        await sending
+        totals = two.bandwidth("", "")
+        assert totals.total_in > len(data) and totals.total_out > len(data)
+        assert two.bandwidth(str(one.swarm.local_peer), "").total_in > len(data)
+        assert two.bandwidth("", "/echo").total_in == len(data)
+
+
+async def test_a_limit_on_sending_holds_quic_too() -> None:
+    rate = 1_000_000
+    slow = Schedule(BandwidthLimits(up=rate))
+    async with nodes((QUIC,), (), bandwidth=slow) as (one, two):
+        one.swarm.handlers["/echo"] = echo
+        await two.connect(quic_addr(one))
+        stream = await two.swarm.open_stream(one.swarm.local_peer, ["/echo"])
+        began = time.monotonic()
+        data = bytes(2 * rate)
+        sending = asyncio.create_task(stream.write(data))
+        assert len(await stream.read_exactly(len(data))) == len(data)
+        await sending
+        assert time.monotonic() - began > 1.0
+
+
+async def test_another_peer_at_the_address_is_not_taken_for_the_one_dialled() -> None:
+    async with nodes((QUIC,), (), ()) as (one, two, other):
+        wrong = quic_addr(one).with_peer(other.swarm.local_peer.multihash)
+        with pytest.raises(DialFailed, match="the peer at this address is"):
+            await two.connect(wrong)
+        assert not two.peers()
+        await eventually(lambda: not one.peers())
+
+
+async def test_an_address_in_use_is_told() -> None:
+    async with nodes((QUIC,)) as (one,):
+        taken = quic_addr(one).without_peer()
+        with pytest.raises(CannotListen, match="in use"):
+            async with nodes((taken,)):
+                pass
+
+
+async def test_a_node_without_quic_does_not_dial_it() -> None:
+    async with nodes((QUIC,)) as (one,), nodes((QUIC,), quic=False) as (two,):
+        assert two.listen_addrs() == []
+        with pytest.raises(DialFailed, match="no transport here"):
+            await two.connect(quic_addr(one))
+
+
+async def test_forbidden_addresses_are_neither_dialled_nor_let_in() -> None:
+    loopback = AddressFilter(["/ip4/127.0.0.0/ipcidr/8"])
+    async with nodes((QUIC,), addresses=loopback) as (closed,), nodes((QUIC,)) as (free,):
+        with pytest.raises(DialFailed, match="forbidden"):
+            await closed.connect(quic_addr(free))
+        target = endpoint(closed)
+        client = Qh3Core.dialling(identity(1), target, SAFE_DATAGRAM, 0.0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.3)
+            for datagram in datagrams_of(client, 0.0):
+                sock.sendto(datagram, target)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(sock.recv, 2000)
+
+
+async def test_a_closed_connection_is_closed_at_the_other_end_at_once() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        await two.connect(quic_addr(one))
+        began = time.monotonic()
+        assert two.swarm.disconnect(one.swarm.local_peer)
+        await eventually(lambda: not one.peers())
+        assert time.monotonic() - began < 2.0
+
+
+async def test_tcp_and_quic_of_one_peer_are_both_dialled() -> None:
+    async with nodes((QUIC, TCP), ()) as (one, two):
+        peer = one.swarm.local_peer
+        await two.swarm.dial(peer, one.swarm.listen_addrs())
+        assert isinstance(two.swarm.best(peer), QuicConnection | UpgradedConnection)
+
+
+async def test_garbage_and_broken_beginnings_disturb_nobody() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        await two.connect(quic_addr(one))
+        target, rng = endpoint(one), random.Random(7)
+        client = Qh3Core.dialling(identity(1), target, SAFE_DATAGRAM, 0.0)
+        (hello,) = datagrams_of(client, 0.0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for _ in range(200):
+                sock.sendto(rng.randbytes(rng.randrange(0, 1500)), target)
+            for at in range(0, len(hello), 7):
+                sock.sendto(hello[:at] + bytes((hello[at] ^ 0xFF,)) + hello[at + 1 :], target)
+            await asyncio.sleep(0)
+        assert [rtt async for rtt in two.ping(str(one.swarm.local_peer), 1)]
+        assert len(one.peers()) == 1
+
+
+async def test_half_open_handshakes_are_bounded_and_further_ones_prove_their_address() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        target = endpoint(one)
+        answers = []
+        for number in range(UNPROVEN_HANDSHAKES.amount + 8):
+            client = Qh3Core.dialling(identity(number % 3), target, SAFE_DATAGRAM, 0.0)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(5)
+                for datagram in datagrams_of(client, 0.0):
+                    sock.sendto(datagram, target)
+                answers.append(opening(await asyncio.to_thread(sock.recv, 2000)))
+        transport = next(t for t in one.swarm._transports if isinstance(t, QuicTransport))
+        assert len(transport._unproven) == UNPROVEN_HANDSHAKES.amount
+        assert [bool(answer and answer.token) for answer in answers] == [False] * UNPROVEN_HANDSHAKES.amount + [
+            True
+        ] * 8
+        await two.connect(quic_addr(one))  # an honest peer proves its address and comes in
+        assert len(two.peers()) == 1
+
+
+async def test_an_answer_to_a_forged_source_is_at_most_three_times_as_long() -> None:
+    async with nodes((QUIC,)) as (one,):
+        target = endpoint(one)
+        client = Qh3Core.dialling(identity(1), target, SAFE_DATAGRAM, 0.0)
+        sent = got = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1.5)
+            for datagram in datagrams_of(client, 0.0):
+                sock.sendto(datagram, target)
+                sent += len(datagram)
+            try:
+                while True:
+                    got += len(await asyncio.to_thread(sock.recv, 2000))
+            except TimeoutError:
+                pass
+        assert 0 < got <= 3 * sent
+
+
+async def test_a_peer_that_vanishes_mid_transfer_ends_its_streams() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        one.swarm.handlers["/echo"] = echo
+        await two.connect(quic_addr(one))
+        stream = await two.swarm.open_stream(one.swarm.local_peer, ["/echo"])
+        await stream.write(b"hello")
+        assert await stream.read_exactly(5) == b"hello"
+        one.swarm.disconnect(two.swarm.local_peer)
+        with pytest.raises(CideryError):
+            await stream.read(1)
+
+
+async def test_nothing_is_left_of_connections_that_ended() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        for _ in range(5):
+            await two.connect(quic_addr(one))
+            two.swarm.disconnect(one.swarm.local_peer)
+            await eventually(lambda: not one.peers())
+        for node in (one, two):
+            transport = next(t for t in node.swarm._transports if isinstance(t, QuicTransport))
+            assert not transport._ids and not transport._unproven
