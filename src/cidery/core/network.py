@@ -219,6 +219,10 @@ class Network(Protocol):
         """Bound addresses, without /p2p/."""
         ...
 
+    def listened_addrs(self) -> list[str]:
+        """The same, with this machine's own addresses in the place of a wildcard."""
+        ...
+
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
         """Round-trip times in seconds, one ping per second. Raises Unavailable."""
         ...

@@ -434,6 +434,9 @@ class NodeNetwork:
     def listen_addrs(self) -> list[str]:
         return [str(addr) for addr in self.swarm.listen_addrs()]
 
+    def listened_addrs(self) -> list[str]:
+        return [str(addr) for addr in self.identification.listened_addrs()]
+
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
         return self.identification.ping(PeerId.parse(peer), count, PING_INTERVAL)
 
