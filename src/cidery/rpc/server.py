@@ -169,9 +169,9 @@ class RpcHandler:
             return error_answer(exc)
         assert isinstance(head, _Head)  # the first item is the head
         headers = {**COMMON_HEADERS, **head.headers}
-        if head.empty:
+        if head.whole is not None:
             await running.aclose()
-            return Response(200, headers)
+            return Response(200, headers, head.whole)
         return Response(200, {**headers, "Trailer": TRAILERS}, _pieces(running), error_trailers=stream_error)
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
@@ -221,7 +221,8 @@ class _Head(NamedTuple):
     """The beginning of an answer."""
 
     headers: dict[str, str]
-    empty: bool = False
+    whole: bytes | None = None
+    """All that follows it: no error can come any more. An answer of one piece costs half as much."""
 
 
 async def _taken(request: Request, place: Place) -> bytes:
@@ -253,17 +254,14 @@ async def _perform(context: Context, call: Call, exact: bool) -> "AsyncGenerator
                     yield _values_head(call)
                 yield _value(value, call, exact)
         if not begun:
-            yield _values_head(call)._replace(empty=True)
+            yield _values_head(call)._replace(whole=b"")
         return
     result = await running
     if isinstance(result, Body):
         async for piece in _bytes(result, call):
             yield piece
-    elif result is None:
-        yield _values_head(call)._replace(empty=True)
     else:
-        yield _values_head(call)
-        yield _value(result, call, exact)
+        yield _values_head(call)._replace(whole=b"" if result is None else _value(result, call, exact))
 
 
 async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
@@ -276,6 +274,9 @@ async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]
         headers["X-Content-Length"] = str(body.length)
     elif body.about is not None:
         headers[ABOUT] = str(body.about)
+    if body.whole is not None:
+        yield _Head(headers, bytes(body.whole))
+        return  # the chunks were never begun
     begun = False
     async with aclosing(body.chunks) as chunks:
         async for chunk in chunks:
@@ -301,6 +302,10 @@ def _value(value: Any, call: Call, exact: bool) -> bytes:
     return value_line(value, exact=exact)
 
 
+_KNOWN: dict[str, Command] = {}
+"""Path of a request -> its command, for the paths that the commands have themselves."""
+
+
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     """The command that a path names, and its first argument: as in Kubo one word behind it may be that.
 
@@ -308,11 +313,15 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     """
     if not raw_path.startswith(PREFIX):
         return None
+    if known := _KNOWN.get(raw_path):
+        return known, []
     words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
     found = find(words)
     if found is None or not found.command.over_rpc:
         return None
     given = words[found.words :]
+    if not given and raw_path == PREFIX + "/".join(found.command.path):
+        _KNOWN[raw_path] = found.command
     takes_text = any(not argument.is_file for argument in found.command.arguments)
     return None if len(given) > takes_text else (found.command, given)
 
