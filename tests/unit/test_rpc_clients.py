@@ -142,3 +142,13 @@ async def test_all_of_an_upload_may_be_in_a_folder_without_a_name(server: Server
     assert wrapped.json()[-1] == last
     alone = await server.upload("add?cid-version=0", [("", folder, b"")])
     assert [line["Hash"] for line in alone.json()] == ["QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"]
+
+
+@pytest.mark.parametrize(
+    "command", ["key/sign", "key/import?arg=new", "config/replace", "files/write?arg=/x&create=true"]
+)
+async def test_a_body_without_a_file_is_told(server: Server, command: str) -> None:
+    answer = await server.upload(command, [])
+    assert answer.status == 500 and (
+        "no file" in answer.json()[0]["Message"] or "required" in answer.json()[0]["Message"]
+    )

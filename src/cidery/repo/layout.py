@@ -42,6 +42,12 @@ class KuboRepo(InvalidInput):
         return f"{self.path} is a Kubo repository, left untouched; choose another place with --repo-dir or $CIDERY_PATH"
 
 
+def refuse_kubo(root: Path) -> None:
+    """For who writes a file of a repository that was not opened. Raises KuboRepo."""
+    if RepoLayout(root).kind() is RepoKind.KUBO:
+        raise KuboRepo(root)
+
+
 class RepoTooNew(InvalidInput):
     """The repository was written by a later version of Cidery."""
 
