@@ -44,11 +44,13 @@ $(VENV)/.data-ready: $(VENV)/.ready
 # own environment, since it pins versions of what Cidery uses too.
 peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(KUBO_RPC)/.ready
 
-# skipped where there is no go: the test is, too
+# where there is no go, its test is skipped
 $(KUBO_RPC)/.ready: $(wildcard tests/peers/kubo_rpc/*)
 	@mkdir -p $(KUBO_RPC)
-	@command -v go >/dev/null || { echo "no go on the PATH: Kubo's RPC client is not built" >&2; }
-	@command -v go >/dev/null && { echo "building Kubo's RPC client in $(KUBO_RPC)"; cd tests/peers/kubo_rpc && go build -o ../../../$(KUBO_RPC)/client .; } || true
+	@if command -v go >/dev/null; then echo "building Kubo's RPC client in $(KUBO_RPC)"; \
+	  go build -C tests/peers/kubo_rpc -o $(CURDIR)/$(KUBO_RPC)/client . \
+	    || { echo "Kubo's RPC client could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }; \
+	else echo "no go on the PATH: Kubo's RPC client is not built" >&2; fi
 	@touch $@
 
 $(VENV)/.peers-ready: $(VENV)/.ready
