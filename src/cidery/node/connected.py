@@ -54,7 +54,7 @@ def opened_network(
         peering=config.peering,
         conn_mgr=config.conn_mgr,
         security=config.security,
-        quic=config.quic and swarm_key is None,
+        transports=config.transports,
         addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),

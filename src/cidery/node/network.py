@@ -41,6 +41,7 @@ from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
+from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise
@@ -58,7 +59,7 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
+from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
 from cidery.node.upkeep import ConnectionLimits, Upkeep
@@ -109,23 +110,23 @@ class NodeNetwork:
         entropy: Callable[[int], bytes] = os.urandom,
         network: ByteNetwork | None = None,
         quic: bool = False,
+        websockets: WebSockets | None = WEBSOCKETS,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
-
-        ``quic``: beside ``network``. ``map_ports``: ask the router to forward a port. ``validators``: of records other
-        than public keys. ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``,
-        ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: the
-        own addresses that others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall ns.
-        """
+        ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
+        ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
+        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
+        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits."""
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
+        carried_by = transports(config, network, websockets, clock, entropy, quic=quic)
         self.swarm = make_swarm(
-            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth, quic=quic
+            config, private_key, cache, carried_by, security, clock=clock, entropy=entropy, bandwidth=bandwidth
         )
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)

@@ -16,7 +16,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.quic_transport import QuicTransport
-from cidery.libp2p.io.stream_transport import StreamTransport
+from cidery.libp2p.io.stream_transport import StreamTransport, WebSockets
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Transport
@@ -36,13 +36,12 @@ def make_swarm(
     config: SwarmConfig,
     key: PrivateKey,
     cache: Cache | None,
-    network: ByteNetwork | None,
+    carried_by: Sequence[Transport],
     security: tuple[str, ...],
     *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     bandwidth: Schedule | None,
-    quic: bool,
 ) -> Swarm:
     """The swarm of a node; its peer store is in ``cache``, if there is one."""
     return Swarm(
@@ -50,7 +49,7 @@ def make_swarm(
         upgrade_config(key, entropy, security),
         PeerStore(clock, PeerRows(cache) if cache is not None else None),
         clock,
-        transports(config, network, clock, entropy, quic=quic),
+        carried_by,
         traffic=Traffic(clock, bandwidth),
         prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
     )
@@ -59,13 +58,14 @@ def make_swarm(
 def transports(
     config: SwarmConfig,
     network: ByteNetwork | None,
+    websockets: WebSockets | None,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     *,
     quic: bool,
 ) -> list[Transport]:
-    """``network`` None: TCP. ``quic``: QUIC too, if its library is installed."""
-    made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock)]
+    """``network`` None: TCP. ``websockets`` None: plain TCP only. ``quic``: QUIC too, if its library is installed."""
+    made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock, websockets)]
     if quic and find_spec("qh3") is None:
         log.warning("QUIC is off: the package qh3 is not installed")
     elif quic:
