@@ -71,7 +71,7 @@ async def test_a_listener_on_all_addresses_is_listed_at_this_machine_s_own_and_n
         await node.start((Multiaddr.tcp("0.0.0.0", 0),))
         endpoint = node.swarm.listen_addrs()[0].tcp_endpoint()
         assert endpoint is not None
-        listed = node.listened_addrs()
+        listed = node.listen_addrs()
         assert f"/ip4/127.0.0.1/tcp/{endpoint[1]}" in listed
         assert not any("0.0.0.0" in addr or "198.51.100.7" in addr for addr in listed)
     finally:

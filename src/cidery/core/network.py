@@ -216,11 +216,7 @@ class Network(Protocol):
         ...
 
     def listen_addrs(self) -> list[str]:
-        """Bound addresses, without /p2p/."""
-        ...
-
-    def listened_addrs(self) -> list[str]:
-        """The same, with this machine's own addresses in the place of a wildcard."""
+        """Bound addresses, without /p2p/, with this machine's own in the place of a wildcard."""
         ...
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:

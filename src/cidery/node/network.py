@@ -433,9 +433,6 @@ class NodeNetwork:
         return {str(peer): list(map(str, addrs)) for peer, addrs in self.swarm.peer_store.all_addrs().items()}
 
     def listen_addrs(self) -> list[str]:
-        return [str(addr) for addr in self.swarm.listen_addrs()]
-
-    def listened_addrs(self) -> list[str]:
         return [str(addr) for addr in self.identification.listened_addrs()]
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:

@@ -123,7 +123,7 @@ async def swarm_addrs(context: Context, call: Call) -> SwarmAddrs:
 
 
 async def swarm_addrs_listen(context: Context, call: Call) -> Strings:
-    return Strings(Strings=context.node.online.listened_addrs())
+    return Strings(Strings=context.node.online.listen_addrs())
 
 
 async def swarm_addrs_local(context: Context, call: Call) -> Strings:
