@@ -39,7 +39,7 @@ from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.port_mapping import PortMapping
+from cidery.libp2p.io.port_mapping import PortMapping, every_form
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
@@ -225,7 +225,8 @@ class NodeNetwork:
 
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
-        self.identification.mapped = self.port_mapping.mapped
+        bound, port = self.swarm.listen_addrs(), self._mappable_port()
+        self.identification.mapped = every_form(self.port_mapping.mapped, bound, port)
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:

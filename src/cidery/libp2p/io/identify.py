@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from cidery.budgets import IDENTIFICATIONS, PING_STREAMS
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
@@ -80,7 +80,7 @@ class Identification:
         """Where peers see us."""
         self._interfaces = interfaces
         self._announced = announced or Announced()
-        self.mapped: Multiaddr | None = None
+        self.mapped: Sequence[Multiaddr] = ()
         """Where a router passes connections on to this node."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
@@ -104,8 +104,7 @@ class Identification:
         """
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
         out = self._bound_at(*believed)
-        if self.mapped is not None:
-            out[self.mapped] = None
+        out |= dict.fromkeys(self.mapped)
         return self._announced.of(out)
 
     def listened_addrs(self) -> list[Multiaddr]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr_protocols import TCP
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -20,6 +21,17 @@ SEARCH_AGAIN = 900.0
 """Seconds until a router is looked for again when there was none: people carry their machines about."""
 LOST_AGAIN = 60.0
 """Seconds until one is looked for again that has mapped the port and stopped: it may have started anew."""
+
+
+def every_form(mapped: Multiaddr | None, bound: Sequence[Multiaddr], port: int | None) -> list[Multiaddr]:
+    """The address outside, of plain TCP, in each form that is listened for on the mapped port: WebSockets share it."""
+    forms: dict[Multiaddr, None] = {}
+    for addr in bound if mapped is not None else ():
+        codes = [code for code, _ in addr.components]
+        at = codes.index(TCP) if TCP in codes else -1
+        if at >= 0 and int.from_bytes(addr.components[at][1], "big") == port:
+            forms[Multiaddr((*mapped.components, *addr.components[at + 1 :]))] = None  # type: ignore[union-attr]
+    return list(forms)
 
 
 class Router(Protocol):
