@@ -77,11 +77,6 @@ class QuicConnection(Connection):
         self._own_ids.add(connection_id)
         self._ids[connection_id] = self
 
-    def begin(self) -> None:
-        """Send the first datagrams of a dial."""
-        self._flush()
-        self._arm()
-
     def receive(self, datagrams: Sequence[bytes], source: Endpoint) -> None:
         """Datagrams for it, of one source. Call flush() once no more are at hand."""
         if self.closed.done():
@@ -100,9 +95,8 @@ class QuicConnection(Connection):
             self._mux.limit(reading_waits=True)
 
     def flush(self) -> None:
-        """React to what was received."""
+        """React to what was received, or begin a dial."""
         self._flush()
-        self._arm()
 
     # --- Connection
 
@@ -134,16 +128,13 @@ class QuicConnection(Connection):
                     break
                 left -= sum(map(len, batch))
                 if left <= 0:
-                    self._loop.call_soon(self._flush_again)
-                    return
+                    self._loop.call_soon(self._flush)
+                    break
         finally:
             self._flushing = False
         if not self.closed.done() and (reason := self._core.ended) is not None:
             self.fail(ConnectionFailed(reason or "closed by the peer"))
-
-    def _flush_again(self) -> None:
-        self._flush()
-        self._arm()
+        self._arm()  # what was sent wants an answer, and what is paced its time
 
     def _next_batch(self) -> list[bytes]:
         """Some datagrams, sent; none: there are none, or their time has not come."""
@@ -240,8 +231,6 @@ class QuicConnection(Connection):
             if (timer := self._core.timer()) is not None and timer <= now:
                 self._core.handle_timer(now)
             self._flush()
-            if not self.closed.done():
-                self._arm()
             return
         super()._on_deadline()
 

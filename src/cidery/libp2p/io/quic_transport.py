@@ -208,7 +208,7 @@ class QuicTransport:
         core = Qh3Core.dialling(self._identity(end), target, _datagram_size(target[0]), self._clock())
         connection = self._connection(end, core, sock, addr, peer, IDLE_TIMEOUT)
         try:
-            connection.begin()
+            connection.flush()
             await asyncio.shield(connection.upgraded)
         except BaseException:
             connection.close("dial given up")
