@@ -116,14 +116,14 @@ async def delayed_tcp(port: int) -> asyncio.Server:
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(asyncio.CancelledError):
-            while data := await reader.read(65536):
-                loop.call_later(ROUND_TRIP / 2, writer.write, data)
+        while data := await reader.read(65536):
+            loop.call_later(ROUND_TRIP / 2, writer.write, data)
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(ROUND_TRIP)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
     return await asyncio.start_server(forward, "127.0.0.1", 0)
 

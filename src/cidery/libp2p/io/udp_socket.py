@@ -12,8 +12,8 @@ from typing import Protocol
 from cidery.libp2p.protocols.quic_core import Endpoint
 
 Datagrams = list[tuple[bytes, tuple[object, ...]]]
-BATCHES = 16
-"""Reads of the socket in one turn of the loop; each gives up to some hundred KiB."""
+READ_SLICE = 512 * 1024
+"""Bytes read that end the socket's turn of the loop: a millisecond or two of work. One read may give 2 MiB."""
 BUFFERS = 7 * 1024 * 1024
 """Bytes asked for each of the kernel's buffers, as quic-go does; it gives what net.core.rmem_max allows."""
 LARGEST = 65535
@@ -118,7 +118,8 @@ class UdpSocket:
             self._waiting.popleft()()
 
     def _on_readable(self) -> None:
-        for _ in range(BATCHES):
+        left = READ_SLICE
+        while left > 0:
             try:
                 batch = self._read()
             except (BlockingIOError, InterruptedError):
@@ -127,6 +128,7 @@ class UdpSocket:
                 return  # an ICMP message about something sent before; the next read is clean
             if not batch:
                 return
+            left -= sum(len(data) for data, _ in batch)
             self._receive(batch)
             if self.closed:
                 return
