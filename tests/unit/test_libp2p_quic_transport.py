@@ -250,7 +250,7 @@ async def test_nothing_is_left_of_connections_that_ended() -> None:
             await eventually(lambda: not one.peers())
         for node in (one, two):
             transport = next(t for t in node.swarm._transports if isinstance(t, QuicTransport))
-            assert not transport._ids and not transport._unproven
+            assert not transport._ids and not transport._targets and not transport._unproven
 
 
 class LossyLine(asyncio.DatagramProtocol):
@@ -323,3 +323,25 @@ async def test_a_device_that_cannot_segment_is_sent_single_datagrams() -> None:
         sock.send([b"one", b"two"], reader.getsockname())
         assert [reader.recv(10), reader.recv(10)] == [b"one", b"two"]
     sock.close()
+
+
+async def test_a_peer_learns_at_its_next_datagram_that_a_node_was_killed_and_has_begun_anew() -> None:
+    key = PrivateKey.generate_ed25519(os.urandom)
+    async with nodes(()) as (two,):
+        killed = NodeNetwork(key, MemoryStore(), quic=True)
+        await killed.start((QUIC,))
+        addr = quic_addr(killed)
+        await two.connect(addr)
+        transport = next(t for t in killed.swarm._transports if isinstance(t, QuicTransport))
+        transport.close()  # as a kill does: nobody is told
+        again = NodeNetwork(key, MemoryStore(), quic=True)
+        await again.start((addr.without_peer(),))
+        try:
+            (connection,) = two.swarm.connections()
+            began = time.monotonic()
+            connection.ping()
+            await eventually(connection.closed.done)
+            assert time.monotonic() - began < 2.0
+        finally:
+            await again.close()
+            await killed.close()

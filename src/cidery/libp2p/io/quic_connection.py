@@ -51,17 +51,22 @@ class QuicConnection(Connection):
         remote_addr: Multiaddr,
         *,
         ids: dict[bytes, QuicConnection],
+        targets: dict[Endpoint, QuicConnection],
         expected: PeerId | None,
         handshake_wait: float,
         wall_clock: Callable[[], datetime.datetime],
     ) -> None:
-        """``expected`` None: whoever it is, came from outside. ``ids``: all connections of the transport by theirs."""
+        """``expected`` None: whoever it is, came from outside.
+
+        ``ids``, ``targets``: all connections of the transport by theirs, and by where their peers are.
+        """
         super().__init__(config, outbound=expected is not None)
         self.remote_addr = remote_addr
         self._core = core
         self._socket = sock
         self._expected = expected
         self._ids = ids
+        self._targets = targets
         self._own_ids: set[bytes] = set()
         self._handshake_until = config.clock() + handshake_wait
         self._handshake_bytes = 0
@@ -166,7 +171,13 @@ class QuicConnection(Connection):
         """The core has validated another path to the peer: it has moved."""
         if self._target is not None:
             self.remote_addr = Multiaddr.quic(*target)
+            self._forget_target()
         self._target = target
+        self._targets[target] = self
+
+    def _forget_target(self) -> None:
+        if self._target is not None and self._targets.get(self._target) is self:
+            del self._targets[self._target]
 
     def _resume(self) -> None:
         self._resumes = False
@@ -252,3 +263,4 @@ class QuicConnection(Connection):
     def _shut(self) -> None:
         for connection_id in self._own_ids:
             self._ids.pop(connection_id, None)
+        self._forget_target()

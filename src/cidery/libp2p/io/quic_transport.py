@@ -29,6 +29,7 @@ from cidery.libp2p.protocols.quic_core import (
     SAFE_DATAGRAM,
     Endpoint,
 )
+from cidery.libp2p.protocols.quic_reset import Resets
 from cidery.libp2p.protocols.quic_retry import KEY_SIZE, RetryTokens
 from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
 from cidery.multiformats.multiaddr import Multiaddr
@@ -69,6 +70,8 @@ class QuicTransport:
         self._entropy = entropy
         self._wall_clock = wall_clock
         self._ids: dict[bytes, QuicConnection] = {}
+        self._targets: dict[Endpoint, QuicConnection] = {}
+        """The newest to each address."""
         self._listening: list[UdpSocket] = []
         self._dialling: dict[int, UdpSocket] = {}
         """Sockets that only dial, by the version of IP."""
@@ -76,6 +79,7 @@ class QuicTransport:
         self._identities: dict[PeerId, Qh3Identity] = {}
         self._unproven: set[QuicConnection] = set()
         self._rate = Bucket(QUIC_HANDSHAKES, clock())
+        self._resets: Resets | None = None
         self._tokens = RetryTokens(entropy(KEY_SIZE))
 
     def takes(self, addr: Multiaddr) -> bool:
@@ -101,6 +105,7 @@ class QuicTransport:
                 sock.close()
             raise
         self._accept = (end, accept)
+        self._resets = Resets(end.upgrade.identity.encode(), self._entropy, self._clock())
         self._listening = bound
         return QuicListening(bound, self._refuse)
 
@@ -122,12 +127,26 @@ class QuicTransport:
             connection = self._ids.get(_destination(data))
             if connection is not None:
                 groups.setdefault((connection, source), []).append(data)
-            elif self._accept is not None:
-                self._open(sock, data, source)
+            elif data and data[0] & LONG_HEADER:
+                if self._accept is not None:
+                    self._open(sock, data, source)
+            else:
+                self._stray(sock, data, source)
         for (connection, source), several in groups.items():
             connection.receive(several, source)
         for connection in dict.fromkeys(connection for connection, _ in groups):
             connection.flush()
+
+    def _stray(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
+        """A datagram of a connection that is unknown here: perhaps the peer says the same of one of ours (a reset)."""
+        connection = self._targets.get(source)
+        if connection is not None and connection.secured is not None:
+            connection.receive([data], source)
+            connection.flush()
+            if connection.closed.done():
+                return
+        if self._resets is not None and not sock.blocked and (answer := self._resets.answer(data, self._clock())):
+            sock.send([answer], source)
 
     def _open(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
         """A datagram of no connection: the beginning of one, or nothing."""
@@ -170,6 +189,7 @@ class QuicTransport:
             _datagram_size(source[0]),
             original or asked.destination_id,
             None if original is None else asked.destination_id,
+            None if self._resets is None else self._resets.token,
         )
         connection = self._connection(end, core, sock, Multiaddr.quic(*source), None, IDLE_TIMEOUT)
         connection.answer_to(asked.destination_id)
@@ -243,6 +263,7 @@ class QuicTransport:
             sock,
             addr,
             ids=self._ids,
+            targets=self._targets,
             expected=expected,
             handshake_wait=handshake_wait,
             wall_clock=self._wall_clock,

@@ -160,6 +160,7 @@ class UdpSocket:
             self.closed = True
             self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_writer(self._socket.fileno())
+            self._batching = None  # it has a descriptor of its own, which would keep the port
             self._socket.close()
             self._unsent.clear()
             self._waiting.clear()
