@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from cidery.libp2p.protocols.qh3_core import Qh3Core, opening
 from cidery.libp2p.protocols.quic_core import SAFE_DATAGRAM
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node import network_parts
 from cidery.node.network import NodeNetwork
 from quic_pair import datagrams_of, identity
 
@@ -345,3 +347,40 @@ async def test_a_peer_learns_at_its_next_datagram_that_a_node_was_killed_and_has
         finally:
             await again.close()
             await killed.close()
+
+
+async def test_both_versions_of_ip_have_the_same_port_and_are_dialled() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    everywhere = tuple(Multiaddr.parse(f"/{host}/udp/{port}/quic-v1") for host in ("ip4/0.0.0.0", "ip6/::"))
+    async with nodes(everywhere, (), ()) as (one, *others):
+        assert one.listen_addrs() == list(map(str, everywhere))
+        for host, other in zip(("127.0.0.1", "::1"), others, strict=True):
+            await other.connect(Multiaddr.quic(host, port).with_peer(one.swarm.local_peer.multihash))
+            assert [Multiaddr.parse(peer.addr).host() for peer in other.peers()] == [host]
+
+
+async def test_a_library_that_cannot_be_loaded_turns_quic_off_and_not_the_node(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with nodes((QUIC,), (QUIC, TCP)) as (one, two):
+        monkeypatch.setitem(sys.modules, "cidery.libp2p.protocols.qh3_core", None)
+        for _ in range(2):
+            with pytest.raises(DialFailed, match="no transport here"):
+                await two.connect(quic_addr(one))
+        assert [record.message for record in caplog.records if "QUIC is off" in record.message] == [
+            record.message for record in caplog.records if "qh3 cannot be loaded" in record.message
+        ]
+        assert len([record for record in caplog.records if "QUIC is off" in record.message]) == 1
+        tcp = next(addr for addr in two.swarm.listen_addrs() if addr.tcp_endpoint())
+        await one.connect(tcp.with_peer(two.swarm.local_peer.multihash))
+
+
+async def test_a_package_that_is_missing_is_told_once_and_leaves_tcp(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(network_parts, "find_spec", lambda name: None)
+    async with nodes((QUIC, TCP)) as (one,):
+        assert [addr for addr in one.listen_addrs() if "quic" in addr] == []
+        assert one.listen_addrs() and "QUIC is off: the package qh3 is not installed" in caplog.text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -75,6 +76,7 @@ class QuicTransport:
         self._listening: list[UdpSocket] = []
         self._dialling: dict[int, UdpSocket] = {}
         """Sockets that only dial, by the version of IP."""
+        self._off = False
         self._accept: tuple[LocalEnd, Accept] | None = None
         self._identities: dict[PeerId, Qh3Identity] = {}
         self._unproven: set[QuicConnection] = set()
@@ -84,7 +86,18 @@ class QuicTransport:
 
     def takes(self, addr: Multiaddr) -> bool:
         endpoint = addr.quic_endpoint()
-        return endpoint is not None and "%" not in endpoint[0]  # a zone has no place in the library's addresses
+        # a zone has no place in the library's addresses
+        return endpoint is not None and "%" not in endpoint[0] and not self._off
+
+    def _works(self) -> bool:
+        """Whether the library can be imported; if not, QUIC is off from now on."""
+        if not self._off:
+            try:
+                importlib.import_module("cidery.libp2p.protocols.qh3_core")
+            except ImportError as exc:
+                self._off = True
+                log.warning("QUIC is off: the package qh3 cannot be loaded: %s", exc)
+        return not self._off
 
     # --- listening
 
@@ -118,6 +131,8 @@ class QuicTransport:
 
     def _receive(self, sock: UdpSocket, datagrams: Datagrams) -> None:
         """Give each connection its datagrams, those of one source at a time, and let it answer once."""
+        if not self._works():
+            return
         from cidery.libp2p.protocols import qh3_core
 
         sock.batch_by(qh3_core.batching)
@@ -208,6 +223,8 @@ class QuicTransport:
         """As Transport.dial(). Silence ends it after IDLE_TIMEOUT."""
         endpoint = addr.quic_endpoint()
         if endpoint is None:
+            raise UnsupportedAddress(addr)
+        if not self._works():
             raise UnsupportedAddress(addr)
         host, port = endpoint
         failure: Exception = OSError(f"{host} has no address")
