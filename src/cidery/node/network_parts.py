@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
@@ -66,11 +67,17 @@ def transports(
 ) -> list[Transport]:
     """``network`` None: TCP. ``websockets`` None: plain TCP only. ``quic``: QUIC too, if its library is installed."""
     made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock, websockets)]
-    if quic and find_spec("qh3") is None:
-        log.warning("QUIC is off: the package qh3 is not installed")
+    if quic and (missing := _missing_for_quic()):
+        log.warning("QUIC is off: %s", missing)
     elif quic:
         made.append(QuicTransport(config.addresses, clock, entropy))
     return made
+
+
+def _missing_for_quic() -> str | None:
+    if sys.platform == "win32":
+        return "the event loop of Windows does not watch UDP sockets"
+    return "the package qh3 is not installed" if find_spec("qh3") is None else None
 
 
 @dataclass(frozen=True, slots=True)
