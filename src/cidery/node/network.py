@@ -39,7 +39,7 @@ from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.port_mapping import PortMapping, every_form
+from cidery.libp2p.io.port_mapping import PortMapping, every_form, mappable_port
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
@@ -203,7 +203,11 @@ class NodeNetwork:
         )
 
     def _make_port_mapping(self) -> PortMapping:
-        return PortMapping(self._mappable_port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
+        return PortMapping(
+            lambda: mappable_port(self.swarm.listen_addrs()),
+            self._mapping_changed,
+            (NatPmpRouter(self.swarm.clock), UpnpRouter()),
+        )
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(
@@ -215,18 +219,9 @@ class NodeNetwork:
             entropy=entropy,
         )
 
-    def _mappable_port(self) -> int | None:
-        """A port that a router of this network could forward; None if nothing listens beyond this machine."""
-        for addr in self.swarm.listen_addrs():
-            endpoint = addr.tcp_endpoint()
-            if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
-                return endpoint[1]
-        return None
-
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
-        bound, port = self.swarm.listen_addrs(), self._mappable_port()
-        self.identification.mapped = every_form(self.port_mapping.mapped, bound, port)
+        self.identification.mapped = every_form(self.port_mapping.mapped, self.swarm.listen_addrs())
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:
