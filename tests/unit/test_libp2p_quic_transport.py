@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -384,3 +385,24 @@ async def test_a_package_that_is_missing_is_told_once_and_leaves_tcp(
     async with nodes((QUIC, TCP)) as (one,):
         assert [addr for addr in one.listen_addrs() if "quic" in addr] == []
         assert one.listen_addrs() and "QUIC is off: the package qh3 is not installed" in caplog.text
+
+
+def test_a_node_that_listens_on_quic_has_not_imported_the_library_yet() -> None:
+    code = """
+import asyncio, os, sys
+from cidery.blockstore.memory import MemoryStore
+from cidery.identity.keys import PrivateKey
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+
+async def main():
+    node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), quic=True)
+    await node.start((Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1"),))
+    assert node.listen_addrs()
+    print(sorted({name.partition(".")[0] for name in sys.modules} & {"qh3", "OpenSSL"}))
+    await node.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

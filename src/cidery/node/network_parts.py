@@ -16,7 +16,6 @@ from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
-from cidery.libp2p.io.quic_transport import QuicTransport
 from cidery.libp2p.io.stream_transport import StreamTransport, WebSockets
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
@@ -70,6 +69,8 @@ def transports(
     if quic and (missing := _missing_for_quic()):
         log.warning("QUIC is off: %s", missing)
     elif quic:
+        from cidery.libp2p.io.quic_transport import QuicTransport
+
         made.append(QuicTransport(config.addresses, clock, entropy))
     return made
 

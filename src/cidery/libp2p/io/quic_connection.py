@@ -12,7 +12,6 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.udp_socket import UdpSocket
-from cidery.libp2p.protocols import tls
 from cidery.libp2p.protocols.channel import WrongPeer
 from cidery.libp2p.protocols.quic_core import Completed, Endpoint, IdIssued, IdRetired, QuicCore
 from cidery.libp2p.protocols.quic_muxer import QuicError, QuicMuxer
@@ -209,6 +208,8 @@ class QuicConnection(Connection):
 
     def _start(self, completed: Completed, now: float) -> None:
         """Raises QuicError, TlsError, WrongPeer."""
+        from cidery.libp2p.protocols import tls  # by now the library has it too; a start need not pay for it
+
         if completed.alpn != ALPN:
             raise QuicError(f"the peer speaks {completed.alpn!r}")
         key = tls.verify_shown(completed.certificates, self._wall_clock())
