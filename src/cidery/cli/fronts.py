@@ -35,6 +35,7 @@ _FRONTS = {
     ("gateway", "check"): "gateway_check",
     ("jobs", "resume"): "resuming",
     ("repo", "import-kubo"): "kubo_import",
+    ("ui",): "ui",
     ("multibase", "encode"): "multibase",
     ("multibase", "decode"): "multibase",
     ("multibase", "transcode"): "multibase",

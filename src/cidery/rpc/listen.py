@@ -21,7 +21,7 @@ from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.rpc.guard import default_origins
+from cidery.rpc.guard import default_origins, own_origins
 from cidery.rpc.server import RpcHandler
 from cidery.version import __version__
 
@@ -110,7 +110,8 @@ async def listen(
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)
             real = await _start(server, addr, files)
-            handler.allow(default_origins((real.tcp_endpoint() or ("", 0))[1]))
+            port = (real.tcp_endpoint() or ("", 0))[1]
+            handler.allow(default_origins(port), own_origins(port))
             bound.append(real)
         if bound:
             _write(token_file, token, 0o600)  # first: a client that finds the address also finds the token

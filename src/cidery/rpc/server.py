@@ -38,11 +38,13 @@ from cidery.rpc.answer import (
     value_line,
 )
 from cidery.rpc.authorization import DENIED, Authorizations
-from cidery.rpc.guard import allowed, check
+from cidery.rpc.guard import allowed, check, comes_from, is_local_host
 from cidery.rpc.misses import Misses
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
+from cidery.rpc.webui import LINK, SESSION_SCHEME, WebUi
+from cidery.rpc.webui import PREFIX as WEBUI
 
 PREFIX = "/api/v0/"
 METRICS = "/debug/metrics/prometheus"
@@ -54,6 +56,7 @@ MAX_WATCH_NAME = 64
 OWN_AGENT = "cidery"
 """User-Agent of our own clients, which can read names of arbitrary bytes."""
 _NOT_FOUND = (404, "404 page not found")
+_NO_SESSION = (401, "401 - this page has no session, or its session is over: open it with: cidery ui")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
 
@@ -100,13 +103,16 @@ class RpcHandler:
         self._stop = stop
         self._token = token
         self._exposed = exposed
+        self._own: frozenset[str] = frozenset()
+        self._webui = WebUi(api.path)
         self._places = Places()
         self._misses = Misses(api, sessions)
         self._routing = routing
 
-    def allow(self, origins: frozenset[str]) -> None:
-        """Let pages of these origins call, too."""
-        self._origins |= origins
+    def allow(self, origins: frozenset[str], own: frozenset[str] = frozenset()) -> None:
+        """Let pages of these origins call, too. ``own``: those of this server, whose pages need a session."""
+        self._own |= own - self._origins
+        self._origins |= origins | own
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
@@ -119,6 +125,10 @@ class RpcHandler:
     async def _checked(self, request: Request) -> Response:
         if request.path.startswith(FOR_WORKERS):
             return await self._of_worker(request)
+        if request.path == LINK and self._is_ours(request.header(TOKEN_HEADER.lower())):
+            return self._webui.ticket()
+        if request.path == WEBUI or request.path.startswith(f"{WEBUI}/"):
+            return await self._of_page(request)
         measures = request.path == METRICS and self._metrics is not None
         if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
@@ -132,13 +142,31 @@ class RpcHandler:
         if meant is not None and not self._is_ours(meant):
             return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
         # A preflight carries no secret and calls nothing.
-        if request.method != "OPTIONS" and not self._users.allows(
-            request.header("authorization"), unquote(request.path)
-        ):
-            return text_answer(403, DENIED)
+        if request.method != "OPTIONS" and (denied := self._denied(request)) is not None:
+            return denied
         if measures and self._metrics is not None:
             return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
         return await self._answer(request)
+
+    def _denied(self, request: Request) -> Response | None:
+        """The answer to a caller without the secret that it needs."""
+        given = request.header("authorization")
+        if self._webui.is_session(given):
+            return None
+        if given.startswith(SESSION_SCHEME) or (not self._users and comes_from(request.headers, self._own)):
+            return text_answer(*_NO_SESSION)
+        return None if self._users.allows(given, unquote(request.path)) else text_answer(403, DENIED)
+
+    async def _of_page(self, request: Request) -> Response:
+        """The files of the web page, and the trade of a ticket for a session, which only that page may make."""
+        any_host = self._exposed or bool(self._users)
+        if not any_host and not is_local_host(request.header("host")):
+            return text_answer(403, "403 - Forbidden")
+        if request.method == "POST":
+            refusal = check("POST", request.headers, self._own, any_host=any_host)
+            if refusal is not None:
+                return text_answer(*refusal)
+        return await self._webui.answer(request)
 
     async def _of_worker(self, request: Request) -> Response:
         """For who knows the token, who can read the repository, too."""

@@ -1,0 +1,67 @@
+// A link to content, and whether others can open it now.
+import { html, Button, Copy, Dialog, Trouble, gateway, open, say, useEffect, useState } from './parts.js'
+import { all, call, stream } from './api.js'
+import { T } from './texts.js'
+import encodeQR from '../vendor/qr.js'
+
+const LOOK = '10s'
+const BORDER = 1
+
+export const publicLink = (cid, name, folder) => `https://dweb.link/ipfs/${cid}${folder || !name ? '' : `?filename=${encodeURIComponent(name)}`}`
+
+function QR ({ text }) {
+  const rows = encodeQR(text, 'raw', { border: BORDER })
+  let path = ''
+  rows.forEach((row, y) => row.forEach((dark, x) => { if (dark) path += `M${x} ${y}h1v1h-1z` }))
+  return html`<svg class="qr" viewBox=${`0 0 ${rows.length} ${rows.length}`} role="img" aria-label=${T.qr} shape-rendering="crispEdges"><path d=${path} /></svg>`
+}
+
+export function Share ({ cid, name, folder, onClose }) {
+  const [pin, setPin] = useState(null)
+  const [error, setError] = useState(null)
+  const look = async () => {
+    const rows = await all('pin/ls', { arg: `/ipfs/${cid}`, stream: true, type: 'recursive' }).catch(() => [])
+    setPin(rows.length > 0)
+  }
+  useEffect(() => { look().catch(setError) }, [cid])
+  const link = publicLink(cid, name, folder)
+  return html`<${Dialog} title=${T.shareOf(name)} onClose=${onClose}>
+    ${pin === false && html`<div class="notice"><p>${T.shareNeedsPin}</p>
+      <${Button} class="main" act=${async () => { await call('pin/add', { arg: cid, name }); say(T.pinned(name)); await look() }}>${T.pinAndAnnounce}<//></div>`}
+    <div class="share"><${QR} text=${link} /><div>
+      <label>${T.linkForAll}</label><${Copy} text=${link} label=${T.linkForAll} />
+      <p></p><label>${T.linkForIpfs}</label><${Copy} text=${`ipfs://${cid}`} label=${T.linkForIpfs} />
+      ${gateway.get() && html`<p></p><a id="open-here" href=${open(`/ipfs/${cid}`) + (folder ? '/' : `?filename=${encodeURIComponent(name)}`)} target="_blank" rel="noreferrer">${T.openHere}</a>`}
+    </div></div>
+    <${Trouble} error=${error} />
+    ${pin !== null && html`<h2>${T.canOthers}</h2><${Reach} cid=${cid} key=${String(pin)} />`}<//>`
+}
+
+/** The facts of `why` about one CID, for who shares it. */
+export function Reach ({ cid }) {
+  const [facts, setFacts] = useState({})
+  const [error, setError] = useState(null)
+  useEffect(() => {
+    const end = new AbortController()
+    const read = async () => {
+      for await (const one of stream('why', { arg: cid, timeout: LOOK }, { signal: end.signal })) {
+        if (['Stored', 'Announcement', 'Standing', 'Verdict'].includes(one.Type)) setFacts(before => ({ ...before, [one.Type]: one }))
+      }
+    }
+    read().catch(problem => problem.name === 'AbortError' || setError(problem))
+    return () => end.abort()
+  }, [cid])
+  const { Stored, Announcement, Standing, Verdict } = facts
+  return html`<ul class="checks">
+    ${check(T.stored, Stored, Stored && (Stored.Details.Root && !Stored.Details.MissingCount && Stored.Details.Complete ? 'yes' : 'no'))}
+    ${check(T.announced, Announcement, Announcement && (Announcement.Details.Off ? 'no' : Announcement.Details.At ? 'yes' : Announcement.Details.Waiting ? 'maybe' : 'no'))}
+    ${check(T.reachable, Standing, Standing && ({ reachable: 'yes', unreachable: 'no' }[Standing.Details.Reach] ?? 'maybe'))}
+  </ul><${Trouble} error=${error} />
+  ${Verdict ? html`<div class="card" role="status">${Verdict.Text.split('\n').map(line => html`<p>${line}</p>`)}</div>` : html`<p class="hint" role="status">${T.looking}</p>`}`
+}
+
+const MARKS = { yes: '✓', no: '✕', maybe: '?' }
+function check (title, fact, verdict) {
+  return html`<li><span class=${`mark ${verdict ?? ''}`} role="img" aria-label=${T.marks[verdict ?? 'none']}>${MARKS[verdict] ?? '…'}</span>
+    <span><b>${title}</b>${fact ? html`<br /><span class="hint">${fact.Text}</span>` : ''}</span></li>`
+}
