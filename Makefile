@@ -17,11 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs ui demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings docs build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings docs ui build clean"
 	@echo "      lab (an hour or two; LAB=--quick for minutes; installs Kubo, Helia, libtorrent and matplotlib)"
 
 setup: $(VENV)/.ready
@@ -138,6 +138,10 @@ $(VENV)/.docs-ready: $(VENV)/.ready
 # every decoder with broken vectors, for a minute
 fuzz: setup
 	@$(BIN)/python tests/fuzz/decoders.py 60
+
+# pictures of every room of the web page, in light, dark and phone width: out/ui
+ui: peers
+	@PYTHONPATH=tests $(BIN)/python tests/webui_shots.py
 
 demo: setup
 	@$(BIN)/python demo/share.py

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import browser_command
 
-PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" width="480" height="320"><rect width="480" height="320" fill="#7fb2d9"/>
-<circle cx="360" cy="90" r="44" fill="#ffe08a"/><path d="M0 260 150 120 270 240 340 180 480 290V320H0z" fill="#3d6b4f"/></svg>"""
+PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" width="480" height="320">
+<rect width="480" height="320" fill="#7fb2d9"/><circle cx="360" cy="90" r="44" fill="#ffe08a"/>
+<path d="M0 260 150 120 270 240 340 180 480 290V320H0z" fill="#3d6b4f"/></svg>"""
 
 
 @contextmanager
@@ -23,7 +24,10 @@ def chromium() -> Iterator[Browser]:
         opened = driver.chromium.launch(
             executable_path=program,
             env=dict(env),
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE *.localhost"],
+            args=[
+                "--no-sandbox",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
+            ],
         )
         yield opened
         opened.close()
@@ -43,7 +47,7 @@ def visit(page: Page, room: str) -> None:
 
 
 def until(page: Page, script: str, seconds: float = 30.0) -> None:
-    """Wait for a script to be true; the policy of the page forbids Playwright's own way, which evaluates texts there."""
+    """Wait for a script to be true; the policy of the page forbids Playwright's own way, which is eval() there."""
     end = time.monotonic() + seconds
     while not page.evaluate(script):
         assert time.monotonic() < end, script

@@ -55,7 +55,7 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/webui", "/webui/", f"/ipfs/{EMPTY_FOLDER}", "/ipns/example.org", "/", "/api/v1/id"])
+@pytest.mark.parametrize("path", ["/web", "/webuis", f"/ipfs/{EMPTY_FOLDER}", "/ipns/example.org", "/", "/api/v1/id"])
 async def test_what_is_outside_the_rpc_is_not_found_by_any_method(server: Server, path: str) -> None:
     for method in ("GET", "HEAD", "POST"):
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from cidery.client.address import Endpoint, find_daemon
 from cidery.client.answer import DaemonGone, RpcError
@@ -97,7 +98,7 @@ def start(repo: Path) -> Endpoint:
     raise DidNotStart(str(path), said)
 
 
-def _detached() -> dict[str, int | bool]:
+def _detached() -> dict[str, Any]:
     """What takes a process out of the terminal, so that neither its end nor Ctrl-C there ends it."""
     if os.name == "nt":
         flags: int = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
@@ -108,7 +109,9 @@ def _detached() -> dict[str, int | bool]:
 def link(endpoint: Endpoint) -> str:
     """A link that opens the page once. Raises NoPage."""
     if endpoint.path:
-        raise NoPage("the RPC listens on a Unix socket, which no browser opens: set Addresses.API to /ip4/127.0.0.1/tcp/5001")
+        raise NoPage(
+            "the RPC listens on a Unix socket, which no browser opens: set Addresses.API to /ip4/127.0.0.1/tcp/5001"
+        )
     from cidery.client.blocking import call
 
     try:
@@ -116,5 +119,7 @@ def link(endpoint: Endpoint) -> str:
             for value in answer.values():
                 return f"http://{endpoint.authority}/webui#ticket={value['Ticket']}"
     except RpcError as exc:
-        raise NoPage(f"the daemon at {endpoint.name} gives no link to you: {exc}; it may be another program, or older") from exc
+        raise NoPage(
+            f"the daemon at {endpoint.name} gives no link to you: {exc}; it may be another program, or older"
+        ) from exc
     raise NoPage(f"the daemon at {endpoint.name} gives no link")

@@ -1,8 +1,8 @@
 """The web page at ``/webui``: its files, and who gets in.
 
-The files are no secret and hold no data: without a session the page only says how to get in. `cidery ui`, which can read
-the repository, gets a ticket that opens the page once; the page trades it for a session. A session is signed with a key
-in the repository and not kept by the daemon, so that pages go on after its restart; removing the key ends them all.
+The files are no secret and hold no data: without a session the page only says how to get in. `cidery ui`, which can
+read the repository, gets a ticket that opens the page once; the page trades it for a session. A session is signed with
+a key in the repository and not kept by the daemon, so that pages go on after its restart; removing the key ends all.
 """
 
 import asyncio

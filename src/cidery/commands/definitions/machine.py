@@ -1,4 +1,4 @@
-"""Definitions of doctor, install-as and ui: what concerns this machine rather than content."""
+"""Definitions of doctor, install-as, ui and service: what concerns this machine rather than content."""
 
 from typing import Literal, TypedDict
 
@@ -66,7 +66,23 @@ COMMANDS = (
         options=(flag("no-open", "Print the link instead of opening it; it works once")._replace(alias="print"),),
         output=Output.NOTHING,
         where=Where.CLIENT,
-        description="The daemon goes on when the terminal is closed, and ends with: cidery shutdown. The repository is made\n"
-        "if there is none. What the daemon prints is in daemon.log in the repository. docs/webui.md has more.",
+        description="The daemon goes on when the terminal is closed, and ends with: cidery shutdown. The repository\n"
+        "is made if there is none. What the daemon prints is in daemon.log there. docs/webui.md has more.",
+    ),
+    *(
+        Command(
+            ("service", word),
+            summary,
+            "cidery.cli.login_service:run_local",
+            f"cidery service {word}",
+            output=Output.NOTHING,
+            where=Where.CLIENT,
+            description="Of this user alone: a unit of systemd, an agent of launchd, or a task of Windows.",
+        )
+        for word, summary in (
+            ("install", "Have the system start the daemon now and at each login"),
+            ("remove", "Undo service install"),
+            ("status", "Show whether the system starts the daemon"),
+        )
     ),
 )

@@ -72,10 +72,13 @@ async function ask () {
 
 function shut (why) {
   render(null, document.getElementById('app'))
-  document.getElementById('enter').hidden = false
+  document.body.append(enterPage)
+  enterPage.hidden = false
   document.getElementById('enter-why').textContent = why.trim()
 }
 
+const enterPage = document.getElementById('enter')
+enterPage.remove() // only one of the two is in the page, for screen readers too
 // a link pasted into the tab of an open page changes only the hash
 addEventListener('hashchange', () => { if (location.hash.startsWith('#ticket=')) location.reload() })
 const asked = new URLSearchParams(location.search).get('open') // an ipfs:// link of the system

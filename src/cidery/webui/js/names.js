@@ -19,14 +19,14 @@ export default function Names () {
   }
   const { value } = loaded
   return html`<h1>${T.rooms.names}</h1><p class="hint">${T.namesHint}</p><${Trouble} error=${loaded.error} />
-    <div class="bar"><h2 class="grow">${T.ownNames}</h2><button class="main" onClick=${() => setStep({ kind: 'key' })}>${T.newKey}</button></div>
+    <div class="bar spaced"><h2 class="grow">${T.ownNames}</h2><button class="main" onClick=${() => setStep({ kind: 'key' })}>${T.newKey}</button></div>
     ${value?.keys.map(key => html`<div class="card" key=${key.Id}><div class="bar"><b class="grow">${key.Name === 'self' ? T.selfKey : key.Name}</b>
       <button onClick=${() => setStep({ kind: 'publish', key })}>${T.publish}</button>
       <button onClick=${() => setStep({ kind: 'domain', key })}>${T.domain}</button>
       ${key.Name !== 'self' && html`<button class="danger" onClick=${() => setStep({ kind: 'remove', key })}>${T.remove}</button>`}</div>
       <p class="mono">/ipns/${key.Id}</p>
       <p class="hint">${value.values.get(key.Id) ? html`${T.pointsTo} <a class="mono" href=${`#/get/${encodeURIComponent(value.values.get(key.Id))}`}>${value.values.get(key.Id)}</a>` : T.pointsNowhere}</p></div>`)}
-    <div class="bar"><h2 class="grow">${T.followed}</h2><button onClick=${() => setStep({ kind: 'follow' })}>${T.follow}</button></div>
+    <div class="bar spaced"><h2 class="grow">${T.followed}</h2><button onClick=${() => setStep({ kind: 'follow' })}>${T.follow}</button></div>
     ${value && !value.followed.length && html`<p class="hint">${T.followedHint}</p>`}
     ${value?.followed.map(one => html`<div class="card" key=${one.Name}><div class="bar"><span class="grow mono">${one.Name}</span>
       <${Button} act=${async () => { await call('name/unfollow', { arg: one.Name }); loaded.again() }}>${T.unfollow}<//></div>

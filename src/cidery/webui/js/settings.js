@@ -22,6 +22,8 @@ export default function Settings () {
       : keys.map(key => html`<${Setting} key=${key} name=${key} about=${value.meaning[key]} value=${looked(value.config, key)} again=${loaded.again} />`))}`
 }
 
+const withCode = text => text.split('`').map((part, at) => at % 2 ? html`<code>${part}</code>` : part)
+
 function Setting ({ name, about, value, again }) {
   const was = value === undefined ? '' : JSON.stringify(value)
   const [text, setText] = useState(was)
@@ -37,7 +39,7 @@ function Setting ({ name, about, value, again }) {
     } catch (problem) { setError(problem) }
   }
   const id = `set-${name}`
-  return html`<div class="card"><label for=${id}><b class="mono">${name}</b></label><p id=${`${id}-about`}>${about.Meaning} <span class="hint">${T.takes(about.Takes)}</span></p>
+  return html`<div class="card"><label for=${id}><b class="mono">${name}</b></label><p id=${`${id}-about`}>${withCode(about.Meaning)} <span class="hint">${T.takes(about.Takes)}</span></p>
     <div class="copy"><input id=${id} class="mono" aria-describedby=${`${id}-about`} value=${text} placeholder=${T.unset} onInput=${event => setText(event.target.value)} spellcheck="false" autocomplete="off" />
       ${text !== was && text.trim() && html`<${Button} class="main" act=${save}>${T.save}<//>`}</div><${Trouble} error=${error} /></div>`
 }

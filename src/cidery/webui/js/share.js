@@ -1,5 +1,5 @@
 // A link to content, and whether others can open it now.
-import { html, Button, Copy, Dialog, Trouble, gateway, open, say, useEffect, useState } from './parts.js'
+import { html, Button, Copy, Dialog, Trouble, gateway, open, say, told, useEffect, useState, verdictLines } from './parts.js'
 import { all, call, stream } from './api.js'
 import { T } from './texts.js'
 import encodeQR from '../vendor/qr.js'
@@ -55,13 +55,13 @@ export function Reach ({ cid }) {
   return html`<ul class="checks">
     ${check(T.stored, Stored, Stored && (Stored.Details.Root && !Stored.Details.MissingCount && Stored.Details.Complete ? 'yes' : 'no'))}
     ${check(T.announced, Announcement, Announcement && (Announcement.Details.Off ? 'no' : Announcement.Details.At ? 'yes' : Announcement.Details.Waiting ? 'maybe' : 'no'))}
-    ${check(T.reachable, Standing, Standing && ({ reachable: 'yes', unreachable: 'no' }[Standing.Details.Reach] ?? 'maybe'))}
+    ${check(T.reachable, Standing, Standing && ({ reachable: 'yes', unreachable: 'no', local: 'no' }[Standing.Details.Reach] ?? 'maybe'))}
   </ul><${Trouble} error=${error} />
-  ${Verdict ? html`<div class="card" role="status">${Verdict.Text.split('\n').map(line => html`<p>${line}</p>`)}</div>` : html`<p class="hint" role="status">${T.looking}</p>`}`
+  ${Verdict ? html`<div class="card" role="status">${verdictLines(Verdict.Text).map(line => html`<p>${line}</p>`)}</div>` : html`<p class="hint" role="status">${T.looking}</p>`}`
 }
 
 const MARKS = { yes: '✓', no: '✕', maybe: '?' }
 function check (title, fact, verdict) {
   return html`<li><span class=${`mark ${verdict ?? ''}`} role="img" aria-label=${T.marks[verdict ?? 'none']}>${MARKS[verdict] ?? '…'}</span>
-    <span><b>${title}</b>${fact ? html`<br /><span class="hint">${fact.Text}</span>` : ''}</span></li>`
+    <span><b>${title}</b>${fact ? html`<br /><span class="hint">${told(fact.Text)}</span>` : ''}</span></li>`
 }

@@ -1,5 +1,5 @@
 // How the node is, and what needs attention.
-import { html, number, size } from './parts.js'
+import { html, number, sentence, size } from './parts.js'
 import { T } from './texts.js'
 
 export default function Status ({ status }) {
@@ -29,5 +29,4 @@ export default function Status ({ status }) {
 }
 
 const tile = (value, name) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`
-const sentence = text => text[0].toUpperCase() + text.slice(1)
 const amount = (value, unit) => unit.startsWith('bytes') ? size(value) + (unit.includes('second') ? '/s' : '') : number(Math.round(value))

@@ -1,5 +1,5 @@
 // What `cidery why` finds out, as it finds it.
-import { html, Trouble, useEffect, useState } from './parts.js'
+import { html, Trouble, sentence, useEffect, useState, verdictLines } from './parts.js'
 import { stream } from './api.js'
 import { T } from './texts.js'
 
@@ -21,7 +21,7 @@ export function Why ({ path }) {
     return () => end.abort()
   }, [path])
   return html`<h2>${T.why}</h2>
-    ${verdict ? html`<div class="card" role="status">${verdict.split('\n').map(line => html`<p>${line}</p>`)}</div>` : !error && html`<p class="hint" role="status">${T.looking}</p>`}
+    ${verdict ? html`<div class="card" role="status">${verdictLines(verdict).map(line => html`<p>${line}</p>`)}</div>` : !error && html`<p class="hint" role="status">${T.looking}</p>`}
     <${Trouble} error=${error} />
-    <div class="scroll"><table><tbody>${facts.map(one => html`<tr><th scope="row">${T.facts[one.Type] ?? one.Type}</th><td>${one.Text}</td></tr>`)}</tbody></table></div>`
+    <div class="scroll"><table><tbody>${facts.map(one => html`<tr><th scope="row">${T.facts[one.Type] ?? one.Type}</th><td>${sentence(one.Text)}</td></tr>`)}</tbody></table></div>`
 }
