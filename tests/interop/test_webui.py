@@ -136,6 +136,21 @@ def test_entries_are_made_renamed_moved_shown_and_saved(daemon: CideryDaemon, pa
         assert saved.value.suggested_filename == f"Holidays{suffix}" and Path(saved.value.path()).stat().st_size > 500
 
 
+def test_what_is_dropped_on_the_page_is_added_to_the_folder_shown(daemon: CideryDaemon, page: Page) -> None:
+    daemon.run("files", "mkdir", "/here")
+    enter(page, daemon, "files/here")
+    expect(page.get_by_text("This folder is empty")).to_be_visible()
+    page.evaluate(
+        """() => { const dataTransfer = new DataTransfer()
+        dataTransfer.items.add(new File(['dropped'], 'a b+%.txt')); dataTransfer.items.add(new File([], 'empty.txt'))
+        for (const kind of ['dragenter', 'dragover', 'drop'])
+          document.querySelector('.empty').dispatchEvent(new DragEvent(kind, {dataTransfer, bubbles: true})) }"""
+    )
+    expect(page.get_by_text("Stored 2 files")).to_be_visible(timeout=WAIT)
+    assert daemon.run("files", "ls", "/here").splitlines() == ["a b+%.txt", "empty.txt"]
+    assert daemon.run("files", "read", "/here/a b+%.txt") == "dropped"
+
+
 def test_a_name_that_is_taken_gets_a_number(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     enter(page, daemon)
@@ -326,6 +341,13 @@ def test_without_a_link_the_page_says_how_to_get_in_and_nothing_else(daemon: Cid
     page.goto("about:blank")
     page.goto(link)
     expect(page.get_by_text("this link was opened already")).to_be_visible()
+
+
+def test_a_link_of_the_system_opens_its_content(daemon: CideryDaemon, page: Page) -> None:
+    enter(page, daemon)
+    other = page.context.new_page()
+    other.goto(f"{base_of(daemon)}/webui?open=ipfs%3A%2F%2Fbafkqad3imvwgy3zamzzg63jajfiemuy")
+    expect(other.get_by_text("hello from IPFS").or_(other.get_by_text("15 B"))).to_be_visible()
 
 
 def test_another_tab_gets_in_through_an_open_one(daemon: CideryDaemon, page: Page) -> None:

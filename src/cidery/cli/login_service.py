@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from cidery.cli.ui import LOG_FILE, running
+from cidery.cli.ui import LOG_FILE, make, running
 from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import Unavailable
@@ -68,7 +68,7 @@ async def run_local(repo: Path, call: Call) -> int:
 
 def service_here(repo: Path) -> Service:
     """For this system. Raises BadCall for one that has none of the three."""
-    words = (sys.executable, "-m", "cidery", "--repo-dir", str(repo.absolute()), "daemon", "--init")
+    words = (sys.executable, "-m", "cidery", "--repo-dir", str(repo.absolute()), "daemon")
     if sys.platform == "darwin":
         return launchd(words, Path.home(), os.getuid(), repo.absolute() / LOG_FILE)
     if os.name == "nt":
@@ -149,6 +149,7 @@ def windows(words: tuple[str, ...], data: Path, user: str) -> Service:
 
 def _install(service: Service, repo: Path) -> int:
     """A daemon that runs already is left alone: the repository has room for one."""
+    make(repo)
     service.path.parent.mkdir(parents=True, exist_ok=True)
     service.path.write_bytes(service.content)
     runs = running(str(repo)) is not None

@@ -78,13 +78,20 @@ def running(repo: str) -> Endpoint | None:
     return None
 
 
+def make(repo: Path) -> None:
+    """Make the repository if there is none. Blocks. Raises as ``init``."""
+    if (repo / "config").exists():
+        return
+    from cidery.node.create import cid_profile_of_program, create_repository
+
+    create_repository(repo, profiles=[], cid_profile=cid_profile_of_program(), given=None)
+
+
 def start(repo: Path) -> Endpoint:
-    """Start a daemon that outlives this terminal. Blocks until it answers. Raises DidNotStart."""
-    repo.mkdir(parents=True, exist_ok=True)
+    """Start a daemon that outlives this terminal. Blocks until it answers. Raises DidNotStart, and as make()."""
+    make(repo)
     path = repo / LOG_FILE
     words = [sys.executable, "-m", "cidery", "--repo-dir", str(repo), "daemon"]
-    if not (repo / "config").exists():
-        words.append("--init")
     with path.open("wb") as log:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path.home(), **_detached()
@@ -94,7 +101,9 @@ def start(repo: Path) -> Endpoint:
         if (repo / "api").exists() and (endpoint := running(str(repo))) is not None:
             return endpoint
         time.sleep(LOOK_SECONDS)
-    said = path.read_bytes()[-TOLD_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+    said = (
+        path.read_bytes()[-TOLD_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2].removeprefix("Error: ")
+    )
     raise DidNotStart(str(path), said)
 
 

@@ -144,8 +144,8 @@ function Entry ({ folder, item, again, onClose }) {
       <button class="main" onClick=${() => setStep('share')}>${T.share}</button>
       ${gateway.get() ? html`
         ${!isFolder && html`<a class="button" href=${`${open(at)}?${query}`}>${T.download}</a>`}
-        ${isFolder && html`<a class="button" target="_blank" rel="noreferrer" href=${open(at) + '/'}>${T.openIt}</a>
-          <a class="button" href=${`${open(at)}?format=tar&filename=${encodeURIComponent(item.Name)}.tar&download=true`}>${T.downloadTar}</a>`}
+        <a class="button" target="_blank" rel="noreferrer" href=${open(at) + (isFolder ? '/' : `?filename=${encodeURIComponent(item.Name)}`)}>${T.openIt}</a>
+        ${isFolder && html`<a class="button" href=${`${open(at)}?format=tar&filename=${encodeURIComponent(item.Name)}.tar&download=true`}>${T.downloadTar}</a>`}
         <a class="button" href=${`${open(at)}?format=car&filename=${encodeURIComponent(item.Name)}.car&download=true`}>${T.downloadCar}</a>`
         : html`<p class="hint">${T.noGateway}</p>`}
     </div>
