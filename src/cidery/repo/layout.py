@@ -2,7 +2,7 @@
 
 ::
 
-    config  keystore/  version  repo.lock  api  api-token   blocks/NNNNNN.car  blocks/deleted.log
+    config  keystore/  version  repo.lock  api  api-token  webui-key  daemon.log   blocks/NNNNNN.car  blocks/deleted.log
     meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache, meta/jobs  safe to lose
 
 A Kubo repository found at the path is never written to.
