@@ -187,6 +187,7 @@ def test_an_upload_goes_on_after_a_reload_with_the_same_files(daemon: CideryDaem
     visit(page, "jobs")
     expect(page.get_by_text("add the same files again to go on")).to_be_visible(timeout=WAIT)
     visit(page, "files")
+    expect(page.get_by_text("The upload of large.bin broke off")).to_be_visible()
     page.set_input_files("input[type=file]:not([webkitdirectory])", str(file))
     expect(page.get_by_text("were there already")).to_be_visible(timeout=WAIT)
     expect(page.get_by_text("Stored 1 file")).to_be_visible(timeout=60_000)
@@ -347,7 +348,13 @@ def test_a_link_of_the_system_opens_its_content(daemon: CideryDaemon, page: Page
     enter(page, daemon)
     other = page.context.new_page()
     other.goto(f"{base_of(daemon)}/webui?open=ipfs%3A%2F%2Fbafkqad3imvwgy3zamzzg63jajfiemuy")
-    expect(other.get_by_text("hello from IPFS").or_(other.get_by_text("15 B"))).to_be_visible()
+    expect(other.get_by_text("File · ")).to_be_visible()
+    for route, room in (("ipfs/bafkqaaa", "Get"), ("explore/ipfs/bafkqaaa", "Explore"), ("diagnostics", "Status")):
+        other.goto(f"{base_of(daemon)}/webui#/{route}")
+        expect(other.get_by_role("heading", name=room)).to_be_visible()
+        expect(other.get_by_role("alert")).to_have_count(0)
+    other.goto(f"{base_of(daemon)}/webui#/files/100%")
+    expect(other.get_by_role("alert")).to_contain_text("/100%: file does not exist")
 
 
 def test_another_tab_gets_in_through_an_open_one(daemon: CideryDaemon, page: Page) -> None:

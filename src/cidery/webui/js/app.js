@@ -18,12 +18,15 @@ const answering = store(true)
 
 /** Room and path that a hash names; those of the official page lead to their counterparts here. */
 function placed (hash) {
-  const parts = hash.replace(/^#\/?/, '').split('/')
-  const room = decodeURIComponent(parts[0] || 'files')
-  const path = parts.slice(1).map(decodeURIComponent).join('/')
+  const [room, ...parts] = hash.replace(/^#\/?/, '').split('/').map(decoded)
+  const path = parts.join('/')
   if (room === 'ipfs' || room === 'ipns') return { room: 'get', path: `/${room}/${path}` }
   if (room === 'diagnostics') return { room: 'status', path: '' }
   return ROOMS.includes(room) ? { room, path } : { room: 'files', path: '' }
+}
+
+function decoded (part) {
+  try { return decodeURIComponent(part) } catch { return part } // a link made by hand may hold a bare %
 }
 
 function App () {
@@ -38,6 +41,8 @@ function App () {
   }, [])
   useEffect(() => {
     let ended = false
+    const here = document.querySelector('nav [aria-current]') // on phones the menu is a line that scrolls
+    if (here) here.parentNode.scrollLeft += here.getBoundingClientRect().left - here.parentNode.getBoundingClientRect().left - 40
     document.title = `${T.rooms[place.room]} – Cidery`
     if (place.room === 'files') setRoom(() => Files)
     else later[place.room]().then(made => ended || setRoom(() => made.default))

@@ -1,6 +1,6 @@
 // The mutable files: a folder as a list, and what can be done with each entry.
-import { html, Ask, Button, Dialog, Icon, Rows, Trouble, attempt, gateway, number, open, say, size, useEffect, usePages, useRef, useState } from './parts.js'
-import { bytes, call, Failed } from './api.js'
+import { html, Ask, Button, Dialog, Icon, Rows, Trouble, attempt, gateway, number, open, say, size, useEffect, useLoaded, usePages, useRef, useState } from './parts.js'
+import { all, bytes, call, Failed } from './api.js'
 import { T } from './texts.js'
 import { Share } from './share.js'
 import { dropped, picked, send, uploads } from './upload.js'
@@ -47,6 +47,7 @@ export function Files ({ path, ask }) {
         onInput=${event => setFilter(event.target.value)} />`}
     </div>
     <${Trouble} error=${listed.error} />
+    <${BrokenOff} key=${running.length} />
     ${!listed.error && !listed.first && !listed.items.length && html`<div class="empty"><h2>${folder === '/' ? T.nothingYet : T.emptyFolder}</h2>
       <p>${T.dropHere}</p></div>`}
     ${listed.items.length > 0 && html`<${Rows} items=${items} row=${row} more=${listed.done ? null : listed.more} label=${T.entries} />
@@ -55,6 +56,15 @@ export function Files ({ path, ask }) {
       action=${async name => { await call('files/mkdir', { arg: join(folder, checked(name)) }); again() }} />`}
     ${shown && html`<${Entry} key=${shown.Name} folder=${folder} item=${shown} again=${again} onClose=${() => setShown(null)} />`}
   </div>`
+}
+
+/** Uploads that broke off when a page was closed: the same files, added again, go on. */
+function BrokenOff () {
+  const { value, again } = useLoaded(() => all('jobs/ls', { kind: 'add', state: 'interrupted' }), [])
+  const mine = new Set(uploads.get().map(one => T.jobTitle(one.title)))
+  return (value ?? []).filter(job => job.Title.startsWith(T.jobTitle('')) && !mine.has(job.Title)).map(job => html`
+    <div class="notice"><div class="bar flat"><span class="grow">${T.brokeOff(job.Title.slice(T.jobTitle('').length), size(job.Bytes))}</span>
+      <${Button} act=${async () => { await call('jobs/rm', { arg: String(job.ID) }); again() }}>${T.discard}<//></div></div>`)
 }
 
 function crumbs (folder) {

@@ -12,7 +12,7 @@ export function contentPath (text) {
   const given = text.trim().replace(/^web\+/, '')
   const scheme = /^(ip[fn]s):\/*(.+)$/.exec(given)
   if (scheme && !given.startsWith('/')) return `/${scheme[1]}/${clean(scheme[2])}`
-  if (/^\/ip[fn]s\/./.test(given)) return clean(given)
+  if (/^\/?ip[fn]s\/./.test(given)) return clean(given.replace(/^\/?/, '/'))
   if (/^https?:\/\//.test(given)) {
     const url = new URL(given)
     const host = /^([^.]+(?:\.[^.]+)*)\.(ipfs|ipns)\./.exec(url.hostname)

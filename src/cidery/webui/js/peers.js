@@ -28,7 +28,7 @@ export default function Peers () {
     ${total && html`<div class="tiles">
       <div class="tile"><b>${size(total.RateIn)}/s</b><span>${T.incoming}</span></div><div class="tile"><b>${size(total.RateOut)}/s</b><span>${T.outgoing}</span></div>
       <div class="tile"><b>${size(total.TotalIn)}</b><span>${T.totalIn}</span></div><div class="tile"><b>${size(total.TotalOut)}</b><span>${T.totalOut}</span></div></div>
-      <div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}
+      ${rates.length > 1 && html`<div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}`}
     <div class="bar spaced"><h2 class="grow">${peers ? T.peers(peers.length) : ''}</h2><button onClick=${() => setAsking(true)}>${T.connectTo}</button></div>
     ${peers && peers.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label=${T.rooms.peers}><table><thead><tr><th>${T.peer}</th><th>${T.address}</th><th>${T.software}</th><th class="num">${T.roundTrip}</th><th>${T.direction}</th><th></th></tr></thead><tbody>
       ${peers.map(one => html`<tr key=${one.Peer + one.Addr}><td class="mono" title=${one.Peer}>…${one.Peer.slice(-10)}</td><td class="mono">${one.Addr}</td><td>${one.Identify?.AgentVersion ?? ''}</td>

@@ -21,6 +21,8 @@ export const T = {
   cancelled: title => `Cancelled: ${title}`, uploaded: count => `Stored ${plural(count, 'file', 'files')}`, waiting: 'The node does not answer; the upload goes on when it is back.',
   storing: 'Sent; the node is storing the rest', left: time => `${time} left`, wentOn: bytes => `${bytes} were there already`,
 
+  brokeOff: (title, bytes) => `The upload of ${title} broke off after ${bytes}. Add the same files again, and only the rest is sent.`, discard: 'Discard',
+
   shareOf: name => `Share ${name}`, shareNeedsPin: 'It is not pinned. Only what is pinned is announced, so that others can find it, and kept for sure.', pinAndAnnounce: 'Pin and announce',
   linkForAll: 'Link for any browser, through a public gateway', linkForIpfs: 'Link for programs that speak IPFS', openHere: 'Open it through the gateway on this computer', qr: 'QR code of the link for any browser',
   canOthers: 'Can others open it now?', stored: 'Stored here', announced: 'Announced', reachable: 'Reachable by others', looking: 'Looking…',
