@@ -7,6 +7,7 @@ import pytest
 
 import cidery
 from cidery.http.message import Request
+from cidery.repo.config_file import read_raw, write_raw
 from cidery.rpc.listen import listen
 from cidery.rpc.webui import KEY_FILE, MAX_TICKETS, SESSION_SECONDS, TICKET_SECONDS, WebUi
 from rpc_calls import Server
@@ -90,6 +91,26 @@ async def test_a_browser_calls_from_the_own_origin_with_a_session_only(server: S
     evil = await server.post("version", Origin="http://evil.example", User_Agent=BROWSER, Authorization=session)
     assert evil.status == 403, "a session does not open the RPC to other origins"
     assert (await server.post("version", Authorization=session[:-2])).status == 401
+
+
+async def test_a_session_has_the_rights_of_the_owner_where_users_are_named(tmp_path: Path) -> None:
+    users = {"reader": {"AuthSecret": "bearer:secret", "AllowedPaths": ["/api/v0/id"]}}
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        raw = read_raw(node.path / "config")
+        write_raw(node.path / "config", {**raw, "API": {**raw["API"], "Authorizations": users}})
+    async with cidery.Node(tmp_path / "repo", offline=True) as node:
+        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+            server = Server(addrs[0], node)
+            token = (node.path / "api-token").read_text()
+            assert (await server.post("ui/link", Authorization="Bearer secret")).status == 403, "a user is no owner"
+            ticket = (await server.post("ui/link", Cidery_Repository=token)).json()[0]["Ticket"]
+            own = f"http://127.0.0.1:{server.port}"
+            head = f"POST /webui/session HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nOrigin: {own}\r\n"
+            given = await server.raw(f"{head}Authorization: Ticket {ticket}\r\n\r\n".encode())
+            session = given.json()[0]["Authorization"]
+            assert (await server.post("config/show", Origin=own, Authorization=session)).status == 200
+            assert (await server.post("config/show", Origin=own)).status == 403
+            assert (await server.post("config/show", Authorization="Bearer secret")).status == 403
 
 
 async def test_files_of_the_page_are_served_to_this_machine_by_get_alone(server: Server) -> None:

@@ -23,7 +23,7 @@ export const sentence = text => text ? text[0].toUpperCase() + text.slice(1) : '
 /** What the node says behind the subject that the page shows already, as `stored here: whole`. */
 export const told = text => sentence(text.replace(/^[a-z ]+: /, ''))
 /** The lines of a verdict of `why`; its arrow and stage are for terminals. */
-export const verdictLines = text => text.split('\n').map(line => sentence(line.trim().replace(/^-> /, '').replace(/^[a-z -]+: (?=[A-Z])/, ''))).filter(Boolean)
+export const verdictLines = text => text.split('\n').map(line => sentence(line.trim().replace(/^-> /, '').replace(/^[a-z -]+: (?=[A-Z])/, '').replace(/^\* /, '• '))).filter(Boolean)
 
 /** A value that several parts of the page show. */
 export function store (value) {

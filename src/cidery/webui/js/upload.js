@@ -4,6 +4,7 @@ import { html, size, span, store, say, attempt } from './parts.js'
 import { all, authorization, call, readable, Failed } from './api.js'
 import { T } from './texts.js'
 
+const TITLE_LENGTH = 150 // of a job
 const RETRY_MS = 2000
 const RATE_SECONDS = 5 // over which the rate is smoothed
 
@@ -100,12 +101,17 @@ async function isThere (folder, name) {
   }
 }
 
+function titleOf ([first, ...more]) {
+  const name = first.slice(0, TITLE_LENGTH)
+  return more.length ? T.titleOfMany(name, more.length) : name
+}
+
 export async function send (folder, items) {
   if (!items.length) return
   const tops = [...new Set(items.map(one => one.path.split('/')[0]))]
   const total = items.reduce((sum, one) => sum + (one.file?.size ?? 0), 0)
   const one = {
-    folder, items, total, sent: 0, rate: 0, state: 'sending', error: '', title: tops.length > 1 ? T.titleOfMany(tops[0], tops.length - 1) : tops[0],
+    folder, items, total, sent: 0, rate: 0, state: 'sending', error: '', title: titleOf(tops),
     files: items.filter(item => item.file).length, request: null
   }
   uploads.set([...uploads.get(), one])
