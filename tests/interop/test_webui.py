@@ -136,6 +136,26 @@ def test_entries_are_made_renamed_moved_shown_and_saved(daemon: CideryDaemon, pa
         assert saved.value.suggested_filename == f"Holidays{suffix}" and Path(saved.value.path()).stat().st_size > 500
 
 
+def test_several_entries_are_moved_and_removed_at_once(daemon: CideryDaemon, page: Page) -> None:
+    for name in "abcd":
+        daemon.run("files", "mkdir", f"/{name}")
+    enter(page, daemon)
+    for name in "ab":
+        page.get_by_role("checkbox", name=f"Choose {name}").check()
+    page.get_by_role("group", name="2 chosen").get_by_role("button", name="Move", exact=True).click()
+    page.locator("#ask").fill("/d/e")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.get_by_role("link", name="a", exact=True)).to_have_count(0)
+    assert daemon.run("files", "ls", "/d/e").split() == ["a", "b"]
+    for name in "cd":
+        page.get_by_role("checkbox", name=f"Choose {name}").check()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("link", name="d", exact=True)).to_be_visible()
+    assert daemon.run("files", "ls").split() == ["c", "d"] and daemon.run("files", "ls", "/d/e").split() == ["a", "b"]
+
+
 def test_what_is_dropped_on_the_page_is_added_to_the_folder_shown(daemon: CideryDaemon, page: Page) -> None:
     daemon.run("files", "mkdir", "/here")
     enter(page, daemon, "files/here")

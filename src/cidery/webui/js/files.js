@@ -21,6 +21,13 @@ export function Files ({ path, ask }) {
   const [filter, setFilter] = useState('')
   const [shown, setShown] = useState(null)
   const [naming, setNaming] = useState(false)
+  const [chosen, setChosen] = useState(new Map())
+  useEffect(() => setChosen(new Map()), [folder])
+  const choose = item => setChosen(before => {
+    const next = new Map(before)
+    if (!next.delete(item.Name)) next.set(item.Name, item)
+    return next
+  })
   const running = uploads.use()
   const finished = running.filter(one => one.state === 'done').length
   useEffect(() => { if (finished) listed.again() }, [finished])
@@ -31,7 +38,8 @@ export function Files ({ path, ask }) {
   }
   if (filter) items = items.filter(one => one.Name.toLowerCase().includes(filter.toLowerCase()))
   const again = () => { listed.again(); ask() }
-  const row = item => html`<${Icon} name=${item.Type === FOLDER ? 'folder' : 'file'} kind=${`kind ${item.Type === FOLDER ? 'folder' : ''}`} />
+  const row = item => html`<input type="checkbox" aria-label=${T.choose(item.Name)} checked=${chosen.has(item.Name)} onChange=${() => choose(item)} />
+    <${Icon} name=${item.Type === FOLDER ? 'folder' : 'file'} kind=${`kind ${item.Type === FOLDER ? 'folder' : ''}`} />
     ${item.Type === FOLDER
       ? html`<a class="name" href=${hash(join(folder, item.Name))}>${item.Name}</a>`
       : html`<button class="name" onClick=${() => setShown(item)}>${item.Name}</button>`}
@@ -46,6 +54,7 @@ export function Files ({ path, ask }) {
       ${listed.items.length > 8 && html`<input type="search" class="grow" placeholder=${T.filter} aria-label=${T.filter} value=${filter}
         onInput=${event => setFilter(event.target.value)} />`}
     </div>
+    ${chosen.size > 0 && html`<${Chosen} folder=${folder} items=${[...chosen.values()]} again=${again} done=${() => setChosen(new Map())} />`}
     <${Trouble} error=${listed.error} />
     <${BrokenOff} key=${running.length} />
     ${!listed.error && !listed.first && !listed.items.length && html`<div class="empty"><h2>${folder === '/' ? T.nothingYet : T.emptyFolder}</h2>
@@ -112,38 +121,55 @@ function Pick ({ label, folder, whole = false, main = false }) {
     <button class=${main ? 'main' : ''} onClick=${() => input.current.click()}>${label}</button>`
 }
 
+async function moveInto (folder, items, target) {
+  const there = '/' + target.replace(/^\/|\/$/g, '')
+  await call('files/mkdir', { arg: there, parents: true })
+  for (const item of items) await call('files/mv', { arg: [join(folder, item.Name), join(there, item.Name)] })
+  say(T.moved(there))
+}
+
+/** The content stays stored until garbage is collected, so that the next seconds can bring it back. */
+async function removeAll (folder, items, again) {
+  await all('files/rm', { arg: items.map(item => join(folder, item.Name)), recursive: true })
+  again()
+  say(items.length > 1 ? T.removedMany(items.length) : T.removed(items[0].Name), () => attempt(async () => {
+    for (const item of items) await call('files/cp', { arg: [`/ipfs/${item.Hash}`, join(folder, item.Name)] })
+    again()
+  }))
+}
+
+/** What can be done with several entries at once. */
+function Chosen ({ folder, items, again, done }) {
+  const [moving, setMoving] = useState(false)
+  return html`<div class="bar" role="group" aria-label=${T.chosen(items.length)}><span role="status">${T.chosen(items.length)}</span>
+    <button onClick=${() => setMoving(true)}>${T.move}</button>
+    <${Button} class="danger" act=${async () => { await removeAll(folder, items, again); done() }}>${T.remove}<//>
+    <button class="plain" onClick=${done}>${T.chooseNone}</button>
+    ${moving && html`<${Ask} title=${T.move} label=${T.moveTo} value=${folder} button=${T.move} onClose=${() => setMoving(false)}
+      action=${async target => { await moveInto(folder, items, target); again(); done() }} />`}</div>`
+}
+
 /** All that can be done with one entry. */
 function Entry ({ folder, item, again, onClose }) {
   const [step, setStep] = useState('')
   const path = join(folder, item.Name)
   const isFolder = item.Type === FOLDER
-  const move = async (target, made) => {
-    await call('files/mv', { arg: [path, target] })
-    say(made)
-    again()
-    onClose()
-  }
   const remove = async () => {
-    await call('files/rm', { arg: path, recursive: true })
-    again()
+    await removeAll(folder, [item], again)
     onClose()
-    say(T.removed(item.Name), () => attempt(async () => {
-      await call('files/cp', { arg: [`/ipfs/${item.Hash}`, path] })
-      again()
-    }))
   }
   if (step === 'share') return html`<${Share} cid=${item.Hash} name=${item.Name} folder=${isFolder} onClose=${onClose} />`
   if (step === 'rename') {
     return html`<${Ask} title=${T.rename} label=${T.name} value=${item.Name} button=${T.rename} onClose=${onClose}
-      action=${name => move(join(folder, checked(name)), T.renamed)} />`
+      action=${async name => {
+        await call('files/mv', { arg: [path, join(folder, checked(name))] })
+        say(T.renamed)
+        again()
+      }} />`
   }
   if (step === 'move') {
     return html`<${Ask} title=${T.move} label=${T.moveTo} value=${folder} button=${T.move} onClose=${onClose}
-      action=${async target => {
-        const there = '/' + target.replace(/^\/|\/$/g, '')
-        await call('files/mkdir', { arg: there, parents: true })
-        await move(join(there, item.Name), T.moved(there))
-      }} />`
+      action=${async target => { await moveInto(folder, [item], target); again() }} />`
   }
   const at = `/ipfs/${item.Hash}`
   const query = `filename=${encodeURIComponent(item.Name)}&download=true`

@@ -15,6 +15,7 @@ export const T = {
   unsorted: 'Large folders are shown in the order in which they are stored.', badName: 'A name has no slash, and is not a dot.', actions: name => `Actions for ${name}`,
   share: 'Share', download: 'Download', downloadTar: 'Download as TAR', downloadCar: 'Download as CAR', openIt: 'Open', noGateway: 'Downloads and previews need the gateway: set Addresses.Gateway.',
   pin: 'Pin', rename: 'Rename', move: 'Move', moveTo: 'Folder to move it to', remove: 'Remove', renamed: 'Renamed', moved: where => `Moved to ${where}`,
+  choose: name => `Choose ${name}`, chosen: count => `${count.toLocaleString('en')} chosen`, chooseNone: 'Choose none', removedMany: count => `Removed ${plural(count, 'entry', 'entries')}`,
   removed: name => `Removed ${name}`, pinned: name => `Pinned ${name}`, andMore: bytes => `${bytes} bytes more`,
 
   titleOfMany: (first, more) => `${first} and ${more} more`, jobTitle: title => `Upload of ${title}`, uploadOf: title => `Upload of ${title}`, notStored: name => `The node did not store ${name}; Jobs may say why.`,
