@@ -450,6 +450,22 @@ def test_screen_readers_find_no_serious_fault(
         assert {room: faults for room, faults in found.items() if faults} == {}
 
 
+def test_every_room_fits_a_phone(daemon: CideryDaemon, browser: Browser, tmp_path: Path) -> None:
+    root = daemon.add(sample_folder(tmp_path / "some"))
+    daemon.run("pin", "add", "--name", "a name of many words", root)
+    daemon.run("files", "cp", f"/ipfs/{root}", "/some")
+    with browser.new_context(viewport={"width": 360, "height": 640}) as context:
+        page = context.new_page()
+        enter(page, daemon)
+        for room in (*ROOMS, f"get/{root}", f"explore/{root}", "files/some"):
+            visit(page, room)
+            page.wait_for_load_state("networkidle")
+            over = """[...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll') &&
+                one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 99))"""
+            assert page.evaluate(over) == [], room
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 def _serious(page: Page) -> list[str]:
     result = page.evaluate("axe.run()")
     return [
