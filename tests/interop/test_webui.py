@@ -96,6 +96,21 @@ def test_a_newcomer_adds_shares_opens_unpins_and_removes_a_folder(
     assert daemon.run("files", "stat", "--hash", "/My pictures").strip() == cid
 
 
+def test_sharing_says_that_it_is_announced_as_soon_as_it_is(browser: Browser, page: Page, tmp_path: Path) -> None:
+    config = {"Routing.Type": '"dhtserver"', "Routing.LoopbackAddressesOnLanDHT": "true"}
+    with CideryDaemon(tmp_path / "a", config) as one, CideryDaemon(tmp_path / "b", config) as two:
+        two.connect(one.addr)
+        one.run("files", "cp", f"/ipfs/{one.add(sample_folder(tmp_path / 'some'))}/Letters", "/Letters")
+        enter(page, one)
+        page.get_by_role("button", name="Actions for Letters").click()
+        page.get_by_role("button", name="Share", exact=True).click()
+        announced = page.locator(".checks li", has_text="Announced")
+        expect(announced.get_by_role("img", name="no")).to_be_visible(timeout=WAIT)
+        page.get_by_role("button", name="Pin and announce").click()
+        expect(announced.get_by_role("img", name="yes")).to_be_visible(timeout=60_000)
+        expect(announced).to_contain_text("1 peer")
+
+
 def test_entries_are_made_renamed_moved_shown_and_saved(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
     root = daemon.add(sample_folder(tmp_path / "some"))
     daemon.run("files", "cp", f"/ipfs/{root}/Holidays", "/Holidays")

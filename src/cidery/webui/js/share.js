@@ -5,6 +5,7 @@ import { T } from './texts.js'
 import encodeQR from '../vendor/qr.js'
 
 const LOOK = '10s'
+const AGAIN_MS = 5000 // while it waits to be announced
 const BORDER = 1
 
 export const publicLink = (cid, name, folder) => `https://dweb.link/ipfs/${cid}${folder || !name ? '' : `?filename=${encodeURIComponent(name)}`}`
@@ -41,16 +42,21 @@ export function Share ({ cid, name, folder, onClose }) {
 export function Reach ({ cid }) {
   const [facts, setFacts] = useState({})
   const [error, setError] = useState(null)
+  const [turn, setTurn] = useState(0)
   useEffect(() => {
     const end = new AbortController()
+    let later
     const read = async () => {
+      let waits = false
       for await (const one of stream('why', { arg: cid, timeout: LOOK }, { signal: end.signal })) {
         if (['Stored', 'Announcement', 'Standing', 'Verdict'].includes(one.Type)) setFacts(before => ({ ...before, [one.Type]: one }))
+        if (one.Type === 'Announcement') waits = one.Details.Waiting
       }
+      if (waits) later = setTimeout(() => setTurn(turn + 1), AGAIN_MS)
     }
     read().catch(problem => problem.name === 'AbortError' || setError(problem))
-    return () => end.abort()
-  }, [cid])
+    return () => { clearTimeout(later); end.abort() }
+  }, [cid, turn])
   const { Stored, Announcement, Standing, Verdict } = facts
   return html`<ul class="checks">
     ${check(T.stored, Stored, Stored && (Stored.Details.Root && !Stored.Details.MissingCount && Stored.Details.Complete ? 'yes' : 'no'))}
