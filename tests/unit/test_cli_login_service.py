@@ -2,10 +2,13 @@ import configparser
 import os
 import plistlib
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from cidery.cli.login_service import launchd, systemd, windows
 
@@ -21,6 +24,19 @@ def test_the_unit_of_systemd_starts_exactly_the_command(tmp_path: Path) -> None:
     assert [word.replace("%%", "%").replace("$$", "$") for word in words] == list(WORDS)
     assert unit["Service"]["Restart"] == "on-failure" and unit["Install"]["WantedBy"] == "default.target"
     assert service.start[-1] == ("systemctl", "--user", "enable", "--now", "cidery.service")
+
+
+def test_systemd_itself_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("there is no systemd-analyze here")
+    service = systemd((sys.executable, *WORDS[1:]), tmp_path)
+    unit = tmp_path / "cidery.service"
+    unit.write_bytes(service.content)
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = [program, "--user", "verify", str(unit)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and unit.name not in done.stderr
 
 
 def test_the_agent_of_launchd_starts_exactly_the_command(tmp_path: Path) -> None:
