@@ -100,7 +100,9 @@ def test_sharing_says_that_it_is_announced_as_soon_as_it_is(browser: Browser, pa
     config = {"Routing.Type": '"dhtserver"', "Routing.LoopbackAddressesOnLanDHT": "true"}
     with CideryDaemon(tmp_path / "a", config) as one, CideryDaemon(tmp_path / "b", config) as two:
         two.connect(one.addr)
-        one.run("files", "cp", f"/ipfs/{one.add(sample_folder(tmp_path / 'some'))}/Letters", "/Letters")
+        folder = sample_folder(tmp_path / "some") / "Letters"
+        cid = one.run("add", "-r", "-Q", "--pin=false", str(folder)).strip()
+        one.run("files", "cp", f"/ipfs/{cid}", "/Letters")
         enter(page, one)
         page.get_by_role("button", name="Actions for Letters").click()
         page.get_by_role("button", name="Share", exact=True).click()

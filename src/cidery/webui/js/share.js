@@ -1,6 +1,6 @@
 // A link to content, and whether others can open it now.
 import { html, Button, Copy, Dialog, Trouble, gateway, open, say, told, useEffect, useState, verdictLines } from './parts.js'
-import { all, call, stream } from './api.js'
+import { call, stream } from './api.js'
 import { T } from './texts.js'
 import encodeQR from '../vendor/qr.js'
 
@@ -18,28 +18,28 @@ function QR ({ text }) {
 }
 
 export function Share ({ cid, name, folder, onClose }) {
-  const [pin, setPin] = useState(null)
-  const [error, setError] = useState(null)
-  const look = async () => {
-    const rows = await all('pin/ls', { arg: `/ipfs/${cid}`, stream: true, type: 'recursive' }).catch(() => [])
-    setPin(rows.length > 0)
+  const [pin, setPin] = useState(null) // whether a pin of it, or of what it is in, keeps it; null: not known yet
+  const [round, setRound] = useState(0)
+  const keep = async () => {
+    await call('pin/add', { arg: cid, name })
+    say(T.pinned(name))
+    setPin(true)
+    setRound(round + 1)
   }
-  useEffect(() => { look().catch(setError) }, [cid])
   const link = publicLink(cid, name, folder)
   return html`<${Dialog} title=${T.shareOf(name)} onClose=${onClose}>
     ${pin === false && html`<div class="notice"><p>${T.shareNeedsPin}</p>
-      <${Button} class="main" act=${async () => { await call('pin/add', { arg: cid, name }); say(T.pinned(name)); await look() }}>${T.pinAndAnnounce}<//></div>`}
+      <${Button} class="main" act=${keep}>${T.pinAndAnnounce}<//></div>`}
     <div class="share"><${QR} text=${link} /><div>
       <label>${T.linkForAll}</label><${Copy} text=${link} label=${T.linkForAll} />
       <p></p><label>${T.linkForIpfs}</label><${Copy} text=${`ipfs://${cid}`} label=${T.linkForIpfs} />
       ${gateway.get() && html`<p></p><a id="open-here" href=${open(`/ipfs/${cid}`) + (folder ? '/' : `?filename=${encodeURIComponent(name)}`)} target="_blank" rel="noreferrer">${T.openHere}</a>`}
     </div></div>
-    <${Trouble} error=${error} />
-    ${pin !== null && html`<h2>${T.canOthers}</h2><${Reach} cid=${cid} key=${String(pin)} />`}<//>`
+    <h2>${T.canOthers}</h2><${Reach} cid=${cid} key=${round} onPinned=${setPin} /><//>`
 }
 
 /** The facts of `why` about one CID, for who shares it. */
-export function Reach ({ cid }) {
+function Reach ({ cid, onPinned }) {
   const [facts, setFacts] = useState({})
   const [error, setError] = useState(null)
   const [turn, setTurn] = useState(0)
@@ -50,6 +50,7 @@ export function Reach ({ cid }) {
       let waits = false
       for await (const one of stream('why', { arg: cid, timeout: LOOK }, { signal: end.signal })) {
         if (['Stored', 'Announcement', 'Standing', 'Verdict'].includes(one.Type)) setFacts(before => ({ ...before, [one.Type]: one }))
+        if (one.Type === 'Pinned') onPinned(one.Details.Holds.some(hold => hold.Kind !== 'files'))
         if (one.Type === 'Announcement') waits = one.Details.Waiting
       }
       if (waits) later = setTimeout(() => setTurn(turn + 1), AGAIN_MS)
