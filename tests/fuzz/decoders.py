@@ -34,7 +34,7 @@ from cidery.kubo.flatfs import key_multihash
 from cidery.kubo.repository import decode_name_key, decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
 from cidery.libp2p.io.nat_pmp import default_gateway
-from cidery.libp2p.protocols import autonat, nat_pmp
+from cidery.libp2p.protocols import autonat, fetch, nat_pmp
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
@@ -179,6 +179,10 @@ def of_peers() -> list[Target]:
     return [
         Target("dht message", DhtMessage.decode, (KadError,), [message.encode()]),
         Target("pubsub", Rpc.decode, (BadRpc,), [pubsub.encode()]),
+        Target("fetch request", fetch.decode_request, (fetch.BadFetch,), [fetch.encode_request(b"/ipns/x")]),
+        Target(
+            "fetch response", fetch.Response.decode, (fetch.BadFetch,), [fetch.Response(fetch.Status.OK, b"x").encode()]
+        ),
         Target("saved routing table", restore, (), [table.save()]),
         Target("saved schedule", lambda data: Schedule.restore(data, 60.0, 5.0), (), [schedule.save()]),
         Target("autonat message", autonat.decode, own, autonat_messages),

@@ -77,13 +77,22 @@ def test_a_new_peer_hears_of_our_topics_and_we_of_its() -> None:
 
 
 def test_the_mesh_grows_to_its_degree_and_refuses_more_than_its_most() -> None:
-    node = made(30, outbound=False)
-    node.heartbeat(1.0)
+    node = Gossip(ME, judge, Random(1))
+    node.subscribe(TOPIC, 0.0)
+    for n in range(30):
+        node.add_peer(name(n), MESHSUB_1_2, "", 0.0, outbound=False)
+        node.on_rpc(name(n), Rpc(subscriptions=[(True, TOPIC)]), 0.0)
     grafted = {peer for peer, rpcs in drained(node).items() if any(rpc.graft for rpc in rpcs)}
     assert len(grafted) == DEGREE
     assert set(node.links(TOPIC)) == grafted
+    node.heartbeat(1.0)
+    assert len(node.links(TOPIC)) == DEGREE
+    for peer in node.links(TOPIC)[:2]:
+        node.on_rpc(peer, Rpc(subscriptions=[(False, TOPIC)]), 1.0)
+    node.heartbeat(2.0)
+    assert len(node.links(TOPIC)) == DEGREE
     for n in range(30):
-        node.on_rpc(name(n), Rpc(graft=[TOPIC]), 1.5)
+        node.on_rpc(name(n), Rpc(subscriptions=[(True, TOPIC)], graft=[TOPIC]), 2.5)
     assert len(node.links(TOPIC)) == DEGREE_HIGH
     refused = [peer for peer, rpcs in drained(node).items() if any(rpc.prune for rpc in rpcs)]
     assert len(refused) == 30 - DEGREE_HIGH

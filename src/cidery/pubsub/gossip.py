@@ -80,10 +80,15 @@ class Gossip:
         if known is None:
             return False
         self.scores.add(peer, address, now)
-        for topic in self._mesh.links:
-            known.outbox.subscription(topic, True)
-            self._touch(peer)
+        self.greet(peer)
         return True
+
+    def greet(self, peer: bytes) -> None:
+        """Tell a peer (again, on a new stream) what this node follows."""
+        if (known := self.roster.peers.get(peer)) is not None:
+            for topic in self._mesh.links:
+                known.outbox.subscription(topic, True)
+                self._touch(peer)
 
     def remove_peer(self, peer: bytes, now: float) -> None:
         if peer in self.roster.peers:
@@ -167,7 +172,7 @@ class Gossip:
         known = self.roster.peers.get(peer)
         if known is None or self.scores.score(peer, now) < GRAYLIST_THRESHOLD:
             return []
-        self._on_subscriptions(peer, rpc.subscriptions)
+        self._on_subscriptions(peer, rpc.subscriptions, now)
         known.wants_not(rpc.idontwant)
         for topic in rpc.graft:
             self._mesh.on_graft(peer, topic, now)
@@ -178,11 +183,14 @@ class Gossip:
             self._on_gossip(peer, known, rpc, now)
         return accepted
 
-    def _on_subscriptions(self, peer: bytes, subscriptions: list[tuple[bool, str]]) -> None:
+    def _on_subscriptions(self, peer: bytes, subscriptions: list[tuple[bool, str]], now: float) -> None:
         excess = False
         for on, topic in subscriptions:
             if on:
-                excess = not self.roster.follow(peer, topic) or excess
+                if self.roster.follow(peer, topic):
+                    self._mesh.followed(peer, topic, now)
+                else:
+                    excess = True
             else:
                 self.roster.unfollow(peer, topic)
                 self._mesh.unfollowed(peer, topic)

@@ -65,6 +65,12 @@ class Mesh:
             del links[peer]
             self._scores.unlinked(peer, topic)
 
+    def followed(self, peer: bytes, topic: str, now: float) -> None:
+        """A peer has begun to follow a topic: a small mesh takes it at once, not at the next heartbeat."""
+        links = self.links.get(topic)
+        if links is not None and len(links) < DEGREE and peer in self._candidates(topic, now):
+            self._graft(topic, peer, now)
+
     def on_graft(self, peer: bytes, topic: str, now: float) -> None:
         """A peer asks for a link."""
         links, known = self.links.get(topic), self._roster.peers[peer]
