@@ -95,9 +95,11 @@ class PubsubNames:
         followed.open.close()
         return True
 
-    def follow(self, name: PeerId) -> None:
-        """Hear of new records of a name from now on. Raises TooManyTopics, TooManyReaders."""
+    def follow(self, name: PeerId, record: IpnsRecord | None = None) -> None:
+        """Hear of new records of a name from now on; ``record``: what is known. Raises TooManyTopics."""
         self._followed(name)
+        if record is not None:
+            self._take(name, record)
 
     def _followed(self, name: PeerId) -> _Followed:
         if (known := self._names.pop(name, None)) is not None:
