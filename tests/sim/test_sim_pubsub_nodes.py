@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from cidery.identity.envelope import PeerRecord, seal_peer_record
 from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import routing_key
 from cidery.ipns.record import IpnsRecord, sign
+from cidery.kad.service import KadOptions
 from cidery.libp2p.io.fetch import fetch
 from cidery.multiformats.varint import encode_uvarint
 from cidery.namesys.over_pubsub import PubsubNames, topic_of
 from cidery.pubsub.io.subscription import MAX_WAITING
-from cidery.pubsub.message import FLOODSUB, PROTOCOLS, Rpc
+from cidery.pubsub.message import FLOODSUB, PROTOCOLS, Offered, Prune, Rpc
 from cidery.pubsub.service import MAX_DATA, PubsubService, TooLong
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
@@ -179,3 +181,55 @@ def test_a_published_name_is_seen_by_followers_within_a_second_and_by_later_ones
             await one.close()
 
     in_network(4, body)
+
+
+def test_followers_find_each_other_by_the_dht() -> None:
+    async def main() -> None:
+        async with memory_nodes(MemoryNetwork(1, Link(0.02)), 3, kad=KadOptions(wan_server=True), public=True) as nodes:
+            server, *others = nodes
+            services = []
+            for n, node in enumerate(others):
+                await node.connect(server)
+                swarm, known = node.network.swarm, node.network.identification.known
+                service = PubsubService(
+                    swarm, chance=Random(n), seqno=1, router=node.network.routing, dial=node.network.reach
+                )
+                learn = lambda peer, service=service, known=known: service.learned(peer, known[peer].protocols)  # noqa: E731
+                node.network.identification.on_learned.append(learn)
+                service.start()
+                services.append(service)
+            await asyncio.sleep(5)
+            with services[0].subscription(TOPIC) as reader:
+                await asyncio.sleep(30)
+                others[0].network.swarm.disconnect(others[1].peer)  # which the look-ups had connected
+                await asyncio.sleep(5)
+                assert others[1].network.swarm.best(others[0].peer) is None
+                with services[1].subscription(TOPIC):
+                    await until(lambda: services[1].peers(TOPIC), 120)
+                    services[1].publish(TOPIC, b"found")
+                    assert (await anext(reader)).data == b"found"
+            for service in services:
+                await service.close()
+
+    run_virtual(main())
+
+
+def test_a_peer_that_a_prune_names_by_its_own_record_is_dialled() -> None:
+    async def main() -> None:
+        async with memory_nodes(MemoryNetwork(1, Link(0.02)), 3, public=True) as nodes:
+            one, liar, named = nodes
+            service = started(one, 1)
+            await liar.connect(one)
+            with service.subscription(TOPIC):
+                stream = await liar.open(one, PROTOCOLS[0])
+                addr = named.addr.without_peer().encode()
+                record = seal_peer_record(named.key, PeerRecord(named.peer, 1, (addr,)))
+                unsigned = PeerRecord(named.peer, 1, (addr,)).encode()
+                await stream.write_message(Rpc([(True, TOPIC)], graft=[TOPIC]).encode())
+                await asyncio.sleep(1)
+                offered = Offered(b"x", b"junk"), Offered(b"y", unsigned), Offered(named.peer.multihash, record)
+                await stream.write_message(Rpc(prune=[Prune(TOPIC, offered)]).encode())
+                await until(lambda: one.network.swarm.best(named.peer))
+            await service.close()
+
+    run_virtual(main())

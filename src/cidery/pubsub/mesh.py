@@ -125,8 +125,7 @@ class Mesh:
         if len(links) >= DEGREE_LOW:
             outbound = sum(self._roster.peers[peer].outbound for peer in links)
             if outbound < DEGREE_OUT:
-                dialled = [one for one in self._candidates(topic, now) if self._roster.peers[one].outbound]
-                for peer in dialled[: DEGREE_OUT - outbound]:
+                for peer in self._candidates(topic, now, dialled=True)[: DEGREE_OUT - outbound]:
                     self._graft(topic, peer, now)
         if self._ticks % OPPORTUNISTIC_TICKS == 0 and len(links) > 1:
             self._look_for_better(topic, now)
@@ -151,12 +150,12 @@ class Mesh:
         dialled = [peer for peer in rest if self._roster.peers[peer].outbound][: max(0, wanting)]
         return [*(peer for peer in rest if peer not in dialled)][DEGREE - DEGREE_SCORE - len(dialled) :]
 
-    def _candidates(self, topic: str, now: float) -> list[bytes]:
-        """Peers that could be linked, in any order."""
+    def _candidates(self, topic: str, now: float, *, dialled: bool = False) -> list[bytes]:
+        """Peers that could be linked, in any order. ``dialled``: only those that we have dialled."""
         links = self.links[topic]
 
         def fits(peer: bytes, known: Participant) -> bool:
-            if not known.meshes or peer in links or (topic, peer) in self._backoffs:
+            if not known.meshes or (dialled and not known.outbound) or peer in links or (topic, peer) in self._backoffs:
                 return False
             return self._scores.score(peer, now) >= 0
 

@@ -6,7 +6,7 @@ Messages are bounded in bytes, ids in number; what is beyond is dropped: gossip 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 from cidery.pubsub.message import MAX_RPC, MAX_TOPIC, Message, Prune, Rpc
 from cidery.pubsub.parameters import MAX_IHAVE_IDS, MAX_OUTBOX_BYTES
@@ -26,7 +26,7 @@ class Outbox:
         self._subscriptions: dict[str, bool] = {}
         self._links: dict[str, Prune | None] = {}
         """Topic -> the PRUNE, or None for a GRAFT."""
-        self._messages: deque[Message] = deque()
+        self._messages: OrderedDict[bytes, Message] = OrderedDict()
         self._bytes = 0
         self._ihave: dict[str, list[bytes]] = {}
         self._ihave_ids = 0
@@ -48,12 +48,14 @@ class Outbox:
         self._links[prune.topic] = prune
 
     def message(self, message: Message) -> bool:
-        """False if there is no room."""
+        """False if there is no room. What waits already waits once."""
+        if message.id in self._messages:
+            return True
         size = _size(message)
         if self._bytes + size > MAX_OUTBOX_BYTES:
             self.dropped += 1
             return False
-        self._messages.append(message)
+        self._messages[message.id] = message
         self._bytes += size
         return True
 
@@ -72,10 +74,8 @@ class Outbox:
 
     def refused(self, message_id: bytes) -> None:
         """The peer does not want a message any more."""
-        kept = [one for one in self._messages if one.id != message_id]
-        if len(kept) < len(self._messages):
-            self._messages = deque(kept)
-            self._bytes = sum(map(_size, kept))
+        if (message := self._messages.pop(message_id, None)) is not None:
+            self._bytes -= _size(message)
 
     def take(self) -> Rpc:
         """The next RPC, of at most MAX_RPC bytes; what is most urgent first. Empty when nothing waits."""
@@ -94,8 +94,12 @@ class Outbox:
             room -= len(topic) * 4 + OVERHEAD
         room = _move(self._idontwant, rpc.idontwant, room)
         room = _move(self._iwant, rpc.iwant, room)
-        while self._messages and (room >= _size(self._messages[0]) or room == ROOM):
-            message = self._messages.popleft()
+        while self._messages and room > 0:
+            message_id, message = self._messages.popitem(last=False)
+            if room < _size(message) and room < ROOM:
+                self._messages[message_id] = message
+                self._messages.move_to_end(message_id, last=False)
+                break
             self._bytes -= _size(message)
             room -= _size(message)
             rpc.messages.append(message)
@@ -123,8 +127,7 @@ def _size(message: Message) -> int:
 
 def _move(waiting: dict[bytes, None], into: list[bytes], room: int) -> int:
     while waiting and room > 0:
-        one = next(iter(waiting))
-        del waiting[one]
+        one, _ = waiting.popitem()
         into.append(one)
         room -= len(one) + OVERHEAD
     return room

@@ -81,12 +81,16 @@ class Scores:
         self._records: dict[bytes, _Record] = {}
         self._at: Counter[str] = Counter()
         self._left: dict[bytes, tuple[float, _Record]] = {}
+        self._known: dict[bytes, float] = {}
+        """Scores at ``_known_at``: a heartbeat asks for each of them many times."""
+        self._known_at = 0.0
 
     def add(self, peer: bytes, address: str, now: float) -> None:
         left = self._left.pop(peer, None)
         record = left[1] if left is not None and left[0] > now else _Record()
         record.address = address
         self._records[peer] = record
+        self._known.clear()
         if address:
             self._at[address] += 1
 
@@ -98,6 +102,7 @@ class Scores:
             self.unlinked(peer, topic)
         bad = self.score(peer, now) < 0
         del self._records[peer]
+        self._known.clear()
         if record.address:
             self._at[record.address] -= 1
             if not self._at[record.address]:
@@ -109,17 +114,17 @@ class Scores:
                 del self._left[next(iter(self._left))]
 
     def linked(self, peer: bytes, topic: str, now: float) -> None:
-        if (record := self._records.get(peer)) is not None:
+        if (record := self._of(peer)) is not None:
             record.links[topic] = _Link(now)
 
     def unlinked(self, peer: bytes, topic: str) -> None:
-        record = self._records.get(peer)
+        record = self._of(peer)
         if record is not None and (link := record.links.pop(topic, None)) is not None:
             record.failures += link.deficit**2  # "sticky": leaving the mesh does not clear it
 
     def brought(self, peer: bytes, topic: str, *, first: bool) -> None:
         """A valid message came from it, before others or at about the same time."""
-        record = self._records.get(peer)
+        record = self._of(peer)
         if record is None:
             return
         if first:
@@ -129,21 +134,21 @@ class Scores:
 
     def missed(self, peer: bytes, topic: str) -> None:
         """A message had to be asked for, though this peer is in the topic's mesh."""
-        record = self._records.get(peer)
+        record = self._of(peer)
         if record is not None and (link := record.links.get(topic)) is not None:
             link.missed += 1
 
     def invalid(self, peer: bytes) -> None:
-        if (record := self._records.get(peer)) is not None:
+        if (record := self._of(peer)) is not None:
             record.invalid += 1
 
     def misbehaved(self, peer: bytes, count: float = 1.0) -> None:
-        if (record := self._records.get(peer)) is not None:
+        if (record := self._of(peer)) is not None:
             record.behaviour += count
 
     def promised(self, peer: bytes, *, kept: bool) -> None:
         """A peer has sent a message that it had offered, or has not."""
-        record = self._records.get(peer)
+        record = self._of(peer)
         if record is None:
             return
         if kept:
@@ -156,6 +161,20 @@ class Scores:
         record = self._records.get(peer)
         if record is None:
             return 0.0
+        if self._known_at != now:
+            self._known.clear()
+            self._known_at = now
+        score = self._known.get(peer)
+        if score is None:
+            score = self._known[peer] = self._computed(record, now)
+        return score
+
+    def _of(self, peer: bytes) -> _Record | None:
+        """The record, to be changed."""
+        self._known.pop(peer, None)
+        return self._records.get(peer)
+
+    def _computed(self, record: _Record, now: float) -> float:
         total = FIRST_WEIGHT * record.first
         for link in record.links.values():
             total += MESH_TIME_WEIGHT * min(now - link.since, MESH_TIME_CAP) + MESH_WEIGHT * link.deficit**2
@@ -169,6 +188,7 @@ class Scores:
 
     def decay(self, now: float) -> None:
         """At each heartbeat."""
+        self._known.clear()
         for record in self._records.values():
             record.first = _less(record.first, DECAY)
             record.invalid = _less(record.invalid, FAULT_DECAY)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 
 from cidery.errors import CideryError, LimitExceeded
@@ -23,7 +24,7 @@ from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 from cidery.pubsub.gossip import Gossip, Verdict
-from cidery.pubsub.io.discovery import meet
+from cidery.pubsub.io.discovery import MAX_LOOKS, meet
 from cidery.pubsub.io.subscription import MAX_WAITING, Subscription
 from cidery.pubsub.message import MAX_RPC, PROTOCOLS, Message, Rpc
 from cidery.pubsub.parameters import DEGREE, FIRST_HEARTBEAT, HEARTBEAT, MAX_OWN_TOPICS
@@ -87,6 +88,7 @@ class PubsubService:
         self._seqno = seqno
         self._gossip = Gossip(swarm.local_peer.multihash, self._judge, chance)
         self._readers: dict[str, dict[Subscription, None]] = {}
+        self._looks = asyncio.Semaphore(MAX_LOOKS)
         self._meeting: dict[str, asyncio.Task[None]] = {}
         self._wake: dict[bytes, asyncio.Event] = {}
         self._writers: dict[PeerId, asyncio.Task[None]] = {}
@@ -130,7 +132,8 @@ class PubsubService:
         reader = Subscription(topic, MAX_UNREAD if unread else MAX_WAITING)
         self._readers.setdefault(topic, {})[reader] = None
         if topic not in self._meeting and self._router is not None and self._dial is not None:
-            work = meet(topic, self._router, self._dial, lambda: len(self.peers(topic)) >= DEGREE, self._swarm.clock)
+            enough = partial(self._has_enough, topic)
+            work = meet(topic, self._router, self._dial, enough, self._swarm.clock, self._looks)
             self._meeting[topic] = self._tasks.spawn(work)
         self._flush()
         try:
@@ -143,6 +146,9 @@ class PubsubService:
                     meeting.cancel()
                 self._gossip.unsubscribe(topic, self._now())
                 self._flush()
+
+    def _has_enough(self, topic: str) -> bool:
+        return len(self.peers(topic)) >= DEGREE
 
     def topics(self) -> list[str]:
         """Those that are followed here; at most MAX_OWN_TOPICS."""

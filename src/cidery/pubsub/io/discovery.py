@@ -25,6 +25,8 @@ LOOK_EVERY = 60.0
 """Seconds between two looks while there are too few followers."""
 ANNOUNCE_EVERY = 12 * 3600.0
 """Seconds between two announcements: records last for 48 hours at most peers, for 24 at some."""
+MAX_LOOKS = 4
+"""Topics for which a node looks, or is announced, at a time: names that strangers look up become topics, too."""
 LOOK_SECONDS = 30.0
 """Longest look."""
 
@@ -40,23 +42,25 @@ async def meet(
     dial: Callable[[FoundPeer], Awaitable[object]],
     enough: Callable[[], bool],
     clock: Callable[[], float],
+    turns: asyncio.Semaphore,
 ) -> None:
     """Announce that this node follows a topic, and look for others until there are enough; for ever.
 
-    Cancellation: ends it.
+    ``turns``: shared by all topics. Cancellation: ends it.
     """
     announced = -ANNOUNCE_EVERY
     while True:
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with turns, asyncio.timeout(LOOK_SECONDS):
                 if not enough():
                     await _look(topic_cid(topic), router, dial)
         except (CideryError, TimeoutError, OSError) as exc:
             log.debug("looking for followers of %.60r: %s", topic, exc)
         if clock() - announced >= ANNOUNCE_EVERY:
             try:
-                if await router.provide(topic_cid(topic)):
-                    announced = clock()
+                async with turns:
+                    if await router.provide(topic_cid(topic)):
+                        announced = clock()
             except (CideryError, TimeoutError, OSError) as exc:
                 log.debug("announcing %.60r: %s", topic, exc)
         await asyncio.sleep(LOOK_EVERY)
