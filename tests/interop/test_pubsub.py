@@ -1,4 +1,4 @@
-"""Pubsub and IPNS over it with go-libp2p-pubsub, both directions, and through the commands."""
+"""Pubsub and IPNS over it with go-libp2p-pubsub and Kubo, both directions, through the commands."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import go_command
+from peers.installed import go_command, kubo_command
 from peers.line_peer import LinePeer, PeerFailed
 from peers.trees import write_file
 
@@ -124,3 +124,21 @@ def _resolved(go: LinePeer, name: str) -> str:
         return str(go.ask("resolve", name)["value"])
     except PeerFailed:
         return ""
+
+
+def test_messages_go_both_ways_with_kubo_which_signs_by_rsa(cidery: Make, tmp_path: Path) -> None:
+    node = cidery(ON)
+    with LinePeer(kubo_command(tmp_path / "repo", "--pubsub"), tmp_path / "kubo.log") as kubo:
+        node.connect(kubo.addr)
+        kubo.ask("subscribe", TOPIC)
+        until(lambda: kubo.peer_id in node.run("pubsub", "peers", TOPIC))
+        note = tmp_path / "note"
+        note.write_bytes(b"sun")
+        node.run("pubsub", "pub", TOPIC, str(note))
+        heard: list[dict[str, str]] = []
+        until(lambda: (got := kubo.ask("message", TOPIC)["message"]) and not heard.append(got))
+        assert (heard[0]["from"], base64.b64decode(heard[0]["data"])) == (node.peer_id, b"sun")
+        with subscribed(node) as line:
+            until(lambda: node.peer_id in kubo.ask("topic-peers", TOPIC)["peers"])
+            kubo.ask("pub", TOPIC, "rain\n")
+            assert line() == "rain\n"
