@@ -7,6 +7,7 @@ array on a line: ["connect", MULTIADDR] | ["ping", PEER] | ["identified", PEER] 
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -14,6 +15,7 @@ from libp2p import new_host
 from libp2p.host.ping import PingService
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.peer.peerstore import PeerStoreError
 from multiaddr import Multiaddr
 
 SECONDS = 15.0
@@ -22,9 +24,12 @@ IDENTIFY_POLL_SECONDS = 0.02
 
 async def identified(host: Any, peer: ID) -> dict[str, object]:
     """What the peer said; py-libp2p asks by itself, in the background, after a connection."""
-    while not (protocols := host.get_peerstore().get_protocols(peer)):
+    protocols: list[str] = []
+    while not protocols:
         await trio.sleep(IDENTIFY_POLL_SECONDS)
-    return {"protocols": list(protocols), "addrs": [str(addr) for addr in host.get_peerstore().addrs(peer)]}
+        with suppress(PeerStoreError):  # it has not heard of a peer that dialled it just now
+            protocols = list(host.get_peerstore().get_protocols(peer))
+    return {"protocols": protocols, "addrs": [str(addr) for addr in host.get_peerstore().addrs(peer)]}
 
 
 async def answer(host: Any, command: str, argument: str) -> dict[str, object]:
