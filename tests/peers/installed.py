@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from peers import build_go
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 HELIA = ROOT / "out" / "peers" / "helia"
 """Build folder with the node_modules of helia/package.json."""
 BROWSER = ROOT / "out" / "peers" / "browser"
 """Build folder with the Chromium of browser/package.json."""
+GO = ROOT / "out" / "peers" / "go"
+"""Build folder with the programs of build_go.py."""
 PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
 
 
@@ -69,6 +73,13 @@ def _helia(main: str, *options: str) -> list[str]:
         shutil.copy(script, HELIA / script.name)
     node = Path(spec.origin).parent / "bin" / "node"
     return [str(node), str(HELIA / main), *options]
+
+
+def go_command(*options: str) -> list[str]:
+    """A node of the newest go-libp2p and boxo."""
+    program = build_go.program(GO)
+    require(program.exists(), "the peer of go-libp2p")
+    return [str(program), *options]
 
 
 def pylibp2p_command() -> list[str]:
