@@ -47,6 +47,14 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
         yield peer
 
 
+@pytest.fixture
+def new_go(tmp_path: Path) -> Iterator[LinePeer]:
+    """One that has no blocks yet."""
+    (tmp_path / "go").mkdir()
+    with LinePeer(go_command(), tmp_path / "go" / "log") as peer:
+        yield peer
+
+
 @pytest.fixture(scope="session")
 def helia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
     folder = tmp_path_factory.mktemp("helia")

@@ -1,4 +1,7 @@
-"""The DHT with Kubo 0.22 and Helia 7 as servers: provide here, find there, and back. On loopback that is the LAN's."""
+"""The DHT with Kubo 0.22, go-libp2p-kad-dht 0.42 and Helia 7 as servers: provide here, find there, and back.
+
+On loopback that is the LAN's.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,6 +26,12 @@ def helia_dht(tmp_path: Path) -> Iterator[LinePeer]:
         yield peer
 
 
+@pytest.fixture(params=["kubo", "go"])
+def server(request: pytest.FixtureRequest) -> LinePeer:
+    peer: LinePeer = request.getfixturevalue(request.param)
+    return peer
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     return write_file(tmp_path / "small.bin", 300_000)
@@ -40,13 +49,13 @@ def wait_for_server(node: CideryDaemon, peer_id: str) -> None:
     assert peer_id in known
 
 
-def test_a_kubo_stores_our_record_and_gives_it_to_another_cidery(
-    cidery: Make, kubo: LinePeer, small: Path, tmp_path: Path
+def test_a_peer_stores_our_record_and_gives_it_to_another_cidery(
+    cidery: Make, server: LinePeer, small: Path, tmp_path: Path
 ) -> None:
     owner, reader = cidery(CLIENT), cidery(CLIENT)
     for node in (owner, reader):
-        node.connect(kubo.addr)
-        wait_for_server(node, kubo.peer_id)
+        node.connect(server.addr)
+        wait_for_server(node, server.peer_id)
     cid = owner.add(small)
     owner.run("provide", "once", cid)
     assert owner.peer_id in providers(reader, cid)
@@ -54,27 +63,38 @@ def test_a_kubo_stores_our_record_and_gives_it_to_another_cidery(
     assert digest(tmp_path / "got") == digest(small)
 
 
-def test_a_kubo_finds_what_we_provide_at_another_cidery(
-    cidery: Make, kubo: LinePeer, small: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["kubo", "new_go"])
+def test_a_peer_finds_what_we_provide_at_another_cidery(
+    cidery: Make, name: str, small: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    owner, server = cidery(CLIENT), cidery(SERVER)
-    owner.connect(server.addr)
+    peer: LinePeer = request.getfixturevalue(name)
+    owner, between = cidery(CLIENT), cidery(SERVER)
+    owner.connect(between.addr)
     cid = owner.add(small)
     owner.run("provide", "once", cid)
-    assert kubo.ask("connect", server.addr)["rc"] == 0
-    assert kubo.ask("get", cid, str(tmp_path / "got"))["rc"] == 0
+    assert peer.ask("connect", between.addr)["rc"] == 0
+    assert peer.ask("get", cid, str(tmp_path / "got"))["rc"] == 0
     assert digest(tmp_path / "got") == digest(small)
 
 
-def test_what_a_kubo_adds_is_found_through_us(cidery: Make, kubo: LinePeer, tmp_path: Path) -> None:
-    server, reader = cidery(SERVER), cidery(CLIENT)
-    assert kubo.ask("connect", server.addr)["rc"] == 0
-    wait_for_server(server, kubo.peer_id)
-    reader.connect(server.addr)
-    cid = kubo.ask("add", str(write_file(tmp_path / "theirs.bin", 200_001)))["cid"]
+def test_what_a_peer_adds_is_found_through_us(cidery: Make, server: LinePeer, tmp_path: Path) -> None:
+    between, reader = cidery(SERVER), cidery(CLIENT)
+    assert server.ask("connect", between.addr)["rc"] == 0
+    wait_for_server(between, server.peer_id)
+    reader.connect(between.addr)
+    cid = server.ask("add", str(write_file(tmp_path / "theirs.bin", 200_001)))["cid"]
     reader.get(cid, tmp_path / "got")
     assert digest(tmp_path / "got") == digest(tmp_path / "theirs.bin")
-    assert kubo.peer_id in providers(reader, cid)
+    assert server.peer_id in providers(reader, cid)
+
+
+def test_a_go_and_cidery_find_peers_through_each_other(cidery: Make, go: LinePeer) -> None:
+    between, client = cidery(SERVER), cidery(CLIENT)
+    assert go.ask("connect", between.addr)["rc"] == 0
+    wait_for_server(between, go.peer_id)
+    client.connect(between.addr)
+    assert go.addr.split("/p2p/")[0] in client.run("routing", "findpeer", go.peer_id)
+    assert client.addr.split("/p2p/")[0] in go.ask("findpeer", client.peer_id)["addrs"]
 
 
 def test_helia_and_cidery_find_what_the_other_provides(

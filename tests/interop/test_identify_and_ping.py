@@ -9,7 +9,7 @@ from peers.cidery_daemon import CideryDaemon
 from peers.line_peer import LinePeer
 
 Make = Callable[..., CideryDaemon]
-PEERS = ["kubo", "helia", "pylibp2p"]
+PEERS = ["kubo", "go", "helia", "pylibp2p"]
 EXPECTED = {"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/ipfs/bitswap/1.2.0"}
 """What Cidery says it speaks."""
 
@@ -44,7 +44,7 @@ def test_cidery_identifies_and_pings_who_dialled_it(name: str, cidery: Make, req
 
 
 @pytest.mark.parametrize("dialled_by", ["cidery", "peer"])
-@pytest.mark.parametrize("name", ["helia", "pylibp2p"])
+@pytest.mark.parametrize("name", ["go", "helia", "pylibp2p"])
 def test_a_peer_identifies_and_pings_cidery(
     name: str, dialled_by: str, cidery: Make, request: pytest.FixtureRequest
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import helia_command, kubo_command
+from peers.installed import go_command, helia_command, kubo_command
 from peers.line_peer import LinePeer, PeerFailed
 from peers.trees import digest, write_file
 
@@ -31,31 +31,42 @@ def private_kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]
 
 
 @pytest.fixture(scope="module")
+def private_go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
+    command = go_command("--swarm-key", KEY)
+    with LinePeer(command, tmp_path_factory.mktemp("private-go") / "log", {"LIBP2P_FORCE_PNET": "1"}) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
 def private_helia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
     folder = tmp_path_factory.mktemp("private-helia")
     with LinePeer(helia_command("--swarm-key", KEY), folder / "log") as peer:
         yield peer
 
 
-def test_cidery_dials_a_kubo_with_the_same_key_and_gets_a_file(
-    cidery: Make, private_kubo: LinePeer, tmp_path: Path
+@pytest.mark.parametrize("name", ["private_kubo", "private_go"])
+def test_cidery_dials_a_peer_with_the_same_key_and_gets_a_file(
+    cidery: Make, name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    peer: LinePeer = request.getfixturevalue(name)
     file = write_file(tmp_path / "file", SMALL, seed=21)
-    cid = private_kubo.ask("add", str(file))["cid"]
+    cid = peer.ask("add", str(file))["cid"]
     node = cidery(swarm_key=swarm_key(KEY))
-    node.connect(private_kubo.addr)
+    node.connect(peer.addr)
     node.get(cid, tmp_path / "got")
     assert digest(tmp_path / "got") == digest(file)
 
 
-def test_a_kubo_with_the_same_key_dials_cidery_and_gets_a_file(
-    cidery: Make, private_kubo: LinePeer, tmp_path: Path
+@pytest.mark.parametrize("name", ["private_kubo", "private_go"])
+def test_a_peer_with_the_same_key_dials_cidery_and_gets_a_file(
+    cidery: Make, name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    peer: LinePeer = request.getfixturevalue(name)
     file = write_file(tmp_path / "file", SMALL, seed=22)
     node = cidery(swarm_key=swarm_key(KEY))
     cid = node.add(file)
-    assert private_kubo.ask("connect", node.addr)["rc"] == 0
-    assert private_kubo.ask("get", cid, str(tmp_path / "got"))["rc"] == 0
+    assert peer.ask("connect", node.addr)["rc"] == 0
+    assert peer.ask("get", cid, str(tmp_path / "got"))["rc"] == 0
     assert digest(tmp_path / "got") == digest(file)
 
 
@@ -82,7 +93,7 @@ def test_a_helia_with_the_same_key_dials_cidery_and_gets_a_file(
 
 
 @pytest.mark.parametrize("key", ["", swarm_key(OTHER_KEY)], ids=["none", "another"])
-@pytest.mark.parametrize("peer", ["private_kubo", "private_helia"])
+@pytest.mark.parametrize("peer", ["private_kubo", "private_go", "private_helia"])
 def test_cidery_without_the_key_is_refused_by_a_private_peer(
     cidery: Make, request: pytest.FixtureRequest, peer: str, key: str
 ) -> None:

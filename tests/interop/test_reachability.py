@@ -1,7 +1,7 @@
 """AutoNAT with real peers on a little Internet: hosts with public addresses, some of which nobody can connect to.
 
-Kubo 0.22 speaks version 1, js-libp2p both. Its server of version 1 is left out: it takes the connection that the
-question came by for its dial, and closes it.
+Kubo 0.22 speaks version 1, go-libp2p 0.51 and js-libp2p both. The server of version 1 of js is left out: it takes the
+connection that the question came by for its dial, and closes it.
 """
 
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import helia_command, kubo_command
+from peers.installed import go_command, helia_command, kubo_command
 from peers.line_peer import LinePeer
 from peers.little_internet import Host, LittleInternet
 
@@ -68,6 +68,12 @@ class Machines:
         env = {"GOLOG_LOG_LEVEL": "error,autonat=debug"}
         return self._stack.enter_context(LinePeer([*host.within, *command], folder / "log", env))
 
+    def go(self, host: Host) -> LinePeer:
+        folder = self._folder / f"go-{host.address}"
+        folder.mkdir()
+        command = go_command("--listen", listening(host))
+        return self._stack.enter_context(LinePeer([*host.within, *command], folder / "log"))
+
     def helia(self, host: Host, version: str, addr: str = "") -> LinePeer:
         folder = self._folder / f"helia-{host.address}"
         folder.mkdir()
@@ -86,13 +92,15 @@ def serves(asked: CideryDaemon, peer: str) -> bool:
     return f'"{DHT}"' in asked.run("id", peer)
 
 
-def test_cidery_serves_the_dht_where_kubo_and_helia_can_dial_it_and_not_behind_a_firewall(machines: Machines) -> None:
+def test_cidery_serves_the_dht_where_kubo_go_and_helia_can_dial_it_and_not_behind_a_firewall(
+    machines: Machines,
+) -> None:
     # three servers have to agree, so each of them was understood
-    kubos = [machines.kubo(machines.host()) for _ in range(2)]
+    gos = [machines.kubo(machines.host()), machines.go(machines.host())]
     helias = [machines.helia(machines.host(), "2") for _ in range(3)]
     reachable, hidden = machines.cidery(machines.host()), machines.cidery(machines.host(open_=False))
     paying = machines.cidery(*with_another_address(machines.host()))  # version 2 only: dial data
-    asked = {paying: helias, reachable: [*kubos, helias[0]], hidden: [*kubos, helias[0]]}
+    asked = {paying: helias, reachable: [*gos, helias[0]], hidden: [*gos, helias[0]]}
     for node, servers in asked.items():
         assert verdict(node) == "unknown" and f'"{DHT}"' not in node.run("id")
         for server in servers:
@@ -114,6 +122,20 @@ def test_a_kubo_learns_from_cidery_whether_it_can_be_reached(machines: Machines)
     assert hidden.ask("connect", witness.addr)["rc"] == 0
     assert comes_true(lambda: "NAT status is private" in hidden.log.read_text(), ASKED_SECONDS)
     assert not serves(witness, hidden.peer_id)
+
+
+def test_a_go_learns_from_cidery_whether_it_can_be_reached(machines: Machines) -> None:
+    nodes = [machines.cidery(machines.host()) for _ in range(2)]  # it believes no single one
+    reachable, hidden = (machines.go(machines.host(open_=each)) for each in (True, False))
+    for peer in (reachable, hidden):
+        for node in nodes:
+            assert peer.ask("connect", node.addr)["rc"] == 0
+    # version 2 judges addresses, version 1 the node
+    assert comes_true(lambda: listening_on(reachable) in verified_addrs(reachable), ASKED_SECONDS)
+    assert comes_true(lambda: reachable.ask("reachability")["v1"] == "Public", ASKED_SECONDS)
+    assert comes_true(lambda: hidden.ask("reachability")["v1"] == "Private", ASKED_SECONDS)
+    assert comes_true(lambda: listening_on(hidden) in hidden.ask("reachability")["unreachable"], ASKED_SECONDS)
+    assert serves(nodes[0], reachable.peer_id) and not serves(nodes[0], hidden.peer_id)
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -147,6 +169,17 @@ def verdict(node: CideryDaemon) -> str:
     return line.split()[-1]
 
 
+def listening_on(peer: LinePeer) -> str:
+    """Its address without its id."""
+    return peer.addr.split("/p2p/")[0]
+
+
+def verified_addrs(peer: LinePeer) -> list[str]:
+    """Own addresses that a peer believes can be dialled."""
+    addrs: list[str] = peer.ask("verified")["addrs"]
+    return addrs
+
+
 def verified(helia: LinePeer) -> bool:
     """Whether a Helia believes that its own address can be dialled."""
-    return helia.ask("verified")["addrs"] != []
+    return verified_addrs(helia) != []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import helia_command, kubo_command
+from peers.installed import go_command, helia_command, kubo_command
 from peers.line_peer import LinePeer
 from peers.trees import digest, write_file
 
@@ -20,6 +20,12 @@ SMALL = 3 * 1024 * 1024
 def tls_kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
     folder = tmp_path_factory.mktemp("tls-kubo")
     with LinePeer(kubo_command(folder / "repo", "--tls-only"), folder / "log") as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def tls_go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
+    with LinePeer(go_command("--security", "tls"), tmp_path_factory.mktemp("tls-go") / "log") as peer:
         yield peer
 
 
@@ -48,6 +54,15 @@ def test_a_kubo_that_speaks_tls_only_dials_cidery(cidery: Make, tls_kubo: LinePe
     assert digest(tmp_path / "got") == digest(file)
 
 
+def test_a_go_that_speaks_tls_only_and_cidery_dial_each_other(cidery: Make, tls_go: LinePeer) -> None:
+    dialling, dialled = cidery(), cidery()
+    dialling.connect(tls_go.addr)
+    assert "Pong received" in dialling.run("ping", "-n", "1", tls_go.peer_id)
+    said = tls_go.ask("connect", dialled.addr)
+    assert said["security"].startswith("/tls/") and said["muxer"] == "/yamux/1.0.0"
+    assert tls_go.ask("ping", dialled.peer_id)["ok"]
+
+
 def test_a_helia_that_speaks_tls_only_dials_cidery(cidery: Make, tls_helia: LinePeer) -> None:
     node = cidery()
     assert tls_helia.ask("dial", node.addr)["security"].startswith("/tls/")
@@ -60,15 +75,17 @@ def test_cidery_dials_a_helia_that_speaks_tls_only(cidery: Make, tls_helia: Line
     assert "Pong received" in node.run("ping", "-n", "1", tls_helia.peer_id)
 
 
+@pytest.mark.parametrize("name", ["kubo", "go"])
 @pytest.mark.parametrize("config", [NO_NOISE, NO_TLS], ids=["tls", "noise"])
-def test_cidery_with_one_of_the_two_and_kubo_dial_each_other(
-    cidery: Make, kubo: LinePeer, config: dict[str, str]
+def test_cidery_with_one_of_the_two_and_a_peer_dial_each_other(
+    cidery: Make, name: str, config: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
+    peer: LinePeer = request.getfixturevalue(name)
     dialling, dialled = cidery(config), cidery(config)
-    dialling.connect(kubo.addr)
-    assert kubo.ask("connect", dialled.addr)["rc"] == 0
-    assert kubo.peer_id in dialling.run("swarm", "peers")
-    assert kubo.peer_id in dialled.run("swarm", "peers")
+    dialling.connect(peer.addr)
+    assert peer.ask("connect", dialled.addr)["rc"] == 0
+    assert peer.peer_id in dialling.run("swarm", "peers")
+    assert peer.peer_id in dialled.run("swarm", "peers")
 
 
 def test_two_nodes_with_nothing_in_common_say_so(cidery: Make) -> None:

@@ -13,7 +13,7 @@ from peers.trees import write_file
 ABSENT = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 
 
-@pytest.mark.parametrize("name", ["kubo", "helia"])
+@pytest.mark.parametrize("name", ["kubo", "go", "helia"])
 def test_a_real_peer_says_whether_it_has_it(
     cidery: Callable[..., CideryDaemon], request: pytest.FixtureRequest, tmp_path: Path, name: str
 ) -> None:

@@ -12,7 +12,15 @@ from typing import Self
 from cidery.errors import InvalidInput
 from cidery.multiformats import multibase
 from cidery.multiformats.multicodec import CODEC_NAMES, DAG_CBOR, DAG_PB, RAW
-from cidery.multiformats.multihash import IDENTITY, SHA2_256, Multihash, MultihashError, decode_multihash, multihash
+from cidery.multiformats.multihash import (
+    HASHES_OF_NOTHING,
+    IDENTITY,
+    SHA2_256,
+    Multihash,
+    MultihashError,
+    decode_multihash,
+    multihash,
+)
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
 
 MAX_CID_TEXT = 1024
@@ -173,6 +181,11 @@ class CID:
         """The content of an identity CID."""
         assert self.is_identity  # checked by the callers
         return self.decoded_multihash().digest
+
+    @property
+    def names_nothing(self) -> bool:
+        """Whether the content is known to be no bytes at all: its hash is theirs, by one of the usual functions."""
+        return self.multihash in HASHES_OF_NOTHING
 
     def __str__(self) -> str:
         return self.format()

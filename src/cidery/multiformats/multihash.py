@@ -30,6 +30,7 @@ BLAKE3 = 0x1E
 MURMUR3_X64_64 = 0x22
 DBL_SHA2_256 = 0x56
 BLAKE2B_MIN = 0xB201
+BLAKE2B_256 = 0xB220
 BLAKE2B_MAX = 0xB240
 BLAKE2S_MIN = 0xB241
 BLAKE2S_MAX = 0xB260
@@ -167,6 +168,10 @@ def multihash(code: int, data: Buffer, length: int = -1) -> bytes:
     if len(digest) > MAX_DIGEST:
         raise MultihashError(f"identity digest of {len(digest)} bytes, at most {MAX_DIGEST} are allowed")
     return encode_uvarint(code) + encode_uvarint(len(digest)) + digest
+
+
+HASHES_OF_NOTHING = frozenset(multihash(code, b"") for code in (SHA2_256, SHA2_512, SHA3_256, SHA3_512, BLAKE2B_256))
+"""Multihashes of no bytes, by the functions of the standard library that content is addressed by."""
 
 
 def matches(encoded: bytes, data: Buffer) -> bool:

@@ -27,6 +27,7 @@ import (
 const (
 	chunkSize   = 1 << 20
 	width       = 1024
+	fetchers    = 64
 	provideTime = 10 * time.Second
 )
 
@@ -145,6 +146,11 @@ func (n *node) get(ctx context.Context, w words) (answer, error) {
 		return nil, err
 	}
 	session := merkledag.NewReadOnlyDagService(merkledag.NewSession(ctx, n.dag))
+	// a want waits 20 ms for company: one after the other, the blocks of a tree would take ten seconds
+	links := merkledag.GetLinksDirect(session)
+	if err := merkledag.Walk(ctx, links, id, cid.NewSet().Visit, merkledag.Concurrency(fetchers)); err != nil {
+		return nil, err
+	}
 	root, err := session.Get(ctx, id)
 	if err != nil {
 		return nil, err
