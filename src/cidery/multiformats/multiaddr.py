@@ -5,7 +5,8 @@ Binary form: per component ``<code varint><value>``, the value led by its length
 Spec: https://github.com/multiformats/multiaddr
 """
 
-from typing import Self
+from typing import NamedTuple, Self
+from urllib.parse import quote
 
 from cidery.multiformats.multiaddr_protocols import (
     BY_CODE,
@@ -13,25 +14,43 @@ from cidery.multiformats.multiaddr_protocols import (
     DNS,
     DNS4,
     DNS6,
+    HTTP_PATH,
     IP4,
     IP6,
     IP6ZONE,
     P2P,
     QUIC_V1,
+    SNI,
     TCP,
+    TLS,
     UDP,
     UNIX,
+    WS,
+    WSS,
     MultiaddrError,
 )
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
 
-__all__ = ["Component", "MAX_MULTIADDR", "Multiaddr", "MultiaddrError"]
+__all__ = ["Component", "MAX_MULTIADDR", "Multiaddr", "MultiaddrError", "WsEndpoint"]
 
 MAX_MULTIADDR = 4096
 """Longest address accepted, in bytes or characters: several times the longest real one (I2P, certificate hashes)."""
 
 Component = tuple[int, bytes]
 """Protocol code and value, without length prefix; b"" for a protocol without value."""
+
+
+class WsEndpoint(NamedTuple):
+    """Where a WebSocket listens."""
+
+    host: str
+    port: int
+    secure: bool
+    """Whether under TLS."""
+    name: str
+    """What the certificate is for; "": the host, which is an IP address."""
+    path: str
+    """Of the HTTP request, quoted, with its slash in front."""
 
 
 class Multiaddr:
@@ -136,6 +155,39 @@ class Multiaddr:
         """
         return self._endpoint(UDP, QUIC_V1)
 
+    def ws_endpoint(self) -> WsEndpoint | None:
+        """What a WebSocket address leads to; at most /p2p may follow. None for everything else, such as relayed ones.
+
+        After the host and tcp: ``ws``; ``tls/ws`` or ``wss``; ``tls/sni/NAME/ws``; each with ``http-path`` or without.
+        """
+        length = self._host_length
+        rest = self.without_peer().components[length:]
+        host = self.host()
+        if host is None or not rest or rest[0][0] != TCP:
+            return None
+        port, form = int.from_bytes(rest[0][1], "big"), list(rest[1:])
+        path = form.pop()[1].lstrip(b"/") if form and form[-1][0] == HTTP_PATH else b""
+        name = form.pop(1)[1].decode("utf-8") if len(form) == 3 and form[1][0] == SNI else ""
+        codes = [code for code, _ in form]
+        secure = codes in ([TLS, WS], [WSS])
+        if not secure and codes != [WS] or (name and codes != [TLS, WS]):
+            return None
+        named = self.components[length - 1][0] in _NAMES
+        return WsEndpoint(host, port, secure, name or (host if named else ""), "/" + quote(path, safe="/?&="))
+
+    def with_name(self) -> "Multiaddr":
+        """This address with the name in front of it as /sni where TLS needs it, so that the host can be replaced."""
+        length = self._host_length
+        found = self.ws_endpoint()
+        if found is None or not found.secure or self.components[length - 1][0] not in _NAMES:
+            return self
+        codes = [code for code, _ in self.components]
+        if SNI in codes:
+            return self
+        at = codes.index(WSS) if WSS in codes else codes.index(TLS)
+        secure = ((TLS, b""), (SNI, found.name.encode()), *(((WS, b""),) if WSS in codes else ()))
+        return Multiaddr((*self.components[:at], *secure, *self.components[at + 1 :]))
+
     def host(self) -> str | None:
         """The IP address (``fe80::1%eth0`` with a zone) or name that this address begins with. None without one.
 
@@ -180,7 +232,8 @@ class Multiaddr:
         return "/" + self.components[0][1].decode("utf-8").lstrip("/")
 
 
-_HOSTS = frozenset({IP4, IP6, DNS, DNS4, DNS6})
+_NAMES = frozenset({DNS, DNS4, DNS6})
+_HOSTS = frozenset({IP4, IP6}) | _NAMES
 
 
 def _parse_components(parts: list[str]) -> list[Component]:

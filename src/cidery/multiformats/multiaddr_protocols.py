@@ -22,6 +22,7 @@ from cidery.multiformats.multihash import MultihashError, decode_multihash
 IP4, TCP, UDP, IP6, IP6ZONE = 4, 6, 273, 41, 42
 DNS, DNS4, DNS6, DNSADDR = 53, 54, 55, 56
 P2P, P2P_CIRCUIT, UNIX, TLS, NOISE, WS, WSS, QUIC_V1, MEMORY = 421, 290, 400, 448, 454, 477, 478, 461, 777
+SNI, HTTP_PATH = 449, 481
 
 
 class MultiaddrError(InvalidInput):
@@ -264,14 +265,14 @@ _ROWS = [
     AddrProtocol(446, "garlic64", -1, Transcoder(_parse_garlic64, _format_garlic64)),
     AddrProtocol(447, "garlic32", -1, Transcoder(_parse_garlic32, _format_garlic32)),
     AddrProtocol(TLS, "tls", 0, None),
-    AddrProtocol(449, "sni", -1, _NAME),
+    AddrProtocol(SNI, "sni", -1, _NAME),
     AddrProtocol(NOISE, "noise", 0, None),
     AddrProtocol(460, "quic", 0, None),
     AddrProtocol(QUIC_V1, "quic-v1", 0, None),
     AddrProtocol(465, "webtransport", 0, None),
     AddrProtocol(466, "certhash", -1, Transcoder(_parse_certhash, _format_certhash)),
     AddrProtocol(480, "http", 0, None),
-    AddrProtocol(481, "http-path", -1, Transcoder(_parse_http_path, _format_http_path)),
+    AddrProtocol(HTTP_PATH, "http-path", -1, Transcoder(_parse_http_path, _format_http_path)),
     AddrProtocol(443, "https", 0, None),
     AddrProtocol(WS, "ws", 0, None),
     AddrProtocol(WSS, "wss", 0, None),

@@ -110,6 +110,9 @@ class MemoryHost:
         self._network = network
         self.address = address
 
+    def covered(self, inner: asyncio.BufferedProtocol) -> asyncio.BufferedProtocol:
+        return inner
+
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> MemoryListener:
         endpoint = (self.address, port or self._network.next_port())
         if endpoint in self._network.listeners:

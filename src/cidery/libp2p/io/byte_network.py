@@ -47,6 +47,10 @@ class ByteNetwork(Protocol):
         AddressForbidden. Cancel-safe."""
         ...
 
+    def covered(self, inner: asyncio.BufferedProtocol) -> asyncio.BufferedProtocol:
+        """What stands directly below a connection, so that only members understand it; ``inner`` itself if all do."""
+        ...
+
 
 class TcpListener:
     """A listening TCP socket per family that the host name stands for."""
@@ -67,6 +71,9 @@ class TcpNetwork:
     def __init__(self, addresses: AddressFilter) -> None:
         """``addresses``: where names may lead."""
         self._addresses = addresses
+
+    def covered(self, inner: asyncio.BufferedProtocol) -> asyncio.BufferedProtocol:
+        return inner
 
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
         server = await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG)

@@ -1,4 +1,4 @@
-"""A ByteNetwork whose connections are private: between socket and protocol, with the machine of protocols/pnet.py."""
+"""A ByteNetwork whose connections are private: below the handshake, with the machine of protocols/pnet.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from cidery.libp2p.io.byte_network import ByteNetwork, Listener
+from cidery.libp2p.io.layers import LayerTransport
 from cidery.libp2p.protocols.pnet import NONCE_SIZE, XSalsa20
 from cidery.multiformats.varint import Buffer
 
@@ -24,18 +25,17 @@ class PrivateNetwork:
         self._entropy = entropy
 
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> Listener:
-        return await self._below.listen(lambda: self._covered(make()), host, port)
+        return await self._below.listen(make, host, port)
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
-        covered = await self._below.connect(lambda: self._covered(make()), host, port)
-        return cast(P, covered.inner)
+        return await self._below.connect(make, host, port)
 
-    def _covered(self, inner: asyncio.BaseProtocol) -> Covered:
-        return Covered(cast(asyncio.BufferedProtocol, inner), self._key, self._entropy(NONCE_SIZE))
+    def covered(self, inner: asyncio.BufferedProtocol) -> asyncio.BufferedProtocol:
+        return Covered(inner, self._key, self._entropy(NONCE_SIZE))
 
 
 class Covered(asyncio.BufferedProtocol):
-    """Between the socket and one connection: what comes is uncovered in the connection's own buffer."""
+    """Between what is below and one connection: what comes is uncovered in the connection's own buffer."""
 
     def __init__(self, inner: asyncio.BufferedProtocol, key: bytes, nonce: bytes) -> None:
         self.inner = inner
@@ -79,37 +79,12 @@ class Covered(asyncio.BufferedProtocol):
         self.inner.resume_writing()
 
 
-class CoveringTransport(asyncio.Transport):
-    """The socket as the connection sees it: what is written is covered."""
+class CoveringTransport(LayerTransport):
+    """The transport below as the connection sees it: what is written is covered."""
 
     def __init__(self, below: asyncio.Transport, stream: XSalsa20) -> None:
-        super().__init__()
-        self._below = below
+        super().__init__(below)
         self._stream = stream
 
     def write(self, data: Buffer) -> None:
         self._below.write(self._stream.apply(data))
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._below.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return self._below.get_write_buffer_size()
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self._below.get_extra_info(name, default)
-
-    def pause_reading(self) -> None:
-        self._below.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._below.resume_reading()
-
-    def is_closing(self) -> bool:
-        return self._below.is_closing()
-
-    def close(self) -> None:
-        self._below.close()
-
-    def abort(self) -> None:
-        self._below.abort()

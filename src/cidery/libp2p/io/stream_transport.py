@@ -1,95 +1,198 @@
-"""A Transport over byte streams: TCP, or what satisfies ByteNetwork, upgraded by a handshake to a whole connection."""
+"""A Transport over byte streams, upgraded by a handshake to a whole connection: plain TCP, and WebSockets on it.
+
+Plain, WebSocket and TLS addresses of one host and port share a socket; first_bytes.py tells what comes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cache
+from typing import NamedTuple
 
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.byte_network import ByteNetwork, Listener
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.dial_errors import Stranger, UnsupportedAddress, reason_of
+from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, FirstBytes, Form
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
 from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut
 from cidery.libp2p.protocols.upgrade import upgrade_inbound, upgrade_outbound
-from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
+
+WS_ROUND_TRIPS, TLS_ROUND_TRIPS = 1.0, 2.0
+"""Beside those of the handshake inside."""
+
+
+class _Bound(NamedTuple):
+    listener: Listener
+    addrs: list[Multiaddr]
+    """What is listened on there, as wanted."""
 
 
 class StreamListening:
     """Bound sockets. Satisfies transport.Listening."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = listeners
-        self.addrs = [Multiaddr.tcp(host.partition("%")[0], port) for one in listeners for host, port in one.endpoints]
+    def __init__(self, bound: Sequence[_Bound]) -> None:
+        self._bound = bound
+        self.addrs = [
+            Multiaddr((*Multiaddr.tcp(host.partition("%")[0], port).components, *_form_of(addr)))
+            for one in bound
+            for host, port in one.listener.endpoints
+            for addr in one.addrs
+        ]
 
     def close(self) -> None:
-        for listener in self._listeners:
-            listener.close()
+        for one in self._bound:
+            one.listener.close()
 
 
 class StreamTransport:
-    """Plain TCP addresses. Satisfies transport.Transport."""
+    """Plain TCP and WebSocket addresses. Satisfies transport.Transport."""
 
-    def __init__(self, network: ByteNetwork, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        network: ByteNetwork,
+        clock: Callable[[], float],
+        *,
+        websockets: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """``websockets``: whether they are taken. ``tls``: of the server, to listen on /tls/ws and /wss."""
         self._network = network
         self._clock = clock
+        self._websockets = websockets
+        self._tls = tls
 
     def takes(self, addr: Multiaddr) -> bool:
-        return addr.tcp_endpoint() is not None
+        return addr.tcp_endpoint() is not None or self._ws_endpoint(addr) is not None
+
+    def _ws_endpoint(self, addr: Multiaddr) -> WsEndpoint | None:
+        return addr.ws_endpoint() if self._websockets else None
 
     async def listen(self, addrs: Sequence[Multiaddr], end: LocalEnd, accept: Accept) -> StreamListening:
-        def make() -> UpgradedConnection:
+        wanted: dict[tuple[str, int], list[Multiaddr]] = {}
+        for addr in addrs:
+            endpoint = addr.tcp_endpoint() or self._ws_endpoint(addr)
+            if endpoint is None:
+                raise UnsupportedAddress(addr)
+            if isinstance(endpoint, WsEndpoint) and endpoint.secure and self._tls is None:
+                raise CannotListen(addr, "no certificate is set; set Swarm.TLS")
+            wanted.setdefault(endpoint[:2], []).append(addr)
+        bound: list[_Bound] = []
+        with ExitStack() as on_failure:
+            for (host, port), several in wanted.items():
+                make = self._accepting(frozenset(map(_kind_of, several)), end, accept)
+                try:
+                    bound.append(_Bound(await self._network.listen(make, host, port), several))
+                except OSError as exc:
+                    raise CannotListen(several[0], reason_of(exc)) from exc
+                on_failure.callback(bound[-1].listener.close)
+            on_failure.pop_all()
+        return StreamListening(bound)
+
+    def _accepting(
+        self, forms: frozenset[Form], end: LocalEnd, accept: Accept
+    ) -> Callable[[], asyncio.BufferedProtocol]:
+        """Makes what a new socket of these forms is attached to."""
+
+        def make() -> asyncio.BufferedProtocol:
             connection = UpgradedConnection(end.connections, upgrade_inbound(end.upgrade), outbound=False)
             accept(connection)
-            return connection
+            if forms == {PLAIN}:
+                return self._network.covered(connection)
+            return FirstBytes(connection.begun, lambda form: choose(connection, form))
 
-        listeners: list[Listener] = []
-        with ExitStack() as on_failure:
-            for addr in addrs:
-                endpoint = addr.tcp_endpoint()
-                if endpoint is None:
-                    raise UnsupportedAddress(addr)
-                try:
-                    listeners.append(await self._network.listen(make, *endpoint))
-                except OSError as exc:
-                    raise CannotListen(addr, reason_of(exc)) from exc
-                on_failure.callback(listeners[-1].close)
-            on_failure.pop_all()
-        return StreamListening(listeners)
+        def choose(connection: UpgradedConnection, form: Form) -> asyncio.BufferedProtocol | None:
+            if form not in forms:
+                connection.fail(ConnectionFailed(f"{form[1:] or 'plain TCP'} is not listened for here"))
+                return None
+            above = self._network.covered(connection)
+            if form == PLAIN:
+                return above
+            from cidery.libp2p.io.tls_layer import TlsLayer
+            from cidery.libp2p.io.websocket import WebSocketLayer
+            from cidery.libp2p.protocols.websocket import WebSocket
+
+            connection.carried(form)
+            above = WebSocketLayer(above, WebSocket.server())
+            if form == WS:
+                return above
+            assert self._tls is not None  # listen() has seen to that
+            return TlsLayer(above, self._tls)
+
+        return make
 
     async def dial(
         self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, round_trip: float | None = None
     ) -> Connection:
         """As Transport.dial(). The system also gives up: Linux sends six SYNs, for about 127 seconds."""
-
-        def make() -> UpgradedConnection:
-            return UpgradedConnection(end.connections, upgrade_outbound(end.upgrade, peer), outbound=True)
-
-        endpoint = addr.tcp_endpoint()
+        endpoint = addr.tcp_endpoint() or self._ws_endpoint(addr)
         if endpoint is None:
             raise UnsupportedAddress(addr)
-        host, port = endpoint
-        connection: UpgradedConnection | None = None
+        connection = UpgradedConnection(end.connections, upgrade_outbound(end.upgrade, peer), outbound=True)
+        connection.remote_addr = addr
+        lowest, below = self._network.covered(connection), 0.0
+        if isinstance(endpoint, WsEndpoint):
+            lowest, below = self._inside(lowest, endpoint, addr)
         try:
             async with asyncio.timeout(seconds):
                 began = self._clock()
-                connection = await self._network.connect(make, host, port)
-                connection.remote_addr = addr
-                connection.expect_round_trip(max(self._clock() - began, round_trip or 0.0))
+                await self._network.connect(lambda: lowest, *endpoint[:2])
+                connection.expect_round_trip(max(self._clock() - began, round_trip or 0.0), below)
                 await asyncio.shield(connection.upgraded)
         except BaseException as exc:
-            if connection is not None:
-                connection.close("dial given up")
-                if self._network.private and _not_understood(exc):
-                    raise Stranger(reason_of(exc)) from exc
+            connection.close("dial given up")
+            if self._network.private and _not_understood(exc):
+                raise Stranger(reason_of(exc)) from exc
             raise
         return connection
 
+    def _inside(
+        self, above: asyncio.BufferedProtocol, endpoint: WsEndpoint, addr: Multiaddr
+    ) -> tuple[asyncio.BufferedProtocol, float]:
+        """What a WebSocket is dialled by, and the round trips that it takes."""
+        from cidery.libp2p.io.tls_layer import TlsLayer
+        from cidery.libp2p.io.websocket import WebSocketLayer
+        from cidery.libp2p.protocols.websocket import WebSocket
+
+        host = endpoint.name or endpoint.host.partition("%")[0]
+        authority = f"[{host}]:{endpoint.port}" if ":" in host else f"{host}:{endpoint.port}"
+        layer = WebSocketLayer(above, WebSocket.client(authority, endpoint.path, secure=endpoint.secure))
+        if not endpoint.secure:
+            return layer, WS_ROUND_TRIPS
+        try:
+            return TlsLayer(layer, _client_tls(), host), WS_ROUND_TRIPS + TLS_ROUND_TRIPS
+        except ValueError as exc:
+            raise UnsupportedAddress(addr) from exc
+
     def close(self) -> None:
         """Nothing is left: each connection has its own socket."""
+
+
+
+@cache
+def _client_tls() -> ssl.SSLContext:
+    """Trusts whom the system trusts."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _kind_of(addr: Multiaddr) -> Form:
+    endpoint = addr.ws_endpoint()
+    return PLAIN if endpoint is None else WSS if endpoint.secure else WS
+
+
+def _form_of(addr: Multiaddr) -> Sequence[tuple[int, bytes]]:
+    """The components after host and port."""
+    plain = Multiaddr.tcp("0.0.0.0", 0).components
+    bare = addr.without_peer().at_host("0.0.0.0").components
+    return bare[len(plain) :]
 
 
 def _not_understood(exc: BaseException) -> bool:

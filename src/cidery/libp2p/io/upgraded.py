@@ -6,7 +6,6 @@ Received bytes are opened and dispatched inside ``buffer_updated``: no task wake
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 from cidery import budgets
@@ -46,11 +45,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         config: ConnectionConfig,
         handshake: Steps[Secured],
         outbound: bool,
-        address_of: Callable[[str, int], Multiaddr] = Multiaddr.tcp,
     ) -> None:
-        """``address_of``: the form of addresses that connections from outside have."""
         super().__init__(config, outbound)
-        self._address_of = address_of
         self._handshake: Handshake[Secured] | None = Handshake(handshake)
         self._handshake_bytes = 0
         timeouts = config.timeouts
@@ -63,12 +59,16 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._burst = 0
         self._paused = self._flushing = False
         self._aborting: asyncio.TimerHandle | None = None
+        self._handshake_at = self.opened_at
 
-    def expect_round_trip(self, seconds: float) -> None:
-        """How far the peer is, by the TCP handshake or by what is remembered: what the handshake is given time for."""
+    def expect_round_trip(self, seconds: float, below: float = 0.0) -> None:
+        """How far the peer is, by the TCP handshake or by what is remembered: what the handshake is given time for.
+
+        ``below``: round trips until the handshake begins.
+        """
         if self._handshake is not None and not self.closed.done():
             timeouts = self.config.timeouts
-            self._handshake_wait = timeouts.wait(timeouts.handshake_base, seconds, HANDSHAKE_ROUND_TRIPS)
+            self._handshake_wait = timeouts.wait(timeouts.handshake_base, seconds, HANDSHAKE_ROUND_TRIPS + below)
             self._arm()
 
     def local_host(self) -> str | None:
@@ -78,18 +78,32 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     # --- asyncio.BufferedProtocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def begun(self, transport: asyncio.BaseTransport) -> None:
+        """There is a socket. What lies between it and the handshake may take until the handshake's time is over."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         if not self.outbound:
             host, port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)
-            self.remote_addr = self._address_of(str(host).partition("%")[0], int(port))
+            self.remote_addr = Multiaddr.tcp(str(host).partition("%")[0], int(port))
         if not self.made.done():
             self.made.set_result(None)
         if self.closed.done():  # refused before the socket was handed over
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
         self._arm()
+
+    def carried(self, form: str) -> None:
+        """A connection from outside turns out to come in another way than by plain TCP: the end of its address."""
+        assert self.remote_addr is not None  # it has begun
+        self.remote_addr = Multiaddr((*self.remote_addr.components, *Multiaddr.parse(form).components))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._transport is None or self.closed.done():
+            self.begun(transport)
+            if self.closed.done():
+                return
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+        self._handshake_at = self.config.clock()
         self._advance_handshake(b"")
 
     def get_buffer(self, _sizehint: int) -> memoryview:
@@ -166,7 +180,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._handshake = None
         self.secured = secured
         # the handshake took two round trips: a first guess, until the first ping comes back
-        self.round_trip.smoothed = (now - self.opened_at) / 2
+        self.round_trip.smoothed = (now - self._handshake_at) / 2
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel)
         self._share.peer = secured.peer
