@@ -1,4 +1,4 @@
-"""TLS for the HTTP server: a certificate from files, read again when they change.
+"""TLS for servers: a certificate from files, read again when they change.
 
 Spec: https://www.rfc-editor.org/rfc/rfc8446, https://www.rfc-editor.org/rfc/rfc7301 (ALPN)
 """
@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import ssl
+from collections.abc import Sequence
 
 from cidery.errors import InvalidInput
 
@@ -38,8 +39,9 @@ class BadCertificate(InvalidInput):
 class Certificate:
     """A certificate and its key. ``context`` is for servers, and stays the same when the files are read again."""
 
-    def __init__(self, cert: str, key: str) -> None:
+    def __init__(self, cert: str, key: str, alpn: Sequence[str] = ALPN) -> None:
         """Raises BadCertificate."""
+        self._alpn = list(alpn)
         self._cert = cert
         self._key = key
         self._seen = self._look()
@@ -56,7 +58,7 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION  # "TLS renegotiation MUST be disabled": RFC 9113, 9.2.1
-        context.set_alpn_protocols(ALPN)
+        context.set_alpn_protocols(self._alpn)
         try:
             context.load_cert_chain(self._cert, self._key, password=_no_password)
         except ssl.SSLError as exc:

@@ -55,6 +55,8 @@ def opened_network(
         conn_mgr=config.conn_mgr,
         security=config.security,
         quic=config.quic and swarm_key is None,
+        websocket=config.websocket,
+        tls=config.swarm_tls,
         addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),

@@ -41,6 +41,7 @@ from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
 from cidery.libp2p.io.port_mapping import PortMapping
 from cidery.libp2p.io.private_network import PrivateNetwork
+from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise
@@ -109,14 +110,16 @@ class NodeNetwork:
         entropy: Callable[[int], bytes] = os.urandom,
         network: ByteNetwork | None = None,
         quic: bool = False,
+        websockets: WebSockets | None = WEBSOCKETS,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
 
-        ``quic``: beside ``network``. ``map_ports``: ask the router to forward a port. ``validators``: of records other
-        than public keys. ``store``: what a DenyingStore denies is not fetched either. ``local``, ``kad``, ``dns``,
-        ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is announced. ``announced``: the
-        own addresses that others are told; None: all. ``bandwidth`` None: no limits. ``first_sequence`` None: wall ns.
+        ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
+        ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
+        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
+        announced. ``announced``: the own addresses that others are told; None: all. ``bandwidth`` None: no limits.
+        ``first_sequence`` None: wall ns.
         """
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
@@ -125,7 +128,16 @@ class NodeNetwork:
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         self.swarm = make_swarm(
-            config, private_key, cache, network, security, clock=clock, entropy=entropy, bandwidth=bandwidth, quic=quic
+            config,
+            private_key,
+            cache,
+            network,
+            security,
+            websockets,
+            clock=clock,
+            entropy=entropy,
+            bandwidth=bandwidth,
+            quic=quic,
         )
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)

@@ -16,7 +16,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.quic_transport import QuicTransport
-from cidery.libp2p.io.stream_transport import StreamTransport
+from cidery.libp2p.io.stream_transport import StreamTransport, WebSockets
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Transport
@@ -38,6 +38,7 @@ def make_swarm(
     cache: Cache | None,
     network: ByteNetwork | None,
     security: tuple[str, ...],
+    websockets: WebSockets | None,
     *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
@@ -50,7 +51,7 @@ def make_swarm(
         upgrade_config(key, entropy, security),
         PeerStore(clock, PeerRows(cache) if cache is not None else None),
         clock,
-        transports(config, network, clock, entropy, quic=quic),
+        transports(config, network, websockets, clock, entropy, quic=quic),
         traffic=Traffic(clock, bandwidth),
         prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
     )
@@ -59,13 +60,14 @@ def make_swarm(
 def transports(
     config: SwarmConfig,
     network: ByteNetwork | None,
+    websockets: WebSockets | None,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     *,
     quic: bool,
 ) -> list[Transport]:
-    """``network`` None: TCP. ``quic``: QUIC too, if its library is installed."""
-    made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock)]
+    """``network`` None: TCP. ``websockets`` None: plain TCP only. ``quic``: QUIC too, if its library is installed."""
+    made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock, websockets)]
     if quic and find_spec("qh3") is None:
         log.warning("QUIC is off: the package qh3 is not installed")
     elif quic:

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cidery.blockstore.interface import BlockStore
+from cidery.http.tls import Certificate
 from cidery.identity.keys import PrivateKey
 from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.byte_network import TcpNetwork
 from cidery.libp2p.io.dnsaddr import TxtResolver
 from cidery.libp2p.io.private_network import PrivateNetwork
+from cidery.libp2p.io.stream_transport import WebSockets
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint
@@ -43,6 +45,8 @@ async def open_network(
     security: tuple[str, ...],
     addresses: AddressFilter,
     quic: bool = False,
+    websocket: bool = True,
+    tls: tuple[str, str] | None = None,
     swarm_key: bytes | None = None,
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
@@ -55,7 +59,8 @@ async def open_network(
     serve_autonat: bool = True,
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
-    """A started network over ``store``, closed at the end. Raises CannotListen and as the cache."""
+    """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
+    certificate = None if tls is None else Certificate(*tls, alpn=["http/1.1"])
     opened = await asyncio.to_thread(Cache.open, cache)
     try:
         network = NodeNetwork(
@@ -73,6 +78,7 @@ async def open_network(
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
             quic=quic,
+            websockets=WebSockets(None if certificate is None else certificate.context) if websocket else None,
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,
@@ -80,6 +86,8 @@ async def open_network(
             network=None if swarm_key is None else PrivateNetwork(TcpNetwork(addresses), swarm_key, os.urandom),
         )
         try:
+            if certificate is not None:
+                network.spawn(certificate.follow())
             await network.start(listen, bootstrap, peering)
             yield network
         finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
-from cidery.repo.config_gateway import GatewaySettings, gateway_settings
+from cidery.repo.config_gateway import GatewaySettings, certificate_files, gateway_settings
 from cidery.repo.config_identity import (
     PRIVATE_KEY,
     decoded_identity,
@@ -165,6 +165,10 @@ class Config(NamedTuple):
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
     quic: bool
     """Whether QUIC addresses are dialled and listened on. Never in a private network."""
+    websocket: bool
+    """Whether WebSocket addresses are dialled and listened on."""
+    swarm_tls: tuple[str, str] | None
+    """Files of the certificate and of its key for WebSockets under TLS; None: they are not listened on."""
 
     @property
     def public_key(self) -> bytes:
@@ -297,6 +301,8 @@ def read_config(raw: Raw) -> Config:
         limits=limits_of(get, parse_size),
         security=_security(get),
         quic=get("Swarm.Transports.Network.QUIC", True),
+        websocket=get("Swarm.Transports.Network.Websocket", True),
+        swarm_tls=certificate_files(get("Swarm.TLS", {})),
     )
 
 

@@ -54,7 +54,7 @@ def gateway_settings(
         root=get("Gateway.RootRedirect", ""),
         proxies=tuple(get("Gateway.TrustedProxies", [])),
         hosts=get("Gateway.PublicGateways", {}),
-        tls=_files(get("Gateway.TLS", {})),
+        tls=certificate_files(get("Gateway.TLS", {})),
         access_log=get("Gateway.AccessLog.Path", ""),
         access_format=get("Gateway.AccessLog.Format", "combined"),
         max_requests=get("Gateway.MaxConcurrentRequests", GATEWAY_REQUESTS.amount),
@@ -64,5 +64,6 @@ def gateway_settings(
     )
 
 
-def _files(given: Mapping[str, str]) -> tuple[str, str] | None:
+def certificate_files(given: Mapping[str, str]) -> tuple[str, str] | None:
+    """(certificate, key), None: there is none."""
     return (given["CertFile"], given["KeyFile"]) if given else None

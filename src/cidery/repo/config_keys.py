@@ -178,6 +178,12 @@ SECURITY = Accepts(
     lambda value: isinstance(value, bool | int) and 0 <= value <= 1_000_000, "false, true, or a priority such as 100"
 )
 
+CERTIFICATE = Accepts(
+    lambda value: not files_fault(value),
+    'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}',
+    files_fault,
+)
+
 KEYS: dict[str, Accepts] = {
     "Swarm.Transports.Security.Noise": SECURITY,
     "Swarm.Transports.Security.TLS": SECURITY,
@@ -228,11 +234,7 @@ KEYS: dict[str, Accepts] = {
         lambda value: value == "" or (isinstance(value, str) and _REDIRECT.fullmatch(value) is not None),
         'a path such as /ipfs/CID or a URL, or ""',
     ),
-    "Gateway.TLS": Accepts(
-        lambda value: not files_fault(value),
-        'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}',
-        files_fault,
-    ),
+    "Gateway.TLS": CERTIFICATE,
     "Gateway.TrustedProxies": list_of(NET),
     "HTTPRetrieval.Enabled": ANY_BOOL,
     "HTTPRetrieval.Gateways": list_of(GATEWAY),
@@ -271,6 +273,8 @@ KEYS: dict[str, Accepts] = {
     "Swarm.Limits.Schedule": SCHEDULE,
     "Swarm.LocalOnly": ANY_BOOL,
     "Swarm.Transports.Network.QUIC": ANY_BOOL,
+    "Swarm.TLS": CERTIFICATE,
+    "Swarm.Transports.Network.Websocket": ANY_BOOL,
     "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }

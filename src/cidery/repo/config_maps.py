@@ -41,7 +41,7 @@ def users_fault(value: Any) -> str:
 
 
 def files_fault(value: Any) -> str:
-    """The same of Gateway.TLS."""
+    """The same of Gateway.TLS and Swarm.TLS."""
     names = ("CertFile", "KeyFile")
     if not isinstance(value, dict):
         return "it is no object"

@@ -115,6 +115,13 @@ MEANING: dict[str, Meaning] = {
     "Swarm.Transports.Network.QUIC": Meaning(
         "quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
     ),
+    "Swarm.TLS": Meaning(
+        "swarm_tls",
+        "Certificate (`CertFile`) and key (`KeyFile`) of `/tls/ws` addresses; changed files are read again.",
+    ),
+    "Swarm.Transports.Network.Websocket": Meaning(
+        "websocket", "Whether WebSocket addresses (`/ws`, `/tls/ws`) are dialled and listened on."
+    ),
     "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),
     "Swarm.Transports.Security.TLS": Meaning("security", "Priority of TLS, the lower the better; false: off."),
 }

@@ -39,7 +39,7 @@ _KUBO = {
     "Reprovider": "*",
     "Routing": "AcceleratedDHTClient IgnoreProviders Routers.* Methods.*",
     "Swarm": "DisableBandwidthMetrics DisableRelay EnableRelayHop EnableAutoRelay EnableAutoNATService"
-    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.TCP Transports.Network.Websocket"
+    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.TCP"
     " Transports.Network.WebTransport Transports.Network.WebRTCDirect Transports.Network.Relay"
     " Transports.Multiplexers.* Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod ResourceMgr.*",
     "Version": "AgentSuffix SwarmCheckEnabled SwarmCheckPercentThreshold",

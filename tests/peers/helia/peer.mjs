@@ -23,6 +23,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
+import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { MemoryBlockstore } from 'blockstore-core'
@@ -49,7 +50,7 @@ const blockstore = new MemoryBlockstore()
 let helia = createHeliaLight({ blockstore, datastore: new MemoryDatastore() })
 helia = withLibp2pLight(helia, {
   addresses: { listen: [option('--listen') ?? '/ip4/127.0.0.1/tcp/0'] },
-  transports: [tcp()],
+  transports: [tcp(), webSockets()],
   ...privately,
   connectionEncrypters: [security === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],

@@ -28,6 +28,16 @@ WS_ROUND_TRIPS, TLS_ROUND_TRIPS = 1.0, 2.0
 """Beside those of the handshake inside."""
 
 
+class WebSockets(NamedTuple):
+    """How WebSocket addresses are served."""
+
+    tls: ssl.SSLContext | None = None
+    """For /tls/ws and /wss; None: they are dialled only."""
+
+
+WEBSOCKETS = WebSockets()
+
+
 class _Bound(NamedTuple):
     listener: Listener
     addrs: list[Multiaddr]
@@ -55,24 +65,19 @@ class StreamTransport:
     """Plain TCP and WebSocket addresses. Satisfies transport.Transport."""
 
     def __init__(
-        self,
-        network: ByteNetwork,
-        clock: Callable[[], float],
-        *,
-        websockets: bool = True,
-        tls: ssl.SSLContext | None = None,
+        self, network: ByteNetwork, clock: Callable[[], float], websockets: WebSockets | None = WEBSOCKETS
     ) -> None:
-        """``websockets``: whether they are taken. ``tls``: of the server, to listen on /tls/ws and /wss."""
+        """``websockets`` None: plain TCP only."""
         self._network = network
         self._clock = clock
         self._websockets = websockets
-        self._tls = tls
+        self._tls = None if websockets is None else websockets.tls
 
     def takes(self, addr: Multiaddr) -> bool:
         return addr.tcp_endpoint() is not None or self._ws_endpoint(addr) is not None
 
     def _ws_endpoint(self, addr: Multiaddr) -> WsEndpoint | None:
-        return addr.ws_endpoint() if self._websockets else None
+        return None if self._websockets is None else addr.ws_endpoint()
 
     async def listen(self, addrs: Sequence[Multiaddr], end: LocalEnd, accept: Accept) -> StreamListening:
         wanted: dict[tuple[str, int], list[Multiaddr]] = {}
@@ -172,7 +177,6 @@ class StreamTransport:
 
     def close(self) -> None:
         """Nothing is left: each connection has its own socket."""
-
 
 
 @cache
