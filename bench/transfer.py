@@ -52,14 +52,15 @@ def make_file(path: Path, mib: int) -> None:
             out.write(os.urandom(1 << 20))
 
 
-async def serve(root: Path, file: Path, pipe: Pipe) -> None:
+async def serve(root: Path, file: Path, pipe: Pipe, form: str = "") -> None:
+    """``form``: the end of the address that it sends, which shares the port of plain TCP."""
     root.mkdir()
     store = SegmentStore.open(root)
     cid = await add_root([file], store)
     network = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), store)
-    await network.start((LOOPBACK,))
+    await network.start((LOOPBACK, Multiaddr.parse(f"{LOOPBACK}{form}")) if form else (LOOPBACK,))
     async with LagMeter() as lag:
-        pipe.send((network.identity().addresses[0], str(cid)))
+        pipe.send((network.identity().addresses[-1], str(cid)))
         while (order := await asyncio.to_thread(pipe.recv)) != "stop":
             pipe.send(str(await add_root([order], store)))
     pipe.send(lag.worst)
@@ -88,9 +89,9 @@ async def fetch(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:
         await store.close()
 
 
-def serve_process(root: Path, file: Path, pipe: Pipe) -> None:
+def serve_process(root: Path, file: Path, pipe: Pipe, form: str = "") -> None:
     with runner() as run:
-        run.run(serve(root, file, pipe))
+        run.run(serve(root, file, pipe, form))
 
 
 def fetch_process(addr: str, cid: str, root: Path | None, pipe: Pipe) -> None:

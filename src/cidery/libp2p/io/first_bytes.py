@@ -59,7 +59,7 @@ class FirstBytes(asyncio.BufferedProtocol):
             return
         self._transport.set_protocol(next_)
         next_.connection_made(self._transport)
-        feed(next_, self._buffer[: self._have], self._transport)
+        feed(next_, [self._buffer[: self._have]], self._transport)
 
     def eof_received(self) -> bool:
         return False

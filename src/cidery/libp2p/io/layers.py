@@ -6,23 +6,30 @@ A layer has a receive buffer of its own, and puts what it makes of it into the b
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from cidery.multiformats.varint import Buffer
 
-RECEIVED = 128 * 1024
-"""Receive buffer of a layer, in bytes."""
+FIRST_BUFFER, LARGEST_BUFFER = 16 * 1024, 256 * 1024
+"""Receive buffer of a quiet layer and of a busy one, in bytes."""
 
 
-def feed(above: asyncio.BufferedProtocol, data: Buffer, below: asyncio.Transport) -> None:
+def feed(above: asyncio.BufferedProtocol, pieces: Sequence[Buffer], below: asyncio.Transport) -> None:
     """Hand received bytes on, as many at a time as the other has room for, until it closes what is below."""
-    rest = memoryview(data)
-    while rest and not below.is_closing():
-        room = cast(memoryview, above.get_buffer(len(rest)))
-        count = min(len(room), len(rest))
-        room[:count] = rest[:count]
-        rest = rest[count:]
-        above.buffer_updated(count)
+    waiting = deque(memoryview(piece) for piece in pieces if len(piece))
+    while waiting and not below.is_closing():
+        room = cast(memoryview, above.get_buffer(-1))
+        filled = 0
+        while waiting and filled < len(room):
+            piece = waiting.popleft()
+            count = min(len(piece), len(room) - filled)
+            room[filled : filled + count] = piece[:count]
+            filled += count
+            if count < len(piece):
+                waiting.appendleft(piece[count:])
+        above.buffer_updated(filled)
 
 
 class Layer(asyncio.BufferedProtocol):
@@ -57,7 +64,7 @@ class Layer(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
-        self._buffer = memoryview(bytearray(RECEIVED))
+        self._buffer = memoryview(bytearray(FIRST_BUFFER))
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return self._buffer
@@ -65,6 +72,8 @@ class Layer(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         if not self._lost:
             self.receive(self._buffer[:count])
+            if count == len(self._buffer) < LARGEST_BUFFER:
+                self._buffer = memoryview(bytearray(count * 4))
 
     def eof_received(self) -> bool | None:
         return self.above.eof_received() if not self._lost else False

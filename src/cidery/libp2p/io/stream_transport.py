@@ -124,7 +124,7 @@ class StreamTransport:
             from cidery.libp2p.protocols.websocket import WebSocket
 
             connection.carried(form)
-            above = WebSocketLayer(above, WebSocket.server())
+            above = WebSocketLayer(above, WebSocket.server(end.upgrade.entropy))
             if form == WS:
                 return above
             assert self._tls is not None  # listen() has seen to that
@@ -142,9 +142,9 @@ class StreamTransport:
         connection = UpgradedConnection(end.connections, upgrade_outbound(end.upgrade, peer), outbound=True)
         connection.remote_addr = addr
         lowest, below = self._network.covered(connection), 0.0
-        if isinstance(endpoint, WsEndpoint):
-            lowest, below = self._inside(lowest, endpoint, addr)
         try:
+            if isinstance(endpoint, WsEndpoint):
+                lowest, below = self._inside(lowest, endpoint, addr, end)
             async with asyncio.timeout(seconds):
                 began = self._clock()
                 await self._network.connect(lambda: lowest, *endpoint[:2])
@@ -158,7 +158,7 @@ class StreamTransport:
         return connection
 
     def _inside(
-        self, above: asyncio.BufferedProtocol, endpoint: WsEndpoint, addr: Multiaddr
+        self, above: asyncio.BufferedProtocol, endpoint: WsEndpoint, addr: Multiaddr, end: LocalEnd
     ) -> tuple[asyncio.BufferedProtocol, float]:
         """What a WebSocket is dialled by, and the round trips that it takes."""
         from cidery.libp2p.io.tls_layer import TlsLayer
@@ -167,7 +167,8 @@ class StreamTransport:
 
         host = endpoint.name or endpoint.host.partition("%")[0]
         authority = f"[{host}]:{endpoint.port}" if ":" in host else f"{host}:{endpoint.port}"
-        layer = WebSocketLayer(above, WebSocket.client(authority, endpoint.path, secure=endpoint.secure))
+        socket = WebSocket.client(end.upgrade.entropy, authority, endpoint.path, secure=endpoint.secure)
+        layer = WebSocketLayer(above, socket)
         if not endpoint.secure:
             return layer, WS_ROUND_TRIPS
         try:

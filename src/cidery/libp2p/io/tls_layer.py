@@ -55,7 +55,7 @@ class TlsLayer(Layer):
                 self._begun = True
                 self.above.connection_made(TlsTransport(self.below, self))
             while not self._lost and (data := self._tls.read(READ_AT_A_TIME)):
-                feed(self.above, data, self.below)
+                feed(self.above, [data], self.below)
             if not self._lost:  # the other end has said that it ends
                 self.above.eof_received()
                 self.below.close()

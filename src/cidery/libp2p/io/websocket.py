@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from cidery.libp2p.io.layers import Layer, LayerTransport, feed
-from cidery.libp2p.protocols.websocket import WebSocket, WebSocketError
+from cidery.libp2p.protocols.websocket import PROTOCOL_ERROR, WebSocket, WebSocketError
 from cidery.multiformats.varint import Buffer
 
 UNREAD_ANSWERS = 64 * 1024
@@ -28,6 +28,7 @@ class WebSocketLayer(Layer):
         try:
             payloads = self._socket.receive_data(data)
         except WebSocketError as exc:
+            self._socket.close(PROTOCOL_ERROR)
             self._answer()
             self.fail(exc)
             return
@@ -35,8 +36,7 @@ class WebSocketLayer(Layer):
         if self._socket.open and not self._begun:
             self._begun = True
             self.above.connection_made(WebSocketTransport(self.below, self._socket))
-        for payload in payloads:
-            feed(self.above, payload, self.below)
+        feed(self.above, payloads, self.below)
         if self._socket.ended:
             self.above.eof_received()
             self.below.close()
@@ -48,19 +48,18 @@ class WebSocketLayer(Layer):
 
 
 class WebSocketTransport(LayerTransport):
-    """Each write is a message."""
+    """Each write is a message, half a MiB at most: to browsers it comes as a whole."""
 
     def __init__(self, below: asyncio.Transport, socket: WebSocket) -> None:
         super().__init__(below)
         self._socket = socket
 
     def write(self, data: Buffer) -> None:
-        if self._socket.open and len(data):
-            for part in self._socket.send(data):
-                self._below.write(part)
+        if self._socket.open and not self._socket.ended:
+            self._below.writelines(self._socket.send(data))
 
     def close(self) -> None:
         if not self._below.is_closing():
-            for part in self._socket.close():
-                self._below.write(part)
+            self._socket.close()
+            self._below.writelines(self._socket.data_to_send())
         super().close()
