@@ -25,6 +25,7 @@ PARTS = {
     "conn_mgr": "ConnMgrConfig",
     "names": "NamesConfig",
     "limits": "LimitsConfig",
+    "transports": "TransportsConfig",
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',

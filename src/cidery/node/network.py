@@ -59,7 +59,7 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm
+from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
 from cidery.node.upkeep import ConnectionLimits, Upkeep
@@ -114,30 +114,19 @@ class NodeNetwork:
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
-
         ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
         ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
         ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
-        announced. ``announced``: the own addresses that others are told; None: all. ``bandwidth`` None: no limits.
-        ``first_sequence`` None: wall ns.
-        """
+        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits."""
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
+        carried_by = transports(config, network, websockets, clock, entropy, quic=quic)
         self.swarm = make_swarm(
-            config,
-            private_key,
-            cache,
-            network,
-            security,
-            websockets,
-            clock=clock,
-            entropy=entropy,
-            bandwidth=bandwidth,
-            quic=quic,
+            config, private_key, cache, carried_by, security, clock=clock, entropy=entropy, bandwidth=bandwidth
         )
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)

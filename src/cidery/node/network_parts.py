@@ -36,14 +36,12 @@ def make_swarm(
     config: SwarmConfig,
     key: PrivateKey,
     cache: Cache | None,
-    network: ByteNetwork | None,
+    carried_by: Sequence[Transport],
     security: tuple[str, ...],
-    websockets: WebSockets | None,
     *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     bandwidth: Schedule | None,
-    quic: bool,
 ) -> Swarm:
     """The swarm of a node; its peer store is in ``cache``, if there is one."""
     return Swarm(
@@ -51,7 +49,7 @@ def make_swarm(
         upgrade_config(key, entropy, security),
         PeerStore(clock, PeerRows(cache) if cache is not None else None),
         clock,
-        transports(config, network, websockets, clock, entropy, quic=quic),
+        carried_by,
         traffic=Traffic(clock, bandwidth),
         prober=lambda: upgrade_config(PrivateKey.generate_ed25519(entropy), entropy, security),
     )

@@ -28,7 +28,7 @@ from cidery.node.network import NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
-from cidery.repo.config import Config, ConnMgrConfig
+from cidery.repo.config import Config, ConnMgrConfig, TransportsConfig
 from cidery.repo.config_limits import LimitsConfig
 
 
@@ -44,9 +44,7 @@ async def open_network(
     conn_mgr: ConnMgrConfig,
     security: tuple[str, ...],
     addresses: AddressFilter,
-    quic: bool = False,
-    websocket: bool = True,
-    tls: tuple[str, str] | None = None,
+    transports: TransportsConfig,
     swarm_key: bytes | None = None,
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
@@ -60,7 +58,7 @@ async def open_network(
     map_ports: bool = False,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
-    certificate = None if tls is None else Certificate(*tls, alpn=["http/1.1"])
+    certificate = None if transports.tls is None else Certificate(*transports.tls, alpn=["http/1.1"])
     opened = await asyncio.to_thread(Cache.open, cache)
     try:
         network = NodeNetwork(
@@ -77,8 +75,8 @@ async def open_network(
             max_connections=2 * conn_mgr.high_water,
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
-            quic=quic,
-            websockets=WebSockets(None if certificate is None else certificate.context) if websocket else None,
+            quic=transports.quic and swarm_key is None,
+            websockets=WebSockets(certificate.context if certificate else None) if transports.websocket else None,
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,

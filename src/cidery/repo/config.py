@@ -99,6 +99,17 @@ class Authorization(NamedTuple):
     """Beginnings of the paths that may be called, as /api/v0/pin."""
 
 
+class TransportsConfig(NamedTuple):
+    """How peers are reached beside plain TCP."""
+
+    quic: bool = False
+    """Whether QUIC addresses are dialled and listened on. Never in a private network."""
+    websocket: bool = True
+    """Whether WebSocket addresses are dialled and listened on."""
+    tls: tuple[str, str] | None = None
+    """Files of the certificate and of its key for WebSockets under TLS; None: they are not listened on."""
+
+
 class Config(NamedTuple):
     """The values in effect: defaults filled in, everything checked."""
 
@@ -163,12 +174,7 @@ class Config(NamedTuple):
     limits: LimitsConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
-    quic: bool
-    """Whether QUIC addresses are dialled and listened on. Never in a private network."""
-    websocket: bool
-    """Whether WebSocket addresses are dialled and listened on."""
-    swarm_tls: tuple[str, str] | None
-    """Files of the certificate and of its key for WebSockets under TLS; None: they are not listened on."""
+    transports: TransportsConfig
 
     @property
     def public_key(self) -> bytes:
@@ -300,9 +306,7 @@ def read_config(raw: Raw) -> Config:
         names=_names(get),
         limits=limits_of(get, parse_size),
         security=_security(get),
-        quic=get("Swarm.Transports.Network.QUIC", True),
-        websocket=get("Swarm.Transports.Network.Websocket", True),
-        swarm_tls=certificate_files(get("Swarm.TLS", {})),
+        transports=_transports(get),
     )
 
 
@@ -341,6 +345,12 @@ def _security(get: Callable[[str, Any], Any]) -> tuple[str, ...]:
     if not offered:
         raise ConfigError(section, "switches every protocol off; leave Noise or TLS on")
     return tuple(protocol for _, protocol in sorted(offered))
+
+
+def _transports(get: Callable[[str, Any], Any]) -> TransportsConfig:
+    section = "Swarm.Transports.Network"
+    tls = certificate_files(get("Swarm.TLS", {}))
+    return TransportsConfig(get(f"{section}.QUIC", True), get(f"{section}.Websocket", True), tls)
 
 
 def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:

@@ -113,14 +113,14 @@ MEANING: dict[str, Meaning] = {
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
     "Swarm.Transports.Network.QUIC": Meaning(
-        "quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
+        "transports.quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
     ),
     "Swarm.TLS": Meaning(
-        "swarm_tls",
+        "transports.tls",
         "Certificate (`CertFile`) and key (`KeyFile`) of `/tls/ws` addresses; changed files are read again.",
     ),
     "Swarm.Transports.Network.Websocket": Meaning(
-        "websocket", "Whether WebSocket addresses (`/ws`, `/tls/ws`) are dialled and listened on."
+        "transports.websocket", "Whether WebSocket addresses (`/ws`, `/tls/ws`) are dialled and listened on."
     ),
     "Swarm.Transports.Security.Noise": Meaning("security", "Priority of Noise, the lower the better; false: off."),
     "Swarm.Transports.Security.TLS": Meaning("security", "Priority of TLS, the lower the better; false: off."),
