@@ -4,19 +4,56 @@ import asyncio
 import datetime
 
 from cidery.identity.keys import PrivateKey
+from cidery.libp2p.io.websocket import WebSocketLayer
 from cidery.libp2p.protocols import multistream, noise, yamux
 from cidery.libp2p.protocols.channel import Secured
 from cidery.libp2p.protocols.steps import Handshake
 from cidery.libp2p.protocols.tls import TlsIdentity
 from cidery.libp2p.protocols.upgrade import UpgradeConfig, upgrade_outbound
+from cidery.libp2p.protocols.websocket import WebSocket
 from cidery.libp2p.protocols.yamux import DATA, FIN, HEADER, SYN, WINDOW_UPDATE
 from cidery.multiformats.varint import encode_uvarint
 from cidery.testing.memory_network import MemoryNetwork, MemoryTransport, seeded_entropy
 from cidery.testing.memory_node import PORT, MemoryNode
 
 
+class Carried:
+    """How the nodes of a test are connected."""
+
+    websocket = False
+
+
+CARRIED = Carried()
+
+
+class Above(asyncio.BufferedProtocol):
+    """What an attacker is above a WebSocket."""
+
+    def __init__(self, attacker: "Attacker") -> None:
+        self.attacker = attacker
+        self._buffer = memoryview(bytearray(1 << 16))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.attacker.connection_made(transport)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self.attacker.data_received(bytes(self._buffer[:count]))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.attacker.connection_lost(exc)
+
+
 class Attacker(asyncio.Protocol):
-    """Dials a node. ``raw`` is what came before the handshake was through, ``plain`` what came after, decrypted."""
+    """Dials a node, by a WebSocket where that is how it is reached.
+
+    ``raw`` is what came before the handshake was through, ``plain`` what came after, decrypted.
+    """
 
     def __init__(self, number: int = 66) -> None:
         entropy = seeded_entropy(1000 + number)
@@ -32,6 +69,10 @@ class Attacker(asyncio.Protocol):
         self.raw = bytearray()
         self.plain = bytearray()
         self.steps_left = 99
+        self.begun = False
+        self.transport: asyncio.Transport
+        self.socket: MemoryTransport
+        """The lowest transport."""
         self._sealed = bytearray()
 
     @classmethod
@@ -39,7 +80,16 @@ class Attacker(asyncio.Protocol):
         """Connect and send the first ``steps`` messages of an honest handshake."""
         made = cls(number)
         made.steps_left = steps
-        await network.host(f"10.0.1.{number}").connect(lambda: made, node.address, PORT)
+        host = network.host(f"10.0.1.{number}")
+        if not node.websocket:
+            await host.connect(lambda: made, node.address, PORT)
+            return made
+        socket = WebSocket.client(seeded_entropy(number), f"{node.address}:{PORT}")
+        layer = await host.connect(lambda: WebSocketLayer(Above(made), socket), node.address, PORT)
+        assert isinstance(layer.below, MemoryTransport)
+        made.socket = layer.below
+        while not made.begun and not made.lost.done():
+            await asyncio.sleep(0.001)
         return made
 
     @classmethod
@@ -49,8 +99,11 @@ class Attacker(asyncio.Protocol):
         return made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, MemoryTransport)
+        if isinstance(transport, MemoryTransport):
+            self.socket = transport
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.begun = True
         self._say()
 
     def data_received(self, data: bytes) -> None:

@@ -6,7 +6,7 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from attacker import Attacker, message
+from attacker import CARRIED, Attacker, message
 from test_sim_transfers import blocks, blocks_from, fetch, now
 
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
@@ -39,11 +39,19 @@ from cidery.unixfs.data import NodeType, UnixFSData
 WANTED = blocks(20)
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["tcp", "ws"])
+def carried(request):
+    """How peers are connected."""
+    CARRIED.websocket = request.param
+    yield
+    CARRIED.websocket = False
+
+
 @asynccontextmanager
 async def besieged():
     """A victim with an honest friend; at the end the friend must still be served by the victim, at once."""
     network = MemoryNetwork(1, Link(0.01))
-    async with memory_nodes(network, 2) as (victim, friend):
+    async with memory_nodes(network, 2, websocket=CARRIED.websocket) as (victim, friend):
         await victim.put(WANTED)
         await friend.connect(victim)
         yield network, victim
@@ -199,7 +207,7 @@ def test_a_flood_of_pings_is_answered_or_ends_the_connection(reads):
             attacker = await Attacker.upgraded(network, victim)
             await asyncio.sleep(1)
             connection = connection_of(victim, attacker)
-            attacker.transport.reading = reads
+            attacker.socket.reading = reads
             for at in range(3 * MAX_CONTROL):
                 attacker.frame(PING, SYN, 0, at)
                 if at % 100 == 0:
@@ -306,7 +314,7 @@ def test_a_flood_of_wants_keeps_a_bounded_number():
     async def main():
         async with besieged() as (network, victim):
             attacker = await Attacker.upgraded(network, victim)
-            attacker.transport.reading = False
+            attacker.socket.reading = False
             entries = [Entry(CID.of(str(at).encode()), send_dont_have=True) for at in range(1000)]
             for start in range(30):
                 some = [Entry(CID.of(f"{start} {at}".encode()), send_dont_have=True) for at in range(1000)]
@@ -328,7 +336,7 @@ def test_peers_that_ask_for_blocks_and_do_not_read_hold_up_nobody(count):
             attackers = [await Attacker.upgraded(network, victim, number) for number in range(70, 78)]
             await asyncio.sleep(1)
             for attacker in attackers:
-                attacker.transport.reading = False
+                attacker.socket.reading = False
             answered = set()
             for again in range(50):
                 for attacker in attackers:
@@ -354,7 +362,7 @@ def test_peers_that_ask_for_blocks_and_do_not_read_hold_up_nobody(count):
 def test_a_wrong_block_is_not_stored_and_another_peer_finishes_the_job():
     async def main():
         network = MemoryNetwork(2, Link(0.01))
-        async with memory_nodes(network, 3) as (reader, liar, honest):
+        async with memory_nodes(network, 3, websocket=CARRIED.websocket) as (reader, liar, honest):
             for node in (liar, honest):
                 await node.put(WANTED)
             network.set_link(reader.address, honest.address, Link(0.05))
@@ -377,7 +385,7 @@ def test_a_wrong_block_is_not_stored_and_another_peer_finishes_the_job():
 def test_wrong_blocks_alone_end_the_request_with_a_typed_error():
     async def main():
         network = MemoryNetwork(2, Link(0.01))
-        async with memory_nodes(network, 2) as (reader, liar):
+        async with memory_nodes(network, 2, websocket=CARRIED.websocket) as (reader, liar):
             await liar.put(WANTED)
 
             async def garbage(cids):
@@ -418,7 +426,7 @@ def test_a_bomb_of_nested_links_ends_the_request_with_a_typed_error():
 
     async def main():
         network = MemoryNetwork(2, Link(0.001))
-        async with memory_nodes(network, 2) as (reader, bomber):
+        async with memory_nodes(network, 2, websocket=CARRIED.websocket) as (reader, bomber):
             root, bomb = nest(2000)
             await bomber.put(bomb)
             await reader.connect(bomber)
@@ -433,7 +441,7 @@ def test_a_bomb_of_nested_links_ends_the_request_with_a_typed_error():
 def test_a_peer_that_resets_every_stream_costs_the_others_nothing():
     async def main():
         network = MemoryNetwork(2, Link(0.01))
-        async with memory_nodes(network, 3) as (reader, cold, honest):
+        async with memory_nodes(network, 3, websocket=CARRIED.websocket) as (reader, cold, honest):
             for node in (cold, honest):
                 await node.put(WANTED)
 
@@ -453,7 +461,7 @@ def test_a_peer_that_resets_every_stream_costs_the_others_nothing():
 def test_a_peer_without_bitswap_is_no_source():
     async def main():
         network = MemoryNetwork(2, Link(0.01))
-        async with memory_nodes(network, 3) as (reader, plain, honest):
+        async with memory_nodes(network, 3, websocket=CARRIED.websocket) as (reader, plain, honest):
             for protocol in [p for p in plain.network.swarm.handlers if "bitswap" in p]:
                 del plain.network.swarm.handlers[protocol]
             await honest.put(WANTED)
@@ -516,7 +524,7 @@ def test_an_owner_learns_who_has_to_give_what_it_was_sent_and_who_keeps_it_to_it
     async def main():
         network = MemoryNetwork(4, Link(0.01))
         wanted = blocks(12)
-        async with memory_nodes(network, 1) as (owner,):
+        async with memory_nodes(network, 1, websocket=CARRIED.websocket) as (owner,):
             await owner.put(wanted)
             network.set_line(owner.address, HostLine(1_000_000, 1_000_000))
             fair, selfish = MemoryNode(network, 2), MemoryNode(network, 3, serving=EmptyStore())

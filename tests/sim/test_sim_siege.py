@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from attacker import Attacker, message
-from test_sim_hostile_peers import besieged, connection_of, held
+from test_sim_hostile_peers import besieged, carried, connection_of, held
 from test_sim_transfers import now
 
 from cidery.bitswap.message import ITEM_COST, MESSAGE_COST, PROTOCOL_1_2, Entry, Message
@@ -27,6 +27,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field
 from cidery.testing.virtual_clock import run_virtual
 
+__all__ = ["carried"]  # a fixture that every test uses
 ROOM = INITIAL_WINDOW - 1024
 """Bytes that fit into a new stream's window beside the negotiation."""
 

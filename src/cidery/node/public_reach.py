@@ -89,7 +89,7 @@ class PublicReach:
                     found = await addresses_of(host)
                 except (OSError, TooManyLookups):
                     continue
-                kept += [addr.at_host(ip) for _, ip in found if is_public(ip)]
+                kept += [addr.with_name().at_host(ip) for _, ip in found if is_public(ip)]
         return kept
 
 

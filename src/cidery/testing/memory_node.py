@@ -46,12 +46,14 @@ class MemoryNode:
         serving: BlockStore | None = None,
         router: str = "",
         connections: int = CONNECTIONS.amount,
+        websocket: bool = False,
     ) -> None:
         """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own.
 
         ``streams``: serve archives over streams, as a real node does. ``serving``: a store from which others are
         served instead of its own, for nodes that lie or give nothing. ``router``: the public address of a NAT that it
-        is behind (``MemoryNetwork.set_nat``). ``connections``: how many it takes.
+        is behind (``MemoryNetwork.set_nat``). ``connections``: how many it takes. ``websocket``: whether
+        ``addr`` is one, on the port of plain TCP.
         """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         if router:
@@ -77,12 +79,14 @@ class MemoryNode:
         self.network.store = self.store
         self.serving = serving
         self._streams = streams
+        self.websocket = websocket
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
         if self._streams:
             await serve_streams(self.network, self.serving)
-        await self.network.start((Multiaddr.tcp(self.address, PORT),))
+        plain = Multiaddr.tcp(self.address, PORT)
+        await self.network.start((plain, Multiaddr.parse(f"{plain}/ws")) if self.websocket else (plain,))
 
     @property
     def kad(self) -> KadService:
@@ -93,7 +97,8 @@ class MemoryNode:
     @property
     def addr(self) -> Multiaddr:
         """Where to dial it."""
-        return Multiaddr.tcp(self.address, PORT).with_peer(self.peer.multihash)
+        plain = Multiaddr.tcp(self.address, PORT)
+        return (Multiaddr.parse(f"{plain}/ws") if self.websocket else plain).with_peer(self.peer.multihash)
 
     @property
     def connections(self) -> list[Connection]:
@@ -147,10 +152,12 @@ async def memory_nodes(
     kad: KadOptions | None = None,
     public: bool = False,
     streams: bool = False,
+    websocket: bool = False,
 ) -> AsyncIterator[list[MemoryNode]]:
     """``count`` started nodes, numbered from 1, closed at the end."""
     nodes = [
-        MemoryNode(network, number, timeouts, kad=kad, public=public, streams=streams) for number in range(1, count + 1)
+        MemoryNode(network, number, timeouts, kad=kad, public=public, streams=streams, websocket=websocket)
+        for number in range(1, count + 1)
     ]
     async with running(nodes):
         yield nodes

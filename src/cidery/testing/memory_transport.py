@@ -240,6 +240,8 @@ class MemoryTransport(asyncio.Transport):
             return
         at = 0
         while at < len(data) and not self._closing:
+            protocol = self._protocol  # what takes the first bytes may hand the rest to another one
+            assert isinstance(protocol, asyncio.BufferedProtocol)
             buffer = memoryview(protocol.get_buffer(-1))
             size = min(len(buffer), len(data) - at)
             assert size  # an empty buffer would never be filled
