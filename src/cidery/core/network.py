@@ -43,6 +43,8 @@ class ConnectedPeer(NamedTuple):
     """Smoothed round trip, seconds."""
     streams: tuple[str, ...]
     """Protocol per open stream."""
+    limited: bool = False
+    """Whether it goes through a relay with limits, where content is not exchanged."""
 
 
 class PeerIdentity(NamedTuple):

@@ -273,6 +273,8 @@ class Peer:
     muxer: str
     protocols: tuple[str, ...]
     """Of the open streams."""
+    limited: bool = False
+    """Whether it goes through a relay with limits, where content is not exchanged."""
 
 
 @dataclass(frozen=True, slots=True)

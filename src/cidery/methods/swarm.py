@@ -148,6 +148,7 @@ def _peer(value: Value) -> Peer:
         latency=float(latency.removesuffix("ms")) / 1e3 if latency else None,
         muxer=value.get("Muxer", ""),
         protocols=tuple(stream["Protocol"] for stream in value.get("Streams") or ()),
+        limited=value.get("Limited", False),
     )
 
 

@@ -49,6 +49,7 @@ from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.identify import Identify
+from cidery.libp2p.protocols.relayed import is_relayed
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
@@ -59,9 +60,10 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm, transports
+from cidery.node.network_parts import RetrievalOptions, by_peer, close_in_turn, make_swarm, mappable_port, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
+from cidery.node.relays import NodeRelays, RelayOptions, Surroundings
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
@@ -111,13 +113,15 @@ class NodeNetwork:
         network: ByteNetwork | None = None,
         quic: bool = False,
         websockets: WebSockets | None = WEBSOCKETS,
+        relays: RelayOptions | None = None,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
         ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
         ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
         ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
-        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits."""
+        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits.
+        ``relays`` None: it neither uses relays nor is one."""
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
@@ -144,6 +148,7 @@ class NodeNetwork:
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
+        self.relays = None if relays is None else self._make_relays(relays)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
 
     def _make_identification(self, first_sequence: int | None, announced: Announced | None) -> Identification:
@@ -202,8 +207,21 @@ class NodeNetwork:
             serve=serve,
         )
 
+    def _make_relays(self, options: RelayOptions) -> NodeRelays:
+        around = Surroundings(
+            lambda: self.upkeep.peered().items(),
+            self._speaks,
+            lambda: self.autonat.verdict,
+            lambda: self.closest_peers(self.swarm.local_peer.multihash),
+            self.identification.push,
+        )
+        made = NodeRelays(self.swarm, options, around)
+        self.identification.relayed = made.addrs
+        return made
+
     def _make_port_mapping(self) -> PortMapping:
-        return PortMapping(self._mappable_port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
+        port = partial(mappable_port, self.swarm)
+        return PortMapping(port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(
@@ -214,14 +232,6 @@ class NodeNetwork:
             value_of=self._value_of,
             entropy=entropy,
         )
-
-    def _mappable_port(self) -> int | None:
-        """A port that a router of this network could forward; None if nothing listens beyond this machine."""
-        for addr in self.swarm.listen_addrs():
-            endpoint = addr.tcp_endpoint()
-            if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
-                return endpoint[1]
-        return None
 
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
@@ -236,7 +246,8 @@ class NodeNetwork:
         await self.identification.push()
 
     def _public_addrs(self) -> list[Multiaddr]:
-        return [addr for addr in self.identification.advertised_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
+        own = [addr for addr in self.identification.advertised_addrs() if not is_relayed(addr)]
+        return [addr for addr in own if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def _speaks(self, peer: PeerId, protocol: str) -> bool:
         return protocol in self._said(peer).protocols
@@ -254,6 +265,8 @@ class NodeNetwork:
 
     def _value_of(self, peer: PeerId) -> int:
         """The value of a connection when there are too many: blocks before the DHT, the DHT before the rest."""
+        if self.relays is not None and self.relays.protects(peer):
+            return 3
         if self.bitswap.exchanged(str(peer)):
             return 2
         return int(self.kad is not None and any(peer in dht.table for dht in self.kad.both))
@@ -273,7 +286,7 @@ class NodeNetwork:
             on_mode_changed=self.identification.push,
             refuses=denied_keys(self._denylists),
         )
-        self.identification.on_learned.append(kad.learned)
+        self.identification.on_learned.append(lambda peer: kad.learned(peer) if self.swarm.best(peer) else None)
         self.routing.providers.append(kad)
         self.routing.peers.append(kad)
         self.routing.values.append(kad)
@@ -290,36 +303,23 @@ class NodeNetwork:
         peering: tuple[Multiaddr, ...] = (),
     ) -> None:
         """Listen; dial the bootstrap peers and peered ones in the background. Raises CannotListen."""
-        await self.swarm.listen(listen)
+        await self.swarm.listen((*listen, *(self.relays.listens if self.relays is not None else ())))
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], by_peer(peering))
         self.spawn(self._save_peers())
         if self._own_addresses is not None:
             self.spawn(self._own_addresses.watch(self._moved))
-        self.autonat.start()
-        if self.port_mapping is not None:
-            self.port_mapping.start()
-        if self.local is not None:
-            self.local.start()
+        for part in (self.autonat, self.relays, self.port_mapping, self.local):
+            if part is not None:
+                part.start()
         if self.kad is not None:
             await self.kad.start()
         if self.announcing is not None:
             self.spawn(self.announcing.run())
 
     async def close(self) -> None:
-        await self._tasks.close()
-        await self.upkeep.close()
-        await self.autonat.close()
-        if self.port_mapping is not None:
-            await self.port_mapping.close()
-        if self.local is not None:
-            await self.local.close()
-        if self.kad is not None:
-            await self.kad.close()
-        await self.readers.close()
-        await self.sources.close()
-        await self.gateways.close()
-        await self.bitswap.close()
-        await self.swarm.close()
+        above = (self.upkeep, self.relays, self.autonat, self.port_mapping, self.local, self.kad)
+        below = (self.readers, self.sources, self.gateways, self.bitswap, self.swarm)
+        await close_in_turn(self._tasks, *above, *below)
 
     async def serve(self, protocol: str, handler: Handler) -> None:
         """Handle streams of one more protocol, and tell the peers."""
@@ -387,7 +387,7 @@ class NodeNetwork:
         peer_id = PeerId.parse(peer)
         if peer_id == self.swarm.local_peer:
             return self.identity()
-        if self.swarm.best(peer_id) is None:
+        if self.swarm.best(peer_id, limited=True) is None:
             if not self.swarm.peer_store.addrs(peer_id):
                 raise PeerUnknown(peer_id)
             await self.swarm.dial(peer_id, patient=True)

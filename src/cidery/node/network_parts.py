@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cidery.errors import InvalidInput
 from cidery.identity.keys import PrivateKey
@@ -21,6 +21,7 @@ from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.protocols import yamux
+from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.multiaddr import Multiaddr
@@ -71,6 +72,28 @@ def transports(
     elif quic:
         made.append(QuicTransport(config.addresses, clock, entropy))
     return made
+
+
+class Part(Protocol):
+    """Of a node."""
+
+    async def close(self) -> None: ...
+
+
+async def close_in_turn(*parts: Part | None) -> None:
+    """Those that there are."""
+    for part in parts:
+        if part is not None:
+            await part.close()
+
+
+def mappable_port(swarm: Swarm) -> int | None:
+    """A port that a router of this network could forward; None if nothing listens beyond this machine."""
+    for addr in swarm.listen_addrs():
+        endpoint = addr.tcp_endpoint()
+        if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
+            return endpoint[1]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

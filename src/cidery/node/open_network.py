@@ -25,7 +25,8 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
-from cidery.node.network_parts import RetrievalOptions
+from cidery.node.network_parts import RetrievalOptions, by_peer
+from cidery.node.relays import RelayOptions
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
 from cidery.repo.config import Config, ConnMgrConfig, TransportsConfig
@@ -76,6 +77,7 @@ async def open_network(
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
             quic=transports.quic and swarm_key is None,
+            relays=relay_options(transports) if swarm_key is None else None,
             websockets=WebSockets(certificate.context if certificate else None) if transports.websocket else None,
             addresses=addresses,
             local=local,
@@ -92,6 +94,13 @@ async def open_network(
             await network.close()
     finally:
         opened.close()
+
+
+def relay_options(transports: TransportsConfig) -> RelayOptions | None:
+    """Relays as configured; None: none are used."""
+    if not transports.relay:
+        return None
+    return RelayOptions(transports.relay_client, by_peer(transports.static_relays))
 
 
 def bandwidth_of(config: LimitsConfig) -> Schedule:

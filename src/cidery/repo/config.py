@@ -108,6 +108,12 @@ class TransportsConfig(NamedTuple):
     """Whether WebSocket addresses are dialled and listened on."""
     tls: tuple[str, str] | None = None
     """Files of the certificate and of its key for WebSockets under TLS; None: they are not listened on."""
+    relay: bool = True
+    """Whether peers are dialled through relays, and come through them. Never in a private network."""
+    relay_client: bool = True
+    """Whether relays are asked for reservations when nobody can dial this node."""
+    static_relays: tuple[Multiaddr, ...] = ()
+    """With /p2p; the only ones that are asked, if there are any."""
 
 
 class Config(NamedTuple):
@@ -350,7 +356,15 @@ def _security(get: Callable[[str, Any], Any]) -> tuple[str, ...]:
 def _transports(get: Callable[[str, Any], Any]) -> TransportsConfig:
     section = "Swarm.Transports.Network"
     tls = certificate_files(get("Swarm.TLS", {}))
-    return TransportsConfig(get(f"{section}.QUIC", True), get(f"{section}.Websocket", True), tls)
+    client = "Swarm.RelayClient"
+    return TransportsConfig(
+        get(f"{section}.QUIC", True),
+        get(f"{section}.Websocket", True),
+        tls,
+        get(f"{section}.Relay", True),
+        get(f"{client}.Enabled", True),
+        tuple(map(Multiaddr.parse, get(f"{client}.StaticRelays", []))),
+    )
 
 
 def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:

@@ -170,6 +170,10 @@ ADDR_OR_LIST = Accepts(
 )
 DIRECTORY = Accepts(lambda value: isinstance(value, str) and value.startswith("/"), "absolute paths of directories")
 PEER_ADDR = Accepts(_is_peer_addr, "addresses with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...")
+RELAY = Accepts(
+    lambda value: value != "auto" and _is_peer_addr(value) and "/p2p-circuit" not in value,
+    "addresses of relays with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+)
 CHUNKER = Accepts(
     _is_chunker, "size-N with N from 1 to 2096896, as size-1048576, or rabin-MIN-AVG-MAX, rabin, buzhash, fastcdc"
 )
@@ -275,6 +279,9 @@ KEYS: dict[str, Accepts] = {
     "Swarm.Transports.Network.QUIC": ANY_BOOL,
     "Swarm.TLS": CERTIFICATE,
     "Swarm.Transports.Network.Websocket": ANY_BOOL,
+    "Swarm.Transports.Network.Relay": ANY_BOOL,
+    "Swarm.RelayClient.Enabled": ANY_BOOL,
+    "Swarm.RelayClient.StaticRelays": list_of(RELAY),
     "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }

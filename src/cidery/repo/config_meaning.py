@@ -112,6 +112,16 @@ MEANING: dict[str, Meaning] = {
     ),
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
+    "Swarm.RelayClient.Enabled": Meaning(
+        "transports.relay_client", "Whether relays are asked for reservations while nobody can dial this node."
+    ),
+    "Swarm.RelayClient.StaticRelays": Meaning(
+        "transports.static_relays",
+        "The only relays that are asked, all of them, unless this node is known to be public; empty: they are found.",
+    ),
+    "Swarm.Transports.Network.Relay": Meaning(
+        "transports.relay", "Whether peers are dialled through relays and come through them; never in private networks."
+    ),
     "Swarm.Transports.Network.QUIC": Meaning(
         "transports.quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
     ),

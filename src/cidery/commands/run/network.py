@@ -108,6 +108,8 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
             info["Latency"] = f"{peer.latency * 1e3:.3f}ms"
         if verbose or call.flag("direction"):
             info["Direction"] = peer.direction
+        if peer.limited:
+            info["Limited"] = True
         if verbose:
             info["Muxer"] = peer.muxer
         if verbose or call.flag("streams"):

@@ -17,7 +17,7 @@ from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
-from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, keep, scope_of
+from cidery.libp2p.protocols.addresses import believed_from, group_of, host_of, keep
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.reachability import Observed
@@ -82,6 +82,8 @@ class Identification:
         self._announced = announced or Announced()
         self.mapped: Multiaddr | None = None
         """Where a router passes connections on to this node."""
+        self.relayed: Callable[[], list[Multiaddr]] = list
+        """Through which relays this node is reached, as far as they have granted it."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
@@ -92,7 +94,8 @@ class Identification:
         swarm.on_disconnected.append(self._forget)
 
     def _forget(self, peer: PeerId) -> None:
-        self.known.pop(peer, None)
+        if self._swarm.best(peer, limited=True) is None:
+            self.known.pop(peer, None)
 
     # --- what we say
 
@@ -115,6 +118,7 @@ class Identification:
             out[addr.at_host("::1" if bound.version == 6 else "127.0.0.1")] = None
         if self.mapped is not None:
             out[self.mapped] = None
+        out |= dict.fromkeys(self.relayed())
         return self._announced.of(out)
 
     def ours(self, observed: Multiaddr | None) -> Identify:
@@ -223,7 +227,8 @@ class Identification:
                 if record.peer == peer and record.sequence >= entry.record_sequence:
                     entry.record_sequence = record.sequence
                     addrs = record.addrs
-        told = keep(tuple(addrs), _told_by(connection))
+        remote = connection.remote_addr
+        told = keep(tuple(addrs), believed_from(remote.encode() if remote is not None else None))
         store.add_addrs(peer, _parsed(told))
         for hook in self.on_learned:
             hook(peer)
@@ -231,6 +236,8 @@ class Identification:
 
     def _note_own(self, connection: Connection, observed: bytes) -> None:
         """Learn this machine's address from the socket, and the one others see from what a public peer says."""
+        if connection.relayed:
+            return  # what the peer sees is the relay
         host = (connection.local_host() or "").partition("%")[0]
         if host and len(self._local) < MAX_LOCAL and not ipaddress.ip_address(host).is_unspecified:
             self._local[host] = None
@@ -257,7 +264,7 @@ class Identification:
 
     async def ping(self, peer: PeerId, count: int, interval: float) -> AsyncIterator[float]:
         """Round trips in seconds, ``interval`` seconds apart. Raises PingFailed, DialFailed."""
-        connection = self._swarm.best(peer) or await self._swarm.dial(peer, patient=True)
+        connection = self._swarm.best(peer, limited=True) or await self._swarm.dial(peer, patient=True)
         stream = await connection.open_stream([ping.PROTOCOL])
         try:
             for at in range(count):
@@ -277,16 +284,6 @@ class Identification:
                 yield taken
         finally:
             stream.reset("done")
-
-
-def _told_by(connection: Connection) -> frozenset[Scope]:
-    """Addresses believed of a peer: one of the Internet cannot point into our own network, nor to this machine."""
-    scope = scope_of(connection.remote_addr.encode()) if connection.remote_addr is not None else Scope.OTHER
-    if scope is Scope.LOOPBACK:
-        return frozenset(Scope)
-    if scope is Scope.PRIVATE:
-        return frozenset(Scope) - {Scope.LOOPBACK}
-    return frozenset({Scope.PUBLIC, Scope.OTHER})
 
 
 def _parsed(addrs: tuple[bytes, ...] | list[bytes]) -> list[Multiaddr]:

@@ -1,0 +1,106 @@
+"""The relays of a node: those through which it is dialled and dials others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cidery.errors import CideryError
+from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.relay_transport import RelayTransport
+from cidery.libp2p.io.reservations import Reservations
+from cidery.libp2p.io.swarm import Swarm
+from cidery.libp2p.protocols.reachability import State
+from cidery.libp2p.protocols.relay_client import Relays
+from cidery.libp2p.protocols.relay_messages import HOP
+from cidery.libp2p.protocols.relayed import CIRCUIT
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.routing.interface import FoundPeer
+
+UNKNOWN_LONG = 60.0
+"""Seconds without a verdict on its reachability after which a node is taken for one that needs relays."""
+
+
+class RelayOptions(NamedTuple):
+    """What of the config concerns relays."""
+
+    client: bool = True
+    """Whether relays are asked for reservations."""
+    static: Mapping[PeerId, Sequence[Multiaddr]] = {}
+    """The only ones that are asked, if there are any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the relays of a node need to know of the rest of it."""
+
+    peered: Callable[[], Iterable[tuple[PeerId, Sequence[Multiaddr]]]]
+    speaks: Callable[[PeerId, str], bool]
+    verdict: Callable[[], State]
+    """On the node as a whole."""
+    near_us: Callable[[], Awaitable[Sequence[FoundPeer]]]
+    """The peers that the DHT has nearest to this node's own id."""
+    on_change: Callable[[], Awaitable[None]]
+    """The addresses of this node, or its protocols, are others now."""
+
+
+class NodeRelays:
+    """One per node, made before it listens. ``start()`` begins its work, ``close()`` ends it."""
+
+    listens: tuple[Multiaddr, ...] = (CIRCUIT,)
+    """What the swarm has to listen on beside other addresses."""
+
+    def __init__(self, swarm: Swarm, options: RelayOptions, around: Surroundings) -> None:
+        self._swarm = swarm
+        self._around = around
+        self._static = bool(options.static)
+        self._began = swarm.clock()
+        transport = RelayTransport(swarm)
+        swarm.add_transport(transport)
+        self.reservations: Reservations | None = None
+        if options.client:
+            fixed = [(peer, tuple(addrs)) for peer, addrs in options.static.items()]
+            self.reservations = Reservations(
+                swarm,
+                Relays(fixed),
+                wanted=self._wants_relays,
+                candidates=self._candidates,
+                on_change=around.on_change,
+            )
+            transport.reserved = self.reservations.reserved
+
+    def start(self) -> None:
+        self._began = self._swarm.clock()
+        if self.reservations is not None:
+            self.reservations.start()
+
+    async def close(self) -> None:
+        if self.reservations is not None:
+            await self.reservations.close()
+
+    def addrs(self) -> list[Multiaddr]:
+        """Where others reach this node through relays."""
+        return [] if self.reservations is None else self.reservations.addrs()
+
+    def protects(self, peer: PeerId) -> bool:
+        """Whether the connection to a peer must not be closed for lack of room."""
+        return self.reservations is not None and self.reservations.protects(peer)
+
+    def _wants_relays(self) -> bool:
+        verdict = self._around.verdict()
+        if verdict is State.UNKNOWN:
+            return self._static or self._swarm.clock() - self._began >= UNKNOWN_LONG
+        return verdict is State.UNREACHABLE
+
+    async def _candidates(self) -> AsyncGenerator[tuple[PeerId, tuple[Multiaddr, ...]], None]:
+        for peer, addrs in self._around.peered():
+            yield peer, tuple(addrs)
+        for peer in self._swarm.peers():
+            if self._around.speaks(peer, HOP):
+                yield peer, ()
+        try:
+            for found in await self._around.near_us():
+                yield found.peer, tuple(found.addrs)
+        except CideryError:
+            return  # without the DHT there are the others
