@@ -26,6 +26,8 @@ PARTS = {
     "names": "NamesConfig",
     "limits": "LimitsConfig",
     "transports": "TransportsConfig",
+    "relays": "RelaysConfig",
+    "relay_service": "RelayServiceConfig",
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',

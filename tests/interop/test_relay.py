@@ -82,3 +82,19 @@ def test_relays_are_switched_off_as_in_kubo(cidery: Make, relay: LinePeer) -> No
     with pytest.raises(PeerFailed, match="no transport here"):
         node.connect(_through(relay, "12D3KooWEseb1CSSahxtzr4GYuMBDzVFzTnfR6CyWKAMKTLXGD8h"))
     assert "circuit" not in node.run("id")
+
+
+def test_ours_is_a_relay_between_go_peers(cidery: Make, tmp_path: Path) -> None:
+    command = go_command("--listen", TCP, "--dht", "off")
+    with LinePeer(command, tmp_path / "behind") as behind, LinePeer(command, tmp_path / "dialler") as dialler:
+        peered = [{"ID": behind.peer_id, "Addrs": [behind.addr.partition("/p2p/")[0]]}]
+        node = cidery({"Peering.Peers": json.dumps(peered)})
+        granted = behind.ask("reserve", node.addr)
+        assert granted["voucher"] and granted["limitBytes"] == 0 and granted["limitSeconds"] == 0
+        through = f"{node.addr}/p2p-circuit/p2p/{behind.peer_id}"
+        made = dialler.ask("connect", through)
+        assert not made["limited"], "a peer of the list has no limits"
+        dialler.ask("send", behind.peer_id, 4 << 20)
+        dialler.ask("receive", behind.peer_id, 4 << 20)
+        with pytest.raises(PeerFailed, match="PERMISSION_DENIED|permission"):
+            dialler.ask("reserve", node.addr)

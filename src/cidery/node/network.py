@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,7 +49,6 @@ from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.identify import Identify
-from cidery.libp2p.protocols.relayed import is_relayed
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import TLS
 from cidery.multiformats.address_filter import AddressFilter
@@ -127,6 +126,7 @@ class NodeNetwork:
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
+        self._wall_clock = time.time if real else clock
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         carried_by = transports(config, network, websockets, clock, entropy, quic=quic)
         self.swarm = make_swarm(
@@ -142,7 +142,7 @@ class NodeNetwork:
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = self._make_sources(routed=options.routed)
         self.validators = validators or Validators()
-        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
+        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, self._wall_clock)
         self.announcing = None if announce is None else self._make_announcing(announce)
         self._announces_fetched = announce is not None and announce.fetched
         self.autonat = self._make_autonat(entropy, serve_autonat)
@@ -208,16 +208,12 @@ class NodeNetwork:
         )
 
     def _make_relays(self, options: RelayOptions) -> NodeRelays:
-        around = Surroundings(
-            lambda: self.upkeep.peered().items(),
-            self._speaks,
-            lambda: self.autonat.verdict,
-            lambda: self.closest_peers(self.swarm.local_peer.multihash),
-            self.identification.push,
-        )
-        made = NodeRelays(self.swarm, options, around)
-        self.identification.relayed = made.addrs
-        return made
+        def near() -> Awaitable[list[FoundPeer]]:
+            return self.closest_peers(self.swarm.local_peer.multihash)
+
+        peered, verdict = lambda: self.upkeep.peered().items(), lambda: self.autonat.verdict
+        around = Surroundings(self.identification, peered, self._speaks, verdict, near, self._wall_clock)
+        return NodeRelays(self.swarm, options, around)
 
     def _make_port_mapping(self) -> PortMapping:
         port = partial(mappable_port, self.swarm)
@@ -246,7 +242,7 @@ class NodeNetwork:
         await self.identification.push()
 
     def _public_addrs(self) -> list[Multiaddr]:
-        own = [addr for addr in self.identification.advertised_addrs() if not is_relayed(addr)]
+        own = self.identification.direct_addrs()
         return [addr for addr in own if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def _speaks(self, peer: PeerId, protocol: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 from pathlib import Path
 
 from cidery.blockstore.interface import BlockStore
@@ -20,6 +21,7 @@ from cidery.libp2p.io.stream_transport import WebSockets
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint
+from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
@@ -46,6 +48,7 @@ async def open_network(
     security: tuple[str, ...],
     addresses: AddressFilter,
     transports: TransportsConfig,
+    relays: RelayOptions | None = None,
     swarm_key: bytes | None = None,
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
@@ -77,7 +80,7 @@ async def open_network(
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
             quic=transports.quic and swarm_key is None,
-            relays=relay_options(transports) if swarm_key is None else None,
+            relays=relays if swarm_key is None else None,
             websockets=WebSockets(certificate.context if certificate else None) if transports.websocket else None,
             addresses=addresses,
             local=local,
@@ -96,11 +99,23 @@ async def open_network(
         opened.close()
 
 
-def relay_options(transports: TransportsConfig) -> RelayOptions | None:
+def relay_options(config: Config) -> RelayOptions | None:
     """Relays as configured; None: none are used."""
-    if not transports.relay:
+    if not config.relays.enabled:
         return None
-    return RelayOptions(transports.relay_client, by_peer(transports.static_relays))
+    service = config.relay_service
+    limits = RelayLimits(
+        seconds=ceil(service.duration),
+        data=service.data,
+        reserved_for=int(service.ttl),
+        reservations=service.reservations,
+        circuits=service.circuits,
+        buffer=service.buffer,
+        reservations_of_ip=service.per_ip,
+        reservations_of_net=service.per_net,
+    )
+    static = by_peer(config.relays.static)
+    return RelayOptions(config.relays.client, static, limits if service.enabled else None)
 
 
 def bandwidth_of(config: LimitsConfig) -> Schedule:

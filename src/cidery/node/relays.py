@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.identify import Identification
+from cidery.libp2p.io.relay_service import RelayService
 from cidery.libp2p.io.relay_transport import RelayTransport
-from cidery.libp2p.io.reservations import Reservations
+from cidery.libp2p.io.reservations import LOOK_EVERY, Reservations
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.reachability import State
 from cidery.libp2p.protocols.relay_client import Relays
 from cidery.libp2p.protocols.relay_messages import HOP
+from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.libp2p.protocols.relayed import CIRCUIT
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.routing.interface import FoundPeer
+from cidery.tasks import Tasks
 
 UNKNOWN_LONG = 60.0
 """Seconds without a verdict on its reachability after which a node is taken for one that needs relays."""
@@ -29,20 +34,23 @@ class RelayOptions(NamedTuple):
     """Whether relays are asked for reservations."""
     static: Mapping[PeerId, Sequence[Multiaddr]] = {}
     """The only ones that are asked, if there are any."""
+    service: RelayLimits | None = None
+    """How this node is a relay for others; None: it is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the relays of a node need to know of the rest of it."""
 
+    identification: Identification
     peered: Callable[[], Iterable[tuple[PeerId, Sequence[Multiaddr]]]]
     speaks: Callable[[PeerId, str], bool]
     verdict: Callable[[], State]
     """On the node as a whole."""
     near_us: Callable[[], Awaitable[Sequence[FoundPeer]]]
     """The peers that the DHT has nearest to this node's own id."""
-    on_change: Callable[[], Awaitable[None]]
-    """The addresses of this node, or its protocols, are others now."""
+    wall_clock: Callable[[], float]
+    """Seconds since 1970."""
 
 
 class NodeRelays:
@@ -66,26 +74,55 @@ class NodeRelays:
                 Relays(fixed),
                 wanted=self._wants_relays,
                 candidates=self._candidates,
-                on_change=around.on_change,
+                on_change=around.identification.push,
+                wall_clock=around.wall_clock,
             )
+            around.identification.relayed = self.reservations.addrs
             transport.reserved = self.reservations.reserved
+        self.service: RelayService | None = None
+        if options.service is not None:
+            self.service = RelayService(
+                swarm,
+                options.service,
+                is_friend=self._is_friend,
+                own_addrs=around.identification.direct_addrs,
+                public=self._is_public,
+                wall_clock=around.wall_clock,
+            )
+        self._tasks = Tasks()
 
     def start(self) -> None:
         self._began = self._swarm.clock()
         if self.reservations is not None:
             self.reservations.start()
+        if self.service is not None:
+            self._tasks.spawn(self._serve(self.service))
 
     async def close(self) -> None:
+        await self._tasks.close()
         if self.reservations is not None:
             await self.reservations.close()
-
-    def addrs(self) -> list[Multiaddr]:
-        """Where others reach this node through relays."""
-        return [] if self.reservations is None else self.reservations.addrs()
 
     def protects(self, peer: PeerId) -> bool:
         """Whether the connection to a peer must not be closed for lack of room."""
         return self.reservations is not None and self.reservations.protects(peer)
+
+    # --- as a relay
+
+    def _is_public(self) -> bool:
+        return self._around.verdict() is State.REACHABLE
+
+    def _is_friend(self, peer: PeerId) -> bool:
+        return any(peer == one for one, _ in self._around.peered())
+
+    async def _serve(self, service: RelayService) -> None:
+        """Be a relay as long as there is somebody to be one for."""
+        while True:
+            if service.serve(self._is_public() or any(True for _ in self._around.peered())):
+                await self._around.identification.push()
+            await asyncio.sleep(LOOK_EVERY)
+
+    # --- through others
 
     def _wants_relays(self) -> bool:
         verdict = self._around.verdict()

@@ -26,6 +26,7 @@ from cidery.repo.config_identity import (
 from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_limits import LimitsConfig, limits_of
 from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, ROUTERS, apply_profile
+from cidery.repo.config_relays import RelaysConfig, RelayServiceConfig, relay_service_of, relays_of
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
@@ -108,12 +109,6 @@ class TransportsConfig(NamedTuple):
     """Whether WebSocket addresses are dialled and listened on."""
     tls: tuple[str, str] | None = None
     """Files of the certificate and of its key for WebSockets under TLS; None: they are not listened on."""
-    relay: bool = True
-    """Whether peers are dialled through relays, and come through them. Never in a private network."""
-    relay_client: bool = True
-    """Whether relays are asked for reservations when nobody can dial this node."""
-    static_relays: tuple[Multiaddr, ...] = ()
-    """With /p2p; the only ones that are asked, if there are any."""
 
 
 class Config(NamedTuple):
@@ -181,6 +176,8 @@ class Config(NamedTuple):
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
     transports: TransportsConfig
+    relays: RelaysConfig
+    relay_service: RelayServiceConfig
 
     @property
     def public_key(self) -> bytes:
@@ -313,6 +310,8 @@ def read_config(raw: Raw) -> Config:
         limits=limits_of(get, parse_size),
         security=_security(get),
         transports=_transports(get),
+        relays=relays_of(get),
+        relay_service=relay_service_of(get, parse_seconds, parse_size),
     )
 
 
@@ -356,15 +355,7 @@ def _security(get: Callable[[str, Any], Any]) -> tuple[str, ...]:
 def _transports(get: Callable[[str, Any], Any]) -> TransportsConfig:
     section = "Swarm.Transports.Network"
     tls = certificate_files(get("Swarm.TLS", {}))
-    client = "Swarm.RelayClient"
-    return TransportsConfig(
-        get(f"{section}.QUIC", True),
-        get(f"{section}.Websocket", True),
-        tls,
-        get(f"{section}.Relay", True),
-        get(f"{client}.Enabled", True),
-        tuple(map(Multiaddr.parse, get(f"{client}.StaticRelays", []))),
-    )
+    return TransportsConfig(get(f"{section}.QUIC", True), get(f"{section}.Websocket", True), tls)
 
 
 def _conn_mgr(get: Callable[[str, Any], Any]) -> ConnMgrConfig:

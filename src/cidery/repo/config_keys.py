@@ -280,6 +280,20 @@ KEYS: dict[str, Accepts] = {
     "Swarm.TLS": CERTIFICATE,
     "Swarm.Transports.Network.Websocket": ANY_BOOL,
     "Swarm.Transports.Network.Relay": ANY_BOOL,
+    "Swarm.RelayService.Enabled": ANY_BOOL,
+    "Swarm.RelayService.BufferSize": Accepts(
+        lambda value: _is_size(value) and 1024 <= parse_size(value) <= 1 << 20, "a size from 1KiB to 1MiB"
+    ),
+    "Swarm.RelayService.ConnectionDataLimit": SIZE,
+    "Swarm.RelayService.ConnectionDurationLimit": DURATION_OR_NONE,
+    "Swarm.RelayService.MaxCircuits": whole(1, 1 << 10),
+    "Swarm.RelayService.MaxReservations": whole(1, 1 << 16),
+    "Swarm.RelayService.MaxReservationsPerASN": whole(1, 1 << 16),
+    "Swarm.RelayService.MaxReservationsPerIP": whole(1, 1 << 16),
+    "Swarm.RelayService.ReservationTTL": Accepts(
+        lambda value: value == "" or (DURATION.test(value) and parse_seconds(value) >= 60.0),
+        'a duration from "1m" up, or ""',
+    ),
     "Swarm.RelayClient.Enabled": ANY_BOOL,
     "Swarm.RelayClient.StaticRelays": list_of(RELAY),
     "Discovery.MDNS.Interfaces": list_of(TEXT),

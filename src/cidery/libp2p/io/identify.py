@@ -21,6 +21,7 @@ from cidery.libp2p.protocols.addresses import believed_from, group_of, host_of, 
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.reachability import Observed
+from cidery.libp2p.protocols.relayed import is_relayed
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 
 log = logging.getLogger("cidery.libp2p")
@@ -120,6 +121,10 @@ class Identification:
             out[self.mapped] = None
         out |= dict.fromkeys(self.relayed())
         return self._announced.of(out)
+
+    def direct_addrs(self) -> list[Multiaddr]:
+        """Those of them where no relay is between."""
+        return [addr for addr in self.advertised_addrs() if not is_relayed(addr)]
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
