@@ -18,6 +18,7 @@ from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Reco
 from cidery.libp2p.protocols import autonat, multistream, noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, group_of, scope_of
 from cidery.libp2p.protocols.channel import SecurityError
+from cidery.libp2p.protocols.dcutr import MAX_PUNCHED, DcutrError, HolePunch, punched
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.multistream import MAX_LINE, MultistreamError, encode_line, read_line
 from cidery.libp2p.protocols.muxer import StreamOpened
@@ -600,3 +601,14 @@ def test_a_damaged_message_of_a_relay_is_read_or_refused(data):
         open_voucher(data.draw(mutated(voucher)))
     except RelayError:
         pass
+
+
+@many
+@given(st.one_of(anything, st.builds(lambda kind, rest: varint_field(1, kind) + rest, st.integers(0, 400), fields)))
+def test_any_bytes_are_a_message_of_a_punch_or_its_error(data):
+    try:
+        message = HolePunch.decode(data)
+    except DcutrError:
+        return
+    assert HolePunch.decode(message.encode()) == message
+    assert len(punched(message.addrs, b"", lambda _: True)) <= MAX_PUNCHED

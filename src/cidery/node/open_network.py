@@ -115,7 +115,7 @@ def relay_options(config: Config) -> RelayOptions | None:
         reservations_of_net=service.per_net,
     )
     static = by_peer(config.relays.static)
-    return RelayOptions(config.relays.client, static, limits if service.enabled else None)
+    return RelayOptions(config.relays.client, static, config.relays.punch, limits if service.enabled else None)
 
 
 def bandwidth_of(config: LimitsConfig) -> Schedule:

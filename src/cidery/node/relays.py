@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
+from cidery.libp2p.io.hole_punching import HolePunching
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.relay_service import RelayService
 from cidery.libp2p.io.relay_transport import RelayTransport
@@ -19,10 +21,12 @@ from cidery.libp2p.protocols.relay_client import Relays
 from cidery.libp2p.protocols.relay_messages import HOP
 from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.libp2p.protocols.relayed import CIRCUIT
-from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 from cidery.routing.interface import FoundPeer
 from cidery.tasks import Tasks
 
+MOST_SEEN = 4
+"""Addresses at which peers see this node that others are told for a punch."""
 UNKNOWN_LONG = 60.0
 """Seconds without a verdict on its reachability after which a node is taken for one that needs relays."""
 
@@ -34,6 +38,8 @@ class RelayOptions(NamedTuple):
     """Whether relays are asked for reservations."""
     static: Mapping[PeerId, Sequence[Multiaddr]] = {}
     """The only ones that are asked, if there are any."""
+    punch: bool = True
+    """Whether relayed connections are replaced by direct ones, where that can be done."""
     service: RelayLimits | None = None
     """How this node is a relay for others; None: it is none."""
 
@@ -89,6 +95,9 @@ class NodeRelays:
                 public=self._is_public,
                 wall_clock=around.wall_clock,
             )
+        self.punching = (
+            HolePunching(swarm, own_addrs=self._punched_at, known=swarm.peer_store.addrs) if options.punch else None
+        )
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -100,6 +109,8 @@ class NodeRelays:
 
     async def close(self) -> None:
         await self._tasks.close()
+        if self.punching is not None:
+            await self.punching.close()
         if self.reservations is not None:
             await self.reservations.close()
 
@@ -124,6 +135,27 @@ class NodeRelays:
 
     # --- through others
 
+    def _punched_at(self) -> list[Multiaddr]:
+        """Where this node may be reached once its NAT is open, the likeliest first.
+
+        A NAT that keeps ports shows the port that listens at the host that peers see. By QUIC they see the port itself.
+        """
+        identification = self._around.identification
+        listening = self._swarm.listen_addrs()
+        seen: Counter[Multiaddr] = Counter()
+        for connection in self._swarm.connections():
+            if connection.relayed or connection.secured is None:
+                continue
+            said = identification.known.get(connection.peer)
+            if said is not None and (addr := _decoded(said.observed_addr)) is not None:
+                if addr.quic_endpoint() is not None:
+                    seen[addr] += 1
+                elif (host := addr.host()) is not None and addr.tcp_endpoint() is not None:
+                    bound = [one for one in listening if one.tcp_endpoint() is not None]
+                    seen.update(one.at_host(host) for one in bound if _same_version(one, host))
+        likely = [addr for addr, _ in seen.most_common(MOST_SEEN)]
+        return list(dict.fromkeys([*likely, *identification.direct_addrs()]))
+
     def _wants_relays(self) -> bool:
         verdict = self._around.verdict()
         if verdict is State.UNKNOWN:
@@ -141,3 +173,14 @@ class NodeRelays:
                 yield found.peer, tuple(found.addrs)
         except CideryError:
             return  # without the DHT there are the others
+
+
+def _decoded(raw: bytes) -> Multiaddr | None:
+    try:
+        return Multiaddr.decode(raw)
+    except MultiaddrError:
+        return None
+
+
+def _same_version(addr: Multiaddr, host: str) -> bool:
+    return (":" in host) == (":" in (addr.host() or ""))

@@ -280,6 +280,7 @@ KEYS: dict[str, Accepts] = {
     "Swarm.TLS": CERTIFICATE,
     "Swarm.Transports.Network.Websocket": ANY_BOOL,
     "Swarm.Transports.Network.Relay": ANY_BOOL,
+    "Swarm.EnableHolePunching": ANY_BOOL,
     "Swarm.RelayService.Enabled": ANY_BOOL,
     "Swarm.RelayService.BufferSize": Accepts(
         lambda value: _is_size(value) and 1024 <= parse_size(value) <= 1 << 20, "a size from 1KiB to 1MiB"

@@ -118,6 +118,9 @@ MEANING: dict[str, Meaning] = {
     "Swarm.RelayClient.StaticRelays": Meaning(
         "relays.static", "Relays that are asked in place of found ones, unless this node is known to be public."
     ),
+    "Swarm.EnableHolePunching": Meaning(
+        "relays.punch", "Whether relayed connections are replaced by direct ones, through the NATs of both."
+    ),
     "Swarm.RelayService.BufferSize": Meaning("relay_service.buffer", "Bytes that a relay passes on at a time."),
     "Swarm.RelayService.ConnectionDataLimit": Meaning(
         "relay_service.data", "Bytes of a relayed connection each way; 0: no limit. Peers of Peering.Peers have none."

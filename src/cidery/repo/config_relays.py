@@ -36,6 +36,8 @@ class RelaysConfig(NamedTuple):
     """Whether relays are asked for reservations when nobody can dial this node."""
     static: tuple[Multiaddr, ...] = ()
     """With /p2p; the only ones that are asked, if there are any."""
+    punch: bool = True
+    """Whether relayed connections are replaced by direct ones, by hole punching."""
 
 
 def relays_of(get: Callable[[str, Any], Any]) -> RelaysConfig:
@@ -45,6 +47,7 @@ def relays_of(get: Callable[[str, Any], Any]) -> RelaysConfig:
         get("Swarm.Transports.Network.Relay", True),
         get(f"{client}.Enabled", True),
         tuple(map(Multiaddr.parse, get(f"{client}.StaticRelays", []))),
+        get("Swarm.EnableHolePunching", True),
     )
 
 

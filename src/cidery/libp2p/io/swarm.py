@@ -24,7 +24,7 @@ from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
-from cidery.libp2p.io.transport import Listening, LocalEnd, Transport
+from cidery.libp2p.io.transport import Listening, LocalEnd, Punching, Transport
 from cidery.libp2p.protocols.dial_ranking import ranked
 from cidery.libp2p.protocols.dial_rate import DialRate, host_key
 from cidery.libp2p.protocols.pending import Pending
@@ -297,6 +297,19 @@ class Swarm:
             raise UnsupportedAddress(addr)
         self.config.addresses.check(addr)
         return await transport.dial(addr, peer, self._stranger, seconds=seconds)
+
+    async def punch(self, peer: PeerId, addr: Multiaddr, seconds: float, *, client: bool) -> None:
+        """Dial one address while the peer dials this node; what comes of it is a connection like others.
+
+        ``client``: whether this side is the client then, which has to be agreed on. Raises as probe(). Cancel-safe.
+        """
+        transport = self._transport_of(addr)
+        if not isinstance(transport, Punching):
+            raise UnsupportedAddress(addr)
+        self.config.addresses.check(addr)
+        made = await transport.punch(addr, peer, self._end, seconds=seconds, client=client)
+        if made is not None:
+            await self._register(made)
 
     @cached_property
     def _stranger(self) -> LocalEnd:
