@@ -42,6 +42,9 @@ def test_a_relayed_connection_becomes_a_direct_one_and_content_follows(
     assert digest(tmp_path / "got") == digest(file)
     until(lambda: all("/p2p-circuit/" not in one for one in _connections(node, behind.peer_id)))
     assert _connections(node, behind.peer_id) and _connections(behind, node.peer_id)
+    told = behind.run("swarm", "addrs", "autonat")
+    assert f"Others reach this node through a relay, as {relay.addr}/p2p-circuit." in told
+    assert f"Hole punching with {node.peer_id}: " in told and "direct at" in told
 
 
 def test_hole_punching_is_switched_off_as_in_kubo(cidery: Make, relay: LinePeer) -> None:

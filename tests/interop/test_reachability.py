@@ -165,7 +165,7 @@ def with_another_address(host: Host) -> tuple[Host, str]:
 
 def verdict(node: CideryDaemon) -> str:
     """What a Cidery knows of its one address."""
-    (_, line) = node.run("swarm", "addrs", "autonat").splitlines()
+    line = node.run("swarm", "addrs", "autonat").splitlines()[1]
     return line.split()[-1]
 
 

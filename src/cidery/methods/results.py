@@ -293,6 +293,8 @@ class Reachability:
     reachable: tuple[str, ...]
     unreachable: tuple[str, ...]
     unknown: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    """How it can be reached, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from cidery.core.network import (
     PeerIdentity,
     ProvideOff,
     ProvideStat,
+    Relaying,
     RoutingOff,
 )
 from cidery.errors import InvalidInput
@@ -405,6 +406,9 @@ class NodeNetwork:
     def reachability(self) -> dict[str, str]:
         return {str(addr): state.value for addr, state in self.autonat.states().items()}
 
+    def relaying(self) -> Relaying | None:
+        return None if self.relays is None else self.relays.view()
+
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
         added = by_peer(addrs)
         for peer, known in added.items():
@@ -481,6 +485,7 @@ class NodeNetwork:
                 reachability=self.autonat.states,
                 reach=self._reach,
                 private=self._private,
+                relaying=self.relaying,
             )
         )
 

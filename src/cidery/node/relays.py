@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cidery.core.network import Relaying
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.hole_punching import HolePunching
@@ -113,6 +114,20 @@ class NodeRelays:
             await self.punching.close()
         if self.reservations is not None:
             await self.reservations.close()
+
+    def view(self) -> Relaying:
+        """How it stands."""
+        one, service, punching = self.reservations, self.service, self.punching
+        serves = service is not None and service.serving
+        return Relaying(
+            asks=one is not None,
+            addresses=() if one is None else tuple(map(str, one.addrs())),
+            failures={} if one is None else {str(peer): why for peer, why in one.failures.items()},
+            serves=serves,
+            reservations=len(service.desk.reserved(self._swarm.clock())) if service is not None and serves else 0,
+            circuits=0 if service is None else service.desk.circuits,
+            punches={} if punching is None else {str(one): tuple(said) for one, said in punching.outcomes.items()},
+        )
 
     def protects(self, peer: PeerId) -> bool:
         """Whether the connection to a peer must not be closed for lack of room."""

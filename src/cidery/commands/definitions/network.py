@@ -84,6 +84,8 @@ class AutonatReport(TypedDict):
     reachable: list[str]
     unreachable: list[str]
     unknown: list[str]
+    words: list[str]
+    """Cidery's: how this node can be reached, in sentences."""
 
 
 class PeeringStatus(TypedDict):
@@ -228,6 +230,7 @@ def _bitswap(value: Value, call: Call) -> str:
 def _autonat(value: Value, call: Call) -> str:
     lines = [f"reachability: {value['reachability']}"]
     lines += [f"\t{addr} {kind}" for kind in ("reachable", "unreachable", "unknown") for addr in value[kind]]
+    lines += value["words"]
     return "".join(line + "\n" for line in lines)
 
 

@@ -27,6 +27,7 @@ from cidery.commands.definitions.network import (
 )
 from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
+from cidery.core.reached import how_reached
 from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
@@ -197,6 +198,7 @@ async def swarm_addrs_autonat(context: Context, call: Call) -> AutonatReport:
         reachable=reachable,
         unreachable=unreachable,
         unknown=by_state.get("unknown", []),
+        words=how_reached(states, context.node.online.relaying()),
     )
 
 

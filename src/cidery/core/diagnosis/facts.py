@@ -108,6 +108,8 @@ class Standing(NamedTuple):
     """Peers."""
     port: int | None = None
     """TCP port that a router would have to forward."""
+    relayed: str = ""
+    """How others reach it through relays, as a sentence; "": they do not."""
 
 
 class PeerAnswer(NamedTuple):
