@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Self
 
 from cidery.errors import RemoteProtocolError
-from cidery.libp2p.protocols.addresses import believed_from, host_of, relayed, scope_of
+from cidery.libp2p.protocols.addresses import Scope, believed_from, host_of, relayed, scope_of
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, expect, read_fields, varint_field
 from cidery.multiformats.varint import Buffer
@@ -85,7 +85,7 @@ def punched(addrs: Iterable[bytes], relay: bytes, takes: Callable[[Multiaddr], b
 
     So nobody has us knock at hosts of our own network from outside, at names, or at more than MAX_PUNCHED ports.
     """
-    believed = believed_from(relay)
+    believed = believed_from(relay) - {Scope.OTHER}
     out: dict[Multiaddr, None] = {}
     for raw in addrs:
         if relayed(raw) or host_of(raw) is None or scope_of(raw) not in believed:
