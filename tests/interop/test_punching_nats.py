@@ -41,6 +41,19 @@ class Nats:
         router = self._internet.host(f"{90 + self._homes}.{self._homes + 1}.0.1")
         return self._internet.home(router, self._homes, symmetric=kind == "symmetric")
 
+    def walled(self) -> Host:
+        """A host with a public address that nobody can dial."""
+        self._homes += 1
+        host = self._internet.host(f"{90 + self._homes}.{self._homes + 1}.0.1")
+        self._internet.wall(host)
+        return host
+
+    def go(self, host: Host, form: str) -> LinePeer:
+        """One that punches holes, and tells of it."""
+        options = ("--holepunch", "--dht", "off", "--reachability", "private")
+        command = [*host.within, *go_command("--listen", f"/ip4/{host.address}/{form}", *options)]
+        return self._stack.enter_context(LinePeer(command, self._folder / f"go-{host.address}.log"))
+
     def at(self, form: str) -> str:
         """The relay."""
         return f"/ip4/{RELAY}/{form}/p2p/{self.relay.peer_id}"
@@ -94,3 +107,20 @@ def test_where_a_nat_shows_each_peer_another_port_the_relay_remains(nats: Nats) 
     assert all(f"attempt {number}: no answer in time" in line for number in (1, 2, 3)), line
     assert not _direct(dialler, behind.peer_id)
     assert "Pong received" in dialler.run("ping", "-n", "1", behind.peer_id)
+
+
+@pytest.mark.parametrize("form", [TCP, QUIC], ids=["tcp", "quic"])
+def test_go_dials_and_ours_begins(nats: Nats, form: str) -> None:
+    behind, go = nats.behind(nats.home("nat"), form), nats.go(nats.walled(), form)
+    assert go.ask("connect", f"{nats.at(form)}/p2p-circuit/p2p/{behind.peer_id}")["limited"]
+    until(lambda: _direct(behind, go.peer_id), 3 * PUNCHED_WITHIN)
+
+
+@pytest.mark.parametrize("form", [TCP, QUIC], ids=["tcp", "quic"])
+def test_ours_dials_and_go_begins(nats: Nats, form: str) -> None:
+    go, dialler = nats.go(nats.walled(), form), nats.cidery(nats.home("nat"), form)
+    go.ask("reserve", nats.at(form))
+    dialler.connect(f"{nats.at(form)}/p2p-circuit/p2p/{go.peer_id}")
+    ended = go.ask("wait-event", "EndHolePunch", 30)["event"]
+    assert ended["details"]["Success"], ended
+    until(lambda: _direct(dialler, go.peer_id), 3 * PUNCHED_WITHIN)

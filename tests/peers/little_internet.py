@@ -88,6 +88,17 @@ table ip wall {{
 """
 
 
+WALL = """
+table ip wall {
+  chain here {
+    type filter hook input priority 0; policy drop;
+    iifname "lo" accept;
+    ct state established,related accept;
+  }
+}
+"""
+
+
 def require_nat() -> None:
     """Skip the test where the kernel's NAT cannot be used."""
     require_namespaces()
@@ -136,6 +147,10 @@ class LittleInternet:
         host.ip("link", "set", "eth0", "up")
         host.ip("route", "add", "default", "dev", "eth0")
         return host
+
+    def wall(self, host: Host) -> None:
+        """Let only what belongs to something sent out into a host: a firewall that keeps state."""
+        host.run("nft", WALL)
 
     def home(self, router: Host, number: int, *, symmetric: bool = False) -> Host:
         """A machine behind a NAT of the kernel on ``router``, which lets in only what belongs to something sent out.

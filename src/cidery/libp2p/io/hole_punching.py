@@ -88,11 +88,13 @@ class HolePunching:
             self._direct.pop(peer, None)
 
     async def _dial_plainly(self, connection: Connection, said: list[str]) -> bool:
-        """ "B ... attempts to establish a direct connection": where A has a public address, no hole is needed."""
-        peer = connection.peer
-        addrs = tuple(addr.encode() for addr in self._known(peer) if not is_relayed(addr))
+        """Where the peer has a public address, no hole is needed.
+
+        Not from the port that listens: a NAT would remember this connection there, and refuse the next one's numbers.
+        """
+        addrs = tuple(addr.encode() for addr in self._known(connection.peer) if not is_relayed(addr))
         theirs = HolePunch(PunchType.CONNECT, addrs)
-        return await self._punch(connection, theirs, client=True, label="plain dial", said=said)
+        return await self._punch(connection, theirs, client=None, label="plain dial", said=said)
 
     async def _attempt(self, connection: Connection, attempt: int, said: list[str]) -> bool:
         clock = self._swarm.clock
@@ -159,7 +161,7 @@ class HolePunching:
         return best is not None and not best.relayed
 
     async def _punch(
-        self, connection: Connection, theirs: HolePunch, *, client: bool, label: str, said: list[str]
+        self, connection: Connection, theirs: HolePunch, *, client: bool | None, label: str, said: list[str]
     ) -> bool:
         """Dial all their addresses now; whether there is a direct connection, theirs or ours."""
         peer, began = connection.peer, self._swarm.clock()

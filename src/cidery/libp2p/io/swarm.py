@@ -298,16 +298,20 @@ class Swarm:
         self.config.addresses.check(addr)
         return await transport.dial(addr, peer, self._stranger, seconds=seconds)
 
-    async def punch(self, peer: PeerId, addr: Multiaddr, seconds: float, *, client: bool) -> None:
+    async def punch(self, peer: PeerId, addr: Multiaddr, seconds: float, *, client: bool | None) -> None:
         """Dial one address while the peer dials this node; what comes of it is a connection like others.
 
-        ``client``: whether this side is the client then, which has to be agreed on. Raises as probe(). Cancel-safe.
+        ``client``: whether this side is the client then, which has to be agreed on; None: the peer does not dial, and
+        this is a dial beside the connections that there are. Raises as probe(). Cancel-safe.
         """
         transport = self._transport_of(addr)
-        if not isinstance(transport, Punching):
-            raise UnsupportedAddress(addr)
         self.config.addresses.check(addr)
-        made = await transport.punch(addr, peer, self._end, seconds=seconds, client=client)
+        if transport is not None and client is None:
+            made: Connection | None = await transport.dial(addr, peer, self._end, seconds=seconds)
+        elif client is not None and isinstance(transport, Punching):
+            made = await transport.punch(addr, peer, self._end, seconds=seconds, client=client)
+        else:
+            raise UnsupportedAddress(addr)
         if made is not None:
             await self._register(made)
 
