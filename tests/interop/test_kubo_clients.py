@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import kubo_rpc_command, require
+from peers.installed import go_rpc_command, kubo_rpc_command, require
 
 SIZE = 300_000
 HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
@@ -186,6 +186,18 @@ test "$(curl -s -o /dev/null -w '%{http_code}' -X POST "$api/cat")" = 400
 test "$(curl -s -o /dev/null -w '%{http_code}' -X POST "$api/cat?arg=x")" = 500
 echo done
 """
+
+
+def test_kubos_own_client_in_go_works(rpc: Rpc) -> None:
+    done = subprocess.run(go_rpc_command(f"http://127.0.0.1:{rpc.port}"), capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    told = {line["what"]: line["value"] for line in map(json.loads, done.stdout.splitlines())}
+    assert told["added"] == "QmajR32pCBWFoUp7Q6Hfq5KxT4SQQBxPjUHBzkqeB5a5b6", "the folder without a name, as Kubo's"
+    assert (told["got"], told["listed"]) == ("world", ["a file", "sub directory"])
+    assert (told["pinned"], told["still pinned"]) == (["recursive "], False)
+    assert (told["block"], told["block again"]) == (5, "block")
+    assert "from-go" in told["keys"] and told["resolved"] is True and told["mutable"] == "mutable"
+    assert "no link named 'absent'" in told["absent"] and told["cancelled"] is True
 
 
 def test_a_script_with_curl_works(rpc: Rpc, folder: Path) -> None:

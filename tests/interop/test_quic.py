@@ -1,13 +1,28 @@
 """QUIC with real peers, both directions: connect, identify, ping, Bitswap, certificates, and peers that go away."""
 
+import asyncio
+import hashlib
 import json
 import os
+import random
 import re
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cidery.blockstore.drive import drive
+from cidery.blockstore.memory import MemoryStore
+from cidery.budgets import UNPROVEN_HANDSHAKES
+from cidery.identity.keys import PrivateKey
+from cidery.libp2p.io import quic_transport
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+from cidery.unixfs.reader import read_file
 from peers import installed
 from peers.cidery_daemon import CideryDaemon
 from peers.line_peer import LinePeer, PeerFailed
@@ -25,11 +40,7 @@ def _kubo(folder: Path) -> list[str]:
 
 
 def _go(folder: Path) -> list[str]:
-    command = getattr(installed, "go_command", None)
-    if command is None:
-        pytest.skip("there is no Go peer here")
-    made: list[str] = command("--listen", QUIC)
-    return made
+    return installed.go_command("--listen", QUIC)
 
 
 @pytest.fixture(scope="module", params=[_kubo, _go], ids=["kubo", "go"])
@@ -103,12 +114,59 @@ def test_quic_is_switched_off_as_in_kubo(cidery: Make) -> None:
 
 
 def test_a_fetch_goes_on_by_tcp_when_quic_is_cut(cidery: Make, tmp_path: Path) -> None:
-    first, second, reader = cidery(ONLY_QUIC), cidery(), cidery(ONLY_QUIC)
+    slow = {"Swarm.Limits.Up": '"12MB"'}
+    first, second, reader = cidery({**ONLY_QUIC, **slow}), cidery(slow), cidery(ONLY_QUIC)
     file = write_file(tmp_path / "file", LARGE, seed=23)
     cid = first.add(file)
     assert second.add(file) == cid
     reader.connect(first.addr)
     reader.connect(second.addr)
-    first.signal(9)
-    reader.get(cid, tmp_path / "got")
+    words, env = reader.command("get", "--output", str(tmp_path / "got"), cid)
+    with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as getting:
+        deadline = time.monotonic() + 60
+        while _received(reader, first.peer_id) < LARGE // 8:
+            assert getting.poll() is None and time.monotonic() < deadline
+        first.signal(9)
+        assert getting.wait(100) == 0
     assert digest(tmp_path / "got") == digest(file)
+    assert _received(reader, second.peer_id) > LARGE // 4
+
+
+def _received(node: CideryDaemon, peer: str) -> int:
+    """Bytes that came from a peer."""
+    return int(json.loads(node.run("stats", "bw", "--peer", peer, "--enc", "json"))["TotalIn"])
+
+
+async def test_a_peer_that_must_prove_its_address_comes_again(peer: LinePeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quic_transport, "UNPROVEN_HANDSHAKES", UNPROVEN_HANDSHAKES._replace(amount=0))
+    node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), quic=True)
+    await node.start((Multiaddr.parse(QUIC),))
+    try:
+        await asyncio.to_thread(peer.ask, "connect", node.identity().addresses[0])
+        assert [one.peer for one in node.peers()] == [peer.peer_id]
+    finally:
+        await node.close()
+
+
+async def test_garbage_on_the_way_disturbs_no_transfer(peer: LinePeer, tmp_path: Path) -> None:
+    node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), quic=True)
+    await node.start((Multiaddr.parse(QUIC),))
+    file = write_file(tmp_path / "file", LARGE // 8, seed=24)
+    cid = CID.parse((await asyncio.to_thread(peer.ask, "add", str(file)))["cid"])
+    try:
+        await node.connect(Multiaddr.parse(peer.addr))
+        target, rng = node.swarm.listen_addrs()[0].quic_endpoint(), random.Random(8)
+        quic = next(one for one in node.swarm._transports if isinstance(one, quic_transport.QuicTransport))
+        assert target is not None
+        got = hashlib.sha256()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            async with node.session(kept=False) as session:
+                async for data in drive(read_file(cid), session):
+                    got.update(data.chunk)
+                    for _ in range(20):
+                        sock.sendto(rng.randbytes(rng.randrange(1, 1472)), target)
+                    for known in list(quic._ids)[:20]:  # by who sees what passes
+                        sock.sendto(bytes((0x40 | rng.randrange(64),)) + known + rng.randbytes(300), target)
+        assert {"": got.hexdigest()} == digest(file)
+    finally:
+        await node.close()

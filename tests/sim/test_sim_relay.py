@@ -43,14 +43,14 @@ def _relay(network: MemoryNetwork) -> MemoryNode:
     return MemoryNode(network, 1, public=True, relays=RelayOptions(client=False, service=RelayLimits()))
 
 
-def _behind(network: MemoryNetwork, number: int, *relays: MemoryNode) -> MemoryNode:
+def _behind(network: MemoryNetwork, number: int, *relays: MemoryNode, punch: bool = False) -> MemoryNode:
     """Nobody can dial it."""
     static = {relay.peer: [relay.addr.without_peer()] for relay in relays}
-    return MemoryNode(network, number, public=True, router=ROUTER, relays=RelayOptions(static=static))
+    return MemoryNode(network, number, public=True, router=ROUTER, relays=RelayOptions(static=static, punch=punch))
 
 
-def _user(network: MemoryNetwork, number: int) -> MemoryNode:
-    return MemoryNode(network, number, public=True, relays=RelayOptions(client=False))
+def _user(network: MemoryNetwork, number: int, *, punch: bool = False) -> MemoryNode:
+    return MemoryNode(network, number, public=True, relays=RelayOptions(client=False, punch=punch))
 
 
 def _open_to_all(relay: MemoryNode) -> None:
@@ -120,11 +120,31 @@ def test_a_node_behind_a_nat_is_reached_through_a_relay_but_content_is_not_sent(
         assert [taken async for taken in user.network.ping(behind.name, 2)]
         with pytest.raises(Limited, match="a relay with limits only"):
             await connection.open_stream(["/ipfs/bitswap/1.2.0"])
-        assert user.network.bitswap_stat().peers == () or behind.name not in user.network.bitswap_stat().peers
+        assert behind.name not in user.network.bitswap_stat().peers
         assert user.network.swarm.best(behind.peer) is None
         assert [one.limited for one in user.network.peers() if one.peer == behind.name] == [True]
 
     _three(1, main)
+
+
+def test_a_hidden_node_dials_a_public_one_back_and_content_takes_that_way() -> None:
+    async def main() -> None:
+        network = MemoryNetwork(12, LINK)
+        relay = _relay(network)
+        behind, user = _behind(network, 2, relay, punch=True), _user(network, 3, punch=True)
+        async with running([relay, behind, user]):
+            _open_to_all(relay)
+            await _reserved(behind)
+            data = random.Random(12).randbytes(2 << 20)
+            cid = await behind.add(data)
+            await user.network.connect(_at(relay, behind))
+            assert await user.read(cid) == data
+            await asyncio.sleep(10.0)
+            assert [one.relayed for one in user.connections if one.peer == behind.peer] == [False]
+            view = behind.network.relaying()
+            assert view is not None and "plain dial: direct at" in view.punches[user.name][0]
+
+    run_virtual(main())
 
 
 def test_inbound_streams_of_other_protocols_find_no_handler() -> None:

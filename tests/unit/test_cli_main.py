@@ -189,6 +189,39 @@ def test_a_kubo_repository_is_never_touched(run: Run, tmp_path: Path) -> None:
     assert sorted(entry.name for entry in kubo.iterdir()) == ["blocks", "config", "datastore_spec", "version"]
 
 
+def test_no_command_changes_the_config_of_a_kubo_repository(repo: Run, tmp_path: Path) -> None:
+    kubo = tmp_path / "kubo"
+    (kubo / "blocks").mkdir(parents=True)
+    (kubo / "datastore_spec").write_text("{}")
+    (kubo / "version").write_text("16\n")
+    config = (tmp_path / "repo" / "config").read_bytes()
+    (kubo / "config").write_bytes(config)
+    here = f"--repo-dir={kubo}"
+    for words in (
+        ["config", "Datastore.StorageMax", "6GB"],
+        ["config", "profile", "apply", "lowpower"],
+        ["config", "replace", str(kubo / "config")],
+        ["bootstrap", "rm", "all"],
+        ["key", "rotate", "--oldkey=old"],
+    ):
+        result = repo(here, *words)
+        assert result.code == 1 and "is a Kubo repository, left untouched" in result.err, words
+    assert repo(here, "config", "Datastore.StorageMax").code == 0, "it can be read"
+    assert (kubo / "config").read_bytes() == config
+    assert sorted(entry.name for entry in kubo.iterdir()) == ["blocks", "config", "datastore_spec", "version"]
+
+
+def test_what_cannot_say_where_the_daemon_is_gets_one_line(repo: Run, tmp_path: Path) -> None:
+    api = tmp_path / "repo" / "api"
+    api.mkdir()
+    result = repo("pin", "ls")
+    assert result.code == 1 and result.err.startswith(f"Error: {api} cannot be read: ") and "bug" not in result.err
+    api.rmdir()
+    api.write_bytes(bytes(range(256)))
+    result = repo("pin", "ls")
+    assert result.code == 1 and "is no RPC address" in result.err and result.err.count("\n") == 1
+
+
 def test_an_import_from_nowhere_says_so_even_while_a_daemon_has_the_repository(repo: Run, tmp_path: Path) -> None:
     lock = RepoLock.acquire(RepoLayout(tmp_path / "repo").lock, "cidery daemon")
     with lock:

@@ -115,6 +115,16 @@ def test_a_port_that_another_program_has_is_a_problem(repo: Path) -> None:
         assert "taken by another program" in found["Text"]
 
 
+def test_a_udp_port_that_another_program_has_is_a_problem_for_quic(repo: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        addrs = [f"/ip4/127.0.0.1/udp/{port}/quic-v1", f"/ip4/127.0.0.1/tcp/{port}"]
+        cidery("config", "--json", "Addresses.Swarm", json.dumps(addrs), repo=repo)
+        quic, tcp = checked(repo, code=1)["swarm"]
+        assert "taken by another program" in quic["Text"] and tcp["State"] == "ok"
+
+
 def test_a_clock_that_is_behind_is_a_problem(repo: Path) -> None:
     later = (repo / "config").stat().st_mtime + 1e6
     os.utime(repo / "version", (later, later))

@@ -62,3 +62,17 @@ async def test_peers_learn_what_is_announced_and_nothing_else() -> None:
     finally:
         for node in nodes:
             await node.close()
+
+
+async def test_a_listener_on_all_addresses_is_listed_at_this_machine_s_own_and_not_at_announced_ones() -> None:
+    elsewhere = addrs(["/ip4/198.51.100.7/tcp/4001"])
+    node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), announced=Announced(elsewhere))
+    try:
+        await node.start((Multiaddr.tcp("0.0.0.0", 0),))
+        endpoint = node.swarm.listen_addrs()[0].tcp_endpoint()
+        assert endpoint is not None
+        listed = node.listen_addrs()
+        assert f"/ip4/127.0.0.1/tcp/{endpoint[1]}" in listed
+        assert not any("0.0.0.0" in addr or "198.51.100.7" in addr for addr in listed)
+    finally:
+        await node.close()

@@ -85,6 +85,13 @@ def test_what_does_not_begin_with_the_header_is_refused_at_its_first_wrong_byte(
         Handshake(respond(["/x"])).receive_data(data)
 
 
+@pytest.mark.parametrize(("data", "hinted"), [(b"\x97", True), (b"G", False)])
+def test_what_begins_as_noise_may_be_a_private_network(data, hinted):
+    with pytest.raises(MultistreamError) as caught:
+        Handshake(respond(["/x"])).receive_data(data)
+    assert ("swarm.key" in str(caught.value)) is hinted
+
+
 def test_the_longest_line_is_accepted():
     line = Handshake(read_line())
     line.receive_data(encode_line("x" * (MAX_LINE - 1)))

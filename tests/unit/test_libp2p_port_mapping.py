@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from cidery.libp2p.io.port_mapping import LOST_AGAIN, PortMapping, Router
+from cidery.libp2p.io.port_mapping import LOST_AGAIN, PortMapping, Router, every_form, mappable_port
 from cidery.libp2p.io.upnp import LEASE, TRIES, UpnpRouter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.testing.virtual_clock import run_virtual
@@ -226,3 +226,16 @@ def test_nothing_is_asked_where_nothing_listens_beyond_this_machine():
 
 
 ADDRS = ("/ip4/203.0.113.7/tcp/4001", "/ip4/203.0.113.8/tcp/4001")
+
+
+def test_websockets_on_the_mapped_port_are_reached_from_outside_too() -> None:
+    plain, other = "/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4002/ws"
+    bound = [Multiaddr.parse(one) for one in (plain, f"{plain}/ws", f"{plain}/tls/ws", "/ip4/0.0.0.0/udp/4001", other)]
+    outside = "/ip4/203.0.113.7/tcp/9999"
+    found = every_form(Multiaddr.parse(outside), bound)
+    assert list(map(str, found)) == [outside, f"{outside}/ws", f"{outside}/tls/ws"]
+    assert every_form(None, bound) == []
+    alone = [Multiaddr.parse(one) for one in ("/ip4/127.0.0.1/tcp/4001", other)]
+    assert mappable_port(alone) == 4002 and list(map(str, every_form(Multiaddr.parse(outside), alone))) == [
+        f"{outside}/ws"
+    ]

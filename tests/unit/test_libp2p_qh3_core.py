@@ -1,6 +1,7 @@
 """What cidery leans on in the library qh3: a new release that changes it must fail here, not on the network."""
 
 import datetime
+import os
 from importlib.metadata import version
 
 import pytest
@@ -18,6 +19,7 @@ from cidery.libp2p.protocols.quic_core import (
     StreamAborted,
     StreamData,
 )
+from cidery.libp2p.protocols.quic_reset import Resets
 from cidery.libp2p.protocols.quic_retry import RetryTokens
 from cidery.libp2p.protocols.tls import TlsError, TlsIdentity, verify_shown
 from quic_pair import CLIENT, NOW, SERVER, Pair, datagrams_of, events_of, identity, key
@@ -225,3 +227,18 @@ def test_another_version_is_told_which_are_spoken() -> None:
     assert isinstance(asked, Opening)
     told = opening(versions(asked))
     assert told is not None and told.version == 0 and told.destination_id == asked.source_id
+
+
+def test_a_reset_with_the_token_of_the_handshake_ends_the_clients_connection() -> None:
+    resets = Resets(b"secret", os.urandom, 0.0)
+    pair = Pair(reset_token=resets.token)
+    pair.run(6)
+    assert pair.server is not None and pair.client.ended is None
+    foreign = Resets(b"other", os.urandom, 0.0).answer(b"\x40" + pair.server.connection_id + bytes(60), 0.0)
+    assert foreign is not None
+    pair.client.receive([foreign], SERVER, pair.now)
+    assert pair.client.ended is None
+    answer = resets.answer(b"\x40" + pair.server.connection_id + bytes(60), 0.0)
+    assert answer is not None
+    pair.client.receive([answer], SERVER, pair.now)
+    assert pair.client.ended is not None

@@ -1,12 +1,16 @@
 """QUIC over loopback sockets: dialling, listening, who is let in, what is shared, and what a hostile peer can do."""
 
 import asyncio
+import errno
 import os
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
@@ -19,12 +23,14 @@ from cidery.libp2p.io.quic_connection import QuicConnection
 from cidery.libp2p.io.quic_transport import QuicTransport
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.transport import CannotListen
+from cidery.libp2p.io.udp_socket import Datagrams, UdpSocket
 from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Schedule
 from cidery.libp2p.protocols.qh3_core import Qh3Core, opening
 from cidery.libp2p.protocols.quic_core import SAFE_DATAGRAM
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node import network_parts
 from cidery.node.network import NodeNetwork
 from quic_pair import datagrams_of, identity
 
@@ -247,4 +253,156 @@ async def test_nothing_is_left_of_connections_that_ended() -> None:
             await eventually(lambda: not one.peers())
         for node in (one, two):
             transport = next(t for t in node.swarm._transports if isinstance(t, QuicTransport))
-            assert not transport._ids and not transport._unproven
+            assert not transport._ids and not transport._targets and not transport._unproven
+
+
+class LossyLine(asyncio.DatagramProtocol):
+    """Between a dialler and ``target``: loses some datagrams and lets others overtake."""
+
+    def __init__(self, target: tuple[str, int], lost: float, late: float) -> None:
+        self._target, self._lost, self._late = target, lost, late
+        self._random = random.Random(5)
+        self._dialler: tuple[str, int] | None = None
+        self.dropped = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if addr != self._target:
+            self._dialler = addr
+        to = self._target if addr != self._target else self._dialler
+        if self._random.random() < self._lost:
+            self.dropped += 1
+            return
+        delay = 0.01 if self._random.random() < self._late else 0.0
+        asyncio.get_running_loop().call_later(delay, self._transport.sendto, data, to)
+
+
+async def test_bytes_arrive_whole_over_a_line_that_loses_and_reorders() -> None:
+    async with nodes((QUIC,), ()) as (one, two):
+        one.swarm.handlers["/echo"] = echo
+        loop = asyncio.get_running_loop()
+        made, line = await loop.create_datagram_endpoint(
+            lambda: LossyLine(endpoint(one), 0.03, 0.02), local_addr=("127.0.0.1", 0)
+        )
+        try:
+            through = Multiaddr.quic(*made.get_extra_info("sockname")[:2])
+            await two.connect(through.with_peer(one.swarm.local_peer.multihash))
+            stream = await two.swarm.open_stream(one.swarm.local_peer, ["/echo"])
+            data = os.urandom(300_000)
+            sending = asyncio.create_task(stream.write(data))
+            assert await stream.read_exactly(len(data)) == data
+            await sending
+            assert line.dropped > 5
+        finally:
+            made.close()
+
+
+async def test_a_device_that_cannot_segment_is_sent_single_datagrams() -> None:
+    class NoSegments:
+        """What a batch meets where only the kernel can segment: it is refused until segmentation is off."""
+
+        off = False
+
+        def recv(self) -> Datagrams:
+            raise BlockingIOError
+
+        def send(self, datagrams: list[bytes], addr: tuple[object, ...]) -> int:
+            if not self.off:
+                raise OSError(errno.EIO, "Input/output error")
+            for datagram in datagrams:
+                sock._socket.sendto(datagram, addr)
+            return len(datagrams)
+
+        def disable_gso(self) -> None:
+            self.off = True
+
+    sock = UdpSocket.bound("127.0.0.1", 0, lambda _: None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:
+        reader.bind(("127.0.0.1", 0))
+        reader.settimeout(5)
+        sock.batch_by(lambda _: NoSegments())
+        sock.send([b"one", b"two"], reader.getsockname())
+        assert [reader.recv(10), reader.recv(10)] == [b"one", b"two"]
+    sock.close()
+
+
+async def test_a_peer_learns_at_its_next_datagram_that_a_node_was_killed_and_has_begun_anew() -> None:
+    key = PrivateKey.generate_ed25519(os.urandom)
+    async with nodes(()) as (two,):
+        killed = NodeNetwork(key, MemoryStore(), quic=True)
+        await killed.start((QUIC,))
+        addr = quic_addr(killed)
+        await two.connect(addr)
+        transport = next(t for t in killed.swarm._transports if isinstance(t, QuicTransport))
+        transport.close()  # as a kill does: nobody is told
+        again = NodeNetwork(key, MemoryStore(), quic=True)
+        await again.start((addr.without_peer(),))
+        try:
+            (connection,) = two.swarm.connections()
+            began = time.monotonic()
+            connection.ping()
+            await eventually(connection.closed.done)
+            assert time.monotonic() - began < 2.0
+        finally:
+            await again.close()
+            await killed.close()
+
+
+async def test_both_versions_of_ip_have_the_same_port_and_are_dialled() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    everywhere = tuple(Multiaddr.parse(f"/{host}/udp/{port}/quic-v1") for host in ("ip4/0.0.0.0", "ip6/::"))
+    async with nodes(everywhere, (), ()) as (one, *others):
+        assert tuple(one.swarm.listen_addrs()) == everywhere
+        for host, other in zip(("127.0.0.1", "::1"), others, strict=True):
+            await other.connect(Multiaddr.quic(host, port).with_peer(one.swarm.local_peer.multihash))
+            assert [Multiaddr.parse(peer.addr).host() for peer in other.peers()] == [host]
+
+
+async def test_a_library_that_cannot_be_loaded_turns_quic_off_and_not_the_node(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with nodes((QUIC,), (QUIC, TCP)) as (one, two):
+        monkeypatch.setitem(sys.modules, "cidery.libp2p.protocols.qh3_core", None)
+        for _ in range(2):
+            with pytest.raises(DialFailed, match="no transport here"):
+                await two.connect(quic_addr(one))
+        assert [record.message for record in caplog.records if "QUIC is off" in record.message] == [
+            record.message for record in caplog.records if "qh3 cannot be loaded" in record.message
+        ]
+        assert len([record for record in caplog.records if "QUIC is off" in record.message]) == 1
+        tcp = next(addr for addr in two.swarm.listen_addrs() if addr.tcp_endpoint())
+        await one.connect(tcp.with_peer(two.swarm.local_peer.multihash))
+
+
+async def test_a_package_that_is_missing_is_told_once_and_leaves_tcp(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(network_parts, "find_spec", lambda name: None)
+    async with nodes((QUIC, TCP)) as (one,):
+        assert [addr for addr in one.listen_addrs() if "quic" in addr] == []
+        assert one.listen_addrs() and "QUIC is off: the package qh3 is not installed" in caplog.text
+
+
+def test_a_node_that_listens_on_quic_has_not_imported_the_library_yet() -> None:
+    code = """
+import asyncio, os, sys
+from cidery.blockstore.memory import MemoryStore
+from cidery.identity.keys import PrivateKey
+from cidery.multiformats.multiaddr import Multiaddr
+from cidery.node.network import NodeNetwork
+
+async def main():
+    node = NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore(), quic=True)
+    await node.start((Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1"),))
+    assert node.listen_addrs()
+    print(sorted({name.partition(".")[0] for name in sys.modules} & {"qh3", "OpenSSL"}))
+    await node.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -164,3 +164,50 @@ def test_the_host_in_front_is_told_and_replaced(text: str, host: str, moved: str
     assert addr.host() == host
     assert str(addr.at_host("9.8.7.6")) == moved
     assert Multiaddr.parse("/p2p-circuit").host() is None
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("/ip4/1.2.3.4/tcp/80/ws", ("1.2.3.4", 80, False, "", "/")),
+        ("/ip6/2001:db8::1/tcp/80/ws/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+         ("2001:db8::1", 80, False, "", "/")),
+        ("/dns4/a.example/tcp/443/tls/ws", ("a.example", 443, True, "a.example", "/")),
+        ("/dns/a.example/tcp/443/wss", ("a.example", 443, True, "a.example", "/")),
+        ("/dns/a.example/tcp/443/ws", ("a.example", 443, False, "a.example", "/")),
+        ("/ip4/1.2.3.4/tcp/443/tls/sni/b.example/ws", ("1.2.3.4", 443, True, "b.example", "/")),
+        ("/ip4/1.2.3.4/tcp/443/wss/http-path/a%2Fb%20%0D%0Ac", ("1.2.3.4", 443, True, "", "/a/b%20%0D%0Ac")),
+    ],
+)  # fmt: skip
+def test_websocket_addresses_say_where_and_how(text: str, found: tuple[object, ...]) -> None:
+    assert Multiaddr.parse(text).ws_endpoint() == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/ip4/1.2.3.4/tcp/80",
+        "/ip4/1.2.3.4/udp/80/ws",
+        "/ip4/1.2.3.4/tcp/80/tls",
+        "/ip4/1.2.3.4/tcp/80/tls/wss",
+        "/ip4/1.2.3.4/tcp/80/ws/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N/p2p-circuit",
+        "/ip4/1.2.3.4/tcp/80/http",
+        "/tcp/80/ws",
+        "/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+    ],
+)
+def test_other_addresses_are_no_websockets(text: str) -> None:
+    assert Multiaddr.parse(text).ws_endpoint() is None
+
+
+def test_a_name_that_tls_needs_stays_when_the_host_is_replaced() -> None:
+    for form in ("tls/ws", "wss"):
+        addr = Multiaddr.parse(f"/dns4/a.example/tcp/443/{form}").with_name().at_host("1.2.3.4")
+        assert str(addr) == "/ip4/1.2.3.4/tcp/443/tls/sni/a.example/ws"
+    for text in (
+        "/dns4/a.example/tcp/80/ws",
+        "/dns4/a/tcp/443/tls/sni/b/ws",
+        "/ip4/1.2.3.4/tcp/443/wss",
+        "/dns/a/tcp/1",
+    ):
+        assert str(Multiaddr.parse(text).with_name()) == text

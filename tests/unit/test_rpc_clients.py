@@ -130,3 +130,25 @@ async def test_more_calls_at_once_than_there_are_places_are_all_answered(tmp_pat
             crowd = 2 * RPC_CALLS.amount - 100
             answers = await asyncio.gather(*(client.read(cid) for _ in range(crowd)))
             assert answers == [bytes(300_000)] * crowd
+
+
+async def test_all_of_an_upload_may_be_in_a_folder_without_a_name(server: Server) -> None:
+    folder, file = "application/x-directory", "application/octet-stream"
+    inside = [("a", file, b"hello"), ("sub", folder, b""), ("sub%2Fb", file, b"world")]
+    nameless = await server.upload("add?cid-version=0", [("", folder, b""), *inside])
+    *_, last = nameless.json()
+    assert (last["Name"], last["Hash"]) == ("", "QmajR32pCBWFoUp7Q6Hfq5KxT4SQQBxPjUHBzkqeB5a5b6")
+    wrapped = await server.upload("add?cid-version=0&wrap-with-directory=true", inside)
+    assert wrapped.json()[-1] == last
+    alone = await server.upload("add?cid-version=0", [("", folder, b"")])
+    assert [line["Hash"] for line in alone.json()] == ["QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"]
+
+
+@pytest.mark.parametrize(
+    "command", ["key/sign", "key/import?arg=new", "config/replace", "files/write?arg=/x&create=true"]
+)
+async def test_a_body_without_a_file_is_told(server: Server, command: str) -> None:
+    answer = await server.upload(command, [])
+    assert answer.status == 500 and (
+        "no file" in answer.json()[0]["Message"] or "required" in answer.json()[0]["Message"]
+    )

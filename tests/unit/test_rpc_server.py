@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -53,7 +55,7 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/webui", "/webui/", f"/ipfs/{EMPTY_FOLDER}", "/ipns/example.org", "/", "/api/v1/id"])
+@pytest.mark.parametrize("path", ["/web", "/webuis", f"/ipfs/{EMPTY_FOLDER}", "/ipns/example.org", "/", "/api/v1/id"])
 async def test_what_is_outside_the_rpc_is_not_found_by_any_method(server: Server, path: str) -> None:
     for method in ("GET", "HEAD", "POST"):
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n"
@@ -387,3 +389,21 @@ async def test_what_is_not_http_leaves_a_line_in_the_log(server: Server, caplog:
         assert (await server.raw(sent)).status == 400
     said = [record for record in caplog.records if record.name == "cidery.http"]
     assert said and all(record.exc_info is None and "\n" not in record.getMessage() for record in said)
+
+
+async def test_a_unix_socket_is_its_users_alone_and_is_not_taken_from_another_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    addr = Multiaddr.parse(f"/unix{path}")
+    before = os.umask(0)
+    try:
+        async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+            async with listen(node.api, [addr], {}, node.path / "api", lambda: None):
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+                async with cidery.Node(tmp_path / "other", profile="test", offline=True) as other:
+                    with pytest.raises(CannotListen, match="in use|listens"):
+                        async with listen(other.api, [addr], {}, other.path / "api", lambda: None):
+                            pass
+                assert await cidery.Client(f"/unix{path}").peer_id() == await node.peer_id()
+            assert not path.exists()
+    finally:
+        os.umask(before)

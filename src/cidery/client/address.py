@@ -34,6 +34,18 @@ class BadApiFile(InvalidInput):
         return f"{self.repo}/api holds {self.text[:80]!r}, which is no RPC address; remove the file if no daemon runs"
 
 
+class UnreadableFile(InvalidInput):
+    """What says where the daemon is, is no file that can be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be read: {self.reason.lower()}; remove it if no daemon runs"
+
+
 class BadSecret(InvalidInput):
     """A text that cannot be sent in a header."""
 
@@ -141,3 +153,5 @@ def _first_line(repo: str, name: str) -> str:
             return file.read(MAX_API_FILE).strip().partition("\n")[0]
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ""
+    except OSError as exc:  # a directory, or a broken disk
+        raise UnreadableFile(os.path.join(repo, name), exc.strerror or str(exc)) from exc

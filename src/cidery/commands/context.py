@@ -27,6 +27,8 @@ class TimedOut(Unavailable):
         return f"timed out after {self.seconds:g} s, as --timeout says"
 
 
+MAX_WHOLE = 256 * 1024
+"""Most bytes that an answer holds as a whole, which is less work than sending pieces: reading it takes no time."""
 ABOUT = "x-about-length"
 """Header of an answer whose length is only estimated."""
 
@@ -40,8 +42,19 @@ class Body(NamedTuple):
     """Total bytes; None if not known before the end."""
     media_type: str = ""
     """Overrides the media type of the definition."""
+    whole: bytes | memoryview | None = None
+    """The same as all of ``chunks``, where it is at hand; of at most MAX_WHOLE bytes."""
     about: int | None = None
     """Most bytes that are to be expected, for progress, where the length is not known."""
+
+
+def body_of(data: bytes | memoryview) -> Body:
+    """A result whose bytes are at hand."""
+
+    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        yield data
+
+    return Body(chunks(), len(data), whole=data if len(data) <= MAX_WHOLE else None)
 
 
 class Caller(Enum):

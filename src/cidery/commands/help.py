@@ -13,8 +13,9 @@ ROOMS = (
     ("Blocks, nodes and archives", ("block", "dag", "cid", "multibase", "filestore")),
     (
         "The node",
-        tuple(
-            "init daemon shutdown status doctor id config denylist jobs log diag repo stats version install-as".split()
+        (
+            *("init", "daemon", "ui", "service", "shutdown", "status", "doctor", "id", "config", "denylist", "jobs"),
+            *("log", "diag", "repo", "stats", "version", "install-as"),
         ),
     ),
     ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),

@@ -239,7 +239,7 @@ class Network(Protocol):
         ...
 
     def listen_addrs(self) -> list[str]:
-        """Bound addresses, without /p2p/."""
+        """Bound addresses, without /p2p/, with this machine's own in the place of a wildcard."""
         ...
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:

@@ -105,14 +105,6 @@ class HttpServer:
             )
         self._servers.append(server)
 
-    async def listen_unix(self, path: str) -> None:
-        """Accept connections at a Unix socket, replacing one that a killed process left.
-
-        Raises OSError.
-        """
-        server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(self), path, backlog=BACKLOG)
-        self._servers.append(server)
-
     async def close(self, grace: float) -> None:
         """Stop accepting, end idle connections; running answers get ``grace`` seconds, to their last byte, then they
         are cut off."""

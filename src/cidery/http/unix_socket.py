@@ -11,7 +11,7 @@ MODE = 0o660
 """Permissions of the file: its user, and a proxy in its group."""
 
 
-def bind_unix(path: str) -> socket.socket:
+def bind_unix(path: str, mode: int = MODE) -> socket.socket:
     """A bound socket that does not listen yet, so that nobody can connect before its permissions are set.
 
     Raises OSError: EADDRINUSE if somebody listens there, EEXIST if the file is no socket.
@@ -20,7 +20,7 @@ def bind_unix(path: str) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX)
     try:
         bound.bind(path)
-        os.chmod(path, MODE)
+        os.chmod(path, mode)
         bound.setblocking(False)
     except BaseException:
         bound.close()

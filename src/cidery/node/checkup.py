@@ -194,15 +194,17 @@ def _daemon(path: Path) -> Checked:
 
 def _ports_of(about: str, addresses: Sequence[Multiaddr], ours: bool) -> Iterator[Checked]:
     for address in addresses:
-        where = address.tcp_endpoint()
+        udp = address.quic_endpoint()
+        where = udp or address.tcp_endpoint()
         if where is None or not where[1]:
             continue
         host, port = where
-        taken = _taken(host, port)
+        taken = _taken(host, port, socket.SOCK_STREAM if udp is None else socket.SOCK_DGRAM)
         if taken is None:
             yield ok(about, f"{address} is free")
         elif taken == errno.EADDRINUSE:
-            who = asked("127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host, port)
+            here = "127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host
+            who = asked(here, port) if udp is None else None
             if ours:
                 yield ok(about, f"{address} is listened on")
             else:
@@ -212,14 +214,16 @@ def _ports_of(about: str, addresses: Sequence[Multiaddr], ours: bool) -> Iterato
             yield problem(about, f"{address}: {os.strerror(taken)}", "change this address in the config")
 
 
-def _taken(host: str, port: int) -> int | None:
+def _taken(host: str, port: int, kind: socket.SocketKind) -> int | None:
     """The error of listening there; None: it would work."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, kind) as trial:
+        if kind is socket.SOCK_STREAM:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
-            trial.listen(1)
+            if kind is socket.SOCK_STREAM:
+                trial.listen(1)
         except OSError as exc:
             return exc.errno or errno.EINVAL
     return None

@@ -9,6 +9,7 @@ from cidery.commands.definition import Call
 from cidery.errors import InvalidInput
 from cidery.repo.config import parse_config
 from cidery.repo.config_file import read_raw
+from cidery.repo.layout import refuse_kubo
 
 
 class NoEditor(InvalidInput):
@@ -30,6 +31,7 @@ async def edit(context: Context, call: Call) -> None:
     editor = os.environ.get("EDITOR", "")
     if not editor:
         raise NoEditor
+    refuse_kubo(context.config_file.parent)
     read_raw(context.config_file)
     code = subprocess.run([*shlex.split(editor), str(context.config_file)], check=False).returncode
     if code:

@@ -34,7 +34,7 @@ from cidery.kad.io.dht import Dht, parsed
 from cidery.kad.service import KadService
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.swarm import Swarm
-from cidery.libp2p.protocols.addresses import Scope, scope_of
+from cidery.libp2p.protocols.addresses import Scope, host_of, scope_of
 from cidery.libp2p.protocols.reachability import VERDICT_FROM, State
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
@@ -137,10 +137,17 @@ def _reach(parts: Parts, states: dict[Multiaddr, State]) -> tuple[Reach, str]:
     if not scopes:
         return Reach.UNREACHABLE, "it listens on no address (Addresses.Swarm)"
     if scopes <= {Scope.LOOPBACK}:
+        if any(_is_wildcard(addr) for addr in parts.swarm.listen_addrs()):
+            return Reach.LOCAL, "this machine has no address in any network now"
         return Reach.LOCAL, "it listens on addresses of this machine only (Addresses.Swarm)"
     if unknown := found[State.UNKNOWN]:
         return Reach.UNKNOWN, f"too few peers have tried {unknown[0]} yet"
     return Reach.UNKNOWN, "no public address of it is known: it is behind a router, or has met too few peers yet"
+
+
+def _is_wildcard(addr: Multiaddr) -> bool:
+    host = host_of(addr.encode())
+    return host is not None and host.is_unspecified
 
 
 def _port(swarm: Swarm) -> int | None:

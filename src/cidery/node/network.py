@@ -40,7 +40,7 @@ from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.port_mapping import PortMapping
+from cidery.libp2p.io.port_mapping import PortMapping, every_form, mappable_port
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
@@ -60,7 +60,7 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import RetrievalOptions, by_peer, close_in_turn, make_swarm, mappable_port, transports
+from cidery.node.network_parts import RetrievalOptions, by_peer, close_in_turn, make_swarm, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
 from cidery.node.relays import NodeRelays, RelayOptions, Surroundings
@@ -217,7 +217,7 @@ class NodeNetwork:
         return NodeRelays(self.swarm, options, around)
 
     def _make_port_mapping(self) -> PortMapping:
-        port = partial(mappable_port, self.swarm)
+        port = lambda: mappable_port(self.swarm.listen_addrs())  # noqa: E731
         return PortMapping(port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
@@ -232,7 +232,7 @@ class NodeNetwork:
 
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
-        self.identification.mapped = self.port_mapping.mapped
+        self.identification.mapped = every_form(self.port_mapping.mapped, self.swarm.listen_addrs())
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:
@@ -433,7 +433,7 @@ class NodeNetwork:
         return {str(peer): list(map(str, addrs)) for peer, addrs in self.swarm.peer_store.all_addrs().items()}
 
     def listen_addrs(self) -> list[str]:
-        return [str(addr) for addr in self.swarm.listen_addrs()]
+        return [str(addr) for addr in self.identification.listened_addrs()]
 
     def ping(self, peer: str, count: int) -> AsyncIterator[float]:
         return self.identification.ping(PeerId.parse(peer), count, PING_INTERVAL)

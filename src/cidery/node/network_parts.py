@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
@@ -15,13 +16,11 @@ from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.peer_store import PeerStore
-from cidery.libp2p.io.quic_transport import QuicTransport
 from cidery.libp2p.io.stream_transport import StreamTransport, WebSockets
 from cidery.libp2p.io.swarm import Swarm, SwarmConfig
 from cidery.libp2p.io.traffic import Traffic
 from cidery.libp2p.io.transport import Transport
 from cidery.libp2p.protocols import yamux
-from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.multiaddr import Multiaddr
@@ -67,11 +66,19 @@ def transports(
 ) -> list[Transport]:
     """``network`` None: TCP. ``websockets`` None: plain TCP only. ``quic``: QUIC too, if its library is installed."""
     made: list[Transport] = [StreamTransport(network or TcpNetwork(config.addresses), clock, websockets)]
-    if quic and find_spec("qh3") is None:
-        log.warning("QUIC is off: the package qh3 is not installed")
+    if quic and (missing := _missing_for_quic()):
+        log.warning("QUIC is off: %s", missing)
     elif quic:
+        from cidery.libp2p.io.quic_transport import QuicTransport
+
         made.append(QuicTransport(config.addresses, clock, entropy))
     return made
+
+
+def _missing_for_quic() -> str | None:
+    if sys.platform == "win32":
+        return "the event loop of Windows does not watch UDP sockets"
+    return "the package qh3 is not installed" if find_spec("qh3") is None else None
 
 
 class Part(Protocol):
@@ -85,15 +92,6 @@ async def close_in_turn(*parts: Part | None) -> None:
     for part in parts:
         if part is not None:
             await part.close()
-
-
-def mappable_port(swarm: Swarm) -> int | None:
-    """A port that a router of this network could forward; None if nothing listens beyond this machine."""
-    for addr in swarm.listen_addrs():
-        endpoint = addr.tcp_endpoint()
-        if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
-            return endpoint[1]
-    return None
 
 
 @dataclass(frozen=True, slots=True)

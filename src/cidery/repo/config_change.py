@@ -39,9 +39,15 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
 
 
 def keep_copy(path: Path, profile: str) -> Path:
-    """A copy of the config, for the user's eyes alone, before a profile changes it. Raises ConfigError."""
+    """A copy of the config, for the user's eyes alone, before a profile changes it.
+
+    Raises ConfigError, KuboRepo.
+    """
     from tempfile import mkstemp  # seldom used, and slow to import
 
+    from cidery.repo.layout import refuse_kubo
+
+    refuse_kubo(path.parent)
     try:
         fd, name = mkstemp(prefix=f"{path.name}-pre-{profile}-", dir=path.parent)
         with os.fdopen(fd, "wb") as file:

@@ -80,7 +80,13 @@ def parse_json(data: bytes, name: str) -> Raw:
 
 
 def write_raw(path: Path, raw: Raw) -> None:
-    """Replace the file atomically and durably, mode 0600. Raises ConfigError if the disk does not take it."""
+    """Replace the file atomically and durably, mode 0600.
+
+    Raises ConfigError if the disk does not take it, KuboRepo for one of Kubo's.
+    """
+    from cidery.repo.layout import refuse_kubo
+
+    refuse_kubo(path.parent)
     temporary = path.with_name(path.name + ".new")
     try:
         temporary.unlink(missing_ok=True)

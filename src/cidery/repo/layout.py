@@ -2,7 +2,7 @@
 
 ::
 
-    config  keystore/  version  repo.lock  api  api-token   blocks/NNNNNN.car  blocks/deleted.log
+    config  keystore/  version  repo.lock  api  api-token  webui-key  daemon.log   blocks/NNNNNN.car  blocks/deleted.log
     meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache, meta/jobs  safe to lose
 
 A Kubo repository found at the path is never written to.
@@ -40,6 +40,12 @@ class KuboRepo(InvalidInput):
 
     def __str__(self) -> str:
         return f"{self.path} is a Kubo repository, left untouched; choose another place with --repo-dir or $CIDERY_PATH"
+
+
+def refuse_kubo(root: Path) -> None:
+    """For who writes a file of a repository that was not opened. Raises KuboRepo."""
+    if RepoLayout(root).kind() is RepoKind.KUBO:
+        raise KuboRepo(root)
 
 
 class RepoTooNew(InvalidInput):

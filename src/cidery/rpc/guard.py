@@ -35,8 +35,12 @@ _COMPANION = (
 
 def default_origins(port: int) -> frozenset[str]:
     """Origins of pages that the node itself serves, and of the extension made to command it, as in Kubo."""
-    own = (f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
-    return frozenset((*own, *_COMPANION))
+    return own_origins(port) | frozenset(_COMPANION)
+
+
+def own_origins(port: int) -> frozenset[str]:
+    """Origins of pages that the node itself serves."""
+    return frozenset(f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in _LOCAL_NAMES)
 
 
 def check(
@@ -49,7 +53,7 @@ def check(
         origins: allowed ``scheme://host:port``; "*" allows every origin.
         any_host: the first rule is skipped, because a secret is required.
     """
-    if not any_host and not _is_local_host(headers.get("host", "")):
+    if not any_host and not is_local_host(headers.get("host", "")):
         return _FORBIDDEN
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None:
@@ -70,6 +74,14 @@ def allowed(origin: str, origins: frozenset[str]) -> bool:
     return all(_allowed(one, origins) for one in origin.split(", "))
 
 
+def comes_from(headers: Mapping[str, str], origins: frozenset[str]) -> bool:
+    """Whether a browser sent this for a page of these origins."""
+    if not any(map(_is_browser, headers.get("user-agent", "").split(", "))):
+        return False
+    origin = headers.get("origin") or _origin_of(headers.get("referer", ""))
+    return origin.lower() in origins
+
+
 def _origin_of(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -86,7 +98,7 @@ def _is_browser(agent: str) -> bool:
     return agent.startswith("Mozilla") and "Electron" not in agent
 
 
-def _is_local_host(host: str) -> bool:
+def is_local_host(host: str) -> bool:
     """Whether a Host header names this machine in a way that no DNS answer can forge."""
     if host.startswith("["):
         name, _, port = host[1:].partition("]")

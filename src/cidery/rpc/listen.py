@@ -19,13 +19,16 @@ from cidery.http.authorization import AGENT, TOKEN_FILE
 from cidery.http.message import Request, Response
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
+from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.rpc.guard import default_origins
+from cidery.rpc.guard import default_origins, own_origins
 from cidery.rpc.server import RpcHandler
 from cidery.version import __version__
 
 SHUTDOWN_GRACE = 2.0
 """Seconds that running calls have to finish when the daemon stops; then they are cancelled."""
+SOCKET_MODE = 0o600
+"""Permissions of a Unix socket: who can write to it has full power over the node."""
 MAX_LINE = 1 << 20
 """Longest request line, in bytes: the limit of servers written in Go, so that Kubo's clients may send as much."""
 TOKEN_BYTES = 16
@@ -93,6 +96,7 @@ async def listen(
     token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
     bound: list[Multiaddr] = []
     servers: list[HttpServer] = []
+    files: list[SocketFile] = []
     open_to_all = exposed or bool(api.config.authorizations)
     try:
         for addr in addrs:
@@ -105,8 +109,9 @@ async def listen(
             )
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)
-            real = await _start(server, addr)
-            handler.allow(default_origins((real.tcp_endpoint() or ("", 0))[1]))
+            real = await _start(server, addr, files)
+            port = (real.tcp_endpoint() or ("", 0))[1]
+            handler.allow(default_origins(port), own_origins(port))
             bound.append(real)
         if bound:
             _write(token_file, token, 0o600)  # first: a client that finds the address also finds the token
@@ -118,6 +123,8 @@ async def listen(
             token_file.unlink(missing_ok=True)
         for server in servers:
             await server.close(SHUTDOWN_GRACE)
+        for file in files:
+            file.remove()
 
 
 def _check(addr: Multiaddr, open_to_all: bool) -> None:
@@ -135,12 +142,14 @@ def _check(addr: Multiaddr, open_to_all: bool) -> None:
         raise NotLoopback(addr)
 
 
-async def _start(server: HttpServer, addr: Multiaddr) -> Multiaddr:
+async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -> Multiaddr:
     """Listen; returns the address with the real port. Raises CannotListen."""
     path, endpoint = addr.unix_path(), addr.tcp_endpoint()
     try:
         if path is not None:
-            await server.listen_unix(path)
+            bound = bind_unix(path, SOCKET_MODE)
+            files.append(SocketFile(path))
+            await server.listen_at(bound)
             return addr
         assert endpoint is not None  # checked by _check()
         return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))

@@ -38,11 +38,13 @@ from cidery.rpc.answer import (
     value_line,
 )
 from cidery.rpc.authorization import DENIED, Authorizations
-from cidery.rpc.guard import allowed, check
+from cidery.rpc.guard import allowed, check, comes_from, is_local_host
 from cidery.rpc.misses import Misses
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
+from cidery.rpc.webui import LINK, SESSION_SCHEME, WebUi
+from cidery.rpc.webui import PREFIX as WEBUI
 
 PREFIX = "/api/v0/"
 METRICS = "/debug/metrics/prometheus"
@@ -54,6 +56,7 @@ MAX_WATCH_NAME = 64
 OWN_AGENT = "cidery"
 """User-Agent of our own clients, which can read names of arbitrary bytes."""
 _NOT_FOUND = (404, "404 page not found")
+_NO_SESSION = (401, "401 - this page has no session, or its session is over: open it with: cidery ui")
 log = logging.getLogger("cidery.rpc")
 Piece = bytes | memoryview
 
@@ -100,13 +103,16 @@ class RpcHandler:
         self._stop = stop
         self._token = token
         self._exposed = exposed
+        self._own: frozenset[str] = frozenset()
+        self._webui = WebUi(api.path)
         self._places = Places()
         self._misses = Misses(api, sessions)
         self._routing = routing
 
-    def allow(self, origins: frozenset[str]) -> None:
-        """Let pages of these origins call, too."""
-        self._origins |= origins
+    def allow(self, origins: frozenset[str], own: frozenset[str] = frozenset()) -> None:
+        """Let pages of these origins call, too. ``own``: those of this server, whose pages need a session."""
+        self._own |= own - self._origins
+        self._origins |= origins | own
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
@@ -119,6 +125,10 @@ class RpcHandler:
     async def _checked(self, request: Request) -> Response:
         if request.path.startswith(FOR_WORKERS):
             return await self._of_worker(request)
+        if request.path == LINK and self._is_ours(request.header(TOKEN_HEADER.lower())):
+            return self._webui.ticket()
+        if request.path == WEBUI or request.path.startswith(f"{WEBUI}/"):
+            return await self._of_page(request)
         measures = request.path == METRICS and self._metrics is not None
         if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
@@ -132,13 +142,31 @@ class RpcHandler:
         if meant is not None and not self._is_ours(meant):
             return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
         # A preflight carries no secret and calls nothing.
-        if request.method != "OPTIONS" and not self._users.allows(
-            request.header("authorization"), unquote(request.path)
-        ):
-            return text_answer(403, DENIED)
+        if request.method != "OPTIONS" and (denied := self._denied(request)) is not None:
+            return denied
         if measures and self._metrics is not None:
             return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
         return await self._answer(request)
+
+    def _denied(self, request: Request) -> Response | None:
+        """The answer to a caller without the secret that it needs."""
+        given = request.header("authorization")
+        if self._webui.is_session(given):
+            return None
+        if given.startswith(SESSION_SCHEME) or (not self._users and comes_from(request.headers, self._own)):
+            return text_answer(*_NO_SESSION)
+        return None if self._users.allows(given, unquote(request.path)) else text_answer(403, DENIED)
+
+    async def _of_page(self, request: Request) -> Response:
+        """The files of the web page, and the trade of a ticket for a session, which only that page may make."""
+        any_host = self._exposed or bool(self._users)
+        if not any_host and not is_local_host(request.header("host")):
+            return text_answer(403, "403 - Forbidden")
+        if request.method == "POST":
+            refusal = check("POST", request.headers, self._own, any_host=any_host)
+            if refusal is not None:
+                return text_answer(*refusal)
+        return await self._webui.answer(request)
 
     async def _of_worker(self, request: Request) -> Response:
         """For who knows the token, who can read the repository, too."""
@@ -169,9 +197,9 @@ class RpcHandler:
             return error_answer(exc)
         assert isinstance(head, _Head)  # the first item is the head
         headers = {**COMMON_HEADERS, **head.headers}
-        if head.empty:
+        if head.whole is not None:
             await running.aclose()
-            return Response(200, headers)
+            return Response(200, headers, head.whole)
         return Response(200, {**headers, "Trailer": TRAILERS}, _pieces(running), error_trailers=stream_error)
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
@@ -221,7 +249,8 @@ class _Head(NamedTuple):
     """The beginning of an answer."""
 
     headers: dict[str, str]
-    empty: bool = False
+    whole: bytes | None = None
+    """All that follows it: no error can come any more. An answer of one piece costs half as much."""
 
 
 async def _taken(request: Request, place: Place) -> bytes:
@@ -253,17 +282,14 @@ async def _perform(context: Context, call: Call, exact: bool) -> "AsyncGenerator
                     yield _values_head(call)
                 yield _value(value, call, exact)
         if not begun:
-            yield _values_head(call)._replace(empty=True)
+            yield _values_head(call)._replace(whole=b"")
         return
     result = await running
     if isinstance(result, Body):
         async for piece in _bytes(result, call):
             yield piece
-    elif result is None:
-        yield _values_head(call)._replace(empty=True)
     else:
-        yield _values_head(call)
-        yield _value(result, call, exact)
+        yield _values_head(call)._replace(whole=b"" if result is None else _value(result, call, exact))
 
 
 async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
@@ -276,6 +302,9 @@ async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]
         headers["X-Content-Length"] = str(body.length)
     elif body.about is not None:
         headers[ABOUT] = str(body.about)
+    if body.whole is not None:
+        yield _Head(headers, bytes(body.whole))
+        return  # the chunks were never begun
     begun = False
     async with aclosing(body.chunks) as chunks:
         async for chunk in chunks:
@@ -301,6 +330,10 @@ def _value(value: Any, call: Call, exact: bool) -> bytes:
     return value_line(value, exact=exact)
 
 
+_KNOWN: dict[str, Command] = {}
+"""Path of a request -> its command, for the paths that the commands have themselves."""
+
+
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     """The command that a path names, and its first argument: as in Kubo one word behind it may be that.
 
@@ -308,11 +341,15 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     """
     if not raw_path.startswith(PREFIX):
         return None
+    if known := _KNOWN.get(raw_path):
+        return known, []
     words = [unquote(word, errors="surrogateescape") for word in raw_path[len(PREFIX) :].strip("/").split("/")]
     found = find(words)
     if found is None or not found.command.over_rpc:
         return None
     given = words[found.words :]
+    if not given and raw_path == PREFIX + "/".join(found.command.path):
+        _KNOWN[raw_path] = found.command
     takes_text = any(not argument.is_file for argument in found.command.arguments)
     return None if len(given) > takes_text else (found.command, given)
 

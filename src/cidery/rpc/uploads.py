@@ -55,13 +55,14 @@ async def read_uploads(request: Request, place: Place) -> AsyncIterator[Item]:
         BadUpload, BadMultipart: an invalid path, or a body that is malformed or ends early.
         SilentBody: the body stopped arriving.
     """
-    body, roots = _Body(request, place), 0
+    body, roots, nameless = _Body(request, place), 0, False
     for _ in range(MAX_PARTS):
         part = await body.next_part()
         if part is None:
             return
         item = await _item(part, body)
-        roots += "/" not in item.name
+        nameless = nameless or (isinstance(item, Folder) and not item.name)  # it holds all others
+        roots += not nameless and "/" not in item.name
         if roots > UPLOAD_ROOTS.amount:
             raise BadUpload(f"more than {UPLOAD_ROOTS.size}: put them into a folder")
         yield item

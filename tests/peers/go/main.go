@@ -104,7 +104,7 @@ func main() {
 	}
 	commands := map[string]command{}
 	for _, table := range []map[string]command{
-		peer.connections(), peer.content(), peer.routes(), peer.relays(), peer.topics(), peer.flows(),
+		peer.connections(), peer.content(), peer.routes(), peer.relays(), peer.topics(), peer.flows(), peer.http(),
 	} {
 		maps.Copy(commands, table)
 	}

@@ -1,4 +1,4 @@
-"""Definitions of doctor and install-as: what concerns this machine rather than content."""
+"""Definitions of doctor, install-as, ui and service: what concerns this machine rather than content."""
 
 from typing import Literal, TypedDict
 
@@ -57,5 +57,32 @@ COMMANDS = (
         where=Where.CLIENT,
         repo=Repo.NONE,
         description="A command called ipfs adds with Kubo's CIDs if it makes the repository (profile unixfs-v0-2015).",
+    ),
+    Command(
+        ("ui",),
+        "Open the web page of the node in the browser, and start the daemon if none runs",
+        "cidery.cli.ui:run_local",
+        "cidery ui",
+        options=(flag("no-open", "Print the link instead of opening it; it works once")._replace(alias="print"),),
+        output=Output.NOTHING,
+        where=Where.CLIENT,
+        description="The daemon goes on when the terminal is closed, and ends with: cidery shutdown. The repository\n"
+        "is made if there is none. What the daemon prints is in daemon.log there. docs/webui.md has more.",
+    ),
+    *(
+        Command(
+            ("service", word),
+            summary,
+            "cidery.cli.login_service:run_local",
+            f"cidery service {word}",
+            output=Output.NOTHING,
+            where=Where.CLIENT,
+            description="Of this user alone: a unit of systemd, an agent of launchd, or a task of Windows.",
+        )
+        for word, summary in (
+            ("install", "Have the system start the daemon now and at each login"),
+            ("remove", "Undo service install"),
+            ("status", "Show whether the system starts the daemon"),
+        )
     ),
 )

@@ -95,8 +95,25 @@ async def _wanted_metadata(uploads: AsyncIterator[Item], call: Call, roots: Root
                 yield item
 
 
+async def _unwrapped(uploads: AsyncIterator[Item]) -> tuple[bool, AsyncIterator[Item]]:
+    """(whether all of an upload is in a folder without a name, which Go's clients send first; the other items)."""
+    first = await anext(uploads, None)
+    nameless = isinstance(first, Folder) and not first.name
+
+    async def items() -> AsyncIterator[Item]:
+        if first is not None and not nameless:
+            yield first
+        async for item in uploads:
+            yield item
+
+    return nameless, items()
+
+
 async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
-    api = context.node
+    api, uploads, wrap = context.node, context.uploads, call.flag("wrap-with-directory")
+    if uploads is not None:
+        nameless, uploads = await _unwrapped(uploads)
+        wrap = wrap or nameless
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
     if call.text("pin-name") and not call.flag("pin"):
@@ -111,11 +128,11 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         mode=mode,
         mtime=mtime,
         references=api.blocks.references if call.flag("nocopy") else None,
-        wrap=call.flag("wrap-with-directory"),
+        wrap=wrap,
         only_hash=call.flag("only-hash"),
         progress=call.flag("progress"),
     )
-    sources = call.many("path") if context.uploads is None else _wanted_metadata(context.uploads, call, roots)
+    sources = call.many("path") if uploads is None else _wanted_metadata(uploads, call, roots)
     command = command_of(call, "path") if context.uploads is None else []
     adding = api.adding.add(
         sources,

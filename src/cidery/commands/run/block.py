@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 
 from cidery.commands.cid_text import cid_text
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, body_of
 from cidery.commands.definition import Call
 from cidery.commands.definitions.block import BlockRemoved, BlockStat
 from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
@@ -24,10 +24,7 @@ async def get(context: Context, call: Call) -> Body:
     async with context.node.session() as session:
         data = await block_get(path, session)
 
-    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        yield data
-
-    return Body(chunks(), len(data))
+    return body_of(data)
 
 
 async def stat(context: Context, call: Call) -> BlockStat:

@@ -1,10 +1,10 @@
 """dag put, get, stat and diff."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from functools import partial
 
 from cidery.commands.cid_text import cid_text
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, body_of
 from cidery.commands.definition import Call
 from cidery.commands.definitions.dag import (
     CidLink,
@@ -49,10 +49,7 @@ async def get(context: Context, call: Call) -> Body:
     async with context.node.session() as session:
         data = await dag_get(path, session, output_codec=call.text("output-codec"))
 
-    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        yield data
-
-    return Body(chunks(), len(data))
+    return body_of(data)
 
 
 def _stat_value(sizes: DagSizes, call: Call) -> DagStat:

@@ -141,9 +141,13 @@ def source_of(given: object) -> "str | bytes | AsyncIterable[Buffer]":
 
 
 async def sent_bytes(items: AsyncIterable[Item], limit: int, too_long: Callable[[int], CideryError]) -> bytes:
-    """All bytes of the files that a command was given. Raises InvalidInput for others, ``too_long`` above ``limit``."""
-    collected = bytearray()
+    """All bytes of the files that a command was given.
+
+    Raises InvalidInput for others and where there is none, ``too_long`` above ``limit``.
+    """
+    collected, given = bytearray(), False
     async for item in items:
+        given = True
         match item:
             case Bytes(data):
                 collected += data
@@ -156,6 +160,8 @@ async def sent_bytes(items: AsyncIterable[Item], limit: int, too_long: Callable[
                 raise InvalidInput(f"{_printable(item.name[:80])!r} is not the content of a file")
         if len(collected) > limit:
             raise too_long(len(collected))
+    if not given:
+        raise InvalidInput("the request holds no file; send one as a part of a multipart body")
     return bytes(collected)
 
 

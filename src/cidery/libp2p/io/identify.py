@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from cidery.budgets import IDENTIFICATIONS, PING_STREAMS
 from cidery.errors import CideryError, RemoteProtocolError, Unavailable
@@ -81,7 +81,7 @@ class Identification:
         """Where peers see us."""
         self._interfaces = interfaces
         self._announced = announced or Announced()
-        self.mapped: Multiaddr | None = None
+        self.mapped: Sequence[Multiaddr] = ()
         """Where a router passes connections on to this node."""
         self.relayed: Callable[[], list[Multiaddr]] = list
         """Through which relays this node is reached, as far as they have granted it."""
@@ -106,21 +106,28 @@ class Identification:
         For a wildcard these are this machine's own addresses, as its connections use them, and those at which enough
         others see it.
         """
-        out: dict[Multiaddr, None] = {}
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
+        out = self._bound_at(*believed)
+        out |= dict.fromkeys((*self.mapped, *self.relayed()))
+        return self._announced.of(out)
+
+    def listened_addrs(self) -> list[Multiaddr]:
+        """The bound addresses, with this machine's own in the place of a wildcard."""
+        return list(self._bound_at())
+
+    def _bound_at(self, *hosts: str) -> dict[Multiaddr, None]:
+        """The bound addresses; a wildcard stands for this machine's own addresses and ``hosts``."""
+        out: dict[Multiaddr, None] = {}
         for addr in self._swarm.listen_addrs():
             bound = host_of(addr.encode())
             if bound is None or not bound.is_unspecified:
                 out[addr] = None
                 continue
-            for host in dict.fromkeys((*self._interfaces(), *believed, *self._local)):
+            for host in dict.fromkeys((*self._interfaces(), *hosts, *self._local)):
                 if ipaddress.ip_address(host).version == bound.version:
                     out[addr.at_host(host)] = None
             out[addr.at_host("::1" if bound.version == 6 else "127.0.0.1")] = None
-        if self.mapped is not None:
-            out[self.mapped] = None
-        out |= dict.fromkeys(self.relayed())
-        return self._announced.of(out)
+        return out
 
     def direct_addrs(self) -> list[Multiaddr]:
         """Those of them where no relay is between."""

@@ -12,7 +12,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr_protocols import TCP
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -20,6 +22,27 @@ SEARCH_AGAIN = 900.0
 """Seconds until a router is looked for again when there was none: people carry their machines about."""
 LOST_AGAIN = 60.0
 """Seconds until one is looked for again that has mapped the port and stopped: it may have started anew."""
+
+
+def mappable_port(bound: Sequence[Multiaddr]) -> int | None:
+    """A port that a router of this network could forward; None if nothing listens beyond this machine."""
+    for addr in bound:
+        endpoint = addr.tcp_endpoint() or addr.ws_endpoint()
+        if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK and ":" not in endpoint[0]:
+            return endpoint[1]
+    return None
+
+
+def every_form(mapped: Multiaddr | None, bound: Sequence[Multiaddr]) -> list[Multiaddr]:
+    """The address outside, of plain TCP, in each form that is listened for on the mapped port: WebSockets share it."""
+    forms: dict[Multiaddr, None] = {}
+    port = mappable_port(bound)
+    for addr in bound if mapped is not None else ():
+        codes = [code for code, _ in addr.components]
+        at = codes.index(TCP) if TCP in codes else -1
+        if at >= 0 and int.from_bytes(addr.components[at][1], "big") == port:
+            forms[Multiaddr((*mapped.components, *addr.components[at + 1 :]))] = None  # type: ignore[union-attr]
+    return list(forms)
 
 
 class Router(Protocol):

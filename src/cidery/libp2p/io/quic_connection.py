@@ -12,7 +12,6 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.udp_socket import UdpSocket
-from cidery.libp2p.protocols import tls
 from cidery.libp2p.protocols.channel import WrongPeer
 from cidery.libp2p.protocols.quic_core import Completed, Endpoint, IdIssued, IdRetired, QuicCore
 from cidery.libp2p.protocols.quic_muxer import QuicError, QuicMuxer
@@ -51,17 +50,22 @@ class QuicConnection(Connection):
         remote_addr: Multiaddr,
         *,
         ids: dict[bytes, QuicConnection],
+        targets: dict[Endpoint, QuicConnection],
         expected: PeerId | None,
         handshake_wait: float,
         wall_clock: Callable[[], datetime.datetime],
     ) -> None:
-        """``expected`` None: whoever it is, came from outside. ``ids``: all connections of the transport by theirs."""
+        """``expected`` None: whoever it is, came from outside.
+
+        ``ids``, ``targets``: all connections of the transport by theirs, and by where their peers are.
+        """
         super().__init__(config, outbound=expected is not None)
         self.remote_addr = remote_addr
         self._core = core
         self._socket = sock
         self._expected = expected
         self._ids = ids
+        self._targets = targets
         self._own_ids: set[bytes] = set()
         self._handshake_until = config.clock() + handshake_wait
         self._handshake_bytes = 0
@@ -76,11 +80,6 @@ class QuicConnection(Connection):
         """Take datagrams that are addressed so."""
         self._own_ids.add(connection_id)
         self._ids[connection_id] = self
-
-    def begin(self) -> None:
-        """Send the first datagrams of a dial."""
-        self._flush()
-        self._arm()
 
     def receive(self, datagrams: Sequence[bytes], source: Endpoint) -> None:
         """Datagrams for it, of one source. Call flush() once no more are at hand."""
@@ -100,9 +99,8 @@ class QuicConnection(Connection):
             self._mux.limit(reading_waits=True)
 
     def flush(self) -> None:
-        """React to what was received."""
+        """React to what was received, or begin a dial."""
         self._flush()
-        self._arm()
 
     # --- Connection
 
@@ -134,16 +132,13 @@ class QuicConnection(Connection):
                     break
                 left -= sum(map(len, batch))
                 if left <= 0:
-                    self._loop.call_soon(self._flush_again)
-                    return
+                    self._loop.call_soon(self._flush)
+                    break
         finally:
             self._flushing = False
         if not self.closed.done() and (reason := self._core.ended) is not None:
             self.fail(ConnectionFailed(reason or "closed by the peer"))
-
-    def _flush_again(self) -> None:
-        self._flush()
-        self._arm()
+        self._arm()  # what was sent wants an answer, and what is paced its time
 
     def _next_batch(self) -> list[bytes]:
         """Some datagrams, sent; none: there are none, or their time has not come."""
@@ -175,7 +170,13 @@ class QuicConnection(Connection):
         """The core has validated another path to the peer: it has moved."""
         if self._target is not None:
             self.remote_addr = Multiaddr.quic(*target)
+            self._forget_target()
         self._target = target
+        self._targets[target] = self
+
+    def _forget_target(self) -> None:
+        if self._target is not None and self._targets.get(self._target) is self:
+            del self._targets[self._target]
 
     def _resume(self) -> None:
         self._resumes = False
@@ -207,6 +208,8 @@ class QuicConnection(Connection):
 
     def _start(self, completed: Completed, now: float) -> None:
         """Raises QuicError, TlsError, WrongPeer."""
+        from cidery.libp2p.protocols import tls  # by now the library has it too; a start need not pay for it
+
         if completed.alpn != ALPN:
             raise QuicError(f"the peer speaks {completed.alpn!r}")
         key = tls.verify_shown(completed.certificates, self._wall_clock())
@@ -240,8 +243,6 @@ class QuicConnection(Connection):
             if (timer := self._core.timer()) is not None and timer <= now:
                 self._core.handle_timer(now)
             self._flush()
-            if not self.closed.done():
-                self._arm()
             return
         super()._on_deadline()
 
@@ -263,3 +264,4 @@ class QuicConnection(Connection):
     def _shut(self) -> None:
         for connection_id in self._own_ids:
             self._ids.pop(connection_id, None)
+        self._forget_target()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -29,6 +30,7 @@ from cidery.libp2p.protocols.quic_core import (
     SAFE_DATAGRAM,
     Endpoint,
 )
+from cidery.libp2p.protocols.quic_reset import Resets
 from cidery.libp2p.protocols.quic_retry import KEY_SIZE, RetryTokens
 from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
 from cidery.multiformats.multiaddr import Multiaddr
@@ -73,18 +75,33 @@ class QuicTransport:
         self._entropy = entropy
         self._wall_clock = wall_clock
         self._ids: dict[bytes, QuicConnection] = {}
+        self._targets: dict[Endpoint, QuicConnection] = {}
+        """The newest to each address."""
         self._listening: list[UdpSocket] = []
         self._dialling: dict[int, UdpSocket] = {}
         """Sockets that only dial, by the version of IP."""
+        self._off = False
         self._accept: tuple[LocalEnd, Accept] | None = None
         self._identities: dict[PeerId, Qh3Identity] = {}
         self._unproven: set[QuicConnection] = set()
         self._rate = Bucket(QUIC_HANDSHAKES, clock())
+        self._resets: Resets | None = None
         self._tokens = RetryTokens(entropy(KEY_SIZE))
 
     def takes(self, addr: Multiaddr) -> bool:
         endpoint = addr.quic_endpoint()
-        return endpoint is not None and "%" not in endpoint[0]  # a zone has no place in the library's addresses
+        # a zone has no place in the library's addresses
+        return endpoint is not None and "%" not in endpoint[0] and not self._off
+
+    def _works(self) -> bool:
+        """Whether the library can be imported; if not, QUIC is off from now on."""
+        if not self._off:
+            try:
+                importlib.import_module("cidery.libp2p.protocols.qh3_core")
+            except ImportError as exc:
+                self._off = True
+                log.warning("QUIC is off: the package qh3 cannot be loaded: %s", exc)
+        return not self._off
 
     # --- listening
 
@@ -105,6 +122,7 @@ class QuicTransport:
                 sock.close()
             raise
         self._accept = (end, accept)
+        self._resets = Resets(end.upgrade.identity.encode(), self._entropy, self._clock())
         self._listening = bound
         return QuicListening(bound, self._refuse)
 
@@ -117,6 +135,8 @@ class QuicTransport:
 
     def _receive(self, sock: UdpSocket, datagrams: Datagrams) -> None:
         """Give each connection its datagrams, those of one source at a time, and let it answer once."""
+        if not self._works():
+            return
         from cidery.libp2p.protocols import qh3_core
 
         sock.batch_by(qh3_core.batching)
@@ -126,12 +146,26 @@ class QuicTransport:
             connection = self._ids.get(_destination(data))
             if connection is not None:
                 groups.setdefault((connection, source), []).append(data)
-            elif self._accept is not None:
-                self._open(sock, data, source)
+            elif data and data[0] & LONG_HEADER:
+                if self._accept is not None:
+                    self._open(sock, data, source)
+            else:
+                self._stray(sock, data, source)
         for (connection, source), several in groups.items():
             connection.receive(several, source)
         for connection in dict.fromkeys(connection for connection, _ in groups):
             connection.flush()
+
+    def _stray(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
+        """A datagram of a connection that is unknown here: perhaps the peer says the same of one of ours (a reset)."""
+        connection = self._targets.get(source)
+        if connection is not None and connection.secured is not None:
+            connection.receive([data], source)
+            connection.flush()
+            if connection.closed.done():
+                return
+        if self._resets is not None and not sock.blocked and (answer := self._resets.answer(data, self._clock())):
+            sock.send([answer], source)
 
     def _open(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
         """A datagram of no connection: the beginning of one, or nothing."""
@@ -174,6 +208,7 @@ class QuicTransport:
             _datagram_size(source[0]),
             original or asked.destination_id,
             None if original is None else asked.destination_id,
+            None if self._resets is None else self._resets.token,
         )
         connection = self._connection(end, core, sock, Multiaddr.quic(*source), None, IDLE_TIMEOUT)
         connection.answer_to(asked.destination_id)
@@ -192,6 +227,8 @@ class QuicTransport:
         """As Transport.dial(). Silence ends it after IDLE_TIMEOUT."""
         endpoint = addr.quic_endpoint()
         if endpoint is None:
+            raise UnsupportedAddress(addr)
+        if not self._works():
             raise UnsupportedAddress(addr)
         host, port = endpoint
         failure: Exception = OSError(f"{host} has no address")
@@ -212,7 +249,7 @@ class QuicTransport:
         core = Qh3Core.dialling(self._identity(end), target, _datagram_size(target[0]), self._clock())
         connection = self._connection(end, core, sock, addr, peer, IDLE_TIMEOUT)
         try:
-            connection.begin()
+            connection.flush()
             await asyncio.shield(connection.upgraded)
         except BaseException:
             connection.close("dial given up")
@@ -267,6 +304,7 @@ class QuicTransport:
             sock,
             addr,
             ids=self._ids,
+            targets=self._targets,
             expected=expected,
             handshake_wait=handshake_wait,
             wall_clock=self._wall_clock,

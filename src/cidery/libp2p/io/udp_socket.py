@@ -12,12 +12,14 @@ from typing import Protocol
 from cidery.libp2p.protocols.quic_core import Endpoint
 
 Datagrams = list[tuple[bytes, tuple[object, ...]]]
-BATCHES = 16
-"""Reads of the socket in one turn of the loop; each gives up to some hundred KiB."""
+READ_SLICE = 512 * 1024
+"""Bytes read that end the socket's turn of the loop: a millisecond or two of work. One read may give 2 MiB."""
 BUFFERS = 7 * 1024 * 1024
 """Bytes asked for each of the kernel's buffers, as quic-go does; it gives what net.core.rmem_max allows."""
 LARGEST = 65535
 """Bytes of a datagram."""
+NOT_SEGMENTED = frozenset({errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
+"""Errors of sending that a device without segmentation has (quinn-udp and qh3 take them so, too)."""
 SINGLY = 64
 """Datagrams read one by one where the system has no batches."""
 
@@ -29,6 +31,8 @@ class Batching(Protocol):
 
     def send(self, datagrams: list[bytes], addr: tuple[object, ...]) -> int: ...
 
+    def disable_gso(self) -> None: ...
+
 
 class UdpSocket:
     """Reads until close(). ``receive`` is given each batch; datagrams of one source are in the order they came."""
@@ -36,6 +40,7 @@ class UdpSocket:
     def __init__(self, sock: socket.socket, receive: Callable[[Datagrams], None]) -> None:
         self._socket = sock
         self._batching: Batching | None = None
+        self._segments = True
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Callable[[], None]] = deque()
@@ -93,7 +98,7 @@ class UdpSocket:
         done = 0
         while done < len(datagrams):
             try:
-                if self._batching is not None:
+                if self._batching is not None and len(datagrams) - done > 1:
                     done += self._batching.send(datagrams[done:], target)
                 else:
                     self._socket.sendto(datagrams[done], target)
@@ -101,9 +106,14 @@ class UdpSocket:
             except (BlockingIOError, InterruptedError) as exc:
                 return done + int(getattr(exc, "datagrams_sent", 0))
             except OSError as exc:
-                if exc.errno == errno.ENOBUFS:
+                done += int(getattr(exc, "datagrams_sent", 0))
+                if exc.errno in NOT_SEGMENTED and self._batching is not None and self._segments:
+                    self._segments = False  # the kernel can, the device cannot
+                    self._batching.disable_gso()
+                elif exc.errno == errno.ENOBUFS:
                     return len(datagrams)
-                done += int(getattr(exc, "datagrams_sent", 0)) + 1  # too long for the path, refused, no route
+                else:
+                    done += 1  # too long for the path, refused, no route: a lost one, which QUIC notices
         return done
 
     def _on_writable(self) -> None:
@@ -118,7 +128,8 @@ class UdpSocket:
             self._waiting.popleft()()
 
     def _on_readable(self) -> None:
-        for _ in range(BATCHES):
+        left = READ_SLICE
+        while left > 0:
             try:
                 batch = self._read()
             except (BlockingIOError, InterruptedError):
@@ -127,6 +138,7 @@ class UdpSocket:
                 return  # an ICMP message about something sent before; the next read is clean
             if not batch:
                 return
+            left -= sum(len(data) for data, _ in batch)
             self._receive(batch)
             if self.closed:
                 return
@@ -148,6 +160,7 @@ class UdpSocket:
             self.closed = True
             self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_writer(self._socket.fileno())
+            self._batching = None  # it has a descriptor of its own, which would keep the port
             self._socket.close()
             self._unsent.clear()
             self._waiting.clear()

@@ -77,7 +77,9 @@ def _read_header() -> Steps[None]:
     if line == _HEADER_LINE[:1]:
         line += yield Read(len(_HEADER_LINE) - 1)
     if line != _HEADER_LINE:
-        raise MultistreamError(f"the peer begins with {line!r}, not with {HEADER}")
+        is_text = 0x20 <= line[0] < 0x7F
+        hint = "" if is_text else "; it may belong to a private network, and this node not (swarm.key)"
+        raise MultistreamError(f"the peer begins with {line!r}, not with {HEADER}{hint}")
 
 
 def propose(protocols: Sequence[str]) -> Steps[str]:

@@ -9,7 +9,7 @@ Spec: https://github.com/libp2p/specs/blob/master/tls/tls.md, https://www.rfc-ed
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -174,10 +174,16 @@ class HoldingConnection(QuicConnection):
     """
 
     holding = False
+    reset_token: bytes | None = None
+    """By which the peer believes that a server has forgotten the connection; None: a random one."""
 
     def _create_tls(self, remote_source_cid: bytes | None) -> QuicTlsBridge:
         bridge = super()._create_tls(remote_source_cid)
         made, given = bridge.tls, self._configuration
+        if self.reset_token is not None:
+            bridge.stateless_reset_token = self.reset_token
+            parameters = bridge.serialize_transport_parameters()
+            made.handshake_extensions = [(tls.ExtensionType.QUIC_TRANSPORT_PARAMETERS, parameters)]
         context = Context(
             is_client=given.is_client,
             alpn_protocols=given.alpn_protocols,
@@ -278,19 +284,27 @@ class Qh3Core:
 
     @classmethod
     def accepting(
-        cls, identity: Qh3Identity, datagram: int, original_id: bytes, retry_id: bytes | None = None
+        cls,
+        identity: Qh3Identity,
+        datagram: int,
+        original_id: bytes,
+        retry_id: bytes | None = None,
+        reset_token: Callable[[bytes], bytes] | None = None,
     ) -> Qh3Core:
         """A server's, before it takes the first datagram.
 
         Args:
             original_id: to which the client addressed its first datagram.
             retry_id: what a Retry told the client to use instead, which proved its address.
+            reset_token: that of a connection id; None: nobody can be told later.
         """
         connection = HoldingConnection(
             configuration=identity.configuration(False, datagram),
             original_destination_connection_id=original_id,
             retry_source_connection_id=retry_id,
         )
+        if reset_token is not None:
+            connection.reset_token = reset_token(connection.host_cid)
         return cls(connection)
 
     @property

@@ -102,6 +102,16 @@ class WebSocket:
         made._out += http.data_to_send()
         return made
 
+    @property
+    def left(self) -> int:
+        """Bytes of the payload that are still to come of the frame that comes now; of a control frame none."""
+        return self._left if self._opcode < Opcode.CLOSE else 0
+
+    @property
+    def largest_head(self) -> int:
+        """Bytes of the longest head of a frame from the other end."""
+        return 10 if self._client else 14
+
     def receive_data(self, data: memoryview) -> list[memoryview]:
         """Payloads, in order: views of ``data``, which is written to. data_to_send() is to be sent after it.
 
@@ -120,7 +130,10 @@ class WebSocket:
         return out
 
     def send(self, data: Buffer) -> tuple[bytes, Buffer]:
-        """A payload as one message: its head and its bytes, which for a server are ``data`` itself."""
+        """A payload as one message: its head and its bytes, ``data`` itself where it need not be masked, or can be.
+
+        Of a client: a memoryview that can be written to is overwritten.
+        """
         return self._frame(Opcode.BINARY, data)
 
     def close(self, code: int = NORMAL) -> None:
@@ -216,7 +229,7 @@ class WebSocket:
         piece, rest = data[: self._left], data[self._left :]
         self._left -= len(piece)
         if self._mask:
-            xor(piece, self._mask, piece)
+            xor(piece, self._mask)
             turn = len(piece) % 4
             self._mask = self._mask[turn:] + self._mask[:turn]
         if self._opcode < Opcode.CLOSE:
@@ -253,16 +266,16 @@ class WebSocket:
         if not masked:
             return head, data
         mask = self._entropy(4)
-        body = numpy.empty(size, numpy.uint8).data
-        xor(memoryview(data), mask, body)
+        body = data if isinstance(data, memoryview) and not data.readonly else memoryview(bytearray(data))
+        xor(body, mask)
         return head + mask, body
 
 
-def xor(data: memoryview, mask: bytes, out: memoryview) -> None:
-    """XOR with four bytes, again and again; ``out`` is as long, and may be the same."""
+def xor(data: memoryview, mask: bytes) -> None:
+    """XOR in place with four bytes, again and again."""
     whole = len(data) & ~3
     if whole:
-        words, into = (numpy.frombuffer(one[:whole], numpy.uint32) for one in (data, out))
-        numpy.bitwise_xor(words, numpy.frombuffer(mask, numpy.uint32), out=into)
+        words = numpy.frombuffer(data[:whole], numpy.uint32)
+        numpy.bitwise_xor(words, numpy.frombuffer(mask, numpy.uint32), out=words)
     for at in range(whole, len(data)):
-        out[at] = data[at] ^ mask[at - whole]
+        data[at] ^= mask[at - whole]

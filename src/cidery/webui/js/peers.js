@@ -1,0 +1,47 @@
+// Who is connected, and what goes over the lines.
+import { html, Ask, Button, Trouble, say, size, usePolled, useRef, useState } from './parts.js'
+import { call } from './api.js'
+import { T } from './texts.js'
+
+const POLL_MS = 3000
+const POINTS = 100 // five minutes of bandwidth
+
+export default function Peers () {
+  const [peers, setPeers] = useState(null)
+  const [rates, setRates] = useState([])
+  const [total, setTotal] = useState(null)
+  const [error, setError] = useState(null)
+  const [asking, setAsking] = useState(false)
+  const list = useRef([])
+  const look = async () => {
+    try {
+      const [found, traffic] = await Promise.all([call('swarm/peers', { latency: true, direction: true, identify: true }), call('stats/bw')])
+      list.current = [...list.current, traffic].slice(-POINTS)
+      setPeers(found.Peers ?? [])
+      setRates(list.current)
+      setTotal(traffic)
+      setError(null)
+    } catch (problem) { setError(problem) }
+  }
+  usePolled(look, POLL_MS)
+  return html`<h1>${T.rooms.peers}</h1><${Trouble} error=${error} />
+    ${total && html`<div class="tiles">
+      <div class="tile"><b>${size(total.RateIn)}/s</b><span>${T.incoming}</span></div><div class="tile"><b>${size(total.RateOut)}/s</b><span>${T.outgoing}</span></div>
+      <div class="tile"><b>${size(total.TotalIn)}</b><span>${T.totalIn}</span></div><div class="tile"><b>${size(total.TotalOut)}</b><span>${T.totalOut}</span></div></div>
+      ${rates.length > 1 && html`<div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}`}
+    <div class="bar spaced"><h2 class="grow">${peers ? T.peers(peers.length) : ''}</h2><button onClick=${() => setAsking(true)}>${T.connectTo}</button></div>
+    ${peers && peers.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label=${T.rooms.peers}><table><thead><tr><th>${T.peer}</th><th>${T.address}</th><th>${T.software}</th><th class="num">${T.roundTrip}</th><th>${T.direction}</th><th></th></tr></thead><tbody>
+      ${peers.map(one => html`<tr key=${one.Peer + one.Addr}><td class="mono" title=${one.Peer}>…${one.Peer.slice(-10)}</td><td class="mono">${one.Addr}</td><td>${one.Identify?.AgentVersion ?? ''}</td>
+        <td class="num">${one.Latency && one.Latency !== 'n/a' ? one.Latency : '–'}</td><td>${one.Direction === 'inbound' || one.Direction === 1 ? T.inbound : T.outbound}</td>
+        <td><${Button} class="plain" aria-label=${T.disconnectOf(one.Peer)} act=${async () => { await call('swarm/disconnect', { arg: `${one.Addr}/p2p/${one.Peer}` }); await look() }}>${T.disconnect}<//></td></tr>`)}
+    </tbody></table></div>`}
+    ${asking && html`<${Ask} title=${T.connectTo} label=${T.addressHint} button=${T.connect} onClose=${() => setAsking(false)}
+      action=${async address => { await call('swarm/connect', { arg: address, timeout: '60s' }); say(T.connected); look() }} />`}`
+}
+
+function Spark ({ rates }) {
+  const most = Math.max(1, ...rates.flatMap(one => [one.RateIn, one.RateOut]))
+  const line = key => rates.map((one, at) => `${at},${60 - 58 * one[key] / most}`).join(' ')
+  return html`<svg class="spark" viewBox=${`0 0 ${POINTS - 1} 62`} preserveAspectRatio="none" role="img" aria-label=${T.spark(size(most))}>
+    <polyline points=${line('RateIn')} /><polyline class="out" points=${line('RateOut')} /></svg>`
+}

@@ -1,0 +1,32 @@
+// How the node is, and what needs attention.
+import { html, number, sentence, size } from './parts.js'
+import { T } from './texts.js'
+
+export default function Status ({ status }) {
+  if (!status) return html`<h1>${T.rooms.status}</h1>`
+  const announced = status.Announced
+  const rows = [
+    [T.peerId, html`<span class="mono">${status.ID}</span>`], [T.version, status.Version],
+    [T.listening, status.Listening.length ? status.Listening.map(one => html`<div class="mono">${one}</div>`) : T.nowhere],
+    [T.reachableAt, status.Reachable.length ? status.Reachable.map(one => html`<div class="mono">${one}</div>`) : T.notKnown],
+    [T.gatewayAt, status.Gateway ? html`<a href=${status.Gateway} target="_blank" rel="noreferrer">${status.Gateway}</a>` : T.off],
+    [T.repository, html`<span class="mono">${status.RepoPath}</span>`],
+    [T.announcedKeys, announced ? T.announcedOf(announced) : T.nothingAnnounced]
+  ]
+  return html`<h1>${T.rooms.status}</h1>
+    ${status.Attention.length ? status.Attention.map(one => html`<div class="notice">${sentence(one)}</div>`) : html`<div class="notice good">${T.allWell}</div>`}
+    <h2>${T.now}</h2>
+    <div class="tiles">
+      ${tile(number(status.Peers), T.peersConnected)}${tile(number(status.Pins), T.rooms.pins)}${tile(number(status.Blocks), T.blocksStored)}
+      ${tile(size(status.RepoSize), T.ofSpace(size(status.StorageMax)))}${tile(`${size(status.RateIn)}/s`, T.incoming)}${tile(`${size(status.RateOut)}/s`, T.outgoing)}
+    </div>
+    <h2>${T.details}</h2>
+    <table><tbody>${rows.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>
+    <h2>${T.budgets}</h2><p class="hint">${T.budgetsHint}</p>
+    <div class="scroll"><table><thead><tr><th>${T.budget}</th><th class="num">${T.used}</th><th class="num">${T.most}</th></tr></thead><tbody>
+      ${status.Budgets.map(one => html`<tr><td>${one.Name}</td><td class="num">${amount(one.Used, one.Unit)}</td><td class="num">${one.Limit === null ? T.noLimit : amount(one.Limit, one.Unit)}</td></tr>`)}
+    </tbody></table></div>`
+}
+
+const tile = (value, name) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`
+const amount = (value, unit) => unit.startsWith('bytes') ? size(value) + (unit.includes('second') ? '/s' : '') : number(Math.round(value))

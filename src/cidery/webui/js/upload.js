@@ -1,0 +1,240 @@
+// Uploads: one request for all that was dropped, read from disk while it is sent. The daemon notes what it has stored as
+// a job, so that after a broken connection, a restart or a reload only the rest is sent.
+import { html, size, span, store, say, attempt } from './parts.js'
+import { all, authorization, call, readable, Failed } from './api.js'
+import { T } from './texts.js'
+
+const TITLE_LENGTH = 150 // of a job
+const RETRY_MS = 2000
+const RATE_SECONDS = 5 // over which the rate is smoothed
+
+export const uploads = store([])
+
+/** Files of an <input>, as [{path, file}]. */
+export const picked = files => files.map(file => ({ path: file.webkitRelativePath || file.name, file }))
+
+/** Files and folders that were dropped, with empty folders: [{path, file?}]. */
+export async function dropped (entries) {
+  const found = []
+  const waiting = entries.map(entry => ['', entry])
+  while (waiting.length) {
+    const [above, entry] = waiting.shift()
+    if (entry instanceof File) { found.push({ path: above + entry.name, file: entry }); continue }
+    if (entry.isFile) {
+      found.push({ path: above + entry.name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) })
+      continue
+    }
+    const reader = entry.createReader()
+    let count = 0
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))
+      if (!some.length) break
+      count += some.length
+      waiting.push(...some.map(one => [`${above}${entry.name}/`, one]))
+    }
+    if (!count) found.push({ path: above + entry.name })
+  }
+  return found
+}
+
+function hashed (text) { // 53 bits, as an inode number that stays the same for a path
+  let a = 0xdeadbeef
+  let b = 0x41c6ce57
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    a = Math.imul(a ^ code, 2654435761)
+    b = Math.imul(b ^ code, 1597334677)
+  }
+  return 4294967296 * (2097151 & (b >>> 0)) + (a >>> 0)
+}
+
+const identity = ({ path, file }) => `0-${hashed(path)}-${file.size}-${file.lastModified}000000-${file.lastModified}000000`
+
+async function keyOf (folder, items) {
+  const what = JSON.stringify([folder, items.map(one => [one.path, one.file?.size, one.file?.lastModified])])
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(what)))
+  return [...digest.slice(0, 16)].map(one => one.toString(16).padStart(2, '0')).join('')
+}
+
+/** The body: headers as text, files as they are on disk. */
+function body (items, names, known, boundary) {
+  const parts = []
+  let had = 0
+  for (const one of items) {
+    const [top, ...rest] = one.path.split('/')
+    const name = encodeURIComponent([names.get(top) ?? top, ...rest].join('/'))
+    const has = one.file ? Math.min(known.get(identity(one)) ?? 0, one.file.size) : 0
+    const state = one.file
+      ? `File-Identity: ${identity(one)}\r\n${has ? `File-Has: ${has === one.file.size ? 'all' : has}\r\n` : ''}` : ''
+    parts.push(`--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\n` +
+      `Content-Type: ${one.file ? 'application/octet-stream' : 'application/x-directory'}\r\n${state}\r\n`)
+    if (one.file) parts.push(has ? one.file.slice(has) : one.file)
+    parts.push('\r\n')
+    had += has
+  }
+  parts.push(`--${boundary}--\r\n`)
+  return { blob: new Blob(parts), had }
+}
+
+/** A free name for each of the topmost entries, as `a (2).txt`. */
+async function freeNames (folder, items) {
+  const names = new Map()
+  for (const top of new Set(items.map(one => one.path.split('/')[0]))) {
+    const [, stem, ending] = /^(.+?)(\.[^.]*)?$/.exec(top)
+    for (let count = 1; ; count++) {
+      const name = count === 1 ? top : `${stem} (${count})${ending ?? ''}`
+      if (await isThere(folder, name)) continue
+      names.set(top, name)
+      break
+    }
+  }
+  return names
+}
+
+async function isThere (folder, name) {
+  try {
+    await call('files/stat', { arg: `${folder.replace(/\/$/, '')}/${name}`, hash: true })
+    return true
+  } catch (error) {
+    if (/does not exist|no such|not found/i.test(error.message)) return false
+    throw error
+  }
+}
+
+function titleOf ([first, ...more]) {
+  const name = first.slice(0, TITLE_LENGTH)
+  return more.length ? T.titleOfMany(name, more.length) : name
+}
+
+export async function send (folder, items) {
+  if (!items.length) return
+  const tops = [...new Set(items.map(one => one.path.split('/')[0]))]
+  const total = items.reduce((sum, one) => sum + (one.file?.size ?? 0), 0)
+  const one = {
+    folder, items, total, sent: 0, rate: 0, state: 'sending', error: '', title: titleOf(tops),
+    files: items.filter(item => item.file).length, request: null
+  }
+  uploads.set([...uploads.get(), one])
+  await run(one)
+}
+
+const changed = () => uploads.set([...uploads.get()])
+
+async function run (one) {
+  try {
+    one.key ??= await keyOf(one.folder, one.items)
+    one.names ??= await freeNames(one.folder, one.items)
+    while (one.state !== 'cancelled') {
+      const known = new Map((await all('jobs/known', { arg: one.key })).map(row => [row.File, row.Bytes]))
+      const outcome = await attemptOf(one, known)
+      if (outcome === 'done') {
+        one.state = 'done'
+        setTimeout(() => uploads.set(uploads.get().filter(other => other !== one)), 8000)
+        break
+      }
+      if (outcome === 'cancelled') break
+      one.state = 'waiting'
+      changed()
+      await answering(one)
+      if (one.state === 'waiting') one.state = 'sending'
+      changed()
+    }
+  } catch (error) {
+    one.state = 'failed'
+    one.error = error.message
+  }
+  changed()
+}
+
+/** Until the node answers again. */
+async function answering (one) {
+  while (one.state === 'waiting') {
+    await new Promise(resolve => setTimeout(resolve, RETRY_MS))
+    try { await call('version'); return } catch (error) { if (!/does not answer/.test(error.message)) throw error }
+  }
+}
+
+/** One request: 'done', 'broken' when the node has gone, or 'cancelled'. Throws what it refuses. */
+function attemptOf (one, known) {
+  const boundary = `cidery-${crypto.randomUUID()}`
+  const { blob, had } = body(one.items, one.names, known, boundary)
+  const query = new URLSearchParams({
+    'to-files': one.folder.replace(/\/?$/, '/'), pin: 'false', 'resume-key': one.key, 'job-title': T.jobTitle(one.title)
+  })
+  one.sent = had
+  one.had = had
+  let last = performance.now()
+  return new Promise((resolve, reject) => {
+    const request = one.request = new XMLHttpRequest()
+    request.open('POST', `/api/v0/add?${query}`)
+    request.setRequestHeader('Authorization', authorization())
+    request.setRequestHeader('Content-Type', `multipart/form-data; boundary=${boundary}`)
+    request.upload.onprogress = event => {
+      const now = performance.now()
+      const sent = Math.min(one.total, had + event.loaded)
+      const seconds = (now - last) / 1000
+      if (seconds < 0.1 && sent < one.total) return
+      const share = 1 - Math.exp(-seconds / RATE_SECONDS)
+      one.rate = one.rate ? one.rate + share * ((sent - one.sent) / seconds - one.rate) : (sent - one.sent) / seconds
+      one.sent = sent
+      last = now
+      if (sent >= one.total) one.state = 'storing'
+      changed()
+    }
+    request.onabort = () => resolve('cancelled')
+    request.onerror = () => resolve('broken')
+    request.onload = () => {
+      if (request.status !== 200) return reject(new Failed(readable(request.responseText.trim())))
+      checkStored(one).then(() => resolve('done'), reject)
+    }
+    request.send(blob)
+  })
+}
+
+/** An error behind the first byte of the answer is in a trailer, which browsers do not show: look instead. */
+async function checkStored (one) {
+  for (const name of one.names.values()) {
+    if (!await isThere(one.folder, name)) throw new Failed(T.notStored(name))
+  }
+}
+
+async function cancel (one) {
+  one.state = 'cancelled'
+  one.request?.abort()
+  uploads.set(uploads.get().filter(other => other !== one))
+  say(T.cancelled(one.title))
+  await forget(one)
+}
+
+/** What was stored of a cancelled upload need not be kept. */
+async function forget (one) {
+  for (let tries = 0; tries < 5; tries++) {
+    const jobs = await all('jobs/ls', { kind: 'add', state: 'interrupted' })
+    const found = jobs.filter(job => job.Title === T.jobTitle(one.title))
+    if (found.length) return call('jobs/rm', { arg: found.map(job => String(job.ID)) })
+    await new Promise(resolve => setTimeout(resolve, 400))
+  }
+}
+
+addEventListener('beforeunload', event => {
+  if (uploads.get().some(one => ['sending', 'waiting', 'storing'].includes(one.state))) event.preventDefault()
+})
+
+export function Uploads () {
+  return uploads.use().map(one => html`<div class="card" role="group" aria-label=${T.uploadOf(one.title)} key=${one.key}>
+    <div class="top"><b>${one.title}</b>
+      ${one.state === 'failed' && html`<button onClick=${() => { one.state = 'sending'; changed(); run(one) }}>${T.again}</button>`}
+      ${one.state !== 'done' && html`<button onClick=${() => attempt(() => cancel(one))}>${T.cancel}</button>`}</div>
+    <progress max=${one.total || 1} value=${one.state === 'done' ? one.total || 1 : one.sent} aria-label=${T.uploadOf(one.title)}></progress>
+    <div class=${one.state === 'failed' ? 'error' : 'hint'} role="status">${line(one)}</div></div>`)
+}
+
+function line (one) {
+  if (one.state === 'failed') return one.error
+  if (one.state === 'done') return T.uploaded(one.files)
+  if (one.state === 'waiting') return T.waiting
+  if (one.state === 'storing') return T.storing
+  const left = one.rate ? span((one.total - one.sent) / one.rate) : ''
+  const went = one.had ? ` · ${T.wentOn(size(one.had))}` : ''
+  return `${size(one.sent)} / ${size(one.total)}${one.rate ? ` · ${size(one.rate)}/s` : ''}${left ? ` · ${T.left(left)}` : ''}${went}`
+}
