@@ -357,3 +357,36 @@ def test_a_request_for_a_peer_beyond_two_relays_is_not_dialled() -> None:
             await user.network.connect(double)
 
     _three(11, main)
+
+
+@pytest.mark.parametrize("symmetric", [False, True], ids=["both keep ports", "one is symmetric"])
+def test_two_hidden_nodes_punch_where_their_nats_keep_ports(symmetric: bool) -> None:
+    async def main() -> None:
+        network = MemoryNetwork(13, LINK)
+        relay = _relay(network)
+        behind = _behind(network, 2, relay, punch=True)
+        options = RelayOptions(client=False, punch=True)
+        user = MemoryNode(network, 3, public=True, router="83.1.1.1", relays=options)
+        network.set_nat(user.address, "83.1.1.1", symmetric=symmetric)
+        async with running([relay, behind, user]):
+            _open_to_all(relay)
+            await _reserved(behind)
+            data = random.Random(13).randbytes(1 << 20)
+            cid = await behind.add(data)
+            began = asyncio.get_running_loop().time()
+            await user.network.connect(_at(relay, behind))
+            reading = asyncio.create_task(user.read(cid))
+            await asyncio.sleep(60.0)
+            view = behind.network.relaying()
+            assert view is not None
+            said = view.punches[user.name]
+            if symmetric:
+                assert [line for line in said if "attempt" in line and "no answer" in line] and not reading.done()
+                assert user.network.swarm.best(behind.peer) is None
+                reading.cancel()
+            else:
+                assert "attempt 1: direct at" in said[-1] and await reading == data
+                (made,) = [one for one in user.connections if one.peer == behind.peer]
+                assert not made.relayed and made.opened_at - began < 5.0 + 5.0
+
+    run_virtual(main())

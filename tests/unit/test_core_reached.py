@@ -30,7 +30,7 @@ def test_what_relays_and_punches_said_follows() -> None:
     lines = how_reached({}, full)
     assert lines[1:3] == [
         "The relay A does not help: the relay is at its limits.",
-        "It is a relay for 1 peer; 3 connections go through it now.",
+        "It is a relay for 1 peer; connections through it now: 3.",
     ]
     assert len(lines) == 3 + MAX_PUNCHES
     assert lines[-1] == "Hole punching with peer8: plain dial: refused; attempt 1: direct at X after 0.10 s."

@@ -20,7 +20,7 @@ def how_reached(states: Mapping[str, str], relaying: Relaying | None) -> list[st
         out += [f"The relay {peer} does not help: {why}." for peer, why in relaying.failures.items()]
     if relaying.serves:
         peers = f"{relaying.reservations} {'peer' if relaying.reservations == 1 else 'peers'}"
-        out.append(f"It is a relay for {peers}; {relaying.circuits} connections go through it now.")
+        out.append(f"It is a relay for {peers}; connections through it now: {relaying.circuits}.")
     for peer, said in list(relaying.punches.items())[-MAX_PUNCHES:]:
         out.append(f"Hole punching with {peer}: {'; '.join(said) or 'under way'}.")
     return out
