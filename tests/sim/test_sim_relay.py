@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 import pytest
 
+from cidery.core.diagnosis.facts import ProviderAnswer
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.connection import Connection, Limited
 from cidery.libp2p.io.dial_errors import DialFailed
@@ -28,8 +29,10 @@ from cidery.libp2p.protocols.relay_messages import (
 )
 from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.libp2p.protocols.relayed import through
+from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.relays import RelayOptions
+from cidery.routing.interface import FoundPeer
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, running
 from cidery.testing.virtual_clock import run_virtual
@@ -388,5 +391,41 @@ def test_two_hidden_nodes_punch_where_their_nats_keep_ports(symmetric: bool) -> 
                 assert "attempt 1: direct at" in said[-1] and await reading == data
                 (made,) = [one for one in user.connections if one.peer == behind.peer]
                 assert not made.relayed and made.opened_at - began < 5.0 + 5.0
+
+    run_virtual(main())
+
+
+class _Names:
+    """A router that knows one provider."""
+
+    def __init__(self, found: FoundPeer) -> None:
+        self._found = found
+
+    async def find_providers(self, cid: CID, count: int = 0) -> AsyncGenerator[FoundPeer, None]:
+        yield self._found
+
+
+@pytest.mark.parametrize("punch", [False, True], ids=["relayed only", "dialled back"])
+def test_why_says_what_became_of_a_provider_behind_a_relay(punch: bool) -> None:
+    async def main() -> None:
+        network = MemoryNetwork(14, LINK)
+        relay = _relay(network)
+        behind, user = _behind(network, 2, relay, punch=punch), _user(network, 3, punch=punch)
+        async with running([relay, behind, user]):
+            _open_to_all(relay)
+            await _reserved(behind)
+            cid = await behind.add(b"data")
+            user.network.routing.providers.append(_Names(FoundPeer(behind.peer, (_at(relay, behind).without_peer(),))))
+            last: ProviderAnswer | None = None
+            async with aclosing(user.network.diagnosis().look(cid, dial=True)) as facts:
+                async for fact in facts:
+                    last = fact if isinstance(fact, ProviderAnswer) else last
+            assert last is not None
+            if punch:
+                assert last.state == "connected"
+            else:
+                assert last.state == "failed" and "a relay with limits only" in last.failure
+            standing = behind.network.diagnosis().standing()
+            assert standing.relayed.startswith("Others reach this node through a relay, as /ip4/81.1.0.1/tcp/4001/p2p/")
 
     run_virtual(main())
