@@ -119,9 +119,8 @@ class NodeNetwork:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
         ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
         ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
-        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
-        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits.
-        ``relays`` None: it neither uses relays nor is one."""
+        ``local``, ``kad``, ``dns``, ``announce``, ``relays`` None: no discovery on local networks, no DHT, no /dnsaddr,
+        nothing announced, no relays. ``announced``: which own addresses others are told; None: all."""
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
@@ -130,15 +129,12 @@ class NodeNetwork:
         self._wall_clock = time.time if real else clock
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         carried_by = transports(config, network, websockets, clock, entropy, quic=quic)
-        self.swarm = make_swarm(
-            config, private_key, cache, carried_by, security, clock=clock, entropy=entropy, bandwidth=bandwidth
-        )
+        self.swarm = make_swarm(config, private_key, cache, carried_by, security, clock, entropy, bandwidth)
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
-        self._dns, self._tasks = dns, Tasks()
-        self.routing = JoinedRouting(self._provided)
+        self._dns, self._tasks, self.routing = dns, Tasks(), JoinedRouting(self._provided)
         self._gateway_options = options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = self._make_sources(routed=options.routed)

@@ -38,7 +38,6 @@ def make_swarm(
     cache: Cache | None,
     carried_by: Sequence[Transport],
     security: tuple[str, ...],
-    *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     bandwidth: Schedule | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from math import ceil
 from pathlib import Path
 
@@ -63,8 +63,7 @@ async def open_network(
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
     certificate = None if transports.tls is None else Certificate(*transports.tls, alpn=["http/1.1"])
-    opened = await asyncio.to_thread(Cache.open, cache)
-    try:
+    with closing(await asyncio.to_thread(Cache.open, cache)) as opened:
         network = NodeNetwork(
             private_key,
             store,
@@ -95,8 +94,6 @@ async def open_network(
             yield network
         finally:
             await network.close()
-    finally:
-        opened.close()
 
 
 def relay_options(config: Config) -> RelayOptions | None:

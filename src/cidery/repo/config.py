@@ -264,8 +264,7 @@ def read_config(raw: Raw) -> Config:
     def addrs(name: str, default: Any) -> tuple[Multiaddr, ...]:
         value = get(name, default)
         texts = [text for text in ([value] if isinstance(value, str) else value) if text]  # "" is no address
-        expanded = [text for one in texts for text in (BOOTSTRAP if one == "auto" else (one,))]
-        return tuple(Multiaddr.parse(text) for text in expanded)
+        return tuple(Multiaddr.parse(text) for one in texts for text in (BOOTSTRAP if one == "auto" else (one,)))
 
     return Config(
         peer_id=peer_id_in(raw),

@@ -13,6 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
@@ -171,18 +172,21 @@ class HolePunching:
             return False
         seconds = connection.wait(PUNCH_BASE, 2.0)
         dials = [asyncio.ensure_future(self._swarm.punch(peer, addr, seconds, client=client)) for addr in addrs]
+        arrived = asyncio.ensure_future(self._direct[peer].wait())
+        over = asyncio.gather(*dials, return_exceptions=True)
         try:
-            async with asyncio.timeout(seconds):
-                await self._direct[peer].wait()
-        except TimeoutError:
-            failures = {str(one.exception() or "") for one in dials if one.done() and not one.cancelled()} - {""}
-            said.append(f"{label}: {'; '.join(sorted(failures)) or 'no answer in time'} ({len(addrs)} addresses)")
-            self._direct[peer].clear()
-            return False
+            # the peer's own dials may come through when ours are over, unless it does not dial
+            awaited: set[asyncio.Future[Any]] = {arrived} if client is not None else {arrived, over}
+            await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            arrived.cancel()
             for dial in dials:
                 dial.cancel()
-            await asyncio.gather(*dials, return_exceptions=True)
+            await over
+        if not self._direct[peer].is_set():
+            failures = {str(one.exception() or "") for one in dials if one.done() and not one.cancelled()} - {""}
+            said.append(f"{label}: {'; '.join(sorted(failures)) or 'no answer in time'} ({len(addrs)} addresses)")
+            return False
         best = self._swarm.best(peer)
         at = best.remote_addr if best is not None else "?"
         said.append(f"{label}: direct at {at} after {self._swarm.clock() - began:.2f} s")
