@@ -173,7 +173,8 @@ def of_peers() -> list[Target]:
     own = (autonat.AutonatError,)
     gateway = [
         nat_pmp.AddressAnswer(9, IPv4Address("203.0.113.7")).encode(),
-        nat_pmp.MappingAnswer(9, 4001, 4001, 7200).encode(),
+        nat_pmp.MappingAnswer(9, nat_pmp.TCP_OPCODE, 4001, 4001, 7200).encode(),
+        nat_pmp.MappingAnswer(9, nat_pmp.UDP_OPCODE, 4001, 4001, 7200).encode(),
         nat_pmp.Refusal(9, nat_pmp.TCP_OPCODE, 2).encode(),
     ]
     hop = HopMessage(HopType.STATUS, Peer(peer, info.addrs), Granted(9, info.addrs, b"v"), RelayLimit(120, 9), 100)

@@ -4,6 +4,7 @@ Kubo 0.22 speaks version 1, go-libp2p 0.51 and js-libp2p both. The server of ver
 connection that the question came by for its dial, and closes it.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -56,8 +57,8 @@ class Machines:
             host.drop_inbound(PORT)
         return host
 
-    def cidery(self, host: Host, addr: str = "") -> CideryDaemon:
-        config = {"Addresses.Swarm": f'["{addr or listening(host)}"]', "Routing.Type": '"auto"'}
+    def cidery(self, host: Host, *addrs: str) -> CideryDaemon:
+        config = {"Addresses.Swarm": json.dumps(addrs or [listening(host)]), "Routing.Type": '"auto"'}
         folder = self._folder / f"cidery-{host.address}"
         return self._stack.enter_context(CideryDaemon(folder, config, within=host.within))
 
@@ -114,6 +115,21 @@ def test_cidery_serves_the_dht_where_kubo_go_and_helia_can_dial_it_and_not_behin
         assert all(server.peer_id in node.run("swarm", "peers") for server in servers)
 
 
+def test_tcp_and_quic_are_judged_each_on_its_own(machines: Machines) -> None:
+    """As behind a router that passes on one port and not the other: by three Ciderys, which dial back by QUIC, too."""
+    servers = [machines.cidery(host, *by_both(host)) for host in (machines.host() for _ in range(3))]
+    open_, half = machines.host(), machines.host()
+    half.drop_inbound(PORT, "udp")
+    reachable, half_hidden = (machines.cidery(host, *by_both(host)) for host in (open_, half))
+    for node in (reachable, half_hidden):
+        for server in servers:
+            node.connect(next(addr for addr in json.loads(server.run("id"))["Addresses"] if "/tcp/" in addr))
+    wanted = dict.fromkeys(by_both(open_), "reachable")
+    assert comes_true(lambda: verdicts(reachable) == wanted, 2 * VERDICT_SECONDS), verdicts(reachable)
+    wanted = dict(zip(by_both(half), ("reachable", "unreachable"), strict=True))
+    assert comes_true(lambda: verdicts(half_hidden) == wanted, 2 * VERDICT_SECONDS), verdicts(half_hidden)
+
+
 def test_a_kubo_learns_from_cidery_whether_it_can_be_reached(machines: Machines) -> None:
     node, witness = machines.cidery(machines.host()), machines.cidery(machines.host())
     reachable, hidden = machines.kubo(machines.host()), machines.kubo(machines.host(open_=False))
@@ -161,6 +177,17 @@ def with_another_address(host: Host) -> tuple[Host, str]:
     other = f"1{host.address}"
     host.ip("address", "add", f"{other}/32", "dev", "eth0")
     return host, f"/ip4/{other}/tcp/{PORT}"
+
+
+def by_both(host: Host) -> tuple[str, str]:
+    """What to listen on: TCP and QUIC."""
+    return listening(host), f"/ip4/{host.address}/udp/{PORT}/quic-v1"
+
+
+def verdicts(node: CideryDaemon) -> dict[str, str]:
+    """What a Cidery knows of each of its addresses."""
+    lines = node.run("swarm", "addrs", "autonat").splitlines()[1:]
+    return {line.split()[0].partition("/p2p/")[0]: line.split()[-1] for line in lines}
 
 
 def verdict(node: CideryDaemon) -> str:

@@ -121,9 +121,12 @@ class Host(Space):
         """Put the plug of its network card in, or pull it."""
         self.ip("link", "set", "eth0", "up" if in_ else "down")
 
-    def drop_inbound(self, port: int) -> None:
-        """Let nobody connect to a TCP port: what it answers goes nowhere. Connections made from here still work."""
-        self.ip("rule", "add", "priority", "10", "ipproto", "tcp", "sport", str(port), "blackhole")
+    def drop_inbound(self, port: int, protocol: str = "tcp") -> None:
+        """Let nobody connect to a port: what it answers goes nowhere. TCP connections made from here still work.
+
+        ``protocol``: "tcp" or "udp".
+        """
+        self.ip("rule", "add", "priority", "10", "ipproto", protocol, "sport", str(port), "blackhole")
 
 
 class LittleInternet:

@@ -3,7 +3,8 @@
     python nat_pmp_gateway.py ADDRESS OUTSIDE
 
 Answers on UDP ADDRESS:5351 that it is OUTSIDE. Prints one JSON object a line: first the ready event, then one per
-command, a JSON array on a line: ["mappings"] | ["restart"] | ["close"]. It ends with its standard input.
+command, a JSON array on a line: ["mappings"] | ["restart"] |
+["refuse", OPCODE] | ["close"]. It ends with its standard input.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ SUCCESS, BAD_VERSION, NO_RESOURCES, BAD_OPCODE = 0, 1, 4, 5
 
 
 class Gateway:
-    """What section 3 asks of a gateway. ``taken`` external ports belong to others; ``refuses`` all mappings."""
+    """What section 3 asks of a gateway. ``taken`` external ports belong to others; ``refuses`` all mappings,
+    ``refused`` those of some opcodes."""
 
     def __init__(self, outside: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.outside = ipaddress.IPv4Address(outside)
@@ -28,8 +30,11 @@ class Gateway:
         """(host, opcode, internal port) -> (external port, lifetime)"""
         self.taken: set[int] = set()
         self.refuses = False
+        self.refused: set[int] = set()
         self.longest = 7200
         self.requests: list[bytes] = []
+        self.asked: set[int] = set()
+        """Opcodes of the mappings that were asked for."""
         self._clock = clock
         self.restart()
 
@@ -51,18 +56,19 @@ class Gateway:
         if opcode not in (1, 2) or len(data) < 12:
             return self._head(opcode, BAD_OPCODE)
         internal, wished, lifetime = struct.unpack("!HHI", data[4:12])
+        self.asked.add(opcode)
         key = (host, opcode, internal)
         if lifetime == 0:
             self.mappings.pop(key, None)
             return self._head(opcode, SUCCESS) + struct.pack("!HHI", internal, 0, 0)
-        if self.refuses:
+        if self.refuses or opcode in self.refused:
             return self._head(opcode, NO_RESOURCES) + struct.pack("!HHI", internal, 0, 0)
-        external = self.mappings[key][0] if key in self.mappings else self._free(wished or internal)
+        external = self.mappings[key][0] if key in self.mappings else self._free(opcode, wished or internal)
         self.mappings[key] = (external, min(lifetime, self.longest))
         return self._head(opcode, SUCCESS) + struct.pack("!HHI", internal, *self.mappings[key])
 
-    def _free(self, wished: int) -> int:
-        used = self.taken | {external for external, _ in self.mappings.values()}
+    def _free(self, opcode: int, wished: int) -> int:
+        used = self.taken | {external for (_, kind, _), (external, _) in self.mappings.items() if kind == opcode}
         return next(port for port in range(wished, 65536) if port not in used)
 
     def _head(self, opcode: int, result: int) -> bytes:
@@ -94,11 +100,13 @@ async def main() -> None:
     await serve(gateway, address)
     print(json.dumps({"event": "ready", "peerId": "", "addrs": [f"/ip4/{address}/udp/{PORT}"]}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        (command,) = json.loads(line)
+        command, *words = json.loads(line)
         if command == "close":
             break
         if command == "restart":
             gateway.restart()
+        if command == "refuse":
+            gateway.refused = set(map(int, words))
         mappings = [[*key, *value] for key, value in gateway.mappings.items()]
         print(json.dumps({"ok": True, "mappings": mappings, "requests": len(gateway.requests)}), flush=True)
 

@@ -12,8 +12,9 @@ many = settings(derandomize=True, max_examples=150, deadline=None)
 GATEWAY = [
     nat_pmp.AddressAnswer(9, IPv4Address("203.0.113.7")).encode(),
     nat_pmp.AddressAnswer(0, IPv4Address("203.0.113.8")).encode(),
-    nat_pmp.MappingAnswer(9, 4001, 4001, 1).encode(),
-    nat_pmp.MappingAnswer(0, 4001, 4002, 2**32 - 1).encode(),
+    nat_pmp.MappingAnswer(9, nat_pmp.TCP_OPCODE, 4001, 4001, 1).encode(),
+    nat_pmp.MappingAnswer(0, nat_pmp.TCP_OPCODE, 4001, 4002, 2**32 - 1).encode(),
+    nat_pmp.MappingAnswer(9, nat_pmp.UDP_OPCODE, 4001, 4003, 7200).encode(),
 ]
 
 
@@ -28,10 +29,13 @@ def test_any_bytes_are_an_answer_of_a_gateway_or_its_error(data):
 
 
 @many
-@given(st.lists(st.tuples(st.floats(0, 400), st.binary(max_size=20) | st.sampled_from(GATEWAY)), max_size=40))
-def test_whatever_a_gateway_says_makes_no_flood_of_questions(said):
+@given(
+    st.sampled_from([nat_pmp.TCP_OPCODE, nat_pmp.UDP_OPCODE]),
+    st.lists(st.tuples(st.floats(0, 400), st.binary(max_size=20) | st.sampled_from(GATEWAY)), max_size=40),
+)
+def test_whatever_a_gateway_says_makes_no_flood_of_questions(opcode, said):
     now, sent = 0.0, 0
-    machine = nat_pmp.NatPmp(4001, now)
+    machine = nat_pmp.NatPmp(opcode, 4001, now)
     for after, data in said:
         until = now + after
         while not machine.failure and machine.next_deadline() <= until:

@@ -20,6 +20,7 @@ from cidery.cli.main import main
 from cidery.cli.output import printable
 from cidery.commands.bind import BadCall
 from cidery.commands.registry import all_commands
+from cidery.errors import CideryError
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import RepoLock
 
@@ -403,3 +404,21 @@ def test_a_binary_named_ipfs_lets_the_hash_decide_the_version(run: Run, monkeypa
     assert run("add", "-Q", "--hash=blake3", stdin=b"hello world").out.startswith("bafk")
     run("config", "--json", "Import.CidVersion", "0")
     assert "CIDv0 only supports" in run("add", "-Q", "--hash=blake3", stdin=b"hello world").err
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        (
+            ["dag", "export", "bafkqaaa", "-o", "x"],
+            "unknown option '-o' for 'cidery dag export'; see: cidery dag export --help",
+        ),
+        (["add", "a b", "c", "--wat"], "unknown option '--wat' for 'cidery add'; see: cidery add --help"),
+        (["swarm", "--wat"], "unknown option '--wat' for 'cidery swarm'; see: cidery swarm --help"),
+        (["nope", "--wat"], "unknown command 'nope'; see: cidery help"),
+    ],
+)
+def test_an_unknown_option_is_told_with_its_command_and_not_with_the_arguments(line: list[str], told: str) -> None:
+    with pytest.raises(CideryError) as failure:
+        split(line)
+    assert str(failure.value) == told

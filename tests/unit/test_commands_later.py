@@ -107,10 +107,11 @@ def test_a_readable_key_is_a_problem(repo: Path) -> None:
     assert found["Advice"] == f"chmod 600 {repo / 'config'}"
 
 
-def test_a_port_that_another_program_has_is_a_problem(repo: Path) -> None:
+@pytest.mark.parametrize("form", ["", "/ws"])
+def test_a_port_that_another_program_has_is_a_problem(repo: Path, form: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        cidery("config", "--json", "Addresses.Swarm", json.dumps([f"/ip4/127.0.0.1/tcp/{port}"]), repo=repo)
+        cidery("config", "--json", "Addresses.Swarm", json.dumps([f"/ip4/127.0.0.1/tcp/{port}{form}"]), repo=repo)
         (found,) = checked(repo, code=1)["swarm"]
         assert "taken by another program" in found["Text"]
 

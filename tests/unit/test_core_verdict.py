@@ -29,7 +29,9 @@ ABSENT = Stored(False, 0, 0, (ROOT,), 1, complete=True)
 PINNED = Pinned((Hold("recursive"),), complete=True)
 LOOSE = Pinned((), complete=True)
 PUBLIC = Standing(Reach.REACHABLE, "3 or more peers dialled /ip4/1.2.3.4/tcp/4001", {}, 5)
-BEHIND = Standing(Reach.UNREACHABLE, "3 or more peers could not dial /ip4/1.2.3.4/tcp/4001", {}, 5, 4001)
+BEHIND = Standing(
+    Reach.UNREACHABLE, "3 or more peers could not dial /ip4/1.2.3.4/tcp/4001", {}, 5, ("TCP port 4001", "UDP port 4002")
+)
 LOCAL = Standing(Reach.LOCAL, "this node keeps to its local networks", {}, 1)
 DHT = RouterAnswer("DHT wan", 0, 1.0, done=True, knows=20)
 LONELY = DHT._replace(knows=0)
@@ -99,7 +101,7 @@ def fetch(stage: str, *sources: SourceState) -> Fetch:
         ),
         ((WHOLE, LOOSE, PUBLIC), "stored", "No pin holds it", f"cidery pin add {ROOT}"),
         ((WHOLE, PINNED, BEHIND._replace(relayed="Others reach it so.")), "stored", "Others reach it so.", ""),
-        ((WHOLE, PINNED, BEHIND), "stored", "no relay has granted a reservation", "TCP port 4001"),
+        ((WHOLE, PINNED, BEHIND), "stored", "no relay has granted a reservation", "TCP port 4001 and UDP port 4002 to"),
         (
             (WHOLE, PINNED, Announcement("Routing.Type is none", "cidery config Routing.Type auto"), PUBLIC),
             "stored",

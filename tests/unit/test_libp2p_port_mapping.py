@@ -4,9 +4,19 @@ import asyncio
 import re
 from collections.abc import Callable
 
+import pytest
 from aiohttp import web
 
-from cidery.libp2p.io.port_mapping import LOST_AGAIN, PortMapping, Router, every_form, mappable_port
+from cidery.libp2p.io.port_mapping import (
+    LOST_AGAIN,
+    Carrier,
+    Port,
+    PortMapping,
+    PortMappings,
+    Router,
+    every_form,
+    mappable_port,
+)
 from cidery.libp2p.io.upnp import LEASE, TRIES, UpnpRouter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.testing.virtual_clock import run_virtual
@@ -64,10 +74,15 @@ SERVICE = (
 
 
 class UpnpGateway:
-    """Maps ports; ``taken`` belong to others, ``leases`` False refuses mappings that end."""
+    """Maps ports; ``taken`` belong to others, ``leases`` False refuses mappings that end, ``refused`` a protocol."""
 
-    def __init__(self, *, taken: tuple[int, ...] = (), leases: bool = True) -> None:
-        self.mappings: dict[int, tuple[str, int, int]] = {}
+    def __init__(self, *, taken: tuple[int, ...] = (), leases: bool = True, refused: str = "") -> None:
+        self.mappings: dict[tuple[str, int], tuple[str, int, int]] = {}
+        self.refused = refused
+        self.asked: set[str] = set()
+        self.busy = False
+        """Whether it was asked for something before it had answered something else."""
+        self._asking = 0
         self.taken = taken
         self.leases = leases
         self.location = ""
@@ -102,19 +117,30 @@ class UpnpGateway:
         return web.Response(text=text, content_type="text/xml")
 
     async def _control(self, request: web.Request) -> web.Response:
+        self._asking += 1
+        self.busy |= self._asking > 1
+        try:
+            await asyncio.sleep(0)
+            return await self._obey(request)
+        finally:
+            self._asking -= 1
+
+    async def _obey(self, request: web.Request) -> web.Response:
         body = await request.text()
         action = request.headers["SOAPAction"].strip('"').rpartition("#")[2]
         given = dict(re.findall(r"<(New\w+)>([^<]*)</", body))
         answer = ""
         if action == "AddPortMapping":
             port, lease = int(given["NewExternalPort"]), int(given["NewLeaseDuration"])
-            if port in self.taken or (lease and not self.leases):
+            kind = given["NewProtocol"]
+            self.asked.add(kind)
+            if port in self.taken or kind == self.refused or (lease and not self.leases):
                 return web.Response(
                     status=500, text=_fault(718 if port in self.taken else 725), content_type="text/xml"
                 )
-            self.mappings[port] = (given["NewInternalClient"], int(given["NewInternalPort"]), lease)
+            self.mappings[kind, port] = (given["NewInternalClient"], int(given["NewInternalPort"]), lease)
         elif action == "DeletePortMapping":
-            del self.mappings[int(given["NewExternalPort"])]
+            del self.mappings[given["NewProtocol"], int(given["NewExternalPort"])]
         else:
             answer = "<NewExternalIPAddress>203.0.113.7</NewExternalIPAddress>"
         service = "urn:schemas-upnp-org:service:WANIPConnection:1"
@@ -134,10 +160,13 @@ def _fault(code: int) -> str:
     )
 
 
+TCP_4001 = Port(Carrier.TCP, 4001)
+
+
 async def mapping(*routers: Router) -> tuple[PortMapping, bool]:
     """A started mapping, and whether it changed within the time a router takes."""
     changed = asyncio.Event()
-    made = PortMapping(lambda: 4001, changed.set, routers)
+    made = PortMapping(lambda: TCP_4001, changed.set, routers)
     made.start()
     try:
         async with asyncio.timeout(5):
@@ -151,7 +180,23 @@ async def test_a_port_is_mapped_by_upnp_and_given_back():
     async with UpnpGateway() as gateway:
         made, changed = await mapping(UpnpRouter(gateway.find))
         assert changed and str(made.mapped) == "/ip4/203.0.113.7/tcp/4001"
-        assert gateway.mappings == {4001: ("127.0.0.1", 4001, int(LEASE))}
+        assert gateway.mappings == {("TCP", 4001): ("127.0.0.1", 4001, int(LEASE))}
+        await made.close()
+        assert gateway.mappings == {}
+
+
+@pytest.mark.parametrize("refused", ["", "TCP", "UDP"])
+async def test_tcp_and_udp_are_mapped_by_upnp_each_on_its_own_and_one_after_the_other(refused: str):
+    bound = [Multiaddr.parse(f"/ip4/0.0.0.0/{one}") for one in ("tcp/4001", "udp/4002/quic-v1")]
+    outside = {"TCP": "/ip4/203.0.113.7/tcp/4001", "UDP": "/ip4/203.0.113.7/udp/4002/quic-v1"}
+    wanted = [text for kind, text in outside.items() if kind != refused]
+    async with UpnpGateway(refused=refused) as gateway:
+        made = PortMappings(lambda: bound, lambda: None, (UpnpRouter(gateway.find),))
+        made.start()
+        async with asyncio.timeout(10):
+            while list(map(str, made.mapped)) != wanted or len(gateway.asked) < 2:
+                await asyncio.sleep(0.01)
+        assert {kind for kind, _ in gateway.mappings} == set(outside) - {refused} and not gateway.busy
         await made.close()
         assert gateway.mappings == {}
 
@@ -160,18 +205,18 @@ async def test_a_port_that_another_machine_has_gives_the_next_one():
     async with UpnpGateway(taken=(4001, 4002), leases=False) as gateway:
         made, changed = await mapping(UpnpRouter(gateway.find))
         assert changed and str(made.mapped) == "/ip4/203.0.113.7/tcp/4003"
-        assert gateway.mappings == {4003: ("127.0.0.1", 4001, 0)}
+        assert gateway.mappings == {("TCP", 4003): ("127.0.0.1", 4001, 0)}
         await made.close()
 
 
 async def test_a_router_that_refuses_or_is_none_gives_no_address():
     async with UpnpGateway(taken=tuple(range(4001, 4001 + TRIES))) as gateway:
         router = UpnpRouter(gateway.find)
-        assert await router.map(4001) is None and gateway.mappings == {}
+        assert await router.map(TCP_4001) is None and gateway.mappings == {}
         gateway.location = gateway.location.replace("root.xml", "nothing.xml")
-        assert await router.map(4001) is None
-        assert await router._attempt(lambda: router._map_at("http://8.8.8.8/root.xml", 4001)) is None
-        assert await router._attempt(lambda: router._map_at("http://example.org/root.xml", 4001)) is None
+        assert await router.map(TCP_4001) is None
+        assert await router._attempt(lambda: router._map_at("http://8.8.8.8/root.xml", TCP_4001)) is None
+        assert await router._attempt(lambda: router._map_at("http://example.org/root.xml", TCP_4001)) is None
 
 
 class Scripted:
@@ -183,7 +228,7 @@ class Scripted:
         self.answers: list[bool] = []
         self.ended = ""
 
-    async def keep(self, port: int, report: Callable[[Multiaddr], bool]) -> None:
+    async def keep(self, port: Port, report: Callable[[Multiaddr], bool]) -> None:
         try:
             await asyncio.sleep(self.after)
             for addr in self.addrs:
@@ -200,7 +245,7 @@ def test_the_first_router_that_maps_is_kept_to_and_the_others_end():
         fast, slow = Scripted(*ADDRS, after=1), Scripted("/ip4/203.0.113.9/tcp/1", after=2)
         same_time = Scripted("/ip4/203.0.113.9/tcp/1", after=1)
         seen: list[str] = []
-        made = PortMapping(lambda: 4001, lambda: seen.append(str(made.mapped)), (fast, slow, same_time))
+        made = PortMapping(lambda: TCP_4001, lambda: seen.append(str(made.mapped)), (fast, slow, same_time))
         made.start()
         await asyncio.sleep(10)
         assert fast.answers == [True, True] and slow.answers == [] and same_time.answers in ([], [False])
@@ -230,12 +275,25 @@ ADDRS = ("/ip4/203.0.113.7/tcp/4001", "/ip4/203.0.113.8/tcp/4001")
 
 def test_websockets_on_the_mapped_port_are_reached_from_outside_too() -> None:
     plain, other = "/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4002/ws"
-    bound = [Multiaddr.parse(one) for one in (plain, f"{plain}/ws", f"{plain}/tls/ws", "/ip4/0.0.0.0/udp/4001", other)]
-    outside = "/ip4/203.0.113.7/tcp/9999"
-    found = every_form(Multiaddr.parse(outside), bound)
-    assert list(map(str, found)) == [outside, f"{outside}/ws", f"{outside}/tls/ws"]
-    assert every_form(None, bound) == []
-    alone = [Multiaddr.parse(one) for one in ("/ip4/127.0.0.1/tcp/4001", other)]
-    assert mappable_port(alone) == 4002 and list(map(str, every_form(Multiaddr.parse(outside), alone))) == [
-        f"{outside}/ws"
+    bound = [
+        Multiaddr.parse(one)
+        for one in (plain, f"{plain}/ws", f"{plain}/tls/ws", "/ip4/0.0.0.0/udp/4001/quic-v1", other)
     ]
+    outside = "/ip4/203.0.113.7/tcp/9999"
+    found = every_form(TCP_4001, Multiaddr.parse(outside), bound)
+    assert list(map(str, found)) == [outside, f"{outside}/ws", f"{outside}/tls/ws"]
+    alone = [Multiaddr.parse(one) for one in ("/ip4/127.0.0.1/tcp/4001", other)]
+    second = mappable_port(Carrier.TCP, alone)
+    assert second == Port(Carrier.TCP, 4002)
+    assert list(map(str, every_form(second, Multiaddr.parse(outside), alone))) == [f"{outside}/ws"]
+
+
+def test_quic_is_mapped_where_it_listens_beyond_this_machine() -> None:
+    texts = ("/ip4/127.0.0.1/udp/4001/quic-v1", "/ip6/::/udp/4002/quic-v1", "/ip4/0.0.0.0/tcp/4003")
+    bound = [Multiaddr.parse(one) for one in texts]
+    assert mappable_port(Carrier.UDP, bound) is None
+    bound.append(Multiaddr.parse("/ip4/0.0.0.0/udp/4003/quic-v1"))
+    port = mappable_port(Carrier.UDP, bound)
+    assert port == Port(Carrier.UDP, 4003) and str(port.outside("203.0.113.7", 9)) == "/ip4/203.0.113.7/udp/9"
+    found = every_form(port, port.outside("203.0.113.7", 9), bound)
+    assert list(map(str, found)) == ["/ip4/203.0.113.7/udp/9/quic-v1"]

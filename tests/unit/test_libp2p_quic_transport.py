@@ -179,6 +179,24 @@ async def test_tcp_and_quic_of_one_peer_are_both_dialled() -> None:
         assert isinstance(two.swarm.best(peer), QuicConnection | UpgradedConnection)
 
 
+async def test_a_dial_for_autonat_comes_from_a_port_that_the_peer_has_never_sent_to_and_leaves_nothing() -> None:
+    """A router that lets answers in would let in the port that a connection goes to, and nobody else."""
+    async with nodes((QUIC,), (QUIC,)) as (asker, server):
+        await asker.connect(quic_addr(server))
+        await eventually(server.peers)
+        sockets = len(os.listdir("/proc/self/fd"))
+        probe = await server.swarm.probe(asker.swarm.local_peer, quic_addr(asker), 5)
+        await eventually(lambda: len(asker.peers()) == 2)
+        ports = {addr.quic_endpoint()[1] for c in asker.swarm.connections() if (addr := c.remote_addr)}
+        assert len(ports) == 2 and endpoint(server)[1] in ports
+        probe.close("over")
+        await eventually(lambda: len(asker.peers()) == 1)
+        assert len(os.listdir("/proc/self/fd")) == sockets
+        with pytest.raises(TimeoutError):
+            await server.swarm.probe(asker.swarm.local_peer, Multiaddr.parse("/ip4/127.0.0.1/udp/9/quic-v1"), 0.3)
+        await eventually(lambda: len(os.listdir("/proc/self/fd")) == sockets)
+
+
 async def test_garbage_and_broken_beginnings_disturb_nobody() -> None:
     async with nodes((QUIC,), ()) as (one, two):
         await two.connect(quic_addr(one))

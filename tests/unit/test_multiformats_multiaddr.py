@@ -200,6 +200,22 @@ def test_other_addresses_are_no_websockets(text: str) -> None:
     assert Multiaddr.parse(text).ws_endpoint() is None
 
 
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("/ip4/1.2.3.4/tcp/80", ("TCP", "1.2.3.4", 80)),
+        ("/ip6/::1/tcp/80/ws", ("TCP", "::1", 80)),
+        ("/ip4/1.2.3.4/udp/80/quic-v1", ("UDP", "1.2.3.4", 80)),
+        ("/ip4/1.2.3.4/udp/80", None),
+        ("/unix/run/sock", None),
+    ],
+)
+def test_the_socket_under_an_address_is_told_whatever_is_spoken_on_it(
+    text: str, found: tuple[str, str, int] | None
+) -> None:
+    assert Multiaddr.parse(text).socket_endpoint() == found
+
+
 def test_a_name_that_tls_needs_stays_when_the_host_is_replaced() -> None:
     for form in ("tls/ws", "wss"):
         addr = Multiaddr.parse(f"/dns4/a.example/tcp/443/{form}").with_name().at_host("1.2.3.4")

@@ -90,9 +90,13 @@ def _value(option: Option, token: str, rest: list[str]) -> str:
 
 
 def _unknown(token: str, known: dict[str, Option], words: list[str]) -> BadCall:
+    """Raises UnknownCommand where the words before the option name nothing that has options."""
     from difflib import get_close_matches
 
-    line = " ".join(["cidery", *words[:3]])
+    found = find(words)
+    if found is None and words and not subcommands(words):
+        raise suggest(words)
+    line = " ".join(["cidery", *(words if found is None else words[: found.words])])
     near = get_close_matches(token.lstrip("-"), [name for name in known if len(name) > 1], n=1, cutoff=0.6)
     hint = f"did you mean --{near[0]}?" if near and token.startswith("--") else f"see: {line} --help"
     return BadCall(f"unknown option {token[:60]!r} for {line!r}; {hint}")

@@ -5,7 +5,7 @@ Binary form: per component ``<code varint><value>``, the value led by its length
 Spec: https://github.com/multiformats/multiaddr
 """
 
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 from urllib.parse import quote
 
 from cidery.multiformats.multiaddr_protocols import (
@@ -51,6 +51,14 @@ class WsEndpoint(NamedTuple):
     """What the certificate is for; "": the host, which is an IP address."""
     path: str
     """Of the HTTP request, quoted, with its slash in front."""
+
+
+class SocketEndpoint(NamedTuple):
+    """A socket, whatever is spoken on it."""
+
+    kind: Literal["TCP", "UDP"]
+    host: str
+    port: int
 
 
 class Multiaddr:
@@ -174,6 +182,13 @@ class Multiaddr:
             return None
         named = self.components[length - 1][0] in _NAMES
         return WsEndpoint(host, port, secure, name or (host if named else ""), "/" + quote(path, safe="/?&="))
+
+    def socket_endpoint(self) -> SocketEndpoint | None:
+        """The socket under an address that a node here can listen on: plain TCP, WebSocket or plain QUIC. Or None."""
+        if (quic := self.quic_endpoint()) is not None:
+            return SocketEndpoint("UDP", *quic)
+        stream = self.tcp_endpoint() or self.ws_endpoint()
+        return SocketEndpoint("TCP", stream[0], stream[1]) if stream is not None else None
 
     def with_name(self) -> "Multiaddr":
         """This address with the name in front of it as /sni where TLS needs it, so that the host can be replaced."""

@@ -194,17 +194,16 @@ def _daemon(path: Path) -> Checked:
 
 def _ports_of(about: str, addresses: Sequence[Multiaddr], ours: bool) -> Iterator[Checked]:
     for address in addresses:
-        udp = address.quic_endpoint()
-        where = udp or address.tcp_endpoint()
-        if where is None or not where[1]:
+        where = address.socket_endpoint()
+        if where is None or not where.port:
             continue
-        host, port = where
-        taken = _taken(host, port, socket.SOCK_STREAM if udp is None else socket.SOCK_DGRAM)
+        host, port = where.host, where.port
+        taken = _taken(host, port, socket.SOCK_STREAM if where.kind == "TCP" else socket.SOCK_DGRAM)
         if taken is None:
             yield ok(about, f"{address} is free")
         elif taken == errno.EADDRINUSE:
             here = "127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host
-            who = asked(here, port) if udp is None else None
+            who = asked(here, port) if where.kind == "TCP" else None
             if ours:
                 yield ok(about, f"{address} is listened on")
             else:

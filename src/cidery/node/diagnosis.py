@@ -111,7 +111,7 @@ class Diagnosis:
             why,
             {str(addr): state.value for addr, state in states.items()},
             len(parts.swarm.peers()),
-            _port(parts.swarm),
+            ports_of(parts.swarm.listen_addrs()),
             how_reached({}, relaying)[0] if relaying is not None and relaying.addresses else "",
         )
 
@@ -150,12 +150,14 @@ def _is_wildcard(addr: Multiaddr) -> bool:
     return host is not None and host.is_unspecified
 
 
-def _port(swarm: Swarm) -> int | None:
-    for addr in swarm.listen_addrs():
-        endpoint = addr.tcp_endpoint()
-        if endpoint is not None and scope_of(addr.encode()) is not Scope.LOOPBACK:
-            return endpoint[1]
-    return None
+def ports_of(bound: Sequence[Multiaddr]) -> tuple[str, ...]:
+    """The ports open beyond this machine: "TCP port 4001", "UDP port 4001". WebSockets may share that of plain TCP."""
+    ports: dict[str, None] = {}
+    for addr in bound:
+        where = addr.socket_endpoint()
+        if where is not None and scope_of(addr.encode()) is not Scope.LOOPBACK:
+            ports[f"{where.kind} port {where.port}"] = None
+    return tuple(sorted(ports))
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ from cidery.libp2p.io.connection_config import Handler
 from cidery.libp2p.io.dnsaddr import TxtResolver, dnsaddr_host, resolve_dnsaddr
 from cidery.libp2p.io.identify import Identification
 from cidery.libp2p.io.nat_pmp import NatPmpRouter
-from cidery.libp2p.io.port_mapping import PortMapping, every_form, mappable_port
+from cidery.libp2p.io.port_mapping import PortMappings
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
@@ -117,7 +117,7 @@ class NodeNetwork:
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
-        ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward a port.
+        ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward ports.
         ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
         ``local``, ``kad``, ``dns``, ``announce``, ``relays`` None: no discovery on local networks, no DHT, no /dnsaddr,
         nothing announced, no relays. ``announced``: which own addresses others are told; None: all."""
@@ -212,9 +212,9 @@ class NodeNetwork:
         around = Surroundings(self.identification, peered, self._speaks, verdict, near, self._wall_clock)
         return NodeRelays(self.swarm, options, around)
 
-    def _make_port_mapping(self) -> PortMapping:
-        port = lambda: mappable_port(self.swarm.listen_addrs())  # noqa: E731
-        return PortMapping(port, self._mapping_changed, (NatPmpRouter(self.swarm.clock), UpnpRouter()))
+    def _make_port_mapping(self) -> PortMappings:
+        routers = NatPmpRouter(self.swarm.clock), UpnpRouter()
+        return PortMappings(self.swarm.listen_addrs, self._mapping_changed, routers)
 
     def _make_upkeep(self, entropy: Callable[[int], bytes], limits: ConnectionLimits) -> Upkeep:
         return Upkeep(
@@ -228,7 +228,7 @@ class NodeNetwork:
 
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
-        self.identification.mapped = every_form(self.port_mapping.mapped, self.swarm.listen_addrs())
+        self.identification.mapped = self.port_mapping.mapped
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:

@@ -1,7 +1,8 @@
 // js-libp2p's client for NAT-PMP as a test peer, driven over stdin: node nat_pmp.mjs GATEWAY OWN_ADDRESS
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
-// array on a line: ["outside"] | ["map", PORT] | ["unmap", PORT] | ["close"]. It ends with its standard input.
+// array on a line: ["outside"] | ["map", PORT, "TCP" | "UDP"] |
+// ["unmap", PORT, "TCP" | "UDP"] | ["close"]. It ends with its standard input.
 import readline from 'node:readline'
 import { pmpNat } from '@achingbrain/nat-port-mapper'
 
@@ -15,14 +16,14 @@ const commands = {
   async outside () {
     return { host: await gateway.externalIp({ signal: AbortSignal.timeout(ANSWER_MS) }) }
   },
-  async map (port) {
+  async map (port, protocol) {
     const mapped = await gateway.map(Number(port), local, {
-      protocol: 'TCP', ttl: LIFETIME_SECONDS, autoRefresh: false, signal: AbortSignal.timeout(ANSWER_MS)
+      protocol, ttl: LIFETIME_SECONDS, autoRefresh: false, signal: AbortSignal.timeout(ANSWER_MS)
     })
     return { port: mapped.externalPort, host: mapped.externalHost }
   },
-  async unmap (port) {
-    await gateway.unmap(Number(port), { protocol: 'TCP', autoRefresh: false, signal: AbortSignal.timeout(ANSWER_MS) })
+  async unmap (port, protocol) {
+    await gateway.unmap(Number(port), { protocol, autoRefresh: false, signal: AbortSignal.timeout(ANSWER_MS) })
     return {}
   }
 }

@@ -106,8 +106,8 @@ class Standing(NamedTuple):
     """Public addresses that may be ours -> "reachable", "unreachable" or "unknown"."""
     connected: int
     """Peers."""
-    port: int | None = None
-    """TCP port that a router would have to forward."""
+    ports: tuple[str, ...] = ()
+    """What a router would have to forward, such as "TCP port 4001"."""
     relayed: str = ""
     """How others reach it through relays, as a sentence; "": they do not."""
 

@@ -185,8 +185,8 @@ def _reachable(known: Known) -> tuple[str, str]:
         return f"Only nodes near can get it: {fact.why}.", ""
     if fact.relayed:
         return fact.relayed, ""
-    port = f"TCP port {fact.port}" if fact.port is not None else "its TCP port"
-    help_ = f"have your router pass on {port} to this machine, or connect from here to the peer that wants it"
+    ports = " and ".join(fact.ports) or "its port"
+    help_ = f"have your router pass on {ports} to this machine, or connect from here to the peer that wants it"
     if fact.reach is Reach.UNREACHABLE:
         return f"Others cannot reach this node: {fact.why}; {NO_RELAY}.", help_
     return f"Whether others can reach this node is not known: {fact.why}.", (

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from cidery.libp2p.io.port_mapping import Carrier, Port
 from cidery.libp2p.protocols import nat_pmp
 from cidery.libp2p.protocols.nat_pmp import NatPmp
 from cidery.multiformats.multiaddr import Multiaddr
@@ -24,6 +25,7 @@ MAX_WAITING = 16
 RELEASE_SECONDS = 1.0
 """For the answer when a mapping is taken back: the gateway is a few ms away, and the mapping ends by itself."""
 _UP_GATEWAY = 0x1 | 0x2
+_OPCODES = {Carrier.TCP: nat_pmp.TCP_OPCODE, Carrier.UDP: nat_pmp.UDP_OPCODE}
 
 
 def default_gateway(table: str) -> IPv4Address | None:
@@ -55,7 +57,7 @@ def find_gateway() -> IPv4Address | None:
 
 
 class NatPmpRouter:
-    """Keeps a port mapped at the default gateway. Satisfies ``port_mapping.Router``."""
+    """Keeps ports mapped at the default gateway. Satisfies ``port_mapping.Router``."""
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class NatPmpRouter:
         self._find = find
         self._gateway_port = port
 
-    async def keep(self, port: int, report: Callable[[Multiaddr], bool]) -> None:
+    async def keep(self, port: Port, report: Callable[[Multiaddr], bool]) -> None:
         """Map, tell where, renew; returns when the gateway does it no more. See ``port_mapping.Router``."""
         gateway = self._find()
         if gateway is None:
@@ -77,7 +79,7 @@ class NatPmpRouter:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: socket, remote_addr=(str(gateway), self._gateway_port)
         )
-        machine = NatPmp(port, self._clock())
+        machine = NatPmp(_OPCODES[port.carrier], port.number, self._clock())
         kept = False
         try:
             while not machine.failure:
@@ -86,7 +88,7 @@ class NatPmpRouter:
                     transport.sendto(out)
                 await self._advance(machine, socket)
                 if machine.outside is not None and machine.outside != before:
-                    kept = report(Multiaddr.tcp(str(machine.outside[0]), machine.outside[1]))
+                    kept = report(port.outside(str(machine.outside[0]), machine.outside[1]))
                     if not kept:
                         return
             log.debug("nat-pmp at %s: %s", gateway, machine.failure)

@@ -244,10 +244,12 @@ class QuicTransport:
     async def _dial(self, addr: Multiaddr, target: Endpoint, peer: PeerId, end: LocalEnd) -> QuicConnection:
         from cidery.libp2p.protocols.qh3_core import Qh3Core, batching
 
-        sock = self._socket_towards(target[0])
-        sock.batch_by(batching)
         core = Qh3Core.dialling(self._identity(end), target, _datagram_size(target[0]), self._clock())
+        sock = self._bind(_everywhere(target[0]), 0) if end.apart else self._socket_towards(target[0])
+        sock.batch_by(batching)
         connection = self._connection(end, core, sock, addr, peer, IDLE_TIMEOUT)
+        if end.apart:
+            connection.closed.add_done_callback(lambda _: sock.close())
         try:
             connection.flush()
             await asyncio.shield(connection.upgraded)
@@ -284,7 +286,7 @@ class QuicTransport:
             if bound.version == wanted.version and (bound.is_unspecified or bound.is_loopback == wanted.is_loopback):
                 return sock
         if wanted.version not in self._dialling:
-            self._dialling[wanted.version] = self._bind("::" if wanted.version == 6 else "0.0.0.0", 0)
+            self._dialling[wanted.version] = self._bind(_everywhere(ip), 0)
         return self._dialling[wanted.version]
 
     # --- inside
@@ -323,6 +325,11 @@ class QuicTransport:
         self._accept = None
         for sock in (*self._listening, *self._dialling.values()):
             sock.close()
+
+
+def _everywhere(ip: str) -> str:
+    """The wildcard of the version of ``ip``."""
+    return "::" if ":" in ip else "0.0.0.0"
 
 
 def _destination(data: bytes) -> bytes:

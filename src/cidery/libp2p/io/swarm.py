@@ -318,7 +318,7 @@ class Swarm:
     @cached_property
     def _stranger(self) -> LocalEnd:
         upgrade = self._prober() if self._prober is not None else self._upgrade
-        return LocalEnd(upgrade, ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic))
+        return LocalEnd(upgrade, ConnectionConfig({}, self.config.timeouts, self.clock, self.traffic), apart=True)
 
     # --- connections
 

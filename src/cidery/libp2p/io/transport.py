@@ -39,6 +39,8 @@ class LocalEnd:
 
     upgrade: UpgradeConfig
     connections: ConnectionConfig
+    apart: bool = False
+    """Whether each dial has a port of its own: the peer's router lets those in whom the peer has sent something."""
 
 
 class Listening(Protocol):

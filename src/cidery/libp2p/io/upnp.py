@@ -11,9 +11,10 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from cidery.libp2p.io.port_mapping import Port
 from cidery.multiformats.multiaddr import Multiaddr
 
 if TYPE_CHECKING:
@@ -43,36 +44,46 @@ async def find_routers() -> list[str]:
     return [str(one["location"]) for one in found if one.get("location")][:MAX_ROUTERS]
 
 
+class Given(NamedTuple):
+    """A mapping at a router."""
+
+    outside: Multiaddr
+    take_back: Callable[[], Awaitable[Any]]
+
+
 class UpnpRouter:
-    """Keeps a port mapped at a router that answers. Satisfies ``port_mapping.Router``."""
+    """Keeps ports mapped at a router that answers. Satisfies ``port_mapping.Router``."""
 
     def __init__(self, find: Callable[[], Awaitable[list[str]]] = find_routers) -> None:
         """``find``: descriptions' URLs."""
         self._find = find
-        self._remove: Callable[[], Awaitable[Any]] | None = None
+        self._turn = asyncio.Lock()
+        """A router is a small device, and may not take two mappings at once."""
 
-    async def keep(self, port: int, report: Callable[[Multiaddr], bool]) -> None:
+    async def keep(self, port: Port, report: Callable[[Multiaddr], bool]) -> None:
         """Map, tell where, renew; returns when no router does it. See ``port_mapping.Router``."""
         # the library takes a third of a second to import, most of it in the interpreter: not on the loop
         await asyncio.to_thread(__import__, "async_upnp_client.profiles.igd")
-        kept = False
+        kept: Given | None = None
         try:
-            while (mapped := await self.map(port)) is not None:
-                kept = report(mapped)
-                if not kept:
+            while (given := await self.map(port)) is not None:
+                if not report(given.outside):
+                    kept = None
                     return
+                kept = given
                 await asyncio.sleep(RENEW)
         finally:
-            if kept and self._remove is not None:
-                await self._attempt(self._remove)
+            if kept is not None:
+                await self._attempt(kept.take_back)
 
-    async def map(self, port: int) -> Multiaddr | None:
-        """The address at the first router that maps the port."""
-        locations = await self._attempt(self._find)
-        for location in locations or []:
-            mapped = await self._attempt(partial(self._map_at, location, port))
-            if isinstance(mapped, Multiaddr):
-                return mapped
+    async def map(self, port: Port) -> Given | None:
+        """What the first router gives that maps the port."""
+        async with self._turn:
+            locations = await self._attempt(self._find)
+            for location in locations or []:
+                given = await self._attempt(partial(self._map_at, location, port))
+                if isinstance(given, Given):
+                    return given
         return None
 
     async def _attempt(self, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -86,7 +97,7 @@ class UpnpRouter:
             log.debug("port mapping: %s", exc)
             return None
 
-    async def _map_at(self, location: str, port: int) -> Multiaddr | None:
+    async def _map_at(self, location: str, port: Port) -> Given | None:
         """Map at one router. Raises what its answers raise."""
         from async_upnp_client.aiohttp import AiohttpRequester
         from async_upnp_client.client_factory import UpnpFactory
@@ -99,21 +110,29 @@ class UpnpRouter:
         factory = UpnpFactory(AiohttpRequester(ANSWER_SECONDS), non_strict=True)
         router = IgdDevice(await factory.async_create_device(location), None)
         outside = ipaddress.ip_address(await router.async_get_external_ip_address() or "")
-        for external in range(port, port + TRIES):
+        for external in range(port.number, port.number + TRIES):
             if await self._add(router, external, port, own):
-                self._remove = partial(router.async_delete_port_mapping, _ANYBODY, external, "TCP")
-                return Multiaddr.tcp(str(outside), external)
+                kind = port.carrier.name
+                take_back = partial(router.async_delete_port_mapping, _ANYBODY, external, kind)
+                return Given(port.outside(str(outside), external), take_back)
         return None
 
     @staticmethod
-    async def _add(router: IgdDevice, external: int, port: int, own: ipaddress.IPv4Address) -> bool:
+    async def _add(router: IgdDevice, external: int, port: Port, own: ipaddress.IPv4Address) -> bool:
         """Whether the router took it; another machine may have the port already, some know no leases."""
         from async_upnp_client.exceptions import UpnpError
 
         for lease in (LEASE, 0.0):
             try:
                 await router.async_add_port_mapping(
-                    _ANYBODY, external, "TCP", port, own, True, "cidery", datetime.timedelta(seconds=lease)
+                    _ANYBODY,
+                    external,
+                    port.carrier.name,
+                    port.number,
+                    own,
+                    True,
+                    "cidery",
+                    datetime.timedelta(seconds=lease),
                 )
             except UpnpError as exc:
                 log.debug("mapping port %d: %s", external, exc)

@@ -1,4 +1,4 @@
-"""NAT-PMP: asks the gateway of a network to pass a TCP port on to this machine, and keeps that so.
+"""NAT-PMP: asks the gateway of a network to pass a port of TCP or UDP on to this machine, and keeps that so.
 
 ::
 
@@ -36,7 +36,7 @@ MAX_TRIES = 9
 EPOCH_SLACK = 2
 """Seconds that the gateway's clock may lag behind seven eighths of ours before it has started anew (section 3.6)."""
 
-ADDRESS_OPCODE, TCP_OPCODE = 0, 2
+ADDRESS_OPCODE, UDP_OPCODE, TCP_OPCODE = 0, 1, 2
 _ANSWER = 128
 """Added to the opcode in an answer."""
 _HEAD = struct.Struct("!BBHI")
@@ -75,12 +75,14 @@ class AddressAnswer:
 @dataclass(frozen=True, slots=True)
 class MappingAnswer:
     epoch: int
+    opcode: int
+    """Of the request: TCP_OPCODE or UDP_OPCODE."""
     internal: int
     external: int
     lifetime: int
 
     def encode(self) -> bytes:
-        head = _HEAD.pack(0, _ANSWER + TCP_OPCODE, 0, self.epoch)
+        head = _HEAD.pack(0, _ANSWER + self.opcode, 0, self.epoch)
         return head + _MAPPING.pack(self.internal, self.external, self.lifetime)
 
 
@@ -102,9 +104,9 @@ def encode_address_request() -> bytes:
     return bytes((0, ADDRESS_OPCODE))
 
 
-def encode_mapping_request(internal: int, external: int, lifetime: int) -> bytes:
-    """``lifetime`` 0 takes the mapping back; ``external`` is a wish."""
-    return _REQUEST.pack(0, TCP_OPCODE, 0, internal, external, lifetime)
+def encode_mapping_request(opcode: int, internal: int, external: int, lifetime: int) -> bytes:
+    """``opcode``: TCP_OPCODE or UDP_OPCODE; ``lifetime`` 0 takes the mapping back; ``external`` is a wish."""
+    return _REQUEST.pack(0, opcode, 0, internal, external, lifetime)
 
 
 def decode(buf: Buffer) -> Answer:
@@ -120,8 +122,8 @@ def decode(buf: Buffer) -> Answer:
     body = bytes(buf[_HEAD.size :])
     if opcode == ADDRESS_OPCODE and len(body) >= 4:
         return AddressAnswer(epoch, IPv4Address(body[:4]))
-    if opcode == TCP_OPCODE and len(body) >= _MAPPING.size:
-        return MappingAnswer(epoch, *_MAPPING.unpack_from(body))
+    if opcode in (UDP_OPCODE, TCP_OPCODE) and len(body) >= _MAPPING.size:
+        return MappingAnswer(epoch, opcode, *_MAPPING.unpack_from(body))
     raise NatPmpError("an answer to no question of ours, or too short")
 
 
@@ -144,14 +146,16 @@ class State(Enum):
 
 
 class NatPmp:
-    """One TCP port at one gateway. The caller sends data_to_send() after each call and keeps the deadline."""
+    """One port at one gateway. The caller sends data_to_send() after each call and keeps the deadline."""
 
-    def __init__(self, port: int, now: float) -> None:
+    def __init__(self, opcode: int, port: int, now: float) -> None:
+        """``opcode``: TCP_OPCODE or UDP_OPCODE."""
         self.outside: tuple[IPv4Address, int] | None = None
         """The gateway's address and port that lead here, None while there is none."""
         self.failure = ""
         """Why it has ended; empty while it goes on."""
-        self._port = self._external = port
+        self._asked = opcode, port
+        self._external = port
         self._address = IPv4Address(0)
         self._renew_at = now
         self._epoch = Epoch()
@@ -184,16 +188,16 @@ class NatPmp:
         match self._state, answer:
             case (State.ADDRESS, Refusal(_, code, result)) if code == ADDRESS_OPCODE:
                 self._fail(_RESULTS.get(result, f"result {result}"))
-            case (State.MAPPING, Refusal(_, code, result)) if code == TCP_OPCODE:
+            case (State.MAPPING, Refusal(_, code, result)) if code == self._asked[0]:
                 self._fail(_RESULTS.get(result, f"result {result}"))
             case (State.ADDRESS, AddressAnswer(epoch, address)):
                 self._on_address(epoch, address, now)
-            case (State.MAPPING, MappingAnswer(epoch, internal, external, lifetime)) if internal == self._port:
-                self._on_mapping(epoch, external, lifetime, now)
+            case (State.MAPPING, MappingAnswer() as given) if (given.opcode, given.internal) == self._asked:
+                self._on_mapping(given, now)
 
     def release(self) -> bytes:
         """The datagram that takes the mapping back (section 3.4)."""
-        return encode_mapping_request(self._port, 0, 0)
+        return encode_mapping_request(*self._asked, 0, 0)
 
     def _on_address(self, epoch: int, address: IPv4Address, now: float) -> None:
         anew = self._epoch.started_anew(epoch, now)
@@ -205,13 +209,13 @@ class NatPmp:
         else:
             self._settle(now)
 
-    def _on_mapping(self, epoch: int, external: int, lifetime: int, now: float) -> None:
-        self._epoch.started_anew(epoch, now)
-        if not external or not lifetime:
+    def _on_mapping(self, given: MappingAnswer, now: float) -> None:
+        self._epoch.started_anew(given.epoch, now)
+        if not given.external or not given.lifetime:
             self._fail("it gives no port")
             return
-        self._external = external
-        self._renew_at = now + max(min(lifetime, LIFETIME) / 2, LEAST_RENEWAL)
+        self._external = given.external
+        self._renew_at = now + max(min(given.lifetime, LIFETIME) / 2, LEAST_RENEWAL)
         self._settle(now)
 
     def _settle(self, now: float) -> None:
@@ -228,7 +232,7 @@ class NatPmp:
         if self._state is State.ADDRESS:
             self._out = encode_address_request()
         else:
-            self._out = encode_mapping_request(self._port, self._external, LIFETIME)
+            self._out = encode_mapping_request(*self._asked, self._external, LIFETIME)
         self._deadline = now + FIRST_WAIT * 2**self._tries
         self._tries += 1
 
