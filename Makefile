@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim lab fuzz settings docs ui demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim sim-pubsub lab fuzz settings docs ui demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -107,6 +107,10 @@ test: check unit interop newest-python
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup
 	@$(BIN)/python tests/sim/dht_report.py
+
+# gossipsub with 1,000 nodes, a fifth of them hostile, a fifth of the frames lost: a minute
+sim-pubsub: setup
+	@$(BIN)/python tests/sim/pubsub_report.py
 
 # crowds, dying holders, distance, Mars, in virtual time and with real programs: out/lab/report.html, in an hour or two;
 # make lab LAB=--quick for some minutes

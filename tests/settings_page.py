@@ -24,6 +24,7 @@ PARTS = {
     "imports": "ImportConfig",
     "conn_mgr": "ConnMgrConfig",
     "names": "NamesConfig",
+    "pubsub": "PubsubConfig",
     "limits": "LimitsConfig",
     "transports": "TransportsConfig",
     "relays": "RelaysConfig",

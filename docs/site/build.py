@@ -37,6 +37,7 @@ API: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "",
         ("cidery.methods.dag.Dag", "cidery.methods.dag.Block", "cidery.methods.dag.Car"),
     ),
+    "pubsub": ("node.pubsub", "", ("cidery.methods.pubsub.Pubsub",)),
     "swarm": ("node.swarm, node.routing", "", ("cidery.methods.swarm.Swarm", "cidery.methods.swarm.Routing")),
     "repo": (
         "node.repo, node.config, node.bootstrap, node.jobs, node.stats",

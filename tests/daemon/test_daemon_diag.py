@@ -106,5 +106,5 @@ def test_a_ledger_counts_what_passed(pair: tuple[CideryDaemon, CideryDaemon], tm
 
 def test_a_command_that_is_not_here_is_an_error_of_the_rpc_too(pair: tuple[CideryDaemon, CideryDaemon]) -> None:
     one, _ = pair
-    with pytest.raises(PeerFailed, match="pubsub is not available yet"):
-        one.run("pubsub", "ls")
+    with pytest.raises(PeerFailed, match="p2p is not available yet"):
+        one.run("p2p", "ls")

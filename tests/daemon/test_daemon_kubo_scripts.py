@@ -10,8 +10,6 @@ from daemon.test_daemon import Daemon
 
 IGNORED = (
     "--unrestricted-api",
-    "--enable-pubsub-experiment",
-    "--enable-namesys-pubsub",
     "--enable-mplex-experiment",
     "--manage-fdlimit=false",
     "--agent-version-suffix=test",

@@ -34,7 +34,7 @@ from cidery.kubo.flatfs import key_multihash
 from cidery.kubo.repository import decode_name_key, decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
 from cidery.libp2p.io.nat_pmp import default_gateway
-from cidery.libp2p.protocols import autonat, nat_pmp
+from cidery.libp2p.protocols import autonat, fetch, nat_pmp
 from cidery.libp2p.protocols.dcutr import DcutrError, HolePunch, PunchType
 from cidery.libp2p.protocols.relay_messages import (
     Granted,
@@ -49,6 +49,7 @@ from cidery.libp2p.protocols.relay_messages import (
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
+from cidery.pubsub.message import BadRpc, Message, Offered, Prune, Rpc
 from cidery.repo.keystore import key_name
 from cidery.unixfs.node import decode_node
 
@@ -161,6 +162,15 @@ def of_peers() -> list[Target]:
     peer = PeerId.parse("12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY")
     info = PeerInfo(peer, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
     message = DhtMessage(MessageType.GET_VALUE, b"/pk/x", Record(b"/pk/x", b"value", "2026"), [info], [info])
+    pubsub = Rpc(
+        [(True, "topic")],
+        [Message(peer.multihash, b"data", b"12345678", "topic", b"signature", b"key")],
+        [("topic", [b"id"])],
+        [b"id"],
+        ["topic"],
+        [Prune("topic", (Offered(peer.multihash, b"record"),), 60)],
+        [b"id"],
+    )
     table = RoutingTable(peer, diverse=False)
     table.answered(PeerInfo(PeerId(peer.multihash[:-1] + b"x"), info.addrs), 0.0)
     schedule = Schedule.begin(60.0, 1.0)
@@ -180,6 +190,11 @@ def of_peers() -> list[Target]:
     hop = HopMessage(HopType.STATUS, Peer(peer, info.addrs), Granted(9, info.addrs, b"v"), RelayLimit(120, 9), 100)
     return [
         Target("dht message", DhtMessage.decode, (KadError,), [message.encode()]),
+        Target("pubsub", Rpc.decode, (BadRpc,), [pubsub.encode()]),
+        Target("fetch request", fetch.decode_request, (fetch.BadFetch,), [fetch.encode_request(b"/ipns/x")]),
+        Target(
+            "fetch response", fetch.Response.decode, (fetch.BadFetch,), [fetch.Response(fetch.Status.OK, b"x").encode()]
+        ),
         Target("saved routing table", restore, (), [table.save()]),
         Target("saved schedule", lambda data: Schedule.restore(data, 60.0, 5.0), (), [schedule.save()]),
         Target("autonat message", autonat.decode, own, autonat_messages),

@@ -86,7 +86,7 @@ def test_javascript_asks_about_the_node(said: dict[str, Any]) -> None:
     assert said["repo gc"] is True and said["stats bw"] == 1 and said["log ls"] is True
     assert said["config get"] == "10GB" and said["config set"] is None
     assert said["diag cmds"] == ["diag/cmds"] and said["swarm peers"] == 0
-    assert "not available yet" in said["pubsub ls"]["error"]
+    assert "pubsub is off" in said["pubsub ls"]["error"]
 
 
 def test_a_call_that_javascript_gives_up_ends_in_the_daemon_too(said: dict[str, Any]) -> None:

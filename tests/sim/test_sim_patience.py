@@ -85,7 +85,7 @@ def test_dead_providers_delay_no_search_and_what_stays_pending_is_bounded():
 
             async def reach(peer: PeerId, addr: Multiaddr) -> bool:
                 try:
-                    await one.network._reach(FoundPeer(peer, (addr,)))
+                    await one.network.reach(FoundPeer(peer, (addr,)))
                 except CideryError:
                     return False
                 return True

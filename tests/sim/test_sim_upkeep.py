@@ -54,6 +54,26 @@ def test_a_peer_that_is_away_is_tried_ever_more_rarely_and_found_when_it_is_back
     run_virtual(main())
 
 
+def test_who_asks_for_a_connection_to_a_silent_peer_gets_a_new_one():
+    """A peer that was killed is back elsewhere: its old connection would pass for one for half a minute."""
+
+    async def main():
+        network = MemoryNetwork(4, LINK)
+        async with memory_nodes(network, 2) as (one, other):
+            await one.network.connect(other.addr)
+            old = one.network.swarm.best(other.peer)
+            await one.network.connect(other.addr)
+            assert one.network.swarm.best(other.peer) is old
+            network.freeze(one.address, other.address)
+            asked = asyncio.create_task(one.network.connect(other.addr))
+            await old.closed
+            network.thaw(one.address, other.address)
+            await asked
+            assert one.network.swarm.best(other.peer) not in (old, None)
+
+    run_virtual(main())
+
+
 def test_peers_are_listed_and_removed():
     async def main():
         network = MemoryNetwork(3, LINK)

@@ -422,3 +422,8 @@ def test_an_unknown_option_is_told_with_its_command_and_not_with_the_arguments(l
     with pytest.raises(CideryError) as failure:
         split(line)
     assert str(failure.value) == told
+
+
+@pytest.mark.parametrize("line", [["dag", "put"], ["dag", "import"], ["config", "replace"], ["key", "import", "name"]])
+def test_a_file_that_a_command_only_reads_is_not_said_to_be_added(repo: Run, line: list[str]) -> None:
+    assert repo(*line, "nofile").err.startswith("Error: cannot read nofile: ")

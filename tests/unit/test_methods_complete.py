@@ -44,11 +44,13 @@ WITHOUT = {
     "repo migrate": PROCESS,
     "routing provide": DEPRECATED,
     "routing reprovide": DEPRECATED,
+    "service": PROCESS,
     "shutdown": "closing an embedded node ends it; a client does not end its daemon",
     "status": PERSON,
     "swarm addrs local": DEPRECATED,
     "swarm key": SECRETS,
     "swarm resources": LATER,
+    "ui": PERSON,
     "version": "cidery.__version__, and Identity.agent for a daemon",
 }
 """A command, or the first words of several."""

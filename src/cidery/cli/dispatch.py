@@ -195,13 +195,19 @@ def _query(call: Call, line: Line) -> list[tuple[str, str]]:
     """The RPC query of a call: its arguments (without local paths), and its options except this program's own."""
     known = options_by_name(call.command)
     query = [
-        ("arg", text)
+        ("arg", _multibase(text) if argument.multibase else text)
         for argument in call.command.arguments
         if not argument.is_file
         for text in call.arguments[argument.name]
     ]
     query += [(known[name].name, text) for name, text in line.options if not known[name].client_only]
     return query
+
+
+def _multibase(text: str) -> str:
+    from cidery.multiformats.multibase import encode_multibase
+
+    return encode_multibase("base64url", text.encode("utf-8", "surrogateescape"))
 
 
 def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:

@@ -120,7 +120,7 @@ def single_files(call: Call, *, identities: bool = False) -> Iterator[Part]:
             yield Part("", FILE, Pipe(path), None)
             continue
         if not os.path.isfile(path):
-            raise CannotUpload(path, "it is a directory" if os.path.isdir(path) else "there is no such file")
+            raise CannotUpload(path, "it is a directory" if os.path.isdir(path) else "there is no such file", "read")
         found = os.stat(path)
         yield Part("", FILE, path, found.st_size, identity=identity_of(found) if identities else "")
 
@@ -142,4 +142,4 @@ async def _file_chunks(path: str) -> AsyncIterator[bytes]:
             while chunk := file.read(READ_SIZE):
                 yield chunk
     except OSError as exc:
-        raise CannotUpload(path, (exc.strerror or str(exc)).lower()) from exc
+        raise CannotUpload(path, (exc.strerror or str(exc)).lower(), "read") from exc

@@ -29,13 +29,15 @@ DIRECTORY, FILE, SYMLINK = "application/x-directory", "application/octet-stream"
 class CannotUpload(InvalidInput):
     """A path that cannot be read or has no place in a tree."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, doing: str = "add") -> None:
+        """``doing``: "read" where a command takes a file for something else than to add it."""
+        super().__init__(path, reason, doing)
         self.path = path
         self.reason = reason
+        self.doing = doing
 
     def __str__(self) -> str:
-        return f"cannot add {self.path}: {self.reason}"
+        return f"cannot {self.doing} {self.path}: {self.reason}"
 
 
 class Readable(Protocol):

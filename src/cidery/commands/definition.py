@@ -94,6 +94,8 @@ class Argument(NamedTuple):
     input: Input = Input.TEXT
     required: bool = True
     variadic: bool = False
+    multibase: bool = False
+    """Whether the RPC takes it as multibase text in base64url, which the command line makes of what is typed."""
     unless: str = ""
     """A flag with which nothing is read from standard input."""
 

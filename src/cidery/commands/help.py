@@ -18,11 +18,11 @@ ROOMS = (
             *("log", "diag", "repo", "stats", "version", "install-as"),
         ),
     ),
-    ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway")),
+    ("The network", ("swarm", "ping", "bitswap", "routing", "provide", "bootstrap", "dht", "gateway", "pubsub")),
     ("Help", ("help", "commands")),
 )
 """The groups of ``cidery --help`` and their titles."""
-UNLISTED = ("mount", "object", "p2p", "pubsub", "update")
+UNLISTED = ("mount", "object", "p2p", "update")
 """First words that it leaves out: they are for Kubo's scripts, or only say that they are not here."""
 
 

@@ -12,14 +12,14 @@ _MODULES = {
     "dag": "dag", "denylist": "denylist", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore", "gateway": "gateway", "jobs": "jobs", "log": "log",
     "pin": "pin later", "repo": "repo", "stats": "repo network routing provide", "config": "config",
-    "bootstrap": "config", "key": "key", "name": "name later", "diag": "diag later", "doctor": "machine",
+    "bootstrap": "config", "key": "key", "name": "name pubsub later", "diag": "diag later", "doctor": "machine",
     "install-as": "machine",
     "bitswap": "network provide", "ping": "network", "id": "network",
     "init": "life", "daemon": "life", "shutdown": "life", "ui": "machine", "service": "machine",
     "status": "status", "swarm": "network filters status",
     "routing": "routing provide", "dht": "routing provide", "provide": "provide",
     "why": "why", "version": "life later", "mount": "later", "object": "objects later", "p2p": "later",
-    "pubsub": "later", "update": "later", "commands": "life", "help": "life",
+    "pubsub": "pubsub", "update": "later", "commands": "life", "help": "life",
 }  # fmt: skip
 """First word -> modules in commands/definitions, each with a tuple COMMANDS."""
 
@@ -59,7 +59,7 @@ SUMMARIES = {
     "pin": "Keep content from being collected as garbage",
     "ping": "Measure the round trip to a peer",
     "provide": "Announcing what this node has",
-    "pubsub": "Messages to who listens (not available yet)",
+    "pubsub": "Messages to who listens to a topic",
     "refs": "List the links of an object",
     "repo": "Look at and check the repository",
     "resolve": "Print the CID that a path leads to",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
     from cidery.core.network import BudgetUse, Network
+    from cidery.core.pubsub import NodePubsub
     from cidery.core.reading.content_path import ContentPath
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
@@ -94,6 +95,11 @@ if TYPE_CHECKING:
         @property
         def network(self) -> Network | None:
             """None: offline."""
+            ...
+
+        @property
+        def pubsub(self) -> NodePubsub | None:
+            """None: it is off, or the node is offline."""
             ...
 
         @property
@@ -239,6 +245,10 @@ class Api:
     @property
     def network(self) -> Network | None:
         return None if self._offline else self._parts.network
+
+    @property
+    def pubsub(self) -> NodePubsub | None:
+        return None if self._offline else self._parts.pubsub
 
     @property
     def arrival(self) -> Arrival | None:

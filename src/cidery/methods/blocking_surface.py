@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cidery.methods.key import BlockingKey
     from cidery.methods.name import BlockingName
     from cidery.methods.pin import BlockingPin
+    from cidery.methods.pubsub import BlockingPubsub
     from cidery.methods.repo import BlockingBootstrap, BlockingConfig, BlockingJobs, BlockingRepo, BlockingStats
     from cidery.methods.swarm import BlockingRouting, BlockingSwarm
 
@@ -94,6 +95,13 @@ class BlockingSurface(BlockingGroup[Surface]):
         from cidery.methods.swarm import BlockingRouting
 
         return BlockingRouting(self._inner.routing, self._loop, self._seconds)
+
+    @cached_property
+    def pubsub(self) -> BlockingPubsub:
+        """Messages to who listens to a topic."""
+        from cidery.methods.pubsub import BlockingPubsub
+
+        return BlockingPubsub(self._inner.pubsub, self._loop, self._seconds)
 
     @cached_property
     def repo(self) -> BlockingRepo:

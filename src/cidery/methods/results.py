@@ -375,3 +375,15 @@ class VerifyProgress:
     """Blocks checked."""
     fault: str
     """A block that was found to be corrupt or missing, and what was done; "" in a mere count."""
+
+
+@dataclass(frozen=True, slots=True)
+class PubsubMessage:
+    """One message of a topic."""
+
+    author: str
+    """Peer id of who signed it."""
+    data: bytes
+    seqno: int
+    """Grows with each message of an author."""
+    topic: str

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cidery.methods.key import Key
     from cidery.methods.name import Name
     from cidery.methods.pin import Pin
+    from cidery.methods.pubsub import Pubsub
     from cidery.methods.repo import Bootstrap, Config, Jobs, Repo, Stats
     from cidery.methods.results import AddProgress, GetProgress, Identity, Ref
     from cidery.methods.sources import Source
@@ -292,6 +293,13 @@ class Surface:
         from cidery.methods.swarm import Routing
 
         return Routing(self._caller)
+
+    @cached_property
+    def pubsub(self) -> Pubsub:
+        """Messages to who listens to a topic."""
+        from cidery.methods.pubsub import Pubsub
+
+        return Pubsub(self._caller)
 
     @cached_property
     def repo(self) -> Repo:

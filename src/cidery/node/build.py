@@ -12,6 +12,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from cidery.core.api import Api
 from cidery.repo.layout import RepoLayout
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cidery.core.keeping.pin_queue import PinQueue
     from cidery.core.naming import Naming
     from cidery.core.network import BudgetUse
+    from cidery.core.pubsub import NodePubsub
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
     from cidery.mfs.files import MutableFiles
@@ -69,8 +71,7 @@ async def build(
     online: bool = False,
     behind: bool = False,
     lasting: bool = False,
-    lan: bool = False,
-    routing: str = "",
+    instead: Instead | None = None,
     elsewhere: DaemonMisses | None = None,
     holder: str = "",
 ) -> AsyncIterator[Api]:
@@ -80,8 +81,7 @@ async def build(
         online: whether to listen and dial; only with Access.WRITE.
         behind: return before the network is up, which then resumes the node's work too; see Api.arrived().
         lasting: follow the files of denylists, as an online node does anyway.
-        lan: keep to the local networks.
-        routing: instead of Routing.Type of the config; "": as the config says.
+        instead: what this run has instead of what the config says.
         elsewhere: the daemon, asked for what is not stored; only with Access.READ.
         holder: how the lock names this process to others; "": by its command line.
     Raises:
@@ -91,7 +91,7 @@ async def build(
     layout.check()
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
-        parts = OpenedParts(layout, stack, read_only, lan, routing)
+        parts = OpenedParts(layout, stack, read_only, instead or Instead())
         parts.elsewhere = elsewhere
         if online:
             parts.refuse_unheeded()
@@ -109,6 +109,32 @@ async def build(
         yield Api(parts)
 
 
+class Instead(NamedTuple):
+    """What a run has instead of what the config says, as far as it is given."""
+
+    lan: bool = False
+    """Keep to the local networks."""
+    routing: str = ""
+    """Instead of Routing.Type."""
+    pubsub: bool | None = None
+    """Instead of Pubsub.Enabled."""
+    name_pubsub: bool | None = None
+    """Instead of Ipns.UsePubsub."""
+
+    def applied(self, config: Config) -> Config:
+        if self.routing:
+            config = config._replace(routing=self.routing)
+        if self.pubsub is not None:
+            config = config._replace(pubsub=config.pubsub._replace(enabled=self.pubsub))
+        if self.name_pubsub is not None:
+            config = config._replace(pubsub=config.pubsub._replace(ipns=self.name_pubsub))
+        if not self.lan:
+            return config
+        from cidery.repo.config import kept_local
+
+        return kept_local(config)
+
+
 class OpenedParts:
     """The parts of one open repository; see core.api.Parts. Each is made once, after those that it needs.
 
@@ -119,13 +145,13 @@ class OpenedParts:
     arrival: Arrival | None = None
     elsewhere: DaemonMisses | None = None
     deny_files: DenyFiles | None = None
+    pubsub: NodePubsub | None = None
 
-    def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, lan: bool, routing: str) -> None:
+    def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, instead: Instead) -> None:
         self._layout = layout
         self._stack = stack
         self._read_only = read_only
-        self._lan = lan
-        self._routing = routing
+        self._instead = instead
         self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
 
     def refuse_unheeded(self) -> None:
@@ -189,6 +215,11 @@ class OpenedParts:
         self.network = await stack.enter_async_context(opened)
         self.make(self.files)  # so that they are closed before the network
         await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
+        if self.config.pubsub.enabled or self.config.pubsub.ipns:
+            from cidery.node.pubsub import opened_pubsub
+
+            opened_service = opened_pubsub(self.network, self.naming, self.config.pubsub)
+            self.pubsub = await stack.enter_async_context(opened_service)
 
     def make(self, *parts: object) -> None:
         """Naming a part makes it."""
@@ -204,13 +235,11 @@ class OpenedParts:
     def config(self) -> Config:
         """As this run has it. Raises ConfigMissing, ConfigError."""
 
-        from cidery.repo.config import kept_local, read_config
+        from cidery.repo.config import read_config
         from cidery.repo.config_file import read_raw
 
         config = read_config(read_raw(self._layout.config))
-        if self._routing:
-            config = config._replace(routing=self._routing)
-        return kept_local(config) if self._lan else config
+        return self._instead.applied(config)
 
     @cached_property
     def store(self) -> SegmentStore:

@@ -18,7 +18,7 @@ from cidery.gateway.exposure import exposure
 from cidery.gateway.routing_v1 import RoutingServer
 from cidery.gateway.worker_metrics import of_workers
 from cidery.http.exposition import Metric, summed
-from cidery.node.build import Access, build
+from cidery.node.build import Access, Instead, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.node.metrics import metrics_of
@@ -85,7 +85,8 @@ async def _serve(path: Path, call: Call) -> None:
             break
     routing = "" if call.text("routing") == "default" else call.text("routing")
     online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
-    async with build(path, Access.WRITE, online=online, lasting=True, lan=lan, routing=routing) as api:
+    instead = Instead(lan, routing, _given(call, "enable-pubsub-experiment"), _given(call, "enable-namesys-pubsub"))
+    async with build(path, Access.WRITE, online=online, lasting=True, instead=instead) as api:
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
@@ -125,6 +126,10 @@ async def _serve(path: Path, call: Call) -> None:
                 say("Daemon is ready")
                 await stopping.wait()
             say("Shutting down...")
+
+
+def _given(call: Call, flag: str) -> bool | None:
+    return call.flag(flag) if flag in call.given else None
 
 
 def _say_swarm(api: Api) -> None:

@@ -172,7 +172,7 @@ class NodeNetwork:
 
     def _make_sources(self, *, routed: bool) -> JoinedSources:
         self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
-        searches = ProviderSearch(self.routing, self._reach), ProviderSearch(self.public_reach, self.public_reach.reach)
+        searches = ProviderSearch(self.routing, self.reach), ProviderSearch(self.public_reach, self.public_reach.reach)
         return JoinedSources(
             self.bitswap, self.gateways, *searches, lambda: self.upkeep.alone(self.routing, self.kad, self.local)
         )
@@ -331,7 +331,7 @@ class NodeNetwork:
         if self.announcing is not None:
             self.announcing.announce(cid.multihash, fetched=True)
 
-    async def _reach(self, found: FoundPeer) -> None:
+    async def reach(self, found: FoundPeer) -> None:
         """Connect to a peer that routing named; without known addresses, look it up first. Gateways are noted."""
         addrs = found.addrs
         local = self._gateway_options.local
@@ -479,7 +479,7 @@ class NodeNetwork:
                 self.announcing,
                 routed=self.kad is not None,
                 reachability=self.autonat.states,
-                reach=self._reach,
+                reach=self.reach,
                 private=self._private,
                 relaying=self.relaying,
             )

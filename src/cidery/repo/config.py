@@ -91,6 +91,16 @@ class NamesConfig(NamedTuple):
     """Domain with its final dot -> DNS resolver; None: the system's, empty: none."""
 
 
+class PubsubConfig(NamedTuple):
+    """Whether this node takes part in pubsub; it does if one of the first two is true."""
+
+    enabled: bool
+    ipns: bool
+    """Whether records of names go over it."""
+    router: str
+    """gossipsub or floodsub."""
+
+
 class Authorization(NamedTuple):
     """What one user of the RPC may do."""
 
@@ -172,6 +182,7 @@ class Config(NamedTuple):
     imports: ImportConfig
     conn_mgr: ConnMgrConfig
     names: NamesConfig
+    pubsub: PubsubConfig
     limits: LimitsConfig
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
@@ -255,7 +266,6 @@ def parse_config(raw: Raw) -> Config:
 def read_config(raw: Raw) -> Config:
     """parse_config() without a look at the private key, which few commands use."""
     check_all(raw)
-    identity = identity_in(raw)
 
     def get(name: str, default: Any) -> Any:
         value = lookup(raw, name)
@@ -268,7 +278,7 @@ def read_config(raw: Raw) -> Config:
 
     return Config(
         peer_id=peer_id_in(raw),
-        identity=identity,
+        identity=identity_in(raw),
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
@@ -306,6 +316,7 @@ def read_config(raw: Raw) -> Config:
         imports=_imports(get),
         conn_mgr=_conn_mgr(get),
         names=_names(get),
+        pubsub=_pubsub(get),
         limits=limits_of(get, parse_size),
         security=_security(get),
         transports=_transports(get),
@@ -399,6 +410,11 @@ def _provide(get: Callable[[str, Any], Any]) -> ProvideConfig:
 
 def _routers(given: list[str]) -> tuple[str, ...]:
     return tuple(url for one in given for url in (ROUTERS if one == "auto" else (one,)))
+
+
+def _pubsub(get: Callable[[str, Any], Any]) -> PubsubConfig:
+    router = get("Pubsub.Router", "") or "gossipsub"
+    return PubsubConfig(get("Pubsub.Enabled", False), get("Ipns.UsePubsub", False), router)
 
 
 def _names(get: Callable[[str, Any], Any]) -> NamesConfig:

@@ -26,7 +26,7 @@ _KUBO = {
     "HTTPRetrieval": "Allowlist Denylist NumWorkers MaxBlockSize TLSInsecureSkipVerify",
     "Import": "BatchMaxNodes BatchMaxSize FastProvideRoot FastProvideDAG FastProvideWait",
     "Internal": "*",
-    "Ipns": "ResolveCacheSize UsePubsub DelegatedPublishers",
+    "Ipns": "ResolveCacheSize DelegatedPublishers",
     "Migration": "DownloadSources Keep",
     "Mounts": "IPFS IPNS MFS FuseAllowOther StoreMtime StoreMode",
     "Pinning": "RemoteServices.*",
@@ -35,7 +35,7 @@ _KUBO = {
     " DHT.DedicatedBurstWorkers DHT.MaxProvideConnsPerWorker DHT.KeystoreBatchSize DHT.OfflineDelay"
     " DHT.SendProviderRecordTimeout",
     "Provider": "*",
-    "Pubsub": "Enabled Router DisableSigning SeenMessagesTTL SeenMessagesStrategy",
+    "Pubsub": "DisableSigning SeenMessagesTTL SeenMessagesStrategy",
     "Reprovider": "*",
     "Routing": "AcceleratedDHTClient IgnoreProviders Routers.* Methods.*",
     "Swarm": "DisableBandwidthMetrics DisableRelay EnableRelayHop EnableAutoRelay EnableAutoNATService"

@@ -2,7 +2,6 @@
 
 from cidery.commands.definition import Argument, Call, Command, Output, Repo
 
-PUBSUB = "pubsub is not available yet: this node neither passes on nor hears messages"
 STREAMS = "p2p is not available yet: no other program's connections are passed through this node"
 MOUNT = "mount is not available yet; see: cidery files, cidery get, and the gateway"
 UPDATE = "cidery does not update itself; use the tool that installed it, as: pip install --upgrade cidery"
@@ -14,9 +13,6 @@ REASONS: dict[tuple[str, ...], str] = {
     ("diag", "datastore", "get"): DATASTORE,
     ("diag", "datastore", "put"): DATASTORE,
     ("mount",): MOUNT,
-    ("name", "pubsub", "cancel"): PUBSUB,
-    ("name", "pubsub", "state"): PUBSUB,
-    ("name", "pubsub", "subs"): PUBSUB,
     ("object", "data"): OBJECT,
     ("object", "diff"): "`object diff` is deprecated and not here; use: cidery dag diff",
     ("object", "get"): OBJECT,
@@ -36,11 +32,6 @@ REASONS: dict[tuple[str, ...], str] = {
     ("pin", "remote", "service", "add"): REMOTE,
     ("pin", "remote", "service", "ls"): REMOTE,
     ("pin", "remote", "service", "rm"): REMOTE,
-    ("pubsub", "ls"): PUBSUB,
-    ("pubsub", "peers"): PUBSUB,
-    ("pubsub", "pub"): PUBSUB,
-    ("pubsub", "reset"): PUBSUB,
-    ("pubsub", "sub"): PUBSUB,
     ("update",): UPDATE,
     ("version", "check"): UPDATE,
 }

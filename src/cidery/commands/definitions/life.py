@@ -131,7 +131,10 @@ COMMANDS = (
             ignored("agent-version-suffix", "the agent version is always cidery/VERSION", type=OptionType.TEXT),
             ignored("unrestricted-api", "the port of the RPC answers commands only; content is on the gateway's"),
             ignored("manage-fdlimit", "the limit on open files is always raised as far as possible"),
-            *(ignored(name, "there is no pubsub") for name in ("enable-pubsub-experiment", "enable-namesys-pubsub")),
+            flag("enable-pubsub-experiment", "Instead of Pubsub.Enabled in this run: take part in pubsub"),
+            flag(
+                "enable-namesys-pubsub", "Instead of Ipns.UsePubsub in this run: pass records of names by pubsub, too"
+            ),
             ignored("enable-mplex-experiment", "mplex is not supported"),
             ignored("mount", "nothing is mounted; see: cidery files, cidery get"),
             *(

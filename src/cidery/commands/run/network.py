@@ -27,6 +27,7 @@ from cidery.commands.definitions.network import (
 )
 from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
+from cidery.core.network import Network
 from cidery.core.reached import how_reached
 from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
@@ -146,6 +147,10 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
     return checked
 
 
+def _connected_at(network: Network, peer: PeerId) -> list[Multiaddr]:
+    return [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
+
+
 async def swarm_connect(context: Context, call: Call) -> Strings:
     network = context.node.online
 
@@ -153,9 +158,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
     each = None if seconds is None else seconds * (1 - REPORTING)
 
     async def connect(address: Multiaddr, peer: PeerId) -> str:
-        before = [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
-        if before and address.without_peer().components and address.without_peer() not in before:
-            return f"connect {peer} success: already connected at {before[0]}, {address} was not tried"
+        before = _connected_at(network, peer)
         with context.node.doing(f"dialling {address}"):
             try:
                 async with asyncio.timeout(each) as limit:
@@ -164,6 +167,9 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
                 if not limit.expired():
                     raise
                 raise TimedOut(seconds or 0.0) from exc
+        kept = [one for one in _connected_at(network, peer) if one in before]
+        if kept and address.without_peer().components and address.without_peer() not in before:
+            return f"connect {peer} success: already connected at {kept[0]}, {address} was not tried"
         return f"connect {peer} success"
 
     asked = [(address, peer) for _, address, peer in _peer_addresses(call)]

@@ -41,6 +41,8 @@ MAX_PER_PEER = 4
 """Connections to one peer; a further inbound one is refused."""
 DUPLICATE_GRACE = 0.5
 """Seconds, beside round trips, that a duplicate connection lives after its closing was announced."""
+LOOKS = 0.05
+"""Seconds between two looks for an answer while the round trip is not known."""
 
 
 class SelfDial(InvalidInput):
@@ -179,13 +181,20 @@ class Swarm:
     # --- dialling
 
     async def connect(self, addr: Multiaddr, *, patient: bool = False) -> PeerId:
-        """Connect to ``.../p2p/ID``; at once if already connected. As dial(). Raises also InvalidInput."""
+        """Connect to ``.../p2p/ID``, unless already connected. As dial(). Raises also InvalidInput.
+
+        With an address, an open connection counts only if something comes over it after a ping: a peer that was killed
+        and is back would be taken for connected until the silence of its former life has lasted long enough.
+        """
         if addr.peer_id_bytes is None:
             raise InvalidInput(f"{addr} does not say which peer is there: add /p2p/PEER_ID")
         peer = PeerId.decode(addr.peer_id_bytes)
         if not addr.without_peer().components:
             await self.dial(peer, patient=patient)
         else:
+            while (connection := self.best(peer)) is not None and not await self._answers(connection):
+                if connection.usable:  # else it ends already, and may finish its streams
+                    connection.close("it does not answer, and its peer is dialled again")
             await self.dial(peer, [addr.without_peer()], patient=patient)
         return peer
 
@@ -432,6 +441,16 @@ class Swarm:
         await asyncio.sleep(earlier.wait(DOUBTFUL))
         if earlier.unanswered:
             earlier.close("the peer came again and does not answer here")
+
+    async def _answers(self, connection: Connection) -> bool:
+        """Whether anything comes after a ping, within the wait that makes a connection doubtful."""
+        asked = self.clock()
+        connection.ping()
+        while connection.usable and self.clock() < asked + connection.wait(DOUBTFUL):
+            await asyncio.sleep(connection.round_trip.smoothed or LOOKS)
+            if connection.heard_at > asked:
+                return True
+        return False
 
     async def _resolve_duplicate(self, peer: PeerId) -> None:
         """Close the duplicates of the best connection that carry nothing, after announcing it."""
