@@ -27,6 +27,8 @@ PARTS = {
     "pubsub": "PubsubConfig",
     "limits": "LimitsConfig",
     "transports": "TransportsConfig",
+    "relays": "RelaysConfig",
+    "relay_service": "RelayServiceConfig",
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',

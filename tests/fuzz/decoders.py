@@ -35,6 +35,17 @@ from cidery.kubo.repository import decode_name_key, decode_pin, decode_reference
 from cidery.kubo.snappy import decompress
 from cidery.libp2p.io.nat_pmp import default_gateway
 from cidery.libp2p.protocols import autonat, fetch, nat_pmp
+from cidery.libp2p.protocols.dcutr import DcutrError, HolePunch, PunchType
+from cidery.libp2p.protocols.relay_messages import (
+    Granted,
+    HopMessage,
+    HopType,
+    Peer,
+    RelayError,
+    RelayLimit,
+    StopMessage,
+    StopType,
+)
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
@@ -176,6 +187,7 @@ def of_peers() -> list[Target]:
         nat_pmp.MappingAnswer(9, nat_pmp.UDP_OPCODE, 4001, 4001, 7200).encode(),
         nat_pmp.Refusal(9, nat_pmp.TCP_OPCODE, 2).encode(),
     ]
+    hop = HopMessage(HopType.STATUS, Peer(peer, info.addrs), Granted(9, info.addrs, b"v"), RelayLimit(120, 9), 100)
     return [
         Target("dht message", DhtMessage.decode, (KadError,), [message.encode()]),
         Target("pubsub", Rpc.decode, (BadRpc,), [pubsub.encode()]),
@@ -188,6 +200,9 @@ def of_peers() -> list[Target]:
         Target("autonat message", autonat.decode, own, autonat_messages),
         Target("autonat v1 request", autonat.V1Request.decode, own, v1),
         Target("autonat v1 response", autonat.V1Response.decode, own, v1),
+        Target("relay hop", HopMessage.decode, (RelayError,), [hop.encode(), b"\x08\x00"]),
+        Target("relay stop", StopMessage.decode, (RelayError,), [StopMessage(StopType.CONNECT, Peer(peer)).encode()]),
+        Target("hole punch", HolePunch.decode, (DcutrError,), [HolePunch(PunchType.CONNECT, info.addrs).encode()]),
         Target("nat-pmp answer", nat_pmp.decode, (nat_pmp.NatPmpError,), gateway),
         Target("routes of the system", lambda data: default_gateway(data.decode("latin-1")), (), [ROUTES]),
     ]

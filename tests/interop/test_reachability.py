@@ -192,7 +192,7 @@ def verdicts(node: CideryDaemon) -> dict[str, str]:
 
 def verdict(node: CideryDaemon) -> str:
     """What a Cidery knows of its one address."""
-    (_, line) = node.run("swarm", "addrs", "autonat").splitlines()
+    line = node.run("swarm", "addrs", "autonat").splitlines()[1]
     return line.split()[-1]
 
 

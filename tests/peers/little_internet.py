@@ -51,12 +51,63 @@ class Space:
         )
         assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr.strip()}"
 
+    def run(self, *command: str) -> None:
+        """Any command in it."""
+        done = subprocess.run(
+            [*self.within, *command], capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+        assert done.returncode == 0, f"{command[0]}: {done.stderr.strip()}"
+
     def close(self) -> None:
         """End the keeper; the namespace goes with the last process in it. Idempotent."""
         assert self._keeper.stdin is not None and self._keeper.stdout is not None  # Popen was asked for pipes
         self._keeper.stdin.close()
         self._keeper.wait(COMMAND_SECONDS)
         self._keeper.stdout.close()
+
+
+NAT = """
+table ip nat {{
+  chain post {{
+    type nat hook postrouting priority 100;
+    oifname "eth0" {masquerade};
+  }}
+}}
+table ip wall {{
+  chain through {{
+    type filter hook forward priority 0; policy drop;
+    iifname "lan" accept;
+    ct state established,related accept;
+  }}
+  chain here {{
+    type filter hook input priority 0; policy drop;
+    iifname {{ "lan", "lo" }} accept;
+    ct state established,related accept;
+  }}
+}}
+"""
+
+
+WALL = """
+table ip wall {
+  chain here {
+    type filter hook input priority 0; policy drop;
+    iifname "lo" accept;
+    ct state established,related accept;
+  }
+}
+"""
+
+
+def require_nat() -> None:
+    """Skip the test where the kernel's NAT cannot be used."""
+    require_namespaces()
+    if shutil.which("nft") is None:
+        pytest.skip("NATs need nft: install nftables")
+    make = ["unshare", "--user", "--map-root-user", "--net", "nft", NAT.format(masquerade="masquerade")]
+    tried = subprocess.run(make, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    if tried.returncode:
+        pytest.skip(f"the kernel has no NAT here: {tried.stderr.strip()}")
 
 
 class Host(Space):
@@ -99,6 +150,29 @@ class LittleInternet:
         host.ip("link", "set", "eth0", "up")
         host.ip("route", "add", "default", "dev", "eth0")
         return host
+
+    def wall(self, host: Host) -> None:
+        """Let only what belongs to something sent out into a host: a firewall that keeps state."""
+        host.run("nft", WALL)
+
+    def home(self, router: Host, number: int, *, symmetric: bool = False) -> Host:
+        """A machine behind a NAT of the kernel on ``router``, which lets in only what belongs to something sent out.
+
+        ``symmetric``: each destination sees another, random port; else the port stays, as most home routers do it.
+        """
+        inside = Host([*self._wire.within, "unshare", "--net"], f"10.{number}.0.2")
+        self._hosts.append(inside)
+        self._wire.ip("link", "add", f"home{number}", "type", "veth", "peer", "name", "eth0", "netns", str(inside.pid))
+        self._wire.ip("link", "set", f"home{number}", "netns", str(router.pid), "name", "lan")
+        router.ip("address", "add", f"10.{number}.0.1/24", "dev", "lan")
+        router.ip("link", "set", "lan", "up")
+        inside.ip("address", "add", f"{inside.address}/24", "dev", "eth0")
+        inside.ip("link", "set", "eth0", "up")
+        inside.ip("route", "add", "default", "via", f"10.{number}.0.1")
+        rules = NAT.format(masquerade="masquerade random,fully-random" if symmetric else "masquerade")
+        router.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        router.run("nft", rules)
+        return inside
 
     @property
     def on_the_wire(self) -> list[str]:

@@ -18,10 +18,25 @@ from cidery.kad.message import DhtMessage, KadError, MessageType, PeerInfo, Reco
 from cidery.libp2p.protocols import autonat, multistream, noise, tls, yamux
 from cidery.libp2p.protocols.addresses import Scope, group_of, scope_of
 from cidery.libp2p.protocols.channel import SecurityError
+from cidery.libp2p.protocols.dcutr import MAX_PUNCHED, DcutrError, HolePunch, punched
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.multistream import MAX_LINE, MultistreamError, encode_line, read_line
 from cidery.libp2p.protocols.muxer import StreamOpened
 from cidery.libp2p.protocols.noise import NoiseChannel, NoiseError, NoisePayload
+from cidery.libp2p.protocols.relay_messages import (
+    Granted,
+    HopMessage,
+    HopType,
+    Peer,
+    RelayError,
+    RelayLimit,
+    Status,
+    StopMessage,
+    StopType,
+    Voucher,
+    open_voucher,
+    seal_voucher,
+)
 from cidery.libp2p.protocols.steps import Handshake
 from cidery.libp2p.protocols.stream_state import WRITABLE, State
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
@@ -548,3 +563,52 @@ def test_autonat_messages_come_back_as_they_were(addrs, nonce, number):
     assert autonat.V1Request.decode(request.encode()) == request
     response = autonat.V1Response(number, b"addr")
     assert autonat.V1Response.decode(response.encode()) == response
+
+
+# --- relays
+
+
+@many
+@given(st.one_of(anything, st.builds(lambda kind, rest: varint_field(1, kind) + rest, st.integers(0, 3), nested)))
+def test_any_bytes_are_a_message_of_a_relay_or_its_error(data):
+    for kind in (HopMessage, StopMessage):
+        try:
+            message = kind.decode(data)
+        except RelayError:
+            continue
+        assert kind.decode(message.encode()) == message
+    try:
+        open_voucher(data)
+    except RelayError:
+        pass
+
+
+@many
+@given(st.data())
+def test_a_damaged_message_of_a_relay_is_read_or_refused(data):
+    peer = Peer(KEY.peer_id, (b"\x04\x7f\x00\x00\x01\x06\x0f\xa1",))
+    granted = Granted(1_900_000_000, peer.addrs, b"voucher")
+    hop = HopMessage(HopType.STATUS, peer, granted, RelayLimit(120, 1 << 17), Status.OK)
+    stop = StopMessage(StopType.CONNECT, peer, RelayLimit(120, 1 << 17), Status.OK)
+    for whole in (hop, stop):
+        assert type(whole).decode(whole.encode()) == whole
+        try:
+            type(whole).decode(data.draw(mutated(whole.encode())))
+        except RelayError:
+            pass
+    voucher = seal_voucher(KEY, Voucher(KEY.peer_id, OTHER.peer_id, 1_900_000_000))
+    try:
+        open_voucher(data.draw(mutated(voucher)))
+    except RelayError:
+        pass
+
+
+@many
+@given(st.one_of(anything, st.builds(lambda kind, rest: varint_field(1, kind) + rest, st.integers(0, 400), fields)))
+def test_any_bytes_are_a_message_of_a_punch_or_its_error(data):
+    try:
+        message = HolePunch.decode(data)
+    except DcutrError:
+        return
+    assert HolePunch.decode(message.encode()) == message
+    assert len(punched(message.addrs, b"", lambda _: True)) <= MAX_PUNCHED

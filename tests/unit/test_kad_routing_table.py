@@ -169,11 +169,11 @@ def test_addresses_know_from_where_they_can_be_reached():
         "/ip6/::ffff:10.0.0.1/tcp/1": Scope.PRIVATE,
         "/dns4/example.org/tcp/443": Scope.PUBLIC,
         "/unix/tmp": Scope.OTHER,
-        "/ip4/8.8.8.8/tcp/1/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN/p2p-circuit": Scope.OTHER,
+        "/ip4/8.8.8.8/tcp/1/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN/p2p-circuit": Scope.PUBLIC,
     }
     assert {text: scope_of(at(text)) for text in scopes} == scopes
     every = tuple(map(at, scopes))
-    assert len(keep(every, frozenset({Scope.PUBLIC}))) == 3
+    assert len(keep(every, frozenset({Scope.PUBLIC}))) == 4
     assert scope_of(b"") is Scope.OTHER and scope_of(b"\x04\x01") is Scope.OTHER
 
 

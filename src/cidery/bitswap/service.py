@@ -207,7 +207,7 @@ class BitswapService:
 
     async def _connected(self, connection: Connection) -> None:
         name = str(connection.peer)
-        if name in self._peers or connection.closed.done():
+        if name in self._peers or connection.closed.done() or connection.limited:
             return
         if self._shunned.holds(name, self._clock()):
             return

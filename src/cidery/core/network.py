@@ -43,6 +43,8 @@ class ConnectedPeer(NamedTuple):
     """Smoothed round trip, seconds."""
     streams: tuple[str, ...]
     """Protocol per open stream."""
+    limited: bool = False
+    """Whether it goes through a relay with limits, where content is not exchanged."""
 
 
 class PeerIdentity(NamedTuple):
@@ -81,6 +83,23 @@ class BitswapStat(NamedTuple):
     data_sent: int
     ledgers: dict[str, PeerLedger]
     """By peer, of those that are connected."""
+
+
+class Relaying(NamedTuple):
+    """What relays do for this node, and it for others as one."""
+
+    asks: bool
+    """Whether relays are asked for reservations when nobody can dial this node."""
+    addresses: tuple[str, ...]
+    """Where it is reached through them, without its own /p2p."""
+    failures: dict[str, str]
+    """Relay -> why it granted nothing."""
+    serves: bool
+    """Whether this node is a relay now."""
+    reservations: int
+    circuits: int
+    punches: dict[str, tuple[str, ...]]
+    """Peer -> what each attempt to replace a relayed connection by a direct one said."""
 
 
 class TablePeer(NamedTuple):
@@ -191,6 +210,10 @@ class Network(Protocol):
 
     def reachability(self) -> dict[str, str]:
         """Public addresses that may be ours -> "reachable", "unreachable" or "unknown" from outside."""
+        ...
+
+    def relaying(self) -> Relaying | None:
+        """None: no relays are used."""
         ...
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:

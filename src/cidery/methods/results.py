@@ -273,6 +273,8 @@ class Peer:
     muxer: str
     protocols: tuple[str, ...]
     """Of the open streams."""
+    limited: bool = False
+    """Whether it goes through a relay with limits, where content is not exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +293,8 @@ class Reachability:
     reachable: tuple[str, ...]
     unreachable: tuple[str, ...]
     unknown: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    """How it can be reached, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)

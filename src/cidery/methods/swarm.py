@@ -52,8 +52,10 @@ class Swarm(Group):
     async def reachability(self) -> Reachability:
         """Whether others can dial this node's public addresses."""
         value = await self._value("swarm addrs autonat")
-        kinds = (tuple(value[kind]) for kind in ("reachable", "unreachable", "unknown"))
-        return Reachability(value["reachability"], *kinds)
+        reachable, unreachable, unknown, words = (
+            tuple(value[name]) for name in ("reachable", "unreachable", "unknown", "words")
+        )
+        return Reachability(value["reachability"], reachable, unreachable, unknown, words)
 
     async def ping(self, peer: str, count: int = 10) -> AsyncGenerator[float, None]:
         """Seconds of ``count`` round trips to a peer (its id, or an address)."""
@@ -148,6 +150,7 @@ def _peer(value: Value) -> Peer:
         latency=float(latency.removesuffix("ms")) / 1e3 if latency else None,
         muxer=value.get("Muxer", ""),
         protocols=tuple(stream["Protocol"] for stream in value.get("Streams") or ()),
+        limited=value.get("Limited", False),
     )
 
 

@@ -19,7 +19,7 @@ from cidery.node.archives import serve_archives
 from cidery.node.naming import republishing
 from cidery.node.network import NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
-from cidery.node.open_network import kad_options, local_options, open_network
+from cidery.node.open_network import kad_options, local_options, open_network, relay_options
 from cidery.node.routers import http_routers
 from cidery.repo.config import Config
 from cidery.repo.layout import RepoLayout
@@ -55,6 +55,7 @@ def opened_network(
         conn_mgr=config.conn_mgr,
         security=config.security,
         transports=config.transports,
+        relays=relay_options(config),
         addresses=AddressFilter(config.addr_filters, local_only=config.local_only, names=names),
         swarm_key=swarm_key,
         local=local_options(config, swarm_key),

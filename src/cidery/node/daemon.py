@@ -10,6 +10,7 @@ from pathlib import Path
 from cidery.commands.definition import Call
 from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
+from cidery.core.reached import how_reached
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
 from cidery.gateway.counters import GatewayCounters, budgets
@@ -137,3 +138,4 @@ def _say_swarm(api: Api) -> None:
         return
     for addr in api.network.listen_addrs():
         say(f"Swarm listening on {addr}")
+    say(how_reached(api.network.reachability(), api.network.relaying())[0])

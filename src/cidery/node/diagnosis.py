@@ -23,6 +23,8 @@ from cidery.core.diagnosis.facts import (
     RouterAnswer,
     Standing,
 )
+from cidery.core.network import Relaying
+from cidery.core.reached import how_reached
 from cidery.errors import CideryError
 from cidery.exchange.interface import PeerSources
 from cidery.exchange.probe import HaveProbe
@@ -67,6 +69,11 @@ class Parts:
     """Dials a peer that routing named."""
     private: bool
     """Whether the node belongs to a private network."""
+    relaying: Callable[[], Relaying | None] = lambda: None
+
+
+PUNCH_LOOKS = 15
+"""Seconds that hole punching may take."""
 
 
 class Diagnosis:
@@ -98,12 +105,14 @@ class Diagnosis:
         parts = self._parts
         states = {addr: state for addr, state in parts.reachability().items()}
         reach, why = _reach(parts, states)
+        relaying = parts.relaying()
         return Standing(
             reach,
             why,
             {str(addr): state.value for addr, state in states.items()},
             len(parts.swarm.peers()),
             ports_of(parts.swarm.listen_addrs()),
+            how_reached({}, relaying)[0] if relaying is not None and relaying.addresses else "",
         )
 
     async def look(self, cid: CID, *, dial: bool) -> AsyncGenerator[NetworkFact, None]:
@@ -245,12 +254,26 @@ class _Look:
             try:
                 await self._parts.reach(provider.found)
                 if self._parts.swarm.best(provider.found.peer) is None:
-                    state = "gateway"
+                    state, failure = await self._relayed(provider.found.peer)
             except (CideryError, TimeoutError, OSError) as exc:
                 state, failure = "failed", str(exc) or type(exc).__name__
         seconds = self._clock() - provider.since
         provider.fact = provider.fact._replace(state=state, failure=failure, seconds=seconds)
         self._queue.put_nowait(provider.fact)
+
+    async def _relayed(self, peer: PeerId) -> tuple[str, str]:
+        """(state, failure) of one to whom there is no connection that carries content: give a punch its time."""
+        swarm = self._parts.swarm
+        if swarm.best(peer, limited=True) is None:
+            return "gateway", ""
+        for _ in range(PUNCH_LOOKS):
+            await asyncio.sleep(1.0)
+            if swarm.best(peer) is not None:
+                return "connected", ""
+        relaying = self._parts.relaying()
+        said = relaying.punches.get(str(peer), ()) if relaying is not None else ()
+        words = "; ".join(said) or "it did not begin hole punching"
+        return "failed", f"reached through a relay with limits only, over which no content is sent: {words}"
 
 
 def _routers(finders: Sequence[ProviderFinder]) -> list[tuple[str, ProviderFinder | Dht, int | None]]:

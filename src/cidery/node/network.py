@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from cidery.core.network import (
     PeerIdentity,
     ProvideOff,
     ProvideStat,
+    Relaying,
     RoutingOff,
 )
 from cidery.errors import InvalidInput
@@ -59,9 +60,10 @@ from cidery.node.diagnosis import Diagnosis, Parts
 from cidery.node.kad_view import dht_stat, provide_stat
 from cidery.node.local import LocalOptions, LocalPeers, OwnAddresses
 from cidery.node.network_errors import NoDns, PeerUnknown
-from cidery.node.network_parts import RetrievalOptions, by_peer, make_swarm, transports
+from cidery.node.network_parts import RetrievalOptions, by_peer, close_in_turn, make_swarm, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
+from cidery.node.relays import NodeRelays, RelayOptions, Surroundings
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
 from cidery.retrieval.gateway_url import gateway_url
@@ -111,39 +113,39 @@ class NodeNetwork:
         network: ByteNetwork | None = None,
         quic: bool = False,
         websockets: WebSockets | None = WEBSOCKETS,
+        relays: RelayOptions | None = None,
         first_sequence: int | None = None,
     ) -> None:
         """``clock``, ``entropy``, ``network``: the real ones, unless the node runs in a simulation.
         ``quic``, ``websockets``: beside what ``network`` is. ``map_ports``: ask the router to forward ports.
         ``validators``: of records other than public keys. ``store``: what a DenyingStore denies is not fetched either.
-        ``local``, ``kad``, ``dns``, ``announce`` None: no discovery on local networks, no DHT, no /dnsaddr, nothing is
-        announced. ``announced``: which own addresses others are told; None: all. ``bandwidth`` None: no limits."""
+        ``local``, ``kad``, ``dns``, ``announce``, ``relays`` None: no discovery on local networks, no DHT, no /dnsaddr,
+        nothing announced, no relays. ``announced``: which own addresses others are told; None: all."""
         timeouts = timeouts or Timeouts()
         self.store, self._denylists = judged(store)  # that of sessions, which do not ask for what is denied
         self.cache, self.entropy, self.filters = cache, entropy, addresses or AddressFilter()
         self._private = isinstance(network, PrivateNetwork)
         real = network is None or self._private
+        self._wall_clock = time.time if real else clock
         config = SwarmConfig(timeouts, max_connections=max_connections, addresses=self.filters)
         carried_by = transports(config, network, websockets, clock, entropy, quic=quic)
-        self.swarm = make_swarm(
-            config, private_key, cache, carried_by, security, clock=clock, entropy=entropy, bandwidth=bandwidth
-        )
+        self.swarm = make_swarm(config, private_key, cache, carried_by, security, clock, entropy, bandwidth)
         self._own_addresses = OwnAddresses(clock) if real else None
         self.identification = self._make_identification(first_sequence, announced)
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
-        self._dns, self._tasks = dns, Tasks()
-        self.routing = JoinedRouting(self._provided)
+        self._dns, self._tasks, self.routing = dns, Tasks(), JoinedRouting(self._provided)
         self._gateway_options = options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
         self.sources = self._make_sources(routed=options.routed)
         self.validators = validators or Validators()
-        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, time.time if real else clock)
+        self.kad = None if kad is None else self._make_kad(kad, cache, entropy, self._wall_clock)
         self.announcing = None if announce is None else self._make_announcing(announce)
         self._announces_fetched = announce is not None and announce.fetched
         self.autonat = self._make_autonat(entropy, serve_autonat)
         self.port_mapping = self._make_port_mapping() if map_ports else None
         self.upkeep = self._make_upkeep(entropy, limits or ConnectionLimits(max_connections, max_connections, 20.0))
+        self.relays = None if relays is None else self._make_relays(relays)
         self.local = LocalPeers(local, self.swarm, self.identification, entropy) if local is not None else None
 
     def _make_identification(self, first_sequence: int | None, announced: Announced | None) -> Identification:
@@ -202,6 +204,14 @@ class NodeNetwork:
             serve=serve,
         )
 
+    def _make_relays(self, options: RelayOptions) -> NodeRelays:
+        def near() -> Awaitable[list[FoundPeer]]:
+            return self.closest_peers(self.swarm.local_peer.multihash)
+
+        peered, verdict = lambda: self.upkeep.peered().items(), lambda: self.autonat.verdict
+        around = Surroundings(self.identification, peered, self._speaks, verdict, near, self._wall_clock)
+        return NodeRelays(self.swarm, options, around)
+
     def _make_port_mapping(self) -> PortMappings:
         routers = NatPmpRouter(self.swarm.clock), UpnpRouter()
         return PortMappings(self.swarm.listen_addrs, self._mapping_changed, routers)
@@ -229,7 +239,8 @@ class NodeNetwork:
         await self.identification.push()
 
     def _public_addrs(self) -> list[Multiaddr]:
-        return [addr for addr in self.identification.advertised_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
+        own = self.identification.direct_addrs()
+        return [addr for addr in own if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def _speaks(self, peer: PeerId, protocol: str) -> bool:
         return protocol in self._said(peer).protocols
@@ -247,6 +258,8 @@ class NodeNetwork:
 
     def _value_of(self, peer: PeerId) -> int:
         """The value of a connection when there are too many: blocks before the DHT, the DHT before the rest."""
+        if self.relays is not None and self.relays.protects(peer):
+            return 3
         if self.bitswap.exchanged(str(peer)):
             return 2
         return int(self.kad is not None and any(peer in dht.table for dht in self.kad.both))
@@ -266,7 +279,7 @@ class NodeNetwork:
             on_mode_changed=self.identification.push,
             refuses=denied_keys(self._denylists),
         )
-        self.identification.on_learned.append(kad.learned)
+        self.identification.on_learned.append(lambda peer: kad.learned(peer) if self.swarm.best(peer) else None)
         self.routing.providers.append(kad)
         self.routing.peers.append(kad)
         self.routing.values.append(kad)
@@ -283,36 +296,23 @@ class NodeNetwork:
         peering: tuple[Multiaddr, ...] = (),
     ) -> None:
         """Listen; dial the bootstrap peers and peered ones in the background. Raises CannotListen."""
-        await self.swarm.listen(listen)
+        await self.swarm.listen((*listen, *(self.relays.listens if self.relays is not None else ())))
         self.upkeep.start([addr for addr in bootstrap if addr.peer_id_bytes is not None], by_peer(peering))
         self.spawn(self._save_peers())
         if self._own_addresses is not None:
             self.spawn(self._own_addresses.watch(self._moved))
-        self.autonat.start()
-        if self.port_mapping is not None:
-            self.port_mapping.start()
-        if self.local is not None:
-            self.local.start()
+        for part in (self.autonat, self.relays, self.port_mapping, self.local):
+            if part is not None:
+                part.start()
         if self.kad is not None:
             await self.kad.start()
         if self.announcing is not None:
             self.spawn(self.announcing.run())
 
     async def close(self) -> None:
-        await self._tasks.close()
-        await self.upkeep.close()
-        await self.autonat.close()
-        if self.port_mapping is not None:
-            await self.port_mapping.close()
-        if self.local is not None:
-            await self.local.close()
-        if self.kad is not None:
-            await self.kad.close()
-        await self.readers.close()
-        await self.sources.close()
-        await self.gateways.close()
-        await self.bitswap.close()
-        await self.swarm.close()
+        above = (self.upkeep, self.relays, self.autonat, self.port_mapping, self.local, self.kad)
+        below = (self.readers, self.sources, self.gateways, self.bitswap, self.swarm)
+        await close_in_turn(self._tasks, *above, *below)
 
     async def serve(self, protocol: str, handler: Handler) -> None:
         """Handle streams of one more protocol, and tell the peers."""
@@ -380,7 +380,7 @@ class NodeNetwork:
         peer_id = PeerId.parse(peer)
         if peer_id == self.swarm.local_peer:
             return self.identity()
-        if self.swarm.best(peer_id) is None:
+        if self.swarm.best(peer_id, limited=True) is None:
             if not self.swarm.peer_store.addrs(peer_id):
                 raise PeerUnknown(peer_id)
             await self.swarm.dial(peer_id, patient=True)
@@ -401,6 +401,9 @@ class NodeNetwork:
 
     def reachability(self) -> dict[str, str]:
         return {str(addr): state.value for addr, state in self.autonat.states().items()}
+
+    def relaying(self) -> Relaying | None:
+        return None if self.relays is None else self.relays.view()
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:
         added = by_peer(addrs)
@@ -478,6 +481,7 @@ class NodeNetwork:
                 reachability=self.autonat.states,
                 reach=self.reach,
                 private=self._private,
+                relaying=self.relaying,
             )
         )
 

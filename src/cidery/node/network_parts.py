@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache as made_once
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cidery.errors import InvalidInput
 from cidery.identity.keys import PrivateKey
@@ -38,7 +38,6 @@ def make_swarm(
     cache: Cache | None,
     carried_by: Sequence[Transport],
     security: tuple[str, ...],
-    *,
     clock: Callable[[], float],
     entropy: Callable[[int], bytes],
     bandwidth: Schedule | None,
@@ -79,6 +78,19 @@ def _missing_for_quic() -> str | None:
     if sys.platform == "win32":
         return "the event loop of Windows does not watch UDP sockets"
     return "the package qh3 is not installed" if find_spec("qh3") is None else None
+
+
+class Part(Protocol):
+    """Of a node."""
+
+    async def close(self) -> None: ...
+
+
+async def close_in_turn(*parts: Part | None) -> None:
+    """Those that there are."""
+    for part in parts:
+        if part is not None:
+            await part.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def connected_peer(connection: Connection) -> ConnectedPeer:
         security=connection.secured.security,
         latency=connection.round_trip.smoothed,
         streams=tuple(stream.protocol for stream in connection.streams),
+        limited=connection.limited,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from math import ceil
 from pathlib import Path
 
 from cidery.blockstore.interface import BlockStore
@@ -20,12 +21,14 @@ from cidery.libp2p.io.stream_transport import WebSockets
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Period, Schedule
 from cidery.libp2p.protocols.pnet import fingerprint
+from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
-from cidery.node.network_parts import RetrievalOptions
+from cidery.node.network_parts import RetrievalOptions, by_peer
+from cidery.node.relays import RelayOptions
 from cidery.node.upkeep import ConnectionLimits
 from cidery.repo.cache import Cache
 from cidery.repo.config import Config, ConnMgrConfig, TransportsConfig
@@ -45,6 +48,7 @@ async def open_network(
     security: tuple[str, ...],
     addresses: AddressFilter,
     transports: TransportsConfig,
+    relays: RelayOptions | None = None,
     swarm_key: bytes | None = None,
     local: LocalOptions | None = None,
     kad: KadOptions | None = None,
@@ -59,8 +63,7 @@ async def open_network(
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
     certificate = None if transports.tls is None else Certificate(*transports.tls, alpn=["http/1.1"])
-    opened = await asyncio.to_thread(Cache.open, cache)
-    try:
+    with closing(await asyncio.to_thread(Cache.open, cache)) as opened:
         network = NodeNetwork(
             private_key,
             store,
@@ -76,6 +79,7 @@ async def open_network(
             limits=ConnectionLimits(conn_mgr.low_water, conn_mgr.high_water, conn_mgr.grace_period),
             security=security,
             quic=transports.quic and swarm_key is None,
+            relays=relays if swarm_key is None else None,
             websockets=WebSockets(certificate.context if certificate else None) if transports.websocket else None,
             addresses=addresses,
             local=local,
@@ -90,8 +94,25 @@ async def open_network(
             yield network
         finally:
             await network.close()
-    finally:
-        opened.close()
+
+
+def relay_options(config: Config) -> RelayOptions | None:
+    """Relays as configured; None: none are used."""
+    if not config.relays.enabled:
+        return None
+    service = config.relay_service
+    limits = RelayLimits(
+        seconds=ceil(service.duration),
+        data=service.data,
+        reserved_for=int(service.ttl),
+        reservations=service.reservations,
+        circuits=service.circuits,
+        buffer=service.buffer,
+        reservations_of_ip=service.per_ip,
+        reservations_of_net=service.per_net,
+    )
+    static = by_peer(config.relays.static)
+    return RelayOptions(config.relays.client, static, config.relays.punch, limits if service.enabled else None)
 
 
 def bandwidth_of(config: LimitsConfig) -> Schedule:

@@ -134,10 +134,10 @@ class Upkeep:
     async def _keep(self, peer: PeerId, kept: _Kept) -> None:
         failures = 0
         while True:
-            if self._swarm.best(peer) is not None or await self._reach(peer, kept):
+            if self._swarm.best(peer, limited=True) is not None or await self._reach(peer, kept):
                 failures = 0
                 kept.lost.clear()
-                if self._swarm.best(peer) is not None:
+                if self._swarm.best(peer, limited=True) is not None:
                     await kept.lost.wait()
             else:
                 failures += 1

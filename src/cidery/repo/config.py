@@ -26,6 +26,7 @@ from cidery.repo.config_identity import (
 from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_limits import LimitsConfig, limits_of
 from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, ROUTERS, apply_profile
+from cidery.repo.config_relays import RelaysConfig, RelayServiceConfig, relay_service_of, relays_of
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
@@ -186,6 +187,8 @@ class Config(NamedTuple):
     security: tuple[str, ...]
     """Security protocols offered and accepted, preferred first: never empty, never plaintext."""
     transports: TransportsConfig
+    relays: RelaysConfig
+    relay_service: RelayServiceConfig
 
     @property
     def public_key(self) -> bytes:
@@ -263,7 +266,6 @@ def parse_config(raw: Raw) -> Config:
 def read_config(raw: Raw) -> Config:
     """parse_config() without a look at the private key, which few commands use."""
     check_all(raw)
-    identity = identity_in(raw)
 
     def get(name: str, default: Any) -> Any:
         value = lookup(raw, name)
@@ -272,12 +274,11 @@ def read_config(raw: Raw) -> Config:
     def addrs(name: str, default: Any) -> tuple[Multiaddr, ...]:
         value = get(name, default)
         texts = [text for text in ([value] if isinstance(value, str) else value) if text]  # "" is no address
-        expanded = [text for one in texts for text in (BOOTSTRAP if one == "auto" else (one,))]
-        return tuple(Multiaddr.parse(text) for text in expanded)
+        return tuple(Multiaddr.parse(text) for one in texts for text in (BOOTSTRAP if one == "auto" else (one,)))
 
     return Config(
         peer_id=peer_id_in(raw),
-        identity=identity,
+        identity=identity_in(raw),
         api=addrs("Addresses.API", "/ip4/127.0.0.1/tcp/5001"),
         gateway=addrs("Addresses.Gateway", []),
         no_fetch=get("Gateway.NoFetch", False),
@@ -319,6 +320,8 @@ def read_config(raw: Raw) -> Config:
         limits=limits_of(get, parse_size),
         security=_security(get),
         transports=_transports(get),
+        relays=relays_of(get),
+        relay_service=relay_service_of(get, parse_seconds, parse_size),
     )
 
 

@@ -170,6 +170,10 @@ ADDR_OR_LIST = Accepts(
 )
 DIRECTORY = Accepts(lambda value: isinstance(value, str) and value.startswith("/"), "absolute paths of directories")
 PEER_ADDR = Accepts(_is_peer_addr, "addresses with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...")
+RELAY = Accepts(
+    lambda value: value != "auto" and _is_peer_addr(value) and "/p2p-circuit" not in value,
+    "addresses of relays with a peer id such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+)
 CHUNKER = Accepts(
     _is_chunker, "size-N with N from 1 to 2096896, as size-1048576, or rabin-MIN-AVG-MAX, rabin, buzhash, fastcdc"
 )
@@ -278,6 +282,24 @@ KEYS: dict[str, Accepts] = {
     "Swarm.Transports.Network.QUIC": ANY_BOOL,
     "Swarm.TLS": CERTIFICATE,
     "Swarm.Transports.Network.Websocket": ANY_BOOL,
+    "Swarm.Transports.Network.Relay": ANY_BOOL,
+    "Swarm.EnableHolePunching": ANY_BOOL,
+    "Swarm.RelayService.Enabled": ANY_BOOL,
+    "Swarm.RelayService.BufferSize": Accepts(
+        lambda value: _is_size(value) and 1024 <= parse_size(value) <= 1 << 20, "a size from 1KiB to 1MiB"
+    ),
+    "Swarm.RelayService.ConnectionDataLimit": SIZE,
+    "Swarm.RelayService.ConnectionDurationLimit": DURATION_OR_NONE,
+    "Swarm.RelayService.MaxCircuits": whole(1, 1 << 10),
+    "Swarm.RelayService.MaxReservations": whole(1, 1 << 16),
+    "Swarm.RelayService.MaxReservationsPerASN": whole(1, 1 << 16),
+    "Swarm.RelayService.MaxReservationsPerIP": whole(1, 1 << 16),
+    "Swarm.RelayService.ReservationTTL": Accepts(
+        lambda value: value == "" or (DURATION.test(value) and parse_seconds(value) >= 60.0),
+        'a duration from "1m" up, or ""',
+    ),
+    "Swarm.RelayClient.Enabled": ANY_BOOL,
+    "Swarm.RelayClient.StaticRelays": list_of(RELAY),
     "Discovery.MDNS.Interfaces": list_of(TEXT),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }

@@ -115,6 +115,41 @@ MEANING: dict[str, Meaning] = {
     ),
     "Swarm.Limits.Up": Meaning("limits.up", "Most bytes a second sent to all peers together."),
     "Swarm.LocalOnly": Meaning("local_only", "Whether the node keeps to its local networks."),
+    "Swarm.RelayClient.Enabled": Meaning(
+        "relays.client", "Whether relays are asked for reservations while nobody can dial this node."
+    ),
+    "Swarm.RelayClient.StaticRelays": Meaning(
+        "relays.static", "Relays that are asked in place of found ones, unless this node is known to be public."
+    ),
+    "Swarm.EnableHolePunching": Meaning(
+        "relays.punch", "Whether relayed connections are replaced by direct ones, through the NATs of both."
+    ),
+    "Swarm.RelayService.BufferSize": Meaning("relay_service.buffer", "Bytes that a relay passes on at a time."),
+    "Swarm.RelayService.ConnectionDataLimit": Meaning(
+        "relay_service.data", "Bytes of a relayed connection each way; 0: no limit. Peers of Peering.Peers have none."
+    ),
+    "Swarm.RelayService.ConnectionDurationLimit": Meaning(
+        "relay_service.duration", "Longest relayed connection; 0s: no limit. Peers of Peering.Peers have none."
+    ),
+    "Swarm.RelayService.Enabled": Meaning(
+        "relay_service.enabled", "Whether a public node is a relay, and any node one for peers of Peering.Peers."
+    ),
+    "Swarm.RelayService.MaxCircuits": Meaning(
+        "relay_service.circuits", "Relayed connections of one peer, on either end."
+    ),
+    "Swarm.RelayService.MaxReservations": Meaning(
+        "relay_service.reservations", "Peers that a relay keeps reachable, beside those of Peering.Peers."
+    ),
+    "Swarm.RelayService.MaxReservationsPerASN": Meaning(
+        "relay_service.per_net", "Of them, those of one /32 of IPv6, which stands for an autonomous system."
+    ),
+    "Swarm.RelayService.MaxReservationsPerIP": Meaning(
+        "relay_service.per_ip", "Of them, those of one IPv4 address or /64 of IPv6."
+    ),
+    "Swarm.RelayService.ReservationTTL": Meaning("relay_service.ttl", "How long a relay promises to do so."),
+    "Swarm.Transports.Network.Relay": Meaning(
+        "relays.enabled", "Whether peers are dialled, and come, through relays; never in private networks."
+    ),
     "Swarm.Transports.Network.QUIC": Meaning(
         "transports.quic", "Whether QUIC addresses are dialled and listened on; in private networks they never are."
     ),

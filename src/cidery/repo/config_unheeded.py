@@ -35,6 +35,10 @@ UNHEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Pubsub.SeenMessagesTTL": (_is_other_ttl, "but messages are remembered for 120s here; remove the key"),
     "Reprovider": (bool, "but has no effect any more; see Provide.Strategy and Provide.DHT.Interval, and remove it"),
     "Routing.IgnoreProviders": (bool, "but every provider is asked here; remove the key, or use Swarm.AddrFilters"),
+    "Swarm.RelayService.MaxReservationsPerPeer": (
+        lambda value: value != 1,
+        "but a peer has one reservation here, as in today's Kubo; remove the key",
+    ),
     "Swarm.Transports.Network.TCP": (_is_false, "but this node has TCP always; stay offline instead"),
 }
 """Dotted key -> whether a value forbids something, and what to say."""

@@ -134,12 +134,53 @@ class MemoryHost:
             await asyncio.sleep(SYN_AGAIN * 2**sent)
         raise TimeoutError(110, "Connection timed out")
 
-    def _connected(self, make: Callable[[], P], target: Endpoint, dialled: Endpoint) -> P:
-        network = self._network
-        accept = network.listeners.get(target)
+    async def connect_from(self, make: Callable[[], P], local: Endpoint, host: str, port: int) -> P:
+        """As connect(), from a port that is listened on; through NATs where the other side does the same meanwhile."""
+        network, there = self._network, (host, port)
+        here = (self.address, local[1])
+        target = network.reached(self.address, there)
+        if target is not None:
+            await asyncio.sleep(2 * network.link(self.address, target[0]).latency)
+            return self._connected(make, target, there, here)
+        seen = network.mapped(here)
+        if seen == there:
+            raise ConnectionRefusedError(111, "Connection refused")
+        waiting = network.punches.pop((there, seen), None)
+        if waiting is not None:
+            other, accept, joined = waiting
+            await asyncio.sleep(2 * network.link(self.address, other[0]).latency)
+            protocol = self._joined(make, accept, here, other, there)
+            joined.set_result(None)
+            return protocol
+        made: list[P] = []
+
+        def kept() -> P:
+            made.append(make())
+            return made[0]
+
+        joined = asyncio.get_running_loop().create_future()
+        network.punches[seen, there] = (here, kept, joined)
+        try:
+            await asyncio.wait_for(asyncio.shield(joined), SYN_AGAIN * 2**SYN_TIMES)
+        finally:
+            network.punches.pop((seen, there), None)
+        return made[0]
+
+    def _connected(self, make: Callable[[], P], target: Endpoint, dialled: Endpoint, here: Endpoint | None = None) -> P:
+        accept = self._network.listeners.get(target)
         if accept is None:
             raise ConnectionRefusedError(111, "Connection refused")
-        here = (self.address, network.next_port())
+        return self._joined(make, accept, here or (self.address, self._network.next_port()), target, dialled)
+
+    def _joined(
+        self,
+        make: Callable[[], P],
+        accept: Callable[[], asyncio.BaseProtocol],
+        here: Endpoint,
+        target: Endpoint,
+        dialled: Endpoint,
+    ) -> P:
+        network = self._network
         protocol = make()
         near = MemoryTransport(network, protocol, here, target, dialled)
         far = MemoryTransport(network, accept(), target, here, network.seen_as(here, target[0]))
@@ -157,6 +198,9 @@ class MemoryNetwork:
         self.random = random.Random(seed)
         self.listeners: dict[Endpoint, Callable[[], asyncio.BaseProtocol]] = {}
         self.transports: list[MemoryTransport] = []
+        self.punches: dict[tuple[Endpoint, Endpoint], tuple[Endpoint, Callable[[], Any], asyncio.Future[None]]] = {}
+        """Dials that a NAT lets out and nobody in: from where as others see it, and whereto."""
+        self._symmetric: set[str] = set()
         """Every end ever created, in order."""
         self.segments = self.bytes = 0
         """Delivered so far."""
@@ -199,12 +243,23 @@ class MemoryNetwork:
         host = self._host(address)
         return host.up.bytes, host.down.bytes
 
-    def set_nat(self, address: str, router: str) -> None:
+    def set_nat(self, address: str, router: str, *, symmetric: bool = False) -> None:
         """Put a host behind a router whose public address is ``router``: others see its connections come from there.
+
+        ``symmetric``: at another port for each of them, else the router keeps the port.
 
         Hosts behind the same router reach each other. Nobody else reaches it, but by ports that are forwarded.
         """
         self._routers[address] = router
+        if symmetric:
+            self._symmetric.add(router)
+
+    def mapped(self, here: Endpoint) -> Endpoint:
+        """Where the world sees a new connection from an endpoint come from."""
+        router = self._routers.get(here[0])
+        if router is None:
+            return here
+        return router, self.next_port() if router in self._symmetric else here[1]
 
     def forward(self, router: str, port: int, address: str, to: int) -> None:
         """Let connections to a port of a router go on to a port of a host behind it."""

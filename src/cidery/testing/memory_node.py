@@ -22,6 +22,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
 from cidery.node.network import NodeNetwork
+from cidery.node.relays import RelayOptions
 from cidery.testing.memory_network import MemoryNetwork, seeded_entropy
 from cidery.testing.memory_streams import serve_streams
 from cidery.unixfs.importer import FileBuilder
@@ -47,13 +48,14 @@ class MemoryNode:
         router: str = "",
         connections: int = CONNECTIONS.amount,
         websocket: bool = False,
+        relays: RelayOptions | None = None,
     ) -> None:
         """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own.
 
         ``streams``: serve archives over streams, as a real node does. ``serving``: a store from which others are
         served instead of its own, for nodes that lie or give nothing. ``router``: the public address of a NAT that it
         is behind (``MemoryNetwork.set_nat``). ``connections``: how many it takes. ``websocket``: whether
-        ``addr`` is one, on the port of plain TCP.
+        ``addr`` is one, on the port of plain TCP. ``relays`` None: it neither uses relays nor is one.
         """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         if router:
@@ -75,6 +77,7 @@ class MemoryNode:
             kad=kad,
             first_sequence=number,
             max_connections=connections,
+            relays=relays,
         )
         self.network.store = self.store
         self.serving = serving

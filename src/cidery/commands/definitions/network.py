@@ -59,6 +59,8 @@ class PeerInfo(TypedDict):
     Latency: NotRequired[str]
     Muxer: NotRequired[str]
     Direction: NotRequired[str]
+    Limited: NotRequired[bool]
+    """Cidery's: whether it goes through a relay that ends it after some time or bytes."""
     Streams: NotRequired[list[StreamInfo]]
     Identify: NotRequired[Identity]
 
@@ -82,6 +84,8 @@ class AutonatReport(TypedDict):
     reachable: list[str]
     unreachable: list[str]
     unknown: list[str]
+    words: list[str]
+    """Cidery's: how this node can be reached, in sentences."""
 
 
 class PeeringStatus(TypedDict):
@@ -167,6 +171,8 @@ def _peers(value: Value, call: Call) -> str:
     for peer in value["Peers"] or ():
         at = f"{peer['Addr']}/p2p/{peer['Peer']}"
         extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
+        if verbose and peer.get("Limited"):
+            extras.append("limited")
         lines.append(" ".join([at, *(extra for extra in extras if extra)]))
         lines += [f"  {stream['Protocol'] or '<no protocol name>'}" for stream in peer.get("Streams", ())]
         if who := peer.get("Identify"):
@@ -224,6 +230,7 @@ def _bitswap(value: Value, call: Call) -> str:
 def _autonat(value: Value, call: Call) -> str:
     lines = [f"reachability: {value['reachability']}"]
     lines += [f"\t{addr} {kind}" for kind in ("reachable", "unreachable", "unknown") for addr in value[kind]]
+    lines += value["words"]
     return "".join(line + "\n" for line in lines)
 
 

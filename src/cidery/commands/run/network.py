@@ -28,6 +28,7 @@ from cidery.commands.definitions.network import (
 from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
 from cidery.core.network import Network
+from cidery.core.reached import how_reached
 from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
@@ -109,6 +110,8 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
             info["Latency"] = f"{peer.latency * 1e3:.3f}ms"
         if verbose or call.flag("direction"):
             info["Direction"] = peer.direction
+        if peer.limited:
+            info["Limited"] = True
         if verbose:
             info["Muxer"] = peer.muxer
         if verbose or call.flag("streams"):
@@ -201,6 +204,7 @@ async def swarm_addrs_autonat(context: Context, call: Call) -> AutonatReport:
         reachable=reachable,
         unreachable=unreachable,
         unknown=by_state.get("unknown", []),
+        words=how_reached(states, context.node.online.relaying()),
     )
 
 

@@ -108,6 +108,8 @@ class Standing(NamedTuple):
     """Peers."""
     ports: tuple[str, ...] = ()
     """What a router would have to forward, such as "TCP port 4001"."""
+    relayed: str = ""
+    """How others reach it through relays, as a sentence; "": they do not."""
 
 
 class PeerAnswer(NamedTuple):

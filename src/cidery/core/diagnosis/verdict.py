@@ -20,7 +20,7 @@ from cidery.multiformats.cid import CID
 
 NAMED = 3
 """Peers named in one sentence."""
-NO_RELAY = "relays are not in this version of Cidery"
+NO_RELAY = "no relay has granted a reservation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,8 @@ def _reachable(known: Known) -> tuple[str, str]:
         return f"Only its private network can get it: {fact.why}.", ""
     if fact.reach is Reach.LOCAL:
         return f"Only nodes near can get it: {fact.why}.", ""
+    if fact.relayed:
+        return fact.relayed, ""
     ports = " and ".join(fact.ports) or "its port"
     help_ = f"have your router pass on {ports} to this machine, or connect from here to the peer that wants it"
     if fact.reach is Reach.UNREACHABLE:

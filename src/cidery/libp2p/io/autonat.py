@@ -18,7 +18,7 @@ from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import autonat
-from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, scope_of
+from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, relayed, scope_of
 from cidery.libp2p.protocols.autonat import AutonatError, Data, DataRequest, DialRequest, DialResponse
 from cidery.libp2p.protocols.reachability import Reachability, State
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
@@ -85,6 +85,14 @@ class Autonat:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def verdict(self) -> State:
+        """On the node as a whole: unreachable once every address that may be reachable is known not to be."""
+        known = set(self.states().values())
+        if State.REACHABLE in known:
+            return State.REACHABLE
+        return State.UNREACHABLE if known == {State.UNREACHABLE} else State.UNKNOWN
+
     def states(self) -> dict[Multiaddr, State]:
         """What is known of each candidate."""
         return {addr: self.reachability.state(addr.encode()) for addr in self._candidates()}
@@ -119,6 +127,9 @@ class Autonat:
         asked = self.reachability.fresh_servers(addr)
         best: list[tuple[bool, bool, bytes, PeerId, bool]] = []
         for peer in self._swarm.peers():
+            connection = self._swarm.best(peer)
+            if connection is None or connection.relayed:
+                continue  # it would not know from where this node is seen
             for protocol, modern in ((autonat.DIAL_REQUEST, True), (autonat.V1, False)):
                 if self._speaks(peer, protocol):
                     best.append((_group(self._swarm, peer) in asked, not modern, self._entropy(4), peer, modern))
@@ -228,6 +239,9 @@ class Autonat:
                 await stream.write_message(DialResponse(autonat.REFUSED).encode())
                 return
             index, addr = picked
+            if connection.relayed:
+                await stream.write_message(DialResponse(autonat.REJECTED).encode())
+                return
             other = _seen_host(connection) != host_of(addr.encode())
             if not self._admit(connection.peer, other):
                 await stream.write_message(DialResponse(autonat.REJECTED).encode())
@@ -283,7 +297,7 @@ class Autonat:
         assert isinstance(connection, Connection)
         async with asyncio.timeout(connection.wait(3 * DIAL_BACK_BASE, 12.0)):
             request = autonat.V1Request.decode(await stream.read_message(autonat.MAX_MESSAGE) or b"")
-            host = _seen_host(connection)
+            host = None if connection.relayed else _seen_host(connection)
             # only the host the asker is seen at: nobody shall be dialled on somebody else's word
             addrs = [
                 addr
@@ -306,8 +320,8 @@ class Autonat:
 
 
 def _dialable(swarm: Swarm, raw: bytes) -> Multiaddr | None:
-    """A public address with an IP that a transport here dials, None for every other one."""
-    if scope_of(raw) is not Scope.PUBLIC or host_of(raw) is None:
+    """A public address with an IP that a transport here dials, None for every other one, such as relayed ones."""
+    if relayed(raw) or scope_of(raw) is not Scope.PUBLIC or host_of(raw) is None:
         return None
     try:
         addr = Multiaddr.decode(raw)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.trsock
+import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from cidery.host_names import addresses_of
 from cidery.multiformats.address_filter import AddressFilter, AddressForbidden
@@ -52,6 +53,15 @@ class ByteNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class SharesPorts(Protocol):
+    """A network where connections can be made from a port that is listened on."""
+
+    async def connect_from(self, make: Callable[[], P], local: tuple[str, int], host: str, port: int) -> P:
+        """See TcpNetwork."""
+        ...
+
+
 class TcpListener:
     """A listening TCP socket per family that the host name stands for."""
 
@@ -78,8 +88,29 @@ class TcpNetwork:
     async def listen(self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> TcpListener:
         server = await asyncio.get_running_loop().create_server(make, host, port, backlog=BACKLOG)
         for listening in server.sockets:
+            _share_port(listening)  # only now: a port that another program listens on was refused
             _keep_little_unsent(listening)  # accepted sockets inherit it
         return TcpListener(server)
+
+    async def connect_from(self, make: Callable[[], P], local: tuple[str, int], host: str, port: int) -> P:
+        """Connect from an address that is listened on: NATs and peers then see one port. Raises OSError. Cancel-safe.
+
+        Where the other side does the same at that moment, both have one connection, which both have dialled.
+        """
+        loop = asyncio.get_running_loop()
+        self._addresses.check_host(host)
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            sock.setblocking(False)
+            _share_port(sock)
+            sock.bind(local)
+            _keep_little_unsent(sock)
+            await loop.sock_connect(sock, (host, port))
+            _, protocol = await loop.create_connection(make, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
 
     async def connect(self, make: Callable[[], P], host: str, port: int) -> P:
         failure: OSError | AddressForbidden = OSError(f"{host} has no address")
@@ -93,6 +124,13 @@ class TcpNetwork:
                 _keep_little_unsent(transport.get_extra_info("socket"))
                 return protocol
         raise failure
+
+
+def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
+    """Let connections be made from the port of a listener, for hole punching. For programs of the same user only."""
+    for name in ("SO_REUSEADDR", "SO_REUSEPORT"):
+        if (option := getattr(socket, name, None)) is not None and os.name != "nt":
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
 
 
 def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None) -> None:

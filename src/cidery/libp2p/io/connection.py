@@ -21,6 +21,7 @@ from cidery.libp2p.protocols import multistream
 from cidery.libp2p.protocols.channel import Authenticated
 from cidery.libp2p.protocols.muxed_stream import MuxedStream
 from cidery.libp2p.protocols.muxer import GoneAway, Muxer, StreamChanged, StreamOpened
+from cidery.libp2p.protocols.relayed import ALLOWED
 from cidery.libp2p.protocols.timeouts import RoundTrip
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import Buffer
@@ -46,6 +47,17 @@ class ConnectionFailed(Unavailable):
         return f"connection failed: {self.reason}"
 
 
+class Limited(Unavailable):
+    """The peer is reached through a relay that limits what goes over it."""
+
+    def __init__(self, peer: PeerId) -> None:
+        super().__init__(peer)
+        self.peer = peer
+
+    def __str__(self) -> str:
+        return f"{self.peer} is reached through a relay with limits only, over which this is not sent"
+
+
 class Connection(ABC):
     """From its beginning to closed. ``upgraded`` resolves when the peer is authenticated and the muxer runs."""
 
@@ -55,6 +67,10 @@ class Connection(ABC):
         self.remote_addr: Multiaddr | None = None
         """Once there is a socket."""
         self.local_addr: Multiaddr | None = None
+        self.relayed = False
+        """Whether the peer is reached through a relay, which sees none of it."""
+        self.limited = False
+        """Whether that relay ends it after some time or bytes: few protocols run over it."""
         self.closed_here = False
         """Whether close() was called, before anything else ended it or after."""
         self.round_trip = RoundTrip()
@@ -121,10 +137,12 @@ class Connection(ABC):
         ``optimistic``: with a single protocol that the peer is known to speak, do not wait for its answer.
 
         Raises:
-            ConnectionFailed, TooManyStreams, ProtocolNotSupported, StreamReset, TimeoutError.
+            ConnectionFailed, Limited, TooManyStreams, ProtocolNotSupported, StreamReset, TimeoutError.
         """
         if self._mux is None or self.closed.done():
             raise ConnectionFailed(str(self._failure or "closed"))
+        if self.limited and not ALLOWED.issuperset(protocols):
+            raise Limited(self.peer)
         inner = self._mux.open_stream(self.config.clock(), window)
         stream = self._streams[inner.id] = Stream(self, inner, self.config.traffic)
         if optimistic:

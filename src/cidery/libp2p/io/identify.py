@@ -17,10 +17,11 @@ from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
-from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, keep, scope_of
+from cidery.libp2p.protocols.addresses import believed_from, group_of, host_of, keep
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.reachability import Observed
+from cidery.libp2p.protocols.relayed import is_relayed
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 
 log = logging.getLogger("cidery.libp2p")
@@ -82,6 +83,8 @@ class Identification:
         self._announced = announced or Announced()
         self.mapped: Sequence[Multiaddr] = ()
         """Where a router passes connections on to this node."""
+        self.relayed: Callable[[], list[Multiaddr]] = list
+        """Through which relays this node is reached, as far as they have granted it."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
@@ -92,7 +95,8 @@ class Identification:
         swarm.on_disconnected.append(self._forget)
 
     def _forget(self, peer: PeerId) -> None:
-        self.known.pop(peer, None)
+        if self._swarm.best(peer, limited=True) is None:
+            self.known.pop(peer, None)
 
     # --- what we say
 
@@ -104,7 +108,7 @@ class Identification:
         """
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
         out = self._bound_at(*believed)
-        out |= dict.fromkeys(self.mapped)
+        out |= dict.fromkeys((*self.mapped, *self.relayed()))
         return self._announced.of(out)
 
     def listened_addrs(self) -> list[Multiaddr]:
@@ -124,6 +128,10 @@ class Identification:
                     out[addr.at_host(host)] = None
             out[addr.at_host("::1" if bound.version == 6 else "127.0.0.1")] = None
         return out
+
+    def direct_addrs(self) -> list[Multiaddr]:
+        """Those of them where no relay is between."""
+        return [addr for addr in self.advertised_addrs() if not is_relayed(addr)]
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
@@ -231,7 +239,8 @@ class Identification:
                 if record.peer == peer and record.sequence >= entry.record_sequence:
                     entry.record_sequence = record.sequence
                     addrs = record.addrs
-        told = keep(tuple(addrs), _told_by(connection))
+        remote = connection.remote_addr
+        told = keep(tuple(addrs), believed_from(remote.encode() if remote is not None else None))
         store.add_addrs(peer, _parsed(told))
         for hook in self.on_learned:
             hook(peer)
@@ -239,6 +248,8 @@ class Identification:
 
     def _note_own(self, connection: Connection, observed: bytes) -> None:
         """Learn this machine's address from the socket, and the one others see from what a public peer says."""
+        if connection.relayed:
+            return  # what the peer sees is the relay
         host = (connection.local_host() or "").partition("%")[0]
         if host and len(self._local) < MAX_LOCAL and not ipaddress.ip_address(host).is_unspecified:
             self._local[host] = None
@@ -265,7 +276,7 @@ class Identification:
 
     async def ping(self, peer: PeerId, count: int, interval: float) -> AsyncIterator[float]:
         """Round trips in seconds, ``interval`` seconds apart. Raises PingFailed, DialFailed."""
-        connection = self._swarm.best(peer) or await self._swarm.dial(peer, patient=True)
+        connection = self._swarm.best(peer, limited=True) or await self._swarm.dial(peer, patient=True)
         stream = await connection.open_stream([ping.PROTOCOL])
         try:
             for at in range(count):
@@ -285,16 +296,6 @@ class Identification:
                 yield taken
         finally:
             stream.reset("done")
-
-
-def _told_by(connection: Connection) -> frozenset[Scope]:
-    """Addresses believed of a peer: one of the Internet cannot point into our own network, nor to this machine."""
-    scope = scope_of(connection.remote_addr.encode()) if connection.remote_addr is not None else Scope.OTHER
-    if scope is Scope.LOOPBACK:
-        return frozenset(Scope)
-    if scope is Scope.PRIVATE:
-        return frozenset(Scope) - {Scope.LOOPBACK}
-    return frozenset({Scope.PUBLIC, Scope.OTHER})
 
 
 def _parsed(addrs: tuple[bytes, ...] | list[bytes]) -> list[Multiaddr]:

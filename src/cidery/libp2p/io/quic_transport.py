@@ -44,6 +44,10 @@ LONG_HEADER = 0x80
 """Bit of a datagram's first byte (RFC 9000, section 17)."""
 
 
+PUNCH_SIZE = 64
+"""Bytes of a datagram that opens a NAT."""
+
+
 class QuicListening:
     """Bound sockets. Satisfies transport.Listening."""
 
@@ -253,6 +257,26 @@ class QuicTransport:
             connection.close("dial given up")
             raise
         return connection
+
+    async def punch(
+        self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, client: bool
+    ) -> Connection | None:
+        """As Punching.punch(): the client dials, the other side opens its NAT by datagrams that mean nothing."""
+        if client:
+            return await self.dial(addr, peer, end, seconds=seconds)
+        endpoint = addr.quic_endpoint()
+        if endpoint is None:
+            raise UnsupportedAddress(addr)
+        self._addresses.check_host(endpoint[0])
+        sock = self._socket_towards(endpoint[0])
+        if sock not in self._listening:
+            raise UnsupportedAddress(addr)
+        async with asyncio.timeout(seconds):
+            while True:
+                # "B sends UDP packets filled with random bytes ... waiting for 10-200 ms between packets"
+                noise = self._entropy(PUNCH_SIZE + 2)
+                sock.send([bytes([noise[0] & ~LONG_HEADER]) + noise[3:]], endpoint)
+                await asyncio.sleep(0.010 + 0.190 * int.from_bytes(noise[1:3], "big") / 65536)
 
     def _socket_towards(self, ip: str) -> UdpSocket:
         """One that listens, if it can reach the address: peers then see where this node listens. Else one to dial."""

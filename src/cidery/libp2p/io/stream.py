@@ -226,6 +226,11 @@ class Stream:
         self._traffic.count(self.protocol, sent=sum(map(len, data)))
         await self._wait_below(LOW_WATER)
 
+    def put(self, *data: Buffer) -> None:
+        """Queue buffers without waiting; the caller watches ``inner.out_bytes``. Raises as write()."""
+        self.connection.send(self.inner, *data)
+        self._traffic.count(self.protocol, sent=sum(map(len, data)))
+
     async def drain(self) -> None:
         """Wait until everything queued was handed to the connection. Raises StreamReset."""
         await self._wait_below(1)

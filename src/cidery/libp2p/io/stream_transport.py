@@ -10,20 +10,24 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.byte_network import ByteNetwork, Listener
+from cidery.libp2p.io.byte_network import ByteNetwork, Listener, SharesPorts
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.dial_errors import Stranger, UnsupportedAddress, reason_of
 from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, FirstBytes, Form
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
 from cidery.libp2p.io.upgraded import UpgradedConnection
+from cidery.libp2p.protocols.channel import WrongPeer
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut
 from cidery.libp2p.protocols.upgrade import upgrade_inbound, upgrade_outbound
 from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
 
+PUNCH_TRIES, PUNCH_PAUSE = 10, 0.1
+"""Connections tried in one attempt of a punch where they are refused, and the seconds between them."""
 WS_ROUND_TRIPS, TLS_ROUND_TRIPS = 1.0, 2.0
 """Beside those of the handshake inside."""
 
@@ -72,6 +76,7 @@ class StreamTransport:
         self._clock = clock
         self._websockets = websockets
         self._tls = None if websockets is None else websockets.tls
+        self._bound: list[tuple[str, int]] = []
 
     def takes(self, addr: Multiaddr) -> bool:
         return addr.tcp_endpoint() is not None or self._ws_endpoint(addr) is not None
@@ -98,6 +103,7 @@ class StreamTransport:
                     raise CannotListen(several[0], reason_of(exc)) from exc
                 on_failure.callback(bound[-1].listener.close)
             on_failure.pop_all()
+        self._bound = [endpoint for one in bound for endpoint in one.listener.endpoints]
         return StreamListening(bound)
 
     def _accepting(
@@ -156,6 +162,43 @@ class StreamTransport:
                 raise Stranger(reason_of(exc)) from exc
             raise
         return connection
+
+    async def punch(
+        self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, client: bool
+    ) -> Connection | None:
+        """As Punching.punch(): a simultaneous open of TCP, for plain TCP addresses."""
+        endpoint, network = addr.tcp_endpoint(), self._network
+        local = None if endpoint is None else self._listening_towards(endpoint[0])
+        if endpoint is None or local is None or not isinstance(network, SharesPorts):
+            raise UnsupportedAddress(addr)
+        # "the peer that sent the SYNC is the server": who is the client is settled, whoever's SYN comes first
+        steps = upgrade_outbound(end.upgrade, peer) if client else upgrade_inbound(end.upgrade)
+        connection = UpgradedConnection(end.connections, steps, outbound=client)
+        connection.remote_addr = addr.without_peer()
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(PUNCH_TRIES):
+                    try:
+                        await network.connect_from(lambda: self._network.covered(connection), local, *endpoint)
+                        break
+                    except ConnectionRefusedError:
+                        await asyncio.sleep(PUNCH_PAUSE)  # its NAT is not open yet: our SYN was first
+                await asyncio.shield(connection.upgraded)
+            if connection.peer != peer:
+                raise WrongPeer("punch", peer, connection.peer)
+        except BaseException:
+            connection.close("dial given up")
+            raise
+        return connection
+
+    def _listening_towards(self, ip: str) -> tuple[str, int] | None:
+        """A bound address from which another can be dialled."""
+        wanted = ip_address(ip)
+        for host, port in self._bound:
+            bound = ip_address(host.partition("%")[0])
+            if bound.version == wanted.version and (bound.is_unspecified or bound.is_loopback == wanted.is_loopback):
+                return host, port
+        return None
 
     def _inside(
         self, above: asyncio.BufferedProtocol, endpoint: WsEndpoint, addr: Multiaddr, end: LocalEnd

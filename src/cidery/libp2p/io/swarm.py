@@ -24,10 +24,11 @@ from cidery.libp2p.io.peer_store import PeerStore
 from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
-from cidery.libp2p.io.transport import Listening, LocalEnd, Transport
+from cidery.libp2p.io.transport import Listening, LocalEnd, Punching, Transport
 from cidery.libp2p.protocols.dial_ranking import ranked
 from cidery.libp2p.protocols.dial_rate import DialRate, host_key
 from cidery.libp2p.protocols.pending import Pending
+from cidery.libp2p.protocols.relayed import is_relayed
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.libp2p.protocols.upgrade import UpgradeConfig
 from cidery.multiformats.address_filter import AddressFilter
@@ -86,7 +87,7 @@ class Swarm:
         self.on_connected: list[Callable[[Connection], Awaitable[None]]] = []
         """Awaited for each new connection before connect() returns; identify is the first."""
         self.on_disconnected: list[Callable[[PeerId], None]] = []
-        """Called when the last connection to a peer is gone."""
+        """Called when the last connection to a peer is gone, or the last one that is not limited."""
         self.on_lost: list[Callable[[PeerId], None]] = []
         """As on_disconnected, but only when this node did not mean to end the last connection."""
         self.peer_store = store
@@ -128,6 +129,10 @@ class Swarm:
     def listen_addrs(self) -> list[Multiaddr]:
         """Bound addresses, wildcards as they are."""
         return [addr for one in self._listening for addr in one.addrs]
+
+    def add_transport(self, transport: Transport) -> None:
+        """One more, which is asked last. Before listen()."""
+        self._transports = (*self._transports, transport)
 
     def _dials_quic(self, addr: Multiaddr) -> bool:
         return addr.quic_endpoint() is not None and self.takes(addr)
@@ -203,6 +208,8 @@ class Swarm:
     ) -> Connection:
         """A connection to ``peer``: an open one, or a new one from the given and the known addresses.
 
+        One that is limited comes only where nothing else can be dialled.
+
         Calls for the same peer at the same time share one dial.
 
         Args:
@@ -219,6 +226,10 @@ class Swarm:
             return connection
         addrs = list(dict.fromkeys([*addrs, *self.peer_store.addrs(peer)]))
         addrs = addrs if allows is None else list(filter(allows, addrs))
+        if (limited := self.best(peer, limited=True)) is not None:
+            addrs = [addr for addr in addrs if not is_relayed(addr)]
+            if not addrs:
+                return limited
         running = self._dials.get(peer)
         if running is None or running[0].over:
             if not addrs:
@@ -296,6 +307,23 @@ class Swarm:
         self.config.addresses.check(addr)
         return await transport.dial(addr, peer, self._stranger, seconds=seconds)
 
+    async def punch(self, peer: PeerId, addr: Multiaddr, seconds: float, *, client: bool | None) -> None:
+        """Dial one address while the peer dials this node; what comes of it is a connection like others.
+
+        ``client``: whether this side is the client then, which has to be agreed on; None: the peer does not dial, and
+        this is a dial beside the connections that there are. Raises as probe(). Cancel-safe.
+        """
+        transport = self._transport_of(addr)
+        self.config.addresses.check(addr)
+        if transport is not None and client is None:
+            made: Connection | None = await transport.dial(addr, peer, self._end, seconds=seconds)
+        elif client is not None and isinstance(transport, Punching):
+            made = await transport.punch(addr, peer, self._end, seconds=seconds, client=client)
+        else:
+            raise UnsupportedAddress(addr)
+        if made is not None:
+            await self._register(made)
+
     @cached_property
     def _stranger(self) -> LocalEnd:
         upgrade = self._prober() if self._prober is not None else self._upgrade
@@ -303,11 +331,14 @@ class Swarm:
 
     # --- connections
 
-    def best(self, peer: PeerId) -> Connection | None:
-        """The usable connection with the least delay; last those where a ping waits and nothing was heard since."""
-        usable = [c for c in self._connections.get(peer, []) if c.usable]
+    def best(self, peer: PeerId, *, limited: bool = False) -> Connection | None:
+        """The usable connection with the least delay; last those where a ping waits and nothing was heard since.
+
+        Relayed ones come after all others, and limited ones count only with ``limited``.
+        """
+        usable = [c for c in self._connections.get(peer, []) if c.usable and (limited or not c.limited)]
         if len(usable) > 1:
-            return min(usable, key=lambda c: (c.unanswered > 0.0, c.round_trip.smoothed or 0.0))
+            return min(usable, key=lambda c: (c.relayed, c.unanswered > 0.0, c.round_trip.smoothed or 0.0))
         return usable[0] if usable else None
 
     def close_from(self, hosts: Collection[str]) -> set[PeerId]:
@@ -342,8 +373,8 @@ class Swarm:
         return sum(map(len, self._connections.values()))
 
     async def open_stream(self, peer: PeerId, protocols: Sequence[str], *, optimistic: bool = False) -> Stream:
-        """A stream to ``peer``, dialling if need be."""
-        connection = self.best(peer) or await self.dial(peer)
+        """A stream to ``peer``, dialling if need be, but not through relays."""
+        connection = self.best(peer) or await self.dial(peer, allows=lambda addr: not is_relayed(addr))
         return await connection.open_stream(protocols, optimistic=optimistic)
 
     def disconnect(self, peer: PeerId) -> bool:
@@ -387,6 +418,8 @@ class Swarm:
             await hook(connection)
 
     def _remember_distance(self, connection: Connection) -> None:
+        if connection.relayed:
+            return  # the relay is nearer than the peer, or farther
         if connection.remote_addr is not None and connection.round_trip.smoothed is not None:
             self.peer_store.note_round_trip(connection.peer, connection.remote_addr, connection.round_trip.smoothed)
 
@@ -395,7 +428,10 @@ class Swarm:
         several = self._connections.get(peer, [])
         if connection in several:
             several.remove(connection)
-        if not several and self._connections.pop(peer, None) is not None:
+        known = peer in self._connections
+        if not several:
+            self._connections.pop(peer, None)
+        if known and (not several or not connection.limited and all(one.limited for one in several)):
             for hook in self.on_disconnected if connection.closed_here else (*self.on_disconnected, *self.on_lost):
                 hook(peer)
 

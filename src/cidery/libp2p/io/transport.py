@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cidery.errors import Unavailable
 from cidery.identity.peer_id import PeerId
@@ -53,6 +53,20 @@ class Listening(Protocol):
 
     def close(self) -> None:
         """Accept no more. Connections that exist go on. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Punching(Protocol):
+    """A transport that can open a connection from both sides at once."""
+
+    async def punch(
+        self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, client: bool
+    ) -> Connection | None:
+        """Dial while the peer dials us, from the port that listens. Both sides dial, one is the client.
+
+        Returns the connection; None, where it comes in from the peer. Raises as Transport.dial(). Cancel-safe.
+        """
         ...
 
 

@@ -81,7 +81,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     def begun(self, transport: asyncio.BaseTransport) -> None:
         """There is a socket. What lies between it and the handshake may take until the handshake's time is over."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
-        if not self.outbound:
+        if not self.outbound and self.remote_addr is None:
             host, port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)
             self.remote_addr = Multiaddr.tcp(str(host).partition("%")[0], int(port))
         if not self.made.done():

@@ -25,17 +25,17 @@ class Scope(Enum):
     PRIVATE = "private"
     LOOPBACK = "loopback"
     OTHER = "other"
-    """Relayed, unspecified, multicast, or of a kind unknown here."""
+    """Unspecified, multicast, or of a kind unknown here."""
 
 
 @lru_cache(maxsize=4096)
 def scope_of(addr: bytes) -> Scope:
-    """The scope of one address. Names are taken as public. Never raises."""
+    """The scope of one address; that of the relay, for a relayed one. Names are taken as public. Never raises."""
     code = addr[0] if addr else 0
     if code in (DNS, DNS4, DNS6, DNSADDR):
         return Scope.PUBLIC
     ip = host_of(addr)
-    if ip is None or ip.is_unspecified or ip.is_multicast or _relayed(addr):
+    if ip is None or ip.is_unspecified or ip.is_multicast:
         return Scope.OTHER
     if ip.is_loopback:
         return Scope.LOOPBACK
@@ -52,9 +52,21 @@ def host_of(addr: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
     return None
 
 
-def _relayed(addr: bytes) -> bool:
-    """Whether a /p2p-circuit follows the relay's own /p2p. Another address that looks so is left out: no harm."""
+def relayed(addr: bytes) -> bool:
+    """Whether a /p2p-circuit follows the relay's own /p2p. Another address may look so: no harm to leave it out."""
     return _P2P in addr and _CIRCUIT in addr
+
+
+def believed_from(addr: bytes | None) -> frozenset[Scope]:
+    """Addresses believed of a peer at ``addr``: one of the Internet cannot point into our own network, nor to this
+    machine. Behind a relay a peer is believed as far as the relay is. None: nothing is known of it.
+    """
+    scope = scope_of(addr) if addr is not None else Scope.OTHER
+    if scope is Scope.LOOPBACK:
+        return frozenset(Scope)
+    if scope is Scope.PRIVATE:
+        return frozenset(Scope) - {Scope.LOOPBACK}
+    return frozenset({Scope.PUBLIC, Scope.OTHER})
 
 
 @lru_cache(maxsize=4096)
