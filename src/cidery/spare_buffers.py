@@ -1,7 +1,7 @@
 """Buffers of large blocks that are used again once nobody looks at them any more.
 
-Fresh memory of a mebibyte costs as much as decrypting it: the system clears and maps it page by page, and takes it back
-as soon as it is freed.
+Fresh memory of a mebibyte costs half as much as decrypting it: the system clears and maps it page by page, and takes it
+back as soon as it is freed.
 """
 
 from collections import deque
