@@ -33,6 +33,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "kad": ("unit/test_kad_*.py", DECODERS, "sim/test_sim_kad_*.py", "sim/test_sim_announce.py"),
     "routing": ("unit/test_routing*.py",),
     "denylist": ("unit/test_denylist*.py", "property/test_denylist*.py"),
+    "pubsub": ("unit/test_pubsub_*.py", "property/test_pubsub_properties.py", "sim/test_sim_pubsub*.py"),
     "libp2p/protocols": ("unit/test_libp2p_*.py", "property/test_nat_pmp_properties.py", DECODERS),
 }
 """Pure package -> its own tests, as patterns below tests/."""

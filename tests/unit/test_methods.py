@@ -13,7 +13,7 @@ import cidery
 from cidery.core.reading.ls import EntryType
 from cidery.errors import CideryError, InvalidInput, NotFound
 from cidery.ipld.car_reader import CarReader
-from cidery.methods import dag, files, key, name, pin, repo, swarm
+from cidery.methods import dag, files, key, name, pin, pubsub, repo, swarm
 from cidery.methods.blocking import BlockingGroup
 from cidery.methods.blocking_surface import BlockingSurface
 from cidery.methods.caller import Group
@@ -37,6 +37,7 @@ GROUPS = {
     "bootstrap": (repo.Bootstrap, repo.BlockingBootstrap),
     "jobs": (repo.Jobs, repo.BlockingJobs),
     "stats": (repo.Stats, repo.BlockingStats),
+    "pubsub": (pubsub.Pubsub, pubsub.BlockingPubsub),
 }
 STRANGER = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 ABSENT = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
@@ -69,9 +70,11 @@ class Awaited:
 
 
 async def made(path: Path) -> Path:
-    """A repository whose node joins the DHT of this machine."""
+    """A repository whose node joins the DHT of this machine, with pubsub."""
     async with cidery.Node(path, profile="test", offline=True) as node:
         await node.config.set("Routing.Type", "dhtserver")
+        await node.config.set("Pubsub.Enabled", True)
+        await node.config.set("Ipns.UsePubsub", True)
     return path
 
 
@@ -261,6 +264,26 @@ async def test_peers(face: Any, other: cidery.Node) -> None:
     assert seen[0] <= seen[1]
     assert await face.swarm.disconnect(f"/p2p/{identity.id}") == [identity.id]
     assert await face.swarm.disconnect(f"/p2p/{STRANGER}") == []
+
+
+async def test_topics(face: Any, other: cidery.Node) -> None:
+    identity, own = await other.id(), await face.peer_id()
+    await face.swarm.connect(identity.addresses[0])
+    async with aclosing(face.pubsub.subscribe("weather")) as heard, asyncio.timeout(20):
+        first = asyncio.create_task(anext(heard))
+        while str(own) not in await other.pubsub.peers("weather"):
+            await asyncio.sleep(0)
+        assert await face.pubsub.topics() == ["weather"]
+        await other.pubsub.publish("weather", b"sun")
+        message = await first
+        assert (message.author, message.data, message.topic) == (str(identity.id), b"sun", "weather")
+        await face.pubsub.publish("weather", b"rain")
+        assert (await anext(heard)).data == b"rain"
+    assert str(identity.id) in await face.pubsub.peers()
+    assert await face.pubsub.reset(str(identity.id)) == 0, "none of its messages is old yet"
+    assert await face.pubsub.names_by_pubsub()
+    assert isinstance(await face.pubsub.names(), list)
+    assert not await face.pubsub.cancel_name(STRANGER)
 
 
 async def test_routing(face: Any, other: cidery.Node) -> None:

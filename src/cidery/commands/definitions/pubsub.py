@@ -71,7 +71,7 @@ COMMANDS = (
         output=Output.NOTHING,
         where=Where.DAEMON,
         repo=Repo.READ,
-        description=f"Every peer that follows the topic and is connected, directly or over others, gets it. {_ON}",
+        description=f"Every peer that follows the topic and is connected, directly or over others, gets it.\n{_ON}",
     ),
     Command(
         ("pubsub", "sub"),
@@ -86,7 +86,7 @@ COMMANDS = (
         where=Where.DAEMON,
         repo=Repo.READ,
         live=True,
-        description=f"With --enc=json also who published it; bytes that are no text are whole there only. {_ON}",
+        description=f"With --enc=json also who published it; bytes that are no text are whole there only.\n{_ON}",
     ),
     Command(
         ("pubsub", "ls"),
@@ -123,7 +123,7 @@ COMMANDS = (
         where=Where.DAEMON,
         repo=Repo.READ,
         description="Copies of what they had published could go round again. For tests, and after an author's clock was"
-        f" wrong. {_ON}",
+        f" wrong.\n{_ON}",
     ),
     Command(
         ("name", "pubsub", "state"),
@@ -146,7 +146,7 @@ COMMANDS = (
         text=_lines,
         where=Where.DAEMON,
         repo=Repo.READ,
-        description=f"A name that was looked up or published is followed until the daemon stops. {_NAMES_ON}",
+        description=f"A name that was looked up or published is followed until the daemon stops.\n{_NAMES_ON}",
     ),
     Command(
         ("name", "pubsub", "cancel"),
