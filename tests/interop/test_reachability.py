@@ -186,8 +186,8 @@ def by_both(host: Host) -> tuple[str, str]:
 
 def verdicts(node: CideryDaemon) -> dict[str, str]:
     """What a Cidery knows of each of its addresses."""
-    lines = node.run("swarm", "addrs", "autonat").splitlines()[1:]
-    return {line.split()[0].partition("/p2p/")[0]: line.split()[-1] for line in lines}
+    lines = map(str.strip, node.run("swarm", "addrs", "autonat").splitlines())
+    return {line.split()[0].partition("/p2p/")[0]: line.split()[-1] for line in lines if line.startswith("/")}
 
 
 def verdict(node: CideryDaemon) -> str:
