@@ -115,6 +115,7 @@ def test_cidery_serves_the_dht_where_kubo_go_and_helia_can_dial_it_and_not_behin
         assert all(server.peer_id in node.run("swarm", "peers") for server in servers)
 
 
+@pytest.mark.timeout(2 * VERDICT_SECONDS)
 def test_tcp_and_quic_are_judged_each_on_its_own(machines: Machines) -> None:
     """As behind a router that passes on one port and not the other: by three Ciderys, which dial back by QUIC, too."""
     servers = [machines.cidery(host, *by_both(host)) for host in (machines.host() for _ in range(3))]
