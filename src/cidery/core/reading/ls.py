@@ -87,20 +87,7 @@ def _part(root: CID, look: bool, after: str, limit: int) -> Walk[LsEntry, None]:
     node = yield from read_node(root)
     if node.kind is not Kind.DIRECTORY:
         raise NoPages(root)
-    links: list[Link] = []
-    walk = walk_page(node, after, limit)
-    answer: Buffer | None = None
-    while True:
-        try:
-            step = walk.send(answer)
-        except StopIteration:
-            break
-        answer = None
-        if isinstance(step, Link):
-            links.append(step)
-        else:
-            answer = yield step
-    yield from _page(links, look)
+    yield from _rows(walk_page(node, after, limit), look)
 
 
 def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:
@@ -112,7 +99,11 @@ def _entries(root: CID, look: bool) -> Walk[LsEntry, None]:
     if not node.fanout:
         yield from _page(list(node.links), look)
         return
-    walk = walk_entries(node)
+    yield from _rows(walk_entries(node), look)
+
+
+def _rows(walk: Walk[Link, None], look: bool) -> Walk[LsEntry, None]:
+    """The entries of a directory's links, as a walk finds them."""
     page: list[Link] = []
     answer: Buffer | None = None
     while True:
