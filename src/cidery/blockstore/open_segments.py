@@ -3,6 +3,7 @@
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cidery.blockstore.segment_file import (
     head_matches,
     scan_heads,
 )
+from cidery.disk.file_part import FilePart
 from cidery.disk.platform_io import FileLayer, SyncPoint
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.car import MAX_SECTION_HEAD
@@ -189,6 +191,26 @@ class OpenSegments:
         if self.files.read_ready(segment.fd, scratch[:size], offset) != size:
             return None
         return bytes(scratch[head:size]) if head_matches(bytes(scratch[:head]), multihash, length) else None
+
+    @contextmanager
+    def lent(self, at: Location, multihash: bytes) -> Iterator[FilePart | None]:
+        """The data of the record as a part of its file, open in the context; None if it would have to be waited for.
+
+        That is told by its first and last page: what lies between them was read or written together with them.
+        """
+        segment = self.at_hand(at.segment)
+        start, last = at.offset + at.head, memoryview(bytearray(1))
+        if segment is None or not self._has_ready_head(segment, at, multihash):
+            yield None
+        elif self.files.read_ready(segment.fd, last, start + at.length - 1) != 1:
+            yield None
+        else:
+            yield FilePart(segment.fd, start, at.length)
+
+    def _has_ready_head(self, segment: OpenSegment, at: Location, multihash: bytes) -> bool:
+        head = memoryview(bytearray(at.head))
+        ready = self.files.read_ready(segment.fd, head, at.offset) == at.head
+        return ready and head_matches(bytes(head), multihash, at.length)
 
     def read_part(self, at: Location, start: int, into: memoryview) -> bool:
         """Bytes of a record's data, unchecked, from ``start`` on; False if the file ends before. Raises OSError."""

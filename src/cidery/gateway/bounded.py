@@ -17,14 +17,14 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from cidery.budgets import GATEWAY_BODIES, GATEWAY_CLIENT_REQUESTS, GATEWAY_REQUESTS
+from cidery.disk.file_part import FilePart
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.errors import failed, said
 from cidery.gateway.places import BodyPlaces, Crowded, Reader
 from cidery.gateway.shared_counts import Running, WorkerCounts
 from cidery.gateway.visitor import client_of
-from cidery.http.message import Request, Response
+from cidery.http.message import Piece, Request, Response
 from cidery.multiformats.address_filter import Net
-from cidery.multiformats.varint import Buffer
 
 SLICE = 256 * 1024
 """Bytes handed to the socket at a time, as many as the system takes: unwritten data is not copied."""
@@ -200,8 +200,8 @@ class Bounded:
         return answer, None if seconds is None else seconds - (self._clock() - began)
 
     async def _in_place(
-        self, place: AsyncExitStack, reader: Reader, body: AsyncGenerator[Buffer, None], left: float | None
-    ) -> AsyncGenerator[Buffer, None]:
+        self, place: AsyncExitStack, reader: Reader, body: AsyncGenerator[Piece, None], left: float | None
+    ) -> AsyncGenerator[Piece, None]:
         """Waits for the first piece and yields nothing once, then the slices of the body. Raises Stalled."""
         clock, begun = self._clock, False
         try:
@@ -209,7 +209,7 @@ class Bounded:
             begun = True
             yield b""
             while piece is not None:
-                view = memoryview(piece)
+                view = piece if isinstance(piece, FilePart) else memoryview(piece)
                 step = SLICE_IN_A_CROWD if self.places.full else SLICE
                 for start in range(0, len(view), step):
                     with reader.taking(clock()):
@@ -258,5 +258,5 @@ def _resumed(waited: Any, steps: Generator[Any, Any, T]) -> Generator[Any, Any, 
             return value
 
 
-def _pieces(request: Request, response: Response) -> AsyncGenerator[Buffer, None] | None:
+def _pieces(request: Request, response: Response) -> AsyncGenerator[Piece, None] | None:
     return None if isinstance(response.body, bytes) or request.method == "HEAD" else response.body

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
 from cidery.core.session import BlockSession
+from cidery.disk.file_part import FilePart
 from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
@@ -38,11 +39,10 @@ from cidery.gateway.strangers import Strangers
 from cidery.gateway.tree_archive import archive
 from cidery.gateway.unixfs_file import Serving, file, leaf
 from cidery.gateway.visitor import visitor_of
-from cidery.http.message import Request, Response
+from cidery.http.message import Piece, Request, Response
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB, RAW
-from cidery.multiformats.varint import Buffer
 from cidery.namesys.resolver import Limits as NameLimits
 from cidery.unixfs.directory_reader import NotADirectory
 from cidery.unixfs.node import Kind
@@ -114,7 +114,12 @@ class ContentGateway:
         return Root(PathEnd((root,), ()), headers, self._serving("", origin, located.root))
 
     def _serving(self, name: str, origin: Origin, cid: str) -> Serving:
-        return Serving(name, origin.isolated, f'"{cid}"', self._options.max_range_file_size)
+        return Serving(name, origin.isolated, f'"{cid}"', self._options.max_range_file_size, self._lent)
+
+    def _lent(self, cid: CID, size: int) -> AbstractContextManager[FilePart | None]:
+        if (denylists := self._api.denylists) is not None and denylists.block(cid) is not None:
+            return nullcontext()  # reading it says why it is not served
+        return self._api.store.lent(cid, size)
 
     def at_hand(self, request: Request, plan: Plan) -> Response | None:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
@@ -286,7 +291,7 @@ def _tell(error: BaseException, blocks: LazySession) -> None:
         error.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
 
 
-async def _closing(blocks: LazySession, body: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+async def _closing(blocks: LazySession, body: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
     """Nothing once, then the body; its session, and what that still wants, ends with it."""
     try:
         yield b""

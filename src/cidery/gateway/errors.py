@@ -17,8 +17,8 @@ from cidery.gateway.page import CSP, HTML_TYPE, error_page
 from cidery.gateway.redirects_file import BadRedirects
 from cidery.gateway.strangers import TooMuchFetched
 from cidery.gateway.unixfs_file import TooLargeForRanges
-from cidery.http.connection import REASONS
 from cidery.http.message import BadRequest, Request, Response, text
+from cidery.http.status import REASONS
 from cidery.ipns.record import IpnsRecordError
 from cidery.namesys.dnslink import NoDnsLink
 from cidery.namesys.resolver import NameNotFound, TooManyNames

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from cidery.gateway.conditional import matches_strongly
-from cidery.http.message import Request, Response
+from cidery.http.message import Piece, Request, Response
 from cidery.http.ranges import Multipart, Range, Unsatisfiable, multipart, parse_ranges
 from cidery.multiformats.varint import Buffer
 
-Read = Callable[[int, int], AsyncGenerator[Buffer, None]]
+Read = Callable[[int, int], AsyncGenerator[Piece, None]]
 """Offset and length in bytes -> the bytes, in pieces."""
 
 
@@ -59,7 +59,7 @@ def in_parts(ranges: list[Range], size: int, headers: dict[str, str], data: Buff
     return Response(200, headers, read(0, size), size)
 
 
-async def _several(frame: Multipart, ranges: list[Range], read: Read) -> AsyncGenerator[Buffer, None]:
+async def _several(frame: Multipart, ranges: list[Range], read: Read) -> AsyncGenerator[Piece, None]:
     for head, part in zip(frame.heads, ranges, strict=True):
         yield head
         async with aclosing(read(part.first, part.length)) as pieces:

@@ -5,30 +5,37 @@ Spec: https://specs.ipfs.tech/http-gateways/path-gateway/
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing
 from typing import NamedTuple
 
 from cidery.blockstore.drive import drive, run
 from cidery.core.lazy_session import AtHand, NotAtHand
 from cidery.core.session import BlockSession
+from cidery.disk.file_part import FilePart
 from cidery.errors import InvalidInput, NotFound
 from cidery.gateway.conditional import matches_tag, not_modified_since
 from cidery.gateway.disposition import filename_of, named_by_query
 from cidery.gateway.media_type import BINARY, HEAD_BYTES, by_content, by_name
 from cidery.gateway.ranged import Read, in_parts, outside, ranges_of
 from cidery.http.dates import imf_fixdate
-from cidery.http.message import Request, Response
+from cidery.http.message import Piece, Request, Response
 from cidery.http.ranges import Range, Unsatisfiable
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
-from cidery.multiformats.varint import Buffer
+from cidery.multiformats.multicodec import RAW
 from cidery.unixfs.node import Kind, UnixFSNode
-from cidery.unixfs.reader import read_file, read_node
+from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
 
 SYMLINK_TYPE = "inode/symlink"
 """Of a symlink, whose body is its target."""
+
+
+LEAST_LENT = 64 * 1024
+"""Bytes of the smallest leaf that is worth a look at where it is stored."""
+Lent = Callable[[CID, int], AbstractContextManager[FilePart | None]]
+"""A block of so many bytes as a part of a file in the context; None: it has to be read."""
 
 
 class TooLargeForRanges(InvalidInput):
@@ -56,6 +63,8 @@ class Serving(NamedTuple):
     tag: str
     """Etag: the CID of the file, or of the directory whose page it is."""
     max_range_file_size: int = 0
+    lent: Lent | None = None
+    """Gives blocks as parts of files to requests that take them."""
 
     def is_known(self, request: Request) -> bool:
         """Whether the client has it already, by its tag."""
@@ -105,18 +114,35 @@ async def file(
     if kind is None and whole is not None:
         kind = by_content(whole, whole=True, isolated=serving.isolated)
     headers["Content-Type"] = kind or await _type_by_content(node, blocks, ranges, serving)
-    return in_parts(ranges, size, headers, whole, _reading(node, blocks))
+    lent = serving.lent if request.takes_files else None
+    return in_parts(ranges, size, headers, whole, _reading(node, blocks, lent))
 
 
-def _reading(node: UnixFSNode, blocks: BlockSession) -> Read:
-    async def read(offset: int, length: int) -> AsyncGenerator[Buffer, None]:
+def _reading(node: UnixFSNode, blocks: BlockSession, lent: Lent | None) -> Read:
+    async def read(offset: int, length: int) -> AsyncGenerator[Piece, None]:
         if offset == 0:
             blocks.expect(node.cid)
-        async with aclosing(drive(read_file(node.cid, offset, length, node), blocks)) as pieces:
-            async for data in pieces:
-                yield data.chunk
+        steps: AsyncGenerator[Data | Offer, None] = (
+            drive(read_file(node.cid, offset, length, node), blocks)
+            if lent is None
+            else drive(read_missing(node.cid, offset, length, node), blocks)
+        )
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, Data):
+                    yield step.chunk
+                elif lent is not None and step.size is not None and _may_be_lent(step.cid, step.size):
+                    with lent(step.cid, step.size) as part:
+                        if part is not None:
+                            step.taken = True
+                            yield part[max(0, offset - step.start) : offset + length - step.start]
 
     return read
+
+
+def _may_be_lent(cid: CID, size: int) -> bool:
+    """Whether a block is nothing but bytes of a file, and many."""
+    return cid.codec == RAW and size >= LEAST_LENT
 
 
 async def _type_by_content(node: UnixFSNode, blocks: BlockSession, ranges: list[Range], serving: Serving) -> str:

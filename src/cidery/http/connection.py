@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from cidery.disk.file_part import FilePart
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
-from cidery.http.exchange import Exchange
-from cidery.http.message import MAX_HEADER_COUNT, NO_HOST, TOO_MANY_HEADERS, Request, Response, is_host, text
+from cidery.http.exchange import Exchange, has_body, is_tunnel
+from cidery.http.file_sending import CAN_SEND, FileSender
+from cidery.http.message import (
+    MAX_HEADER_COUNT,
+    NO_HOST,
+    TOO_MANY_HEADERS,
+    Piece,
+    Request,
+    Response,
+    bytes_of,
+    is_host,
+    text,
+)
+from cidery.http.patience import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, WRITE_SECONDS, too_slow
 from cidery.http.served import Server
+from cidery.http.status import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,27 +41,9 @@ AROUND_HEADER = len(": \r\n")
 """Bytes of a header beside its name and value."""
 MAX_PIPELINED = 16
 """Requests read ahead of the one that is answered."""
-HEAD_SECONDS = 30.0
-"""Longest time for the head of a request, from its first byte."""
-IDLE_SECONDS = 300.0
-"""How long an idle connection is kept, in seconds."""
-LINGER_SECONDS = 10.0
-"""How long the rest of a body is read after its answer, so that the client can read the answer, in seconds."""
-WRITE_SECONDS = 60.0
-"""Longest wait for a client to take the next piece: one that reads nothing must not hold a session for ever."""
 CRLF = "\r\n"
 JOINED = 64 * 1024
 """Chunks up to this many bytes are copied together with their frame; larger ones are passed on without a copy."""
-REASONS = {
-    200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
-    304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed", 406: "Not Acceptable", 410: "Gone", 412: "Precondition Failed",
-    413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
-    500: "Internal Server Error", 501: "Not Implemented",
-    502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
-}  # fmt: skip
-"""RFC 9110 section 15; a status without a phrase is valid."""
 log = logging.getLogger("cidery.http")
 
 
@@ -58,6 +54,7 @@ class Connection(asyncio.Protocol):
         """``secure``: over TLS."""
         self._server = server
         self._secure = secure
+        self._sends_files = CAN_SEND and not secure
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -173,7 +170,7 @@ class Connection(asyncio.Protocol):
         expects = "expect" in headers and headers["expect"].lower() == "100-continue" and version == "1.1"
         body = RequestBody(self._send_continue if expects else _nothing, self._update_reading)
         method = parser.get_method().decode("latin-1")
-        request = Request(method, target, headers, body, self._client, self.abort, self._secure)
+        request = Request(method, target, headers, body, self._client, self.abort, self._secure, self._sends_files)
         keep_alive = parser.should_keep_alive() or "upgrade" in headers or method == "CONNECT"
         self._arriving = Exchange(request, body, self._loop.time(), keep_alive=keep_alive, chunked=version == "1.1")
         if self._current is None:
@@ -215,7 +212,7 @@ class Connection(asyncio.Protocol):
         self._expires = math.inf
         while True:  # no recursion: a single read may hold thousands of small requests
             self._current = following
-            if server.at_hand is None or self._paused_writing or _has_body(following.request):
+            if server.at_hand is None or self._paused_writing or has_body(following.request):
                 break
             response = server.at_hand(following.request)
             if response is None or not isinstance(response.body, bytes):
@@ -263,7 +260,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return False
         if not exchange.body.complete:
-            if not _has_body(exchange.request):
+            if not has_body(exchange.request):
                 return False  # its end follows, in the same read
             exchange.body.drop()
             self._expire_in(LINGER_SECONDS)
@@ -307,7 +304,7 @@ class Connection(asyncio.Protocol):
             await body.aclose()
 
     def _send_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
-        bodiless = response.status in (204, 304) or _is_tunnel(exchange, response)
+        bodiless = response.status in (204, 304) or is_tunnel(exchange, response)
         length = None if bodiless else len(body) if response.length is None else response.length
         head = self._head(exchange, response, length)
         if bodiless or exchange.request.method == "HEAD":
@@ -318,15 +315,20 @@ class Connection(asyncio.Protocol):
         exchange.whole = True
 
     async def _send_pieces(
-        self, exchange: Exchange, response: Response, head: bytes, body: AsyncGenerator[Buffer, None], chunked: bool
+        self, exchange: Exchange, response: Response, head: bytes, body: AsyncGenerator[Piece, None], chunked: bool
     ) -> None:
         if response.length is None and not chunked:
             exchange.keep_alive = False  # HTTP/1.0: the end of the connection ends the body
+        sender = FileSender(self._loop)
         try:
             async for piece in body:
-                self._write_piece(head, piece, chunked)
+                begins, head = head, b""
+                if isinstance(piece, FilePart) and not chunked:
+                    self._write_piece(begins, b"", chunked)
+                    await sender.send(piece, await self._emptied())
+                else:
+                    self._write_piece(begins, bytes_of(piece), chunked)
                 exchange.sent += len(piece)
-                head = b""
                 if self._paused_writing:
                     await self._drain()
         except (CideryError, TimeoutError) as exc:
@@ -339,6 +341,8 @@ class Connection(asyncio.Protocol):
             log.exception("%s is cut off", exchange.request.target[:200])
             self._cut_off(response, exc, head, chunked)
             return
+        finally:
+            sender.close()
         if chunked:
             self._write(head + b"0\r\n\r\n")
         elif head:
@@ -375,6 +379,18 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines([bytes(part) if isinstance(part, bytearray) else part for part in parts])
 
+    async def _emptied(self) -> asyncio.Transport:
+        """The transport, when it has given everything to the system."""
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(0)
+            if self._paused_writing:
+                await self._drain()
+            if self._transport is not None:
+                self._transport.set_write_buffer_limits()
+        if self._transport is None:
+            raise ConnectionResetError
+        return self._transport
+
     def _write(self, data: bytes) -> None:
         if self._transport is None:
             raise ConnectionResetError
@@ -384,7 +400,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError
         self._writable = self._loop.create_future()
-        timer = self._loop.call_later(WRITE_SECONDS, _too_slow, self._writable)  # asyncio.timeout() takes 5 us
+        timer = self._loop.call_later(WRITE_SECONDS, too_slow, self._writable)  # asyncio.timeout() takes 5 us
         try:
             await self._writable
         finally:
@@ -398,7 +414,7 @@ class Connection(asyncio.Protocol):
             more = "\r\nTransfer-Encoding: chunked"
         elif length is not None:
             more = f"\r\nContent-Length: {length}"
-        elif status not in (204, 304) and not _is_tunnel(exchange, response):
+        elif status not in (204, 304) and not is_tunnel(exchange, response):
             exchange.keep_alive = False
         if not exchange.keep_alive or server.closing:
             more += "\r\nConnection: close"
@@ -477,21 +493,6 @@ class Connection(asyncio.Protocol):
         """End the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _has_body(request: Request) -> bool:
-    """A body may turn out to be nonsense, which has to be said before anything else."""
-    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
-
-
-def _is_tunnel(exchange: Exchange, response: Response) -> bool:
-    """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
-    return exchange.request.method == "CONNECT" and response.status == 200
-
-
-def _too_slow(writable: asyncio.Future[None]) -> None:
-    if not writable.done():
-        writable.set_exception(TimeoutError())
 
 
 def _nothing() -> None:

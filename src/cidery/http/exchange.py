@@ -1,7 +1,7 @@
 """A request on a connection, and how far its answer is."""
 
 from cidery.http.body import RequestBody
-from cidery.http.message import Answered, Request
+from cidery.http.message import Answered, Request, Response
 
 
 class Exchange:
@@ -26,3 +26,13 @@ class Exchange:
         """What is told at its end. ``left``: bytes that the system has not taken."""
         sent = max(0, self.sent - left) if left else self.sent
         return Answered(self.request, self.status, sent, now - self.began, self.whole, "1.1" if self.chunked else "1.0")
+
+
+def has_body(request: Request) -> bool:
+    """A body may turn out to be nonsense, which has to be said before anything else."""
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def is_tunnel(exchange: Exchange, response: Response) -> bool:
+    """Requests follow: "a server MUST NOT send ... Content-Length header fields in a 2xx response to CONNECT"."""
+    return exchange.request.method == "CONNECT" and response.status == 200

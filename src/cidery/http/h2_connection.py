@@ -34,11 +34,12 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from cidery.budgets import H2_CONTROL, H2_RESETS, H2_STREAMS, Bucket
-from cidery.http.connection import IDLE_SECONDS, MAX_HEADERS, WRITE_SECONDS
+from cidery.http.connection import MAX_HEADERS
 from cidery.http.h2_fields import FieldEncoder
 from cidery.http.h2_request import HeaderList, head_of
 from cidery.http.h2_stream import H2Stream
 from cidery.http.message import Request
+from cidery.http.patience import IDLE_SECONDS, WRITE_SECONDS
 from cidery.http.served import Server
 
 CONFIGURATION = H2Configuration(

@@ -12,11 +12,10 @@ from h2.exceptions import ProtocolError
 
 from cidery.errors import CideryError
 from cidery.http.body import RequestBody
-from cidery.http.connection import WRITE_SECONDS
 from cidery.http.h2_request import HeaderList, head_fields
-from cidery.http.message import Answered, Request, Response, text
+from cidery.http.message import Answered, Piece, Request, Response, bytes_of, text
+from cidery.http.patience import WRITE_SECONDS
 from cidery.http.served import Server
-from cidery.multiformats.varint import Buffer
 
 log = logging.getLogger("cidery.http")
 
@@ -183,10 +182,10 @@ class H2Stream:
         self._status = response.status
         self._frames.send_head(self.number, head_fields(response, server.name, server.date(), length), last=last)
 
-    async def _send_pieces(self, request: Request, response: Response, body: AsyncGenerator[Buffer, None]) -> None:
+    async def _send_pieces(self, request: Request, response: Response, body: AsyncGenerator[Piece, None]) -> None:
         try:
             async for piece in body:
-                await self._send(memoryview(piece), last=False)
+                await self._send(memoryview(bytes_of(piece)), last=False)
         except (ProtocolError, ConnectionError, TimeoutError):
             raise
         except CideryError as exc:

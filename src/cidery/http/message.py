@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
+from cidery.disk.file_part import FilePart
 from cidery.errors import InvalidInput
 from cidery.multiformats.varint import Buffer
 
 if TYPE_CHECKING:
     from cidery.http.body import RequestBody
 
+Piece = Buffer | FilePart
+"""Of a body. Parts of files are for requests that take them."""
 MAX_TARGET = 32 * 1024
 """Longest request target, in characters: twice the longest path, for its escapes."""
 MAX_HEADER_COUNT = 256
@@ -58,6 +61,8 @@ class Request:
     """Ends the connection immediately."""
     secure: bool = False
     """Whether it came over TLS."""
+    takes_files: bool = False
+    """Whether parts of files may be among the pieces of the answer's body: they need not be read to be sent."""
 
     @property
     def path(self) -> str:
@@ -83,7 +88,7 @@ class Response:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | AsyncGenerator[Buffer, None] = b""
+    body: bytes | AsyncGenerator[Piece, None] = b""
     """The adapter closes a generator, even if it is not read (HEAD). It raises to cut the connection."""
     length: int | None = None
     """Bytes of a generator's body, if known."""
@@ -105,6 +110,11 @@ class Answered(NamedTuple):
     """Whether all of the answer was sent: not when the client left, or the answer broke off."""
     version: str
     """1.0, 1.1 or 2.0."""
+
+
+def bytes_of(piece: Piece) -> Buffer:
+    """The bytes of a piece, for a body that cannot be sent otherwise. Raises as FilePart.read()."""
+    return piece.read() if isinstance(piece, FilePart) else piece
 
 
 def is_host(given: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cidery.budgets import STREAM_ANSWERS
 from cidery.errors import CideryError, RemoteProtocolError
-from cidery.http.message import MAX_TARGET, Request, Response, text
+from cidery.http.message import MAX_TARGET, Piece, Request, Response, bytes_of, text
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.car_reader import CarReader
 from cidery.libp2p.io.stream import Stream
@@ -175,10 +175,11 @@ class StreamServer:
         """The answer, of which each piece is noted as sent when it was."""
         body, archive = response.body, response.headers.get("Content-Type", "").startswith(CAR_TYPE)
 
-        async def noted(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[Buffer, None]:
+        async def noted(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Buffer, None]:
             reader = CarReader() if archive else None
             async with aclosing(pieces):
-                async for piece in pieces:
+                async for one in pieces:
+                    piece = bytes_of(one)
                     yield piece
                     blocks = reader.receive_data(piece) if reader is not None else []
                     self._sent(peer, [placed.block.cid for placed in blocks], len(piece))
@@ -206,7 +207,7 @@ class StreamServer:
                     await _write(connection, stream, body)
                 else:
                     async for piece in body:
-                        await _write(connection, stream, piece)
+                        await _write(connection, stream, bytes_of(piece))
             await stream.write(connection.send(h11.EndOfMessage()) or b"")
         except (h11.LocalProtocolError, CideryError) as exc:
             # The head may have been sent: resetting the stream tells the reader that the answer is incomplete.

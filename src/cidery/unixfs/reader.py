@@ -77,12 +77,14 @@ def read_file(
         answer = yield step
 
 
-def read_missing(root: CID) -> Walk[Data | Offer, None]:
-    """A whole file as read_file() does, with an Offer before each part that may be there already.
+def read_missing(
+    root: CID, offset: int = 0, length: int | None = None, known: UnixFSNode | None = None
+) -> Walk[Data | Offer, None]:
+    """As read_file(), with an Offer before each part that may be there already, also for one that is wanted in part.
 
     Offers come for every part up to 2 MiB, from the largest to its own parts if it is not taken, in file order.
     """
-    yield from _read_parts(root, 0, None, offers=True)
+    yield from _read_parts(root, offset, length, offers=True, known=known)
 
 
 def _read_parts(
