@@ -332,6 +332,14 @@ class Api:
         name = name or self._watch_as
         return self.watched.watch(name, opened) if name else opened
 
+    def lazy_session(self) -> AbstractAsyncContextManager[BlockSession]:
+        """As session(), for a few blocks that are mostly stored: peers hear of it at the first that is not."""
+        if self.network is None or self._watch_as or not self._denies:
+            return self.session()
+        from cidery.core.lazy_session import LazySession
+
+        return LazySession(self.served, self.session)
+
     def operation(self, kind: str, *roots: CID) -> AbstractAsyncContextManager[RunningOperation]:
         """Blocks stored or found inside the context are spared by a collector until it ends. Needs the lock."""
         return self.provisional.operation(kind, roots, now=self.clock(), since_ordinal=self.store.next_ordinal)

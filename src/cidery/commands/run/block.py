@@ -21,7 +21,7 @@ MAX_UPLOAD = 64 << 20
 
 async def get(context: Context, call: Call) -> Body:
     path = await context.node.locate(call.one("cid"))
-    async with context.node.session() as session:
+    async with context.node.lazy_session() as session:
         data = await block_get(path, session)
 
     return body_of(data)
@@ -29,7 +29,7 @@ async def get(context: Context, call: Call) -> Body:
 
 async def stat(context: Context, call: Call) -> BlockStat:
     path = await context.node.locate(call.one("cid"))
-    async with context.node.session() as session:
+    async with context.node.lazy_session() as session:
         found = await block_stat(path, session)
     return BlockStat(Key=cid_text(found.cid, call), Size=found.size)
 

@@ -46,7 +46,7 @@ async def put(context: Context, call: Call) -> AsyncIterator[DagPut]:
 
 async def get(context: Context, call: Call) -> Body:
     path = await context.node.locate(call.one("ref"))
-    async with context.node.session() as session:
+    async with context.node.lazy_session() as session:
         data = await dag_get(path, session, output_codec=call.text("output-codec"))
 
     return body_of(data)

@@ -13,7 +13,7 @@ from cidery.core.reading.resolve import resolve_inside
 
 async def resolve_block(context: Context, call: Call) -> DagResolved:
     path = await context.node.locate(call.one("ref"))
-    async with context.node.session() as session:
+    async with context.node.lazy_session() as session:
         found = await resolve_inside(path, session)
     return DagResolved(Cid={"/": cid_text_as_in(call.one("ref"), found.cid, call)}, RemPath="/".join(found.remainder))
 
@@ -23,7 +23,7 @@ async def resolve_path(context: Context, call: Call) -> Resolved:
     if name is not None and not call.flag("recursive"):
         return Resolved(Path=(await context.node.naming.resolver.resolve(name, recursive=False)).path)
     path = await context.node.locate(call.one("name"))
-    async with context.node.session() as session:
+    async with context.node.lazy_session() as session:
         found = await resolve_inside(path, session)
     shown = cid_text(found.cid, call) if name else cid_text_as_in(call.one("name"), found.cid, call)
     return Resolved(Path="/".join(("", path.namespace, shown, *found.remainder)))
