@@ -303,7 +303,7 @@ async def test_a_daemon_looks_after_its_budget_again_and_again(repo):
         await turns.acquire()
 
     config = config._replace(storage_max=10_000)
-    async with keeping_budget(repo.collector, config, collect=False, sleep=sleep):
+    async with keeping_budget(lambda: repo.collector, config, collect=False, sleep=sleep):
         for _ in range(2):
             assert await waits.get() == 30.0
             turns.release()

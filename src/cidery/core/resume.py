@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from cidery.core.api import Api
-from cidery.core.keeping.collector import GcRunning
 from cidery.errors import CideryError
 from cidery.repo.jobs import JobState
 
@@ -29,6 +28,8 @@ async def going_on(api: Api) -> AsyncIterator[None]:
 async def _collect(api: Api) -> None:
     if not any(job.state is JobState.INTERRUPTED for job in api.jobs.jobs.every("gc", ended=False)):
         return
+    from cidery.core.keeping.collector import GcRunning
+
     try:
         async with aclosing(api.collector.garbage()) as steps:
             async for _ in steps:

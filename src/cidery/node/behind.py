@@ -45,7 +45,6 @@ MODULES = (
     "cidery.kad.service",
     "cidery.libp2p.io.autonat",
     "cidery.node.network",
-    "cidery.gateway.site",
     "cidery.node.connected",
     "cidery.core.resume",
 )

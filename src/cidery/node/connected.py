@@ -3,13 +3,13 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
-from cidery.gateway.options import OVER_STREAMS
-from cidery.gateway.site import Site
+from cidery.http.late_handler import Handler, made_when_asked
 from cidery.kad.records import Validators
 from cidery.libp2p.protocols.announced import Announced
 from cidery.multiformats.address_filter import AddressFilter
@@ -33,9 +33,16 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     config = api.config
     if network.announcing is not None:
         announce_pins(network.announcing, keys, api.pins, network.spawn)
-    await serve_archives(network, Site(api, OVER_STREAMS).handle)
+    await serve_archives(network, made_when_asked(partial(_site, api)))  # its modules take a tenth of a start
     async with http_routers(network.routing, config.routers), republishing(api.naming, config):
         yield
+
+
+def _site(api: Api) -> Handler:
+    from cidery.gateway.options import OVER_STREAMS
+    from cidery.gateway.site import Site
+
+    return Site(api, OVER_STREAMS).handle
 
 
 def opened_network(

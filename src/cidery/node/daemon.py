@@ -5,6 +5,8 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 
 from cidery.commands.definition import Call
@@ -15,14 +17,13 @@ from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
 from cidery.gateway.counters import GatewayCounters, budgets
 from cidery.gateway.exposure import exposure
-from cidery.gateway.routing_v1 import RoutingServer
 from cidery.gateway.worker_metrics import of_workers
 from cidery.http.exposition import Metric, summed
+from cidery.http.late_handler import Handler, made_when_asked
 from cidery.node.build import Access, Instead, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.node.metrics import metrics_of
-from cidery.node.public_gateway import public_gateway
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -105,18 +106,21 @@ async def _serve(path: Path, call: Call) -> None:
             stopping.set,
             exposed=exposed,
             metrics=metrics,
-            routing=RoutingServer(api).handle if config.routing_api else None,
+            routing=made_when_asked(lambda: _routing(api)) if config.routing_api else None,
         )
         async with (
-            keeping_budget(api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
+            keeping_budget(lambda: api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             rpc as addrs,
-            public_gateway(api, path, counters) as public,
+            AsyncExitStack() as stack,
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
             if exposed and not config.authorizations:
                 print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
+            # a tenth of a start, during which calls are answered already
+            gateway = await asyncio.to_thread(import_module, "cidery.node.public_gateway")
+            public = await stack.enter_async_context(gateway.public_gateway(api, path, counters))
             for addr in public:
                 say(f"Gateway server listening on {addr}")
             for line in exposure(public, fetches=online and not config.no_fetch):
@@ -126,6 +130,12 @@ async def _serve(path: Path, call: Call) -> None:
                 say("Daemon is ready")
                 await stopping.wait()
             say("Shutting down...")
+
+
+def _routing(api: Api) -> Handler:
+    from cidery.gateway.routing_v1 import RoutingServer
+
+    return RoutingServer(api).handle
 
 
 def _given(call: Call, flag: str) -> bool | None:

@@ -42,6 +42,10 @@ class LocalOptions:
     """Service name of a private network, which differs from the public one."""
 
 
+FIRST_LOOK = 1.0
+"""Seconds after the start until the addresses are looked at, unless somebody asks: a start has enough to do."""
+
+
 class OwnAddresses:
     """interface_addresses(), asked of the system at most every LOOK_EVERY seconds."""
 
@@ -52,6 +56,7 @@ class OwnAddresses:
 
     async def watch(self, on_change: Callable[[set[str]], Awaitable[None]]) -> None:
         """Call with the removed addresses whenever they have changed; never returns."""
+        await asyncio.sleep(FIRST_LOOK)
         known = set(await asyncio.to_thread(self))  # the first time it imports what asks the system
         while True:
             await asyncio.sleep(LOOK_EVERY)

@@ -5,6 +5,8 @@ read the repository, gets a ticket that opens the page once; the page trades it 
 a key in the repository and not kept by the daemon, so that pages go on after its restart; removing the key ends all.
 """
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import hashlib
@@ -14,12 +16,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cidery.http.message import Request, Response, text
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 PREFIX = "/webui"
 LINK = "/api/v0/ui/link"
@@ -170,6 +173,8 @@ def _json(value: dict[str, str]) -> Response:
 
 def _read_assets() -> dict[str, _Asset]:
     """All files of the package data, by their path below ``/webui/``."""
+    from importlib.resources import files  # 5 ms, and most starts show no page
+
     found: dict[str, _Asset] = {}
     below: list[tuple[str, Traversable]] = [("", files("cidery") / "webui")]
     while below:

@@ -5,15 +5,20 @@ that were added, imported or pinned are removed only by `repo gc`, or here when 
 then only if nothing holds them any more.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from cidery.core.keeping.collector import Collector, GcRunning
 from cidery.errors import CideryError
 from cidery.repo.config import Config
 from cidery.tasks import end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cidery.core.keeping.collector import Collector
 
 log = logging.getLogger("cidery.gc")
 
@@ -24,11 +29,18 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @asynccontextmanager
-async def keeping_budget(collector: Collector, config: Config, *, collect: bool, sleep: Sleep) -> AsyncIterator[None]:
-    """Watch the store's size inside the context. ``collect``: collect garbage too, every ``Datastore.GCPeriod``."""
-    tasks = [asyncio.create_task(_every(LOOK_EVERY, sleep, lambda: evict_over(collector, config)))]
+async def keeping_budget(
+    collector: Callable[[], Collector], config: Config, *, collect: bool, sleep: Sleep
+) -> AsyncIterator[None]:
+    """Watch the store's size inside the context.
+
+    Args:
+        collector: asked for at the first look: a start does without what it is made of.
+        collect: collect garbage too, every ``Datastore.GCPeriod``.
+    """
+    tasks = [asyncio.create_task(_every(LOOK_EVERY, sleep, lambda: evict_over(collector(), config)))]
     if collect:
-        tasks.append(asyncio.create_task(_every(config.gc_period, sleep, lambda: collect_over(collector, config))))
+        tasks.append(asyncio.create_task(_every(config.gc_period, sleep, lambda: collect_over(collector(), config))))
     try:
         yield
     finally:
@@ -38,6 +50,8 @@ async def keeping_budget(collector: Collector, config: Config, *, collect: bool,
 async def _every(seconds: float, sleep: Sleep, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         await sleep(seconds)
+        from cidery.core.keeping.collector import GcRunning
+
         try:
             await work()
         except GcRunning:
