@@ -49,10 +49,16 @@ from cidery.libp2p.protocols.relay_messages import (
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
+from cidery.pinning.records import BadAnswer, decode_failure, decode_results, decode_status
 from cidery.pubsub.message import BadRpc, Message, Offered, Prune, Rpc
 from cidery.repo.keystore import key_name
 from cidery.unixfs.node import decode_node
 
+PIN_STATUS = (
+    b'{"requestid":"a1","status":"queued","created":"2020-07-27T17:32:28.5Z","delegates":["/ip4/192.0.2.1/tcp/4001"],'
+    b'"pin":{"cid":"bafkqaaa","name":"n","origins":[],"meta":{}},"info":{"status_details":"7 of 9"}}'
+)
+"""An answer of a pinning service."""
 VECTORS = Path(__file__).parent.parent / "vectors"
 MAX_SECONDS = 5.0
 """Longest that one input may take: they are small, and decoders are linear."""
@@ -203,6 +209,9 @@ def of_peers() -> list[Target]:
         Target("relay hop", HopMessage.decode, (RelayError,), [hop.encode(), b"\x08\x00"]),
         Target("relay stop", StopMessage.decode, (RelayError,), [StopMessage(StopType.CONNECT, Peer(peer)).encode()]),
         Target("hole punch", HolePunch.decode, (DcutrError,), [HolePunch(PunchType.CONNECT, info.addrs).encode()]),
+        Target("pin at a service", decode_status, (BadAnswer,), [PIN_STATUS]),
+        Target("pins at a service", decode_results, (BadAnswer,), [b'{"count":1,"results":[%b]}' % PIN_STATUS]),
+        Target("refusal of a service", decode_failure, (), [b'{"error":{"reason":"R","details":"d"}}']),
         Target("nat-pmp answer", nat_pmp.decode, (nat_pmp.NatPmpError,), gateway),
         Target("routes of the system", lambda data: default_gateway(data.decode("latin-1")), (), [ROUTES]),
     ]

@@ -36,7 +36,7 @@ def repo(tmp_path: Path) -> Path:
     return tmp_path / "repo"
 
 
-@pytest.mark.parametrize("path", [("p2p", "ls"), ("pin", "remote", "ls"), ("mount",), ("version", "check")])
+@pytest.mark.parametrize("path", [("p2p", "ls"), ("mount",), ("version", "check")])
 def test_a_command_that_is_not_here_says_what_to_do_instead(path: tuple[str, ...], tmp_path: Path) -> None:
     assert f"Error: {REASONS[path]}\n" in cidery(*path, repo=tmp_path, code=1)
     assert REASONS[path][1:] in cidery(*path, "--help", repo=tmp_path)

@@ -128,7 +128,9 @@ class Sink:
                 self._progress = progress_for(self._call, wanted=False)
             self._progress.count(self._paced(value))
 
-    def _paced(self, value: dict[str, int]) -> str:
+    def _paced(self, value: dict[str, Any]) -> str:
+        if "Status" in value:
+            return f"{value['Status']}, {value['Progress']} s"
         from time import monotonic
 
         from cidery.cli.pace import Pace, blocks_line

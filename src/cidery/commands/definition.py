@@ -98,6 +98,8 @@ class Argument(NamedTuple):
     """Whether the RPC takes it as multibase text in base64url, which the command line makes of what is typed."""
     unless: str = ""
     """A flag with which nothing is read from standard input."""
+    secret: bool = False
+    """Whether nobody is shown what was given."""
 
     @property
     def is_file(self) -> bool:

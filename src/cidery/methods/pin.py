@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import cached_property
 
 from cidery.methods.blocking import BlockingGroup, blocking, iterating
 from cidery.methods.caller import Group, path_text, seconds_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from cidery.methods.caller import Value
+    from cidery.methods.pin_remote import BlockingRemote, Remote
 
 
 class Pin(Group):
@@ -138,6 +140,13 @@ class Pin(Group):
                 bad = tuple((CID.parse(node["Cid"]), str(node["Err"])) for node in value.get("BadNodes", ()))
                 yield PinCheck(CID.parse(value["Cid"]), value["Ok"], bad)
 
+    @cached_property
+    def remote(self) -> Remote:
+        """Services that are asked to keep content."""
+        from cidery.methods.pin_remote import Remote
+
+        return Remote(self._caller)
+
 
 def _queued(value: Value) -> QueuedPin:
     next_try = value.get("NextTry")
@@ -165,3 +174,10 @@ class BlockingPin(BlockingGroup[Pin]):
     rm = blocking(Pin.rm)
     update = blocking(Pin.update)
     verify = iterating(Pin.verify)
+
+    @cached_property
+    def remote(self) -> BlockingRemote:
+        """Services that are asked to keep content."""
+        from cidery.methods.pin_remote import BlockingRemote
+
+        return BlockingRemote(self._inner.remote, self._loop, self._seconds)

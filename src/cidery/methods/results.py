@@ -87,6 +87,30 @@ class QueuedPin:
 
 
 @dataclass(frozen=True, slots=True)
+class RemotePin:
+    """What a service keeps, or is to keep."""
+
+    cid: CID
+    name: str
+    status: str
+    """"queued", "pinning", "pinned", "failed"; "unknown" for a word of the service's own."""
+    details: str = ""
+    """What the service says about the state, while one waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteService:
+    """A service that may be asked."""
+
+    name: str
+    endpoint: str
+    valid: bool | None = None
+    """Whether it answered and accepted the key; None: it was not asked."""
+    counts: dict[str, int] | None = None
+    """Pins in each state, of one that is valid."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """An entry of a mutable directory."""
 

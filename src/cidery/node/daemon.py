@@ -5,12 +5,13 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from importlib import import_module
 from pathlib import Path
 
 from cidery.commands.definition import Call
 from cidery.core.api import Api
+from cidery.core.files_at_services import keeping_files_at_services
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.reached import how_reached
 from cidery.core.resume import going_on
@@ -111,6 +112,7 @@ async def _serve(path: Path, call: Call) -> None:
         async with (
             keeping_budget(lambda: api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
+            keeping_files_at_services(api) if online else nullcontext(),
             rpc as addrs,
             AsyncExitStack() as stack,
         ):

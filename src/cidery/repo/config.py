@@ -27,6 +27,7 @@ from cidery.repo.config_keys import check_all, parse_seconds, parse_size
 from cidery.repo.config_limits import LimitsConfig, limits_of
 from cidery.repo.config_profiles import BOOTSTRAP, DEFAULT_ADDRESSES, IMPORT_PROFILES, ROUTERS, apply_profile
 from cidery.repo.config_relays import RelaysConfig, RelayServiceConfig, relay_service_of, relays_of
+from cidery.repo.remote_services import RemoteService, services_of
 
 if TYPE_CHECKING:
     from cidery.identity.keys import PrivateKey
@@ -148,6 +149,7 @@ class Config(NamedTuple):
     """Nets and addresses that are never announced."""
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
+    remote_services: tuple[RemoteService, ...]
     authorizations: tuple[Authorization, ...]
     """Users of the RPC; empty: every caller that reaches it."""
     filestore_enabled: bool
@@ -293,10 +295,8 @@ def read_config(raw: Raw) -> Config:
         no_announce=tuple(get("Addresses.NoAnnounce", [])),
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
-        authorizations=tuple(
-            Authorization(one["AuthSecret"], tuple(one.get("AllowedPaths") or ()))
-            for one in get("API.Authorizations", {}).values()
-        ),
+        authorizations=_authorizations(get("API.Authorizations", {})),
+        remote_services=services_of(get("Pinning.RemoteServices", {})),
         filestore_enabled=get("Experimental.FilestoreEnabled", False),
         filestore_roots=tuple(get("Experimental.FilestoreRoots", [])),
         storage_max=parse_size(get("Datastore.StorageMax", "10GB")),
@@ -323,6 +323,10 @@ def read_config(raw: Raw) -> Config:
         relays=relays_of(get),
         relay_service=relay_service_of(get, parse_seconds, parse_size),
     )
+
+
+def _authorizations(given: dict[str, Any]) -> tuple[Authorization, ...]:
+    return tuple(Authorization(one["AuthSecret"], tuple(one.get("AllowedPaths") or ())) for one in given.values())
 
 
 def _imports(get: Callable[[str, Any], Any]) -> ImportConfig:

@@ -14,7 +14,7 @@ from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_limits import schedule_fault
-from cidery.repo.config_maps import files_fault, gateways_fault, headers_fault, users_fault
+from cidery.repo.config_maps import files_fault, gateways_fault, headers_fault, services_fault, users_fault
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -268,6 +268,11 @@ KEYS: dict[str, Accepts] = {
     "Provide.Fetched": ANY_BOOL,
     "Provide.DHT.Interval": DURATION,
     "AutoNAT.ServiceMode": choice("enabled", "disabled"),
+    "Pinning.RemoteServices": Accepts(
+        lambda value: not services_fault(value),
+        'an object of name to {"API": {"Endpoint": "https://...", "Key": "..."}}',
+        services_fault,
+    ),
     "Peering.Peers": Accepts(_is_peering, 'a list of {"ID": "12D3KooW...", "Addrs": ["/ip4/192.0.2.1/tcp/4001"]}'),
     "Swarm.ConnMgr.LowWater": whole(0, 1 << 20),
     "Swarm.ConnMgr.HighWater": whole(1, 1 << 20),

@@ -10,6 +10,8 @@ MAX_USERS = 1000
 """Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_HOSTS = 10_000
 """Most entries of Gateway.PublicGateways."""
+MAX_SERVICES = 1000
+"""Most entries of Pinning.RemoteServices."""
 FLAGS = ("UseSubdomains", "InlineDNSLink", "NoDNSLink", "DeserializedResponses")
 PATHS = ("/ipfs", "/ipns")
 SHOWN = 40
@@ -22,6 +24,7 @@ OF_ONE_ANSWER = frozenset(
 """Headers that are not for all answers alike."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,4096}")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+|0|")
 _HOST = re.compile(r"[a-z0-9*_.\[\]:-]{1,260}", re.IGNORECASE)
 
 
@@ -52,6 +55,11 @@ def files_fault(value: Any) -> str:
         return f"{missing[0]} is missing"
     wrong = [name for name, path in value.items() if not isinstance(path, str) or not path.startswith("/")]
     return f"{wrong[0]} is an absolute path, not {_shown(value[wrong[0]])}" if wrong else ""
+
+
+def services_fault(value: Any) -> str:
+    """The same of Pinning.RemoteServices. Keys are not repeated."""
+    return _entries(value, MAX_SERVICES, _service_fault)
 
 
 def _entries(value: Any, most: int, one: Callable[[str, Any], str]) -> str:
@@ -143,3 +151,28 @@ def _user_fault(name: str, entry: Any) -> str:
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         return f'AllowedPaths is a list of paths, as ["/api/v0"], not {_shown(paths)}'
     return ""
+
+
+_SERVICE: dict[str, tuple[str, ...]] = {"API": ("Endpoint", "Key"), "MFS": ("Enable", "PinName", "RepinInterval")}
+
+
+def _service_fault(name: str, entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return "it is no object of fields"
+    policies = entry.get("Policies") or {}
+    if unknown := _unknown(entry, ("API", "Policies")):
+        return unknown
+    if not isinstance(policies, dict):
+        return "Policies is no object"
+    if unknown := _unknown(policies, ("MFS",)):
+        return f"Policies: {unknown}"
+    for part, fields in (("API", entry.get("API") or {}), ("MFS", policies.get("MFS") or {})):
+        if not isinstance(fields, dict):
+            return f"{part} is no object"
+        if unknown := _unknown(fields, _SERVICE[part]):
+            return f"{part}: {unknown}"
+        for field, value in fields.items():
+            if not isinstance(value, (bool if field == "Enable" else str) | None):
+                return f"{part}.{field} is {'true or false' if field == 'Enable' else 'a text'}"
+    interval = (policies.get("MFS") or {}).get("RepinInterval") or ""
+    return "" if _DURATION.fullmatch(interval) else f"RepinInterval is a duration such as 5m, not {_shown(interval)}"

@@ -93,6 +93,9 @@ MEANING: dict[str, Meaning] = {
     "Ipns.RepublishPeriod": Meaning("names.republish_period", "Time between rounds that keep names alive; 0: none."),
     "Ipns.UsePubsub": Meaning("pubsub.ipns", "Whether records of names go over pubsub, too: seconds, not minutes."),
     "Peering.Peers": Meaning("peering", "Peers that the node stays connected to."),
+    "Pinning.RemoteServices": Meaning(
+        "remote_services", "Services that keep content on request, by name; see `cidery pin remote service --help`."
+    ),
     "Provide.DHT.Interval": Meaning("provide.interval", "Time for one round of announcements; 0: only what is new."),
     "Provide.Enabled": Meaning("provide.enabled", "Whether anything is announced."),
     "Provide.Fetched": Meaning("provide.fetched", "Whether the roots of what was fetched are announced."),

@@ -29,7 +29,6 @@ _KUBO = {
     "Ipns": "ResolveCacheSize DelegatedPublishers",
     "Migration": "DownloadSources Keep",
     "Mounts": "IPFS IPNS MFS FuseAllowOther StoreMtime StoreMode",
-    "Pinning": "RemoteServices.*",
     "Plugins": "Plugins.*",
     "Provide": "BloomFPRate DHT.MaxWorkers DHT.SweepEnabled DHT.ResumeEnabled DHT.DedicatedPeriodicWorkers"
     " DHT.DedicatedBurstWorkers DHT.MaxProvideConnsPerWorker DHT.KeystoreBatchSize DHT.OfflineDelay"
@@ -45,7 +44,7 @@ _KUBO = {
     "Version": "AgentSuffix SwarmCheckEnabled SwarmCheckPercentThreshold",
 }
 """Section -> keys without a meaning here, and "*" for whatever is below; config files of Kubo have them."""
-_BELOW_KNOWN = ("API.HTTPHeaders", "API.Authorizations", "DNS.Resolvers")
+_BELOW_KNOWN = ("API.HTTPHeaders", "API.Authorizations", "DNS.Resolvers", "Pinning.RemoteServices")
 """Keys whose values are objects with names of the user's."""
 NAMES = frozenset((*KEYS, *(f"{section}.{name}" for section, names in _KUBO.items() for name in names.split())))
 """Dotted; the last word "*" stands for whatever is below."""

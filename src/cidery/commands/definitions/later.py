@@ -5,7 +5,6 @@ from cidery.commands.definition import Argument, Call, Command, Output, Repo
 STREAMS = "p2p is not available yet: no other program's connections are passed through this node"
 MOUNT = "mount is not available yet; see: cidery files, cidery get, and the gateway"
 UPDATE = "cidery does not update itself; use the tool that installed it, as: pip install --upgrade cidery"
-REMOTE = "pin remote is not available yet; another node of yours can pin: cidery --api ADDRESS pin add CID"
 DATASTORE = "there is no key-value datastore to look into; see: cidery repo ls, cidery repo stat, cidery repo verify"
 OBJECT = "`object` was removed from Kubo, too; use cidery dag, cidery files, cidery refs and cidery block"
 REASONS: dict[tuple[str, ...], str] = {
@@ -26,12 +25,6 @@ REASONS: dict[tuple[str, ...], str] = {
     ("p2p", "ls"): STREAMS,
     ("p2p", "stream", "close"): STREAMS,
     ("p2p", "stream", "ls"): STREAMS,
-    ("pin", "remote", "add"): REMOTE,
-    ("pin", "remote", "ls"): REMOTE,
-    ("pin", "remote", "rm"): REMOTE,
-    ("pin", "remote", "service", "add"): REMOTE,
-    ("pin", "remote", "service", "ls"): REMOTE,
-    ("pin", "remote", "service", "rm"): REMOTE,
     ("update",): UPDATE,
     ("version", "check"): UPDATE,
 }

@@ -14,6 +14,7 @@ from cidery.commands.moment import moment
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
+from cidery.repo.config_secrets import MASK
 from cidery.version import __version__
 from cidery.waiting import off_loop
 
@@ -44,7 +45,11 @@ async def commands(context: Context, call: Call) -> list[RunningCommand]:
             ID=number,
             Command="/".join(one.call.command.path),
             Options={name: _short(one.call.options[name]) for name in sorted(one.call.given)},
-            Args=[text[:MAX_SHOWN] for texts in one.call.arguments.values() for text in texts],
+            Args=[
+                MASK if argument.secret else text[:MAX_SHOWN]
+                for argument in one.call.command.arguments
+                for text in one.call.arguments[argument.name]
+            ],
             Active=True,
             StartTime=moment(one.began),
             EndTime=NO_TIME,

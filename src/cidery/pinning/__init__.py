@@ -1,0 +1,1 @@
+"""Asking a remote pinning service to keep content."""
