@@ -362,7 +362,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
         "config Addresses.API was not taken: other machines could command this node; set it by hand if they may",
         "config Addresses.Gateway was not taken: it takes an address",
         "config Datastore.BloomFilterSize was not taken: there is no such setting here",
-        "config Pinning.RemoteServices.service.API.Key was not taken: it holds passwords",
+        "config Pinning.RemoteServices was not taken: it holds passwords",
     ):
         assert line in said, said
     await shell.run(f"repo import-kubo {tmp_path / 'kubo'}")
