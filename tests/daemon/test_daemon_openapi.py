@@ -26,6 +26,7 @@ UNSENT = {
     "config/replace": "could open the daemon to others",
     "config": "so could a value",
     "bootstrap/add": "addresses of anybody",
+    "pin/remote/service/add": "addresses of anybody, which would be asked",
     "swarm/connect": "dials what is made up",
     "swarm/peering/add": "dials it again and again",
     "diag/profile": "takes its time on purpose",

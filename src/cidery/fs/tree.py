@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from cidery.blockstore.drive import drive, run
 from cidery.core.reading.ls import EntryType, ls
 from cidery.fs.errors import no_entry, not_a_folder
+from cidery.fs.fresh_bytes import Fresh
 from cidery.fs.node_cache import Known, Recent
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import MAX_PENDING
@@ -228,10 +229,10 @@ class Tree:
         length = sum(part.length for part in parts)
         if length > MAX_RANGE:
             return None
-        buffer = _buffer(length)
-        with buffer.getbuffer() as view:
-            missing = self._fill(parts, view)
-        return buffer.getvalue() if not missing else None
+        room = Fresh(length)
+        missing = self._fill(parts, room.view)
+        made = room.done()
+        return made if not missing else None
 
     def _fill(self, parts: Sequence[_Part], into: memoryview) -> list[_Part]:
         """Copy what the source has at hand; returns the parts that it has not."""
