@@ -19,8 +19,8 @@ from peers.little_internet import Host, LittleInternet
 
 PORT = 4001
 DHT = "/ipfs/kad/1.0.0"
-VERDICT_SECONDS = 150.0
-"""A question every 20 s, three servers, and ten seconds for each dial that nobody answers."""
+VERDICT_SECONDS = 60.0
+"""All servers are asked at once; Kubo waits 15 s for a dial that nobody answers. The rest is for a busy machine."""
 ASKED_SECONDS = 60.0
 """Until a peer has asked us and believes the answer: Kubo waits 15 s after its start."""
 POLL_SECONDS = 0.5
@@ -115,7 +115,6 @@ def test_cidery_serves_the_dht_where_kubo_go_and_helia_can_dial_it_and_not_behin
         assert all(server.peer_id in node.run("swarm", "peers") for server in servers)
 
 
-@pytest.mark.timeout(2 * VERDICT_SECONDS)
 def test_tcp_and_quic_are_judged_each_on_its_own(machines: Machines) -> None:
     """As behind a router that passes on one port and not the other: by three Ciderys, which dial back by QUIC, too."""
     servers = [machines.cidery(host, *by_both(host)) for host in (machines.host() for _ in range(3))]
@@ -126,9 +125,9 @@ def test_tcp_and_quic_are_judged_each_on_its_own(machines: Machines) -> None:
         for server in servers:
             node.connect(next(addr for addr in json.loads(server.run("id"))["Addresses"] if "/tcp/" in addr))
     wanted = dict.fromkeys(by_both(open_), "reachable")
-    assert comes_true(lambda: verdicts(reachable) == wanted, 2 * VERDICT_SECONDS), verdicts(reachable)
+    assert comes_true(lambda: verdicts(reachable) == wanted, VERDICT_SECONDS), verdicts(reachable)
     wanted = dict(zip(by_both(half), ("reachable", "unreachable"), strict=True))
-    assert comes_true(lambda: verdicts(half_hidden) == wanted, 2 * VERDICT_SECONDS), verdicts(half_hidden)
+    assert comes_true(lambda: verdicts(half_hidden) == wanted, VERDICT_SECONDS), verdicts(half_hidden)
 
 
 def test_a_kubo_learns_from_cidery_whether_it_can_be_reached(machines: Machines) -> None:

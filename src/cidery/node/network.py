@@ -195,14 +195,17 @@ class NodeNetwork:
         return announcing
 
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
-        return Autonat(
+        autonat = Autonat(
             self.swarm,
             candidates=self._public_addrs,
             speaks=self._speaks,
+            agent_of=lambda peer: self._said(peer).agent_version,
             on_change=self._reachability_changed,
             entropy=entropy,
             serve=serve,
         )
+        self.identification.on_learned.append(lambda _: autonat.notice())
+        return autonat
 
     def _make_relays(self, options: RelayOptions) -> NodeRelays:
         def near() -> Awaitable[list[FoundPeer]]:
@@ -229,6 +232,7 @@ class NodeNetwork:
     def _mapping_changed(self) -> None:
         assert self.port_mapping is not None  # it calls
         self.identification.mapped = self.port_mapping.mapped
+        self.autonat.notice()
         self.spawn(self.identification.push())
 
     async def _moved(self, gone: set[str]) -> None:

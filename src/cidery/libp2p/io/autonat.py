@@ -11,6 +11,7 @@ import errno
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
@@ -20,8 +21,9 @@ from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import autonat
 from cidery.libp2p.protocols.addresses import Scope, group_of, host_of, relayed, scope_of
 from cidery.libp2p.protocols.autonat import AutonatError, Data, DataRequest, DialRequest, DialResponse
-from cidery.libp2p.protocols.reachability import Reachability, State
+from cidery.libp2p.protocols.reachability import Question, Reachability, State
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -29,8 +31,8 @@ MAX_A_MINUTE, MAX_A_MINUTE_PER_PEER = 30, 3
 """Dials for others a minute, in all and for one peer (Kubo's values)."""
 MAX_FOR_OTHER_HOSTS = 12
 """Dials a minute of hosts other than the asker's."""
-LOOK_EVERY = 5.0
-"""Seconds between two looks whether an address is to be asked about."""
+LOOK_EVERY, LOOK_SOONEST = 10.0, 0.25
+"""Seconds between two looks whether an address is to be asked about, and where a new server or an answer is there."""
 DIAL_BACK_BASE = 10.0
 """Seconds, beside round trips, that a dial for somebody else may take."""
 MAX_NONCES = 64
@@ -57,6 +59,7 @@ class Autonat:
         *,
         candidates: Callable[[], Sequence[Multiaddr]],
         speaks: Callable[[PeerId, str], bool],
+        agent_of: Callable[[PeerId], str],
         on_change: Callable[[bool], None],
         entropy: Callable[[int], bytes],
         serve: bool = True,
@@ -67,23 +70,27 @@ class Autonat:
         self._swarm = swarm
         self._candidates = candidates
         self._speaks = speaks
+        self._agent_of = agent_of
         self._on_change = on_change
         self._entropy = entropy
         self._nonces: dict[int, asyncio.Event] = {}
         self._served: deque[tuple[float, PeerId, bool]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
+        self._wake = asyncio.Event()
         swarm.handlers[autonat.DIAL_BACK] = self._dialled_back
         if serve:
             swarm.handlers[autonat.DIAL_REQUEST] = self._serve
             swarm.handlers[autonat.V1] = self._serve_v1
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._tasks.spawn(self._run())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
+
+    def notice(self) -> None:
+        """There may be a server, or an address, to ask."""
+        self._wake.set()
 
     @property
     def verdict(self) -> State:
@@ -101,43 +108,48 @@ class Autonat:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
-            try:
-                await self._look()
-            except (CideryError, TimeoutError, OSError) as exc:
-                log.debug("autonat: %s", exc)
+            await asyncio.sleep(LOOK_SOONEST)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY - LOOK_SOONEST):
+                    await self._wake.wait()
+            self._wake.clear()
+            self._look()
 
-    async def _look(self) -> None:
+    def _look(self) -> None:
         addrs = [addr.encode() for addr in self._candidates()]
         self.reachability.keep_only(addrs)
-        for addr in self.reachability.due(addrs, self._swarm.clock())[:1]:
-            self.reachability.asked(addr, self._swarm.clock())
-            server = self._server_for(addr)
-            if server is not None:
-                verdict = await (self._ask if server[1] else self._ask_v1)(server[0], addr)
-                if verdict is not None:
-                    self.reachability.answered(addr, _group(self._swarm, server[0]), verdict)
+        servers = self._servers()
+        for question in self.reachability.questions(addrs, list(servers), self._swarm.clock()):
+            self._tasks.spawn(self._put(question, *servers[question.server]))
         now = any(self.reachability.state(addr) is State.REACHABLE for addr in addrs)
         if now != self.reachable:
             self.reachable = now
             self._on_change(now)
 
-    def _server_for(self, addr: bytes) -> tuple[PeerId, bool] | None:
-        """A connected server and whether it speaks version 2; one of a network not asked yet, if there is one."""
-        asked = self.reachability.fresh_servers(addr)
-        best: list[tuple[bool, bool, bytes, PeerId, bool]] = []
+    async def _put(self, question: Question, server: PeerId, modern: bool) -> None:
+        """One question, to its end."""
+        try:
+            verdict = await (self._ask if modern else self._ask_v1)(server, question.addr)
+        finally:
+            self.reachability.unanswered(question.addr, question.server)
+        if verdict is not None:
+            self.reachability.answered(question.addr, question.server, verdict)
+        self.notice()
+
+    def _servers(self) -> dict[bytes, tuple[PeerId, bool]]:
+        """A connected server of each address group and whether it speaks version 2; those that do come first."""
+        found: list[tuple[bool, bytes, bytes, PeerId]] = []
         for peer in self._swarm.peers():
             connection = self._swarm.best(peer)
             if connection is None or connection.relayed:
                 continue  # it would not know from where this node is seen
-            for protocol, modern in ((autonat.DIAL_REQUEST, True), (autonat.V1, False)):
-                if self._speaks(peer, protocol):
-                    best.append((_group(self._swarm, peer) in asked, not modern, self._entropy(4), peer, modern))
-                    break
-        if not best:
-            return None
-        _, _, _, peer, modern = min(best, key=lambda one: one[:3])
-        return peer, modern
+            modern = self._speaks(peer, autonat.DIAL_REQUEST)
+            if modern or self._speaks(peer, autonat.V1) and autonat.answers_v1(self._agent_of(peer)):
+                found.append((not modern, self._entropy(4), _group(self._swarm, peer), peer))
+        out: dict[bytes, tuple[PeerId, bool]] = {}
+        for old, _, group, peer in sorted(found):
+            out.setdefault(group, (peer, not old))
+        return out
 
     async def _ask(self, server: PeerId, addr: bytes) -> bool | None:
         """Version 2: the server's verdict, None if it gave none, or one that the nonce does not prove."""

@@ -4,6 +4,7 @@ Specs: https://github.com/libp2p/specs/blob/master/autonat/autonat-v2.md,
 https://github.com/libp2p/specs/blob/master/autonat/autonat-v1.md
 """
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,6 +29,17 @@ OK, REJECTED, REFUSED, INTERNAL = 200, 100, 101, 0
 DIAL_ERROR, DIAL_BACK_ERROR = 100, 101
 """Status of the dial itself."""
 V1_OK, V1_DIAL_ERROR, V1_REFUSED, V1_BAD = 0, 100, 101, 200
+
+
+_JS = re.compile(r"(?:^|\s|js-)libp2p/\d")
+
+
+def answers_v1(agent: str) -> bool:
+    """Whether version 1 may be asked of a peer with this agent version.
+
+    js-libp2p takes the connection that the question came by for its dial, and closes it.
+    """
+    return _JS.search(agent) is None
 
 
 class AutonatError(RemoteProtocolError):

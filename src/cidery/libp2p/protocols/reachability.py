@@ -3,9 +3,13 @@
 Any single peer may lie about both, and an attacker has many peers but few networks. So an observed address counts
 when peers of several address groups saw it, and an address is reachable or not when several servers say so. Until
 then nothing is known, and a node of which nothing is known behaves as one that cannot be reached.
+
+As many servers are asked at once as a verdict needs, so that it takes as long as the slowest of them.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 BELIEVED_FROM = 4
@@ -19,7 +23,14 @@ VERDICT_FROM = 3
 REMEMBERED = 5
 """Latest answers per address: a change of the network shows after a few."""
 RECHECK_KNOWN, RECHECK_UNKNOWN = 15 * 60.0, 20.0
-"""Seconds between two questions about an address whose state is known, and not yet known."""
+"""Seconds until an address whose state is known is asked about again, and until the same server is asked again about
+one whose state is not; the latter doubles with each question, up to the former."""
+MAX_OPEN, MAX_OPEN_PER_SERVER = 12, 2
+"""Questions that may be under way, in all (four addresses) and at one server."""
+MAX_A_MINUTE = 3
+"""Questions to one server a minute: more than that Kubo and this node refuse."""
+MAX_SERVERS = 64
+"""Servers per address of which it is remembered when they were asked."""
 
 
 class State(Enum):
@@ -52,47 +63,121 @@ class Observed:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether an address of ours can be dialled, to a server of an address group."""
+
+    addr: bytes
+    server: bytes
+
+
+@dataclass(slots=True)
+class _Asked:
+    """About one address."""
+
+    last: float = float("-inf")
+    open: set[bytes] = field(default_factory=set)
+    """Servers that have not answered yet."""
+    servers: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
+    """When each was asked last, and how often."""
+
+    def may_ask(self, server: bytes, now: float) -> bool:
+        at, times = self.servers.get(server, (0.0, 0))
+        pause = min(RECHECK_KNOWN, RECHECK_UNKNOWN * 2.0 ** min(times - 1, 10))
+        return server not in self.open and (times == 0 or now - at >= pause)
+
+    def ask(self, server: bytes, now: float) -> None:
+        self.last = now
+        self.open.add(server)
+        self.servers[server] = (now, self.servers.pop(server, (0.0, 0))[1] + 1)
+        if len(self.servers) > MAX_SERVERS:
+            self.servers.popitem(last=False)
+
+
 class Reachability:
     """The verdicts of servers, per address."""
 
     def __init__(self) -> None:
         self._answers: dict[bytes, deque[tuple[bytes, bool]]] = {}
-        self._asked_at: dict[bytes, float] = {}
+        self._asked: dict[bytes, _Asked] = {}
+        self._lately: dict[bytes, deque[float]] = {}
+        """When each server was asked in the last minute, about whichever address."""
 
     def keep_only(self, addrs: list[bytes]) -> None:
         """Forget addresses that are ours no more."""
-        for addr in [addr for addr in self._answers if addr not in addrs]:
-            del self._answers[addr]
-            self._asked_at.pop(addr, None)
+        for addr in [addr for addr in (*self._answers, *self._asked) if addr not in addrs]:
+            self._answers.pop(addr, None)
+            self._asked.pop(addr, None)
 
-    def due(self, addrs: list[bytes], now: float) -> list[bytes]:
-        """Addresses to ask about now, those never asked about first."""
-        out = [addr for addr in addrs if now - self._asked_at.get(addr, float("-inf")) >= self._pause(addr)]
-        return sorted(out, key=lambda addr: self._asked_at.get(addr, float("-inf")))
+    def questions(self, addrs: Iterable[bytes], servers: Sequence[bytes], now: float) -> list[Question]:
+        """What to ask now, addresses never asked about first. Each is open until answered() or unanswered().
 
-    def _pause(self, addr: bytes) -> float:
-        return RECHECK_UNKNOWN if self.state(addr) is State.UNKNOWN else RECHECK_KNOWN
+        ``servers``: the address groups in which there are servers, those to prefer first.
+        """
+        self._forget_old(now)
+        out: list[Question] = []
+        for addr in sorted(addrs, key=lambda addr: self._about(addr).last):
+            heard = {server for server, _ in self._answers.get(addr, ())}
+            for server in sorted(servers, key=lambda server: server in heard):
+                if self._wanted(addr, now) <= 0 or sum(len(one.open) for one in self._asked.values()) >= MAX_OPEN:
+                    break
+                if self._about(addr).may_ask(server, now) and self._has_room(server):
+                    self._about(addr).ask(server, now)
+                    self._lately.setdefault(server, deque()).append(now)
+                    out.append(Question(addr, server))
+        return out
 
-    def asked(self, addr: bytes, now: float) -> None:
-        self._asked_at[addr] = now
+    def _about(self, addr: bytes) -> _Asked:
+        return self._asked.setdefault(addr, _Asked())
+
+    def _wanted(self, addr: bytes, now: float) -> int:
+        """How many more servers to ask about an address."""
+        asked = self._about(addr)
+        if self.state(addr) is State.UNKNOWN:
+            return VERDICT_FROM - max(self._votes(addr)) - len(asked.open)
+        # whoever says something new is soon checked by others
+        pause = RECHECK_UNKNOWN if self._is_contradicted(addr) else RECHECK_KNOWN
+        return int(not asked.open and now - asked.last >= pause)
+
+    def _is_contradicted(self, addr: bytes) -> bool:
+        """Whether the latest server does not agree with the verdict."""
+        return self._answers[addr][-1][1] is not (self.state(addr) is State.REACHABLE)
+
+    def _has_room(self, server: bytes) -> bool:
+        open_ = sum(server in asked.open for asked in self._asked.values())
+        return open_ < MAX_OPEN_PER_SERVER and len(self._lately.get(server, ())) < MAX_A_MINUTE
+
+    def _forget_old(self, now: float) -> None:
+        for server, times in list(self._lately.items()):
+            while times and now - times[0] >= 60.0:
+                times.popleft()
+            if not times:
+                del self._lately[server]
 
     def answered(self, addr: bytes, server: bytes, reachable: bool) -> None:
         """A server's verdict; a newer one of the same server replaces its older one."""
+        self.unanswered(addr, server)
         answers = self._answers.setdefault(addr, deque(maxlen=REMEMBERED))
         for old in [one for one in answers if one[0] == server]:
             answers.remove(old)
         answers.append((server, reachable))
 
-    def fresh_servers(self, addr: bytes) -> set[bytes]:
-        """Servers whose verdict is remembered: others are asked first."""
-        return {server for server, _ in self._answers.get(addr, ())}
+    def unanswered(self, addr: bytes, server: bytes) -> None:
+        """A server gave no verdict: others are asked."""
+        if addr in self._asked:
+            self._asked[addr].open.discard(server)
 
-    def state(self, addr: bytes) -> State:
+    def _votes(self, addr: bytes) -> tuple[int, int]:
+        """How many servers reached an address, and how many did not."""
         answers = self._answers.get(addr, ())
         good = sum(reachable for _, reachable in answers)
+        return good, len(answers) - good
+
+    def state(self, addr: bytes) -> State:
+        good, bad = self._votes(addr)
         if good >= VERDICT_FROM:
             return State.REACHABLE
-        return State.UNREACHABLE if len(answers) - good >= VERDICT_FROM else State.UNKNOWN
+        return State.UNREACHABLE if bad >= VERDICT_FROM else State.UNKNOWN
 
     def states(self) -> dict[bytes, State]:
         return {addr: self.state(addr) for addr in self._answers}
