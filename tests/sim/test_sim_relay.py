@@ -14,6 +14,7 @@ from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.reservations import Reservations
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import autonat
+from cidery.libp2p.protocols.dcutr import ATTEMPTS, HolePunch, PunchType
 from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.relay_messages import (
     HOP,
@@ -28,7 +29,7 @@ from cidery.libp2p.protocols.relay_messages import (
     StopType,
 )
 from cidery.libp2p.protocols.relay_server import RelayLimits
-from cidery.libp2p.protocols.relayed import through
+from cidery.libp2p.protocols.relayed import DCUTR, through
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.relays import RelayOptions
@@ -146,6 +147,29 @@ def test_a_hidden_node_dials_a_public_one_back_and_content_takes_that_way() -> N
             assert [one.relayed for one in user.connections if one.peer == behind.peer] == [False]
             view = behind.network.relaying()
             assert view is not None and "plain dial: direct at" in view.punches[user.name][0]
+
+    run_virtual(main())
+
+
+def test_who_has_given_an_attempt_up_is_answered_at_the_next_though_ours_still_runs() -> None:
+    async def main() -> None:
+        network = MemoryNetwork(13, LINK)
+        relay = _relay(network)
+        behind, user = _behind(network, 2, relay), _user(network, 3, punch=True)
+        async with running([relay, behind, user]):
+            _open_to_all(relay)
+            await _reserved(behind)
+            await user.network.connect(_at(relay, behind))
+            nowhere = HolePunch(PunchType.CONNECT, (Multiaddr.parse("/ip4/82.1.1.1/tcp/1").encode(),))
+            for _ in range(ATTEMPTS):
+                stream = await _through(relay, behind).open_stream([DCUTR])
+                await stream.write_message(nowhere.encode())
+                HolePunch.expected(await stream.read_message(MAX_MESSAGE), PunchType.CONNECT)
+                await stream.write_message(HolePunch(PunchType.SYNC).encode())
+                assert await stream.read(1) == b"", "taken, and not refused"
+            await asyncio.sleep(30.0)
+            assert user.network.relays is not None and user.network.relays.punching is not None
+            assert user.network.relays.punching._direct == {}
 
     run_virtual(main())
 

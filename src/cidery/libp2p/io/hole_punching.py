@@ -24,7 +24,7 @@ from cidery.libp2p.protocols.addresses import believed_from, scope_of
 from cidery.libp2p.protocols.dcutr import ATTEMPTS, MAX_ADDRS, MAX_MESSAGE, DcutrError, HolePunch, PunchType, punched
 from cidery.libp2p.protocols.relayed import DCUTR, is_relayed
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.tasks import Tasks, logged
+from cidery.tasks import Tasks, end, logged
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -53,6 +53,8 @@ class HolePunching:
         self._known = known
         self._direct: dict[PeerId, asyncio.Event] = {}
         """Of peers that are waited for."""
+        self._answers: dict[PeerId, asyncio.Task[None]] = {}
+        """Punches that peers have asked for."""
         self._tasks = Tasks()
         swarm.handlers[DCUTR] = self._asked
         swarm.on_connected.append(self._connected)
@@ -126,6 +128,8 @@ class HolePunching:
         peer = connection.peer
         if not connection.relayed or not connection.outbound:
             raise DcutrError("only who was reached through a relay asks for it, over that connection")
+        if (earlier := self._answers.get(peer)) is not None:
+            await end([earlier])  # its clock was first: it has given that attempt up, and begins the next
         if peer in self._direct or len(self._direct) >= MAX_AT_ONCE:
             raise DcutrError("too many at once")
         said = self._begin(peer)
@@ -135,11 +139,19 @@ class HolePunching:
                 theirs = HolePunch.expected(await stream.read_message(MAX_MESSAGE), PunchType.CONNECT)
                 await stream.write_message(self._ours(connection).encode())
                 HolePunch.expected(await stream.read_message(MAX_MESSAGE), PunchType.SYNC)
-            stream.close_write()
-            if await self._punch(connection, theirs, client=True, label="asked for", said=said):
-                self._tasks.spawn(logged(self._retire(connection), log))
-        finally:
-            self._direct.pop(peer, None)
+        except BaseException:
+            del self._direct[peer]
+            raise
+        answer = self._answers[peer] = self._tasks.spawn(logged(self._answer(connection, theirs, said), log))
+        answer.add_done_callback(lambda _: self._answered(peer))
+        stream.close_write()
+
+    def _answered(self, peer: PeerId) -> None:
+        del self._direct[peer], self._answers[peer]
+
+    async def _answer(self, connection: Connection, theirs: HolePunch, said: list[str]) -> None:
+        if await self._punch(connection, theirs, client=True, label="asked for", said=said):
+            self._tasks.spawn(logged(self._retire(connection), log))
 
     # --- both
 
