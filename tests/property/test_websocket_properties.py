@@ -1,12 +1,14 @@
 """Any bytes, in any pieces, are a stream to a WebSocket or its own error; what is sent arrives, whatever the pieces."""
 
+import asyncio
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, told
-from cidery.libp2p.protocols.websocket import WebSocket, WebSocketError
+from cidery.libp2p.io.websocket import WebSocketLayer
+from cidery.libp2p.protocols.websocket import WebSocket, WebSocketError, xor
 
 ENTROPY = random.Random(9).randbytes
 many = settings(derandomize=True, max_examples=300, deadline=None)
@@ -75,6 +77,83 @@ def test_what_is_sent_arrives(from_client: bool, sent: list[bytes], places: list
     one, other = (client, server) if from_client else (server, client)
     wire = b"".join(b"".join(map(bytes, one.send(data))) for data in sent)
     assert feed(other, cut(wire, places)) == b"".join(sent)
+
+
+class Reader(asyncio.BufferedProtocol):
+    """What a layer feeds: with room for some bytes at a time, as a connection that is partly filled."""
+
+    def __init__(self, room: int) -> None:
+        self.got = bytearray()
+        self._buffer = memoryview(bytearray(room))
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        assert 0 < count <= len(self._buffer)
+        self.got += self._buffer[:count]
+
+
+class Sunk(asyncio.Transport):
+    """Takes whatever is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@many
+@given(
+    st.booleans(),
+    st.lists(st.integers(0, 300), max_size=8),
+    st.integers(1, 400),
+    st.lists(st.integers(1, 500), min_size=1, max_size=9),
+)
+def test_what_frames_carry_is_closed_up_in_the_buffer_above_whatever_the_reads(
+    serving: bool, sizes: list[int], room: int, reads: list[int]
+) -> None:
+    client, server = WebSocket.client(ENTROPY, "host:80"), WebSocket.server(ENTROPY)
+    request = b"".join(client.data_to_send())
+    other = client if serving else server
+    above = Reader(room)
+    layer = WebSocketLayer(above, server if serving else client)
+    layer.connection_made(Sunk())
+    if serving:
+        wire = request
+    else:
+        server.receive_data(memoryview(bytearray(request)))
+        wire = b"".join(server.data_to_send())
+    other.open = True
+    sent = [ENTROPY(size) for size in sizes]
+    wire += b"".join(b"".join(map(bytes, other.send(payload))) for payload in sent)
+    at, turn = 0, 0
+    while at < len(wire):
+        into = layer.get_buffer(-1)
+        count = min(len(into), reads[turn % len(reads)], len(wire) - at)
+        into[:count] = wire[at : at + count]
+        layer.buffer_updated(count)
+        at, turn = at + count, turn + 1
+    assert above.got == b"".join(sent)
+
+
+@many
+@given(st.binary(max_size=200), st.integers(0, 8), st.binary(min_size=4, max_size=4))
+def test_a_mask_is_put_on_at_any_place_of_a_buffer(data: bytes, offset: int, mask: bytes) -> None:
+    whole = bytearray(bytes(offset) + data + bytes(8))
+    xor(memoryview(whole)[offset : offset + len(data)], mask)
+    assert whole == bytes(offset) + bytes(one ^ mask[at % 4] for at, one in enumerate(data)) + bytes(8)
 
 
 @many

@@ -24,6 +24,8 @@ FIRST_BUFFER = 66 * 1024
 """Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
 LARGEST_BUFFER = 512 * 1024
 """Receive buffer of a busy connection, in bytes: half a millisecond of decryption, so no read stalls the loop."""
+HEADS = 64
+"""Bytes that a full buffer may lack: heads of WebSocket frames, which were read into it and taken out."""
 READ_SLICE = 512 * 1024
 """Bytes read without a pause that end a connection's turn of the loop: about a millisecond of work."""
 FLUSH_SLICE = 512 * 1024
@@ -111,7 +113,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         self._filled += count
-        full = self._filled == len(self._buffer)
+        full = self._filled >= len(self._buffer) - HEADS
         try:
             if self._handshake is not None:
                 self._handshake_bytes += count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 from cidery.libp2p.io.layers import Layer, LayerTransport, feed
@@ -13,56 +14,59 @@ UNREAD_ANSWERS = 64 * 1024
 """Unsent bytes above which pings are not answered: a peer that sends them and reads nothing costs no memory."""
 
 
-LARGE = 64 * 1024
-"""Bytes of a frame, still to come, that are worth a read of their own."""
-
-
 class WebSocketLayer(Layer):
     """Begins the connection above once both ends have agreed."""
 
     def __init__(self, above: asyncio.BufferedProtocol, socket: WebSocket) -> None:
         super().__init__(above)
         self._socket = socket
-        self._begun = self._large = False
+        self._begun = False
         self._target: memoryview | None = None
+        """Where bytes are read to, if that is the buffer of the connection above."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._answer()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Of a large frame the head goes into our own buffer, and the payload straight into that of the connection."""
-        self._target = None
-        left = self._socket.left
-        if self._begun and (left >= LARGE or (left and self._large)):
-            self._large = True
-            self._target = cast(memoryview, self.above.get_buffer(sizehint))[:left]
-            return self._target
-        if self._large:
-            return super().get_buffer(sizehint)[: self._socket.largest_head]
-        return super().get_buffer(sizehint)
+        """Once it has begun, that of the connection: as much is read at once as without frames."""
+        if not self._begun:
+            return super().get_buffer(sizehint)
+        self._target = cast(memoryview, self.above.get_buffer(sizehint))
+        return self._target
 
     def buffer_updated(self, count: int) -> None:
-        if self._target is None:
+        target, self._target = self._target, None
+        if target is None:
             super().buffer_updated(count)
-            self._large = self._large and self._socket.left >= LARGE
-        elif not self._lost:
-            self._socket.receive_data(self._target[:count])  # which takes the mask off
-            self.above.buffer_updated(count)
+        elif not self._lost and (payloads := self._received(target[:count])) is not None:
+            if filled := _closed_up(payloads, target):
+                self.above.buffer_updated(filled)
+            self._after()
 
     def receive(self, data: memoryview) -> None:
+        if (payloads := self._received(data)) is None:
+            return
+        if self._socket.open and not self._begun:
+            self._begun = True
+            self._buffer = memoryview(b"")
+            self.above.connection_made(WebSocketTransport(self.below, self._socket))
+        feed(self.above, payloads, self.below)
+        self._after()
+
+    def _received(self, data: memoryview) -> list[memoryview] | None:
+        """The payloads, in place; None: it is no WebSocket, and has failed."""
         try:
             payloads = self._socket.receive_data(data)
         except WebSocketError as exc:
             self._socket.close(PROTOCOL_ERROR)
             self._answer()
             self.fail(exc)
-            return
+            return None
         self._answer()
-        if self._socket.open and not self._begun:
-            self._begun = True
-            self.above.connection_made(WebSocketTransport(self.below, self._socket))
-        feed(self.above, payloads, self.below)
+        return payloads
+
+    def _after(self) -> None:
         if self._socket.ended:
             self.above.eof_received()
             self.below.close()
@@ -71,6 +75,15 @@ class WebSocketLayer(Layer):
         answers = self._socket.data_to_send()
         if answers and self.below.get_write_buffer_size() <= UNREAD_ANSWERS:
             self.below.write(b"".join(answers))
+
+
+def _closed_up(payloads: Sequence[memoryview], target: memoryview) -> int:
+    """Move what lies in ``target`` to its front, without the heads between; the bytes there are then."""
+    filled = 0
+    for piece in payloads:
+        target[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return filled
 
 
 class WebSocketTransport(LayerTransport):

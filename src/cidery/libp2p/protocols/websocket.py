@@ -27,6 +27,8 @@ LARGEST_UPGRADE = 16 * 1024
 """Bytes of the HTTP request or response before the first frame; browsers send their cookies of the host, too."""
 IDLE_FRAMES = 1000
 """Frames in a row that carry no data of the stream: pings of a living peer have others between them."""
+WORDS_FROM = 32
+"""Bytes from which on a mask is put on words, and these are aligned: that takes a third of the time."""
 LARGEST_CONTROL = 125
 """Bytes: "all control frames MUST have a payload length of 125 bytes or less"."""
 NORMAL, PROTOCOL_ERROR = 1000, 1002
@@ -273,9 +275,19 @@ class WebSocket:
 
 def xor(data: memoryview, mask: bytes) -> None:
     """XOR in place with four bytes, again and again."""
-    whole = len(data) & ~3
-    if whole:
-        words = numpy.frombuffer(data[:whole], numpy.uint32)
-        numpy.bitwise_xor(words, numpy.frombuffer(mask, numpy.uint32), out=words)
-    for at in range(whole, len(data)):
-        data[at] ^= mask[at - whole]
+    if len(data) < WORDS_FROM:
+        _xor_bytes(data, mask)
+        return
+    count, skip = len(data) // 4 - 1, 0
+    words = numpy.frombuffer(data, numpy.uint32, count)
+    while not words.flags.aligned and skip < 3:
+        skip += 1
+        words = numpy.frombuffer(data, numpy.uint32, count, skip)
+    numpy.bitwise_xor(words, numpy.frombuffer(mask[skip:] + mask[:skip], numpy.uint32), out=words)
+    _xor_bytes(data[:skip], mask)
+    _xor_bytes(data[skip + 4 * count :], mask[skip:] + mask[:skip])
+
+
+def _xor_bytes(data: memoryview, mask: bytes) -> None:
+    for at in range(len(data)):
+        data[at] ^= mask[at % 4]
