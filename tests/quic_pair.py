@@ -76,6 +76,8 @@ class Pair:
                     )
                 if self.server is not None:
                     self.server.receive(arriving, CLIENT, self.now)
+                    if self.server.without_hello:
+                        self.server = None  # as the transport does
             else:
                 self.client.receive(arriving, SERVER, self.now)
         return any_sent

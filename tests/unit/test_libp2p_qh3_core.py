@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import random
 from importlib.metadata import version
 
 import pytest
@@ -45,6 +46,39 @@ def test_both_sides_show_their_certificates_within_a_round_trip_and_a_half() -> 
         assert core.ended is None
     assert [by_client for by_client, _ in pair.flights[:3]] == [True, False, True]
     assert len(pair.flights[0][1]) == 1  # a hello of one datagram
+
+
+@pytest.mark.parametrize(("loss", "may_die"), [(0.1, 0), (0.2, 2)])
+def test_handshakes_end_well_though_datagrams_are_lost(loss: float, may_die: int) -> None:
+    died = 0
+    for seed in range(40):
+        chance = random.Random(seed)
+        pair = Pair(change=lambda data, _, chance=chance: data if chance.random() >= loss else None)
+        done = {True: False, False: False}
+        while pair.now < 30.0 and not all(done.values()):
+            pair.run(1, pace=0.02)
+            for by_client, core in ((True, pair.client), (False, pair.server)):
+                if core is not None:
+                    done[by_client] |= any(isinstance(event, Completed) for event in events_of(core))
+        died += not all(done.values())
+    assert died <= may_die
+
+
+def test_after_a_lost_hello_one_probe_has_none_and_is_told_from_a_failed_handshake() -> None:
+    client = Qh3Core.dialling(identity(1), SERVER, LARGE_DATAGRAM, 0.0)
+    assert datagrams_of(client, 0.0), "lost"
+    now = client.timer()
+    assert now is not None
+    client.handle_timer(now)
+    answered = []
+    for probe in datagrams_of(client, now):
+        asked = opening(probe)
+        assert asked is not None and asked.is_initial
+        server = Qh3Core.accepting(identity(2), LARGE_DATAGRAM, asked.destination_id)
+        server.receive([probe], CLIENT, now)
+        answered.append(server.ended is None and bool(datagrams_of(server, now)))
+        assert server.without_hello is not answered[-1]
+    assert sorted(answered) == [False, True]
 
 
 def test_a_hello_names_no_server_and_nothing_but_libp2p() -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -18,6 +18,7 @@ from cidery.blockstore.memory import MemoryStore
 from cidery.budgets import UNPROVEN_HANDSHAKES
 from cidery.errors import CideryError
 from cidery.identity.keys import PrivateKey
+from cidery.libp2p.io.connection import ConnectionFailed
 from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.quic_connection import QuicConnection
 from cidery.libp2p.io.quic_transport import QuicTransport
@@ -28,6 +29,7 @@ from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.bandwidth import BandwidthLimits, Schedule
 from cidery.libp2p.protocols.qh3_core import Qh3Core, opening
 from cidery.libp2p.protocols.quic_core import SAFE_DATAGRAM
+from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node import network_parts
@@ -131,6 +133,62 @@ async def test_another_peer_at_the_address_is_not_taken_for_the_one_dialled() ->
             await two.connect(wrong)
         assert not two.peers()
         await eventually(lambda: not one.peers())
+
+
+class Deaf:
+    """A UDP port where nobody answers."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.addr = Multiaddr.quic(*self._socket.getsockname())
+
+    def __enter__(self) -> Multiaddr:
+        return self.addr
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+async def test_a_dial_where_nobody_answers_ends_soon_and_where_the_peer_is_known_to_be_far_later() -> None:
+    waits = Timeouts()
+    assert waits.wait(waits.datagram_base, None) == 10.0, "as long as go-libp2p waits for a stranger"
+    async with nodes((), timeouts=Timeouts(datagram_base=0.1)) as (node,):
+        transport = node.swarm._transports[1]
+        peer = PrivateKey.generate_ed25519(os.urandom).peer_id
+        with Deaf() as addr:
+            began = time.monotonic()
+            with pytest.raises(ConnectionFailed, match="in time"):
+                await transport.dial(addr, peer, node.swarm._end, seconds=60, round_trip=0.01)
+            assert time.monotonic() - began < 1.0
+            with pytest.raises(TimeoutError):
+                await transport.dial(addr, peer, node.swarm._end, seconds=1.0, round_trip=5.0)
+
+
+async def test_who_has_answered_has_the_time_of_silence_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows the first datagram of the answer is late: the dial goes on beyond the wait for that."""
+    async with nodes((QUIC,)) as (one,), nodes((), timeouts=Timeouts(datagram_base=0.2)) as (two,):
+        began, take = list[float](), QuicConnection.receive
+
+        def late(connection: QuicConnection, several: Sequence[bytes], source: tuple[str, int]) -> None:
+            if connection.outbound and not began:
+                began.append(time.monotonic())
+                asyncio.get_running_loop().call_later(0.6, later, connection, several[1:], source)
+                several = several[:1]
+            elif connection.outbound and time.monotonic() - began[0] < 0.6:
+                return  # sent again
+            take(connection, several, source)
+
+        def later(connection: QuicConnection, several: Sequence[bytes], source: tuple[str, int]) -> None:
+            take(connection, several, source)
+            connection.flush()
+
+        monkeypatch.setattr(QuicConnection, "receive", late)
+        addr = quic_addr(one).without_peer()
+        end = two.swarm._end
+        made = await two.swarm._transports[1].dial(addr, one.swarm.local_peer, end, seconds=20, round_trip=0.01)
+        assert time.monotonic() - began[0] >= 0.6
+        made.close("done")
 
 
 async def test_an_address_in_use_is_told() -> None:

@@ -13,7 +13,7 @@ from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.udp_socket import UdpSocket
 from cidery.libp2p.protocols.channel import WrongPeer
-from cidery.libp2p.protocols.quic_core import Completed, Endpoint, IdIssued, IdRetired, QuicCore
+from cidery.libp2p.protocols.quic_core import IDLE_TIMEOUT, Completed, Endpoint, IdIssued, IdRetired, QuicCore
 from cidery.libp2p.protocols.quic_muxer import QuicError, QuicMuxer
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -68,6 +68,7 @@ class QuicConnection(Connection):
         self._targets = targets
         self._own_ids: set[bytes] = set()
         self._handshake_until = config.clock() + handshake_wait
+        """Until something has come; then as long as silence may last."""
         self._handshake_bytes = 0
         self._wall_clock = wall_clock
         self._target: Endpoint | None = None
@@ -83,13 +84,16 @@ class QuicConnection(Connection):
 
     def receive(self, datagrams: Sequence[bytes], source: Endpoint) -> None:
         """Datagrams for it, of one source. Call flush() once no more are at hand."""
-        if self.closed.done():
-            return
-        now, size = self.config.clock(), sum(map(len, datagrams))
-        self._core.receive(datagrams, source, now)
+        if not self.closed.done():
+            self._core.receive(datagrams, source, self.config.clock())
+            self.came(sum(map(len, datagrams)), len(datagrams))
+
+    def came(self, size: int, datagrams: int = 1) -> None:
+        """Bytes that the core was given."""
         if self._mux is not None:
-            self._mux.came(size, len(datagrams), now)
+            self._mux.came(size, datagrams, self.config.clock())
         else:
+            self._handshake_until = self.opened_at + IDLE_TIMEOUT
             self._handshake_bytes += size
             if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
                 self.fail(QuicError(f"more than {MAX_HANDSHAKE_BYTES} bytes before authentication"))

@@ -194,22 +194,30 @@ class QuicTransport:
         if self._rate.reserve(self._clock()):
             self._rate.give_back()
             return
-        connection = self._accepting(sock, asked, original, source)
-        connection.receive([data], source)
-        connection.flush()
+        core = self._answering(asked, original, source)
+        core.receive([data], source, self._clock())
+        if not core.without_hello:
+            connection = self._accepting(core, sock, asked, original, source)
+            connection.came(len(data))
+            connection.flush()
 
-    def _accepting(self, sock: UdpSocket, asked: Opening, original: bytes | None, source: Endpoint) -> QuicConnection:
+    def _answering(self, asked: Opening, original: bytes | None, source: Endpoint) -> Qh3Core:
         from cidery.libp2p.protocols.qh3_core import Qh3Core
 
         assert self._accept is not None
-        end, accept = self._accept
-        core = Qh3Core.accepting(
-            self._identity(end),
+        return Qh3Core.accepting(
+            self._identity(self._accept[0]),
             _datagram_size(source[0]),
             original or asked.destination_id,
             None if original is None else asked.destination_id,
             None if self._resets is None else self._resets.token,
         )
+
+    def _accepting(
+        self, core: Qh3Core, sock: UdpSocket, asked: Opening, original: bytes | None, source: Endpoint
+    ) -> QuicConnection:
+        assert self._accept is not None
+        end, accept = self._accept
         connection = self._connection(end, core, sock, Multiaddr.quic(*source), None, IDLE_TIMEOUT)
         connection.answer_to(asked.destination_id)
         if original is None:
@@ -224,7 +232,7 @@ class QuicTransport:
     async def dial(
         self, addr: Multiaddr, peer: PeerId, end: LocalEnd, *, seconds: float, round_trip: float | None = None
     ) -> Connection:
-        """As Transport.dial(). Silence ends it after IDLE_TIMEOUT."""
+        """As Transport.dial(). Silence ends it after Timeouts.datagram_base, once something came after IDLE_TIMEOUT."""
         endpoint = addr.quic_endpoint()
         if endpoint is None:
             raise UnsupportedAddress(addr)
@@ -236,18 +244,22 @@ class QuicTransport:
             for _, ip in await addresses_of(host):
                 try:
                     self._addresses.check_host(ip)
-                    return await self._dial(addr, (ip, port), peer, end)
+                    return await self._dial(addr, (ip, port), peer, end, round_trip)
                 except (OSError, AddressForbidden, ConnectionFailed) as exc:
                     failure = exc
         raise failure
 
-    async def _dial(self, addr: Multiaddr, target: Endpoint, peer: PeerId, end: LocalEnd) -> QuicConnection:
+    async def _dial(
+        self, addr: Multiaddr, target: Endpoint, peer: PeerId, end: LocalEnd, round_trip: float | None
+    ) -> QuicConnection:
         from cidery.libp2p.protocols.qh3_core import Qh3Core, batching
 
         core = Qh3Core.dialling(self._identity(end), target, _datagram_size(target[0]), self._clock())
         sock = self._bind(_everywhere(target[0]), 0) if end.apart else self._socket_towards(target[0])
         sock.batch_by(batching)
-        connection = self._connection(end, core, sock, addr, peer, IDLE_TIMEOUT)
+        timeouts = end.connections.timeouts
+        silence = min(IDLE_TIMEOUT, timeouts.wait(timeouts.datagram_base, round_trip))
+        connection = self._connection(end, core, sock, addr, peer, silence)
         if end.apart:
             connection.closed.add_done_callback(lambda _: sock.close())
         try:

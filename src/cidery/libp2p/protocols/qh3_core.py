@@ -323,6 +323,11 @@ class Qh3Core:
         return None if close is None else close.reason_phrase or f"closed with error {close.error_code}"
 
     @property
+    def without_hello(self) -> bool:
+        """Whether a server's first datagram began no handshake: qh3's client pings first when its hello was lost."""
+        return (self.ended or "").endswith("contains no CRYPTO frame")
+
+    @property
     def round_trip(self) -> float | None:
         core = self._connection._core  # noqa: SLF001
         seconds: float | None = None if core is None else core.smoothed_rtt
@@ -346,7 +351,10 @@ class Qh3Core:
 
     def next_datagram(self, now: float) -> tuple[bytes, Endpoint] | None:
         core = self._connection._core  # noqa: SLF001
-        made = None if core is None else core.poll_transmit(now)
+        try:
+            made = None if core is None else core.poll_transmit(now)
+        except RuntimeError:
+            return None  # "packet builder capacity exhausted": a server's handshake lost again and again; timers go on
         return None if made is None else (made[0], made[1])
 
     def next_event(self) -> CoreEvent | None:

@@ -24,6 +24,9 @@ class Timeouts:
     patience: float = CEILING
     """A dial in all, and the handshake of a connection from outside, whose distance nobody knows. What is pending so
     long has a limited number of places; see protocols/pending.py."""
+    datagram_base: float = 6.0
+    """Nothing comes of who is dialled by datagrams, which no system gives up: with four round trips, or the four
+    seconds of an unknown one, as long as go-libp2p waits."""
     stream_base: float = 10.0
     """Agreement on a stream's protocol, and one small request and its answer."""
     idle_base: float = 15.0
