@@ -13,14 +13,19 @@ from cidery.ipns.moment import NANOSECONDS
 from cidery.ipns.name import routing_key
 from cidery.ipns.record import IpnsRecord, sign
 from cidery.kad.service import KadOptions
+from cidery.libp2p.io.connection import Limited
 from cidery.libp2p.io.fetch import fetch
+from cidery.libp2p.protocols.relay_server import RelayLimits
+from cidery.libp2p.protocols.relayed import through
 from cidery.multiformats.varint import encode_uvarint
 from cidery.namesys.over_pubsub import PubsubNames, topic_of
+from cidery.node.relays import RelayOptions
+from cidery.node.upkeep import ConnectionLimits
 from cidery.pubsub.io.subscription import MAX_WAITING
 from cidery.pubsub.message import FLOODSUB, PROTOCOLS, Offered, Prune, Rpc
 from cidery.pubsub.service import MAX_DATA, PubsubService, TooLong
 from cidery.testing.memory_network import Link, MemoryNetwork
-from cidery.testing.memory_node import MemoryNode, memory_nodes
+from cidery.testing.memory_node import MemoryNode, memory_nodes, running
 from cidery.testing.virtual_clock import run_virtual
 
 TOPIC = "weather"
@@ -231,5 +236,71 @@ def test_a_peer_that_a_prune_names_by_its_own_record_is_dialled() -> None:
                 await stream.write_message(Rpc(prune=[Prune(TOPIC, offered)]).encode())
                 await until(lambda: one.network.swarm.best(named.peer))
             await service.close()
+
+    run_virtual(main())
+
+
+def test_peers_of_a_mesh_stay_when_there_are_too_many_connections() -> None:
+    async def main() -> None:
+        network = MemoryNetwork(7, Link(0.02))
+        async with memory_nodes(network, 14) as (hub, linked, follower, *others):
+            hub.network.upkeep._limits = ConnectionLimits(low_water=4, high_water=8, grace=20.0)
+            services = [started(node, n) for n, node in enumerate((hub, linked, follower))]
+            hub.network.upkeep.values.append(services[0].value_of)
+            with ExitStack() as stack:
+                for service in services[:2]:
+                    stack.enter_context(service.subscription(TOPIC))
+                for node in (linked, follower, *others):
+                    await node.connect(hub)
+                stack.enter_context(services[2].subscription(TOPIC))
+                await until(lambda: len(services[0].peers(TOPIC)) == 2)
+                await asyncio.sleep(3)
+                values = [services[0].value_of(node.peer) for node in (linked, follower, others[0])]
+                assert values == [2, 2, 0], "both are in so small a mesh"
+                services[0]._gossip._mesh.unfollowed(follower.peer.multihash, TOPIC)
+                assert services[0].value_of(follower.peer) == 1
+                await asyncio.sleep(60)
+                left = {one.peer for one in hub.connections}
+                assert len(left) == 4 and {linked.peer, follower.peer} <= left
+            assert services[0].value_of(linked.peer) == 0, "nothing is followed any more"
+            for service in services:
+                await service.close()
+
+    run_virtual(main())
+
+
+def test_nothing_of_pubsub_goes_over_a_limited_connection_until_there_is_a_direct_one() -> None:
+    async def main() -> None:
+        network = MemoryNetwork(8, Link(0.02))
+        relay = MemoryNode(network, 1, public=True, relays=RelayOptions(client=False, service=RelayLimits()))
+        at = relay.addr.without_peer()
+        asking = RelayOptions(static={relay.peer: [at]}, punch=False)
+        hidden = MemoryNode(network, 2, public=True, router="82.1.1.1", relays=asking)
+        user = MemoryNode(network, 3, public=True, relays=RelayOptions(client=False, punch=False))
+        async with running([relay, hidden, user]):
+            for server in (b"1", b"2", b"3"):
+                relay.network.autonat.reachability.answered(at.encode(), server, True)
+            services = [started(node, n) for n, node in enumerate((hidden, user))]
+            with ExitStack() as stack:
+                readers = [stack.enter_context(service.subscription(TOPIC)) for service in services]
+                await until(lambda: any("circuit" in addr for addr in hidden.network.identity().addresses), 300.0)
+                await user.network.connect(through(relay.peer, at).with_peer(hidden.peer.multihash))
+                (limited,) = [one for one in user.connections if one.relayed]
+                await asyncio.sleep(10)
+                assert hidden.peer in user.network.identification.known, "each knows what the other speaks"
+                assert services[0].peers() == services[1].peers() == []
+                assert services[0].publish(TOPIC, b"unheard") == 0
+                with pytest.raises(Limited):
+                    await limited.open_stream(PROTOCOLS)
+                await hidden.network.swarm.punch(user.peer, user.addr.without_peer(), 10.0, client=None)
+                await until(lambda: services[0].peers(TOPIC) == [user.peer] and services[1].peers(TOPIC))
+                assert services[0].publish(TOPIC, b"heard") == 1
+                assert (await anext(readers[1])).data == b"heard"
+                for one in [one for one in user.connections if one.peer == hidden.peer and not one.relayed]:
+                    one.close("test")
+                await until(lambda: services[0].peers() == services[1].peers() == [])
+                assert not limited.closed.done()
+            for service in services:
+                await service.close()
 
     run_virtual(main())

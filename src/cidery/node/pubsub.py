@@ -43,6 +43,7 @@ async def opened_pubsub(network: NodeNetwork, naming: Naming, config: PubsubConf
     network.identification.on_learned.append(learned)
     for peer in list(known):
         learned(peer)
+    network.upkeep.values.append(service.value_of)
     service.start()
     names = await _names(service, network, naming) if config.ipns else None
     await network.identification.push()
@@ -50,6 +51,7 @@ async def opened_pubsub(network: NodeNetwork, naming: Naming, config: PubsubConf
         yield NodePubsub(service, names)
     finally:
         network.identification.on_learned.remove(learned)
+        network.upkeep.values.remove(service.value_of)
         if names is not None:
             network.routing.values.remove(names)
             await names.close()

@@ -74,7 +74,8 @@ class Upkeep:
         self._limits = limits
         self._dial = dial
         self._knows_nobody = knows_nobody
-        self._value_of = value_of
+        self.values = [value_of]
+        """How much a peer is worth to the parts of the node: the most counts."""
         self._entropy = entropy
         self._kept: dict[PeerId, _Kept] = {}
         self._bootstraps = False
@@ -206,5 +207,5 @@ class Upkeep:
             and connection.peer not in self._kept
             and now - connection.opened_at >= self._limits.grace
         ]
-        able.sort(key=lambda connection: (self._value_of(connection.peer), connection.opened_at))
+        able.sort(key=lambda one: (max(value(one.peer) for value in self.values), one.opened_at))
         return able[: len(everything) - self._limits.low_water]

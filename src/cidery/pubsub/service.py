@@ -159,6 +159,13 @@ class PubsubService:
         """Connected peers that follow a topic; None: any that take part."""
         return [PeerId(peer) for peer in self._gossip.followers(topic)]
 
+    def value_of(self, peer: PeerId) -> int:
+        """Its worth when there are too many connections, as Upkeep has it: links as much as who exchanges blocks."""
+        key = peer.multihash
+        if any(key in self._gossip.links(topic) for topic in self._gossip.topics):
+            return 2
+        return int(any(key in self._gossip.followers(topic) for topic in self._readers))
+
     def reset(self, author: PeerId | None) -> int:
         """Forget the numbers of messages of an author, or of all, below which messages are old; returns of how many."""
         return self._gossip.seen.reset(None if author is None else author.multihash)
