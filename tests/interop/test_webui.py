@@ -18,6 +18,7 @@ from peers.web_page import base_of, chromium, enter, sample_folder, until, visit
 
 ROOMS = ("files", "get", "pins", "names", "explore", "peers", "jobs", "settings", "status")
 ROWS = 100_000
+SMALL_FILES = 4000
 MAX_WEIGHT = 150_000
 """Bytes over the wire for every file of the page."""
 WAIT = 30_000
@@ -231,6 +232,46 @@ def test_an_upload_goes_on_after_a_reload_with_the_same_files(daemon: CideryDaem
     _check_stored(daemon, file)
 
 
+def test_many_small_files_go_in_parts_and_survive_a_killed_daemon(
+    daemon: CideryDaemon, page: Page, tmp_path: Path
+) -> None:
+    tree = tmp_path / "many"
+    for count in range(SMALL_FILES):
+        file = tree / str(count % 40) / f"{count}.bin"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(5000))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+    daemon.close()
+    base_free_port(daemon)
+    daemon.start()
+    enter(page, daemon)
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url) if "/add?" in sent.url else None)
+    _at_a_rate(page, 8 << 20)
+    drop(page, tree)
+    until(page, "document.querySelector('.tray progress')?.value > 10 * 2 ** 20")  # the first part is stored
+    daemon.signal(9)
+    expect(page.get_by_text("the upload goes on when it is back")).to_be_visible(timeout=WAIT)
+    daemon.close()
+    daemon.start()
+    expect(page.get_by_text("were there already")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Stored 4,000 files")).to_be_visible(timeout=60_000)
+    only = daemon.run("add", "-r", "-Q", "--only-hash", str(tree)).strip()
+    assert daemon.run("files", "stat", "--hash", "/many").strip() == only, "what the command line makes of it"
+    assert ["more-follows" in url for url in asked] == [True] * (len(asked) - 1) + [False]
+    assert 3 <= len(asked) <= 6, "parts of some MB, not a request for each file"
+
+
+def test_a_file_that_changes_while_it_waits_is_named(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
+    enter(page, daemon)
+    file = tmp_path / "diary.txt"
+    file.write_text("Monday")
+    page.route("**/jobs/known?*", lambda route: (file.write_text("Monday, Tuesday"), route.continue_()))
+    page.set_input_files("input[type=file]:not([webkitdirectory])", str(file))
+    expect(page.get_by_text("diary.txt cannot be read: it was changed or removed")).to_be_visible(timeout=WAIT)
+    page.get_by_role("group", name="Upload of diary.txt").get_by_role("button", name="Cancel").click()
+
+
 def test_a_cancelled_upload_leaves_nothing(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
     enter(page, daemon)
     _send_slowly(page, _large(tmp_path))
@@ -255,12 +296,17 @@ def _large(folder: Path) -> Path:
 
 def _send_slowly(page: Page, file: Path) -> None:
     """Begin an upload on a line of 24 MiB/s; returns when a third of it is sent."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 24 << 20}
-    session.send("Network.emulateNetworkConditions", slow)
+    _at_a_rate(page, 24 << 20)
     page.set_input_files("input[type=file]:not([webkitdirectory])", str(file))
     until(page, "document.querySelector('.tray progress')?.value > 64 * 2 ** 20")
+
+
+def _at_a_rate(page: Page, upload: int) -> None:
+    """Slow the uploads of a page down to so many bytes a second."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": upload}
+    session.send("Network.emulateNetworkConditions", slow)
 
 
 def _check_stored(daemon: CideryDaemon, file: Path) -> None:

@@ -121,6 +121,10 @@ class JobRun:
         finally:
             self._saving = None
 
+    def leave(self, reason: str) -> None:
+        """End as interrupted, whatever it has done: a later run with the same key goes on."""
+        self.ends_as = replace(self.job, state=JobState.INTERRUPTED, error=reason)
+
     async def settle(self, details: Mapping[str, Any]) -> None:
         """Set the details, durably on return. Raises as Jobs.save()."""
         await self._quiet()

@@ -150,6 +150,13 @@ _ADD_OPTIONS = (
     text("pin-name", "Name of the pin"),
     text("resume-key", "For clients that send files: key under which an interrupted add resumes"),
     text("job-title", "For clients that send files: title of this add in `jobs`"),
+    flag(
+        "roots-only", "For clients that read nothing before they have sent all: report the top level only, at the end"
+    ),
+    flag(
+        "more-follows",
+        "For clients that send files in several requests: keep these for the next one of this resume-key",
+    ),
     text("to-files", "Put the result into the mutable files too, at this path; below it if it ends with /"),
     Option("cid-version", OptionType.INT, "CID version, 0 or 1 (default: Import.CidVersion of the config)"),
     text("hash", "Hash function (default: Import.HashFunction)"),

@@ -116,6 +116,11 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         wrap = wrap or nameless
     if call.text("to-files") and call.flag("only-hash"):
         raise BadCall("options 'to-files' and 'only-hash' exclude each other: nothing would be stored")
+    more = call.flag("more-follows")
+    if more and (context.uploads is None or not call.text("resume-key") or call.text("to-files")):
+        raise BadCall("option 'more-follows' needs files that are sent with a resume-key, and no 'to-files' yet")
+    if more and (call.flag("only-hash") or call.flag("nocopy")):
+        raise BadCall("option 'more-follows' stores files: not with 'only-hash' or 'nocopy'")
     if call.text("pin-name") and not call.flag("pin"):
         raise BadCall("option 'pin-name' needs --pin: without it nothing is pinned")
     mode, mtime = _metadata_options(call)
@@ -130,6 +135,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
         references=api.blocks.references if call.flag("nocopy") else None,
         wrap=wrap,
         only_hash=call.flag("only-hash"),
+        part=more,
         progress=call.flag("progress"),
     )
     sources = call.many("path") if uploads is None else _wanted_metadata(uploads, call, roots)
@@ -146,6 +152,8 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     async with aclosing(adding) as events:
         told = 0
         async for event in events:
+            if more or call.flag("roots-only") and not (isinstance(event, Added) and event.root):
+                continue
             if isinstance(event, AddProgress):
                 told = event.bytes
                 yield AddEvent(Name=event.name, Bytes=told)

@@ -46,6 +46,8 @@ class AddOptions(NamedTuple):
     """Permission bits for every entry."""
     mtime: Mtime | None = None
     """Time of modification for every entry."""
+    part: bool = False
+    """Only some of the items: they are stored, but no folder is made of them, since a later add has the rest."""
     references: References | None = None
     """Where references to the files of this machine are noted, whose bytes then stay uncopied; needs raw leaves."""
 
@@ -137,6 +139,9 @@ class _Adding:
         while pending:
             async for event in self._finish(*pending.popleft()):
                 yield event
+        if self._options.part:
+            await self._sync()
+            return
         folders = await asyncio.wrap_future(self._pool.submit(self._write_folders))
         if folders:
             await self._sync()

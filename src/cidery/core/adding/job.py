@@ -59,6 +59,8 @@ class Adding:
         ``command``: the command line that repeats the add, for `jobs resume`. ``sender``: for items in a stream, the
         name that their sender gives this add (see sent_key()); ``title``: its name in `jobs`.
 
+        With ``options.part`` nothing is pinned, and the job waits for the next add of this sender.
+
         Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that was not reported
         or about to be.
         """
@@ -88,7 +90,7 @@ class Adding:
                 if not run.files % TICK_FILES:
                     run.bytes = done
                     run.tick()
-                if not pin or not (event.root or held):
+                if not pin or options.part or not (event.root or held):
                     yield event
                     continue
                 held.append(event)
@@ -99,6 +101,8 @@ class Adding:
                         yield one
                     held, roots = [], 0
             run.bytes = done
+            if options.part:
+                run.leave("the rest has not been sent yet")
             await self._pin(held, pin_name)
             for one in held:
                 yield one
@@ -134,6 +138,8 @@ class Adding:
 
     async def walk_stored(self, root: CID) -> bool:
         """are_kept() of everything below a root."""
+        if not self.are_kept([root]):
+            return False  # a raw root has no edge that would tell
         try:
             async for step in drive(walk_edges(root, unique=True, read_raw=False), StoreSession(self._store)):
                 cid = step.target if isinstance(step, Edge) else root

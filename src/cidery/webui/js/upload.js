@@ -1,8 +1,10 @@
-// Uploads: one request for all that was dropped, read from disk while it is sent. The daemon notes what it has stored as
-// a job, so that after a broken connection, a restart or a reload only the rest is sent.
+// Uploads: one request for all that was dropped, read from disk while it is sent; many small files go in parts before it.
+// The daemon notes what it has stored as a job, so that after a broken connection, a restart or a reload only the rest is
+// sent.
 import { html, size, span, store, say, attempt } from './parts.js'
 import { all, authorization, call, readable, Failed } from './api.js'
 import { T } from './texts.js'
+import { allReadable, parts, smallFiles } from './small_files.js'
 
 const TITLE_LENGTH = 150 // of a job
 const RETRY_MS = 2000
@@ -56,24 +58,24 @@ async function keyOf (folder, items) {
   return [...digest.slice(0, 16)].map(one => one.toString(16).padStart(2, '0')).join('')
 }
 
-/** The body: headers as text, files as they are on disk. */
-function body (items, names, known, boundary) {
-  const parts = []
-  let had = 0
-  for (const one of items) {
-    const [top, ...rest] = one.path.split('/')
+const hasOf = (item, known) => item.file ? Math.min(known.get(identity(item)) ?? 0, item.file.size) : 0
+const isKnown = (item, known) => hasOf(item, known) === item.file?.size && known.has(identity(item))
+
+/** The body for [{item, has, bytes}]: headers as text, and what is not there yet, as it is on disk unless it was read. */
+function body (entries, names, boundary) {
+  const pieces = []
+  for (const { item, has = 0, all = false, bytes } of entries) {
+    const [top, ...rest] = item.path.split('/')
     const name = encodeURIComponent([names.get(top) ?? top, ...rest].join('/'))
-    const has = one.file ? Math.min(known.get(identity(one)) ?? 0, one.file.size) : 0
-    const state = one.file
-      ? `File-Identity: ${identity(one)}\r\n${has ? `File-Has: ${has === one.file.size ? 'all' : has}\r\n` : ''}` : ''
-    parts.push(`--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\n` +
-      `Content-Type: ${one.file ? 'application/octet-stream' : 'application/x-directory'}\r\n${state}\r\n`)
-    if (one.file) parts.push(has ? one.file.slice(has) : one.file)
-    parts.push('\r\n')
-    had += has
+    const state = item.file
+      ? `File-Identity: ${identity(item)}\r\n${all ? 'File-Has: all\r\n' : has ? `File-Has: ${has}\r\n` : ''}` : ''
+    pieces.push(`--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\n` +
+      `Content-Type: ${item.file ? 'application/octet-stream' : 'application/x-directory'}\r\n${state}\r\n`)
+    if (item.file && !all) pieces.push(bytes ?? (has ? item.file.slice(has) : item.file))
+    pieces.push('\r\n')
   }
-  parts.push(`--${boundary}--\r\n`)
-  return { blob: new Blob(parts), had }
+  pieces.push(`--${boundary}--\r\n`)
+  return new Blob(pieces)
 }
 
 /** A free name for each of the topmost entries, as `a (2).txt`. */
@@ -125,8 +127,9 @@ async function run (one) {
     one.key ??= await keyOf(one.folder, one.items)
     one.names ??= await freeNames(one.folder, one.items)
     while (one.state !== 'cancelled') {
-      const known = new Map((await all('jobs/known', { arg: one.key })).map(row => [row.File, row.Bytes]))
-      const outcome = await attemptOf(one, known)
+      const known = await knownOf(one)
+      one.had = sizeOf(one, known)
+      const outcome = await sendAll(one, known)
       if (outcome === 'done') {
         one.state = 'done'
         setTimeout(() => uploads.set(uploads.get().filter(other => other !== one)), 8000)
@@ -136,6 +139,7 @@ async function run (one) {
       one.state = 'waiting'
       changed()
       await answering(one)
+      await allReadable(one.items.filter(item => !isKnown(item, known)))
       if (one.state === 'waiting') one.state = 'sending'
       changed()
     }
@@ -154,22 +158,59 @@ async function answering (one) {
   }
 }
 
+const knownOf = async one => new Map((await all('jobs/known', { arg: one.key })).map(row => [row.File, row.Bytes]))
+const sizeOf = (one, known) => one.items.reduce((sum, item) => sum + hasOf(item, known), 0)
+
+/** Small files first, then all the rest: 'done', 'broken' or 'cancelled'. Throws what is refused. */
+async function sendAll (one, known) {
+  const small = one.listed ? [] : smallFiles(one.items, item => isKnown(item, known))
+  if (!small.length) return sendRest(one, known)
+  const outcome = await sendParts(one, small, sizeOf(one, known))
+  if (outcome !== 'done') return outcome
+  const now = new Map([...known, ...small.map(item => [identity(item), item.file.size])])
+  try { return await sendRest(one, now) } catch (error) {
+    if (!/run the command again/.test(error.message)) throw error
+    one.listed = true // the node noted less than it got: this computer's clock may be wrong, and files seem to change now
+    return sendRest(one, await knownOf(one))
+  }
+}
+
+/** Small files, each part read while the one before is sent: 'done', 'broken' or 'cancelled'. Throws what is refused. */
+async function sendParts (one, small, had) {
+  let sending = Promise.resolve('done')
+  for await (const part of parts(small)) {
+    const outcome = await sending
+    if (outcome !== 'done') return outcome
+    if (one.state === 'cancelled') return 'cancelled'
+    sending = request(one, { 'more-follows': 'true' }, part, had)
+    had += part.reduce((sum, { item }) => sum + item.file.size, 0)
+  }
+  return sending
+}
+
+/** The request that ends the upload, with all that is not stored yet. */
+async function sendRest (one, known) {
+  if (one.state === 'cancelled') return 'cancelled'
+  const had = sizeOf(one, known)
+  const entries = one.items.map(item => ({ item, has: hasOf(item, known), all: item.file && isKnown(item, known) }))
+  const outcome = await request(one, { 'to-files': one.folder.replace(/\/?$/, '/'), 'roots-only': 'true' }, entries, had)
+  if (outcome === 'done') await checkStored(one)
+  return outcome
+}
+
 /** One request: 'done', 'broken' when the node has gone, or 'cancelled'. Throws what it refuses. */
-function attemptOf (one, known) {
+function request (one, options, entries, had) {
   const boundary = `cidery-${crypto.randomUUID()}`
-  const { blob, had } = body(one.items, one.names, known, boundary)
-  const query = new URLSearchParams({
-    'to-files': one.folder.replace(/\/?$/, '/'), pin: 'false', 'resume-key': one.key, 'job-title': T.jobTitle(one.title)
-  })
+  const query = new URLSearchParams({ ...options, pin: 'false', 'resume-key': one.key, 'job-title': T.jobTitle(one.title) })
+  const blob = body(entries, one.names, boundary)
   one.sent = had
-  one.had = had
   let last = performance.now()
   return new Promise((resolve, reject) => {
-    const request = one.request = new XMLHttpRequest()
-    request.open('POST', `/api/v0/add?${query}`)
-    request.setRequestHeader('Authorization', authorization())
-    request.setRequestHeader('Content-Type', `multipart/form-data; boundary=${boundary}`)
-    request.upload.onprogress = event => {
+    const made = one.request = new XMLHttpRequest()
+    made.open('POST', `/api/v0/add?${query}`)
+    made.setRequestHeader('Authorization', authorization())
+    made.setRequestHeader('Content-Type', `multipart/form-data; boundary=${boundary}`)
+    made.upload.onprogress = event => {
       const now = performance.now()
       const sent = Math.min(one.total, had + event.loaded)
       const seconds = (now - last) / 1000
@@ -181,13 +222,10 @@ function attemptOf (one, known) {
       if (sent >= one.total) one.state = 'storing'
       changed()
     }
-    request.onabort = () => resolve('cancelled')
-    request.onerror = () => resolve('broken')
-    request.onload = () => {
-      if (request.status !== 200) return reject(new Failed(readable(request.responseText.trim())))
-      checkStored(one).then(() => resolve('done'), reject)
-    }
-    request.send(blob)
+    made.onabort = () => resolve('cancelled')
+    made.onerror = () => resolve('broken')
+    made.onload = () => made.status === 200 ? resolve('done') : reject(new Failed(readable(made.responseText.trim())))
+    made.send(blob)
   })
 }
 

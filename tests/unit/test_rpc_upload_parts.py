@@ -1,0 +1,65 @@
+"""One add whose files come in several requests, as the web page sends many small ones."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import cidery
+from cidery.rpc.listen import listen
+from rpc_calls import Answered, Server
+
+FILES = {f"tree/{count % 7}/{count:03}": f"content {count}".encode() for count in range(300)}
+FOLDER = "add?resume-key=k&pin=false"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+            yield Server(addrs[0], node)
+
+
+async def send(server: Server, target: str, names: list[str], stored: int = 0) -> Answered:
+    """Files with identities; of the first ``stored`` no byte."""
+    body = b""
+    for at, name in enumerate(names):
+        has = "File-Has: all\r\n" if at < stored else ""
+        head = f'--B\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: text/plain\r\n'
+        head += f"File-Identity: 0-{int(name[-3:])}-{len(FILES[name])}-1700000000-1700000000\r\n{has}\r\n"
+        body += head.encode() + (b"" if at < stored else FILES[name]) + b"\r\n"
+    return await server.post(target, body + b"--B--\r\n", Content_Type="multipart/form-data; boundary=B")
+
+
+async def test_files_sent_in_parts_make_the_folder_that_one_request_makes(server: Server) -> None:
+    names = list(FILES)
+    for part in (names[:100], names[100:200]):
+        answer = await send(server, f"{FOLDER}&more-follows=true", part)
+        assert (answer.status, answer.body) == (200, b"")
+        (job,) = [one for one in server.node.api.jobs.every("add") if one.state == "interrupted"]
+        assert job.error == "the rest has not been sent yet"
+    await server.post("repo/gc")  # what was sent is spared
+    known = (await server.post("jobs/known?arg=k")).json()
+    assert sum(row["Bytes"] for row in known) == sum(len(FILES[name]) for name in names[:200])
+    answer = await send(server, f"{FOLDER}&roots-only=true&to-files=/", names, stored=200)
+    whole = (await send(server, "add?pin=false", names)).json()[-1]
+    assert [(one["Name"], one["Hash"]) for one in answer.json()] == [("tree", whole["Hash"])], "the top level only"
+    assert (await server.post("files/stat?arg=/tree&hash=true")).json()[0]["Hash"] == whole["Hash"]
+    assert all(one.state == "done" for one in server.node.api.jobs.every("add"))
+
+
+async def test_what_was_collected_of_a_part_is_not_known(server: Server) -> None:
+    names = list(FILES)
+    await send(server, "add?pin=false", names)  # garbage: what is found to be there already is not spared for later
+    await send(server, f"{FOLDER}&more-follows=true", names)
+    assert len((await server.post("jobs/known?arg=k")).json()) == len(names)
+    await server.post("repo/gc")
+    assert (await server.post("jobs/known?arg=k")).json() == []
+
+
+@pytest.mark.parametrize(
+    "options", ["", "resume-key=k&to-files=/", "resume-key=k&only-hash=true", "resume-key=k&nocopy=true"]
+)
+async def test_parts_need_a_key_and_a_request_that_ends_them(server: Server, options: str) -> None:
+    answer = await send(server, f"add?more-follows=true&{options}", list(FILES)[:1])
+    assert answer.status == 500 and b"more-follows" in answer.body
