@@ -89,6 +89,14 @@ def test_javascript_asks_about_the_node(said: dict[str, Any]) -> None:
     assert "pubsub is off" in said["pubsub ls"]["error"]
 
 
+def test_javascript_makes_the_calls_of_the_official_page(said: dict[str, Any]) -> None:
+    assert said["commands"] == "cidery" and said["resolve"].startswith("/ipfs/baf")
+    assert said["key list"] == ["self"] and said["config replace"] is None
+    assert said["log level"]["message"].startswith("Changed log level") and said["log tail"] == "open"
+    assert "routing is switched off" in said["provide stat"]["error"] and "error" in said["routing provide"]
+    assert "connect" in said["swarm connect"]["error"] and said["addAll with progress"] == 3_000_000
+
+
 def test_a_call_that_javascript_gives_up_ends_in_the_daemon_too(said: dict[str, Any]) -> None:
     assert "timed out" in said["a read that ends by its timeout"]["error"]
     assert "error" in said["a read that is aborted"]

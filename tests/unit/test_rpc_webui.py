@@ -7,8 +7,10 @@ import pytest
 
 import cidery
 from cidery.http.message import Request
+from cidery.node.official_page import official_page
 from cidery.repo.config_file import read_raw, write_raw
 from cidery.rpc.listen import listen
+from cidery.rpc.official import KNOWN
 from cidery.rpc.webui import KEY_FILE, MAX_TICKETS, SESSION_SECONDS, TICKET_SECONDS, WebUi
 from rpc_calls import Server
 
@@ -134,3 +136,45 @@ async def test_files_of_the_page_are_served_to_this_machine_by_get_alone(server:
     assert (await get("/webui/../api"))[0] == 404 and (await get("/webui/%2e%2e/rpc/webui.py"))[0] == 404
     assert (await get("/webui", host="evil.example"))[0] == 403, "DNS rebinding"
     assert (await get("/webui/session"))[0] == 405
+
+
+async def test_the_official_page_is_served_by_its_cid_alone(tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    (built / "static").mkdir(parents=True)
+    (built / "index.html").write_text("<title>IPFS</title>")
+    (built / "static" / "main.js").write_text("1")
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        cid, other = str(await node.add(built)), str(await node.add(built / "static"))
+        official = official_page(node.api, (cid,))
+        async with listen(
+            node.api, node.api.config.api, {}, node.path / "api", lambda: None, official=official
+        ) as addrs:
+            server = Server(addrs[0], node)
+            page = await server.raw(_get(server, f"/ipfs/{cid}/"))
+            assert (page.status, page.body) == (200, b"<title>IPFS</title>")
+            assert (await server.raw(_get(server, f"/ipfs/{cid}/static/main.js"))).body == b"1"
+            named = await server.raw(_get(server, f"/ipfs/{cid}/", f"localhost:{server.port}"))
+            assert named.status == 200, "never an origin of its own: it calls the one it is from"
+            assert (await server.raw(_get(server, f"/ipfs/{other}/main.js"))).status == 404
+            assert (await server.raw(_get(server, f"/ipfs/{cid}/", "evil.example"))).status == 403
+            assert (await server.raw(_get(server, f"/ipfs/{cid}", method="PUT"))).status == 405
+            leads = await server.raw(_get(server, "/webui-official"))
+            assert leads.status == 200 and "script-src 'self'" in leads.headers["content-security-policy"]
+            assert (await server.raw(_get(server, "/webui/official.json"))).body == f'["{cid}"]'.encode()
+            gone = await server.raw(_get(server, f"/ipfs/{KNOWN[0]}/"))
+            assert gone.status == 404, "not one of this list"
+
+
+async def test_without_the_official_page_the_node_says_that_it_has_not_found_it(tmp_path: Path) -> None:
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
+        official = official_page(node.api)
+        async with listen(
+            node.api, node.api.config.api, {}, node.path / "api", lambda: None, official=official
+        ) as addrs:
+            server = Server(addrs[0], node)
+            assert (await server.raw(_get(server, f"/ipfs/{KNOWN[0]}/index.html"))).status in (404, 504)
+
+
+def _get(server: Server, target: str, host: str = "", method: str = "GET") -> bytes:
+    head = (f"{method} {target} HTTP/1.1", f"Host: {host or f'127.0.0.1:{server.port}'}", "Connection: close", "", "")
+    return "\r\n".join(head).encode()

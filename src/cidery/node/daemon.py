@@ -5,13 +5,12 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
 
 from cidery.commands.definition import Call
 from cidery.core.api import Api
-from cidery.core.files_at_services import keeping_files_at_services
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.reached import how_reached
 from cidery.core.resume import going_on
@@ -25,6 +24,7 @@ from cidery.node.build import Access, Instead, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.node.metrics import metrics_of
+from cidery.node.official_page import official_page
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -107,12 +107,12 @@ async def _serve(path: Path, call: Call) -> None:
             stopping.set,
             exposed=exposed,
             metrics=metrics,
+            official=official_page(api),
             routing=made_when_asked(lambda: _routing(api)) if config.routing_api else None,
         )
         async with (
             keeping_budget(lambda: api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
-            keeping_files_at_services(api) if online else nullcontext(),
             rpc as addrs,
             AsyncExitStack() as stack,
         ):
@@ -123,6 +123,9 @@ async def _serve(path: Path, call: Call) -> None:
             # a tenth of a start, during which calls are answered already
             gateway = await asyncio.to_thread(import_module, "cidery.node.public_gateway")
             public = await stack.enter_async_context(gateway.public_gateway(api, path, counters))
+            if online:
+                services = await asyncio.to_thread(import_module, "cidery.core.files_at_services")
+                await stack.enter_async_context(services.keeping_files_at_services(api))
             for addr in public:
                 say(f"Gateway server listening on {addr}")
             for line in exposure(public, fetches=online and not config.no_fetch):

@@ -22,6 +22,7 @@ from cidery.http.server import HttpServer
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.rpc.guard import default_origins, own_origins
+from cidery.rpc.official import OfficialPage
 from cidery.rpc.server import RpcHandler
 from cidery.version import __version__
 
@@ -85,12 +86,13 @@ async def listen(
     exposed: bool = False,
     routing: Callable[[Request], Awaitable[Response]] | None = None,
     metrics: Callable[[], Awaitable[bytes]] | None = None,
+    official: OfficialPage | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses (port 0 resolved).
 
     ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
     API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for workers of the
-    gateway. Raises NotLoopback, NoApiAddress, CannotListen.
+    gateway. ``official``: the official page. Raises NotLoopback, NoApiAddress, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
     token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
@@ -105,7 +107,15 @@ async def listen(
             most = connections_for(RPC_CONNECTIONS, open_files())
             sessions = min(MISS_SESSIONS.amount, most // 2)
             handler = RpcHandler(
-                api, origins, stop, token, exposed=exposed, metrics=metrics, sessions=sessions, routing=routing
+                api,
+                origins,
+                stop,
+                token,
+                exposed=exposed,
+                metrics=metrics,
+                sessions=sessions,
+                routing=routing,
+                official=official,
             )
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)

@@ -40,10 +40,11 @@ from cidery.rpc.answer import (
 from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import allowed, check, comes_from, is_local_host
 from cidery.rpc.misses import Misses
+from cidery.rpc.official import OfficialPage
 from cidery.rpc.parameters import Parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
-from cidery.rpc.webui import LINK, SESSION_SCHEME, WebUi
+from cidery.rpc.webui import LINK, OFFICIAL, SESSION_SCHEME, WebUi
 from cidery.rpc.webui import PREFIX as WEBUI
 
 PREFIX = "/api/v0/"
@@ -90,12 +91,14 @@ class RpcHandler:
         sessions: int = MISS_SESSIONS.amount,
         routing: Callable[[Request], Awaitable[Response]] | None = None,
         metrics: Callable[[], Awaitable[bytes]] | None = None,
+        official: OfficialPage | None = None,
     ) -> None:
         """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted.
 
         ``sessions``: most sessions of gateway workers. ``routing``: answers the HTTP routing API for them.
-        ``metrics``: the text for Prometheus.
+        ``metrics``: the text for Prometheus. ``official``: the official page, if it is served.
         """
+        self._official = official
         self._metrics = metrics
         self._api = api
         self._origins = origins
@@ -104,7 +107,7 @@ class RpcHandler:
         self._token = token
         self._exposed = exposed
         self._own: frozenset[str] = frozenset()
-        self._webui = WebUi(api.path)
+        self._webui = WebUi(api.path, official=official.cids if official is not None else ())
         self._places = Places()
         self._misses = Misses(api, sessions)
         self._routing = routing
@@ -127,8 +130,10 @@ class RpcHandler:
             return await self._of_worker(request)
         if request.path == LINK and self._is_ours(request.header(TOKEN_HEADER.lower())):
             return self._webui.ticket()
-        if request.path == WEBUI or request.path.startswith(f"{WEBUI}/"):
-            return await self._of_page(request)
+        if request.path in (WEBUI, OFFICIAL) or request.path.startswith(f"{WEBUI}/"):
+            return await self._of_page(request, self._webui.answer)
+        if self._official is not None and self._official.has(request.path):
+            return await self._of_page(request, self._official.page)
         measures = request.path == METRICS and self._metrics is not None
         if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
@@ -157,7 +162,7 @@ class RpcHandler:
             return text_answer(*_NO_SESSION)
         return None if self._users.allows(given, unquote(request.path)) else text_answer(403, DENIED)
 
-    async def _of_page(self, request: Request) -> Response:
+    async def _of_page(self, request: Request, page: Callable[[Request], Awaitable[Response]]) -> Response:
         """The files of the web page, and the trade of a ticket for a session, which only that page may make."""
         any_host = self._exposed or bool(self._users)
         if not any_host and not is_local_host(request.header("host")):
@@ -166,7 +171,7 @@ class RpcHandler:
             refusal = check("POST", request.headers, self._own, any_host=any_host)
             if refusal is not None:
                 return text_answer(*refusal)
-        return await self._webui.answer(request)
+        return await page(request)
 
     async def _of_worker(self, request: Request) -> Response:
         """For who knows the token, who can read the repository, too."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 PREFIX = "/webui"
+OFFICIAL = "/webui-official"
+"""Leads to the official page; see rpc/official.py."""
 LINK = "/api/v0/ui/link"
 """Answers the owner of the repository with a ticket; not a command."""
 KEY_FILE = "webui-key"
@@ -69,8 +71,9 @@ class _Asset(NamedTuple):
 class WebUi:
     """The page of one daemon."""
 
-    def __init__(self, repo: Path, clock: Callable[[], float] = time.time) -> None:
-        """``clock``: seconds since 1970."""
+    def __init__(self, repo: Path, clock: Callable[[], float] = time.time, official: tuple[str, ...] = ()) -> None:
+        """``clock``: seconds since 1970. ``official``: CIDs of the official page, newest first."""
+        self._official = official
         self._repo = repo
         self._clock = clock
         self._tickets: dict[str, float] = {}
@@ -98,13 +101,14 @@ class WebUi:
 
     async def answer(self, request: Request) -> Response:
         """A file of the page; or, for a ticket, a session."""
-        name = request.path.removeprefix(PREFIX).strip("/")
+        name = "official.html" if request.path == OFFICIAL else request.path.removeprefix(PREFIX).strip("/")
         if name == "session":
             return self._session(request)
         if request.method not in ("GET", "HEAD"):
             return text(405, "405 - Method Not Allowed", {"Allow": "GET, HEAD"})
         if not self._assets:
             self._assets = await asyncio.to_thread(_read_assets)
+            self._assets["official.json"] = _asset("official.json", json.dumps(self._official).encode())
         asset = self._assets.get(name or "index.html")
         if asset is None:
             return text(404, "404 page not found")

@@ -83,6 +83,26 @@ await step('config get', () => rpc.config.get('Datastore.StorageMax', options))
 await step('config set', () => rpc.config.set('Datastore.StorageMax', '11GB', options))
 await step('diag cmds', async () => (await rpc.diag.cmds(options)).map(one => one.Command))
 await step('log ls', async () => (await rpc.log.ls(options)).includes('cidery'))
+// what the official page calls beside all that
+await step('commands', async () => (await rpc.commands(options)).Name)
+await step('resolve', () => rpc.resolve(`/ipfs/${root}/sub/b`, options))
+await step('key list', async () => (await rpc.key.list(options)).map(one => one.name))
+await step('config replace', async () => rpc.config.replace(await rpc.config.getAll(options), options))
+await step('log level', () => rpc.log.level('cidery', 'error', options))
+await step('log tail', async () => {
+  const ended = AbortSignal.timeout(500)
+  try { for await (const _ of rpc.log.tail({ signal: ended })) break } catch (error) { if (!ended.aborted) throw error }
+  return 'open'
+})
+await step('provide stat', async () => Object.keys(await rpc.provide.stat(options)))
+await step('routing provide', () => all(rpc.routing.provide(file, options)))
+await step('swarm connect', () => rpc.swarm.connect('/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5', { timeout: 3000 }))
+await step('addAll with progress', async () => {
+  const told = []
+  const source = [{ path: 'film.bin', content: new Uint8Array(3_000_000) }]
+  await all(rpc.addAll(source, { ...options, cidVersion: 1, wrapWithDirectory: false, progress: bytes => told.push(bytes) }))
+  return told.at(-1)
+})
 await step('pubsub ls', () => rpc.pubsub.ls(options))
 const absent = 'bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy'
 await step('a read that ends by its timeout', () => all(rpc.cat(absent, { timeout: 300 })))

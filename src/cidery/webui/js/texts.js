@@ -45,6 +45,9 @@ export const T = {
   announcedOf: one => `${one.Done.toLocaleString('en')} of ${one.Keys.toLocaleString('en')} keys, ${one.Late.toLocaleString('en')} late`, nothingAnnounced: 'nothing',
   budgets: 'Budgets', budgetsHint: 'What others may use of this computer is bounded.', budget: 'Budget', used: 'Used', most: 'At most', noLimit: 'no limit',
 
+  enterFirst: 'Open the page of the node first, in a terminal with: cidery ui', lookingForOfficial: cid => `Looking for ${cid} …`,
+  noOfficial: cid => `The node neither has the official page nor finds it: /ipfs/${cid}`,
+
   totalIn: 'came in since the start', totalOut: 'went out since the start', sparkHint: 'Red: coming in. Blue: going out. The last five minutes, while this room is open.', spark: most => `Bandwidth, at most ${most} a second`,
   connectTo: 'Connect to a peer', connect: 'Connect', connected: 'Connected', addressHint: 'Address that ends in /p2p/PEER', peer: 'Peer', address: 'Address', software: 'Software', roundTrip: 'Round trip', direction: 'Dialled by', inbound: 'it', outbound: 'us',
   disconnect: 'Disconnect', disconnectOf: peer => `Disconnect ${peer}`,

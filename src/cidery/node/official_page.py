@@ -1,0 +1,12 @@
+"""The gateway that answers for the official page at the RPC's address."""
+
+from cidery.core.api import Api
+from cidery.gateway.options import options_of
+from cidery.gateway.site import Site
+from cidery.rpc.official import KNOWN, OfficialPage
+
+
+def official_page(api: Api, cids: tuple[str, ...] = KNOWN) -> OfficialPage:
+    """By paths alone: the page has to have the origin of the RPC, whatever hosts the public gateway knows."""
+    options = options_of(api.config)._replace(hosts={}, deserialized=True, no_dnslink=True, replaced={}, root="")
+    return OfficialPage(Site(api, options).handle, cids)
