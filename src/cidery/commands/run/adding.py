@@ -143,7 +143,7 @@ async def add(context: Context, call: Call) -> AsyncIterator[AddEvent]:
     adding = api.adding.add(
         sources,
         options,
-        pin=call.flag("pin"),
+        pin=call.flag("pin") and not more,
         pin_name=call.text("pin-name"),
         command=command,
         sender=call.text("resume-key") if context.uploads is not None and not call.flag("nocopy") else "",

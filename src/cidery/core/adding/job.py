@@ -59,10 +59,7 @@ class Adding:
         ``command``: the command line that repeats the add, for `jobs resume`. ``sender``: for items in a stream, the
         name that their sender gives this add (see sent_key()); ``title``: its name in `jobs`.
 
-        With ``options.part`` nothing is pinned, and the job waits for the next add of this sender.
-
-        Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that was not reported
-        or about to be.
+        Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that was not (about to be) reported.
         """
         if options.only_hash:
             async for event in add(sources, self._store, options):
@@ -85,12 +82,11 @@ class Adding:
                     if options.progress:
                         yield event
                     continue
-                done += event.bytes
+                run.bytes = done = done + event.bytes
                 run.files += 1
                 if not run.files % TICK_FILES:
-                    run.bytes = done
                     run.tick()
-                if not pin or options.part or not (event.root or held):
+                if not pin or not (event.root or held):
                     yield event
                     continue
                 held.append(event)
@@ -100,7 +96,6 @@ class Adding:
                     for one in held:
                         yield one
                     held, roots = [], 0
-            run.bytes = done
             if options.part:
                 run.leave("the rest has not been sent yet")
             await self._pin(held, pin_name)
