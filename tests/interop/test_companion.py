@@ -1,7 +1,7 @@
 """IPFS Companion, the add-on itself, in Chromium on a real daemon.
 
-It is in no registry: these tests run when IPFS_COMPANION names its built folder `add-on` (CONTRIBUTING.md), with a Chromium
-that takes extensions: the system's, or the one that COMPANION_CHROMIUM names.
+It is in no registry: these tests run when IPFS_COMPANION names its built folder `add-on` (CONTRIBUTING.md), with a
+Chromium that takes extensions: the system's, or the one that COMPANION_CHROMIUM names.
 """
 
 import json

@@ -47,7 +47,7 @@ class AddOptions(NamedTuple):
     mtime: Mtime | None = None
     """Time of modification for every entry."""
     part: bool = False
-    """Only some of the items: they are stored, but no folder is made of them, since a later add has the rest; its job waits for that."""
+    """Only some of the items: they are stored, but no folder is made of them, and the job waits for the rest."""
     references: References | None = None
     """Where references to the files of this machine are noted, whose bytes then stay uncopied; needs raw leaves."""
 

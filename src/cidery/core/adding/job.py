@@ -59,7 +59,7 @@ class Adding:
         ``command``: the command line that repeats the add, for `jobs resume`. ``sender``: for items in a stream, the
         name that their sender gives this add (see sent_key()); ``title``: its name in `jobs`.
 
-        Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that was not (about to be) reported.
+        Raises PinNameTooLong and as add(). Cancellation: safe; no root stays pinned that is not reported.
         """
         if options.only_hash:
             async for event in add(sources, self._store, options):
