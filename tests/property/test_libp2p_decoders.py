@@ -256,9 +256,10 @@ starts = st.sampled_from(
 
 
 @many
-@given(starts, st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=20), st.booleans())
-def test_any_bytes_in_a_handshake_wait_or_are_refused(start, data, sizes, outbound):
-    run = Handshake(upgrade_outbound(CONFIG, OTHER.peer_id) if outbound else upgrade_inbound(CONFIG))
+@given(starts, st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=20), st.booleans(), st.booleans())
+def test_any_bytes_in_a_handshake_wait_or_are_refused(start, data, sizes, outbound, at_once):
+    dialling = upgrade_outbound(CONFIG, OTHER.peer_id, at_once=at_once)
+    run = Handshake(dialling if outbound else upgrade_inbound(CONFIG))
     try:
         for piece in cut(start + data, sizes):
             run.receive_data(piece)

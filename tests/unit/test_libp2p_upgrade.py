@@ -56,6 +56,25 @@ def test_two_peers_agree_on_security_and_muxer_and_know_each_other(security: str
     assert left.muxer == right.muxer == yamux.PROTOCOL
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_the_first_message_of_noise_may_come_with_the_proposal(chunk: int):
+    dialler = upgrade_outbound(config(ALICE), BOB.peer_id, at_once=True)
+    left, right = run(dialler, upgrade_inbound(config(BOB)), chunk)
+    assert (left.peer, right.peer, left.security) == (BOB.peer_id, ALICE.peer_id, noise.PROTOCOL)
+    assert left.muxer == right.muxer == yamux.PROTOCOL
+
+
+def test_a_peer_without_noise_says_so_to_who_begins_it_at_once():
+    dialler = Handshake(upgrade_outbound(config(ALICE), BOB.peer_id, at_once=True))
+    listener = Handshake(upgrade_inbound(config(BOB, TLS)))
+    with pytest.raises(MultistreamError):
+        listener.receive_data(dialler.data_to_send())
+    with pytest.raises(ProtocolNotSupported):
+        dialler.receive_data(listener.data_to_send())
+    left, _ = run(upgrade_outbound(config(ALICE, TLS), BOB.peer_id, at_once=True), upgrade_inbound(config(BOB)))
+    assert left.security == TLS
+
+
 def test_the_diallers_first_security_that_both_speak_is_taken():
     left, _ = run(upgrade_outbound(config(ALICE, TLS, noise.PROTOCOL), None), upgrade_inbound(config(BOB)))
     assert left.security == TLS
@@ -106,9 +125,13 @@ def line(*texts: str) -> bytes:
     return b"".join(map(multistream.encode_line, texts))
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("piecewise", [False, True])
-def test_a_dialler_negotiates_the_muxer_inside_the_channel_with_a_peer_that_did_not_before(piecewise: bool):
-    far = Opened(Handshake(upgrade_outbound(config(ALICE, "/noise"), None)), Handshake(old_noise(BOB, dials=False)))
+def test_a_dialler_negotiates_the_muxer_inside_the_channel_with_a_peer_that_did_not_before(
+    piecewise: bool, at_once: bool
+):
+    dialler = upgrade_outbound(config(ALICE, "/noise"), None, at_once=at_once)
+    far = Opened(Handshake(dialler), Handshake(old_noise(BOB, dials=False)))
     assert far.pump() == line(multistream.HEADER, yamux.PROTOCOL)
     answer = line(multistream.HEADER, yamux.PROTOCOL) + b"first frames"
     for piece in [bytes([byte]) for byte in answer] if piecewise else [answer]:

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -20,9 +21,9 @@ from cidery.libp2p.io.dial_errors import Stranger, UnsupportedAddress, reason_of
 from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, FirstBytes, Form
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
 from cidery.libp2p.io.upgraded import UpgradedConnection
-from cidery.libp2p.protocols.channel import WrongPeer
+from cidery.libp2p.protocols.channel import Secured, WrongPeer
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
-from cidery.libp2p.protocols.steps import HandshakeCut
+from cidery.libp2p.protocols.steps import HandshakeCut, Steps
 from cidery.libp2p.protocols.upgrade import upgrade_inbound, upgrade_outbound
 from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
 
@@ -145,7 +146,27 @@ class StreamTransport:
         endpoint = addr.tcp_endpoint() or self._ws_endpoint(addr)
         if endpoint is None:
             raise UnsupportedAddress(addr)
-        connection = UpgradedConnection(end.connections, upgrade_outbound(end.upgrade, peer), outbound=True)
+        steps = upgrade_outbound(end.upgrade, peer, at_once=True)
+        try:
+            return await self._dialled(addr, endpoint, end, steps, seconds, round_trip)
+        except ProtocolNotSupported:
+            others = end.upgrade.security[1:]
+            if not others:
+                raise
+        # the peer took what followed the refused proposal for more of them, and there the conversation ended
+        steps = upgrade_outbound(replace(end.upgrade, security=others), peer)
+        return await self._dialled(addr, endpoint, end, steps, seconds, round_trip)
+
+    async def _dialled(
+        self,
+        addr: Multiaddr,
+        endpoint: tuple[str, int] | WsEndpoint,
+        end: LocalEnd,
+        steps: Steps[Secured],
+        seconds: float,
+        round_trip: float | None,
+    ) -> Connection:
+        connection = UpgradedConnection(end.connections, steps, outbound=True)
         connection.remote_addr = addr
         lowest, below = self._network.covered(connection), 0.0
         try:

@@ -50,7 +50,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     ) -> None:
         super().__init__(config, outbound)
         self._handshake: Handshake[Secured] | None = Handshake(handshake)
-        self._handshake_bytes = 0
+        self._handshake_bytes = self._flights = 0
         timeouts = config.timeouts
         self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
         self._transport: asyncio.Transport | None = None
@@ -105,7 +105,6 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 return
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        self._handshake_at = self.config.clock()
         self._advance_handshake(b"")
 
     def get_buffer(self, _sizehint: int) -> memoryview:
@@ -172,6 +171,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self.fail(exc)
             return
         if out := handshake.data_to_send():
+            self._flights += 1
+            if self._flights == (1 if self.outbound else 2):  # the first that will be answered
+                self._handshake_at = self.config.clock()
             self._transport.write(out)
         if handshake.done:
             self._start(handshake)
@@ -181,8 +183,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         assert secured is not None  # done
         self._handshake = None
         self.secured = secured
-        # the handshake took two round trips: a first guess, until the first ping comes back
-        self.round_trip.smoothed = (now - self._handshake_at) / 2
+        # A first guess, until the first ping comes back: all flights were answered but the last of who dialled, or the
+        # first of who listened.
+        self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel)
         self._share.peer = secured.peer

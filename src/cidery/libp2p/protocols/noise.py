@@ -180,16 +180,30 @@ def _secured(
     return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer)
 
 
-def initiate(own: StaticKey, entropy: Callable[[int], bytes], expected: PeerId | None) -> Steps[Secured]:
-    """The dialling side. ``expected``: the peer that must answer, or None. Raises NoiseError, WrongPeer."""
+def initiate(
+    own: StaticKey,
+    entropy: Callable[[int], bytes],
+    expected: PeerId | None,
+    opening: bytes = b"",
+    agreement: Steps[str] | None = None,
+) -> Steps[Secured]:
+    """The dialling side. Raises NoiseError, WrongPeer, and as ``agreement``.
+
+    Args:
+        expected: the peer that must answer, or None.
+        opening: goes out in front of the first message.
+        agreement: reads what answers that.
+    """
     symmetric = _Symmetric()
     ephemeral = X25519PrivateKey.from_private_bytes(entropy(32))
     ephemeral_public = ephemeral.public_key().public_bytes_raw()
 
     symmetric.mix_hash(ephemeral_public)
     symmetric.encrypt_and_hash(b"")
-    yield _framed(ephemeral_public)
+    yield Send(opening + _framed(ephemeral_public).data)
 
+    if agreement is not None:
+        yield from agreement
     message = yield from _read_message()
     if len(message) < 32 + 32 + TAG + TAG:
         raise NoiseError("handshake message 2 is too short")

@@ -41,8 +41,18 @@ class UpgradeConfig:
         object.__setattr__(self, "static", noise.StaticKey(self.identity, MUXERS, self.entropy))
 
 
-def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None) -> Steps[Secured]:
-    """The dialling side. Raises MultistreamError, SecurityError, WrongPeer."""
+def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None, *, at_once: bool = False) -> Steps[Secured]:
+    """The dialling side. Raises MultistreamError, SecurityError, WrongPeer.
+
+    ``at_once``: if Noise is preferred, its first message goes out with the proposal, which spares a round trip. A peer
+    that does not speak it (ProtocolNotSupported) can then be dialled only anew, without.
+    """
+    if at_once and config.security[0] == noise.PROTOCOL:
+        opening, answer = multistream.optimistic_opening(noise.PROTOCOL), multistream.confirm(noise.PROTOCOL)
+        secured = yield from noise.initiate(config.static, config.entropy, expected, opening, answer)
+        if secured.muxer is None:
+            secured = yield from _through(secured, multistream.propose(MUXERS))
+        return _checked(secured)
     security = yield from multistream.propose(config.security)
     if security == noise.PROTOCOL:
         secured = yield from noise.initiate(config.static, config.entropy, expected)
