@@ -32,6 +32,7 @@ FULL = [
     ["hamt.py"],
     ["dht.py"],
     ["siege.py"],
+    ["webui.py"],
 ]
 QUICK = [
     ["commands.py", "--runs", "2"],
@@ -53,6 +54,7 @@ QUICK = [
     ["hamt.py", "20000"],
     ["dht.py", "20000", "60"],
     ["siege.py", "--seconds", "3"],
+    ["webui.py", "--rows", "100000", "--mib", "128", "--files", "2000", "--seconds", "3"],
 ]
 
 

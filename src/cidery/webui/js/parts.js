@@ -143,25 +143,38 @@ export function Copy ({ text, label }) {
 
 const ROW = 48
 const BEYOND = 8
-/** A window over many rows: only those in view are in the page. `more` is called near the end. */
+const TALLEST = 4_000_000 // pixels: browsers cut elements off at 17 to 33 million
+/**
+ * A window over many rows: only those in view are in the page. `more` is called near the end. Of lists taller than a browser
+ * can scroll, the bar stands for the whole, while small steps move by as much as they say.
+ */
 export function Rows ({ items, row, more, label }) {
   const box = useRef(null)
-  const [top, setTop] = useState(0)
   const [height, setHeight] = useState(600)
+  const [at, setAt] = useState({ top: 0, from: 0 }) // where the box is scrolled to, and what is shown there, in pixels
   useEffect(() => {
     const seen = new ResizeObserver(() => setHeight(box.current?.clientHeight || 600))
     seen.observe(box.current)
     return () => seen.disconnect()
   }, [])
-  const first = Math.max(0, Math.floor(top / ROW) - BEYOND)
-  const last = Math.min(items.length, Math.ceil((top + height) / ROW) + BEYOND)
+  const whole = items.length * ROW
+  const tall = Math.min(whole, TALLEST)
+  const scrolled = ({ target: { scrollTop: top } }) => setAt(before => {
+    if (tall === whole) return { top, from: top }
+    const end = tall - height
+    const near = Math.abs(top - before.top) <= height && top > 0 && top < end
+    const from = near ? before.from + top - before.top : top / end * (whole - height)
+    return { top, from: Math.max(0, Math.min(from, whole - height)) }
+  })
+  const first = Math.max(0, Math.floor(at.from / ROW) - BEYOND)
+  const last = Math.min(items.length, Math.ceil((at.from + height) / ROW) + BEYOND)
   useEffect(() => { if (more && last >= items.length - BEYOND * 4) more() }, [last, items.length, more])
-  return html`<div class="rows" ref=${box} onScroll=${event => setTop(event.target.scrollTop)} tabindex="0"
+  return html`<div class="rows" ref=${box} onScroll=${scrolled} tabindex="0"
       role="group" aria-label=${label}>
-    <div class="window" role="list" style=${{ height: `${items.length * ROW}px` }}>
-      ${items.slice(first, last).map((item, at) => html`<div class="row" role="listitem" key=${first + at}
-        aria-setsize=${items.length} aria-posinset=${first + at + 1}
-        style=${{ top: `${(first + at) * ROW}px` }}>${row(item)}</div>`)}
+    <div class="window" role="list" style=${{ height: `${tall}px` }}>
+      ${items.slice(first, last).map((item, index) => html`<div class="row" role="listitem" key=${first + index}
+        aria-setsize=${items.length} aria-posinset=${first + index + 1}
+        style=${{ top: `${(first + index) * ROW - at.from + at.top}px` }}>${row(item)}</div>`)}
     </div></div>`
 }
 
