@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import browser_command
+from peers.web_page import recorded_film
 
 RATE = 8000
 SECONDS = 600
@@ -131,27 +132,9 @@ def test_a_film_plays_from_where_a_person_jumps_to(
 def test_a_film_recorded_in_the_browser_plays_by_its_looks(
     daemon: CideryDaemon, gateway: str, page: Page, tmp_path: Path
 ) -> None:
-    blank = daemon.add(write(tmp_path / "blank", {"index.html": "<canvas id=c width=64 height=64></canvas>"}))
+    blank = daemon.add(write(tmp_path / "blank", {"index.html": ""}))
     page.goto(f"http://{gateway}/ipfs/{blank}/")
-    recorded = page.evaluate(
-        """async () => {
-          const canvas = document.getElementById('c'), context = canvas.getContext('2d')
-          const recorder = new MediaRecorder(canvas.captureStream(10), {mimeType: 'video/webm'})
-          const parts = []
-          recorder.ondataavailable = event => parts.push(event.data)
-          const stopped = new Promise(resolve => { recorder.onstop = resolve })
-          recorder.start()
-          for (let at = 0; at < 10; at++) {
-            context.fillStyle = `hsl(${at * 36} 90% 50%)`
-            context.fillRect(0, 0, 64, 64)
-            await new Promise(resolve => setTimeout(resolve, 100))
-          }
-          recorder.stop()
-          await stopped
-          return Array.from(new Uint8Array(await new Blob(parts).arrayBuffer()))
-        }"""
-    )
-    (tmp_path / "film").write_bytes(bytes(recorded))
+    (tmp_path / "film").write_bytes(recorded_film(page))
     cid = daemon.add(tmp_path / "film")
     page.set_content(f"<video id=v src='http://{cid}.ipfs.{gateway}/' muted autoplay></video>")
     page.wait_for_function("document.getElementById('v').ended && document.getElementById('v').videoWidth == 64")

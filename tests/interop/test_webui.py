@@ -6,6 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import BROWSER, require
-from peers.web_page import base_of, chromium, enter, sample_folder, until, visit
+from peers.web_page import base_of, chromium, enter, recorded_film, sample_folder, until, visit
 
 ROOMS = ("files", "get", "pins", "names", "explore", "peers", "jobs", "settings", "status")
 ROWS = 100_000
@@ -22,6 +23,17 @@ SMALL_FILES = 4000
 MAX_WEIGHT = 150_000
 """Bytes over the wire for every file of the page."""
 WAIT = 30_000
+PAPER = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj
+4 0 obj<</Length 36>>stream
+BT /F 24 Tf 20 40 Td (A paper) Tj ET
+endstream endobj
+5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
+trailer<</Root 1 0 R>>
+%%EOF
+"""
 TOPMOST = """Number([...document.querySelectorAll('.row')].find(row =>
   row.getBoundingClientRect().top >= document.querySelector('.rows').getBoundingClientRect().top - 24).ariaPosInSet)"""
 """Number of the first row in view."""
@@ -155,6 +167,53 @@ def test_entries_are_made_renamed_moved_shown_and_saved(daemon: CideryDaemon, pa
         with page.expect_download() as saved:
             page.get_by_role("link", name=name).click()
         assert saved.value.suggested_filename == f"Holidays{suffix}" and Path(saved.value.path()).stat().st_size > 500
+
+
+def test_films_sound_and_papers_are_shown_before_anything_is_saved(
+    daemon: CideryDaemon, page: Page, tmp_path: Path
+) -> None:
+    seconds, rate = 600, 8000
+    with wave.open(str(tmp_path / "speech.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(rate)
+        sound.writeframes(os.urandom(rate) * seconds)
+    page.goto(base_of(daemon).replace("127.0.0.1", "localhost") + "/webui")
+    (tmp_path / "film.webm").write_bytes(recorded_film(page))
+    (tmp_path / "paper.pdf").write_bytes(PAPER)
+    for name in ("speech.wav", "film.webm", "paper.pdf"):
+        daemon.run("files", "cp", f"/ipfs/{daemon.add(tmp_path / name)}", f"/{name}")
+    asked: list[str] = []
+    types: dict[str, str] = {}
+    page.on("request", lambda one: asked.append(one.headers.get("range", "")))
+    page.on("response", lambda one: types.update({one.url.rpartition("=")[2]: one.headers.get("content-type", "")}))
+    enter(page, daemon)
+
+    page.get_by_role("button", name="speech.wav", exact=True).click()
+    until(page, f"Math.abs(document.querySelector('.preview audio')?.duration - {seconds}) < 1")
+    page.evaluate(f"void (document.querySelector('.preview audio').currentTime = {seconds - 60})")
+    until(page, "!document.querySelector('.preview audio').seeking")
+    begun = [int(one.removeprefix("bytes=").partition("-")[0]) for one in asked if one.startswith("bytes=")]
+    assert max(begun) > rate * seconds / 2, f"the second half was asked for by itself: {asked}"
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="film.webm", exact=True).click()
+    until(page, "document.querySelector('.preview video')?.videoWidth == 64")
+    page.evaluate(
+        "void (document.querySelector('.preview video').muted = true, document.querySelector('.preview video').play())"
+    )
+    until(page, "document.querySelector('.preview video').ended")
+    page.evaluate("void (document.querySelector('.preview video').currentTime = 0.2)")
+    until(page, "!document.querySelector('.preview video').seeking")
+    page.keyboard.press("Escape")
+
+    with page.expect_response(lambda one: one.url.endswith("filename=paper.pdf")):
+        page.get_by_role("button", name="paper.pdf", exact=True).click()
+    assert (types["speech.wav"], types["film.webm"], types["paper.pdf"]) == (
+        "audio/wav",
+        "video/webm",
+        "application/pdf",
+    )
 
 
 def test_several_entries_are_moved_and_removed_at_once(daemon: CideryDaemon, page: Page) -> None:

@@ -73,3 +73,27 @@ def sample_folder(at: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return at
+
+
+def recorded_film(page: Page) -> bytes:
+    """A second of WebM, 64 pixels wide, which the browser makes itself."""
+    recorded = page.evaluate(
+        """async () => {
+          const canvas = document.createElement('canvas'), context = canvas.getContext('2d')
+          canvas.width = canvas.height = 64
+          const recorder = new MediaRecorder(canvas.captureStream(10), {mimeType: 'video/webm'})
+          const parts = []
+          recorder.ondataavailable = event => parts.push(event.data)
+          const stopped = new Promise(resolve => { recorder.onstop = resolve })
+          recorder.start()
+          for (let at = 0; at < 10; at++) {
+            context.fillStyle = `hsl(${at * 36} 90% 50%)`
+            context.fillRect(0, 0, 64, 64)
+            await new Promise(resolve => setTimeout(resolve, 100))
+          }
+          recorder.stop()
+          await stopped
+          return Array.from(new Uint8Array(await new Blob(parts).arrayBuffer()))
+        }"""
+    )
+    return bytes(recorded)

@@ -132,7 +132,7 @@ class WebUi:
         return _json({"Authorization": f"{SESSION_SCHEME}{end}-{_signature(self._key(make=True), end)}"})
 
     def _policy(self) -> str:
-        """Scripts from here alone; pictures and films from the gateway of this daemon, too; nothing from elsewhere."""
+        """Scripts from here alone; pictures, films and papers from this daemon's gateway, too, and nothing else."""
         try:
             gateway = (self._repo / "gateway").read_text(encoding="ascii").strip()
         except OSError:
@@ -145,6 +145,7 @@ class WebUi:
             "manifest-src": "'self'",
             "img-src": f"'self' {gateway}".strip(),
             "media-src": gateway or "'none'",
+            "frame-src": gateway or "'none'",  # papers: the browser's own reader, in the gateway's origin
             "form-action": "'none'",
             "base-uri": "'none'",
             "frame-ancestors": "'none'",

@@ -195,6 +195,7 @@ function Entry ({ folder, item, again, onClose }) {
 
 const PICTURES = /\.(png|jpe?g|gif|webp|avif|svg|bmp|ico)$/i
 const FILMS = /\.(mp4|webm|mov|m4v|ogv)$/i
+const PAPERS = /\.pdf$/i
 const SOUNDS = /\.(mp3|ogg|oga|opus|wav|flac|m4a|aac)$/i
 const TEXTS = /(\.(txt|md|csv|json|ya?ml|toml|ini|log|py|js|ts|css|html?|xml|c|h|cpp|rs|go|sh|tex|sql)|^(readme|licen[cs]e|makefile))$/i
 
@@ -212,5 +213,6 @@ export function Preview ({ cid, name, bytes: length }) {
   if (source && PICTURES.test(name)) return html`<div class="preview"><img src=${source} alt=${name} /></div>`
   if (source && FILMS.test(name)) return html`<div class="preview"><video src=${source} controls preload="metadata"></video></div>`
   if (source && SOUNDS.test(name)) return html`<div class="preview"><audio src=${source} controls preload="metadata"></audio></div>`
+  if (source && PAPERS.test(name)) return html`<div class="preview"><iframe src=${source} title=${name} referrerpolicy="no-referrer"></iframe></div>`
   return words ? html`<div class="preview"><pre tabindex="0">${words}</pre></div>` : null
 }
