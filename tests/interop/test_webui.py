@@ -449,6 +449,7 @@ def test_content_is_found_pinned_added_and_explained(daemon: CideryDaemon, page:
         expect(page.locator("main pre")).to_contain_text("66 72 6f 6d")
         visit(page, "peers")
         expect(page.locator("main table")).to_contain_text(far.peer_id[-10:])
+        expect(page.get_by_role("img", name="Bandwidth of the last day")).to_be_visible()
 
 
 def test_settings_are_checked_and_saved_and_names_published(daemon: CideryDaemon, page: Page) -> None:

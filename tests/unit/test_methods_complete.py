@@ -46,6 +46,7 @@ WITHOUT = {
     "routing reprovide": DEPRECATED,
     "service": PROCESS,
     "shutdown": "closing an embedded node ends it; a client does not end its daemon",
+    "stats day": PERSON,
     "status": PERSON,
     "swarm addrs local": DEPRECATED,
     "swarm key": SECRETS,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cidery.core.watch import WatchedSessions
     from cidery.denylist.denylists import Denylists
     from cidery.exchange.terms import Terms
+    from cidery.libp2p.protocols.bandwidth_day import Spell
     from cidery.mfs.files import MutableFiles
     from cidery.multiformats.cid import CID
     from cidery.repo.config import Config
@@ -115,6 +116,11 @@ if TYPE_CHECKING:
         @property
         def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
             """What is used beside those of the network: who runs something adds to this."""
+            ...
+
+        @property
+        def bandwidth_days(self) -> list[Callable[[], list[Spell]]]:
+            """At most one: what went over the connections in the last day. A daemon adds it."""
             ...
 
         @property
@@ -227,6 +233,10 @@ class Api:
     @property
     def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
         return self._parts.other_budgets
+
+    @property
+    def bandwidth_days(self) -> list[Callable[[], list[Spell]]]:
+        return self._parts.bandwidth_days
 
     @property
     def deny_files(self) -> DenyFiles | None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cidery.core.pubsub import NodePubsub
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
+    from cidery.libp2p.protocols.bandwidth_day import Spell
     from cidery.mfs.files import MutableFiles
     from cidery.node.network import NodeNetwork
     from cidery.repo.config import Config
@@ -153,6 +154,7 @@ class OpenedParts:
         self._read_only = read_only
         self._instead = instead
         self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
+        self.bandwidth_days: list[Callable[[], list[Spell]]] = []
 
     def refuse_unheeded(self) -> None:
         """Raises ConfigError for a setting that protects a node of Kubo and is not obeyed here."""

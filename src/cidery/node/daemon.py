@@ -20,6 +20,7 @@ from cidery.gateway.exposure import exposure
 from cidery.gateway.worker_metrics import of_workers
 from cidery.http.exposition import Metric, summed
 from cidery.http.late_handler import Handler, made_when_asked
+from cidery.node.bandwidth_day import keeping_day
 from cidery.node.build import Access, Instead, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
@@ -111,6 +112,7 @@ async def _serve(path: Path, call: Call) -> None:
             routing=made_when_asked(lambda: _routing(api)) if config.routing_api else None,
         )
         async with (
+            keeping_day(api, path),
             keeping_budget(lambda: api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             rpc as addrs,

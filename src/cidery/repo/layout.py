@@ -3,7 +3,8 @@
 ::
 
     config  keystore/  version  repo.lock  api  api-token  webui-key  daemon.log   blocks/NNNNNN.car  blocks/deleted.log
-    meta/state  precious: pins, names, jobs         meta/index  rebuildable        meta/cache, meta/jobs  safe to lose
+    meta/state  precious: pins, names, jobs         meta/index  rebuildable
+    meta/cache, meta/jobs, meta/bandwidth-day  safe to lose
 
 A Kubo repository found at the path is never written to.
 """

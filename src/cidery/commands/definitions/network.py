@@ -2,14 +2,11 @@
 
 from typing import NotRequired, TypedDict
 
-from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     Argument,
     Call,
     Command,
     Input,
-    Option,
-    OptionType,
     Output,
     Repo,
     Value,
@@ -39,14 +36,6 @@ class PingLine(TypedDict):
     Time: int
     """Nanoseconds."""
     Text: str
-
-
-class BandwidthStat(TypedDict):
-    TotalIn: int
-    TotalOut: int
-    RateIn: float
-    """Bytes a second."""
-    RateOut: float
 
 
 class StreamInfo(TypedDict):
@@ -248,38 +237,7 @@ def _peering_peers(value: Value, call: Call) -> str:
 _ADDRESS = Argument("address", "/ip4/1.2.3.4/tcp/4001/p2p/12D3Koo...", Input.TEXT_OR_STDIN, variadic=True)
 
 
-def _bandwidth(value: Value, call: Call) -> str:
-    sizes = [f"{name}: {human_size(value[name])}" for name in ("TotalIn", "TotalOut")]
-    rates = [f"{name}: {human_size(round(value[name]))}/s" for name in ("RateIn", "RateOut")]
-    return "  ".join([*sizes, *rates]) + "\n" if call.flag("poll") else "\n".join(["Bandwidth", *sizes, *rates]) + "\n"
-
-
 COMMANDS = (
-    Command(
-        ("stats", "bw"),
-        "Show how much went over the connections, and how fast",
-        "cidery.commands.run.network:stats_bw",
-        "cidery stats bw --poll",
-        options=(
-            text("peer", "Over those to this peer only", short="p"),
-            text("proto", "The content of streams of this protocol only", short="t"),
-            flag("poll", "Show it again and again, until interrupted"),
-            Option(
-                "interval",
-                OptionType.DURATION,
-                "Between two lines of --poll, such as 500ms",
-                1.0,
-                short="i",
-            ),
-        ),
-        output=Output.STREAM,
-        result=BandwidthStat,
-        text=_bandwidth,
-        where=Where.DAEMON,
-        live=True,
-        description="TotalIn and TotalOut are bytes since the daemon started; RateIn and RateOut are bytes a second,\n"
-        "averaged over some ten seconds. Swarm.Limits of the config bounds them. Not both --peer and --proto.",
-    ),
     Command(
         ("id",),
         "Print this node's identity, or a peer's",

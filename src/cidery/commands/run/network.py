@@ -9,7 +9,6 @@ from cidery.commands.context import Context, TimedOut
 from cidery.commands.definition import Call
 from cidery.commands.definitions.network import (
     AutonatReport,
-    BandwidthStat,
     BitswapStat,
     PeerInfo,
     PeeringPeer,
@@ -38,8 +37,6 @@ from cidery.version import __version__
 AGENT = f"cidery/{__version__}"
 
 
-LEAST_INTERVAL = 0.01
-"""Seconds between two lines of stats bw --poll."""
 REPORTING = 0.05
 """Share of --timeout that is left to say what became of each address."""
 
@@ -246,23 +243,6 @@ async def bitswap_wantlist(context: Context, call: Call) -> WantList:
     if (peer := call.text("peer")) and str(PeerId.parse(peer)) != context.node.online.identity().id:
         raise OtherWants
     return WantList(Keys=[{"/": cid} for cid in context.node.online.bitswap_stat().wantlist])
-
-
-async def stats_bw(context: Context, call: Call) -> AsyncIterator[BandwidthStat]:
-    peer, protocol = call.text("peer"), call.text("proto")
-    if peer and protocol:
-        raise BadCall("options 'peer' and 'proto' exclude each other")
-    interval = call.seconds("interval") or 0.0
-    if interval < LEAST_INTERVAL:
-        raise BadCall(f"option 'interval' takes {LEAST_INTERVAL:g} seconds and more")
-    while True:
-        found = context.node.online.bandwidth(peer, protocol)
-        yield BandwidthStat(
-            TotalIn=found.total_in, TotalOut=found.total_out, RateIn=found.rate_in, RateOut=found.rate_out
-        )
-        if not call.flag("poll"):
-            return
-        await asyncio.sleep(interval)
 
 
 async def bitswap_ledger(context: Context, call: Call) -> PeerLedger:

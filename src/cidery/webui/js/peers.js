@@ -5,6 +5,8 @@ import { T } from './texts.js'
 
 const POLL_MS = 3000
 const POINTS = 100 // five minutes of bandwidth
+const DAY_MS = 60_000
+const DAY_SECONDS = 86400
 
 export default function Peers () {
   const [peers, setPeers] = useState(null)
@@ -24,11 +26,14 @@ export default function Peers () {
     } catch (problem) { setError(problem) }
   }
   usePolled(look, POLL_MS)
+  const [day, setDay] = useState(null)
+  usePolled(async () => setDay(await call('stats/day')), DAY_MS)
   return html`<h1>${T.rooms.peers}</h1><${Trouble} error=${error} />
     ${total && html`<div class="tiles">
       <div class="tile"><b>${size(total.RateIn)}/s</b><span>${T.incoming}</span></div><div class="tile"><b>${size(total.RateOut)}/s</b><span>${T.outgoing}</span></div>
       <div class="tile"><b>${size(total.TotalIn)}</b><span>${T.totalIn}</span></div><div class="tile"><b>${size(total.TotalOut)}</b><span>${T.totalOut}</span></div></div>
-      ${rates.length > 1 && html`<div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}`}
+      ${rates.length > 1 && html`<div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}
+      ${day?.Spells.length > 0 && html`<div class="card"><${Day} day=${day} /><p class="hint">${T.dayHint(size(sum(day, 'In')), size(sum(day, 'Out')))}</p></div>`}`}
     <div class="bar spaced"><h2 class="grow">${peers ? T.peers(peers.length) : ''}</h2><button onClick=${() => setAsking(true)}>${T.connectTo}</button></div>
     ${peers && peers.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label=${T.rooms.peers}><table><thead><tr><th>${T.peer}</th><th>${T.address}</th><th>${T.software}</th><th class="num">${T.roundTrip}</th><th>${T.direction}</th><th></th></tr></thead><tbody>
       ${peers.map(one => html`<tr key=${one.Peer + one.Addr}><td class="mono" title=${one.Peer}>…${one.Peer.slice(-10)}</td><td class="mono">${one.Addr}</td><td>${one.Identify?.AgentVersion ?? ''}</td>
@@ -37,6 +42,22 @@ export default function Peers () {
     </tbody></table></div>`}
     ${asking && html`<${Ask} title=${T.connectTo} label=${T.addressHint} button=${T.connect} onClose=${() => setAsking(false)}
       action=${async address => { await call('swarm/connect', { arg: address, timeout: '60s' }); say(T.connected); look() }} />`}`
+}
+
+const sum = (day, key) => day.Spells.reduce((total, one) => total + one[key], 0)
+
+/** A bar for each spell of five minutes: what came in upwards, what went out downwards. */
+function Day ({ day }) {
+  const count = DAY_SECONDS / day.Every
+  const end = Math.floor(Date.now() / 1000 / day.Every)
+  const most = Math.max(1, ...day.Spells.flatMap(one => [one.In, one.Out]))
+  const bars = (key, up) => day.Spells.map(one => {
+    const at = count - 1 - (end - one.Began / day.Every)
+    const height = one[key] && Math.max(0.5, 30 * one[key] / most)
+    return at < 0 || at >= count ? '' : `M${at} ${up ? 31 - height : 31}h.9v${height}h-.9z`
+  }).join('')
+  return html`<svg class="day" viewBox=${`0 0 ${count} 62`} preserveAspectRatio="none" role="img" aria-label=${T.day(size(most), day.Every / 60)}>
+    <path class="axis" d=${`M0 31H${count}`} /><path class="in" d=${bars('In', true)} /><path class="out" d=${bars('Out', false)} /></svg>`
 }
 
 function Spark ({ rates }) {
