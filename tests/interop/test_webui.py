@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import BROWSER, require
+from peers.pinning_service import PinningService
 from peers.web_page import base_of, chromium, enter, recorded_film, sample_folder, until, visit
 
 ROOMS = ("files", "get", "pins", "names", "explore", "peers", "jobs", "settings", "status")
@@ -127,6 +128,29 @@ def test_sharing_says_that_it_is_announced_as_soon_as_it_is(browser: Browser, pa
         page.get_by_role("button", name="Pin and announce").click()
         expect(announced.get_by_role("img", name="yes")).to_be_visible(timeout=60_000)
         expect(announced).to_contain_text("1 peer")
+
+
+def test_what_is_shared_can_be_kept_at_a_pinning_service(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
+    cid = daemon.add(sample_folder(tmp_path / "some") / "Letters")
+    daemon.run("files", "cp", f"/ipfs/{cid}", "/Letters")
+    enter(page, daemon)
+    share = page.get_by_role("button", name="Share", exact=True)
+    page.get_by_role("button", name="Actions for Letters").click()
+    share.click()
+    expect(page.get_by_text("Can others open it now?")).to_be_visible()
+    expect(page.get_by_text("Keep it elsewhere, too")).to_have_count(0)
+    page.keyboard.press("Escape")
+    with CideryDaemon(tmp_path / "keeper") as keeper, PinningService(keeper) as service:
+        daemon.run("pin", "remote", "service", "add", "my friend", service.endpoint, service.key)
+        page.get_by_role("button", name="Actions for Letters").click()
+        share.click()
+        expect(page.get_by_text("does not keep it")).to_be_visible()
+        page.get_by_role("button", name="Keep it at my friend", exact=True).click()
+        expect(page.get_by_text("keeps it")).to_be_visible(timeout=WAIT)
+        assert cid in keeper.run("pin", "ls", "--type=recursive")
+        page.get_by_role("button", name="No longer keep it at my friend").click()
+        expect(page.get_by_text("does not keep it")).to_be_visible()
+        assert daemon.run("pin", "remote", "ls", "--service=my friend").strip() == ""
 
 
 def test_entries_are_made_renamed_moved_shown_and_saved(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // A link to content, and whether others can open it now.
-import { html, Button, Copy, Dialog, Trouble, gateway, open, say, told, useEffect, useState, verdictLines } from './parts.js'
-import { call, stream } from './api.js'
+import { html, Button, Copy, Dialog, Trouble, gateway, open, say, told, useEffect, useLoaded, useState, verdictLines } from './parts.js'
+import { all, call, stream } from './api.js'
 import { T } from './texts.js'
 import encodeQR from '../vendor/qr.js'
 
@@ -35,7 +35,32 @@ export function Share ({ cid, name, folder, onClose }) {
       <p></p><label>${T.linkForIpfs}</label><${Copy} text=${`ipfs://${cid}`} label=${T.linkForIpfs} />
       ${gateway.get() && html`<p></p><a id="open-here" href=${open(`/ipfs/${cid}`) + (folder ? '/' : `?filename=${encodeURIComponent(name)}`)} target="_blank" rel="noreferrer">${T.openHere}</a>`}
     </div></div>
+    <${KeepAt} cid=${cid} name=${name} />
     <h2>${T.canOthers}</h2><${Reach} cid=${cid} key=${round} onPinned=${setPin} /><//>`
+}
+
+/** The pinning services that the config names: each may keep it, too, when this computer is off. */
+function KeepAt ({ cid, name }) {
+  const { value: services } = useLoaded(async () => (await call('pin/remote/service/ls')).RemoteServices, [])
+  return services?.length > 0 && html`<h2>${T.keepAt}</h2>
+    ${services.map(({ Service: service }) => html`<${Keeper} key=${service} service=${service} cid=${cid} name=${name} />`)}`
+}
+
+const STATES = 'queued,pinning,pinned,failed'
+function Keeper ({ service, cid, name }) {
+  const { value: pins, error, again } = useLoaded(
+    () => all('pin/remote/ls', { service, cid, status: STATES, timeout: LOOK }), [service, cid])
+  const state = pins?.[0]?.Status
+  const underWay = state === 'queued' || state === 'pinning'
+  useEffect(() => {
+    const later = underWay && setTimeout(again, AGAIN_MS)
+    return () => clearTimeout(later)
+  }, [pins])
+  const keep = async () => { await call('pin/remote/add', { arg: cid, service, name, background: true }); again() }
+  const leave = async () => { await call('pin/remote/rm', { service, cid, status: STATES, force: true }); again() }
+  return html`<div class="bar"><span class="grow"><b>${service}</b> <span class="hint" role="status">${error ? '' : T.keptAt[pins ? state ?? 'none' : 'looking']}</span></span>
+    ${pins && (!state || state === 'failed') && html`<${Button} aria-label=${T.keepAtOf(service)} act=${keep}>${T.keep}<//>`}
+    ${state && html`<${Button} aria-label=${T.leaveOf(service)} act=${leave}>${T.leave}<//>`}</div><${Trouble} error=${error} />`
 }
 
 /** The facts of `why` about one CID, for who shares it. */

@@ -29,6 +29,9 @@ export const T = {
   canOthers: 'Can others open it now?', stored: 'Stored here', announced: 'Announced', reachable: 'Reachable by others', looking: 'Looking…',
   marks: { yes: 'yes', no: 'no', maybe: 'not known', none: 'looking' },
 
+  keepAt: 'Keep it elsewhere, too', keep: 'Keep it there', keepAtOf: service => `Keep it at ${service}`, leave: 'No longer', leaveOf: service => `No longer keep it at ${service}`,
+  keptAt: { looking: 'Looking…', none: 'does not keep it', queued: 'has it in its queue', pinning: 'fetches it from here', pinned: 'keeps it', failed: 'could not fetch it' },
+
   whatToGet: 'CID, path, ipfs:// link, gateway link or domain', find: 'Find', getHint: 'Content is fetched from whoever has it, and each block is checked.', notContent: 'This names no content: give a CID, a path such as /ipfs/CID, an ipfs:// link, a link of a gateway, or a domain.',
   searching: path => `Looking for ${path}`, stopped: 'Stopped.', aFolder: 'Folder', aFile: 'File', pinIt: 'Fetch all and pin', addToFiles: 'Add to files', pathInFiles: 'Path in the files', addedToFiles: path => `Added to the files as ${path}`,
   why: 'Why is it so?', notPinned: 'It could not be fetched as a whole.', from: 'from', wasHere: count => `${count} blocks were here`,
