@@ -12,7 +12,7 @@ from cidery.blockstore.places import segment_name
 from cidery.blockstore.segment_file import SEGMENT_HEADER
 from cidery.blockstore.segments import SegmentStore, rebuild_index
 from cidery.blockstore.write_errors import StoreClosed
-from cidery.disk.platform_io import FileLocked
+from cidery.disk.file_locks import FileLocked
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import CarReader
 from cidery.multiformats.cid import CID

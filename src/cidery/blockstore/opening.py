@@ -16,8 +16,9 @@ from cidery.blockstore.read_check import ReadCheck
 from cidery.blockstore.recovery import Recovered
 from cidery.blockstore.write_errors import write_error
 from cidery.blockstore.writer import SegmentWriter
+from cidery.disk.file_locks import lock_file, unlock_file
 from cidery.disk.lmdb_environment import DatabaseDamaged
-from cidery.disk.platform_io import FileLayer, lock_file, refuse_network_filesystem, unlock_file
+from cidery.disk.platform_io import FileLayer, refuse_network_filesystem
 
 WRITER_LOCK = "writer.lock"
 log = logging.getLogger("cidery.store")

@@ -436,7 +436,7 @@ class SegmentStore:
             self._index.close()
             if self._lock >= 0:
                 from cidery.blockstore.database_check import InUse
-                from cidery.disk.platform_io import unlock_file
+                from cidery.disk.file_locks import unlock_file
 
                 InUse(self._index.path).clear()
                 unlock_file(self._lock)

@@ -13,7 +13,7 @@ from cidery.cli.output import NoProgress, Sink, progress_for
 from cidery.client.address import Endpoint, checked_secret, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
-from cidery.commands.definition import Call, Command, Input, Output, Repo, Where
+from cidery.commands.definition import ABOUT, Call, Command, Input, Output, Repo, Where
 from cidery.errors import Unavailable
 from cidery.node.location import repo_dir
 
@@ -241,7 +241,6 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
 
 def _run_bytes(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> int:
     from cidery.client.blocking import call as rpc
-    from cidery.commands.context import ABOUT
 
     bar = progress_for(call, wanted=call.command.progress and not sys.stdout.isatty())
     sink = Sink(call, bar)

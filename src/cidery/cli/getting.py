@@ -105,16 +105,15 @@ async def run_local(repo: Path, call: Call) -> int:
 def on_record(repo: str | Path, call: Call, target: str, what: str, *, way: str = "") -> Iterator[GetRecord | None]:
     """The record of a get, kept if the get does not finish. ``way``: as GetRecord.open()."""
     import time
-    from pathlib import Path
 
     from cidery.commands.job_command import command_of
     from cidery.core.getting.record import GetRecord
     from cidery.core.worth import KEPT, WORTH_SECONDS
-    from cidery.repo.layout import RepoLayout
+    from cidery.repo.places import jobs_directory
 
     command = [word for word in command_of(call) if not word.startswith("--output=")]
     command.insert(1, f"--output={os.path.abspath(target)}")
-    record = GetRecord.open(RepoLayout(Path(repo)).jobs, what, target, time.time, command, way)
+    record = GetRecord.open(jobs_directory(repo), what, target, time.time, command, way)
     began, keep, worth = time.monotonic(), True, False
     try:
         yield record

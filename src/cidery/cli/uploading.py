@@ -7,6 +7,7 @@ import sys
 
 from cidery.cli.output import NoProgress, Sink, progress_for
 from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
+from cidery.client.blocking import SMALL_BODY
 from cidery.client.blocking import call as rpc
 from cidery.client.multipart import FILE, CannotUpload, Part, content_type, encode_parts, identity_of
 from cidery.commands.bind import BadCall, usage
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from cidery.commands.definition import Call
     from cidery.core.adding.items import Item
 
+MAX_AROUND = 4096 * 2
+"""Bytes of a body beside those of its file: a path three times as long when it is quoted, and headers."""
 WORTH_BAR = 16 << 20
 """Upload size from which a bar is shown: less takes no time."""
 
@@ -68,7 +71,9 @@ def upload(
     """``bar``: moves with the bytes sent; it belongs to the sink, which closes it."""
     boundary = os.urandom(16).hex()
     body = _counted(encode_parts(parts, boundary, known), bar or NoProgress())
-    answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=content_type(boundary))
+    kind = content_type(boundary)
+    small = _is_small(file_paths(call))
+    answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=kind, at_once=small)
     try:
         with answer:
             for value in answer.values():
@@ -77,6 +82,13 @@ def upload(
     finally:
         sink.close()
     return 0
+
+
+def _is_small(paths: list[str]) -> bool:
+    """Whether there is one file, so short that it fits into the system's buffers with what is around it."""
+    if len(paths) != 1 or not os.path.isfile(paths[0]):
+        return False
+    return os.path.getsize(paths[0]) <= SMALL_BODY - MAX_AROUND
 
 
 def _counted(body: Iterator[bytes], bar: Progress) -> Iterator[bytes]:

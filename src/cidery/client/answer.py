@@ -1,7 +1,6 @@
 """The meaning of RPC answers: errors to exceptions, lines to values. No IO."""
 
-import json
-from typing import Any
+from __future__ import annotations
 
 from cidery.client.address import Endpoint
 from cidery.client.http1 import BadResponse, ResponseReader
@@ -15,6 +14,10 @@ from cidery.errors import (
     Unavailable,
 )
 from cidery.http.authorization import AGENT, MISDIRECTED, TOKEN_HEADER, header_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_LINE = 64 << 20
 """Longest JSON value accepted, in bytes: one ``ls`` of a large directory is one value."""
@@ -105,6 +108,8 @@ def check_daemon(endpoint: Endpoint, status: int, headers: dict[str, str]) -> No
 
 def error_of(status: int, reason: str, body: bytes, category: str = "") -> RpcError:
     """The error in an answer with a status other than 200; of the category that a daemon of Cidery names."""
+    import json  # which a call that gives bytes, and no error, does not need
+
     kind = _BY_CATEGORY.get(category, RpcInvalidInput if status == 400 else RpcError)
     try:
         value = json.loads(body)
@@ -150,6 +155,8 @@ class ValueLines:
 
 
 def _value(line: bytes, lists: bool) -> Any:
+    import json
+
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as exc:

@@ -3,10 +3,9 @@
 A body is sent from a thread while the answer is read, because ``add`` answers while it is still receiving.
 """
 
-import socket
-import threading
-from collections.abc import Iterator
-from typing import Any, Self
+from __future__ import annotations
+
+import _socket  # `socket` adds names of constants and selectors, which take longer than a call
 
 from cidery.client.address import Endpoint
 from cidery.client.answer import (
@@ -23,8 +22,15 @@ from cidery.client.answer import (
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Self
+
 RECEIVE_SIZE = 1 << 20
 """Bytes requested from the socket at a time."""
+SMALL_BODY = 16 * 1024
+"""Longest body that needs no thread, in bytes: the system takes it whatever the daemon does."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect to this machine: if it takes longer, nothing accepts there."""
 FAR_CONNECT_TIMEOUT = 130.0
@@ -34,15 +40,17 @@ FAR_CONNECT_TIMEOUT = 130.0
 class Answer:
     """One call: status and headers are read on construction, the body as it is iterated. Close it, or use ``with``."""
 
-    def __init__(self, connection: socket.socket, endpoint: Endpoint, body: Iterator[bytes] | None) -> None:
-        """``body``: sent from a thread."""
+    def __init__(
+        self, connection: _socket.socket, endpoint: Endpoint, body: Iterator[bytes] | None, *, at_once: bool = False
+    ) -> None:
+        """``body``: sent from a thread, or ``at_once``."""
         self._socket = connection
         self._name = endpoint.name
         self._upload: _Upload | None = None
         self._reader = ResponseReader()
         try:
             if body is not None:
-                self._begin_upload(endpoint, body)
+                self._begin_upload(endpoint, body, at_once=at_once)
             while self._reader.status == 0:
                 self._receive_head(endpoint)
             check_daemon(endpoint, self._reader.status, self._reader.headers)
@@ -56,15 +64,15 @@ class Answer:
     def headers(self) -> dict[str, str]:
         return self._reader.headers
 
-    def _begin_upload(self, endpoint: Endpoint, body: Iterator[bytes]) -> None:
-        """Send the body from a thread; if a particular daemon is meant, only after it has asked for it."""
+    def _begin_upload(self, endpoint: Endpoint, body: Iterator[bytes], *, at_once: bool) -> None:
+        """Send the body; if a particular daemon is meant, only after it has asked for it."""
         while endpoint.token and self._reader.interim is None:
             self._receive_head(endpoint)
             if self._reader.status:
                 return  # it wants no body
         if self._reader.interim is not None:
             check_daemon(endpoint, 100, self._reader.interim)
-        self._upload = _Upload(self._socket, body)
+        self._upload = _Upload(self._socket, body, at_once=at_once)
 
     def _receive_head(self, endpoint: Endpoint) -> None:
         try:
@@ -120,7 +128,7 @@ class Answer:
     def abort(self) -> None:
         """End the connection from another thread: a waiting reader gets an error."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(_socket.SHUT_RDWR)
         except OSError:
             return  # closed already
 
@@ -138,15 +146,20 @@ class Answer:
 
 
 class _Upload:
-    """Sends a body in chunks from a thread; ``failure`` is the error that stopped it, if it was ours."""
+    """Sends a body in chunks; ``failure`` is the error that stopped it, if it was ours."""
 
-    def __init__(self, connection: socket.socket, body: Iterator[bytes]) -> None:
+    def __init__(self, connection: _socket.socket, body: Iterator[bytes], *, at_once: bool) -> None:
+        """``at_once``: on return all of it is sent; else a thread sends it."""
         self.failure: CideryError | None = None
         self._socket = connection
         self._body = body
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="cidery-upload", daemon=True)
-        self._thread.start()
+        if at_once:
+            self._run()
+            return
+        import threading
+
+        threading.Thread(target=self._run, name="cidery-upload", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -165,7 +178,7 @@ class _Upload:
 
     def _shutdown(self) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the reader, which raises ``failure``
+            self._socket.shutdown(_socket.SHUT_RDWR)  # wakes the reader, which raises ``failure``
         except OSError:
             self._stopped = True  # closed already: there is no reader to wake
 
@@ -179,18 +192,20 @@ def connect_timeout(endpoint: Endpoint) -> float:
     return CONNECT_TIMEOUT if here else FAR_CONNECT_TIMEOUT
 
 
-def _connect(endpoint: Endpoint) -> socket.socket:
+def _connect(endpoint: Endpoint) -> _socket.socket:
     """Raises OSError."""
     if not endpoint.path and not endpoint.host.replace(".", "").isdigit():
+        import socket
+
         return socket.create_connection((endpoint.host, endpoint.port), connect_timeout(endpoint))
     # an address needs no look-up, which would import the codec of host names
-    connection = socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET)
+    connection = _socket.socket(_socket.AF_UNIX if endpoint.path else _socket.AF_INET)
     try:
         connection.settimeout(connect_timeout(endpoint))
         connection.connect(endpoint.path or (endpoint.host, endpoint.port))
         if not endpoint.path:
             # otherwise the small pieces of an upload would each wait 40 ms
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     except BaseException:
         connection.close()
         raise
@@ -204,11 +219,13 @@ def call(
     *,
     body: Iterator[bytes] | None = None,
     content_type: str = "",
+    at_once: bool = False,
 ) -> Answer:
     """Make one call.
 
     Args:
         body: sent in chunks with ``content_type``, while the answer is read.
+        at_once: the body has at most SMALL_BODY bytes, which are at hand: it is sent first, without a thread.
         content_type: without a ``body``, what Answer.say() sends is the body.
     Raises:
         DaemonGone: nothing listens there, or (WrongDaemon) another program.
@@ -227,4 +244,4 @@ def call(
     except OSError as exc:
         connection.close()
         raise DaemonGone(endpoint.name, exc.strerror or str(exc)) from exc
-    return Answer(connection, endpoint, body)
+    return Answer(connection, endpoint, body, at_once=at_once)

@@ -10,7 +10,6 @@ Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
 from collections.abc import Sequence
-from enum import Enum
 
 from cidery.errors import RemoteProtocolError
 
@@ -33,7 +32,9 @@ class BadResponse(RemoteProtocolError):
         return f"bad answer from the RPC server: {self.reason}"
 
 
-class _State(Enum):
+class _State:
+    """Names of states; no Enum, whose making takes longer than reading an answer."""
+
     HEAD = "head"
     LENGTH = "body of known length"
     UNTIL_CLOSE = "body until the connection closes"

@@ -29,8 +29,6 @@ class TimedOut(Unavailable):
 
 MAX_WHOLE = 256 * 1024
 """Most bytes that an answer holds as a whole, which is less work than sending pieces: reading it takes no time."""
-ABOUT = "x-about-length"
-"""Header of an answer whose length is only estimated."""
 
 
 class Body(NamedTuple):

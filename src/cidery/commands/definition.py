@@ -253,6 +253,8 @@ def ignored(name: str, why: str, *, type: OptionType = OptionType.BOOL, short: s
     return Option(name, type, f"No effect: {why}", default, short, no_effect=why)
 
 
+ABOUT = "x-about-length"
+"""Header of an answer whose length is only estimated."""
 MAX_PAGE = 10_000
 """Most rows of a page of a long list."""
 

@@ -1,9 +1,11 @@
 """Reading a known part of a file."""
 
 import os
-import threading
 
-_SEEK = threading.Lock()
+if not hasattr(os, "pread"):
+    import threading
+
+    _SEEK = threading.Lock()
 
 
 def pread_exactly(fd: int, size: int, offset: int) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cidery.disk.hole_punching import punch_hole
-from cidery.errors import InvalidInput, Unavailable
+from cidery.errors import InvalidInput
 from cidery.multiformats.varint import Buffer
 
 WRITE_PARTS = 1024
@@ -166,7 +166,6 @@ def _skip(parts: Sequence[Buffer], count: int) -> list[Buffer]:
 
 
 if sys.platform == "win32":
-    import msvcrt
     import threading
 
     _seek_lock = threading.Lock()
@@ -183,17 +182,6 @@ if sys.platform == "win32":
 
     def _sync_data(fd: int) -> None:
         os.fsync(fd)
-
-    def _try_lock(fd: int) -> None:
-        # A byte far past the content, so that other processes can still read the holder's name.
-        os.lseek(fd, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-
-    def _unlock(fd: int) -> None:
-        """Closing does it: no child has the descriptor."""
-
-    def _try_share(fd: int) -> None:
-        """There are no shared locks of this kind; since the file could be opened, no process holds the lock now."""
 
 else:
     import fcntl
@@ -216,17 +204,6 @@ else:
         else:
             os.fdatasync(fd)
 
-    def _try_lock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_UN)
-
-    def _try_share(fd: int) -> None:
-        # The two families of locks do not see each other on Linux, and other programs use one or the other.
-        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _COLD_OR_UNSUPPORTED = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -241,68 +218,6 @@ def _read_ready(fd: int, into: memoryview, offset: int) -> int:
         if exc.errno in _COLD_OR_UNSUPPORTED:
             return -1
         raise
-
-
-class FileLocked(Unavailable):
-    """Another process holds the lock on a file."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} is locked by another process; only one may write, stop it or open read-only"
-
-
-def lock_file(path: Path) -> int:
-    """Take the operating system's exclusive lock on ``path`` (created if missing), which ends with the process.
-
-    Returns:
-        A descriptor for unlock_file().
-    Raises:
-        FileLocked, OSError.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    try:
-        _try_lock(fd)
-    except OSError as exc:
-        os.close(fd)
-        if exc.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            raise FileLocked(path) from exc
-        raise
-    return fd
-
-
-def unlock_file(fd: int) -> None:
-    """End the lock of lock_file(), and close its descriptor, which alone would leave it to the children of fork()."""
-    try:
-        _unlock(fd)
-    finally:
-        os.close(fd)
-
-
-def share_lock(path: Path) -> int:
-    """Keep other processes from locking an existing file, with a lock that writes nothing and other readers can share.
-
-    Returns:
-        A descriptor to close when done. On Windows, only a lock held at this moment is noticed.
-    Raises:
-        FileLocked, OSError (FileNotFoundError: no such file).
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
-    except PermissionError as exc:
-        if sys.platform == "win32":  # opened without sharing: that is the lock there
-            raise FileLocked(path) from exc
-        raise
-    try:
-        _try_share(fd)
-    except OSError as exc:
-        os.close(fd)
-        if exc.errno in (errno.EAGAIN, errno.EACCES):
-            raise FileLocked(path) from exc
-        raise
-    return fd
 
 
 NETWORK_FILESYSTEMS = frozenset(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from cidery.disk.platform_io import FileLocked, share_lock
+from cidery.disk.file_locks import FileLocked, share_lock
 from cidery.errors import IntegrityError, InvalidInput, Unavailable
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.ipld import dag_cbor

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
+from cidery.repo.places import jobs_directory
 from cidery.version import REPO_FORMAT
 
 MAX_VERSION_TEXT = 32
@@ -130,7 +131,7 @@ class RepoLayout:
     @property
     def jobs(self) -> Path:
         """Journals of unfinished jobs; created on first use."""
-        return self.root / "meta" / "jobs"
+        return Path(jobs_directory(self.root))
 
     @property
     def swarm_key(self) -> Path:

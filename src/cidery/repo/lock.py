@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from cidery.disk.platform_io import FileLocked, lock_file, unlock_file
+from cidery.disk.file_locks import FileLocked, lock_file, unlock_file
 from cidery.errors import Unavailable
 
 MAX_HOLDER_TEXT = 4096

@@ -4,19 +4,25 @@ After a SIGKILL the written data is in the page cache, in the order of the write
 so a note from another boot counts as none. Where the boot cannot be identified (not Linux), no note is trusted.
 """
 
+from __future__ import annotations
+
 import os
 import zlib
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_NOTE = 1 << 20
 """Longest note, in bytes."""
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def boot_identity() -> str:
     """Equal as long as the kernel runs; "" where it cannot be determined."""
     try:
-        return _BOOT_ID.read_text().strip()
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         return ""
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from cidery.budgets import MISS_SESSIONS
 from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
-from cidery.commands.context import ABOUT, Body, Caller, Context, TimedOut
-from cidery.commands.definition import REMOTE_GLOBALS, Call, Command, OptionType, Output, load
+from cidery.commands.context import Body, Caller, Context, TimedOut
+from cidery.commands.definition import ABOUT, REMOTE_GLOBALS, Call, Command, OptionType, Output, load
 from cidery.commands.registry import find
 from cidery.core.adding.items import Item
 from cidery.core.api import Api

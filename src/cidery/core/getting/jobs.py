@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from cidery.core.getting.record import MAX_HEAD, SUFFIX, read_head
-from cidery.disk.platform_io import FileLocked, lock_file
+from cidery.disk.file_locks import FileLocked, lock_file
 from cidery.repo.jobs import INTERRUPTED_LIFE, MAX_INTERRUPTED, Job, JobState
 
 

@@ -8,16 +8,22 @@ Layout: a JSON line (kind, title, target, boot, start), then lines: ``F <identit
 ``P <device> <inode> <bytes> <path>`` how much of an unfinished one is written, ``S <bytes> <total>`` how far it is.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
-from cidery.disk.platform_io import FileLocked, lock_file
+from cidery.disk.file_locks import FileLocked, lock_file
 from cidery.repo.volatile_note import boot_identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO, Any
 
 SUFFIX = ".get"
 FIRST_NUMBER = 1_000_000_000
@@ -48,7 +54,7 @@ class Part(NamedTuple):
 class GetRecord:
     """An open record. All methods block for microseconds; one thread at a time."""
 
-    def __init__(self, path: Path, file: IO[bytes], boot: str) -> None:
+    def __init__(self, path: str, file: IO[bytes], boot: str) -> None:
         self._path = path
         self._file = file
         self._boot = boot
@@ -61,13 +67,13 @@ class GetRecord:
     @classmethod
     def open(
         cls,
-        directory: Path,
+        directory: str | os.PathLike[str],
         what: str,
         target: str,
         wall: Callable[[], float],
         command: Sequence[str] = (),
         way: str = "",
-    ) -> "GetRecord | None":
+    ) -> GetRecord | None:
         """The record of getting ``what`` to ``target``, with the entries of an earlier run.
 
         ``directory``: RepoLayout.jobs; ``wall``: seconds since 1970; ``command``: the command line that repeats it;
@@ -75,9 +81,10 @@ class GetRecord:
         None if there can be none: no repository here, no write permission, or the same get is already running.
         """
         number = number_of(what + way, target)
-        path = directory / f"{number}{SUFFIX}"
+        path = os.path.join(directory, f"{number}{SUFFIX}")
         try:
-            directory.mkdir(exist_ok=True)
+            if not os.path.isdir(directory):
+                os.mkdir(directory)
             file = open(lock_file(path), "r+b")  # noqa: SIM115 (closed by close())
         except (OSError, FileLocked):
             return None
@@ -186,7 +193,8 @@ class GetRecord:
         """
         kept = keep and (empty or self._size > 0)
         if not self._file.closed and not kept:
-            self._path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
         self._file.close()
         return kept
 

@@ -1,0 +1,14 @@
+"""Where things are in a repository, for who must not import pathlib: that takes a small command a tenth of its time."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def jobs_directory(root: str | Path) -> str:
+    """Of the repository at ``root``: journals of unfinished jobs; created on first use."""
+    return os.path.join(root, "meta", "jobs")
