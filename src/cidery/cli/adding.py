@@ -28,6 +28,7 @@ class AddSink(Sink):
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self._last: dict[str, Any] | None = None
+        self._last_line = ""
         quiet = call.flag("quieter") or call.flag("silent")
         self._progress = NoProgress() if quiet else progress_for(call)
         self._seen = (0, "")
@@ -45,10 +46,18 @@ class AddSink(Sink):
         if not self._call.flag("quieter"):
             sys.stdout.write(text_of(value, self._call))
 
+    def text(self, lines: str) -> None:
+        if self._call.flag("quieter"):
+            self._last_line = lines.rstrip("\n").rpartition("\n")[2] or self._last_line
+        else:
+            super().text(lines)
+
     def finish(self) -> None:
         """Everything is stored."""
         if self._call.flag("quieter") and self._last is not None:
             sys.stdout.write(text_of(self._last, self._call))
+        elif self._last_line:
+            super().text(f"{self._last_line}\n")
 
 
 def _total(call: Call) -> int | None:

@@ -1,10 +1,16 @@
 """Splits the command line into command, arguments and options. Options may stand anywhere."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from cidery.commands.bind import BadCall, options_by_name
 from cidery.commands.definition import Command, Option, OptionType
 from cidery.commands.registry import find, subcommands, suggest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from cidery.light_types import NamedTuple
 
 
 class Line(NamedTuple):

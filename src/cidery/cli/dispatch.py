@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from contextlib import contextmanager
 
 from cidery.cli.arguments import Line
 from cidery.cli.fronts import front_of
-from cidery.cli.output import NoProgress, Sink, progress_for
+from cidery.cli.output import AS_TEXT, NoProgress, Sink, comes_as_text, progress_for
 from cidery.client.address import Endpoint, checked_secret, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
@@ -19,7 +18,7 @@ from cidery.node.location import repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from cidery.cli.output import Progress
     from cidery.cli.watching import Watch
@@ -228,11 +227,17 @@ def run_remote(endpoint: Endpoint, call: Call, query: list[tuple[str, str]]) -> 
         return _run_bytes(endpoint, call, query)
     line = progress_for(call, wanted=False)
     sink = Sink(call, line)
+    as_text = comes_as_text(endpoint, call, line)
+    query = [*query, AS_TEXT] if as_text else query
     try:
         with watched(endpoint, line, call) as watch:
             with rpc(endpoint, list(call.command.path), [*query, *watch.query]) as answer:
-                for value in answer.values(lists=True):
-                    sink.value(value)
+                if as_text:
+                    for lines in answer.texts():
+                        sink.text(lines)
+                else:
+                    for value in answer.values(lists=True):
+                        sink.value(value)
                 sink.finish()
     finally:
         sink.close()
@@ -265,20 +270,25 @@ class _Unwatched:
         return ""
 
 
-@contextmanager
-def watched(endpoint: Endpoint, bar: Progress, call: Call) -> Iterator[Watch | _Unwatched]:
+class watched:  # noqa: N801 - it reads as a function, and is no generator because contextlib takes long to import
     """Show on the bar what the daemon is doing for the call inside the context."""
-    if isinstance(bar, NoProgress):
-        yield _Unwatched()
-        return
-    from cidery.cli.watching import Watch
 
-    watch = Watch(endpoint, bar, call)
-    watch.start()
-    try:
-        yield watch
-    finally:
-        watch.stop()
+    def __init__(self, endpoint: Endpoint, bar: Progress, call: Call) -> None:
+        self._watch: Watch | None = None
+        if not isinstance(bar, NoProgress):
+            from cidery.cli.watching import Watch
+
+            self._watch = Watch(endpoint, bar, call)
+
+    def __enter__(self) -> Watch | _Unwatched:
+        if self._watch is None:
+            return _Unwatched()
+        self._watch.start()
+        return self._watch
+
+    def __exit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.stop()
 
 
 def length_of(headers: dict[str, str], name: str = "x-content-length") -> int | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 
 from cidery.commands.definition import Call, Value
 from cidery.commands.escaping import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Any, Protocol
 
     from cidery.cli.pace import Pace
+    from cidery.client.address import Endpoint
 
     class Progress(Protocol):
         """A bar, or nothing."""
@@ -45,11 +46,38 @@ def text_of(value: Value, call: Call) -> str:
     return printable(call.shown(value))
 
 
+AS_TEXT = ("encoding", "text")
+"""Of a query: the daemon makes the text. Reading JSON takes longer than the rest of a small command."""
+
+
+def comes_as_text(endpoint: Endpoint, call: Call, progress: Progress) -> bool:
+    """Whether the values of a call may come from a daemon as the text that is to be printed.
+
+    Not from a daemon that makes other texts than this program, nor where a value may mean more than its text.
+    """
+    if not endpoint.token or call.command.text is None or "encoding" in call.given:
+        return False
+    if not isinstance(progress, NoProgress) or ("progress" in call.options and call.flag("progress")):
+        return False
+    kinds = getattr(call.command.result, "__args__", (call.command.result,))
+    return not any("Err" in getattr(kind, "__annotations__", ()) for kind in kinds)
+
+
 def printable(text: str) -> str:
     """Text of several lines without control characters, which could drive a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else escaped(char) for char in text)
+
+
+class _Nothing:
+    """A context in which nothing is different."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
 
 class NoProgress:
@@ -68,7 +96,7 @@ class NoProgress:
         return None
 
     def hidden(self, *, within_line: bool = False) -> AbstractContextManager[None]:
-        return nullcontext()
+        return _Nothing()
 
     def close(self) -> None:
         return None
@@ -127,6 +155,12 @@ class Sink:
             if not self.shows_progress:
                 self._progress = progress_for(self._call, wanted=False)
             self._progress.count(self._paced(value))
+
+    def text(self, lines: str) -> None:
+        """Values that came as text."""
+        sys.stdout.write(printable(lines))
+        if self._call.command.live:
+            sys.stdout.flush()
 
     def _paced(self, value: dict[str, Any]) -> str:
         if "Status" in value:

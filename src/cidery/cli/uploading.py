@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from cidery.cli.output import NoProgress, Sink, progress_for
+from cidery.cli.output import AS_TEXT, NoProgress, Sink, comes_as_text, progress_for
 from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
 from cidery.client.blocking import SMALL_BODY
 from cidery.client.blocking import call as rpc
@@ -73,11 +73,17 @@ def upload(
     body = _counted(encode_parts(parts, boundary, known), bar or NoProgress())
     kind = content_type(boundary)
     small = _is_small(file_paths(call))
+    as_text = comes_as_text(endpoint, call, bar or NoProgress()) and not sink.shows_progress
+    query = [*query, AS_TEXT] if as_text else query
     answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=kind, at_once=small)
     try:
         with answer:
-            for value in answer.values():
-                sink.value(value)
+            if as_text:
+                for lines in answer.texts():
+                    sink.text(lines)
+            else:
+                for value in answer.values():
+                    sink.value(value)
         sink.finish()
     finally:
         sink.close()

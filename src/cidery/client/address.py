@@ -1,9 +1,15 @@
 """Where a daemon listens: the ``api`` file of a repository, or an address given by hand."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from cidery.errors import InvalidInput
 from cidery.http.authorization import TOKEN_FILE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from cidery.light_types import NamedTuple
 
 _USUAL = "/ip4/127.0.0.1/tcp/"
 """The usual start of an ``api`` file: parsed without importing all protocols, which takes half of a call's start."""
@@ -73,7 +79,7 @@ class Endpoint(NamedTuple):
     secret: str = ""
     """One of API.Authorizations, in the form of --api-auth."""
 
-    def with_secret(self, secret: str) -> "Endpoint":
+    def with_secret(self, secret: str) -> Endpoint:
         """The same, called as the user of API.Authorizations with this secret. Raises BadSecret."""
         return self._replace(secret=checked_secret(secret))
 

@@ -118,6 +118,16 @@ class Answer:
             yield from lines.receive_data(chunk)
         yield from lines.receive_eof()
 
+    def texts(self) -> Iterator[str]:
+        """The body as text, in whole lines; bytes that are not UTF-8 as in file names. Raises as chunks()."""
+        rest = b""
+        for chunk in self.chunks():
+            whole, end, rest = (rest + chunk).rpartition(b"\n")
+            if end:
+                yield (whole + end).decode("utf-8", "surrogateescape")
+        if rest:
+            yield rest.decode("utf-8", "surrogateescape")
+
     def say(self, data: bytes) -> None:
         """Send more of the body of a call that has a content type alone, and no end. Raises DaemonGone."""
         try:

@@ -9,9 +9,13 @@ body() bytes.
 Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from cidery.errors import RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_HEAD = 64 * 1024
 """Most bytes of a response head or of trailers."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple, Protocol
 
 from cidery.client.http1 import quote_bytes
 from cidery.errors import InvalidInput
@@ -16,8 +15,17 @@ from cidery.errors import InvalidInput
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import NamedTuple, Protocol
 
     from cidery.core.adding.ignore_rules import IgnoreRules
+
+    class Readable(Protocol):
+        """A source of bytes; BinaryIO is one."""
+
+        def read(self, size: int, /) -> bytes: ...
+
+else:
+    from cidery.light_types import NamedTuple
 
 READ_SIZE = 1 << 20
 """Bytes of a file per chunk."""
@@ -38,12 +46,6 @@ class CannotUpload(InvalidInput):
 
     def __str__(self) -> str:
         return f"cannot {self.doing} {self.path}: {self.reason}"
-
-
-class Readable(Protocol):
-    """A source of bytes; BinaryIO is one."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Selection(NamedTuple):

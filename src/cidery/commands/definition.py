@@ -5,12 +5,21 @@ usage error imports no implementation (no asyncio, no HTTP, no cryptography, no 
 module and all definitions avoid ``dataclasses``: importing it costs more than the rest of a start together.
 """
 
-from collections.abc import Callable, Mapping
-from enum import Enum
-from importlib import import_module
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-Value = Mapping[str, Any]
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from enum import Enum
+    from typing import Any, NamedTuple
+
+    Value = Mapping[str, Any]
+else:
+    from cidery.light_types import Enum, NamedTuple
+
+    Value = dict
 """One result as JSON: exactly the object sent over the wire; its shape is the TypedDict in ``Command.result``."""
 
 
@@ -124,7 +133,7 @@ class Command(NamedTuple):
     """Of bytes in another form, which an option asks for."""
     result: Any = None
     """TypedDict of one value, or types joined by |; None: it has none."""
-    text: Callable[[Value, "Call"], str] | None = None
+    text: Callable[[Value, Call], str] | None = None
     """Text form of one value, with its line end; "" prints nothing. None: JSON."""
     verbatim: bool = False
     """Whether ``text`` receives the value as is; else all its texts are escaped, since names may hold line ends."""

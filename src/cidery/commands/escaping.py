@@ -6,7 +6,11 @@ Kubo prints them, and the backslash itself is escaped too, so that each displaye
 Spec: https://go.dev/ref/spec#Rune_literals
 """
 
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
 

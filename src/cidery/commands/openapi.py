@@ -4,7 +4,8 @@ Spec: https://spec.openapis.org/oas/v3.1.1.html
 """
 
 import types
-from typing import Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+import typing
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from cidery.commands.definition import (
     GLOBAL_OPTIONS,
@@ -17,6 +18,7 @@ from cidery.commands.definition import (
     Output,
 )
 from cidery.commands.registry import all_commands
+from cidery.light_types import TypedDict
 from cidery.version import __version__
 
 Json = dict[str, Any]
@@ -175,7 +177,7 @@ def _schema(kind: Any, schemas: Json) -> Json:
     if kind in _PLAIN:
         return dict(_PLAIN[kind])
     origin, args = get_origin(kind), get_args(kind)
-    if origin in (NotRequired, Required):
+    if origin is NotRequired:
         return _schema(args[0], schemas)
     if origin is list:
         return {"type": "array", "items": _schema(args[0], schemas)}
@@ -183,16 +185,16 @@ def _schema(kind: Any, schemas: Json) -> Json:
         return {"type": "object", "additionalProperties": _schema(args[1], schemas)}
     if origin in (Union, types.UnionType):
         return {"anyOf": [_schema(one, schemas) for one in args]}
-    if not is_typeddict(kind):
+    if not issubclass(kind, TypedDict):
         raise TypeError(f"a result has the type {kind!r}, which has no schema yet")
     name = kind.__name__
     if name not in schemas:
         schemas[name] = {}  # before its fields, which may hold it
-        hints = get_type_hints(kind, include_extras=True)
+        hints = get_type_hints(kind, localns=vars(typing), include_extras=True)
         schemas[name] = {
             "type": "object",
             "properties": {field: _schema(hint, schemas) for field, hint in hints.items()},
-            "required": sorted(kind.__required_keys__),
+            "required": sorted(field for field, hint in hints.items() if get_origin(hint) is not NotRequired),
             "additionalProperties": False,
         }
     return {"$ref": f"#/components/schemas/{name}"}

@@ -1,11 +1,18 @@
 """All commands by name. A group's definitions are imported when one of its names is looked up."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from importlib import import_module
-from typing import NamedTuple
 
 from cidery.commands.definition import Command
 from cidery.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NamedTuple
+else:
+    from cidery.light_types import NamedTuple
 
 _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",

@@ -1,6 +1,6 @@
 """Definitions of block get, put, rm and stat."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -15,6 +15,12 @@ from cidery.commands.definition import (
     number,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 CID_ARGUMENT = Argument("cid", "CID or path of the block", Input.TEXT_OR_STDIN)
 

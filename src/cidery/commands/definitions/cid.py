@@ -1,8 +1,14 @@
 """Definitions of cid format, base32, inspect, bases, codecs, hashes and explain, and of multibase."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 CIDS = Argument("cid", "CIDs", Input.TEXT_OR_STDIN, variadic=True)
 FORMAT_HELP = """The format may contain:

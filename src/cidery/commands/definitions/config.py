@@ -1,8 +1,14 @@
 """Definitions of config and bootstrap."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, flag, ignored
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 PROFILES = """Profiles: test, server, lan, lowpower, data, local-discovery, default-networking, randomports,
 announce-on, announce-off, unixfs-v1-2025, unixfs-v0-2015 (also named legacy-cid-v0)."""

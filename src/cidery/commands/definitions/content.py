@@ -1,6 +1,6 @@
 """Definitions of add, cat, get, ls and refs."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -17,6 +17,12 @@ from cidery.commands.definition import (
     page_options,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
 NO_TIME = "0001-01-01T00:00:00Z"

@@ -1,6 +1,6 @@
 """Definitions of dag put, get, resolve, import, export, stat and diff, and of resolve."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
@@ -19,6 +19,12 @@ from cidery.commands.definition import (
     number,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 REF = Argument("ref", "CID, /ipfs/CID/a/b, CID/a/b or ipfs://CID/a/b", Input.TEXT_OR_STDIN)
 

@@ -1,8 +1,14 @@
 """Definitions of denylist ls and check."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class DenylistLine(TypedDict):

@@ -1,8 +1,14 @@
 """Definitions of the diag group."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Call, Command, Option, OptionType, Output, Repo, Value, Where, flag, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class RunningCommand(TypedDict):

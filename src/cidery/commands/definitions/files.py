@@ -1,6 +1,6 @@
 """Definitions of the files group: mutable files."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
@@ -19,6 +19,12 @@ from cidery.commands.definition import (
     text,
 )
 from cidery.commands.definitions.message_output import MessageOutput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 STAT_FORMAT = (
     "<hash>\nSize: <size>\nCumulativeSize: <cumulsize>\nChildBlocks: <childs>\nType: <type>\n"

@@ -1,9 +1,15 @@
 """Definitions of filestore ls, verify and dups."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, flag
 from cidery.commands.definitions.content import RefLine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class FilestoreLine(TypedDict):

@@ -1,6 +1,6 @@
 """Definitions of gateway check and gateway serve."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -15,6 +15,12 @@ from cidery.commands.definition import (
     number,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class PartCount(TypedDict):

@@ -1,9 +1,15 @@
 """Definitions of the jobs group."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import Argument, Call, Command, Option, OptionType, Output, Repo, Value, Where, flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 KINDS = ("add", "gc", "get", "import", "pin")
 STATES = ("queued", "running", "interrupted", "done", "failed")

@@ -1,8 +1,14 @@
 """Definitions of the key group."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Repo, Value, Where, flag, number, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 _BASE = text("ipns-base", "Multibase of the ids; b58mh: the older form", default="base36", alias="ipns-base-encoding")
 _FORMAT = text(

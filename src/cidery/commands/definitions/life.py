@@ -1,6 +1,6 @@
 """Definitions of init, daemon, shutdown, version, commands and help."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -18,6 +18,12 @@ from cidery.commands.definition import (
     text,
 )
 from cidery.commands.definitions.config import PROFILES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class Version(TypedDict):

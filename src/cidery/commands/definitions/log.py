@@ -1,9 +1,15 @@
 """Definitions of the log group."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Output, Value, Where, text
 from cidery.commands.definitions.message_output import MessageOutput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 """Kubo's names; the last three are the same level here."""

@@ -1,8 +1,14 @@
 """Definitions of doctor, install-as, ui and service: what concerns this machine rather than content."""
 
-from typing import Literal, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, flag, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class Checked(TypedDict):

@@ -1,6 +1,6 @@
 """Definitions of the name group."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -16,6 +16,12 @@ from cidery.commands.definition import (
     number,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 _BASE = text("ipns-base", "Multibase of the name; b58mh: the older form", default="base36", alias="ipns-base-encoding")
 _NAME = Argument("name", "IPNS name (k51...) or peer id, with or without /ipns/")

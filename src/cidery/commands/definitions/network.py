@@ -1,6 +1,6 @@
 """Definitions of id, ping, swarm and bitswap."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -16,6 +16,12 @@ from cidery.commands.definition import (
     text,
 )
 from cidery.commands.escaping import escaped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class Identity(TypedDict):

@@ -1,8 +1,14 @@
 """Definitions of object patch."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Value, flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 _ROOT = Argument("root", "CID or path of the node")
 _ANY = flag("allow-non-unixfs", "Change also a node that is no UnixFS directory")

@@ -1,6 +1,6 @@
 """Definitions of the pin group."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     FAST_PROVIDE,
@@ -17,6 +17,12 @@ from cidery.commands.definition import (
     page_options,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 PIN_PATH = Argument("path", "CID or path to an object", Input.TEXT_OR_STDIN, variadic=True)
 

@@ -1,6 +1,6 @@
 """Definitions of pin remote: what services are asked to keep."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import (
     Argument,
@@ -15,6 +15,12 @@ from cidery.commands.definition import (
     flag,
     text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class RemotePin(TypedDict):

@@ -1,8 +1,14 @@
 """Definitions of provide."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Value, Where, flag, ignored
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class Queued(TypedDict):

@@ -5,9 +5,15 @@ Over the RPC topics and data are multibase texts in base64url, since topics may 
 Spec: https://docs.ipfs.tech/reference/kubo/rpc/#api-v0-pubsub-ls
 """
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 _ON = "Pubsub.Enabled or `cidery daemon --enable-pubsub-experiment` turns pubsub on."
 _NAMES_ON = "Ipns.UsePubsub or `cidery daemon --enable-namesys-pubsub` lets records of names go over pubsub, too."

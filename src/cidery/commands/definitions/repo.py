@@ -1,6 +1,6 @@
 """Definitions of the repo group."""
 
-from typing import NotRequired, TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
@@ -18,6 +18,12 @@ from cidery.commands.definition import (
     page_options,
 )
 from cidery.commands.definitions.message_output import MessageOutput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class RepoStat(TypedDict):

@@ -1,8 +1,14 @@
 """Definitions of routing, dht and stats dht."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Input, Output, Value, Where, flag, number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 FINAL_PEER, PROVIDER, VALUE = 2, 4, 5
 """Types of a QueryEvent, as libp2p numbers them."""

@@ -1,9 +1,15 @@
 """The status command."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import Call, Command, Value, Where
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class BudgetLine(TypedDict):

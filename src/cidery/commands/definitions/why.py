@@ -1,8 +1,14 @@
 """Definition of why."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
 
 from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class Finding(TypedDict):
