@@ -1,13 +1,17 @@
 """What scripts do: pipes and streams as files, archives and folders as outputs; the same with and without a daemon."""
 
+import io
 import os
+import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from cidery.ipld.block import MAX_BLOCK
 from daemon.test_daemon import Daemon
 
 ARCHIVE = (
@@ -60,6 +64,39 @@ def test_dev_stdin_is_a_file_too(both: tuple[Daemon, Daemon]) -> None:
         assert node.text("block", "put", "/dev/stdin", stdin=b"bytes") == HELLO
         imported = node.text("dag", "import", "--stats", "/dev/stdin", stdin=ARCHIVE.read_bytes())
         assert imported.endswith("Imported 9 blocks (1462 bytes)")
+
+
+def test_a_dash_is_standard_output(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(b"bytes")
+    for node in both:
+        folder = node.text("add", "-rQ", tmp_path / "folder")
+        assert node.run("get", "-o", "-", f"{folder}/file").stdout == b"bytes"
+        with tarfile.open(fileobj=io.BytesIO(node.run("get", "-a", "-o", "-", folder).stdout)) as archive:
+            assert archive.getnames() == [folder, f"{folder}/file"]
+        refused = node.run("get", "-o", "-", folder, check=False)
+        assert refused.returncode == 1 and b"is a directory, not a file" in refused.stderr
+
+
+def test_a_block_that_is_too_large_is_refused_as_soon_as_that_is_known(both: tuple[Daemon, Daemon]) -> None:
+    for node in both:
+        with subprocess.Popen(
+            node.command("block", "put"), env=node.environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as putting:
+            assert putting.stdin is not None and putting.stderr is not None
+            try:
+                putting.stdin.write(bytes(2 * MAX_BLOCK))
+                putting.stdin.flush()
+            except BrokenPipeError:
+                pass  # it has seen enough
+            assert b"other nodes take at most 2097152" in putting.stderr.read(), "though the input goes on"
+            with suppress(BrokenPipeError):
+                putting.stdin.close()
+
+
+def test_nobody_listens_at_the_port_0(both: tuple[Daemon, Daemon]) -> None:
+    address = "/ip4/127.0.0.1/tcp/0/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+    assert b"has the port 0" in both[0].run("swarm", "connect", address, check=False).stderr
 
 
 def test_a_pipe_inside_a_folder_is_refused(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_the_longest_path_wins_and_the_rest_are_arguments() -> None:
 def test_a_mistyped_command_gets_the_nearest_name() -> None:
     assert "did you mean 'swarm peers'" in str(suggest(["swam", "peers"]))
     assert "cidery help" in str(suggest(["zzzzzz"]))
+    assert "did you mean" not in str(suggest(["tar", "add"])), "what is alike is only the second word"
 
 
 def test_defaults_are_filled_in_and_options_found_by_any_name() -> None:

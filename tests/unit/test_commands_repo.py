@@ -156,6 +156,8 @@ async def test_the_size_of_a_repository_is_what_it_takes_on_the_disk(shell, tmp_
     usage = subprocess.run(["du", "-s", "-B1", tmp_path / "repo"], capture_output=True, check=True, text=True)
     assert 0 < int(fresh["RepoSize"]) <= size - (1 << 20)
     assert abs(size - int(usage.stdout.split()[0])) < 1 << 18, "directories themselves do not count"
+    await shell.run("repo gc")
+    assert int(told(await shell.run("repo stat"))["RepoSize"]) < size + (1 << 20), "nor what is kept for a full disk"
     assert fresh["Version"].strip() == "fs-repo@1"
     assert told(await shell.run("repo stat --human"))["StorageMax"].strip() == "10 GB"
 

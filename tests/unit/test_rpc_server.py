@@ -49,6 +49,8 @@ async def test_what_is_no_call_gets_the_usual_status(server: Server) -> None:
     assert (await server.post("swarm/peers/nobody")).status == 404, "not the command above it"
     got = await server.post("version", method="GET")
     assert got.status == 405 and got.headers["allow"] == "OPTIONS, POST"
+    assert (await server.post("version?encoding=odd")).status == 400, "as in Kubo, which refuses the request"
+    assert (await server.post("pin/ls?type=odd")).status == 500, "as in Kubo, where the command refuses it"
     assert (await server.post("version", method="OPTIONS")).status == 204
     assert (await server.post("version", Origin="http://evil.example")).status == 403
     assert (await server.post("version", Host="evil.example")).status == 403

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from cidery.multiformats.varint import Buffer
 
 
+STDOUT = "/dev/stdout"
+"""What `--output=-` means: the bytes of a file, or an archive, with nothing else among them."""
+
+
 def target_of(call: Call) -> str:
     """Where to save: --output, or the last part of the path, in the current directory."""
     from cidery.core.reading.content_path import last_name
@@ -35,6 +39,8 @@ def target_of(call: Call) -> str:
     output = call.text("output")
     if not output:
         return name
+    if output == "-":
+        return STDOUT
     # As in Kubo: into an existing directory, when the output is written as a directory
     return os.path.join(output, name) if output.endswith("/") else output
 

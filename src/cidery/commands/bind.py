@@ -89,7 +89,9 @@ def _parse(option: Option, name: str, texts: list[str]) -> Any:
     if len(text) > MAX_TEXT:
         raise BadCall(f"the value of option {name!r} is longer than {MAX_TEXT} characters")
     if option.choices and text not in option.choices:
-        raise BadValue(f"option {name!r} takes one of {', '.join(option.choices)}, not {text[:40]!r}")
+        # the form of the answer is no matter of the command: as in Kubo, the request is refused, not the call
+        kind = BadCall if option.name == "encoding" else BadValue
+        raise kind(f"option {name!r} takes one of {', '.join(option.choices)}, not {text[:40]!r}")
     if option.type is OptionType.BOOL:
         return parse_bool(text, name)
     if option.type is OptionType.INT:

@@ -158,6 +158,7 @@ def suggest(words: Sequence[str]) -> UnknownCommand:
     names = [command.name for command in all_commands()] + first_words()
     text = " ".join(words[:3])
     for wanted in (text, " ".join(words[:2]), words[0]):
-        if near := get_close_matches(wanted, names, n=1, cutoff=0.6):
-            return UnknownCommand(wanted, near[0])
+        for near in get_close_matches(wanted, names, n=1, cutoff=0.6):
+            if get_close_matches(words[0], [near, near.split()[0]], cutoff=0.6):  # not only what follows is alike
+                return UnknownCommand(wanted, near)
     return UnknownCommand(words[0])

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cidery.repo.reserve import RESERVE_NAME
+
 SECTOR = 512
 """Bytes of the unit of st_blocks, whatever the file system's own is."""
 
@@ -10,11 +12,15 @@ SECTOR = 512
 def disk_use(path: Path) -> int:
     """Bytes that the files below a directory take on disk, without holes. Blocks. Files deleted meanwhile may count.
 
+    What is set aside for a full disk (repo.reserve) does not: it comes with a collection, which would seem to add to it.
+
     Raises OSError for a directory that cannot be read.
     """
     total = 0
     for folder, _, names in os.walk(path, onerror=_raise):
         for name in names:
+            if name == RESERVE_NAME:
+                continue
             try:
                 found = os.lstat(os.path.join(folder, name))
             except FileNotFoundError:

@@ -10,6 +10,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.block import BlockRemoved, BlockStat
 from cidery.core.reading.blocks import BlockTooBig, block_get, block_put, block_stat
 from cidery.core.reading.resolve import resolve
+from cidery.ipld.block import MAX_BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ async def rm(context: Context, call: Call) -> AsyncIterator[BlockRemoved]:
         raise SomeNotRemoved(failed)
 
 
-async def read_upload(item: Item) -> bytes:
-    """All bytes of one file. Raises BlockTooBig above MAX_UPLOAD."""
+async def read_upload(item: Item, limit: int = MAX_UPLOAD) -> bytes:
+    """All bytes of one file. Raises BlockTooBig as soon as more than ``limit`` have come."""
     from cidery.core.adding.batches import each
     from cidery.core.adding.items import sent_bytes
 
-    return await sent_bytes(each((item,)), MAX_UPLOAD, BlockTooBig)
+    return await sent_bytes(each((item,)), limit, BlockTooBig)
 
 
 async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
@@ -67,7 +68,7 @@ async def put(context: Context, call: Call) -> AsyncIterator[BlockStat]:
     async with api.operation("block put"):
         async for item in context.uploads:
             stored = await block_put(
-                await read_upload(item),
+                await read_upload(item, MAX_UPLOAD if call.flag("allow-big-block") else MAX_BLOCK),
                 api.store,
                 cid_codec=call.text("cid-codec") or None,
                 mhtype=call.text("mhtype"),

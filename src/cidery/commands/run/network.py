@@ -32,6 +32,7 @@ from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr_protocols import TCP, UDP
 from cidery.version import __version__
 
 AGENT = f"cidery/{__version__}"
@@ -140,6 +141,8 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
         address = Multiaddr.parse(text)
         if address.peer_id_bytes is None:
             raise BadCall(f"{text[:80]!r} does not end in /p2p/PEER; add the peer's id")
+        if any(code in (TCP, UDP) and not any(value) for code, value in address.components):
+            raise BadCall(f"{text[:80]!r} has the port 0, where nobody can be; see on the peer: cidery id")
         checked.append((text, address, PeerId.decode(address.peer_id_bytes)))
     return checked
 

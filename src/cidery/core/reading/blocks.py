@@ -23,11 +23,12 @@ class BlockTooBig(LimitExceeded):
     """A block that other nodes would refuse."""
 
     def __init__(self, size: int) -> None:
+        """``size``: bytes that have come so far."""
         super().__init__(size)
         self.size = size
 
     def __str__(self) -> str:
-        return f"a block of {self.size} bytes: other nodes take at most {MAX_BLOCK}; use add for files"
+        return f"a block of {self.size} bytes or more: other nodes take at most {MAX_BLOCK}; use add for files"
 
 
 class BlockStat(NamedTuple):
