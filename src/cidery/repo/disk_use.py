@@ -12,7 +12,7 @@ SECTOR = 512
 def disk_use(path: Path) -> int:
     """Bytes that the files below a directory take on disk, without holes. Blocks. Files deleted meanwhile may count.
 
-    What is set aside for a full disk (repo.reserve) does not: it comes with a collection, which would seem to add to it.
+    What is set aside for a full disk (repo.reserve) does not: a collection would seem to add to it.
 
     Raises OSError for a directory that cannot be read.
     """

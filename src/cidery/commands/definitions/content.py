@@ -228,7 +228,7 @@ COMMANDS = (
         "cidery get -o photos bafy...",
         (Argument("path", PATH.help, Input.TEXT_OR_STDIN),),
         (
-            text("output", "Where to save it (default: the last part of the path, here); - is standard output", short="o")._replace(
+            text("output", "Where to save it (default: here, by its name); - for standard output", short="o")._replace(
                 client_only=True
             ),
             flag("archive", "Save a TAR archive", short="a"),
