@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # make's own -j would let the installs and the tests fight for the processor
 .NOTPARALLEL:
-.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim sim-pubsub lab fuzz settings docs ui demo bench build clean
+.PHONY: help setup peers check unit interop other-pythons newest-python test coverage sim sim-pubsub sim-punching lab fuzz settings docs ui demo bench build clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -103,6 +103,10 @@ newest-python: setup
 
 # the interpreters between this one and the newest: make other-pythons
 test: check unit interop newest-python
+
+# every kind of NAT with every other, over TCP and QUIC, 50 times each: some minutes
+sim-punching: setup
+	@$(BIN)/python tests/sim/punching_report.py
 
 # the DHT with 10,000 nodes in virtual time: out/sim/report.html, in ten to twenty minutes
 sim: setup

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import go_command
+from peers.installed import go_command, helia_command, kubo_command
 from peers.line_peer import LinePeer
 from peers.little_internet import Host, LittleInternet, require_nat
 from peers.trees import digest, write_file
@@ -53,6 +53,23 @@ class Nats:
         options = ("--holepunch", "--dht", "off", "--reachability", "private")
         command = [*host.within, *go_command("--listen", f"/ip4/{host.address}/{form}", *options)]
         return self._stack.enter_context(LinePeer(command, self._folder / f"go-{host.address}.log"))
+
+    def js(self, host: Host, *, announces: bool) -> LinePeer:
+        """One that punches holes by TCP, from another port than the one it listens on."""
+        announce = ("--announce", f"/ip4/{host.address}/{TCP}") if announces else ()
+        command = [*host.within, *helia_command("--listen", f"/ip4/{host.address}/{TCP}", "--dcutr", *announce)]
+        return self._stack.enter_context(LinePeer(command, self._folder / f"js-{host.address}.log"))
+
+    def open_(self) -> Host:
+        """A host with a public address that everybody can dial."""
+        self._homes += 1
+        return self._internet.host(f"{90 + self._homes}.{self._homes + 1}.0.1")
+
+    def kubo_relay(self) -> LinePeer:
+        host, folder = self.open_(), self._folder / "kubo"
+        folder.mkdir()
+        command = kubo_command(folder / "repo", "--relay", "--listen", f"/ip4/{host.address}/{TCP}")
+        return self._stack.enter_context(LinePeer([*host.within, *command], folder / "log"))
 
     def at(self, form: str) -> str:
         """The relay."""
@@ -124,3 +141,32 @@ def test_ours_dials_and_go_begins(nats: Nats, form: str) -> None:
     ended = go.ask("wait-event", "EndHolePunch", 30)["event"]
     assert ended["details"]["Success"], ended
     until(lambda: _direct(dialler, go.peer_id), 3 * PUNCHED_WITHIN)
+
+
+def test_js_asks_ours_behind_a_nat_to_dial_it(nats: Nats) -> None:
+    """It was reached through the relay, cannot dial ours, and names where it is: ours dials there at the sign."""
+    js, dialler = nats.js(nats.open_(), announces=True), nats.cidery(nats.home("nat"), TCP)
+    js.ask("reserve", nats.at(TCP))
+    dialler.connect(f"{nats.at(TCP)}/p2p-circuit/p2p/{js.peer_id}")
+    until(lambda: _direct(dialler, js.peer_id), 3 * PUNCHED_WITHIN)
+    assert "asked for: direct at" in dialler.run("swarm", "addrs", "autonat")
+
+
+def test_ours_asks_js_behind_a_wall_to_dial_it(nats: Nats) -> None:
+    """It can be dialled nowhere and names no address: what makes the connection direct is that it dials at our sign."""
+    behind = nats.cidery(nats.open_(), TCP, Swarm_RelayClient_StaticRelays=[nats.at(TCP)])
+    js = nats.js(nats.walled(), announces=False)
+    until(lambda: "/p2p-circuit/" in behind.run("id"))
+    js.ask("dial", f"{nats.at(TCP)}/p2p-circuit/p2p/{behind.peer_id}")
+    until(lambda: _direct(behind, js.peer_id), 3 * PUNCHED_WITHIN)
+    assert "attempt 1: direct at" in behind.run("swarm", "addrs", "autonat")
+
+
+def test_a_relay_of_kubo_brings_ours_together(nats: Nats) -> None:
+    kubo = nats.kubo_relay()
+    behind = nats.cidery(nats.home("symmetric"), TCP, Swarm_RelayClient_StaticRelays=[kubo.addr])
+    until(lambda: f"{kubo.addr}/p2p-circuit/p2p/{behind.peer_id}" in behind.run("id"))
+    dialler = nats.cidery(nats.home("nat"), TCP)
+    dialler.connect(f"{kubo.addr}/p2p-circuit/p2p/{behind.peer_id}")
+    assert "Pong received" in dialler.run("ping", "-n", "2", behind.peer_id)
+    assert not _direct(dialler, behind.peer_id)

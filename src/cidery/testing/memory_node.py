@@ -15,6 +15,7 @@ from cidery.identity.keys import PrivateKey
 from cidery.ipld.block import Block
 from cidery.kad.service import KadOptions, KadService
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
+from cidery.libp2p.io.quic_transport import QuicTransport
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.timeouts import Timeouts
@@ -48,6 +49,7 @@ class MemoryNode:
         router: str = "",
         connections: int = CONNECTIONS.amount,
         websocket: bool = False,
+        quic: bool = False,
         relays: RelayOptions | None = None,
     ) -> None:
         """``kad`` None: no DHT. ``public``: at an address of the Internet, each node in a /16 of its own.
@@ -55,7 +57,8 @@ class MemoryNode:
         ``streams``: serve archives over streams, as a real node does. ``serving``: a store from which others are
         served instead of its own, for nodes that lie or give nothing. ``router``: the public address of a NAT that it
         is behind (``MemoryNetwork.set_nat``). ``connections``: how many it takes. ``websocket``: whether
-        ``addr`` is one, on the port of plain TCP. ``relays`` None: it neither uses relays nor is one.
+        ``addr`` is one, on the port of plain TCP. ``quic``: it has QUIC instead.
+        ``relays`` None: it neither uses relays nor is one.
         """
         self.address = f"81.{number % 250}.{number // 250}.1" if public else f"10.0.{number // 250}.{number % 250}"
         if router:
@@ -83,12 +86,20 @@ class MemoryNode:
         self.serving = serving
         self._streams = streams
         self.websocket = websocket
+        self.quic = quic
+        if quic:
+            clock = asyncio.get_running_loop().time
+            host = network.host(self.address)
+            self.network.swarm.add_transport(QuicTransport(self.network.filters, clock, entropy, bind=host.bind))
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
         if self._streams:
             await serve_streams(self.network, self.serving)
         plain = Multiaddr.tcp(self.address, PORT)
+        if self.quic:
+            await self.network.start((Multiaddr.quic(self.address, PORT),))
+            return
         await self.network.start((plain, Multiaddr.parse(f"{plain}/ws")) if self.websocket else (plain,))
 
     @property
@@ -100,6 +111,8 @@ class MemoryNode:
     @property
     def addr(self) -> Multiaddr:
         """Where to dial it."""
+        if self.quic:
+            return Multiaddr.quic(self.address, PORT).with_peer(self.peer.multihash)
         plain = Multiaddr.tcp(self.address, PORT)
         return (Multiaddr.parse(f"{plain}/ws") if self.websocket else plain).with_peer(self.peer.multihash)
 

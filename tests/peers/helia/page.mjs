@@ -1,8 +1,13 @@
-// Helia in a page: window.helia.fetchFile(multiaddr, cid) -> {bytes, sha256, seconds, security}. Bundled by esbuild;
-// WebSockets only, no routers, and nothing is dialled that the test does not name.
+// Helia in a page. Bundled by esbuild; WebSockets and relays only, no routers, and nothing is dialled that the test does
+// not name. window.helia:
+//   fetchFile(multiaddr, cid) -> {bytes, sha256, seconds, security}
+//   begin() -> peer id, of a node that stays; reserve(relay) -> its addresses through that relay
+//   addRandom(bytes) -> {cid, sha256}; connections() -> [{peer, addr, limited}]
 import { withBitswap } from '@helia/bitswap'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { dcutr } from '@libp2p/dcutr'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
@@ -17,15 +22,17 @@ import { sha256 } from '@noble/hashes/sha2.js'
 
 const FETCH_MS = 100_000
 
+const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+
 async function start () {
   let helia = createHeliaLight({ blockstore: new MemoryBlockstore(), datastore: new MemoryDatastore() })
   helia = withLibp2pLight(helia, {
     addresses: { listen: [] },
-    transports: [webSockets()],
+    transports: [webSockets(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false }, // a page may not dial loopback by default
-    services: { identify: identify(), ping: ping() }
+    services: { identify: identify(), ping: ping(), dcutr: dcutr() }
   })
   helia = withBitswap(helia, {})
   await helia.start()
@@ -46,9 +53,31 @@ async function fetchFile (addr, text) {
     bytes += chunk.byteLength
   }
   const seconds = (performance.now() - connected) / 1e3
-  const hex = Array.from(digest.digest(), byte => byte.toString(16).padStart(2, '0')).join('')
   await helia.stop()
-  return { bytes, sha256: hex, seconds, connectSeconds: (connected - began) / 1e3, security: connection.encryption }
+  return { bytes, sha256: hex(digest.digest()), seconds, connectSeconds: (connected - began) / 1e3, security: connection.encryption }
 }
 
-window.helia = { fetchFile }
+let node
+
+async function begin () {
+  node = await start()
+  return node.libp2p.peerId.toString()
+}
+
+async function reserve (relay) {
+  await node.libp2p.components.transportManager.listen([multiaddr(`${relay}/p2p-circuit`)])
+  return node.libp2p.getMultiaddrs().map(String)
+}
+
+async function addRandom (bytes) {
+  const data = new Uint8Array(bytes)
+  for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(data.subarray(at, at + 65536))
+  const cid = await unixfs(node).addBytes(data)
+  return { cid: cid.toString(), sha256: hex(sha256(data)) }
+}
+
+function connections () {
+  return node.libp2p.getConnections().map(one => ({ peer: one.remotePeer.toString(), addr: one.remoteAddr.toString(), limited: one.limits != null }))
+}
+
+window.helia = { fetchFile, begin, reserve, addRandom, connections }

@@ -2,12 +2,13 @@
 // or HTTP routers, and a DHT or AutoNAT only if one is asked for.
 //
 //   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX] [--listen MULTIADDR] [--autonat 1|2]
-//                 [--transfer SECONDS]
+//                 [--transfer SECONDS] [--relay] [--dcutr] [--announce MULTIADDR]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
 // | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER]
-// | ["publish", CID] | ["resolve", NAME] | ["verified"] | ["close"]. It ends with its standard input.
+// | ["publish", CID] | ["resolve", NAME] | ["verified"] | ["reserve", RELAY] | ["connections"] | ["close"]. --relay: it
+// is one; --dcutr: it punches holes, without reuse of ports, which node does not have. It ends with its standard input.
 import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
@@ -16,6 +17,8 @@ import { ipns } from '@helia/ipns'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import * as dagPb from '@ipld/dag-pb'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { dcutr } from '@libp2p/dcutr'
 import { identify, identifyPush } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
@@ -49,15 +52,15 @@ const say = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof
 const blockstore = new MemoryBlockstore()
 let helia = createHeliaLight({ blockstore, datastore: new MemoryDatastore() })
 helia = withLibp2pLight(helia, {
-  addresses: { listen: [option('--listen') ?? '/ip4/127.0.0.1/tcp/0'] },
-  transports: [tcp(), webSockets()],
+  addresses: { listen: [option('--listen') ?? '/ip4/127.0.0.1/tcp/0'], announce: option('--announce') ? [option('--announce')] : [] },
+  transports: [tcp(), webSockets(), circuitRelayTransport()],
   ...privately,
   connectionEncrypters: [security === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],
   connectionGater: { denyDialMultiaddr: () => false }, // loopback must be dialable
   // the default resets more than five new connections a second from one host; the tests are one host
   connectionManager: { inboundConnectionThreshold: 1e6, maxIncomingPendingConnections: 1000 },
-  services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...dht, ...await autonat(option('--autonat')) }
+  services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...dht, ...await autonat(option('--autonat')), ...relaying() }
 })
 helia = withBitswap(helia, {})
 await helia.start()
@@ -69,6 +72,13 @@ async function autonat (version) {
   if (version === '1') return { autonat: (await import('@libp2p/autonat')).autoNAT() }
   if (version === '2') return { autonat: (await import('@libp2p/autonat-v2')).autoNATv2() }
   return {}
+}
+
+function relaying () {
+  return {
+    ...(process.argv.includes('--relay') ? { relay: circuitRelayServer() } : {}),
+    ...(process.argv.includes('--dcutr') ? { dcutr: dcutr() } : {})
+  }
 }
 
 async function protector (hex) {
@@ -181,6 +191,13 @@ const commands = {
   async findpeer (text) {
     const found = await libp2p.peerRouting.findPeer(peerIdFromString(text), { signal: AbortSignal.timeout(DIAL_MS), useCache: false })
     return { addrs: found.multiaddrs.map(String) }
+  },
+  async reserve (relay) {
+    await libp2p.components.transportManager.listen([multiaddr(`${relay}/p2p-circuit`)])
+    return { addrs: libp2p.getMultiaddrs().map(String).filter(addr => addr.includes('/p2p-circuit')) }
+  },
+  async connections () {
+    return { connections: libp2p.getConnections().map(one => ({ peer: one.remotePeer.toString(), addr: one.remoteAddr.toString(), limited: one.limits != null, direction: one.direction })) }
   },
   async verified () {
     // own addresses that others have dialled, as far as this node believes them

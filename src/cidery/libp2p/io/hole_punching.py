@@ -30,6 +30,12 @@ log = logging.getLogger("cidery.libp2p")
 
 PUNCH_BASE = 4.0
 """Seconds, beside round trips, that one attempt may take."""
+APART = 2.0
+"""Seconds between the beginnings of the first two attempts, twice that between the others: go-libp2p takes part only
+once it has learned its own address from others, and refuses until then."""
+HEAD_START = 0.1
+"""Seconds, beside two round trips through the relay, that a plain dial has before the first attempt: it goes on beside
+the attempts, since most of those who name public addresses cannot be dialled there either."""
 EXCHANGE_BASE = 10.0
 """Seconds, beside round trips, for the messages of an attempt."""
 MAX_AT_ONCE = 16
@@ -76,19 +82,28 @@ class HolePunching:
     async def _upgrade(self, connection: Connection) -> None:
         peer = connection.peer
         said = self._begin(peer)
+        plain = asyncio.ensure_future(self._dial_plainly(connection, said))
         try:
-            if self._is_direct(peer) or await self._dial_plainly(connection, said):
-                await self._retire(connection)
-                return
+            await asyncio.wait([plain], timeout=connection.wait(HEAD_START, 2.0))
             for attempt in range(1, ATTEMPTS + 1):
                 if connection.closed.done():
                     said.append("the relayed connection ended")
                     return
-                if await self._attempt(connection, attempt, said):
-                    await self._retire(connection)
-                    return
+                began = self._swarm.clock()
+                if self._is_direct(peer) or await self._attempt(connection, attempt, said):
+                    break
+                await self._until_direct(peer, began + APART * attempt - self._swarm.clock())
+            if self._is_direct(peer):
+                self._tasks.spawn(logged(self._retire(connection), log))
+                await plain  # which says so
         finally:
+            await end([plain])
             self._direct.pop(peer, None)
+
+    async def _until_direct(self, peer: PeerId, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._direct[peer].wait()
 
     async def _dial_plainly(self, connection: Connection, said: list[str]) -> bool:
         """Where the peer has a public address, no hole is needed.
@@ -115,6 +130,8 @@ class HolePunching:
                     stream.close_write()
             # "wait for half the RTT": then the sign is there, and both begin
             await asyncio.sleep(round_trip / 2)
+            if self._is_direct(connection.peer):
+                return True  # by the plain dial
         except (CideryError, TimeoutError) as exc:
             said.append(f"attempt {attempt}: {exc or 'no answer in time'}")
             return False
@@ -179,7 +196,7 @@ class HolePunching:
         """Dial all their addresses now; whether there is a direct connection, theirs or ours."""
         peer, began = connection.peer, self._swarm.clock()
         addrs = punched(theirs.addrs, _relay(connection), self._swarm.takes)
-        if not addrs:
+        if not addrs and client is None:
             said.append(f"{label}: the peer names no address that may be dialled")
             return False
         seconds = connection.wait(PUNCH_BASE, 2.0)
@@ -192,6 +209,7 @@ class HolePunching:
             await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             arrived.cancel()
+            succeeded = any(dial.done() and not dial.cancelled() and dial.exception() is None for dial in dials)
             for dial in dials:
                 dial.cancel()
             await over
@@ -199,6 +217,8 @@ class HolePunching:
             failures = {str(one.exception() or "") for one in dials if one.done() and not one.cancelled()} - {""}
             said.append(f"{label}: {'; '.join(sorted(failures)) or 'no answer in time'} ({len(addrs)} addresses)")
             return False
+        if client is None and not succeeded:
+            return True  # it is an attempt's
         best = self._swarm.best(peer)
         at = best.remote_addr if best is not None else "?"
         said.append(f"{label}: direct at {at} after {self._swarm.clock() - began:.2f} s")

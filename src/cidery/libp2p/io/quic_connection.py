@@ -11,7 +11,7 @@ from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
-from cidery.libp2p.io.udp_socket import UdpSocket
+from cidery.libp2p.io.udp_socket import DatagramSocket
 from cidery.libp2p.protocols.channel import WrongPeer
 from cidery.libp2p.protocols.quic_core import IDLE_TIMEOUT, Completed, Endpoint, IdIssued, IdRetired, QuicCore
 from cidery.libp2p.protocols.quic_muxer import QuicError, QuicMuxer
@@ -46,7 +46,7 @@ class QuicConnection(Connection):
         self,
         config: ConnectionConfig,
         core: QuicCore,
-        sock: UdpSocket,
+        sock: DatagramSocket,
         remote_addr: Multiaddr,
         *,
         ids: dict[bytes, QuicConnection],

@@ -20,7 +20,7 @@ from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.dial_errors import UnsupportedAddress, reason_of
 from cidery.libp2p.io.quic_connection import QuicConnection
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
-from cidery.libp2p.io.udp_socket import Datagrams, UdpSocket
+from cidery.libp2p.io.udp_socket import Bind, Datagrams, DatagramSocket, UdpSocket
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.quic_core import (
     CONNECTION_ID_SIZE,
@@ -51,7 +51,7 @@ PUNCH_SIZE = 64
 class QuicListening:
     """Bound sockets. Satisfies transport.Listening."""
 
-    def __init__(self, sockets: Sequence[UdpSocket], refuse: Callable[[], None]) -> None:
+    def __init__(self, sockets: Sequence[DatagramSocket], refuse: Callable[[], None]) -> None:
         self.addrs = [Multiaddr.quic(*one.endpoint) for one in sockets]
         self._refuse = refuse
 
@@ -68,17 +68,19 @@ class QuicTransport:
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
         wall_clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        bind: Bind = UdpSocket.bound,
     ) -> None:
         """``addresses``: from where to accept, and where names may lead. ``wall_clock``: for certificates."""
         self._addresses = addresses
         self._clock = clock
         self._entropy = entropy
         self._wall_clock = wall_clock
+        self._binder = bind
         self._ids: dict[bytes, QuicConnection] = {}
         self._targets: dict[Endpoint, QuicConnection] = {}
         """The newest to each address."""
-        self._listening: list[UdpSocket] = []
-        self._dialling: dict[int, UdpSocket] = {}
+        self._listening: list[DatagramSocket] = []
+        self._dialling: dict[int, DatagramSocket] = {}
         """Sockets that only dial, by the version of IP."""
         self._off = False
         self._accept: tuple[LocalEnd, Accept] | None = None
@@ -106,7 +108,7 @@ class QuicTransport:
     # --- listening
 
     async def listen(self, addrs: Sequence[Multiaddr], end: LocalEnd, accept: Accept) -> QuicListening:
-        bound: list[UdpSocket] = []
+        bound: list[DatagramSocket] = []
         try:
             for addr in addrs:
                 endpoint = addr.quic_endpoint()
@@ -126,14 +128,14 @@ class QuicTransport:
         self._listening = bound
         return QuicListening(bound, self._refuse)
 
-    def _bind(self, host: str, port: int) -> UdpSocket:
-        sock = UdpSocket.bound(host, port, lambda datagrams: self._receive(sock, datagrams))
+    def _bind(self, host: str, port: int) -> DatagramSocket:
+        sock = self._binder(host, port, lambda datagrams: self._receive(sock, datagrams))
         return sock
 
     def _refuse(self) -> None:
         self._accept = None
 
-    def _receive(self, sock: UdpSocket, datagrams: Datagrams) -> None:
+    def _receive(self, sock: DatagramSocket, datagrams: Datagrams) -> None:
         """Give each connection its datagrams, those of one source at a time, and let it answer once."""
         if not self._works():
             return
@@ -156,7 +158,7 @@ class QuicTransport:
         for connection in dict.fromkeys(connection for connection, _ in groups):
             connection.flush()
 
-    def _stray(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
+    def _stray(self, sock: DatagramSocket, data: bytes, source: Endpoint) -> None:
         """A datagram of a connection that is unknown here: perhaps the peer says the same of one of ours (a reset)."""
         connection = self._targets.get(source)
         if connection is not None and connection.secured is not None:
@@ -167,7 +169,7 @@ class QuicTransport:
         if self._resets is not None and not sock.blocked and (answer := self._resets.answer(data, self._clock())):
             sock.send([answer], source)
 
-    def _open(self, sock: UdpSocket, data: bytes, source: Endpoint) -> None:
+    def _open(self, sock: DatagramSocket, data: bytes, source: Endpoint) -> None:
         """A datagram of no connection: the beginning of one, or nothing."""
         # "A server MUST discard an Initial packet that is carried in a UDP datagram ... smaller than the smallest
         # allowed maximum datagram size of 1200 bytes." So an answer is never longer than three times the question.
@@ -214,7 +216,7 @@ class QuicTransport:
         )
 
     def _accepting(
-        self, core: Qh3Core, sock: UdpSocket, asked: Opening, original: bytes | None, source: Endpoint
+        self, core: Qh3Core, sock: DatagramSocket, asked: Opening, original: bytes | None, source: Endpoint
     ) -> QuicConnection:
         assert self._accept is not None
         end, accept = self._accept
@@ -290,7 +292,7 @@ class QuicTransport:
                 sock.send([bytes([noise[0] & ~LONG_HEADER]) + noise[3:]], endpoint)
                 await asyncio.sleep(0.010 + 0.190 * int.from_bytes(noise[1:3], "big") / 65536)
 
-    def _socket_towards(self, ip: str) -> UdpSocket:
+    def _socket_towards(self, ip: str) -> DatagramSocket:
         """One that listens, if it can reach the address: peers then see where this node listens. Else one to dial."""
         wanted = ip_address(ip)
         for sock in self._listening:
@@ -307,7 +309,7 @@ class QuicTransport:
         self,
         end: LocalEnd,
         core: Qh3Core,
-        sock: UdpSocket,
+        sock: DatagramSocket,
         addr: Multiaddr,
         expected: PeerId | None,
         handshake_wait: float,

@@ -152,10 +152,11 @@ class RelayTransport:
 
         connection.upgraded.add_done_callback(check)
         accept(connection)
-        StreamSocket(stream, connection).start()
+        socket = StreamSocket(stream, connection)
+        socket.start()
         connection.expect_round_trip(2 * (relay.round_trip.smoothed or 0.0))
         try:
-            await asyncio.shield(connection.closed)
+            await asyncio.shield(socket.ended)  # which reads the rest: a stream has one reader at a time
         except asyncio.CancelledError:
             connection.fail(ConnectionFailed("the connection to the relay ended"))
             raise

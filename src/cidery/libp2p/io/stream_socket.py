@@ -26,6 +26,8 @@ class StreamSocket(asyncio.Transport):
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._paused = self._closing = self._lost = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when nothing more is read from the stream or written to it here."""
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -123,5 +125,6 @@ class StreamSocket(asyncio.Transport):
         self._closing = True
         if not self._lost:
             self._lost = True
+            self.ended.set_result(None)
             self._stream.reset("the connection over it is over")
             self._above.connection_lost(exc)

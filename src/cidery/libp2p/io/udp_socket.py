@@ -34,6 +34,28 @@ class Batching(Protocol):
     def disable_gso(self) -> None: ...
 
 
+class DatagramSocket(Protocol):
+    """What is needed of a socket: UdpSocket, or one of a network in memory."""
+
+    endpoint: Endpoint
+    closed: bool
+
+    @property
+    def blocked(self) -> bool: ...
+
+    def batch_by(self, make: Callable[[int], Batching]) -> None: ...
+
+    def call_when_writable(self, resume: Callable[[], None]) -> None: ...
+
+    def send(self, datagrams: list[bytes], target: Endpoint) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Bind = Callable[[str, int, Callable[[Datagrams], None]], DatagramSocket]
+"""Binds an IP address and port for who receives. Raises OSError."""
+
+
 class UdpSocket:
     """Reads until close(). ``receive`` is given each batch; datagrams of one source are in the order they came."""
 
