@@ -29,6 +29,7 @@ PARTS = {
     "transports": "TransportsConfig",
     "relays": "RelaysConfig",
     "relay_service": "RelayServiceConfig",
+    "autotls": "AutoTlsConfig",
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from cidery.errors import Unavailable
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
 MAX_LOOKUPS = 64
@@ -73,10 +75,13 @@ async def addresses_of(host: str, family: socket.AddressFamily = socket.AF_UNSPE
     return list(dict.fromkeys(addresses))[:MAX_ADDRESSES]
 
 
-def http_connector(allows: Callable[[str, str], bool] | None = None) -> aiohttp.TCPConnector:
+def http_connector(
+    allows: Callable[[str, str], bool] | None = None, ssl_context: ssl.SSLContext | None = None
+) -> aiohttp.TCPConnector:
     """For an HTTP client that resolves names as addresses_of() does.
 
-    ``allows``: whether an address is accepted for a name; None: every one.
+    ``allows``: whether an address is accepted for a name; None: every one. ``ssl_context``: whom to trust; None: whom
+    the system trusts.
     """
     # imported late: 250 ms that only HTTP needs
     import aiohttp
@@ -101,4 +106,4 @@ def http_connector(allows: Callable[[str, str], bool] | None = None) -> aiohttp.
         async def close(self) -> None:
             """Nothing to release."""
 
-    return aiohttp.TCPConnector(resolver=Resolver())
+    return aiohttp.TCPConnector(resolver=Resolver(), ssl=True if ssl_context is None else ssl_context)

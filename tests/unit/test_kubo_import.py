@@ -343,7 +343,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
         "Import": {"CidVersion": 1, "UnixFSChunker": "size-1048576", "BatchMaxNodes": 128},
         "Pinning": {"RemoteServices": {"service": {"API": {"Key": "secret"}}}},
         "Swarm": {"ConnMgr": {"LowWater": 10, "HighWater": 20}, "RelayClient": {"Enabled": True}},
-        "AutoTLS": {"ShortAddrs": True},
+        "AutoTLS": {"IPCerts": True},
     }
     said = await run(shell, write_repo(tmp_path / "kubo", [], [], config))
     raw_config = read_raw(shell.api.path / "config")
@@ -358,7 +358,7 @@ async def test_settings_are_taken_where_they_fit_and_the_rest_is_named(shell, tm
     for line in (
         'config Datastore.StorageMax is now "123GB"',
         "config Swarm.RelayClient.Enabled is now true\n",
-        "config AutoTLS.ShortAddrs is now true (kept, without effect yet)",
+        "config AutoTLS.IPCerts is now true (kept, without effect yet)",
         "config Addresses.API was not taken: other machines could command this node; set it by hand if they may",
         "config Addresses.Gateway was not taken: it takes an address",
         "config Datastore.BloomFilterSize was not taken: there is no such setting here",

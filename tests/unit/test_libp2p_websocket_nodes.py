@@ -94,7 +94,7 @@ async def echoed(one: NodeNetwork, other: NodeNetwork, form: str) -> None:
 @pytest.mark.parametrize("network", [None, private], ids=["public", "private"])
 async def test_three_forms_share_a_port(certificate: ssl.SSLContext, network: type[ByteNetwork] | None) -> None:
     made = (lambda: None) if network is None else network
-    async with node(ALL, WebSockets(certificate), made()) as server:
+    async with node(ALL, WebSockets(lambda: certificate), made()) as server:
         assert len({str(addr).split("/")[4] for addr in server.swarm.listen_addrs()}) == 1
         for form in ("", "ws", "tls/ws"):
             async with node(network=made()) as client:
@@ -122,7 +122,7 @@ async def test_a_certificate_that_is_not_trusted_is_said_to_be_none(
     certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    async with node(ALL, WebSockets(certificate)) as server, node() as client:
+    async with node(ALL, WebSockets(lambda: certificate)) as server, node() as client:
         with pytest.raises(DialFailed, match="certificate is not trusted here: self.signed certificate"):
             await client.connect(addr_of(server, "tls/ws"))
 
@@ -130,7 +130,7 @@ async def test_a_certificate_that_is_not_trusted_is_said_to_be_none(
 async def test_another_peer_behind_the_certificate_is_not_taken_for_the_one_dialled(
     certificate: ssl.SSLContext,
 ) -> None:
-    async with node(ALL, WebSockets(certificate)) as server, node() as client:
+    async with node(ALL, WebSockets(lambda: certificate)) as server, node() as client:
         wrong = addr_of(server, "tls/ws").without_peer().with_peer(client.swarm.local_peer.multihash[:-1] + b"\x00")
         with pytest.raises(DialFailed):
             await client.connect(wrong)
@@ -165,7 +165,7 @@ async def test_what_answers_no_upgrade_is_given_up_with_its_answer(port: str) ->
     ids=range(3),
 )
 async def test_garbage_in_tls_ends_that_connection_only(certificate: ssl.SSLContext, sent: bytes) -> None:
-    async with node(ALL, WebSockets(certificate)) as server, node() as client:
+    async with node(ALL, WebSockets(lambda: certificate)) as server, node() as client:
         port = int(str(addr_of(server, "")).split("/")[4])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
@@ -177,7 +177,7 @@ async def test_garbage_in_tls_ends_that_connection_only(certificate: ssl.SSLCont
 
 
 async def test_an_end_in_the_midst_of_tls_ends_the_connection(certificate: ssl.SSLContext) -> None:
-    async with node(ALL, WebSockets(certificate)) as server:
+    async with node(ALL, WebSockets(lambda: certificate)) as server:
         port = int(str(addr_of(server, "")).split("/")[4])
         context = ssl.create_default_context()
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")

@@ -102,6 +102,25 @@ class Relaying(NamedTuple):
     """Peer -> what each attempt to replace a relayed connection by a direct one said."""
 
 
+class CertificateState(NamedTuple):
+    """How it stands with the certificate of AutoTLS. Times are seconds since 1970; 0.0: not known."""
+
+    name: str
+    """What it is for, ``*.PEER.libp2p.direct``."""
+    ends: float = 0.0
+    """Of the one that there is."""
+    renewal: float = 0.0
+    """When it will be renewed."""
+    waits: str = ""
+    """What is waited for before one is asked for; "": nothing."""
+    asking: bool = False
+    """Whether one is being asked for now."""
+    failure: str = ""
+    """Why the last attempt came to nothing..."""
+    next_try: float = 0.0
+    """... and when the next one begins."""
+
+
 class TablePeer(NamedTuple):
     """A peer in a routing table."""
 
@@ -214,6 +233,10 @@ class Network(Protocol):
 
     def relaying(self) -> Relaying | None:
         """None: no relays are used."""
+        ...
+
+    def certificate(self) -> CertificateState | None:
+        """That of AutoTLS; None: AutoTLS is off."""
         ...
 
     def peering_add(self, addrs: Sequence[Multiaddr]) -> list[str]:

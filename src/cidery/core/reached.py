@@ -1,8 +1,9 @@
 """How this node can be reached, in sentences."""
 
+import time
 from collections.abc import Mapping
 
-from cidery.core.network import Relaying
+from cidery.core.network import CertificateState, Relaying
 
 MAX_PUNCHES = 5
 """Peers whose punches are told, the latest last."""
@@ -24,6 +25,28 @@ def how_reached(states: Mapping[str, str], relaying: Relaying | None) -> list[st
     for peer, said in list(relaying.punches.items())[-MAX_PUNCHES:]:
         out.append(f"Hole punching with {peer}: {'; '.join(said) or 'under way'}.")
     return out
+
+
+def certificate_words(state: CertificateState | None) -> list[str]:
+    """What is known of the certificate of AutoTLS; empty without it."""
+    if state is None:
+        return []
+    if state.ends:
+        out = [f"Certificate for {state.name} until {_day(state.ends)}, next renewal {_day(state.renewal)}."]
+    elif state.asking:
+        out = [f"A certificate for {state.name} is being asked for."]
+    elif state.waits:
+        out = [f"No certificate for browsers yet: it waits {state.waits}."]
+    else:
+        out = [f"There is no certificate for {state.name}."]
+    if state.failure:
+        again = f"; it tries again at {_day(state.next_try)}" if state.next_try and not state.asking else ""
+        out.append(f"The last attempt to get one failed: {state.failure}{again}.")
+    return out
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
 
 
 def _whole(states: Mapping[str, str], relaying: Relaying | None) -> str:

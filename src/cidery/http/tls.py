@@ -45,14 +45,15 @@ class Certificate:
         self._cert = cert
         self._key = key
         self._seen = self._look()
-        self._current = self._load()
+        self.current = self._load()
+        """The context of the pair that was read last."""
         self.context = self._load()
         # a context of its own for each pair: a key of another kind would stay beside the old one
         self.context.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """For each handshake, with or without a server name."""
-        connection.context = self._current
+        connection.context = self.current
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -86,7 +87,7 @@ class Certificate:
         """Read the files; whether they are a certificate. If not, the old one stays, and a line is logged."""
         self._seen = self._look()
         try:
-            self._current = self._load()
+            self.current = self._load()
         except BadCertificate as exc:
             log.error("the certificate in use stays: %s", exc)
             return False

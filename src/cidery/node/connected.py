@@ -16,8 +16,9 @@ from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import AnnounceOf, announce_pins
 from cidery.node.archives import serve_archives
+from cidery.node.autotls import autotls_of
 from cidery.node.naming import republishing
-from cidery.node.network import NodeNetwork
+from cidery.node.network import AGENT, NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
 from cidery.node.open_network import kad_options, local_options, open_network, relay_options
 from cidery.node.routers import http_routers
@@ -52,8 +53,9 @@ def opened_network(
     provide = config.provide
     urls = tuple(map(check_url, config.gateways))
     names = config.names.resolvers is None or bool(config.names.resolvers)
+    key, dns = config.private_key, Dns(config.names.resolvers, time.monotonic)
     return open_network(
-        config.private_key,
+        key,
         blocks,
         cache=layout.cache,
         listen=config.swarm,
@@ -73,6 +75,7 @@ def opened_network(
         announced=Announced(config.announce, config.append_announce, config.no_announce),
         serve_autonat=config.serve_autonat,
         map_ports=config.map_ports and not config.local_only and swarm_key is None,
-        dns=Dns(config.names.resolvers, time.monotonic),
+        dns=dns,
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
+        autotls=autotls_of(config, key, layout.autotls, dns, AGENT, private=swarm_key is not None),
     )

@@ -17,6 +17,7 @@ from cidery.core.network import (
     Bandwidth,
     BitswapStat,
     BudgetUse,
+    CertificateState,
     ConnectedPeer,
     DhtStat,
     PeerIdentity,
@@ -86,6 +87,8 @@ PING_INTERVAL = 1.0
 
 class NodeNetwork:
     """See ``core.network.Network`` for the methods."""
+
+    certificate: Callable[[], CertificateState | None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -243,7 +246,7 @@ class NodeNetwork:
         await self.identification.push()
 
     def _public_addrs(self) -> list[Multiaddr]:
-        own = self.identification.direct_addrs()
+        own = self.identification.unnamed_addrs()
         return [addr for addr in own if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def _speaks(self, peer: PeerId, protocol: str) -> bool:

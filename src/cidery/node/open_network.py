@@ -25,6 +25,7 @@ from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
+from cidery.node.autotls import NodeAutoTls, listener_tls
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
 from cidery.node.network_parts import RetrievalOptions, by_peer
@@ -60,6 +61,7 @@ async def open_network(
     limits: LimitsConfig | None = None,
     serve_autonat: bool = True,
     map_ports: bool = False,
+    autotls: NodeAutoTls | None = None,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
     certificate = None if transports.tls is None else Certificate(*transports.tls, alpn=["http/1.1"])
@@ -80,7 +82,7 @@ async def open_network(
             security=security,
             quic=transports.quic and swarm_key is None,
             relays=relays if swarm_key is None else None,
-            websockets=WebSockets(certificate.context if certificate else None) if transports.websocket else None,
+            websockets=WebSockets(listener_tls(certificate, autotls)) if transports.websocket else None,
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,
@@ -90,7 +92,8 @@ async def open_network(
         try:
             if certificate is not None:
                 network.spawn(certificate.follow())
-            await network.start(listen, bootstrap, peering)
+            more = () if autotls is None else autotls.joins(network)
+            await network.start(listen + more, bootstrap, peering)
             yield network
         finally:
             await network.close()

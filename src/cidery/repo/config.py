@@ -13,6 +13,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.config_autotls import AutoTlsConfig, autotls_of
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_gateway import GatewaySettings, certificate_files, gateway_settings
 from cidery.repo.config_identity import (
@@ -191,6 +192,7 @@ class Config(NamedTuple):
     transports: TransportsConfig
     relays: RelaysConfig
     relay_service: RelayServiceConfig
+    autotls: AutoTlsConfig
 
     @property
     def public_key(self) -> bytes:
@@ -322,6 +324,7 @@ def read_config(raw: Raw) -> Config:
         transports=_transports(get),
         relays=relays_of(get),
         relay_service=relay_service_of(get, parse_seconds, parse_size),
+        autotls=autotls_of(get, parse_seconds),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cidery.errors import InvalidInput
 from cidery.multiformats.address_filter import BadFilter, parse_net
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.repo.config_autotls import is_domain, is_token, url_fault
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_limits import schedule_fault
 from cidery.repo.config_maps import files_fault, gateways_fault, headers_fault, services_fault, users_fault
@@ -188,6 +189,12 @@ CERTIFICATE = Accepts(
     files_fault,
 )
 
+ASKED_URL = Accepts(
+    lambda value: value == "" or not url_fault(value),
+    'a URL such as https://registration.example.org, or ""',
+    url_fault,
+)
+
 KEYS: dict[str, Accepts] = {
     "Swarm.Transports.Security.Noise": SECURITY,
     "Swarm.Transports.Security.TLS": SECURITY,
@@ -267,6 +274,18 @@ KEYS: dict[str, Accepts] = {
     "Provide.Strategy": Accepts(_is_strategy, "all, pinned, roots or mfs, or several joined as pinned+mfs"),
     "Provide.Fetched": ANY_BOOL,
     "Provide.DHT.Interval": DURATION,
+    "AutoTLS.Enabled": ANY_BOOL,
+    "AutoTLS.AutoWSS": ANY_BOOL,
+    "AutoTLS.ShortAddrs": ANY_BOOL,
+    "AutoTLS.DomainSuffix": Accepts(
+        lambda value: value == "" or is_domain(value), "a domain such as libp2p.direct, in lower case"
+    ),
+    "AutoTLS.RegistrationEndpoint": ASKED_URL,
+    "AutoTLS.RegistrationToken": Accepts(is_token, "a text that fits into a header"),
+    "AutoTLS.RegistrationDelay": DURATION_OR_NONE,
+    "AutoTLS.CAEndpoint": ASKED_URL,
+    "AutoTLS.TrustedCARootsPEM": TEXT,
+    "AutoTLS.AllowPrivateForgeAddrs": ANY_BOOL,
     "AutoNAT.ServiceMode": choice("enabled", "disabled"),
     "Pinning.RemoteServices": Accepts(
         lambda value: not services_fault(value),

@@ -21,6 +21,33 @@ MEANING: dict[str, Meaning] = {
     "Addresses.Gateway": Meaning("gateway", "Where the gateway listens."),
     "Addresses.NoAnnounce": Meaning("no_announce", "Nets and addresses that nobody is told."),
     "Addresses.Swarm": Meaning("swarm", "Where other nodes connect."),
+    "AutoTLS.AllowPrivateForgeAddrs": Meaning(
+        "autotls.unproven",
+        "Whether a certificate is asked for without proof that others reach this node, and for private addresses: for"
+        " a broker of one's own.",
+    ),
+    "AutoTLS.AutoWSS": Meaning(
+        "autotls.every_port",
+        "Whether each plain TCP port serves `/tls/ws` with it; not if `Addresses.Swarm` has a WebSocket address.",
+    ),
+    "AutoTLS.CAEndpoint": Meaning("autotls.authority", "ACME directory of the certificate authority."),
+    "AutoTLS.DomainSuffix": Meaning("autotls.suffix", "Domain of the broker."),
+    "AutoTLS.Enabled": Meaning(
+        "autotls.enabled",
+        "Whether a certificate for browsers is asked for once others are known to reach this node by TCP; never in"
+        " private networks.",
+    ),
+    "AutoTLS.RegistrationDelay": Meaning(
+        "autotls.delay", "How long after a start a first one is asked for; 0s if AutoTLS.Enabled is set to true."
+    ),
+    "AutoTLS.RegistrationEndpoint": Meaning("autotls.broker", "The broker, which dials this node from outside."),
+    "AutoTLS.RegistrationToken": Meaning("autotls.token", "What a broker of one's own demands to be shown."),
+    "AutoTLS.ShortAddrs": Meaning(
+        "autotls.short", "Whether `/dns4/NAME/…/tls/ws` is announced, or `/ip4/HOST/…/tls/sni/NAME/ws`."
+    ),
+    "AutoTLS.TrustedCARootsPEM": Meaning(
+        "autotls.roots", "Certificates in PEM that are trusted beside the system's when broker and CA are asked."
+    ),
     "AutoNAT.ServiceMode": Meaning("serve_autonat", "Whether others may ask if they can be reached."),
     "Bootstrap": Meaning("bootstrap", "Peers that are dialled while nobody is known; `auto`: the public ones."),
     "DNS.Resolvers": Meaning("names.resolvers", "Resolvers by domain; `{}`: none; unset: the system's."),

@@ -3,6 +3,7 @@
 ::
 
     config  keystore/  version  repo.lock  api  api-token  webui-key  daemon.log   blocks/NNNNNN.car  blocks/deleted.log
+    autotls/        the certificate of AutoTLS, and the account that it was got with
     meta/state  precious: pins, names, jobs         meta/index  rebuildable
     meta/cache, meta/jobs, meta/bandwidth-day  safe to lose
 
@@ -137,6 +138,11 @@ class RepoLayout:
     def swarm_key(self) -> Path:
         """The key of a private network; most repositories have none."""
         return self.root / "swarm.key"
+
+    @property
+    def autotls(self) -> Path:
+        """Accounts and certificates of AutoTLS; created when there are any."""
+        return self.root / "autotls"
 
     @property
     def denylists(self) -> Path:

@@ -27,7 +27,7 @@ from cidery.commands.definitions.network import (
 from cidery.commands.run.identity import shown_identity
 from cidery.core.api import NoNetwork
 from cidery.core.network import Network
-from cidery.core.reached import how_reached
+from cidery.core.reached import certificate_words, how_reached
 from cidery.errors import CideryError, InvalidInput, NotFound, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.cid import CID
@@ -196,7 +196,8 @@ async def swarm_disconnect(context: Context, call: Call) -> Strings:
 
 
 async def swarm_addrs_autonat(context: Context, call: Call) -> AutonatReport:
-    states = context.node.online.reachability()
+    online = context.node.online
+    states = online.reachability()
     by_state = {state: [addr for addr, one in states.items() if one == state] for state in set(states.values())}
     reachable, unreachable = by_state.get("reachable", []), by_state.get("unreachable", [])
     return AutonatReport(
@@ -204,7 +205,7 @@ async def swarm_addrs_autonat(context: Context, call: Call) -> AutonatReport:
         reachable=reachable,
         unreachable=unreachable,
         unknown=by_state.get("unknown", []),
-        words=how_reached(states, context.node.online.relaying()),
+        words=how_reached(states, online.relaying()) + certificate_words(online.certificate()),
     )
 
 

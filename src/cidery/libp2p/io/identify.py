@@ -85,6 +85,8 @@ class Identification:
         """Where a router passes connections on to this node."""
         self.relayed: Callable[[], list[Multiaddr]] = list
         """Through which relays this node is reached, as far as they have granted it."""
+        self.named: Callable[[Multiaddr], Multiaddr | None] = lambda addr: addr
+        """What others are told for an address whose name AutoTLS fills in, None as long as it cannot; others as is."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
@@ -106,10 +108,11 @@ class Identification:
         For a wildcard these are this machine's own addresses, as its connections use them, and those at which enough
         others see it.
         """
+        return self._announced.of(self._own(), self.named)
+
+    def _own(self) -> dict[Multiaddr, None]:
         believed = [str(ipaddress.ip_address(host)) for host in self.observed.believed(self._clock())]
-        out = self._bound_at(*believed)
-        out |= dict.fromkeys((*self.mapped, *self.relayed()))
-        return self._announced.of(out)
+        return self._bound_at(*believed) | dict.fromkeys((*self.mapped, *self.relayed()))
 
     def listened_addrs(self) -> list[Multiaddr]:
         """The bound addresses, with this machine's own in the place of a wildcard."""
@@ -132,6 +135,11 @@ class Identification:
     def direct_addrs(self) -> list[Multiaddr]:
         """Those of them where no relay is between."""
         return [addr for addr in self.advertised_addrs() if not is_relayed(addr)]
+
+    def unnamed_addrs(self) -> list[Multiaddr]:
+        """Those of these that need no certificate: it is on the socket of one of them that the others are served."""
+        told = self._announced.of(self._own(), lambda addr: addr if self.named(addr) == addr else None)
+        return [addr for addr in told if not is_relayed(addr)]
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""

@@ -36,8 +36,9 @@ WS_ROUND_TRIPS, TLS_ROUND_TRIPS = 1.0, 2.0
 class WebSockets(NamedTuple):
     """How WebSocket addresses are served."""
 
-    tls: ssl.SSLContext | None = None
-    """For /tls/ws and /wss; None: they are dialled only."""
+    tls: Callable[[], ssl.SSLContext | None] | None = None
+    """For /tls/ws and /wss, asked for each connection; None: they are dialled only. It gives None while there is no
+    certificate."""
 
 
 WEBSOCKETS = WebSockets()
@@ -92,7 +93,7 @@ class StreamTransport:
             if endpoint is None:
                 raise UnsupportedAddress(addr)
             if isinstance(endpoint, WsEndpoint) and endpoint.secure and self._tls is None:
-                raise CannotListen(addr, "no certificate is set; set Swarm.TLS")
+                raise CannotListen(addr, "no certificate is set; set Swarm.TLS, or AutoTLS.Enabled")
             wanted.setdefault(endpoint[:2], []).append(addr)
         bound: list[_Bound] = []
         with ExitStack() as on_failure:
@@ -126,16 +127,17 @@ class StreamTransport:
             above = self._network.covered(connection)
             if form == PLAIN:
                 return above
+            tls = self._tls() if form == WSS and self._tls is not None else None
+            if form == WSS and tls is None:
+                connection.fail(ConnectionFailed("there is no certificate yet"))
+                return None
             from cidery.libp2p.io.tls_layer import TlsLayer
             from cidery.libp2p.io.websocket import WebSocketLayer
             from cidery.libp2p.protocols.websocket import WebSocket
 
             connection.carried(form)
             above = WebSocketLayer(above, WebSocket.server(end.upgrade.entropy))
-            if form == WS:
-                return above
-            assert self._tls is not None  # listen() has seen to that
-            return TlsLayer(above, self._tls)
+            return above if tls is None else TlsLayer(above, tls)
 
         return make
 

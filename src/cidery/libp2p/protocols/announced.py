@@ -3,7 +3,7 @@
 Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md#addressesannounce
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cidery.libp2p.protocols.addresses import host_of
 from cidery.multiformats.address_filter import BadFilter, parse_net
@@ -30,10 +30,18 @@ class Announced:
             except BadFilter:
                 self._never.add(Multiaddr.parse(text).without_peer().encode())
 
-    def of(self, own: Iterable[Multiaddr]) -> list[Multiaddr]:
-        """What is told, without /p2p at the end, each once."""
+    def of(
+        self, own: Iterable[Multiaddr], named: Callable[[Multiaddr], Multiaddr | None] = lambda addr: addr
+    ) -> list[Multiaddr]:
+        """What is told, without /p2p at the end, each once.
+
+        ``named``: the address with the name of its host, where that has one; None: it is not told. Nets are looked at
+        before, so that no name hides the address that is kept back.
+        """
         told = dict.fromkeys(addr.without_peer() for addr in (*(self._only or own), *self._also))
-        return [addr for addr in told if addr.components and not self._is_kept_back(addr.encode())]
+        kept = [addr for addr in told if addr.components and not self._is_kept_back(addr.encode())]
+        final = dict.fromkeys(one for addr in kept if (one := named(addr)) is not None)
+        return [addr for addr in final if addr.encode() not in self._never]
 
     def _is_kept_back(self, addr: bytes) -> bool:
         host = host_of(addr)

@@ -1,0 +1,1 @@
+"""HTTP requests and DNS look-ups for the generators of AutoTLS."""

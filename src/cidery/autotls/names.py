@@ -1,0 +1,80 @@
+"""The names below ``libp2p.direct`` that a node has a certificate for, and the addresses that hold them.
+
+``1-2-3-4.PEER.libp2p.direct``, with the peer id in base36, stands for the IP address 1.2.3.4 by arithmetic alone.
+
+Spec: https://github.com/libp2p/specs/blob/master/tls/autotls-client.md
+"""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+
+from cidery.identity.peer_id import PeerId
+from cidery.multiformats.multiaddr import Multiaddr
+
+MAX_LABEL = 63
+"""Characters between two dots of a name (RFC 1035)."""
+
+
+class ForgeNames:
+    """Of one node under one domain."""
+
+    def __init__(self, peer: PeerId, suffix: str) -> None:
+        """``suffix``: the domain, without a dot at either end."""
+        self.suffix = suffix
+        self.label = peer.to_cid().format("base36")
+        self.domain = f"{self.label}.{suffix}"
+        self.wildcard = f"*.{self.domain}"
+        """What the certificate is for."""
+        self.challenge = f"_acme-challenge.{self.domain}"
+        """Whose TXT record the authority asks for."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether the peer id fits into a name; those of secp256k1 keys are two characters too long."""
+        return len(self.label) <= MAX_LABEL
+
+    def listening(self, plain: Multiaddr) -> Multiaddr:
+        """The address that is listened on beside a plain TCP one."""
+        return Multiaddr.parse(f"{plain.without_peer()}/tls/sni/*.{self.suffix}/ws")
+
+    def is_listening(self, addr: Multiaddr) -> bool:
+        """Whether an address is made as by listening(): its name is still to be filled in."""
+        found = addr.ws_endpoint()
+        return found is not None and found.name == f"*.{self.suffix}"
+
+    def announced(self, addr: Multiaddr, *, short: bool) -> Multiaddr | None:
+        """Such an address with the name of its host; None for an address of a host that has none.
+
+        ``short``: ``/dns4/NAME/tcp/PORT/tls/ws``, else ``/ip4/HOST/tcp/PORT/tls/sni/NAME/ws``.
+        """
+        found = addr.ws_endpoint()
+        if found is None or "%" in found.host:
+            return None
+        try:
+            host = ip_address(found.host)
+        except ValueError:
+            return None
+        name = f"{escaped(host)}.{self.domain}"
+        if short:
+            return Multiaddr.parse(f"/dns{host.version}/{name}/tcp/{found.port}/tls/ws")
+        return Multiaddr.parse(f"/ip{host.version}/{host}/tcp/{found.port}/tls/sni/{name}/ws")
+
+
+def escaped(host: IPv4Address | IPv6Address) -> str:
+    """An IP address as a label: ``1-2-3-4``, ``2001-db8--1``; a dash may not stand at either end: ``0--1``."""
+    text = str(host).replace(".", "-").replace(":", "-")
+    return f"{'0' if text.startswith('-') else ''}{text}{'0' if text.endswith('-') else ''}"
+
+
+def address_in(name: str, suffix: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a name ``1-2-3-4.PEER.suffix`` stands for; None for another name."""
+    label, _, rest = name.lower().rstrip(".").partition(".")
+    if not rest.endswith(f".{suffix}") or rest.count(".") != suffix.count(".") + 1:
+        return None
+    try:
+        if label.count("-") == 3 and "--" not in label:
+            return IPv4Address(label.replace("-", "."))
+        return IPv6Address(label.replace("-", ":"))
+    except AddressValueError:
+        return None
