@@ -78,8 +78,8 @@ $(PYLIBP2P)/.ready: tests/peers/pylibp2p-requirements.txt $(VENV)/.ready
 	@$(PYLIBP2P)/bin/python -m pip install --quiet -r tests/peers/pylibp2p-requirements.txt || { echo "pip could not install py-libp2p (above)" >&2; exit 1; }
 	@touch $@
 
-$(GO)/.ready: $(wildcard tests/peers/go/* tests/peers/kubo_rpc/*) tests/peers/build_go.py $(VENV)/.ready
-	@echo "building the peer of go-libp2p and Kubo's RPC client in $(GO)"
+$(GO)/.ready: $(wildcard tests/peers/go/* tests/peers/kubo_rpc/* tests/peers/acme/*) tests/peers/build_go.py $(VENV)/.ready
+	@echo "building the peer of go-libp2p, Kubo's RPC client, and the authority and broker of AutoTLS in $(GO)"
 	@$(BIN)/python tests/peers/build_go.py $(GO) || { echo "the peers in Go could not be built (above): is the Go module proxy reachable?" >&2; exit 1; }
 	@touch $@
 

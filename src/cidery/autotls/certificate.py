@@ -49,18 +49,19 @@ def certified(chain: bytes, key: ec.EllipticCurvePrivateKey, name: str) -> Certi
     certificates = _chain(chain)
     own = certificates[0]
     try:
-        public = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        given = names.get_values_for_type(x509.DNSName)
         for one, above in pairwise(certificates):
             # "Each following certificate SHOULD directly certify the one preceding it"; browsers rely on it
             one.verify_directly_issued_by(above)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise BadPem("the chain is in no order: a certificate does not certify the one before it") from exc
+    try:
+        public = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        given = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound as exc:
         raise BadPem("the certificate names no host") from exc
-    except InvalidSignature as exc:
-        raise BadPem("the chain is in no order: a certificate does not certify the one before it") from exc
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
-        raise BadPem("a certificate of the chain cannot be checked") from exc
+        raise BadPem("the certificate cannot be read") from exc
     if public != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
         raise BadPem("the certificate is for another key")
     if given != [name]:

@@ -7,20 +7,17 @@ Spec: https://github.com/libp2p/specs/blob/master/tls/autotls-client.md
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
-
-MAX_LABEL = 63
-"""Characters between two dots of a name (RFC 1035)."""
 
 
 class ForgeNames:
     """Of one node under one domain."""
 
     def __init__(self, peer: PeerId, suffix: str) -> None:
-        """``suffix``: the domain, without a dot at either end."""
+        """``suffix``: the domain, without a dot at either end. The longest peer id makes a label of 63 characters."""
         self.suffix = suffix
         self.label = peer.to_cid().format("base36")
         self.domain = f"{self.label}.{suffix}"
@@ -28,11 +25,6 @@ class ForgeNames:
         """What the certificate is for."""
         self.challenge = f"_acme-challenge.{self.domain}"
         """Whose TXT record the authority asks for."""
-
-    @property
-    def possible(self) -> bool:
-        """Whether the peer id fits into a name; those of secp256k1 keys are two characters too long."""
-        return len(self.label) <= MAX_LABEL
 
     def listening(self, plain: Multiaddr) -> Multiaddr:
         """The address that is listened on beside a plain TCP one."""
@@ -65,16 +57,3 @@ def escaped(host: IPv4Address | IPv6Address) -> str:
     """An IP address as a label: ``1-2-3-4``, ``2001-db8--1``; a dash may not stand at either end: ``0--1``."""
     text = str(host).replace(".", "-").replace(":", "-")
     return f"{'0' if text.startswith('-') else ''}{text}{'0' if text.endswith('-') else ''}"
-
-
-def address_in(name: str, suffix: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a name ``1-2-3-4.PEER.suffix`` stands for; None for another name."""
-    label, _, rest = name.lower().rstrip(".").partition(".")
-    if not rest.endswith(f".{suffix}") or rest.count(".") != suffix.count(".") + 1:
-        return None
-    try:
-        if label.count("-") == 3 and "--" not in label:
-            return IPv4Address(label.replace("-", "."))
-        return IPv6Address(label.replace("-", ":"))
-    except AddressValueError:
-        return None

@@ -7,18 +7,18 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from cidery.autotls.acme import Acme
 from cidery.autotls.broker import Broker
 from cidery.autotls.certificate import Certified, kept
-from cidery.autotls.io.driver import Texts, driving
 from cidery.autotls.issuing import Issuing, issued
 from cidery.autotls.jws import AccountKey, BadPem, key_from_pem, key_to_pem, new_key
 from cidery.autotls.names import ForgeNames
 from cidery.autotls.schedule import next_try, renewal
-from cidery.autotls.steps import wanted_wait
+from cidery.autotls.steps import Steps, wanted_wait
 from cidery.errors import CideryError, IntegrityError
 from cidery.http.tls import BadCertificate, Certificate
 from cidery.identity.keys import PrivateKey
@@ -27,10 +27,11 @@ from cidery.repo.autotls_files import Account, AutoTlsFiles
 from cidery.tasks import in_thread
 
 log = logging.getLogger("cidery.autotls")
+T = TypeVar("T")
 
 LOOK_EVERY = 5.0
 """Seconds between two looks whether this node is known to be public."""
-LONGEST_SLEEP = 600.0
+LEAST_SLEEP, LONGEST_SLEEP = 1.0, 600.0
 """Seconds between two looks at the clock: machines sleep, and clocks are set."""
 ALPN = ["http/1.1"]
 """What is spoken under TLS: the upgrade to a WebSocket."""
@@ -46,10 +47,12 @@ class Whom:
     """URL, without a slash at its end."""
     token: str
     """For the broker; "": none."""
-    roots: str
-    """Certificates in PEM that are trusted beside the system's, in asking."""
-    agent: str
-    """How this program names itself."""
+
+
+class Driver(Protocol):
+    """Runs generators; see io/driver.py."""
+
+    async def run(self, steps: Steps[T]) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Around:
     """Whether others are known to reach it by TCP."""
     addresses: Callable[[], Sequence[Multiaddr]]
     """At which the broker may dial it."""
-    texts: Texts
-    """Looks TXT records up."""
+    driving: Callable[[], AbstractAsyncContextManager[Driver]]
+    """What asks over the network, for one attempt."""
     changed: Callable[[], Awaitable[object]]
     """Called when there is a certificate, another one, or none any more."""
     entropy: Callable[[int], bytes]
@@ -131,7 +134,7 @@ class AutoTls:
             if wait <= 0:
                 await self._attempt()
                 continue
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, LEAST_SLEEP))
             if was and not self.valid:
                 log.error("the certificate for %s has expired, and its addresses are withdrawn", self.names.wildcard)
                 await self._around.changed()
@@ -204,7 +207,7 @@ class AutoTls:
         acme = Acme(whom.authority, AccountKey(key_from_pem(self._account.key.encode())), self._account.kid)
         broker = Broker(whom.broker, self._key, whom.token, around.entropy)
         try:
-            async with driving(whom.agent, whom.roots, around.texts, self._wall_clock) as driver:
+            async with around.driving() as driver:
                 steps = issued(Issuing(acme, broker, self.names, around.addresses, around.entropy))
                 certificate = await driver.run(steps)
         finally:

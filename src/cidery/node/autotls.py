@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,8 @@ class NodeAutoTls:
 
     async def _run(self, network: NodeNetwork) -> None:
         await asyncio.sleep(START_AFTER)
-        await in_thread(__import__, "cidery.autotls.service")
+        await in_thread(_import_service)
+        from cidery.autotls.io.driver import driving
         from cidery.autotls.service import Around, AutoTls, Whom
         from cidery.repo.autotls_files import AutoTlsFiles
 
@@ -105,7 +108,7 @@ class NodeAutoTls:
             return (await self._dns.txt(name)).texts
 
         config, identification = self._config, network.identification
-        whom = Whom(config.authority, config.broker, config.token, config.roots, self._agent)
+        whom = Whom(config.authority, config.broker, config.token)
         around = Around(
             public=lambda: config.unproven or _is_public(network),
             addresses=lambda: [
@@ -113,7 +116,7 @@ class NodeAutoTls:
                 for addr in identification.unnamed_addrs()
                 if host_of(addr.encode()) is not None and (config.unproven or scope_of(addr.encode()) is Scope.PUBLIC)
             ],
-            texts=texts,
+            driving=partial(driving, self._agent, config.roots, texts, time.time),
             changed=identification.push,
             entropy=network.entropy,
         )
@@ -121,6 +124,12 @@ class NodeAutoTls:
         delay = max(0.0, config.delay - START_AFTER)
         self._service = AutoTls(self._names, network.swarm.identity, whom, files, around, delay=delay)
         await self._service.run()
+
+
+def _import_service() -> None:
+    """A third of a second, most of it for HTTP."""
+    import cidery.autotls.io.driver
+    import cidery.autotls.service  # noqa: F401
 
 
 def _is_public(network: NodeNetwork) -> bool:
@@ -160,8 +169,6 @@ def _why_off(config: Config, names: ForgeNames, *, private: bool) -> str | None:
         return "Swarm.Transports.Network.Websocket is false"
     if config.names.resolvers is not None and not config.names.resolvers:
         return "DNS.Resolvers is {}, and the record of the broker has to be seen"
-    if not names.possible:
-        return "the peer id is too long for a host name; Ed25519 keys have short ones"
     sockets = [addr.ws_endpoint() for addr in config.swarm]
     if any(map(names.is_listening, config.swarm)):
         return None

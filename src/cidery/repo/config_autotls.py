@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 DELAY = 3600.0
 """Seconds after a start before a first certificate is asked for, unless AutoTLS is switched on by name."""
-_DOMAIN = re.compile(r"(?=.{1,180}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_DOMAIN = re.compile(r"(?=.{1,140}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 MAX_URL = 2048
 MAX_TOKEN = 1024
 

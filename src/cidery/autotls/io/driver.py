@@ -76,7 +76,16 @@ class Driver:
         except TimeoutError as exc:
             raise NoCertificate(who, "no answer in time") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise NoCertificate(who, str(exc) or type(exc).__name__) from exc
+            raise NoCertificate(who, _reason(exc)) from exc
+
+
+def _reason(exc: Exception) -> str:
+    """For people: what the system, or TLS, has against the connection, without what is said of its two ends."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return str(exc.certificate_error)
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"no connection: {(exc.os_error.strerror or str(exc.os_error)).lower()}"
+    return str(exc) or type(exc).__name__
 
 
 @asynccontextmanager
