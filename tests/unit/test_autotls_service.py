@@ -58,7 +58,9 @@ class World:
             os.urandom,
         )
         whom = Whom(URL + "/directory", BROKER, "")
-        return AutoTls(NAMES, KEY, whom, self.files, around, delay=self.delay, clock=self.now, wall_clock=self.wall)
+        return AutoTls(
+            NAMES, KEY, whom, self.files, around, not_before=self.delay, clock=self.now, wall_clock=self.wall
+        )
 
     def now(self) -> float:
         try:

@@ -20,6 +20,7 @@ def test_a_sound_node_needs_nobody() -> None:
         ({"peers": 0}, "no peer is connected"),
         ({"reachable": 0, "unreachable": 2}, "others cannot dial this node"),
         ({"late": 11}, "11 of 100 keys are announced too late"),
+        ({"certificate": "broker: no"}, "no certificate for browsers, broker: no: cidery swarm addrs autonat"),
         ({"interrupted": 2}, "2 jobs were interrupted"),
         ({"failed": 1}, "1 jobs have failed"),
         ({"uses": (Use("connections", 250, 256), Use("upload", 1, 100))}, "connections: 98 % of the budget is used"),

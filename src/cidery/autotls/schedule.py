@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cidery.autotls.certificate import Certified
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cidery.autotls.certificate import Certified
 
 RENEWED_AT, SPREAD = 2 / 3, 1 / 30
 """Share of its life after which a certificate is renewed, and how far around that the nodes of the world spread it."""
@@ -12,6 +15,13 @@ BACKOFF_SPREAD = 0.2
 """Share by which a wait is shorter or longer, so that nodes that failed together do not come back together."""
 MAX_FAILURES = 20
 """That are counted: far beyond the longest wait."""
+
+
+def waited_for(*, public: bool, left: float) -> str:
+    """What a first certificate waits for, in words; "": nothing. ``left``: seconds until it may be asked for."""
+    if not public:
+        return "until others are known to reach this node by TCP"
+    return f"{left / 60:.0f} more minutes (AutoTLS.RegistrationDelay)" if left > 0 else ""
 
 
 def renewal(certificate: Certified, luck: float) -> float:

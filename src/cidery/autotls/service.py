@@ -17,7 +17,7 @@ from cidery.autotls.certificate import Certified, kept
 from cidery.autotls.issuing import Issuing, issued
 from cidery.autotls.jws import AccountKey, BadPem, key_from_pem, key_to_pem, new_key
 from cidery.autotls.names import ForgeNames
-from cidery.autotls.schedule import next_try, renewal
+from cidery.autotls.schedule import next_try, renewal, waited_for
 from cidery.autotls.steps import Steps, wanted_wait
 from cidery.errors import CideryError, IntegrityError
 from cidery.http.tls import BadCertificate, Certificate
@@ -81,11 +81,11 @@ class AutoTls:
         files: AutoTlsFiles,
         around: Around,
         *,
-        delay: float,
+        not_before: float,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """``key``: the node's. ``delay``: seconds from now on in which no first certificate is asked for."""
+        """``key``: the node's. ``not_before``: when a first certificate may be asked for, by ``clock``."""
         self.names = names
         self.certificate: Certified | None = None
         self.renewal = 0.0
@@ -97,7 +97,7 @@ class AutoTls:
         self._files = files
         self._around = around
         self._clock, self._wall_clock = clock, wall_clock
-        self._not_before = clock() + delay
+        self._not_before = not_before
         self._served: Certificate | None = None
         self._account = Account("")
 
@@ -121,10 +121,7 @@ class AutoTls:
         """What is waited for before a first certificate is asked for; "": nothing."""
         if self.valid or self.asking or self.next_try > self._wall_clock():
             return ""
-        if not self._around.public():
-            return "until others are known to reach this node by TCP"
-        left = self._not_before - self._clock()
-        return f"{left / 60:.0f} more minutes (AutoTLS.RegistrationDelay)" if left > 0 else ""
+        return waited_for(public=self._around.public(), left=self._not_before - self._clock())
 
     async def run(self) -> None:
         """Until it is cancelled."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cidery.autotls.names import ForgeNames
+from cidery.autotls.schedule import waited_for
 from cidery.core.network import CertificateState
 from cidery.http.tls import Certificate
 from cidery.identity.keys import PrivateKey
@@ -34,6 +35,8 @@ log = logging.getLogger("cidery.autotls")
 
 START_AFTER = 1.0
 """Seconds after the start of the network until a certificate is looked for, even one that is kept."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether one is to be asked for."""
 
 
 class NodeAutoTls:
@@ -56,6 +59,7 @@ class NodeAutoTls:
         self._dns = dns
         self._agent = agent
         self._service: AutoTls | None = None
+        self._waits = "for the start of the node"
 
     def joins(self, network: NodeNetwork) -> tuple[Multiaddr, ...]:
         """Become a part of a network that is about to start; the addresses that it has to listen on, too."""
@@ -85,7 +89,7 @@ class NodeAutoTls:
         """How it stands."""
         service = self._service
         if service is None:
-            return CertificateState(self._names.wildcard, waits="for the start of the node")
+            return CertificateState(self._names.wildcard, waits=self._waits)
         certificate = service.certificate if service.valid else None
         return CertificateState(
             self._names.wildcard,
@@ -98,8 +102,23 @@ class NodeAutoTls:
         )
 
     async def _run(self, network: NodeNetwork) -> None:
+        clock, config = time.monotonic, self._config
+        not_before = clock() + config.delay
+
+        def public() -> bool:
+            return config.unproven or _is_public(network)
+
         await asyncio.sleep(START_AFTER)
+        while not await in_thread(self._folder.is_dir):  # nothing is kept, so nothing is needed yet
+            self._waits = waited_for(public=public(), left=not_before - clock())
+            if not self._waits:
+                break
+            await asyncio.sleep(LOOK_EVERY)
         await in_thread(_import_service)
+        self._service = self._made(network, public, not_before)
+        await self._service.run()
+
+    def _made(self, network: NodeNetwork, public: Callable[[], bool], not_before: float) -> AutoTls:
         from cidery.autotls.io.driver import driving
         from cidery.autotls.service import Around, AutoTls, Whom
         from cidery.repo.autotls_files import AutoTlsFiles
@@ -110,7 +129,7 @@ class NodeAutoTls:
         config, identification = self._config, network.identification
         whom = Whom(config.authority, config.broker, config.token)
         around = Around(
-            public=lambda: config.unproven or _is_public(network),
+            public=public,
             addresses=lambda: [
                 addr
                 for addr in identification.unnamed_addrs()
@@ -121,13 +140,11 @@ class NodeAutoTls:
             entropy=network.entropy,
         )
         files = AutoTlsFiles(self._folder, config.authority)
-        delay = max(0.0, config.delay - START_AFTER)
-        self._service = AutoTls(self._names, network.swarm.identity, whom, files, around, delay=delay)
-        await self._service.run()
+        return AutoTls(self._names, network.swarm.identity, whom, files, around, not_before=not_before)
 
 
 def _import_service() -> None:
-    """A third of a second, most of it for HTTP."""
+    """A quarter of a second, most of it for HTTP."""
     import cidery.autotls.io.driver
     import cidery.autotls.service  # noqa: F401
 

@@ -77,6 +77,7 @@ def _standing(api: Api, found: Status) -> Standing:
     disk = shutil.disk_usage(api.path)
     verdicts = list(api.network.reachability().values()) if api.network is not None else []
     announced = found["Announced"]
+    certificate = api.network.certificate() if api.network is not None else None
     return Standing(
         online=found["Online"],
         peers=found["Peers"],
@@ -90,6 +91,7 @@ def _standing(api: Api, found: Status) -> Standing:
         late=0 if announced is None else announced["Late"],
         interrupted=states.count(JobState.INTERRUPTED),
         failed=states.count(JobState.FAILED),
+        certificate=certificate.failure if certificate is not None and not certificate.ends else "",
         uses=[Use(one["Name"], one["Used"], one["Limit"]) for one in found["Budgets"] if one["Limit"] is not None],
     )
 

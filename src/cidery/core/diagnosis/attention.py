@@ -41,6 +41,8 @@ class Standing(NamedTuple):
     """Jobs."""
     failed: int
     uses: Sequence[Use]
+    certificate: str = ""
+    """Why there is no certificate for browsers, if one was asked for."""
 
 
 def attention(found: Standing) -> list[str]:
@@ -55,6 +57,8 @@ def attention(found: Standing) -> list[str]:
         said.append("no peer is connected: look at the connection and at Bootstrap, or: cidery swarm connect ADDRESS")
     if found.online and found.unreachable and not found.reachable:
         said.append("others cannot dial this node, its content reaches only whom it dials: cidery swarm addrs autonat")
+    if found.certificate:
+        said.append(f"no certificate for browsers, {found.certificate}: cidery swarm addrs autonat")
     if found.announced and found.late > found.announced * BEHIND:
         said.append(f"{found.late:,} of {found.announced:,} keys are announced too late: cidery provide stat")
     if found.interrupted:
