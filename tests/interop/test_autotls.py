@@ -138,6 +138,24 @@ def test_a_node_gets_a_certificate_and_a_go_trusts_it(started: Callable[..., Aut
         assert authority.seen == before, "nobody is asked while there is one"
 
 
+def test_the_short_form_is_dialled_without_dns(
+    started: Callable[..., Authority], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = started()
+    with node(tmp_path / "node", authority.config | {"AutoTLS.ShortAddrs": "true"}) as one:
+        (addr,) = wait_for(lambda: addresses(one), "no certificate")
+        assert re.fullmatch(r"/dns4/127-0-0-1\.k51\w+\.libp2p\.test/tcp/\d+/tls/ws/p2p/\S+", addr)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+        names = {"AutoTLS.DomainSuffix": json.dumps(DOMAIN), "DNS.Resolvers": '{".": "udp://127.0.0.1:1"}'}
+        with CideryDaemon(tmp_path / "other", names) as other:
+            other.connect(addr)
+            assert addr.split("/p2p/")[0] in other.run("swarm", "peers")
+            assert "Pong received" in other.run("ping", "-n", "1", one.peer_id)
+        with CideryDaemon(tmp_path / "asking", names | {"AutoTLS.SkipDNSLookup": "false"}) as asking:
+            with pytest.raises(PeerFailed, match="cannot reach"):
+                asking.connect(addr)
+
+
 def test_a_certificate_is_renewed_and_connections_go_on(started: Callable[..., Authority], tmp_path: Path) -> None:
     authority = started("--lifetime", str(SHORT_LIFE))
     with node(tmp_path / "node", authority.config) as one:
@@ -157,7 +175,8 @@ def test_a_certificate_is_renewed_and_connections_go_on(started: Callable[..., A
         assert "There is no certificate" in said
         with pytest.raises(OSError):
             shown(port)
-        log = wait_for(lambda: text if "has expired, and its" in (text := one.log.read_text()) else "", "it is not said")
+        wait_for(lambda: "has expired, and its addresses are withdrawn" in one.log.read_text(), "it is not said")
+        log = one.log.read_text()
         assert log.count("no certificate for") == 1, "one line, and no attempt before an hour has passed"
 
 

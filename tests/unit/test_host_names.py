@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from cidery import host_names
-from cidery.host_names import MAX_LOOKUPS, TooManyLookups, addresses_of, http_connector
+from cidery.host_names import (
+    MAX_LOOKUPS,
+    TooManyLookups,
+    address_in,
+    addresses_of,
+    http_connector,
+    known_by_arithmetic,
+)
 
 
 async def test_addresses_are_their_own_and_names_are_looked_up() -> None:
@@ -65,3 +72,31 @@ async def test_look_ups_under_way_are_bounded(silent: None) -> None:
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("1-2-3-4.k51.example.direct", "1.2.3.4"),
+        ("1-2-3-4.K51.Example.Direct.", "1.2.3.4"),
+        ("2001-db8--1.k51.example.direct", "2001:db8::1"),
+        ("0--1.k51.example.direct", "::1"),
+        ("1-2-3-4.example.direct", None),
+        ("1-2-3-4.a.k51.example.direct", None),
+        ("1-2-3-400.k51.example.direct", None),
+        ("_acme-challenge.k51.example.direct", None),
+        ("1-2-3-4.k51.example.org", None),
+        ("", None),
+    ],
+)
+def test_a_name_below_a_brokers_domain_says_its_address(name: str, address: str | None) -> None:
+    found = address_in(name, "example.direct")
+    assert (None if found is None else str(found)) == address
+
+
+async def test_names_are_read_without_a_look_up_while_a_node_says_so() -> None:
+    with known_by_arithmetic("example.direct"), known_by_arithmetic("example.direct"):
+        assert await addresses_of("1-2-3-4.k51.example.direct") == [(socket.AF_INET, "1.2.3.4")]
+        with pytest.raises(OSError, match="no address of that kind"):
+            await addresses_of("1-2-3-4.k51.example.direct", socket.AF_INET6)
+    assert not host_names._by_arithmetic

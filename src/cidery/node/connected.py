@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
 from cidery.core.keeping.provide import ProvideKeys
 from cidery.dns.service import Dns
+from cidery.host_names import known_by_arithmetic
 from cidery.http.late_handler import Handler, made_when_asked
 from cidery.kad.records import Validators
 from cidery.libp2p.protocols.announced import Announced
@@ -35,8 +36,9 @@ async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> A
     if network.announcing is not None:
         announce_pins(network.announcing, keys, api.pins, network.spawn)
     await serve_archives(network, made_when_asked(partial(_site, api)))  # its modules take a tenth of a start
-    async with http_routers(network.routing, config.routers), republishing(api.naming, config):
-        yield
+    with known_by_arithmetic(config.autotls.suffix) if config.autotls.arithmetic else nullcontext():
+        async with http_routers(network.routing, config.routers), republishing(api.naming, config):
+            yield
 
 
 def _site(api: Api) -> Handler:

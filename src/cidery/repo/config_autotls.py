@@ -39,6 +39,8 @@ class AutoTlsConfig(NamedTuple):
     """URL of the directory of the certificate authority."""
     roots: str = ""
     """Certificates in PEM trusted beside the system's when broker and authority are asked."""
+    arithmetic: bool = True
+    """Whether the addresses of names below the domain are read from them, without DNS."""
     unproven: bool = False
     """Whether it is asked for without proof that others reach this node, and for private addresses too."""
 
@@ -89,6 +91,7 @@ def autotls_of(get: Callable[[str, Any], Any], parse_seconds: Callable[[str], fl
         delay=parse_seconds(delay) if delay else 0.0 if wished else default.delay,
         authority=value("CAEndpoint", "") or default.authority,
         roots=value("TrustedCARootsPEM", ""),
+        arithmetic=value("SkipDNSLookup", default.arithmetic),
         unproven=value("AllowPrivateForgeAddrs", default.unproven),
     )
 

@@ -277,6 +277,7 @@ KEYS: dict[str, Accepts] = {
     "AutoTLS.Enabled": ANY_BOOL,
     "AutoTLS.AutoWSS": ANY_BOOL,
     "AutoTLS.ShortAddrs": ANY_BOOL,
+    "AutoTLS.SkipDNSLookup": ANY_BOOL,
     "AutoTLS.DomainSuffix": Accepts(
         lambda value: value == "" or is_domain(value), "a domain such as libp2p.direct, in lower case"
     ),

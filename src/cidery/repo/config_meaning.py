@@ -45,6 +45,9 @@ MEANING: dict[str, Meaning] = {
     "AutoTLS.ShortAddrs": Meaning(
         "autotls.short", "Whether `/dns4/NAME/…/tls/ws` is announced, or `/ip4/HOST/…/tls/sni/NAME/ws`."
     ),
+    "AutoTLS.SkipDNSLookup": Meaning(
+        "autotls.arithmetic", "Whether `1-2-3-4.PEER.libp2p.direct` is taken for 1.2.3.4 without asking the DNS."
+    ),
     "AutoTLS.TrustedCARootsPEM": Meaning(
         "autotls.roots", "Certificates in PEM that are trusted beside the system's when broker and CA are asked."
     ),

@@ -14,7 +14,7 @@ from cidery.repo.config_keys import KEYS
 _KUBO = {
     "AutoConf": "Enabled URL RefreshInterval TLSInsecureSkipVerify",
     "AutoNAT": "Throttle.*",
-    "AutoTLS": "SkipDNSLookup IPCerts IPCertsPort SelfSignedForTests",
+    "AutoTLS": "IPCerts IPCertsPort SelfSignedForTests",
     "Bitswap": "Libp2pEnabled ServerEnabled",
     "DNS": "MaxCacheTTL OverrideSystem",
     "Datastore": "Spec.* Params.* Path Type NoSync BloomFilterSize BlockKeyCacheSize WriteThrough",
