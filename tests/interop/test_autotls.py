@@ -1,8 +1,10 @@
 """AutoTLS against a real authority (Pebble 2.10) and a broker over go-libp2p's authentication by peer id."""
 
+import base64
 import json
 import os
 import re
+import socket
 import ssl
 import stat
 import time
@@ -18,6 +20,7 @@ from peers.certificates import write_certificate
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import acme_command, go_command
 from peers.line_peer import LinePeer, PeerFailed
+from peers.trees import digest, write_file
 
 DOMAIN = "libp2p.test"
 TOKEN = "a token"
@@ -154,6 +157,41 @@ def test_the_short_form_is_dialled_without_dns(
         with CideryDaemon(tmp_path / "asking", names | {"AutoTLS.SkipDNSLookup": "false"}) as asking:
             with pytest.raises(PeerFailed, match="cannot reach"):
                 asking.connect(addr)
+
+
+def test_the_port_of_the_swarm_is_a_provider_over_https(
+    started: Callable[..., Authority], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = started()
+    file = write_file(tmp_path / "file.bin", 3 * 1024 * 1024)
+    with node(tmp_path / "node", authority.config | {"Gateway.OnSwarmPort": "true"}) as one:
+        cid = one.add(file)
+        addr = wait_for(lambda: next((found for found in addresses(one) if "/tls/http/" in found), ""), "none is told")
+        name, port = addr.split("/")[2], addr.split("/")[4]
+        assert addr == f"/dns4/{name}/tcp/{port}/tls/http/p2p/{one.peer_id}"
+        # as Kubo fetches: HTTP/2 over TLS
+        with LinePeer(go_command("--ca", str(authority.root)), tmp_path / "go.log") as go:
+            got = go.ask("http-get", f"/ip4/127.0.0.1/tcp/{port}/tls/http", one.peer_id, cid)
+            assert len(base64.b64decode(got["data"])) > 0
+            secured = next(found for found in addresses(one) if "/ws/" in found)
+            assert go.ask("connect", secured)["muxer"] == "/yamux/1.0.0", "and peers come as before"
+        # and as browsers do, by HTTP/1.1
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+        trusting = ssl.create_default_context(cafile=str(authority.root))
+        for path, status in ((f"/ipfs/{cid}?format=raw", 200), (f"/ipfs/{cid}?format=car", 200), (f"/ipfs/{cid}", 406)):
+            with socket_of(name, int(port), trusting) as stream:
+                stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+                assert stream.recv(12) == f"HTTP/1.1 {status}".encode()
+        gateways = {"HTTPRetrieval.Gateways": json.dumps([f"https://{name}:{port}"])}
+        names = {"AutoTLS.DomainSuffix": json.dumps(DOMAIN), "DNS.Resolvers": '{".": "udp://127.0.0.1:1"}'}
+        with CideryDaemon(tmp_path / "other", names | gateways) as other:
+            other.get(cid, tmp_path / "got")
+            assert digest(tmp_path / "got") == digest(file)
+            assert not other.run("swarm", "peers").strip(), "by HTTP alone"
+
+
+def socket_of(name: str, port: int, trusting: ssl.SSLContext) -> ssl.SSLSocket:
+    return trusting.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname=name)
 
 
 def test_a_certificate_is_renewed_and_connections_go_on(started: Callable[..., Authority], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.libp2p.protocols.announced import Announced
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.autotls_files import Account, AccountDamaged, AutoTlsFiles, CannotKeep, decode_account
+from cidery.retrieval.gateway_url import gateway_url
 from peers.scripted_authority import NOW, Issuer, pem
 
 PEER = PeerId.parse("12D3KooWATZi2wFwQxQ14Z3q24TDNWKap6f8W5ryLE6Da4RMfsxy")
@@ -76,6 +77,9 @@ def test_an_address_is_announced_in_either_form(plain: str, short: str, long: st
     assert NAMES.is_listening(listening)
     assert str(NAMES.announced(listening, short=True)) == short
     assert str(NAMES.announced(listening, short=False)) == long
+    http = NAMES.over_http(listening)
+    assert str(http) == short.removesuffix("/ws") + "/http"
+    assert http is not None and gateway_url(http) == f"https://{short.split('/')[2]}:4001"
 
 
 def test_other_addresses_are_left_alone() -> None:
@@ -88,13 +92,14 @@ def test_other_addresses_are_left_alone() -> None:
 def test_a_name_does_not_hide_an_address_that_is_kept_back() -> None:
     own = [NAMES.listening(Multiaddr.parse(f"/ip4/{host}/tcp/4001")) for host in ("10.0.0.5", "8.8.8.8")]
 
-    def named(addr: Multiaddr) -> Multiaddr | None:
-        return NAMES.announced(addr, short=True)
+    def named(addr: Multiaddr) -> list[Multiaddr]:
+        found = NAMES.announced(addr, short=True)
+        return [] if found is None else [found]
 
     told = Announced(never=["/ip4/10.0.0.0/ipcidr/8"]).of(own, named)
     assert [str(addr).split(".")[0] for addr in told] == ["/dns4/8-8-8-8"]
     assert Announced(never=["/ip4/10.0.0.0/ipcidr/8", str(told[0])]).of(own, named) == []
-    assert Announced().of(own, lambda _: None) == []
+    assert Announced().of(own, lambda _: ()) == []
 
 
 def of_life(life: timedelta) -> Certified:

@@ -36,7 +36,7 @@ class ForgeNames:
         return found is not None and found.name == f"*.{self.suffix}"
 
     def announced(self, addr: Multiaddr, *, short: bool) -> Multiaddr | None:
-        """Such an address with the name of its host; None for an address of a host that has none.
+        """Such an address with the name of its host; None for one of a host that has no name.
 
         ``short``: ``/dns4/NAME/tcp/PORT/tls/ws``, else ``/ip4/HOST/tcp/PORT/tls/sni/NAME/ws``.
         """
@@ -51,6 +51,11 @@ class ForgeNames:
         if short:
             return Multiaddr.parse(f"/dns{host.version}/{name}/tcp/{found.port}/tls/ws")
         return Multiaddr.parse(f"/ip{host.version}/{host}/tcp/{found.port}/tls/sni/{name}/ws")
+
+    def over_http(self, addr: Multiaddr) -> Multiaddr | None:
+        """Such an address as that of a provider over HTTPS, ``/dns4/NAME/tcp/PORT/tls/http``; None as announced()."""
+        named = self.announced(addr, short=True)
+        return None if named is None else Multiaddr.parse(f"{str(named).removesuffix('/ws')}/http")
 
 
 def escaped(host: IPv4Address | IPv6Address) -> str:

@@ -92,6 +92,7 @@ class AutoTls:
         """When it is renewed: seconds since 1970."""
         self.asking = False
         self.failure = ""
+        self.alpn = ALPN
         self._key = key
         self._whom = whom
         self._files = files
@@ -169,7 +170,7 @@ class AutoTls:
         """Show a certificate, which is in the file, from now on; connections that exist go on."""
         if self._served is None:
             path = str(self._files.certificate)
-            self._served = await in_thread(Certificate, path, path, ALPN)
+            self._served = await in_thread(Certificate, path, path, self.alpn)
         else:
             await in_thread(self._served.renew)
         self.certificate = certificate

@@ -50,8 +50,11 @@ class NodeAutoTls:
         folder: Path,
         dns: TxtResolver,
         agent: str,
+        *,
+        https: bool,
     ) -> None:
-        """``listens``: the addresses to listen on beside the configured ones."""
+        """``listens``: the addresses to listen on beside the configured ones. ``https``: whether HTTP is answered."""
+        self._https = https
         self._listens = tuple(listens)
         self._config = config
         self._names = names
@@ -75,15 +78,17 @@ class NodeAutoTls:
         """Whether the certificate is for a host name."""
         return name.endswith(f".{self._names.domain}")
 
-    def named(self, addr: Multiaddr) -> Multiaddr | None:
+    def named(self, addr: Multiaddr) -> list[Multiaddr]:
         """See Identification.named."""
         if not self._names.is_listening(addr):
-            return addr
+            return [addr]
         if self._service is None or not self._service.valid:
-            return None
+            return []
         if not self._config.unproven and scope_of(addr.encode()) is not Scope.PUBLIC:
-            return None  # a name that leads into somebody's own network
-        return self._names.announced(addr, short=self._config.short)
+            return []  # a name that leads into somebody's own network
+        socket = self._names.announced(addr, short=self._config.short)
+        http = self._names.over_http(addr) if self._https else None
+        return [one for one in (socket, http) if one is not None]
 
     def state(self) -> CertificateState:
         """How it stands."""
@@ -140,13 +145,20 @@ class NodeAutoTls:
             entropy=network.entropy,
         )
         files = AutoTlsFiles(self._folder, config.authority)
-        return AutoTls(self._names, network.swarm.identity, whom, files, around, not_before=not_before)
+        made = AutoTls(self._names, network.swarm.identity, whom, files, around, not_before=not_before)
+        made.alpn = alpn_of(https=self._https)
+        return made
 
 
 def _import_service() -> None:
     """A quarter of a second, most of it for HTTP."""
     import cidery.autotls.io.driver
     import cidery.autotls.service  # noqa: F401
+
+
+def alpn_of(*, https: bool) -> list[str]:
+    """What is offered under TLS on the port of the swarm."""
+    return ["h2", "http/1.1"] if https else ["http/1.1"]
 
 
 def _is_public(network: NodeNetwork) -> bool:
@@ -167,7 +179,8 @@ def autotls_of(
     if off is None:
         by_name = [addr for addr in config.swarm if addr.ws_endpoint() is not None]
         plain = [] if by_name else [addr for addr in config.swarm if addr.tcp_endpoint() is not None]
-        return NodeAutoTls(wanted, names, list(map(names.listening, plain)), folder, dns, agent)
+        listens = list(map(names.listening, plain))
+        return NodeAutoTls(wanted, names, listens, folder, dns, agent, https=config.serving.on_swarm_port)
     if off and wanted.wished:
         log.warning("AutoTLS is off: %s", off)
     return None

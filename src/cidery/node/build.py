@@ -205,7 +205,7 @@ class OpenedParts:
         ``stack``: what ends the network is pushed there.
         """
         from cidery.core.keeping.provide import ProvideKeys, parse_strategy
-        from cidery.node.connected import doing_its_part, opened_network
+        from cidery.node.connected import doing_its_part, opened_network, swarm_gateway
         from cidery.node.swarm_key import read_swarm_key
         from cidery.repo.config import kept_private
 
@@ -213,10 +213,11 @@ class OpenedParts:
         if swarm_key is not None:
             self.config = kept_private(self.config)
         every = ProvideKeys(parse_strategy(self.config.provide.strategy), self.served, self.pins.every, self._root.get)
-        opened = opened_network(self.config, self._layout, self.served, every, swarm_key)
+        https = swarm_gateway(self.config, swarm_key)
+        opened = opened_network(self.config, self._layout, self.served, every, swarm_key, https)
         self.network = await stack.enter_async_context(opened)
         self.make(self.files)  # so that they are closed before the network
-        await stack.enter_async_context(doing_its_part(self.network, Api(self), every))
+        await stack.enter_async_context(doing_its_part(self.network, Api(self), every, https))
         if self.config.pubsub.enabled or self.config.pubsub.ipns:
             from cidery.node.pubsub import opened_pubsub
 

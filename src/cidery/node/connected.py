@@ -23,21 +23,26 @@ from cidery.node.network import AGENT, NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
 from cidery.node.open_network import kad_options, local_options, open_network, relay_options
 from cidery.node.routers import http_routers
+from cidery.node.swarm_gateway import SwarmGateway
 from cidery.repo.config import Config
+from cidery.repo.config_file import ConfigError
 from cidery.repo.layout import RepoLayout
 from cidery.retrieval.gateway_url import check_url
 
 
 @asynccontextmanager
-async def doing_its_part(network: NodeNetwork, api: Api, keys: ProvideKeys) -> AsyncIterator[None]:
+async def doing_its_part(
+    network: NodeNetwork, api: Api, keys: ProvideKeys, https: SwarmGateway | None
+) -> AsyncIterator[None]:
     """The background work of a connected node: announce, ask HTTP, serve archives over streams, renew names."""
 
     config = api.config
     if network.announcing is not None:
         announce_pins(network.announcing, keys, api.pins, network.spawn)
     await serve_archives(network, made_when_asked(partial(_site, api)))  # its modules take a tenth of a start
+    served = nullcontext() if https is None else https.serving(api)
     with known_by_arithmetic(config.autotls.suffix) if config.autotls.arithmetic else nullcontext():
-        async with http_routers(network.routing, config.routers), republishing(api.naming, config):
+        async with http_routers(network.routing, config.routers), republishing(api.naming, config), served:
             yield
 
 
@@ -48,8 +53,22 @@ def _site(api: Api) -> Handler:
     return Site(api, OVER_STREAMS).handle
 
 
+def swarm_gateway(config: Config, swarm_key: bytes | None) -> SwarmGateway | None:
+    """What answers HTTP on the port of the swarm, as configured. Raises ConfigError in a private network."""
+    if not config.serving.on_swarm_port:
+        return None
+    if swarm_key is not None:
+        raise ConfigError("Gateway.OnSwarmPort", "would give everybody the content of a private network; remove it")
+    return SwarmGateway()
+
+
 def opened_network(
-    config: Config, layout: RepoLayout, blocks: BlockStore, keys: ProvideKeys, swarm_key: bytes | None
+    config: Config,
+    layout: RepoLayout,
+    blocks: BlockStore,
+    keys: ProvideKeys,
+    swarm_key: bytes | None,
+    https: SwarmGateway | None,
 ) -> AbstractAsyncContextManager[NodeNetwork]:
     """Raises as open_network(), and InvalidInput for a gateway's URL."""
     provide = config.provide
@@ -80,4 +99,5 @@ def opened_network(
         dns=dns,
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
         autotls=autotls_of(config, key, layout.autotls, dns, AGENT, private=swarm_key is not None),
+        https=None if https is None else https.protocol,
     )

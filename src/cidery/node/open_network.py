@@ -16,6 +16,7 @@ from cidery.kad.records import Validators
 from cidery.kad.service import KadOptions
 from cidery.libp2p.io.byte_network import TcpNetwork
 from cidery.libp2p.io.dnsaddr import TxtResolver
+from cidery.libp2p.io.first_request import MakeHttp
 from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream_transport import WebSockets
 from cidery.libp2p.protocols.announced import Announced
@@ -25,7 +26,7 @@ from cidery.libp2p.protocols.relay_server import RelayLimits
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.announcing import AnnounceOf
-from cidery.node.autotls import NodeAutoTls, listener_tls
+from cidery.node.autotls import NodeAutoTls, alpn_of, listener_tls
 from cidery.node.local import LocalOptions
 from cidery.node.network import NodeNetwork
 from cidery.node.network_parts import RetrievalOptions, by_peer
@@ -62,9 +63,10 @@ async def open_network(
     serve_autonat: bool = True,
     map_ports: bool = False,
     autotls: NodeAutoTls | None = None,
+    https: MakeHttp | None = None,
 ) -> AsyncIterator[NodeNetwork]:
     """A started network over ``store``, closed at the end. Raises CannotListen, BadCertificate, and as the cache."""
-    certificate = None if transports.tls is None else Certificate(*transports.tls, alpn=["http/1.1"])
+    certificate = None if transports.tls is None else Certificate(*transports.tls, alpn_of(https=https is not None))
     with closing(await asyncio.to_thread(Cache.open, cache)) as opened:
         network = NodeNetwork(
             private_key,
@@ -82,7 +84,7 @@ async def open_network(
             security=security,
             quic=transports.quic and swarm_key is None,
             relays=relays if swarm_key is None else None,
-            websockets=WebSockets(listener_tls(certificate, autotls)) if transports.websocket else None,
+            websockets=WebSockets(listener_tls(certificate, autotls), https) if transports.websocket else None,
             addresses=addresses,
             local=local,
             serve_autonat=serve_autonat,
@@ -92,8 +94,7 @@ async def open_network(
         try:
             if certificate is not None:
                 network.spawn(certificate.follow())
-            more = () if autotls is None else autotls.joins(network)
-            await network.start(listen + more, bootstrap, peering)
+            await network.start(listen + (() if autotls is None else autotls.joins(network)), bootstrap, peering)
             yield network
         finally:
             await network.close()

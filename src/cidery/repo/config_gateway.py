@@ -40,6 +40,8 @@ class GatewaySettings(NamedTuple):
     """Seconds of a whole request; 0: any time."""
     max_range_file_size: int
     """Largest file of which parts are served, in bytes; 0: any."""
+    on_swarm_port: bool
+    """Whether what is stored is served, verifiable, under TLS on the port of the swarm."""
 
 
 def gateway_settings(
@@ -61,6 +63,7 @@ def gateway_settings(
         retrieval_timeout=seconds(get("Gateway.RetrievalTimeout", "30s")),
         max_duration=seconds(get("Gateway.MaxRequestDuration", "1h")),
         max_range_file_size=size(get("Gateway.MaxRangeRequestFileSize", 0)),
+        on_swarm_port=get("Gateway.OnSwarmPort", False),
     )
 
 

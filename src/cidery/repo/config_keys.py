@@ -235,6 +235,7 @@ KEYS: dict[str, Accepts] = {
     "Gateway.MaxRequestDuration": DURATION,
     "Gateway.NoDNSLink": ANY_BOOL,
     "Gateway.NoFetch": ANY_BOOL,
+    "Gateway.OnSwarmPort": ANY_BOOL,
     "Gateway.PublicGateways": Accepts(
         lambda value: not gateways_fault(value),
         'an object of host to {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": true}, or to null',

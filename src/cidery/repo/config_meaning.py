@@ -85,6 +85,10 @@ MEANING: dict[str, Meaning] = {
     ),
     "Gateway.NoDNSLink": Meaning("serving.dnslink", "Whether hosts that are not known are no sites by their DNSLink."),
     "Gateway.NoFetch": Meaning("no_fetch", "Whether the gateway serves only what is stored here."),
+    "Gateway.OnSwarmPort": Meaning(
+        "serving.on_swarm_port",
+        "Whether `/tls/ws` ports answer HTTPS, too, with what is stored in forms that a client verifies (trustless).",
+    ),
     "Gateway.PublicGateways": Meaning(
         "serving.hosts", "What each host name serves, and whether content gets hosts of its own below it."
     ),

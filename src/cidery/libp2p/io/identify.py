@@ -85,8 +85,8 @@ class Identification:
         """Where a router passes connections on to this node."""
         self.relayed: Callable[[], list[Multiaddr]] = list
         """Through which relays this node is reached, as far as they have granted it."""
-        self.named: Callable[[Multiaddr], Multiaddr | None] = lambda addr: addr
-        """What others are told for an address whose name AutoTLS fills in, None as long as it cannot; others as is."""
+        self.named: Callable[[Multiaddr], Sequence[Multiaddr]] = lambda addr: (addr,)
+        """What others are told for an address whose name AutoTLS fills in, nothing while it cannot; others as is."""
         self._local: dict[str, None] = {}
         self.on_learned: list[Callable[[PeerId], None]] = []
         """Called when a peer said (again) who it is."""
@@ -138,7 +138,7 @@ class Identification:
 
     def unnamed_addrs(self) -> list[Multiaddr]:
         """Those of these that need no certificate: it is on the socket of one of them that the others are served."""
-        told = self._announced.of(self._own(), lambda addr: addr if self.named(addr) == addr else None)
+        told = self._announced.of(self._own(), lambda addr: (addr,) if addr in self.named(addr) else ())
         return [addr for addr in told if not is_relayed(addr)]
 
     def ours(self, observed: Multiaddr | None) -> Identify:

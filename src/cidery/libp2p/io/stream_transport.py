@@ -19,6 +19,7 @@ from cidery.libp2p.io.byte_network import ByteNetwork, Listener, SharesPorts
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.dial_errors import Stranger, UnsupportedAddress, reason_of
 from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, FirstBytes, Form
+from cidery.libp2p.io.first_request import FirstRequest, MakeHttp
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
 from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.channel import Secured, WrongPeer
@@ -39,6 +40,8 @@ class WebSockets(NamedTuple):
     tls: Callable[[], ssl.SSLContext | None] | None = None
     """For /tls/ws and /wss, asked for each connection; None: they are dialled only. It gives None while there is no
     certificate."""
+    http: MakeHttp | None = None
+    """Answers requests for something else under TLS; None: nothing does."""
 
 
 WEBSOCKETS = WebSockets()
@@ -78,6 +81,7 @@ class StreamTransport:
         self._clock = clock
         self._websockets = websockets
         self._tls = None if websockets is None else websockets.tls
+        self._http = None if websockets is None else websockets.http
         self._bound: list[tuple[str, int]] = []
 
     def takes(self, addr: Multiaddr) -> bool:
@@ -137,7 +141,12 @@ class StreamTransport:
 
             connection.carried(form)
             above = WebSocketLayer(above, WebSocket.server(end.upgrade.entropy))
-            return above if tls is None else TlsLayer(above, tls)
+            if tls is None:
+                return above
+            secured = TlsLayer(above, tls)
+            if self._http is not None:
+                secured.above = FirstRequest(connection, above, secured, self._http)
+            return secured
 
         return make
 

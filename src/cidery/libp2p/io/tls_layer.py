@@ -48,6 +48,11 @@ class TlsLayer(Layer):
         self._in.write(data)
         self._step()
 
+    @property
+    def session(self) -> ssl.SSLObject:
+        """What was agreed on."""
+        return self._tls
+
     def _step(self) -> None:
         try:
             if not self._begun:
@@ -97,6 +102,9 @@ class TlsTransport(LayerTransport):
     def write(self, data: Buffer) -> None:
         if len(data):
             self._layer.send(data)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._layer.session if name == "ssl_object" else super().get_extra_info(name, default)
 
     def close(self) -> None:
         if not self._below.is_closing():

@@ -93,6 +93,11 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             return
         self._arm()
 
+    def given_up(self, reason: str) -> None:
+        """What is below speaks something else: this connection ends, and leaves the socket as it is."""
+        self._transport = None
+        self.fail(ConnectionFailed(reason))
+
     def carried(self, form: str) -> None:
         """A connection from outside turns out to come in another way than by plain TCP: the end of its address."""
         assert self.remote_addr is not None  # it has begun

@@ -31,16 +31,16 @@ class Announced:
                 self._never.add(Multiaddr.parse(text).without_peer().encode())
 
     def of(
-        self, own: Iterable[Multiaddr], named: Callable[[Multiaddr], Multiaddr | None] = lambda addr: addr
+        self, own: Iterable[Multiaddr], named: Callable[[Multiaddr], Sequence[Multiaddr]] = lambda addr: (addr,)
     ) -> list[Multiaddr]:
         """What is told, without /p2p at the end, each once.
 
-        ``named``: the address with the name of its host, where that has one; None: it is not told. Nets are looked at
-        before, so that no name hides the address that is kept back.
+        ``named``: the addresses with the name of its host, where that has one; none: it is not told. Nets are looked
+        at before, so that no name hides the address that is kept back.
         """
         told = dict.fromkeys(addr.without_peer() for addr in (*(self._only or own), *self._also))
         kept = [addr for addr in told if addr.components and not self._is_kept_back(addr.encode())]
-        final = dict.fromkeys(one for addr in kept if (one := named(addr)) is not None)
+        final = dict.fromkeys(one for addr in kept for one in named(addr))
         return [addr for addr in final if addr.encode() not in self._never]
 
     def _is_kept_back(self, addr: bytes) -> bool:
