@@ -29,7 +29,7 @@ SECONDS = 40.0
 POLL = 0.3
 SHORT_LIFE = 12
 """Seconds that a certificate of the tests of renewal is valid."""
-REJECTED = {"PEBBLE_WFE_NONCEREJECT": "20", "PEBBLE_VA_NOSLEEP": "1"}
+REJECTED = {"PEBBLE_WFE_NONCEREJECT": "10", "PEBBLE_VA_NOSLEEP": "1"}
 """Of the nonces, in percent."""
 
 

@@ -26,7 +26,7 @@ from cidery.autotls.steps import (
     said,
 )
 
-MAX_NONCE_TRIES = 3
+MAX_NONCE_TRIES = 5
 """Times that one request is sent whose nonce the server does not take."""
 FIRST_POLL, LAST_POLL, POLL_SECONDS = 1.0, 30.0, 180.0
 """Seconds before the first look at what is under way, at most between two, and in all."""
