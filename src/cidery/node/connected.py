@@ -1,9 +1,12 @@
 """Turns an open repository into a connected node: its network from the config, and its background work."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cidery.blockstore.interface import BlockStore
 from cidery.core.api import Api
@@ -23,11 +26,13 @@ from cidery.node.network import AGENT, NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
 from cidery.node.open_network import kad_options, local_options, open_network, relay_options
 from cidery.node.routers import http_routers
-from cidery.node.swarm_gateway import SwarmGateway
 from cidery.repo.config import Config
 from cidery.repo.config_file import ConfigError
 from cidery.repo.layout import RepoLayout
 from cidery.retrieval.gateway_url import check_url
+
+if TYPE_CHECKING:
+    from cidery.node.swarm_gateway import SwarmGateway
 
 
 @asynccontextmanager
@@ -59,6 +64,8 @@ def swarm_gateway(config: Config, swarm_key: bytes | None) -> SwarmGateway | Non
         return None
     if swarm_key is not None:
         raise ConfigError("Gateway.OnSwarmPort", "would give everybody the content of a private network; remove it")
+    from cidery.node.swarm_gateway import SwarmGateway  # the HTTP server: few nodes have it here
+
     return SwarmGateway()
 
 

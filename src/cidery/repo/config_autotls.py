@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 DELAY = 3600.0
 """Seconds after a start before a first certificate is asked for, unless AutoTLS is switched on by name."""
@@ -54,6 +52,8 @@ def url_fault(value: Any) -> str:
     """What is wrong with the URL of a broker or an authority; "": nothing. Keys and tokens go there."""
     if not isinstance(value, str) or len(value) > MAX_URL or not value.isascii() or not value.isprintable():
         return "it is no URL"
+    from urllib.parse import urlsplit  # small commands read a config, too, and few have this key
+
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -97,6 +97,8 @@ def autotls_of(get: Callable[[str, Any], Any], parse_seconds: Callable[[str], fl
 
 
 def _is_here(host: str) -> bool:
+    from ipaddress import ip_address
+
     try:
         return ip_address(host).is_loopback
     except ValueError:
