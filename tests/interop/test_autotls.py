@@ -190,6 +190,30 @@ def test_the_port_of_the_swarm_is_a_provider_over_https(
             assert not other.run("swarm", "peers").strip(), "by HTTP alone"
 
 
+def test_a_certificate_of_ones_own_is_shown_to_who_asks_for_its_name(
+    started: Callable[..., Authority], tmp_path: Path
+) -> None:
+    authority = started()
+    (tmp_path / "own").mkdir()
+    cert, key = write_certificate(tmp_path / "own")
+    listen = [f"/ip4/127.0.0.1/tcp/0{form}" for form in ("", "/tls/ws", f"/tls/sni/*.{DOMAIN}/ws")]
+    both = {
+        "Addresses.Swarm": json.dumps(listen),
+        "Swarm.TLS": json.dumps({"CertFile": str(cert), "KeyFile": str(key)}),
+    }
+    with node(tmp_path / "node", authority.config | both) as one:
+        (addr,) = wait_for(lambda: addresses(one), "no certificate")
+        name, port = addr.split("/sni/")[1].split("/")[0], int(addr.split("/")[4])
+        trusting = ssl.create_default_context(cafile=str(authority.root))
+        with socket_of(name, port, trusting):
+            pass
+        for other in ("localhost", f"1-2-3-4.k51.{DOMAIN}"):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                socket_of(other, port, trusting)
+        with socket_of("localhost", port, ssl.create_default_context(cafile=str(cert))):
+            pass
+
+
 def socket_of(name: str, port: int, trusting: ssl.SSLContext) -> ssl.SSLSocket:
     return trusting.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname=name)
 

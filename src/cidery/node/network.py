@@ -47,7 +47,6 @@ from cidery.libp2p.io.stream_transport import WEBSOCKETS, WebSockets
 from cidery.libp2p.io.swarm import SwarmConfig
 from cidery.libp2p.io.upnp import UpnpRouter
 from cidery.libp2p.protocols import noise
-from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.bandwidth import Schedule
 from cidery.libp2p.protocols.identify import Identify
@@ -200,7 +199,7 @@ class NodeNetwork:
     def _make_autonat(self, entropy: Callable[[int], bytes], serve: bool) -> Autonat:
         autonat = Autonat(
             self.swarm,
-            candidates=self._public_addrs,
+            candidates=self.identification.public_addrs,
             speaks=self._speaks,
             agent_of=lambda peer: self._said(peer).agent_version,
             on_change=self._reachability_changed,
@@ -244,10 +243,6 @@ class NodeNetwork:
             if self.local is not None:
                 self.local.seek(peer)
         await self.identification.push()
-
-    def _public_addrs(self) -> list[Multiaddr]:
-        own = self.identification.unnamed_addrs()
-        return [addr for addr in own if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def _speaks(self, peer: PeerId, protocol: str) -> bool:
         return protocol in self._said(peer).protocols

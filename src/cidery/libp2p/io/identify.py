@@ -17,7 +17,7 @@ from cidery.libp2p.io.shares import ConnectionRates
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols import identify, ping
-from cidery.libp2p.protocols.addresses import believed_from, group_of, host_of, keep
+from cidery.libp2p.protocols.addresses import Scope, believed_from, group_of, host_of, keep, scope_of
 from cidery.libp2p.protocols.announced import Announced
 from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.reachability import Observed
@@ -140,6 +140,10 @@ class Identification:
         """Those of these that need no certificate: it is on the socket of one of them that the others are served."""
         told = self._announced.of(self._own(), lambda addr: (addr,) if addr in self.named(addr) else ())
         return [addr for addr in told if not is_relayed(addr)]
+
+    def public_addrs(self) -> list[Multiaddr]:
+        """Those of these that others may reach from the Internet."""
+        return [addr for addr in self.unnamed_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
 
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
