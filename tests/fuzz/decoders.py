@@ -8,6 +8,7 @@ The same seed makes the same inputs; a property test runs some of each.
 
 from __future__ import annotations
 
+import base64
 import random
 import sys
 import time
@@ -19,7 +20,13 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import kubo_repo
+from cidery.autotls import acme
+from cidery.autotls import steps as autotls_steps
+from cidery.autotls.certificate import kept
+from cidery.autotls.jws import BadPem, key_to_pem, new_key
+from cidery.autotls.peer_auth import BadAuth, ClientAuth, format_params
 from cidery.errors import IntegrityError, InvalidInput
+from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.car_reader import CarReader
 from cidery.ipld.codecs import codec_of
@@ -51,8 +58,10 @@ from cidery.multiformats.multibase import decode_multibase
 from cidery.multiformats.multicodec import CODECS, DAG_PB
 from cidery.pinning.records import BadAnswer, decode_failure, decode_results, decode_status
 from cidery.pubsub.message import BadRpc, Message, Offered, Prune, Rpc
+from cidery.repo.autotls_files import AccountDamaged, decode_account
 from cidery.repo.keystore import key_name
 from cidery.unixfs.node import decode_node
+from peers import scripted_authority
 
 PIN_STATUS = (
     b'{"requestid":"a1","status":"queued","created":"2020-07-27T17:32:28.5Z","delegates":["/ip4/192.0.2.1/tcp/4001"],'
@@ -214,7 +223,46 @@ def of_peers() -> list[Target]:
         Target("refusal of a service", decode_failure, (), [b'{"error":{"reason":"R","details":"d"}}']),
         Target("nat-pmp answer", nat_pmp.decode, (nat_pmp.NatPmpError,), gateway),
         Target("routes of the system", lambda data: default_gateway(data.decode("latin-1")), (), [ROUTES]),
+        *of_autotls(),
     ]
+
+
+def of_autotls() -> list[Target]:
+    """What an authority and a broker say, and what is kept of it."""
+    url, issuer, key = (
+        scripted_authority.URL,
+        scripted_authority.Issuer(),
+        new_key(lambda size: bytes(size - 1) + b"\x05"),
+    )
+    chain = key_to_pem(key) + scripted_authority.pem(issuer.leaf(key, ["*.x"]), issuer.intermediate)
+    order = b'{"status":"valid","authorizations":["%b/a"],"finalize":"%b/f","certificate":"%b/c"}'
+    challenge = b'{"status":"pending","challenges":[{"type":"dns-01","url":"%b/c","token":"t","status":"pending"}]}'
+    directory = b'{"newNonce":"%b/n","newAccount":"%b/a","newOrder":"%b/o"}'
+    at, own = url.encode(), (autotls_steps.BadAnswer,)
+    server = PrivateKey.generate_ed25519(lambda size: bytes(size))
+    header = format_params(
+        {
+            "challenge-client": "E" * 43 + "=",
+            "public-key": base64.urlsafe_b64encode(server.public.encode()).decode(),
+            "sig": base64.urlsafe_b64encode(bytes(64)).decode(),
+            "opaque": "eA==",
+        }
+    ).encode()
+
+    def challenged(data: bytes) -> None:
+        ClientAuth(server, "example.com", bytes(32)).challenged(data.decode("latin-1"))
+
+    return [
+        Target("acme directory", lambda data: acme.decode_directory(data, url), own, [directory.replace(b"%b", at)]),
+        Target("acme order", lambda data: acme.decode_order(data, url), own, [order.replace(b"%b", at)]),
+        Target("acme challenge", lambda data: acme.decode_challenge(data, url), own, [challenge.replace(b"%b", at)]),
+        Target("peer id authentication", challenged, (BadAuth,), [header]),
+        Target("certificate with its key", lambda data: kept(data, "*.x"), (BadPem,), [chain]),
+        Target("account", lambda data: decode_account(data, Path("account")), (AccountDamaged,), [ACCOUNT]),
+    ]
+
+
+ACCOUNT = b'{"key": "-----BEGIN", "kid": "https://ca.example/1", "failures": 2, "next_try": 12.5}'
 
 
 def broken(seeds: list[bytes], chance: random.Random) -> Iterator[bytes]:

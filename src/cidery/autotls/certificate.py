@@ -5,6 +5,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc8555#section-7.4.2, https://www.rfc-edit
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ MAX_CHAIN = 10
 """Certificates in a chain; public authorities have two or three."""
 BEFORE = 3600.0
 """Seconds that our clock may be late against the authority's."""
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""What the library raises for certificates that are none, or that it does not know."""
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
@@ -52,21 +55,21 @@ def certified(chain: bytes, key: ec.EllipticCurvePrivateKey, name: str) -> Certi
         for one, above in pairwise(certificates):
             # "Each following certificate SHOULD directly certify the one preceding it"; browsers rely on it
             one.verify_directly_issued_by(above)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as exc:
+    except (InvalidSignature, *_UNREADABLE) as exc:
         raise BadPem("the chain is in no order: a certificate does not certify the one before it") from exc
     try:
         public = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         given = names.get_values_for_type(x509.DNSName)
+        begins, ends = own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp()
     except x509.ExtensionNotFound as exc:
         raise BadPem("the certificate names no host") from exc
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
+    except (*_UNREADABLE, x509.UnsupportedGeneralNameType) as exc:
         raise BadPem("the certificate cannot be read") from exc
     if public != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
         raise BadPem("the certificate is for another key")
     if given != [name]:
         raise BadPem(f"the certificate is for {', '.join(given)[:120] or 'no name'}, not for {name}")
-    begins, ends = own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp()
     if ends <= begins:
         raise BadPem("the certificate ends before it begins")
     # what was checked, and nothing that came between or behind it
@@ -92,8 +95,10 @@ def _chain(pem: bytes) -> list[x509.Certificate]:
             raise BadPem(f"more than {MAX_CHAIN} certificates")
         end += len(_END)
         try:
-            found.append(x509.load_pem_x509_certificate(rest[at:end]))
-        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # what the library will not read for long is not relied on
+                found.append(x509.load_pem_x509_certificate(rest[at:end]))
+        except (*_UNREADABLE, Warning) as exc:
             raise BadPem("a certificate of the chain does not parse") from exc
         rest = rest[end:]
     if not found:
