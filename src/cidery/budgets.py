@@ -153,7 +153,11 @@ BITSWAP_UNWANTED = Limit(
     64 << 20, "bytes of blocks nobody asked for", Per.PEER, "the connection ends", "late answers to cancels fit"
 )
 BITSWAP_WRONG = Limit(
-    512 * 1024, "bytes of blocks it was never asked for", Per.PEER, "it is shunned for ten minutes", "it lies"
+    2 << 20,
+    "bytes of blocks it was never asked for",
+    Per.PEER,
+    "it is shunned for ten minutes",
+    "it lies; those that an eighth of what it sent rightly makes up for do not count",
 )
 BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the others wait in order", "1 MiB each")
 

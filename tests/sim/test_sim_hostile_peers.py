@@ -399,11 +399,32 @@ def test_wrong_blocks_alone_end_the_request_with_a_typed_error():
     run_virtual(main())
 
 
+def test_an_only_holder_whose_disk_spoils_a_large_block_now_and_then_is_not_given_up():
+    async def main():
+        network, wanted = MemoryNetwork(2, Link(0.01)), blocks(24, 1024 * 1024, seed=5)
+        async with memory_nodes(network, 2, websocket=CARRIED.websocket) as (reader, holder):
+            await holder.put(wanted)
+            read, sent = holder.store.get_many, 0
+
+            async def spoilt(cids):
+                nonlocal sent
+                found = await read(cids)
+                sent += len(found)
+                return [bytes([data[0] ^ 1]) + data[1:] for data in found] if sent % 12 == 0 else found
+
+            holder.store.get_many = spoilt
+            await reader.connect(holder)
+            session = await fetch(reader, wanted)
+            assert blocks_from(session, holder) == len(wanted) < sent, "some came wrong, and were asked for again"
+
+    run_virtual(main())
+
+
 def test_blocks_that_nobody_asked_for_are_not_stored_and_end_the_connection_beyond_a_bound():
     async def main():
         async with besieged() as (network, victim):
             attacker = await Attacker.upgraded(network, victim)
-            pushed = blocks(12, 100_000, seed=9)
+            pushed = blocks(22, 100_000, seed=9)
             for at, block in enumerate(pushed):
                 body = b"".join(bytes(part) for part in Message(blocks=[block]).encode())
                 attacker.open(2 * at + 1, PROTOCOL_1_2, message(body), fin=True)

@@ -55,6 +55,11 @@ def test_liars_waste_little_of_what_a_crowd_receives():
     assert crowd.liars_sent < 0.1, "they were found out by small blocks"
 
 
+def test_liars_that_send_small_blocks_rightly_waste_little_either():
+    crowd = flash_crowd(10, 16 * MIB, 5 * MBIT, 10 * MBIT, 0.05, liars=4, lies=["sly"], seed=1)
+    assert crowd.last < math.inf and crowd.overhead <= 0.1
+
+
 def test_regions_that_are_cut_off_read_their_own_and_meet_again():
     cut = region_cut(24, regions=2, files=1, size=MIB // 4)
     assert cut.own_at_once.share == cut.own_later.share == 1.0

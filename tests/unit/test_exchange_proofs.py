@@ -4,7 +4,7 @@ from session_commands import asks, cancels, probes
 
 from cidery.exchange.proofs import FREE, LARGEST, SHARE, Proofs
 from cidery.exchange.session import FetchSession
-from cidery.exchange.source import LEAST_WANTS
+from cidery.exchange.source import LEAST_WANTS, WRONG_COSTS
 from cidery.exchange.waits import SessionWaits
 from cidery.multiformats.cid import CID
 
@@ -35,9 +35,13 @@ def with_a_root(*others: str) -> tuple[FetchSession, list[CID]]:
 def test_a_further_source_is_asked_for_a_small_block_that_is_here_before_it_is_asked_for_a_large_one():
     machine, (root, *_) = with_a_root("second")
     commands = machine.poll(0.1, ROOM)
-    assert asks(commands, "second") == [root] and len(asks(commands, "first")) >= LEAST_WANTS
+    assert asks(commands, "second") == [root] and len(asks(commands, "first")) == 1
     assert not machine.on_block("second", root, ROOT, 0.2) and machine.duplicates == 0
-    assert len(asks(machine.poll(0.2, ROOM), "second")) >= LEAST_WANTS
+    assert len(asks(machine.poll(0.2, ROOM), "second")) == 1, "a large one is another proof"
+    (leaf,) = machine.sources["first"].outstanding
+    machine.on_block("first", leaf, BLOCK, 0.3)
+    commands = machine.poll(0.3, ROOM)
+    assert len(asks(commands, "first")) >= LEAST_WANTS and not asks(commands, "second")
 
 
 def test_a_source_that_answers_with_other_bytes_is_never_asked_for_a_large_block():
@@ -80,16 +84,23 @@ def test_without_a_small_block_a_single_want_is_the_proof():
     assert len(asks(machine.poll(0.2, ROOM), "second")) >= LEAST_WANTS
 
 
-def test_a_liars_wants_are_withdrawn_and_asked_of_others_and_what_it_sent_before_counts():
+def test_a_liars_wants_are_withdrawn_at_once_and_what_it_sent_rightly_counts():
     machine, _ = with_a_root("second")
     machine.poll(0.1, ROOM)
     machine.on_block("second", CID.of(b"0"), ROOT, 0.2)
-    held = asks(machine.poll(0.2, ROOM), "second")
-    machine.on_wrong("second", ROOT, 0.3)
-    assert machine.sources["second"].outstanding, "it sent as much that was right"
-    machine.on_wrong("second", 1, 0.3)
-    commands = machine.poll(0.3, ROOM)
-    assert set(cancels(commands, "second")) == set(held) and not machine.sources["second"].outstanding
+    right = 0
+    while right < WRONG_COSTS * BLOCK:
+        for cid in asks(machine.poll(0.2, ROOM), "second"):
+            machine.on_block("second", cid, BLOCK, 0.2)
+            right += BLOCK
+    machine.poll(0.2, ROOM)
+    held = set(machine.sources["second"].outstanding)
+    assert len(held) >= LEAST_WANTS
+    machine.on_wrong("second", right // WRONG_COSTS, 0.3)
+    assert not machine.sources["second"].outstanding and not machine.sources["second"].lies, "it sent much rightly"
+    assert set(cancels(machine.poll(0.3, 0), "second")) == held
+    machine.on_wrong("second", ROOT, 0.4)
+    assert machine.sources["second"].lies
 
 
 def test_a_liar_is_asked_when_nobody_else_is_there():

@@ -11,6 +11,7 @@ from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.exchange.source import WRONG_COSTS
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
 from cidery.libp2p.io.stream import Stream
@@ -140,13 +141,13 @@ class ConnectedPeer:
         """Of ``size`` bytes of blocks ``wanted`` were taken. Raises UnwantedBlocks after too many others."""
         self.right += wanted
         self.unwanted = max(0, self.unwanted + size - 2 * wanted)
-        if self.unwanted > MAX_UNWANTED or self.wrong > MAX_WRONG:
+        if self.unwanted > MAX_UNWANTED or self.debt > MAX_WRONG:
             raise UnwantedBlocks()
 
     @property
     def debt(self) -> int:
-        """Bytes of blocks that it was never asked for, beyond those of wanted ones; 0: it is no liar."""
-        return max(0, self.wrong - self.right)
+        """Bytes of blocks that it was never asked for, that wanted ones do not make up for; 0: it is no liar."""
+        return max(0, self.wrong - self.right // WRONG_COSTS)
 
     def arrives(self, message: memoryview) -> Arrived:
         one = Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())

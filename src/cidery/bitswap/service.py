@@ -340,7 +340,7 @@ class BitswapService:
         try:
             peer.took(wanted, size)
         except UnwantedBlocks as exc:
-            if peer.wrong > MAX_WRONG:
+            if peer.debt > MAX_WRONG:
                 self._shunned.add(peer.name, self._clock())
             if isinstance(stream.connection, Connection):
                 stream.connection.close(str(exc))

@@ -1,10 +1,11 @@
 """Which of several sources a block is asked of. Pure; chance is an argument."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import nsmallest
 
 from cidery.exchange.source import MAX_BROKEN, Source
-from cidery.exchange.wants import Want
+from cidery.exchange.wants import Want, Wants
+from cidery.multiformats.cid import CID
 
 SEED_RELIEF = 2.0
 """A complete source is asked for what a reader has only if it is this many times sooner: readers serve each other."""
@@ -26,6 +27,11 @@ class Able:
 
     def __len__(self) -> int:
         return len(self.readers) + len(self.seeds)
+
+    def keep(self, good: Callable[[Source], bool]) -> None:
+        """Only those."""
+        self.readers = {name: source for name, source in self.readers.items() if good(source)}
+        self.seeds = {name: source for name, source in self.seeds.items() if good(source)}
 
     def remove(self, name: str) -> None:
         """It has no more room."""
@@ -79,3 +85,17 @@ def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bo
     return any(
         source.usable and source.name not in held and source.may_have(want.denied, want.holders) for source in sources
     )
+
+
+def last_resorts(wants: Wants, sources: Collection[Source], most: int) -> Iterator[tuple[CID, Source]]:
+    """Wants that no other source may have, now or later, each with one that sent wrong blocks: one want at a time."""
+    barren = wants.hard_to_find(most)
+    idle = [source for source in sources if source.lies and not source.owes] if barren else []
+    for cid in barren if idle else ():
+        denied = wants.all[cid].denied
+        if any(not (source.lies or source.stalled) and source.name not in denied for source in sources):
+            continue
+        source = next((one for one in idle if one.name not in denied and one.broken < MAX_BROKEN), None)
+        if source is not None:
+            idle.remove(source)
+            yield cid, source

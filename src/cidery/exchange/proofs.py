@@ -4,6 +4,10 @@ A liar's answer to that costs little; one to a want costs a block. Only while ot
 are asked for: until then there is nothing to choose from.
 """
 
+from collections.abc import Iterable
+
+from cidery.exchange.commands import Outbox
+from cidery.exchange.source import Source
 from cidery.multiformats.cid import CID
 
 LARGEST = 16 * 1024
@@ -27,6 +31,17 @@ class Proofs:
         self._received += size
         if size < self._size:
             self._smallest, self._size = cid, size
+
+    def ask(self, sources: Iterable[Source], out: Outbox, now: float) -> None:
+        """Ask those that have sent nothing, once each; if there is no such block, a single want is the proof."""
+        for source in sources:
+            if source.credit or source.proof_asked:
+                continue
+            owed = source.owes
+            source.proof_asked, source.proof = True, self.take()
+            if source.proof is not None:
+                source.progress_at = source.progress_at if owed else now
+                out.prove(source.name, source.proof)
 
     def take(self) -> CID | None:
         """The block to ask a further source for; None: there is none so small, or enough was spent."""

@@ -17,13 +17,14 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange import outlook
-from cidery.exchange.choice import Able, askable, choose, may_have, sooner_later
+from cidery.exchange.choice import Able, askable, choose, last_resorts, may_have, sooner_later
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
 from cidery.exchange.proofs import Proofs
 from cidery.exchange.reach import Reach
+from cidery.exchange.risk import Risk
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -59,6 +60,7 @@ class FetchSession:
         self._moves = Moves(waits)
         self._reach = Reach()
         self._proofs = Proofs()
+        self._risk = Risk()
         self._several = self._proven = False
         self._left = outlook.Left()
         self._held: set[str] = set()
@@ -246,6 +248,7 @@ class FetchSession:
         self._came(cid, now, source.least_delay if source is not None else None)
         self._reach.received(name, size, now)
         self._proofs.came(cid, size)
+        self._risk.came(size)
         want.told.pop(name, None)
         if want.source == name:
             want.source = None
@@ -253,12 +256,13 @@ class FetchSession:
         return True
 
     def on_wrong(self, name: str, size: int, now: float) -> None:
-        """Bytes of blocks came that it was never asked for. One that sent more of such than others is asked no more."""
+        """Bytes of blocks came that it was never asked for: all that it owes is withdrawn. See last_resorts()."""
         if (source := self.sources.get(name)) is not None:
-            source.credit -= size
-            if source.lies:
-                for cid in reversed(list(source.outstanding)):
-                    self._take_away(source, cid, self._wants.all[cid], now)
+            source.credit -= WRONG_COSTS * size
+            if source.outstanding:
+                self._risk.lied(source, size, now)
+            for cid in reversed(list(source.outstanding)):
+                self._take_away(source, cid, self._wants.all[cid], now)
 
     def on_streamed(self, cid: CID, now: float) -> None:
         """A block came that was not asked for by itself, within a stream of the whole DAG."""
@@ -282,12 +286,12 @@ class FetchSession:
         """
         self._check_stalls(now)
         usable = [source for source in self.sources.values() if source.usable]
-        self._several, self._proven = len(usable) > 1, any(source.proven for source in usable)
+        self._several = len(usable) > 1
+        self._proven = self._several and any(source.proven for source in usable)
+        self._risk.weigh(self.sources, self._wants, self._typical_block, self._silence.since, now)
         self._entered(self._wants.fill())
         if self._proven and self._wants.open and not streams:
-            for source in usable:
-                if not (source.credit or source.proof_asked):
-                    self._ask_for_proof(source, now)
+            self._proofs.ask(usable, self._out, now)
         for giver, cid in self._moves.due(self._wants, self.sources, now):
             giver.taken_away(cid, now)
             self._wants.all[cid].told.pop(giver.name, None)
@@ -298,6 +302,9 @@ class FetchSession:
             self._moves.rest()
         else:
             self._assign(now, room)
+            for cid, source in last_resorts(self._wants, self.sources.values(), MAX_PROBES):
+                self._wants.revive(cid)
+                self._ask_for(source, cid, now)
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
@@ -313,10 +320,8 @@ class FetchSession:
         """The latest time for the next call of poll(); None while nothing is wanted."""
         if not self._wants:
             return None
-        stalls = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
-        deadlines = [deadline for deadline in stalls if deadline is not None]
-        if (moves_at := self._moves.next_at) is not None:
-            deadlines.append(moves_at)
+        stalls = (source.stall_deadline(self._waits.stall) for source in self.sources.values())
+        deadlines = [at for at in (*stalls, self._moves.next_at, self._risk.next_at) if at is not None]
         if not self._silence.gave_up:
             deadlines += (self._silence.give_up_at(self.sources.values()), self._search_at())
         return min(deadlines, default=None)
@@ -400,6 +405,8 @@ class FetchSession:
                 if not outlook.any_left(self.sources.values(), want):
                     self._wants.give_up(cid)
                 continue
+            if self._proven and self._risk.asked(chosen):
+                able.keep(self._risk.allows)
             left -= self._ask_for(chosen, cid, now)
             asked_any = True
             if not self._room(chosen) or chosen.name in self._reach.trying:
@@ -407,15 +414,8 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        return source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
-
-    def _ask_for_proof(self, source: Source, now: float) -> None:
-        """Ask it once for a small block that is here; if there is none, a single want is the proof."""
-        owed = source.owes
-        source.proof_asked, source.proof = True, self._proofs.take()
-        if source.proof is not None:
-            source.progress_at = source.progress_at if owed else now
-            self._out.prove(source.name, source.proof)
+        room = source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
+        return room and (not self._proven or self._risk.allows(source))
 
     def _choose(self, want: Want, able: Able, but: str = "") -> Source | None:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""

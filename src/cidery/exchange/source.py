@@ -31,6 +31,8 @@ PATIENCE = 8
 round trips, but a source that sends a trickle for ever must not hold a want."""
 QUEUEING_SLACK = 0.05
 """Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
+WRONG_COSTS = 8
+"""Right bytes that it takes to make up for one of a wrong block."""
 RATE_MEMORY = 3.0
 """Seconds after which a measured rate counts for a third."""
 
@@ -96,7 +98,7 @@ class Source:
         self.last_answer = ""
         """"have", "dont-have" or "block"."""
         self.credit = 0
-        """Bytes of blocks that it was asked for, less those of others; below 0 it is a liar."""
+        """Bytes of right blocks, less WRONG_COSTS times those of wrong ones; below 0 it is a liar."""
         self.proof: CID | None = None
         """What it was asked for to see whether it sends the like, and has not answered."""
         self.proof_asked = False
@@ -139,7 +141,7 @@ class Source:
 
     @property
     def lies(self) -> bool:
-        """Whether it sent more of what it was not asked for than of what it was."""
+        """Whether it sent too much of what it was not asked for, for what it sent rightly."""
         return self.credit < 0
 
     @property
@@ -155,8 +157,10 @@ class Source:
         """Whether one more want may be in flight. A few always may; to a complete source more in a ``crowd``.
 
         ``several``: other sources have something, too; ``trial``: others are proven, so no more is in flight than one
-        want until its first block.
+        want until it has sent the like.
         """
+        if self.lies:
+            return not self.outstanding
         if trial and (self.proof is not None or (self.outstanding and not self.credit)):
             return False
         if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
