@@ -7,14 +7,41 @@ address and port; what it has let out once stays open.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cidery.libp2p.io.udp_socket import Batching, Datagrams
 from cidery.testing.memory_transport import Endpoint
 
-if TYPE_CHECKING:
-    from cidery.testing.memory_network import MemoryNetwork
+
+class Line(Protocol):
+    """memory_network.Link."""
+
+    @property
+    def latency(self) -> float: ...
+
+    @property
+    def jitter(self) -> float: ...
+
+    @property
+    def loss(self) -> float: ...
+
+
+class Hosts(Protocol):
+    """What is needed of a MemoryNetwork."""
+
+    random: random.Random
+
+    def next_port(self) -> int: ...
+
+    def link(self, one: str, other: str) -> Line: ...
+
+    def is_hidden(self, address: str) -> bool: ...
+
+    def is_symmetric(self, address: str) -> bool: ...
+
+    def mapped(self, here: Endpoint) -> Endpoint: ...
 
 
 class MemorySocket:
@@ -46,7 +73,7 @@ class MemorySocket:
 class MemoryDatagrams:
     """All sockets of a network."""
 
-    def __init__(self, network: MemoryNetwork) -> None:
+    def __init__(self, network: Hosts) -> None:
         self.sockets: dict[Endpoint, MemorySocket] = {}
         self._network = network
         self._outside: dict[tuple[Endpoint, Endpoint | None], Endpoint] = {}
