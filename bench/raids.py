@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
+from cidery.errors import CideryError
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
@@ -45,6 +46,11 @@ IDLE_CONNECTIONS = 900
 PARTS = 1_000_000
 MIXED_WANTS = 1000
 """Wants in a message of the attack by wants."""
+CROWD = 1000
+"""Connections of the attack by many, from PARTIES processes."""
+PARTIES = 4
+CROWD_WANTS = 64
+"""Wants that each sends at once, half of them of blocks that are there, and withdraws each second."""
 
 
 class Raider:
@@ -261,6 +267,71 @@ def _small_frames(frames: bytes) -> Callable[[dict[str, Any], float], None]:
     return attack
 
 
+class Stranger:
+    """One of a thousand connections: it asks for more than it reads, sends garbage, or never ends its handshake."""
+
+    def __init__(self, target: dict[str, Any], number: int) -> None:
+        self._number = number
+        self._raider: Raider | None = None
+        kind = number % 5
+        if kind < 3:
+            self._raider = Raider(target)
+            self._raider.open(1, PROTOCOL_1_2)
+            self._body = self._wants(target) if kind < 2 else os.urandom(16 * 1024)
+            return
+        self._socket = socket.create_connection((target["host"], target["port"]), timeout=20)
+        self._socket.setblocking(False)
+        self._socket.send(os.urandom(64) if kind == 3 else b"\x13/multistream/1.0.0\n\x07/noise\n\x00")
+
+    def _wants(self, target: dict[str, Any]) -> bytes:
+        there = [CID.parse(target[name]) for name in ("honest", "large", "block")]
+        absent = [CID.of(b"%d %d" % (self._number, at)) for at in range(CROWD_WANTS // 2)]
+        cids = [there[at % len(there)] for at in range(CROWD_WANTS // 2)] + absent
+        entries = [Entry(cid, send_dont_have=True) for cid in cids]
+        body = b"".join(map(bytes, Message(entries=entries, full=True).encode()))
+        return encode_uvarint(len(body)) + body
+
+    def act(self) -> None:
+        """Once a second. Raises OSError when the connection has ended."""
+        if self._raider is not None:
+            self._raider.send(HEADER.pack(0, DATA, 0, 1, len(self._body)) + self._body)
+            return
+        try:
+            if not self._socket.recv(4096):
+                raise ConnectionResetError
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        (self._raider.socket if self._raider is not None else self._socket).close()
+
+
+def a_thousand(target: dict[str, Any], until: float) -> None:
+    """A thousand connections from four processes: floods of wants, garbage, handshakes that never end."""
+    for _ in range(PARTIES - 1):
+        if not os.fork():
+            break
+    held: list[Stranger] = []
+    number = counted = 0
+    while time.monotonic() < until:
+        began = time.monotonic()
+        for one in held[:]:
+            try:
+                one.act()
+            except OSError:
+                one.close()
+                held.remove(one)
+        while len(held) < CROWD // PARTIES and time.monotonic() < until:
+            number += 1
+            try:
+                held.append(Stranger(target, number))
+            except (OSError, CideryError):
+                time.sleep(0.01)
+        counted = max(counted, len(held))
+        time.sleep(max(0.0, began + 1.0 - time.monotonic()))
+    print(f"# {counted} connections at a time, {number} in all, of one process of {PARTIES}", file=sys.stderr)
+
+
 window_updates = _small_frames(HEADER.pack(0, WINDOW_UPDATE, 0, 1, 0))
 empty_data = _small_frames(HEADER.pack(0, DATA, 0, 1, 0))
 pings = _small_frames(HEADER.pack(0, PING, SYN, 0, 7))
@@ -409,6 +480,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any], float], None]] = {
     "yamux-window-updates": window_updates,
     "yamux-empty-data": empty_data,
     "yamux-pings": pings,
+    "a-thousand": a_thousand,
+    "a-thousand-kept": a_thousand,
     "rpc-slow-uploads": slow_uploads,
     "rpc-empty-parts": empty_parts,
     "rpc-idle-connections": idle_connections,

@@ -34,7 +34,7 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 from cidery.unixfs.reader import read_file
 from lag import runner
-from raids import ATTACKS
+from raids import ATTACKS, CROWD
 
 CIDERY = [sys.executable, "-m", "cidery"]
 PROBE = 0.25
@@ -56,6 +56,8 @@ MAX_ANSWER = 0.25
 """Seconds within which 95 of 100 RPC answers come."""
 MAX_SLOWDOWN = 3.0
 """Of the honest get, against its quiet time."""
+MAX_UNSERVED = 1.0
+"""Percent of all requests."""
 FEW_FILES = 1024
 """Open files of the daemon in the attack by idle connections."""
 GIVE_UP = 30.0
@@ -80,9 +82,13 @@ class Felt:
 class Victim:
     """A daemon in the test profile with something to serve."""
 
-    def __init__(self, repo: Path, files: int | None = None) -> None:
+    def __init__(self, repo: Path, files: int | None = None, *, many: bool = False) -> None:
+        """``files``: that it may open; ``many``: it keeps more connections than the attack makes."""
         self.repo = repo
         self._run("init", "--profile", "test")
+        if many:
+            self._run("config", "--json", "Swarm.ConnMgr.HighWater", str(2 * CROWD))
+            self._run("config", "--json", "Swarm.ConnMgr.LowWater", str(2 * CROWD))
         self._run("config", "--json", "Addresses.Gateway", '["/ip4/127.0.0.1/tcp/0"]')
 
         def limit() -> None:
@@ -230,7 +236,8 @@ def besiege(name: str, seconds: float) -> Felt:
     felt = Felt()
     with tempfile.TemporaryDirectory(dir=os.environ.get("CIDERY_BENCH_DIR")) as folder:
         work = Path(folder)
-        victim = Victim(work / "repo", FEW_FILES if name == "rpc-idle-connections" else None)
+        files = FEW_FILES if name == "rpc-idle-connections" else None
+        victim = Victim(work / "repo", files, many=name == "a-thousand-kept")
         try:
             target = victim.target(work)
             with beside(victim, target, felt):
@@ -274,6 +281,12 @@ def late(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))] if values else GIVE_UP
 
 
+def unserved(felt: Felt) -> float:
+    """Percent of the calls, of the honest gets and of the gateway's answers that were lost."""
+    every = felt.answers + felt.gets + felt.newcomers
+    return 100.0 * sum(value >= GIVE_UP for value in every) / len(every) if every else 100.0
+
+
 def judged(name: str, felt: Felt) -> bool:
     """Print a line of the table; whether every figure is within its target."""
     get = statistics.median(felt.gets) if felt.gets else GIVE_UP
@@ -284,6 +297,7 @@ def judged(name: str, felt: Felt) -> bool:
         (late(felt.answers) * 1000, MAX_ANSWER * 1000, "{:.0f}"),
         (get / quiet, MAX_SLOWDOWN, "{:.1f}"),
         (late(felt.newcomers) * 1000, MAX_ANSWER * 1000 * 8, "{:.0f}"),
+        (unserved(felt), MAX_UNSERVED, "{:.1f}"),
     )
     cells = [form.format(value) + ("" if value <= limit else " !") for value, limit, form in figures]
     print(
@@ -303,10 +317,14 @@ def main() -> None:
             run.run(honest(*options.honest))
     if unknown := set(options.attacks) - set(ATTACKS):
         parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(ATTACKS)}")
-    head = ("growth MB", "after MB", "RPC p95 ms", "get x quiet", "newcomer ms")
+    head = ("growth MB", "after MB", "RPC p95 ms", "get x quiet", "newcomer ms", "unserved %")
     print(f"{'attack':26}" + "".join(f"{one:>13}" for one in head) + f"{'quiet ms':>10}{'CPU':>8}")
     targets = (f"<= {MAX_GROWTH:.0f}", f"<= {AFTER:.0f}", f"<= {MAX_ANSWER * 1000:.0f}", f"<= {MAX_SLOWDOWN:.0f}")
-    print(f"{'':26}" + "".join(f"{one:>13}" for one in (*targets, f"<= {MAX_ANSWER * 8000:.0f}")), flush=True)
+    print(
+        f"{'':26}"
+        + "".join(f"{one:>13}" for one in (*targets, f"<= {MAX_ANSWER * 8000:.0f}", f"<= {MAX_UNSERVED:.0f}")),
+        flush=True,
+    )
     good = True
     for name in options.attacks or ATTACKS:
         good &= judged(name, besiege(name, options.seconds))
