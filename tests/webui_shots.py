@@ -3,11 +3,14 @@
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import Page
 
+from cidery.libp2p.protocols.bandwidth_day import EVERY, KEPT, BandwidthDay, Spell
 from peers.cidery_daemon import CideryDaemon
+from peers.pinning_service import PinningService
 from peers.web_page import chromium, enter, sample_folder, until, visit
 
 OUT = Path(__file__).resolve().parents[1] / "out" / "ui"
@@ -25,6 +28,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         here = Path(folder)
         with CideryDaemon(here / "one") as one, CideryDaemon(here / "two") as two:
+            one.close()
+            (one.repo / "meta" / "bandwidth-day").write_bytes(a_day())
+            one.start()
             two.connect(one.addr)
             root = one.add(sample_folder(here / "Pictures"))
             one.run("files", "cp", f"/ipfs/{root}", "/Pictures")
@@ -33,10 +39,19 @@ def main() -> None:
             one.run("pin", "add", "--name", "Pictures", root)
             one.run("key", "gen", "my-site")
             one.run("name", "publish", "--key", "my-site", "--allow-offline", f"/ipfs/{root}")
-            for look, how in LOOKS.items():
-                with browser.new_context(**how) as context:
-                    shoot(context.new_page(), one, look, root)
+            with PinningService(two) as service:
+                one.run("pin", "remote", "service", "add", "my other computer", service.endpoint, service.key)
+                for look, how in LOOKS.items():
+                    with browser.new_context(**how) as context:
+                        shoot(context.new_page(), one, look, root)
     print(f"{len(list(OUT.iterdir()))} pictures in {OUT}")
+
+
+def a_day() -> bytes:
+    """The bandwidth of a day with a busy evening."""
+    now = int(time.time()) // EVERY
+    spells = [Spell(now - KEPT + at + 1, 40_000_000 // (1 + abs(at - 200)), 9_000_000 * (at % 7)) for at in range(KEPT)]
+    return BandwidthDay(spells).encode()
 
 
 def shoot(page: Page, daemon: CideryDaemon, look: str, root: str) -> None:

@@ -519,6 +519,15 @@ def test_without_a_link_the_page_says_how_to_get_in_and_nothing_else(daemon: Cid
     expect(page.get_by_text("this link was opened already")).to_be_visible()
 
 
+def test_the_way_to_the_official_page_says_what_is_missing(daemon: CideryDaemon, page: Page) -> None:
+    page.goto(f"{base_of(daemon)}/webui-official")
+    expect(page.get_by_role("status")).to_contain_text("cidery ui")
+    enter(page, daemon)
+    page.goto(f"{base_of(daemon)}/webui-official")
+    expect(page.get_by_text("The node neither has the official page nor finds it")).to_be_visible(timeout=WAIT)
+    assert page.evaluate("localStorage.getItem('ipfsApi')") is None
+
+
 def test_a_link_of_the_system_opens_its_content(daemon: CideryDaemon, page: Page) -> None:
     enter(page, daemon)
     other = page.context.new_page()

@@ -33,7 +33,7 @@ export default function Peers () {
       <div class="tile"><b>${size(total.RateIn)}/s</b><span>${T.incoming}</span></div><div class="tile"><b>${size(total.RateOut)}/s</b><span>${T.outgoing}</span></div>
       <div class="tile"><b>${size(total.TotalIn)}</b><span>${T.totalIn}</span></div><div class="tile"><b>${size(total.TotalOut)}</b><span>${T.totalOut}</span></div></div>
       ${rates.length > 1 && html`<div class="card"><${Spark} rates=${rates} /><p class="hint">${T.sparkHint}</p></div>`}
-      ${day?.Spells.length > 0 && html`<div class="card"><${Day} day=${day} /><p class="hint">${T.dayHint(size(sum(day, 'In')), size(sum(day, 'Out')))}</p></div>`}`}
+      ${day?.Spells.length > 0 && html`<div class="card"><${Day} day=${day} /><p class="hint">${T.dayHint(size(sum(day, 'In')), size(sum(day, 'Out')), day.Every / 60, size(longest(day)))}</p></div>`}`}
     <div class="bar spaced"><h2 class="grow">${peers ? T.peers(peers.length) : ''}</h2><button onClick=${() => setAsking(true)}>${T.connectTo}</button></div>
     ${peers && peers.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label=${T.rooms.peers}><table><thead><tr><th>${T.peer}</th><th>${T.address}</th><th>${T.software}</th><th class="num">${T.roundTrip}</th><th>${T.direction}</th><th></th></tr></thead><tbody>
       ${peers.map(one => html`<tr key=${one.Peer + one.Addr}><td class="mono" title=${one.Peer}>…${one.Peer.slice(-10)}</td><td class="mono">${one.Addr}</td><td>${one.Identify?.AgentVersion ?? ''}</td>
@@ -44,13 +44,14 @@ export default function Peers () {
       action=${async address => { await call('swarm/connect', { arg: address, timeout: '60s' }); say(T.connected); look() }} />`}`
 }
 
+const longest = day => Math.max(1, ...day.Spells.flatMap(one => [one.In, one.Out]))
 const sum = (day, key) => day.Spells.reduce((total, one) => total + one[key], 0)
 
 /** A bar for each spell of five minutes: what came in upwards, what went out downwards. */
 function Day ({ day }) {
   const count = DAY_SECONDS / day.Every
   const end = Math.floor(Date.now() / 1000 / day.Every)
-  const most = Math.max(1, ...day.Spells.flatMap(one => [one.In, one.Out]))
+  const most = longest(day)
   const bars = (key, up) => day.Spells.map(one => {
     const at = count - 1 - (end - one.Began / day.Every)
     const height = one[key] && Math.max(0.5, 30 * one[key] / most)

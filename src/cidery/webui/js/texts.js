@@ -52,7 +52,7 @@ export const T = {
   noOfficial: cid => `The node neither has the official page nor finds it: /ipfs/${cid}`,
 
   totalIn: 'came in since the start', totalOut: 'went out since the start', sparkHint: 'Red: coming in. Blue: going out. The last five minutes, while this room is open.', spark: most => `Bandwidth, at most ${most} a second`,
-  dayHint: (came, went) => `The last day, until now: ${came} came in (up), ${went} went out (down).`, day: (most, minutes) => `Bandwidth of the last day, at most ${most} in ${minutes} minutes`,
+  dayHint: (came, went, minutes, most) => `The last day, until now: ${came} came in (up), ${went} went out (down). A bar is ${minutes} minutes, the longest ${most}.`, day: (most, minutes) => `Bandwidth of the last day, at most ${most} in ${minutes} minutes`,
   connectTo: 'Connect to a peer', connect: 'Connect', connected: 'Connected', addressHint: 'Address that ends in /p2p/PEER', peer: 'Peer', address: 'Address', software: 'Software', roundTrip: 'Round trip', direction: 'Dialled by', inbound: 'it', outbound: 'us',
   disconnect: 'Disconnect', disconnectOf: peer => `Disconnect ${peer}`,
 
