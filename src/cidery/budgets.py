@@ -176,6 +176,13 @@ RPC_CALLS = Limit(256, "calls", Per.NODE, "a further one waits", "each may hold 
 RPC_UPLOADS = Limit(
     192, "of them with a body", Per.NODE, "the one silent longest ends, or the new one waits", "they may be stuck"
 )
+RPC_AHEAD = Limit(
+    16 << 20,
+    "bytes of the answer to an upload that is still arriving",
+    Per.CONNECTION,
+    "the upload waits",
+    "browsers read no answer before they have sent all: lines for some 100,000 files",
+)
 RPC_WAITING = Limit(1024, "calls that wait", Per.NODE, "a further one is refused", "a connection each; 20 s at most")
 RPC_SHORT_CALLS = Limit(
     32,

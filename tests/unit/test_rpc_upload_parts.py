@@ -1,5 +1,7 @@
 """One add whose files come in several requests, as the web page sends many small ones."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -63,3 +65,25 @@ async def test_what_was_collected_of_a_part_is_not_known(server: Server) -> None
 async def test_parts_need_a_key_and_a_request_that_ends_them(server: Server, options: str) -> None:
     answer = await send(server, f"add?more-follows=true&{options}", list(FILES)[:1])
     assert answer.status == 500 and b"more-follows" in answer.body
+
+
+async def test_an_upload_ends_though_its_client_reads_nothing_before_all_is_sent(server: Server) -> None:
+    count = 15_000  # they, and the lines of their answer, are more than sockets hold
+    head = '--B\r\nContent-Disposition: form-data; name="file"; filename="many/{:05}"\r\n\r\n{}\r\n'
+    body = "".join(head.format(number, str(number) * 400) for number in range(count)).encode() + b"--B--\r\n"
+    request = (
+        f"POST /api/v0/add?pin=false HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect((server.host, server.port))
+    narrow.setblocking(False)
+    incoming, outgoing = await asyncio.open_connection(sock=narrow, limit=1024)
+    outgoing.write(request.encode() + body[:-1])
+    outgoing.transport.set_write_buffer_limits(0)
+    await asyncio.wait_for(outgoing.drain(), 40)
+    outgoing.write(body[-1:])
+    answer = Answered(await incoming.read())
+    outgoing.close()
+    assert answer.status == 200 and len(answer.json()) == count + 1

@@ -329,7 +329,7 @@ class Connection(asyncio.Protocol):
                 else:
                     self._write_piece(begins, bytes_of(piece), chunked)
                 exchange.sent += len(piece)
-                if self._paused_writing:
+                if self._paused_writing and not exchange.may_hold(response, self._transport):
                     await self._drain()
         except (CideryError, TimeoutError) as exc:
             log.info("%s is cut off: %s", exchange.request.target[:200], exc)

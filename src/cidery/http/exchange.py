@@ -1,5 +1,7 @@
 """A request on a connection, and how far its answer is."""
 
+import asyncio
+
 from cidery.http.body import RequestBody
 from cidery.http.message import Answered, Request, Response
 
@@ -21,6 +23,12 @@ class Exchange:
         self.status = self.sent = 0
         self.whole = False
         """Whether the end of the answer was written."""
+
+    def may_hold(self, response: Response, transport: asyncio.Transport | None) -> bool:
+        """Whether more of the answer may be made though the client does not read: it may read when it has sent all."""
+        if self.body.complete or transport is None:
+            return False
+        return transport.get_write_buffer_size() < response.ahead
 
     def answered(self, left: int, now: float) -> Answered:
         """What is told at its end. ``left``: bytes that the system has not taken."""

@@ -94,6 +94,8 @@ class Response:
     """Bytes of a generator's body, if known."""
     error_trailers: Callable[[Exception], dict[str, str]] | None = None
     """The trailers that report an error after the first byte; without them the connection is cut."""
+    ahead: int = 0
+    """Bytes of a generator's body that may wait for a client that sends all of its request before it reads."""
 
 
 class Answered(NamedTuple):

@@ -12,7 +12,7 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from cidery.budgets import MISS_SESSIONS
+from cidery.budgets import MISS_SESSIONS, RPC_AHEAD
 from cidery.commands.bind import BadCall, BadValue, bind, options_by_name
 from cidery.commands.context import Body, Caller, Context, TimedOut
 from cidery.commands.definition import ABOUT, REMOTE_GLOBALS, Call, Command, OptionType, Output, load
@@ -205,7 +205,9 @@ class RpcHandler:
         if head.whole is not None:
             await running.aclose()
             return Response(200, headers, head.whole)
-        return Response(200, {**headers, "Trailer": TRAILERS}, _pieces(running), error_trailers=stream_error)
+        answer = Response(200, {**headers, "Trailer": TRAILERS}, _pieces(running), error_trailers=stream_error)
+        answer.ahead = RPC_AHEAD.amount if found[0].file_argument is not None else 0
+        return answer
 
     async def _run(self, request: Request, command: Command, words: list[str]) -> "AsyncGenerator[_Head | Piece, None]":
         """The head of the answer, then its pieces. Raises CideryError; an error before the head gets its own status."""
