@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from cidery.commands.definition import Call, Command, Option, OptionType, Output, Repo, Value, Where, flag, text
+from cidery.commands.definition import (
+    Call,
+    Command,
+    Option,
+    OptionType,
+    Output,
+    Repo,
+    Value,
+    Where,
+    flag,
+    ignored,
+    text,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypedDict
 else:
     from cidery.light_types import TypedDict
+
+_OF_GO = "it is about the runtime of Go"
 
 
 class RunningCommand(TypedDict):
@@ -96,6 +110,9 @@ COMMANDS = (
         options=(
             text("output", "File to write (default: cidery-profile-TIME.zip)", short="o")._replace(client_only=True),
             Option("profile-time", OptionType.DURATION, "How long to watch what runs", 5.0),
+            ignored("collectors", "everything that can be told is collected", type=OptionType.TEXTS),
+            ignored("mutex-profile-fraction", _OF_GO, type=OptionType.INT),
+            ignored("block-profile-rate", _OF_GO, type=OptionType.TEXT),
         ),
         output=Output.BYTES,
         media_type="application/zip",
