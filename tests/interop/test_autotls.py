@@ -255,6 +255,11 @@ def test_what_the_broker_says_is_told(started: Callable[..., Authority], tmp_pat
         one.start()
         wait_for(lambda: "failed" in words(one) or "There is no certificate" in words(one), "nothing is said")
         assert authority.seen["challenge"] == challenges, "a new start is no way around the wait"
+        one.close()
+        path = one.repo / "config"
+        path.write_text(path.read_text().replace('"another"', json.dumps(TOKEN)))
+        one.start()
+        wait_for(lambda: addresses(one), "the right token is not tried")
 
 
 def test_nobody_is_asked_before_the_node_is_known_to_be_public(

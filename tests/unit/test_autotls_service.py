@@ -42,7 +42,7 @@ class World:
         self.authority = ScriptedAuthority(Issuer(self.date, life))
         self.broker = AuthServer(SERVER, "broker.example")
         self.health = 204
-        self.value = ""
+        self.value = self.token = ""
         self.public = True
         self.asked: list[tuple[float, str]] = []
         self.changes: list[tuple[float, bool]] = []
@@ -57,7 +57,7 @@ class World:
             self.changed,
             os.urandom,
         )
-        whom = Whom(URL + "/directory", BROKER, "")
+        whom = Whom(URL + "/directory", BROKER, self.token)
         return AutoTls(
             NAMES, KEY, whom, self.files, around, not_before=self.delay, clock=self.now, wall_clock=self.wall
         )
@@ -187,6 +187,11 @@ def test_what_a_server_asks_for_is_waited_for_also_by_a_new_process(tmp_path: Pa
     world.one = world.service()
     world.live(1.9 * DAY)
     assert world.asked == []
+    world.token = "another"
+    world.one = world.service()
+    world.authority.changes.clear()
+    world.live(60.0)
+    assert world.one.valid, "what failed before says nothing of this"
 
 
 def test_an_expired_certificate_is_withdrawn_and_a_broker_that_is_well_again_brings_another(tmp_path: Path) -> None:

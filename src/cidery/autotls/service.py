@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import ssl
 import time
@@ -100,7 +101,9 @@ class AutoTls:
         self._clock, self._wall_clock = clock, wall_clock
         self._not_before = not_before
         self._served: Certificate | None = None
-        self._account = Account("")
+        whole = "\0".join((whom.broker, whom.token, names.domain))
+        self._asked = hashlib.sha256(whole.encode()).hexdigest()[:16]
+        self._account = Account("", asked=self._asked)
 
     @property
     def valid(self) -> bool:
@@ -162,7 +165,8 @@ class AutoTls:
             account = await in_thread(self._files.read_account)
             if account is not None:
                 key_from_pem(account.key.encode())
-                self._account = account
+                same = account.asked == self._asked
+                self._account = account if same else Account(account.key, account.kid, asked=self._asked)
         except CideryError as exc:
             log.warning("a new account is made: %s", exc)
 
@@ -200,7 +204,7 @@ class AutoTls:
         if not self._account.key:
             # kept before it is used: what the authority knows must not be lost
             made = key_to_pem(new_key(around.entropy)).decode()
-            self._account = Account(made, "", self._account.failures, self._account.next_try)
+            self._account = self._account._replace(key=made, kid="")
             await in_thread(self._files.write_account, self._account)
         acme = Acme(whom.authority, AccountKey(key_from_pem(self._account.key.encode())), self._account.kid)
         broker = Broker(whom.broker, self._key, whom.token, around.entropy)

@@ -34,6 +34,8 @@ class Account(NamedTuple):
     """Attempts in a row that came to nothing..."""
     next_try: float = 0.0
     """... and when the next one may begin: seconds since 1970."""
+    asked: str = ""
+    """Digest of who was asked for what: with another broker, or another token, what failed before says nothing."""
 
 
 class AccountDamaged(IntegrityError):
@@ -69,11 +71,17 @@ def decode_account(data: bytes, path: Path) -> Account:
     if not isinstance(raw, dict) or not isinstance(raw.get("key"), str):
         raise AccountDamaged(path, "it has no key")
     kid, failures, next_try = raw.get("kid", ""), raw.get("failures", 0), raw.get("next_try", 0.0)
-    if not isinstance(kid, str) or not isinstance(failures, int) or not isinstance(next_try, int | float):
+    asked = raw.get("asked", "")
+    if (
+        not isinstance(kid, str)
+        or not isinstance(asked, str)
+        or not isinstance(failures, int)
+        or not isinstance(next_try, int | float)
+    ):
         raise AccountDamaged(path, "its values are of other kinds")
     if not 0 <= failures < 1 << 31 or not 0 <= next_try < 1 << 40:
         raise AccountDamaged(path, "its numbers are out of range")
-    return Account(raw["key"], kid, int(failures), float(next_try))
+    return Account(raw["key"], kid, int(failures), float(next_try), asked)
 
 
 class AutoTlsFiles:
