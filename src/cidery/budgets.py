@@ -159,6 +159,13 @@ BITSWAP_WRONG = Limit(
     "it is shunned for ten minutes",
     "it lies; those that an eighth of what it sent rightly makes up for do not count",
 )
+BITSWAP_UNREAD = Limit(
+    64 << 20,
+    "bytes of answers that peers do not read",
+    Per.NODE,
+    "the message that nothing was read of for longest is sent again later",
+    "a message holds 1 MiB, a thousand peers may read none",
+)
 BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the others wait in order", "1 MiB each")
 
 # --- the DHT

@@ -17,10 +17,12 @@ from cidery.bitswap.turns import (
     LEAST_SLOTS,
     LONGEST_HOLD,
     MAX_SKIPS,
+    MAX_UNREAD,
     MAX_UNSEEN,
     MOST_SLOTS,
     MOST_WEIGHT,
     REMEMBERED,
+    REST,
     STUCK,
     TRIAL,
     TURN_SECONDS,
@@ -436,3 +438,51 @@ def test_of_newcomers_each_node_tries_another_one_first():
         return served[-1]
 
     assert len({first_tried(seed) for seed in range(20)}) >= 5
+
+
+# --- peers that do not read
+
+
+def stuck(machine: Turns, now: float, *peers: str) -> None:
+    """Each is sent a message of 1 MiB, reads nothing of it, and others have turns beside it."""
+    for peer in peers:
+        machine.add(peer, now)
+        assert machine.begin({peer: [b""]}, now) == peer
+        machine.progress(peer, MIB, now, blocked=True)
+        now += UNREAD
+
+
+def test_what_peers_do_not_read_is_bounded_in_all_and_the_longest_unread_is_taken_back():
+    machine, most = turns(), MAX_UNREAD // MIB
+    names = [f"peer {at:03}" for at in range(most + 3)]
+    stuck(machine, 0.0, *names[:most])
+    now = most * UNREAD
+    assert machine.unread(now) == []
+    stuck(machine, now, *names[most:])
+    now += 3 * UNREAD
+    taken = machine.unread(now)
+    assert taken == names[:3]
+    assert machine.rests(names[0], now) and not machine.rests(names[0], now + REST)
+    assert not machine.rests(names[3], now)
+
+
+def test_one_whose_messages_are_taken_back_again_and_again_rests_longer_until_it_reads_one():
+    machine, rests = turns("peer"), []
+    now = 0.0
+    for _ in range(3):
+        stuck(machine, now, "peer")
+        machine.progress("peer", 2 * MAX_UNREAD, now, blocked=True)
+        now += UNREAD
+        assert machine.unread(now) == ["peer"]
+        machine.end("peer", 0, now, others_wait=False)
+        rest = REST
+        while machine.rests("peer", now + rest):
+            rest *= 2
+        rests.append(rest)
+        now += rest
+    assert rests == [REST, 2 * REST, 4 * REST]
+    assert machine.begin({"peer": [b""]}, now) == "peer"
+    machine.end("peer", SIZE, now, others_wait=False)
+    stuck(machine, now, "peer")
+    machine.progress("peer", 2 * MAX_UNREAD, now, blocked=True)
+    assert machine.unread(now + UNREAD) == ["peer"] and not machine.rests("peer", now + UNREAD + REST)

@@ -189,10 +189,10 @@ class Engine:
         turns = self.turns
         if not self._waiting or turns.full(now):
             return None
+        free = (peer for peer in self._waiting if not (turns.serves(peer) or turns.rests(peer, now)))
         waiting = {
-            peer: [cid.multihash for cid in islice(queue.blocks, LOOKED_AT)]
-            for peer, queue in islice(self._waiting.items(), LOOKED_AT * 4)
-            if not turns.serves(peer)
+            peer: [cid.multihash for cid in islice(self._waiting[peer].blocks, LOOKED_AT)]
+            for peer in islice(free, LOOKED_AT * 4)
         }
         return turns.begin(waiting, now)
 

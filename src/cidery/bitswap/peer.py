@@ -107,6 +107,13 @@ class ConnectedPeer:
         """It does not speak Bitswap."""
         self.gone = False
 
+    def take_back(self) -> None:
+        """What it does not read takes memory that others need: it is sent again later."""
+        if (task := self.sending.get("answers")) is not None:
+            task.cancel()
+        if (stream := self.streams.pop("answers", None)) is not None:
+            stream.reset("too much is not read")
+
     def wonder(self, cid: CID) -> bool:
         """Ask whether it has what it was sent; False: too many such questions have no answer."""
         if len(self.wondered) >= MAX_WONDERED:

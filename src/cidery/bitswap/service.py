@@ -367,6 +367,8 @@ class BitswapService:
             if (stream := self._peers[name].streams.get("answers")) is not None:
                 inner = stream.inner
                 engine.turns.progress(name, inner.out_bytes, now, blocked=inner.blocked)
+        for name in engine.turns.unread(now):
+            self._peers[name].take_back()
         while (begun := engine.begin_turn(now)) is not None:
             self._spawn(self._peers[begun], "answers", self._send_answers)
         if engine.waiting:

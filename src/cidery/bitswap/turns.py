@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from math import exp2
 from random import Random
 
+from cidery.budgets import BITSWAP_UNREAD
+
 MOST_WEIGHT = 5.0
 """Share of a peer that gives as much as it takes, beside one that gives nothing."""
 HALF_LIFE = 20.0
@@ -55,6 +57,11 @@ STUCK = 3.0
 """Seconds without a byte that leaves, after which a turn no longer counts: the peer, or the way to it, takes none."""
 UNREAD = 0.5
 """The same while the peer has used up its window and gives no more, or while another turn is stuck already."""
+MAX_UNREAD = BITSWAP_UNREAD.amount
+REST = 2.0
+"""Seconds in which a peer has no turn after a message that it did not read was taken back; doubles each time..."""
+MAX_REST = 120.0
+"""... up to this; as at first again when it has read one."""
 TRIAL_WEIGHT = 1 / 16
 """Share of a peer that was the first to be sent a block and has not been seen to pass it on, beside a newcomer."""
 TRIAL = 4
@@ -82,7 +89,9 @@ FAST = 1024 * 1024
 class _Taker:
     """What passed between us and one peer, lately."""
 
-    __slots__ = tuple("at due first given gives known rate seen_at served skipped taken unseen".split())
+    __slots__ = tuple(
+        "at due first given gives known rate rest rests_until seen_at served skipped taken unseen".split()
+    )
 
     def __init__(self, now: float, due: float, served: int) -> None:
         self.due = due
@@ -92,6 +101,8 @@ class _Taker:
         self.at = now
         self.rate = 0.0
         """Bytes per second of its last messages; 0.0: not known yet."""
+        self.rest = REST
+        self.rests_until = now
         self.skipped = 0
         self.served = served
         """The number of its last turn, or of the turn before it came."""
@@ -189,6 +200,28 @@ class Turns:
             turn.left, turn.moved_at = left, now
         if turn is not None:
             turn.blocked = blocked
+
+    def unread(self, now: float) -> list[str]:
+        """Peers whose messages are to be taken back, since all that is not read is too much: who read nothing for
+        longest first. They rest for a while. O(turns)."""
+        stuck = [
+            (turn.moved_at, peer, turn.left)
+            for peer, turn in self._serving.items()
+            if turn.blocked and turn.left > 0 and now - turn.moved_at >= UNREAD
+        ]
+        held, taken = sum(left for _, _, left in stuck), []
+        for _, peer, left in sorted(stuck) if held > MAX_UNREAD else ():
+            if held <= MAX_UNREAD:
+                break
+            held -= left
+            taken.append(peer)
+            taker = self._takers[peer]
+            taker.rests_until, taker.rest = now + taker.rest, min(MAX_REST, 2 * taker.rest)
+        return taken
+
+    def rests(self, peer: str, now: float) -> bool:
+        """Whether it has no turn now."""
+        return now < self._takers[peer].rests_until
 
     def received(self, peer: str, size: int, now: float) -> None:
         taker = self._takers.get(peer)
@@ -330,6 +363,7 @@ class Turns:
         if taker is None or turn is None or not size:
             return
         self._takes(taker, size, now)
+        taker.rest = REST
         if taker.gives:
             took = now - turn.began
             self._held_until = now + min(HOLD_TURNS * took, LONGEST_HOLD) if took >= LEAST_HOLD else 0.0
