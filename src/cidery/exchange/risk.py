@@ -77,7 +77,8 @@ class Risk:
 
     def allows(self, source: Source) -> bool:
         """Whether one more want may go to it."""
-        if self._trusts(source):
+        # called for each source at each poll: no further call for most of them
+        if source.credit >= self._block and source.credit >= source.expected_block:
             return True
         if source.name not in self._tried:
             return self._exception or self._left[source.partial] >= self._block
@@ -94,7 +95,7 @@ class Risk:
         return True
 
     def _trusts(self, source: Source) -> bool:
-        return source.credit >= max(self._block, source.expected_block)
+        return source.credit >= self._block and source.credit >= source.expected_block
 
     def _queued_at(self, source: Source) -> float:
         return self._tried[source.name] + QUEUED + 1.5 * (source.least_delay or 0.0)
