@@ -32,6 +32,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bitswap": ("unit/test_bitswap_*.py", DECODERS, *TRANSFERS),
     "kad": ("unit/test_kad_*.py", DECODERS, "sim/test_sim_kad_*.py", "sim/test_sim_announce.py"),
     "autotls": ("unit/test_autotls_*.py", "property/test_autotls_properties.py"),
+    "pinning": ("unit/test_pinning_*.py",),
     "routing": ("unit/test_routing*.py",),
     "denylist": ("unit/test_denylist*.py", "property/test_denylist*.py"),
     "pubsub": ("unit/test_pubsub_*.py", "property/test_pubsub_properties.py", "sim/test_sim_pubsub*.py"),

@@ -33,6 +33,7 @@ PARTS = {
 }
 UNSET = {
     "AutoNAT.ServiceMode": '"enabled"',
+    "AutoTLS.Enabled": "true, after RegistrationDelay",
     "Gateway.DisableHTMLErrors": "false",
     "Gateway.NoDNSLink": "false",
     "Swarm.DisableNatPortMap": "false",

@@ -13,6 +13,7 @@ from cidery.methods.surface import Surface
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+"""Those marked `py` need somebody else, such as a pinning service."""
 LIMIT = 100.0
 """Seconds for all examples; far beyond what they take."""
 

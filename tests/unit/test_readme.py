@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 LINES = {
     line.strip()
     for page in PAGES
-    for line in re.findall(r"^    (?:\$ )?(cidery [^#&|>\n]*)", page.read_text(), re.MULTILINE)
+    for line in re.findall(r"^    (?:\$ )?(cidery [^#&|<>\n]*)", page.read_text(), re.MULTILINE)
 }
 
 
@@ -39,12 +39,12 @@ def test_the_targets_of_make_exist() -> None:
 @pytest.mark.parametrize("line", sorted(LINES))
 def test_the_commands_and_options_of_the_documents_exist(line: str) -> None:
     words = line.split()[1:]
-    names = [word for word in words if not word.startswith(("-", "/"))][:3]
+    names = [word for word in words if not word.startswith(("-", "/"))][:4]
     done = subprocess.run(
         [sys.executable, "-m", "cidery", *_command(names), "--help"],
         capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
-    for option in (word for word in words if word.startswith("-")):
+    for option in (word.partition("=")[0] for word in words if word.startswith("-")):
         assert re.search(rf"(^|[\s,]){re.escape(option)}\b", done.stdout), f"{option} is not an option of {line}"
 
 
@@ -52,4 +52,4 @@ def _command(names: list[str]) -> list[str]:
     from cidery.commands.registry import all_commands
 
     known = {command.path for command in all_commands()}
-    return next(names[:size] for size in (3, 2, 1) if tuple(names[:size]) in known)
+    return next(names[:size] for size in (4, 3, 2, 1) if tuple(names[:size]) in known)

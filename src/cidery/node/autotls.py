@@ -181,7 +181,7 @@ def autotls_of(
         plain = [] if by_name else [addr for addr in config.swarm if addr.tcp_endpoint() is not None]
         listens = list(map(names.listening, plain))
         return NodeAutoTls(wanted, names, listens, folder, dns, agent, https=config.serving.on_swarm_port)
-    if off and wanted.wished:
+    if off and wanted.enabled:
         log.warning("AutoTLS is off: %s", off)
     return None
 
@@ -189,7 +189,7 @@ def autotls_of(
 def _why_off(config: Config, names: ForgeNames, *, private: bool) -> str | None:
     """What is in its way; "": it is switched off. None: nothing."""
     wanted = config.autotls
-    if not wanted.enabled:
+    if wanted.enabled is False:
         return ""
     if private:
         return "browsers do not enter a private network"

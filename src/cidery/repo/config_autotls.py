@@ -19,9 +19,8 @@ MAX_TOKEN = 1024
 class AutoTlsConfig(NamedTuple):
     """How a certificate is got."""
 
-    enabled: bool = True
-    wished: bool = False
-    """Whether it is switched on by name, and not by default."""
+    enabled: bool | None = None
+    """None: on by default, and no word is lost if something is in its way."""
     every_port: bool = True
     """Whether each plain TCP port serves it, if no WebSocket is listened on by name."""
     short: bool = True
@@ -78,17 +77,16 @@ def autotls_of(get: Callable[[str, Any], Any], parse_seconds: Callable[[str], fl
     def value(name: str, otherwise: Any) -> Any:
         return get(f"AutoTLS.{name}", otherwise)
 
-    wished = value("Enabled", False)
+    enabled = value("Enabled", default.enabled)
     delay = value("RegistrationDelay", "")
     return AutoTlsConfig(
-        enabled=value("Enabled", default.enabled),
-        wished=wished,
+        enabled=enabled,
         every_port=value("AutoWSS", default.every_port),
         short=value("ShortAddrs", default.short),
         suffix=value("DomainSuffix", "") or default.suffix,
         broker=(value("RegistrationEndpoint", "") or default.broker).rstrip("/"),
         token=value("RegistrationToken", ""),
-        delay=parse_seconds(delay) if delay else 0.0 if wished else default.delay,
+        delay=parse_seconds(delay) if delay else 0.0 if enabled else default.delay,
         authority=value("CAEndpoint", "") or default.authority,
         roots=value("TrustedCARootsPEM", ""),
         arithmetic=value("SkipDNSLookup", default.arithmetic),

@@ -22,23 +22,20 @@ MEANING: dict[str, Meaning] = {
     "Addresses.NoAnnounce": Meaning("no_announce", "Nets and addresses that nobody is told."),
     "Addresses.Swarm": Meaning("swarm", "Where other nodes connect."),
     "AutoTLS.AllowPrivateForgeAddrs": Meaning(
-        "autotls.unproven",
-        "Whether a certificate is asked for without proof that others reach this node, and for private addresses: for"
-        " a broker of one's own.",
+        "autotls.unproven", "For a broker of one's own: ask it without proof that this node is public."
     ),
     "AutoTLS.AutoWSS": Meaning(
         "autotls.every_port",
-        "Whether each plain TCP port serves `/tls/ws` with it; not if `Addresses.Swarm` has a WebSocket address.",
+        "Whether plain TCP ports serve `/tls/ws`, unless `Addresses.Swarm` has a WebSocket address.",
     ),
     "AutoTLS.CAEndpoint": Meaning("autotls.authority", "ACME directory of the certificate authority."),
     "AutoTLS.DomainSuffix": Meaning("autotls.suffix", "Domain of the broker."),
     "AutoTLS.Enabled": Meaning(
         "autotls.enabled",
-        "Whether a certificate for browsers is asked for once others are known to reach this node by TCP; never in"
-        " private networks.",
+        "Whether a public node gets a certificate for browsers; never in private networks.",
     ),
     "AutoTLS.RegistrationDelay": Meaning(
-        "autotls.delay", "How long after a start a first one is asked for; 0s if AutoTLS.Enabled is set to true."
+        "autotls.delay", "Time from a start until a first one is asked for; none if `AutoTLS.Enabled` is true."
     ),
     "AutoTLS.RegistrationEndpoint": Meaning("autotls.broker", "The broker, which dials this node from outside."),
     "AutoTLS.RegistrationToken": Meaning("autotls.token", "What a broker of one's own demands to be shown."),
@@ -46,10 +43,10 @@ MEANING: dict[str, Meaning] = {
         "autotls.short", "Whether `/dns4/NAME/…/tls/ws` is announced, or `/ip4/HOST/…/tls/sni/NAME/ws`."
     ),
     "AutoTLS.SkipDNSLookup": Meaning(
-        "autotls.arithmetic", "Whether `1-2-3-4.PEER.libp2p.direct` is taken for 1.2.3.4 without asking the DNS."
+        "autotls.arithmetic", "Whether `1-2-3-4.PEER.libp2p.direct` is 1.2.3.4 without asking the DNS."
     ),
     "AutoTLS.TrustedCARootsPEM": Meaning(
-        "autotls.roots", "Certificates in PEM that are trusted beside the system's when broker and CA are asked."
+        "autotls.roots", "Certificates in PEM, trusted beside the system's when broker and CA are asked."
     ),
     "AutoNAT.ServiceMode": Meaning("serve_autonat", "Whether others may ask if they can be reached."),
     "Bootstrap": Meaning("bootstrap", "Peers that are dialled while nobody is known; `auto`: the public ones."),
@@ -87,7 +84,7 @@ MEANING: dict[str, Meaning] = {
     "Gateway.NoFetch": Meaning("no_fetch", "Whether the gateway serves only what is stored here."),
     "Gateway.OnSwarmPort": Meaning(
         "serving.on_swarm_port",
-        "Whether `/tls/ws` ports answer HTTPS, too, with what is stored in forms that a client verifies (trustless).",
+        "Whether `/tls/ws` ports answer HTTPS, too, with what is stored and can be verified.",
     ),
     "Gateway.PublicGateways": Meaning(
         "serving.hosts", "What each host name serves, and whether content gets hosts of its own below it."

@@ -1,10 +1,16 @@
 """Definitions of what shows how much goes over the connections."""
 
-from typing import TypedDict
+from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import Call, Command, Option, OptionType, Output, Value, Where, flag, text
 from cidery.commands.moment import moment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+else:
+    from cidery.light_types import TypedDict
 
 
 class BandwidthStat(TypedDict):
