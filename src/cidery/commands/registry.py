@@ -18,7 +18,7 @@ _MODULES = {
     "add": "content", "cat": "content", "get": "content", "ls": "content", "refs": "content", "block": "block",
     "dag": "dag", "denylist": "denylist", "resolve": "dag", "cid": "cid", "multibase": "cid", "files": "files",
     "filestore": "filestore", "gateway": "gateway", "jobs": "jobs", "log": "log",
-    "pin": "pin pin_remote", "repo": "repo", "stats": "repo bandwidth routing provide", "config": "config",
+    "pin": "pin pin_remote", "repo": "repo", "stats": "repo bandwidth network routing provide", "config": "config",
     "bootstrap": "config", "key": "key", "name": "name pubsub later", "diag": "diag later", "doctor": "machine",
     "install-as": "machine",
     "bitswap": "network provide", "ping": "network", "id": "network",
