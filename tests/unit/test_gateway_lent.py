@@ -64,6 +64,15 @@ async def test_several_ranges_are_the_same_bytes_with_and_without(node: cidery.N
     assert (await got(node, cid, takes_files=False, part=parts))[1] == body
 
 
+async def test_a_slow_reader_is_lent_one_leaf_and_gets_the_others_as_bytes(
+    node: cidery.Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cidery.gateway.unixfs_file.SLOW_PART", -1.0)
+    (tmp_path / "file").write_bytes(DATA)
+    cid = str(await node.add(tmp_path / "file"))
+    assert await got(node, cid) == (200, DATA, 1 << 20)
+
+
 async def test_leaves_that_are_nodes_or_small_are_read(node: cidery.Node, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(DATA[:1_000_000])
     for options in ({"profile": "unixfs-v0-2015"}, {"chunker": "size-20000"}):

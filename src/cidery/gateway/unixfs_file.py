@@ -27,6 +27,7 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
+from cidery.waiting import loop_clock
 
 SYMLINK_TYPE = "inode/symlink"
 """Of a symlink, whose body is its target."""
@@ -34,6 +35,8 @@ SYMLINK_TYPE = "inode/symlink"
 
 LEAST_LENT = 64 * 1024
 """Bytes of the smallest leaf that is worth a look at where it is stored."""
+SLOW_PART = 2.0
+"""Seconds for a leaf after which its reader is lent no more: nothing is removed from a segment that is lent from."""
 Lent = Callable[[CID, int], AbstractContextManager[FilePart | None]]
 """A block of so many bytes as a part of a file in the context; None: it has to be read."""
 
@@ -127,15 +130,17 @@ def _reading(node: UnixFSNode, blocks: BlockSession, lent: Lent | None) -> Read:
             if lent is None
             else drive(read_missing(node.cid, offset, length, node), blocks)
         )
+        clock, slow = loop_clock(), False
         async with aclosing(steps):
             async for step in steps:
                 if isinstance(step, Data):
                     yield step.chunk
-                elif lent is not None and step.size is not None and _may_be_lent(step.cid, step.size):
+                elif lent is not None and not slow and step.size is not None and _may_be_lent(step.cid, step.size):
                     with lent(step.cid, step.size) as part:
                         if part is not None:
-                            step.taken = True
+                            step.taken, began = True, clock()
                             yield part[max(0, offset - step.start) : offset + length - step.start]
+                            slow = clock() - began > SLOW_PART
 
     return read
 
