@@ -62,7 +62,7 @@ def test_js_reaches_ours_and_ours_reaches_js_through_a_relay(cidery: Make, relay
         js.ask("dial", _through(relay, behind.peer_id))
         (made,) = [one for one in js.ask("connections")["connections"] if one["peer"] == behind.peer_id]
         assert made["limited"] and "/p2p-circuit" in made["addr"]
-        assert js.ask("ping", behind.peer_id)["milliseconds"] > 0
+        assert js.ask("ping", behind.peer_id)["milliseconds"] >= 0  # whole ones
         node = cidery()
         assert js.ask("reserve", relay.addr)["addrs"]
         node.connect(_through(relay, js.peer_id))
