@@ -77,7 +77,7 @@ def test_ours_is_a_relay_between_js_peers(cidery: Make, tmp_path: Path) -> None:
         behind.ask("dial", node.addr)
         behind.ask("reserve", node.addr)
         dialler.ask("dial", f"{node.addr}/p2p-circuit/p2p/{behind.peer_id}")
-        assert dialler.ask("ping", behind.peer_id)["milliseconds"] > 0
+        assert dialler.ask("ping", behind.peer_id)["milliseconds"] >= 0
 
 
 def test_go_reaches_ours_through_a_relay(cidery: Make, relay: LinePeer, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from importlib import import_module
 
 from cidery.errors import CideryError
 from cidery.repo.config import Config
-from cidery.tasks import end
+from cidery.tasks import end, in_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ async def keeping_budget(
 async def _every(seconds: float, sleep: Sleep, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         await sleep(seconds)
-        from cidery.core.keeping.collector import GcRunning
-
+        # the first time that takes some 10 ms, for which the loop is not held
+        collecting = await in_thread(import_module, "cidery.core.keeping.collector")
         try:
             await work()
-        except GcRunning:
+        except collecting.GcRunning:
             continue
         except CideryError as exc:
             log.warning("no space was made: %s", exc)
