@@ -14,7 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = "tests/unit"
 """The property tests and simulations are about logic, not about the interpreter: once is enough."""
-ONCE = ("killed", "processes", "crash_replay", "bombs", "gateway_check", "methods_types")
+ONCE = (
+    "killed",
+    "processes",
+    "crash_replay",
+    "bombs",
+    "gateway_check",
+    "methods_types",
+    "bandwidth",
+    "exchange_session",
+)
 """Likewise what is about files and processes that end, about limits, tables and types: minutes, and the same on each
 interpreter."""
 
