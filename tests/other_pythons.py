@@ -15,17 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = "tests/unit"
 """The property tests and simulations are about logic, not about the interpreter: once is enough."""
 ONCE = (
-    "killed",
-    "processes",
-    "crash_replay",
-    "bombs",
-    "gateway_check",
-    "methods_types",
-    "bandwidth",
-    "exchange_session",
+    *("killed", "processes", "crash_replay", "bombs", "torture", "crowd", "gateway_check", "methods_types"),
+    *("bandwidth", "exchange_session", "turns", "list_pages", "retrieval_gateways", "examples", "test_pages", "readme"),
 )
-"""Likewise what is about files and processes that end, about limits, tables and types: minutes, and the same on each
-interpreter."""
+"""Likewise what is about files and processes that end, about limits, tables, types and documents: minutes, and the same
+on each interpreter."""
 
 
 def find(version: str) -> str | None:
