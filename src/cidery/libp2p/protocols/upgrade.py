@@ -50,11 +50,7 @@ def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None, *, at_once:
     if at_once and config.security[0] == noise.PROTOCOL:
         opening, answer = multistream.optimistic_opening(noise.PROTOCOL), multistream.confirm(noise.PROTOCOL)
         secured = yield from noise.initiate(config.static, config.entropy, expected, opening, answer)
-        if secured.muxer is None:
-            secured = yield from _through(secured, multistream.propose(MUXERS))
-        return _checked(secured)
-    security = yield from multistream.propose(config.security)
-    if security == noise.PROTOCOL:
+    elif (yield from multistream.propose(config.security)) == noise.PROTOCOL:
         secured = yield from noise.initiate(config.static, config.entropy, expected)
     else:
         from cidery.libp2p.protocols import tls
