@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from cidery.disk.file_reads import pread_exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ class FilePart:
 
     def read(self) -> bytes:
         """The bytes themselves. Raises OSError, FileEnded."""
-        parts, at, end = [], self.offset, self.offset + self.size
-        while at < end:
-            data = os.pread(self.fd, end - at, at)
-            if not data:
-                raise FileEnded(f"a file ends {end - at} bytes early")
-            parts.append(data)
-            at += len(data)
-        return b"".join(parts)
+        data = pread_exactly(self.fd, self.size, self.offset)
+        if len(data) != self.size:
+            raise FileEnded(f"a file ends {self.size - len(data)} bytes early")
+        return data

@@ -16,7 +16,7 @@ from cidery.core.adding.chunk_stream import cut
 from cidery.core.adding.items import Bytes, CannotAdd, File, Folder, Identity, Item, Link, Stored, Stream, mtime_of
 from cidery.core.adding.journal import AddJournal, NotRemembered, file_entry, identity_of
 from cidery.core.adding.reader_process import SMALL_FILE, Leaf
-from cidery.core.file_reads import pread_exactly
+from cidery.disk.file_reads import pread_exactly
 from cidery.errors import Unavailable
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from cidery.blockstore.places import segment_name
-from cidery.core.file_reads import pread_exactly
 from cidery.core.getting.target import write_at
+from cidery.disk.file_part import FileEnded, FilePart
 from cidery.errors import IntegrityError, Unavailable
 
 MEDIA_TYPE = "application/x-cidery-extents"
@@ -49,36 +49,23 @@ class NotReadable(Unavailable):
         return f"{self.path} cannot be read: {self.reason}"
 
 
-class FileRange:
-    """Bytes of an open file."""
+class FileRange(FilePart):
+    """A range of a segment, to be copied into another file."""
 
-    __slots__ = ("_fd", "_offset", "_size")
-
-    def __init__(self, fd: int, offset: int, size: int) -> None:
-        self._fd = fd
-        self._offset = offset
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
+    __slots__ = ()
 
     def split(self, size: int) -> tuple["FileRange", "FileRange"]:
         """The first ``size`` bytes, and the others."""
-        size = min(size, self._size)
-        return (
-            FileRange(self._fd, self._offset, size),
-            FileRange(self._fd, self._offset + size, self._size - size),
-        )
+        return self[:size], self[size:]
 
     def read(self) -> bytes:
         """Raises BadExtents."""
         try:
-            data = pread_exactly(self._fd, self._size, self._offset)
+            return super().read()
+        except FileEnded as exc:
+            raise BadExtents("a segment ends early") from exc
         except OSError as exc:
             raise BadExtents((exc.strerror or str(exc)).lower()) from exc
-        if len(data) != self._size:
-            raise BadExtents("a segment ends early")
-        return data
 
     def copy_to(self, out: int, at: int) -> None:
         """Write the bytes into another file at ``at``, without a copy in this process where the system can do that.
@@ -86,10 +73,10 @@ class FileRange:
         File systems that share extents (XFS, Btrfs) copy nothing. Raises OSError, BadExtents.
         """
         done = 0
-        while done < self._size:
-            moved = _copy(self._fd, out, self._size - done, self._offset + done, at + done)
+        while done < self.size:
+            moved = _copy(self.fd, out, self.size - done, self.offset + done, at + done)
             if moved <= 0:
-                write_at(out, FileRange(self._fd, self._offset + done, self._size - done).read(), at + done)
+                write_at(out, self[done:].read(), at + done)
                 return
             done += moved
 

@@ -5,8 +5,8 @@ All methods block and are called from one thread at a time.
 
 import os
 
-from cidery.core.file_reads import pread_exactly
 from cidery.core.getting.target import CannotWrite, Target, cut_to, write_at
+from cidery.disk.file_reads import pread_exactly
 from cidery.ipld import dag_pb
 from cidery.ipld.block import MAX_BLOCK
 from cidery.multiformats.cid import CID

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 from cidery.blockstore.drive import drive, run
-from cidery.core.file_reads import pread_exactly
 from cidery.core.getting.file_copy import FileCopy, is_leaf_of
 from cidery.core.getting.record import GetRecord
 from cidery.core.getting.special_file import is_special
@@ -21,6 +20,7 @@ from cidery.core.getting.target import InTheWay, Target, check_safe_name, restor
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
+from cidery.disk.file_reads import pread_exactly
 from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
