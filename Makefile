@@ -88,6 +88,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/unit/test_tree.py
 
 unit: setup $(VENV)/.data-ready
 	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)

@@ -20,7 +20,6 @@ from cidery.commands.context import Context
 from cidery.commands.registry import find
 from cidery.commands.run.dag_car import import_cars
 from cidery.commands.run.pin import add as add_pin
-from cidery.core import file_reads
 from cidery.core.adding import chunk_stream, file_jobs, ingest
 from cidery.core.adding import journal as add_journal
 from cidery.core.adding.add import AddOptions
@@ -33,6 +32,7 @@ from cidery.core.getting import get as getting
 from cidery.core.getting import target as target_module
 from cidery.core.getting.record import GetRecord
 from cidery.core.session import StoreSession
+from cidery.disk import file_reads
 from cidery.exchange.terms import Terms
 from cidery.ipld.block import Block
 from cidery.ipld.car_reader import Placed

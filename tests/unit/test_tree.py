@@ -1,6 +1,7 @@
 """The rules of the source tree that no linter checks. Layers and cycles are import-linter's, in pyproject.toml."""
 
 import ast
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,25 @@ def test_nothing_is_left_to_do_in_the_source():
 def test_no_test_files_share_a_name():
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert len(names) == len(set(names))
+
+
+def exists(module: str, name: str) -> bool:
+    """Whether `from module import name` works. A module that needs an extra which is not installed passes."""
+    try:
+        found = hasattr(importlib.import_module(module), name)
+        return found or importlib.util.find_spec(f"{module}.{name}") is not None
+    except ModuleNotFoundError as error:
+        return not (error.name or "").startswith("cidery")
+
+
+def test_tests_and_benches_import_from_the_package_only_what_is_there():
+    wanted = {
+        (node.module, alias.name, path.relative_to(ROOT).as_posix())
+        for folder in ("tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "cidery"
+        for alias in node.names
+    }
+    missing = sorted(f"{path}: {module}.{name}" for module, name, path in wanted if not exists(module, name))
+    assert not missing
