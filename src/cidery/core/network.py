@@ -255,7 +255,9 @@ class Network(Protocol):
         """Close connections to the peer in ``addr``; False if there were none."""
         ...
 
-    def peers(self) -> list[ConnectedPeer]: ...
+    def peers(self, only: str | None = None) -> list[ConnectedPeer]:
+        """Every connection, or those to one peer. Raises PeerIdError."""
+        ...
 
     def known_addrs(self) -> dict[str, list[str]]:
         """Peer id -> addresses from the peer store."""

@@ -244,7 +244,7 @@ _NAME = Transcoder(_parse_name, _format_name)
 _PORT = _number(2)
 
 _ROWS = [
-    AddrProtocol(IP4, "ip4", 4, Transcoder(_parse_ip4, lambda value: str(ipaddress.IPv4Address(value)))),
+    AddrProtocol(IP4, "ip4", 4, Transcoder(_parse_ip4, lambda value: ".".join(map(str, value)))),
     AddrProtocol(TCP, "tcp", 2, _PORT),
     AddrProtocol(UDP, "udp", 2, _PORT),
     AddrProtocol(33, "dccp", 2, _PORT),

@@ -424,8 +424,9 @@ class NodeNetwork:
             raise InvalidInput(f"{addr} does not say which peer: add /p2p/PEER_ID")
         return self.swarm.disconnect(PeerId.decode(addr.peer_id_bytes))
 
-    def peers(self) -> list[ConnectedPeer]:
-        return [connected_peer(connection) for connection in self.swarm.connections()]
+    def peers(self, only: str | None = None) -> list[ConnectedPeer]:
+        found = self.swarm.connections(None if only is None else PeerId.parse(only))
+        return [connected_peer(connection) for connection in found]
 
     def known_addrs(self) -> dict[str, list[str]]:
         return {str(peer): list(map(str, addrs)) for peer, addrs in self.swarm.peer_store.all_addrs().items()}

@@ -148,7 +148,7 @@ def _peer_addresses(call: Call) -> list[tuple[str, Multiaddr, PeerId]]:
 
 
 def _connected_at(network: Network, peer: PeerId) -> list[Multiaddr]:
-    return [Multiaddr.parse(one.addr).without_peer() for one in network.peers() if one.peer == str(peer)]
+    return [Multiaddr.parse(one.addr).without_peer() for one in network.peers(str(peer))]
 
 
 async def swarm_connect(context: Context, call: Call) -> Strings:
@@ -167,7 +167,7 @@ async def swarm_connect(context: Context, call: Call) -> Strings:
                 if not limit.expired():
                     raise
                 raise TimedOut(seconds or 0.0) from exc
-        kept = [one for one in _connected_at(network, peer) if one in before]
+        kept = [one for one in _connected_at(network, peer) if one in before] if before else []
         if kept and address.without_peer().components and address.without_peer() not in before:
             return f"connect {peer} success: already connected at {kept[0]}, {address} was not tried"
         return f"connect {peer} success"

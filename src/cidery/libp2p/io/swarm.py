@@ -366,7 +366,10 @@ class Swarm:
         """Bytes that came and are not read yet, of all connections, at the last looks."""
         return self._end.connections.received.held
 
-    def connections(self) -> list[Connection]:
+    def connections(self, only: PeerId | None = None) -> list[Connection]:
+        """All, or those to one peer."""
+        if only is not None:
+            return list(self._connections.get(only, ()))
         return [connection for several in self._connections.values() for connection in several]
 
     def connection_count(self) -> int:
