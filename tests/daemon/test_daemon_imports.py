@@ -1,5 +1,6 @@
 """What a command line imports when a daemon does the work: the start is most of what a small command takes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Command -> parts of Cidery that it may import beside OWN."""
 
+LATER = {"content", "fs", "kubo", "methods", "pinning", "pubsub", "testing", "webui"}
+"""Parts of Cidery that a daemon imports after its first answer, if at all."""
+OF_GATEWAYS = {"cidery.gateway.counters", "cidery.gateway.exposure", "cidery.gateway.worker_metrics"}
+"""What a start needs of the gateway: its counters, and what is said of it."""
+LATER_FOREIGN = {"aiohttp", "email", "fsspec", "h2", "html", "http", "multiprocessing", "numpy", "qh3", "rich", "xml"}
+
 
 SHOW = (
     "import sys\nfrom cidery.cli.main import main\ncode = main(sys.argv[1:])\n"
@@ -114,3 +121,26 @@ def test_a_client_of_a_daemon_imports_what_the_table_says(command: str, tmp_path
     assert not {name.split(".")[0] for name in modules} & set(FOREIGN)
     if command not in ("get", "refs"):  # a record of what is saved; values that may be errors
         assert not {"json", "re", "typing", "enum", "collections"} & set(modules)
+
+
+def test_a_daemon_imports_the_gateway_and_what_is_used_later_after_its_first_answer(tmp_path: Path) -> None:
+    environment = {**os.environ, "IPFS_PATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "cidery", "init", "--profile=test"], env=environment, check=True)
+    command = [sys.executable, "-X", "importtime", "-m", "cidery", "daemon"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        try:
+            modules = set()
+            for line in run.stdout:
+                if line.startswith("RPC API server listening"):
+                    break
+                if line.startswith("import time:"):
+                    modules.add(line.rpartition("|")[2].strip())
+        finally:
+            run.terminate()
+            run.stdout.read()
+    own = {name for name in modules if name.startswith("cidery.")}
+    assert "cidery.rpc.server" in own
+    assert not {name.split(".")[1] for name in own} & LATER
+    assert {name for name in own if name.startswith("cidery.gateway.")} <= OF_GATEWAYS
+    assert not {name.split(".")[0] for name in modules} & LATER_FOREIGN
