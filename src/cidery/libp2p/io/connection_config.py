@@ -12,6 +12,9 @@ from cidery.spare_buffers import SpareBuffers
 Handler = Callable[[Stream], Awaitable[None]]
 """Serves one inbound stream."""
 
+SCRATCH = 64 * 1024
+"""Bytes of the memory that connections share."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionConfig:
@@ -24,3 +27,5 @@ class ConnectionConfig:
     traffic: Traffic
     received: ReceivedBytes = field(default_factory=ReceivedBytes)
     spare: SpareBuffers = field(default_factory=SpareBuffers)
+    scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(SCRATCH)))
+    """For what a connection writes and reads again within one call."""

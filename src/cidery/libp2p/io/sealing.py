@@ -12,9 +12,10 @@ LEAST_PLAIN = 64
 class Sealer:
     """For one connection."""
 
-    def __init__(self, channel: SecureChannel) -> None:
+    def __init__(self, channel: SecureChannel, scratch: memoryview) -> None:
+        """``scratch``: for plaintext, used within a call only, so that connections can share it."""
         self._channel = channel
-        self._plain = memoryview(bytearray(channel.plain_size))
+        self._plain = scratch[: channel.plain_size]
         self._spare: memoryview | None = None
 
     def batch(self, mux: Yamux, limit: int) -> memoryview:
@@ -33,6 +34,10 @@ class Sealer:
         while at + channel.sealed_size <= min(len(out), limit) and (more := mux.data_into(plain)):
             at += channel.seal_into(plain[:more], out[at:])
         return out[:at]
+
+    def rest(self) -> None:
+        """Nothing large is sent for now: give the memory back."""
+        self._spare = None
 
     def reuse(self, out: memoryview) -> None:
         """All of a batch went into the socket: its buffer is ours again."""

@@ -6,6 +6,7 @@ Received bytes are opened and dispatched inside ``buffer_updated``: no task wake
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import cast
 
 from cidery import budgets
@@ -20,8 +21,8 @@ from cidery.libp2p.protocols.yamux import Yamux
 from cidery.libp2p.protocols.yamux_state import YamuxError
 from cidery.multiformats.multiaddr import Multiaddr
 
-FIRST_BUFFER = 66 * 1024
-"""Receive buffer of a quiet connection, in bytes: one whole Noise message fits."""
+FIRST_BUFFER = 4 * 1024
+"""Receive buffer of a quiet connection, in bytes: wants, pings and what identify says fit."""
 LARGEST_BUFFER = 512 * 1024
 """Receive buffer of a busy connection, in bytes: half a millisecond of decryption, so no read stalls the loop."""
 HEADS = 64
@@ -192,7 +193,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         # first of who listened.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
         self._channel = secured.channel
-        self._sealer = Sealer(secured.channel)
+        self._sealer = Sealer(secured.channel, self.config.scratch)
         self._share.peer = secured.peer
         self._mux = Yamux(
             initiator=self.outbound,
@@ -260,6 +261,16 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     def _next_deadline(self) -> float:
         return self.opened_at + self._handshake_wait if self._mux is None else self._mux.next_deadline()
+
+    def _on_deadline(self) -> None:
+        super()._on_deadline()
+        # it has been silent for long; Windows reads into the buffer all the while
+        if self._filled < FIRST_BUFFER < len(self._buffer) and sys.platform != "win32":
+            smaller = memoryview(bytearray(FIRST_BUFFER))
+            smaller[: self._filled] = self._buffer[: self._filled]
+            self._buffer = smaller
+        if self._sealer is not None:
+            self._sealer.rest()
 
     def _tell(self, exc: CideryError) -> None:
         if self._mux is not None and isinstance(exc, YamuxError):

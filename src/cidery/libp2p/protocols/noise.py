@@ -259,16 +259,17 @@ class NoiseChannel:
         self._receive = ChaCha20Poly1305(receive_key)
         self._send_nonce = 0
         self._receive_nonce = 0
-        self._plain = memoryview(bytearray(MAX_PLAIN))
 
     def receive(self, data: memoryview, deliver: Deliver) -> int:
-        at, end, plain, open_ = 0, len(data), self._plain, self._receive.decrypt_into
+        at, end, plain, open_ = 0, len(data), memoryview(b""), self._receive.decrypt_into
         while end - at >= 2:
             size = data[at] << 8 | data[at + 1]
             if end - at - 2 < size:
                 break
             if size < TAG:
                 raise NoiseError(f"a message of {size} bytes has no room for its tag")
+            if size - TAG > len(plain):  # a quiet connection keeps none
+                plain = memoryview(bytearray(size - TAG))
             view = plain[: size - TAG]
             try:
                 open_(b"\0\0\0\0" + self._receive_nonce.to_bytes(8, "little"), data[at + 2 : at + 2 + size], None, view)

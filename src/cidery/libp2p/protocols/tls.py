@@ -25,7 +25,9 @@ PROTOCOL = "/tls/1.0.0"
 EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.53594.1.1")
 SIGNED_PREFIX = b"libp2p-tls-handshake:"
 ALPN_LIBP2P = b"libp2p"
-MAX_RECORD = 16384 + 256
+RECORD_PLAIN = 16384
+"""Most bytes of plaintext in a record: RFC 8446, section 5.1."""
+MAX_RECORD = RECORD_PLAIN + 256
 """Longest TLS 1.3 record body, in bytes (RFC 8446, section 5.2)."""
 MAX_CERTIFICATE = 16 * 1024
 """Longest peer certificate examined, in bytes."""
@@ -277,7 +279,6 @@ class TlsChannel:
 
     def __init__(self, connection: SSL.Connection) -> None:
         self._connection = connection
-        self._plain = memoryview(bytearray(65536))
         self.closed = False
 
     def receive(self, data: memoryview, deliver: Deliver) -> int:
@@ -289,10 +290,11 @@ class TlsChannel:
         return size
 
     def _deliver_all(self, deliver: Deliver) -> None:
+        plain = memoryview(bytearray(RECORD_PLAIN))
         try:
             while True:
-                count = self._connection.recv_into(self._plain)
-                deliver(self._plain[:count])
+                count = self._connection.recv_into(plain)
+                deliver(plain[:count])
         except SSL.WantReadError:
             return
         except SSL.ZeroReturnError:
