@@ -72,12 +72,8 @@ def choose(want: Want, able: Able, but: Collection[str], chance: Callable[[], fl
 
 
 def sooner_later(want: Want, chosen: Source, full: Iterable[Source]) -> bool:
-    """Whether a complete source without room would still bring it before the chosen one."""
-    return any(
-        source.rate and source.usable and not source.partial and source.cost() < chosen.cost()
-        for source in full
-        if source.name not in want.denied
-    )
+    """Whether a complete and measured source without room would still bring it before the chosen one."""
+    return any(source.cost() < chosen.cost() for source in full if source.name not in want.denied)
 
 
 def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bool:

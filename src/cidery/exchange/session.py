@@ -392,15 +392,17 @@ class FetchSession:
         able = Able(source for source in askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
             return
-        left, asked_any = room, False
+        left, asked_any, seeds = room, False, None
         order = self._wants.rarest_first() if self._partial and not self._in_order else list(self._wants.open)
         for cid in order:
             if not able or not (left > 0 or not (asked_any or self.outstanding_bytes)):
                 break
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
-            if chosen is not None and len(self._wants.open) <= LAST and self._sooner_later(want, chosen):
-                continue
+            if chosen is not None and len(self._wants.open) <= LAST:
+                seeds = self._measured_seeds() if seeds is None else seeds
+                if sooner_later(want, chosen, (seed for seed in seeds if not self._room(seed))):
+                    continue
             if chosen is None:
                 if not outlook.any_left(self.sources.values(), want):
                     self._wants.give_up(cid)
@@ -422,9 +424,9 @@ class FetchSession:
         kept_out = self._held if self._held and may_have(want, self.sources.values(), self._held) else ()
         return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
-    def _sooner_later(self, want: Want, chosen: Source) -> bool:
-        known = self.sources.values()
-        return sooner_later(want, chosen, (s for s in known if s.name not in self._held and not self._room(s)))
+    def _measured_seeds(self) -> list[Source]:
+        """Complete sources that have sent something and may be asked."""
+        return [s for s in self.sources.values() if s.rate and s.usable and not s.partial and s.name not in self._held]
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
