@@ -7,9 +7,13 @@ import sys
 
 import pytest
 
+from cidery.bitswap.message import PROTOCOLS
+from cidery.libp2p.io.stream import Stream
+from cidery.libp2p.io.upgraded import SLOW_BATCH, WRITE_HIGH_WATER
 from cidery.testing.host_line import QUEUE, SEND_BUFFER, HostLine
 from cidery.testing.lab.crowd import flash_crowd
 from cidery.testing.memory_network import Link, MemoryNetwork
+from cidery.testing.memory_node import memory_nodes
 from cidery.testing.virtual_clock import run_virtual
 
 MIB = 1024 * 1024
@@ -328,3 +332,60 @@ def test_a_crowd_is_the_same_however_text_is_hashed():
         for seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout != ""
+
+
+def test_little_of_a_bulk_waits_in_the_process_of_a_slow_line_and_none_of_it_is_taken_for_sent():
+    async def run() -> tuple[list[int], int, float, int]:
+        network, got = MemoryNetwork(1, Link(0.005)), bytearray()
+        async with memory_nodes(network, 2) as (one, other):
+            network.set_line(one.address, HostLine(MIB, MIB))
+
+            async def serve(stream: Stream) -> None:
+                while piece := await stream.read(MIB):
+                    got.extend(piece)
+
+            other.network.swarm.handlers["/sink"] = serve
+            await one.connect(other)
+            connection = one.network.swarm.best(other.peer)
+            assert connection is not None
+            stream = await connection.open_stream(["/sink"])
+            await stream.write(bytes(2 * MIB))  # that is how it learns that the line is slow
+            waiting: list[int] = []
+
+            async def watch() -> None:
+                while True:
+                    waiting.append(connection.unsent)
+                    await asyncio.sleep(0.01)
+
+            watching = asyncio.ensure_future(watch())
+            began = now()
+            await stream.write(bytes(4 * MIB))
+            await stream.drain()
+            await connection.has_sent()
+            watching.cancel()
+            return waiting, connection.unsent, now() - began, 6 * MIB - len(got)
+
+    waiting, left, seconds, under_way = run_virtual(run())
+    assert max(waiting) <= WRITE_HIGH_WATER + 2 * SLOW_BATCH
+    assert left <= WRITE_HIGH_WATER and under_way <= WRITE_HIGH_WATER + SEND_BUFFER + QUEUE + SLOW_BATCH
+    assert seconds > 3.6, "four MiB at a MiB a second"
+
+
+def test_a_connection_that_ends_lets_nobody_wait_for_what_it_has_not_sent():
+    async def run() -> bool:
+        network = MemoryNetwork(1, Link(0.005))
+        async with memory_nodes(network, 2) as (one, other):
+            network.set_line(one.address, HostLine(MIB / 8, MIB / 8))
+            await one.connect(other)
+            connection = one.network.swarm.best(other.peer)
+            assert connection is not None
+            for _ in range(3):  # one has a window
+                (await connection.open_stream([PROTOCOLS[0]])).put(bytes(MIB))
+            waits = asyncio.ensure_future(connection.has_sent())
+            await asyncio.sleep(0.1)
+            assert not waits.done() and connection.unsent
+            network.kill(other.address)
+            await asyncio.wait_for(waits, 10)
+            return connection.closed.done()
+
+    assert run_virtual(run())

@@ -366,7 +366,8 @@ class BitswapService:
         for name in engine.turns.served():
             if (stream := self._peers[name].streams.get("answers")) is not None:
                 inner = stream.inner
-                engine.turns.progress(name, inner.out_bytes, now, blocked=inner.blocked)
+                left = inner.out_bytes + (stream.connection.unsent if isinstance(stream.connection, Connection) else 0)
+                engine.turns.progress(name, left, now, blocked=inner.blocked)
         for name in engine.turns.unread(now):
             self._peers[name].take_back()
         while (begun := engine.begin_turn(now)) is not None:
@@ -442,6 +443,8 @@ class BitswapService:
                     await self._send(peer, "answers", message)
                     if message.blocks and self.engine.turns.slow(peer.name) and (stream := peer.streams.get("answers")):
                         await stream.drain()
+                        if isinstance(stream.connection, Connection):
+                            await stream.connection.has_sent()
                 except BaseException:
                     self.engine.put_back(peer.name, envelope)
                     raise

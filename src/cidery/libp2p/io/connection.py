@@ -177,6 +177,15 @@ class Connection(ABC):
         """Seconds since a ping, if nothing was heard from the peer after it; else 0.0."""
         return 0.0 if self._mux is None else self._mux.unanswered(self.config.clock())
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the socket to take them, where that is known."""
+        return 0
+
+    async def has_sent(self) -> None:
+        """Wait until little of what streams handed over waits here. Returns at once where that is not known."""
+        return
+
     def announce_close(self) -> None:
         """Tell the peer to open no more streams here; those that are open go on."""
         if self._mux is not None and not self.closed.done():

@@ -25,7 +25,7 @@ class Sealer:
         first = mux.data_into(plain)
         if not first:
             return plain[:0]
-        bulk = first == len(self._plain)
+        bulk = first == len(self._plain) and limit > channel.sealed_size
         spare, self._spare = self._spare if bulk else None, None if bulk else self._spare
         # a lone small message gets a small buffer, a bulk transfer one for several messages
         size = WRITE_BATCH if bulk else first + channel.sealed_size - channel.plain_size

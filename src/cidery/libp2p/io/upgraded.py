@@ -33,6 +33,10 @@ FLUSH_SLICE = 512 * 1024
 """Bytes sealed in one turn of the loop; the rest waits for the next turn."""
 WRITE_HIGH_WATER = 128 * 1024
 """Unsent bytes in the socket's queue above which nothing more is sealed, and above which uvloop writes at once."""
+SLOW_BATCH = 64 * 1024
+"""Bytes sealed at a time for a slow line: what waits in the socket's queue is what the next message waits for."""
+SLOW_DRAIN = 0.05
+"""Seconds until a full queue has left, from which on a line is slow."""
 MAX_HANDSHAKE_BYTES = budgets.HANDSHAKE_BYTES.amount
 CLOSE_GRACE = 5.0
 """Seconds, beside round trips, for the last bytes of a closed connection to leave."""
@@ -60,7 +64,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._filled = 0
         self._sealer: Sealer | None = None
         self._burst = 0
-        self._paused = self._flushing = False
+        self._paused = self._flushing = self._slow = False
+        self._paused_at = 0.0
+        self._resumed: asyncio.Future[None] | None = None
         self._aborting: asyncio.TimerHandle | None = None
         self._handshake_at = self.opened_at
 
@@ -157,13 +163,32 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self.fail(ConnectionFailed(str(exc) if exc else "closed"))
         self._buffer = memoryview(b"")
         self._sealer = None
+        self._resume()
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self._paused, self._paused_at = True, self._loop.time()
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._slow = self._loop.time() - self._paused_at > SLOW_DRAIN
         self._flush()
+        if not self._paused:
+            self._resume()
+
+    @property
+    def unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    async def has_sent(self) -> None:
+        while self._paused and not self.closed.done():
+            if self._resumed is None:
+                self._resumed = self._loop.create_future()
+            await asyncio.shield(self._resumed)
+
+    def _resume(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
 
     # --- inside
 
@@ -245,7 +270,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             room = self._share.room(urgent=mux.urgent)
             if not room:
                 break  # it will be called again
-            out = sealer.batch(mux, room)
+            out = sealer.batch(mux, min(room, SLOW_BATCH) if self._slow else room)
             if not len(out):
                 break
             slice_left -= len(out)
