@@ -29,6 +29,17 @@ def test_a_paced_session_stops_at_its_first_window_when_nobody_reads():
     assert ahead.room(0, 0) == BLOCK
 
 
+def test_more_is_asked_for_once_a_mebibyte_was_read_or_when_nothing_is_on_its_way():
+    ahead = ReadAhead(paced=False)
+    ahead.took(cid(0), BLOCK)
+    assert not ahead.asks_on(1) and ahead.asks_on(0)
+    asked = []
+    for at in range(8):
+        ahead.took(cid(at), BLOCK)
+        asked.append(ahead.asks_on(1))
+    assert asked == [False, False, False, True] * 2
+
+
 @pytest.mark.parametrize("reads", [1, 10, 30, 100, 500])
 def test_what_was_fetched_for_a_reader_that_waits_is_at_most_some_three_times_what_it_read(reads: int):
     ahead, came = ReadAhead(paced=True), 0

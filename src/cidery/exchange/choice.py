@@ -71,6 +71,11 @@ def choose(want: Want, able: Able, but: Collection[str], chance: Callable[[], fl
     return seed if seed.cost() * SEED_RELIEF < reader.cost() else reader
 
 
+def measured_seeds(sources: Iterable[Source], held: Collection[str]) -> list[Source]:
+    """Complete sources that have sent something and may be asked; ``held``: those that are not asked now."""
+    return [one for one in sources if one.rate and one.usable and not one.partial and one.name not in held]
+
+
 def sooner_later(want: Want, chosen: Source, full: Iterable[Source]) -> bool:
     """Whether a complete and measured source without room would still bring it before the chosen one."""
     return any(source.cost() < chosen.cost() for source in full if source.name not in want.denied)

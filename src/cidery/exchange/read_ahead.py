@@ -10,6 +10,8 @@ READ_AHEAD = 40 * 1024 * 1024
 """Bytes that may be in flight, waiting to be read, or waiting to be stored, per session."""
 FIRST_WINDOW = 2 * 1024 * 1024
 """Bytes that a paced session fetches ahead at first: TCP has not sent more in its first eight round trips."""
+TAKEN_AT_ONCE = 1024 * 1024
+"""Bytes that the reader takes before more is asked for in their place, while something is on its way."""
 MAX_TRACKED = 16 * 1024
 """Blocks that came and are not read yet, of which a paced session keeps count; older ones are taken as read."""
 
@@ -24,6 +26,8 @@ class ReadAhead:
         self._unread_bytes = 0
         self._taken = 0
         """Bytes read since the window grew."""
+        self._replaced = 0
+        """Bytes read since more was asked for in their place."""
 
     def came(self, cid: CID, size: int) -> None:
         """A block came that the reader does not wait for."""
@@ -35,9 +39,17 @@ class ReadAhead:
 
     def took(self, cid: CID, size: int) -> None:
         """The reader has a block now."""
+        self._replaced += size
         if self._paced:
             self._taken += size
             self._unread_bytes -= self._unread.pop(cid, 0)
+
+    def asks_on(self, outstanding: int) -> bool:
+        """Whether enough was read to ask for more in its place, with so many bytes on their way."""
+        if outstanding and self._replaced < TAKEN_AT_ONCE:
+            return False
+        self._replaced = 0
+        return True
 
     def unread(self, cid: CID) -> bool:
         """Whether it came ahead of the reader."""

@@ -31,8 +31,6 @@ STORE_BATCH = 4 * 1024 * 1024
 """Bytes stored at a time."""
 MAX_UNCHECKED = 64 * 1024
 """Prefetch hints waiting to be looked up in the store; further ones are dropped."""
-TAKEN_AT_ONCE = 1024 * 1024
-"""Bytes that the reader takes before more is asked for in their place, while something is on its way."""
 SHOWN_WANTS = 3
 """Wants that a session lists when asked what it waits for."""
 CHECK_BATCH = 256
@@ -103,8 +101,6 @@ class NetworkSession:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
         self._attached = False
-        self._taken_since = 0
-        """Bytes taken since it was decided what to ask for."""
         self._lonely = Lonely(sources.alone, self._nobody_to_ask)
         self._waits = waits
         self._streamed_at = 0.0
@@ -407,8 +403,7 @@ class NetworkSession:
     def _took(self, cid: CID, size: int) -> None:
         self._ahead.took(cid, size)
         self._taken.set()
-        self._taken_since += size
-        if self._attached and (self._taken_since >= TAKEN_AT_ONCE or not self._machine.outstanding_bytes):
+        if self._attached and self._ahead.asks_on(self._machine.outstanding_bytes):
             self._turn()
 
     def _rests(self) -> bool:
@@ -416,7 +411,7 @@ class NetworkSession:
         return self.terms.paced and not self._waiters and self._room() <= 0
 
     def _turn(self) -> None:
-        now, self._taken_since = self._clock(), 0
+        now = self._clock()
         if len(self._machine.sources) > 1:
             self._listen()
         room = self._room(self._machine.outstanding_bytes)

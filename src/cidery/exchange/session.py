@@ -17,7 +17,7 @@ from itertools import islice
 from random import Random
 
 from cidery.exchange import outlook
-from cidery.exchange.choice import Able, askable, choose, last_resorts, may_have, sooner_later
+from cidery.exchange.choice import Able, askable, choose, last_resorts, may_have, measured_seeds, sooner_later
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
 from cidery.exchange.proofs import Proofs
@@ -400,7 +400,7 @@ class FetchSession:
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
             if chosen is not None and len(self._wants.open) <= LAST:
-                seeds = self._measured_seeds() if seeds is None else seeds
+                seeds = measured_seeds(self.sources.values(), self._held) if seeds is None else seeds
                 if sooner_later(want, chosen, (seed for seed in seeds if not self._room(seed))):
                     continue
             if chosen is None:
@@ -423,10 +423,6 @@ class FetchSession:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
         kept_out = self._held if self._held and may_have(want, self.sources.values(), self._held) else ()
         return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
-
-    def _measured_seeds(self) -> list[Source]:
-        """Complete sources that have sent something and may be asked."""
-        return [s for s in self.sources.values() if s.rate and s.usable and not s.partial and s.name not in self._held]
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
