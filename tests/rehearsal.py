@@ -31,7 +31,7 @@ SEEN = {
     "NAME": r"\bk51\w+\b",
 }
 """What placeholders stand for."""
-GIVES_CID = r"\b(cidery|ipfs) (--repo-dir \S+ )?(add|files stat|name publish)"
+GIVES_CID = r"\b(cidery|ipfs) (--[a-z-]+ \S+ )*(add|files stat|name publish)"
 """Commands whose last CID a reader goes on with; listings show others."""
 PORTS = {
     5001: r"RPC API server listening on /ip4/127\.0\.0\.1/tcp/(\d+)",
@@ -40,7 +40,7 @@ PORTS = {
 }
 """The ports that pages show, and where a program says which it has."""
 CHOSEN_PORT = 8081
-"""The port that pages choose themselves; a free one is put in its place."""
+"""The port that pages choose themselves; a free one is put in its place, on all machines of a page the same."""
 READY = ("ready", "running on")
 """In the line with which a program in the background says that it can be used."""
 AWAITED = r"curl |cidery (pin status|denylist check)\b"
@@ -142,6 +142,7 @@ class Rehearsal:
         """``warnings``: what Python does at one."""
         self._folder, self._warnings = folder, warnings
         self._machines: dict[str, Machine] = {}
+        self._chosen = _free_port()
         self._seen: dict[str, str] = {}
         self._watch = threading.Timer(LIMIT, self._kill)
         self._cells: list[tuple[str, str | None]] = []
@@ -170,7 +171,7 @@ class Rehearsal:
         if name not in self._machines:
             home = self._folder / name.replace(" ", "-")
             home.mkdir()
-            names = ("CIDERY_PATH", "IPFS_PATH", "IPFS_GATEWAY", "COLUMNS")
+            names = ("CIDERY_PATH", "CIDERY_API_CA", "IPFS_PATH", "IPFS_GATEWAY", "COLUMNS")
             env = {key: value for key, value in os.environ.items() if key not in names}
             path = f"{self._folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
             shell = subprocess.Popen(
@@ -179,7 +180,7 @@ class Rehearsal:
                 env={**env, "HOME": str(home), "PATH": path, "UVICORN_PORT": "0"},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            self._machines[name] = Machine(home, shell, {CHOSEN_PORT: _free_port()})
+            self._machines[name] = Machine(home, shell, {CHOSEN_PORT: self._chosen})
         return self._machines[name]
 
     def follow(self, page: str) -> None:

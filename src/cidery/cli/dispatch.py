@@ -14,7 +14,7 @@ from cidery.client.answer import DaemonGone, WrongDaemon
 from cidery.commands.bind import BadCall, bind, options_by_name
 from cidery.commands.definition import ABOUT, Call, Command, Input, Output, Repo, Where
 from cidery.errors import Unavailable
-from cidery.node.location import repo_dir
+from cidery.node.location import api_authorities, repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:
     """Where a daemon should be, and whether the user chose that address."""
     explicit = line.last("api")
     endpoint = parse_endpoint(explicit) if explicit else find_daemon(repo)
+    if endpoint is not None and endpoint.secure:
+        endpoint = endpoint.trusting(line.last("api-ca") or api_authorities())
     if secret := line.last("api-auth"):
         secret = checked_secret(secret)  # also if no daemon runs: a typing error shows at once
         endpoint = endpoint and endpoint.with_secret(secret)

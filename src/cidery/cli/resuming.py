@@ -45,7 +45,7 @@ async def run_local(repo: Path, call: Call) -> int:
 def _again(job: dict[str, Any], call: Call) -> int:
     """Become the command: its progress, its output and its exit code are what the user wants. Raises Unavailable."""
     words = [str(word) for word in job["Command"]]
-    words += [f"--{name}={value}" for name in ("repo-dir", "api") if (value := call.text(name))]
+    words += [f"--{name}={value}" for name in ("repo-dir", "api", "api-ca") if (value := call.text(name))]
     print(f"running again: cidery {' '.join(words)}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     try:

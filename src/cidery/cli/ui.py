@@ -55,7 +55,7 @@ async def run_local(repo: Path, call: Call) -> int:
         import webbrowser
 
         if webbrowser.open(url):
-            print(f"The page is at http://{endpoint.authority}/webui; the daemon ends with: cidery shutdown")
+            print(f"The page is at {endpoint.url}/webui; the daemon ends with: cidery shutdown")
             return 0
         print("No browser could be opened here. Open this link, which works once:", file=sys.stderr)
     print(url)
@@ -126,7 +126,7 @@ def link(endpoint: Endpoint) -> str:
     try:
         with call(endpoint, ["ui", "link"], []) as answer:
             for value in answer.values():
-                return f"http://{endpoint.authority}/webui#ticket={value['Ticket']}"
+                return f"{endpoint.url}/webui#ticket={value['Ticket']}"
     except RpcError as exc:
         raise NoPage(
             f"the daemon at {endpoint.name} gives no link to you: {exc}; it may be another program, or older"

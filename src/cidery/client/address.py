@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cidery.errors import InvalidInput
-from cidery.http.authorization import TOKEN_FILE
+from cidery.http.authorization import CERTIFICATE_FILE, TOKEN_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ else:
 
 _USUAL = "/ip4/127.0.0.1/tcp/"
 """The usual start of an ``api`` file: parsed without importing all protocols, which takes half of a call's start."""
+HTTPS_PORT = 443
+"""Of ``https://host``."""
 MAX_API_FILE = 1024
 """Most bytes read of the ``api`` file."""
 
@@ -25,7 +27,9 @@ class BadApiAddress(InvalidInput):
         self.given = given
 
     def __str__(self) -> str:
-        return f"{self.given[:80]!r} is not an RPC address; give one such as /ip4/127.0.0.1/tcp/5001"
+        return (
+            f"{self.given[:80]!r} is not an RPC address; give one such as /ip4/127.0.0.1/tcp/5001 or https://HOST:PORT"
+        )
 
 
 class BadApiFile(InvalidInput):
@@ -78,6 +82,18 @@ class Endpoint(NamedTuple):
     """Only the daemon with this token is meant; "": any that answers."""
     secret: str = ""
     """One of API.Authorizations, in the form of --api-auth."""
+    secure: bool = False
+    """Whether it speaks TLS."""
+    server: str = ""
+    """The name that its certificate must have; "": the host."""
+    authorities: str = ""
+    """File in PEM with what may have signed its certificate, or with itself; "": what the system trusts."""
+    pinned: str = ""
+    """File in PEM with its very certificate, whatever it is signed by and named; "": unknown."""
+
+    def trusting(self, authorities: str) -> Endpoint:
+        """The same, with this file in PEM of those who may have signed its certificate, if it is not known anyway."""
+        return self._replace(authorities=authorities) if self.secure and authorities else self
 
     def with_secret(self, secret: str) -> Endpoint:
         """The same, called as the user of API.Authorizations with this secret. Raises BadSecret."""
@@ -86,7 +102,12 @@ class Endpoint(NamedTuple):
     @property
     def name(self) -> str:
         """For messages."""
-        return self.path or self.authority
+        return self.path or (self.url if self.secure else self.authority)
+
+    @property
+    def url(self) -> str:
+        """``http://host:port`` or ``https://host:port``."""
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
 
     @property
     def authority(self) -> str:
@@ -99,6 +120,8 @@ class Endpoint(NamedTuple):
 def parse_endpoint(text: str) -> Endpoint:
     """An endpoint from ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001`` or ``127.0.0.1:5001``.
 
+    Over TLS: ``https://host``, ``https://host:port``, and addresses that end in ``/https``, ``/tls`` or ``/tls/http``.
+
     Raises:
         BadApiAddress: anything else.
     """
@@ -110,16 +133,20 @@ def parse_endpoint(text: str) -> Endpoint:
         from cidery.multiformats.multiaddr import Multiaddr
 
         try:
-            addr = Multiaddr.parse(text.removesuffix("/http"))
+            addr = Multiaddr.parse(text)
         except InvalidInput as exc:
             raise BadApiAddress(text) from exc
         if path := addr.unix_path():
             return Endpoint("", 0, path)
-        found = addr.tcp_endpoint()
-        if found is None:
+        found = addr.http_endpoint()
+        if found is None or not found.port:
             raise BadApiAddress(text)
-        return Endpoint(*found)
-    host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
+        return Endpoint(found.host, found.port, secure=found.secure, server=found.name)
+    secure = text.startswith("https://")
+    rest = text.removeprefix("https://" if secure else "http://").rstrip("/")
+    if secure and (":" not in rest or rest.endswith("]")):
+        rest += f":{HTTPS_PORT}"
+    host, colon, port = rest.rpartition(":")
     if (
         not colon
         or not host
@@ -130,7 +157,7 @@ def parse_endpoint(text: str) -> Endpoint:
         or "@" in host
     ):
         raise BadApiAddress(text)
-    return Endpoint(host.strip("[]"), int(port))
+    return Endpoint(host.strip("[]"), int(port), secure=secure)
 
 
 def read_api_file(repo: str) -> str | None:
@@ -148,7 +175,16 @@ def find_daemon(repo: str) -> Endpoint | None:
         endpoint = parse_endpoint(text)
     except InvalidInput as exc:
         raise BadApiFile(repo, text) from exc
-    return endpoint._replace(token=_first_line(repo, TOKEN_FILE))
+    pinned = _pinned(repo) if endpoint.secure else ""
+    return endpoint._replace(token=_first_line(repo, TOKEN_FILE), pinned=pinned)
+
+
+def _pinned(repo: str) -> str:
+    """What a running daemon of this machine has written there."""
+    import os
+
+    path = os.path.join(repo, CERTIFICATE_FILE)
+    return path if os.path.exists(path) else ""
 
 
 def _first_line(repo: str, name: str) -> str:

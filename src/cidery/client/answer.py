@@ -89,6 +89,21 @@ class WrongDaemon(DaemonGone):
         return f"{self.address} is answered by {self.who}, not by the daemon of this repository; start it again"
 
 
+class NoSecureConnection(Unavailable):
+    """Something listens there, but TLS with the intended daemon does not come about: nothing was sent to it.
+
+    It is no DaemonGone: who would go on without the daemon then, would do so because somebody is in between.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no secure connection to {self.address}: {self.reason}"
+
+
 def call_headers(endpoint: Endpoint, *, body: bool) -> list[tuple[str, str]]:
     """Headers that identify the caller. A body is held back until the right daemon has answered."""
     headers = [(TOKEN_HEADER, endpoint.token)] if endpoint.token else []

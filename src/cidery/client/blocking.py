@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
+    from cidery.client.secure import Connection
+
 RECEIVE_SIZE = 1 << 20
 """Bytes requested from the socket at a time."""
 SMALL_BODY = 16 * 1024
@@ -41,7 +43,7 @@ class Answer:
     """One call: status and headers are read on construction, the body as it is iterated. Close it, or use ``with``."""
 
     def __init__(
-        self, connection: _socket.socket, endpoint: Endpoint, body: Iterator[bytes] | None, *, at_once: bool = False
+        self, connection: Connection, endpoint: Endpoint, body: Iterator[bytes] | None, *, at_once: bool = False
     ) -> None:
         """``body``: sent from a thread, or ``at_once``."""
         self._socket = connection
@@ -158,7 +160,7 @@ class Answer:
 class _Upload:
     """Sends a body in chunks; ``failure`` is the error that stopped it, if it was ours."""
 
-    def __init__(self, connection: _socket.socket, body: Iterator[bytes], *, at_once: bool) -> None:
+    def __init__(self, connection: Connection, body: Iterator[bytes], *, at_once: bool) -> None:
         """``at_once``: on return all of it is sent; else a thread sends it."""
         self.failure: CideryError | None = None
         self._socket = connection
@@ -202,7 +204,21 @@ def connect_timeout(endpoint: Endpoint) -> float:
     return CONNECT_TIMEOUT if here else FAR_CONNECT_TIMEOUT
 
 
-def _connect(endpoint: Endpoint) -> _socket.socket:
+def _connect(endpoint: Endpoint) -> Connection:
+    """Raises OSError, NoSecureConnection, BadAuthorities."""
+    connection = _connect_plain(endpoint)
+    if not endpoint.secure:
+        return connection
+    try:
+        from cidery.client.secure import secured
+
+        return secured(connection, endpoint)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _connect_plain(endpoint: Endpoint) -> _socket.socket:
     """Raises OSError."""
     if not endpoint.path and not endpoint.host.replace(".", "").isdigit():
         import socket
@@ -239,6 +255,7 @@ def call(
         content_type: without a ``body``, what Answer.say() sends is the body.
     Raises:
         DaemonGone: nothing listens there, or (WrongDaemon) another program.
+        NoSecureConnection: what listens there is not the daemon of that name, as far as its certificate shows.
         RpcError: the daemon answered with an error.
         BadResponse: it does not speak HTTP.
     """

@@ -33,14 +33,19 @@ class Client(Surface):
     (NotFound, InvalidInput, ...) as without a daemon; DaemonGone when nothing answers.
     """
 
-    def __init__(self, url: str | Endpoint, *, auth: str = "") -> None:
+    def __init__(self, url: str | Endpoint, *, auth: str = "", authorities: str | os.PathLike[str] = "") -> None:
         """Args:
-            url: ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001``, ``127.0.0.1:5001`` or ``/unix/run/sock``.
+            url: ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001``, ``127.0.0.1:5001``, ``/unix/run/sock``; over
+                TLS ``https://node.example.org:5001`` or ``/dns4/node.example.org/tcp/5001/tls/http``.
             auth: a secret of API.Authorizations, as ``bearer:TOKEN`` or ``basic:USER:PASSWORD``.
+            authorities: a file in PEM with what may have signed the daemon's certificate, or with the certificate
+                itself, in place of what the system trusts. One that does not fit is refused: NoSecureConnection.
         Raises:
             BadApiAddress: it is none of these.
         """
         endpoint = parse_endpoint(url) if isinstance(url, str) else url
+        if authorities:
+            endpoint = endpoint.trusting(os.path.abspath(authorities))
         self._endpoint = endpoint.with_secret(auth) if auth else endpoint
         self._calls = RpcCalls(self._endpoint)
 

@@ -32,7 +32,7 @@ class Connections:
         self._loop = asyncio.get_running_loop()
 
     async def take(self) -> Stream:
-        """One that is idle, or a new one. Raises DaemonGone."""
+        """One that is idle, or a new one. Raises DaemonGone, NoSecureConnection."""
         while self.keeping and self._idle:
             since, (incoming, outgoing) = self._idle.pop()
             if self._now() - since < IDLE_SECONDS and not incoming.at_eof() and not outgoing.is_closing():
@@ -72,7 +72,11 @@ async def close_stream(outgoing: asyncio.StreamWriter) -> None:
 
 
 async def connect(endpoint: Endpoint) -> Stream:
-    """A connection to a daemon. Raises OSError."""
+    """A connection to a daemon. Raises OSError, NoSecureConnection, BadAuthorities."""
+    if endpoint.secure:
+        from cidery.client.secure import open_secure  # ssl, and what the system trusts: for those who use it
+
+        return await open_secure(endpoint, RECEIVE_SIZE)
     if endpoint.path:
         return await asyncio.open_unix_connection(endpoint.path, limit=RECEIVE_SIZE)
     return await asyncio.open_connection(endpoint.host, endpoint.port, limit=RECEIVE_SIZE)

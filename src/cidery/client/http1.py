@@ -96,6 +96,10 @@ class ResponseReader:
         """Raises BadResponse if the response was not complete."""
         if self._state is _State.UNTIL_CLOSE:
             self._state = _State.DONE
+        if self._state is _State.HEAD and not self._buffer and self.interim is None:
+            raise BadResponse(
+                "the connection closed without one; is the daemon still running? If it speaks TLS, say https://"
+            )
         if self._state is not _State.DONE:
             raise BadResponse("the connection closed before the end; is the daemon still running?")
 

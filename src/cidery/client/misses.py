@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cidery.client.address import Endpoint
-from cidery.client.answer import DaemonGone, call_headers, check_daemon
+from cidery.client.answer import DaemonGone, NoSecureConnection, call_headers, check_daemon
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.connections import connect
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame
@@ -163,6 +163,8 @@ class _Line:
                 self._reader, self._writer = await connect(endpoint)
         except OSError as exc:  # TimeoutError is one
             raise DaemonGone(endpoint.name, exc.strerror or "no connection in time") from exc
+        except NoSecureConnection as exc:
+            raise DaemonGone(endpoint.name, exc.reason) from exc
         headers = [("Content-Type", MEDIA_TYPE), *call_headers(endpoint, body=False)]
         lines = [f"POST {PATH} HTTP/1.1", f"Host: {endpoint.authority}", "Transfer-Encoding: chunked"]
         lines += [f"{name}: {value}" for name, value in headers]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from cidery.client.address import Endpoint
-from cidery.client.answer import DaemonGone, call_headers, check_daemon
+from cidery.client.answer import DaemonGone, NoSecureConnection, call_headers, check_daemon
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.connections import connect
 from cidery.client.http1 import BadResponse, ResponseReader
@@ -49,7 +49,7 @@ class RoutingRelay:
             while not answer.status:
                 await _receive(reader, answer)
             check_daemon(endpoint, answer.status, answer.headers)
-        except (OSError, BadResponse, DaemonGone) as exc:
+        except (OSError, BadResponse, DaemonGone, NoSecureConnection) as exc:
             _abort(writer)
             return text(503, f"the daemon does not answer: {exc}")
         except BaseException:

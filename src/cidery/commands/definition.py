@@ -284,8 +284,12 @@ FAST_PROVIDE = (
 """Options of the commands that store roots."""
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     text("repo-dir", "Repository to use instead of $CIDERY_PATH, $IPFS_PATH or ~/.cidery"),
-    text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001"),
+    text("api", "Address of the daemon to use, as /ip4/127.0.0.1/tcp/5001 or https://HOST:PORT"),
     text("api-auth", "Secret for the daemon, as in its API.Authorizations: bearer:TOKEN or basic:USER:PASSWORD"),
+    text(
+        "api-ca",
+        "File in PEM with what a daemon under TLS is trusted by, in place of $CIDERY_API_CA or what the system trusts",
+    ),
     text(
         "config-file", "The repository's own config, if a script names it; no other is used", short="c", alias="config"
     ),

@@ -23,10 +23,12 @@ from cidery.tasks import Tasks
 from cidery.version import __version__
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
 
     import aiohttp
 
+    from cidery.client.address import Endpoint
     from cidery.multiformats.cid import CID
     from cidery.multiformats.varint import Buffer
 
@@ -67,6 +69,8 @@ class Origin(NamedTuple):
     """Path of a Unix socket, instead of the host of the URL."""
     together: str = ""
     """URL in front of the paths of archives that hold several blocks; "": it has none."""
+    daemon: Endpoint | None = None
+    """A daemon of which blocks are asked, for whom it is trusted by."""
 
 
 class HttpBlocks:
@@ -101,9 +105,10 @@ class HttpBlocks:
         if self._http is None:
             limits = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
             path = next((origin.socket for origin in self._origins if origin.socket), "")
+            secure = next((one.daemon for one in self._origins if one.daemon is not None and one.daemon.secure), None)
             self._http = aiohttp.ClientSession(
                 timeout=limits,
-                connector=aiohttp.UnixConnector(path) if path else http_connector(),
+                connector=aiohttp.UnixConnector(path) if path else http_connector(ssl_context=_trusted(secure)),
                 trust_env=True,
                 headers={"User-Agent": f"cidery-fs/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -264,6 +269,14 @@ class HttpSession:
             cid = self._next.pop()
             if self.get_if_ready(cid) is None:
                 self._ahead.append(self._blocks.begin(cid))
+
+
+def _trusted(daemon: Endpoint | None) -> ssl.SSLContext | None:
+    if daemon is None:
+        return None
+    from cidery.client.secure import context_for
+
+    return context_for(daemon)
 
 
 def _seen(task: asyncio.Task[bytes]) -> None:

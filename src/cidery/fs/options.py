@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cidery.client.address import Endpoint, find_daemon, parse_endpoint
 from cidery.errors import InvalidInput
 from cidery.fs.errors import NoSource
-from cidery.node.location import repo_dir
+from cidery.node.location import api_authorities, repo_dir
 from cidery.retrieval.gateway_url import check_url
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Options(NamedTuple):
     """Without a daemon: fetch from peers, as the one process that writes the repository."""
     auth: str = ""
     """A secret of the daemon's API.Authorizations."""
+    authorities: str = ""
+    """File in PEM with what a daemon under TLS is trusted by; "": what the system trusts."""
 
 
 class Place(NamedTuple):
@@ -66,14 +68,14 @@ def stated(
     """With what the environment says now, where the caller says nothing."""
     folder = repo_dir(os.fspath(repo) if repo else None)
     named = [gateways] if isinstance(gateways, str) and gateways else list(gateways)
-    return Options(via, folder, not repo, tuple(named or known_gateways()), online, auth)
+    return Options(via, folder, not repo, tuple(named or known_gateways()), online, auth, api_authorities())
 
 
 def choose(options: Options) -> Place:
     """Raises NoSource, BadWay, BadGateway, BadApiFile."""
     via, folder = options.via, options.repo
     if via not in WAYS:
-        return Place(rpc=_secret(_endpoint(via), options.auth))
+        return Place(rpc=_secret(_endpoint(via), options))
     gateways = tuple(map(check_url, options.gateways))[:MAX_GATEWAYS]
     if via == "gateway":
         if not gateways:
@@ -88,7 +90,7 @@ def choose(options: Options) -> Place:
         endpoint = find_daemon(candidate)
         if endpoint is not None:
             own = via == "daemon" and _is_ours(Path(candidate))
-            return Place(Path(candidate)) if own else Place(rpc=_secret(endpoint, options.auth))
+            return Place(Path(candidate)) if own else Place(rpc=_secret(endpoint, options))
     if via == "daemon" or not gateways:
         raise NoSource(folder)
     return Place(gateways=gateways)
@@ -106,8 +108,9 @@ def _endpoint(text: str) -> Endpoint:
         raise BadWay(text) from exc
 
 
-def _secret(endpoint: Endpoint, auth: str) -> Endpoint:
-    return endpoint.with_secret(auth) if auth else endpoint
+def _secret(endpoint: Endpoint, options: Options) -> Endpoint:
+    trusting = endpoint.trusting(options.authorities)
+    return trusting.with_secret(options.auth) if options.auth else trusting
 
 
 def known_gateways() -> list[str]:

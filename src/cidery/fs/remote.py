@@ -39,9 +39,9 @@ class RpcSource:
         from cidery.client.answer import call_headers
 
         self._files = RpcFiles(endpoint)
-        url = f"http://{endpoint.authority}/api/v0/block/get?arg={{cid}}"
+        url = f"{endpoint.url}/api/v0/block/get?arg={{cid}}"
         headers = dict(call_headers(endpoint, body=False))
-        self._blocks = HttpBlocks([Origin(endpoint.name, url, "POST", headers, endpoint.path)])
+        self._blocks = HttpBlocks([Origin(endpoint.name, url, "POST", headers, endpoint.path, daemon=endpoint)])
 
     def session(self) -> AbstractAsyncContextManager[BlockReader]:
         return self._blocks.session()

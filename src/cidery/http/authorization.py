@@ -5,6 +5,8 @@ Spec: https://github.com/ipfs/kubo/blob/master/docs/config.md#apiauthorizations-
 
 TOKEN_FILE = "api-token"
 """File in the repository while its daemon runs: the required value of the header below; readable by its user only."""
+CERTIFICATE_FILE = "api-cert"
+"""File in the repository while its daemon serves the RPC over TLS: its certificate, which local clients trust alone."""
 TOKEN_HEADER = "Cidery-Repository"
 """A call with this header is meant for the daemon with this token and no other; without it, for any."""
 MISDIRECTED = 421

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cidery.errors import InvalidInput
 
@@ -19,6 +19,9 @@ ALPN = ["h2", "http/1.1"]
 """Protocols offered, preferred first."""
 HANDSHAKE_SECONDS = 15.0
 """Longest handshake: one that says nothing must not hold a connection for long."""
+MAX_FILE = 1 << 20
+"""Most characters read of a file with certificates."""
+_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 log = logging.getLogger("cidery.http")
 _Seen = tuple[tuple[int, int, int], ...]
 
@@ -41,6 +44,10 @@ class Certificate:
 
     def __init__(self, cert: str, key: str, alpn: Sequence[str] = ALPN) -> None:
         """Raises BadCertificate."""
+        self.on_renewed: list[Callable[[], None]] = []
+        """Called when another pair is in use."""
+        self.pem = ""
+        """The certificate in use, without those above it."""
         self._alpn = list(alpn)
         self._cert = cert
         self._key = key
@@ -69,6 +76,9 @@ class Certificate:
             raise BadCertificate(self._cert, self._key, (exc.strerror or str(exc)).lower()) from exc
         except ValueError as exc:
             raise BadCertificate(self._cert, self._key, str(exc)) from exc
+        with open(self._cert, encoding="ascii", errors="replace") as file:
+            before, end, _ = file.read(MAX_FILE).partition(_PEM_END)
+        self.pem = before[max(before.find(_PEM_BEGIN), 0) :] + end + "\n"
         return context
 
     def _look(self) -> _Seen:
@@ -92,6 +102,8 @@ class Certificate:
             log.error("the certificate in use stays: %s", exc)
             return False
         log.info("the certificate of %s is in use", self._cert)
+        for hear in self.on_renewed:
+            hear()
         return True
 
     def renew_if_changed(self) -> bool:
@@ -103,6 +115,19 @@ class Certificate:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self.renew_if_changed()
+
+
+def dns_names(pem: str) -> frozenset[str]:
+    """The host names that a certificate is for, in lower case, as ``*.example.org``; none if it cannot be read."""
+    from cryptography import x509  # for the few servers whose names matter
+
+    try:
+        names = x509.load_pem_x509_certificate(pem.encode()).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    return frozenset(name.lower() for name in names.value.get_values_for_type(x509.DNSName))
 
 
 def _no_password() -> str:

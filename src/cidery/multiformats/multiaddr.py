@@ -14,7 +14,9 @@ from cidery.multiformats.multiaddr_protocols import (
     DNS,
     DNS4,
     DNS6,
+    HTTP,
     HTTP_PATH,
+    HTTPS,
     IP4,
     IP6,
     IP6ZONE,
@@ -31,7 +33,7 @@ from cidery.multiformats.multiaddr_protocols import (
 )
 from cidery.multiformats.varint import Buffer, VarintError, decode_uvarint, encode_uvarint
 
-__all__ = ["Component", "MAX_MULTIADDR", "Multiaddr", "MultiaddrError", "WsEndpoint"]
+__all__ = ["Component", "HttpEndpoint", "MAX_MULTIADDR", "Multiaddr", "MultiaddrError", "WsEndpoint"]
 
 MAX_MULTIADDR = 4096
 """Longest address accepted, in bytes or characters: several times the longest real one (I2P, certificate hashes)."""
@@ -51,6 +53,17 @@ class WsEndpoint(NamedTuple):
     """What the certificate is for; "": the host, which is an IP address."""
     path: str
     """Of the HTTP request, quoted, with its slash in front."""
+
+
+class HttpEndpoint(NamedTuple):
+    """Where HTTP is spoken."""
+
+    host: str
+    port: int
+    secure: bool
+    """Whether under TLS."""
+    name: str
+    """What the certificate is for; "": the host."""
 
 
 class SocketEndpoint(NamedTuple):
@@ -182,6 +195,29 @@ class Multiaddr:
             return None
         named = self.components[length - 1][0] in _NAMES
         return WsEndpoint(host, port, secure, name or (host if named else ""), "/" + quote(path, safe="/?&="))
+
+    def http_endpoint(self) -> HttpEndpoint | None:
+        """What an address of an HTTP server leads to; at most /p2p may follow. None for everything else.
+
+        After the host and tcp: nothing or ``http``; ``tls``, ``tls/http`` or ``https``; ``tls/sni/NAME/http``.
+        """
+        length = self._host_length
+        rest = self.without_peer().components[length:]
+        host = self.host()
+        if host is None or not rest or rest[0][0] != TCP:
+            return None
+        form = list(rest[1:])
+        name = form.pop(1)[1].decode("utf-8") if len(form) == 3 and form[1][0] == SNI else ""
+        codes = [code for code, _ in form]
+        secure = codes in ([TLS], [TLS, HTTP], [HTTPS])
+        if not secure and codes not in ([], [HTTP]) or (name and codes != [TLS, HTTP]):
+            return None
+        return HttpEndpoint(host, int.from_bytes(rest[0][1], "big"), secure, name)
+
+    def with_port(self, port: int) -> "Multiaddr":
+        """The same with another TCP port."""
+        value = port.to_bytes(2, "big")
+        return Multiaddr(tuple((code, value if code == TCP else old) for code, old in self.components))
 
     def socket_endpoint(self) -> SocketEndpoint | None:
         """The socket under an address that a node here can listen on: plain TCP, WebSocket or plain QUIC. Or None."""

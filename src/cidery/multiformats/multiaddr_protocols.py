@@ -22,7 +22,7 @@ from cidery.multiformats.multihash import MultihashError, decode_multihash
 IP4, TCP, UDP, IP6, IP6ZONE = 4, 6, 273, 41, 42
 DNS, DNS4, DNS6, DNSADDR = 53, 54, 55, 56
 P2P, P2P_CIRCUIT, UNIX, TLS, NOISE, WS, WSS, QUIC_V1, MEMORY = 421, 290, 400, 448, 454, 477, 478, 461, 777
-SNI, HTTP_PATH = 449, 481
+SNI, HTTP, HTTPS, HTTP_PATH = 449, 480, 443, 481
 
 
 class MultiaddrError(InvalidInput):
@@ -271,9 +271,9 @@ _ROWS = [
     AddrProtocol(QUIC_V1, "quic-v1", 0, None),
     AddrProtocol(465, "webtransport", 0, None),
     AddrProtocol(466, "certhash", -1, Transcoder(_parse_certhash, _format_certhash)),
-    AddrProtocol(480, "http", 0, None),
+    AddrProtocol(HTTP, "http", 0, None),
     AddrProtocol(HTTP_PATH, "http-path", -1, Transcoder(_parse_http_path, _format_http_path)),
-    AddrProtocol(443, "https", 0, None),
+    AddrProtocol(HTTPS, "https", 0, None),
     AddrProtocol(WS, "ws", 0, None),
     AddrProtocol(WSS, "wss", 0, None),
     AddrProtocol(479, "p2p-websocket-star", 0, None),

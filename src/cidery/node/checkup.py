@@ -18,13 +18,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from cidery.client.address import find_daemon
+from cidery.client.address import Endpoint, find_daemon
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.machine import Checked
 from cidery.core.diagnosis.attention import LITTLE_SPACE
 from cidery.errors import CideryError, Unavailable
-from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr import Multiaddr, SocketEndpoint
 from cidery.repo.config import Config, read_config
 from cidery.repo.config_file import read_raw
 from cidery.repo.layout import RepoLayout
@@ -185,7 +185,7 @@ def _daemon(path: Path) -> Checked:
         return note("daemon", "does not run", "cidery daemon")
     if endpoint.path:
         return ok("daemon", f"listens at {endpoint.path}")
-    found = asked(endpoint.host, endpoint.port)
+    found = _heard(endpoint) if endpoint.secure else asked(endpoint.host, endpoint.port)
     if found is None:
         advice = "nothing: the next daemon replaces the file"
         return note("daemon", f"does not run, though {path / 'api'} is there", advice)
@@ -194,7 +194,8 @@ def _daemon(path: Path) -> Checked:
 
 def _ports_of(about: str, addresses: Sequence[Multiaddr], ours: bool) -> Iterator[Checked]:
     for address in addresses:
-        where = address.socket_endpoint()
+        web = address.http_endpoint() if about == "RPC" else None
+        where = address.socket_endpoint() if web is None else SocketEndpoint("TCP", web.host, web.port)
         if where is None or not where.port:
             continue
         host, port = where.host, where.port
@@ -241,6 +242,18 @@ def asked(host: str, port: int) -> str | None:
         return None
     finally:
         connection.close()
+
+
+def _heard(endpoint: Endpoint) -> str | None:
+    """As asked(), over TLS."""
+    from cidery.client.blocking import call
+
+    try:
+        with call(endpoint, ["version"], []) as answer:
+            said = next(answer.values())
+    except (CideryError, StopIteration):
+        return None
+    return f"{'cidery' if str(said.get('Golang', '')).startswith('python') else 'Kubo'} {str(said.get('Version'))[:40]}"
 
 
 def name_server(config: Config) -> Iterator[Checked]:

@@ -20,12 +20,15 @@ from cidery.gateway.exposure import exposure
 from cidery.gateway.worker_metrics import of_workers
 from cidery.http.exposition import Metric, summed
 from cidery.http.late_handler import Handler, made_when_asked
+from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.bandwidth_day import keeping_day
 from cidery.node.build import Access, Instead, build
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.node.metrics import metrics_of
 from cidery.node.official_page import official_page
+from cidery.repo.config import Config
+from cidery.rpc.certificate import certificate_for, sends_secrets_readable
 from cidery.rpc.listen import listen
 from cidery.version import REPO_FORMAT, __version__
 
@@ -100,6 +103,7 @@ async def _serve(path: Path, call: Call) -> None:
 
         api.other_budgets.append(lambda: budgets(of_gateways(), config.serving.max_requests))
         metrics = metrics_of(api, [of_gateways])
+        certificate = certificate_for(config.api_tls, config.api)
         rpc = listen(
             api,
             config.api,
@@ -109,6 +113,7 @@ async def _serve(path: Path, call: Call) -> None:
             exposed=exposed,
             metrics=metrics,
             official=official_page(api),
+            certificate=certificate,
             routing=made_when_asked(lambda: _routing(api)) if config.routing_api else None,
         )
         async with (
@@ -120,11 +125,10 @@ async def _serve(path: Path, call: Call) -> None:
         ):
             for addr in addrs:
                 say(f"RPC API server listening on {addr}")
-            if exposed and not config.authorizations:
-                print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
+            _warn(config, addrs, exposed=exposed)
             # a tenth of a start, during which calls are answered already
             gateway = await asyncio.to_thread(import_module, "cidery.node.public_gateway")
-            public = await stack.enter_async_context(gateway.public_gateway(api, path, counters))
+            public = await stack.enter_async_context(gateway.public_gateway(api, path, counters, certificate))
             if online:
                 services = await asyncio.to_thread(import_module, "cidery.core.files_at_services")
                 await stack.enter_async_context(services.keeping_files_at_services(api))
@@ -137,6 +141,14 @@ async def _serve(path: Path, call: Call) -> None:
                 say("Daemon is ready")
                 await stopping.wait()
             say("Shutting down...")
+
+
+def _warn(config: Config, addrs: list[Multiaddr], *, exposed: bool) -> None:
+    """Of what others could do to the RPC."""
+    if exposed and not config.authorizations:
+        print("--expose-api: everybody that reaches the RPC has full power over this node", file=sys.stderr)
+    for addr in filter(sends_secrets_readable, addrs if config.authorizations else ()):
+        print(f"{addr}: secrets are sent to it readable; see API.TLS, or listen on 127.0.0.1", file=sys.stderr)
 
 
 def _routing(api: Api) -> Handler:

@@ -78,7 +78,7 @@ async def serve(work: Work) -> None:
         server.on_answered.extend((*logs, counters))
         certificate = Certificate(*work.tls) if work.tls is not None else None
         following = None if certificate is None else asyncio.create_task(certificate.follow())
-        renewed_on_hangup(logs, certificate)
+        renewed_on_hangup(logs, [] if certificate is None else [certificate])
         publishing = asyncio.create_task(published(work.metrics, counters.metrics))
         try:
             for bound in work.sockets:

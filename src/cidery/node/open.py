@@ -8,7 +8,7 @@ from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
 from cidery.methods.blocking import LoopThread
 from cidery.methods.blocking_surface import BlockingSurface
-from cidery.node.location import repo_dir
+from cidery.node.location import api_authorities, repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def open(
 
             warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
-            return SyncNode(Client(daemon, auth=auth), attached=True)
+            return SyncNode(Client(daemon.trusting(api_authorities()), auth=auth), attached=True)
         except DaemonGone:
             daemon = None  # a killed daemon left its api file behind
     from cidery.node.node import Node

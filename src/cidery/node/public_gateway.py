@@ -22,8 +22,11 @@ from cidery.repo.config_gateway import GatewaySettings
 
 
 @asynccontextmanager
-async def public_gateway(api: Api, path: Path, counters: GatewayCounters) -> AsyncIterator[list[Multiaddr]]:
-    """Serve as configured; yields the real addresses. ``path``: of the repository.
+async def public_gateway(
+    api: Api, path: Path, counters: GatewayCounters, of_rpc: Certificate | None = None
+) -> AsyncIterator[list[Multiaddr]]:
+    """Serve as configured; yields the real addresses. ``path``: of the repository. ``of_rpc``: is read again
+    at SIGHUP, too.
 
     Raises CannotListen, CannotLog, BadCertificate.
     """
@@ -35,7 +38,7 @@ async def public_gateway(api: Api, path: Path, counters: GatewayCounters) -> Asy
     certificate = Certificate(*serving.tls) if serving.tls is not None else None
     async with AsyncExitStack() as stack:
         heard = await stack.enter_async_context(request_log(serving, path)) if config.gateway else []
-        renewed_on_hangup(heard, certificate)
+        renewed_on_hangup(heard, [one for one in (of_rpc, certificate) if one is not None])
         file_of_address = path / "gateway"
         opened = listen(config.gateway, counters.bounded, file_of_address, site.at_hand, counters, heard, certificate)
         yield await stack.enter_async_context(opened)
@@ -52,16 +55,16 @@ async def request_log(serving: GatewaySettings, path: Path) -> AsyncIterator[lis
         yield [log]
 
 
-def renewed_on_hangup(logs: Sequence[AccessLog], certificate: Certificate | None) -> None:
-    """At SIGHUP, as logrotate and others send it, open the log again and read the certificate again."""
+def renewed_on_hangup(logs: Sequence[AccessLog], certificates: Sequence[Certificate]) -> None:
+    """At SIGHUP, as logrotate and others send it, open the log again and read the certificates again."""
     hangup = getattr(signal, "SIGHUP", None)  # not on Windows
-    if hangup is None or (not logs and certificate is None):
+    if hangup is None or (not logs and not certificates):
         return
 
     def renew() -> None:
         for log in logs:
             log.reopen()
-        if certificate is not None:
+        for certificate in certificates:
             certificate.renew()
 
     asyncio.get_running_loop().add_signal_handler(hangup, renew)

@@ -150,6 +150,8 @@ class Config(NamedTuple):
     """Nets and addresses that are never announced."""
     bootstrap: tuple[Multiaddr, ...]
     api_headers: dict[str, list[str]]
+    api_tls: tuple[str, str] | None
+    """Files of the certificate and of its key for addresses of the RPC under TLS; None: there are none."""
     remote_services: tuple[RemoteService, ...]
     authorizations: tuple[Authorization, ...]
     """Users of the RPC; empty: every caller that reaches it."""
@@ -297,6 +299,7 @@ def read_config(raw: Raw) -> Config:
         no_announce=tuple(get("Addresses.NoAnnounce", [])),
         bootstrap=addrs("Bootstrap", []),
         api_headers=get("API.HTTPHeaders", {}),
+        api_tls=certificate_files(get("API.TLS", {})),
         authorizations=_authorizations(get("API.Authorizations", {})),
         remote_services=services_of(get("Pinning.RemoteServices", {})),
         filestore_enabled=get("Experimental.FilestoreEnabled", False),

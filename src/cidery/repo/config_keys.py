@@ -211,6 +211,7 @@ KEYS: dict[str, Accepts] = {
         'an object of name to {"AuthSecret": "bearer:TOKEN", "AllowedPaths": ["/api/v0"]}',
         users_fault,
     ),
+    "API.TLS": CERTIFICATE,
     "API.HTTPHeaders": Accepts(lambda value: isinstance(value, dict), "an object of header name to list of texts"),
     "Bootstrap": list_of(PEER_ADDR),
     "Datastore.StorageMax": SIZE,

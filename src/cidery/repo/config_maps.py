@@ -44,7 +44,7 @@ def users_fault(value: Any) -> str:
 
 
 def files_fault(value: Any) -> str:
-    """The same of Gateway.TLS and Swarm.TLS."""
+    """The same of API.TLS, Gateway.TLS and Swarm.TLS."""
     names = ("CertFile", "KeyFile")
     if not isinstance(value, dict):
         return "it is no object"

@@ -15,7 +15,10 @@ class Meaning(NamedTuple):
 MEANING: dict[str, Meaning] = {
     "API.Authorizations": Meaning("authorizations", "Who may call which part of the RPC; unset: whatever reaches it."),
     "API.HTTPHeaders": Meaning("api_headers", "`Access-Control-Allow-Origin` lists pages that may call the RPC."),
-    "Addresses.API": Meaning("api", "Where the RPC listens."),
+    "API.TLS": Meaning(
+        "api_tls", "Certificate (`CertFile`) and key (`KeyFile`) of the RPC; changed files are read again."
+    ),
+    "Addresses.API": Meaning("api", "Where the RPC listens; over TLS at addresses that end in `/tls/http`."),
     "Addresses.Announce": Meaning("announce", "Addresses that others are told in place of the node's own."),
     "Addresses.AppendAnnounce": Meaning("append_announce", "Addresses that others are told, too."),
     "Addresses.Gateway": Meaning("gateway", "Where the gateway listens."),

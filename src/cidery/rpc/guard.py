@@ -2,7 +2,8 @@
 
 The RPC has no password on this machine, so any page in a browser could otherwise command the node (cross-site request
 forgery), or read from it after pointing its own name at 127.0.0.1 (DNS rebinding). Rules, in order:
-1. the Host header is an IP address or localhost, never a name that somebody else controls;
+1. the Host header is an IP address or localhost, or over TLS a name of the certificate, which no other page can have;
+   never a name that somebody else controls;
 2. an Origin header is one of the allowed ones; without it, a Referer starts with one of them;
    always allowed are the node's own pages and the IPFS Companion extension, which the user installed for this;
 3. without both, a User-Agent of a browser is refused;
@@ -44,7 +45,12 @@ def own_origins(port: int) -> frozenset[str]:
 
 
 def check(
-    method: str, headers: Mapping[str, str], origins: frozenset[str], *, any_host: bool = False
+    method: str,
+    headers: Mapping[str, str],
+    origins: frozenset[str],
+    *,
+    any_host: bool = False,
+    names: frozenset[str] = frozenset(),
 ) -> Refusal | None:
     """None if the request is accepted. If a header occurs more than once, every value must be allowed.
 
@@ -52,8 +58,10 @@ def check(
         headers: names in lower case; several of one name joined by ", ".
         origins: allowed ``scheme://host:port``; "*" allows every origin.
         any_host: the first rule is skipped, because a secret is required.
+        names: of the certificate, if the request came over TLS.
     """
-    if not any_host and not is_local_host(headers.get("host", "")):
+    host = headers.get("host", "")
+    if not any_host and not is_local_host(host) and not (names and is_named(host, names)):
         return _FORBIDDEN
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None:
@@ -96,6 +104,12 @@ def _allowed(origin: str, origins: frozenset[str]) -> bool:
 
 def _is_browser(agent: str) -> bool:
     return agent.startswith("Mozilla") and "Electron" not in agent
+
+
+def is_named(host: str, names: frozenset[str]) -> bool:
+    """Whether a Host header holds one of the names, of which ``*.example.org`` stands for those with one label more."""
+    name = host.partition(":")[0].lower()
+    return name in names or f"*.{name.partition('.')[2]}" in names
 
 
 def is_local_host(host: str) -> bool:

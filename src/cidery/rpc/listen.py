@@ -7,20 +7,23 @@ that sends it means this daemon, not another that has since taken its port, and 
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
 from cidery.budgets import MISS_SESSIONS, RPC_CONNECTIONS
 from cidery.core.api import Api
 from cidery.errors import InvalidInput, Unavailable
-from cidery.http.authorization import AGENT, TOKEN_FILE
+from cidery.http.authorization import AGENT, CERTIFICATE_FILE, TOKEN_FILE
 from cidery.http.message import Request, Response
 from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
+from cidery.http.tls import Certificate
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.rpc.certificate import NoCertificate, followed, speaks_tls
 from cidery.rpc.guard import default_origins, own_origins
 from cidery.rpc.official import OfficialPage
 from cidery.rpc.server import RpcHandler
@@ -59,7 +62,8 @@ class NoApiAddress(InvalidInput):
 
     def __str__(self) -> str:
         return (
-            f"Addresses.API is {self.addr}; it takes addresses such as /ip4/127.0.0.1/tcp/5001 or /unix/run/cidery.sock"
+            f"Addresses.API is {self.addr}; it takes addresses such as /ip4/127.0.0.1/tcp/5001, "
+            "/ip4/127.0.0.1/tcp/5001/tls/http or /unix/run/cidery.sock"
         )
 
 
@@ -87,74 +91,93 @@ async def listen(
     routing: Callable[[Request], Awaitable[Response]] | None = None,
     metrics: Callable[[], Awaitable[bytes]] | None = None,
     official: OfficialPage | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[list[Multiaddr]]:
     """Serve until the context ends; yields the real addresses (port 0 resolved).
 
-    ``api_file`` holds the first address while serving. ``exposed``: other machines may call, even without
-    API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for workers of the
-    gateway. ``official``: the official page. Raises NotLoopback, NoApiAddress, CannotListen.
+    ``api_file`` holds the first address without TLS, or else the first, while serving. ``exposed``: other machines may
+    call, even without API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for
+    workers of the gateway. ``official``: the official page. ``certificate``: of addresses under TLS; it is followed.
+    Raises NotLoopback, NoApiAddress, NoCertificate, CannotListen.
     """
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
-    token, token_file = secrets.token_hex(TOKEN_BYTES), api_file.with_name(TOKEN_FILE)
+    token = secrets.token_hex(TOKEN_BYTES)
+    most = connections_for(RPC_CONNECTIONS, open_files())
+    # each has its own: the allowed origins contain the port, which is known only after binding
+    new_handler = partial(
+        RpcHandler,
+        api,
+        origins,
+        stop,
+        token,
+        exposed=exposed,
+        metrics=metrics,
+        sessions=min(MISS_SESSIONS.amount, most // 2),
+        routing=routing,
+        official=official,
+    )
     bound: list[Multiaddr] = []
     servers: list[HttpServer] = []
+    named: list[RpcHandler] = []
     files: list[SocketFile] = []
     open_to_all = exposed or bool(api.config.authorizations)
     try:
         for addr in addrs:
             _check(addr, open_to_all)
-            # the allowed origins contain the port, which is known only after binding
-            most = connections_for(RPC_CONNECTIONS, open_files())
-            sessions = min(MISS_SESSIONS.amount, most // 2)
-            handler = RpcHandler(
-                api,
-                origins,
-                stop,
-                token,
-                exposed=exposed,
-                metrics=metrics,
-                sessions=sessions,
-                routing=routing,
-                official=official,
-            )
+            handler = new_handler()
             server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
             servers.append(server)
-            real = await _start(server, addr, files)
-            port = (real.tcp_endpoint() or ("", 0))[1]
+            bound.append(await _start(server, addr, files, certificate))
+            port = _port_of(bound[-1])
             handler.allow(default_origins(port), own_origins(port))
-            bound.append(real)
-        if bound:
-            _write(token_file, token, 0o600)  # first: a client that finds the address also finds the token
-            _write(api_file, str(_from_here(bound[0])), 0o644)
-        yield bound
+            if speaks_tls(addr):
+                named.append(handler)
+        async with followed(certificate, named, api_file.with_name(CERTIFICATE_FILE), _write):
+            with _found_by(api_file, bound, token):
+                yield bound
     finally:
-        if bound:
-            api_file.unlink(missing_ok=True)
-            token_file.unlink(missing_ok=True)
         for server in servers:
             await server.close(SHUTDOWN_GRACE)
         for file in files:
             file.remove()
 
 
+@contextmanager
+def _found_by(api_file: Path, bound: list[Multiaddr], token: str) -> Iterator[None]:
+    """Local clients find the address and the token, until the end."""
+    if not bound:
+        yield
+        return
+    token_file = api_file.with_name(TOKEN_FILE)
+    try:
+        _write(token_file, token, 0o600)  # first: a client that finds the address also finds the token
+        _write(api_file, str(_from_here(bound)), 0o644)
+        yield
+    finally:
+        api_file.unlink(missing_ok=True)
+        token_file.unlink(missing_ok=True)
+
+
 def _check(addr: Multiaddr, open_to_all: bool) -> None:
     """Raises NotLoopback, NoApiAddress."""
     if addr.unix_path() is not None:
         return  # the permissions of the socket's file control access
-    endpoint = addr.tcp_endpoint()
-    if endpoint is None:
+    endpoint = addr.http_endpoint()
+    if endpoint is None or endpoint.name:
         raise NoApiAddress(addr)
     try:
-        loopback = ip_address(endpoint[0].partition("%")[0]).is_loopback
+        loopback = ip_address(endpoint.host.partition("%")[0]).is_loopback
     except ValueError as exc:
         raise NoApiAddress(addr) from exc  # a name: its meaning is up to a DNS server
     if not loopback and not open_to_all:
         raise NotLoopback(addr)
 
 
-async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -> Multiaddr:
-    """Listen; returns the address with the real port. Raises CannotListen."""
-    path, endpoint = addr.unix_path(), addr.tcp_endpoint()
+async def _start(
+    server: HttpServer, addr: Multiaddr, files: list[SocketFile], certificate: Certificate | None
+) -> Multiaddr:
+    """Listen; returns the address with the real port. Raises CannotListen, NoCertificate."""
+    path, endpoint = addr.unix_path(), addr.http_endpoint()
     try:
         if path is not None:
             bound = bind_unix(path, SOCKET_MODE)
@@ -162,17 +185,28 @@ async def _start(server: HttpServer, addr: Multiaddr, files: list[SocketFile]) -
             await server.listen_at(bound)
             return addr
         assert endpoint is not None  # checked by _check()
-        return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint))
+        if endpoint.secure and certificate is None:
+            raise NoCertificate(addr)
+        used = certificate if endpoint.secure else None
+        return addr.with_port(await server.listen(endpoint.host, endpoint.port, used))
     except OSError as exc:
         raise CannotListen(addr, exc.strerror or str(exc)) from exc
 
 
-def _from_here(addr: Multiaddr) -> Multiaddr:
-    """The address under which local clients reach an address; a wildcard address cannot be connected to."""
-    endpoint = addr.tcp_endpoint()
-    if endpoint is None or not ip_address(endpoint[0].partition("%")[0]).is_unspecified:
+def _port_of(addr: Multiaddr) -> int:
+    """0: it has none."""
+    endpoint = addr.http_endpoint()
+    return 0 if endpoint is None else endpoint.port
+
+
+def _from_here(bound: list[Multiaddr]) -> Multiaddr:
+    """The address under which local clients call; a wildcard address cannot be connected to."""
+    # not all programs that read the file speak TLS, or would trust the certificate under this machine's address
+    addr = next((one for one in bound if not speaks_tls(one)), bound[0])
+    endpoint = addr.http_endpoint()
+    if endpoint is None or not ip_address(endpoint.host.partition("%")[0]).is_unspecified:
         return addr
-    return Multiaddr.tcp("::1" if ":" in endpoint[0] else "127.0.0.1", endpoint[1])
+    return addr.at_host("::1" if ":" in endpoint.host else "127.0.0.1")
 
 
 def _write(path: Path, text: str, mode: int) -> None:

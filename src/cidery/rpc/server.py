@@ -38,7 +38,7 @@ from cidery.rpc.answer import (
     value_line,
 )
 from cidery.rpc.authorization import DENIED, Authorizations
-from cidery.rpc.guard import allowed, check, comes_from, is_local_host
+from cidery.rpc.guard import allowed, check, comes_from, is_local_host, is_named
 from cidery.rpc.misses import Misses
 from cidery.rpc.official import OfficialPage
 from cidery.rpc.parameters import Parameters, read_parameters
@@ -107,6 +107,8 @@ class RpcHandler:
         self._token = token
         self._exposed = exposed
         self._own: frozenset[str] = frozenset()
+        self.names: frozenset[str] = frozenset()
+        """Of the certificate of this server; empty without TLS."""
         self._webui = WebUi(api.path, official=official.cids if official is not None else ())
         self._places = Places()
         self._misses = Misses(api, sessions)
@@ -121,9 +123,14 @@ class RpcHandler:
         """Cancellation: the run is cancelled when the client goes away."""
         answer = await self._checked(request)
         origin = request.header("origin")
-        if origin and allowed(origin, self._origins):
+        if origin and allowed(origin, self._origins | self._named(request)):
             answer.headers["Access-Control-Allow-Origin"] = origin
         return answer
+
+    def _named(self, request: Request) -> frozenset[str]:
+        """The origin of this server's own pages, if it was called by a name of its certificate."""
+        host = request.header("host").lower()
+        return frozenset((f"https://{host}",)) if self.names and is_named(host, self.names) else frozenset()
 
     async def _checked(self, request: Request) -> Response:
         if request.path.startswith(FOR_WORKERS):
@@ -140,7 +147,8 @@ class RpcHandler:
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
         method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
-        refusal = check(method, request.headers, self._origins, any_host=any_host)
+        origins = self._origins | self._named(request) if self.names else self._origins
+        refusal = check(method, request.headers, origins, any_host=any_host, names=self.names)
         if refusal is not None:
             return text_answer(*refusal)
         meant = request.headers.get(TOKEN_HEADER.lower())
@@ -158,17 +166,21 @@ class RpcHandler:
         given = request.header("authorization")
         if self._webui.is_session(given):
             return None
-        if given.startswith(SESSION_SCHEME) or (not self._users and comes_from(request.headers, self._own)):
+        if given.startswith(SESSION_SCHEME) or (
+            not self._users and comes_from(request.headers, self._own | self._named(request))
+        ):
             return text_answer(*_NO_SESSION)
         return None if self._users.allows(given, unquote(request.path)) else text_answer(403, DENIED)
 
     async def _of_page(self, request: Request, page: Callable[[Request], Awaitable[Response]]) -> Response:
         """The files of the web page, and the trade of a ticket for a session, which only that page may make."""
         any_host = self._exposed or bool(self._users)
-        if not any_host and not is_local_host(request.header("host")):
+        host = request.header("host")
+        if not any_host and not is_local_host(host) and not is_named(host, self.names):
             return text_answer(403, "403 - Forbidden")
         if request.method == "POST":
-            refusal = check("POST", request.headers, self._own, any_host=any_host)
+            own = self._own | self._named(request)
+            refusal = check("POST", request.headers, own, any_host=any_host, names=self.names)
             if refusal is not None:
                 return text_answer(*refusal)
         return await page(request)
