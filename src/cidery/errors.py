@@ -45,6 +45,11 @@ class LocalProtocolError(CideryError):
     """A protocol machine was called in a state that does not allow the call: our bug."""
 
 
+def words_of(error: OSError) -> str:
+    """What the system says, without what asyncio puts in front of it where a socket is bound."""
+    return (error.strerror or str(error)).lower().rpartition("): ")[2]
+
+
 CATEGORY_HEADER = "X-Error-Category"
 """The header, or trailer, in which an answer of the RPC names the category of its error: Kubo's answers have only a
 text, and programs catch an error by what it means."""

@@ -2,15 +2,22 @@
 
 import asyncio
 import gc
+import socket
+import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+
 from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
+from cidery.errors import words_of
+from cidery.gateway.listen import CannotListen, place_of
 from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import FEW_FILES, connections_for
 from cidery.http.server import HttpServer
+from cidery.multiformats.multiaddr import Multiaddr
 
 MOST = 4
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -184,3 +191,21 @@ async def test_thousands_of_requests_in_one_read_are_answered_behind_one_that_wa
     assert got.count(b"HTTP/1.1 200 OK") == count + 1
     writer.close()
     await server.close(1.0)
+
+
+async def test_a_port_that_is_taken_is_told_in_the_words_of_the_system_alone() -> None:
+    server = HttpServer(answer_nothing, most=1, name="test", clock=time.time)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError) as refusal:
+        await server.listen("127.0.0.1", taken.getsockname()[1])
+    assert words_of(refusal.value) == "address already in use"
+    assert words_of(OSError("no number")) == "no number"
+
+
+@pytest.mark.parametrize("addr", ["/dns4/localhost/tcp/8080", "/ip4/127.0.0.1/udp/8080", "/ip4/127.0.0.1/tcp/1/ws"])
+def test_a_gateway_listens_at_ip_addresses_only(addr: str) -> None:
+    with pytest.raises(CannotListen, match="it names a host|it is neither a TCP address"):
+        place_of(Multiaddr.parse(addr))
+
+
+async def answer_nothing(request: Request) -> Response:
+    return Response(204)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cidery.budgets import GATEWAY_CONNECTIONS
-from cidery.errors import Unavailable
+from cidery.errors import Unavailable, words_of
 from cidery.gateway.counters import GatewayCounters
 from cidery.http.authorization import AGENT
 from cidery.http.message import Answered, Request, Response
@@ -17,7 +17,7 @@ from cidery.http.open_files import connections_for, open_files
 from cidery.http.server import HttpServer
 from cidery.http.tls import Certificate
 from cidery.http.unix_socket import SocketFile, bind_unix
-from cidery.multiformats.multiaddr import Multiaddr
+from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 from cidery.version import __version__
 
 SHUTDOWN_GRACE = 5.0
@@ -81,7 +81,7 @@ async def listen(
             try:
                 bound.append(await _start(server, addr, files, certificate))
             except OSError as exc:
-                raise CannotListen(addr, (exc.strerror or str(exc)).lower()) from exc
+                raise CannotListen(addr, words_of(exc)) from exc
         scheme = "http" if certificate is None else "https"
         url = next((url_of(addr, scheme) for addr in bound if addr.tcp_endpoint() is not None), None)
         if url is not None:
@@ -101,15 +101,26 @@ async def _start(
     server: HttpServer, addr: Multiaddr, files: list[SocketFile], certificate: Certificate | None
 ) -> Multiaddr:
     """Listen; returns the address with the real port. Raises CannotListen, OSError."""
-    path, endpoint = addr.unix_path(), addr.tcp_endpoint()
+    path = addr.unix_path()
     if path is not None:
         bound = bind_unix(path)
         files.append(SocketFile(path))
         await server.listen_at(bound)
         return addr
+    host, port = place_of(addr)
+    return Multiaddr.tcp(host, await server.listen(host, port, certificate))
+
+
+def place_of(addr: Multiaddr) -> tuple[str, int]:
+    """Host and port of a TCP address to listen on. Raises CannotListen."""
+    endpoint = addr.tcp_endpoint()
     if endpoint is None:
         raise CannotListen(addr, "it is neither a TCP address nor /unix/PATH")
-    return Multiaddr.tcp(endpoint[0], await server.listen(*endpoint, certificate))
+    try:
+        Multiaddr.tcp(*endpoint)
+    except MultiaddrError as exc:
+        raise CannotListen(addr, "it names a host, which may have several addresses; give one of these") from exc
+    return endpoint
 
 
 def url_of(addr: Multiaddr, scheme: str = "http") -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cidery.budgets import MISS_SESSIONS, RPC_CONNECTIONS
 from cidery.core.api import Api
-from cidery.errors import InvalidInput, Unavailable
+from cidery.errors import InvalidInput, Unavailable, words_of
 from cidery.http.authorization import AGENT, CERTIFICATE_FILE, TOKEN_FILE
 from cidery.http.message import Request, Response
 from cidery.http.open_files import connections_for, open_files
@@ -190,7 +190,7 @@ async def _start(
         used = certificate if endpoint.secure else None
         return addr.with_port(await server.listen(endpoint.host, endpoint.port, used))
     except OSError as exc:
-        raise CannotListen(addr, exc.strerror or str(exc)) from exc
+        raise CannotListen(addr, words_of(exc)) from exc
 
 
 def _port_of(addr: Multiaddr) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cidery.errors import Unavailable
+from cidery.errors import Unavailable, words_of
 from cidery.identity.peer_id import PeerId
 from cidery.multiformats.multiaddr import Multiaddr
 
@@ -56,5 +56,5 @@ def reason_of(exc: BaseException) -> str:
     if isinstance(exc, TimeoutError):
         return "timed out"
     if isinstance(exc, OSError):
-        return (exc.strerror or str(exc)).lower()
+        return words_of(exc)
     return str(exc)
