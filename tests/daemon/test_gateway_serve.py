@@ -1,5 +1,6 @@
 """`cidery gateway serve`: real workers beside a real daemon, over TCP and a Unix socket."""
 
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,9 +139,42 @@ def test_the_daemon_shows_what_all_workers_have_counted_and_what_a_dead_one_had(
         assert not (node.repo / "gateway-workers").exists()
 
 
+def test_without_a_daemon_any_worker_tells_what_all_have_counted(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node:
+        repo = node.repo
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with GatewayWorkers(repo, tmp_path / "log", f"--metrics=localhost:{port}") as workers:
+
+        def value(name: str, path: str = "/metrics") -> float:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", metrics_at(port, path), re.MULTILINE)
+            return float(found[1]) if found else 0.0
+
+        assert [workers.get("/ipfs/bafkqaaa")[0] for _ in range(20)] == [200] * 20
+        until(lambda: value('ipfs_http_gw_responses_total{code="200"}', "/debug/metrics/prometheus") == 20)
+        until(lambda: value("cidery_gateway_workers") == 2)
+        assert value("cidery_gateway_worker_resident_bytes") > 10_000_000
+        os.kill(workers.pids()[0], signal.SIGKILL)
+        # whatever is asked while one is dead is asked of the other
+        assert all(value('ipfs_http_gw_responses_total{code="200"}') == 20 for _ in range(10))
+        assert status_at(port, "/metrics") == 200
+        assert status_at(port, "/metrics", Host="rebound.example") == 403
+        assert status_at(port, "/metrics", Origin="http://page.example") == 403
+        assert status_at(port, "/ipfs/bafkqaaa") == 404
+
+
+def status_at(port: int, path: str, **headers: str) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status
+
+
 def metrics(node: CideryDaemon) -> str:
-    port = (node.repo / "api").read_text().rpartition("/")[2].strip()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/debug/metrics/prometheus") as answer:
+    return metrics_at(int((node.repo / "api").read_text().rpartition("/")[2]), "/debug/metrics/prometheus")
+
+
+def metrics_at(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
         return str(answer.read(), "ascii")
 
 
@@ -192,6 +227,14 @@ def test_a_unix_socket_is_for_its_user_and_group_replaces_a_stale_one_and_goes_a
     assert not path.exists()
 
 
+def test_a_relative_path_of_a_socket_is_below_the_current_folder(
+    daemon: CideryDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with GatewayWorkers(daemon.repo, tmp_path / "log", "--unix=gateway.sock"):
+        assert stat.S_ISSOCK((tmp_path / "gateway.sock").stat().st_mode)
+
+
 def test_without_a_daemon_what_is_stored_is_served_and_the_rest_says_what_to_do(tmp_path: Path) -> None:
     with CideryDaemon(tmp_path / "node") as node:
         (tmp_path / "file").write_bytes(b"stored")
@@ -219,7 +262,12 @@ def test_workers_end_with_a_parent_that_is_killed(daemon: CideryDaemon, tmp_path
     [
         (["--workers=0"], "from 1 to 256"),
         (["--listen=nonsense"], "such as /ip4/127.0.0.1/tcp/8080"),
-        (["--listen=/ip4/127.0.0.1/udp/1"], "neither a TCP address nor /unix/PATH"),
+        (["--listen=127.0.0.1"], "such as /ip4/127.0.0.1/tcp/8080 or 127.0.0.1:8080, not '127.0.0.1'"),
+        (["--listen=/ip4/127.0.0.1/udp/1"], "neither a TCP address nor /unix/PATH; give another address with --listen"),
+        (["--listen=/dns4/localhost/tcp/0"], "it names a host, which may have several addresses"),
+        (["--unix=/nowhere/of/it"], "no such file or directory; give another address with --listen\n"),
+        (["--unix="], "takes the path of a socket"),
+        (["--listen=127.0.0.1:0", "--metrics=DAEMON"], "address already in use; give another address with --metrics\n"),
         (["--listen=/ip4/192.0.2.1/tcp/0"], "cannot listen on /ip4/192.0.2.1/tcp/0"),
         (["--listen=DAEMON"], "address already in use; give another address with --listen, or keep the daemon's own"),
     ],

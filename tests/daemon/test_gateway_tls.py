@@ -107,6 +107,19 @@ def test_workers_read_a_certificate_again_when_it_changes_and_keep_the_old_one_i
         assert cert.read_bytes() != first
 
 
+def test_a_worker_in_the_place_of_a_dead_one_has_the_last_certificate_that_was_one(
+    daemon: CideryDaemon, tmp_path: Path
+) -> None:
+    cert, key = write_certificate(tmp_path)
+    options = (f"--tls-cert={cert}", f"--tls-key={key}")
+    with GatewayWorkers(daemon.repo, tmp_path / "log", *options, workers=1) as workers:
+        first = certificate_of(workers.port)
+        cert.unlink()
+        os.kill(workers.pids()[0], signal.SIGKILL)
+        assert certificate_of(workers.port) == first
+        assert "no such file or directory" in workers.log.read_text()
+
+
 @pytest.mark.parametrize(
     "options, said",
     [

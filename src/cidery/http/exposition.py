@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PATH = "/debug/metrics/prometheus"
+"""Where Kubo has them, too."""
 
 
 class Sample(NamedTuple):

@@ -24,11 +24,14 @@ from cidery.commands.bind import BadCall
 from cidery.commands.definition import Call
 from cidery.errors import CideryError, Unavailable
 from cidery.gateway.exposure import exposure
+from cidery.gateway.listen import url_of
 from cidery.gateway.shared_counts import SharedCounts
 from cidery.gateway.worker_metrics import Files
+from cidery.http.exposition import PATH as METRICS_PATH
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
-from cidery.node.gateway_sockets import Listening, addresses, bound_sockets
+from cidery.node.gateway_metrics import is_local
+from cidery.node.gateway_sockets import METRICS, Listening, addresses, bound_sockets, metrics_addresses
 from cidery.node.gateway_worker import GRACE, Work, serve
 from cidery.node.respawn import Respawn
 from cidery.repo.config import parse_config
@@ -61,16 +64,22 @@ def run(path: Path, call: Call) -> int:
     RepoLayout(path).check()
     config = parse_config(read_raw(RepoLayout(path).config))
     tls = _certificate_files(call) or config.serving.tls
-    if tls is not None:
-        Certificate(*tls)  # its error comes before any worker
+    certificate = Certificate(*tls) if tls is not None else None  # its error comes before any worker
     addrs = addresses(call.texts("listen"), call.texts("unix"), config.gateway)
-    with bound_sockets(addrs, count) as listening, _Parent(path, listening, tls, count) as parent:
+    with (
+        bound_sockets(addrs, count) as listening,
+        bound_sockets(metrics_addresses(call.text("metrics")), 1, METRICS) as measured,
+        _Parent(path, listening, measured, certificate, count) as parent,
+    ):
         parent.start()
         for addr in listening.addrs:
             print(f"Gateway server listening on {addr}", flush=True)
+        for addr in measured.addrs:
+            where = addr if addr.tcp_endpoint() is None else f"{url_of(addr)}{METRICS_PATH}"
+            print(f"Metrics of the workers at {where}", flush=True)
         for line in exposure(listening.addrs, fetches=not config.no_fetch):
             print(line, flush=True)
-        print(f"{count} workers are ready", flush=True)
+        print(f"{count} {'worker is' if count == 1 else 'workers are'} ready", flush=True)
         return parent.keep()
 
 
@@ -100,10 +109,14 @@ class _Place:
 class _Parent:
     """Runs until it is told to end."""
 
-    def __init__(self, repo: Path, listening: Listening, tls: tuple[str, str] | None, count: int) -> None:
+    def __init__(
+        self, repo: Path, listening: Listening, measured: Listening, certificate: Certificate | None, count: int
+    ) -> None:
+        """``measured``: where the metrics are asked for."""
         self._repo = repo
-        self._tls = tls
+        self._certificate = certificate
         self._listening = listening
+        self._measured = measured
         self._places = [_Place(number) for number in range(count)]
         self._counts = SharedCounts(count)
         self._metrics = Files(repo, os.getpid())
@@ -215,6 +228,9 @@ class _Parent:
 
     def _fork(self, place: _Place) -> None:
         link, theirs = socket.socketpair()
+        if self._certificate is not None:
+            # one that cannot be used any more leaves the worker the last one that could
+            self._certificate.renew_if_changed()
         sys.stdout.flush()
         with _blocked():
             pid = os.fork()
@@ -237,10 +253,19 @@ class _Parent:
             for end in (self._wake, self._waker, *(other.link for other in self._places)):
                 if end is not None:
                     end.close()
-            sockets = self._listening.of(place.number)
+            sockets, measured = self._listening.of(place.number), self._measured.of(place.number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
-            at, file = place.number, self._metrics.of(place.number)
-            work = Work(self._repo, sockets, theirs, self._tls, at, self._counts, file)
+            work = Work(
+                self._repo,
+                sockets,
+                measured,
+                is_local(self._measured.addrs),
+                theirs,
+                self._certificate,
+                place.number,
+                self._counts,
+                self._metrics.of(place.number),
+            )
             code = _work(work)
         except CideryError as exc:
             print(f"Error: {exc}", file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ from cidery.gateway.site import Site
 from cidery.gateway.worker_metrics import published
 from cidery.http.tls import Certificate
 from cidery.node.build import Access, build
+from cidery.node.gateway_metrics import metrics_server, of_worker
 from cidery.node.heap import tended_heap
 from cidery.node.public_gateway import renewed_on_hangup, request_log
 
@@ -40,10 +41,14 @@ class Work(NamedTuple):
     repo: Path
     sockets: Sequence[socket.socket]
     """Bound; it listens at them."""
+    metrics_sockets: Sequence[socket.socket]
+    """The same, for the metrics of all workers."""
+    metrics_local: bool
+    """Whether only this machine can connect to those."""
     link: socket.socket
     """To the parent: its end means that of the parent."""
-    tls: tuple[str, str] | None
-    """Files of the certificate and its key; None: no TLS."""
+    certificate: Certificate | None
+    """None: no TLS."""
     number: int
     """Of the worker, from 0."""
     counts: SharedCounts
@@ -76,13 +81,16 @@ async def serve(work: Work) -> None:
         counters = GatewayCounters()
         counters.server, counters.bounded, counters.strangers = server, bounded, site.strangers
         server.on_answered.extend((*logs, counters))
-        certificate = Certificate(*work.tls) if work.tls is not None else None
+        certificate = work.certificate
         following = None if certificate is None else asyncio.create_task(certificate.follow())
         renewed_on_hangup(logs, [] if certificate is None else [certificate])
-        publishing = asyncio.create_task(published(work.metrics, counters.metrics))
+        publishing = asyncio.create_task(published(work.metrics, lambda: of_worker(counters)))
+        measuring = metrics_server(work.repo, local=work.metrics_local)
         try:
             for bound in work.sockets:
                 await server.listen_at(bound, certificate)
+            for bound in work.metrics_sockets:
+                await measuring.listen_at(bound)
             work.link.sendall(READY)
             loop.add_reader(work.link, stopping.set)
             await stopping.wait()
@@ -91,6 +99,7 @@ async def serve(work: Work) -> None:
             if following is not None:
                 following.cancel()
             await server.close(GRACE)
+            await measuring.close(0.0)
             publishing.cancel()
             await asyncio.wait([publishing])
 

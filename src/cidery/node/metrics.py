@@ -20,13 +20,26 @@ def metrics_of(api: Api, others: Sequence[Callable[[], list[Metric]]]) -> Callab
     """The text for one look, when called. Costs some ms: O(segments of the store)."""
 
     async def look() -> bytes:
-        found = [Metric("cidery_info", "gauge", "This program.", [Sample(1, {"version": __version__})])]
+        found = [about_program()]
         for other in others:
             found += other()
         found += await _store(api)
         return exposition([*found, *_denylists(api), *_network(api), *_process()])
 
     return look
+
+
+def about_program() -> Metric:
+    """Its version."""
+    return Metric("cidery_info", "gauge", "This program.", [Sample(1, {"version": __version__})])
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process; None: the system does not say."""
+    try:  # Linux
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError, ValueError):
+        return None
 
 
 async def _store(api: Api) -> list[Metric]:
@@ -97,13 +110,10 @@ def _process() -> list[Metric]:
         Metric("process_cpu_seconds_total", "counter", "Processor time.", [Sample(times.user + times.system)]),
         Metric("process_start_time_seconds", "gauge", "Start, in seconds since 1970.", [Sample(STARTED)]),
     ]
+    if (memory := resident_bytes()) is not None:
+        found.append(Metric("process_resident_memory_bytes", "gauge", "Memory.", [Sample(memory)]))
     try:  # Linux
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         files = len(os.listdir("/proc/self/fd"))
-    except (OSError, AttributeError, ValueError):
+    except OSError:
         return found
-    return [
-        *found,
-        Metric("process_resident_memory_bytes", "gauge", "Memory.", [Sample(resident)]),
-        Metric("process_open_fds", "gauge", "Open files.", [Sample(files)]),
-    ]
+    return [*found, Metric("process_open_fds", "gauge", "Open files.", [Sample(files)])]

@@ -26,6 +26,7 @@ from cidery.errors import CideryError
 from cidery.http.authorization import MISDIRECTED, TOKEN_HEADER
 from cidery.http.body import BodyCut, RequestBody
 from cidery.http.exposition import MEDIA_TYPE
+from cidery.http.exposition import PATH as METRICS_PATH
 from cidery.http.message import Request, Response
 from cidery.rpc.answer import (
     COMMON_HEADERS,
@@ -48,8 +49,6 @@ from cidery.rpc.webui import LINK, OFFICIAL, SESSION_SCHEME, WebUi
 from cidery.rpc.webui import PREFIX as WEBUI
 
 PREFIX = "/api/v0/"
-METRICS = "/debug/metrics/prometheus"
-"""Where Kubo has them, too."""
 WATCH_AS = "watch-as"
 """Query parameter of any call: the name under which ``bitswap session`` reports its progress."""
 MAX_WATCH_NAME = 64
@@ -141,7 +140,7 @@ class RpcHandler:
             return await self._of_page(request, self._webui.answer)
         if self._official is not None and self._official.has(request.path):
             return await self._of_page(request, self._official.page)
-        measures = request.path == METRICS and self._metrics is not None
+        measures = request.path == METRICS_PATH and self._metrics is not None
         if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.

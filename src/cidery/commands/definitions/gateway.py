@@ -126,6 +126,7 @@ COMMANDS = (
                 "Certificate in PEM, for HTTPS with HTTP/2; read again when it changes (default: Gateway.TLS)",
             ),
             text("tls-key", "Its key, in PEM"),
+            text("metrics", "Address of the metrics of all workers, as 127.0.0.1:9100; a daemon has them, too"),
         ),
         aliases=(("gateway",),),
         output=Output.NOTHING,
