@@ -23,6 +23,7 @@ from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.machine import Checked
 from cidery.core.diagnosis.attention import LITTLE_SPACE
+from cidery.core.diagnosis.clock import ADVICE, clock_fault
 from cidery.errors import CideryError, Unavailable
 from cidery.multiformats.multiaddr import Multiaddr, SocketEndpoint
 from cidery.repo.config import Config, read_config
@@ -32,10 +33,6 @@ from cidery.version import __version__
 
 LEAST_FILES = 4096
 """Open files that a node with some hundred peers and a large store may need."""
-SKEW = 120.0
-"""Seconds by which a file may seem to come from the future."""
-BUILT = 1_767_225_600.0
-"""2026-01-01: no clock that is right shows an earlier time."""
 ANSWERS = 2.0
 """Seconds that a port or the name server has to answer."""
 PROTOCOLS = ("ipfs", "ipns")
@@ -128,16 +125,10 @@ def repository(path: Path) -> Iterator[Checked]:
 
 def clock(path: Path, now: Callable[[], float] = time.time) -> Iterator[Checked]:
     """Names expire by the clock, and certificates are refused by a wrong one."""
-    here, newest = now(), 0.0
-    for name in ("config", "version", "meta", "blocks"):
-        if (path / name).exists():
-            newest = max(newest, (path / name).stat().st_mtime)
+    here = now()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(here))
-    if here < BUILT or newest > here + SKEW:
-        why = "earlier than this program" if here < BUILT else "earlier than files of the repository"
-        yield problem("clock", f"{shown} is {why}", "set the clock, or let it be set: timedatectl set-ntp true")
-    else:
-        yield ok("clock", shown)
+    fault = clock_fault(path, here)
+    yield problem("clock", f"{shown} is {fault}", ADVICE) if fault else ok("clock", shown)
 
 
 def disk(path: Path, wanted: int) -> Iterator[Checked]:

@@ -11,6 +11,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.status import Announced, BudgetLine, Resources, Status
 from cidery.core.api import Api
 from cidery.core.diagnosis.attention import Standing, Use, attention
+from cidery.core.diagnosis.clock import clock_fault
 from cidery.core.network import Network, ProvideOff, RoutingOff
 from cidery.repo.disk_use import disk_use
 from cidery.repo.jobs import JobState
@@ -78,6 +79,7 @@ def _standing(api: Api, found: Status) -> Standing:
     verdicts = list(api.network.reachability().values()) if api.network is not None else []
     announced = found["Announced"]
     certificate = api.network.certificate() if api.network is not None else None
+    relaying = api.network.relaying() if api.network is not None else None
     return Standing(
         online=found["Online"],
         peers=found["Peers"],
@@ -92,6 +94,8 @@ def _standing(api: Api, found: Status) -> Standing:
         interrupted=states.count(JobState.INTERRUPTED),
         failed=states.count(JobState.FAILED),
         certificate=certificate.failure if certificate is not None and not certificate.ends else "",
+        clock=clock_fault(api.path, api.clock()),
+        relayed=relaying is not None and bool(relaying.addresses),
         uses=[Use(one["Name"], one["Used"], one["Limit"]) for one in found["Budgets"] if one["Limit"] is not None],
     )
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cidery.core.diagnosis.clock import ADVICE
+
 LITTLE_SPACE = 0.05
 """Share of the disk that is left when other programs begin to fail."""
 NEARLY_FULL = 0.9
@@ -43,6 +45,10 @@ class Standing(NamedTuple):
     uses: Sequence[Use]
     certificate: str = ""
     """Why there is no certificate for browsers, if one was asked for."""
+    clock: str = ""
+    """Why the clock cannot be right."""
+    relayed: bool = False
+    """Whether others reach it through a relay."""
 
 
 def attention(found: Standing) -> list[str]:
@@ -55,7 +61,9 @@ def attention(found: Standing) -> list[str]:
         said.append("the repository has nearly reached Datastore.StorageMax: cidery repo gc, or raise it")
     if found.online and not found.peers:
         said.append("no peer is connected: look at the connection and at Bootstrap, or: cidery swarm connect ADDRESS")
-    if found.online and found.unreachable and not found.reachable:
+    if found.clock:
+        said.append(f"the clock is wrong, {found.clock}: names expire by it, and others refuse what it dates; {ADVICE}")
+    if found.online and found.unreachable and not found.reachable and not found.relayed:
         said.append("others cannot dial this node, its content reaches only whom it dials: cidery swarm addrs autonat")
     if found.certificate:
         said.append(f"no certificate for browsers, {found.certificate}: cidery swarm addrs autonat")
