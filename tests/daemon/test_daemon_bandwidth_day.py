@@ -27,6 +27,9 @@ def test_the_day_counts_what_went_and_goes_on_after_a_restart(tmp_path: Path) ->
         assert SIZE < came < 1.3 * SIZE and went < SIZE / 4
         assert day(owner)[1] > SIZE
         assert "In: 2" in reader.run("stats", "day")
+        (said,) = json.loads(reader.run("swarm", "peers", "--traffic", "--enc=json"))["Peers"]
+        assert SIZE < said["TotalIn"] < 1.3 * SIZE and said["TotalOut"] < SIZE / 4
+        assert "2.0 MB in, " in reader.run("swarm", "peers", "--traffic")
         reader.close()
         reader.start()
         again = day(reader)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -471,9 +472,74 @@ def test_content_is_found_pinned_added_and_explained(daemon: CideryDaemon, page:
         expect(page.locator("main table")).to_contain_text("whole, 1 block")
         visit(page, f"explore/{cid}")
         expect(page.locator("main pre")).to_contain_text("66 72 6f 6d")
-        visit(page, "peers")
-        expect(page.locator("main table")).to_contain_text(far.peer_id[-10:])
+        visit(page, f"get//ipfs/{cid}")
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Download", exact=True).click()
+        assert Path(saved.value.path()).read_text() == "from far away"
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Download as CAR").click()
+        assert saved.value.suggested_filename == f"{cid}.car"
+
+
+def test_the_network_room_shows_what_came_from_whom_the_dht_and_the_budgets(
+    browser: Browser, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(2_000_000))
+    with CideryDaemon(tmp_path / "far") as far, CideryDaemon(tmp_path / "near") as near:
+        near.connect(far.addr)
+        near.run("get", far.add(tmp_path / "large"), "-o", str(tmp_path / "got"))
+        enter(page, near, "peers")
+        row = page.locator("main tr", has_text=far.peer_id[-10:])
+        expect(row.locator("td").nth(4)).to_have_text(re.compile(r"2\.[0-2] MB"))
+        expect(row.locator("td").nth(5)).to_contain_text("kB")
+        expect(page.get_by_text("1 by TCP")).to_be_visible()
         expect(page.get_by_role("img", name="Bandwidth of the last day")).to_be_visible()
+        expect(page.get_by_text("Routing is switched off: set Routing.Type")).to_be_visible()
+        expect(page.get_by_role("row", name="connections 1", exact=False).first).to_contain_text("192")
+    config = {"Routing.Type": '"dhtserver"', "Routing.LoopbackAddressesOnLanDHT": "true"}
+    with CideryDaemon(tmp_path / "server", config) as one, CideryDaemon(tmp_path / "other", config) as other:
+        other.connect(one.addr)
+        with browser.new_context() as context:
+            shown = context.new_page()
+            enter(shown, one, "peers")
+            local = shown.locator("main tr", has_text="local networks")
+            expect(local).to_contain_text("serves it", timeout=WAIT)
+            expect(local.locator("td").nth(2)).to_have_text("1", timeout=WAIT)
+
+
+def test_a_folder_is_dragged_in_from_a_file_manager(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
+    folder = sample_folder(tmp_path / "My pictures")
+    (folder / "nothing in it").mkdir()
+    cid = daemon.run("add", "-r", "-H", "-Q", "--only-hash", str(folder)).strip()
+    enter(page, daemon)
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    drag_in(page, folder, 600, 220)
+    expect(page.get_by_role("link", name="My pictures")).to_be_visible(timeout=WAIT)
+    assert daemon.run("files", "stat", "--hash", "/My pictures").strip() == cid
+
+
+def test_a_file_may_be_dropped_anywhere_and_never_takes_the_place_of_the_page(
+    daemon: CideryDaemon, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "b.txt").write_text("b")
+    enter(page, daemon)
+    drag_in(page, tmp_path / "a.txt", 600, 690)
+    expect(page.get_by_role("button", name="a.txt", exact=True)).to_be_visible(timeout=WAIT)
+    visit(page, "status")
+    drag_in(page, tmp_path / "b.txt", 600, 300)
+    visit(page, "files")
+    drag_in(page, tmp_path / "b.txt", 60, 600)
+    expect(page.get_by_role("button", name="b.txt", exact=True)).to_be_visible(timeout=WAIT)
+    assert daemon.run("files", "ls").split() == ["a.txt", "b.txt"]
+
+
+def drag_in(page: Page, path: Path, x: int, y: int) -> None:
+    """Drop a file or folder of the disk onto a point of the page, as the system's file manager does."""
+    driver = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        driver.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
 
 
 def test_settings_are_checked_and_saved_and_names_published(daemon: CideryDaemon, page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
     Argument,
     Call,
@@ -58,6 +59,10 @@ class PeerInfo(TypedDict):
     """Cidery's: whether it goes through a relay that ends it after some time or bytes."""
     Streams: NotRequired[list[StreamInfo]]
     Identify: NotRequired[Identity]
+    TotalIn: NotRequired[int]
+    """Cidery's: bytes that came from the peer since the start, over all its connections..."""
+    TotalOut: NotRequired[int]
+    """... and that went to it."""
 
 
 class SwarmPeers(TypedDict):
@@ -168,6 +173,8 @@ def _peers(value: Value, call: Call) -> str:
         extras = [peer.get(name, "") for name in ("Latency", "Direction") if verbose or call.flag(name.lower())]
         if verbose and peer.get("Limited"):
             extras.append("limited")
+        if "TotalIn" in peer:
+            extras.append(f"{human_size(peer['TotalIn'])} in, {human_size(peer['TotalOut'])} out")
         lines.append(" ".join([at, *(extra for extra in extras if extra)]))
         lines += [f"  {stream['Protocol'] or '<no protocol name>'}" for stream in peer.get("Streams", ())]
         if who := peer.get("Identify"):
@@ -283,6 +290,7 @@ COMMANDS = (
             flag("latency", "Show the round trip"),
             flag("direction", "Show who dialled"),
             flag("identify", "Show what each peer says about itself"),
+            flag("traffic", "Show how much came from each peer, and went to it"),
         ),
         result=SwarmPeers,
         text=_peers,

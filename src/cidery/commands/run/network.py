@@ -116,6 +116,9 @@ async def swarm_peers(context: Context, call: Call) -> SwarmPeers:
             info["Streams"] = [StreamInfo(Protocol=protocol) for protocol in peer.streams]
         if call.flag("identify"):
             info["Identify"] = shown_identity(await context.node.online.identify(peer.peer))
+        if call.flag("traffic"):
+            passed = context.node.online.bandwidth(peer.peer, "")
+            info["TotalIn"], info["TotalOut"] = passed.total_in, passed.total_out
         shown.append(info)
     return SwarmPeers(Peers=sorted(shown, key=lambda info: (info["Peer"], info["Addr"])) or None)
 

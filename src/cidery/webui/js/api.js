@@ -1,6 +1,9 @@
 // Calls of the RPC, and the session that lets this page make them.
+import { T } from './texts.js'
 
 export class Failed extends Error {}
+/** Nothing answers where the node was. */
+export class Gone extends Failed {}
 
 const KEY = 'cidery-session'
 const others = new BroadcastChannel('cidery-session')
@@ -74,7 +77,7 @@ async function request (path, params, { body, signal } = {}) {
     answer = await fetch(address(path, params), { method: 'POST', headers, body, signal })
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    throw new Failed('The node does not answer.')
+    throw new Gone(T.noAnswer)
   }
   if (answer.ok) return answer
   const said = (await answer.text()).trim()
@@ -83,7 +86,7 @@ async function request (path, params, { body, signal } = {}) {
 }
 
 export function readable (said) {
-  try { return JSON.parse(said).Message ?? said } catch { return said || 'The node gave no reason.' }
+  try { return JSON.parse(said).Message ?? said } catch { return said || T.noReason }
 }
 
 /** One value. */
@@ -115,7 +118,7 @@ export async function * stream (path, params = {}, options) {
     if (rest) yield JSON.parse(rest)
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof SyntaxError) throw error
-    throw new Failed('The node broke off its answer.')
+    throw new Failed(T.cutOff)
   } finally {
     reader.cancel().catch(() => {}) // the call ends with its reader
   }

@@ -1,5 +1,5 @@
 // The page: who gets in, the menu, and the room that the address names.
-import { html, Icon, Toast, gateway, store, useEffect, usePolled, useState } from './parts.js'
+import { html, Icon, Toast, gateway, ofFiles, store, useEffect, usePolled, useState } from './parts.js'
 import { render } from '../vendor/htm-preact.js'
 import { call, enter, whenLost } from './api.js'
 import { T } from './texts.js'
@@ -84,6 +84,12 @@ function shut (why) {
 
 const enterPage = document.getElementById('enter')
 enterPage.remove() // only one of the two is in the page, for screen readers too
+// a file dropped where nothing takes it must not open in the place of the page
+addEventListener('dragover', event => {
+  if (!ofFiles(event)) return
+  event.preventDefault()
+  event.dataTransfer.dropEffect = 'none'
+})
 // a link pasted into the tab of an open page changes only the hash
 addEventListener('hashchange', () => { if (location.hash.startsWith('#ticket=')) location.reload() })
 const asked = new URLSearchParams(location.search).get('open') // an ipfs:// link of the system

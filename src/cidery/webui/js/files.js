@@ -1,5 +1,5 @@
 // The mutable files: a folder as a list, and what can be done with each entry.
-import { html, Ask, Button, Dialog, Icon, Rows, Trouble, attempt, gateway, number, open, say, size, useEffect, useLoaded, usePages, useRef, useState } from './parts.js'
+import { html, Ask, Button, Dialog, Icon, Rows, Trouble, attempt, gateway, number, ofFiles, open, say, size, useEffect, useLoaded, usePages, useRef, useState } from './parts.js'
 import { all, bytes, call, Failed } from './api.js'
 import { T } from './texts.js'
 import { Share } from './share.js'
@@ -31,7 +31,7 @@ export function Files ({ path, ask }) {
   const running = uploads.use()
   const finished = running.filter(one => one.state === 'done').length
   useEffect(() => { if (finished) listed.again() }, [finished])
-  const drop = useDrop(async entries => send(folder, await dropped(entries)))
+  const over = useDrop(async entries => send(folder, await dropped(entries)))
   let items = listed.items
   if (listed.done && items.length < SORTED) {
     items = [...items].sort((a, b) => b.Type - a.Type || order.compare(a.Name, b.Name))
@@ -45,7 +45,7 @@ export function Files ({ path, ask }) {
       : html`<button class="name" onClick=${() => setShown(item)}>${item.Name}</button>`}
     <span class="size">${item.Type === FOLDER ? '' : size(item.Size)}</span>
     <button class="plain icon" aria-label=${T.actions(item.Name)} onClick=${() => setShown(item)}>⋯</button>`
-  return html`<div ...${drop.props}>
+  return html`<div class=${over ? 'dropping' : ''} data-drop=${T.dropNow}>
     <h1 class="crumbs">${crumbs(folder)}</h1>
     <div class="bar">
       <${Pick} label=${T.addFiles} main folder=${folder} /><${Pick} label=${T.addFolder} folder=${folder} whole />
@@ -87,27 +87,30 @@ function checked (name) {
   return name
 }
 
+/** Whether files are being dragged over the page; `taken` gets what is dropped, wherever on it. */
 function useDrop (taken) {
   const [over, setOver] = useState(false)
-  const depth = useRef(0)
-  const files = event => event.dataTransfer?.types.includes('Files')
-  return {
-    props: {
-      class: over ? 'dropping' : '',
-      'data-drop': T.dropNow,
-      onDragEnter: event => { if (files(event)) { event.preventDefault(); depth.current++; setOver(true) } },
-      onDragOver: event => { if (files(event)) event.preventDefault() },
-      onDragLeave: () => { if (--depth.current <= 0) { depth.current = 0; setOver(false) } },
-      onDrop: event => {
-        if (!files(event)) return
+  const latest = useRef(taken)
+  latest.current = taken
+  useEffect(() => {
+    let depth = 0
+    const heard = {
+      dragenter: event => { event.preventDefault(); depth++; setOver(true) },
+      dragover: event => { event.preventDefault(); event.dataTransfer.dropEffect = 'copy' },
+      dragleave: () => { if (--depth <= 0) { depth = 0; setOver(false) } },
+      drop: event => {
         event.preventDefault()
-        depth.current = 0
+        depth = 0
         setOver(false)
         const entries = [...event.dataTransfer.items].map(one => one.webkitGetAsEntry?.() ?? one.getAsFile()).filter(Boolean)
-        attempt(() => taken(entries))
+        attempt(() => latest.current(entries))
       }
     }
-  }
+    const hear = event => { if (ofFiles(event)) heard[event.type](event) }
+    for (const name of Object.keys(heard)) addEventListener(name, hear)
+    return () => { for (const name of Object.keys(heard)) removeEventListener(name, hear) }
+  }, [])
+  return over
 }
 
 function Pick ({ label, folder, whole = false, main = false }) {
@@ -172,17 +175,14 @@ function Entry ({ folder, item, again, onClose }) {
       action=${async target => { await moveInto(folder, [item], target); again() }} />`
   }
   const at = `/ipfs/${item.Hash}`
-  const query = `filename=${encodeURIComponent(item.Name)}&download=true`
   return html`<${Dialog} title=${item.Name} onClose=${onClose}>
     ${!isFolder && html`<${Preview} cid=${item.Hash} name=${item.Name} bytes=${item.Size} />`}
     <p class="hint">${isFolder ? '' : `${size(item.Size)} · `}<a class="mono" href=${`#/explore/${item.Hash}`}>${item.Hash}</a></p>
     <div class="bar">
       <button class="main" onClick=${() => setStep('share')}>${T.share}</button>
       ${gateway.get() ? html`
-        ${!isFolder && html`<a class="button" href=${`${open(at)}?${query}`}>${T.download}</a>`}
         <a class="button" target="_blank" rel="noreferrer" href=${open(at) + (isFolder ? '/' : `?filename=${encodeURIComponent(item.Name)}`)}>${T.openIt}</a>
-        ${isFolder && html`<a class="button" href=${`${open(at)}?format=tar&filename=${encodeURIComponent(item.Name)}.tar&download=true`}>${T.downloadTar}</a>`}
-        <a class="button" href=${`${open(at)}?format=car&filename=${encodeURIComponent(item.Name)}.car&download=true`}>${T.downloadCar}</a>`
+        <${Saves} cid=${item.Hash} name=${item.Name} folder=${isFolder} />`
         : html`<p class="hint">${T.noGateway}</p>`}
     </div>
     <div class="bar">
@@ -191,6 +191,12 @@ function Entry ({ folder, item, again, onClose }) {
       <button onClick=${() => setStep('move')}>${T.move}</button>
       <${Button} class="danger" act=${remove}>${T.remove}<//>
     </div><//>`
+}
+
+/** Links that save content from this node's gateway: a file as it is, a folder as TAR, and both as CAR. */
+export function Saves ({ cid, name, folder }) {
+  const link = (form, ending, label) => html`<a class="button" href=${`${open(`/ipfs/${cid}`)}?${form}filename=${encodeURIComponent(name)}${ending}&download=true`}>${label}</a>`
+  return html`${folder ? link('format=tar&', '.tar', T.downloadTar) : link('', '', T.download)}${link('format=car&', '.car', T.downloadCar)}`
 }
 
 const PICTURES = /\.(png|jpe?g|gif|webp|avif|svg|bmp|ico)$/i

@@ -1,8 +1,8 @@
 // Content by whatever names it: found, fetched, opened, pinned, added to the files.
-import { html, Ask, Button, Trouble, attempt, gateway, number, open, say, short, size, useEffect, useRef, useState } from './parts.js'
+import { html, Ask, Button, Trouble, gateway, open, say, short, size, useEffect, useRef, useState } from './parts.js'
 import { call, stream, Failed } from './api.js'
 import { T } from './texts.js'
-import { Preview } from './files.js'
+import { Preview, Saves } from './files.js'
 import { Why } from './why.js'
 
 const STAGE_MS = 2000
@@ -95,6 +95,7 @@ function Found ({ path }) {
     <div class="bar">
       ${gateway.get() ? html`<a class="button" href=${open(path) + (isFolder ? '/' : '')} target="_blank" rel="noreferrer">${T.openIt}</a>` : ''}
       <${Button} class="main" act=${pin}>${T.pinIt}<//>
+      ${gateway.get() ? html`<${Saves} cid=${stat.Hash} name=${name || stat.Hash} folder=${isFolder} />` : ''}
       <button onClick=${() => setAdding(true)}>${T.addToFiles}</button>
       <button aria-expanded=${why} onClick=${() => setWhy(!why)}>${T.why}</button></div>
     ${(progress || stage) && html`<p class="hint" role="status">${[progress, stage].filter(Boolean).join(' · ')}</p>`}</div>
@@ -108,6 +109,6 @@ function Found ({ path }) {
 
 function staged (report) {
   const from = report.Sources.map(one => `${short(one.Peer)} (${size(one.Bytes)})`).join(', ')
-  const here = report.LocalBlocks ? ` · ${T.wasHere(number(report.LocalBlocks))}` : ''
+  const here = report.LocalBlocks ? ` · ${T.wasHere(report.LocalBlocks)}` : ''
   return `${T.stages[report.Stage] ?? report.Stage}${from ? ` · ${T.from} ${from}` : ''}${here}`
 }

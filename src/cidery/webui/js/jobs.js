@@ -1,5 +1,5 @@
 // Long operations: what runs, what broke off, what is done.
-import { html, Button, Trouble, moment, say, size, number, usePolled, useState } from './parts.js'
+import { html, Button, Trouble, moment, say, size, usePolled, useState } from './parts.js'
 import { all, call } from './api.js'
 import { T } from './texts.js'
 
@@ -22,5 +22,5 @@ export default function Jobs () {
       ${job.State !== 'running' && html`<${Button} aria-label=${T.forgetJob(job.ID)} act=${act('jobs/rm', job, T.forgotten)}>${T.forget}<//>`}
       ${job.State === 'running' && html`<${Button} act=${act('jobs/cancel', job, T.jobCancelled)}>${T.cancel}<//>`}</div>
       ${job.State === 'running' && (job.Total ? html`<progress max=${job.Total} value=${job.Bytes} aria-label=${job.Title}></progress>` : html`<progress aria-label=${job.Title}></progress>`)}
-      <p class=${job.State === 'failed' ? 'error' : 'hint'}>${T.jobStates[job.State]}${job.Bytes ? ` · ${size(job.Bytes)}` : ''}${job.Files ? ` · ${T.files(job.Files)}` : job.Blocks ? ` · ${T.blocks(number(job.Blocks))}` : ''} · ${moment(job.Updated)}${job.Error ? ` · ${job.Error}` : ''}${job.State === 'interrupted' && job.Kind === 'add' ? ` · ${T.goOn}` : ''}</p></div>`)}`
+      <p class=${job.State === 'failed' ? 'error' : 'hint'}>${T.jobStates[job.State]}${job.Bytes ? ` · ${size(job.Bytes)}` : ''}${job.Files ? ` · ${T.files(job.Files)}` : job.Blocks ? ` · ${T.blocks(job.Blocks)}` : ''} · ${moment(job.Updated)}${job.Error ? ` · ${job.Error}` : ''}${job.State === 'interrupted' && job.Kind === 'add' ? ` · ${T.goOn}` : ''}</p></div>`)}`
 }

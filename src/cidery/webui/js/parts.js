@@ -25,6 +25,9 @@ export const told = text => sentence(text.replace(/^[a-z ]+: /, ''))
 /** The lines of a verdict of `why`; its arrow and stage are for terminals. */
 export const verdictLines = text => text.split('\n').map(line => sentence(line.trim().replace(/^-> /, '').replace(/^[a-z -]+: (?=[A-Z])/, '').replace(/^\* /, '• '))).filter(Boolean)
 
+/** Whether what is dragged are files, no text of the page. */
+export const ofFiles = event => event.dataTransfer?.types.includes('Files')
+
 /** A value that several parts of the page show. */
 export function store (value) {
   const listeners = new Set()

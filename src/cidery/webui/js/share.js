@@ -87,7 +87,7 @@ function Reach ({ cid, onPinned }) {
   return html`<ul class="checks">
     ${check(T.stored, Stored, Stored && (Stored.Details.Root && !Stored.Details.MissingCount && Stored.Details.Complete ? 'yes' : 'no'))}
     ${check(T.announced, Announcement, Announcement && (Announcement.Details.Off ? 'no' : Announcement.Details.At ? 'yes' : Announcement.Details.Waiting ? 'maybe' : 'no'))}
-    ${check(T.reachable, Standing, Standing && ({ reachable: 'yes', unreachable: 'no', local: 'no' }[Standing.Details.Reach] ?? 'maybe'))}
+    ${check(T.reachable, Standing, Standing && (Standing.Details.Relayed ? 'maybe' : { reachable: 'yes', unreachable: 'no', local: 'no' }[Standing.Details.Reach] ?? 'maybe'))}
   </ul><${Trouble} error=${error} />
   ${Verdict ? html`<div class="card" role="status">${verdictLines(Verdict.Text).map(line => html`<p>${line}</p>`)}</div>` : html`<p class="hint" role="status">${T.looking}</p>`}`
 }

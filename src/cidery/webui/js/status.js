@@ -17,16 +17,11 @@ export default function Status ({ status }) {
     ${status.Attention.length ? status.Attention.map(one => html`<div class="notice">${sentence(one)}</div>`) : html`<div class="notice good">${T.allWell}</div>`}
     <h2>${T.now}</h2>
     <div class="tiles">
-      ${tile(number(status.Peers), T.peersConnected)}${tile(number(status.Pins), T.rooms.pins)}${tile(number(status.Blocks), T.blocksStored)}
+      ${tile(number(status.Peers), T.peersConnected(status.Peers))}${tile(number(status.Pins), T.pinsKept(status.Pins))}${tile(number(status.Blocks), T.blocksStored(status.Blocks))}
       ${tile(size(status.RepoSize), T.ofSpace(size(status.StorageMax)))}${tile(`${size(status.RateIn)}/s`, T.incoming)}${tile(`${size(status.RateOut)}/s`, T.outgoing)}
     </div>
     <h2>${T.details}</h2>
-    <table><tbody>${rows.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>
-    <h2>${T.budgets}</h2><p class="hint">${T.budgetsHint}</p>
-    <div class="scroll"><table><thead><tr><th>${T.budget}</th><th class="num">${T.used}</th><th class="num">${T.most}</th></tr></thead><tbody>
-      ${status.Budgets.map(one => html`<tr><td>${one.Name}</td><td class="num">${amount(one.Used, one.Unit)}</td><td class="num">${one.Limit === null ? T.noLimit : amount(one.Limit, one.Unit)}</td></tr>`)}
-    </tbody></table></div>`
+    <table><tbody>${rows.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`
 }
 
 const tile = (value, name) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`
-const amount = (value, unit) => unit.startsWith('bytes') ? size(value) + (unit.includes('second') ? '/s' : '') : number(Math.round(value))

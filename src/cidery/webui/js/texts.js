@@ -4,11 +4,11 @@ const plural = (count, one, many) => `${count.toLocaleString('en')} ${count === 
 export const T = {
   rooms: { files: 'Files', get: 'Get', pins: 'Pins', names: 'Names', explore: 'Explore', peers: 'Network', jobs: 'Jobs', settings: 'Settings', status: 'Status' },
   menu: 'Rooms', skip: 'Skip to the content', close: 'Close', copy: 'Copy', copied: 'Copied', cancel: 'Cancel', stop: 'Stop', save: 'Save', undo: 'Undo', again: 'Try again',
-  lost: 'The node does not answer. This page goes on when it is back.', offline: 'Offline',
+  lost: 'The node does not answer. This page goes on when it is back.', offline: 'Offline', noAnswer: 'The node does not answer.', noReason: 'The node gave no reason.', cutOff: 'The node broke off its answer.',
   peers: count => plural(count, 'peer', 'peers'), attention: count => plural(count, 'thing needs attention', 'things need attention'),
   seconds: count => plural(count, 'second', 'seconds'), minutes: count => plural(count, 'minute', 'minutes'), hours: count => plural(count, 'hour', 'hours'),
   count: count => plural(count, 'entry', 'entries'), countSoFar: count => `${plural(count, 'entry', 'entries')} so far, more as you scroll.`,
-  files: count => plural(count, 'file', 'files'), blocks: count => `${count} blocks`,
+  files: count => plural(count, 'file', 'files'), blocks: count => plural(count, 'block', 'blocks'),
 
   addFiles: 'Add files', addFolder: 'Add folder', newFolder: 'New folder', name: 'Name', make: 'Make', filter: 'Filter by name', entries: 'Entries',
   nothingYet: 'Nothing here yet', emptyFolder: 'This folder is empty', dropHere: 'Drag files and folders here, or use the buttons above.', dropNow: 'Drop to add here',
@@ -34,7 +34,7 @@ export const T = {
 
   whatToGet: 'CID, path, ipfs:// link, gateway link or domain', find: 'Find', getHint: 'Content is fetched from whoever has it, and each block is checked.', notContent: 'This names no content: give a CID, a path such as /ipfs/CID, an ipfs:// link, a link of a gateway, or a domain.',
   searching: path => `Looking for ${path}`, stopped: 'Stopped.', aFolder: 'Folder', aFile: 'File', pinIt: 'Fetch all and pin', addToFiles: 'Add to files', pathInFiles: 'Path in the files', addedToFiles: path => `Added to the files as ${path}`,
-  why: 'Why is it so?', notPinned: 'It could not be fetched as a whole.', from: 'from', wasHere: count => `${count} blocks were here`,
+  why: 'Why is it so?', notPinned: 'It could not be fetched as a whole.', from: 'from', wasHere: count => `${plural(count, 'block was', 'blocks were')} here`,
   stages: { local: 'Looking in the store', finding: 'Searching for who has it', dialling: 'Connecting', asking: 'Asking', receiving: 'Receiving', stalled: 'Waiting for an answer', done: 'Done' },
   facts: { Stored: 'Stored', Pinned: 'Pinned', Announcement: 'Announced', Standing: 'This node', Fetch: 'Being fetched', Peer: 'Peer', Router: 'Router', Provider: 'Provider' },
 
@@ -43,7 +43,7 @@ export const T = {
   daysAreNumbers: 'Days are a whole number.', queued: 'The node fetches it in the background.', pinBackground: 'The node fetches it in the background, and tries again by itself.', nextTry: when => `next try ${when}`,
   pinStates: { queued: 'Waiting', pinning: 'Being fetched', failed: 'Failed' },
 
-  allWell: 'Nothing needs attention.', now: 'Now', details: 'Details', peersConnected: 'peers connected', blocksStored: 'blocks stored', ofSpace: most => `of ${most} used`, incoming: 'coming in', outgoing: 'going out',
+  allWell: 'Nothing needs attention.', now: 'Now', details: 'Details', peersConnected: count => count === 1 ? 'peer connected' : 'peers connected', pinsKept: count => count === 1 ? 'pin' : 'pins', blocksStored: count => count === 1 ? 'block stored' : 'blocks stored', ofSpace: most => `of ${most} used`, incoming: 'coming in', outgoing: 'going out',
   peerId: 'Peer ID', version: 'Version', listening: 'Listens on', nowhere: 'nowhere', reachableAt: 'Others reached it at', notKnown: 'not known yet', gatewayAt: 'Gateway', off: 'off', repository: 'Repository', announcedKeys: 'Announced',
   announcedOf: one => `${one.Done.toLocaleString('en')} of ${one.Keys.toLocaleString('en')} keys, ${one.Late.toLocaleString('en')} late`, nothingAnnounced: 'nothing',
   budgets: 'Budgets', budgetsHint: 'What others may use of this computer is bounded.', budget: 'Budget', used: 'Used', most: 'At most', noLimit: 'no limit',
@@ -53,7 +53,10 @@ export const T = {
 
   totalIn: 'came in since the start', totalOut: 'went out since the start', sparkHint: 'Red: coming in. Blue: going out. The last five minutes, while this room is open.', spark: most => `Bandwidth, at most ${most} a second`,
   dayHint: (came, went, minutes, most) => `The last day, until now: ${came} came in (up), ${went} went out (down). A bar is ${minutes} minutes, the longest ${most}.`, day: (most, minutes) => `Bandwidth of the last day, at most ${most} in ${minutes} minutes`,
-  connectTo: 'Connect to a peer', connect: 'Connect', connected: 'Connected', addressHint: 'Address that ends in /p2p/PEER', peer: 'Peer', address: 'Address', software: 'Software', roundTrip: 'Round trip', direction: 'Dialled by', inbound: 'it', outbound: 'us',
+  connectTo: 'Connect to a peer', connect: 'Connect', connected: 'Connected', addressHint: 'Address that ends in /p2p/PEER', peer: 'Peer', address: 'Address', software: 'Software', roundTrip: 'Round trip', direction: 'Dialled by', inbound: 'it', outbound: 'us', cameIn: 'Came in', wentOut: 'Went out',
+  noPeers: 'Nobody is connected. Peers come by themselves as long as Bootstrap names some, or connect to one you know.', transports: { quic: 'by QUIC', tcp: 'by TCP', ws: 'by WebSocket', relay: 'through a relay' },
+  dht: 'The DHT', dhtHint: 'Where content and peers are looked up. Who serves it answers the questions of others.', network: 'Network', role: 'This node', known: 'Peers it knows', estimated: 'Peers in all, estimated',
+  networks: { wan: 'the Internet', lan: 'local networks' }, roles: { server: 'serves it', client: 'asks only' },
   disconnect: 'Disconnect', disconnectOf: peer => `Disconnect ${peer}`,
 
   cidOrPath: 'CID or path', show: 'Show', exploreHint: 'Shows any node, whatever its codec, and what a CID is made of.', links: count => plural(count, 'link', 'links'), linksTitle: 'Links', asContent: 'as content', theCid: 'The CID', sizeBelow: 'Size with all below', node: 'The node', block: 'The block', andMoreLinks: count => `${count.toLocaleString('en')} more`,

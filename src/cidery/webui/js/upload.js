@@ -2,7 +2,7 @@
 // The daemon notes what it has stored as a job, so that after a broken connection, a restart or a reload only the rest is
 // sent.
 import { html, size, span, store, say, attempt } from './parts.js'
-import { all, authorization, call, readable, Failed } from './api.js'
+import { all, authorization, call, readable, Failed, Gone } from './api.js'
 import { T } from './texts.js'
 import { allReadable, parts, smallFiles } from './small_files.js'
 
@@ -19,8 +19,8 @@ export const picked = files => files.map(file => ({ path: file.webkitRelativePat
 export async function dropped (entries) {
   const found = []
   const waiting = entries.map(entry => ['', entry])
-  while (waiting.length) {
-    const [above, entry] = waiting.shift()
+  for (let at = 0; at < waiting.length; at++) {
+    const [above, entry] = waiting[at]
     if (entry instanceof File) { found.push({ path: above + entry.name, file: entry }); continue }
     if (entry.isFile) {
       found.push({ path: above + entry.name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) })
@@ -154,7 +154,7 @@ async function run (one) {
 async function answering (one) {
   while (one.state === 'waiting') {
     await new Promise(resolve => setTimeout(resolve, RETRY_MS))
-    try { await call('version'); return } catch (error) { if (!/does not answer/.test(error.message)) throw error }
+    try { await call('version'); return } catch (error) { if (!(error instanceof Gone)) throw error }
   }
 }
 
