@@ -20,6 +20,8 @@ from peers.web_page import base_of, enter, until
 
 ADD_ON = os.environ.get("IPFS_COMPANION", "")
 WAIT = 30_000
+MENU, IMPORT = "contextMenu_parent", "contextMenu_importToIpfs"
+"""Of the ids of its menus."""
 
 
 class Companion(NamedTuple):
@@ -42,6 +44,11 @@ class Companion(NamedTuple):
             "ipfsApiPollForegroundSeconds": 1,
         }
         self.worker.evaluate("options => chrome.storage.local.set(options)", options)
+
+    def click(self, item: str, **info: str) -> None:
+        """As Chromium tells it of a click in the context menu, which cannot be opened without a screen."""
+        told = "clicked => chrome.contextMenus.onClicked.dispatch(clicked, undefined)"
+        self.worker.evaluate(told, {"menuItemId": item, "editable": False, **info})
 
     def status_of(self, address: str) -> int:
         """What a call of its gets."""
@@ -122,6 +129,63 @@ def test_it_connects_redirects_public_links_and_imports_files(companion: Compani
         (folder,) = node.run("files", "ls", "/ipfs-companion-imports").split()
         assert node.run("files", "read", f"/ipfs-companion-imports/{folder}/letter.txt") == "dear grandmother"
         until(shown, "document.querySelector('main h1') !== null")
+
+
+def test_its_context_menus_import_what_is_selected_linked_or_shown(companion: Companion, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "letter.txt").write_text("dear grandmother")
+    with CideryDaemon(tmp_path / "node", allowing(companion.origin)) as node:
+        root = node.add(tmp_path / "site")
+        companion.use(node)
+        ours = companion.context.new_page()
+        enter(ours, node)
+        port = (node.repo / "gateway").read_text().strip().rpartition(":")[2]
+        letter = f"http://{root}.ipfs.localhost:{port}/letter.txt"
+        page = companion.page
+        page.goto(f"{companion.origin}/dist/landing-pages/welcome/index.html")
+        expect(page.get_by_text("Your node is connected to 0")).to_be_visible(timeout=WAIT)
+        page.goto(f"http://{root}.ipfs.localhost:{port}/")
+
+        for item, about, name, content in (
+            ("null_contextMenu_importToIpfsSelection", {"selectionText": "some words"}, None, "some words"),
+            (f"{MENU}Link_{IMPORT}", {"linkUrl": letter}, "letter.txt", "dear grandmother"),
+            (f"{MENU}Image_{IMPORT}", {"srcUrl": letter}, "letter.txt", "dear grandmother"),
+        ):
+            with companion.context.expect_page() as opened:
+                companion.click(item, pageUrl=page.url, **about)
+            shown = opened.value
+            file = name or f"{root}.ipfs.localhost.txt"
+            expect(shown.get_by_role("button", name=file, exact=True)).to_be_visible(timeout=WAIT)
+            folder = shown.url.partition("#/files")[2].rstrip("/")
+            assert node.run("files", "read", f"{folder}/{file}") == content
+            shown.close()
+
+
+def test_its_context_menus_copy_the_address_and_the_cid(companion: Companion, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "letter.txt").write_text("dear grandmother")
+    with CideryDaemon(tmp_path / "node", allowing(companion.origin)) as node:
+        root = node.add(tmp_path / "site")
+        letter = node.run("resolve", f"/ipfs/{root}/letter.txt").strip().removeprefix("/ipfs/")
+        companion.use(node)
+        page = companion.page
+        page.goto(f"{companion.origin}/dist/landing-pages/welcome/index.html")
+        expect(page.get_by_text("Your node is connected to 0")).to_be_visible(timeout=WAIT)
+        gateway = (node.repo / "gateway").read_text().strip().replace("127.0.0.1", "localhost")
+        companion.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        for form in (
+            f"http://{root}.ipfs.{gateway.partition('//')[2]}/letter.txt",
+            f"{gateway}/ipfs/{root}/letter.txt",
+        ):
+            for item, wanted in (("panelCopy_copyRawCid", letter), ("panel_copyCurrentPublicGwUrl", root)):
+                page.goto(form)
+                page.bring_to_front()
+                companion.click(f"{MENU}Page_{item}", pageUrl=page.url)
+                page.evaluate(
+                    """async wanted => { while (!(await navigator.clipboard.readText()).includes(wanted))
+                    await new Promise(resolve => setTimeout(resolve, 50)) }""",
+                    wanted,
+                )
 
 
 def test_it_opens_sites_with_a_dnslink_from_the_node(companion: Companion, tmp_path: Path) -> None:
