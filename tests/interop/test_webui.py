@@ -542,6 +542,27 @@ def drag_in(page: Page, path: Path, x: int, y: int) -> None:
         driver.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
 
 
+def test_what_goes_wrong_in_a_dialog_is_said_in_it(daemon: CideryDaemon, page: Page) -> None:
+    enter(page, daemon, "names")
+    page.get_by_role("button", name="Use a domain").click()
+    page.get_by_label("Your domain").fill("example.org")
+    page.get_by_role("button", name="Check").click()
+    said = page.get_by_role("dialog").get_by_text("_dnslink.example.org cannot be looked up")
+    expect(said).to_be_visible(timeout=WAIT)
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+    expect(said).to_have_count(0)
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_the_shortest_cid_is_one_and_an_error_is_said_once(daemon: CideryDaemon, page: Page) -> None:
+    enter(page, daemon, "explore/bafkqaaa")
+    expect(page.get_by_text("identity")).to_be_visible()
+    visit(page, "get/example.org")
+    expect(page.get_by_role("alert")).to_contain_text("_dnslink.example.org")
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_role("alert")).to_have_count(1)
+
+
 def test_settings_are_checked_and_saved_and_names_published(daemon: CideryDaemon, page: Page) -> None:
     enter(page, daemon, "settings")
     page.get_by_label("Search settings").fill("StorageMax")

@@ -24,7 +24,7 @@ export function contentPath (text) {
     if (/^\/ip[fn]s\/./.test(url.pathname)) return decodeURI(url.pathname).replace(/\/$/, '')
     return `/ipns/${url.hostname}${decodeURI(url.pathname).replace(/\/$/, '')}`
   }
-  if (/^(Qm[1-9A-HJ-NP-Za-km-z]{44}|[bkzfuBF][0-9A-Za-z_=-]{10,})(\/.*)?$/.test(given)) return `/${/^k(51|2k)/.test(given) ? 'ipns' : 'ipfs'}/${clean(given)}`
+  if (/^(Qm[1-9A-HJ-NP-Za-km-z]{44}|baf[a-z2-7]{5,}|[bkzfuBF][0-9A-Za-z_=-]{10,})(\/.*)?$/.test(given)) return `/${/^k(51|2k)/.test(given) ? 'ipns' : 'ipfs'}/${clean(given)}`
   if (/^[\w-]+(\.[\w-]+)+(\/.*)?$/.test(given)) return `/ipns/${clean(given)}`
   throw new Failed(T.notContent)
 }
@@ -81,7 +81,7 @@ function Found ({ path }) {
   })
   const isFolder = stat?.Type === 'directory'
   if (error) {
-    return html`<${Trouble} error=${error} /><${Why} path=${path} />`
+    return html`<${Trouble} error=${error} /><${Why} path=${path} said=${error.message} />`
   }
   if (!stat) {
     return html`<div class="card"><p role="status">${T.searching(path)}</p><progress aria-label=${T.searching(path)}></progress>

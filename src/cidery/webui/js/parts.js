@@ -85,7 +85,7 @@ export async function attempt (action) {
 
 export function Toast () {
   const shown = toast.use()
-  return html`<div class="tray-toast" role="status" aria-live="polite">${shown && html`
+  return html`<div class="toast" role="status" aria-live="polite">${shown && html`
     <div class="card"><div class="top"><span class=${shown.failed ? 'error' : ''}>${shown.text}</span>
       ${shown.undo && html`<button onClick=${() => { toast.set(null); shown.undo() }}>${T.undo}</button>`}
       <button class="plain icon" aria-label=${T.close} onClick=${() => toast.set(null)}>✕</button></div></div>`}</div>`
@@ -115,7 +115,7 @@ export function Dialog ({ title, onClose, children }) {
       onClick=${event => event.target === box.current && box.current.close()}>
     <div class="inside"><header><h2>${title}</h2>
       <button class="plain icon" aria-label=${T.close} onClick=${() => box.current.close()}>✕</button></header>
-      ${children}</div></dialog>`
+      ${children}<${Toast} /></div></dialog>`
 }
 
 /** Asks for one line. `action(text)` ends the dialog unless it throws. */

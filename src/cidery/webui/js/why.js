@@ -3,7 +3,8 @@ import { html, Trouble, sentence, useEffect, useState, verdictLines } from './pa
 import { stream } from './api.js'
 import { T } from './texts.js'
 
-export function Why ({ path }) {
+/** `said`: an error that is shown already, and explains itself if this one meets it, too. */
+export function Why ({ path, said = '' }) {
   const [facts, setFacts] = useState([])
   const [verdict, setVerdict] = useState('')
   const [error, setError] = useState(null)
@@ -20,6 +21,7 @@ export function Why ({ path }) {
     read().catch(problem => problem.name === 'AbortError' || setError(problem))
     return () => end.abort()
   }, [path])
+  if (error?.message === said) return null
   return html`<h2>${T.why}</h2>
     ${verdict ? html`<div class="card" role="status">${verdictLines(verdict).map(line => html`<p>${line}</p>`)}</div>` : !error && html`<p class="hint" role="status">${T.looking}</p>`}
     <${Trouble} error=${error} />
