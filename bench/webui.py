@@ -1,6 +1,6 @@
 """The web page in Chromium, on a real daemon: its weight and speed, an idle page, uploads, a million entries.
 
-    python bench/webui.py [--rows 1000000] [--mib 2048] [--files 20000] [--seconds 20]
+    python bench/webui.py [--rows 1000000] [--mib 4096] [--files 20000] [--seconds 20]
 
 Prints each figure beside its bar; exits 1 if one is missed. Chromium draws its frames without a graphics card.
 """
@@ -215,7 +215,7 @@ def small(page: Page, daemon: CideryDaemon, place: Path, count: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--mib", type=int, default=2048)
+    parser.add_argument("--mib", type=int, default=4096)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=20.0, help="of watching an idle page")
     options = parser.parse_args()
