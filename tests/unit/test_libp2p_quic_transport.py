@@ -206,6 +206,18 @@ async def test_a_node_without_quic_does_not_dial_it() -> None:
             await two.connect(quic_addr(one))
 
 
+async def test_addresses_on_which_nothing_listens_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    strange = Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1/webtransport")
+    async with nodes((QUIC, strange)) as (one,):
+        assert len(one.listen_addrs()) == 1
+    async with nodes((QUIC,), quic=False):
+        pass
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"no transport here listens on {strange}",
+        f"no transport here listens on {QUIC}",
+    ]
+
+
 async def test_forbidden_addresses_are_neither_dialled_nor_let_in() -> None:
     loopback = AddressFilter(["/ip4/127.0.0.0/ipcidr/8"])
     async with nodes((QUIC,), addresses=loopback) as (closed,), nodes((QUIC,)) as (free,):

@@ -118,10 +118,9 @@ class Swarm:
     # --- listening
 
     async def listen(self, addrs: Sequence[Multiaddr]) -> None:
-        """Bind the addresses that a transport takes; others are skipped, and logged. Raises CannotListen."""
-        for addr in addrs:
-            if not self.takes(addr):
-                log.info("no transport here listens on %s", addr)
+        """Bind the addresses that a transport takes; others are skipped, and named in the log. Raises CannotListen."""
+        if strange := [addr for addr in addrs if not self.takes(addr)]:
+            log.warning("no transport here listens on %s", ", ".join(map(str, strange)))
         for transport in self._transports:
             if wanted := [addr for addr in addrs if self._transport_of(addr) is transport]:
                 self._listening.append(await transport.listen(wanted, self._end, self._accept))
