@@ -12,6 +12,8 @@ OTHER_PYTHONS := 3.12 3.13
 NEWEST_PYTHON := 3.13
 # two processes, each with whole files, so that fixtures are made once
 PARALLEL := -n 2 --dist loadfile
+# those with other programs wait for half of their time: three on two processors
+WAITING := -n 3 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -94,7 +96,7 @@ unit: setup $(VENV)/.data-ready
 	$(BIN)/pytest $(PARALLEL) $(wildcard tests/unit tests/property tests/sim tests/daemon)
 
 interop: peers
-	$(BIN)/pytest $(PARALLEL) tests/interop tests/slow_internet
+	$(BIN)/pytest $(WAITING) tests/interop tests/slow_internet
 
 other-pythons: setup
 	$(BIN)/python tests/other_pythons.py $(OTHER_PYTHONS)
