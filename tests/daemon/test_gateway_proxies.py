@@ -36,6 +36,7 @@ def daemon(folder: Path) -> Iterator[CideryDaemon]:
     config = {
         "Addresses.Gateway": json.dumps([f"/unix{folder}/gateway.sock"]),
         "Gateway.PublicGateways": json.dumps(hosts),
+        "Gateway.AccessLog": json.dumps({"Path": str(folder / "access.log"), "Format": "json"}),
     }
     with CideryDaemon(folder / "node", config) as node:
         yield node
@@ -116,3 +117,22 @@ def test_a_web_server_in_front_changes_nothing(
         assert answer.status == 301 and answer.headers["Location"] == f"http://{cid}.ipfs.example.org/"
         answer, body = get("/a%20b%252F.bin", Host=f"{cid}.ipfs.example.org")
         assert answer.status == 200 and body == data
+        # nor what it says of the host, by which content of one could be kept as that of another
+        answer, body = get(f"/ipfs/{cid}/a%20b%252F.bin", **{"X-Forwarded-Host": "example.org"})
+        assert answer.status == 200 and body == data
+        # nginx adds its visitor, here another proxy on this machine, to whom that one named; Caddy believes nobody
+        answer, _ = get(f"/ipfs/bafkqaaa?{program}", **{"X-Forwarded-For": "203.0.113.7"})
+        assert answer.status == 200
+    assert asker(folder / "access.log", f"/ipfs/bafkqaaa?{program}") == ("203.0.113.7" if program == "nginx" else "")
+
+
+def asker(log: Path, target: str) -> str:
+    """Who asked for that last, when the log has it."""
+    ends = time.monotonic() + 30
+    while True:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        found = [line["client"] for line in lines if line["target"] == target]
+        if found:
+            return str(found[-1])
+        assert time.monotonic() < ends
+        time.sleep(0.02)
