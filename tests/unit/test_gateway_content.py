@@ -18,13 +18,14 @@ from cidery.gateway.options import GatewayOptions, of_every_answer, options_of
 from cidery.gateway.site import Site
 from cidery.gateway.welcome import EXAMPLE
 from cidery.http.message import Request, Response
-from cidery.ipld import dag_pb
+from cidery.ipld import dag_cbor, dag_pb
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, RAW
 from cidery.repo.config import new_raw, parse_config
 from cidery.repo.config_file import ConfigError
 from cidery.unixfs.data import NodeType, UnixFSData
+from cidery.unixfs.metadata import Mtime
 
 SITES = GatewayOptions(fetches=False, no_dnslink=True)
 PATHS = SITES._replace(hosts={})
@@ -52,6 +53,11 @@ class Client:
         message = UnixFSData(NodeType.FILE, filesize=sum(sizes), blocksizes=sizes)
         links = tuple(dag_pb.Link(cid, "", size) for cid, size in zip(parts, sizes, strict=True))
         return await self.put(dag_pb.encode(links, message.encode()), DAG_PB)
+
+    async def dated(self, data: bytes, seconds: int) -> CID:
+        """A file in one node, with its date."""
+        message = UnixFSData(NodeType.FILE, data, filesize=len(data), mtime=Mtime(seconds))
+        return await self.put(dag_pb.encode((), message.encode()), DAG_PB)
 
     async def get(
         self,
@@ -153,6 +159,39 @@ async def test_a_part_is_sent_only_of_the_file_that_the_client_has(client: Clien
     assert response.status == status
 
 
+@pytest.mark.parametrize("form", ["", "?format=raw", "?format=car", "?format=tar"])
+async def test_what_is_not_the_content_that_a_request_names_is_not_sent(client: Client, form: str) -> None:
+    target = f"/ipfs/{await client.put(b'0123456789')}{form}"
+    tag = (await client.get(target)).headers["Etag"]
+    assert (await client.get(target, {"if-match": "*"})).status == 200
+    assert (await client.get(target, {"if-match": '"other"'})).status == 412
+    assert (await client.get(target, {"if-match": '"other"', "if-none-match": "*"})).status == 412, "it counts first"
+    # "must use the strong comparison function" (13.1.1): archives are equal only weakly
+    assert (await client.get(target, {"if-match": f'"other", {tag}'})).status == (412 if tag.startswith("W/") else 200)
+
+
+async def test_content_that_was_changed_since_is_not_sent(client: Client) -> None:
+    cid = await client.dated(b"0123456789", 1_600_000_000)  # 13 September 2020, 12:26:40
+    for date, status in (
+        ("Sun, 13 Sep 2020 12:26:39 GMT", 412),
+        ("Sun, 13 Sep 2020 12:26:40 GMT", 200),
+        ("nonsense", 200),
+    ):
+        assert (await client.get(f"/ipfs/{cid}", {"if-unmodified-since": date})).status == status
+
+
+async def test_a_form_that_was_chosen_by_accept_is_not_for_who_accepts_another(client: Client) -> None:
+    cid = await client.put(b"0123456789")
+    by_header = await client.get(f"/ipfs/{cid}", {"accept": "application/vnd.ipld.raw"})
+    assert by_header.headers["Vary"] == "Accept"
+    for usual in (await client.get(f"/ipfs/{cid}"), await client.get(f"/ipfs/{cid}?format=raw")):
+        assert "Vary" not in usual.headers, "browsers accept different types and get the same"
+    data = await client.put(dag_cbor.encode({"a": 1}), DAG_CBOR)
+    for accept in ("text/html", "*/*"):
+        for slash in ("", "/"):
+            assert (await client.get(f"/ipfs/{data}{slash}", {"accept": accept})).headers["Vary"].startswith("Accept")
+
+
 async def test_a_part_in_the_middle_needs_no_other_block(client: Client) -> None:
     missing, there = CID.of(b"0" * 10), await client.put(b"abcdefghij")
     cid = await client.file(missing, there, sizes=(10, 10))
@@ -193,8 +232,6 @@ async def test_a_path_below_a_file_is_not_there(client: Client) -> None:
 
 async def test_data_is_shown_as_a_page_with_its_links(client: Client) -> None:
     target = await client.put(b"x")
-    from cidery.ipld import dag_cbor
-
     cid = await client.put(dag_cbor.encode({"a": target, "b": "<script>"}), DAG_CBOR)
     page = await client.get(f"/ipfs/{cid}/", HTML)
     assert isinstance(page.body, bytes)

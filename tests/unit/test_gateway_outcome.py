@@ -53,7 +53,7 @@ def test_an_error_is_answered_with_its_note_for_programs_and_people():
     error = NoSourceHasIt(CID_, 2, "asking")
     error.add_note("2 peers were asked: <b>.")
     line = failed(error, Request("GET", "/"))
-    assert line.status == 504 and isinstance(line.body, bytes) and line.body.endswith(b"2 peers were asked: <b>.\n")
+    assert line.status == 504 and isinstance(line.body, bytes) and line.body.endswith(b". 2 peers were asked: <b>.\n")
     page = failed(error, Request("GET", "/", {"accept": "text/html"}), html=True)
     assert isinstance(page.body, bytes) and b"2 peers were asked: &lt;b&gt;." in page.body
 

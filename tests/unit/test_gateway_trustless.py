@@ -105,6 +105,9 @@ async def test_a_block_may_be_asked_for_in_part(client: Client) -> None:
     assert (await client.get(target, {"range": "bytes=-3"})).body == b"aw\n"
     beyond = await client.get(target, {"range": "bytes=31-"})
     assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */31")
+    assert beyond.body == b"the range begins after the end, 31 bytes\n"
+    # a cache that kept it would give it to who asks for the whole block
+    assert not {"Cache-Control", "Etag", "Last-Modified"} & set(beyond.headers)
 
 
 async def test_who_has_it_already_gets_no_body(client: Client) -> None:

@@ -2,24 +2,30 @@
 
 import asyncio
 import gc
+import re
 import socket
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from cidery.budgets import GATEWAY_CONNECTIONS, RPC_CONNECTIONS
 from cidery.errors import words_of
+from cidery.gateway import errors
 from cidery.gateway.listen import CannotListen, place_of
+from cidery.gateway.redirects_file import STATUSES
 from cidery.http.body import RequestBody
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import FEW_FILES, connections_for
 from cidery.http.server import HttpServer
+from cidery.http.status import REASONS
 from cidery.multiformats.multiaddr import Multiaddr
 
 MOST = 4
+SOURCES = Path(errors.__file__).parents[1]
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -209,3 +215,10 @@ def test_a_gateway_listens_at_ip_addresses_only(addr: str) -> None:
 
 async def answer_nothing(request: Request) -> Response:
     return Response(204)
+
+
+def test_every_status_that_is_answered_has_its_phrase() -> None:
+    assert {status for _, status in errors._STATUS} | set(STATUSES) <= set(REASONS)
+    source = "".join(file.read_text(encoding="utf-8") for file in SOURCES.rglob("*.py"))
+    given = {int(number) for number in re.findall(r"\b(?:Response|text|said)\(([2-5]\d\d)\b", source)}
+    assert len(given) > 10 and given <= set(REASONS)

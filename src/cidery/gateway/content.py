@@ -27,6 +27,7 @@ from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import content_headers
+from cidery.gateway.conditional import holds
 from cidery.gateway.disposition import location
 from cidery.gateway.errors import said
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
@@ -50,6 +51,8 @@ from cidery.unixfs.reader import read_node
 
 MAX_AT_HAND = 16 * 1024
 """Largest node whose links are read for an answer without waiting, in bytes: some 300 links."""
+_WITH_TAG = (200, 206, 304)
+"""Statuses of answers whose tag and date are those of the content."""
 _SERVED_AS_CONTENT = (None, Form.JSON, Form.CBOR)
 """Forms in which files are served as they are: "json" of a file that holds JSON is the file."""
 _SERVED_AS_FILES = (*_SERVED_AS_CONTENT, Form.TAR)
@@ -123,6 +126,8 @@ class ContentGateway:
 
     def at_hand(self, request: Request, plan: Plan) -> Response | None:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
+        if "if-match" in request.headers or "if-unmodified-since" in request.headers:
+            return None  # answer() compares them with what it found
         if _only_if_cached(request):
             return None  # answer() looks whether the content is stored, also where its CID alone would do
         steps = self._respond(request, plan, self._at_hand)
@@ -141,6 +146,14 @@ class ContentGateway:
 
         Raises the errors of reading. Cancel-safe. The body may raise, which cuts the answer off.
         """
+        response = await self._answer(request, origin)
+        if response.status in _WITH_TAG and not holds(request.headers, response.headers):
+            if not isinstance(response.body, bytes):
+                await response.body.aclose()
+            return said(412, "this is not the content that the request names", request, html=self._options.pages)
+        return response
+
+    async def _answer(self, request: Request, origin: Origin) -> Response:
         plan = self.plan(request, origin)
         if plan is not None:
             return await self._answer_with_session(request, plan)
@@ -270,7 +283,7 @@ def _headers(request: Request, origin: Origin, wanted: Wanted, roots: str, lasts
     """Of every answer with content. Raises BadRequest."""
     headers = content_headers(origin.shown_path(request), roots, lasts)
     if wanted.form is not None and not wanted.explicit:
-        headers |= location(request, wanted.form, wanted.of_type)
+        headers |= location(request, wanted.form, wanted.of_type) | {"Vary": "Accept"}
     return headers
 
 

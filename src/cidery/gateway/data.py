@@ -59,6 +59,8 @@ async def answer(
     own = _OWN_FORM.get(cid.codec)
     if own is None or (form is not None and cid.codec not in _FITTING.get(form, ())):
         raise OtherCodec(cid, form)
+    if form is None:
+        headers["Vary"] = "Accept"  # people get a page at the same address
     if form is None and "text/html" in request.header("accept"):
         return await _preview(request, origin, cid, blocks, headers)
     form = form or own

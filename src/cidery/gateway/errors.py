@@ -88,7 +88,9 @@ def failed(error: CideryError, request: Request, *, html: bool = False) -> Respo
     retry = RETRY_AFTER if status == 504 else {}
     if isinstance(error, TooMuchFetched):
         retry = {"Retry-After": str(error.retry_after)}
-    told = " ".join((str(error), *notes_of(error)))
+    told, notes = str(error), notes_of(error)
+    if notes:
+        told = " ".join((told if told.endswith(".") else f"{told}.", *notes))
     return said(status, told, request, retry, html=html, advice=_advice_for(error, status))
 
 

@@ -9,10 +9,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from cidery.gateway.conditional import matches_strongly
-from cidery.http.message import Piece, Request, Response
+from cidery.http.message import Piece, Request, Response, text
 from cidery.http.ranges import Multipart, Range, Unsatisfiable, multipart, parse_ranges
 from cidery.multiformats.varint import Buffer
 
+_OF_CONTENT = ("Cache-Control", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges")
+"""Headers that say something of the content, which an answer without it has not."""
 Read = Callable[[int, int], AsyncGenerator[Piece, None]]
 """Offset and length in bytes -> the bytes, in pieces."""
 
@@ -29,9 +31,9 @@ def ranges_of(request: Request, tag: str, size: int) -> list[Range]:
 
 
 def outside(headers: dict[str, str], error: Unsatisfiable) -> Response:
-    """416, with the length that there is."""
-    kept = {name: value for name, value in headers.items() if name != "Content-Disposition"}
-    return Response(416, kept | {"Content-Range": f"bytes */{error.size}", "Content-Type": "text/plain"}, b"")
+    """416, with the length that there is; nothing by which a cache would give it to who asks for all of it."""
+    kept = {name: value for name, value in headers.items() if name not in _OF_CONTENT}
+    return text(416, str(error), kept | {"Content-Range": f"bytes */{error.size}"})
 
 
 def in_parts(ranges: list[Range], size: int, headers: dict[str, str], data: Buffer | None, read: Read) -> Response:
