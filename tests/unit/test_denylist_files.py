@@ -153,3 +153,19 @@ def test_an_unreadable_file_leaves_the_rules_that_were_in_force(files: DenyFiles
     path.chmod(0)
     files.look()
     assert denies(files.denylists, 1) == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in the file system")
+def test_what_is_no_file_is_not_waited_for(files: DenyFiles, own: Path) -> None:
+    os.mkfifo(own / "pipe.deny")
+    with pytest.raises(BadDenylist, match="it is no regular file; correct it, or move it away"):
+        files.load()
+    (own / "pipe.deny").unlink()
+    (own / "endless.deny").symlink_to("/dev/zero")
+    with pytest.raises(BadDenylist, match="it is no regular file"):
+        files.load()
+    (own / "endless.deny").unlink()
+    write(own / "list", f"/ipfs/{cid(1)}")
+    (own / "linked.deny").symlink_to(own / "list")
+    files.load()
+    assert denies(files.denylists, 1) == [True]

@@ -161,4 +161,23 @@ def test_a_full_disk_costs_lines_and_nothing_else(caplog: pytest.LogCaptureFixtu
     log = AccessLog(Path("/dev/full"), "common", clock)
     log(answered())
     log.close()
-    assert log.lost == 1 and any("No space left" in one for one in caplog.messages)
+    assert log.lost == 1 and any(
+        "1 line of the access log is lost: [Errno 28] No space" in one for one in caplog.messages
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in the file system")
+def test_a_pipe_is_written_if_somebody_reads_it_and_else_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(CannotLog, match="nobody reads this pipe"):
+        AccessLog(path, "common", clock)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        log = AccessLog(path, "common", clock)
+        assert os.get_blocking(log._fd), "a full pipe is waited for, by the thread"
+        log(answered("/one"))
+        log.close()
+        assert b"GET /one" in os.read(reader, 4096)
+    finally:
+        os.close(reader)

@@ -22,7 +22,7 @@ from cidery.gateway.check.model import LEAVES, Answer, Check, Site, ask, expect
 from cidery.gateway.check.names import DOMAINS, V1_AND_V2, V2_ONLY, inlined, records, value_of
 from cidery.gateway.check.needed import lacks
 from cidery.gateway.check.probe import NoFixtures, NoGateway, probe
-from cidery.gateway.check.provision import archives, provision
+from cidery.gateway.check.provision import CannotProvision, archives, provision
 from cidery.gateway.check.report import curl
 from cidery.gateway.check.run import run_all, run_one
 from cidery.gateway.check.table import UnknownLeaf, selected, table, wanted
@@ -422,6 +422,12 @@ def test_when_nothing_was_checked_the_exit_code_is_two(
 ) -> None:
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "") and told in err and err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CannotProvision, match=r"cannot be written to .*file: not a directory; give another folder"):
+        provision(tmp_path / "file")
 
 
 def test_provisioning_is_an_option_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

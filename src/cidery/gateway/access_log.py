@@ -6,6 +6,7 @@ counted, and nobody waits.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -178,8 +179,17 @@ class AccessLog:
     def _opened(self) -> int:
         if self._path is None:
             return sys.stdout.fileno()
-        # others than the user need not know who read what
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o640)
+        more = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody reads is not waited for
+        try:
+            # others than the user need not know who read what
+            opened = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | more, 0o640)
+        except OSError as exc:
+            if exc.errno == errno.ENXIO:
+                raise OSError(errno.ENXIO, "nobody reads this pipe") from exc
+            raise
+        if more:
+            os.set_blocking(opened, True)  # the thread may wait
+        return opened
 
     def _run(self) -> None:
         going = True
@@ -231,7 +241,9 @@ class AccessLog:
     def _warn(self, reason: str) -> None:
         lost, at = self._told
         if time.monotonic() - at >= WARN_EVERY:
-            log.warning("%d lines of the access log are lost: %s", self.lost - lost, reason)
+            count = self.lost - lost
+            what = "1 line of the access log is" if count == 1 else f"{count} lines of the access log are"
+            log.warning("%s lost: %s", what, reason)
             self._told = (self.lost, time.monotonic())
 
 

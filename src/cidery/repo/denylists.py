@@ -8,6 +8,7 @@ Spec: https://specs.ipfs.tech/compact-denylist-format/#file-extension-locations-
 
 import hashlib
 import logging
+import stat
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class _Stamp(NamedTuple):
     inode: int
     size: int
     changed: int
+    mode: int
 
 
 @dataclass(slots=True)
@@ -111,6 +113,8 @@ class DenyFiles:
             if stamp == file.stamp:
                 return False
             file.stamp = stamp
+            if not stat.S_ISREG(stamp.mode):
+                raise BadDenylist(file.path, "it is no regular file")  # a pipe would be waited for
             if stamp.size > DENY_FILE.amount:
                 raise BadDenylist(file.path, f"it is longer than {DENY_FILE.size}")
             with file.path.open("rb") as opened:
@@ -139,7 +143,7 @@ class DenyFiles:
 
 def _stamp(path: Path) -> _Stamp:
     found = path.stat()
-    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
 
 
 def _hasher() -> "hashlib._Hash":

@@ -28,7 +28,7 @@ THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 async def check(context: Context, call: Call) -> AsyncGenerator[GatewayCheck, None]:
     """First what is not on the gateway, then one value for each check, and a last one with the counts.
 
-    Raises BadCall, BadUrl, UnknownLeaf, Unreachable, NoGateway, NoFixtures.
+    Raises BadCall, BadUrl, UnknownLeaf, Unreachable, NoGateway, NoFixtures, CannotProvision.
     """
     url, folder = call.optional("url"), call.text("provision")
     if folder:

@@ -5,8 +5,22 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from cidery.errors import Unavailable, words_of
 from cidery.gateway.check.dag import fixture
 from cidery.gateway.check.names import DOMAINS, records
+
+
+class CannotProvision(Unavailable):
+    """The folder cannot be written."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the fixtures cannot be written to {self.folder}: {self.reason}; give another folder with --provision"
+
 
 README = """\
 # Load this into a node, then check its gateway
@@ -49,7 +63,14 @@ def domain_map() -> str:
 
 
 def provision(folder: Path) -> None:
-    """Write everything below ``folder``, which is created. Blocks. Raises OSError."""
+    """Write everything below ``folder``, which is created. Blocks. Raises CannotProvision."""
+    try:
+        _write(folder)
+    except OSError as exc:
+        raise CannotProvision(folder, words_of(exc)) from exc
+
+
+def _write(folder: Path) -> None:
     for name in ("cars", "records"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for path in archives():
