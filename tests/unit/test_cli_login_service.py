@@ -1,6 +1,7 @@
 import configparser
 import os
 import plistlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cidery.cli import login_service
 from cidery.cli.login_service import launchd, systemd, windows
 
 WORDS = ("/opt/my python/bin/python", "-m", "cidery", "--repo-dir", "/home/a & b/100%/$x", "daemon", "--init")
@@ -46,6 +48,58 @@ def test_the_agent_of_launchd_starts_exactly_the_command(tmp_path: Path) -> None
     assert said["KeepAlive"] == {"SuccessfulExit": False}, "after `cidery shutdown` it stays ended"
     assert service.path == tmp_path / "Library/LaunchAgents/io.cidery.daemon.plist"
     assert service.start == (("launchctl", "bootstrap", "gui/501", str(service.path)),)
+
+
+def test_the_agent_of_launchd_has_keys_that_launchd_knows_of_their_types(tmp_path: Path) -> None:
+    """As `man launchd.plist` lists them."""
+    types = {
+        "Label": str, "ProgramArguments": list, "RunAtLoad": bool, "KeepAlive": dict, "ThrottleInterval": int,
+        "ExitTimeOut": int, "StandardOutPath": str, "StandardErrorPath": str,
+    }  # fmt: skip
+    said = plistlib.loads(launchd(WORDS, tmp_path, 501, tmp_path / "daemon.log").content)
+    assert {name: type(value) for name, value in said.items()} == types
+    assert said["Label"] == "io.cidery.daemon", "the file is called so, too"
+    assert Path(said["StandardOutPath"]).is_absolute() and Path(said["ProgramArguments"][0]).is_absolute()
+
+
+def test_a_second_install_loads_the_agent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """launchctl loads nothing twice, and keeps what has ended."""
+    loaded = tmp_path / "loaded"
+    (tmp_path / "launchctl").write_text(
+        f"""#!/bin/sh
+        case $1 in
+          bootstrap)
+            [ -e "{loaded}" ] && {{ echo "Bootstrap failed: 5: Input/output error" >&2; exit 5; }}
+            touch "{loaded}" ;;
+          bootout) rm "{loaded}" ;;
+        esac"""
+    )
+    (tmp_path / "launchctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    service = launchd(WORDS, tmp_path, 501, tmp_path / "daemon.log")
+    for _ in range(2):
+        login_service._install(service, tmp_path / "repo")
+        assert loaded.exists() and "starts at each login" in capsys.readouterr().out
+    login_service._remove(service)
+    assert not loaded.exists() and not service.path.exists()
+
+
+def test_the_task_of_windows_is_one_of_its_schema(tmp_path: Path) -> None:
+    """Elements in the order, and values of the types, that the schema has for version 1.2 of it."""
+    text = windows(WORDS, tmp_path, "HOME\\me").content.decode("utf-16")
+    task = ElementTree.fromstring(text.partition("\n")[2])
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert task.tag == f"{space}Task" and task.get("version") == "1.2"
+    assert [one.tag.removeprefix(space) for one in task] == ["RegistrationInfo", "Triggers", "Settings", "Actions"]
+    found = {one.tag.removeprefix(space): (one.text or "").strip() for one in task.iter()}
+    assert found["MultipleInstancesPolicy"] in {"Parallel", "Queue", "IgnoreNew", "StopExisting"}
+    assert {found[name] for name in ("DisallowStartIfOnBatteries", "StopIfGoingOnBatteries")} == {"false"}
+    assert re.fullmatch(r"P(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?", found["Interval"]), "from PT1M on"
+    assert 1 <= int(found["Count"]) <= 255
+    assert found["UserId"] == "HOME\\me", "for one user: a task for all of them takes an administrator"
+    assert [one.tag.removeprefix(space) for one in next(task.iter(f"{space}Exec"))] == ["Command", "Arguments"]
 
 
 def test_the_task_of_windows_starts_exactly_the_command(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ class Service(NamedTuple):
     """... succeed while it is known or runs..."""
     stop: tuple[tuple[str, ...], ...]
     """... and end it for good, before the file is removed."""
+    forget: tuple[str, ...] = ()
+    """Has to come before ``start`` where one is known already; fails where none is."""
 
 
 async def run_local(repo: Path, call: Call) -> int:
@@ -72,7 +74,8 @@ def service_here(repo: Path) -> Service:
     if sys.platform == "darwin":
         return launchd(words, Path.home(), os.getuid(), repo.absolute() / LOG_FILE)
     if os.name == "nt":
-        return windows(words, Path(os.environ.get("APPDATA") or Path.home()), os.environ.get("USERNAME", ""))
+        user = "\\".join(filter(None, (os.environ.get("USERDOMAIN"), os.environ.get("USERNAME"))))
+        return windows(words, Path(os.environ.get("APPDATA") or Path.home()), user)
     if not sys.platform.startswith("linux"):
         raise BadCall(f"there is no service for {sys.platform}; start at login: {' '.join(words)}")
     return systemd(words, Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"))
@@ -118,11 +121,15 @@ def launchd(words: tuple[str, ...], home: Path, uid: int, log: Path) -> Service:
     path, domain = home / "Library" / "LaunchAgents" / f"{LABEL}.plist", f"gui/{uid}"
     start = ("launchctl", "bootstrap", domain, str(path))
     state, stop = ("launchctl", "print", f"{domain}/{LABEL}"), ("launchctl", "bootout", f"{domain}/{LABEL}")
-    return Service(path, content, (start,), (), state, (stop,))
+    # what is loaded stays so after its daemon has ended, and is not loaded twice
+    return Service(path, content, (start,), (), state, (stop,), forget=stop)
 
 
 def windows(words: tuple[str, ...], data: Path, user: str) -> Service:
-    """A task at logon. https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema"""
+    """A task at logon of ``user``, as DOMAIN\\NAME.
+
+    https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema
+    """
     path = data / NAME / "service.xml"
     text = (
         '<?xml version="1.0" encoding="UTF-16"?>\n'
@@ -153,6 +160,8 @@ def _install(service: Service, repo: Path) -> int:
     service.path.parent.mkdir(parents=True, exist_ok=True)
     service.path.write_bytes(service.content)
     runs = running(str(repo)) is not None
+    if service.forget and not runs:
+        _tried(service.forget)
     for words in service.later if runs else service.start:
         _do(service, words)
     when = "starts at the next login; one runs already" if runs else "was started, and starts at each login"
