@@ -1,5 +1,6 @@
 """A disk with no byte left, and one that cannot be written: real ones, mounted in a namespace of the test's own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from cidery.blockstore.segments import rebuild_index
+from cidery.core.keeping.budget import evict_over
 from cidery.disk.hole_punching import disk_bytes, punch_hole
+from cidery.repo.config import DEFAULT_CID_PROFILE, new_raw, parse_config
 from cidery.repo.lock import RepoLock, RepoNotWritable
 from cidery.repo.pins import Pin
-from cidery.repo.reserve import FULL_BYTES, Reserve
+from cidery.repo.reserve import FULL_BYTES, LARGE_BYTES, Reserve
 from gc_repo import Repo, leaf, node
 
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -20,14 +23,14 @@ from pathlib import Path
 import cidery
 
 MOUNT = Path(sys.argv[1])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(MOUNT)], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=70m", "none", str(MOUNT)], check=True)
 
 async def main():
     async with cidery.Node(MOUNT / "repo", profile="test", offline=True) as node:
-        async for _ in node.api.collector.garbage():
-            continue  # makes the reserve
-        assert (MOUNT / "repo" / "blocks" / "reserve").exists()
-        kept, roots = await node.add(b"kept" * 1000), []
+        kept = await node.add(b"kept" * 1000)
+        roots = [await node.add(os.urandom(1_000_000)) for _ in range(35)]
+    assert (MOUNT / "repo" / "blocks" / "reserve").exists(), "without a collection before"
+    async with cidery.Node(MOUNT / "repo", offline=True) as node:
         try:
             while True:
                 roots.append(await node.add(os.urandom(1_000_000)))
@@ -166,3 +169,26 @@ def test_the_reserve_goes_when_hardly_anything_else_is_free(tmp_path: Path, monk
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
     reserve.release_if_full()
     assert not (tmp_path / "reserve").exists()
+
+
+def test_there_is_a_reserve_once_the_blocks_are_many_times_as_large(tmp_path: Path) -> None:
+    segment = tmp_path / "000000.car"
+    for size, kept in ((LARGE_BYTES - 1, False), (LARGE_BYTES, True)):
+        with segment.open("wb") as file:
+            file.truncate(size)
+        Reserve(tmp_path).keep_if_large()
+        assert (tmp_path / "reserve").exists() == kept
+
+
+async def test_a_daemon_that_has_not_stopped_yet_makes_the_reserve_while_it_looks_after_its_budget(
+    tmp_path: Path,
+) -> None:
+    repo = Repo(tmp_path)
+    config = parse_config(new_raw(os.urandom, cid_profile=DEFAULT_CID_PROFILE, profiles=[]))
+    for size in (1 << 20, LARGE_BYTES):
+        await repo.put(leaf(size, 1 << 20))
+        with (repo.store.directory / "000099.car").open("wb") as file:
+            file.truncate(size)
+        await evict_over(repo.collector, config)
+        assert (repo.store.directory / "reserve").exists() == (size == LARGE_BYTES)
+    await repo.close()

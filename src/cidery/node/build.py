@@ -177,7 +177,10 @@ class OpenedParts:
             return
         import asyncio
 
+        from cidery.repo.reserve import Reserve
+
         self.store = await asyncio.to_thread(SegmentStore.open, self.path, hash_on_read=self.config.hash_on_read)
+        self._stack.callback(Reserve(self.store.directory).keep_if_large)
         self._stack.push_async_callback(self.store.close)
         self.make(self.blocks)
         self._state = await asyncio.to_thread(self._open_state)

@@ -1,12 +1,15 @@
 """A file that reserves disk space: given up when the disk is full, so that a collection can write what it must."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 RESERVE_BYTES = 8 * 1024 * 1024
 """Enough for the index pages and log entries of a few thousand blocks; the space they free serves the next ones."""
 FULL_BYTES = 1024 * 1024
 """Free bytes below which a disk counts as full: a collection writes less before it removes anything."""
+LARGE_BYTES = 4 * RESERVE_BYTES
+"""Size of the blocks from which on there is a reserve before the first collection."""
 RESERVE_NAME = "reserve"
 
 
@@ -35,6 +38,14 @@ class Reserve:
             part.unlink(missing_ok=True)
             return False
         return True
+
+    def keep_if_large(self) -> None:
+        """Create the file if the rest of the directory has LARGE_BYTES: later the disk may be full. As keep()."""
+        if self._path.exists():
+            return
+        with suppress(OSError), os.scandir(self._path.parent) as files:
+            if sum(file.stat().st_size for file in files) >= LARGE_BYTES:
+                self.keep()
 
     def release_if_full(self) -> None:
         """Give up the reserve if there is hardly any other space, for the writes that precede the first removal."""

@@ -15,6 +15,7 @@ from importlib import import_module
 
 from cidery.errors import CideryError
 from cidery.repo.config import Config
+from cidery.repo.reserve import Reserve
 from cidery.tasks import end, in_thread
 
 TYPE_CHECKING = False
@@ -66,7 +67,11 @@ def _watermark(config: Config) -> int:
 
 
 async def evict_over(collector: Collector, config: Config) -> None:
-    """Evict cached blocks down to the watermark if the store is over StorageMax. Raises as Collector.evict()."""
+    """Evict cached blocks down to the watermark if the store is over StorageMax; see to the reserve of a large one.
+
+    Raises as Collector.evict().
+    """
+    await in_thread(Reserve(collector.store.directory).keep_if_large)
     found = await collector.store.stat()
     if found.disk_bytes <= config.storage_max:
         return
