@@ -255,6 +255,7 @@ class BitswapService:
                         group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
                     else:
                         peer.arrived.discard(arrived)
+                    del data, message  # megabytes, and the next one may never come
         except ExceptionGroup as group_error:
             raise first_of(group_error) from group_error
         finally:

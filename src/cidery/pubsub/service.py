@@ -230,6 +230,7 @@ class PubsubService:
         try:
             async for data in stream.messages(MAX_RPC):
                 await self._take(peer, Rpc.decode(data))
+                del data  # the next one may never come
         finally:
             if self._reading.get(peer) is stream:
                 del self._reading[peer]
