@@ -27,8 +27,8 @@ class TimedOut(Unavailable):
         return f"timed out after {self.seconds:g} s, as --timeout says"
 
 
-MAX_WHOLE = 256 * 1024
-"""Most bytes that an answer holds as a whole, which is less work than sending pieces: reading it takes no time."""
+MAX_WHOLE = 2 << 20
+"""Most bytes that an answer holds as a whole, which is less work than sending pieces: those of the largest block."""
 
 
 class Body(NamedTuple):

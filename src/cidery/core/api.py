@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from cidery.core.reading.content_path import name_path, parse_path
 from cidery.errors import Unavailable
 from cidery.exchange.terms import EAGER
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cidery.core.jobs import JobDesk
     from cidery.core.keeping.collector import Collector
     from cidery.core.keeping.pin_queue import PinQueue
+    from cidery.core.lazy_session import AtHand
     from cidery.core.naming import Naming
     from cidery.core.network import BudgetUse, Network
     from cidery.core.pubsub import NodePubsub
@@ -158,6 +160,7 @@ class Api:
         """``offline``: without the network, if there is one. ``denies``: whether denylists are obeyed. ``watch_as``:
         the name under which the operations of this object can be watched; "": they cannot."""
         self._parts = parts
+        self._at_hand: AtHand | None = None
         self._offline = offline
         self._denies = denies
         self._watch_as = watch_as
@@ -169,6 +172,14 @@ class Api:
     def undenied(self) -> Api:
         """The same node, for what its operator checks and removes: denylists are not asked, except by the network."""
         return Api(self._parts, offline=self._offline, denies=False, watch_as=self._watch_as)
+
+    def at_hand(self) -> Api:
+        """The same node, of which locate() and lazy_session() wait for nothing: they raise NotAtHand instead."""
+        from cidery.core.lazy_session import AtHand
+
+        made = Api(self._parts, offline=self._offline, denies=self._denies)
+        made._at_hand = AtHand(self.served)
+        return made
 
     def watched_as(self, name: str) -> Api:
         """The same node; its operations can be watched under ``name``."""
@@ -292,11 +303,13 @@ class Api:
     async def locate(self, text: str) -> ContentPath:
         """The content path behind any path; names are resolved. Raises PathError, NameNotFound, NoDnsLink, BadDomain,
         BadTarget, TooManyNames, NoSuchDomain, DnsUnavailable, Denied. Cancel-safe."""
-        from cidery.core.reading.content_path import name_path, parse_path
-
         path = name_path(text)
         if path is None:
             return self.admitted(parse_path(text))
+        if self._at_hand is not None:
+            from cidery.core.lazy_session import NotAtHand
+
+            raise NotAtHand
         await self.arrived()
         with self.doing("resolving the name"):
             return self.admitted(parse_path((await self.naming.resolver.resolve(path)).path))
@@ -344,6 +357,8 @@ class Api:
 
     def lazy_session(self) -> AbstractAsyncContextManager[BlockSession]:
         """As session(), for a few blocks that are mostly stored: peers hear of it at the first that is not."""
+        if self._at_hand is not None:
+            return self._at_hand
         if self.network is None or self._watch_as or not self._denies:
             return self.session()
         from cidery.core.lazy_session import LazySession

@@ -310,7 +310,7 @@ class Connection(asyncio.Protocol):
         if bodiless or exchange.request.method == "HEAD":
             self._write(head)
         else:
-            self._write(head + body)
+            self._write_piece(head, body, chunked=False)
             exchange.sent = len(body)
         exchange.whole = True
 

@@ -125,7 +125,7 @@ async def listen(
         for addr in addrs:
             _check(addr, open_to_all)
             handler = new_handler()
-            server = HttpServer(handler, most=most, name=f"{AGENT}{__version__}", max_target=MAX_LINE, clock=time.time)
+            server = _server(handler, most)
             servers.append(server)
             bound.append(await _start(server, addr, files, certificate))
             port = _port_of(bound[-1])
@@ -156,6 +156,17 @@ def _found_by(api_file: Path, bound: list[Multiaddr], token: str) -> Iterator[No
     finally:
         api_file.unlink(missing_ok=True)
         token_file.unlink(missing_ok=True)
+
+
+def _server(handler: RpcHandler, most: int) -> HttpServer:
+    return HttpServer(
+        handler,
+        most=most,
+        name=f"{AGENT}{__version__}",
+        max_target=MAX_LINE,
+        clock=time.time,
+        at_hand=handler.at_hand,
+    )
 
 
 def _check(addr: Multiaddr, open_to_all: bool) -> None:

@@ -21,7 +21,7 @@ Parameters = list[tuple[str, str]]
 
 async def read_parameters(request: Request) -> Parameters:
     """The parameters in order. Raises BadCall."""
-    found = _parsed(request.target.partition("?")[2])
+    found = parse_parameters(request.target.partition("?")[2])
     if request.header("content-type").partition(";")[0].strip().lower() != FORM or request.body is None:
         return found
     form = bytearray()
@@ -29,10 +29,11 @@ async def read_parameters(request: Request) -> Parameters:
         form += chunk
         if len(form) > MAX_FORM:
             raise BadCall(f"more than {MAX_FORM} bytes of arguments")
-    return found + _parsed(form.decode("utf-8", "surrogateescape"))
+    return found + parse_parameters(form.decode("utf-8", "surrogateescape"))
 
 
-def _parsed(text: str) -> Parameters:
+def parse_parameters(text: str) -> Parameters:
+    """Those of a query or form. Raises BadCall."""
     if not text:
         return []
     try:

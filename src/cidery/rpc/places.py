@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from cidery.budgets import RPC_CALLS, RPC_SHORT_CALLS, RPC_UPLOADS, RPC_WAITING
@@ -121,6 +120,21 @@ class _Line:
             self._waiting.popleft().set_result(None)
 
 
+class Taken:
+    """A place of Places, as an async context; contextlib's would take a tenth of a small call."""
+
+    def __init__(self, places: Places, command: Command) -> None:
+        self._places = places
+        self._command = command
+
+    async def __aenter__(self) -> Place:
+        self._found = await self._places.take(self._command)
+        return self._found[0]
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.give(*self._found)
+
+
 class Places:
     """The places of one server."""
 
@@ -136,22 +150,25 @@ class Places:
         every = sorted([*self._uploads, *self._calls, *self._short], key=lambda place: place.began)
         return [RunningCall(place.call, place.began) for place in every if place.call is not None]
 
-    @asynccontextmanager
-    async def taken(self, command: Command) -> AsyncIterator[Place]:
+    def taken(self, command: Command) -> Taken:
         """A place while the context is open; waits for it. Raises TooManyCalls, TooManyUploads."""
+        return Taken(self, command)
+
+    async def take(self, command: Command) -> tuple[Place, dict[Place, None]]:
+        """For Taken: a place, and among which it is."""
         uploads = command.file_argument is not None
         line = self._lines[uploads]
         found = None if len(line) else self._found(command)
         if found is None:
             found = (uploads is False and self._short_found(command)) or await self._waited(command, line)
-        place, among = found
-        among[place] = None
-        try:
-            yield place
-        finally:
-            among.pop(place, None)
-            for one in self._lines:
-                one.call()
+        found[1][found[0]] = None
+        return found
+
+    def give(self, place: Place, among: dict[Place, None]) -> None:
+        """For Taken: it is free, and the next one's turn."""
+        among.pop(place, None)
+        for one in self._lines:
+            one.call()
 
     async def _waited(self, command: Command, line: _Line) -> tuple[Place, dict[Place, None]]:
         now = asyncio.get_running_loop().time

@@ -42,7 +42,7 @@ from cidery.rpc.authorization import DENIED, Authorizations
 from cidery.rpc.guard import allowed, check, comes_from, is_local_host, is_named
 from cidery.rpc.misses import Misses
 from cidery.rpc.official import OfficialPage
-from cidery.rpc.parameters import Parameters, read_parameters
+from cidery.rpc.parameters import Parameters, parse_parameters, read_parameters
 from cidery.rpc.places import Place, Places
 from cidery.rpc.uploads import is_multipart, read_uploads
 from cidery.rpc.webui import LINK, OFFICIAL, SESSION_SCHEME, WebUi
@@ -55,6 +55,7 @@ MAX_WATCH_NAME = 64
 """Significant characters of such a name."""
 OWN_AGENT = "cidery"
 """User-Agent of our own clients, which can read names of arbitrary bytes."""
+_TOKEN = TOKEN_HEADER.lower()
 _NOT_FOUND = (404, "404 page not found")
 _NO_SESSION = (401, "401 - this page has no session, or its session is over: open it with: cidery ui")
 log = logging.getLogger("cidery.rpc")
@@ -110,6 +111,7 @@ class RpcHandler:
         """Of the certificate of this server; empty without TLS."""
         self._webui = WebUi(api.path, official=official.cids if official is not None else ())
         self._places = Places()
+        self._at_hand = Context(api.at_hand(), api.path, None, stop, Caller.ANYBODY, None, self._places.running)
         self._misses = Misses(api, sessions)
         self._routing = routing
 
@@ -117,6 +119,38 @@ class RpcHandler:
         """Let pages of these origins call, too. ``own``: those of this server, whose pages need a session."""
         self._own |= own - self._origins
         self._origins |= origins | own
+
+    def at_hand(self, request: Request) -> Response | None:
+        """The answer to a call that needs no waiting, so neither a task nor a place; None: __call__() gives it.
+
+        Never raises. What is refused, or fails, is left to __call__(), which finds it again and says why.
+        """
+        path, _, query = request.target.partition("?")
+        command, run = _KNOWN.get(path), _AT_HAND.get(path)
+        if command is None or run is None or request.method != "POST" or "origin" in request.headers:
+            return None
+        if self._refused(request, "POST") is not None:
+            return None
+        try:
+            parameters = parse_parameters(query)
+            if any(name == WATCH_AS for name, _ in parameters):
+                return None
+            call = _bound(command, [], parameters)
+            running = run(self._at_hand, call)
+            try:
+                running.send(None)
+            except StopIteration as stop:
+                head = _whole(stop.value, call, request)
+            else:
+                running.close()  # it wants to wait
+                return None
+        except CideryError:
+            return None
+        return (
+            None
+            if head is None or head.whole is None
+            else Response(200, {**COMMON_HEADERS, **head.headers}, head.whole)
+        )
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
@@ -131,6 +165,10 @@ class RpcHandler:
         host = request.header("host").lower()
         return frozenset((f"https://{host}",)) if self.names and is_named(host, self.names) else frozenset()
 
+    def _of_us(self, request: Request) -> frozenset[str]:
+        """Origins of this server, whose pages need a session."""
+        return self._own | self._named(request) if self.names else self._own
+
     async def _checked(self, request: Request) -> Response:
         if request.path.startswith(FOR_WORKERS):
             return await self._of_worker(request)
@@ -143,31 +181,33 @@ class RpcHandler:
         measures = request.path == METRICS_PATH and self._metrics is not None
         if not request.path.startswith(PREFIX) and not measures:
             return text_answer(*_NOT_FOUND)  # for every caller: there is nothing to protect
+        method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
+        if (refused := self._refused(request, method)) is not None:
+            return refused
+        if measures and self._metrics is not None:
+            return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
+        return await self._answer(request)
+
+    def _refused(self, request: Request, method: str) -> Response | None:
+        """The answer to who may not call. ``method``: the one that counts."""
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
-        method = "POST" if measures and request.method in ("GET", "HEAD") else request.method  # it changes nothing
         origins = self._origins | self._named(request) if self.names else self._origins
         refusal = check(method, request.headers, origins, any_host=any_host, names=self.names)
         if refusal is not None:
             return text_answer(*refusal)
-        meant = request.headers.get(TOKEN_HEADER.lower())
+        meant = request.headers.get(_TOKEN)
         if meant is not None and not self._is_ours(meant):
             return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
         # A preflight carries no secret and calls nothing.
-        if request.method != "OPTIONS" and (denied := self._denied(request)) is not None:
-            return denied
-        if measures and self._metrics is not None:
-            return Response(200, {"Content-Type": MEDIA_TYPE}, await self._metrics())
-        return await self._answer(request)
+        return self._denied(request) if request.method != "OPTIONS" else None
 
     def _denied(self, request: Request) -> Response | None:
         """The answer to a caller without the secret that it needs."""
         given = request.header("authorization")
         if self._webui.is_session(given):
             return None
-        if given.startswith(SESSION_SCHEME) or (
-            not self._users and comes_from(request.headers, self._own | self._named(request))
-        ):
+        if given.startswith(SESSION_SCHEME) or (not self._users and comes_from(request.headers, self._of_us(request))):
             return text_answer(*_NO_SESSION)
         return None if self._users.allows(given, unquote(request.path)) else text_answer(403, DENIED)
 
@@ -178,8 +218,7 @@ class RpcHandler:
         if not any_host and not is_local_host(host) and not is_named(host, self.names):
             return text_answer(403, "403 - Forbidden")
         if request.method == "POST":
-            own = self._own | self._named(request)
-            refusal = check("POST", request.headers, own, any_host=any_host, names=self.names)
+            refusal = check("POST", request.headers, self._of_us(request), any_host=any_host, names=self.names)
             if refusal is not None:
                 return text_answer(*refusal)
         return await page(request)
@@ -226,7 +265,7 @@ class RpcHandler:
             parameters, call = await _read_call(request, command, words)
             place.call = call
             context = self._context(request, call, parameters, place)
-            exact = request.header("user-agent").partition("/")[0] == OWN_AGENT
+            exact = _is_own(request)
             seconds = call.seconds("timeout")
             if place.seconds is not None:
                 seconds = min(seconds or place.seconds, place.seconds)
@@ -310,7 +349,14 @@ async def _perform(context: Context, call: Call, exact: bool) -> "AsyncGenerator
         yield _values_head(call)._replace(whole=b"" if result is None else _value(result, call, exact))
 
 
-async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+def _whole(result: Any, call: Call, request: Request) -> _Head | None:
+    """An answer that is at hand as a whole; None: it is not."""
+    if isinstance(result, Body):
+        return None if result.whole is None else _Head(_bytes_headers(result, call), bytes(result.whole))
+    return _values_head(call)._replace(whole=b"" if result is None else _value(result, call, _is_own(request)))
+
+
+def _bytes_headers(body: Body, call: Call) -> dict[str, str]:
     headers = {
         "Content-Type": body.media_type or call.command.media_type,
         "X-Stream-Output": "1",
@@ -320,6 +366,11 @@ async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]
         headers["X-Content-Length"] = str(body.length)
     elif body.about is not None:
         headers[ABOUT] = str(body.about)
+    return headers
+
+
+async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]":
+    headers = _bytes_headers(body, call)
     if body.whole is not None:
         yield _Head(headers, bytes(body.whole))
         return  # the chunks were never begun
@@ -332,6 +383,11 @@ async def _bytes(body: Body, call: Call) -> "AsyncGenerator[_Head | Piece, None]
             yield chunk
     if not begun:
         yield _Head(headers)
+
+
+def _is_own(request: Request) -> bool:
+    """Whether a client of ours asks, which can read names of arbitrary bytes."""
+    return request.header("user-agent").partition("/")[0] == OWN_AGENT
 
 
 def _as_text(call: Call) -> bool:
@@ -350,6 +406,8 @@ def _value(value: Any, call: Call, exact: bool) -> bytes:
 
 _KNOWN: dict[str, Command] = {}
 """Path of a request -> its command, for the paths that the commands have themselves."""
+_AT_HAND: dict[str, Any] = {}
+"""Of these, those whose runs may need no waiting -> their implementation."""
 
 
 def _find(raw_path: str) -> tuple[Command, list[str]] | None:
@@ -368,6 +426,8 @@ def _find(raw_path: str) -> tuple[Command, list[str]] | None:
     given = words[found.words :]
     if not given and raw_path == PREFIX + "/".join(found.command.path):
         _KNOWN[raw_path] = found.command
+        if found.command.at_hand:
+            _AT_HAND[raw_path] = load(found.command.run)
     takes_text = any(not argument.is_file for argument in found.command.arguments)
     return None if len(given) > takes_text else (found.command, given)
 

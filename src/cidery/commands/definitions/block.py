@@ -60,6 +60,7 @@ COMMANDS = (
         media_type="application/vnd.ipld.raw",
         repo=Repo.READ,
         loopless=True,
+        at_hand=True,
     ),
     Command(
         ("block", "put"),
@@ -106,5 +107,6 @@ COMMANDS = (
         text=_stat,
         repo=Repo.READ,
         loopless=True,
+        at_hand=True,
     ),
 )
