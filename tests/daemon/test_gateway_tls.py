@@ -173,3 +173,19 @@ def test_a_running_answer_of_the_daemon_is_finished_at_sigterm(tmp_path: Path) -
             while piece := client.recv(1 << 20):
                 got.append(piece)
         assert b"".join(got).endswith(data)
+
+
+def test_what_is_answered_on_the_port_of_the_swarm_is_among_the_metrics(tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
+    config = {
+        "Gateway.OnSwarmPort": "true",
+        "Swarm.TLS": json.dumps({"CertFile": str(cert), "KeyFile": str(key)}),
+        "Addresses.Swarm": '["/ip4/127.0.0.1/tcp/0/tls/ws"]',
+    }
+    with CideryDaemon(tmp_path / "node", config) as node:
+        port = node.addr.split("/")[4]
+        for version in ("--http1.1", "--http2"):
+            assert curl("-k", version, f"https://127.0.0.1:{port}/ipfs/bafkqabtimvwgy3yk?format=raw") == b"hello\n"
+        api = (node.repo / "api").read_text().rpartition("/")[2].strip()
+        metrics = curl(f"http://127.0.0.1:{api}/debug/metrics/prometheus").decode()
+        assert 'cidery_gateway_requests_total{kind="raw",code="200"} 2\n' in metrics

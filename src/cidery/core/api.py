@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cidery.core.watch import WatchedSessions
     from cidery.denylist.denylists import Denylists
     from cidery.exchange.terms import Terms
+    from cidery.http.exposition import Metric
     from cidery.libp2p.protocols.bandwidth_day import Spell
     from cidery.mfs.files import MutableFiles
     from cidery.multiformats.cid import CID
@@ -118,6 +119,11 @@ if TYPE_CHECKING:
         @property
         def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
             """What is used beside those of the network: who runs something adds to this."""
+            ...
+
+        @property
+        def other_metrics(self) -> list[Callable[[], list[Metric]]]:
+            """What gateways beside the daemon's own have counted: who runs one adds to this."""
             ...
 
         @property
@@ -244,6 +250,10 @@ class Api:
     @property
     def other_budgets(self) -> list[Callable[[], list[BudgetUse]]]:
         return self._parts.other_budgets
+
+    @property
+    def other_metrics(self) -> list[Callable[[], list[Metric]]]:
+        return self._parts.other_metrics
 
     @property
     def bandwidth_days(self) -> list[Callable[[], list[Spell]]]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cidery.core.pubsub import NodePubsub
     from cidery.core.session import BlockSession
     from cidery.core.watch import WatchedSessions
+    from cidery.http.exposition import Metric
     from cidery.libp2p.protocols.bandwidth_day import Spell
     from cidery.mfs.files import MutableFiles
     from cidery.node.network import NodeNetwork
@@ -154,6 +155,7 @@ class OpenedParts:
         self._read_only = read_only
         self._instead = instead
         self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
+        self.other_metrics: list[Callable[[], list[Metric]]] = []
         self.bandwidth_days: list[Callable[[], list[Spell]]] = []
 
     def refuse_unheeded(self) -> None:

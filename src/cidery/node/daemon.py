@@ -99,7 +99,7 @@ async def _serve(path: Path, call: Call) -> None:
         counters = GatewayCounters()
 
         def of_gateways() -> list[Metric]:
-            return summed([counters.metrics(), of_workers(path)])
+            return summed([counters.metrics(), of_workers(path), *(others() for others in api.other_metrics)])
 
         api.other_budgets.append(lambda: budgets(of_gateways(), config.serving.max_requests))
         metrics = metrics_of(api, [of_gateways])

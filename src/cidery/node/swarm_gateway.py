@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from cidery.core.api import Api
 from cidery.gateway.bounded import Bounded
+from cidery.gateway.counters import GatewayCounters
 from cidery.gateway.listen import SHUTDOWN_GRACE, gateway_server
 from cidery.gateway.options import OVER_STREAMS, of_every_answer, request_limits
 from cidery.gateway.site import Site
@@ -42,6 +43,10 @@ class SwarmGateway:
         bounded = Bounded(site.handle, request_limits(api.config.serving), of_every_answer(options), html=False)
         self._server = gateway_server(bounded, site.at_hand)
         self._server.tunnels = False
+        counters = GatewayCounters()
+        counters.server, counters.bounded, counters.strangers = self._server, bounded, site.strangers
+        self._server.on_answered.append(counters)
+        api.other_metrics.append(counters.metrics)
         try:
             yield
         finally:
