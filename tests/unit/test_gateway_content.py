@@ -12,7 +12,8 @@ import cidery
 from cidery.blockstore.interface import Durability
 from cidery.core.api import Api
 from cidery.errors import CideryError
-from cidery.gateway.errors import readable
+from cidery.gateway.conditional import NotCached
+from cidery.gateway.errors import readable, status_of
 from cidery.gateway.hosts import PublicGateway
 from cidery.gateway.options import GatewayOptions, of_every_answer, options_of
 from cidery.gateway.site import Site
@@ -178,6 +179,21 @@ async def test_content_that_was_changed_since_is_not_sent(client: Client) -> Non
         ("nonsense", 200),
     ):
         assert (await client.get(f"/ipfs/{cid}", {"if-unmodified-since": date})).status == status
+
+
+async def test_what_is_missing_below_a_root_that_is_here_is_not_cached(client: Client) -> None:
+    there, missing = await client.put(b"0123456789"), CID.of(b"missing")
+    leaves = await client.file(there, missing, sizes=(10, 7)), await client.file(missing, there, sizes=(7, 10))
+    root = await client.directory(file=missing, **{"late.bin": leaves[0], "early.bin": leaves[1]})
+    only = {"cache-control": "Only-If-Cached"}
+    for target in (f"{root}/file", f"{root}/file?format=raw", f"{root}/file?format=car", f"{root}/file/below"):
+        for method in ("GET", "HEAD"):
+            assert (await client.get(f"/ipfs/{target}", only, method=method)).status == 412, target
+    for target in (f"{root}/none", f"{there}/none"):
+        assert (await client.get(f"/ipfs/{target}", only)).status == 404, "it is known not to exist"
+    with pytest.raises(NotCached):  # the first piece of a body: Bounded makes a status of it
+        await client.get(f"/ipfs/{root}/early.bin", only)
+    assert status_of(NotCached(missing)) == 412
 
 
 async def test_a_form_that_was_chosen_by_accept_is_not_for_who_accepts_another(client: Client) -> None:

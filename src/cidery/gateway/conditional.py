@@ -1,4 +1,4 @@
-"""Conditions of requests: entity tags and dates. Pure.
+"""Conditions of requests: entity tags and dates, and that the content is here. Pure.
 
 Spec: https://www.rfc-editor.org/rfc/rfc9110#section-13
 """
@@ -6,7 +6,31 @@ Spec: https://www.rfc-editor.org/rfc/rfc9110#section-13
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from cidery.errors import NotFound
+from cidery.http.message import Request
+from cidery.multiformats.cid import CID
+
+
+class NotCached(NotFound):
+    """Content that is not here, for a request that takes nothing else."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+    def __str__(self) -> str:
+        return f"{self.cid} is not stored here"
+
+
 _DATE = "%a, %d %b %Y %H:%M:%S GMT"
+
+
+def only_if_cached(request: Request) -> bool:
+    """Whether the client takes only what is here: else "the gateway MUST return" 412 (path gateway, Cache-Control).
+
+    Names of directives have no case (RFC 9111, 5.2).
+    """
+    return "only-if-cached" in request.headers.get("cache-control", "").lower()
 
 
 def holds(asked: Mapping[str, str], found: Mapping[str, str]) -> bool:

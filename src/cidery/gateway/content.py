@@ -21,13 +21,13 @@ from cidery.core.car.trustless import PathEnd, prove_path
 from cidery.core.lazy_session import AtHand, LazySession, NotAtHand
 from cidery.core.reading.content_path import ContentPath, parse_path
 from cidery.core.reading.resolve import InsideBlock
-from cidery.core.session import BlockSession
+from cidery.core.session import BlockSession, NotStored
 from cidery.disk.file_part import FilePart
 from cidery.errors import NotFound, Unavailable
 from cidery.exchange.terms import Terms
 from cidery.gateway import data, directory, trustless
 from cidery.gateway.caching import content_headers
-from cidery.gateway.conditional import holds
+from cidery.gateway.conditional import NotCached, holds, only_if_cached
 from cidery.gateway.disposition import location
 from cidery.gateway.errors import said
 from cidery.gateway.negotiate import Form, Wanted, car_parameters, form_of
@@ -128,7 +128,7 @@ class ContentGateway:
         """The answer, if it is small and needs no waiting; else None. Raises as answer()."""
         if "if-match" in request.headers or "if-unmodified-since" in request.headers:
             return None  # answer() compares them with what it found
-        if _only_if_cached(request):
+        if only_if_cached(request):
             return None  # answer() looks whether the content is stored, also where its CID alone would do
         steps = self._respond(request, plan, self._at_hand)
         try:
@@ -165,22 +165,23 @@ class ContentGateway:
         return await self._answer_with_session(request, Plan(origin, wanted, await self._named(request, origin), None))
 
     async def _answer_with_session(self, request: Request, plan: Plan) -> Response:
-        offline = _only_if_cached(request)
-        api = self._api.offline() if offline else self._api
-        if offline and not await self._stores(plan.located.base.root):
-            message = f"{plan.located.base.root} is not stored here"
-            return said(412, message, request, html=self._options.pages)
+        cached = only_if_cached(request)
+        api = self._api.offline() if cached else self._api
+        if cached and not await self._stores(plan.located.base.root):
+            raise NotCached(plan.located.base.root)
         blocks = LazySession(api.served, partial(self._opened, api, request))
         try:
             response = await self._respond(request, plan, blocks)
         except BaseException as exc:
             _tell(exc, blocks)
             await blocks.close()
+            if cached and isinstance(exc, NotStored):
+                raise NotCached(exc.cid) from exc
             raise
         if isinstance(response.body, bytes):
             await blocks.close()
         else:
-            response.body = _closing(blocks, response.body)
+            response.body = _closing(blocks, response.body, cached=cached)
             await anext(response.body)  # started, so that its end closes the session, even if it is never read
         return response
 
@@ -275,10 +276,6 @@ class ContentGateway:
         return await file(request, node, blocks, headers, serving)
 
 
-def _only_if_cached(request: Request) -> bool:
-    return "only-if-cached" in request.headers.get("cache-control", "")
-
-
 def _headers(request: Request, origin: Origin, wanted: Wanted, roots: str, lasts: float | None) -> dict[str, str]:
     """Of every answer with content. Raises BadRequest."""
     headers = content_headers(origin.shown_path(request), roots, lasts)
@@ -304,14 +301,21 @@ def _tell(error: BaseException, blocks: LazySession) -> None:
         error.add_note(told)  # a cancelled wait is one that took too long, or whose client has left
 
 
-async def _closing(blocks: LazySession, body: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
-    """Nothing once, then the body; its session, and what that still wants, ends with it."""
+async def _closing(
+    blocks: LazySession, body: AsyncGenerator[Piece, None], *, cached: bool
+) -> AsyncGenerator[Piece, None]:
+    """Nothing once, then the body; its session, and what that still wants, ends with it.
+
+    ``cached``: its request takes only what is here.
+    """
     try:
         yield b""
         async for piece in body:
             yield piece
     except BaseException as exc:
         _tell(exc, blocks)
+        if cached and isinstance(exc, NotStored):
+            raise NotCached(exc.cid) from exc
         raise
     finally:
         await body.aclose()

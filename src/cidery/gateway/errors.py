@@ -11,6 +11,7 @@ from cidery.core.session import NotStored
 from cidery.denylist.denylists import Denied
 from cidery.dns.interface import DnsUnavailable, NoResolver, NoSuchDomain
 from cidery.errors import CideryError, IntegrityError, InvalidInput, LimitExceeded, NotFound, Unavailable
+from cidery.gateway.conditional import NotCached
 from cidery.gateway.data import OtherCodec
 from cidery.gateway.negotiate import NotTrustless
 from cidery.gateway.page import CSP, HTML_TYPE, error_page
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[CideryError], int], ...] = (
     (InsideBlock, 501),
     (TooLargeForRanges, 501),
     (NotADirectory, 404),
+    (NotCached, 412),
     (BadRedirects, 500),
     (OutsideTree, 500),
     (NotStored, 404),
