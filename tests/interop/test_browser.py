@@ -161,3 +161,22 @@ def test_a_listing_leads_through_its_folders_and_asks_nobody_else(
     assert page.url == f"http://{cid}.ipfs.{gateway}/"
     assert set(asked) <= {gateway, f"{cid}.ipfs.{gateway}", ""}
     assert problems == []
+
+
+def test_links_of_ipfs_are_opened_here_if_a_person_wants_that(
+    daemon: CideryDaemon, gateway: str, page: Page, tmp_path: Path
+) -> None:
+    trouble: list[str] = []
+    page.on("console", lambda one: trouble.append(one.text))
+    page.on("pageerror", lambda one: trouble.append(str(one)))
+    page.goto(f"http://{gateway}/")
+    for scheme in ("ipfs", "ipns"):
+        page.click(f"button[value={scheme}]")
+        page.wait_for_function(
+            "document.getElementById('said').textContent == 'The browser may ask whether you want this.'"
+        )
+    assert not trouble, "the policy lets the script run, and the browser takes scheme and address"
+    cid = daemon.add(write(tmp_path / "linked", {"a b.html": "<p>linked"}))
+    # where the browser then sends a click
+    page.goto(f"http://{gateway}/ipfs/?uri=ipfs%3A%2F%2F{cid}%2Fa%2520b.html")
+    assert page.inner_text("p") == "linked" and page.url == f"http://{cid}.ipfs.{gateway}/a%20b.html"

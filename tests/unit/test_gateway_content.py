@@ -1,5 +1,7 @@
 """The gateway on content made here: pages, files, names that attack, and trees that lie."""
 
+import base64
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -325,9 +327,23 @@ async def test_the_root_says_what_this_is_and_links_to_nothing_outside(client: C
     options = PATHS._replace(hosts=names)
     other = await client.get("/", HTML | {"host": "names.example"}, options=options)
     assert b"/ipns/NAME" in other.body and b"/ipfs/" not in other.body
+    assert b'value="ipns"' in other.body and b'value="ipfs"' not in other.body
     strict = await client.get("/", HTML, options=PATHS._replace(deserialized=False))
     assert b"/ipfs/CID?format=raw" in strict.body and b"/ipfs/CID:" not in strict.body and b"<" not in strict.body
     assert (await client.get("/", {"host": "none.example"}, options=options)).status == 404
+
+
+async def test_the_only_script_is_that_of_the_root_and_the_only_one_that_its_policy_lets_run(client: Client) -> None:
+    root = await client.get("/", HTML)
+    assert isinstance(root.body, bytes)
+    (script,) = re.findall(rb"<script>(.*?)</script>", root.body, re.DOTALL)
+    assert b"registerProtocolHandler" in script
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert re.findall("script-src ([^;]*)", root.headers["Content-Security-Policy"]) == [f"'sha256-{digest}'"]
+    for target in (f"/ipfs/{await client.directory()}/", "/nothing"):
+        page = await client.get(target, HTML)
+        assert isinstance(page.body, bytes) and b"<script" not in page.body
+        assert "script-src" not in page.headers["Content-Security-Policy"]
 
 
 async def test_names_that_are_no_text_are_readable_in_errors(client: Client) -> None:

@@ -1,6 +1,12 @@
-"""What a gateway says at ``/``: what it is, and what to ask for. Pure."""
+"""What a gateway says at ``/``: what it is, what to ask for, and how browsers open links of IPFS here. Pure.
 
+Spec: https://specs.ipfs.tech/http-gateways/path-gateway/#uri-request-query-parameter,
+https://html.spec.whatwg.org/multipage/system-state.html#custom-handlers
+"""
+
+from base64 import b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 
 from cidery.gateway.page import CSP, END, HTML_TYPE, begin, link, shown
 from cidery.http.message import Request, Response, text
@@ -19,6 +25,25 @@ _TRUSTLESS_FORMS = (
 )
 
 
+_SCRIPT = """
+const said = document.getElementById('said')
+if (navigator.registerProtocolHandler) said.textContent = ''
+for (const button of document.querySelectorAll('button')) {
+  button.disabled = !navigator.registerProtocolHandler
+  button.onclick = () => {
+    try {
+      navigator.registerProtocolHandler(button.value, `${location.origin}/${button.value}/?uri=%s`)
+      said.textContent = 'The browser may ask whether you want this.'
+    } catch (error) {
+      said.textContent = `The browser does not take it: ${error.message}`
+    }
+  }
+}
+"""
+"""The only one of the pages made here."""
+_POLICY = f"{CSP}; script-src 'sha256-{b64encode(sha256(_SCRIPT.encode()).digest()).decode()}'"
+
+
 def welcome(request: Request, paths: Sequence[str], *, deserialized: bool, html: bool) -> Response:
     """The page, or its text for programs. ``paths``: the prefixes served; ``deserialized``: as pages and files too."""
     forms = [(form, what) for path, form, what in (_FORMS if deserialized else _TRUSTLESS_FORMS) if path in paths]
@@ -30,8 +55,19 @@ def welcome(request: Request, paths: Sequence[str], *, deserialized: bool, html:
         body = (
             f"{begin(TITLE)}<h1>{TITLE}</h1>\n"
             "<p>It shows content of IPFS. Paste an address behind its host, in the address bar:</p>\n"
-            f"<table>\n{rows}</table>\n{example}{END}"
+            f"<table>\n{rows}</table>\n{example}{_handlers(paths) if deserialized else ''}{END}"
         )
-        return Response(200, {**headers, "Content-Type": HTML_TYPE, "Content-Security-Policy": CSP}, body.encode())
+        return Response(200, {**headers, "Content-Type": HTML_TYPE, "Content-Security-Policy": _POLICY}, body.encode())
     lines = [f"{TITLE}. Ask for:", *(f"{form}: {what}" for form, what in forms)]
     return text(200, "\n".join(lines), headers)
+
+
+def _handlers(paths: Sequence[str]) -> str:
+    """Buttons by which a browser sends clicks on links of IPFS here."""
+    schemes = [path.removeprefix("/") for path in paths]
+    buttons = " ".join(f'<button value="{shown(one)}" disabled>{shown(one)}://</button>' for one in schemes)
+    return (
+        f"<p>Open links of these kinds here, in this browser: {buttons}</p>\n"
+        '<p class="soft" id="said" role="status">This needs scripts, and HTTPS or localhost.</p>\n'
+        f"<script>{_SCRIPT}</script>\n"
+    )
