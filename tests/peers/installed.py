@@ -55,6 +55,7 @@ def acme_command(*options: str) -> list[str]:
 
 def helia_command(*options: str) -> list[str]:
     """A node with libp2p."""
+    require("--quic" not in options or (HELIA / "node_modules" / "@chainsafe" / "libp2p-quic").exists(), "QUIC for js")
     return _helia("peer.mjs", *options)
 
 

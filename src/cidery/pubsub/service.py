@@ -54,7 +54,7 @@ class TooLong(LimitExceeded):
         self.size = size
 
     def __str__(self) -> str:
-        return f"a message of {self.size} bytes; at most {MAX_DATA} can be published: publish a CID instead"
+        return f"a message of {self.size} bytes, or more: at most {MAX_DATA} can be published; publish a CID instead"
 
 
 class TooManyReaders(LimitExceeded):

@@ -2,13 +2,13 @@
 // or HTTP routers, and a DHT or AutoNAT only if one is asked for.
 //
 //   node peer.mjs [--security noise|tls] [--kad PROTOCOL] [--swarm-key HEX] [--listen MULTIADDR] [--autonat 1|2]
-//                 [--transfer SECONDS] [--relay] [--dcutr] [--announce MULTIADDR]
+//                 [--transfer SECONDS] [--relay] [--dcutr] [--announce MULTIADDR] [--quic]
 //
 // Prints one JSON object a line: first {"event": "ready", "peerId", "addrs"}, then one per command, which is a JSON
 // array on a line: ["add", PATH] | ["adddir", PATH] | ["cat", CID, OUT] | ["catdir", CID, OUT] | ["dial", MULTIADDR]
 // | ["ping", PEER] | ["identified", PEER] | ["provide", CID] | ["findprovs", CID] | ["findpeer", PEER]
 // | ["publish", CID] | ["resolve", NAME] | ["verified"] | ["reserve", RELAY] | ["connections"] | ["close"]. --relay: it
-// is one; --dcutr: it punches holes, without reuse of ports, which node does not have. It ends with its standard input.
+// is one; --dcutr: it punches holes, without reuse of ports, which node does not have; --quic: it speaks QUIC, by quinn. It ends with its standard input.
 import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
@@ -53,7 +53,7 @@ const blockstore = new MemoryBlockstore()
 let helia = createHeliaLight({ blockstore, datastore: new MemoryDatastore() })
 helia = withLibp2pLight(helia, {
   addresses: { listen: [option('--listen') ?? '/ip4/127.0.0.1/tcp/0'], announce: option('--announce') ? [option('--announce')] : [] },
-  transports: [tcp(), webSockets(), circuitRelayTransport()],
+  transports: [tcp(), webSockets(), circuitRelayTransport(), ...await quicToo()],
   ...privately,
   connectionEncrypters: [security === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],
@@ -67,6 +67,10 @@ await helia.start()
 const libp2p = helia.libp2p
 const files = unixfs(helia)
 const names = ipns(helia)
+
+async function quicToo () {
+  return process.argv.includes('--quic') ? [(await import('@chainsafe/libp2p-quic')).quic()] : []
+}
 
 async function autonat (version) {
   if (version === '1') return { autonat: (await import('@libp2p/autonat')).autoNAT() }
