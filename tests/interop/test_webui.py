@@ -481,6 +481,25 @@ def test_content_is_found_pinned_added_and_explained(daemon: CideryDaemon, page:
         assert saved.value.suggested_filename == f"{cid}.car"
 
 
+def test_a_pin_in_the_background_is_seen_to_come(daemon: CideryDaemon, page: Page, tmp_path: Path) -> None:
+    (tmp_path / "later.txt").write_text("it comes later")
+    with CideryDaemon(tmp_path / "far") as far:
+        cid = far.add(tmp_path / "later.txt")
+        page.set_viewport_size({"width": 390, "height": 844})
+        enter(page, daemon, "pins")
+        page.get_by_role("button", name="Add a pin").click()
+        page.get_by_label("CID, path").fill(cid)
+        page.get_by_label("Name (optional)").fill("later")
+        page.get_by_label("Days to keep it").fill("3")
+        page.get_by_role("button", name="Pin", exact=True).click()
+        waiting = page.locator("main .notice", has_text="later")
+        expect(waiting).to_contain_text(re.compile("Waiting|Being fetched|Failed"))
+        daemon.connect(far.addr)
+        expect(page.get_by_role("button", name="Unpin later")).to_be_visible(timeout=WAIT)
+        expect(waiting).to_have_count(0)
+        expect(page.locator(".row .sub")).to_contain_text("until")
+
+
 def test_the_network_room_shows_what_came_from_whom_the_dht_and_the_budgets(
     browser: Browser, page: Page, tmp_path: Path
 ) -> None:
@@ -574,6 +593,13 @@ def test_settings_are_checked_and_saved_and_names_published(daemon: CideryDaemon
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved Datastore.StorageMax")).to_be_visible()
     assert daemon.run("config", "Datastore.StorageMax").strip() == "20GB"
+    key = json.loads((daemon.repo / "config").read_text())["Identity"]["PrivKey"]
+    field.fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(field).to_have_attribute("placeholder", "not set")
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    config = json.loads((daemon.repo / "config").read_text())
+    assert "StorageMax" not in config["Datastore"] and config["Identity"]["PrivKey"] == key
 
     daemon.run("files", "mkdir", "/site")
     visit(page, "names")

@@ -1,9 +1,11 @@
 // What is kept, whatever a collection of garbage does.
-import { html, Button, Dialog, Rows, Trouble, moment, say, usePages, useLoaded, useState } from './parts.js'
+import { html, Button, Dialog, Rows, Trouble, attempt, moment, say, usePages, usePolled, useRef, useState } from './parts.js'
 import { all, call, stream, Failed } from './api.js'
 import { T } from './texts.js'
 import { contentPath } from './get.js'
 import { Share } from './share.js'
+
+const POLL_MS = 3000
 
 export default function Pins () {
   const [name, setName] = useState('')
@@ -12,8 +14,16 @@ export default function Pins () {
   const listed = usePages(
     (after, limit) => all('pin/ls', { type: 'recursive', stream: true, names: true, name: name || undefined, limit, after: after || undefined }),
     row => row.Cid, [name])
-  const waiting = useLoaded(() => all('pin/status'), [])
-  const again = () => { listed.again(); waiting.again() }
+  const [open, setOpen] = useState([]) // in the background, and not there yet
+  const last = useRef(0)
+  const look = async () => {
+    const found = (await all('pin/status')).filter(one => one.Status !== 'pinned')
+    setOpen(found)
+    if (found.length < last.current) listed.again() // one has come, or was given up
+    last.current = found.length
+  }
+  usePolled(look, POLL_MS)
+  const again = () => { listed.again(); attempt(look) }
   const remove = pin => async () => {
     await call('pin/rm', { arg: pin.Cid })
     again()
@@ -22,14 +32,13 @@ export default function Pins () {
   const row = pin => html`<button class="name" onClick=${() => setShared(pin)}>${pin.Name || html`<span class="mono">${pin.Cid}</span>`}</button>
     <span class="sub">${pin.Expires ? T.expires(moment(pin.Expires)) : pin.Name ? html`<span class="mono">${pin.Cid}</span>` : ''}</span>
     <${Button} class="plain" aria-label=${T.unpinOf(pin.Name || pin.Cid)} act=${remove(pin)}>${T.unpin}<//>`
-  const open = (waiting.value ?? []).filter(one => one.Status !== 'pinned')
   return html`<h1>${T.rooms.pins}</h1>
     <div class="bar"><button class="main" onClick=${() => setAdding(true)}>${T.addPin}</button>
       <input type="search" class="grow" placeholder=${T.searchPins} aria-label=${T.searchPins} value=${name} onInput=${event => setName(event.target.value)} /></div>
     <${Trouble} error=${listed.error} />
     ${open.map(one => html`<div class="notice"><div class="bar"><span class="grow"><b>${one.Name || one.Cid}</b><br />
       <span class="hint">${T.pinStates[one.Status]}${one.Error ? `: ${one.Error}` : ''}${one.NextTry ? ` · ${T.nextTry(moment(one.NextTry))}` : ''}</span></span>
-      <${Button} act=${async () => { await all('jobs/resume', { arg: String(one.Job) }); again() }}>${T.again}<//>
+      ${one.Status !== 'pinning' && html`<${Button} act=${async () => { await all('jobs/resume', { arg: String(one.Job) }); again() }}>${T.again}<//>`}
       <${Button} act=${async () => { await call('jobs/rm', { arg: String(one.Job) }); again() }}>${T.cancel}<//></div></div>`)}
     ${!listed.first && !listed.items.length && !listed.error && html`<div class="empty"><h2>${name ? T.noSuchPin : T.noPins}</h2><p>${T.pinsHint}</p></div>`}
     ${listed.items.length > 0 && html`<${Rows} items=${listed.items} row=${row} more=${listed.done ? null : listed.more} label=${T.rooms.pins} />

@@ -31,8 +31,11 @@ function Setting ({ name, about, value, again }) {
   const save = async () => {
     try {
       let json = text.trim()
-      try { JSON.parse(json) } catch { json = JSON.stringify(json) } // a plain text needs no quotes
-      await call('config', { arg: [name, json], json: true })
+      if (!json) await unset(name)
+      else {
+        try { JSON.parse(json) } catch { json = JSON.stringify(json) } // a plain text needs no quotes
+        await call('config', { arg: [name, json], json: true })
+      }
       setError(null)
       say(T.saved(name))
       again()
@@ -41,7 +44,18 @@ function Setting ({ name, about, value, again }) {
   const id = `set-${name}`
   return html`<div class="card"><label for=${id}><b class="mono">${name}</b></label><p id=${`${id}-about`}>${withCode(about.Meaning)} <span class="hint">${T.takes(about.Takes)}</span></p>
     <div class="copy"><input id=${id} class="mono" aria-describedby=${`${id}-about`} value=${text} placeholder=${T.unset} onInput=${event => setText(event.target.value)} spellcheck="false" autocomplete="off" />
-      ${text !== was && text.trim() && html`<${Button} class="main" act=${save}>${T.save}<//>`}</div><${Trouble} error=${error} /></div>`
+      ${text !== was && html`<${Button} class="main" act=${save}>${T.save}<//>`}</div><${Trouble} error=${error} /></div>`
+}
+
+/** Takes a key out of the config, so that its default counts. */
+async function unset (key) {
+  const config = await call('config/show')
+  const path = key.split('.')
+  const last = path.pop()
+  const above = looked(config, path.join('.'))
+  if (!above) return
+  delete above[last]
+  await call('config/replace', {}, { body: form(JSON.stringify(config)) })
 }
 
 function Raw ({ config, again }) {

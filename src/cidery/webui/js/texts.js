@@ -69,6 +69,6 @@ export const T = {
   noJobs: 'No long operation', jobsHint: 'Uploads, downloads, pins and collections are listed here while they run, and for some days after.', jobKinds: { add: 'Add', gc: 'Collection', get: 'Get', import: 'Import', pin: 'Pin' },
   jobStates: { queued: 'Waiting', running: 'Running', interrupted: 'Broke off', done: 'Done', failed: 'Failed' }, resumed: 'Resumed', forget: 'Forget', forgetJob: id => `Forget job ${id}`, forgotten: 'Forgotten', jobCancelled: 'Cancelled', goOn: 'add the same files again to go on',
 
-  settingsHint: 'A running node takes every change at its next start. The private key is neither shown nor changed here.', searchSettings: 'Search settings', asJson: 'All as JSON', oneByOne: 'One by one', takes: what => `Takes ${what}.`, unset: 'not set',
+  settingsHint: 'A running node takes every change at its next start. An empty field stands for what is usual. The private key is neither shown nor changed here.', searchSettings: 'Search settings', asJson: 'All as JSON', oneByOne: 'One by one', takes: what => `Takes ${what}.`, unset: 'not set',
   saved: name => `Saved ${name}; it counts from the next start on`, savedAll: 'Saved; it counts from the next start on'
 }
