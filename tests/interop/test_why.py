@@ -26,7 +26,7 @@ def test_a_real_peer_says_whether_it_has_it(
     assert answers[-1]["Answer"] in ("have", "block") and answers[-1]["Peer"] in peer.addr
     assert found[-1]["Details"]["Stage"] == "receiving"
     assert "stored here: no" in reader.run("why", cid)
-    assert "1 peer asked: 1 does not" in reader.run("why", ABSENT)
+    assert "1 peer asked: 1 does not have it" in reader.run("why", ABSENT)
 
 
 def test_a_peer_without_bitswap_is_told_apart(cidery: Callable[..., CideryDaemon], pylibp2p: LinePeer) -> None:

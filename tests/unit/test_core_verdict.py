@@ -101,6 +101,7 @@ def fetch(stage: str, *sources: SourceState) -> Fetch:
         ),
         ((WHOLE, LOOSE, PUBLIC), "stored", "No pin holds it", f"cidery pin add {ROOT}"),
         ((WHOLE, PINNED, BEHIND._replace(relayed="Others reach it so.")), "stored", "Others reach it so.", ""),
+        ((WHOLE, PINNED, LOCAL._replace(relayed="Others reach it so.")), "stored", "Others reach it so.", ""),
         ((WHOLE, PINNED, BEHIND), "stored", "no relay has granted a reservation", "TCP port 4001 and UDP port 4002 to"),
         (
             (WHOLE, PINNED, Announcement("Routing.Type is none", "cidery config Routing.Type auto"), PUBLIC),

@@ -41,7 +41,7 @@ def line_of(fact: Fact | Verdict, now: float, show: Show = str) -> str:
         case Announcement():
             return _announcement(fact, now)
         case Standing():
-            reach = f"{_REACH[fact.reach.value]} ({fact.why})"
+            reach = f"{_REACH[fact.reach.value]}, {fact.why}"
             if fact.relayed:
                 reach = f"{reach}. {fact.relayed.removesuffix('.')}"
             return f"reachable from outside: {reach}; connected to {count(fact.connected, 'peer')}"

@@ -99,7 +99,7 @@ def _notes(known: Known) -> Iterator[str]:
     if known.peers:
         counts = [
             (len(known.holders), "has it", "have it"),
-            (len(known.who(Answer.DONT_HAVE)), "does not", "do not"),
+            (len(known.who(Answer.DONT_HAVE)), "does not have it", "do not have it"),
             (len(known.who(Answer.GONE)), "is gone or speaks no Bitswap", "are gone or speak no Bitswap"),
             (len(known.who(Answer.WAITING)), "has not answered", "have not answered"),
         ]
@@ -181,10 +181,10 @@ def _reachable(known: Known) -> tuple[str, str]:
         return "Others can reach this node.", ""
     if fact.reach is Reach.PRIVATE:
         return f"Only its private network can get it: {fact.why}.", ""
-    if fact.reach is Reach.LOCAL:
-        return f"Only nodes near can get it: {fact.why}.", ""
     if fact.relayed:
         return fact.relayed, ""
+    if fact.reach is Reach.LOCAL:
+        return f"Only nodes near can get it: {fact.why}.", ""
     ports = " and ".join(fact.ports) or "its port"
     help_ = f"have your router pass on {ports} to this machine, or connect from here to the peer that wants it"
     if fact.reach is Reach.UNREACHABLE:
