@@ -15,7 +15,14 @@ from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_autotls import is_domain, is_token, url_fault
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_limits import schedule_fault
-from cidery.repo.config_maps import files_fault, gateways_fault, headers_fault, services_fault, users_fault
+from cidery.repo.config_maps import (
+    api_headers_fault,
+    files_fault,
+    gateways_fault,
+    headers_fault,
+    services_fault,
+    users_fault,
+)
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)[bB]?\s*")
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -86,6 +93,28 @@ def _is_chunker(value: Any) -> bool:
     try:
         parse_chunker(value if isinstance(value, str) else "")
     except ChunkerError:
+        return False
+    return True
+
+
+def _is_hash(value: Any) -> bool:
+    if value == "sha2-256":
+        return True  # without importing the others
+    from cidery.unixfs.profile import ImportOptionError, parse_hash
+
+    try:
+        parse_hash(value if isinstance(value, str) else "", identity=True)
+    except ImportOptionError:
+        return False
+    return True
+
+
+def _is_ip(value: Any) -> bool:
+    from ipaddress import ip_address  # seldom used
+
+    try:
+        ip_address(value if isinstance(value, str) else "")
+    except ValueError:
         return False
     return True
 
@@ -180,7 +209,7 @@ CHUNKER = Accepts(
 )
 
 SECURITY = Accepts(
-    lambda value: isinstance(value, bool | int) and 0 <= value <= 1_000_000, "false, true, or a priority such as 100"
+    lambda value: isinstance(value, bool) or whole(1, 1_000_000).test(value), "false, true, or a priority such as 100"
 )
 
 CERTIFICATE = Accepts(
@@ -212,7 +241,9 @@ KEYS: dict[str, Accepts] = {
         users_fault,
     ),
     "API.TLS": CERTIFICATE,
-    "API.HTTPHeaders": Accepts(lambda value: isinstance(value, dict), "an object of header name to list of texts"),
+    "API.HTTPHeaders": Accepts(
+        lambda value: not api_headers_fault(value), "an object of header name to list of texts", api_headers_fault
+    ),
     "Bootstrap": list_of(PEER_ADDR),
     "Datastore.StorageMax": SIZE,
     "Datastore.StorageGCWatermark": whole(1, 100),
@@ -262,7 +293,7 @@ KEYS: dict[str, Accepts] = {
     "Import.Hidden": ANY_BOOL,
     "Import.UnixFSRawLeaves": ANY_BOOL,
     "Import.UnixFSChunker": CHUNKER,
-    "Import.HashFunction": TEXT,
+    "Import.HashFunction": Accepts(_is_hash, "the name of a hash function such as sha2-256 or blake3"),
     "Import.UnixFSFileMaxLinks": whole(2, 8192),
     "Import.UnixFSDirectoryMaxLinks": whole(0, 1 << 20),
     "Import.UnixFSHAMTDirectoryMaxFanout": choice(8, 16, 32, 64, 128, 256, 512, 1024),
@@ -327,7 +358,7 @@ KEYS: dict[str, Accepts] = {
     ),
     "Swarm.RelayClient.Enabled": ANY_BOOL,
     "Swarm.RelayClient.StaticRelays": list_of(RELAY),
-    "Discovery.MDNS.Interfaces": list_of(TEXT),
+    "Discovery.MDNS.Interfaces": list_of(Accepts(_is_ip, "IP addresses such as 192.0.2.1")),
     "Swarm.DisableNatPortMap": ANY_BOOL,
 }
 """Dotted key -> what it accepts."""

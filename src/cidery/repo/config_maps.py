@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 MAX_HEADERS = 64
-"""Most entries of Gateway.HTTPHeaders: each is sent with every answer."""
+"""Most entries of Gateway.HTTPHeaders, each of which is sent with every answer, and of API.HTTPHeaders."""
 MAX_USERS = 1000
 """Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_HOSTS = 10_000
@@ -36,6 +36,11 @@ def gateways_fault(value: Any) -> str:
 def headers_fault(value: Any) -> str:
     """The same of Gateway.HTTPHeaders."""
     return _entries(value, MAX_HEADERS, _header_fault)
+
+
+def api_headers_fault(value: Any) -> str:
+    """The same of API.HTTPHeaders."""
+    return _entries(value, MAX_HEADERS, _texts_fault)
 
 
 def users_fault(value: Any) -> str:
@@ -131,6 +136,10 @@ def is_address(host: str) -> bool:
 def _header_fault(name: str, texts: Any) -> str:
     if name.lower() in OF_ONE_ANSWER:
         return "it says how one answer is framed or what it holds, and would be false on others"
+    return _texts_fault(name, texts)
+
+
+def _texts_fault(name: str, texts: Any) -> str:
     if not _HEADER_NAME.fullmatch(name):
         return "it is no name of a header"
     if not isinstance(texts, list):
