@@ -7,13 +7,14 @@ from cidery.exchange.commands import Ask, Heard
 from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
 from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, MAX_PROBED_SOURCES, FetchSession
-from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE
+from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE, Readers, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import WINDOW
 from cidery.multiformats.cid import CID
 from cidery.testing.scripted_source import READ_AHEAD, Race, ScriptedSource
 
 ROOM = READ_AHEAD
+SIZE = 256 * 1024
 BLOCK = 256 * 1024
 STALL = SessionWaits().stall(0.01)
 
@@ -341,6 +342,47 @@ def test_those_who_wait_for_one_reader_turn_to_another_by_chance():
         machine.on_have("second", wanted[0], 1.0)
         turned += cancels(machine.poll(1.0, ROOM), "first") == wanted
     assert 30 < turned < 70, "of two holders each serves half of them"
+
+
+def test_a_want_that_waits_long_for_a_reader_which_has_sent_nothing_turns_to_one_that_has():
+    turned = 0
+    for seed in range(100):
+        machine, wanted = session("silent", "sends", seed=seed), cids(2)
+        machine.want(wanted, 0.0)
+        readers(machine, {"silent": wanted[1:], "sends": wanted[:1]})
+        commands = machine.poll(0.0, ROOM)
+        assert asks(commands, "sends") == wanted[:1] and asks(commands, "silent") == wanted[1:]
+        machine.on_bytes("silent", Heard(0.0, 1.9), 1.9)  # it lives
+        assert machine.on_block("sends", wanted[0], SIZE, 2.0)  # there was a queue
+        machine.on_have("sends", wanted[1], 2.0)
+        turned += wanted[1] in cancels(machine.poll(2.0, ROOM), "silent")
+    assert 30 < turned < 70, "of two holders each serves half of them"
+
+
+def test_a_want_that_waits_long_for_a_fast_reader_turns_to_a_slower_one():
+    turned = 0
+    for seed in range(100):
+        machine, wanted = session("fast", "slow", seed=seed), cids(3)
+        machine.want(wanted, 0.0)
+        readers(machine, {"fast": [wanted[0], wanted[2]], "slow": [wanted[1]]})
+        machine.poll(0.0, ROOM)
+        assert machine.on_block("fast", wanted[0], SIZE, 0.1) and machine.on_block("slow", wanted[1], SIZE, 1.0)
+        assert machine.asked_of(wanted[2]) == "fast"
+        machine.on_have("slow", wanted[2], 1.2)
+        turned += wanted[2] in cancels(machine.poll(1.2, ROOM), "fast")
+    assert 30 < turned < 70, "of two holders each serves half of them"
+
+
+def test_a_reader_that_has_sent_nothing_is_taken_to_be_as_fast_as_others_are():
+    readers = Readers()
+    sends, new, seed = (Source(name, 0.01, readers=readers) for name in ("sends", "new", "seed"))
+    sends.partial = new.partial = True
+    assert new.cost() == 0.01, "nothing is known of anybody"
+    wanted = cids(1)[0]
+    sends.asked(wanted, 0.0)
+    sends.received(wanted, SIZE, 1.0)
+    assert new.cost() == pytest.approx(0.01 + new.expected_block / SIZE)
+    assert seed.cost() == 0.01, "a complete source may well be another kind"
 
 
 # --- the end

@@ -101,7 +101,8 @@ class Moves:
             return False
         if giver.partial and chance() * len(want.holders) >= 1:
             return False
-        return SEED_RELIEF * giver.cost() > reader.cost()
+        asked_at, _ = giver.outstanding[cid]
+        return SEED_RELIEF * max(giver.cost(), now - asked_at) > reader.cost()
 
     def _stays(self, giver: Source, cid: CID, now: float) -> bool:
         asked_at, _ = giver.outstanding[cid]

@@ -24,7 +24,7 @@ from cidery.exchange.proofs import Proofs
 from cidery.exchange.reach import Reach
 from cidery.exchange.risk import Risk
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Readers, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -58,7 +58,7 @@ class FetchSession:
         self._silence = Silence(waits, now)
         self._sources_changed = False
         self._moves = Moves(waits)
-        self._reach = Reach()
+        self._reach, self._readers = Reach(), Readers()
         self._proofs = Proofs()
         self._risk = Risk()
         self._several = self._proven = False
@@ -141,7 +141,7 @@ class FetchSession:
 
     def add_source(self, name: str, round_trip: float | None, now: float) -> None:
         if name not in self.sources:
-            self.sources[name] = Source(name, round_trip, self._left.waited(name))
+            self.sources[name] = Source(name, round_trip, self._left.waited(name), self._readers)
             self._wants.revive_all()
             if self._silence.gave_up:
                 self._silence.begin(now)

@@ -37,6 +37,20 @@ RATE_MEMORY = 3.0
 """Seconds after which a measured rate counts for a third."""
 
 
+class Readers:
+    """What is known of the readers among the sources of a session, taken together."""
+
+    __slots__ = ("rate",)
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        """Smoothed bytes per second of those that sent a block; 0.0: none has."""
+
+    def measured(self, rate: float) -> None:
+        """That of one which sent a block just now."""
+        self.rate = rate if not self.rate else self.rate + (rate - self.rate) / 8
+
+
 class Source:
     """A peer or server that answers wants. Times are seconds of the session's clock."""
 
@@ -66,14 +80,18 @@ class Source:
         "proof",
         "proof_asked",
         "rate",
+        "readers",
         "reads",
         "stalled",
         "waited",
         "window",
     )
 
-    def __init__(self, name: str, round_trip: float | None, waited: float = 0.0) -> None:
+    def __init__(
+        self, name: str, round_trip: float | None, waited: float = 0.0, readers: Readers | None = None
+    ) -> None:
         self.name = name
+        self.readers = readers or Readers()
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
         self.outstanding_bytes = 0
@@ -174,10 +192,11 @@ class Source:
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
     def cost(self) -> float:
-        """Seconds until one block more would be here, by the measurements."""
+        """Seconds until one block more would be here, by the measurements; those of others if it is a reader too."""
         least = self.least_delay or 0.0
         bytes_before = self.outstanding_bytes + self.expected_block
-        return least + max(self.waited, bytes_before / self.rate if self.rate else 0.0)
+        rate = self.rate or (self.readers.rate if self.partial else 0.0)
+        return least + max(self.waited, bytes_before / rate if rate else 0.0)
 
     def remaining(self, cid: CID, now: float, patience: float) -> float:
         """Seconds that a requested block may still take: by the measured rate; after ``patience`` as long again."""
@@ -244,6 +263,8 @@ class Source:
             sample = size / since
             share = max(0.125, 1 - exp(-since / RATE_MEMORY))
             self.rate = sample if not self.rate else self.rate + (sample - self.rate) * share
+            if self.partial:
+                self.readers.measured(self.rate)
         if delay is None:
             return
         self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)
