@@ -3,7 +3,8 @@
     python bench/lab_report.py [--quick] [--only simulated|real] [--out out/lab] [--seed 0]
 
 The whole takes an hour or two, since real programs take real time; --quick takes some minutes. The simulator needs
-nothing but Cidery; the plots need matplotlib, the yardstick libtorrent: pip install '.[lab]'.
+nothing but Cidery; the plots need matplotlib, the yardstick libtorrent: pip install '.[lab]'. What is missing is left
+out, and the report says so.
 """
 
 from __future__ import annotations
@@ -76,8 +77,11 @@ def state_of(row: dict[str, Any]) -> str:
 
 
 def figure_of(rows: list[dict[str, Any]]) -> list[str]:
-    """The plots, as SVG."""
-    import matplotlib
+    """The plots, as SVG; without matplotlib why there are none."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        return ["<p>No plots: matplotlib is missing (pip install '.[lab]').</p>"]
 
     matplotlib.use("svg")
     from matplotlib import pyplot
