@@ -1,16 +1,19 @@
 """The fsspec file systems beside fsspec's local one, and beside ipfsspec over a gateway of our own.
 
-    python bench/fs.py [MIB]
+    python bench/fs.py [--mib 1024] [--rounds 3] [--only ranges|zarr|gateway]
 
 Random ranges of 1 MiB of a file of 1 GiB (cat_file, and open/seek/read): a first pass, in which each block is hashed
 once, and a second one. Then a data set of 500 MB of random numbers, written and read by xarray and zarr: on the local
-file system, in the mutable files (embedded), by its CID (embedded), and over a gateway by ours and by ipfsspec.
+file system, in the mutable files (embedded), by its CID (embedded), and over a gateway by ours and by ipfsspec, each
+with the processor time of this process and of the daemon.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,19 +26,19 @@ from typing import Any
 import fsspec
 import numpy
 import xarray
+from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 import cidery
 import cidery.fs
 from machine import warm_memory
+from rpc import cpu_seconds
 
 MIB = 1 << 20
 RANGES = 1000
 """Of 1 MiB, at any offset."""
 CHUNKS = 125
 """Of 4 MB, in the data set."""
-ROUNDS = 3
-"""Of which the best counts: another load slows a round down, and nothing speeds one up."""
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -62,7 +65,8 @@ def seek_and_read(fs: Any, path: str, offsets: list[int]) -> None:
             assert len(file.read(MIB)) == MIB
 
 
-def ranges(folder: Path, mib: int) -> None:
+def ranges(folder: Path, mib: int, rounds: int) -> None:
+    """Of ``rounds`` the best counts: another load slows one down, and nothing speeds one up."""
     file = folder / "file"
     make_file(file, mib)
     with cidery.open(folder / "repo", profile="test", offline=True) as node:
@@ -73,7 +77,7 @@ def ranges(folder: Path, mib: int) -> None:
     print(f"first pass, every block hashed once: {RANGES / first:7.0f} MiB/s")
     for name, read in (("cat_file", read_ranges), ("open, seek, read", seek_and_read)):
         best = {"local": 1e9, "ours": 1e9}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             best["local"] = min(best["local"], seconds(lambda: read(local, str(file), chosen)))  # noqa: B023
             best["ours"] = min(best["ours"], seconds(lambda: read(ours, cid, chosen)))  # noqa: B023
         rates = {who: RANGES / taken for who, taken in best.items()}
@@ -105,7 +109,7 @@ def tell(what: str, taken: float) -> None:
     print(f"{what:44} {taken:6.2f} s   {CHUNKS * 4 / taken:6.0f} MB/s", flush=True)
 
 
-def zarr(folder: Path) -> None:
+def zarr(folder: Path, rounds: int) -> None:
     data, repo = data_set(), str(folder / "repo")
     warm_memory(600)
     tell("to_zarr, local file system", seconds(lambda: write(data, str(folder / "x.zarr"))))
@@ -114,18 +118,22 @@ def zarr(folder: Path) -> None:
     target = store(mutable, "/x.zarr", read_only=False)
     tell("to_zarr, cidery:/// (embedded, durable)", seconds(lambda: write(data, target)))
     cid = cidery.fs.CideryFileSystem(repo=repo).cid("/x.zarr")
-    tell("open_zarr, local file system", min(seconds(lambda: read(str(folder / "x.zarr"))) for _ in range(ROUNDS)))
+    tell("open_zarr, local file system", min(seconds(lambda: read(str(folder / "x.zarr"))) for _ in range(rounds)))
     content = cidery.fs.IPFSFileSystem(repo=repo, asynchronous=True)
     tell("open_zarr, ipfs:// (embedded, first time)", seconds(lambda: read(store(content, cid))))
-    again = min(seconds(lambda: read(store(content, cid))) for _ in range(ROUNDS))
+    again = min(seconds(lambda: read(store(content, cid))) for _ in range(rounds))
     tell("open_zarr, ipfs:// (embedded, again)", again)
     cidery.fs.IPFSFileSystem(repo=repo).close()
-    over_gateway(Path(repo), cid)
 
 
-def over_gateway(repo: Path, cid: str) -> None:
+def gateway(folder: Path, rounds: int) -> None:
+    """The same data set by a gateway."""
     import ipfsspec
 
+    repo = folder / "served"
+    write(data_set(), str(folder / "y.zarr"))
+    with cidery.open(repo, profile="test", offline=True) as node:
+        cid = str(node.add(folder / "y.zarr", hidden=True))
     env = {**os.environ, "CIDERY_PATH": str(repo)}
     command = [sys.executable, "-m", "cidery", "daemon"]
     daemon = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
@@ -134,23 +142,46 @@ def over_gateway(repo: Path, cid: str) -> None:
         while "ready" not in daemon.stdout.readline():
             continue
         url = (repo / "gateway").read_text().strip()
-        for _ in range(2):
+        for _ in range(rounds):
             ours = cidery.fs.IPFSFileSystem(via="gateway", gateways=url, asynchronous=True, skip_instance_cache=True)
-            tell("open_zarr over the gateway, ours (verified)", seconds(lambda: read(store(ours, cid))))  # noqa: B023
+            costs("open_zarr over the gateway, ours (verified)", ours, cid, daemon.pid)
             cidery.fs.IPFSFileSystem().close()
             theirs = ipfsspec.AsyncIPFSFileSystem(gateway_addr=url, asynchronous=True, skip_instance_cache=True)
-            tell("open_zarr over the gateway, ipfsspec", seconds(lambda: read(store(theirs, cid))))  # noqa: B023
+            costs("open_zarr over the gateway, ipfsspec", theirs, cid, daemon.pid)
+            sync(theirs._session.close())
     finally:
         daemon.terminate()
         daemon.wait(30)
 
 
+def costs(what: str, fs: Any, cid: str, daemon: int) -> None:
+    """Read the data set, and tell how long that took and what it cost."""
+    before = own_cpu(), cpu_seconds(daemon)
+    tell(what, seconds(lambda: read(store(fs, cid))))
+    print(
+        f"{'  CPU here, and of the daemon':44} {own_cpu() - before[0]:6.2f} s {cpu_seconds(daemon) - before[1]:6.2f} s"
+    )
+
+
+def own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
-    mib = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mib", type=int, default=1024, help="size of the file that ranges are read of")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("ranges", "zarr", "gateway"))
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=os.environ.get("CIDERY_BENCH_DIR")))
     try:
-        ranges(folder, mib)
-        zarr(folder)
+        if options.only in (None, "ranges"):
+            ranges(folder, options.mib, options.rounds)
+        if options.only in (None, "zarr"):
+            zarr(folder, options.rounds)
+        if options.only in (None, "gateway"):
+            gateway(folder, options.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,6 +11,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip inst
 
 import cidery.fs  # noqa: E402
 from cidery.fs.remote import reachable  # noqa: E402
+from cidery.fs.tree import MAX_TOGETHER  # noqa: E402
 from cidery.ipld import dag_pb  # noqa: E402
 from cidery.ipld.block import MAX_BLOCK, Block  # noqa: E402
 from cidery.ipld.car import encode_header, encode_section_head  # noqa: E402
@@ -142,15 +143,8 @@ def test_a_gateway_that_redirects_to_another_place_is_not_followed(gateways: tup
     assert not gateways[1].asked
 
 
-def test_the_way_to_a_file_and_its_bytes_are_asked_for_together(gateways: tuple[Gateway, Gateway]) -> None:
-    """Two requests for a file in a folder in a folder: one for the way to it, one for its parts."""
-    parts = [os.urandom(1000) for _ in range(5)]
-    file, folder, root = made_tree(parts)
-    gateway = gateways[0]
-    archives = {
-        f"/ipfs/{root.cid}/a%20b/file?format=car&dag-scope=block": [root, folder, file],
-        f"/ipfs/{file.cid}?format=car&entity-bytes=500:4499": [file, *leaves_of(parts)],
-    }
+def archives_of(gateway: Gateway, archives: dict[str, list[Block]]) -> None:
+    """Let it answer these requests, and no other, with these blocks."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         blocks = archives[request.path]
@@ -158,9 +152,58 @@ def test_the_way_to_a_file_and_its_bytes_are_asked_for_together(gateways: tuple[
         sends(body, Content_Type="application/vnd.ipld.car; version=1")(request)
 
     gateway.answer = answer
+
+
+@pytest.mark.parametrize(
+    ("span", "asked"),
+    [((500, 4500), "500:4499"), ((None, None), f"0:{MAX_TOGETHER - 1}"), ((4500, None), "4500:8393107")],
+)
+def test_the_way_to_a_file_and_its_bytes_come_with_one_request(
+    gateways: tuple[Gateway, Gateway], span: tuple[int | None, int | None], asked: str
+) -> None:
+    parts = [os.urandom(1000) for _ in range(5)]
+    file, folder, root = made_tree(parts)
+    gateway = gateways[0]
+    way = f"/ipfs/{root.cid}/a%20b/file?format=car&entity-bytes={asked}"
+    archives_of(gateway, {way: [root, folder, file, *leaves_of(parts)]})
+    assert opened(gateway).cat_file(f"{root.cid}/a b/file", *span) == b"".join(parts)[slice(*span)]
+    assert gateway.asked == [way]
+
+
+def test_a_file_that_was_looked_at_costs_one_request_for_its_bytes(gateways: tuple[Gateway, Gateway]) -> None:
+    parts = [os.urandom(1000) for _ in range(5)]
+    file, folder, root = made_tree(parts)
+    gateway = gateways[0]
+    archives = {
+        f"/ipfs/{root.cid}/a%20b/file?format=car&dag-scope=block": [root, folder, file],
+        f"/ipfs/{file.cid}?format=car&entity-bytes=500:4499": [file, *leaves_of(parts)],
+    }
+    archives_of(gateway, archives)
     fs = opened(gateway)
+    assert fs.info(f"{root.cid}/a b/file")["size"] == 5000
     assert fs.cat_file(f"{root.cid}/a b/file", 500, 4500) == b"".join(parts)[500:4500]
     assert gateway.asked == list(archives)
+
+
+def test_of_a_long_file_the_first_request_brings_the_beginning(gateways: tuple[Gateway, Gateway]) -> None:
+    parts = [os.urandom(1 << 20) for _ in range(10)]
+    file, folder, root = made_tree(parts)
+    leaves = leaves_of(parts)
+    gateway = gateways[0]
+    way = f"/ipfs/{root.cid}/a%20b/file?format=car&entity-bytes=0:{MAX_TOGETHER - 1}"
+    known = {f"/ipfs/{leaf.cid}?format=raw": leaf.data for leaf in leaves[8:]}
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path in known:
+            sends(bytes(known[request.path]))(request)
+            return
+        assert request.path == way
+        body = encode_header([root.cid]) + b"".join(map(section, [root, folder, file, *leaves[:8]]))
+        sends(body, Content_Type="application/vnd.ipld.car; version=1")(request)
+
+    gateway.answer = answer
+    assert opened(gateway).cat_file(f"{root.cid}/a b/file") == b"".join(parts)
+    assert sorted(gateway.asked) == sorted([way, *known])
 
 
 def test_an_archive_with_a_wrong_block_is_not_believed(gateways: tuple[Gateway, Gateway]) -> None:

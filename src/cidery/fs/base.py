@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from abc import abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,8 +88,8 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         return await shared.in_io_loop(run)
 
     @abstractmethod
-    async def _find_entry(self, source: Source, tree: Tree, path: str) -> Entry:
-        """What is at a stripped path. Raises OSError, CideryError."""
+    async def _find_entry(self, source: Source, tree: Tree, path: str, span: tuple[int, int] | None = None) -> Entry:
+        """What is at a stripped path. ``span``: as Tree.look(). Raises OSError, CideryError."""
 
     def _described(self, path: str, entry: Entry) -> dict[str, Any]:
         info: dict[str, Any] = {
@@ -196,7 +197,7 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         self, source: Source, tree: Tree, path: str, start: int | None, end: int | None
     ) -> tuple[Entry, int, int]:
         """The file at a path and the bounds of a range of it, which may be negative or None as those of a slice."""
-        entry = await self._find_entry(source, tree, path)
+        entry = await self._find_entry(source, tree, path, _span(start, end))
         if entry.kind is Kind.DIRECTORY:
             raise is_a_folder(path)
         first, last, _ = slice(start, end).indices(entry.size)
@@ -277,6 +278,14 @@ class Base(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         from fsspec.asyn import sync
 
         sync(get_loop(), shared.release)
+
+
+def _span(start: int | None, end: int | None) -> tuple[int, int] | None:
+    """A range as bytes from the start of a file; None: that depends on its size, or there are none."""
+    first = start or 0
+    if first < 0 or (end is not None and end <= first):
+        return None
+    return first, sys.maxsize if end is None else end
 
 
 def _raise_if_there(error: OSError) -> None:

@@ -43,9 +43,9 @@ class IPFSFileSystem(Base):
         """The URL of a path."""
         return f"{self.protocol}://{self._strip_protocol(name)}"
 
-    async def _find_entry(self, source: Source, tree: Tree, path: str) -> Entry:
+    async def _find_entry(self, source: Source, tree: Tree, path: str, span: tuple[int, int] | None = None) -> Entry:
         where = source.admitted(_parsed(path))
-        found = await tree.look(where.root, where.segments, path)
+        found = await tree.look(where.root, where.segments, path, span)
         tree.note_path(path, found)
         return found
 
@@ -109,7 +109,7 @@ class IPNSFileSystem(IPFSFileSystem):
     def _at_hand(self, path: str, start: int | None, end: int | None) -> bytes | None:
         return None
 
-    async def _find_entry(self, source: Source, tree: Tree, path: str) -> Entry:
+    async def _find_entry(self, source: Source, tree: Tree, path: str, span: tuple[int, int] | None = None) -> Entry:
         names = names_of(path)
         if not names:
             raise PathError(path, "it names nothing; write ipns://NAME/path")
@@ -123,7 +123,7 @@ class IPNSFileSystem(IPFSFileSystem):
                 self._targets.clear()
             self._targets[name] = known
         where = known[0]
-        return await tree.look(where.root, [*where.segments, *rest], path)
+        return await tree.look(where.root, [*where.segments, *rest], path, span)
 
 
 def _parsed(path: str) -> ContentPath:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS = 16
 """Concurrent requests (as Kubo's to one gateway)."""
+READ_BUFFER = 512 * 1024
+"""Bytes of an answer that wait for us before its connection is told to wait; twice as many may. It is eight times what
+aiohttp has by itself, so that a block takes a few wake-ups."""
 MAX_AHEAD = 32
 """Blocks that one reader has requested ahead: 32 MiB of a usual file."""
 CACHE_BYTES = 64 << 20
@@ -46,6 +49,8 @@ TRIES = 4
 PAUSE_SECONDS = 0.5
 """Before the second one; twice as long before each further one, or as long as the source says."""
 MAX_PAUSE = 10.0
+AROUND = 4096
+"""Bytes beside a block that may be kept with it."""
 MAX_TOGETHER = 16 << 20
 """Most bytes of blocks fetched by one request: a fourth of what is kept."""
 VERIFY_INLINE = 32 * 1024
@@ -79,7 +84,7 @@ class HttpBlocks:
     def __init__(self, origins: Sequence[Origin]) -> None:
         self._origins = list(origins)
         self._turns = asyncio.Semaphore(MAX_REQUESTS)
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cache: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
         self._cached = 0
         self._running: dict[bytes, asyncio.Task[bytes]] = {}
         self._alone: set[str] = set()
@@ -113,10 +118,11 @@ class HttpBlocks:
                 headers={"User-Agent": f"cidery-fs/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                read_bufsize=READ_BUFFER,
             )
         return self._http
 
-    def cached(self, cid: CID) -> bytes | None:
+    def cached(self, cid: CID) -> bytes | memoryview | None:
         """A recent block."""
         found = self._cache.get(cid.multihash)
         if found is not None:
@@ -209,12 +215,12 @@ class HttpBlocks:
                                 self._origins.remove(origin)
                             return False
                         self.requested += 1
-                        self._keep(block.cid, bytes(block.data))
+                        self._keep(block.cid, _alone(block.data))
         except (aiohttp.ClientError, TimeoutError, OSError, CarError):
             return False
         return True
 
-    def _keep(self, cid: CID, data: bytes) -> None:
+    def _keep(self, cid: CID, data: bytes | memoryview) -> None:
         before = self._cache.pop(cid.multihash, b"")
         self._cache[cid.multihash] = data
         self._cached += len(data) - len(before)
@@ -238,13 +244,13 @@ class HttpSession:
         for task in self._ahead:
             task.cancel()
 
-    def get_if_ready(self, cid: CID) -> bytes | None:
+    def get_if_ready(self, cid: CID) -> bytes | memoryview | None:
         """A recent block."""
         if cid.is_identity:
             return cid.identity_data
         return self._blocks.cached(cid)
 
-    async def get(self, cid: CID) -> bytes:
+    async def get(self, cid: CID) -> bytes | memoryview:
         """The block. Raises NotThere. Cancel-safe."""
         self._advance()
         while True:
@@ -283,6 +289,14 @@ def _seen(task: asyncio.Task[bytes]) -> None:
     """A block requested ahead may have failed with nobody asking."""
     if not task.cancelled():
         task.exception()
+
+
+def _alone(data: Buffer) -> bytes | memoryview:
+    """The same, without what else came with it: a view of most of its memory stays one, since copying costs as much as
+    receiving."""
+    if isinstance(data, memoryview) and isinstance(data.obj, bytes) and len(data.obj) <= len(data) + AROUND:
+        return data
+    return bytes(data)
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes | None:

@@ -39,6 +39,7 @@ class LocalSource:
     """Created by open_local()."""
 
     dear = False
+    stored = True
 
     def __init__(self, api: Api, stack: AsyncExitStack, secret: str, gateways: HttpBlocks | None) -> None:
         self._api = api

@@ -48,8 +48,8 @@ class CideryFileSystem(Base):
         """The URL of a path."""
         return f"cidery://{self._strip_protocol(name) or '/'}"
 
-    async def _find_entry(self, source: Source, tree: Tree, path: str) -> Entry:
-        return await tree.look(await source.files_root(), names_of(path), path)
+    async def _find_entry(self, source: Source, tree: Tree, path: str, span: tuple[int, int] | None = None) -> Entry:
+        return await tree.look(await source.files_root(), names_of(path), path, span)
 
     # -- changes ---------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class RpcSource:
     """A daemon: Kubo's, or one on another machine. Its blocks are checked, its names and mutable files are believed."""
 
     dear = False
+    stored = False
     gateway = ""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -75,6 +76,7 @@ class GatewaySource:
     """Trustless gateways: blocks and records of names are checked, so any of them will do."""
 
     dear = True
+    stored = False
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = [reachable(url) for url in urls]

@@ -50,6 +50,8 @@ class Source(Protocol):
 
     dear: bool
     """Whether a request takes longer than a block."""
+    stored: bool
+    """Whether read_part() may have something."""
 
     @property
     def gateway(self) -> str:

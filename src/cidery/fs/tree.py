@@ -113,13 +113,14 @@ class Tree:
                 self._nodes.put(cid, found, found.weight)
         return found
 
-    async def look(self, root: CID, names: Sequence[str], path: str) -> Entry:
-        """What is at a path; symlinks inside the tree are followed.
+    async def look(self, root: CID, names: Sequence[str], path: str, span: tuple[int, int] | None = None) -> Entry:
+        """What is at a path; symlinks inside the tree are followed. ``span``: bytes that will be read of a file there,
+        so that where a request is dear they come with the path.
 
         Raises FileNotFoundError, NotADirectoryError, OSError (ELOOP), and CideryError as the reader and the source.
         """
         async with self._source.session() as blocks:
-            return await self._look(root, names, path, blocks)
+            return await self._look(root, names, path, span, blocks)
 
     def note_path(self, path: str, entry: Entry) -> None:
         """Remember the file at a path that cannot change."""
@@ -130,14 +131,18 @@ class Tree:
         """The file at such a path. From any thread."""
         return self._paths.get(path)
 
-    async def _look(self, root: CID, names: Sequence[str], path: str, blocks: BlockReader) -> Entry:
+    async def _look(
+        self, root: CID, names: Sequence[str], path: str, span: tuple[int, int] | None, blocks: BlockReader
+    ) -> Entry:
+        if span is not None:
+            span = (span[0], min(span[1], span[0] + MAX_TOGETHER))
         above: list[CID] = []
         at, left, followed = root, list(reversed(names)), 0
         told = False
         while True:
-            if left and not told and not self._is_known(at, left[-1]):
+            if not told and not (self._is_known(at, left[-1]) if left else span is None or self._holds(at)):
                 told = True
-                await self._source.ahead(at, tuple(reversed(left)), None)
+                await self._source.ahead(at, tuple(reversed(left)), span)
             size = await self._raw_size(at) if not left and at.codec == RAW else None
             if size is not None:
                 return Entry("", at, Kind.FILE, size)
@@ -175,6 +180,10 @@ class Tree:
         """Whether no block is needed to find an entry."""
         known = self._nodes.get(folder)
         return known is not None and (not known.node.fanout or self._names.get((folder, name)) is not None)
+
+    def _holds(self, file: CID) -> bool:
+        """Whether no block above the bytes of a file is needed to read some of it."""
+        return file.codec == RAW or self._nodes.get(file) is not None
 
     async def _raw_size(self, cid: CID) -> int | None:
         size = self._sizes.get(cid)
@@ -301,17 +310,27 @@ class Tree:
             length = sum(part.length for part in parts)
             if length > MAX_RANGE:
                 return await self._walked(cid, start, end, blocks)
+            span = (start, start + length)
+            if not self._source.stored:
+                room = Fresh(length)  # no thread writes into it
+                await self._read_parts(self._fill(parts, room.view), cid, span, room.view, blocks)
+                return room.done()
             buffer = _buffer(length)
             with buffer.getbuffer() as view:
                 if length <= IN_LOOP:
                     missing = self._fill(parts, view)
                 else:
                     missing = await asyncio.to_thread(self._fill, parts, view)
-                if len(missing) > 1:
-                    await self._announce(missing, cid, (start, start + length), blocks)
-                for part in missing:
-                    await self._read_part(part, view, blocks)
+                await self._read_parts(missing, cid, span, view, blocks)
             return buffer.getvalue()
+
+    async def _read_parts(
+        self, parts: Sequence[_Part], cid: CID, span: tuple[int, int], into: memoryview, blocks: BlockReader
+    ) -> None:
+        if len(parts) > 1:
+            await self._announce(parts, cid, span, blocks)
+        for part in parts:
+            await self._read_part(part, into, blocks)
 
     async def _announce(self, parts: Sequence[_Part], cid: CID, span: tuple[int, int], blocks: BlockReader) -> None:
         """Several leaves will be asked for: together, where a request is dear, else side by side."""

@@ -19,6 +19,8 @@ PRAGMA = b"\x0a\xa1\x67version\x02"
 """The first bytes of a CARv2: the header of a CAR whose version is 2."""
 V2_HEADER = struct.Struct("<16sQQQ")
 """Characteristics, offset and size of the CARv1 inside, offset of the index; in bytes from the start."""
+JOINED = 16 * 1024
+"""Pieces of a section below this many bytes are copied together: else each would cost an object."""
 MAX_V2_PADDING = 1 << 20
 """Most padding before the data of a CARv2, in bytes: far more than alignment to disk sectors needs."""
 
@@ -50,7 +52,9 @@ class CarReader:
         """Known when ``version`` is."""
         self.version = 0
         """1 or 2; 0: the header has not arrived."""
-        self._held = bytearray()  # the start of an incomplete item
+        self._held = bytearray()  # the start of an incomplete item, until its head is checked
+        self._parts: list[Buffer] = []  # then all that has come of it
+        self._missing = 0  # and what has not
         self._at = 0  # offset of ``_held``, or of the next byte
         self._skip = 0  # bytes to skip before the next item
         self._end: int | None = None  # offset of the end of the CARv1 inside a CARv2
@@ -69,7 +73,8 @@ class CarReader:
         assert self.version  # checked by the caller
         if offset < self._at or (self._end is not None and offset > self._end):
             raise BadCar(f"there is no section at byte {offset}", self._at)
-        self._held, self._skip, self._at = bytearray(), 0, offset
+        self._held, self._parts, self._missing = bytearray(), [], 0
+        self._skip, self._at = 0, offset
 
     def receive_data(self, data: Buffer) -> list[Placed]:
         """The blocks that are complete now, in order; their bytes are mostly views into ``data``.
@@ -87,8 +92,16 @@ class CarReader:
                 self._at += passed
                 view = view[passed:]
                 continue
+            if self._missing:
+                view = self._go_on(view, found)
+                continue
             size = self._item_size(view)
-            if not size or size - len(self._held) > len(view):
+            arrived = len(self._held) + len(view)
+            if not size or size > arrived:
+                if self.version and size and arrived >= MAX_SECTION_HEAD:
+                    self._missing = size - len(self._held)
+                    self._parts, self._held = [self._held], bytearray()
+                    continue
                 self._held += view
                 return found
             item = view[:size]
@@ -102,11 +115,27 @@ class CarReader:
             self._read_item(item, found)
         return found
 
+    def _go_on(self, view: memoryview, found: list[Placed]) -> memoryview:
+        """Take more of a long section, without a copy where that is safe; returns the rest."""
+        piece = view[: self._missing]
+        self._missing -= len(piece)
+        last = self._parts[-1]
+        if len(piece) < JOINED and isinstance(last, bytearray):
+            last += piece
+        elif len(piece) < JOINED or not isinstance(view.obj, bytes):  # it may be used again for other data
+            self._parts.append(bytearray(piece))
+        else:
+            self._parts.append(piece)
+        if not self._missing:
+            item, self._parts = b"".join(self._parts), []
+            self._read_item(memoryview(item), found)
+        return view[len(piece) :]
+
     def receive_eof(self) -> None:
         """The archive has ended. Raises BadCar if that was in the middle."""
         if not self.version:
             raise BadCar("it ends in the header" if self._at or self._held else "it is empty", self._at)
-        if self._held or self._skip or (self._end is not None and self._at < self._end):
+        if self._held or self._missing or self._skip or (self._end is not None and self._at < self._end):
             raise BadCar("it ends in the middle of a section", self._at)
 
     def _item_size(self, view: memoryview) -> int:
