@@ -19,6 +19,7 @@ from cidery.client.answer import RpcError
 from daemon.test_daemon import Daemon
 from peers.certificates import Authority
 from peers.cidery_daemon import CLI, CideryDaemon
+from peers.gateway_workers import GatewayWorkers
 
 SECRET = "bearer:of-ben"
 
@@ -133,6 +134,16 @@ def test_a_new_certificate_is_used_without_a_restart(secure: Secure) -> None:
     assert secure.daemon.run("id", "-f", "<id>").strip() == secure.daemon.peer_id
     known = str(secure.authority.file)
     assert secure.elsewhere("--api", secure.url, "--api-ca", known, "version").returncode == 0
+
+
+def test_workers_of_the_gateway_ask_it_over_tls(secure: Secure, tmp_path: Path) -> None:
+    """What they do not have, and the routing API, which only the daemon has."""
+    with GatewayWorkers(secure.daemon.repo, tmp_path / "log", workers=1) as workers:
+        url = f"http://127.0.0.1:{workers.port}"
+        asked = httpx.get(f"{url}/routing/v1/providers/bafkqaaa", timeout=60)
+        assert asked.status_code != 503, asked.text
+        absent = httpx.get(f"{url}/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", timeout=60)
+        assert "no daemon" not in absent.text and absent.status_code in (404, 504), absent.text
 
 
 async def test_users_and_addresses_beyond_this_machine(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,7 @@ async def followed(
 ) -> AsyncIterator[None]:
     """Read a certificate again when it changes; its handlers know its names, and ``file`` holds it, until the end."""
     if certificate is None:
+        file.unlink(missing_ok=True)  # of a daemon that was killed
         yield
         return
 
