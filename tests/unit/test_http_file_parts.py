@@ -4,15 +4,16 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from cidery.disk.file_part import FileEnded, FilePart
-from cidery.http.file_sending import CAN_SEND
+from cidery.http.file_sending import CAN_SEND, FileSender
 from cidery.http.message import Piece, Request, Response, bytes_of
+from cidery.http.patience import WRITE_SECONDS
 from cidery.http.server import HttpServer
 from cidery.node.daemon import loop_factory
 
@@ -158,6 +159,65 @@ def test_a_client_that_reads_nothing_is_given_up(
                 await closed.wait()
 
     run(main())
+
+
+class LateLoop:
+    """A loop in which each wait for a socket takes 40 seconds more than it does; a peer reads what it was sent then."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._peer = peer
+        self.late = 0.0
+
+    def time(self) -> float:
+        return self._loop.time() + self.late
+
+    def call_at(self, when: float, callback: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        return self._loop.call_at(when - self.late, callback, *args)
+
+    def create_future(self) -> asyncio.Future[None]:
+        return self._loop.create_future()
+
+    def add_writer(self, fd: int, callback: Callable[..., None], *args: object) -> None:
+        self._loop.add_writer(fd, callback, *args)
+        with suppress(BlockingIOError):
+            while self._peer.recv(1 << 20):
+                pass
+        self.late += 40.0
+
+    def remove_writer(self, fd: int) -> bool:
+        return self._loop.remove_writer(fd)
+
+
+def test_a_part_has_one_time_however_often_its_client_reads_a_little(
+    file: BinaryIO, run: Callable[[Coroutine[None, None, None]], None]
+) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            loop = LateLoop(theirs)
+            sender = FileSender(loop)  # type: ignore[arg-type]  # as much of one as it uses
+            try:
+                with pytest.raises(TimeoutError):
+                    await sender.send(FilePart(file.fileno(), 0, len(DATA)), SocketOnly(ours))  # type: ignore[arg-type]
+            finally:
+                sender.close()
+            assert loop.late == 80.0, f"two waits of 40 s, and {WRITE_SECONDS:g} s are over"
+
+    run(main())
+
+
+class SocketOnly:
+    """What a sender needs of a transport that has written everything."""
+
+    def __init__(self, one: socket.socket) -> None:
+        self._one = one
+
+    def get_extra_info(self, name: str) -> socket.socket:
+        assert name == "socket"
+        return self._one
 
 
 def test_a_file_that_ends_early_breaks_the_connection(

@@ -32,21 +32,25 @@ class FileSender:
         if self._socket < 0:
             # a descriptor of its own: an event loop does not watch those of its transports for others
             self._socket = os.dup(transport.get_extra_info("socket").fileno())
-        offset, left = part.offset, part.size
+        offset, left, ends = part.offset, part.size, 0.0
         while left:
             try:
                 sent = os.sendfile(self._socket, part.fd, offset, left)
             except BlockingIOError:
-                await self._until_writable()
+                ends = ends or self._loop.time() + WRITE_SECONDS
+                await self._until_writable(ends)
                 continue
             if not sent:
                 raise FileEnded(f"a file ends {left} bytes early")
             offset += sent
             left -= sent
 
-    async def _until_writable(self) -> None:
+    async def _until_writable(self, ends: float) -> None:
+        """``ends``: of the time for all of a part: while it is sent, its file may not change. Raises TimeoutError."""
+        if self._loop.time() >= ends:
+            raise TimeoutError
         writable: asyncio.Future[None] = self._loop.create_future()
-        timer = self._loop.call_later(WRITE_SECONDS, too_slow, writable)
+        timer = self._loop.call_at(ends, too_slow, writable)
         self._loop.add_writer(self._socket, _ready, writable)
         try:
             await writable
