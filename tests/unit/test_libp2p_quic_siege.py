@@ -14,9 +14,11 @@ import pytest
 
 from cidery.bitswap.engine import MAX_WANTS_PER_PEER
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
+from cidery.blockstore.drive import drive
 from cidery.blockstore.memory import MemoryStore
 from cidery.budgets import IDENTIFICATIONS, RECEIVED
 from cidery.identity.keys import PrivateKey
+from cidery.ipld.block import Block
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.shares import LOOK_AFTER
 from cidery.libp2p.io.stream import Stream
@@ -25,9 +27,13 @@ from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.varint import encode_uvarint
 from cidery.node.network import NodeNetwork
+from cidery.unixfs.reader import read_file
 
 QUIC = Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1")
 PARKED_STREAMS, PARKED_BYTES = 90, 1_000_000
+BLOCKS, BLOCK = 64, 1 << 20
+TAKEN = 8 * 1024 * 1024
+"""Of one stream, by a peer that does not read it, at least."""
 
 
 async def started(*listen: Multiaddr) -> NodeNetwork:
@@ -146,3 +152,33 @@ async def test_a_flood_of_wants_keeps_a_bounded_number() -> None:
             attacker.open(PROTOCOL_1_2, message(body), fin=True)
         await eventually(lambda: victim.bitswap.messages_received >= 20)
         assert len(victim.bitswap.engine._peers[peer].wants) <= MAX_WANTS_PER_PEER
+
+
+async def test_peers_that_ask_for_blocks_and_do_not_read_hold_up_nobody() -> None:
+    async with besieged() as (victim, attacker):
+        data = [bytes([number]) * BLOCK for number in range(BLOCKS)]
+        blocks = [Block(CID.of(one), one) for one in data]
+        victim.store.put_many_blocking(blocks, kept=True)
+
+        async def deaf(stream: Stream) -> None:
+            await asyncio.Event().wait()
+
+        attacker.node.swarm.handlers[PROTOCOL_1_2] = deaf
+        body = b"".join(bytes(part) for part in Message(entries=[Entry(one.cid) for one in blocks]).encode())
+        attacker.open(PROTOCOL_1_2, message(body), fin=True)
+        ledger = victim.bitswap.engine.ledgers[str(attacker.node.swarm.local_peer)]
+        await eventually(lambda: ledger.bytes_sent > TAKEN)
+        sent = 0
+        while sent != ledger.bytes_sent:  # until nothing moves any more
+            sent = ledger.bytes_sent
+            await asyncio.sleep(0.3)
+        assert sent < BLOCKS * BLOCK / 2, "the rest waits in the store, not in memory"
+        assert sent - attacker.connection.held() < 2 * BLOCK, "what was sent waits at the peer that does not read"
+        reader = await started()
+        try:
+            await reader.connect(victim.swarm.listen_addrs()[0].with_peer(victim.swarm.local_peer.multihash))
+            async with asyncio.timeout(10), reader.session(kept=False) as session:
+                got = [bytes(part.chunk) async for part in drive(read_file(blocks[-1].cid), session)]
+            assert b"".join(got) == data[-1]
+        finally:
+            await reader.close()
