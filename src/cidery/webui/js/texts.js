@@ -18,6 +18,7 @@ export const T = {
   choose: name => `Choose ${name}`, chosen: count => `${count.toLocaleString('en')} chosen`, chooseNone: 'Choose none', removedMany: count => `Removed ${plural(count, 'entry', 'entries')}`,
   removed: name => `Removed ${name}`, pinned: name => `Pinned ${name}`, andMore: bytes => `${bytes} bytes more`,
 
+  lookedAt: count => `Looking at what was dropped: ${plural(count, 'file', 'files')} so far`,
   titleOfMany: (first, more) => `${first} and ${more} more`, jobTitle: title => `Upload of ${title}`, uploadOf: title => `Upload of ${title}`, notRead: path => `${path} cannot be read: it was changed or removed. Add it again.`, notStored: name => `The node did not store ${name}; Jobs may say why.`,
   cancelled: title => `Cancelled: ${title}`, uploaded: count => `Stored ${plural(count, 'file', 'files')}`, waiting: 'The node does not answer; the upload goes on when it is back.',
   storing: 'Sent; the node is storing the rest', left: time => `${time} left`, wentOn: bytes => `${bytes} were there already`,

@@ -9,34 +9,48 @@ import { allReadable, parts, smallFiles } from './small_files.js'
 const TITLE_LENGTH = 150 // of a job
 const RETRY_MS = 2000
 const RATE_SECONDS = 5 // over which the rate is smoothed
+const TOGETHER = 256 // dropped entries looked at at once
+const TELL_MS = 1000 // between two words on how far that is
 
 export const uploads = store([])
 
 /** Files of an <input>, as [{path, file}]. */
 export const picked = files => files.map(file => ({ path: file.webkitRelativePath || file.name, file }))
 
-/** Files and folders that were dropped, with empty folders: [{path, file?}]. */
+/** Files and folders that were dropped, with empty folders: [{path, file?}], in the same order each time. */
 export async function dropped (entries) {
   const found = []
   const waiting = entries.map(entry => ['', entry])
-  for (let at = 0; at < waiting.length; at++) {
-    const [above, entry] = waiting[at]
-    if (entry instanceof File) { found.push({ path: above + entry.name, file: entry }); continue }
-    if (entry.isFile) {
-      found.push({ path: above + entry.name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) })
-      continue
+  let told = performance.now()
+  for (let at = 0; at < waiting.length;) {
+    const some = waiting.slice(at, at + TOGETHER)
+    at += some.length
+    for (const { items, below } of await Promise.all(some.map(lookedAt))) {
+      for (const one of items) found.push(one)
+      for (const one of below) waiting.push(one)
     }
-    const reader = entry.createReader()
-    let count = 0
-    for (;;) {
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))
-      if (!some.length) break
-      count += some.length
-      waiting.push(...some.map(one => [`${above}${entry.name}/`, one]))
+    if (performance.now() - told > TELL_MS) {
+      told = performance.now()
+      say(T.lookedAt(found.length))
     }
-    if (!count) found.push({ path: above + entry.name })
   }
   return found
+}
+
+/** What a dropped entry stands for, and what is below it. */
+async function lookedAt ([above, entry]) {
+  if (entry instanceof File) return { items: [{ path: above + entry.name, file: entry }], below: [] }
+  if (entry.isFile) {
+    return { items: [{ path: above + entry.name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) }], below: [] }
+  }
+  const reader = entry.createReader()
+  const below = []
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))
+    if (!some.length) break
+    for (const one of some) below.push([`${above}${entry.name}/`, one])
+  }
+  return { items: below.length ? [] : [{ path: above + entry.name }], below }
 }
 
 function hashed (text) { // 53 bits, as an inode number that stays the same for a path
