@@ -72,6 +72,16 @@ class Bucket:
 # --- connections and streams
 
 CONNECTIONS = Limit(256, "connections", Per.NODE, "a further inbound one is closed", "each costs 0.2 MiB and a file")
+CONNECTIONS_OF_PEER = Limit(
+    4, "connections", Per.PEER, "a further inbound one is closed", "both may dial at once, by TCP and QUIC"
+)
+KNOWN_PEERS = Limit(
+    10_000,
+    "peers whose addresses are known",
+    Per.NODE,
+    "the one heard of longest ago is forgotten",
+    "each with up to 32",
+)
 HANDSHAKES = Limit(
     64, "inbound handshakes", Per.NODE, "the oldest of the host that has most ends", "a slow one may be far away"
 )
@@ -130,6 +140,9 @@ PING_STREAMS = Limit(2, "ping streams", Per.PEER, "the stream is reset", "the pi
 BITSWAP_READING = Limit(
     16, "streams being read", Per.PEER, "further ones wait", "each may hold an unfinished message of 4 MiB"
 )
+BITSWAP_HALF_CLOSED = Limit(
+    64, "streams that we have ended, and it has not", Per.PEER, "the oldest is reset", "each has a window"
+)
 BITSWAP_AHEAD = Limit(
     4 << 20, "bytes of whole messages that wait", Per.CONNECTION, "nothing more is read", "that much of each stream"
 )
@@ -173,6 +186,69 @@ BITSWAP_SERVING = Limit(4, "messages being read from the store", Per.NODE, "the 
 DHT_REQUESTS = Rate(
     200, 1000, "requests", Per.CONNECTION, "they are answered later", "each costs 0.3 ms; a look-up sends one"
 )
+
+DHT_STREAMS = Limit(32, "streams of the DHT", Per.PEER, "the stream is reset", "a look-up needs one")
+DHT_RECORDS_OF_PEER = Limit(
+    1_000_000,
+    "records of what it provides",
+    Per.PEER,
+    "further ones are refused",
+    "twenty million CIDs over ten thousand servers bring 40,000 to each",
+)
+DHT_RECORDS = Limit(
+    4_000_000, "records of what peers provide", Per.NODE, "further ones are refused", "some 400 MB of disk"
+)
+DHT_RECORDS_WAITING = Limit(
+    8192, "of them that wait to be written", Per.NODE, "further ones are refused", "the disk is too slow for them"
+)
+DHT_VALUES = Limit(20_000, "values", Per.NODE, "the one that came longest ago makes room", "at most 200 MB of disk")
+
+# --- work for peers behind NATs; the limits of the relay are settings: Swarm.RelayService
+
+AUTONAT_DIALS = Limit(30, "dials for others in a minute", Per.NODE, "the question is refused", "as Kubo")
+AUTONAT_DIALS_OF_PEER = Limit(3, "of them", Per.PEER, "the question is refused", "as Kubo")
+AUTONAT_OTHER_HOSTS = Limit(
+    12, "of them to another host than the asker's", Per.NODE, "the question is refused", "strangers are dialled"
+)
+RELAY_CONNECTS = Limit(
+    60, "circuits asked for in a minute", Per.PEER, "further ones are refused", "each makes another peer work"
+)
+PUNCHES = Limit(
+    16, "peers with whom holes are punched", Per.NODE, "others stay behind the relay", "packets to strangers"
+)
+
+# --- pubsub; a heartbeat is a second
+
+PUBSUB_PEERS = Limit(4096, "peers of pubsub", Per.NODE, "later ones are passed over", "more than there are connections")
+PUBSUB_TOPICS_OF_PEER = Limit(
+    1000, "topics", Per.PEER, "further ones are dropped, and held against it", "programs follow some dozens"
+)
+PUBSUB_TOPICS = Limit(50_000, "topics of all peers", Per.NODE, "further ones are dropped", "256 peers of 200 each")
+PUBSUB_SEEN = Limit(100_000, "ids of messages", Per.NODE, "the oldest go first", "some 20 MB")
+PUBSUB_AUTHORS = Limit(10_000, "authors of messages", Per.NODE, "the oldest go first", "the last number of each")
+PUBSUB_HISTORY = Limit(
+    32 << 20, "bytes of messages to ask for", Per.NODE, "the oldest go first", "those of five heartbeats"
+)
+PUBSUB_OUTBOX = Limit(
+    2 << 20, "bytes of messages that wait for it", Per.PEER, "further ones are not sent", "it can ask for them"
+)
+PUBSUB_PARTS = Limit(
+    20_000,
+    "parts of a frame",
+    Per.PEER,
+    "the stream is reset",
+    "honest frames have far fewer, and each costs more than its bytes",
+)
+PUBSUB_OFFERS = Limit(10, "IHAVE frames in a heartbeat", Per.PEER, "further ones are passed over", "as go-libp2p")
+PUBSUB_OFFERED = Limit(
+    5000, "ids in a heartbeat, offered or asked for", Per.PEER, "further ones are passed over", "as go-libp2p"
+)
+PUBSUB_UNWANTED = Limit(
+    1000, "IDONTWANT ids in a heartbeat", Per.PEER, "further ones are passed over", "a saving, nothing more"
+)
+PUBSUB_REPEATS = Limit(3, "answers to one question", Per.PEER, "a further one is not given", "as go-libp2p")
+PUBSUB_PROMISED = Limit(20_000, "messages asked for", Per.NODE, "no more are asked for", "what four peers may offer")
+PUBSUB_BACKOFFS = Limit(20_000, "ended mesh links", Per.NODE, "further ones are not remembered", "a minute each")
 
 # --- HTTP
 

@@ -63,8 +63,7 @@ RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
 """Of that wait, while nothing can be sent to a peer that stays connected."""
-MAX_HALF_CLOSED = 64
-"""Streams of one peer that we have written and ended, and the peer has not; the oldest is reset beyond that."""
+MAX_HALF_CLOSED = budgets.BITSWAP_HALF_CLOSED.amount
 SERVING_TURNS = budgets.BITSWAP_SERVING.amount
 
 

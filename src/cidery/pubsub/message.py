@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cidery.budgets import PUBSUB_PARTS
 from cidery.errors import RemoteProtocolError
 from cidery.multiformats.protobuf import BYTES, VARINT, ProtobufError, bytes_field, expect, read_fields, varint_field
 from cidery.multiformats.varint import Buffer
@@ -20,7 +21,7 @@ PROTOCOLS = (MESHSUB_1_2, "/meshsub/1.1.0", "/meshsub/1.0.0", FLOODSUB)
 """The newest first."""
 MAX_RPC = 1 << 20
 """Bytes of one RPC, as other implementations have it."""
-MAX_PARTS = 20_000
+MAX_PARTS = PUBSUB_PARTS.amount
 """Subscriptions, messages, topics and ids in one RPC: honest ones have far fewer, each costs more than its bytes."""
 MAX_TOPIC = 1024
 """Bytes of a topic's name."""

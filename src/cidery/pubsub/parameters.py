@@ -4,6 +4,8 @@ Degrees and times are those of other implementations, so that meshes of several 
 Spec: https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/gossipsub-v1.0.md#parameters and v1.1
 """
 
+from cidery import budgets
+
 DEGREE, DEGREE_LOW, DEGREE_HIGH = 6, 5, 12
 """Links of a topic's mesh: wanted, below which more are asked for, above which some end."""
 DEGREE_SCORE, DEGREE_OUT = 4, 2
@@ -28,42 +30,42 @@ OPPORTUNISTIC_TICKS, OPPORTUNISTIC_PEERS = 60, 2
 
 MAX_EXCHANGED = 16
 """Peers that one PRUNE may make known."""
-MAX_IHAVE = 10
+MAX_IHAVE = budgets.PUBSUB_OFFERS.amount
 """IHAVE frames of one peer that are read between two heartbeats."""
-MAX_IHAVE_IDS = 5000
+MAX_IHAVE_IDS = budgets.PUBSUB_OFFERED.amount
 """Ids asked from one peer, or told to one peer, between two heartbeats."""
-MAX_RETRANSMISSIONS = 3
+MAX_RETRANSMISSIONS = budgets.PUBSUB_REPEATS.amount
 """Times that one message is sent to one peer that asks for it."""
 IWANT_SECONDS = 3.0
 """In which a peer that has offered a message must send it."""
 MAX_PROMISES = 2
 """Peers of which one message is asked at a time: one of them may be lying, or its answer lost."""
-MAX_PROMISED = 20_000
+MAX_PROMISED = budgets.PUBSUB_PROMISED.amount
 """Messages asked for at a time."""
 MAX_OFFERED = 64
 """Peers that others named, until somebody dials them."""
 IDONTWANT_BYTES = 1024
 """Messages below are not worth an IDONTWANT."""
-MAX_IDONTWANT = 1000
+MAX_IDONTWANT = budgets.PUBSUB_UNWANTED.amount
 """Ids of one peer that are heeded between two heartbeats."""
 IDONTWANT_TICKS = 3
 """Heartbeats for which they are heeded."""
 
-MAX_PEERS = 4096
+MAX_PEERS = budgets.PUBSUB_PEERS.amount
 """Peers that take part; later ones are passed over. More than any node has connections."""
-MAX_TOPICS_OF_PEER = 1000
+MAX_TOPICS_OF_PEER = budgets.PUBSUB_TOPICS_OF_PEER.amount
 """Topics that are noted of one peer; further ones are dropped, and held against it."""
-MAX_TOPICS = 50_000
+MAX_TOPICS = budgets.PUBSUB_TOPICS.amount
 """Topics of others in all."""
 MAX_OWN_TOPICS = 1000
 """Topics that this node follows at a time."""
-MAX_SEEN = 100_000
+MAX_SEEN = budgets.PUBSUB_SEEN.amount
 """Ids remembered; the oldest go first. Some 20 MB."""
-MAX_AUTHORS = 10_000
+MAX_AUTHORS = budgets.PUBSUB_AUTHORS.amount
 """Authors whose last number is remembered."""
-MAX_HISTORY_BYTES = 32 << 20
+MAX_HISTORY_BYTES = budgets.PUBSUB_HISTORY.amount
 """Of messages that can be asked for; the oldest go first."""
-MAX_OUTBOX_BYTES = 2 << 20
+MAX_OUTBOX_BYTES = budgets.PUBSUB_OUTBOX.amount
 """Of messages that wait for one peer: those beyond are not sent to it, it can ask for them."""
-MAX_BACKOFFS = 20_000
+MAX_BACKOFFS = budgets.PUBSUB_BACKOFFS.amount
 """Remembered at a time."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from cidery.budgets import DHT_REQUESTS
+from cidery.budgets import DHT_REQUESTS, DHT_STREAMS
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.kad.io.rpc import Rpc
@@ -40,8 +40,7 @@ SURE = 0.9
 """A peer this likely to be among the K nearest gets the record during the look-up."""
 SERVER_IDLE = 60.0
 """Seconds, beside round trips, that a stream to us may be silent between two requests."""
-MAX_STREAMS_PER_PEER = 32
-"""Streams of one peer that are served at once."""
+MAX_STREAMS_PER_PEER = DHT_STREAMS.amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,14 @@ Spec: https://specs.ipfs.tech/routing/kad-dht/#provider-records
 import struct
 from hashlib import sha256
 
+from cidery import budgets
 from cidery.disk.lmdb_environment import Environment, Table, Transaction
 from cidery.identity.peer_id import PeerId
 from cidery.kad.stores import MAX_ANSWERED, MAX_PER_KEY, VALIDITY
 
-MAX_PER_PEER = 1_000_000
-"""Records of one peer: twenty million CIDs over ten thousand servers bring 40,000 to each."""
-MAX_RECORDS = 4_000_000
-"""Records in all: some 400 MB of disk."""
-MAX_PENDING = 8192
-"""Records that wait in memory to be written; beyond it new ones are refused (the disk is too slow for them)."""
+MAX_PER_PEER = budgets.DHT_RECORDS_OF_PEER.amount
+MAX_RECORDS = budgets.DHT_RECORDS.amount
+MAX_PENDING = budgets.DHT_RECORDS_WAITING.amount
 EXPIRE_BATCH = 2000
 """Records looked through per call of expire(): about a millisecond."""
 

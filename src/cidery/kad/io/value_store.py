@@ -6,12 +6,12 @@ Spec: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
 import struct
 from collections import OrderedDict
 
+from cidery.budgets import DHT_VALUES
 from cidery.disk.lmdb_environment import Environment, Table, Transaction
 
 MAX_AGE = 48 * 3600.0
 """Seconds after which a value is no longer handed out, whatever it says of itself."""
-MAX_VALUES = 20_000
-"""Values kept; the one that came longest ago makes room. At most 200 MB."""
+MAX_VALUES = DHT_VALUES.amount
 
 _RECEIVED = struct.Struct(">d")
 

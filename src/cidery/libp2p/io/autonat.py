@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from cidery import budgets
 from cidery.errors import CideryError, Unavailable
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
@@ -27,10 +28,8 @@ from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.libp2p")
 
-MAX_A_MINUTE, MAX_A_MINUTE_PER_PEER = 30, 3
-"""Dials for others a minute, in all and for one peer (Kubo's values)."""
-MAX_FOR_OTHER_HOSTS = 12
-"""Dials a minute of hosts other than the asker's."""
+MAX_A_MINUTE, MAX_A_MINUTE_PER_PEER = budgets.AUTONAT_DIALS.amount, budgets.AUTONAT_DIALS_OF_PEER.amount
+MAX_FOR_OTHER_HOSTS = budgets.AUTONAT_OTHER_HOSTS.amount
 LOOK_EVERY, LOOK_SOONEST = 10.0, 0.25
 """Seconds between two looks whether an address is to be asked about, and where a new server or an answer is there."""
 DIAL_BACK_BASE = 10.0

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from cidery.budgets import PUNCHES
 from cidery.errors import CideryError
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.io.connection import Connection
@@ -38,8 +39,7 @@ HEAD_START = 0.1
 the attempts, since most of those who name public addresses cannot be dialled there either."""
 EXCHANGE_BASE = 10.0
 """Seconds, beside round trips, for the messages of an attempt."""
-MAX_AT_ONCE = 16
-"""Peers with whom holes are punched at the same time."""
+MAX_AT_ONCE = PUNCHES.amount
 RETIRE_EVERY, RETIRE_TIMES = 1.0, 30
 """Seconds between looks whether a relayed connection is idle, and how many; its relay ends it anyway."""
 MAX_OUTCOMES = 64

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cidery.budgets import KNOWN_PEERS
 from cidery.identity.peer_id import PeerId, PeerIdError
 from cidery.libp2p.protocols.addresses import group_of
 from cidery.libp2p.protocols.timeouts import CEILING
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
 
-MAX_PEERS = 10_000
-"""Peers remembered; the one heard of longest ago is forgotten first."""
+MAX_PEERS = KNOWN_PEERS.amount
 MAX_ADDRS_PER_PEER = 32
 MAX_NETS = 4096
 """Groups of addresses whose distance is remembered; the one heard of longest ago is forgotten first."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from cidery.budgets import CONNECTIONS, DIALS_PENDING, HANDSHAKES
+from cidery.budgets import CONNECTIONS, CONNECTIONS_OF_PEER, DIALS_PENDING, HANDSHAKES
 from cidery.errors import CideryError, InvalidInput, LimitExceeded
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
@@ -37,8 +37,7 @@ from cidery.tasks import Tasks, logged
 
 log = logging.getLogger("cidery.libp2p")
 
-MAX_PER_PEER = 4
-"""Connections to one peer; a further inbound one is refused."""
+MAX_PER_PEER = CONNECTIONS_OF_PEER.amount
 DUPLICATE_GRACE = 0.5
 """Seconds, beside round trips, that a duplicate connection lives after its closing was announced."""
 LOOKS = 0.05

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cidery.budgets import RELAY_CONNECTS
 from cidery.identity.peer_id import PeerId
 from cidery.libp2p.protocols.addresses import host_of
 from cidery.libp2p.protocols.relay_messages import RelayLimit, Status
 
-MAX_CONNECTS_A_MINUTE = 60
-"""Requests for circuits by one peer: each makes another peer work."""
+MAX_CONNECTS_A_MINUTE = RELAY_CONNECTS.amount
 
 
 class RelayLimits(NamedTuple):
