@@ -1,9 +1,12 @@
 """Definitions, the registry and the checks that CLI and RPC share."""
 
+import re
+
 import pytest
 
+from cidery.cli.fronts import front_of, implementation_of
 from cidery.commands.bind import BadCall, bind, parse_duration
-from cidery.commands.definition import Output, load
+from cidery.commands.definition import BY_COMMAND_LINE, Output, Where
 from cidery.commands.help import ROOMS, UNLISTED
 from cidery.commands.job_command import goes_on
 from cidery.commands.registry import SUMMARIES, all_commands, find, first_words, suggest
@@ -23,8 +26,11 @@ def test_each_definition_is_complete(command) -> None:  # type: ignore[no-untype
     assert len(names) == len(set(names))
     assert all(not argument.variadic for argument in command.arguments[:-1])
     assert command.text is not None or command.output in (Output.BYTES, Output.NOTHING)
-    if command.run:
-        assert callable(load(command.run))
+    assert re.match(r"cidery\.(commands|core)\.|$", command.run), "a definition names nothing in a layer above"
+    if command.run == BY_COMMAND_LINE:
+        assert command.where is Where.CLIENT
+    if command.path != ("help",):  # the first thing the command line looks for
+        assert front_of(command) is not None or callable(implementation_of(command))
     summary = SUMMARIES.get(command.name)
     assert summary in (None, command.summary), "--help lists it with the summary of its definition"
 

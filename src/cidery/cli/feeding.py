@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import aclosing, contextmanager
 
+from cidery.cli.fronts import implementation_of
 from cidery.commands.context import Body, Context
-from cidery.commands.definition import Output, Repo, load
+from cidery.commands.definition import Output, Repo
 from cidery.core.session import NotStored
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ def fetching_advised(call: Call) -> Iterator[None]:
 
 async def run_with_sink(repo: Path, call: Call, uploads: AsyncIterator[Item] | None, sink: Sink) -> int:
     """Run the implementation and give its results to ``sink``."""
-    implementation = load(call.command.run)
+    implementation = implementation_of(call.command)
     need = call.command.repo
     try:
         if need in (Repo.NONE, Repo.CONFIG):

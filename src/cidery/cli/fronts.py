@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from cidery.commands.definition import Command, Input
+from cidery.commands.definition import Command, Input, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,24 @@ _FRONTS = {
     ("multibase", "transcode"): "multibase",
 }
 """Command -> module of this package. All others that take a file send it unchanged (uploading)."""
+
+_ABOVE = {
+    ("config", "edit"): "cidery.node.config_edit:edit",
+    ("daemon",): "cidery.node.daemon:run",
+    ("doctor",): "cidery.node.checkup:doctor",
+    ("gateway", "check"): "cidery.gateway.check.command:check",
+    ("gateway", "serve"): "cidery.node.gateway_serve:run",
+    ("init",): "cidery.node.create:init",
+    ("key", "export"): "cidery.node.key_files:give",
+    ("key", "rotate"): "cidery.node.key_files:rotate",
+    ("swarm", "key"): "cidery.node.swarm_key:make",
+}
+"""Command -> its implementation, where that is in a layer above the definitions."""
+
+
+def implementation_of(command: Command) -> Any:
+    """What runs a command in this process; of form as Command.run has it, or of PROCESSES (local.py)."""
+    return load(_ABOVE.get(command.path) or command.run)
 
 
 def front_of(command: Command) -> Front | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from cidery.cli.fronts import implementation_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context
-from cidery.commands.definition import Output, load
+from cidery.commands.definition import Output
 from cidery.errors import InvalidInput
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ def run_immediately(call: Call, repo: str) -> int:
     """Run a command by stepping its coroutine. Raises SomeFailed, and as the command."""
     command = call.command
     sink = Sink(call)
-    running = load(command.run)(Context.outside(repo), call)
+    running = implementation_of(command)(Context.outside(repo), call)
     if command.output is Output.STREAM:
         return _run_stream(running, call, sink)
     value = _step(running, command.name)

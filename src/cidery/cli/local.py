@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from cidery.cli.feeding import fetching_advised, run_with_sink
-from cidery.cli.fronts import front_of
+from cidery.cli.fronts import front_of, implementation_of
 from cidery.cli.output import Sink
 from cidery.commands.context import TimedOut
-from cidery.commands.definition import Call, load
+from cidery.commands.definition import Call
 
 PROCESSES = (("daemon",), ("gateway", "serve"))
 """Commands that run their own event loops: ``def (repo: Path, call: Call) -> int``."""
@@ -17,7 +17,7 @@ PROCESSES = (("daemon",), ("gateway", "serve"))
 def run_local(repo: str, call: Call) -> int:
     """Run to the end. Returns the exit code. Raises CideryError, KeyboardInterrupt."""
     if call.command.path in PROCESSES:
-        code: int = load(call.command.run)(Path(repo), call)
+        code: int = implementation_of(call.command)(Path(repo), call)
         return code
     if front := front_of(call.command):
         main = front.run_local(Path(repo), call)

@@ -53,6 +53,10 @@ class Output(Enum):
     NOTHING = "no result"
 
 
+BY_COMMAND_LINE = ""
+"""In place of an implementation: the command line has it, in a layer above the definitions (cli/fronts.py)."""
+
+
 class Where(Enum):
     """Where a command may run; with a live daemon, always there unless CLIENT."""
 
@@ -122,7 +126,10 @@ class Command(NamedTuple):
     summary: str
     """One line, imperative, without a full stop."""
     run: str = ""
-    """``module:function``; ``async def (Context, Call) -> Value | Body``, or an async generator for STREAM."""
+    """``module:function``, or BY_COMMAND_LINE.
+
+    ``async def (Context, Call) -> Value | Body``, or an async generator for STREAM.
+    """
     example: str = ""
     """A working command line, shown by --help."""
     arguments: tuple[Argument, ...] = ()

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from cidery.commands.definition import Argument, Call, Command, Input, Output, Repo, Value, Where, flag, ignored
+from cidery.commands.definition import (
+    BY_COMMAND_LINE,
+    Argument,
+    Call,
+    Command,
+    Input,
+    Output,
+    Repo,
+    Value,
+    Where,
+    flag,
+    ignored,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +108,7 @@ COMMANDS = (
     Command(
         ("config", "edit"),
         "Open the config in $EDITOR, and check it afterwards",
-        "cidery.node.config_edit:edit",
+        BY_COMMAND_LINE,
         "cidery config edit",
         output=Output.NOTHING,
         where=Where.CLIENT,

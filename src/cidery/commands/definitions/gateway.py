@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cidery.commands.definition import (
+    BY_COMMAND_LINE,
     Argument,
     Call,
     Command,
@@ -87,7 +88,7 @@ COMMANDS = (
     Command(
         ("gateway", "check"),
         "Check whether an HTTP gateway answers as the specifications say",
-        "cidery.gateway.check.command:check",
+        BY_COMMAND_LINE,
         "cidery gateway check http://127.0.0.1:8080 --specs trustless-block-gateway,trustless-car-gateway",
         (Argument("url", "URL of the gateway, without a path", required=False),),
         (
@@ -111,7 +112,7 @@ COMMANDS = (
     Command(
         ("gateway", "serve"),
         "Serve content over HTTP with several processes, beside the daemon",
-        "cidery.node.gateway_serve:run",
+        BY_COMMAND_LINE,
         "cidery gateway serve --workers 4 --listen /ip4/0.0.0.0/tcp/8080",
         options=(
             number("workers", "Processes (default: one for each core)", short="w"),

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from cidery.commands.definition import Argument, Call, Command, Input, Repo, Value, Where, flag, number, text
+from cidery.commands.definition import (
+    BY_COMMAND_LINE,
+    Argument,
+    Call,
+    Command,
+    Input,
+    Repo,
+    Value,
+    Where,
+    flag,
+    number,
+    text,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +153,7 @@ COMMANDS = (
     Command(
         ("key", "export"),
         "Write a key to a file, unencrypted: keep it safe",
-        "cidery.node.key_files:give",
+        BY_COMMAND_LINE,
         "cidery key export website -o website.key",
         (Argument("name", "The key"),),
         (
@@ -157,7 +169,7 @@ COMMANDS = (
     Command(
         ("key", "rotate"),
         "Give the node another identity and keep the old one as a key (the daemon must be stopped)",
-        "cidery.node.key_files:rotate",
+        BY_COMMAND_LINE,
         "cidery key rotate --oldkey before-2026",
         (),
         (

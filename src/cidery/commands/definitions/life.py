@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cidery.commands.definition import (
+    BY_COMMAND_LINE,
     Argument,
     Call,
     Command,
@@ -95,7 +96,7 @@ COMMANDS = (
     Command(
         ("init",),
         "Create the repository: identity and config",
-        "cidery.node.create:init",
+        BY_COMMAND_LINE,
         "cidery init",
         (Argument("default-config", "Config to start from (JSON)", Input.FILES, required=False),),
         (
@@ -116,7 +117,7 @@ COMMANDS = (
     Command(
         ("daemon",),
         "Run the node until it is stopped",
-        "cidery.node.daemon:run",
+        BY_COMMAND_LINE,
         "cidery daemon --init",
         options=(
             flag("init", "Create the repository if there is none"),
@@ -230,7 +231,7 @@ COMMANDS = (
     Command(
         ("help",),
         "Show help for a command",
-        "",
+        BY_COMMAND_LINE,
         "cidery help add",
         (Argument("command", "Words of the command", required=False, variadic=True),),
         output=Output.NOTHING,

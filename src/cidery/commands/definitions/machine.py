@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cidery.commands.definition import Argument, Call, Command, Output, Repo, Value, Where, flag, text
+from cidery.commands.definition import BY_COMMAND_LINE, Argument, Call, Command, Output, Repo, Value, Where, flag, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ COMMANDS = (
     Command(
         ("doctor",),
         "Look for what keeps a node on this machine from working well, and say what to do",
-        "cidery.node.checkup:doctor",
+        BY_COMMAND_LINE,
         "cidery doctor",
         output=Output.STREAM,
         result=Checked,
@@ -67,7 +67,7 @@ COMMANDS = (
     Command(
         ("ui",),
         "Open the web page of the node in the browser, and start the daemon if none runs",
-        "cidery.cli.ui:run_local",
+        BY_COMMAND_LINE,
         "cidery ui",
         options=(flag("no-open", "Print the link instead of opening it; it works once")._replace(alias="print"),),
         output=Output.NOTHING,
@@ -79,7 +79,7 @@ COMMANDS = (
         Command(
             ("service", word),
             summary,
-            "cidery.cli.login_service:run_local",
+            BY_COMMAND_LINE,
             f"cidery service {word}",
             output=Output.NOTHING,
             where=Where.CLIENT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cidery.commands.byte_size import human_size
 from cidery.commands.definition import (
+    BY_COMMAND_LINE,
     Argument,
     Call,
     Command,
@@ -327,7 +328,7 @@ COMMANDS = (
     Command(
         ("swarm", "key"),
         "Make a key for a private network",
-        "cidery.node.swarm_key:make",
+        BY_COMMAND_LINE,
         "cidery swarm key > ~/.cidery/swarm.key",
         result=SwarmKey,
         text=lambda value, call: value["Key"],
