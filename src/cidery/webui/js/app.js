@@ -64,10 +64,14 @@ function App () {
     <div class="tray"><${Uploads} /><${Toast} /></div>`
 }
 
+/** Whether a URL leads to the machine of the browser: from another one, a gateway's 127.0.0.1 would be somebody else. */
+function isHere (url) { return /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname) }
+
 async function ask () {
   try {
     const seen = await call('status')
-    if (seen.Gateway !== gateway.get()) gateway.set(seen.Gateway.replace(/\/$/, ''))
+    const reached = seen.Gateway && (isHere(location.href) || !isHere(seen.Gateway)) ? seen.Gateway.replace(/\/$/, '') : ''
+    if (reached !== gateway.get()) gateway.set(reached)
     status.set(seen)
     answering.set(true)
   } catch (error) {

@@ -13,7 +13,7 @@ export const T = {
   addFiles: 'Add files', addFolder: 'Add folder', newFolder: 'New folder', name: 'Name', make: 'Make', filter: 'Filter by name', entries: 'Entries',
   nothingYet: 'Nothing here yet', emptyFolder: 'This folder is empty', dropHere: 'Drag files and folders here, or use the buttons above.', dropNow: 'Drop to add here',
   unsorted: 'Large folders are shown in the order in which they are stored.', badName: 'A name has no slash, and is not a dot.', actions: name => `Actions for ${name}`,
-  share: 'Share', download: 'Download', downloadTar: 'Download as TAR', downloadCar: 'Download as CAR', openIt: 'Open', noGateway: 'Downloads and previews need the gateway: set Addresses.Gateway.',
+  share: 'Share', download: 'Download', downloadTar: 'Download as TAR', downloadCar: 'Download as CAR', openIt: 'Open', noGateway: 'Downloads and previews need a gateway that this browser reaches: see Addresses.Gateway.',
   pin: 'Pin', rename: 'Rename', move: 'Move', moveTo: 'Folder to move it to', remove: 'Remove', renamed: 'Renamed', moved: where => `Moved to ${where}`,
   choose: name => `Choose ${name}`, chosen: count => `${count.toLocaleString('en')} chosen`, chooseNone: 'Choose none', removedMany: count => `Removed ${plural(count, 'entry', 'entries')}`,
   removed: name => `Removed ${name}`, pinned: name => `Pinned ${name}`, andMore: bytes => `${bytes} bytes more`,
