@@ -1,6 +1,7 @@
 """The RPC over TLS: its addresses and certificate, and what clients trust; over real sockets, in one process."""
 
 import asyncio
+import json
 import os
 import random
 import ssl
@@ -16,7 +17,7 @@ from cidery.client.address import BadApiAddress, Endpoint, find_daemon, parse_en
 from cidery.client.answer import NoSecureConnection
 from cidery.client.blocking import call
 from cidery.client.http1 import BadResponse
-from cidery.client.secure import BadAuthorities
+from cidery.client.secure import BadAuthorities, open_secure
 from cidery.http.authorization import CERTIFICATE_FILE
 from cidery.http.tls import Certificate, dns_names
 from cidery.multiformats.multiaddr import Multiaddr
@@ -199,6 +200,44 @@ async def test_pages_may_use_the_names_of_the_certificate_and_no_other(tmp_path:
             assert await status(host) == "403", host
             assert await status(host, f"https://{host}") == "403", host
             assert await status(host, path="/webui/", method="GET") == "403", host
+
+
+async def test_all_addresses_are_one_daemon(tmp_path: Path) -> None:
+    """`cidery ui` gets its ticket at the address in the file ``api``; the page may be opened at another."""
+    authority = Authority(tmp_path)
+    async with served(tmp_path / "repo", authority.sign(tmp_path), "/ip4/127.0.0.1/tcp/0", TLS) as (_, _, bound):
+        plain, secure = (parse_endpoint(str(addr)).trusting(str(authority.file)) for addr in bound)
+        found = find_daemon(str(tmp_path / "repo"))
+        assert found is not None and found.port == plain.port
+        ticket = json.loads(await asyncio.to_thread(said, found, "ui", "link"))["Ticket"]
+        reader, writer = await open_secure(secure, 1 << 16)
+        lines = (
+            "POST /webui/session HTTP/1.1",
+            f"Host: localhost:{secure.port}",
+            f"Origin: https://localhost:{secure.port}",
+            f"Authorization: Ticket {ticket}",
+            "Connection: close",
+            "",
+            "",
+        )
+        writer.write("\r\n".join(lines).encode())
+        assert b'{"Authorization"' in await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        begun, enough = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"first"
+            begun.set()
+            await enough.wait()
+
+        async with cidery.Client(secure) as client:
+            adding = asyncio.create_task(client.add(slowly()))
+            await begun.wait()
+            while b'"add"' not in await asyncio.to_thread(said, found, "diag", "cmds"):
+                assert not adding.done()
+            enough.set()
+            await adding
 
 
 async def test_tls_does_not_open_the_rpc_to_other_machines(tmp_path: Path) -> None:

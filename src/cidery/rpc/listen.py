@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -103,9 +102,7 @@ async def listen(
     origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
     token = secrets.token_hex(TOKEN_BYTES)
     most = connections_for(RPC_CONNECTIONS, open_files())
-    # each has its own: the allowed origins contain the port, which is known only after binding
-    new_handler = partial(
-        RpcHandler,
+    first = RpcHandler(
         api,
         origins,
         stop,
@@ -124,7 +121,7 @@ async def listen(
     try:
         for addr in addrs:
             _check(addr, open_to_all)
-            handler = new_handler()
+            handler = first.beside()  # the allowed origins contain the port, which is known only after binding
             server = _server(handler, most)
             servers.append(server)
             bound.append(await _start(server, addr, files, certificate))

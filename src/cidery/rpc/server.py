@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from copy import copy
 from functools import partial
 from hmac import compare_digest
 from typing import Any, NamedTuple
@@ -114,6 +115,11 @@ class RpcHandler:
         self._at_hand = Context(api.at_hand(), api.path, None, stop, Caller.ANYBODY, None, self._places.running)
         self._misses = Misses(api, sessions)
         self._routing = routing
+
+    def beside(self) -> "RpcHandler":
+        """One for a further address of the same daemon: places, tickets of the page and sessions are those of this one,
+        what allow() and ``names`` say is not. Call it before them."""
+        return copy(self)
 
     def allow(self, origins: frozenset[str], own: frozenset[str] = frozenset()) -> None:
         """Let pages of these origins call, too. ``own``: those of this server, whose pages need a session."""
