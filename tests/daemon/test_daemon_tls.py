@@ -15,7 +15,8 @@ import pytest
 
 import cidery
 import cidery.fs
-from cidery.client.answer import RpcError
+from cidery.client.answer import DaemonGone, NoSecureConnection, RpcError
+from cidery.node.open import NotOfADaemon
 from daemon.test_daemon import Daemon
 from peers.certificates import Authority
 from peers.cidery_daemon import CLI, CideryDaemon
@@ -95,6 +96,20 @@ def test_an_api_file_written_by_hand_leads_to_a_daemon_elsewhere(secure: Secure,
 def test_python_attaches_to_it(secure: Secure) -> None:
     with cidery.open(secure.daemon.repo) as node:
         assert node.attached and node.read(node.add(b"by tls")) == b"by tls"
+
+
+def test_a_program_without_a_loop_opens_it_by_its_url(secure: Secure, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(data := random.Random(5).randbytes(3_000_000))
+    with cidery.open(secure.url, authorities=secure.authority.file) as node:
+        assert node.attached and node.peer_id() == secure.daemon.peer_id
+        cid = node.add(tmp_path / "file")
+        assert node.read(cid) == data and node.get(cid, tmp_path / "copy").read_bytes() == data
+    with pytest.raises(NoSecureConnection):
+        cidery.open(secure.url)
+    with pytest.raises(NotOfADaemon, match="read_only"):
+        cidery.open(secure.url, read_only=True)
+    with pytest.raises(DaemonGone):
+        cidery.open("https://127.0.0.1:1")
 
 
 def test_data_tools_read_through_it(secure: Secure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
+from cidery.errors import InvalidInput
 from cidery.methods.blocking import LoopThread
 from cidery.methods.blocking_surface import BlockingSurface
 from cidery.node.location import api_authorities, repo_dir
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
     from cidery.client.client import Client
     from cidery.node.node import Node
+
+
+URLS = ("http://", "https://")
+"""Beginnings of the addresses of daemons that open() takes in place of a path."""
+
+
+class NotOfADaemon(InvalidInput):
+    """Arguments about a repository, with the address of a daemon, which has its own."""
+
+    def __init__(self, names: str) -> None:
+        super().__init__(names)
+        self.names = names
+
+    def __str__(self) -> str:
+        return f"{self.names}: that is up to the daemon; give the path of a repository, or leave it out"
 
 
 class SyncNode(BlockingSurface):
@@ -68,20 +84,31 @@ def open(
     offline: bool = False,
     read_only: bool = False,
     auth: str = "",
+    authorities: str | os.PathLike[str] = "",
 ) -> SyncNode:
     """A node for scripts and notebooks: ``with cidery.open("repo") as node: node.add("photos")``.
 
     If a live daemon has the repository, this is a client of that daemon; else the repository is opened here. Arguments
     as Node; ``read_only`` reads the repository directly even if a daemon runs; ``auth`` is a secret for a daemon with
-    API.Authorizations, as in Client.
+    API.Authorizations, and ``authorities`` a file of those who may have signed its certificate, as in Client.
+
+    In place of a path, the URL of a daemon anywhere: ``cidery.open("https://node.example.org:5001", auth=...)``.
 
     Returns when the repository is open. The network comes up behind that, by itself: what is stored can be used at
     once, and what needs peers waits for it. What keeps it from coming up (a port in use) is logged, and raised by the
     first method that needs it, or else at the end of ``with``.
 
     Raises:
-        RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo.
+        RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo. For a URL: BadApiAddress,
+        NotOfADaemon, DaemonGone, NoSecureConnection.
     """
+    authorities = os.path.abspath(authorities) if authorities else api_authorities()
+    if isinstance(path, str) and path.startswith(URLS):
+        if profile or offline or read_only:
+            raise NotOfADaemon("profile, offline and read_only")
+        from cidery.client.client import Client
+
+        return SyncNode(Client(path, auth=auth, authorities=authorities), attached=True)
     repo = repo_dir(os.fspath(path) if path is not None else None)
     daemon = None if read_only else find_daemon(repo)
     if daemon is not None:
@@ -94,7 +121,7 @@ def open(
 
             warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
-            return SyncNode(Client(daemon.trusting(api_authorities()), auth=auth), attached=True)
+            return SyncNode(Client(daemon, auth=auth, authorities=authorities), attached=True)
         except DaemonGone:
             daemon = None  # a killed daemon left its api file behind
     from cidery.node.node import Node
