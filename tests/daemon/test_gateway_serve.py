@@ -163,6 +163,20 @@ def test_without_a_daemon_any_worker_tells_what_all_have_counted(tmp_path: Path)
         assert status_at(port, "/ipfs/bafkqaaa") == 404
 
 
+def test_the_metrics_are_at_a_unix_socket_too_under_any_name(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node:
+        repo = node.repo
+    path = tmp_path / "metrics.sock"
+    with GatewayWorkers(repo, tmp_path / "log", f"--metrics=/unix{path}"):
+        words = ["curl", "-s", "--unix-socket", str(path), "http://prometheus.example/metrics"]
+
+        def told() -> bytes:
+            return subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
+
+        assert told().startswith(b"# HELP cidery_info")
+        until(lambda: b"cidery_gateway_workers 2\n" in told())
+
+
 def status_at(port: int, path: str, **headers: str) -> int:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request("GET", path, headers=headers)

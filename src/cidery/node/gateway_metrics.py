@@ -29,16 +29,19 @@ MAX_CONNECTIONS = 16
 """Of a worker: few programs ask, every few seconds."""
 
 
-def metrics_server(repo: Path, *, local: bool) -> HttpServer:
-    """Answers with the sums over all workers. ``local``: only this machine can connect."""
-    answer = _Answering(repo, any_host=not local).answer
+def metrics_server(repo: Path, *, any_host: bool) -> HttpServer:
+    """Answers with the sums over all workers. ``any_host``: under whatever name it is asked."""
+    answer = _Answering(repo, any_host=any_host).answer
     return HttpServer(answer, most=MAX_CONNECTIONS, name=f"{AGENT}{__version__}", clock=time.time)
 
 
-def is_local(addrs: Sequence[Multiaddr]) -> bool:
-    """Whether only this machine can connect to all of them."""
-    endpoints = [addr.tcp_endpoint() for addr in addrs]
-    return all(endpoint is None or ip_address(endpoint[0].partition("%")[0]).is_loopback for endpoint in endpoints)
+def may_have_any_host(addrs: Sequence[Multiaddr]) -> bool:
+    """Whether names need not be looked at: other machines know this one by many, and no browser opens Unix sockets.
+
+    A port of this machine alone is what a page reaches under a name of its own that leads here.
+    """
+    endpoints = [endpoint for addr in addrs if (endpoint := addr.tcp_endpoint()) is not None]
+    return not any(ip_address(host.partition("%")[0]).is_loopback for host, _ in endpoints)
 
 
 class _Answering:

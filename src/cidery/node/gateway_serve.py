@@ -30,7 +30,7 @@ from cidery.gateway.worker_metrics import Files
 from cidery.http.exposition import PATH as METRICS_PATH
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
-from cidery.node.gateway_metrics import is_local
+from cidery.node.gateway_metrics import may_have_any_host
 from cidery.node.gateway_sockets import METRICS, Listening, addresses, bound_sockets, metrics_addresses
 from cidery.node.gateway_worker import GRACE, Work, serve
 from cidery.node.respawn import Respawn
@@ -259,7 +259,7 @@ class _Parent:
                 self._repo,
                 sockets,
                 measured,
-                is_local(self._measured.addrs),
+                may_have_any_host(self._measured.addrs),
                 theirs,
                 self._certificate,
                 place.number,

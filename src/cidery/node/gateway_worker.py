@@ -43,8 +43,8 @@ class Work(NamedTuple):
     """Bound; it listens at them."""
     metrics_sockets: Sequence[socket.socket]
     """The same, for the metrics of all workers."""
-    metrics_local: bool
-    """Whether only this machine can connect to those."""
+    metrics_any_host: bool
+    """Whether they are told under whatever name they are asked for."""
     link: socket.socket
     """To the parent: its end means that of the parent."""
     certificate: Certificate | None
@@ -85,7 +85,7 @@ async def serve(work: Work) -> None:
         following = None if certificate is None else asyncio.create_task(certificate.follow())
         renewed_on_hangup(logs, [] if certificate is None else [certificate])
         publishing = asyncio.create_task(published(work.metrics, lambda: of_worker(counters)))
-        measuring = metrics_server(work.repo, local=work.metrics_local)
+        measuring = metrics_server(work.repo, any_host=work.metrics_any_host)
         try:
             for bound in work.sockets:
                 await server.listen_at(bound, certificate)
