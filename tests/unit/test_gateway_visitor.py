@@ -2,7 +2,7 @@
 
 import pytest
 
-from cidery.gateway.exposure import exposure
+from cidery.gateway.exposure import exposure, exposure_on_swarm
 from cidery.gateway.visitor import OWNER, UNNAMED, Visitor, proxies_of, visitor_of
 from cidery.http.message import Request
 from cidery.multiformats.multiaddr import Multiaddr
@@ -70,3 +70,11 @@ def test_a_gateway_of_this_machine_alone_has_nothing_to_say_and_a_public_one_say
     assert "/ip4/0.0.0.0/tcp/8080" in said[0] and "127.0.0.1" not in said[0]
     assert "16 fetches" in said[1] and "Gateway.NoFetch" in said[1]
     assert "fetch" not in exposure([everywhere], fetches=False)[0]
+
+
+def test_a_port_of_the_swarm_that_answers_https_to_everybody_says_so():
+    plain = [Multiaddr.parse("/ip4/0.0.0.0/tcp/4001"), Multiaddr.parse("/ip4/0.0.0.0/tcp/4001/ws")]
+    here = [Multiaddr.parse("/ip4/127.0.0.1/tcp/4001/tls/ws"), Multiaddr.parse("/ip6/::1/tcp/4001/tls/ws")]
+    assert exposure_on_swarm([*plain, *here]) == []
+    (said,) = exposure_on_swarm([*plain, *here, Multiaddr.parse("/ip4/0.0.0.0/tcp/4002/tls/ws")])
+    assert said.startswith("/ip4/0.0.0.0/tcp/4002/tls/ws answers HTTPS, too: everybody")

@@ -28,11 +28,26 @@ def exposure(addrs: Sequence[Multiaddr], *, fetches: bool) -> list[str]:
     ]
 
 
+def exposure_on_swarm(addrs: Sequence[Multiaddr]) -> list[str]:
+    """The same for Gateway.OnSwarmPort. ``addrs``: where the swarm listens."""
+    secure = [(addr, found.host) for addr in addrs if (found := addr.ws_endpoint()) is not None and found.secure]
+    beyond = [addr for addr, host in secure if not _is_here(host)]
+    if not beyond:
+        return []
+    where = ", ".join(map(str, beyond))
+    return [
+        f"{where} answers HTTPS, too: everybody who reaches it can read what is stored here, as peers can "
+        "(Gateway.OnSwarmPort)."
+    ]
+
+
 def _is_loopback(addr: Multiaddr) -> bool:
     endpoint = addr.tcp_endpoint()
-    if endpoint is None:
-        return True  # a Unix socket, or what nobody can connect to
+    return endpoint is None or _is_here(endpoint[0])  # None: a Unix socket, or what nobody can connect to
+
+
+def _is_here(host: str) -> bool:
     try:
-        return ip_address(endpoint[0]).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return endpoint[0] == "localhost"
+        return host == "localhost"

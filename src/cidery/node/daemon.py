@@ -16,7 +16,7 @@ from cidery.core.reached import how_reached
 from cidery.core.resume import going_on
 from cidery.errors import InvalidInput
 from cidery.gateway.counters import GatewayCounters, budgets
-from cidery.gateway.exposure import exposure
+from cidery.gateway.exposure import exposure, exposure_on_swarm
 from cidery.gateway.worker_metrics import of_workers
 from cidery.http.exposition import Metric, summed
 from cidery.http.late_handler import Handler, made_when_asked
@@ -165,6 +165,10 @@ def _say_swarm(api: Api) -> None:
     if api.network is None:
         say("Swarm not listening, running in offline mode.")
         return
-    for addr in api.network.listen_addrs():
+    addrs = api.network.listen_addrs()
+    for addr in addrs:
         say(f"Swarm listening on {addr}")
+    if api.config.serving.on_swarm_port:
+        for line in exposure_on_swarm([Multiaddr.parse(addr) for addr in addrs]):
+            say(line)
     say(how_reached(api.network.reachability(), api.network.relaying())[0])
