@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -263,6 +264,26 @@ def test_without_a_daemon_what_is_stored_is_served_and_the_rest_says_what_to_do(
             assert (status, body) == (200, b"stored")
         finally:
             node.close()
+
+
+ENDED_EARLY = """
+import os, signal
+from cidery.node import gateway_serve
+fork = gateway_serve._Parent._fork
+def ended(self, place):
+    fork(self, place)
+    os.kill(os.getpid(), signal.SIGTERM)
+gateway_serve._Parent._fork = ended
+from cidery.cli.main import run
+run()
+"""
+
+
+def test_what_is_ended_while_it_starts_does_not_say_that_it_is_ready(daemon: CideryDaemon) -> None:
+    words = [sys.executable, "-c", ENDED_EARLY, "gateway", "serve", "--workers=1", "--listen=127.0.0.1:0"]
+    environment = {**os.environ, "CIDERY_PATH": str(daemon.repo)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Shutting down...\n", "")
 
 
 def test_workers_end_with_a_parent_that_is_killed(daemon: CideryDaemon, tmp_path: Path) -> None:

@@ -71,16 +71,21 @@ def run(path: Path, call: Call) -> int:
         bound_sockets(metrics_addresses(call.text("metrics")), 1, METRICS) as measured,
         _Parent(path, listening, measured, certificate, count) as parent,
     ):
-        parent.start()
-        for addr in listening.addrs:
-            print(f"Gateway server listening on {addr}", flush=True)
-        for addr in measured.addrs:
-            where = addr if addr.tcp_endpoint() is None else f"{url_of(addr)}{METRICS_PATH}"
-            print(f"Metrics of the workers at {where}", flush=True)
-        for line in exposure(listening.addrs, fetches=not config.no_fetch):
-            print(line, flush=True)
-        print(f"{count} {'worker is' if count == 1 else 'workers are'} ready", flush=True)
+        if parent.start():
+            _say(listening, measured, count, fetches=not config.no_fetch)
         return parent.keep()
+
+
+def _say(listening: Listening, measured: Listening, count: int, *, fetches: bool) -> None:
+    """What runs now; scripts wait for the last line."""
+    for addr in listening.addrs:
+        print(f"Gateway server listening on {addr}", flush=True)
+    for addr in measured.addrs:
+        where = addr if addr.tcp_endpoint() is None else f"{url_of(addr)}{METRICS_PATH}"
+        print(f"Metrics of the workers at {where}", flush=True)
+    for line in exposure(listening.addrs, fetches=fetches):
+        print(line, flush=True)
+    print(f"{count} {'worker is' if count == 1 else 'workers are'} ready", flush=True)
 
 
 def _certificate_files(call: Call) -> tuple[str, str] | None:
@@ -143,8 +148,11 @@ class _Parent:
         self._waker.close()
         self._metrics.remove()
 
-    def start(self) -> None:
-        """Start the workers, and wait until all accept connections. Raises WorkerFailed."""
+    def start(self) -> bool:
+        """Start the workers, and wait until all accept connections; False: a signal says to end.
+
+        Raises WorkerFailed.
+        """
         self._metrics.make_room()
         gc.collect()
         gc.freeze()  # pages that no worker writes to are shared by all
@@ -153,8 +161,11 @@ class _Parent:
         while not all(place.ready for place in self._places) and self._ending is None:
             self._turn(None)
             if not all(place.pid for place in self._places):
+                if self._ending is not None:
+                    break
                 self._kill(signal.SIGTERM)
                 raise WorkerFailed
+        return self._ending is None
 
     def keep(self) -> int:
         """Replace workers until a signal says to end, and then wait for them."""
