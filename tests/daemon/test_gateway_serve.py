@@ -178,6 +178,19 @@ def test_the_metrics_are_at_a_unix_socket_too_under_any_name(tmp_path: Path) -> 
         until(lambda: b"cidery_gateway_workers 2\n" in told())
 
 
+def test_workers_serve_where_they_cannot_write_and_say_what_is_missing(tmp_path: Path) -> None:
+    with CideryDaemon(tmp_path / "node") as node:
+        (tmp_path / "file").write_bytes(b"stored")
+        cid = node.add(tmp_path / "file")
+    (node.repo / "gateway-workers").write_bytes(b"in the way, as a file system that cannot be written is")
+    with GatewayWorkers(node.repo, tmp_path / "log") as workers:
+        assert workers.get(f"/ipfs/{cid}") == (200, b"stored")
+    said = f"the metrics of the workers cannot be kept in {node.repo}/gateway-workers: file exists"
+    assert workers.log.read_text() == f"{said}; they are not counted\n"
+    with pytest.raises(PeerFailed, match=f"Error: {said}\n"):
+        GatewayWorkers(node.repo, tmp_path / "log2", "--metrics=127.0.0.1:0")
+
+
 def status_at(port: int, path: str, **headers: str) -> int:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request("GET", path, headers=headers)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cidery.errors import Unavailable, words_of
 from cidery.http.exposition import Metric, Sample, summed
 
 FOLDER = "gateway-workers"
@@ -26,6 +27,18 @@ STALE = 15.0
 MAX_FILE = 1 << 20
 """Longest file that is read, in bytes: a worker's metrics have some 10 KB."""
 log = logging.getLogger("cidery.gateway")
+
+
+class NoRoom(Unavailable):
+    """The folder cannot be written."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the metrics of the workers cannot be kept in {self.folder}: {self.reason}"
 
 
 class Files:
@@ -40,11 +53,14 @@ class Files:
         return self._folder / f"{self._parent}-{worker}.json"
 
     def make_room(self) -> None:
-        """Before the workers start. Removes what gateways left behind that were killed. Raises OSError."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        for entry in os.scandir(self._folder):
-            if entry.name.startswith(f"{self._parent}-") or not _is_fresh(entry):
-                Path(entry.path).unlink(missing_ok=True)
+        """Before the workers start. Removes what gateways left behind that were killed. Raises NoRoom."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            for entry in os.scandir(self._folder):
+                if entry.name.startswith(f"{self._parent}-") or not _is_fresh(entry):
+                    Path(entry.path).unlink(missing_ok=True)
+        except OSError as exc:
+            raise NoRoom(self._folder, words_of(exc)) from exc
 
     def remove(self) -> None:
         """When the last worker has ended."""

@@ -26,7 +26,7 @@ from cidery.errors import CideryError, Unavailable
 from cidery.gateway.exposure import exposure
 from cidery.gateway.listen import url_of
 from cidery.gateway.shared_counts import SharedCounts
-from cidery.gateway.worker_metrics import Files
+from cidery.gateway.worker_metrics import Files, NoRoom
 from cidery.http.exposition import PATH as METRICS_PATH
 from cidery.http.tls import Certificate
 from cidery.node.daemon import SWITCH_INTERVAL, loop_factory
@@ -125,6 +125,7 @@ class _Parent:
         self._places = [_Place(number) for number in range(count)]
         self._counts = SharedCounts(count)
         self._metrics = Files(repo, os.getpid())
+        self._counted = True
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
         self._ending: float | None = None
@@ -151,9 +152,15 @@ class _Parent:
     def start(self) -> bool:
         """Start the workers, and wait until all accept connections; False: a signal says to end.
 
-        Raises WorkerFailed.
+        Raises WorkerFailed, NoRoom.
         """
-        self._metrics.make_room()
+        try:
+            self._metrics.make_room()
+        except NoRoom as exc:
+            if self._measured.addrs:
+                raise
+            print(f"{exc}; they are not counted", file=sys.stderr, flush=True)
+            self._counted = False  # on a file system that cannot be written, say
         gc.collect()
         gc.freeze()  # pages that no worker writes to are shared by all
         for place in self._places:
@@ -275,7 +282,7 @@ class _Parent:
                 self._certificate,
                 place.number,
                 self._counts,
-                self._metrics.of(place.number),
+                self._metrics.of(place.number) if self._counted else None,
             )
             code = _work(work)
         except CideryError as exc:

@@ -53,8 +53,8 @@ class Work(NamedTuple):
     """Of the worker, from 0."""
     counts: SharedCounts
     """Of all workers."""
-    metrics: Path
-    """Where it writes what it has counted."""
+    metrics: Path | None
+    """Where it writes what it has counted; None: nowhere."""
 
 
 async def serve(work: Work) -> None:
@@ -84,7 +84,9 @@ async def serve(work: Work) -> None:
         certificate = work.certificate
         following = None if certificate is None else asyncio.create_task(certificate.follow())
         renewed_on_hangup(logs, [] if certificate is None else [certificate])
-        publishing = asyncio.create_task(published(work.metrics, lambda: of_worker(counters)))
+        publishing = None
+        if work.metrics is not None:
+            publishing = asyncio.create_task(published(work.metrics, lambda: of_worker(counters)))
         measuring = metrics_server(work.repo, any_host=work.metrics_any_host)
         try:
             for bound in work.sockets:
@@ -100,8 +102,9 @@ async def serve(work: Work) -> None:
                 following.cancel()
             await server.close(GRACE)
             await measuring.close(0.0)
-            publishing.cancel()
-            await asyncio.wait([publishing])
+            if publishing is not None:
+                publishing.cancel()
+                await asyncio.wait([publishing])
 
 
 def _daemon(repo: Path) -> Endpoint | None:
