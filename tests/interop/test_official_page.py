@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from peers.cidery_daemon import CLI
+from peers.waiting import until
 from peers.web_page import chromium
 
 BUILD = os.environ.get("IPFS_WEBUI_BUILD", "")
@@ -55,7 +56,7 @@ def test_the_official_page_works_with_the_session_of_ours(repo: Path, tmp_path: 
         page.goto(link.partition("/webui")[0] + "/webui-official")
         expect(page.get_by_text("Connected to IPFS")).to_be_visible(timeout=WAIT)
         _adds_and_removes(page, tmp_path / "letter.txt")
-        assert cli([*CLI, "files", "ls"], repo) == "letter.txt"
+        until(lambda: cli([*CLI, "files", "ls"], repo) == "letter.txt")  # the page names it before it is stored
         for room, shown in (("#/peers", "Add connection"), ("#/settings", "Kubo"), ("#/explore", "CID")):
             page.evaluate("to => { location.hash = to }", room)
             expect(page.get_by_text(shown).first).to_be_visible(timeout=WAIT)

@@ -11,7 +11,7 @@ import pytest
 from cidery.dns.service import Dns
 from cidery.identity.keys import PrivateKey
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.node.autotls import NodeAutoTls, autotls_of, listener_tls
+from cidery.node.autotls import NodeAutoTls, autotls_of, https_unserved, listener_tls
 from cidery.node.connected import swarm_gateway
 from cidery.repo.config import default_raw, kept_local, read_config
 from cidery.repo.config_change import set_key
@@ -105,3 +105,15 @@ def test_a_private_network_does_not_serve_its_content_over_https() -> None:
         swarm_gateway(config, bytes(32))
     assert swarm_gateway(config, None) is not None
     assert swarm_gateway(read_config(default_raw(KEY)), None) is None
+
+
+@pytest.mark.parametrize(
+    ("swarm", "autotls", "served"),
+    [([TCP], False, False), ([f"{TCP}/ws"], False, False), ([f"{TCP}/tls/ws"], False, True), ([TCP], True, True)],
+)
+def test_https_that_no_port_can_serve_is_told(swarm: list[str], autotls: bool, served: bool) -> None:
+    raw = set_key(default_raw(KEY), "Gateway.OnSwarmPort", True)
+    config = read_config(set_key(raw, "Addresses.Swarm", swarm))
+    said = https_unserved(config, made() if autotls else None)
+    assert said == ("" if served else "no address of Addresses.Swarm ends in /tls/ws, and AutoTLS is off")
+    assert https_unserved(read_config(default_raw(KEY)), None) == "", "nobody wants it"

@@ -211,6 +211,15 @@ def _why_off(config: Config, names: ForgeNames, *, private: bool) -> str | None:
     return None
 
 
+def https_unserved(config: Config, autotls: NodeAutoTls | None) -> str:
+    """Why Gateway.OnSwarmPort has no effect; "" if it has, or is not wanted."""
+    if not config.serving.on_swarm_port or autotls is not None:
+        return ""
+    if any(found.secure for addr in config.swarm if (found := addr.ws_endpoint()) is not None):
+        return ""
+    return "no address of Addresses.Swarm ends in /tls/ws, and AutoTLS is off"
+
+
 def listener_tls(
     certificate: Certificate | None, autotls: NodeAutoTls | None
 ) -> Callable[[], ssl.SSLContext | None] | None:

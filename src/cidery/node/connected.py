@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -20,7 +21,7 @@ from cidery.multiformats.address_filter import AddressFilter
 from cidery.namesys.validator import IpnsValidator
 from cidery.node.announcing import AnnounceOf, announce_pins
 from cidery.node.archives import serve_archives
-from cidery.node.autotls import autotls_of
+from cidery.node.autotls import autotls_of, https_unserved
 from cidery.node.naming import republishing
 from cidery.node.network import AGENT, NodeNetwork
 from cidery.node.network_parts import RetrievalOptions
@@ -33,6 +34,8 @@ from cidery.retrieval.gateway_url import check_url
 
 if TYPE_CHECKING:
     from cidery.node.swarm_gateway import SwarmGateway
+
+log = logging.getLogger("cidery.node")
 
 
 @asynccontextmanager
@@ -82,6 +85,9 @@ def opened_network(
     urls = tuple(map(check_url, config.gateways))
     names = config.names.resolvers is None or bool(config.names.resolvers)
     key, dns = config.private_key, Dns(config.names.resolvers, time.monotonic)
+    autotls = autotls_of(config, key, layout.autotls, dns, AGENT, private=swarm_key is not None)
+    if unserved := https_unserved(config, autotls):
+        log.warning("Gateway.OnSwarmPort has no effect: %s", unserved)
     return open_network(
         key,
         blocks,
@@ -105,6 +111,6 @@ def opened_network(
         map_ports=config.map_ports and not config.local_only and swarm_key is None,
         dns=dns,
         validators=Validators({"ipns": IpnsValidator(time.time_ns)}),
-        autotls=autotls_of(config, key, layout.autotls, dns, AGENT, private=swarm_key is not None),
+        autotls=autotls,
         https=None if https is None else https.protocol,
     )
