@@ -86,3 +86,22 @@ def test_a_socket_of_the_file_system_is_no_place_for_a_browser(shell: Shell, tmp
     done = shell.run("ui", "--no-open")
     shell.run("shutdown")
     assert done.returncode == 1 and "no browser opens" in done.stderr
+
+
+def test_a_daemon_that_wants_secrets_opens_its_page_for_its_owner(shell: Shell) -> None:
+    config = json.loads((shell.repo / "config").read_text())
+    config["API"]["Authorizations"] = {"robot": {"AuthSecret": "bearer:robot", "AllowedPaths": ["/api/v0"]}}
+    (shell.repo / "config").write_text(json.dumps(config))
+    try:
+        link = shell.run("ui", "--no-open").stdout
+        assert "#ticket=" in link, "who can read the repository is the owner"
+        address = link.partition("/webui")[0]
+        assert shell.run("ui", "--no-open").stdout.startswith(address), "the same daemon"
+        assert "a daemon runs" in shell.run("service", "status").stdout
+        refused = shell.run("ui", "--no-open", f"--api={address}", "--api-auth=bearer:robot", "--repo-dir=/nowhere")
+        assert refused.returncode == 1 and "gives no link to you" in refused.stderr
+        assert not Path("/nowhere").exists()
+    finally:
+        shell.run("shutdown", "--api-auth=bearer:robot")
+    gone = shell.run("ui", "--no-open", f"--api={address}")
+    assert gone.returncode == 1 and not (shell.repo / "api").exists(), "none is started in the place of one elsewhere"

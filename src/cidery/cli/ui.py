@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cidery.client.address import Endpoint, find_daemon
+from cidery.client.address import Endpoint, find_daemon, parse_endpoint
 from cidery.client.answer import DaemonGone, RpcError
 from cidery.commands.definition import Call
 from cidery.errors import Unavailable
+from cidery.node.location import api_authorities
 
 START_SECONDS = 60.0
 """Longest wait for a daemon that was started: it may have to check a large store first."""
@@ -48,8 +49,13 @@ class NoPage(Unavailable):
 
 
 async def run_local(repo: Path, call: Call) -> int:
-    """Blocks. Raises DidNotStart, NoPage."""
-    endpoint = running(str(repo)) or start(repo)
+    """Blocks. Raises DidNotStart, NoPage, BadApiAddress, BadSecret, and DaemonGone for a daemon elsewhere."""
+    secret = call.text("api-auth")
+    if address := call.text("api"):
+        endpoint = parse_endpoint(address).trusting(call.text("api-ca") or api_authorities())
+        endpoint = endpoint.with_secret(secret) if secret else endpoint
+    else:
+        endpoint = running(str(repo), secret) or start(repo, secret)
     url = link(endpoint)
     if not call.flag("no-open"):
         import webbrowser
@@ -62,11 +68,12 @@ async def run_local(repo: Path, call: Call) -> int:
     return 0
 
 
-def running(repo: str) -> Endpoint | None:
-    """The daemon of a repository, None if it does not answer."""
+def running(repo: str, secret: str = "") -> Endpoint | None:
+    """The daemon of a repository, None if it does not answer. ``secret``: as of --api-auth. Raises BadSecret."""
     endpoint = find_daemon(repo)
     if endpoint is None:
         return None
+    endpoint = endpoint.with_secret(secret) if secret else endpoint
     from cidery.client.blocking import call
 
     try:
@@ -75,6 +82,8 @@ def running(repo: str) -> Endpoint | None:
                 return endpoint
     except DaemonGone:
         return None  # it was killed, and its file is left
+    except RpcError:
+        return endpoint  # it wants a secret, and runs
     return None
 
 
@@ -87,7 +96,7 @@ def make(repo: Path) -> None:
     create_repository(repo, profiles=[], cid_profile=cid_profile_of_program(), given=None)
 
 
-def start(repo: Path) -> Endpoint:
+def start(repo: Path, secret: str) -> Endpoint:
     """Start a daemon that outlives this terminal. Blocks until it answers. Raises DidNotStart, and as make()."""
     make(repo)
     path = repo / LOG_FILE
@@ -98,7 +107,7 @@ def start(repo: Path) -> Endpoint:
         )
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
-        if (repo / "api").exists() and (endpoint := running(str(repo))) is not None:
+        if (repo / "api").exists() and (endpoint := running(str(repo), secret)) is not None:
             return endpoint
         time.sleep(LOOK_SECONDS)
     said = (
