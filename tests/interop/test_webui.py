@@ -654,6 +654,43 @@ def test_a_link_of_the_system_opens_its_content(daemon: CideryDaemon, page: Page
     expect(other.get_by_role("alert")).to_contain_text("/100%: file does not exist")
 
 
+def test_the_page_can_be_installed_as_an_application_that_takes_ipfs_links(daemon: CideryDaemon, page: Page) -> None:
+    enter(page, daemon)
+    driver = page.context.new_cdp_session(page)
+    found = driver.send("Page.getAppManifest")
+    assert found["errors"] == [] and driver.send("Page.getInstallabilityErrors")["installabilityErrors"] == []
+    assert {one["protocol"] for one in json.loads(found["data"])["protocol_handlers"]} == {"ipfs", "ipns"}
+
+
+def test_names_of_any_letters_are_shown_and_saved_and_run_nothing(
+    daemon: CideryDaemon, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("content")
+    cid = daemon.add(tmp_path / "file")
+    names = [
+        "<img src=x onerror=window.ran=1>",
+        '"><script>window.ran=1<',
+        "a#b?c%2fd",
+        "line\nbreak",
+        "javascript:alert(1)",
+    ]
+    for name in names:
+        daemon.run("files", "cp", f"/ipfs/{cid}", f"/{name}")
+    daemon.run("pin", "add", "--name", names[0], cid)
+    enter(page, daemon)
+    expect(page.locator(".row button.name")).to_have_count(len(names))
+    for at in range(len(names)):
+        page.locator(".row button.name").nth(at).click()
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Download", exact=True).click()
+        assert Path(saved.value.path()).read_text() == "content"
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    visit(page, "pins")
+    expect(page.get_by_role("button", name=names[0], exact=True)).to_be_visible()
+    assert page.evaluate("window.ran") is None
+
+
 def test_another_tab_gets_in_through_an_open_one(daemon: CideryDaemon, page: Page) -> None:
     enter(page, daemon)
     other = page.context.new_page()
