@@ -15,7 +15,7 @@ MOST = 2 * 1024 * 1024 + 64 * 1024
 
 
 class SpareBuffers:
-    """Lends buffers. Thread-safe: whoever examines a buffer has taken it out of the queue first."""
+    """Lends buffers. Thread-safe: a buffer is taken out of the queue before it is examined."""
 
     def __init__(self) -> None:
         self._known: deque[bytearray] = deque()

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """Background tasks of one owner, who ends them by close()."""
+    """Background tasks of one owner, which ends them with close()."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,18 @@ def test_nothing_is_left_to_do_in_the_source():
         if any(mark in line for mark in marks)
     ]
     assert not left, f"finish these or file an issue: {left}"
+
+
+def test_who_is_no_pronoun_behind_a_preposition():
+    unidiomatic = re.compile(r"\b(for|to|of|by|from) who\b(?! in )")
+    texts = [*MODULES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src/cidery/webui").rglob("*.js")]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in texts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if unidiomatic.search(line)
+    ]
+    assert not found, f"name the part of the program, or the person: {found}"
 
 
 def test_no_test_files_share_a_name():

@@ -1,6 +1,6 @@
 """What a certificate is got by, as generators: they yield what is to be asked over HTTP and DNS, and how long to wait.
 
-Whoever drives them owns the sockets and the clock; see io/driver.py.
+Their driver owns the sockets and the clock; see io/driver.py.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class BitswapService:
         swarm.on_disconnected.append(self._disconnected)
 
     def _stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """Blocks came into the store, in any thread and by any way: serve whoever waits for them."""
+        """Blocks came into the store, in any thread and by any way: serve the peers that wait for them."""
         wanted_by = self.engine.wanted_by
         if wanted_by and (awaited := [one for one in blocks if one[0] in wanted_by]):
             self._loop.call_soon_threadsafe(self._serve_stored, awaited)

@@ -4,11 +4,11 @@ A line that is shared by all who ask at once brings every block late, and nobody
 So few peers are served at a time, as many as it takes to fill the line, and each message is a turn.
 
 Most turns go to givers: peers that a block came from, that offer one, or that pass on what they are sent. The last is
-seen when a block was sent to one peer only, and another withdraws its want for it. One turn in EVERYBODY goes to
-whoever has waited for the most turns, so nobody starves. Among givers, and among the others, turns are fair by weighted
-bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989), and a newcomer comes first. Of two blocks the one
-that was sent to fewer peers goes first, because the others can have the more frequent one from each other (BEP 16's
-super-seeding); one sent only to a peer that keeps it counts as not sent.
+seen when a block was sent to one peer only, and another withdraws its want for it. One turn in EVERYBODY goes to the
+peer that has waited for the most turns, so nobody starves. Among givers, and among the others, turns are fair by
+weighted bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989), and a newcomer comes first. Of two
+blocks the one that was sent to fewer peers goes first, because the others can have the more frequent one from each
+other (BEP 16's super-seeding); one sent only to a peer that keeps it counts as not sent.
 """
 
 from collections import OrderedDict
@@ -315,7 +315,7 @@ class Turns:
         return int(taker.rate * TURN_SECONDS) if taker is not None and taker.rate else FIRST_TURN
 
     def slow(self, peer: str) -> bool:
-        """Whether what is sent to it takes long to leave: then a turn is over only when it has left."""
+        """Whether what is sent to it takes long to leave: then a turn ends only when it has left."""
         return self.limit(peer) < FAST
 
     def begin(self, waiting: Mapping[str, Iterable[bytes]], now: float) -> str | None:
@@ -357,7 +357,7 @@ class Turns:
         return max(0.0, self._held_until - now) if self._turns % EVERYBODY != EVERYBODY - 1 else 0.0
 
     def end(self, peer: str, size: int, now: float, *, others_wait: bool) -> None:
-        """Its turn is over, ``size`` bytes of blocks went out."""
+        """Its turn has ended: ``size`` bytes of blocks went out."""
         turn = self._serving.pop(peer, None)
         taker = self._takers.get(peer)
         if taker is None or turn is None or not size:
@@ -390,8 +390,9 @@ class Turns:
         taker.due += size / taker.weight
 
     def _anybody(self, waiting: Iterable[str]) -> str:
-        """Whoever has waited for the most turns, and every other time one that was never served, by chance: those who
-        serve the same peers must not all try the same newcomer.
+        """The peer that has waited for the most turns; every other time, by chance, one that was never served.
+
+        By chance, because nodes that serve the same peers must not all try the same newcomer.
         """
         fresh = [peer for peer in waiting if not self._takers[peer].known]
         if fresh and self._turns // EVERYBODY % 2 == 0:

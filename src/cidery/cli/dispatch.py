@@ -157,9 +157,7 @@ def _say_deprecated(call: Call) -> None:
 def _say_how_to_go_on(call: Call, seconds: float) -> None:
     if call.command.path == ("pin", "remote", "add"):
         service = call.text("service")
-        print(
-            "Interrupted: the wait is over. If the service has the request, it goes on with it; see:", file=sys.stderr
-        )
+        print("Interrupted. If the service has the request, it continues with it; see:", file=sys.stderr)
         print(f"  cidery pin remote ls --service={service} --status=queued,pinning,pinned,failed", file=sys.stderr)
         return
     from cidery.core.worth import KEPT, WORTH_SECONDS

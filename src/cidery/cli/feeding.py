@@ -30,7 +30,7 @@ class NeedsFetching(NotStored):
 
 @contextmanager
 def fetching_advised(call: Call) -> Iterator[None]:
-    """A missing block is reported with who could fetch it, unless nobody was to be asked."""
+    """A missing block is reported together with what could fetch it, unless nobody was to be asked."""
     try:
         yield
     except NotStored as exc:

@@ -25,7 +25,7 @@ def received(
 ) -> Generator[int, None, None]:
     """Write what ``path`` names to ``target``; yields the bytes of files on disk, now and then.
 
-    Blocks. ``opened`` gets the answer, for who wants to abort it. Raises as unpack_tar() and call().
+    Blocks. ``opened`` gets the answer, so that the caller can abort it. Raises as unpack_tar() and call().
     """
     if path.startswith(("/ipns/", "ipns:")):  # the next time it may be another tree
         with call(endpoint, ["resolve"], [("arg", path)]) as answer:

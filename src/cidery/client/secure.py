@@ -131,8 +131,8 @@ def _fault(error: ssl.SSLCertVerificationError, name: str) -> str:
     said = (error.verify_message or str(error)).lower()
     if code in _UNKNOWN_ISSUER:
         return (
-            f"nobody who is trusted here has signed its certificate ({said}); if it is yours, give the file of who "
-            f"signed it, or the certificate itself if it is signed by itself: --api-ca FILE, or $CIDERY_API_CA"
+            f"nobody who is trusted here has signed its certificate ({said}); if it is yours, give the certificate "
+            f"of its signer, or the certificate itself if it is signed by itself: --api-ca FILE, or $CIDERY_API_CA"
         )
     return f"its certificate is refused: {said}"
 

@@ -1,6 +1,6 @@
 """Pages of long lists: the options ``limit`` and ``after``, which Kubo does not have.
 
-A page goes on behind the last row of the one before, which the caller names: nothing is kept for him, and rows that
+A page begins after the last row of the one before, which the caller names: nothing is kept for it, and rows that
 come and go elsewhere in the list neither repeat nor hide others. A page with fewer rows than ``limit`` is the last.
 """
 

@@ -68,7 +68,7 @@ SUMMARIES = {
     "pin remote service": "The services that are asked",
     "ping": "Measure the round trip to a peer",
     "provide": "Announcing what this node has",
-    "pubsub": "Messages to who listens to a topic",
+    "pubsub": "Messages to the listeners of a topic",
     "refs": "List the links of an object",
     "repo": "Look at and check the repository",
     "resolve": "Print the CID that a path leads to",

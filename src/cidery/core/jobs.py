@@ -122,7 +122,7 @@ class JobRun:
             self._saving = None
 
     def leave(self, reason: str) -> None:
-        """End as interrupted, whatever it has done: a later run with the same key goes on."""
+        """End as interrupted, whatever it has done: a later run with the same key continues it."""
         self.ends_as = replace(self.job, state=JobState.INTERRUPTED, error=reason)
 
     async def settle(self, details: Mapping[str, Any]) -> None:

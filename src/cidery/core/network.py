@@ -223,7 +223,7 @@ class Network(Protocol):
         """Connect to ``.../p2p/ID``. Raises InvalidInput, Unavailable (says what was tried).
 
         An address where nothing answers may be far away: it is waited for until the system gives up, some two minutes.
-        Cancellation: safe; the dial goes on for a while.
+        Cancellation: safe; the dial continues for a while.
         """
         ...
 

@@ -7,10 +7,10 @@ WORTH_BLOCKS = 4096
 
 
 class Kept:
-    """Whether an operation of this process left something that repeating its command goes on from."""
+    """Whether an operation of this process left something from which the same command would continue."""
 
     noted = False
 
 
 KEPT = Kept()
-"""Set by who keeps it; read by the command line when it is interrupted."""
+"""Set by the keeper of the work; read by the command line when it is interrupted."""

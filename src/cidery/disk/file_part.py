@@ -16,7 +16,7 @@ class FileEnded(OSError):
 class FilePart:
     """``size`` bytes of the file ``fd`` from ``offset`` on. ``len()`` and slices are those of a sequence of bytes.
 
-    Whoever made it keeps the file open, and its bytes in place, for as long as it says.
+    Its maker keeps the file open and its bytes in place for the time that it promises.
     """
 
     __slots__ = ("fd", "offset", "size")

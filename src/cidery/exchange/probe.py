@@ -64,7 +64,7 @@ class HaveProbe:
             self._note(name, "gone")
 
     def on_wanted(self, name: str, cids: Sequence[CID]) -> None:
-        """Who wants a block does not have it, and says so."""
+        """A peer that wants a block will say itself that it does not have it."""
 
     def on_have(self, name: str, cid: CID) -> None:
         if cid == self.cid and name in self.answers:

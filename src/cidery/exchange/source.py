@@ -168,7 +168,7 @@ class Source:
         return self.credit > 0 and self.usable
 
     def may_have(self, denied: Container[str], holders: Container[str]) -> bool:
-        """Whether it can be asked for a block, by who denied having it and who said to."""
+        """Whether it can be asked for a block, by which sources denied having it and which claimed it."""
         return self.name in holders if self.partial else self.name not in denied
 
     def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False) -> bool:

@@ -23,7 +23,7 @@ CLASSES = {"ipfs": IPFSFileSystem, "ipns": IPNSFileSystem, "cidery": CideryFileS
 
 
 def register() -> None:
-    """Make this package answer ``ipfs://``, ``ipns://`` and ``cidery://`` in this process, whoever did before.
+    """Make this package answer ``ipfs://``, ``ipns://`` and ``cidery://`` in this process, in place of others.
 
     Needed only where another package claims the same names (as ipfsspec does), since fsspec takes either of the two.
     """

@@ -51,7 +51,7 @@ class Fresh:
         self.view = _VIEW(_ADDRESS(self._bytes), length, _WRITABLE)
 
     def done(self) -> bytes:
-        """The bytes; the view is over."""
+        """The bytes. Ends the view."""
         self.view.release()
         if self._buffer is not None:
             return self._buffer.getvalue()  # copies nothing

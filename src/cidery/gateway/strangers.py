@@ -20,7 +20,7 @@ from cidery.gateway.shared_counts import Running, SharedBucket, Spent, WorkerCou
 from cidery.multiformats.cid import CID
 
 MAX_CLIENTS = 16 * 1024
-"""Strangers whose accounts are kept; of more, those of who came first and has no fetch are forgotten."""
+"""Strangers whose accounts are kept; beyond it the account of the one that came first and has no fetch is dropped."""
 MIB = 1 << 20
 BUSY_SECONDS = 1
 """Seconds after which one whose fetches run may try again."""

@@ -55,7 +55,7 @@ def client_of(request: Request, proxies: Sequence[Net] = ()) -> str:
 
 
 def address_of(request: Request, proxies: Sequence[Net] = ()) -> str:
-    """The address of who is counted, for people; that of the connection of who cannot be told apart."""
+    """The address of the client that is counted, for people; of one that cannot be told apart, its connection's."""
     _, address = _asker(request, proxies)
     return request.client if address is None else str(address)
 

@@ -71,7 +71,7 @@ class Record:
     key: bytes
     value: bytes
     time_received: str = ""
-    """RFC 3339, by the clock of who stores it: information only (spec, ``timeReceived``)."""
+    """RFC 3339, by the clock of the node that stores it: information only (spec, ``timeReceived``)."""
 
     def encode(self) -> bytes:
         out = bytes_field(1, self.key) + bytes_field(2, self.value)

@@ -3,7 +3,7 @@
     heard of --poll()--> asked --on_answer()--> answered
                            +--on_failure(), too late--> failed
 
-ALPHA requests run at once; one that is slow stops counting and may still answer. The look-up is over when the WIDTH
+ALPHA requests run at once; one that is slow stops counting and may still answer. The look-up ends when the WIDTH
 nearest live peers have answered (or the BETA nearest have, and the rest of them are merely slow), when the goal of
 the kind of look-up is reached, or when a bound is hit.
 
@@ -37,7 +37,7 @@ MAX_LEARNT = 2 * K
 MAX_REQUESTS = 256
 """Requests of one look-up; 10,000 honest nodes take some 40, inventing peers without end gains nothing."""
 LONGEST = 60.0
-"""Seconds (beside round trips) after which a look-up is over with what it has."""
+"""Seconds (beside round trips) after which a look-up ends with what it has."""
 
 
 class _State(IntEnum):
@@ -113,15 +113,15 @@ class Lookup:
         """``request``: FIND_NODE, GET_PROVIDERS or GET_VALUE with its key.
 
         Args:
-            wanted: providers after which it is over; 0: no such goal.
-            quorum: value records after which it is over; 0: no such goal.
+            wanted: providers after which it ends; 0: no such goal.
+            quorum: value records after which it ends; 0: no such goal.
             sought: the peer whose addresses end it.
             radius: distance within which K peers are expected; 0: not known.
         """
         self.request = request
         self.target = position(request.key)
         self.records: list[tuple[PeerId, Record]] = []
-        """Value records, unchecked, by who sent them."""
+        """Value records, unchecked, by sender."""
         self.without_record: list[PeerInfo] = []
         """Who was asked for a value and had none."""
         self.providers: dict[PeerId, PeerInfo] = {}
@@ -197,7 +197,7 @@ class Lookup:
     # --- output
 
     def poll(self, now: float) -> list[Ask]:
-        """Requests to send now; also looks whether the look-up is over."""
+        """Requests to send now; also checks whether the look-up has ended."""
         if self.done:
             return []
         for peer in list(self._running.values()):

@@ -1,7 +1,7 @@
 """Values in the DHT: who may put what under which key, and which of two values is the better one.
 
-Only two namespaces exist: ``/pk/`` (public keys, checked here) and ``/ipns/`` (checked by whoever knows names; plugged
-in by node/). Anything else is refused, or the DHT would be free storage.
+Only two namespaces exist: ``/pk/`` (public keys, checked here) and ``/ipns/`` (whose check is plugged in by
+node/). Anything else is refused, or the DHT would be free storage.
 
 Spec: https://specs.ipfs.tech/routing/kad-dht/#value-storage-and-retrieval
 """
@@ -29,7 +29,7 @@ class RecordInvalid(RemoteProtocolError):
 
 
 class Validator(Protocol):
-    """The rules of one namespace. Pure; time is in the closure of who needs it."""
+    """The rules of one namespace. Pure; a check that needs the time has it in its closure."""
 
     def validate(self, key: bytes, value: bytes) -> None:
         """Raises RecordInvalid if ``value`` may not stand under ``key`` (now)."""

@@ -148,7 +148,7 @@ class KadService:
     # --- peers
 
     def learned(self, peer: PeerId) -> None:
-        """Identify said (again) what a connected peer speaks. Called by whoever owns identify."""
+        """Identify said (again) what a connected peer speaks. Called by the owner of identify."""
         for dht in self.both:
             dht.learn(peer)
 

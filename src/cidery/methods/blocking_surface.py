@@ -98,7 +98,7 @@ class BlockingSurface(BlockingGroup[Surface]):
 
     @cached_property
     def pubsub(self) -> BlockingPubsub:
-        """Messages to who listens to a topic."""
+        """Messages to the listeners of a topic."""
         from cidery.methods.pubsub import BlockingPubsub
 
         return BlockingPubsub(self._inner.pubsub, self._loop, self._seconds)

@@ -39,7 +39,7 @@ class Remote(Group):
             background: return when the service has the request; see ls() for what becomes of it.
             progress: called with the state each time that the service is asked.
         Raises: PathError, BadPinName, RemotePinFailed, CannotFollow, and WaitEnded after a time limit.
-        Cancellation: safe; the service goes on.
+        Cancellation: safe; the service continues.
         """
         last: Value | None = None
         values = self._caller.values(

@@ -1,4 +1,4 @@
-"""node.pubsub: messages to who listens, and the names that go over it."""
+"""node.pubsub: messages to listeners, and the names that go over it."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ class Ref:
     target: CID
     name: str
     at: str = ""
-    """Its place, behind which a page goes on; "" without ``limit``."""
+    """Its place, after which the next page begins; "" without ``limit``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +406,7 @@ class PubsubMessage:
     """One message of a topic."""
 
     author: str
-    """Peer id of who signed it."""
+    """Peer id of its signer."""
     data: bytes
     seqno: int
     """Grows with each message of an author."""

@@ -296,7 +296,7 @@ class Surface:
 
     @cached_property
     def pubsub(self) -> Pubsub:
-        """Messages to who listens to a topic."""
+        """Messages to the listeners of a topic."""
         from cidery.methods.pubsub import Pubsub
 
         return Pubsub(self._caller)

@@ -1,4 +1,4 @@
-"""Records of names by pubsub: who follows a name hears of a new record within a second.
+"""Records of names by pubsub: a follower of a name hears of a new record within a second.
 
 ::
 
@@ -130,7 +130,7 @@ class PubsubNames:
             record.check_signature(name)
         except IpnsRecordError:
             return Verdict.REJECT
-        # one that is over, or that another has outrun, is nobody's fault: it may have been long on its way
+        # one that has expired, or that another has outrun, is nobody's fault: it may have been long on its way
         return Verdict.ACCEPT if self._take(name, record) else Verdict.IGNORE
 
     def _take(self, name: PeerId, record: IpnsRecord) -> bool:

@@ -1,1 +1,1 @@
-"""Messages to who listens: gossipsub and floodsub, and IPNS records over them."""
+"""Messages to listeners: gossipsub and floodsub, and IPNS records over them."""

@@ -35,7 +35,7 @@ class Account(NamedTuple):
     next_try: float = 0.0
     """... and when the next one may begin: seconds since 1970."""
     asked: str = ""
-    """Digest of who was asked for what: with another broker, or another token, what failed before says nothing."""
+    """Digest of the broker and its question: with another broker or token, earlier failures say nothing."""
 
 
 class AccountDamaged(IntegrityError):

@@ -229,7 +229,7 @@ def default_raw(private_key: PrivateKey, *, cid_profile: str = DEFAULT_CID_PROFI
     }
     raw = apply_profile(raw, cid_profile)
     if cid_profile != DEFAULT_CID_PROFILE:
-        # Kubo's own config leaves the version to the hash that is asked for; who states it gets nothing else.
+        # Kubo's own config leaves the version to the hash that is asked for; a version that is stated is used.
         raw["Import"] = {key: value for key, value in raw["Import"].items() if key != "CidVersion"}
     return with_identity(raw, private_key)
 

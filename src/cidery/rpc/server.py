@@ -230,7 +230,7 @@ class RpcHandler:
         return await page(request)
 
     async def _of_worker(self, request: Request) -> Response:
-        """For who knows the token, who can read the repository, too."""
+        """For callers that know the token: they can read the repository, too."""
         if not self._is_ours(request.header(TOKEN_HEADER.lower())):
             return text_answer(MISDIRECTED, "421 - this is the daemon of another repository")
         if request.path == MISSES and request.method == "POST":
@@ -302,7 +302,7 @@ class RpcHandler:
             uploads = read_uploads(request, place)
         owner = self._is_ours(request.header(TOKEN_HEADER.lower()))
         caller = Caller.OWNER if owner else Caller.ANYBODY
-        # who knows the token can read the repository, where the token is
+        # a caller that knows the token can read the repository, where the token is
         extents = owner and request.header("content-type") == EXTENTS
         taken = partial(_taken, request, place) if extents else None
         return Context(api, self._api.path, uploads, self._stop, caller, taken, self._places.running)

@@ -72,7 +72,7 @@ COMMANDS = (
         options=(flag("no-open", "Print the link instead of opening it; it works once")._replace(alias="print"),),
         output=Output.NOTHING,
         where=Where.CLIENT,
-        description="The daemon goes on when the terminal is closed, and ends with: cidery shutdown. The repository\n"
+        description="The daemon keeps running when the terminal is closed; to end it: cidery shutdown. The repository\n"
         "is made if there is none. What the daemon prints is in daemon.log there. docs/webui.md has more.",
     ),
     *(

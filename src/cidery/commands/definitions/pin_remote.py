@@ -112,7 +112,7 @@ COMMANDS = (
         repo=Repo.READ,
         progress=True,
         description="The service is told this node's addresses if the object is stored here, and this node connects\n"
-        "to the peers that the service names. Ctrl-C ends the waiting only: the service goes on.",
+        "to the peers that the service names. Ctrl-C ends the waiting only: the service continues.",
     ),
     Command(
         ("pin", "remote", "ls"),

@@ -25,7 +25,7 @@ def _type(entry: PinnedEntry, call: Call) -> str:
 
 
 def _page(call: Call) -> tuple[Page | None, CID | None]:
-    """(the page, the pin that it goes on behind). Raises BadCall."""
+    """(the page, the pin after which it begins). Raises BadCall."""
     page = page_of(call)
     if page is None:
         return None, None

@@ -27,7 +27,7 @@ from cidery.repo.remote_services import find_service
 MAX_REMOVED = 100_000
 """Most pins removed by one call."""
 REPORTING = 0.02
-"""Share of --timeout that is left to say what goes on without us."""
+"""Share of --timeout that is left to report what continues without us."""
 
 
 class SeveralMatch(BadCall):
@@ -57,7 +57,7 @@ class NotRemoved(Unavailable):
 
 
 class WaitEnded(TimedOut):
-    """The time is up, and the service goes on."""
+    """The time is up, and the service continues."""
 
     def __init__(self, seconds: float, request_id: str) -> None:
         super().__init__(seconds)

@@ -77,7 +77,7 @@ async def remote_pin(
         network: to connect to the service's peers; None: offline.
         stored: whether the content is stored here, so that the service is told this node's addresses.
     Raises: RemotePinFailed, CannotFollow, and as the service.
-    Cancellation: safe; the service goes on.
+    Cancellation: safe; the service continues.
     """
     state = await service.add(encode_pin(cid, name, origins_of(network) if stored else ()))
     async with _connecting(network, state.delegates) as connecting:

@@ -297,7 +297,7 @@ class Dht:
     async def provide(self, key: bytes) -> int:
         """Announce one key now: store at the nearest peers, the sure ones during the look-up; returns how many took it.
 
-        Returns when ENOUGH_STORED have it; the rest goes on in the background.
+        Returns when ENOUGH_STORED have it; the rest follows in the background.
         """
         record = self.own_record(key)
         if record is None or not len(self.table):

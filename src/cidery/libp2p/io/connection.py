@@ -133,7 +133,7 @@ class Connection(ABC):
     async def open_stream(self, protocols: Sequence[str], *, optimistic: bool = False, window: int = 0) -> Stream:
         """Open a stream and agree on one of ``protocols``.
 
-        ``window``: bytes that the peer may send at once, for who knows that much is to come.
+        ``window``: bytes that the peer may send at once; pass it when much data is expected.
         ``optimistic``: with a single protocol that the peer is known to speak, do not wait for its answer.
 
         Raises:

@@ -5,8 +5,8 @@
     16 03 01..03    TLS, with a WebSocket inside         GET    a WebSocket
     13 2f 6d        multistream, and all else: plain
 
-Whoever dials speaks first in each of them. In a private network plain connections begin with noise, which looks like
-one of the others once in four million times, and is dialled again then.
+The dialling side speaks first in each of them. In a private network plain connections begin with noise, which looks
+like one of the others once in four million times, and is dialled again then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import cast
 from cidery.libp2p.io.layers import feed
 
 Choose = Callable[["Form"], asyncio.BufferedProtocol | None]
-"""What goes on with a connection; None: it is closed."""
+"""Takes over a connection; None: it is closed."""
 
 
 class Form(str):

@@ -1,7 +1,7 @@
 """What comes first under TLS decides what goes on: a request for a WebSocket, or any other one, for HTTP.
 
-So one port serves peers, pages, and whoever fetches over HTTPS. HTTP/2 is told by the handshake (ALPN): nobody opens a
-WebSocket of a peer by it.
+So one port serves peers, pages, and clients that fetch over HTTPS. HTTP/2 is told by the handshake (ALPN): nobody opens
+a WebSocket of a peer by it.
 """
 
 from __future__ import annotations

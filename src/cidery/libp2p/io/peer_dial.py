@@ -2,9 +2,10 @@
 
 Some have a head start (protocols/dial_ranking.py).
 
-An address that does not answer may be dead, or on another planet. So its dial goes on until the system or the
-handshake gives it up, and costs others nothing meanwhile: the next addresses begin after a second, whoever cannot wait
-that long goes on without it (wait()), and what is pending longer than that has a limited number of places (Pending).
+An address that does not answer may be dead, or on another planet. So its dial continues until the system or the
+handshake gives it up, and costs others nothing meanwhile: the next addresses begin after a second, a caller that cannot
+wait that long continues without it (wait()), and what is pending longer than that has a limited number of places
+(Pending).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _all_at_once(addrs: Sequence[Multiaddr]) -> Ranked:
 
 
 class StillDialling(DialFailed):
-    """Nobody has answered yet, and the caller did not want to wait longer. The dial goes on."""
+    """Nobody has answered yet, and the caller did not want to wait longer. The dial continues."""
 
     def __init__(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
         super().__init__(peer, [(addr, "no answer yet") for addr in addrs])
@@ -243,7 +244,7 @@ class PeerDial:
 
         Args:
             patient: to the end, however long that takes; else until early_at().
-        Raises StillDialling, and as run(). Cancellation: safe, the task goes on for others.
+        Raises StillDialling, and as run(). Cancellation: safe, the task continues for others.
         """
         if patient:
             self.patient += 1

@@ -1,4 +1,4 @@
-"""A connection over QUIC: datagrams of a shared socket in and out, timers, and the check of who the peer is."""
+"""A connection over QUIC: datagrams of a shared socket in and out, timers, and the check of the peer's identity."""
 
 from __future__ import annotations
 

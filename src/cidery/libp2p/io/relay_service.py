@@ -148,7 +148,7 @@ class RelayService:
             self.desk.end(source, target)
 
     async def _bring(self, source: PeerId, target: PeerId, limit: RelayLimit | None) -> Stream | None:
-        """A stream to who has the reservation, accepted there; None if it was not."""
+        """A stream to the peer with the reservation, which has accepted it; None if it has not."""
         connection = self._swarm.best(target)
         if connection is None or connection.relayed:
             return None

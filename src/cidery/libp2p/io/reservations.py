@@ -179,7 +179,7 @@ class Reservations:
 
 
 def _relay_addr(raw: bytes, relay: PeerId) -> Multiaddr | None:
-    """What a relay says of itself as the address of who is behind it; None if it names others, or a relay."""
+    """What a relay says of itself as the address of a node behind it; None if it names others, or a relay."""
     try:
         addr = Multiaddr.decode(raw)
     except MultiaddrError:

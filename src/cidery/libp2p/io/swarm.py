@@ -212,11 +212,11 @@ class Swarm:
 
         Args:
             patient: wait until every address has failed, which takes the system some two minutes; else for
-                Timeouts.dial() seconds, and the dial goes on in the background.
+                Timeouts.dial() seconds, and the dial continues in the background.
             allows: which of the addresses this call may dial; None: all that the config allows.
         Raises:
             DialFailed, StillDialling, LimitExceeded.
-        Cancellation: safe, the dial goes on for the others.
+        Cancellation: safe, the dial continues for the others.
         """
         if peer == self.local_peer:
             raise SelfDial()

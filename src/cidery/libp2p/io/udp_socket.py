@@ -53,7 +53,7 @@ class DatagramSocket(Protocol):
 
 
 Bind = Callable[[str, int, Callable[[Datagrams], None]], DatagramSocket]
-"""Binds an IP address and port for who receives. Raises OSError."""
+"""Binds an IP address and port for a receiver. Raises OSError."""
 
 
 class UdpSocket:

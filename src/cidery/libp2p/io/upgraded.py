@@ -214,8 +214,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         assert secured is not None  # done
         self._handshake = None
         self.secured = secured
-        # A first guess, until the first ping comes back: all flights were answered but the last of who dialled, or the
-        # first of who listened.
+        # A first guess, until the first ping comes back: all flights were answered but the last of the dialler, or the
+        # first of the listener.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel, self.config.scratch)

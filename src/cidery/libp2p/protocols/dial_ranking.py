@@ -1,7 +1,7 @@
 """In which order the addresses of one peer are dialled: head starts in seconds. Pure.
 
 As go-libp2p ranks them: QUIC before TCP, for it needs a round trip less, IPv6 before IPv4, direct addresses before
-relayed ones. The next kind begins when the head start is over, or as soon as all before it have failed. Where the peer
+relayed ones. The next kind begins at the end of the head start, or as soon as all before it have failed. Where the peer
 is near, TCP goes first: a round trip is nothing there, and the kernel's TCP costs less than QUIC in this process.
 """
 

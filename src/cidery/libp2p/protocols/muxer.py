@@ -37,7 +37,7 @@ class StreamOpened(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class StreamChanged(Generic[S]):
-    """Bytes, the end, a reset, or room to write: whoever waits on the stream looks at it again."""
+    """Bytes, the end, a reset, or room to write: tasks that wait on the stream are woken."""
 
     stream: S
 

@@ -153,7 +153,7 @@ class NatPmp:
         self.outside: tuple[IPv4Address, int] | None = None
         """The gateway's address and port that lead here, None while there is none."""
         self.failure = ""
-        """Why it has ended; empty while it goes on."""
+        """Why it has ended; empty while it lasts."""
         self._asked = opcode, port
         self._external = port
         self._address = IPv4Address(0)

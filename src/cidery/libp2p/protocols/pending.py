@@ -1,8 +1,8 @@
 """Which of many unfinished things to end, when there are more of them than there is room for. Pure.
 
 Nobody can tell a slow honest peer from one that only wants to occupy a place: both are silent. So there is no short
-time limit, but a number of places. When they are taken, whoever holds most of them loses his oldest, so that one who
-fills them all competes with himself only.
+time limit, but a number of places. When they are taken, the host with most of them loses its oldest, so that a host
+that fills them all competes with itself only.
 """
 
 from collections import Counter, OrderedDict

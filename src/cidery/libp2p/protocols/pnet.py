@@ -76,7 +76,7 @@ def fingerprint(key: bytes) -> str:
 
 
 class XSalsa20:
-    """A keystream that goes on from call to call."""
+    """A keystream that continues from call to call."""
 
     def __init__(self, key: bytes, nonce: bytes) -> None:
         """``nonce``: 24 bytes."""

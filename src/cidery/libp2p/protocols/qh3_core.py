@@ -48,7 +48,7 @@ from cidery.libp2p.protocols.quic_core import (
 from cidery.libp2p.protocols.tls import MAX_CERTIFICATE, TlsIdentity
 from cidery.multiformats.varint import Buffer
 
-logging.getLogger("quic").setLevel(logging.ERROR)  # how each connection ends is told by whoever has it
+logging.getLogger("quic").setLevel(logging.ERROR)  # the owner of a connection reports how it ends
 
 ALPN = "libp2p"
 VERSION = int(QuicProtocolVersion.VERSION_1)
@@ -417,7 +417,7 @@ class Qh3Core:
             try:
                 end(stream_id, NO_ERROR)
             except REFUSED:
-                continue  # that direction is over
+                continue  # that direction has ended
 
     def ping(self, number: int) -> None:
         with suppress(*REFUSED):

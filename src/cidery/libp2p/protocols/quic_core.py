@@ -1,7 +1,7 @@
 """What is needed of a QUIC library for one connection: datagrams in and out, timers, streams, events. Pure.
 
 An adapter (qh3_core.py) makes a library satisfy QuicCore; nothing else knows which one it is. Credit for what came is
-given as events are taken, so who takes none lets the peer's windows run out: that is the back-pressure.
+given as events are taken. Taking none lets the peer's windows run out, which is the back-pressure.
 
 Spec: https://www.rfc-editor.org/rfc/rfc9000.html, https://github.com/libp2p/specs/blob/master/quic/README.md
 """
@@ -22,7 +22,7 @@ STREAM_WINDOW = 8 * 1024 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
 """The same of all streams of a connection."""
 IDLE_TIMEOUT = 30.0
-"""Seconds without anything of the peer's after which a connection is over, as go-libp2p's."""
+"""Seconds without anything of the peer's after which a connection has ended, as in go-libp2p."""
 LARGE_DATAGRAM = 1452
 """Bytes of a datagram on Ethernet, over either version of IP."""
 SAFE_DATAGRAM = 1232
@@ -98,7 +98,7 @@ class QuicCore(Protocol):
 
     @property
     def ended(self) -> str | None:
-        """Why it is over, in words, None while it is not. Datagrams may still have to leave."""
+        """The reason why it has ended; None while it is open. Datagrams may still have to leave."""
         ...
 
     @property
@@ -149,5 +149,5 @@ class QuicCore(Protocol):
     def ping(self, number: int) -> None: ...
 
     def close(self, reason: str) -> None:
-        """Tell the peer that it is over."""
+        """Close the connection and tell the peer."""
         ...

@@ -243,7 +243,7 @@ class QuicMuxer:
                     self._ping_at = None
 
     def _stream(self, stream_id: int, now: float) -> QuicStream | None:
-        """The stream, opened if it is new; None: it is over."""
+        """The stream, opened if it is new; None if it has ended."""
         if (stream := self.streams.get(stream_id)) is not None or stream_id & SERVER_STARTED != self._theirs:
             return stream
         if stream_id & ONE_WAY:

@@ -1,7 +1,7 @@
 """Through which relays this node can be reached: candidates, reservations, their renewal, and rests after failures.
 
-Pure: time is an argument, in seconds of a clock that never goes back. One relay is asked at a time per turn; who asks
-reports how it ended.
+Pure: time is an argument, in seconds of a clock that never goes back. Each turn names one relay to ask, and the
+caller reports the outcome.
 
 Spec: https://github.com/libp2p/specs/blob/master/relay/circuit-v2.md#reservation
 """
@@ -22,7 +22,7 @@ MAX_CANDIDATES = 20
 CANDIDATE_FOR = 30 * 60.0
 """Seconds that a candidate is one after it was last named."""
 REST = 3600.0
-"""Seconds that a relay rests which refused or vanished."""
+"""Seconds for which a relay that refused or vanished is not asked again."""
 FIXED_REST, FIXED_CEILING = 5.0, 600.0
 """The same for the user's own relays; doubles with each failure."""
 LEAST_LIFE, MOST_LIFE = 30.0, 24 * 3600.0
@@ -145,7 +145,7 @@ class Relays:
         return made
 
     def failed(self, relay: PeerId, now: float) -> None:
-        """It refused or did not answer. A reservation that could not be renewed goes on to its end."""
+        """It refused or did not answer. A reservation that could not be renewed stays valid until its end."""
         failures = self._rests.pop(relay, (0, 0.0))[0] + 1
         rest = min(FIXED_CEILING, FIXED_REST * 2.0 ** min(failures - 1, 10))
         if relay not in self.fixed and relay not in self.reservations:
@@ -162,7 +162,7 @@ class Relays:
         return True
 
     def expire(self, now: float) -> list[PeerId]:
-        """Drop the reservations that have ended; whose."""
+        """Drop the reservations that have ended. Returns their relays."""
         ended = [relay for relay, one in self.reservations.items() if one.ends_at <= now]
         for relay in ended:
             del self.reservations[relay]

@@ -121,7 +121,7 @@ class RelayDesk:
         return Status.OK
 
     def end(self, source: PeerId, target: PeerId) -> None:
-        """A circuit is over, or did not come about."""
+        """A circuit has ended, or did not come about."""
         for peer in (source, target):
             self._circuits[peer] -= 1
             if self._circuits[peer] <= 0:

@@ -50,7 +50,7 @@ def is_relayed(addr: Multiaddr) -> bool:
 
 
 def through(relay: PeerId, addr: Multiaddr) -> Multiaddr:
-    """The address of whoever is behind a relay at ``addr``."""
+    """The address of a peer behind the relay at ``addr``."""
     return Multiaddr((*addr.with_peer(relay.multihash).components, (P2P_CIRCUIT, b"")))
 
 

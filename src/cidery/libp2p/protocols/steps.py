@@ -1,8 +1,8 @@
 """Handshakes as generators: straight-line code that yields what it wants to read and send.
 
 A handshake is a ``Steps[T]``: it yields ``Read(n)`` and is resumed with exactly ``n`` bytes, yields ``Send(data)``
-and is resumed with ``b""``, and returns its result. Whoever drives it owns the bytes: a socket driver, a stream, or a
-test that splits the input at every byte.
+and is resumed with ``b""``, and returns its result. Its driver owns the bytes: a socket driver, a stream, or a test
+that splits the input at every byte.
 """
 
 from collections.abc import Generator
@@ -38,7 +38,7 @@ class HandshakeCut(RemoteProtocolError):
 class Handshake(Generic[T]):
     """Runs one ``Steps`` over a growing input: ``receive_data()``, then ``data_to_send()``; ``done`` and ``result``.
 
-    Input beyond what the handshake read stays in ``rest`` for whoever comes after it.
+    Input beyond what the handshake read stays in ``rest``, for the protocol that follows.
     """
 
     def __init__(self, steps: Steps[T]) -> None:

@@ -17,7 +17,7 @@ class Timeouts:
     """Bases in seconds, factors in round trips. One object per node, from its configuration."""
 
     dial_base: float = 5.0
-    """How long one waits for a dial who can do without it. The dial itself goes on for ``patience``."""
+    """The time to wait for a dial that the caller can do without. The dial itself continues for ``patience``."""
     handshake_base: float = 120.0
     """Security and muxer negotiation, some 3 round trips, with a peer that was dialled: as long as Linux tries to
     connect. The round trip is that of the TCP handshake, or what the peer store remembers."""
@@ -25,7 +25,7 @@ class Timeouts:
     """A dial in all, and the handshake of a connection from outside, whose distance nobody knows. What is pending so
     long has a limited number of places; see protocols/pending.py."""
     datagram_base: float = 6.0
-    """Nothing comes of who is dialled by datagrams, which no system gives up: with four round trips, or the four
+    """A peer dialled by datagrams says nothing at first, and no system gives it up: with four round trips, or the four
     seconds of an unknown one, as long as go-libp2p waits."""
     stream_base: float = 10.0
     """Agreement on a stream's protocol, and one small request and its answer."""

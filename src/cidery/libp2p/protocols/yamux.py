@@ -119,7 +119,7 @@ class Yamux:
     def open_stream(self, now: float, window: int = 0) -> YamuxStream:
         """Open a stream; usable at once, before the peer acknowledges it. Raises TooManyStreams.
 
-        ``window``: bytes the peer may send at once, within the bounds, for who knows that much is to come.
+        ``window``: bytes that the peer may send at once, within the bounds; pass it when much data is expected.
         """
         if not self.opens_streams:
             self._on(SessionEvent.OPEN_STREAM)

@@ -13,7 +13,7 @@ MAX_WAITING_BYTES = 8 << 20
 
 
 class Subscription:
-    """``async for message in subscription``; closing it is up to who opened it."""
+    """``async for message in subscription``; its opener closes it."""
 
     def __init__(self, topic: str, most: int = MAX_WAITING) -> None:
         """``most``: messages that wait at a time."""

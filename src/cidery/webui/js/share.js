@@ -63,7 +63,7 @@ function Keeper ({ service, cid, name }) {
     ${state && html`<${Button} aria-label=${T.leaveOf(service)} act=${leave}>${T.leave}<//>`}</div><${Trouble} error=${error} />`
 }
 
-/** The facts of `why` about one CID, for who shares it. */
+/** The facts of `why` about one CID, for the person who shares it. */
 function Reach ({ cid, onPinned }) {
   const [facts, setFacts] = useState({})
   const [error, setError] = useState(null)

@@ -36,7 +36,7 @@ export const T = {
   whatToGet: 'CID, path, ipfs:// link, gateway link or domain', find: 'Find', getHint: 'Content is fetched from whoever has it, and each block is checked.', notContent: 'This names no content: give a CID, a path such as /ipfs/CID, an ipfs:// link, a link of a gateway, or a domain.',
   searching: path => `Looking for ${path}`, stopped: 'Stopped.', aFolder: 'Folder', aFile: 'File', pinIt: 'Fetch all and pin', addToFiles: 'Add to files', pathInFiles: 'Path in the files', addedToFiles: path => `Added to the files as ${path}`,
   why: 'Why is it so?', notPinned: 'It could not be fetched as a whole.', from: 'from', wasHere: count => `${plural(count, 'block was', 'blocks were')} here`,
-  stages: { local: 'Looking in the store', finding: 'Searching for who has it', dialling: 'Connecting', asking: 'Asking', receiving: 'Receiving', stalled: 'Waiting for an answer', done: 'Done' },
+  stages: { local: 'Looking in the store', finding: 'Searching for nodes that have it', dialling: 'Connecting', asking: 'Asking', receiving: 'Receiving', stalled: 'Waiting for an answer', done: 'Done' },
   facts: { Stored: 'Stored', Pinned: 'Pinned', Announcement: 'Announced', Standing: 'This node', Fetch: 'Being fetched', Peer: 'Peer', Router: 'Router', Provider: 'Provider' },
 
   addPin: 'Add a pin', searchPins: 'Search by name', noPins: 'Nothing is pinned', noSuchPin: 'No pin has such a name', pinsHint: 'What is pinned is kept here and announced to others.',
