@@ -115,6 +115,13 @@ def test_who_is_no_pronoun_behind_a_preposition():
     assert not found, f"name the part of the program, or the person: {found}"
 
 
+def test_the_changelog_compares_with_nothing_that_was_never_released():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if re.findall(r"^## \[(.*)\]", text, re.MULTILINE) != ["Unreleased"]:
+        return  # what is compared with a release is news
+    assert not re.findall(r".*\b(?:no longer|any more|used to|than before|what it did)\b.*", text)
+
+
 def test_no_test_files_share_a_name():
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert len(names) == len(set(names))
