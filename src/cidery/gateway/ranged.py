@@ -31,7 +31,7 @@ def ranges_of(request: Request, tag: str, size: int) -> list[Range]:
 
 
 def outside(headers: dict[str, str], error: Unsatisfiable) -> Response:
-    """416, with the length that there is; nothing by which a cache would give it to who asks for all of it."""
+    """416, with the length that there is; without anything by which a cache would answer requests for all of it."""
     kept = {name: value for name, value in headers.items() if name not in _OF_CONTENT}
     return text(416, str(error), kept | {"Content-Range": f"bytes */{error.size}"})
 

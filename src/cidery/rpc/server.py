@@ -195,7 +195,7 @@ class RpcHandler:
         return await self._answer(request)
 
     def _refused(self, request: Request, method: str) -> Response | None:
-        """The answer to who may not call. ``method``: the one that counts."""
+        """The answer to a caller that is refused. ``method``: the one that counts."""
         # A page that rebinds its name to this machine has no secret: where one is required, any Host will do.
         any_host = self._exposed or bool(self._users)
         origins = self._origins | self._named(request) if self.names else self._origins
