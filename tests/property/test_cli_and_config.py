@@ -48,7 +48,9 @@ def test_any_duration_is_seconds_or_refused(text: str) -> None:
 
 @FAST
 @given(
-    st.text(max_size=40) | st.from_regex(r"(http://|/ip[46]/)?[0-9a-f:.\[\]]{0,20}(:|/tcp/)[0-9]{0,6}", fullmatch=True)
+    st.text(max_size=40)
+    | st.from_regex(r"(https?://|/ip[46]/)?[0-9a-f:.\[\]]{0,20}(:|/tcp/)[0-9]{0,6}", fullmatch=True)
+    | st.from_regex(r"/dns4/[a-z.]{1,9}/tcp/[0-9]{1,6}(/tls|/https?|/sni/[a-z]{1,3}|/ws){0,4}", fullmatch=True)
 )
 def test_any_address_is_an_endpoint_or_refused(text: str) -> None:
     try:

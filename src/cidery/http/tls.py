@@ -125,7 +125,7 @@ def dns_names(pem: str) -> frozenset[str]:
         names = x509.load_pem_x509_certificate(pem.encode()).extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         )
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return frozenset()
     return frozenset(name.lower() for name in names.value.get_values_for_type(x509.DNSName))
 
