@@ -38,9 +38,17 @@ class Authority:
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def sign(
-        self, folder: Path, names: Sequence[str] = ("localhost", "127.0.0.1"), *, ends: timedelta = 30 * DAY
+        self,
+        folder: Path,
+        names: Sequence[str] = ("localhost", "127.0.0.1"),
+        *,
+        ends: timedelta = 30 * DAY,
+        stated: bool = True,
     ) -> tuple[Path, Path]:
-        """cert.pem, with the authority's behind it, and key.pem in ``folder``. ``ends``: from now, perhaps negative."""
+        """cert.pem, with the authority's behind it, and key.pem in ``folder``. ``ends``: from now, perhaps negative.
+
+        ``stated``: else the only name is that of the subject, as in old certificates.
+        """
         key = _ec_key()
         builder = _builder(_named(names[0]), self._name, key, -2 * DAY, ends)
         served = x509.SubjectAlternativeName(
@@ -49,8 +57,9 @@ class Authority:
                 for name in names
             ]
         )
+        if stated:
+            builder = builder.add_extension(served, critical=False)
         for extension in (
-            served,
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._number),
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),

@@ -58,6 +58,8 @@ def said(endpoint: Endpoint, *path: str, query: tuple[tuple[str, str], ...] = ()
     [
         ("https://node.example.org", Endpoint("node.example.org", 443, secure=True)),
         ("https://node.example.org:5001/", Endpoint("node.example.org", 5001, secure=True)),
+        ("https://node.example.org/api/v0/", Endpoint("node.example.org", 443, secure=True)),
+        ("http://127.0.0.1:5001/api/v0", Endpoint("127.0.0.1", 5001)),
         ("https://[::1]", Endpoint("::1", 443, secure=True)),
         ("https://[::1]:5001", Endpoint("::1", 5001, secure=True)),
         ("/dns4/node.example.org/tcp/443/https", Endpoint("node.example.org", 443, secure=True)),
@@ -73,7 +75,15 @@ def test_addresses_under_tls_are_those_of_kubo_and_urls(text: str, endpoint: End
 
 @pytest.mark.parametrize(
     "text",
-    ["https://", "https://:5001", "https://a:0", "https://a/b", "/dns4/a/tcp/443/wss", "/dns4/a/tcp/0/https"]
+    [
+        "https://",
+        "127.0.0.1:5001/api/v0",
+        "https://:5001",
+        "https://a:0",
+        "https://a/b",
+        "/dns4/a/tcp/443/wss",
+        "/dns4/a/tcp/0/https",
+    ]
     + ["/ip4/127.0.0.1/tcp/1/tls/sni/a/https", "ftp://a:1/"],
 )
 def test_other_texts_are_no_addresses(text: str) -> None:
@@ -129,7 +139,7 @@ async def test_who_has_a_certificate_of_the_same_authority_is_not_the_daemon(tmp
 @pytest.mark.parametrize(
     ("names", "ends", "message"),
     [
-        (["other.example"], timedelta(days=1), r"its certificate is not for 127\.0\.0\.1; call it by a name"),
+        (["other.example"], timedelta(days=1), r"its certificate is not for 127\.0\.0\.1: no subjectAltName"),
         (["127.0.0.1"], timedelta(hours=-1), "its certificate has expired; renew the files of API.TLS"),
     ],
 )
@@ -143,6 +153,14 @@ async def test_a_certificate_that_does_not_fit_is_refused_with_what_to_do(
             await asyncio.to_thread(said, endpoint, "version")
         with pytest.raises(NoSecureConnection, match=message):
             await cidery.Client(endpoint).peer_id()
+
+
+async def test_a_name_in_the_subject_alone_does_not_count(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with served(tmp_path / "repo", authority.sign(tmp_path, ["localhost"], stated=False)) as (_, _, bound):
+        port = parse_endpoint(str(bound[0])).port
+        with pytest.raises(NoSecureConnection, match="not for localhost: no subjectAltName"):
+            await cidery.Client(f"https://localhost:{port}", authorities=authority.file).peer_id()
 
 
 async def test_an_unknown_authority_is_refused_and_the_option_named(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ class Endpoint(NamedTuple):
 def parse_endpoint(text: str) -> Endpoint:
     """An endpoint from ``/ip4/127.0.0.1/tcp/5001``, ``http://127.0.0.1:5001`` or ``127.0.0.1:5001``.
 
-    Over TLS: ``https://host``, ``https://host:port``, and addresses that end in ``/https``, ``/tls`` or ``/tls/http``.
+    A URL may end in ``/api/v0``. Over TLS: ``https://host``, ``https://host:port``, and addresses that end in
+    ``/https``, ``/tls`` or ``/tls/http``.
 
     Raises:
         BadApiAddress: anything else.
@@ -144,6 +145,8 @@ def parse_endpoint(text: str) -> Endpoint:
         return Endpoint(found.host, found.port, secure=found.secure, server=found.name)
     secure = text.startswith("https://")
     rest = text.removeprefix("https://" if secure else "http://").rstrip("/")
+    if rest != text:
+        rest = rest.removesuffix("/api/v0")  # as some clients of Kubo want it
     if secure and (":" not in rest or rest.endswith("]")):
         rest += f":{HTTPS_PORT}"
     host, colon, port = rest.rpartition(":")

@@ -85,6 +85,8 @@ def _context(path: str, seen: tuple[int, ...], pinned: bool) -> ssl.SSLContext:
         raise BadAuthorities(path, (exc.reason or str(exc)).replace("_", " ").lower()) from exc
     except OSError as exc:
         raise BadAuthorities(path, (exc.strerror or str(exc)).lower()) from exc
+    # "A reference identity of type CN-ID MUST NOT be used by clients": RFC 9110, 4.3.4
+    context.hostname_checks_common_name = False
     if pinned:
         # nobody else has its key, so its names do not matter, nor who signed it, nor the forms of authorities
         context.check_hostname = False
@@ -123,7 +125,10 @@ def refused(endpoint: Endpoint, error: OSError) -> NoSecureConnection:
 def _fault(error: ssl.SSLCertVerificationError, name: str) -> str:
     code = error.verify_code
     if code in _OTHER_NAME:
-        return f"its certificate is not for {name}; call it by a name in the certificate, or get one for {name}"
+        return (
+            f"its certificate is not for {name}: no subjectAltName says so; call it by a name in the certificate, or "
+            f"get one for {name}"
+        )
     if code == _EXPIRED:
         return "its certificate has expired; renew the files of API.TLS there (or is the clock here wrong?)"
     if code == _NOT_YET_VALID:
