@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cidery.gateway.check.bodies import Bytes, Nothing, Parts
-from cidery.gateway.check.headers import Has, Is, Like
+from cidery.gateway.check.headers import Has, Is, Lacks, Like
 from cidery.gateway.check.model import Ask, Check, Expect, HeaderRule, expect
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -92,9 +92,9 @@ def strict_ranges(leaf: str, name: str, asked: Ask, data: bytes, media_type: str
         ),
         Check(
             (leaf,),
-            f"{name}: a range behind the end is answered with 416",
+            f"{name}: a range behind the end is answered with 416, not to be kept for who asks for all",
             with_headers(asked, {"Range": beyond}),
-            expect(416, Is("Content-Range", f"bytes */{len(data)}")),
+            expect(416, Is("Content-Range", f"bytes */{len(data)}"), Lacks("Cache-Control", "public")),
             ours=True,
         ),
     ]
