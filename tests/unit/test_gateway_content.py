@@ -290,11 +290,12 @@ async def test_a_host_may_serve_less_than_others(client: Client) -> None:
     assert (await client.get(f"/ipfs/{cid}", {"host": "names.example"}, options=options)).status == 404
 
 
-async def test_strangers_publish_no_records(client: Client) -> None:
+async def test_strangers_and_pages_publish_no_records(client: Client) -> None:
     name = "k51qzi5uqu5dk3v4rmjber23h16xnr23bsggmqqil9z2gduiis5se8dht36dam"
     site = Site(client.api, PATHS._replace(routing=True))
-    for peer, status in (("192.0.2.7", 405), ("127.0.0.1", 406)):
-        response = await site.handle(Request("PUT", f"/routing/v1/ipns/{name}", {"host": "x"}, client=peer))
+    page = {"origin": "http://x"}  # of the same host, as DNS rebinding makes it
+    for peer, more, status in (("192.0.2.7", {}, 405), ("127.0.0.1", {}, 406), ("127.0.0.1", page, 405)):
+        response = await site.handle(Request("PUT", f"/routing/v1/ipns/{name}", {"host": "x", **more}, client=peer))
         assert response.status == status, response.body
 
 

@@ -164,7 +164,9 @@ class Site:
         """What is served beside content on the gateway's own name."""
         path = request.path
         if path.startswith(routing_v1.PREFIX) and self._routing is not None:
-            if request.method == "PUT" and not visitor_of(request, self._options.proxies).owner:
+            # a browser says so of every page, also of one whose name was made to lead to this machine
+            of_page = "origin" in request.headers
+            if request.method == "PUT" and (of_page or not visitor_of(request, self._options.proxies).owner):
                 message = "records are published for programs of this machine only"
                 return self._said(405, message, request, {"Allow": METHODS})
             if request.method == "GET" and path.startswith(routing_v1.NAMES):
