@@ -77,7 +77,7 @@ def test_an_archive_that_breaks_off_before_its_first_byte_has_the_status_of_its_
     archive = "vectors/gateway-conformance/fixtures/trustless_gateway_car/file-3k-and-3-blocks-missing-block.car"
     daemon.run("dag", "import", "--pin-roots=false", str(Path(__file__).parents[1] / archive))
     cid = "QmYhmPjhFjYFyaoiuNzYv8WGavpSRDwdHWe5B4M5du5Rtk"
-    assert get(gateway, f"/ipfs/{cid}?format=car", **{"Cache-Control": "only-if-cached"})[0].status == 404
+    assert get(gateway, f"/ipfs/{cid}?format=car", **{"Cache-Control": "only-if-cached"})[0].status == 412
 
 
 def test_a_client_that_goes_away_leaves_the_gateway_well(
