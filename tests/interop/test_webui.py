@@ -546,8 +546,10 @@ def test_a_file_may_be_dropped_anywhere_and_never_takes_the_place_of_the_page(
     drag_in(page, tmp_path / "a.txt", 600, 690)
     expect(page.get_by_role("button", name="a.txt", exact=True)).to_be_visible(timeout=WAIT)
     visit(page, "status")
+    expect(page.get_by_role("heading", name="Status")).to_be_visible()
     drag_in(page, tmp_path / "b.txt", 600, 300)
     visit(page, "files")
+    expect(page.get_by_role("button", name="a.txt", exact=True)).to_be_visible()  # the room is there
     drag_in(page, tmp_path / "b.txt", 60, 600)
     expect(page.get_by_role("button", name="b.txt", exact=True)).to_be_visible(timeout=WAIT)
     assert daemon.run("files", "ls").split() == ["a.txt", "b.txt"]
