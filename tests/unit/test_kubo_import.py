@@ -20,19 +20,23 @@ from cidery.commands.run.repo_import import ImportIncomplete, import_kubo
 from cidery.core import kubo_blocks
 from cidery.core.kubo_import import ImportOptions, KuboImport
 from cidery.identity.keys import PrivateKey
+from cidery.ipld import dag_cbor
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.ipns.name import format_name
 from cidery.ipns.record import sign
 from cidery.kubo.repository import KuboRepository, KuboRunning, KuboUnreadable
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.multicodec import DAG_CBOR, RAW
 from cidery.namesys.publisher import PublishOptions
 from cidery.repo.config_file import read_raw
+from cidery.repo.gc.collection import GcStopped
 from cidery.repo.keystore import Keystore, file_name
 from cidery.repo.pins import Pin
 from kubo_repo import block_path, pin_record, reference_record, write_block, write_repo
 from shell import Shell
 
+ETH_BLOCK = 0x90
+"""A codec that is known by name only."""
 PEER = "12D3KooWGRMVjhzu6GMtfW1RXCuW4jGSmNhEKGorfMiWE2uSHjHY"
 
 
@@ -223,6 +227,19 @@ async def test_pins_with_faults_are_listed(shell, tmp_path):
     assert sorted((await shell.run("pin ls --type=recursive -q")).split()) == sorted(
         [str(raw(b"one")), str(raw(b"gone"))]
     )
+
+
+async def test_a_block_below_a_pin_that_cannot_be_followed_is_named_and_stops_collections(shell, tmp_path):
+    block = CID.of(b"of Ethereum", ETH_BLOCK)
+    top = dag_cbor.encode({"header": block})
+    top_cid = CID.of(top, DAG_CBOR)
+    blocks = [(block.multihash, b"of Ethereum"), (top_cid.multihash, top)]
+    (fault,) = await run_with_faults(shell, write_repo(tmp_path / "kubo", blocks, [pin_record(1, top_cid)]))
+    assert str(block) in fault and "eth-block" in fault
+    await shell.run("add --pin=false", b"garbage")
+    with pytest.raises(GcStopped, match=str(block)):
+        await shell.run("repo gc")
+    assert await shell.api.blocks.size_many([block, top_cid]) == [11, len(top)]
 
 
 async def test_mutable_files_become_ours_if_we_have_none(shell, tmp_path):
