@@ -191,6 +191,11 @@ def test_what_auto_stands_for_is_shown(run: Run) -> None:
     assert run("config", "Routing.DelegatedRouters", "--enc=json").json["Value"] == ["auto", "https://r.example"]
     shown = run("config", "Routing", "--expand-auto", "--enc=json").json["Value"]["DelegatedRouters"]
     assert shown == ["https://cid.contact", "https://r.example"]
+    for options, routers in (([], ["auto", "https://r.example"]), (["--expand-auto"], shown)):
+        assert run("config", "show", *options).json["Routing"]["DelegatedRouters"] == routers
+    refused = run("config", "--expand-auto", "Datastore.StorageMax", "7GB")
+    assert refused.code == 1 and "for reading a value" in refused.err
+    assert run("config", "Datastore.StorageMax").out.strip() != "7GB"
 
 
 def test_the_config_is_edited_and_checked(

@@ -100,6 +100,7 @@ COMMANDS = (
         "Print the config without the private key",
         "cidery.commands.run.config:show",
         "cidery config show",
+        options=(_EXPAND,),
         result=dict,
         repo=Repo.CONFIG,
         text=_show,

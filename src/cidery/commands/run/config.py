@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField
@@ -14,6 +15,8 @@ async def config(context: Context, call: Call) -> ConfigField:
     raw = read_raw(context.config_file)
     key, text = call.one("key"), call.optional("value")
     if text is not None:
+        if call.flag("expand-auto"):
+            raise BadCall("option 'expand-auto' is for reading a value, not for setting one")
         from cidery.commands.run.config_change import with_value  # imports all that is known of keys
 
         raw = with_value(raw, key, text, call)
@@ -23,9 +26,9 @@ async def config(context: Context, call: Call) -> ConfigField:
 
 
 def _expanded(key: str, value: Any) -> Any:
-    """The value with "auto" expanded."""
+    """The value with "auto" expanded. ``key``: "" for the whole config."""
     if isinstance(value, dict):
-        return {name: _expanded(f"{key}.{name}", below) for name, below in value.items()}
+        return {name: _expanded(f"{key}.{name}".lstrip("."), below) for name, below in value.items()}
     meant = {"Bootstrap": BOOTSTRAP, "Routing.DelegatedRouters": ROUTERS}.get(key)
     if meant is None or not isinstance(value, list):
         return value
@@ -45,4 +48,6 @@ _EXPERIMENTS = {
 
 async def show(context: Context, call: Call) -> dict[str, Any]:
     shown = without_secrets(read_raw(context.config_file))
+    if call.flag("expand-auto"):
+        shown = _expanded("", shown)
     return {**shown, "Experimental": {**_EXPERIMENTS, **(shown.get("Experimental") or {})}}
