@@ -157,6 +157,27 @@ def test_a_value_that_makes_no_sense_is_refused_naming_its_key(key: str, value: 
     assert raw == _raw()
 
 
+def test_several_wrong_values_of_a_file_can_be_mended_one_by_one() -> None:
+    raw = _raw()
+    raw["Import"]["HashFunction"] = "md5"
+    raw["Discovery"]["MDNS"]["Interfaces"] = ["eth0"]
+    with pytest.raises(ConfigError, match="Import.CidVersion"):
+        set_key(raw, "Import.CidVersion", 7)
+    with pytest.raises(ConfigError, match="Import.HashFunction"):
+        set_key(raw, "Import.HashFunction", "md4")
+    with pytest.raises(ConfigError, match="LowWater"):
+        set_key(raw, "Swarm.ConnMgr.HighWater", 1)
+    for low in (None, "few"):
+        raw["Swarm"]["ConnMgr"]["LowWater"] = low
+        with pytest.raises(ConfigError, match="LowWater"):
+            set_key(raw, "Swarm.ConnMgr.HighWater", 1)
+    raw = set_key(raw, "Swarm.ConnMgr.LowWater", 32)
+    raw = set_key(raw, "Discovery.MDNS.Interfaces", [])
+    with pytest.raises(ConfigError, match="Import.HashFunction"):
+        parse_config(raw)
+    parse_config(set_key(raw, "Import.HashFunction", "blake3"))
+
+
 def test_the_private_key_is_never_shown_or_set() -> None:
     raw = _raw()
     secret = raw["Identity"]["PrivKey"]  # type: ignore[index]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 
 from cidery.repo.config import parse_config
 from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_keys import KEYS
 from cidery.repo.config_names import check_name
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def set_key(raw: Raw, key: str, value: Any) -> Raw:
-    """A changed copy, checked whole. Raises ConfigError; ``raw`` stays as it is."""
+    """A changed copy, checked whole, except for wrong values that stood there before: they can be mended one by one.
+
+    Raises ConfigError; ``raw`` stays as it is.
+    """
     refuse_secret(key)
     changed = deepcopy(raw)
     at = changed
@@ -34,8 +39,28 @@ def set_key(raw: Raw, key: str, value: Any) -> Raw:
     if last == "" or "" in parents:
         raise ConfigError(key, "is not a key such as Addresses.API")
     check_name(key, value, lambda name: lookup(raw, name) is not None)
-    parse_config(changed)
+    _check(changed, raw, key)
     return with_secrets_of(raw, changed)
+
+
+def _check(changed: Raw, raw: Raw, key: str) -> None:
+    """Raises ConfigError for what the change of ``key`` makes wrong."""
+    left = deepcopy(changed)
+    while True:
+        try:
+            parse_config(left)
+        except ConfigError as exc:
+            if lookup(left, exc.key) is None or f"{exc.key}.".startswith(f"{key}.") or not _is_wrong(raw, exc.key):
+                raise
+            *parents, last = exc.key.split(".")
+            reduce(dict.__getitem__, parents, left)[last] = None
+        else:
+            return
+
+
+def _is_wrong(raw: Raw, key: str) -> bool:
+    accepts = KEYS.get(key)
+    return accepts is not None and not accepts.test(lookup(raw, key))
 
 
 def keep_copy(path: Path, profile: str) -> Path:
