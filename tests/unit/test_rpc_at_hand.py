@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import cidery
+from cidery.errors import NotFound
 from cidery.http.message import Request, Response
 from cidery.multiformats.cid import CID
 from cidery.repo.config_file import read_raw, write_raw
@@ -43,6 +44,36 @@ async def asked(node: cidery.Node, target: str) -> Faces:
     faces = Faces(node)
     assert (await faces.usual(target)).status == 200
     return faces
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 200_000])
+@pytest.mark.parametrize("part", ["", "&offset=10", "&offset=5&length=300", "&length=0"])
+async def test_a_small_file_is_read_as_usual(node: cidery.Node, size: int, part: str) -> None:
+    data = os.urandom(size)
+    cid = await node.add(data, chunker="size-1024")
+    target = f"cat?arg={cid}{part}"
+    faces = await asked(node, target)
+    at_once, usual = faces.at_hand(target), await faces.usual(target)
+    assert at_once is not None and (at_once.headers, at_once.body) == (usual.headers, usual.body)
+    given = dict(one.split("=") for one in part.split("&") if one)
+    begin, length = int(given.get("offset", 0)), int(given.get("length", size))
+    assert at_once.body == data[begin : begin + length]
+    assert faces.at_hand(f"{target}&session=name") is None, "it is to be watched"
+
+
+async def test_a_file_with_a_part_that_is_not_stored_is_waited_for(node: cidery.Node) -> None:
+    data = os.urandom(3000)
+    cid = await node.add(data, chunker="size-1000")
+    faces = await asked(node, f"cat?arg={cid}")
+    assert faces.at_hand(f"cat?arg={cid}") is not None
+    await node.pin.rm(cid)
+    await node.block.rm(CID.of(data[1000:2000]))
+    assert faces.at_hand(f"cat?arg={cid}") is None
+    assert faces.at_hand(f"cat?arg={cid}&length=900") is not None
+    begun = await faces.usual(f"cat?arg={cid}&offline=true")
+    assert not isinstance(begun.body, bytes), "a stream, whose end says what is missing"
+    with pytest.raises(NotFound):
+        [piece async for piece in begun.body]
 
 
 @pytest.mark.parametrize("form", ["block/get?arg={}", "block/get?arg=/ipfs/{}", "block/stat?arg={}", "block/get/{}"])

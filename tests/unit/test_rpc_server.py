@@ -228,7 +228,9 @@ async def test_bytes_come_with_their_type_and_length(server: Server) -> None:
     answer = await server.post(f"cat?arg={cid}&offset=10&length=100")
     assert answer.body == b"x" * 100 and answer.headers["x-content-length"] == "100"
     assert answer.headers["content-type"] == "text/plain" and answer.headers["x-stream-output"] == "1"
-    assert answer.headers["trailer"] == "X-Stream-Error, X-Error-Category"
+    assert answer.headers["content-length"] == "100" and "trailer" not in answer.headers, "no error can come any more"
+    stream = await server.post(f"cat?arg={await server.node.add(bytes(300_000))}")
+    assert stream.body == bytes(300_000) and stream.headers["trailer"] == "X-Stream-Error, X-Error-Category"
     block = await server.post(f"block/get?arg={cid}")
     assert block.headers["content-type"] == "application/vnd.ipld.raw" and len(block.body) == 3000
     tar = await server.post(f"get?arg={cid}")

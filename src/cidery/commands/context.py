@@ -50,7 +50,8 @@ def body_of(data: bytes | memoryview) -> Body:
     """A result whose bytes are at hand."""
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        yield data
+        if len(data):
+            yield data
 
     return Body(chunks(), len(data), whole=data if len(data) <= MAX_WHOLE else None)
 

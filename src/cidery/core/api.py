@@ -180,7 +180,8 @@ class Api:
         return Api(self._parts, offline=self._offline, denies=False, watch_as=self._watch_as)
 
     def at_hand(self) -> Api:
-        """The same node, of which locate() and lazy_session() wait for nothing: they raise NotAtHand instead."""
+        """The same node, of which locate() and lazy_session() wait for nothing: they raise NotAtHand instead, and
+        session() does so always."""
         from cidery.core.lazy_session import AtHand
 
         made = Api(self._parts, offline=self._offline, denies=self._denies)
@@ -345,6 +346,10 @@ class Api:
             name: the name under which the session can be watched.
             terms: for whom and how eagerly it fetches.
         """
+        if self._at_hand is not None:
+            from cidery.core.lazy_session import NotAtHand
+
+            raise NotAtHand
         from cidery.core.session import FilestoreSession
 
         opened: AbstractAsyncContextManager[BlockSession]

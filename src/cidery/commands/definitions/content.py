@@ -221,6 +221,7 @@ COMMANDS = (
         media_type="text/plain",
         repo=Repo.READ,
         loopless=True,
+        at_hand=True,
         progress=True,
     ),
     Command(

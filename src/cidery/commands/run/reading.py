@@ -1,14 +1,20 @@
 """cat."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from cidery.commands.bind import BadCall
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, body_of
 from cidery.commands.definition import Call
+from cidery.core.lazy_session import AtHand, NotAtHand
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.cat import file_size
+from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
+from cidery.core.session import BlockSession
 from cidery.multiformats.varint import Buffer
+
+SMALL = 256 * 1024
+"""Most bytes that are read before any is given: what takes no longer than to begin an answer in pieces."""
 
 
 async def cat(context: Context, call: Call) -> Body:
@@ -17,27 +23,47 @@ async def cat(context: Context, call: Call) -> Body:
     if offset < 0 or (length is not None and length < 0):
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
     paths = [await context.node.locate(text) for text in call.many("path")]
-    api = context.node
-    async with api.session(name=call.text("session")) as session:
+    api, name = context.node, call.text("session")
+    async with api.session(name=name) if name else api.lazy_session() as session:
         sizes = [await file_size(path, session) for path in paths]
-    total = max(0, sum(sizes) - offset)
-    wanted = total if length is None else min(length, total)
+        total = max(0, sum(sizes) - offset)
+        wanted = total if length is None else min(length, total)
+        files = list(zip(paths, sizes, strict=True))
+        if wanted <= SMALL and (data := await _at_hand(files, offset, wanted, session)) is not None:
+            return body_of(data)
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        skip, left = offset, wanted
-        async with api.session(name=call.text("session")) as session:
-            for path, size in zip(paths, sizes, strict=True):
-                here = min(left, max(0, size - skip))
-                if here:
-                    if here == size:
-                        session.expect(await resolve(path, session))
-                    async for chunk in frozen(cat_file(path, session, skip, here)):
-                        yield chunk
-                skip, left = max(0, skip - size), left - here
-                if not left:
-                    return
+        async with api.session(name=name) if name else api.lazy_session() as session:
+            async for chunk in _joined(files, offset, wanted, session):
+                yield chunk
 
     return Body(chunks(), wanted)
+
+
+async def _at_hand(
+    files: Sequence[tuple[ContentPath, int]], skip: int, left: int, session: BlockSession
+) -> bytes | None:
+    """The bytes, if no block has to be waited for."""
+    try:
+        return b"".join([bytes(chunk) async for chunk in _joined(files, skip, left, AtHand(session))])
+    except NotAtHand:
+        return None
+
+
+async def _joined(
+    files: Sequence[tuple[ContentPath, int]], skip: int, left: int, session: BlockSession
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """``left`` bytes of files with these sizes, from ``skip`` on."""
+    for path, size in files:
+        here = min(left, max(0, size - skip))
+        if here:
+            if here == size:
+                session.expect(await resolve(path, session))
+            async for chunk in frozen(cat_file(path, session, skip, here)):
+                yield chunk
+        skip, left = max(0, skip - size), left - here
+        if not left:
+            return
 
 
 async def frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memoryview]:
