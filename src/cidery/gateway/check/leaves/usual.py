@@ -92,7 +92,7 @@ def strict_ranges(leaf: str, name: str, asked: Ask, data: bytes, media_type: str
         ),
         Check(
             (leaf,),
-            f"{name}: a range behind the end is answered with 416, not to be kept for requests for all",
+            f"{name}: a range behind the end is answered with 416, which no cache may keep",
             with_headers(asked, {"Range": beyond}),
             expect(416, Is("Content-Range", f"bytes */{len(data)}"), Lacks("Cache-Control", "public")),
             ours=True,
