@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 from peers.cidery_daemon import CideryDaemon
 from peers.installed import BROWSER, require
 from peers.pinning_service import PinningService
+from peers.waiting import until as comes_true
 from peers.web_page import base_of, chromium, enter, recorded_film, sample_folder, until, visit
 
 ROOMS = ("files", "get", "pins", "names", "explore", "peers", "jobs", "settings", "status")
@@ -75,7 +76,7 @@ def drop(page: Page, folder: Path) -> None:
     page.set_input_files("input[type=file][webkitdirectory]", str(folder))
 
 
-def test_a_newcomer_adds_shares_opens_unpins_and_removes_a_folder(
+def test_a_newcomer_adds_shares_opens_unpins_removes_and_collects_a_folder(
     daemon: CideryDaemon, browser: Browser, page: Page, tmp_path: Path
 ) -> None:
     folder = sample_folder(tmp_path / "My pictures")
@@ -112,6 +113,23 @@ def test_a_newcomer_adds_shares_opens_unpins_and_removes_a_folder(
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("link", name="My pictures")).to_be_visible()
     assert daemon.run("files", "stat", "--hash", "/My pictures").strip() == cid
+
+    assert freed(page, daemon) > 5
+    visit(page, "files")
+    page.get_by_role("button", name="Actions for My pictures").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("link", name="My pictures")).to_have_count(0)
+    comes_true(lambda: freed(page, daemon) <= 1)  # the last seconds are spared; the empty root of the files may stay
+
+
+def freed(page: Page, daemon: CideryDaemon) -> int:
+    """How many blocks are left by "Free space"."""
+    visit(page, "status")
+    page.get_by_role("button", name="Free space").click()
+    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=WAIT)
+    expect(page.get_by_text("Freed ")).to_be_visible()
+    return int(json.loads(daemon.run("repo", "stat", "--enc=json"))["NumObjects"])
 
 
 def test_sharing_says_that_it_is_announced_as_soon_as_it_is(browser: Browser, page: Page, tmp_path: Path) -> None:

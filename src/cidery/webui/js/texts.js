@@ -45,6 +45,7 @@ export const T = {
   pinStates: { queued: 'Waiting', pinning: 'Being fetched', failed: 'Failed' },
 
   allWell: 'Nothing needs attention.', now: 'Now', details: 'Details', peersConnected: count => count === 1 ? 'peer connected' : 'peers connected', pinsKept: count => count === 1 ? 'pin' : 'pins', blocksStored: count => count === 1 ? 'block stored' : 'blocks stored', ofSpace: most => `of ${most} used`, incoming: 'coming in', outgoing: 'going out',
+  collect: 'Free space', collectHint: 'Removes from this computer what neither a pin nor the files need, but for what was changed in the last seconds. There is no undo.', collectNow: 'Remove it', freed: (bytes, count) => `Freed ${bytes}, removed ${plural(count, 'block', 'blocks')}`, notCollected: 'The node did not finish it; Jobs may say why.',
   peerId: 'Peer ID', version: 'Version', listening: 'Listens on', nowhere: 'nowhere', reachableAt: 'Others reached it at', notKnown: 'not known yet', gatewayAt: 'Gateway', off: 'off', repository: 'Repository', announcedKeys: 'Announced',
   announcedOf: one => `${one.Done.toLocaleString('en')} of ${one.Keys.toLocaleString('en')} keys, ${one.Late.toLocaleString('en')} late`, nothingAnnounced: 'nothing',
   budgets: 'Budgets', budgetsHint: 'What others may use of this computer is bounded.', budget: 'Budget', used: 'Used', most: 'At most', noLimit: 'no limit',
