@@ -230,3 +230,10 @@ def test_import_cidery_imports_nothing_of_the_package_and_names_what_there_is() 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT)
     assert done.stdout.splitlines() == ["['cidery', 'cidery.version']", "True"], done.stderr
+
+
+def test_what_cannot_be_added_is_named_though_it_has_no_name() -> None:
+    with pytest.raises(CannotAdd, match="^cannot add '': no such file or directory$"):
+        cidery.cid_of("")
+    with pytest.raises(NotAddable, match="^an object of type int cannot be added: give a path"):
+        cidery.cid_of(5)  # type: ignore[arg-type]

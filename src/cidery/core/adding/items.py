@@ -26,7 +26,7 @@ class CannotAdd(InvalidInput):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot add {_printable(self.path)}: {self.reason}"
+        return f"cannot add {_printable(self.path) or repr('')}: {self.reason}"
 
 
 class NotAddable(InvalidInput):
@@ -37,7 +37,9 @@ class NotAddable(InvalidInput):
         self.given = given
 
     def __str__(self) -> str:
-        return f"a {self.given} cannot be added: give a path, bytes, or an asynchronous iterable of bytes"
+        return (
+            f"an object of type {self.given} cannot be added: give a path, bytes, or an asynchronous iterable of bytes"
+        )
 
 
 class TooDeep(LimitExceeded):
