@@ -164,3 +164,15 @@ async def test_what_is_denied_is_not_at_hand(tmp_path: Path) -> None:
         faces, target = Faces(node), f"block/get?arg={cid}"
         assert (await faces.usual(target)).status == 500
         assert faces.at_hand(target) is None
+
+
+async def test_headers_of_the_config_are_sent_both_ways(node: cidery.Node) -> None:
+    cid = await node.add(DATA)
+    handler = RpcHandler(node.api, frozenset(), lambda: None, TOKEN, more={"X-Own": "a, b"})
+    request = Request("POST", f"/api/v0/block/get?arg={cid}", HOST)
+    usual, at_once = await handler(request), handler.at_hand(request)
+    refused = await handler(Request("GET", "/api/v0/id", HOST))
+    assert at_once is not None
+    assert [one.headers["X-Own"] for one in (usual, at_once, refused)] == ["a, b"] * 3
+    page = await handler(Request("GET", "/webui", HOST))
+    assert "X-Own" not in page.headers

@@ -16,7 +16,6 @@ from cidery.repo.config_autotls import is_domain, is_token, url_fault
 from cidery.repo.config_file import ConfigError, lookup
 from cidery.repo.config_limits import schedule_fault
 from cidery.repo.config_maps import (
-    api_headers_fault,
     files_fault,
     gateways_fault,
     headers_fault,
@@ -212,6 +211,11 @@ SECURITY = Accepts(
     lambda value: isinstance(value, bool) or whole(1, 1_000_000).test(value), "false, true, or a priority such as 100"
 )
 
+HEADERS = Accepts(
+    lambda value: not headers_fault(value),
+    "an object of header name to list of texts, of names that fit every answer",
+    headers_fault,
+)
 CERTIFICATE = Accepts(
     lambda value: not files_fault(value),
     'an object of absolute paths {"CertFile": "/etc/ssl/cert.pem", "KeyFile": "/etc/ssl/key.pem"}, or {}',
@@ -241,9 +245,7 @@ KEYS: dict[str, Accepts] = {
         users_fault,
     ),
     "API.TLS": CERTIFICATE,
-    "API.HTTPHeaders": Accepts(
-        lambda value: not api_headers_fault(value), "an object of header name to list of texts", api_headers_fault
-    ),
+    "API.HTTPHeaders": HEADERS,
     "Bootstrap": list_of(PEER_ADDR),
     "Datastore.StorageMax": SIZE,
     "Datastore.StorageGCWatermark": whole(1, 100),
@@ -257,11 +259,7 @@ KEYS: dict[str, Accepts] = {
     "Gateway.AccessLog.Format": choice("common", "combined", "json"),
     "Gateway.DeserializedResponses": ANY_BOOL,
     "Gateway.DisableHTMLErrors": ANY_BOOL,
-    "Gateway.HTTPHeaders": Accepts(
-        lambda value: not headers_fault(value),
-        "an object of header name to list of texts, of names that fit every answer",
-        headers_fault,
-    ),
+    "Gateway.HTTPHeaders": HEADERS,
     "Gateway.MaxConcurrentRequests": whole(0, 1 << 20),
     "Gateway.MaxRangeRequestFileSize": SIZE,
     "Gateway.MaxRequestDuration": DURATION,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 MAX_HEADERS = 64
-"""Most entries of Gateway.HTTPHeaders, each of which is sent with every answer, and of API.HTTPHeaders."""
+"""Most entries of Gateway.HTTPHeaders and API.HTTPHeaders, each of which is sent with every answer."""
 MAX_USERS = 1000
 """Most entries of API.Authorizations: each call is compared with all of them."""
 MAX_HOSTS = 10_000
@@ -34,13 +34,8 @@ def gateways_fault(value: Any) -> str:
 
 
 def headers_fault(value: Any) -> str:
-    """The same of Gateway.HTTPHeaders."""
+    """The same of Gateway.HTTPHeaders and API.HTTPHeaders."""
     return _entries(value, MAX_HEADERS, _header_fault)
-
-
-def api_headers_fault(value: Any) -> str:
-    """The same of API.HTTPHeaders."""
-    return _entries(value, MAX_HEADERS, _texts_fault)
 
 
 def users_fault(value: Any) -> str:

@@ -15,7 +15,7 @@ class Meaning(NamedTuple):
 MEANING: dict[str, Meaning] = {
     "API.Authorizations": Meaning("authorizations", "Who may call which part of the RPC; unset: whatever reaches it."),
     "API.HTTPHeaders": Meaning(
-        "api_headers", "`Access-Control-Allow-Origin` lists pages that may call the RPC; others have no effect."
+        "api_headers", "Headers of the RPC's answers; `Access-Control-Allow-Origin`: the pages that may call it."
     ),
     "API.TLS": Meaning(
         "api_tls", "Certificate (`CertFile`) and key (`KeyFile`) of the RPC; changed files are read again."

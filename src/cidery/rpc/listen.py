@@ -34,6 +34,7 @@ SOCKET_MODE = 0o600
 """Permissions of a Unix socket: who can write to it has full power over the node."""
 MAX_LINE = 1 << 20
 """Longest request line, in bytes: the limit of servers written in Go, so that Kubo's clients may send as much."""
+_ORIGINS = "Access-Control-Allow-Origin"
 TOKEN_BYTES = 16
 """Random bytes in a token: unguessable, and different for each daemon."""
 
@@ -97,9 +98,9 @@ async def listen(
     ``api_file`` holds the first address without TLS, or else the first, while serving. ``exposed``: other machines may
     call, even without API.Authorizations. ``metrics``: the text for Prometheus. ``routing``: the HTTP routing API, for
     workers of the gateway. ``official``: the official page. ``certificate``: of addresses under TLS; it is followed.
-    Raises NotLoopback, NoApiAddress, NoCertificate, CannotListen.
+    ``headers``: API.HTTPHeaders. Raises NotLoopback, NoApiAddress, NoCertificate, CannotListen.
     """
-    origins = frozenset(origin.lower() for origin in headers.get("Access-Control-Allow-Origin", ()))
+    origins, more = _meant(headers)
     token = secrets.token_hex(TOKEN_BYTES)
     most = connections_for(RPC_CONNECTIONS, open_files())
     first = RpcHandler(
@@ -112,6 +113,7 @@ async def listen(
         sessions=min(MISS_SESSIONS.amount, most // 2),
         routing=routing,
         official=official,
+        more=more,
     )
     bound: list[Multiaddr] = []
     servers: list[HttpServer] = []
@@ -164,6 +166,13 @@ def _server(handler: RpcHandler, most: int) -> HttpServer:
         clock=time.time,
         at_hand=handler.at_hand,
     )
+
+
+def _meant(headers: dict[str, list[str]]) -> tuple[frozenset[str], dict[str, str]]:
+    """The origins that may call, and the headers of answers, by the names as this node writes them: none comes twice."""
+    texts = {name.title(): values for name, values in headers.items()}
+    origins = frozenset(origin.lower() for origin in texts.pop(_ORIGINS, ()))
+    return origins, {name: ", ".join(values) for name, values in texts.items()}
 
 
 def _check(addr: Multiaddr, open_to_all: bool) -> None:

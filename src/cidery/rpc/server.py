@@ -93,12 +93,15 @@ class RpcHandler:
         routing: Callable[[Request], Awaitable[Response]] | None = None,
         metrics: Callable[[], Awaitable[bytes]] | None = None,
         official: OfficialPage | None = None,
+        more: dict[str, str] | None = None,
     ) -> None:
         """``token``: a caller that sends it means this daemon and is its user. ``exposed``: any Host is accepted.
 
         ``sessions``: most sessions of gateway workers. ``routing``: answers the HTTP routing API for them.
-        ``metrics``: the text for Prometheus. ``official``: the official page, if it is served.
+        ``metrics``: the text for Prometheus. ``official``: the official page, if it is served. ``more``: headers of
+        every answer to a call.
         """
+        self._more = more or {}
         self._official = official
         self._metrics = metrics
         self._api = api
@@ -155,12 +158,14 @@ class RpcHandler:
         return (
             None
             if head is None or head.whole is None
-            else Response(200, {**COMMON_HEADERS, **head.headers}, head.whole)
+            else Response(200, {**COMMON_HEADERS, **head.headers, **self._more}, head.whole)
         )
 
     async def __call__(self, request: Request) -> Response:
         """Cancellation: the run is cancelled when the client goes away."""
         answer = await self._checked(request)
+        if self._more and request.path.startswith(PREFIX):
+            answer.headers.update(self._more)
         origin = request.header("origin")
         if origin and allowed(origin, self._origins | self._named(request)):
             answer.headers["Access-Control-Allow-Origin"] = origin
