@@ -46,7 +46,7 @@ async def asked(node: cidery.Node, target: str) -> Faces:
     return faces
 
 
-@pytest.mark.parametrize("size", [0, 1, 1000, 200_000])
+@pytest.mark.parametrize("size", [0, 1, 1000, 5000])
 @pytest.mark.parametrize("part", ["", "&offset=10", "&offset=5&length=300", "&length=0"])
 async def test_a_small_file_is_read_as_usual(node: cidery.Node, size: int, part: str) -> None:
     data = os.urandom(size)
@@ -59,6 +59,18 @@ async def test_a_small_file_is_read_as_usual(node: cidery.Node, size: int, part:
     begin, length = int(given.get("offset", 0)), int(given.get("length", size))
     assert at_once.body == data[begin : begin + length]
     assert faces.at_hand(f"{target}&session=name") is None, "it is to be watched"
+
+
+async def test_reading_that_lets_others_run_is_left_to_the_usual_way(
+    node: cidery.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is broken off in the middle, which must leave nothing behind."""
+    data = os.urandom(5000)
+    target = f"cat?arg={await node.add(data, chunker='size-1000')}"
+    faces = await asked(node, target)
+    monkeypatch.setattr("cidery.blockstore.drive.SLICE", -1.0)
+    assert faces.at_hand(target) is None
+    assert (await faces.usual(target)).body == data
 
 
 async def test_a_file_with_a_part_that_is_not_stored_is_waited_for(node: cidery.Node) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
 from cidery.commands.context import Body, Context, body_of
 from cidery.commands.definition import Call
@@ -11,7 +12,9 @@ from cidery.core.reading.cat import file_size
 from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
+from cidery.ipld.walk import Data
 from cidery.multiformats.varint import Buffer
+from cidery.unixfs.reader import read_file
 
 SMALL = 256 * 1024
 """Most bytes that are read before any is given: what takes no longer than to begin an answer in pieces."""
@@ -43,11 +46,18 @@ async def cat(context: Context, call: Call) -> Body:
 async def _at_hand(
     files: Sequence[tuple[ContentPath, int]], skip: int, left: int, session: BlockSession
 ) -> bytes | None:
-    """The bytes, if no block has to be waited for."""
+    """The bytes, if no block has to be waited for. Without a generator, which could not be closed in the middle."""
+    blocks = AtHand(session)
+    found: list[Data] = []
     try:
-        return b"".join([bytes(chunk) async for chunk in _joined(files, skip, left, AtHand(session))])
+        for path, size in files:
+            here = min(left, max(0, size - skip))
+            if here:
+                await run(read_file(await resolve(path, blocks), skip, here), blocks, found)
+            skip, left = max(0, skip - size), left - here
     except NotAtHand:
         return None
+    return b"".join([one.chunk for one in found])
 
 
 async def _joined(
