@@ -1,5 +1,6 @@
 """pin remote against a real service: another daemon, which fetches what it is asked to keep."""
 
+import asyncio
 import json
 import os
 import signal
@@ -285,3 +286,4 @@ async def test_a_service_follows_the_mutable_files(keeper: CideryDaemon, tmp_pat
             assert len(service.requests) == 2, "after a restart it is known what is there"
             async with aclosing(node.pin.remote.ls("mysrv", status=("queued", "pinning", "pinned"))) as pins:
                 assert [one.name async for one in pins] == [first.pin["name"]]
+            await asyncio.to_thread(service.settle)  # while the node is there to fetch from

@@ -101,6 +101,10 @@ class PinningService:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was asked for is pinned or has failed."""
         for thread in self._working:
             thread.join()
 
