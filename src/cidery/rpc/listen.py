@@ -169,7 +169,7 @@ def _server(handler: RpcHandler, most: int) -> HttpServer:
 
 
 def _meant(headers: dict[str, list[str]]) -> tuple[frozenset[str], dict[str, str]]:
-    """The origins that may call, and the headers of answers, by the names as this node writes them: none comes twice."""
+    """The origins that may call, and the headers of answers under one name each, as this node writes it."""
     texts = {name.title(): values for name, values in headers.items()}
     origins = frozenset(origin.lower() for origin in texts.pop(_ORIGINS, ()))
     return origins, {name: ", ".join(values) for name, values in texts.items()}
