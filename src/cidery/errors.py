@@ -47,7 +47,8 @@ class LocalProtocolError(CideryError):
 
 def words_of(error: OSError) -> str:
     """What the system says, without what asyncio puts in front of it where a socket is bound."""
-    return (error.strerror or str(error)).lower().rpartition("): ")[2]
+    said = (error.strerror or str(error)).lower().rpartition("): ")[2]
+    return said.partition("] ")[2] if said.startswith("[errno ") else said
 
 
 CATEGORY_HEADER = "X-Error-Category"

@@ -18,6 +18,7 @@ from cidery.gateway import errors
 from cidery.gateway.listen import CannotListen, place_of
 from cidery.gateway.redirects_file import STATUSES
 from cidery.http.body import RequestBody
+from cidery.http.connection import JOINED
 from cidery.http.message import Request, Response, text
 from cidery.http.open_files import FEW_FILES, connections_for
 from cidery.http.server import HttpServer
@@ -205,6 +206,32 @@ async def test_a_port_that_is_taken_is_told_in_the_words_of_the_system_alone() -
         await server.listen("127.0.0.1", taken.getsockname()[1])
     assert words_of(refusal.value) == "address already in use"
     assert words_of(OSError("no number")) == "no number"
+
+
+async def test_a_connection_that_ends_in_the_middle_of_an_answer_leaves_no_trace_in_the_loop() -> None:
+    """asyncio 3.12 and 3.13 watch a closed socket after writelines(), so that the next one is never read."""
+
+    async def pieces(request: Request) -> AsyncGenerator[bytes, None]:
+        yield b"begun"
+        assert request.abort is not None
+        request.abort()
+        yield bytes(2 * JOINED)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=pieces(request)) if request.path == "/broken" else text(200, "done")
+
+    server = HttpServer(handler, most=MOST, name="test", clock=lambda: 0.0)
+    try:
+        port = await server.listen("127.0.0.1", 0)
+        for path in ("/broken", "/whole"):
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
+            outgoing.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            with suppress(ConnectionResetError):
+                said = await asyncio.wait_for(incoming.read(), 10)
+            outgoing.close()
+        assert b"done" in said
+    finally:
+        await server.close(0.1)
 
 
 @pytest.mark.parametrize("addr", ["/dns4/localhost/tcp/8080", "/ip4/127.0.0.1/udp/8080", "/ip4/127.0.0.1/tcp/1/ws"])

@@ -101,6 +101,8 @@ class AsyncAnswer:
     async def _send(self, body: AsyncIterator[bytes]) -> None:
         async for data in body:
             if data:
+                if self._outgoing.is_closing():  # asyncio 3.12 and 3.13 would watch a socket that is closed
+                    raise ConnectionResetError
                 self._outgoing.writelines((chunk_frame(len(data)), data, b"\r\n"))
                 await self._outgoing.drain()
         self._outgoing.write(chunk_frame(0) + b"\r\n")

@@ -97,7 +97,8 @@ class WebSocketTransport(LayerTransport):
         self._socket = socket
 
     def write(self, data: Buffer) -> None:
-        if self._socket.open and not self._socket.ended:
+        # asyncio 3.12 and 3.13 would watch a socket that is closed
+        if self._socket.open and not self._socket.ended and not self._below.is_closing():
             self._below.writelines(self._socket.send(data))
 
     def close(self) -> None:
