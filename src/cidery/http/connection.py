@@ -365,8 +365,7 @@ class Connection(asyncio.Protocol):
         size = len(piece)
         if not size and not head:
             return
-        # asyncio 3.12 and 3.13 would watch for room in a socket that is about to be closed: whose number the next
-        # connection gets, which would then never be read
+        # asyncio 3.12 and 3.13 would watch a socket that is about to be closed, and never read the next of its number
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError
         parts: list[Buffer] = [head] if head else []
