@@ -116,10 +116,10 @@ def test_a_port_that_another_program_has_is_a_problem(repo: Path, form: str) -> 
         assert "taken by another program" in found["Text"]
 
 
-def unlent(kind: socket.SocketKind) -> tuple[socket.socket, int]:
-    """A bound socket, at a port that the system lends to nobody who asks for any, for TCP neither."""
+def unlent() -> tuple[socket.socket, int]:
+    """A bound UDP socket, at a port that the system lends to nobody who asks for any, for TCP neither."""
     for port in range(20_000, 32_000):
-        made = socket.socket(socket.AF_INET, kind)
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             made.bind(("127.0.0.1", port))
             with socket.create_server(("127.0.0.1", port)):
@@ -130,7 +130,7 @@ def unlent(kind: socket.SocketKind) -> tuple[socket.socket, int]:
 
 
 def test_a_udp_port_that_another_program_has_is_a_problem_for_quic(repo: Path) -> None:
-    other, port = unlent(socket.SOCK_DGRAM)
+    other, port = unlent()
     with other:
         addrs = [f"/ip4/127.0.0.1/udp/{port}/quic-v1", f"/ip4/127.0.0.1/tcp/{port}"]
         cidery("config", "--json", "Addresses.Swarm", json.dumps(addrs), repo=repo)

@@ -14,7 +14,7 @@ import threading
 from functools import lru_cache
 
 from cidery.client.answer import NoSecureConnection
-from cidery.errors import InvalidInput
+from cidery.errors import InvalidInput, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
     try:
         found = os.stat(path) if path else None
     except OSError as exc:
-        raise BadAuthorities(path, (exc.strerror or str(exc)).lower()) from exc
+        raise BadAuthorities(path, words_of(exc)) from exc
     seen = (found.st_ino, found.st_mtime_ns, found.st_size) if found is not None else ()
     return _context(path, seen, bool(endpoint.pinned))
 
@@ -84,7 +84,7 @@ def _context(path: str, seen: tuple[int, ...], pinned: bool) -> ssl.SSLContext:
     except ssl.SSLError as exc:
         raise BadAuthorities(path, (exc.reason or str(exc)).replace("_", " ").lower()) from exc
     except OSError as exc:
-        raise BadAuthorities(path, (exc.strerror or str(exc)).lower()) from exc
+        raise BadAuthorities(path, words_of(exc)) from exc
     # "A reference identity of type CN-ID MUST NOT be used by clients": RFC 9110, 4.3.4
     context.hostname_checks_common_name = False
     if pinned:

@@ -1,6 +1,6 @@
 """cat."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
@@ -50,11 +50,8 @@ async def _at_hand(
     blocks = AtHand(session)
     found: list[Data] = []
     try:
-        for path, size in files:
-            here = min(left, max(0, size - skip))
-            if here:
-                await run(read_file(await resolve(path, blocks), skip, here), blocks, found)
-            skip, left = max(0, skip - size), left - here
+        for path, begin, size, _ in _parts(files, skip, left):
+            await run(read_file(await resolve(path, blocks), begin, size), blocks, found)
     except NotAtHand:
         return None
     return b"".join([one.chunk for one in found])
@@ -64,16 +61,21 @@ async def _joined(
     files: Sequence[tuple[ContentPath, int]], skip: int, left: int, session: BlockSession
 ) -> AsyncGenerator[bytes | memoryview, None]:
     """``left`` bytes of files with these sizes, from ``skip`` on."""
+    for path, begin, size, whole in _parts(files, skip, left):
+        if whole:
+            session.expect(await resolve(path, session))
+        async for chunk in frozen(cat_file(path, session, begin, size)):
+            yield chunk
+
+
+def _parts(
+    files: Sequence[tuple[ContentPath, int]], skip: int, left: int
+) -> Iterator[tuple[ContentPath, int, int, bool]]:
+    """Of each file with some of these bytes: where they begin in it, how many they are, and whether they are all."""
     for path, size in files:
-        here = min(left, max(0, size - skip))
-        if here:
-            if here == size:
-                session.expect(await resolve(path, session))
-            async for chunk in frozen(cat_file(path, session, skip, here)):
-                yield chunk
+        if here := min(left, max(0, size - skip)):
+            yield path, skip, here, here == size
         skip, left = max(0, skip - size), left - here
-        if not left:
-            return
 
 
 async def frozen(chunks: AsyncIterator[Buffer]) -> AsyncIterator[bytes | memoryview]:
