@@ -18,7 +18,6 @@ from cidery.libp2p.protocols.muxer import GoneAway, StreamChanged, StreamOpened,
 from cidery.libp2p.protocols.timeouts import RoundTrip, Timeouts
 from cidery.libp2p.protocols.yamux import (
     ACK,
-    BULK_RATE,
     DATA,
     EARNED,
     FIN,
@@ -28,16 +27,15 @@ from cidery.libp2p.protocols.yamux import (
     MAX_DRAINING,
     MAX_STREAMS,
     MAX_UNACKED,
-    MAX_WINDOW,
     PING,
     RST,
     SYN,
-    WINDOW_BUDGET,
     WINDOW_UPDATE,
     Yamux,
 )
 from cidery.libp2p.protocols.yamux_state import YamuxError
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
+from cidery.libp2p.protocols.yamux_windows import BULK_RATE, MAX_WINDOW, WINDOW_BUDGET
 
 
 def machine(initiator: bool = True, round_trip: float | None = 0.1) -> Yamux:
@@ -221,16 +219,16 @@ def test_a_slow_stream_keeps_its_first_window():
 
 
 def test_a_stream_of_bulk_data_gets_the_window_of_a_long_line_before_the_first_byte():
-    pair = Pair()
-    pair.b.round_trip = RoundTrip(0.2)
+    pair = Pair(round_trip=0.2)
     near, far = pair.open()
     pair.b.expect_bulk(far)
     pair.b.expect_bulk(far)  # once is enough
     pair.exchange()
-    assert far.window == far.credit == near.send_window == int(BULK_RATE * 0.2)
+    wanted = int(BULK_RATE * (pair.b.round_trip.smoothed or 0.0))
+    assert far.window == far.credit == near.send_window == wanted > 20 * INITIAL_WINDOW
     pair.a.send(near, bytes(far.window))
     pair.exchange()
-    assert not near.out_bytes and len(far.inbox) == int(BULK_RATE * 0.2)
+    assert not near.out_bytes and len(far.inbox) == wanted
 
 
 def test_a_near_stream_of_bulk_data_keeps_the_first_window_and_a_far_one_stays_within_the_largest():
@@ -249,13 +247,13 @@ def test_growth_of_all_windows_stays_within_the_budget_and_comes_back():
     streams = [pair.b.open_stream(0.0) for _ in range(3)]
     pair.exchange()
     for stream in streams:
-        pair.b._widen(stream, MAX_WINDOW)
-    pair.b._learned_window = MAX_WINDOW
+        pair.b._windows.widen(stream, MAX_WINDOW)
+    pair.b._windows.learned = MAX_WINDOW
     more = [pair.b.open_stream(0.0) for _ in range(6)]
     assert sum(s.window - INITIAL_WINDOW for s in streams + more) <= WINDOW_BUDGET
     for stream in streams + more:
         pair.b.reset(stream)
-    assert pair.b._grown == 0
+    assert pair.b._windows.grown == 0
 
 
 def test_a_ping_is_echoed_and_measures_the_round_trip():

@@ -28,7 +28,7 @@ from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.swarm import Swarm
-from cidery.libp2p.protocols.yamux import MAX_WINDOW
+from cidery.libp2p.protocols.yamux_windows import MAX_WINDOW
 from cidery.multiformats.address_filter import is_public
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multihash import matches

@@ -246,7 +246,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         """Open the messages in the buffer and move the rest to its front; a full buffer grows."""
         assert self._channel is not None and self._mux is not None
         mux, now = self._mux, self.config.clock()
-        used = self._channel.receive(self._buffer[: self._filled], lambda plain: mux.receive_data(plain, now))
+        used = self._channel.receive(
+            self._buffer[: self._filled], lambda plain: mux.receive_data(plain, now), mux.place
+        )
         rest = self._filled - used
         if full and len(self._buffer) < LARGEST_BUFFER:
             larger = memoryview(bytearray(min(LARGEST_BUFFER, len(self._buffer) * 4)))

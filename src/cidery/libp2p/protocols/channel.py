@@ -10,6 +10,8 @@ from cidery.libp2p.protocols.steps import Steps
 
 Deliver = Callable[[memoryview], None]
 """Takes plaintext; the view is valid only during the call."""
+Place = Callable[[int], memoryview | None]
+"""Says where the next bytes of plaintext, of this number, belong: memory of that size, or None: anywhere."""
 
 
 class SecurityError(RemoteProtocolError):
@@ -41,8 +43,11 @@ class SecureChannel(Protocol):
     sealed_size: int
     """Most bytes that sealing ``plain_size`` bytes takes."""
 
-    def receive(self, data: memoryview, deliver: Deliver) -> int:
-        """Open every whole message in ``data``; returns how many bytes were used. Raises SecurityError."""
+    def receive(self, data: memoryview, deliver: Deliver, place: Place | None = None) -> int:
+        """Open every whole message in ``data``; returns how many bytes were used. Raises SecurityError.
+
+        ``place``: may be asked before a message is opened; ``deliver`` is then called with that very view.
+        """
         ...
 
     def sealed_message(self) -> Steps[bytes]:

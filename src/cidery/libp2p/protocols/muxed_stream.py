@@ -214,6 +214,24 @@ class MuxedStream:
             self.inbox += data[taken:]
         return taken
 
+    def place(self, size: int) -> memoryview | None:
+        """Where the next ``size`` bytes go, if all belong to what is being received; then accept_placed() follows."""
+        target, at = self.target, self.target_at
+        if target is None or size > len(target) - at:
+            return None
+        if self.frame_limit and (self.uncut or self.frame_error or self.messages_bytes > FRAMED_AHEAD):
+            return None
+        return target[at : at + size]
+
+    def accept_placed(self, size: int) -> int:
+        """As accept(), of bytes that were written where place() said."""
+        if not self.frame_limit:
+            self.target_at += size
+            return size
+        assert self.target is not None  # place() has said so
+        self._filled(self.target, size)
+        return self._credit(size)
+
     def frame(self, limit: int) -> int:
         """Cut messages of at most ``limit`` bytes from now on; returns the credit for what was waiting."""
         assert self.target is None and limit > 0  # readers of bytes are done
@@ -240,6 +258,9 @@ class MuxedStream:
         at = 0 if self.uncut else self._cut(data)
         if at < size and self.frame_error is None:
             self.uncut.append(memoryview(bytes(data[at:])))
+        return self._credit(size)
+
+    def _credit(self, size: int) -> int:
         if not self.uncut and self.messages_bytes <= FRAMED_AHEAD:
             return size
         self.held += size
@@ -255,14 +276,18 @@ class MuxedStream:
                 continue
             taken = min(size - at, len(target) - self.target_at)
             target[self.target_at : self.target_at + taken] = data[at : at + taken]
-            self.target_at += taken
             at += taken
-            if self.target_at == self.message_size:
-                self._finish_message(target)
-            elif self.target_at == len(target):
-                self.target = memoryview(bytearray(min(2 * len(target), self.message_size)))
-                self.target[: len(target)] = target
+            self._filled(target, taken)
         return at
+
+    def _filled(self, target: memoryview, taken: int) -> None:
+        """``taken`` more bytes are in ``target``: finish the message, or make room for the rest."""
+        self.target_at += taken
+        if self.target_at == self.message_size:
+            self._finish_message(target)
+        elif self.target_at == len(target):
+            self.target = memoryview(bytearray(min(2 * len(target), self.message_size)))
+            self.target[: len(target)] = target
 
     def _read_length(self, data: memoryview, at: int) -> int:
         """Take one byte of the length prefix; start the message when it is whole. Empty messages are dropped."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from cidery.identity.keys import BadKey, PrivateKey, PublicKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.protocols.channel import Deliver, Secured, SecurityError, WrongPeer
+from cidery.libp2p.protocols.channel import Deliver, Place, Secured, SecurityError, WrongPeer
 from cidery.libp2p.protocols.steps import Read, Send, Steps
 from cidery.multiformats.protobuf import BYTES, ProtobufError, bytes_field, expect, read_fields
 
@@ -28,6 +28,8 @@ MAX_MESSAGE = 65535
 TAG = 16
 """Bytes of authentication per message."""
 MAX_PLAIN = MAX_MESSAGE - TAG
+LARGE = 4096
+"""Sealed bytes from which it pays to ask where the plaintext belongs."""
 MAX_NONCE = 2**64 - 2
 """Messages per direction; 2**64-1 is reserved by the Noise specification."""
 MAX_MUXERS = 16
@@ -260,7 +262,7 @@ class NoiseChannel:
         self._send_nonce = 0
         self._receive_nonce = 0
 
-    def receive(self, data: memoryview, deliver: Deliver) -> int:
+    def receive(self, data: memoryview, deliver: Deliver, place: Place | None = None) -> int:
         at, end, plain, open_ = 0, len(data), memoryview(b""), self._receive.decrypt_into
         while end - at >= 2:
             size = data[at] << 8 | data[at + 1]
@@ -268,9 +270,11 @@ class NoiseChannel:
                 break
             if size < TAG:
                 raise NoiseError(f"a message of {size} bytes has no room for its tag")
-            if size - TAG > len(plain):  # a quiet connection keeps none
-                plain = memoryview(bytearray(size - TAG))
-            view = plain[: size - TAG]
+            view = place(size - TAG) if place is not None and size >= LARGE else None
+            if view is None:
+                if size - TAG > len(plain):  # a quiet connection keeps none
+                    plain = memoryview(bytearray(size - TAG))
+                view = plain[: size - TAG]
             try:
                 open_(b"\0\0\0\0" + self._receive_nonce.to_bytes(8, "little"), data[at + 2 : at + 2 + size], None, view)
             except InvalidTag as exc:

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from cidery.identity.keys import BadKey, PrivateKey, PublicKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.protocols.channel import Deliver, Secured, SecurityError, WrongPeer
+from cidery.libp2p.protocols.channel import Deliver, Place, Secured, SecurityError, WrongPeer
 from cidery.libp2p.protocols.steps import Read, Send, Steps
 
 PROTOCOL = "/tls/1.0.0"
@@ -281,7 +281,7 @@ class TlsChannel:
         self._connection = connection
         self.closed = False
 
-    def receive(self, data: memoryview, deliver: Deliver) -> int:
+    def receive(self, data: memoryview, deliver: Deliver, place: Place | None = None) -> int:
         size = len(data)
         at = 0
         while at < size:

@@ -7,8 +7,8 @@
     4       4     stream id     odd: opened by the dialler; 0: the session
     8       4     length        data: bytes that follow; window update: delta; ping: opaque; go away: code
 
-Flow control is enforced on receipt: a peer that sends beyond its credit loses the connection. Windows start at
-256 KiB and double while a window is used up within a few round trips, up to the bandwidth-delay product or a bound.
+Flow control is enforced on receipt: a peer that sends beyond its credit loses the connection. How
+large windows are is up to yamux_windows.
 
 Spec: https://github.com/hashicorp/yamux/blob/master/spec.md, https://github.com/libp2p/specs/blob/master/yamux/README.md
 """
@@ -30,6 +30,7 @@ from cidery.libp2p.protocols.yamux_state import (
     session_after,
 )
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW, YamuxStream
+from cidery.libp2p.protocols.yamux_windows import Windows
 from cidery.multiformats.varint import Buffer
 from cidery.spare_buffers import SpareBuffers
 
@@ -42,9 +43,6 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 
 MAX_STREAMS = budgets.STREAMS.amount
 MAX_UNACKED = budgets.UNACKED_STREAMS.amount
-MAX_WINDOW = 16 * 1024 * 1024
-"""Largest window of one stream, in bytes: 1.3 Gbit/s over 100 ms."""
-WINDOW_BUDGET = budgets.WINDOWS_GROWN.amount
 MAX_FRAME = 16 * 1024 * 1024
 """Longest data frame accepted, in bytes; the window is the real bound."""
 MAX_CONTROL = budgets.CONTROL_FRAMES_WAITING.amount
@@ -54,11 +52,8 @@ EARNED = 4096
 """Bytes sent for which the peer may send one small frame more: some give credit back for each read."""
 MAX_DRAINING = 256
 """Streams we reset whose late data is still expected."""
-BULK_RATE = 32 * 1024 * 1024
-"""Bytes a second that a stream of bulk data is given a window for at once: growing to it by doubling would cost a long
-line several round trips at a fraction of its rate."""
-LEAST_TUNING_ROUND_TRIP = 0.005
-"""Seconds; below it scheduling, not distance, sets the pace of window updates."""
+LEAST_BULK = 128 * 1024
+"""Bytes that a stream must have to send, and the window for them, before it gets a long frame."""
 LIGHT = 16 * 1024
 """Queued bytes of a stream up to which it goes before others: requests, wants, answers of a few records."""
 
@@ -95,14 +90,14 @@ class Yamux:
         self._body = 0
         self._body_flags = 0
         self._current: YamuxStream | None = None
+        self._placed: memoryview | None = None
         self._draining: OrderedDict[int, int] = OrderedDict()
         self._control: deque[bytes] = deque()
         self._active: deque[YamuxStream] = deque()
         self._light: deque[YamuxStream] = deque()
         self._events: deque[Happening] = deque()
         self._changed: dict[int, YamuxStream] = {}
-        self._grown = 0
-        self._learned_window = INITIAL_WINDOW
+        self._windows = Windows(round_trip)
         self._frames = Bucket(budgets.SMALL_FRAMES, now)
         self._opened = Bucket(budgets.STREAMS_OPENED, now)
         self.heard_at = now
@@ -129,7 +124,7 @@ class Yamux:
         self._next_id += 2
         self._unacked += 1
         self.streams[stream.id] = stream
-        credit = self._widen(stream, max(window, self._learned_window))
+        credit = self._windows.open(stream, window)
         self._queue_control(WINDOW_UPDATE, SYN, stream.id, credit)
         return stream
 
@@ -188,8 +183,7 @@ class Yamux:
         """Much was asked for and will be read as it comes: a window for BULK_RATE over the measured round trip."""
         if stream.fin_received or stream.reset_reason:
             return
-        growth = self._widen(stream, int(BULK_RATE * (self.round_trip.smoothed or 0.0)))
-        if growth:
+        if growth := self._windows.expect_bulk(stream):
             self._queue_control(WINDOW_UPDATE, 0, stream.id, growth)
 
     def unanswered(self, now: float) -> float:
@@ -218,12 +212,24 @@ class Yamux:
 
     # --- input
 
+    def place(self, size: int) -> memoryview | None:
+        """Where the next ``size`` bytes of input belong, if all are of one message: as channel.Place."""
+        stream = self._current
+        if size > self._body or stream is None or stream.reset_reason:
+            return None
+        self._placed = stream.place(size)
+        return self._placed
+
     def receive_data(self, data: memoryview, now: float) -> None:
         """Take plaintext in pieces of any size. Raises YamuxError: send what is left, then close the connection."""
         self.heard_at = now
         state = self.state
         if state not in TAKES_INPUT:
             self._on(SessionEvent.INPUT)
+        placed, self._placed = self._placed, None
+        if data is placed:
+            self._receive_body(data, now, placed=True)
+            return
         at, end = 0, len(data)
         while at < end:
             if self._body:
@@ -293,7 +299,7 @@ class Yamux:
         stream = YamuxStream(stream_id, False, now, self._spare)
         self.streams[stream_id] = stream
         self._inbound += 1
-        self._queue_control(WINDOW_UPDATE, ACK, stream_id, self._widen(stream, self._learned_window))
+        self._queue_control(WINDOW_UPDATE, ACK, stream_id, self._windows.open(stream))
         self._events.append(StreamOpened(stream))
         return stream
 
@@ -314,11 +320,11 @@ class Yamux:
         if not length:
             self._finish_frame(stream, flags)
 
-    def _receive_body(self, view: memoryview, now: float) -> None:
+    def _receive_body(self, view: memoryview, now: float, *, placed: bool = False) -> None:
         stream = self._current
         if stream is not None and not stream.reset_reason:
             stream.heard_at = now
-            taken = stream.accept(view)
+            taken = stream.accept_placed(len(view)) if placed else stream.accept(view)
             if taken:
                 self._consume(stream, taken, now)
         self._body -= len(view)
@@ -382,18 +388,41 @@ class Yamux:
             start = at + HEADER_SIZE
             stream.take_into(out[start : start + length])
             HEADER.pack_into(out, at, 0, DATA, 0, stream.id, length)
-            self._frames.give_back(length / EARNED)
-            stream.send_window -= length
+            self._sent(stream, length)
             at = start + length
-            if stream.out_bytes:
-                if stream.send_window > 0:
-                    self._queue(stream)
-            elif stream.state in FIN_WAITING:
-                # a frame of its own, as go-yamux does: js-libp2p takes a FIN on a data frame to come before the data
-                self._send_fin(stream)
-            if stream.out_bytes < LOW_WATER:
-                self._changed[stream.id] = stream
         return at
+
+    def bulk(self, header: memoryview, most: int) -> list[memoryview]:
+        """Begin one long frame, if nothing but long transfers waits: its header is written, and the content returned,
+        LEAST_BULK to ``most`` bytes that lie where they were queued, follows it. Else returns nothing.
+        """
+        if self._control or self._light or not self._active:
+            return []
+        stream = self._active[0]
+        length = rest = min(stream.out_bytes, stream.send_window, most)
+        if length < LEAST_BULK:
+            return []
+        self._active.popleft()
+        HEADER.pack_into(header, 0, 0, DATA, 0, stream.id, length)
+        pieces = []
+        while rest:
+            pieces.append(stream.take(rest))
+            rest -= len(pieces[-1])
+        self._sent(stream, length)
+        return pieces
+
+    def _sent(self, stream: YamuxStream, length: int) -> None:
+        """A frame of ``length`` bytes was made: queue the stream again, or end it."""
+        self._frames.give_back(length / EARNED)
+        stream.send_window -= length
+        if stream.out_bytes:
+            if stream.send_window > 0:
+                self._queue(stream)
+        elif stream.state in FIN_WAITING:
+            # a frame of its own, as go-yamux does: js-libp2p takes a FIN on a data frame to come before the data
+            self._send_fin(stream)
+        if stream.out_bytes < LOW_WATER:
+            self._changed[stream.id] = stream
 
     @property
     def has_output(self) -> bool:
@@ -446,25 +475,8 @@ class Yamux:
     def _consume(self, stream: YamuxStream, size: int, now: float) -> None:
         if not size or stream.fin_received or stream.reset_reason:
             return
-        stream.consumed += size
-        if stream.consumed * 2 < stream.window:
-            return
-        delta, stream.consumed = stream.consumed, 0
-        pace = max(self.round_trip.smoothed or 0.0, LEAST_TUNING_ROUND_TRIP)
-        stream.credit += delta
-        if now - stream.epoch < 4 * pace:
-            delta += self._widen(stream, stream.window * 2)
-            self._learned_window = max(self._learned_window, stream.window)
-        stream.epoch = now
-        self._queue_control(WINDOW_UPDATE, 0, stream.id, delta)
-
-    def _widen(self, stream: YamuxStream, wanted: int) -> int:
-        """Grow a stream's window towards ``wanted`` within the bounds; returns the credit added."""
-        growth = max(0, min(wanted, MAX_WINDOW, stream.window + WINDOW_BUDGET - self._grown) - stream.window)
-        stream.window += growth
-        stream.credit += growth
-        self._grown += growth
-        return growth
+        if credit := self._windows.consumed(stream, size, now):
+            self._queue_control(WINDOW_UPDATE, 0, stream.id, credit)
 
     def _end(self, stream: YamuxStream, reason: str) -> None:
         if stream.end(reason):
@@ -483,4 +495,4 @@ class Yamux:
             self._unacked -= 1
         if not stream.initiator:
             self._inbound -= 1
-        self._grown -= stream.window - INITIAL_WINDOW
+        self._windows.close(stream)
