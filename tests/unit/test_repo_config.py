@@ -104,6 +104,9 @@ def test_a_key_that_is_known_and_not_set_is_null(key: str) -> None:
         ("Swarm.ConnMgr.Lowwater", 1, "did you mean Swarm.ConnMgr.LowWater"),
         ("AutoNAT", {"ServiceMod": "disabled"}, "AutoNAT.ServiceMod is not a key"),
         ("Gateway", {"NoFetch": True, "Fetch": False}, "Gateway.Fetch is not a key"),
+        ("Internal.Bitswap.MaxOutstandingBytes", 1, "did you mean Internal.Bitswap.MaxOutstandingBytesPerPeer"),
+        ("Swarm.ResourceMgr.MaxMemroy", 1, "did you mean Swarm.ResourceMgr.MaxMemory"),
+        ("Swarm", {"RelayClient": {"StaticRelay": []}}, "did you mean Swarm.RelayClient.StaticRelays"),
         ("Addresses.API.x", 1, "Addresses.API.x is not a key"),
     ],
 )

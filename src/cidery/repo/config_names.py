@@ -13,7 +13,7 @@ from cidery.repo.config_keys import KEYS
 
 _KUBO = {
     "AutoConf": "Enabled URL RefreshInterval TLSInsecureSkipVerify",
-    "AutoNAT": "Throttle.*",
+    "AutoNAT": "Throttle.GlobalLimit Throttle.PeerLimit Throttle.Interval",
     "AutoTLS": "IPCerts IPCertsPort SelfSignedForTests",
     "Bitswap": "Libp2pEnabled ServerEnabled",
     "DNS": "MaxCacheTTL OverrideSystem",
@@ -24,7 +24,13 @@ _KUBO = {
     "Gateway": "Writable PathPrefixes APICommands FastDirIndexThreshold AllowCodecConversion DiagnosticServiceURL",
     "HTTPRetrieval": "Allowlist Denylist NumWorkers MaxBlockSize TLSInsecureSkipVerify",
     "Import": "BatchMaxNodes BatchMaxSize FastProvideRoot FastProvideDAG FastProvideWait",
-    "Internal": "*",
+    "Internal": "UnixFSShardingSizeThreshold Libp2pForceReachability BackupBootstrapInterval MFSNoFlushLimit"
+    " ShutdownTimeout CGNATCheck DeadListenerCheck NonPublicAddrPublishing Bitswap.TaskWorkerCount"
+    " Bitswap.EngineBlockstoreWorkerCount Bitswap.EngineTaskWorkerCount Bitswap.MaxOutstandingBytesPerPeer"
+    " Bitswap.ProviderSearchDelay Bitswap.ProviderSearchMaxResults Bitswap.WantHaveReplaceSize"
+    " Bitswap.BroadcastControl.Enable Bitswap.BroadcastControl.MaxPeers Bitswap.BroadcastControl.LocalPeers"
+    " Bitswap.BroadcastControl.PeeredPeers Bitswap.BroadcastControl.MaxRandomPeers"
+    " Bitswap.BroadcastControl.SendToPendingPeers",
     "Ipns": "ResolveCacheSize DelegatedPublishers",
     "Migration": "DownloadSources Keep",
     "Mounts": "IPFS IPNS MFS FuseAllowOther StoreMtime StoreMode",
@@ -32,14 +38,20 @@ _KUBO = {
     "Provide": "BloomFPRate DHT.MaxWorkers DHT.SweepEnabled DHT.ResumeEnabled DHT.DedicatedPeriodicWorkers"
     " DHT.DedicatedBurstWorkers DHT.MaxProvideConnsPerWorker DHT.KeystoreBatchSize DHT.OfflineDelay"
     " DHT.SendProviderRecordTimeout",
-    "Provider": "*",
+    "Provider": "Enabled Strategy WorkerCount",
     "Pubsub": "DisableSigning SeenMessagesTTL SeenMessagesStrategy",
-    "Reprovider": "*",
+    "Reprovider": "Interval Strategy",
     "Routing": "AcceleratedDHTClient IgnoreProviders Routers.* Methods.*",
     "Swarm": "DisableBandwidthMetrics DisableRelay EnableRelayHop EnableAutoRelay EnableAutoNATService"
-    " EnableHolePunching RelayClient.* RelayService.* Transports.Network.TCP"
-    " Transports.Network.WebTransport Transports.Network.WebRTCDirect Transports.Network.Relay"
-    " Transports.Multiplexers.* Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod ResourceMgr.*",
+    " EnableHolePunching RelayClient.Enabled RelayClient.StaticRelays RelayService.Enabled"
+    " RelayService.ConnectionDurationLimit RelayService.ConnectionDataLimit RelayService.ReservationTTL"
+    " RelayService.MaxReservations RelayService.MaxCircuits RelayService.BufferSize"
+    " RelayService.MaxReservationsPerPeer RelayService.MaxReservationsPerIP"
+    " RelayService.MaxReservationsPerASN Transports.Network.TCP Transports.Network.WebTransport"
+    " Transports.Network.WebRTCDirect Transports.Network.Relay Transports.Multiplexers.Yamux"
+    " Transports.Multiplexers.Mplex Transports.Security.SECIO ConnMgr.Type ConnMgr.SilencePeriod"
+    " ResourceMgr.Enabled ResourceMgr.MaxMemory ResourceMgr.MaxFileDescriptors ResourceMgr.Allowlist"
+    " ResourceMgr.Limits.*",
     "Version": "AgentSuffix SwarmCheckEnabled SwarmCheckPercentThreshold",
 }
 """Section -> keys without a meaning here, and "*" for whatever is below; config files of Kubo have them."""
