@@ -19,6 +19,7 @@ from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.connections import Connections, close_stream
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
+from cidery.tasks import end
 
 
 class AsyncAnswer:
@@ -73,8 +74,7 @@ class AsyncAnswer:
 
     async def _close(self) -> None:
         if self._upload is not None:
-            self._upload.cancel()
-            await asyncio.wait([self._upload])
+            await end([self._upload])
         if self._keeps and self._reader.reusable:
             await self._connections.give((self._incoming, self._outgoing))
         else:

@@ -25,10 +25,10 @@ async def followed(files: DenyFiles) -> AsyncIterator[None]:
     import asyncio
 
     from cidery.repo.denylists import following
+    from cidery.tasks import end
 
     task = asyncio.create_task(following(files, asyncio.sleep))
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])

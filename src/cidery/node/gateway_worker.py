@@ -28,6 +28,7 @@ from cidery.node.build import Access, build
 from cidery.node.gateway_metrics import metrics_server, of_worker
 from cidery.node.heap import tended_heap
 from cidery.node.public_gateway import renewed_on_hangup, request_log
+from cidery.tasks import end
 
 GRACE = 30.0
 """Seconds that running answers have to finish after SIGTERM."""
@@ -103,8 +104,7 @@ async def serve(work: Work) -> None:
             await server.close(GRACE)
             await measuring.close(0.0)
             if publishing is not None:
-                publishing.cancel()
-                await asyncio.wait([publishing])
+                await end([publishing])
 
 
 def _daemon(repo: Path) -> Endpoint | None:

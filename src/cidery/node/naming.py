@@ -20,6 +20,7 @@ from cidery.repo.config import Config
 from cidery.repo.keystore import Keystore
 from cidery.repo.names import Names
 from cidery.repo.state import State
+from cidery.tasks import end
 
 MAP_VARIABLES = ("IPFS_NS_MAP", "IPNS_NS_MAP")
 """Environment variable with fixed names, ``example.org:/ipfs/CID,...``: for tests, and where there is no DNS."""
@@ -50,8 +51,7 @@ async def republishing(naming: Naming, config: Config) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        rounds.cancel()
-        await asyncio.gather(rounds, return_exceptions=True)
+        await end([rounds])
 
 
 def open_naming(

@@ -10,6 +10,7 @@ from cidery.errors import CideryError
 from cidery.gateway.check.compare import differences
 from cidery.gateway.check.model import Answer, Ask, Check
 from cidery.gateway.check.wire import ANSWER_SECONDS, Place, send
+from cidery.tasks import end
 
 AT_ONCE = 8
 """Requests made at once: a gateway under test may be small."""
@@ -40,9 +41,7 @@ async def run_all(place: Place, table: Sequence[Check], at_once: int = AT_ONCE) 
         for task in tasks:
             yield await task
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def run_one(place: Place, check: Check) -> Outcome:

@@ -28,7 +28,7 @@ from cidery.libp2p.protocols.addresses import Scope, keep
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.timeouts import RoundTrip
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
-from cidery.tasks import Tasks
+from cidery.tasks import Tasks, end
 
 log = logging.getLogger("cidery.kad")
 
@@ -283,8 +283,7 @@ class Dht:
             while (provider := await queue.get()) is not None:
                 yield provider
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
 
     def own_record(self, key: bytes) -> DhtMessage | None:
         """ADD_PROVIDER for this node; None without an address that this network can use."""
@@ -376,8 +375,7 @@ class Dht:
             while (value := await queue.get()) is not None:
                 yield value
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
 
     async def put_value(self, key: bytes, value: bytes) -> int:
         """Store at the nearest peers; returns how many confirmed it."""

@@ -19,6 +19,7 @@ from typing import Protocol
 from cidery.libp2p.protocols.addresses import Scope, scope_of
 from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
 from cidery.multiformats.multiaddr_protocols import TCP, UDP
+from cidery.tasks import end
 
 log = logging.getLogger("cidery.libp2p")
 
@@ -106,8 +107,7 @@ class PortMapping:
     async def close(self) -> None:
         """Take the mapping back, if the router still answers."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
 
     async def _run(self) -> None:
         while True:
@@ -126,9 +126,7 @@ class PortMapping:
         try:
             await asyncio.wait(self._running.values())
         finally:
-            for task in self._running.values():
-                task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            await end(self._running.values())
 
     async def _keep(self, router: Router, port: Port) -> None:
         def report(addr: Multiaddr) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from cidery.blockstore.interface import BlockStore
 from cidery.kad.service import KadOptions
+from cidery.tasks import end
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import Fetch, fetch, make_file, received
 from cidery.testing.lab.hostile import LIES, EmptyStore, Lie, LyingStore
@@ -134,9 +135,7 @@ class _Scene:
             longest = self.stagger + LONGEST * self.readers * self.size / self.origin_rate
             await asyncio.wait(tasks, timeout=longest)
             fetches = [task.result() if task.done() else Fetch(began) for task in tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             sent = [[network.carried(node.address)[0] / self.size for node in part] for part in (readers, liars)]
             down = sum(network.carried(node.address)[1] for node in readers)
             origin_sent = network.carried(origin.address)[0] / self.size

@@ -13,6 +13,7 @@ from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
 from cidery.budgets import CONNECTIONS
 from cidery.errors import CideryError
 from cidery.libp2p.io.stream import Stream
+from cidery.tasks import end
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import MIB, File, fetch, make_file
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -173,6 +174,4 @@ async def _raging(victim: MemoryNode, others: list[MemoryNode], file: File, rate
         yield seen
     finally:
         seen.seconds = loop.time() - began
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)

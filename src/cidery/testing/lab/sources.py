@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from cidery.tasks import end
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.content import File, fetch, make_file, received
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -75,15 +76,14 @@ async def _read(
     how: Death,
     ideal: float,
 ) -> FromSources:
-    loop, end = asyncio.get_running_loop(), network.kill if how == "reset" else network.unplug
-    timers = [loop.call_later(after, end, node.address) for after, node in deaths]
+    loop, fail = asyncio.get_running_loop(), network.kill if how == "reset" else network.unplug
+    timers = [loop.call_later(after, fail, node.address) for after, node in deaths]
     task = loop.create_task(fetch(reader, file))
     await asyncio.wait([task], timeout=LONGEST)
     for timer in timers:
         timer.cancel()
     if not task.done():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
         return FromSources(float("inf"), ideal, LONGEST, received([reader]).duplicate_share, [], "not in time")
     got = task.result()
     return FromSources(
