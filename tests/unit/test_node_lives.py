@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cidery
-from cidery.methods.blocking import InsideLoop, TookTooLong
+from cidery.methods.call_errors import InsideLoop, TookTooLong
 from cidery.methods.in_process import OpenedForReading
 from cidery.node.node import NotOpen
 from cidery.rpc.listen import listen

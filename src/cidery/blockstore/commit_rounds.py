@@ -11,9 +11,8 @@ serves all waiters.
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from cidery.blockstore.delete_log import DeleteLog, Horizon
 from cidery.blockstore.index import (
@@ -29,6 +28,7 @@ from cidery.blockstore.segment_file import Location
 from cidery.blockstore.write_errors import StoreClosed, StoreFailed, write_error
 from cidery.disk.platform_io import SyncPoint
 from cidery.errors import CideryError, Unavailable
+from cidery.waiting import Outcome
 
 COMMIT_DELAY = 0.1
 """Seconds after which blocks are committed that nothing waits for: the lag of other processes in a bulk import."""
@@ -40,10 +40,9 @@ READER_CHECK_SECONDS = 60.0
 """Seconds between freeing the slots of dead readers when nothing is written."""
 
 
-@dataclass(slots=True)
-class _Waiter:
+class _Waiter(NamedTuple):
     durable: bool
-    done: "Future[list[bool]]"
+    done: Outcome[list[bool]]
     deletes: Sequence[bytes] = ()
     places: Sequence[Location | None] = ()
     """In addition to ``deletes``: the place where each must still be; None: anywhere."""
@@ -93,21 +92,21 @@ class CommitRounds:
 
     # -- asking for a round, any thread ----------------------------------------------------------------------------
 
-    def commit(self, *, durable: bool) -> "Future[list[bool]]":
+    def commit(self, *, durable: bool) -> Outcome[list[bool]]:
         """Request that everything appended so far be in the index (and on disk). Done when it is, or failed.
 
-        The future is never done by the calling thread.
+        The outcome is never told by the calling thread.
         """
-        return self._ask(_Waiter(durable, Future()))
+        return self._ask(_Waiter(durable, Outcome()))
 
-    def delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None] = ()) -> "Future[list[bool]]":
+    def delete(self, multihashes: Sequence[bytes], places: Sequence[Location | None] = ()) -> Outcome[list[bool]]:
         """Request that blocks be forgotten, durably; the result says per block whether it was there.
 
         ``places``: forget a block only if it is still at this place.
         """
-        return self._ask(_Waiter(True, Future(), multihashes, places or [None] * len(multihashes)))
+        return self._ask(_Waiter(True, Outcome(), multihashes, places or [None] * len(multihashes)))
 
-    def _ask(self, waiter: _Waiter) -> "Future[list[bool]]":
+    def _ask(self, waiter: _Waiter) -> Outcome[list[bool]]:
         with self._lock:
             self._check_usable()
             self._waiters.append(waiter)
@@ -116,11 +115,11 @@ class CommitRounds:
 
     def close(self) -> None:
         """Make everything durable and end the thread. Raises as the last round."""
-        last: Future[list[bool]] | None = None
+        last: Outcome[list[bool]] | None = None
         with self._lock:
             if not self._closing:
                 if self._failed is None:
-                    last = self._ask(_Waiter(True, Future()))
+                    last = self._ask(_Waiter(True, Outcome()))
                 self._closing = True
                 self._work.notify()
         self._thread.join()
@@ -130,7 +129,7 @@ class CommitRounds:
 
     def in_commit_thread(self, work: Callable[[], None]) -> None:
         """Run ``work`` between two rounds and wait for it. Raises as ``work``."""
-        self._ask(_Waiter(True, Future(), work=work)).result()
+        self._ask(_Waiter(True, Outcome(), work=work)).result()
 
     # -- the commit thread -----------------------------------------------------------------------------------------
 
@@ -139,12 +138,12 @@ class CommitRounds:
             while self._wait_for_work():
                 with self._lock:
                     waiters, self._waiters = self._waiters, []
-                self._serve([waiter for waiter in waiters if waiter.done.set_running_or_notify_cancel()])
+                self._serve(waiters)
         finally:
             with self._lock:
                 self._closing = True
                 for waiter in self._waiters:
-                    waiter.done.set_exception(StoreClosed())
+                    waiter.done.fail(StoreClosed())
 
     def _wait_for_work(self) -> bool:
         """Wait until a round is due; False when closed and nothing waits."""
@@ -178,9 +177,9 @@ class CommitRounds:
         finally:
             for waiter, result in zip_longest(waiters, done):
                 if result is None:
-                    waiter.done.set_exception(failure)
+                    waiter.done.fail(failure)
                 else:
-                    waiter.done.set_result(result)
+                    waiter.done.tell(result)
 
     def _round(self, *, durable: bool) -> None:
         with self._lock:

@@ -1,6 +1,5 @@
 """Opening the store for writing: the one writer's lock, recovery, and the segments that have room."""
 
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,6 @@ from cidery.disk.lmdb_environment import DatabaseDamaged
 from cidery.disk.platform_io import FileLayer, refuse_network_filesystem
 
 WRITER_LOCK = "writer.lock"
-log = logging.getLogger("cidery.store")
 
 
 class Opened(NamedTuple):
@@ -92,7 +90,9 @@ def _open_index(path: Path, files: FileLayer, map_size: int, *, unclean: bool) -
             return Index(path, files, map_size=map_size)
         except DatabaseDamaged as exc:
             reason = exc.reason
-    log.warning(
+    import logging  # seldom needed, and slow to import
+
+    logging.getLogger("cidery.store").warning(
         "the index of the block store is damaged (%s): it is made anew from the segments, which takes a while", reason
     )
     file.unlink()

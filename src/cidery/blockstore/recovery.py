@@ -6,7 +6,6 @@ removed. Deletes in the log but not in the index are applied. A rebuild does the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,21 +31,21 @@ ADOPT_BATCH = 4096
 """Records per index commit while adopting: about 15 ms of work, 1 MiB of memory."""
 
 
-@dataclass(slots=True)
 class Recovered:
     """The state of the store when it was opened."""
 
-    next_segment: int = 0
-    """No segment has ever had this number or a higher one."""
-    ends: dict[int, int] = field(default_factory=dict)
-    """Segment -> its size in bytes, for those that are intact and may be appended to."""
-    adopted_blocks: int = 0
-    """Blocks found past a watermark, hashed, and added to the index."""
-    lost_blocks: int = 0
-    """Blocks that were visible but not durable, and did not reach the disk."""
-    truncated_bytes: int = 0
-    skipped_blocks: int = 0
-    """Damaged records found by a rebuild."""
+    def __init__(self, next_segment: int) -> None:
+        self.next_segment = next_segment
+        """No segment has ever had this number or a higher one."""
+        self.ends: dict[int, int] = {}
+        """Segment -> its size in bytes, for those that are intact and may be appended to."""
+        self.adopted_blocks = 0
+        """Blocks found past a watermark, hashed, and added to the index."""
+        self.lost_blocks = 0
+        """Blocks that were visible but not durable, and did not reach the disk."""
+        self.truncated_bytes = 0
+        self.skipped_blocks = 0
+        """Damaged records found by a rebuild."""
 
 
 def recover(directory: Path, files: FileLayer, index: Index, log: DeleteLog) -> Recovered:

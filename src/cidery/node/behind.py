@@ -10,11 +10,11 @@ import asyncio
 import logging
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 
 from cidery.core.api import Api
 from cidery.core.arriving import Arrival
 from cidery.errors import CideryError
+from cidery.late_imports import import_each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,17 +108,10 @@ async def _hold(parts: Connecting, arrival: Arrival, closing: asyncio.Event) -> 
 async def _imported() -> None:
     """Import what a network needs, in a thread. Cancelled, it waits for the module under way only."""
     stop = threading.Event()
-    running = asyncio.ensure_future(asyncio.to_thread(_import_all, stop))
+    running = asyncio.ensure_future(asyncio.to_thread(import_each, MODULES, stop.is_set))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([running])
         raise
-
-
-def _import_all(stop: threading.Event) -> None:
-    for name in MODULES:
-        if stop.is_set():
-            return
-        import_module(name)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cidery.core.api import Api
 from cidery.repo.layout import RepoLayout
+from cidery.waiting import off_loop, pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,26 +90,42 @@ async def build(
     Raises:
         ConfigMissing, ConfigError, RepoLocked, BadDenylist, and what the store raises.
     """
+    async with opened_parts(path, access, online=online, lasting=lasting, instead=instead, holder=holder) as parts:
+        parts.elsewhere = elsewhere
+        if online and behind:
+            await parts.connect_behind()
+        else:
+            if online or lasting:
+                await parts.follow_denylists()
+            if online:
+                await parts.connect(parts.stack)
+        yield Api(parts)
+
+
+@asynccontextmanager
+async def opened_parts(
+    path: Path,
+    access: Access,
+    *,
+    online: bool = False,
+    lasting: bool = False,
+    instead: Instead | None = None,
+    holder: str = "",
+) -> AsyncIterator[OpenedParts]:
+    """As build(), without an event loop, and not connected yet. Raises as it."""
     layout = RepoLayout(path)
     layout.check()
     read_only = access is Access.READ
     async with AsyncExitStack() as stack:
         parts = OpenedParts(layout, stack, read_only, instead or Instead())
-        parts.elsewhere = elsewhere
         if online:
             parts.refuse_unheeded()
         if not read_only:
             parts.make(parts.config)  # it must be valid before anything is changed
             stack.enter_context(await _locked(layout.lock, holder or _command()))
         await parts.open_store()
-        await parts.open_denylists(follow=online or lasting)
-        if online and behind:
-            from cidery.node.behind import connected_behind
-
-            parts.arrival = await stack.enter_async_context(connected_behind(parts))
-        elif online:
-            await parts.connect(stack)
-        yield Api(parts)
+        await parts.open_denylists(warns=online or lasting)
+        yield parts
 
 
 class Instead(NamedTuple):
@@ -151,7 +168,7 @@ class OpenedParts:
 
     def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, instead: Instead) -> None:
         self._layout = layout
-        self._stack = stack
+        self.stack = stack
         self._read_only = read_only
         self._instead = instead
         self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
@@ -175,34 +192,44 @@ class OpenedParts:
             # a reader needs one key of the config: checking all of it would take an eighth of a short command
             always = lookup(read_raw(self._layout.config), "Datastore.HashOnRead") is True
             self.store = SegmentStore.open(self.path, read_only=True, hash_on_read=always)
-            self._stack.push_async_callback(self.store.close)
+            self.stack.push_async_callback(self.store.close)
             return
-        import asyncio
-
         from cidery.repo.reserve import Reserve
 
-        self.store = await asyncio.to_thread(SegmentStore.open, self.path, hash_on_read=self.config.hash_on_read)
-        self._stack.callback(Reserve(self.store.directory).keep_if_large)
-        self._stack.push_async_callback(self.store.close)
+        self.store = await off_loop(SegmentStore.open, self.path, hash_on_read=self.config.hash_on_read)
+        self.stack.callback(Reserve(self.store.directory).keep_if_large)
+        self.stack.push_async_callback(self.store.close)
         self.make(self.blocks)
-        self._state = await asyncio.to_thread(self._open_state)
+        self._state = await off_loop(self._open_state)
 
-    async def open_denylists(self, *, follow: bool) -> None:
-        """Read the denylists, if there are any. ``follow``: also those that come later. Raises BadDenylist."""
+    async def open_denylists(self, *, warns: bool) -> None:
+        """Read the denylists, if there are any. Arguments as DenyFiles. Raises BadDenylist."""
         from cidery.node.deny_files import deny_folders
         from cidery.repo.denylist_places import list_files
 
         folders = deny_folders(self._layout.denylists)
-        if not follow and not list_files(folders):
-            return
-        from cidery.node.deny_files import followed
-        from cidery.repo.denylists import DenyFiles
-        from cidery.waiting import off_loop
+        if list_files(folders):
+            from cidery.repo.denylists import DenyFiles
 
-        self.deny_files = DenyFiles(folders, warns=follow)
-        await off_loop(self.deny_files.load)
-        if follow:
-            await self._stack.enter_async_context(followed(self.deny_files))
+            self.deny_files = DenyFiles(folders, warns=warns)
+            await off_loop(self.deny_files.load)
+
+    async def follow_denylists(self) -> None:
+        """Obey changes of the denylists, and those that come later. Before the first use of other parts."""
+        from cidery.node.deny_files import deny_folders, followed
+
+        if self.deny_files is None:
+            from cidery.repo.denylists import DenyFiles
+
+            self.deny_files = DenyFiles(deny_folders(self._layout.denylists))
+        await self.stack.enter_async_context(followed(self.deny_files))
+
+    async def connect_behind(self) -> None:
+        """Have the network come up behind; see Api.arrived()."""
+        from cidery.node.behind import connected_behind
+
+        await self.follow_denylists()
+        self.arrival = await self.stack.enter_async_context(connected_behind(self))
 
     async def connect(self, stack: AsyncExitStack) -> None:
         """Listen and dial, and start the background work of a connected node. Raises CannotListen, BadSwarmKey.
@@ -258,7 +285,7 @@ class OpenedParts:
         from cidery.blockstore.filestore import Filestore, References
 
         references = References(self._layout.filestore, read_only=self._read_only)
-        self._stack.callback(references.close)
+        self.stack.callback(references.close)
         self.store.elsewhere = references
         return Filestore(self.store, references)
 
@@ -278,12 +305,7 @@ class OpenedParts:
         from cidery.repo.state import State
 
         state = State.open(self._layout.state, read_only=self._read_only)
-        if self._read_only:
-            self._stack.callback(state.close)
-        else:
-            import asyncio
-
-            self._stack.push_async_callback(asyncio.to_thread, state.close)
+        self.stack.push_async_callback(off_loop, state.close)
         return state
 
     @cached_property
@@ -362,7 +384,7 @@ class OpenedParts:
             lambda: import_profile(self.config.imports),
             read_only=self._read_only,
         )
-        self._stack.push_async_callback(files.close)
+        self.stack.push_async_callback(files.close)
         return files
 
     @cached_property
@@ -391,8 +413,6 @@ def _living(lock: Path) -> Callable[[Job], bool]:
 
 async def _locked(path: Path, command: str) -> RepoLock:
     """The lock; while another command of this program has it, which will not be for long, wait. Raises RepoLocked."""
-    import asyncio
-
     from cidery.repo.lock import RepoLock, RepoLocked
 
     deadline = time.monotonic() + LOCK_WAIT
@@ -402,7 +422,7 @@ async def _locked(path: Path, command: str) -> RepoLock:
         except RepoLocked as exc:
             if not _ends_soon(exc.holder) or time.monotonic() >= deadline:
                 raise
-        await asyncio.sleep(LOCK_POLL)
+        await pause(LOCK_POLL)
 
 
 def _ends_soon(holder: Holder | None) -> bool:

@@ -5,17 +5,18 @@ What a method needs is imported by it: opening a node for one of them must not w
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import AsyncExitStack, aclosing
 from functools import cached_property
 from pathlib import Path
 
-from cidery.methods.blocking import Forked, NotOpen
+from cidery.core.api import Api
+from cidery.methods.call_errors import Forked, NotOpen
 from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
-from cidery.node.build import Access, build
+from cidery.node.build import Access, build, opened_parts
 from cidery.node.location import repo_dir
+from cidery.waiting import loop_runs, off_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from cidery.core.api import Api
     from cidery.core.reading.content_path import ContentPath
     from cidery.methods.dag import Block
     from cidery.methods.in_process import InProcess
     from cidery.methods.results import GetProgress
     from cidery.multiformats.cid import CID
+    from cidery.node.build import OpenedParts
 
 __all__ = ["Node", "NotOpen"]
 
@@ -70,6 +71,8 @@ class Node(Surface):
         self._network_first = network_first
         self._access = Access.READ if read_only else Access.WRITE
         self._stack: AsyncExitStack | None = None
+        self._parts: OpenedParts | None = None
+        """Whose network is to come up behind."""
         self._opened: Api | None = None
         self._pid = 0
 
@@ -80,20 +83,31 @@ class Node(Surface):
         if self._init and not (self.path / "config").exists():
             from cidery.node.create import create_repository
 
-            await asyncio.to_thread(create_repository, self.path, profiles=self._profiles)
+            await off_loop(create_repository, self.path, profiles=self._profiles)
         elif self._profiles and (self.path / "config").exists():
             from cidery.node.profiles import warn_of_profiles
 
             warn_of_profiles(self.path, self._profiles, stacklevel=2)
-        online, behind = not self._offline, not self._network_first
         async with AsyncExitStack() as stack:
-            api = await stack.enter_async_context(build(self.path, self._access, online=online, behind=behind))
-            if online and not behind:
-                from cidery.core.resume import going_on
+            if self._network_first:
+                api = await stack.enter_async_context(build(self.path, self._access, online=not self._offline))
+                if not self._offline:
+                    from cidery.core.resume import going_on
 
-                await stack.enter_async_context(going_on(api))
+                    await stack.enter_async_context(going_on(api))
+            else:
+                opened = opened_parts(self.path, self._access, online=not self._offline)
+                self._parts = await stack.enter_async_context(opened)
+                api = Api(self._parts)
+                if loop_runs():
+                    await self.connect_behind()
             self._opened, self._stack, self._pid = api, stack.pop_all(), os.getpid()
         return self
+
+    async def connect_behind(self) -> None:
+        """What a node with ``network_first=False`` that was opened without an event loop begins with in one."""
+        if self._parts is not None and not self._offline:
+            await self._parts.connect_behind()
 
     def __await__(self) -> Generator[Any, None, Self]:
         """As ``async with``, for a notebook: ``node = await cidery.Node(path)``, and ``await node.close()`` at last."""
@@ -172,7 +186,7 @@ class Node(Surface):
 
         api = self.api
         where = await self._located(path)
-        record = await asyncio.to_thread(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
+        record = await off_loop(GetRecord.open, api.jobs.directory, str(where), os.fspath(target), api.clock)
         keep = True
         try:
             async with api.session() as session, aclosing(get(where, session, target, record)) as steps:

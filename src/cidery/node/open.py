@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
 from cidery.errors import InvalidInput
-from cidery.methods.blocking import LoopThread
 from cidery.methods.blocking_surface import BlockingSurface
+from cidery.methods.loop_thread import LoopThread
 from cidery.node.location import api_authorities, repo_dir
 
 TYPE_CHECKING = False
@@ -42,15 +43,10 @@ class SyncNode(BlockingSurface):
     methods raise Forked, and closing it does nothing.
     """
 
-    def __init__(self, inner: Node | Client, *, attached: bool) -> None:
-        super().__init__(inner, LoopThread())
+    def __init__(self, inner: Node | Client, loop: LoopThread, *, attached: bool) -> None:
+        super().__init__(inner, loop)
         self._node = inner
         self._attached = attached
-        try:
-            self._loop.run(inner.__aenter__())
-        except BaseException:
-            self._loop.close()
-            raise
 
     def close(self) -> None:
         """Close the node and end its thread. Idempotent. Raises what kept the network down, if nothing has."""
@@ -69,6 +65,28 @@ class SyncNode(BlockingSurface):
         ``seconds`` and raises TookTooLong. ``node.within(10.0).read(cid)``; with asyncio: asyncio.timeout().
         """
         return BlockingSurface(self._node, self._loop, seconds)
+
+    @classmethod
+    def attaching(cls, client: Client) -> Self:
+        """Raises DaemonGone, and as the calls of a client."""
+        made = cls(client, LoopThread(), attached=True)
+        try:
+            made._loop.run(client.__aenter__())
+        except BaseException:
+            made._loop.close()
+            raise
+        return made
+
+    @classmethod
+    def opening(cls, node: Node) -> Self:
+        """Raises as a Node."""
+        made = cls(node, LoopThread(node.__aenter__(), node.connect_behind), attached=False)
+        try:
+            made._loop.opened()
+        except BaseException:
+            made.__exit__(*sys.exc_info())  # it may have been opened behind an interrupt
+            raise
+        return made
 
     @property
     def attached(self) -> bool:
@@ -108,7 +126,7 @@ def open(
             raise NotOfADaemon("profile, offline and read_only")
         from cidery.client.client import Client
 
-        return SyncNode(Client(path, auth=auth, authorities=authorities), attached=True)
+        return SyncNode.attaching(Client(path, auth=auth, authorities=authorities))
     repo = repo_dir(os.fspath(path) if path is not None else None)
     daemon = None if read_only else find_daemon(repo)
     if daemon is not None:
@@ -121,10 +139,10 @@ def open(
 
             warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
-            return SyncNode(Client(daemon, auth=auth, authorities=authorities), attached=True)
+            return SyncNode.attaching(Client(daemon, auth=auth, authorities=authorities))
         except DaemonGone:
             daemon = None  # a killed daemon left its api file behind
     from cidery.node.node import Node
 
     node = Node(path, profile=profile, init=init, offline=offline, read_only=read_only, network_first=False)
-    return SyncNode(node, attached=False)
+    return SyncNode.opening(node)

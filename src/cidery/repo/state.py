@@ -16,7 +16,7 @@ from cidery.disk.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.root_fence import RootFence
-from cidery.waiting import result_of
+from cidery.waiting import in_other_thread, loop_runs, result_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class State:
         self._env = environment
         self.fence = RootFence()
         """Receives the roots that the changes make."""
-        self._writer = None if read_only else _writer()
+        self._read_only = read_only
+        self._threads: ThreadPoolExecutor | None = None
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False, map_size: int = INITIAL_MAP) -> Self:
@@ -126,7 +127,7 @@ class State:
 
     async def update(self, work: Callable[[Transaction], T], roots: Sequence[CID] = ()) -> T:
         """Run ``work`` in a write transaction in the writer thread; it may run twice. Arguments, raises as apply()."""
-        if self._writer is None:
+        if self._read_only:
             raise StateReadOnly
 
         def write() -> T:
@@ -135,7 +136,14 @@ class State:
                 self.fence.told(roots)
             return result
 
-        return await result_of(self._writer.submit(write))
+        return await result_of(self._writer().submit(write) if loop_runs() else in_other_thread(write))
+
+    def _writer(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(1, "cidery-state")
+        return self._threads
 
     def table(self, table: StateTable) -> Table:
         """The handle that ``work`` of update() passes as ``db``."""
@@ -143,14 +151,8 @@ class State:
 
     def close(self) -> None:
         """Wait for the writes under way and close. Idempotent."""
-        if self._writer is not None:
-            self._writer.shutdown()
+        if self._threads is not None:
+            self._threads.shutdown()
         self._env.close()
-        if self._writer is not None:
+        if not self._read_only:
             InUse(self._env.path).clear()
-
-
-def _writer() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # slow to import, and a reader has none
-
-    return ThreadPoolExecutor(1, "cidery-state")
