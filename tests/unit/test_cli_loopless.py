@@ -18,11 +18,13 @@ SHOW = (
 )
 ARGUMENTS = {
     "block get": ["{cid}"],
+    "block put": ["{data}/small", "{data}/other", "--pin"],
     "block stat": ["{cid}"],
     "cat": ["{root}/large"],
     "dag get": ["{root}"],
     "dag resolve": ["{root}/large"],
     "dag stat": ["{root}"],
+    "get": ["-o", "{data}/../got", "{root}"],
     "ls": ["{root}"],
     "pin ls": [],
     "refs": ["-r", "{root}"],
@@ -50,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("loopless")
     (made / "data").mkdir()
     (made / "data" / "small").write_bytes(b"a few bytes")
+    (made / "data" / "other").write_bytes(b"other bytes")
     (made / "data" / "large").write_bytes(bytes(range(256)) * 20_000)
     cidery(made / "repo", "init", "--profile=test")
     return made
@@ -68,7 +71,7 @@ def test_each_of_them_has_a_row_here() -> None:
 def test_it_prints_without_a_loop_what_it_prints_with_one(command: str, folder: Path, root: str) -> None:
     repo = folder / "repo"
     cid = cidery(repo, "resolve", f"/ipfs/{root}/small")[0].split("/")[-1].strip()
-    words = [*command.split(), *(word.format(root=root, cid=cid) for word in ARGUMENTS[command])]
+    words = [*command.split(), *(word.format(root=root, cid=cid, data=folder / "data") for word in ARGUMENTS[command])]
     alone, modules = cidery(repo, *words)
     in_a_loop, with_asyncio = cidery(repo, *words, "--timeout=1m")
     assert alone == in_a_loop and alone.startswith("0")

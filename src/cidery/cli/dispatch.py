@@ -39,8 +39,8 @@ def steps_alone(command: Command) -> bool:
     return command.repo in (Repo.NONE, Repo.CONFIG) and command.file_argument is None and not command.waits
 
 
-def reads_alone(call: Call) -> bool:
-    """Whether a call that reads an open repository waits for nothing but the disk, so that it needs no event loop."""
+def needs_disk_alone(call: Call) -> bool:
+    """Whether a call that opens a repository waits for nothing but the disk, so that it needs no event loop."""
     given = (text for texts in call.arguments.values() for text in texts)
     return call.command.loopless and call.seconds("timeout") is None and not any("ipns" in text for text in given)
 
@@ -121,10 +121,10 @@ def _run(line: Line, call: Call) -> int:
     else:
         gc.set_threshold(GC_THRESHOLD)
     try:
-        if reads_alone(call):
-            from cidery.cli.immediate import run_reading
+        if needs_disk_alone(call):
+            from cidery.cli.immediate import run_with_disk
 
-            return run_reading(call, repo)
+            return run_with_disk(call, repo)
         from cidery.cli.local import run_local
 
         return run_local(repo, call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cidery.cli.fronts import implementation_of
+from cidery.cli.fronts import front_of, implementation_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import Output
@@ -12,7 +12,7 @@ from cidery.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
     from typing import Any
 
     from cidery.commands.definition import Call
@@ -26,43 +26,41 @@ class SomeFailed(InvalidInput):
 
 
 def run_immediately(call: Call, repo: str) -> int:
-    """Run a command by stepping its coroutine. Raises SomeFailed, and as the command."""
+    """Run a command for which steps_alone() holds. Raises SomeFailed, and as the command."""
+    from cidery.waiting import without_loop
+
     command = call.command
     sink = Sink(call)
     running = implementation_of(command)(Context.outside(repo), call)
     if command.output is Output.STREAM:
         return _run_stream(running, call, sink)
-    value = _step(running, command.name)
+    value = without_loop(running)
     assert not isinstance(value, Body)  # bytes come from a repository or an upload
     if value is not None:
         sink.value(value)
     return 1 if sink.failed else 0
 
 
-def run_reading(call: Call, repo: str) -> int:
-    """Run a command for which reads_alone() holds. Returns, raises as local.run_local()."""
+def run_with_disk(call: Call, repo: str) -> int:
+    """Run a command for which needs_disk_alone() holds. Returns, raises as local.run_local()."""
     from pathlib import Path
 
     from cidery.cli.feeding import fetching_advised, run_with_sink
+    from cidery.waiting import without_loop
 
+    front, path = front_of(call.command), Path(repo)
+    main = front.run_local(path, call) if front else run_with_sink(path, call, None, Sink(call))
     with fetching_advised(call):
-        code: int = _step(run_with_sink(Path(repo), call, None, Sink(call)), call.command.name)
-        return code
-
-
-def _step(running: Awaitable[Any], name: str) -> Any:
-    try:
-        running.__await__().__next__()
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError(f"{name} waited")  # its definition says that it does not
+        return without_loop(main)
 
 
 def _run_stream(values: AsyncIterator[Any], call: Call, sink: Sink) -> int:
+    from cidery.waiting import without_loop
+
     failed = False
     while True:
         try:
-            value = _step(values.__anext__(), call.command.name)
+            value = without_loop(values.__anext__())
         except StopAsyncIteration:
             break
         if message := value.get("ErrorMsg"):

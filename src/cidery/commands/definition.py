@@ -156,8 +156,8 @@ class Command(NamedTuple):
     waits: bool = False
     """Whether a run without an open repository awaits threads or sockets: it gets an event loop."""
     loopless: bool = False
-    """Whether a run of Repo.READ without a daemon waits for nothing but the disk, unless it has a name to look up: it
-    gets no event loop."""
+    """Whether a run without a daemon waits for nothing but the disk, unless it has a name to look up: it gets no event
+    loop."""
     at_hand: bool = False
     """Whether a run that finds its blocks in the store awaits nothing else: a daemon then answers it without a task."""
     live: bool = False

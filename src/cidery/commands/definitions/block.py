@@ -81,6 +81,7 @@ COMMANDS = (
         Output.STREAM,
         result=BlockStat,
         text=_key,
+        loopless=True,
     ),
     Command(
         ("block", "rm"),

@@ -247,6 +247,7 @@ COMMANDS = (
         other_media_type="application/gzip",
         repo=Repo.READ,
         progress=True,
+        loopless=True,
         description="Nothing is ever written outside the target: names and symlinks that point out are refused.\n"
         "An interrupted run resumes where it was when it is repeated.",
     ),

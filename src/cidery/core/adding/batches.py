@@ -1,6 +1,5 @@
 """Splits the items of an add into batches for its threads: whole items, or a long stream alone."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from itertools import chain, islice
@@ -9,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from cidery.core.adding.chunk_stream import chunks_of
 from cidery.core.adding.items import Bytes, Item, ScanOptions, Stream, scan
 from cidery.unixfs.profile import Profile
+from cidery.waiting import off_loop
 
 JOB_ITEMS = 128
 """Items per batch: small, so that the loop hears of progress often."""
@@ -74,7 +74,7 @@ async def _items(sources: Sequence[Source] | AsyncIterable[Item], options: ScanO
             yield item
         return
     walk = chain.from_iterable(_scanned(source, options) for source in sources)
-    while batch := await asyncio.to_thread(lambda: list(islice(walk, JOB_ITEMS))):
+    while batch := await off_loop(lambda: list(islice(walk, JOB_ITEMS))):
         for item in batch:
             yield item
 

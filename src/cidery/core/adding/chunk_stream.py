@@ -1,12 +1,12 @@
 """Cuts streams of bytes, in pieces of any size, into the chunks of a file."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.chunker import Chunker
 from cidery.unixfs.profile import Profile
+from cidery.waiting import off_loop
 
 CUT_BYTES = 4 << 20
 """Bytes collected before content-defined chunking: the thread's work far outweighs the switch to it."""
@@ -31,7 +31,7 @@ def cut(profile: Profile, data: bytes) -> list[bytes]:
 
 async def file_pieces(fd: int) -> AsyncIterator[bytes]:
     """An open file from its current position to its end, read in a thread."""
-    while piece := await asyncio.to_thread(os.read, fd, READ_BYTES):
+    while piece := await off_loop(os.read, fd, READ_BYTES):
         yield piece
 
 
@@ -61,13 +61,13 @@ async def _by_content(stream: AsyncIterable[Buffer], chunker: Chunker) -> AsyncI
         held += len(piece)
         if held >= CUT_BYTES + chunker.max_size:
             data = b"".join(parts)
-            chunks, at = await asyncio.to_thread(_cuts, chunker, data, len(data) - chunker.max_size)
+            chunks, at = await off_loop(_cuts, chunker, data, len(data) - chunker.max_size)
             for chunk in chunks:
                 yield chunk
             parts, held = [memoryview(data)[at:]], len(data) - at
     if held:
         data = b"".join(parts)
-        for chunk in (await asyncio.to_thread(_cuts, chunker, data, len(data)))[0]:
+        for chunk in (await off_loop(_cuts, chunker, data, len(data)))[0]:
             yield chunk
 
 

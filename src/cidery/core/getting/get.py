@@ -4,13 +4,11 @@ Data already on disk is hashed against the tree; only parts that differ or are m
 appears under its name once it is complete.
 """
 
-import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, TypeVarTuple
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from cidery.blockstore.drive import drive, run
 from cidery.core.getting.file_copy import FileCopy, is_leaf_of
@@ -21,15 +19,14 @@ from cidery.core.reading.content_path import ContentPath
 from cidery.core.reading.resolve import resolve
 from cidery.core.session import BlockSession
 from cidery.disk.file_reads import pread_exactly
-from cidery.errors import CideryError
 from cidery.ipld.block import MAX_BLOCK
 from cidery.ipld.walk import Data
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
-from cidery.tasks import in_thread
 from cidery.unixfs.node import Kind
 from cidery.unixfs.reader import Offer, read_file, read_missing, read_node
 from cidery.unixfs.tree import TreeEntry, walk_tree
+from cidery.waiting import loop_clock, loop_runs
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -42,8 +39,7 @@ SMALL_FILE = MAX_BLOCK
 """Files of one block are written in one step."""
 
 
-@dataclass(frozen=True, slots=True)
-class GetProgress:
+class GetProgress(NamedTuple):
     """Progress of a get. The last one has ``done``."""
 
     name: str
@@ -76,7 +72,7 @@ async def get(
         raise InTheWay(os.fspath(target), "a device, pipe or socket is there")
     root = await resolve(path, session)
     session.expect(root)
-    place = await in_thread(Target, target)
+    place = await _in_thread(Target, target)
     try:
         async for progress in _Getting(session, place, record).run(root):
             yield progress
@@ -107,7 +103,7 @@ class _Getting:
         self._total = 0
 
     async def run(self, root: CID) -> AsyncIterator[GetProgress]:
-        self._fresh = await in_thread(self._target.kind, ()) is None
+        self._fresh = await _in_thread(self._target.kind, ()) is None
         async for entry in drive(walk_tree(root), self._session):
             for name in entry.path[-1:]:
                 check_safe_name(name)  # before anything in the entry is fetched or written
@@ -135,7 +131,7 @@ class _Getting:
 
     def _progress(self, entry: TreeEntry) -> GetProgress:
         if self._record is not None:
-            self._record.progress(self._written, self._total, asyncio.get_running_loop().time())
+            self._record.progress(self._written, self._total, loop_clock()())
         return GetProgress("/".join(entry.path), self._written, self._reused, self._total)
 
     async def _flush(self) -> None:
@@ -143,7 +139,7 @@ class _Getting:
         await self._run(self._jobs)
         small, self._small = self._small, []
         if small and not self._fresh:
-            small = await in_thread(lambda: [entry for entry in small if not self._is_there(entry)])
+            small = await _in_thread(lambda: [entry for entry in small if not self._is_there(entry)])
         size = 0
         for entry in small:
             data = await read_whole(entry.cid, self._session)
@@ -159,7 +155,7 @@ class _Getting:
         batch = jobs[:]
         jobs.clear()
         if batch:
-            self._written += await in_thread(self._run_batch, batch)
+            self._written += await _in_thread(self._run_batch, batch)
 
     def _run_batch(self, batch: list[Callable[[], int]]) -> int:
         written = sum(job() for job in batch)
@@ -229,12 +225,12 @@ class _Getting:
 
     async def _file(self, entry: TreeEntry) -> AsyncIterator[None]:
         """Write one file, reusing what is on disk of it; yields now and then."""
-        known = -1 if self._fresh else await in_thread(self._known, entry)
+        known = -1 if self._fresh else await _in_thread(self._known, entry)
         if known >= 0:
             self._written += known
             self._reused += known
             return
-        copy = await in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
+        copy = await _in_thread(FileCopy, self._target, entry.path, part_key(entry.cid))
         name = "/".join(entry.path)
         if self._record is not None and (left := copy.unfinished()) is not None:
             copy.trusted = self._record.trusted(name, left[0])
@@ -244,27 +240,36 @@ class _Getting:
             async for step in steps:
                 if isinstance(step, Offer):
                     if copy.has_source:
-                        await in_thread(copy.write, pending.take())
-                        reused = await in_thread(copy.reuse, step)
+                        await _in_thread(copy.write, pending.take())
+                        reused = await _in_thread(copy.reuse, step)
                         self._reused += reused
                         self._written += reused
                     continue
                 pending.add(step.chunk)
                 self._written += len(step.chunk)
                 if pending.size >= WRITE_BATCH:
-                    await in_thread(copy.write, pending.take())
+                    await _in_thread(copy.write, pending.take())
                     if self._record is not None and (left := copy.unfinished()) is not None:
                         self._record.part(name, *left)
                     yield
-            await in_thread(copy.write, pending.take())
-            await in_thread(copy.commit, entry.mode, entry.mtime)
+            await _in_thread(copy.write, pending.take())
+            await _in_thread(copy.commit, entry.mode, entry.mtime)
             self._jobs.append(partial(self._landing, entry))
             yield
-        except (CideryError, asyncio.CancelledError, GeneratorExit):
+        except BaseException:
             copy.write(pending.take())  # a few MiB at most: data received is kept for the next run
             raise
         finally:
             copy.close()
+
+
+async def _in_thread(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """As tasks.in_thread(); without an event loop, here."""
+    if not loop_runs():
+        return work(*args)
+    from cidery.tasks import in_thread
+
+    return await in_thread(work, *args)
 
 
 class _Pending:
