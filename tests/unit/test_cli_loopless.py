@@ -17,6 +17,7 @@ SHOW = (
     "print(code, *sys.modules, file=sys.stderr)"
 )
 ARGUMENTS = {
+    "add": ["{data}/small", "{data}/other", "-w", "--pin-name=both"],
     "block get": ["{cid}"],
     "block put": ["{data}/small", "{data}/other", "--pin"],
     "block stat": ["{cid}"],
@@ -26,6 +27,7 @@ ARGUMENTS = {
     "dag stat": ["{root}"],
     "get": ["-o", "{data}/../got", "{root}"],
     "ls": ["{root}"],
+    "pin add": ["{root}/large", "--progress"],
     "pin ls": [],
     "refs": ["-r", "{root}"],
     "refs local": [],

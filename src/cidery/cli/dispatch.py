@@ -41,9 +41,23 @@ def steps_alone(command: Command) -> bool:
 
 def needs_disk_alone(call: Call) -> bool:
     """Whether a call that opens a repository waits for nothing but the disk, so that it needs no event loop."""
-    given = (text for texts in call.arguments.values() for text in texts)
-    return call.command.loopless and call.seconds("timeout") is None and not any("ipns" in text for text in given)
+    command, given = call.command, [text for texts in call.arguments.values() for text in texts]
+    if not command.loopless or call.seconds("timeout") is not None or any("ipns" in text for text in given):
+        return False
+    if any(call.options[name] for name in command.loops_with):
+        return False
+    return command.file_argument is None or _are_small(call.arguments[command.file_argument.name])
 
+
+def _are_small(paths: list[str]) -> bool:
+    """Whether these are files so short that a second thread would not make them faster."""
+    import os
+
+    return bool(paths) and all(map(os.path.isfile, paths)) and sum(map(os.path.getsize, paths)) <= SMALL_INPUT
+
+
+SMALL_INPUT = 1 << 20
+"""Bytes of files that a command without an event loop takes: some milliseconds of work."""
 
 GC_THRESHOLD = 100_000
 """New objects that trigger a pass of the cycle collector; Python's own default is 700."""

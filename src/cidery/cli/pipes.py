@@ -64,13 +64,7 @@ class Pipe:
 
 
 async def chunks_from(source: Readable) -> AsyncIterator[bytes]:
-    """Reads in a thread that may be left behind: a read from a terminal or a pipe cannot be interrupted in one."""
-    from cidery.waiting import loop_runs
-
-    if not loop_runs():
-        while data := source.read(READ_SIZE):
-            yield data
-        return
+    """Reads in a thread that may be left behind: a read from a terminal or a pipe cannot be interrupted."""
     import asyncio
     import threading
 

@@ -156,8 +156,10 @@ class Command(NamedTuple):
     waits: bool = False
     """Whether a run without an open repository awaits threads or sockets: it gets an event loop."""
     loopless: bool = False
-    """Whether a run without a daemon waits for nothing but the disk, unless it has a name to look up: it gets no event
-    loop."""
+    """Whether a run without a daemon waits for nothing but the disk, unless it has a name to look up or large files to
+    read: it gets no event loop."""
+    loops_with: tuple[str, ...] = ()
+    """Options that make a command with ``loopless`` need an event loop all the same."""
     at_hand: bool = False
     """Whether a run that finds its blocks in the store awaits nothing else: a daemon then answers it without a task."""
     live: bool = False

@@ -4,8 +4,8 @@ The row needs no transaction of its own: it is written with the provisional reco
 between it is rewritten every SAVE_EVERY seconds in the background; a full disk makes it stale but never stops the job.
 """
 
-import asyncio
-import logging
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,8 +22,11 @@ from cidery.multiformats.cid import CID
 from cidery.repo.jobs import Job, Jobs, JobState
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
 from cidery.repo.state import State
+from cidery.waiting import loop_runs, off_loop, without_loop
 
-log = logging.getLogger("cidery.jobs")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
 
 SAVE_EVERY = 2.0
 """Seconds between two rewrites of a row: one small transaction that nothing waits for."""
@@ -63,7 +66,7 @@ class JobRunning(InvalidInput):
 class JobRun:
     """A running job. Update its counters as often as you like; tick() costs a fraction of a microsecond."""
 
-    def __init__(self, desk: "JobDesk", row: Job) -> None:
+    def __init__(self, desk: JobDesk, row: Job) -> None:
         self._desk = desk
         self._row = row
         self._saved = desk.clock()
@@ -73,11 +76,16 @@ class JobRun:
         """Bytes in total, if known."""
         self.stage = ""
         self.operation: RunningOperation | None = None
-        self.task = asyncio.current_task()
         self.cancelled = False
         self.ends_as: Job | None = None
         """The final row, if the job kind sets it."""
-        self.over = asyncio.Event()
+        self.task: asyncio.Task[Any] | None = None
+        self.over: asyncio.Event | None = None
+        """These two with an event loop alone: nobody else could stop the job."""
+        if loop_runs():
+            import asyncio
+
+            self.task, self.over = asyncio.current_task(), asyncio.Event()
 
     @property
     def job(self) -> Job:
@@ -111,13 +119,19 @@ class JobRun:
         """Note that the counters or the stage changed; they reach the disk within seconds."""
         if self._desk.clock() - self._saved >= SAVE_EVERY and self._saving is None:
             self._saved = self._desk.clock()
+            if not loop_runs():
+                return without_loop(self._save())
+            import asyncio
+
             self._saving = asyncio.get_running_loop().create_task(self._save())
 
     async def _save(self) -> None:
         try:
             await self._desk.jobs.save(self.job)
         except CideryError as exc:
-            log.warning("how far job %d is could not be written: %s", self._row.id, exc)
+            import logging  # seldom needed, and slow to import
+
+            logging.getLogger("cidery.jobs").warning("how far job %d is could not be written: %s", self._row.id, exc)
         finally:
             self._saving = None
 
@@ -143,6 +157,8 @@ class JobRun:
     async def _quiet(self) -> None:
         """Wait for a save under way, which could otherwise overwrite the last one."""
         if self._saving is not None:
+            import asyncio
+
             await asyncio.wait([self._saving])
 
     async def close(self, error: BaseException | None) -> None:
@@ -260,9 +276,8 @@ class JobDesk:
             yield run
         except BaseException as exc:
             error = exc
-            if run.cancelled and isinstance(exc, asyncio.CancelledError):
-                if run.task is not None:
-                    run.task.uncancel()
+            if run.cancelled and run.task is not None and _is_cancel(exc):
+                run.task.uncancel()
                 raise JobCancelled(rows.job.id) from exc
             raise
         finally:
@@ -272,7 +287,8 @@ class JobDesk:
                 await self.state.update(rows.end)
             if not run.last.state.is_open:
                 run.journal.unlink(missing_ok=True)
-            run.over.set()
+            if run.over is not None:
+                run.over.set()
 
     # -- looking and changing --------------------------------------------------------------------------------------
 
@@ -304,7 +320,7 @@ class JobDesk:
         run = self.running.get(number)
         if run is not None:
             run.cancelled = True
-            assert run.task is not None  # it began in a coroutine
+            assert run.task is not None and run.over is not None  # it runs beside this on the loop
             run.task.cancel()
             await run.over.wait()
             return run.last
@@ -317,7 +333,13 @@ class JobDesk:
     async def expire(self) -> list[Job]:
         """Drop jobs that were interrupted long ago; returns them."""
         expired = await self.jobs.expire(self.clock())
-        await asyncio.to_thread(expire_gets, self.directory, self.clock())
+        await off_loop(expire_gets, self.directory, self.clock())
         for job in expired:
             self.journal(job.id).unlink(missing_ok=True)
         return expired
+
+
+def _is_cancel(exc: BaseException) -> bool:
+    import asyncio
+
+    return isinstance(exc, asyncio.CancelledError)

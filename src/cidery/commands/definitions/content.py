@@ -200,6 +200,8 @@ COMMANDS = (
         result=AddEvent,
         text=_add_text,
         progress=True,
+        loopless=True,
+        loops_with=("to-files",),
         description="The CID depends on the Import section of the config, written at `init` from the profile\n"
         "unixfs-v1-2025 (or unixfs-v0-2015 for a binary named ipfs). Hidden files are skipped unless -H, or\n"
         "Import.Hidden of the config (profile data) says otherwise.\n"

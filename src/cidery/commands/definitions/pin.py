@@ -163,6 +163,8 @@ COMMANDS = (
         result=PinsChanged,
         text=_added,
         progress=True,
+        loopless=True,
+        loops_with=("background",),
         description="With --background the request is on disk when the command returns. A daemon makes four attempts\n"
         "at a time; a failed one is repeated after 30 s, then after twice as long each time, at most an hour,\n"
         "and when `swarm connect` adds a peer. After 30 days without a new block it has failed.",

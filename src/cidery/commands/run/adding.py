@@ -1,6 +1,5 @@
 """add."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -20,6 +19,7 @@ from cidery.core.api import Api
 from cidery.unixfs.data import MODE_MASK
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import Profile, profile, with_options
+from cidery.waiting import off_loop
 
 
 def add_profile(api: Api, call: Call) -> Profile:
@@ -85,7 +85,7 @@ async def _wanted_metadata(uploads: AsyncIterator[Item], call: Call, roots: Root
                 if item.abspath is None:
                     raise BadCall("option 'nocopy' needs files of the machine of the daemon, named by Abspath-Encoded")
                 if roots is not None:
-                    await asyncio.to_thread(roots.check, item.abspath)
+                    await off_loop(roots.check, item.abspath)
                 yield File(item.abspath, item.name)
             case Bytes() | Stream() | Stored() | Folder():
                 yield item._replace(mode=item.mode if modes else None, mtime=item.mtime if times else None)

@@ -18,7 +18,6 @@ from cidery.commands.job_command import command_of, job_key
 from cidery.commands.moment import moment
 from cidery.core.jobs import title_of
 from cidery.core.keeping.pin import PinsBroken, pin_add, pin_update, pin_verify, removable_pin
-from cidery.core.keeping.pin_queue import PinRequest, is_queued_pin, status_word
 from cidery.core.reading.content_path import parse_path
 from cidery.core.reading.stated_size import stated_size
 from cidery.repo.pins import check_pin_name
@@ -73,6 +72,8 @@ async def add(context: Context, call: Call) -> AsyncIterator[PinsChanged]:
 
 
 async def _queue(context: Context, call: Call) -> PinsChanged:
+    from cidery.core.keeping.pin_queue import PinRequest
+
     lasts = parse_lifetime(call.text("expire-in")) if "expire-in" in call.given else None
     name = call.text("name")
     check_pin_name(name)
@@ -86,6 +87,8 @@ async def _queue(context: Context, call: Call) -> PinsChanged:
 
 async def status(context: Context, call: Call) -> AsyncIterator[PinStatus]:
     """Pins that went through the queue. Raises PathError."""
+    from cidery.core.keeping.pin_queue import is_queued_pin, status_word
+
     wanted = {await context.node.locate(text) for text in call.many("path")}
     for job in context.node.jobs.every("pin"):
         if not is_queued_pin(job):

@@ -4,11 +4,11 @@ An entry at the top level is reported only when everything up to it is durable; 
 as they are stored. An add that was stopped may leave blocks in the store that nothing refers to.
 """
 
-import asyncio
+from __future__ import annotations
+
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from cidery.blockstore.filestore import References
@@ -22,9 +22,15 @@ from cidery.core.adding.items import CannotAdd, Folder, Item, ScanOptions
 from cidery.core.adding.journal import identity_of
 from cidery.core.adding.tree import AddTree
 from cidery.core.adding.whole_items import WholeItems
+from cidery.core.adding.workers import Workers
 from cidery.multiformats.cid import CID
 from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.profile import UNIXFS_V1_2025, ImportOptionError, Profile
+from cidery.waiting import Outcome, off_loop, result_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THREADS = 2
 """Worker threads per add: hashing is bound by the memory bus and the cores of small machines."""
@@ -109,7 +115,7 @@ class _Adding:
             None if memory is None else memory.journal,
         )
         self._tree = AddTree(options.mode, options.mtime)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cidery-add")
+        self._pool = Workers(THREADS)
         self._jobs = FileJobs(self._ingest, memory, progress=options.progress)
         self._whole = WholeItems(self._ingest, self._jobs, memory)
         self._open: set[int] = set()
@@ -118,12 +124,12 @@ class _Adding:
         """Stop the threads; returns when none is running, at most one chunk later."""
         self._ingest.stop.set()
         await self._whole.close()
-        await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)
+        await self._pool.close()
         while self._open:
             os.close(self._open.pop())
 
     async def run(self, sources: Sequence[Source] | AsyncIterable[Item]) -> AsyncIterator[Added | AddProgress]:
-        pending: deque[tuple[list[Item], Future[list[Result]]]] = deque()
+        pending: deque[tuple[list[Item], Future[list[Result]] | Outcome[list[Result]]]] = deque()
         async for job in batches(sources, self._options.profile, self._options.scan):
             if isinstance(job, LongStream):
                 while pending:
@@ -142,7 +148,7 @@ class _Adding:
         if self._options.part:
             await self._sync()
             return
-        folders = await asyncio.wrap_future(self._pool.submit(self._write_folders))
+        folders = await result_of(self._pool.submit(self._write_folders))
         if folders:
             await self._sync()
         for added in folders:
@@ -152,7 +158,9 @@ class _Adding:
         if not self._options.only_hash:
             await self._store.sync()
 
-    async def _finish(self, items: list[Item], future: "Future[list[Result]]") -> AsyncIterator[Added | AddProgress]:
+    async def _finish(
+        self, items: list[Item], future: Future[list[Result]] | Outcome[list[Result]]
+    ) -> AsyncIterator[Added | AddProgress]:
         """Place the results of one job into the tree."""
         events: list[Added] = []
         for item, result in zip(items, await self._whole.results(items, future), strict=True):
@@ -184,7 +192,7 @@ class _Adding:
         return assembled(name, jobs, mode, mtime, ingest=self._ingest, pool=self._pool, progress=self._options.progress)
 
     async def _big(self, name: str, big: BigFile) -> AsyncIterator[AddProgress | Finished]:
-        fd, before = await asyncio.to_thread(open_regular, big.path, True)
+        fd, before = await off_loop(open_regular, big.path, True)
         self._open.add(fd)  # if this is interrupted, close() closes it once no thread reads it
         if not os.path.samestat(before, big.found):
             raise CannotAdd(big.path, "it was replaced while it was read")
@@ -203,7 +211,7 @@ class _Adding:
             raise CannotAdd(big.path, "it changed while it was read; add it again when it is still")
         assert finished is not None  # _assemble ends with it
         if self._memory is not None:
-            await asyncio.to_thread(self._memory.journal.note_file, identity_of(before), finished.child, racy_from)
+            await off_loop(self._memory.journal.note_file, identity_of(before), finished.child, racy_from)
         yield finished
 
     async def _long(self, stream: LongStream) -> AsyncIterator[Added | AddProgress]:
@@ -215,7 +223,7 @@ class _Adding:
                 yield part
                 continue
             if self._memory is not None and item.identity is not None:
-                await asyncio.to_thread(self._memory.journal.note_file, item.identity, part.child, racy_from)
+                await off_loop(self._memory.journal.note_file, item.identity, part.child, racy_from)
             event = self._place(item.name, part)
             if event.root:
                 await self._sync()

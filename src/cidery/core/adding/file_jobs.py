@@ -1,6 +1,5 @@
 """The jobs that make the leaves of one long file: ranges, cuts by content, groups of chunks, and known parts."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from cidery.core.adding.ingest import FilePart, Ingest, Origin
 from cidery.core.adding.items import Identity
 from cidery.core.adding.journal import AddJournal, NotRemembered, identity_of
 from cidery.unixfs.layout import Child
+from cidery.waiting import off_loop
 
 JOB_BYTES = 4 << 20
 """Bytes of a big file per job: the work that each thread repeats after a crash."""
@@ -104,7 +104,7 @@ class FileJobs:
         while (leaves := known.get(at)) and at < found.st_size:
             yield self._given(leaves)
             at += sum(leaf.filesize for leaf in leaves)
-        await asyncio.to_thread(os.lseek, fd, at, os.SEEK_SET)
+        await off_loop(os.lseek, fd, at, os.SEEK_SET)
         if at < found.st_size:
             part = FilePart(identity_of(found), at, self.racy_from())
             chunks = chunks_of(file_pieces(fd), self._ingest.profile)

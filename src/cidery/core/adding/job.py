@@ -1,6 +1,5 @@
 """add() as a job: protected while it runs, pinned before it is reported, and resumed after an interruption."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
@@ -22,6 +21,7 @@ from cidery.repo.config import ImportConfig
 from cidery.repo.pins import Pins
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
+from cidery.waiting import off_loop
 
 PIN_BATCH = 128
 """Roots pinned in one transaction: each transaction waits for the disk."""
@@ -108,7 +108,7 @@ class Adding:
 
     async def _memory(self, run: JobRun, options: AddOptions, stack: AsyncExitStack) -> Memory:
         """What an earlier run left, and where this run notes what it has stored."""
-        journal = await asyncio.to_thread(AddJournal, run.journal, self._clock, load=run.resumed)
+        journal = await off_loop(AddJournal, run.journal, self._clock, load=run.resumed)
         stack.callback(journal.close)
         return Memory(journal, partial(self._stored_whole, profile=options.profile))
 

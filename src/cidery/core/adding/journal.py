@@ -10,7 +10,6 @@ cumulative size u64.
 """
 
 import hashlib
-import logging
 import os
 import struct
 import threading
@@ -23,8 +22,6 @@ from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.layout import Child
-
-log = logging.getLogger("cidery.jobs")
 
 MAGIC = b"cidery add 1\n"
 MAX_BYTES = 1 << 30
@@ -162,7 +159,9 @@ class AddJournal:
                     view = view[os.write(self._file, view) :]
             except OSError as exc:
                 # The add continues; files that it cannot note would be repeated after a crash.
-                log.warning("how far an add is cannot be noted: %s", exc)
+                import logging  # seldom needed, and slow to import
+
+                logging.getLogger("cidery.jobs").warning("how far an add is cannot be noted: %s", exc)
                 self._broken = True
             self._size += len(record)
 

@@ -14,7 +14,6 @@ import json
 import marshal
 import os
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -64,6 +63,8 @@ class ReaderProcess:
 
     def __init__(self, profile: Profile, preserve: tuple[bool, bool], fixed: tuple[int | None, Mtime | None]) -> None:
         """Start it, without waiting. ``preserve``, ``fixed``: mode and mtime, as Metadata. Raises ReaderGone."""
+        import subprocess  # slow to import, and few adds need it
+
         command = [sys.executable, "-c", _START, json.dumps(sys.path)]
         try:
             self._process = subprocess.Popen(

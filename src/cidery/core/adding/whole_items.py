@@ -1,14 +1,20 @@
 """Whole items of an add: one thread stores them, a second process reads many small files ahead of it."""
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from cidery.core.adding.file_jobs import FileJobs, Memory
 from cidery.core.adding.ingest import Finished, Ingest, Remembered, Result
 from cidery.core.adding.items import File, Item, Stored
 from cidery.core.adding.journal import NotRemembered
 from cidery.core.adding.reader_process import START_AFTER, ReaderGone, ReaderProcess, can_read
+from cidery.core.adding.workers import Workers
+from cidery.waiting import Outcome, off_loop, result_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class WholeItems:
@@ -19,7 +25,7 @@ class WholeItems:
         self._jobs = jobs
         self._memory = memory
         # Whole small files spend their time in short system calls: two threads would only contend for the GIL.
-        self._one = ThreadPoolExecutor(1, thread_name_prefix="cidery-add")
+        self._one = Workers(1)
         self._reader: ReaderProcess | None = None
         self._reader_helps = ingest.references is None and can_read(ingest.profile)
         self._files = 0
@@ -29,10 +35,10 @@ class WholeItems:
     async def close(self) -> None:
         """End the process and the thread; returns when neither is running."""
         if self._reader is not None:
-            await asyncio.to_thread(self._reader.close)
-        await asyncio.to_thread(self._one.shutdown, True, cancel_futures=True)
+            await off_loop(self._reader.close)
+        await self._one.close()
 
-    def submit(self, items: Sequence[Item]) -> Future[list[Result]]:
+    def submit(self, items: Sequence[Item]) -> Future[list[Result]] | Outcome[list[Result]]:
         """Store whole items; many small files are read and hashed by a second process."""
         paths = [(item.path, item.follow) for item in items if isinstance(item, File)]
         self._files += len(paths)
@@ -62,9 +68,11 @@ class WholeItems:
             self._reader_helps, leaves, entries = False, [], b""
         return self._ingest.items(items, leaves, entries)
 
-    async def results(self, items: Sequence[Item], future: Future[list[Result]]) -> list[Result]:
+    async def results(
+        self, items: Sequence[Item], future: Future[list[Result]] | Outcome[list[Result]]
+    ) -> list[Result]:
         """The outcome of submit(), none of them Remembered. Raises as Ingest.items(), and NotRemembered."""
-        results = await asyncio.wrap_future(future)
+        results = await result_of(future)
         if self._memory is not None and self._behind:
             if any(isinstance(result, Remembered) for result in results):
                 return await self._checked(self._memory, items, results)
@@ -88,7 +96,7 @@ class WholeItems:
         for at in lost:
             if isinstance(items[at], Stored):
                 raise NotRemembered(items[at].name)
-        again = await asyncio.wrap_future(self._one.submit(self._ingest.items, [items[at] for at in lost]))
+        again = await result_of(self._one.submit(self._ingest.items, [items[at] for at in lost]))
         out: list[Result] = [
             Finished(result.child, result.size, result.mode, result.mtime) if isinstance(result, Remembered) else result
             for result in results
