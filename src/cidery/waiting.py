@@ -5,15 +5,18 @@ Without a loop there is nobody else to run, so what would be handed to a thread 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # without the classes of its numbers
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from typing import Generic, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from concurrent.futures import Future
+    from contextlib import AbstractAsyncContextManager
     from typing import Any, ParamSpec
 
     P = ParamSpec("P")
@@ -46,6 +49,38 @@ def without_loop(work: Awaitable[T], sleep: Callable[[float], object] = time.sle
     raise Waited(repr(work))
 
 
+class Interrupts:
+    """Inside, Ctrl-C is raised where a coroutine waits, as by an event loop: what changes something is not left half
+    done. The second one is raised at once. Without effect outside the main thread, or where Ctrl-C does otherwise.
+    """
+
+    def __enter__(self) -> None:
+        in_main = threading.current_thread() is threading.main_thread()
+        self._ours = in_main and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+        if self._ours:
+            _signal.signal(_signal.SIGINT, self._note)
+
+    def _note(self, *_: object) -> None:
+        if _NOTED:
+            _signal.default_int_handler(_signal.SIGINT, None)
+        _NOTED.append(self)
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            _NOTED.clear()
+
+
+_NOTED: list[Interrupts] = []
+
+
+def raise_interrupt() -> None:
+    """Raise KeyboardInterrupt, if there was one."""
+    if _NOTED and threading.current_thread() is threading.main_thread():
+        _NOTED.clear()
+        raise KeyboardInterrupt
+
+
 class _Pause:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -57,6 +92,7 @@ class _Pause:
 async def pause(seconds: float) -> None:
     """Wait for a time. Cancel-safe."""
     if not loop_runs():
+        raise_interrupt()
         return await _Pause(seconds)
     import asyncio
 
@@ -136,33 +172,38 @@ def loop_clock() -> Callable[[], float]:
     return asyncio.get_running_loop().time
 
 
+def lock() -> AbstractAsyncContextManager[object]:
+    """One at a time; without a loop there is only one."""
+    if not loop_runs():
+        return nullcontext()
+    import asyncio
+
+    return asyncio.Lock()
+
+
 async def turn() -> None:
     """Let others run, if there are any."""
-    if loop_runs():
-        import asyncio
+    if not loop_runs():
+        return raise_interrupt()
+    import asyncio
 
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``work`` where it does not hold up the loop: in a thread; without a loop, here. Raises as it does."""
     if not loop_runs():
+        raise_interrupt()
         return work(*args, **kwargs)
     import asyncio
 
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
-def in_other_thread(work: Callable[[], T]) -> Outcome[T]:
-    """Run what must not stop half-way where Ctrl-C does not come."""
-    outcome: Outcome[T] = Outcome()
-    threading.Thread(target=outcome.take, args=(work,), daemon=True).start()
-    return outcome
-
-
 async def result_of(made: Future[T] | Outcome[T]) -> T:
     """The result of what another thread does. Raises as it does. Cancelled, it does not wait for that thread."""
     if not loop_runs():
+        raise_interrupt()
         return made.result()
     import asyncio
 

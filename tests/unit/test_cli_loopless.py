@@ -25,6 +25,7 @@ ARGUMENTS = {
     "dag get": ["{root}"],
     "dag resolve": ["{root}/large"],
     "dag stat": ["{root}"],
+    "files write": ["--create", "--parents", "/notes/{root}", "{data}/small"],
     "get": ["-o", "{data}/../got", "{root}"],
     "ls": ["{root}"],
     "pin add": ["{root}/large", "--progress"],

@@ -25,7 +25,7 @@ from cidery.blockstore.recency import Recency
 from cidery.blockstore.segment_file import SEGMENT_BYTES, CorruptSegment, Location, parse_segment_name
 from cidery.blockstore.write_errors import StoreClosed, StoreReadOnly
 from cidery.disk.platform_io import OS_FILES, FileLayer
-from cidery.waiting import in_other_thread, loop_runs, off_loop, result_of, turn
+from cidery.waiting import loop_runs, off_loop, result_of, turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -380,11 +380,7 @@ class SegmentStore:
         Cancellation: safe; the blocks may be stored nevertheless.
         """
         writer = self._writing()
-
-        def put() -> None:
-            self.put_many_blocking(blocks, kept=kept)
-
-        await (self._in_thread(put) if loop_runs() else result_of(in_other_thread(put)))
+        await self._in_thread(lambda: self.put_many_blocking(blocks, kept=kept))
         await result_of(writer.commit(durable=durability is Durability.DURABLE))
 
     def put_many_blocking(self, blocks: Sequence[Block], *, kept: bool) -> None:

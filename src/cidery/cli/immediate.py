@@ -7,7 +7,7 @@ import sys
 from cidery.cli.fronts import front_of, implementation_of
 from cidery.cli.output import Sink
 from cidery.commands.context import Body, Context
-from cidery.commands.definition import Output
+from cidery.commands.definition import Output, Repo
 from cidery.errors import InvalidInput
 
 TYPE_CHECKING = False
@@ -43,14 +43,15 @@ def run_immediately(call: Call, repo: str) -> int:
 
 def run_with_disk(call: Call, repo: str) -> int:
     """Run a command for which needs_disk_alone() holds. Returns, raises as local.run_local()."""
+    from contextlib import nullcontext
     from pathlib import Path
 
     from cidery.cli.feeding import fetching_advised, run_with_sink
-    from cidery.waiting import without_loop
+    from cidery.waiting import Interrupts, without_loop
 
     front, path = front_of(call.command), Path(repo)
     main = front.run_local(path, call) if front else run_with_sink(path, call, None, Sink(call))
-    with fetching_advised(call):
+    with fetching_advised(call), Interrupts() if call.command.repo is Repo.WRITE else nullcontext():
         return without_loop(main)
 
 

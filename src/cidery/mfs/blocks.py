@@ -3,7 +3,6 @@
 New blocks are staged: readable at once, stored in groups, durable at the next flush.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
@@ -15,6 +14,7 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import Buffer
 from cidery.unixfs.reader import read_file
+from cidery.waiting import lock, off_loop
 
 STAGED_BLOCKS = 1024
 """Blocks held back before they are stored together: one hop to a thread and one index commit for many small files."""
@@ -47,7 +47,7 @@ class Staging:
         self._held: dict[bytes, Block] = {}
         self._bytes = 0
         self._leaving: dict[bytes, Block] = {}
-        self._turn = asyncio.Lock()
+        self._turn = lock()
 
     def add(self, blocks: Iterable[Block]) -> None:
         """Add new blocks; over() reads them from now on. Call settle() or relieve() some time after."""
@@ -79,7 +79,7 @@ class Staging:
             self._leaving, self._held, self._bytes = self._held, {}, 0
             blocks = list(self._leaving.values())
             try:
-                await asyncio.to_thread(self._store.put_many_blocking, blocks, kept=True)
+                await off_loop(self._store.put_many_blocking, blocks, kept=True)
             except BaseException:
                 self.add(blocks)
                 raise

@@ -8,7 +8,8 @@ A flush writes the changed directories, makes all blocks durable and then commit
 that wait for a flush at the same time share one. A collector spares unflushed changes (protection.py).
 """
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
@@ -29,6 +30,11 @@ from cidery.unixfs.directory_reader import NoSuchEntry
 from cidery.unixfs.layout import Child
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import resolve_path
+from cidery.waiting import lock, loop_clock, loop_runs, turn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_UNFLUSHED = 256
 """Operations acknowledged without a flush, after which the next one flushes: how many a crash may lose (as Kubo)."""
@@ -84,8 +90,8 @@ class MutableFiles:
         self._open_blocks = open_blocks
         self._read_only = read_only
         self._root: Folder | None = None
-        self._turn = asyncio.Lock()
-        self._committing = asyncio.Lock()
+        self._turn = lock()
+        self._committing = lock()
         self._next_flush: asyncio.Task[None] | None = None
         self._unflushed = 0
         self._changes = 0  # since the last write of changed directories
@@ -125,9 +131,9 @@ class MutableFiles:
 
     async def _pause(self) -> None:
         """Give the loop a turn after SLICE seconds of steps that did not wait."""
-        clock = asyncio.get_running_loop().time
+        clock = loop_clock()
         if clock() >= self._pause_at:
-            await asyncio.sleep(0)
+            await turn()
             self._pause_at = clock() + SLICE
 
     async def done(self, *, flush: bool) -> None:
@@ -185,9 +191,14 @@ class MutableFiles:
         Raises as the store and the state; the changes are then kept, unflushed.
         Cancellation: safe, the flush continues.
         """
-        if self._next_flush is None:
-            self._next_flush = asyncio.create_task(self._flush())
-        await asyncio.shield(self._next_flush)
+        if not loop_runs():
+            await self._flush()
+        else:
+            import asyncio
+
+            if self._next_flush is None:
+                self._next_flush = asyncio.create_task(self._flush())
+            await asyncio.shield(self._next_flush)
         assert self._committed is not None  # a flush commits a root
         return self._committed
 
@@ -291,6 +302,10 @@ def _attempt(step: Step[Any], blocks: Blocks, fetched: dict[CID, bytes | memoryv
 
 
 async def _fetched(cid: CID, blocks: Blocks) -> bytes | memoryview:
+    if not loop_runs():
+        return await blocks.get(cid)
+    import asyncio
+
     try:
         async with asyncio.timeout(FETCH_SECONDS):
             return await blocks.get(cid)

@@ -4,12 +4,18 @@ It is written before the first block of a change and removed some time after the
 the tree, so that a client that writes repeatedly pays for one record, not for one per write.
 """
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from cidery.multiformats.cid import CID
 from cidery.repo.provisional import ProvisionalRoots, RunningOperation
+from cidery.waiting import lock, loop_runs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
 
 KIND = "mfs"
 """Kind of the record."""
@@ -46,7 +52,7 @@ class Protection:
         """``open_record`` opens a record that spares every block stored from then on."""
         self._provisional = provisional
         self._open_record = open_record
-        self._turn = asyncio.Lock()
+        self._turn = lock()
         self._records: list[_Record] = []  # the last one takes new changes
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -110,12 +116,18 @@ class Protection:
                 await self._records.pop().context.__aexit__(None, None, None)
 
     def _when_idle(self) -> None:
-        """Schedule the end of the records, if nothing needs them any more."""
+        """Schedule the end of the records, if nothing needs them any more. Without an event loop close() ends them."""
+        if not loop_runs():
+            return
+        import asyncio
+
         if self._timer is None and any(not record.running and not record.loose for record in self._records):
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._end_soon)
 
     def _end_soon(self) -> None:
         self._timer = None
+        import asyncio
+
         self._ending = asyncio.get_running_loop().create_task(self._end_idle())
 
     async def _end_idle(self) -> None:

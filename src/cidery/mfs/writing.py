@@ -4,7 +4,6 @@ The bytes become blocks while they arrive, without locking anything; only then t
 unchanged. If it was changed in the meantime, the same bytes are written over the new version, so no write is lost.
 """
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +30,7 @@ from cidery.unixfs.metadata import Mtime
 from cidery.unixfs.node import Kind, decode_node
 from cidery.unixfs.profile import Profile
 from cidery.unixfs.reader import read_node
+from cidery.waiting import off_loop, turn
 
 SPARSE_CHUNK = 4096
 """Bytes of a leaf of zeros between the end of a file and the offset of a write, as in Kubo."""
@@ -240,7 +240,7 @@ class _Content:
         if len(data) < THREAD_BYTES:
             leaves, end = _leaves(self._profile, data, raw, final)
         else:
-            leaves, end = await asyncio.to_thread(_leaves, self._profile, data, raw, final)
+            leaves, end = await off_loop(_leaves, self._profile, data, raw, final)
         del held[:end]
         for child, block in leaves:
             self._staging.add((block, *growth.add(child)))
@@ -257,7 +257,7 @@ class _Content:
         for number in range(full):
             self._staging.add(growth.add(child))
             if number % SPARSE_SLICE == 0:
-                await asyncio.sleep(0)
+                await turn()
         if rest:
             child, block = _leaf(self._profile, bytes(rest), raw)
             self._staging.add((block, *growth.add(child)))

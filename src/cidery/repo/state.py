@@ -16,7 +16,7 @@ from cidery.disk.platform_io import refuse_network_filesystem
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID
 from cidery.repo.root_fence import RootFence
-from cidery.waiting import in_other_thread, loop_runs, result_of
+from cidery.waiting import loop_runs, raise_interrupt, result_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,10 @@ class State:
                 self.fence.told(roots)
             return result
 
-        return await result_of(self._writer().submit(write) if loop_runs() else in_other_thread(write))
+        if loop_runs():
+            return await result_of(self._writer().submit(write))
+        raise_interrupt()
+        return write()
 
     def _writer(self) -> ThreadPoolExecutor:
         if self._threads is None:

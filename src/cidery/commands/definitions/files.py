@@ -292,5 +292,5 @@ COMMANDS = (
         number("count", "Most bytes to write", short="n"),
         flag("raw-leaves", "Use raw blocks for new leaves"),
         *_FORM,
-    ),
+    )._replace(loopless=True),
 )
