@@ -48,7 +48,7 @@ class LoopThread:
     ) -> None:
         """
         Args:
-            early: run first, without a loop, while others wait in opened().
+            early: run first, without a loop, while start() waits.
             later: run on the loop before all others; there is one soon, even if nobody calls.
         """
         self._early = early
@@ -67,8 +67,7 @@ class LoopThread:
         self._tasks: set[asyncio.Task[Any]] = set()
         """What callers wait for, and the generators that they have not finished."""
         self._thread = threading.Thread(target=self._live, name="cidery-loop", daemon=True)
-        self._thread.start()
-        _RUNNING.add(self)
+        self._begun = False
 
     # -- in the thread ---------------------------------------------------------------------------------------------
 
@@ -118,8 +117,11 @@ class LoopThread:
 
     # -- in others -------------------------------------------------------------------------------------------------
 
-    def opened(self) -> None:
-        """Wait for what was to be run first. Raises as it."""
+    def start(self) -> None:
+        """Start the thread, and wait for what it was to run first. Raises as that. Call close() after an interrupt."""
+        _RUNNING.add(self)
+        self._begun = True
+        self._thread.start()
         self._opened.result()
 
     @property
@@ -234,7 +236,7 @@ class LoopThread:
 
         Idempotent; in a child of fork() there is nothing to end. Raises InsideLoop, and as ``last``.
         """
-        begins = self.is_ours and threading.current_thread() is not self._thread
+        begins = self._begun and self.is_ours and threading.current_thread() is not self._thread
         if begins:
             with self._gate:
                 begins, self._closing = not self._closing, True
@@ -249,6 +251,7 @@ class LoopThread:
                 raise InsideLoop
             return
         if loop is None:
+            self._opened.wait()  # a thread that an interrupt found starting cannot be joined yet
             self._thread.join()
             return self._closed.result()
         import asyncio

@@ -71,6 +71,7 @@ class SyncNode(BlockingSurface):
         """Raises DaemonGone, and as the calls of a client."""
         made = cls(client, LoopThread(), attached=True)
         try:
+            made._loop.start()
             made._loop.run(client.__aenter__())
         except BaseException:
             made._loop.close()
@@ -82,7 +83,7 @@ class SyncNode(BlockingSurface):
         """Raises as a Node."""
         made = cls(node, LoopThread(node.__aenter__(), node.connect_behind), attached=False)
         try:
-            made._loop.opened()
+            made._loop.start()
         except BaseException:
             made.__exit__(*sys.exc_info())  # it may have been opened behind an interrupt
             raise
