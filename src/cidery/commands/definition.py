@@ -7,6 +7,7 @@ module and all definitions avoid ``dataclasses``: importing it costs more than t
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 
 TYPE_CHECKING = False
@@ -240,6 +241,7 @@ class Call(NamedTuple):
         return value
 
 
+@cache
 def load(reference: str) -> Any:
     """Import the object that ``module:function`` names."""
     module, _, name = reference.partition(":")

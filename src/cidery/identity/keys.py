@@ -87,11 +87,11 @@ class PublicKey:
 
     def encode(self) -> bytes:
         """The deterministic protobuf form, from which the peer id is made."""
-        return varint_field(1, self.kind) + bytes_field(2, self.data)
+        return _encoded(self.kind, self.data)
 
     @property
     def peer_id(self) -> PeerId:
-        return PeerId.of_public_key(self.encode())
+        return _peer_id(self.kind, self.data)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether ``signature`` over ``message`` is this key's."""
@@ -111,6 +111,16 @@ class PublicKey:
         except InvalidSignature:
             return False
         return True
+
+
+@lru_cache(maxsize=PARSED_KEYS)
+def _encoded(kind: KeyType, data: bytes) -> bytes:
+    return varint_field(1, kind) + bytes_field(2, data)
+
+
+@lru_cache(maxsize=PARSED_KEYS)
+def _peer_id(kind: KeyType, data: bytes) -> PeerId:
+    return PeerId.of_public_key(_encoded(kind, data))
 
 
 @lru_cache(maxsize=PARSED_KEYS)

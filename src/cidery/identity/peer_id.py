@@ -6,6 +6,7 @@ with sha2-256. Text is base58btc (``12D3Koo...``, ``Qm...``) or a CIDv1 with the
 Spec: https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
 """
 
+from functools import lru_cache
 from typing import Self
 
 from cidery.errors import InvalidInput
@@ -29,6 +30,10 @@ class PeerIdError(InvalidInput):
 
     def __str__(self) -> str:
         return f"{self.given[:80]!r} is not a peer id: {self.reason}" if self.given else f"bad peer id: {self.reason}"
+
+
+_text_of = lru_cache(maxsize=512)(multibase.encode_base58btc)
+"""Several objects stand for the same peer while it is dialled."""
 
 
 class PeerId:
@@ -67,7 +72,7 @@ class PeerId:
         """Parse base58btc or CIDv1 libp2p-key text. Raises PeerIdError only (fuzzed)."""
         try:
             if text.startswith(("1", "Qm")):
-                return cls.decode(multibase.decode_base58btc(text))
+                return cls.decode(multibase.decode_base58btc_id(text))
             cid = CID.parse(text)
             if cid.codec != LIBP2P_KEY:
                 raise PeerIdError("the CID's codec is not libp2p-key", text)
@@ -87,7 +92,7 @@ class PeerId:
 
     def __str__(self) -> str:
         if not self._text:
-            self._text = multibase.encode_base58btc(self.multihash)
+            self._text = _text_of(self.multihash)
         return self._text
 
     def __repr__(self) -> str:

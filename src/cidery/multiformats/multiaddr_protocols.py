@@ -130,7 +130,7 @@ def _format_unix(value: bytes) -> str:
 def _parse_p2p(text: str) -> bytes:
     try:
         if text.startswith(("Qm", "1")):
-            value = multibase.decode_base58btc(text)
+            value = multibase.decode_base58btc_id(text)
         else:
             cid = CID.parse(text)
             if cid.codec != LIBP2P_KEY:

@@ -129,8 +129,9 @@ class PinQueue:
 
     def retry_all(self) -> None:
         """The network changed (the user connected a peer): try waiting pins now."""
-        self._due = [(0.0, number) for _, number in self._due]
-        self._wake.set()
+        if self._due:
+            self._due = [(0.0, number) for _, number in self._due]
+            self._wake.set()
 
     def _take(self, job: Job, when: float) -> None:
         if self._known is not None and job.id not in self._busy:

@@ -83,6 +83,8 @@ class Connection(ABC):
         self._loop = loop
         self.secured: Authenticated | None = None
         """Once the peer is authenticated."""
+        self.greeting: Stream | None = None
+        """What was opened for the first request before ``upgraded`` was heard of; whoever takes it clears this."""
         self._mux: Muxer[Any] | None = None
         self._streams: dict[int, Stream] = {}
         self._handlers: set[asyncio.Task[None]] = set()
@@ -95,6 +97,10 @@ class Connection(ABC):
     @abstractmethod
     def _flush(self) -> None:
         """Send what the muxer has to send."""
+
+    def _flush_last(self) -> None:
+        """As _flush(), when there will be no later one."""
+        self._flush()
 
     @abstractmethod
     def _read_on(self) -> None:
@@ -143,8 +149,7 @@ class Connection(ABC):
             raise ConnectionFailed(str(self._failure or "closed"))
         if self.limited and not ALLOWED.issuperset(protocols):
             raise Limited(self.peer)
-        inner = self._mux.open_stream(self.config.clock(), window)
-        stream = self._streams[inner.id] = Stream(self, inner, self.config.traffic)
+        stream = self._opened(self._mux, window)
         if optimistic:
             stream.propose_optimistically(protocols[0])
             return stream
@@ -154,6 +159,11 @@ class Connection(ABC):
         except BaseException:
             stream.reset("negotiation failed")
             raise
+        return stream
+
+    def _opened(self, mux: Muxer[Any], window: int = 0) -> Stream:
+        inner = mux.open_stream(self.config.clock(), window)
+        stream = self._streams[inner.id] = Stream(self, inner, self.config.traffic)
         return stream
 
     def wait(self, base: float, factor: float = 4.0) -> float:
@@ -197,7 +207,7 @@ class Connection(ABC):
         self.closed_here = True
         if self._mux is not None and not self.closed.done():
             self._mux.go_away(0)
-            self._flush()
+            self._flush_last()
         self.fail(ConnectionFailed(reason))
 
     # --- verbs of streams
@@ -248,25 +258,35 @@ class Connection(ABC):
 
     # --- inside
 
+    def _greet(self) -> None:
+        """Make the first request, so that it leaves with the end of the handshake."""
+        if self._mux is not None and self.config.greeting and not self.limited:
+            self.greeting = self._opened(self._mux)
+            self.greeting.propose_optimistically(self.config.greeting)
+
     def held(self) -> int:
         """Bytes that came and were not read."""
         return 0 if self._mux is None else sum(stream.unread for stream in self._mux.streams.values())
 
-    def _dispatch(self) -> None:
+    def _dispatch(self) -> bool:
+        """Hand on what the muxer tells; whether a task is woken by it, which may have something to send."""
+        woken = False
         if self._mux is None:
-            return
+            return woken
         while (event := self._mux.next_event()) is not None:
             match event:
                 case StreamChanged(inner):
                     stream = self._streams.get(inner.id)
                     if stream is not None:
-                        stream.wake()
+                        woken = stream.wake() or woken
                         if inner.finished:
                             del self._streams[inner.id]
                 case StreamOpened(inner):
                     self._accept(Stream(self, inner, self.config.traffic))
+                    woken = True
                 case GoneAway(code):
                     log.debug("%s goes away, code %d", self, code)
+        return woken
 
     def _accept(self, stream: Stream) -> None:
         assert self._mux is not None

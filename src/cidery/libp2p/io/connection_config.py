@@ -25,6 +25,8 @@ class ConnectionConfig:
     timeouts: Timeouts
     clock: Callable[[], float]
     traffic: Traffic
+    greeting: str = ""
+    """Protocol id of the first request of each connection; "": there is none."""
     received: ReceivedBytes = field(default_factory=ReceivedBytes)
     spare: SpareBuffers = field(default_factory=SpareBuffers)
     scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(SCRATCH)))

@@ -74,6 +74,8 @@ class Identification:
         self._sequence = sequence
         self._sealed: tuple[PeerRecord, bytes] | None = None
         """The last record that was signed, since it seldom changes."""
+        self._encoded: tuple[Identify, list[bytes]] | None = None
+        """The last answer without the address at which the peer is seen, and its messages."""
         self._pings: Counter[PeerId] = Counter()
         self._rate = ConnectionRates(IDENTIFICATIONS, swarm.clock)
         self.known: dict[PeerId, Identify] = {}
@@ -94,6 +96,7 @@ class Identification:
         swarm.handlers[identify.PUSH_PROTOCOL] = self._receive_push
         swarm.handlers[ping.PROTOCOL] = self._echo
         swarm.on_connected.append(self._ask)
+        swarm.greet_with(identify.PROTOCOL)
         swarm.on_disconnected.append(self._forget)
 
     def _forget(self, peer: PeerId) -> None:
@@ -145,6 +148,18 @@ class Identification:
         """Those of these that others may reach from the Internet."""
         return [addr for addr in self.unnamed_addrs() if scope_of(addr.encode()) is Scope.PUBLIC]
 
+    def _answers(self, observed: Multiaddr | None) -> Sequence[bytes]:
+        """The messages of ours(). All of it but where the asking peer is seen is the same for every peer."""
+        said = self.ours(None)
+        if self._encoded is None or self._encoded[0] != said:
+            self._encoded = said, said.messages()
+        first, *more = self._encoded[1]
+        if observed is None:
+            return self._encoded[1]
+        seen = Identify(observed_addr=observed.encode()).encode()
+        # the order of fields tells nothing, and what would make the message too long comes in one of its own
+        return (first + seen, *more) if len(first) + len(seen) <= identify.MAX_MESSAGE else (first, *more, seen)
+
     def ours(self, observed: Multiaddr | None) -> Identify:
         """What this node says of itself now."""
         addrs = tuple(addr.encode() for addr in self.advertised_addrs())
@@ -168,7 +183,7 @@ class Identification:
 
     async def _say(self, stream: Stream) -> None:
         assert isinstance(stream.connection, Connection)
-        for message in self.ours(stream.connection.remote_addr).messages():
+        for message in self._answers(stream.connection.remote_addr):
             await stream.write_message(message)
 
     async def push(self) -> None:
@@ -190,7 +205,8 @@ class Identification:
         timeouts = self._swarm.config.timeouts
         try:
             async with asyncio.timeout(connection.wait(timeouts.stream_base)):
-                stream = await connection.open_stream([identify.PROTOCOL], optimistic=True)
+                stream, connection.greeting = connection.greeting, None
+                stream = stream or await connection.open_stream([identify.PROTOCOL], optimistic=True)
                 try:
                     said = await self._read(stream)
                     stream.close_write()

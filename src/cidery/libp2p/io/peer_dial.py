@@ -101,7 +101,8 @@ class PeerDial:
         self._ended: set[Attempt] = set()
         self._failures: deque[tuple[Multiaddr, str]] = deque(maxlen=MAX_ADDRS)
         self._winner: Connection | None = None
-        self._wake = asyncio.Event()
+        self._waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when run() has to look again."""
 
     def add(self, addrs: Iterable[Multiaddr]) -> None:
         """Dial these too; one that does not answer is tried once more.
@@ -121,7 +122,7 @@ class PeerDial:
         now = self._clock()
         for addr, head_start in self._rank(fresh):
             self._waiting[addr] = now + head_start
-            self._wake.set()
+            self._wake()
 
     def _repeat(self, addr: Multiaddr) -> None:
         """A fresh attempt beside the first one, which may be on its way to another planet; not a third."""
@@ -131,7 +132,11 @@ class PeerDial:
         if len(tried) > 1:
             self.end(tried[-1])
         self._waiting[addr] = self._clock()
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._waking.done():
+            self._waking.set_result(None)
 
     def _is_late(self, attempt: Attempt) -> bool:
         return attempt.began is not None and self._clock() >= attempt.began + self._early(attempt.addr)
@@ -139,23 +144,21 @@ class PeerDial:
     def end(self, attempt: Attempt) -> None:
         """Give up one address: others need its place."""
         self._ended.add(attempt)
-        self._wake.set()
+        self._wake()
 
     async def run(self) -> Connection:
         """The first connection of all addresses. Raises DialFailed naming what was tried. Cancel-safe: drops all."""
-        waking = asyncio.create_task(self._wake.wait())
         try:
             while self._winner is None and (self._waiting or self._running):
+                if self._waking.done():
+                    self._waking = asyncio.get_running_loop().create_future()
                 pause = self._begin()
-                await asyncio.wait([*self._running, waking], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                if waking.done():
-                    self._wake.clear()
-                    waking = asyncio.create_task(self._wake.wait())
+                waits: list[asyncio.Future[Any]] = [*self._running, self._waking]
+                await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 self._give_up()
                 self._collect()
         finally:
             self.over = True
-            waking.cancel()
             for task, attempt in self._running.items():
                 self._pending.discard(attempt)
                 task.cancel()

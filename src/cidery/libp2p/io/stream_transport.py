@@ -187,7 +187,7 @@ class StreamTransport:
                 began = self._clock()
                 await self._network.connect(lambda: lowest, *endpoint[:2])
                 connection.expect_round_trip(max(self._clock() - began, round_trip or 0.0), below)
-                await asyncio.shield(connection.upgraded)
+                await connection.upgraded
         except BaseException as exc:
             connection.close("dial given up")
             if self._network.private and _not_understood(exc):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from cidery.budgets import CONNECTIONS, CONNECTIONS_OF_PEER, DIALS_PENDING, HANDSHAKES
@@ -131,6 +131,10 @@ class Swarm:
     def add_transport(self, transport: Transport) -> None:
         """One more, which is asked last. Before listen()."""
         self._transports = (*self._transports, transport)
+
+    def greet_with(self, protocol: str) -> None:
+        """The protocol of the first request of each connection (Connection.greeting). Before listen()."""
+        self._end = replace(self._end, connections=replace(self._end.connections, greeting=protocol))
 
     def _dials_quic(self, addr: Multiaddr) -> bool:
         return addr.quic_endpoint() is not None and self.takes(addr)

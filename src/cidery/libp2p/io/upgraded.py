@@ -64,7 +64,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._filled = 0
         self._sealer: Sealer | None = None
         self._burst = 0
-        self._paused = self._flushing = self._slow = False
+        self._paused = self._flushing = self._gathering = self._slow = False
         self._paused_at = 0.0
         self._resumed: asyncio.Future[None] | None = None
         self._aborting: asyncio.TimerHandle | None = None
@@ -137,8 +137,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         except CideryError as exc:
             self.fail(exc)
             return
-        self._dispatch()
-        self._flush()
+        self._respond()
         self.config.received.came(self, count)
         pause = self._share.received(count)
         self._burst = self._burst + count if full else 0
@@ -238,9 +237,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._buffer[: len(rest)] = rest
             self._filled = len(rest)
             self._open(False)
+        self._greet()
+        self._respond()
         self._arm()
-        self._dispatch()
-        self._flush()
 
     def _open(self, full: bool) -> None:
         """Open the messages in the buffer and move the rest to its front; a full buffer grows."""
@@ -258,10 +257,30 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._buffer[:rest] = self._buffer[used : self._filled]
         self._filled = rest
 
+    def _respond(self) -> None:
+        """Hand on what came, and send what is said to it: by the muxer, and by the tasks that it wakes.
+
+        These run before what is called soon from here, so all that they say at once leaves in one segment.
+        """
+        if not self._dispatch() or self._gathering:
+            self._flush()
+        else:
+            self._gathering = True
+            self._loop.call_soon(self._gathered)
+
+    def _gathered(self) -> None:
+        if self._gathering:
+            self._gathering = False
+            self._flush()
+
+    def _flush_last(self) -> None:
+        self._gathered()
+        self._flush()
+
     def _flush(self) -> None:
         """Seal what the muxer has to send and hand it to the socket, a slice per turn of the loop."""
         mux, sealer, transport = self._mux, self._sealer, self._transport
-        if mux is None or sealer is None or transport is None or self._flushing:
+        if mux is None or sealer is None or transport is None or self._flushing or self._gathering:
             return
         slice_left = FLUSH_SLICE
         while mux.has_output and not self._paused and not self.closed.done():
@@ -302,7 +321,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     def _tell(self, exc: CideryError) -> None:
         if self._mux is not None and isinstance(exc, YamuxError):
             self._mux.go_away(exc.wire_code)
-            self._flush()
+            self._flush_last()
 
     def _shut(self) -> None:
         if self._transport is not None:

@@ -42,6 +42,7 @@ def scope_of(addr: bytes) -> Scope:
     return Scope.PUBLIC if ip.is_global else Scope.PRIVATE
 
 
+@lru_cache(maxsize=4096)
 def host_of(addr: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address an address begins with, None if it begins with something else."""
     if len(addr) >= 5 and addr[0] == IP4:

@@ -24,6 +24,8 @@ NO_LIMIT = 1 << 30
 """Bytes, more than anybody sends or reads at a time."""
 MEASURED = 10.0
 """Seconds over which a rate is averaged: what is older counts less than a third."""
+AT_ONCE = 0.01
+"""Seconds within which bytes count as if they came together: a thousandth of what is measured, and no exp()."""
 MAX_METERS = 1024
 """Peers, and protocols, that are counted apart; the one heard of longest ago is forgotten."""
 DAY = 24 * 60
@@ -135,6 +137,9 @@ class Meter:
 
     def count(self, size: int, now: float) -> None:
         self.total += size
+        if now - self._at < AT_ONCE:
+            self._rate += size / MEASURED
+            return
         self._rate = self.rate(now) + size / MEASURED
         self._at = now
 

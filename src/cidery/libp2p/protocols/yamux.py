@@ -377,10 +377,11 @@ class Yamux:
         """
         at, size = 0, len(out)
         control, active, light = self._control, self._active, self._light
-        while control and size - at >= HEADER_SIZE:
-            out[at : at + HEADER_SIZE] = control.popleft()
-            at += HEADER_SIZE
-        while (light or active) and size - at > HEADER_SIZE and not control:
+        while (control or light or active) and size - at > HEADER_SIZE:
+            if control:
+                out[at : at + HEADER_SIZE] = control.popleft()
+                at += HEADER_SIZE
+                continue
             stream = light.popleft() if light else active.popleft()
             length = min(stream.out_bytes, stream.send_window, size - at - HEADER_SIZE)
             if length <= 0:
