@@ -215,3 +215,15 @@ def test_a_payload_survives_its_encoding_and_unknown_fields_are_skipped():
     assert NoisePayload.decode(payload.encode() + b"\x7a\x03abc") == payload
     with pytest.raises(NoiseError, match="payload"):
         NoisePayload.decode(b"\x0a\x05abc")
+
+
+def test_a_prepared_ephemeral_key_is_given_to_one_handshake_only():
+    own, source = StaticKey(ALICE, MUXERS, entropy(1)), entropy(2)
+    own.prepare(source)
+    own.prepare(source)  # there is one already
+    keys = [own.ephemeral(source).public for _ in range(3)]
+    own.prepare(source)
+    keys.append(own.ephemeral(source).public)
+    fresh = entropy(2)
+    assert keys == [noise.KeyPair.generate(fresh).public for _ in range(4)] and len(set(keys)) == 4
+    assert own.public not in keys

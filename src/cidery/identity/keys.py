@@ -96,21 +96,29 @@ class PublicKey:
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether ``signature`` over ``message`` is this key's."""
         from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
         key = _parsed(self.kind, self.data)
         try:
-            if isinstance(key, ed25519.Ed25519PublicKey):
+            if isinstance(key, Ed25519PublicKey):
                 key.verify(signature, message)
-            elif isinstance(key, rsa.RSAPublicKey):
-                key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
             else:
-                assert isinstance(key, ec.EllipticCurvePublicKey)  # _parsed() makes only these three
-                key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+                _verify_other(key, message, signature)
         except InvalidSignature:
             return False
         return True
+
+
+def _verify_other(key: PublicKeyTypes, message: bytes, signature: bytes) -> None:
+    """Raises InvalidSignature."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+    else:
+        assert isinstance(key, ec.EllipticCurvePublicKey)  # _parsed() makes only these and Ed25519
+        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
 
 
 @lru_cache(maxsize=PARSED_KEYS)

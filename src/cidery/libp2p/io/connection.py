@@ -260,7 +260,7 @@ class Connection(ABC):
 
     def _greet(self) -> None:
         """Make the first request, so that it leaves with the end of the handshake."""
-        if self._mux is not None and self.config.greeting and not self.limited:
+        if self._mux is not None and self.usable and self.config.greeting and not self.limited:
             self.greeting = self._opened(self._mux)
             self.greeting.propose_optimistically(self.config.greeting)
 

@@ -30,6 +30,8 @@ from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
 
 PUNCH_TRIES, PUNCH_PAUSE = 10, 0.1
 """Connections tried in one attempt of a punch where they are refused, and the seconds between them."""
+CALM = 0.002
+"""Seconds after a handshake until there is time to prepare the next: the peer has asked who this is, and was told."""
 WS_ROUND_TRIPS, TLS_ROUND_TRIPS = 1.0, 2.0
 """Beside those of the handshake inside."""
 
@@ -117,8 +119,12 @@ class StreamTransport:
     ) -> Callable[[], asyncio.BufferedProtocol]:
         """Makes what a new socket of these forms is attached to."""
 
+        def prepare(_: asyncio.Future[None]) -> None:
+            asyncio.get_running_loop().call_later(CALM, end.upgrade.prepare)
+
         def make() -> asyncio.BufferedProtocol:
             connection = UpgradedConnection(end.connections, upgrade_inbound(end.upgrade), outbound=False)
+            connection.upgraded.add_done_callback(prepare)
             accept(connection)
             if forms == {PLAIN}:
                 return self._network.covered(connection)
@@ -188,6 +194,7 @@ class StreamTransport:
                 await self._network.connect(lambda: lowest, *endpoint[:2])
                 connection.expect_round_trip(max(self._clock() - began, round_trip or 0.0), below)
                 await connection.upgraded
+                end.upgrade.prepare()  # the peer has a signature to check, and this side nothing to do
         except BaseException as exc:
             connection.close("dial given up")
             if self._network.private and _not_understood(exc):

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -137,6 +138,18 @@ def _framed(message: bytes) -> Send:
     return Send(len(message).to_bytes(2, "big") + message)
 
 
+class KeyPair(NamedTuple):
+    """Of X25519."""
+
+    private: X25519PrivateKey
+    public: bytes
+
+    @classmethod
+    def generate(cls, entropy: Callable[[int], bytes]) -> Self:
+        private = X25519PrivateKey.from_private_bytes(entropy(32))
+        return cls(private, private.public_key().public_bytes_raw())
+
+
 class StaticKey:
     """A node's static key, and what its identity says of it in a handshake.
 
@@ -145,12 +158,22 @@ class StaticKey:
     """
 
     def __init__(self, identity: PrivateKey, muxers: Sequence[str], entropy: Callable[[int], bytes]) -> None:
-        self.private = X25519PrivateKey.from_private_bytes(entropy(32))
-        self.public = self.private.public_key().public_bytes_raw()
+        self.private, self.public = KeyPair.generate(entropy)
+        self._prepared: KeyPair | None = None
         self.muxers = tuple(muxers)
         self.payload = NoisePayload(
             identity.public.encode(), identity.sign(_SIGNED_PREFIX + self.public), self.muxers
         ).encode()
+
+    def prepare(self, entropy: Callable[[int], bytes]) -> None:
+        """Make the ephemeral key of the next handshake while nobody waits for it."""
+        if self._prepared is None:
+            self._prepared = KeyPair.generate(entropy)
+
+    def ephemeral(self, entropy: Callable[[int], bytes]) -> KeyPair:
+        """A key for one handshake: each is given once."""
+        prepared, self._prepared = self._prepared, None
+        return prepared or KeyPair.generate(entropy)
 
 
 def _checked(data: bytes, remote_static: bytes, expected: PeerId | None) -> tuple[PublicKey, NoisePayload]:
@@ -197,8 +220,7 @@ def initiate(
         agreement: reads what answers that.
     """
     symmetric = _Symmetric()
-    ephemeral = X25519PrivateKey.from_private_bytes(entropy(32))
-    ephemeral_public = ephemeral.public_key().public_bytes_raw()
+    ephemeral, ephemeral_public = own.ephemeral(entropy)
 
     symmetric.mix_hash(ephemeral_public)
     symmetric.encrypt_and_hash(b"")
@@ -225,8 +247,7 @@ def initiate(
 def respond(own: StaticKey, entropy: Callable[[int], bytes]) -> Steps[Secured]:
     """The listening side. Raises NoiseError."""
     symmetric = _Symmetric()
-    ephemeral = X25519PrivateKey.from_private_bytes(entropy(32))
-    ephemeral_public = ephemeral.public_key().public_bytes_raw()
+    ephemeral, ephemeral_public = own.ephemeral(entropy)
 
     message = yield from _read_message()
     if len(message) < 32:

@@ -40,6 +40,10 @@ class UpgradeConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "static", noise.StaticKey(self.identity, MUXERS, self.entropy))
 
+    def prepare(self) -> None:
+        """Do now what the next handshake would take time for."""
+        self.static.prepare(self.entropy)
+
 
 def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None, *, at_once: bool = False) -> Steps[Secured]:
     """The dialling side. Raises MultistreamError, SecurityError, WrongPeer.
