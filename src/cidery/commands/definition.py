@@ -241,11 +241,11 @@ class Call(NamedTuple):
 
 
 _loaded: dict[str, Any] = {}
-"""functools.cache() would take a millisecond of a start."""
+"""Each call of the RPC would import again; functools.cache() would take a millisecond of a start."""
 
 
 def load(reference: str) -> Any:
-    """Import the object that ``module:function`` names. A call of the RPC spends a hundredth of it on importing again."""
+    """Import the object that ``module:function`` names."""
     if reference not in _loaded:
         module, _, name = reference.partition(":")
         _loaded[reference] = getattr(import_module(module), name)
