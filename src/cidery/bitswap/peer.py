@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from cidery import budgets
 from cidery.bitswap.engine import Envelope
+from cidery.bitswap.loop_line import BYTES_AT_A_TIME, LoopLine, Place
 from cidery.bitswap.message import Message, Payload, foretold
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
@@ -79,7 +80,7 @@ class Shunned:
 class ConnectedPeer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
 
-    def __init__(self, peer: PeerId, name: str, now: float) -> None:
+    def __init__(self, peer: PeerId, name: str, now: float, line: LoopLine) -> None:
         self.peer = peer
         self.name = name
         self.wantlist = PeerWantlist()
@@ -90,6 +91,7 @@ class ConnectedPeer:
         self.reading = asyncio.Semaphore(MAX_READING)
         self.verifying = asyncio.Semaphore(MAX_VERIFYING)
         self.work = PeerWork(now)
+        self._line, self._place = line, Place()
         self.arrived: set[Arrived] = set()
         """Whole messages of which the blocks are not hashed yet."""
         self.turn = asyncio.Lock()
@@ -122,8 +124,19 @@ class ConnectedPeer:
         self.wantlist.ask(self, (), (cid,))
         return True
 
+    async def its_turn(self, size: int) -> None:
+        """Wait until so many bytes of it may be read: what we asked for is not behind what others ask for."""
+        if not self.wantlist.wants_any:
+            await self._line.enter(self._place, size)
+
+    async def pause(self, seconds: float) -> None:
+        """Within a message: for a turn of the loop at least, and until it is its turn again."""
+        await asyncio.sleep(seconds)
+        await self.its_turn(BYTES_AT_A_TIME)
+
     async def decode(self, data: memoryview, clock: Callable[[], float]) -> Message:
-        """In steps, at the peer's rate. Raises BitswapError."""
+        """In steps, at the peer's rate, when it is its turn. Raises BitswapError."""
+        await self.its_turn(len(data))
         steps = Message.decode_steps(data)
         while True:
             message: Message | None = None
@@ -133,7 +146,7 @@ class ConnectedPeer:
                 message, cost = stop.value
             pause = self.work.spend(cost, clock())
             if pause is not None:
-                await asyncio.sleep(pause)
+                await self.pause(pause)
             if message is not None:
                 return message
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cidery import budgets
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
+from cidery.bitswap.loop_line import LoopLine
 from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Entry, Message, Payload
 from cidery.bitswap.peer import (
     FORETOLD,
@@ -56,7 +57,7 @@ VERIFY_INLINE = 32 * 1024
 VERIFY_ITEMS = 128
 """As above, in blocks however small."""
 WANTS_AT_ONCE = 256
-"""Wants that are looked up between two turns of the loop."""
+"""Wants that are looked up between two looks at the line."""
 ASK_ALIVE = 0.5
 """Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
 RETRY_BASE = 1.0
@@ -94,6 +95,7 @@ class BitswapService:
         self.crowds = Crowds(self.engine, self._peers, clock)
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
+        self._line = LoopLine(clock)
         self._reading = asyncio.Semaphore(SERVING_TURNS)
         self._looking: asyncio.TimerHandle | None = None
         self._shunned = Shunned()
@@ -210,7 +212,7 @@ class BitswapService:
             return
         if self._shunned.holds(name, self._clock()):
             return
-        peer = self._peers[name] = ConnectedPeer(connection.peer, name, self._clock())
+        peer = self._peers[name] = ConnectedPeer(connection.peer, name, self._clock(), self._line)
         self._left.again(peer)
         self.engine.add_peer(name, self._clock())
         for session in list(self._sessions):
@@ -291,8 +293,8 @@ class BitswapService:
                 self._wonder_about(peer, entries)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
             self._kick_answers(name)
-            if start:
-                await asyncio.sleep(0)
+            if start and peer is not None:
+                await peer.pause(0.0)
 
     def _wonder_about(self, peer: ConnectedPeer, entries: Sequence[Entry]) -> None:
         """It withdraws wants: has it what it wanted, for others to have it from there?"""
@@ -309,8 +311,7 @@ class BitswapService:
             if size < VERIFY_INLINE and len(payloads) <= VERIFY_ITEMS:
                 cids = [payload.cid() for payload in payloads]
             else:
-                loop = asyncio.get_running_loop()
-                cids = await loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
+                cids = await self._loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
         finally:
             peer.verifying.release()
             peer.arrived.discard(arrived)
