@@ -4,6 +4,7 @@ Fresh memory of a mebibyte costs half as much as decrypting it: the system clear
 back as soon as it is freed.
 """
 
+import weakref
 from collections import deque
 
 LEAST = 64 * 1024
@@ -19,6 +20,7 @@ class SpareBuffers:
 
     def __init__(self) -> None:
         self._known: deque[bytearray] = deque()
+        _everywhere.add(self)
 
     def take(self, size: int) -> memoryview:
         """Writable memory of ``size`` bytes with any content. It is lent for as long as a view of it exists."""
@@ -41,6 +43,19 @@ class SpareBuffers:
         if len(known) > KEPT:
             known.popleft()
         return view
+
+    def forget(self) -> None:
+        """Give back those that are not lent, and do not take the others back."""
+        self._known.clear()
+
+
+_everywhere: weakref.WeakSet[SpareBuffers] = weakref.WeakSet()
+
+
+def forget_all() -> None:
+    """Give back the spare buffers of this process. To be called where they are made: in the loop's thread."""
+    for spare in list(_everywhere):
+        spare.forget()
 
 
 def _is_spare(buffer: bytearray) -> bool:

@@ -112,6 +112,8 @@ def test_garbage_before_authentication_ends_the_connection_at_once(garbage):
             attacker.transport.write(garbage)
             await asyncio.wait_for(attacker.lost, 20)
             assert len(victim.connections) == 1
+            (friend,) = victim.connections
+            assert len(friend.config.received) == 1, "a connection is held after its end"
 
     run_virtual(main())
 

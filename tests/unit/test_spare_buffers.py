@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from cidery.spare_buffers import KEPT, LEAST, MOST, SpareBuffers
+from cidery.spare_buffers import KEPT, LEAST, MOST, SpareBuffers, forget_all
 
 SIZE = 1 << 20
 
@@ -43,6 +43,17 @@ def test_small_and_very_large_ones_are_not_remembered() -> None:
     for size in (1, LEAST - 1, MOST + 1):
         assert len(spare.take(size)) == size
     assert not spare._known
+
+
+def test_those_that_nobody_looks_at_are_given_back_and_the_others_stay_as_they_are() -> None:
+    spare, other = SpareBuffers(), SpareBuffers()
+    lent = spare.take(SIZE)
+    lent[:4] = b"mine"
+    other.take(SIZE)
+    forget_all()
+    assert not spare._known and not other._known
+    assert all(spare.take(SIZE).obj is not lent.obj for _ in range(2))
+    assert bytes(lent[:4]) == b"mine"
 
 
 def test_threads_never_share_a_buffer() -> None:

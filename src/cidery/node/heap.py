@@ -4,7 +4,8 @@ A full pass visits every container object and holds all threads meanwhile: 100 m
 is written. The survivors of a long pass are therefore set aside (gc.freeze()) and not visited again until the
 process is idle: then everything is visited once, so that cyclic garbage is not kept for ever.
 
-The C library, too, keeps freed memory that lies below small live objects: it is told to return it (trim()).
+The C library, too, keeps freed memory that lies below small live objects: it is told to return it (trim()). So are
+buffers of blocks that were kept for the next ones.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+
+from cidery import spare_buffers
 
 SHORT_PASS = 0.005
 """Seconds that a full pass may take before its survivors are set aside: a tenth of the allowed lag."""
@@ -95,11 +98,12 @@ async def _give_back_when_grown() -> None:
     least, wait = _resident(), TRIM_EVERY
     while True:
         await asyncio.sleep(wait)
-        before = _resident()
-        least = min(least, before)
-        if before - least <= TRIM_GROWTH:
+        least = min(least, _resident())
+        if _resident() - least <= TRIM_GROWTH:
             continue
         await _idle()
+        before = _resident()
+        spare_buffers.forget_all()
         visit()
         await asyncio.to_thread(trim)
         wait = TRIM_EVERY if before - _resident() > TRIM_GROWTH // 4 else min(2 * wait, VISIT_EVERY)

@@ -97,7 +97,8 @@ class QuicConnection(Connection):
             self._handshake_bytes += size
             if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
                 self.fail(QuicError(f"more than {MAX_HANDSHAKE_BYTES} bytes before authentication"))
-                return
+        if self.closed.done():
+            return  # nobody would be told again that it has ended
         self.config.received.came(self, size)
         if self._share.received(size) and self._mux is not None:
             self._mux.limit(reading_waits=True)

@@ -57,13 +57,17 @@ class ReceivedBytes:
         self._held: dict[Holder, int] = {}
         self._all = 0
 
+    def __len__(self) -> int:
+        """Connections that are known here."""
+        return len(self._since.keys() | self._held.keys())
+
     @property
     def held(self) -> int:
         """Bytes at the last looks."""
         return self._all
 
     def came(self, holder: Holder, size: int) -> None:
-        """Bytes were received. O(streams of the connection) once a LOOK_AFTER."""
+        """An open connection received bytes. O(streams of the connection) once a LOOK_AFTER."""
         since = self._since.get(holder, 0) + size
         if since < LOOK_AFTER:
             self._since[holder] = since

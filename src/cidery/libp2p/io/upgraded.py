@@ -138,6 +138,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self.fail(exc)
             return
         self._respond()
+        if self.closed.done():
+            return  # nobody would be told again that it has ended
         self.config.received.came(self, count)
         pause = self._share.received(count)
         self._burst = self._burst + count if full else 0
