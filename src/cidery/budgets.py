@@ -173,7 +173,7 @@ BITSWAP_WRONG = Limit(
     "it lies; those that an eighth of what it sent rightly makes up for do not count",
 )
 BITSWAP_UNREAD = Limit(
-    64 << 20,
+    48 << 20,
     "bytes of answers that peers do not read",
     Per.NODE,
     "the message that nothing was read of for longest is sent again later",

@@ -10,6 +10,7 @@ from cidery.libp2p.protocols.bandwidth import (
     MAX_METERS,
     MEASURED,
     NO_LIMIT,
+    WORTH_KEEPING,
     BandwidthLimits,
     Meter,
     Meters,
@@ -109,3 +110,13 @@ def test_meters_are_bounded() -> None:
     for number in range(MAX_METERS + 10):
         meters.of(number, 0.0)[0].count(1, 0.0)
     assert meters.get(5) is None and meters.get(MAX_METERS) is not None
+
+
+def test_a_peer_that_left_is_counted_on_if_it_moved_much():
+    meters: Meters[str] = Meters()
+    for name, size in (("little", WORTH_KEEPING // 2 - 1), ("much", WORTH_KEEPING // 2)):
+        for meter in meters.of(name, 0.0):
+            meter.count(size, 0.0)
+        meters.parted(name)
+    meters.parted("never met")
+    assert meters.get("little") is None and meters.get("much") is not None

@@ -258,6 +258,18 @@ def test_the_peer_store_is_bounded_and_keeps_trusted_addresses_first():
     assert store.get(PEER) is None
 
 
+def test_strangers_that_told_no_address_are_forgotten_when_they_leave_and_drive_out_nobody():
+    store = PeerStore(lambda: 0.0)
+    store.add_addrs(PEER, [addr(1)])
+    for at in range(2 * MAX_PEERS):
+        stranger = PeerId(at.to_bytes(4, "big"))
+        store.know(stranger).agent = "stranger/1"
+        store.parted(stranger)
+    store.parted(PEER)
+    store.parted(PeerId(b"never met"))
+    assert store.addrs(PEER) == [addr(1)] and store.get(PeerId(bytes(4))) is None
+
+
 def test_peers_survive_a_restart_and_damaged_rows_do_not_matter():
     rows: dict[bytes, bytes] = {b"garbage": b"{}", PEER.multihash: b"not json"}
 

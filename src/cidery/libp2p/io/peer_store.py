@@ -89,6 +89,16 @@ class PeerStore:
         self._changed.add(peer)
         return known
 
+    def parted(self, peer: PeerId) -> None:
+        """The last connection ended: who told no address cannot be dialled, and tells the rest when it comes again.
+
+        Strangers that come under ever new ids would else drive out those whose addresses are known.
+        """
+        known = self._peers.get(peer)
+        if known is not None and not known.addrs:
+            del self._peers[peer]
+            self._changed.discard(peer)
+
     def get(self, peer: PeerId) -> KnownPeer | None:
         return self._peers.get(peer)
 

@@ -436,6 +436,8 @@ class Swarm:
         known = peer in self._connections
         if not several:
             self._connections.pop(peer, None)
+            self.peer_store.parted(peer)
+            self.traffic.peers.parted(peer)
         if known and (not several or not connection.limited and all(one.limited for one in several)):
             for hook in self.on_disconnected if connection.closed_here else (*self.on_disconnected, *self.on_lost):
                 hook(peer)

@@ -28,6 +28,8 @@ AT_ONCE = 0.01
 """Seconds within which bytes count as if they came together: a thousandth of what is measured, and no exp()."""
 MAX_METERS = 1024
 """Peers, and protocols, that are counted apart; the one heard of longest ago is forgotten."""
+WORTH_KEEPING = 1024 * 1024
+"""Bytes, both ways together, of a peer that has left, below which it is no longer counted apart."""
 DAY = 24 * 60
 """Minutes."""
 
@@ -168,3 +170,9 @@ class Meters(Generic[K]):
     def get(self, key: K) -> tuple[Meter, Meter] | None:
         """(in, out), None if nothing was counted."""
         return self._meters.get(key)
+
+    def parted(self, key: K) -> None:
+        """It has left: what little it moved is forgotten. A thousand strangers would else hold memory for good."""
+        found = self._meters.get(key)
+        if found is not None and found[0].total + found[1].total < WORTH_KEEPING:
+            del self._meters[key]
