@@ -156,3 +156,13 @@ def test_what_was_asked_on_an_earlier_connection_may_still_be_answered():
     assert not wants.was_asked(A)
     wants.asked_before(earlier)
     assert wants.was_asked(A) and not wants.was_asked(B)
+
+
+def test_an_offer_of_what_nobody_wants_is_declined_by_a_cancel():
+    wants = PeerWantlist()
+    wants.unwanted(A)
+    assert wants.next_entries() == [Entry(A, cancel=True)]
+    wants.ask("session", [B], [])
+    wants.next_entries()
+    wants.unwanted(B)
+    assert not wants.next_entries(), "it is wanted after all"

@@ -3,10 +3,11 @@
 import pytest
 from session_commands import asks, cancels, probes
 
+from cidery.exchange.choice import MAX_PROBED_SOURCES
 from cidery.exchange.commands import Ask, Heard
 from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
-from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, MAX_PROBED_SOURCES, FetchSession
+from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, FetchSession
 from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE, Readers, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import WINDOW
@@ -342,6 +343,44 @@ def test_those_who_wait_for_one_reader_turn_to_another_by_chance():
         machine.on_have("second", wanted[0], 1.0)
         turned += cancels(machine.poll(1.0, ROOM), "first") == wanted
     assert 30 < turned < 70, "of two holders each serves half of them"
+
+
+def waiting_for_one(*, seed: int = 0) -> tuple[FetchSession, list[CID]]:
+    """Two blocks are asked of a reader, and another reader said that it has them, too."""
+    machine, wanted = session("first", "second", seed=seed), cids(2)
+    machine.want(wanted, 0.0)
+    readers(machine, {"first": wanted, "second": []})
+    assert set(asks(machine.poll(0.0, ROOM), "first")) == set(wanted)
+    for cid in wanted:
+        machine.on_have("second", cid, 0.01)
+    assert not cancels(machine.poll(0.01, ROOM), "first"), "it has just been asked"
+    return machine, wanted
+
+
+def test_of_what_a_reader_offers_one_want_leaves_the_line_of_another():
+    machine, wanted = waiting_for_one()
+    for cid in wanted:
+        machine.on_have("second", cid, 1.0)
+    (left,) = cancels(machine.poll(1.0, ROOM), "first")
+    assert left in wanted
+    assert asks(machine.poll(1.0 + LATER, ROOM), "second") == [left]
+
+
+def test_a_reader_that_owes_a_block_or_offers_what_is_coming_is_not_asked_for_more():
+    machine, wanted = waiting_for_one()
+    machine.on_bytes("first", Heard(1.0, 1.0, frozenset(wanted[:1])), 1.0)
+    for now in (1.0, 2.0):
+        for cid in wanted:
+            machine.on_have("second", cid, now)
+        assert cancels(machine.poll(now, ROOM), "first") == (wanted[1:] if now == 1.0 else [])
+        machine.poll(now + LATER, ROOM)
+
+
+def test_an_offer_while_the_reader_rests_moves_nothing():
+    machine, wanted = waiting_for_one()
+    machine.on_have("second", wanted[0], 1.0)
+    assert not cancels(machine.poll(1.0, ROOM, resting=True), "first")
+    assert not cancels(machine.poll(1.01, ROOM), "first")
 
 
 def test_a_want_that_waits_long_for_a_reader_which_has_sent_nothing_turns_to_one_that_has():

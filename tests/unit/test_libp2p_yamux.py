@@ -9,6 +9,7 @@ from cidery.budgets import SMALL_FRAMES, STREAMS_OPENED
 from cidery.libp2p.protocols.muxed_stream import (
     EAGER,
     FRAMED_AHEAD,
+    LARGE_MESSAGE,
     MESSAGE_COST,
     MessageTooLarge,
     StreamClosed,
@@ -522,6 +523,18 @@ def test_the_announcement_of_a_large_message_reserves_little():
         sent += size
         assert stream.target is None or len(stream.target) <= max(2 * sent, EAGER)
     assert mux.next_message(stream, 0.0) == data
+
+
+def test_a_reader_is_woken_once_when_a_large_message_has_begun():
+    mux, stream = framed()
+    receive(mux, frame(DATA, 0, 1, 4, b"\x80\x80\x01a"))  # 16 KiB
+    assert stream.began and stream.readable
+    stream.began = False  # as its reader does
+    receive(mux, frame(DATA, 0, 1, LARGE_MESSAGE - 2, bytes(LARGE_MESSAGE - 2)))
+    assert not stream.readable
+    receive(mux, frame(DATA, 0, 1, 3, b"b\x05c"))
+    assert stream.readable and not stream.began, "the next one is small"
+    assert mux.next_message(stream, 0.0) is not None and not stream.readable
 
 
 def test_empty_messages_cost_nothing_and_hold_up_nothing():

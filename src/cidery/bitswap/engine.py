@@ -7,11 +7,12 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from cidery.bitswap.message import Entry, WantType
+from cidery.bitswap.offers import Offers
 from cidery.bitswap.turns import LOOKED_AT, SMALL, Turns
 from cidery.budgets import BITSWAP_ANSWERS, BITSWAP_WANTS
 from cidery.multiformats.cid import CID
@@ -86,6 +87,7 @@ class Engine:
         """``seed``: see Turns."""
         self.ledgers: dict[str, Ledger] = {}
         self.turns = Turns(now, seed)
+        self.offers = Offers()
         self._peers: dict[str, _PeerQueue] = {}
         self._asked: OrderedDict[bytes, dict[str, float]] = OrderedDict()
         """Multihash of what may be a root -> who asked for it, and when."""
@@ -106,6 +108,7 @@ class Engine:
                 self._unwant(cid, peer)
         self._waiting.pop(peer, None)
         self.turns.remove(peer)
+        self.offers.left(peer)
         self.ledgers.pop(peer, None)
 
     def on_wantlist(self, peer: str, entries: Sequence[Entry], full: bool) -> list[CID]:
@@ -147,7 +150,7 @@ class Engine:
                 del askers[other]
         return [other for other in askers if other != peer]
 
-    def on_sizes(self, peer: str, cids: Sequence[CID], sizes: Sequence[int | None]) -> None:
+    def on_sizes(self, peer: str, cids: Sequence[CID], sizes: Sequence[int | None], now: float = 0.0) -> None:
         """What the store knows of the looked-up wants: sizes in bytes, None where absent."""
         queue = self._peers.get(peer)
         if queue is None:
@@ -157,7 +160,7 @@ class Engine:
             if entry is None:
                 continue
             if size is not None:
-                self._serve(peer, queue, entry, size)
+                self._serve(peer, queue, entry, size, now)
             # "If C sends S a Have request for data S does not have [...] and C has requested for DontHave responses
             # then S SHOULD respond with DontHave"; without, the peer hears nothing until the block is there
             elif entry.send_dont_have:
@@ -166,7 +169,7 @@ class Engine:
             cid, _ = queue.wants.popitem(last=False)
             self._unwant(cid, peer)
 
-    def on_new_blocks(self, blocks: Sequence[tuple[bytes, int]]) -> list[str]:
+    def on_new_blocks(self, blocks: Sequence[tuple[bytes, int]], now: float = 0.0) -> list[str]:
         """Blocks (multihash, bytes) came into the store; returns the peers that now have something to be sent.
 
         Whatever codec or version they were asked for by.
@@ -175,7 +178,7 @@ class Engine:
         for multihash, size in blocks:
             for peer, cid in list(self.wanted_by.get(multihash, ())):
                 queue = self._peers[peer]
-                self._serve(peer, queue, queue.wants[cid], size)
+                self._serve(peer, queue, queue.wants[cid], size, now)
                 woken[peer] = None
         return list(woken)
 
@@ -195,6 +198,21 @@ class Engine:
             for peer in islice(free, LOOKED_AT * 4)
         }
         return turns.begin(waiting, now)
+
+    def offer(self, acts_on_it: Callable[[str], bool], now: float) -> str | None:
+        """The peer that is to be told again what we have, while nobody is in line. ``acts_on_it``: whether one does."""
+        if self._waiting:
+            return None
+        turns = self.turns
+        made = self.offers.next(
+            lambda peer: turns.receiving(peer) if turns.is_giver(peer, now) and acts_on_it(peer) else None, now
+        )
+        if made is None:
+            return None
+        peer, cids = made
+        for cid in cids:
+            self._peers[peer].presences.setdefault(cid, True)
+        return peer
 
     def end_turn(self, peer: str, size: int, now: float) -> None:
         """``size`` bytes of blocks were sent in it."""
@@ -301,7 +319,7 @@ class Engine:
 
     # --- inside
 
-    def _serve(self, peer: str, queue: _PeerQueue, entry: Entry, size: int) -> None:
+    def _serve(self, peer: str, queue: _PeerQueue, entry: Entry, size: int, now: float) -> None:
         cid = entry.cid
         del queue.wants[cid]
         self._unwant(cid, peer)
@@ -309,7 +327,9 @@ class Engine:
         # very small)"
         if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
             queue.presences[cid] = True
+            self.offers.told(peer, cid, now)
         elif cid not in queue.blocks:
+            self.offers.settled(peer, cid)
             queue.presences.pop(cid, None)
             queue.blocks[cid] = size
             queue.queued_bytes += size
@@ -323,6 +343,7 @@ class Engine:
                 self._unwant(cid, peer)
             queue.take(cid)
             queue.presences.pop(cid, None)
+            self.offers.settled(peer, cid)
         if not queue.blocks:
             self._waiting.pop(peer, None)
 

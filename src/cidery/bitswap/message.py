@@ -50,6 +50,8 @@ MAX_CID = 168
 
 COMING = 1001
 """Number of the field with the CID of a block that the message holds further on."""
+RECEIVING = 1002
+"""Number of the field that says from how many others its sender is receiving blocks."""
 MAX_FORETOLD = 64
 """Most of them that are read: a message of a MiB holds as many blocks of 16 KiB."""
 
@@ -126,6 +128,9 @@ class Message:
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
+    receiving: int | None = None
+    """From how many others than the receiver of this message its sender is receiving blocks; None: as it said before.
+    A field of ours, too."""
     coming: list[CID] = field(default_factory=list)
     """Ahead of the blocks: which they are, so that a receiver of half a message knows. A field of ours,
     that other implementations skip, as protobuf has it."""
@@ -156,6 +161,8 @@ class Message:
                 out += [bytes_field(4, bytes_field(1, cid.encode()) + tail) for cid in cids]
             if self.pending_bytes:
                 out.append(varint_field(5, self.pending_bytes))
+        if self.receiving is not None:
+            out.append(varint_field(RECEIVING, self.receiving))
         return out
 
     def buffers(self, protocol: str) -> list[Buffer]:
@@ -214,6 +221,9 @@ class Message:
                 elif number == COMING and len(message.coming) < MAX_FORETOLD:
                     expect(wire, BYTES, "coming")
                     message.coming.append(_read_cid(view))
+                elif number == RECEIVING:
+                    expect(wire, VARINT, "receiving")
+                    message.receiving = value
                 elif number == 5:
                     expect(wire, VARINT, "pendingBytes")
                     message.pending_bytes = value

@@ -105,9 +105,15 @@ class ConnectedPeer:
         self.noted_at = now
         self.failed = 0
         """Times in a row that something could not be sent."""
+        self.told_receiving = 0
+        """From how many others we are receiving, as it was told last."""
         self.deaf = False
         """It does not speak Bitswap."""
         self.gone = False
+
+    def news(self, others: int) -> int | None:
+        """How many others are sending to us, if it was told another number, and is asked for blocks."""
+        return others if others != self.told_receiving and self.wantlist.wants_any else None
 
     def take_back(self) -> None:
         """What it does not read takes memory that others need: it is sent again later."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
+from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.loop_line import LoopLine
@@ -30,7 +31,7 @@ from cidery.bitswap.peer import (
     read_blocks,
     write_message,
 )
-from cidery.bitswap.turns import UNREAD
+from cidery.bitswap.serving import Serving
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError
 from cidery.exchange.commands import Heard
@@ -93,12 +94,13 @@ class BitswapService:
         self._speaks = speaks
         self._peers: dict[str, ConnectedPeer] = {}
         self.crowds = Crowds(self.engine, self._peers, clock)
+        self._serving = Serving(self.engine, self._peers, clock, self._answer, self._is_ours)
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._line = LoopLine(clock)
         self._reading = asyncio.Semaphore(SERVING_TURNS)
-        self._looking: asyncio.TimerHandle | None = None
         self._shunned = Shunned()
+        self._arrivals = Arrivals()
         self._left = LeftPeers()
         self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
@@ -116,7 +118,7 @@ class BitswapService:
             self._loop.call_soon_threadsafe(self._serve_stored, awaited)
 
     def _serve_stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
-        for name in self.engine.on_new_blocks(blocks):
+        for name in self.engine.on_new_blocks(blocks, self._clock()):
             self._kick_answers(name)
 
     def exchanged(self, name: str) -> bool:
@@ -138,8 +140,7 @@ class BitswapService:
             self._store.on_stored.remove(self._stored)
         for peer in self._peers.values():
             peer.gone = True
-        if self._looking is not None:
-            self._looking.cancel()
+        self._serving.close()
         await self._tasks.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -243,12 +244,15 @@ class BitswapService:
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
-                async for data in stream.messages(MAX_MESSAGE):
+                async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
+                    self._ends(peer)
                     arrived = peer.arrives(data)
                     async with peer.turn:
                         message = await peer.decode(data, self._clock)
                         self.messages_received += 1
                         self._receive_presences(peer, message)
+                        if message.receiving is not None:
+                            self.engine.turns.receives(name, message.receiving)
                         if message.entries or message.full:
                             await self._receive_wantlist(name, message)
                     if message.payloads:
@@ -261,6 +265,28 @@ class BitswapService:
             raise first_of(group_error) from group_error
         finally:
             peer.inbound.pop(stream, None)
+            self._ends(peer)
+
+    def _begins(self, peer: ConnectedPeer) -> None:
+        self._arrivals.begins(peer.name, self._clock())
+        self._loop.call_later(ARRIVES_SLOWLY, self._tell_receiving, self._arrivals.look)
+
+    def _tell_receiving(self, changed: Callable[[float], bool]) -> None:
+        """Tell those that are asked for blocks how many others are sending to us."""
+        if changed(self._clock()):
+            for peer in self._peers.values():
+                if self._news(peer) is not None:
+                    self._spawn(peer, "wants", self._send_wants)
+
+    def _ends(self, peer: ConnectedPeer) -> None:
+        self._tell_receiving(lambda now: self._arrivals.ends(peer.name))
+
+    def _news(self, peer: ConnectedPeer) -> int | None:
+        return peer.news(self._arrivals.beside(peer.name)) if self._is_ours(peer.name) else None
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a peer knows what Bitswap has not: offers, and fields of ours."""
+        return name in self._peers and self._agent_of(self._peers[name].peer).startswith("cidery/")
 
     def _receive_presences(self, peer: ConnectedPeer, message: Message) -> None:
         for cid in message.dont_haves:
@@ -269,13 +295,15 @@ class BitswapService:
             if peer.wondered.pop(cid, peer) is None:
                 self.engine.turns.gives(peer.name)  # it passes on what we sent it
             peer.wantlist.confirmed(cid)
+            if cid not in self._interest and self._is_ours(peer.name):
+                peer.wantlist.unwanted(cid)
         touched: dict[Asker, None] = {}
         for cids, have in ((message.haves, True), (message.dont_haves, False)):
             for cid in cids:
                 for session in self._interest.get(cid, ()):
                     (session.on_have if have else session.on_dont_have)(peer.name, cid)
                     touched[session] = None
-        if message.dont_haves:
+        if message.dont_haves or message.haves:
             self._kick_wants(peer)
         if any(cid in self._interest for cid in message.haves):
             self.engine.turns.gives(peer.name)
@@ -291,7 +319,7 @@ class BitswapService:
             if (peer := self._peers.get(name)) is not None:
                 self.crowds.note(peer, cids)
                 self._wonder_about(peer, entries)
-            self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [])
+            self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [], self._clock())
             self._kick_answers(name)
             if start and peer is not None:
                 await peer.pause(0.0)
@@ -353,40 +381,13 @@ class BitswapService:
         if peer.wantlist.has_pending:
             self._spawn(peer, "wants", self._send_wants)
 
+    def _answer(self, peer: ConnectedPeer) -> None:
+        self._spawn(peer, "answers", self._send_answers)
+
     def _kick_answers(self, name: str) -> None:
-        peer = self._peers.get(name)
-        if peer is not None:
-            self._spawn(peer, "answers", self._send_answers)
-        self._begin_turns()
-
-    def _begin_turns(self) -> None:
-        """Let those be served whose turn it is."""
-        engine, now = self.engine, self._clock()
-        if not engine.waiting:
-            return
-        for name in engine.turns.served():
-            if (stream := self._peers[name].streams.get("answers")) is not None:
-                inner = stream.inner
-                left = inner.out_bytes + (stream.connection.unsent if isinstance(stream.connection, Connection) else 0)
-                engine.turns.progress(name, left, now, blocked=inner.blocked)
-        for name in engine.turns.unread(now):
-            self._peers[name].take_back()
-        while (begun := engine.begin_turn(now)) is not None:
-            self._spawn(self._peers[begun], "answers", self._send_answers)
-        if engine.waiting:
-            self._look_in(engine.turns.held(now) or UNREAD)
-
-    def _look_in(self, seconds: float) -> None:
-        if self._looking is not None and self._looking.when() > self._loop.time() + seconds:
-            self._looking.cancel()
-            self._looking = None
-        if self._looking is None:
-            self._looking = self._loop.call_later(seconds, self._look_again)
-
-    def _look_again(self) -> None:
-        """Some wait: is it still for peers that take what they are sent?"""
-        self._looking = None
-        self._begin_turns()
+        if (peer := self._peers.get(name)) is not None:
+            self._answer(peer)
+        self._serving.begin_turns()
 
     def _spawn(self, peer: ConnectedPeer, kind: str, work: Callable[[ConnectedPeer], Awaitable[None]]) -> None:
         """Run ``work`` for a peer unless it runs already; its failure ends what it does for this peer."""
@@ -415,16 +416,17 @@ class BitswapService:
         elif not peer.gone:
             delay = Timeouts.wait(RETRY_BASE, self._round_trip(peer.peer)) * 2 ** min(peer.failed, MAX_DOUBLINGS)
             peer.failed += 1
-            loop = asyncio.get_running_loop()
             if kind == "wants":
                 peer.wantlist.ask_again()
-                loop.call_later(delay, self._kick_wants, peer)
+                self._loop.call_later(delay, self._kick_wants, peer)
             else:
-                loop.call_later(delay, self._kick_answers, peer.name)
+                self._loop.call_later(delay, self._kick_answers, peer.name)
 
     async def _send_wants(self, peer: ConnectedPeer) -> None:
-        while peer.wantlist.has_pending and not peer.gone:
-            await self._send(peer, "wants", Message(entries=peer.wantlist.next_entries()))
+        while not peer.gone and (peer.wantlist.has_pending or self._news(peer) is not None):
+            if (news := self._news(peer)) is not None:
+                peer.told_receiving = news
+            await self._send(peer, "wants", Message(entries=peer.wantlist.next_entries(), receiving=news))
             await asyncio.sleep(0)  # changes of the same turn of the loop travel together
 
     async def _send_answers(self, peer: ConnectedPeer) -> None:
@@ -437,7 +439,7 @@ class BitswapService:
                     if envelope.empty:
                         return
                     message = await read_blocks(self._store, envelope)
-                    if envelope.blocks and self._agent_of(peer.peer).startswith("cidery/"):
+                    if envelope.blocks and self._is_ours(peer.name):
                         message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
                 # outside: a peer that reads slowly, or not at all, holds up nobody but itself
                 try:
@@ -458,10 +460,10 @@ class BitswapService:
                     if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
                         self._kick_wants(peer)
                     self.engine.end_turn(peer.name, size, self._clock())
-                    self._begin_turns()
+                    self._serving.begin_turns()
         finally:
             self.engine.end_turn(peer.name, 0, self._clock())
-            self._begin_turns()
+            self._serving.begin_turns()
 
     async def _send(self, peer: ConnectedPeer, kind: str, message: Message) -> None:
         stream = peer.streams.get(kind)

@@ -8,7 +8,8 @@ seen when a block was sent to one peer only, and another withdraws its want for 
 peer that has waited for the most turns, so nobody starves. Among givers, and among the others, turns are fair by
 weighted bytes (weighted fair queueing, after Demers, Keshav and Shenker 1989), and a newcomer comes first. Of two
 blocks the one that was sent to fewer peers goes first, because the others can have the more frequent one from each
-other (BEP 16's super-seeding); one sent only to a peer that keeps it counts as not sent.
+other (BEP 16's super-seeding); one sent only to a peer that keeps it counts as not sent. Before all that, peers to
+which fewer others are sending come first, as they say: two who send to the same one are both slow.
 """
 
 from collections import OrderedDict
@@ -90,7 +91,7 @@ class _Taker:
     """What passed between us and one peer, lately."""
 
     __slots__ = tuple(
-        "at due first given gives known rate rest rests_until seen_at served skipped taken unseen".split()
+        "at due first given gives known rate receiving rest rests_until seen_at served skipped taken unseen".split()
     )
 
     def __init__(self, now: float, due: float, served: int) -> None:
@@ -101,6 +102,8 @@ class _Taker:
         self.at = now
         self.rate = 0.0
         """Bytes per second of its last messages; 0.0: not known yet."""
+        self.receiving = 0
+        """Others that are sending blocks to it, as it says."""
         self.rest = REST
         self.rests_until = now
         self.skipped = 0
@@ -241,6 +244,21 @@ class Turns:
                 taker.gives = True
                 taker.due = min(taker.due, self._clock)
 
+    def receives(self, peer: str, others: int) -> None:
+        """It says that so many others are sending blocks to it."""
+        if (taker := self._takers.get(peer)) is not None:
+            taker.receiving = others
+
+    def receiving(self, peer: str) -> int:
+        """How many others are sending blocks to it, as it says."""
+        taker = self._takers.get(peer)
+        return taker.receiving if taker is not None else 0
+
+    def is_giver(self, peer: str, now: float) -> bool:
+        """Whether it was seen to give lately."""
+        taker = self._takers.get(peer)
+        return taker is not None and taker.gives and now - taker.seen_at < GIVER_SECONDS
+
     def doubts(self, peer: str) -> bool:
         """Whether it was not seen to give for long enough that it may be asked."""
         taker = self._takers.get(peer)
@@ -343,7 +361,7 @@ class Turns:
             if self._turns % EVERYBODY == EVERYBODY - 1:
                 chosen = self._anybody(waiting)
             elif self._takers[first].skipped < MAX_SKIPS:
-                chosen = min(line, key=lambda peer: self._least(waiting[peer]))  # the first of equals
+                chosen = min(line, key=lambda peer: (self._takers[peer].receiving, self._least(waiting[peer])))
             self._takers[first].skipped += 1
             self._clock = max(self._clock, self._takers[first].due)
         self._turns += 1

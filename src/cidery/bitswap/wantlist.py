@@ -84,6 +84,11 @@ class PeerWantlist:
         if self._haves.pop(cid, None) is not None and cid not in self._blocks and cid not in self._pending:
             self._told.discard(cid)
 
+    def unwanted(self, cid: CID) -> None:
+        """The peer offered a block that no session wants: it is told so."""
+        if cid not in self._blocks and cid not in self._haves:
+            self._pending[cid] = Entry(cid, cancel=True)
+
     def next_entries(self) -> list[Entry]:
         """Changes for the next message, at most MAX_MESSAGE_ENTRIES."""
         taken: list[Entry] = []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import nsmallest
 
-from cidery.exchange.source import MAX_BROKEN, Source
+from cidery.exchange.source import MAX_BROKEN, MAX_WANTS, Source
 from cidery.exchange.wants import Want, Wants
 from cidery.multiformats.cid import CID
 
@@ -13,6 +13,11 @@ FAIR_CHANCE = 0.5
 """Costs of sources count as up to this share more, by chance: readers must not all choose the same one."""
 MAX_SEEDS = 32
 """Complete sources, the soonest ones, that are compared for each block."""
+
+MAX_PROBED_SOURCES = 64
+"""Concurrent want-have questions for one CID."""
+MAX_PROBES = 16
+"""CIDs without a known holder that are asked for by want-have concurrently."""
 
 
 class Able:
@@ -86,6 +91,24 @@ def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bo
     return any(
         source.usable and source.name not in held and source.may_have(want.denied, want.holders) for source in sources
     )
+
+
+def unanswered(wants: Wants, sources: Iterable[Source], but: str, now: float) -> Iterator[tuple[Source, CID]]:
+    """Whom of those of which nothing is known to ask whether they have the first want, or one that nobody may have.
+
+    ``but``: not this source. A stalled one is asked a single question: its answer shows that it is back.
+    """
+    unknown = [s for s in sources if s.name != but and not (s.has_any or s.lies or (s.stalled and s.probed))]
+    if not unknown or not wants:
+        return
+    barren, first = wants.hard_to_find(MAX_PROBES), wants.first()
+    for cid in [*barren, *(() if first in barren else (first,))]:
+        want = wants.all[cid]
+        asked = [s for s in unknown if s.name != want.source and (cid in wants.barren or now >= s.probe_at)]
+        for source in asked[:MAX_PROBED_SOURCES]:
+            known = source.name in want.denied or (source.name in want.holders and not source.stalled)
+            if not (cid in source.probed or known or len(source.probed) >= MAX_WANTS):
+                yield source, cid
 
 
 def last_resorts(wants: Wants, sources: Collection[Source], most: int) -> Iterator[tuple[CID, Source]]:

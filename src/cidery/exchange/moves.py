@@ -27,14 +27,15 @@ class Moves:
 
     def __init__(self, waits: SessionWaits) -> None:
         self._waits = waits
-        self._leaving: dict[CID, tuple[str, float]] = {}
-        """Cancelled wants -> the source they leave, and when they may be asked of another one."""
+        self._leaving: dict[CID, tuple[str, float, str]] = {}
+        """Cancelled wants -> the source they leave, when they may be asked of another one, and which if it is known."""
+        self._offers: dict[str, list[CID]] = {}
         self._look_at: float | None = None
 
     @property
     def next_at(self) -> float | None:
         """When there is something to decide again."""
-        return min((at for _, at in self._leaving.values()), default=self._look_at)
+        return min((at for _, at, _ in self._leaving.values()), default=self._look_at)
 
     def rest(self) -> None:
         """There is nothing to look for now."""
@@ -44,21 +45,21 @@ class Moves:
         """Whether a block is on its way from the source it was asked of."""
         return giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay))
 
-    def begin(self, giver: Source, cid: CID, now: float) -> None:
-        """It has been cancelled."""
-        self._leaving[cid] = giver.name, now + CROSSING + (giver.least_delay or 0.0)
+    def begin(self, giver: Source, cid: CID, now: float, taker: str = "") -> None:
+        """It has been cancelled; ``taker``: who is asked then, if that is known."""
+        self._leaving[cid] = giver.name, now + CROSSING + (giver.least_delay or 0.0), taker
 
-    def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID]]:
+    def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID, str]]:
         """Wants that have left, and the sources that do not bring them."""
-        gone: list[tuple[Source, CID]] = []
-        for cid, (name, at) in list(self._leaving.items()):
+        gone: list[tuple[Source, CID, str]] = []
+        for cid, (name, at, taker) in list(self._leaving.items()):
             want = wants.asked.get(cid)
             if want is None or want.source != name:
                 del self._leaving[cid]  # it came, or its source lost it in another way
             elif now >= at:
                 del self._leaving[cid]
                 if not self.brings(sources[name], cid, now):
-                    gone.append((sources[name], cid))
+                    gone.append((sources[name], cid, taker))
         return gone
 
     def slow(
@@ -103,6 +104,42 @@ class Moves:
             return False
         asked_at, _ = giver.outstanding[cid]
         return SEED_RELIEF * max(giver.cost(), now - asked_at) > reader.cost()
+
+    def offered(self, reader: str, cid: CID) -> None:
+        """A reader says once more that it has a block: nobody is in its line."""
+        self._offers.setdefault(reader, []).append(cid)
+
+    def accepted(
+        self, wants: Wants, sources: dict[str, Source], room: Callable[[Source], bool], now: float
+    ) -> Iterator[tuple[Source, Source, CID]]:
+        """Who is asked for something because it offers that, who is not any more, and what: one block of each offer.
+
+        ``room``: whether a source may be asked for more.
+        """
+        offers, self._offers = self._offers, {}
+        for name, cids in offers.items():
+            reader = sources.get(name)
+            if reader is None or not (reader.partial and reader.usable and room(reader)) or reader.outstanding:
+                continue
+            if any(taker == name for _, _, taker in self._leaving.values()):
+                continue
+            found = [one for cid in cids if (one := self._would_move(reader, cid, wants, sources, now)) is not None]
+            if found:
+                _, _, cid, giver = min(found, key=lambda one: one[:2])
+                yield reader, giver, cid
+
+    def _would_move(
+        self, reader: Source, cid: CID, wants: Wants, sources: dict[str, Source], now: float
+    ) -> tuple[int, float, CID, Source] | None:
+        """Sorts by how many have it, and when it was asked; None: it stays where it is."""
+        want = wants.asked.get(cid)
+        giver = sources.get(want.source or "") if want is not None else None
+        if want is None or giver is None or giver is reader or self._stays(giver, cid, now):
+            return None
+        asked_at, _ = giver.outstanding[cid]
+        if SEED_RELIEF * max(giver.cost(), now - asked_at) <= reader.cost():
+            return None
+        return len(want.holders), asked_at, cid, giver
 
     def _stays(self, giver: Source, cid: CID, now: float) -> bool:
         asked_at, _ = giver.outstanding[cid]

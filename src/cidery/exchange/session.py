@@ -16,8 +16,7 @@ from collections.abc import Iterable, KeysView
 from itertools import islice
 from random import Random
 
-from cidery.exchange import outlook
-from cidery.exchange.choice import Able, askable, choose, last_resorts, may_have, measured_seeds, sooner_later
+from cidery.exchange import choice, outlook
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
 from cidery.exchange.proofs import Proofs
@@ -29,10 +28,6 @@ from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
 
-MAX_PROBED_SOURCES = 64
-"""Concurrent want-have questions for one CID."""
-MAX_PROBES = 16
-"""CIDs without a known holder that are asked for by want-have concurrently."""
 LAST = 16
 """Open wants from which on one waits for a source without room that is sooner than those with room."""
 PROBE_PAUSE = 5.0
@@ -178,7 +173,9 @@ class FetchSession:
         source.replied(now, have=True)
         source.denials = 0
         want = self._wants.get(cid)
-        if want is not None and source.broken < MAX_BROKEN:
+        if want is not None and name in want.holders:
+            self._moves.offered(name, cid)
+        elif want is not None and source.broken < MAX_BROKEN:
             want.holders[name] = None
             want.denied.discard(name)
             self._prove(source)
@@ -256,7 +253,7 @@ class FetchSession:
         return True
 
     def on_wrong(self, name: str, size: int, now: float) -> None:
-        """Bytes of blocks came that it was never asked for: all that it owes is withdrawn. See last_resorts()."""
+        """Bytes of blocks came that it was never asked for: all that it owes is withdrawn; see last_resorts()."""
         if (source := self.sources.get(name)) is not None:
             source.credit -= WRONG_COSTS * size
             if source.outstanding:
@@ -292,17 +289,14 @@ class FetchSession:
         self._entered(self._wants.fill())
         if self._proven and self._wants.open and not streams:
             self._proofs.ask(usable, self._out, now)
-        for giver, cid in self._moves.due(self._wants, self.sources, now):
-            giver.taken_away(cid, now)
-            self._wants.all[cid].told.pop(giver.name, None)
-            self._wants.reopen(cid, giver.name)
+        self._follow_moves(now, asks=not (streams or resting))
         if resting:
             self._silence.begin(now)
         if streams or resting:
             self._moves.rest()
         else:
             self._assign(now, room)
-            for cid, source in last_resorts(self._wants, self.sources.values(), MAX_PROBES):
+            for cid, source in choice.last_resorts(self._wants, self.sources.values(), choice.MAX_PROBES):
                 self._wants.revive(cid)
                 self._ask_for(source, cid, now)
             self._move(now)
@@ -389,7 +383,7 @@ class FetchSession:
         """Give open wants to sources with room, each to the one expected to deliver first."""
         far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
         self._held = self._reach.held(far, now) if far else set()
-        able = Able(source for source in askable(self.sources.values()) if self._room(source))
+        able = choice.Able(source for source in choice.askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
             return
         left, asked_any, seeds = room, False, None
@@ -400,8 +394,8 @@ class FetchSession:
             want = self._wants.open[cid]
             chosen = self._choose(want, able)
             if chosen is not None and len(self._wants.open) <= LAST:
-                seeds = measured_seeds(self.sources.values(), self._held) if seeds is None else seeds
-                if sooner_later(want, chosen, (seed for seed in seeds if not self._room(seed))):
+                seeds = choice.measured_seeds(self.sources.values(), self._held) if seeds is None else seeds
+                if choice.sooner_later(want, chosen, (seed for seed in seeds if not self._room(seed))):
                     continue
             if chosen is None:
                 if not outlook.any_left(self.sources.values(), want):
@@ -419,10 +413,10 @@ class FetchSession:
         room = source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
         return room and (not self._proven or self._risk.allows(source))
 
-    def _choose(self, want: Want, able: Able, but: str = "") -> Source | None:
+    def _choose(self, want: Want, able: choice.Able, but: str = "") -> Source | None:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
-        kept_out = self._held if self._held and may_have(want, self.sources.values(), self._held) else ()
-        return choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
+        kept_out = self._held if self._held and choice.may_have(want, self.sources.values(), self._held) else ()
+        return choice.choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:
         """Returns the bytes assumed."""
@@ -441,10 +435,27 @@ class FetchSession:
             self._moves.begin(giver, cid, now)
             self._out.cancel(giver.name, cid)
 
+    def _follow_moves(self, now: float, *, asks: bool) -> None:
+        """Ask others for what has left its source; take up offers."""
+        for giver, cid, taker in self._moves.due(self._wants, self.sources, now):
+            self._take_back(giver, cid, self._wants.all[cid], now)
+            reader = self.sources.get(taker)
+            if asks and reader is not None and reader.usable and self._room(reader):
+                if self._proven:
+                    self._risk.asked(reader)
+                self._ask_for(reader, cid, now)
+        for reader, giver, cid in self._moves.accepted(self._wants, self.sources, self._room, now):
+            if asks:
+                self._moves.begin(giver, cid, now, reader.name)
+                self._out.cancel(giver.name, cid)
+
     def _take_away(self, source: Source, cid: CID, want: Want, now: float) -> None:
+        self._take_back(source, cid, want, now)
+        self._out.cancel(source.name, cid)
+
+    def _take_back(self, source: Source, cid: CID, want: Want, now: float) -> None:
         source.taken_away(cid, now)
         self._wants.reopen(cid, source.name)
-        self._out.cancel(source.name, cid)
         want.told.pop(source.name, None)
 
     # --- inside: asking who has what
@@ -453,7 +464,7 @@ class FetchSession:
         """Wants are open now: partial sources are asked whether they have them."""
         for cid in cids:
             self._wants.all[cid].salt = self._random.random()
-            for source in islice(self._partial.values(), MAX_PROBED_SOURCES):
+            for source in islice(self._partial.values(), choice.MAX_PROBED_SOURCES):
                 self._ask_whether(source, cid)
 
     def _ask_whether(self, source: Source, cid: CID) -> None:
@@ -464,25 +475,12 @@ class FetchSession:
 
     def _probe(self, now: float, streams: str) -> None:
         """Ask sources of which nothing is known for the first want, and for those that no source may have."""
-        barren = self._wants.hard_to_find(MAX_PROBES)
-        # a stalled one is asked a single question: its answer shows that it is back
-        others = (s for s in self.sources.values() if s.name != streams)
-        unknown = [s for s in others if not (s.has_any or s.lies or (s.stalled and s.probed))]
-        if not unknown or not self._wants:
-            return
-        first = self._wants.first()
-        for cid in [*barren, *(() if first in barren else (first,))]:
-            want = self._wants.all[cid]
-            asked = [s for s in unknown if s.name != want.source and (cid in self._wants.barren or now >= s.probe_at)]
-            for source in asked[:MAX_PROBED_SOURCES]:
-                known = source.name in want.denied or (source.name in want.holders and not source.stalled)
-                if cid in source.probed or known or len(source.probed) >= MAX_WANTS:
-                    continue
-                if not source.outstanding and not source.probed:
-                    source.progress_at = now
-                source.probed.add(cid)
-                want.told[source.name] = None
-                self._out.ask_whether(source.name, cid)
+        for source, cid in choice.unanswered(self._wants, self.sources.values(), streams, now):
+            if not source.outstanding and not source.probed:
+                source.progress_at = now
+            source.probed.add(cid)
+            self._wants.all[cid].told[source.name] = None
+            self._out.ask_whether(source.name, cid)
 
     def _settle(self, cid: CID, want: Want) -> None:
         """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.

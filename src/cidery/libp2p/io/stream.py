@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from cidery.errors import RemoteProtocolError
@@ -167,8 +167,10 @@ class Stream:
         self._traffic.count(self.protocol, received=used + size)
         return target
 
-    async def messages(self, limit: int) -> AsyncIterator[memoryview]:
+    async def messages(self, limit: int, began: Callable[[], None] = lambda: None) -> AsyncIterator[memoryview]:
         """Every length-prefixed message until the end of the stream, each in a buffer of its own.
+
+        ``began``: called while only a part of a large one is here.
 
         The machine cuts them as bytes arrive, also while the reader is busy: one copy per byte. Nothing else can be
         read from the stream afterwards. Raises as read_message().
@@ -189,6 +191,9 @@ class Stream:
                     raise StreamCut()
                 return
             else:
+                if inner.began:
+                    inner.began = False
+                    began()
                 await self._sleep_reader()
 
     def _counted(self, data: bytes) -> bytes:

@@ -29,6 +29,8 @@ MESSAGE_COST = 16 * 1024
 EAGER = 5 * 256 * 1024
 """Bytes that the announcement of a message reserves at most: a block of 1 MiB and what is around it. The buffer of a
 larger one grows with what comes."""
+LARGE_MESSAGE = 16 * 1024
+"""Bytes of a message from which on its reader hears that it has begun."""
 ZEROS = 4096
 """Most empty messages that are skipped at once."""
 
@@ -82,6 +84,7 @@ class MuxedStream:
     """
 
     __slots__ = (
+        "began",
         "fin_received",
         "frame_error",
         "frame_limit",
@@ -129,6 +132,8 @@ class MuxedStream:
         self.messages_bytes = 0
         self.message_size = 0
         """Bytes of the message that is being received."""
+        self.began = False
+        """That is a large one, and its reader has not been told of it yet."""
         self.uncut: deque[memoryview] = deque()
         """Bytes that are cut into messages when those that wait are read."""
         self.held = 0
@@ -140,7 +145,7 @@ class MuxedStream:
         if self.fin_received or self.reset_reason:
             return True
         if self.frame_limit:
-            return bool(self.messages) or self.frame_error is not None
+            return bool(self.messages) or self.began or self.frame_error is not None
         return bool(self.inbox) or (self.target is not None and self.target_at == len(self.target))
 
     @property
@@ -306,12 +311,14 @@ class MuxedStream:
             self.inbox.clear()
             self.target, self.target_at = self.spare.take(min(size, EAGER)), 0
             self.message_size = size
+            self.began = size >= LARGE_MESSAGE
         return at + 1
 
     def _finish_message(self, message: memoryview) -> None:
         self.messages.append(message)
         self.messages_bytes += len(message) + MESSAGE_COST
         self.target = None
+        self.began = False
 
     def queue(self, data: Buffer) -> None:
         """Queue bytes to be sent; not copied until they are framed, so the caller leaves them unchanged."""

@@ -1,0 +1,85 @@
+"""What a node that has nothing to send offers, and to whom. Pure.
+
+Who wants a block that several have waits in the line of one of them, and does not know how long the lines of the
+others are: while few of them were there all joined theirs. So one with nobody in line says again what it has, to one
+peer at a time; that takes one of the wants which wait elsewhere to it, or withdraws its questions.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from cidery.multiformats.cid import CID
+
+OFFER_PAUSE = 0.25
+"""Seconds from a HAVE until the block is offered, and between two offers."""
+MAX_OFFERS = 4
+"""Times that one peer is offered one block."""
+MAX_TOLD = 64
+"""Blocks that are offered to one peer; those it asked for last."""
+
+
+class _Told:
+    __slots__ = ("offers", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.offers = 0
+
+
+class Offers:
+    """One per node. Peers are any hashable text; times are seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, OrderedDict[CID, _Told]] = OrderedDict()
+        """Peer -> blocks that it was told we have, and has neither asked for nor withdrawn; offered to last: last."""
+        self._next_at = 0.0
+
+    def told(self, peer: str, cid: CID, now: float) -> None:
+        """A peer that wants a block is told that we have it."""
+        blocks = self._told.get(peer)
+        if blocks is None:
+            blocks = self._told[peer] = OrderedDict()
+            self._told.move_to_end(peer, last=False)
+        if cid not in blocks:
+            blocks[cid] = _Told(now)
+            if len(blocks) > MAX_TOLD:
+                blocks.popitem(last=False)
+
+    def settled(self, peer: str, cid: CID) -> None:
+        """It asked for the block, or does not want it any more."""
+        blocks = self._told.get(peer)
+        if blocks is not None and blocks.pop(cid, None) is not None and not blocks:
+            del self._told[peer]
+
+    def left(self, peer: str) -> None:
+        self._told.pop(peer, None)
+
+    def next(self, rank: Callable[[str], int | None], now: float) -> tuple[str, list[CID]] | None:
+        """The peer to make an offer to now, and the blocks. ``rank``: the least is first; None: not to this one."""
+        if now < self._next_at:
+            return None
+        best, peer, due = None, "", list[CID]()
+        for one, blocks in self._told.items():
+            if (place := rank(one)) is None or (best is not None and place >= best):
+                continue
+            if cids := [cid for cid, told in blocks.items() if now - told.since >= OFFER_PAUSE]:
+                best, peer, due = place, one, cids
+                if not place:
+                    break
+        if not due:
+            return None
+        blocks = self._told[peer]
+        self._next_at = now + OFFER_PAUSE
+        for cid in due:
+            blocks[cid].offers += 1
+            if blocks[cid].offers >= MAX_OFFERS:
+                del blocks[cid]
+        if blocks:
+            self._told.move_to_end(peer)
+        else:
+            del self._told[peer]
+        return peer, due
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until there may be something to offer; None: there is nothing."""
+        return max(OFFER_PAUSE, self._next_at - now) if self._told else None

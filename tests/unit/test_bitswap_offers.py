@@ -1,0 +1,147 @@
+"""What a node with nobody in line offers to peers, and what it tells of its own line."""
+
+from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
+from cidery.bitswap.engine import Engine
+from cidery.bitswap.message import Entry, Message, WantType
+from cidery.bitswap.offers import MAX_OFFERS, MAX_TOLD, OFFER_PAUSE, Offers
+from cidery.multiformats.cid import CID
+
+SIZE = 256 * 1024
+LATER = 2 * OFFER_PAUSE
+
+
+def cids(count: int) -> list[CID]:
+    return [CID.of(str(at).encode()) for at in range(count)]
+
+
+def anybody(peer: str) -> int:
+    return 0
+
+
+def told(*peers: str, blocks: int = 1) -> Offers:
+    machine = Offers()
+    for peer in peers:
+        for cid in cids(blocks):
+            machine.told(peer, cid, 0.0)
+    return machine
+
+
+def test_what_a_peer_was_told_that_we_have_is_offered_to_it_a_moment_later():
+    machine = told("p", blocks=2)
+    assert machine.next(anybody, OFFER_PAUSE / 2) is None
+    assert machine.next(anybody, LATER) == ("p", cids(2))
+
+
+def test_what_it_asked_for_or_does_not_want_any_more_is_not_offered():
+    machine = told("p", blocks=2)
+    machine.settled("p", cids(2)[0])
+    assert machine.next(anybody, LATER) == ("p", cids(2)[1:])
+    machine.settled("p", cids(2)[1])
+    assert machine.next(anybody, 2 * LATER) is None and machine.wait(2 * LATER) is None
+
+
+def test_one_peer_is_offered_something_at_a_time_and_all_in_turn():
+    machine = told("a", "b", "c")
+    offered = []
+    for at in range(1, 7):
+        made = machine.next(anybody, at * LATER)
+        assert made is not None and machine.next(anybody, at * LATER) is None
+        offered.append(made[0])
+    assert sorted(offered[:3]) == ["a", "b", "c"] and offered[3:] == offered[:3]
+
+
+def test_who_receives_least_is_offered_something_first_and_some_are_offered_nothing():
+    machine, rank = told("a", "b", "c"), {"a": 2, "b": 1, "c": None}
+    assert machine.next(rank.get, LATER) == ("b", cids(1))
+    assert machine.next({"c": None}.get, 2 * LATER) is None
+
+
+def test_a_peer_that_does_not_act_on_it_is_offered_a_block_a_few_times_only():
+    machine = told("p")
+    made = [machine.next(anybody, at * LATER) for at in range(1, MAX_OFFERS + 2)]
+    assert made == [("p", cids(1))] * MAX_OFFERS + [None]
+    assert machine.wait(0.0) is None, "and no timer runs for ever"
+
+
+def test_what_is_offered_is_bounded():
+    made = told("p", blocks=MAX_TOLD + 5).next(anybody, LATER)
+    assert made == ("p", cids(MAX_TOLD + 5)[5:])
+
+
+def test_a_peer_that_left_is_offered_nothing():
+    machine = told("p")
+    machine.left("p")
+    assert machine.next(anybody, LATER) is None
+
+
+def engine(*peers: str) -> Engine:
+    """Each of them is a giver, and was told that we have a block."""
+    machine = Engine()
+    for peer in peers:
+        machine.add_peer(peer)
+        machine.turns.gives(peer)
+        machine.on_wantlist(peer, [Entry(cids(1)[0], want_type=WantType.HAVE)], False)
+        machine.on_sizes(peer, cids(1), [SIZE])
+        assert machine.next_envelope(peer).haves == cids(1)
+    return machine
+
+
+def test_an_offer_is_a_have_said_again():
+    machine = engine("p")
+    assert machine.offer(lambda peer: True, LATER) == "p"
+    assert machine.next_envelope("p").haves == cids(1)
+
+
+def test_nothing_is_offered_while_somebody_is_in_line():
+    machine = engine("p", "q")
+    machine.on_wantlist("q", [Entry(cids(1)[0])], False)
+    machine.on_sizes("q", cids(1), [SIZE])
+    assert machine.offer(lambda peer: True, LATER) is None
+
+
+def test_only_givers_who_know_offers_and_receive_from_few_are_offered_something():
+    machine = engine("a", "b", "c")
+    machine.add_peer("taker")
+    machine.on_wantlist("taker", [Entry(cids(1)[0], want_type=WantType.HAVE)], False)
+    machine.on_sizes("taker", cids(1), [SIZE])
+    machine.turns.receives("b", 1)
+    known = [machine.offer(lambda peer: peer != "a", at * LATER) for at in range(1, 3)]
+    assert known == ["c", "c"], "b is receiving already"
+
+
+def test_a_peer_that_withdraws_its_question_is_offered_nothing():
+    machine = engine("p")
+    machine.on_wantlist("p", [Entry(cids(1)[0], cancel=True)], False)
+    assert machine.offer(lambda peer: True, LATER) is None
+
+
+def test_who_receives_from_fewer_others_is_served_first():
+    machine = Engine()
+    for peer in ("busy", "idle"):
+        machine.add_peer(peer)
+        machine.turns.gives(peer)
+        machine.on_wantlist(peer, [Entry(cids(1)[0])], False)
+        machine.on_sizes(peer, cids(1), [SIZE])
+    machine.turns.receives("busy", 2)
+    assert machine.begin_turn(0.0) == "idle"
+    machine.end_turn("idle", SIZE, 1.0)
+
+
+def test_what_arrives_quickly_is_not_told():
+    machine = Arrivals()
+    machine.begins("a", 0.0)
+    assert not machine.look(ARRIVES_SLOWLY / 2) and not machine.ends("a")
+
+
+def test_what_arrives_slowly_is_told_to_others_until_it_is_here():
+    machine = Arrivals()
+    machine.begins("a", 0.0)
+    assert machine.look(ARRIVES_SLOWLY) and not machine.look(1.0), "once"
+    assert machine.beside("b") == 1 and machine.beside("a") == 0
+    assert machine.ends("a") and not machine.ends("a") and machine.beside("b") == 0
+
+
+def test_from_how_many_others_a_node_receives_survives_its_encoding():
+    for receiving in (None, 0, 3):
+        data = b"".join(map(bytes, Message(entries=[Entry(cids(1)[0])], receiving=receiving).encode()))
+        assert Message.decode(data).receiving == receiving
