@@ -3,7 +3,7 @@
 from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.message import Entry, Message, WantType
-from cidery.bitswap.offers import MAX_OFFERS, MAX_TOLD, OFFER_PAUSE, Offers
+from cidery.bitswap.offers import MAX_OFFERS, MAX_TOLD, OFFER_PAUSE, OFFERED_SECONDS, Offers
 from cidery.multiformats.cid import CID
 
 SIZE = 256 * 1024
@@ -66,6 +66,18 @@ def test_a_peer_that_does_not_act_on_it_is_offered_a_block_a_few_times_only():
 def test_what_is_offered_is_bounded():
     made = told("p", blocks=MAX_TOLD + 5).next(anybody, LATER)
     assert made == ("p", cids(MAX_TOLD + 5)[5:])
+
+
+def test_what_was_told_long_ago_is_forgotten_so_that_no_timer_runs_for_a_peer_that_is_no_giver():
+    machine = told("p")
+    assert machine.next({"p": None}.get, OFFERED_SECONDS - 1) is None
+    assert machine.wait(OFFERED_SECONDS - 1) == OFFER_PAUSE
+    assert machine.next({"p": None}.get, OFFERED_SECONDS) is None and machine.wait(OFFERED_SECONDS) is None
+
+
+def test_of_peers_that_do_not_know_offers_nothing_is_remembered():
+    machine = engine("p")
+    assert machine.offer(lambda peer: False, LATER) is None and machine.offers.wait(LATER) is None
 
 
 def test_a_peer_that_left_is_offered_nothing():

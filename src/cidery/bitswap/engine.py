@@ -203,10 +203,17 @@ class Engine:
         """The peer that is to be told again what we have, while nobody is in line. ``acts_on_it``: whether one does."""
         if self._waiting:
             return None
-        turns = self.turns
-        made = self.offers.next(
-            lambda peer: turns.receiving(peer) if turns.is_giver(peer, now) and acts_on_it(peer) else None, now
-        )
+        strangers: list[str] = []
+
+        def rank(peer: str) -> int | None:
+            if not acts_on_it(peer):
+                strangers.append(peer)
+                return None
+            return self.turns.receiving(peer) if self.turns.is_giver(peer, now) else None
+
+        made = self.offers.next(rank, now)
+        for peer in strangers:
+            self.offers.left(peer)
         if made is None:
             return None
         peer, cids = made

@@ -14,6 +14,8 @@ OFFER_PAUSE = 0.25
 """Seconds from a HAVE until the block is offered, and between two offers."""
 MAX_OFFERS = 4
 """Times that one peer is offered one block."""
+OFFERED_SECONDS = 30.0
+"""Seconds after a HAVE in which the block is offered: a peer that did not ask by then has it, or is gone."""
 MAX_TOLD = 64
 """Blocks that are offered to one peer; those it asked for last."""
 
@@ -58,6 +60,7 @@ class Offers:
         """The peer to make an offer to now, and the blocks. ``rank``: the least is first; None: not to this one."""
         if now < self._next_at:
             return None
+        self._forget_old(now)
         best, peer, due = None, "", list[CID]()
         for one, blocks in self._told.items():
             if (place := rank(one)) is None or (best is not None and place >= best):
@@ -79,6 +82,14 @@ class Offers:
         else:
             del self._told[peer]
         return peer, due
+
+    def _forget_old(self, now: float) -> None:
+        for peer, blocks in list(self._told.items()):
+            # in the order in which they were told
+            while blocks and now - next(iter(blocks.values())).since >= OFFERED_SECONDS:
+                blocks.popitem(last=False)
+            if not blocks:
+                del self._told[peer]
 
     def wait(self, now: float) -> float | None:
         """Seconds until there may be something to offer; None: there is nothing."""
