@@ -16,7 +16,7 @@ SOONER = 1.5
 """A want leaves a source for another that is expected to bring it this many times sooner."""
 LEAST_STAY = 0.25
 """Seconds, beside two round trips, that a want stays with a source at least."""
-CROSSING = 0.05
+CROSSING = 0.12
 """Seconds, beside a round trip, in which a cancel is heard, or the block that has left before shows itself."""
 LEAST_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
