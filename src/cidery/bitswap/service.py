@@ -245,7 +245,7 @@ class BitswapService:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
                 async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
-                    self._ends(peer)
+                    self._tell_receiving(self._arrivals.ends(peer.name))
                     arrived = peer.arrives(data)
                     async with peer.turn:
                         message = await peer.decode(data, self._clock)
@@ -265,21 +265,18 @@ class BitswapService:
             raise first_of(group_error) from group_error
         finally:
             peer.inbound.pop(stream, None)
-            self._ends(peer)
+            self._tell_receiving(self._arrivals.ends(peer.name))
 
     def _begins(self, peer: ConnectedPeer) -> None:
         self._arrivals.begins(peer.name, self._clock())
-        self._loop.call_later(ARRIVES_SLOWLY, self._tell_receiving, self._arrivals.look)
+        self._loop.call_later(ARRIVES_SLOWLY, lambda: self._tell_receiving(self._arrivals.look(self._clock())))
 
-    def _tell_receiving(self, changed: Callable[[float], bool]) -> None:
-        """Tell those that are asked for blocks how many others are sending to us."""
-        if changed(self._clock()):
+    def _tell_receiving(self, changed: bool) -> None:
+        """Tell those that are asked for blocks how many others are sending to us, if that has changed."""
+        if changed:
             for peer in self._peers.values():
                 if self._news(peer) is not None:
                     self._spawn(peer, "wants", self._send_wants)
-
-    def _ends(self, peer: ConnectedPeer) -> None:
-        self._tell_receiving(lambda now: self._arrivals.ends(peer.name))
 
     def _news(self, peer: ConnectedPeer) -> int | None:
         return peer.news(self._arrivals.beside(peer.name)) if self._is_ours(peer.name) else None
