@@ -160,9 +160,20 @@ def test_what_was_asked_on_an_earlier_connection_may_still_be_answered():
 
 def test_an_offer_of_what_nobody_wants_is_declined_by_a_cancel():
     wants = PeerWantlist()
+    wants.ask("session", [A], [])
+    wants.next_entries()
+    wants.cancel_all("session")
+    wants.next_entries()
     wants.unwanted(A)
     assert wants.next_entries() == [Entry(A, cancel=True)]
     wants.ask("session", [B], [])
     wants.next_entries()
     wants.unwanted(B)
     assert not wants.next_entries(), "it is wanted after all"
+
+
+def test_offers_of_what_was_never_asked_for_are_not_answered():
+    wants = PeerWantlist()
+    for cid in (A, B):
+        wants.unwanted(cid)
+    assert not wants.has_pending

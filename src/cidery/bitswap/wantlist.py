@@ -85,8 +85,8 @@ class PeerWantlist:
             self._told.discard(cid)
 
     def unwanted(self, cid: CID) -> None:
-        """The peer offered a block that no session wants: it is told so."""
-        if cid not in self._blocks and cid not in self._haves:
+        """The peer offered a block that it was asked for and no session wants any more: it is told so."""
+        if self.was_asked(cid) and cid not in self._blocks and cid not in self._haves:
             self._pending[cid] = Entry(cid, cancel=True)
 
     def next_entries(self) -> list[Entry]:
