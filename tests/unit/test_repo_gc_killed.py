@@ -26,7 +26,7 @@ def run_until_killed(root: Path, seed: int) -> str:
     )
     assert child.stdout is not None
     wanted = random.Random(seed).randrange(20, 120)
-    lines = [line for line, _ in zip(child.stdout, range(wanted), strict=False)]
+    lines = [line for _, line in zip(range(wanted), child.stdout, strict=False)]
     child.send_signal(signal.SIGKILL)
     rest, _ = child.communicate()
     assert child.returncode == -signal.SIGKILL, rest

@@ -240,16 +240,16 @@ class Call(NamedTuple):
         return value
 
 
-_loaded: dict[str, Any] = {}
+_modules: dict[str, Any] = {}
 """Each call of the RPC would import again; functools.cache() would take a millisecond of a start."""
 
 
 def load(reference: str) -> Any:
     """Import the object that ``module:function`` names."""
-    if reference not in _loaded:
-        module, _, name = reference.partition(":")
-        _loaded[reference] = getattr(import_module(module), name)
-    return _loaded[reference]
+    module, _, name = reference.partition(":")
+    if module not in _modules:
+        _modules[module] = import_module(module)
+    return getattr(_modules[module], name)
 
 
 def flag(name: str, help: str, *, default: bool = False, short: str = "", deprecated: str = "") -> Option:

@@ -29,6 +29,8 @@ HEADS = 64
 """Bytes that a full buffer may lack: heads of WebSocket frames, which were read into it and taken out."""
 READ_SLICE = 512 * 1024
 """Bytes read without a pause that end a connection's turn of the loop: about a millisecond of work."""
+SHORT = 4 * 1024
+"""Bytes that come together up to which answers wait for the end of the turn, to leave in one segment."""
 FLUSH_SLICE = 512 * 1024
 """Bytes sealed in one turn of the loop; the rest waits for the next turn."""
 WRITE_HIGH_WATER = 128 * 1024
@@ -137,7 +139,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         except CideryError as exc:
             self.fail(exc)
             return
-        self._respond()
+        self._respond(count)
         if self.closed.done():
             return  # nobody would be told again that it has ended
         self.config.received.came(self, count)
@@ -240,7 +242,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._filled = len(rest)
             self._open(False)
         self._greet()
-        self._respond()
+        self._respond(0)
         self._arm()
 
     def _open(self, full: bool) -> None:
@@ -259,16 +261,18 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._buffer[:rest] = self._buffer[used : self._filled]
         self._filled = rest
 
-    def _respond(self) -> None:
+    def _respond(self, came: int) -> None:
         """Hand on what came, and send what is said to it: by the muxer, and by the tasks that it wakes.
 
-        These run before what is called soon from here, so all that they say at once leaves in one segment.
+        These run before what is called soon from here, so all that they say at once to a short segment leaves in one.
         """
-        if not self._dispatch() or self._gathering:
-            self._flush()
-        else:
+        told = self._dispatch()
+        if came > SHORT:
+            self._gathering = False
+        elif told and not self._gathering:
             self._gathering = True
             self._loop.call_soon(self._gathered)
+        self._flush()
 
     def _gathered(self) -> None:
         if self._gathering:
