@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from concurrent.futures import Future
     from typing import Any
 
     from cidery.errors import LocalProtocolError
@@ -36,6 +37,8 @@ MODULES = ("logging", "ssl", "inspect", "subprocess", "concurrent.futures.thread
 """asyncio and the largest of what it imports."""
 AT_EXIT = 5.0
 """Seconds that a loop whose node was not closed has to stop, at the end of a program."""
+TO_BEGIN = 5.0
+"""Seconds after which a thread that an interrupt found starting, and that has done nothing yet, never will."""
 
 
 class LoopThread:
@@ -63,13 +66,24 @@ class LoopThread:
         self._opened: Outcome[object] = Outcome()
         self._ready: Outcome[asyncio.AbstractEventLoop] = Outcome()
         self._closed: Outcome[None] = Outcome()
-        """For the end without a loop."""
+        self._lives: Outcome[None] = Outcome()
+        self._over: Outcome[None] = Outcome()
+        """Waited for in place of the thread: until Python 3.13, one whose join() is interrupted counts as ended."""
         self._tasks: set[asyncio.Task[Any]] = set()
         """What callers wait for, and the generators that they have not finished."""
-        self._thread = threading.Thread(target=self._live, name="cidery-loop", daemon=True)
+        self._thread = threading.Thread(target=self._life, name="cidery-loop", daemon=True)
         self._begun = False
+        self._serves = False
+        self._ending: asyncio.Task[None] | None = None
 
     # -- in the thread ---------------------------------------------------------------------------------------------
+
+    def _life(self) -> None:
+        self._lives.tell(None)
+        try:
+            self._live()
+        finally:
+            self._over.tell(None)
 
     def _live(self) -> None:
         early, self._early = self._early, None
@@ -83,8 +97,7 @@ class LoopThread:
         else:
             self._ready.fail(NotOpen())
         if self._loop is not None:
-            self._loop.run_forever()
-            return
+            return self._serve(self._loop)
         with self._gate:
             self._gate.wait_for(lambda: self._closing)
             last = self._last
@@ -92,6 +105,19 @@ class LoopThread:
             self._closed.tell(None)
         else:
             self._closed.take(lambda: without_loop(last))
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._serves = True
+        if self._closing:
+            self._end_loop()
+        loop.run_forever()
+        if self._ending is not None and self._ending.done():
+            loop.close()
+
+    def _end_loop(self) -> None:
+        """Begin to end what the loop does, unless that has begun, or is to when ``later`` is done."""
+        if self._loop is not None and self._serves and self._ending is None:
+            self._ending = self._loop.create_task(self._ended())
 
     def _is_called(self) -> bool:
         return self._wanted or self._closing
@@ -118,10 +144,19 @@ class LoopThread:
     # -- in others -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread, and wait for what it was to run first. Raises as that. Call close() after an interrupt."""
+        """Start the thread, and wait for what it was to run first. Call close() after an interrupt.
+
+        Raises RuntimeError (no thread can be started), and as ``early``.
+        """
         _RUNNING.add(self)
         self._begun = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._begun = False
+            if self._early is not None:
+                self._early.close()
+            raise
         self._opened.result()
 
     @property
@@ -134,25 +169,28 @@ class LoopThread:
 
         Raises NotOpen, Forked, InsideLoop, TookTooLong, and as the coroutine.
         """
+        future: Future[T] | None = None
+        handed = False
         try:
             loop = self._running()
             import asyncio
-            from concurrent.futures import CancelledError
 
             with self._gate:
                 if self._closing:
                     raise NotOpen
+                handed = True  # an interrupt from here on may find it running in the other thread
                 future = asyncio.run_coroutine_threadsafe(self._noted(work, seconds), loop)
-        except BaseException:
-            work.close()
-            raise
-        try:
             return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
+        except BaseException as exc:
+            if not handed:
+                work.close()
+            if future is not None:
+                from concurrent.futures import CancelledError
+
+                if isinstance(exc, CancelledError):
+                    raise NotOpen from exc  # close() in another thread
+                future.cancel()
             raise
-        except CancelledError as exc:
-            raise NotOpen from exc  # close() in another thread
 
     def _running(self) -> asyncio.AbstractEventLoop:
         """The loop. Raises NotOpen, Forked, InsideLoop, and what keeps it from being made."""
@@ -234,35 +272,31 @@ class LoopThread:
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancel what other threads wait for, and iterators that are not finished; run ``last``; end the thread.
 
-        Idempotent; in a child of fork() there is nothing to end. Raises InsideLoop, and as ``last``.
+        Idempotent; in a child of fork() there is nothing to end. Raises InsideLoop, and as ``last``. After an interrupt
+        the thread ends all the same; close() again waits for that.
         """
-        begins = self._begun and self.is_ours and threading.current_thread() is not self._thread
-        if begins:
+        inside = threading.current_thread() is self._thread
+        begins = False
+        if self._begun and self.is_ours and not inside:
             with self._gate:
                 begins, self._closing = not self._closing, True
-                loop = self._loop
-                if begins and loop is None:
+                if begins:
                     self._last = last
+                loop = self._loop
                 self._gate.notify()
-        if not begins:
-            if last is not None:
-                last.close()
-            if isinstance(self._fault(), InsideLoop):
-                raise InsideLoop
+            if loop is not None:
+                _call_in(loop, self._end_loop)
+            if self._lives.wait(TO_BEGIN):
+                self._over.wait()
+                self._thread.join()
+        if begins:
+            if self._lives.wait(0.0):
+                self._closed.result()
             return
-        if loop is None:
-            self._opened.wait()  # a thread that an interrupt found starting cannot be joined yet
-            self._thread.join()
-            return self._closed.result()
-        import asyncio
-
-        try:
-            self._ready.wait()
-            asyncio.run_coroutine_threadsafe(self._ended(last), loop).result()
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            self._thread.join()
-            loop.close()
+        if last is not None:
+            last.close()
+        if inside and not self._closing:
+            raise InsideLoop
 
     def stop(self) -> None:
         """Cancel what is unfinished and stop the loop, within AT_EXIT.
@@ -270,17 +304,22 @@ class LoopThread:
         A thread that stands still in the middle of an import when the interpreter ends keeps its lock, and what is
         destroyed then may import, too, and would wait for ever.
         """
-        if not self.is_ours or not self._thread.is_alive():
+        if not self.is_ours or not self._lives.wait(0.0) or self._over.wait(0.0):
             return
         with self._gate:
             self._closing = True
             loop = self._loop
             self._gate.notify()
         if loop is not None and self._ready.wait(AT_EXIT):
-            import asyncio
+            _call_in(loop, self._cancel_all)
+        if self._over.wait(AT_EXIT):
+            self._thread.join()
 
-            asyncio.run_coroutine_threadsafe(self._cancelled(), loop)
-        self._thread.join(AT_EXIT)
+    def _cancel_all(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+        elif self._loop is not None:
+            self._stopping = self._loop.create_task(self._cancelled())
 
     async def _cancelled(self) -> None:
         import asyncio
@@ -304,17 +343,33 @@ class LoopThread:
                 task.cancel()
             await asyncio.wait(others)
 
-    async def _ended(self, last: Coroutine[Any, Any, None] | None) -> None:
+    async def _ended(self) -> None:
+        """Tells what ``last`` raises."""
         import asyncio
 
         loop = asyncio.get_running_loop()
         try:
-            await self._end_others()
-            if last is not None:
-                await last
-        finally:
-            await loop.shutdown_asyncgens()
-            await loop.shutdown_default_executor()
+            try:
+                await self._end_others()
+                if self._last is not None:
+                    await self._last
+            finally:
+                await loop.shutdown_asyncgens()
+                await loop.shutdown_default_executor()
+        except asyncio.CancelledError:
+            self._closed.fail(NotOpen())  # by stop()
+        except BaseException as exc:  # noqa: BLE001 - raised by close()
+            self._closed.fail(exc)
+        else:
+            self._closed.tell(None)
+        loop.stop()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        pass  # it has ended
 
 
 _RUNNING: weakref.WeakSet[LoopThread] = weakref.WeakSet()

@@ -49,7 +49,10 @@ class SyncNode(BlockingSurface):
         self._attached = attached
 
     def close(self) -> None:
-        """Close the node and end its thread. Idempotent. Raises what kept the network down, if nothing has."""
+        """Close the node and end its thread. Idempotent. Raises what kept the network down, if nothing has.
+
+        Interrupted (Ctrl-C), it is closed all the same, in its thread; close() again waits for that.
+        """
         self.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -118,8 +121,8 @@ def open(
     first method that needs it, or else at the end of ``with``.
 
     Raises:
-        RepoLocked (another process, no daemon), RepoMissing, ConfigError, KuboRepo. For a URL: BadApiAddress,
-        NotOfADaemon, DaemonGone, NoSecureConnection.
+        RepoLocked (another process, no daemon, or this one), RepoMissing, ConfigError, KuboRepo, RuntimeError (no
+        thread can be started). For a URL: BadApiAddress, NotOfADaemon, DaemonGone, NoSecureConnection.
     """
     authorities = os.path.abspath(authorities) if authorities else api_authorities()
     if isinstance(path, str) and path.startswith(URLS):
