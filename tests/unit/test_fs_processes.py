@@ -145,7 +145,7 @@ def test_a_node_and_file_systems_share_a_repository_in_one_process(place: tuple[
         fresh = node.add(b"added just now")
         assert fs.cat_file(str(fresh)) == b"added just now" and read(fs, place[1])
         mutable = cidery.fs.CideryFileSystem(repo=place[0])
-        with pytest.raises(OSError, match="in use by process"):
+        with pytest.raises(OSError, match="in use by this same process"):
             mutable.pipe_file("/beside", b"1")
     mutable.pipe_file("/beside", b"1")
     with cidery.open(place[0], offline=True) as node:  # at once, although the file system has written just now

@@ -104,7 +104,7 @@ async def test_open_attaches_to_whoever_serves_the_repository(node: cidery.Node)
 
 
 async def test_a_second_node_is_told_who_has_the_repository(node: cidery.Node) -> None:
-    with pytest.raises(RepoLocked, match="in use by process"):
+    with pytest.raises(RepoLocked, match="in use by this same process"):
         async with cidery.Node(node.path, offline=True):
             raise AssertionError("two nodes write one repository")
 

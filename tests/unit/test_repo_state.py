@@ -40,7 +40,7 @@ def test_a_lock_names_the_process_and_command_that_hold_it(tmp_path):
         with pytest.raises(RepoLocked) as caught:
             RepoLock.acquire(path, "cidery daemon")
         assert caught.value.holder == Holder(os.getpid(), "cidery add photos")
-        assert f"process {os.getpid()} (cidery add photos)" in str(caught.value)
+        assert f"in use by this same process {os.getpid()} (cidery add photos)" in str(caught.value)
     RepoLock.acquire(path, "again").release()
 
 

@@ -440,4 +440,6 @@ def _command() -> str:
     import sys
 
     program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    if program in ("-", "-c"):  # given to the interpreter: the words that follow say nothing about it
+        return f"python {program}"
     return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])

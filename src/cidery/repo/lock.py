@@ -30,15 +30,18 @@ class Holder(NamedTuple):
 
 
 class RepoLocked(Unavailable):
-    """Another process has the repository open for writing."""
+    """Another process has the repository open for writing, or this one has (``here``)."""
 
-    def __init__(self, path: Path, holder: Holder | None) -> None:
+    def __init__(self, path: Path, holder: Holder | None, *, here: bool = False) -> None:
         super().__init__(path, holder)
         self.path = path
         self.holder = holder
+        self.here = here
 
     def __str__(self) -> str:
         who = f"process {self.holder.pid} ({self.holder.command})" if self.holder else "another process"
+        if self.here:
+            return f"the repository {self.path.parent} is in use by this same {who}; use what it has open, or close it"
         return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
 
 
@@ -77,7 +80,9 @@ class RepoLock:
         try:
             fd = lock_file(path)
         except FileLocked as exc:
-            raise RepoLocked(path, read_holder(path)) from exc
+            holder = read_holder(path)
+            here = holder is not None and holder.pid == os.getpid() and os.path.realpath(path) in _held
+            raise RepoLocked(path, holder, here=here) from exc
         except OSError as exc:
             raise RepoNotWritable(path, (exc.strerror or str(exc)).lower()) from exc
         text = json.dumps({"pid": os.getpid(), "command": command[:MAX_COMMAND]}).encode()
@@ -89,11 +94,13 @@ class RepoLock:
                 os.close(fd)
                 raise
             # A full disk: the holder cannot be recorded, but freeing space needs the lock.
+        _held.add(os.path.realpath(path))
         return cls(path, fd)
 
     def release(self) -> None:
         """Idempotent. The file stays: removing it would let two processes lock two files of the same name."""
         if self._fd >= 0:
+            _held.discard(os.path.realpath(self.path))
             unlock_file(self._fd)
             self._fd = -1
 
@@ -102,6 +109,10 @@ class RepoLock:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+
+
+_held: set[str] = set()
+"""Lock files of this process. Its number alone does not tell: in two containers it may be the same."""
 
 
 def read_holder(path: Path) -> Holder | None:
