@@ -160,3 +160,10 @@ async def test_a_profile_that_would_change_a_repository_made_before_is_warned_of
         async with listen(api, api.config.api, {}, where / "api", lambda: None):
             with pytest.warns(ProfileNotApplied, match="'server'"):
                 (await asyncio.to_thread(cidery.open, where, profile="server")).close()
+
+
+def test_such_a_warning_names_the_line_that_opens_the_repository(tmp_path: Path) -> None:
+    cidery.open(tmp_path, profile="test").close()
+    with pytest.warns(ProfileNotApplied) as warned:
+        cidery.open(tmp_path, profile="server", offline=True).close()
+    assert [one.filename for one in warned] == [__file__]

@@ -133,15 +133,16 @@ def open(
         return SyncNode.attaching(Client(path, auth=auth, authorities=authorities))
     repo = repo_dir(os.fspath(path) if path is not None else None)
     daemon = None if read_only else find_daemon(repo)
+    if profile and os.path.exists(os.path.join(repo, "config")):
+        from pathlib import Path
+
+        from cidery.node.profiles import warn_of_profiles
+
+        warn_of_profiles(Path(repo), [name for name in profile.split(",") if name], stacklevel=2)
+        profile = None  # the thread of the node would warn of a line of its own
     if daemon is not None:
         from cidery.client.client import Client
 
-        if profile:
-            from pathlib import Path
-
-            from cidery.node.profiles import warn_of_profiles
-
-            warn_of_profiles(Path(repo), profile.split(","), stacklevel=2)
         try:
             return SyncNode.attaching(Client(daemon, auth=auth, authorities=authorities))
         except DaemonGone:
