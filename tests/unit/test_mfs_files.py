@@ -69,6 +69,19 @@ async def test_unflushed_changes_are_bounded(api: Api, monkeypatch: pytest.Monke
     assert len(commits) == 1
 
 
+async def test_a_close_that_cannot_flush_ends_its_record(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(root: CID) -> None:
+        raise OSError(28, "no space left")
+
+    await _put(api, "/a")
+    assert api.provisional.under_way()
+    monkeypatch.setattr(api.files._record, "set", full)
+    with pytest.raises(OSError, match="no space left"):
+        await api.files.close()
+    assert not api.provisional.under_way()
+    monkeypatch.undo()
+
+
 async def test_a_large_directory_is_written_in_groups_and_closed_in_between(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -219,10 +219,12 @@ class MutableFiles:
             self.protection.covered(covered)
 
     async def close(self) -> None:
-        """Flush the rest. Idempotent."""
-        if self._root is not None and not self._read_only:
-            await self.flush()
-        await self.protection.close()
+        """Flush the rest. Idempotent. Raises as flush()."""
+        try:
+            if self._root is not None and not self._read_only:
+                await self.flush()
+        finally:
+            await self.protection.close()
 
     async def replace_root(self, blocks: Blocks, cid: CID) -> None:
         """Replace the whole tree with another, which must be stored here; durable. The old one is not read.
