@@ -31,7 +31,9 @@ def repo(tmp_path: Path) -> Path:
 def ran(repo: Path, code: str, before: str = "") -> str:
     """What a program prints that has opened the repository as ``node``."""
     whole = f"import os, sys, cidery\n{before}node = cidery.open({str(repo)!r})\n{code}"
-    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=LIMIT)
+    # since Python 3.12, a fork of a process with threads is warned of
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", whole]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
 
