@@ -68,7 +68,7 @@ def test_an_interrupted_end_goes_on_and_is_waited_for_by_the_next_close(has_loop
     assert not done
     may_end.set()
     thread.close()
-    assert done == ["ended"] and not any(one.name == "cidery-loop" for one in threading.enumerate())
+    assert done == ["ended"] and not thread._thread.is_alive()
 
 
 @signals
