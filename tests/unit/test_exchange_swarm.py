@@ -197,7 +197,7 @@ def test_of_a_complete_source_more_is_asked_at_once_while_readers_share():
 
 # --- wants that move: cancelled first, and asked of another source when the cancel was heard
 
-LATER = CROSSING + 0.01 + 0.001
+LATER = CROSSING + 0.015 + 0.001
 
 
 def busy_and_idle() -> tuple[FetchSession, list[CID]]:
@@ -222,7 +222,7 @@ def test_wants_are_taken_from_a_source_that_is_alive_but_sends_nothing():
     left = machine.poll(1.6, ROOM)
     assert not machine.sources["busy"].stalled
     assert set(cancels(left, "busy")) == set(owed) and not asks(left, "idle")
-    assert machine.next_deadline() == pytest.approx(1.6 + CROSSING + 0.01)
+    assert machine.next_deadline() == pytest.approx(1.6 + CROSSING + 0.015)
     moved = machine.poll(1.6 + LATER, ROOM)
     assert set(asks(moved, "idle")) == set(owed) and not cancels(moved, "busy")
 

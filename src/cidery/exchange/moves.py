@@ -14,10 +14,10 @@ from cidery.multiformats.cid import CID
 
 SOONER = 1.5
 """A want leaves a source for another that is expected to bring it this many times sooner."""
-LEAST_STAY = 0.25
+LEAST_STAY = 0.1
 """Seconds, beside two round trips, that a want stays with a source at least."""
-CROSSING = 0.12
-"""Seconds, beside a round trip, in which a cancel is heard, or the block that has left before shows itself."""
+CROSSING = 0.04
+"""Seconds, beside a round trip and a half, until a cancel is heard, or the block that has left before shows itself."""
 LEAST_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
 
@@ -47,7 +47,7 @@ class Moves:
 
     def begin(self, giver: Source, cid: CID, now: float, taker: str = "") -> None:
         """It has been cancelled; ``taker``: who is asked then, if that is known."""
-        self._leaving[cid] = giver.name, now + CROSSING + (giver.least_delay or 0.0), taker
+        self._leaving[cid] = giver.name, now + CROSSING + 1.5 * (giver.least_delay or 0.0), taker
 
     def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID, str]]:
         """Wants that have left, and the sources that do not bring them."""
