@@ -53,7 +53,10 @@ def _are_small(paths: list[str]) -> bool:
     """Whether these are files so short that a second thread would not make them faster."""
     import os
 
-    return bool(paths) and all(map(os.path.isfile, paths)) and sum(map(os.path.getsize, paths)) <= SMALL_INPUT
+    try:
+        return bool(paths) and all(map(os.path.isfile, paths)) and sum(map(os.path.getsize, paths)) <= SMALL_INPUT
+    except OSError:  # gone meanwhile: the command says so
+        return False
 
 
 SMALL_INPUT = 1 << 20
