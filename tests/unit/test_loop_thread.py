@@ -34,15 +34,21 @@ def test_a_thread_that_cannot_be_started_is_an_error_and_no_wait(
     assert not recwarn.list
 
 
-def interrupt_when(reached: threading.Event) -> None:
-    main = threading.main_thread().ident
+def interrupt_when(reached: threading.Event) -> threading.Event:
+    """Interrupt the main thread; again, until it says that it noticed: one that comes just before it blocks is heard
+    only when it wakes."""
+    main, noticed = threading.main_thread().ident, threading.Event()
     assert main is not None
 
     def interrupt() -> None:
         assert reached.wait(LIMIT)
-        signal.pthread_kill(main, signal.SIGINT)
+        while True:
+            signal.pthread_kill(main, signal.SIGINT)
+            if noticed.wait(2.0):
+                return
 
     threading.Thread(target=interrupt).start()
+    return noticed
 
 
 @signals
@@ -62,9 +68,10 @@ def test_an_interrupted_end_goes_on_and_is_waited_for_by_the_next_close(has_loop
     thread.start()
     if has_loop:
         thread.run(asyncio.sleep(0))
-    interrupt_when(began)
+    noticed = interrupt_when(began)
     with pytest.raises(KeyboardInterrupt):
         thread.close(last())
+    noticed.set()
     assert not done
     may_end.set()
     thread.close()
@@ -88,9 +95,10 @@ def test_a_node_whose_close_was_interrupted_gives_its_repository_back(
     monkeypatch.setattr(SegmentStore, "close", slow)
     node = cidery.open(tmp_path, profile="test", offline=True)
     node.add(b"kept")
-    interrupt_when(began)
+    noticed = interrupt_when(began)
     with pytest.raises(KeyboardInterrupt):
         node.close()
+    noticed.set()
     may_end.set()
     node.close()
     cidery.open(tmp_path).close()
