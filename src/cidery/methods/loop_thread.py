@@ -33,7 +33,16 @@ T = TypeVar("T")
 
 HEAD_START = 0.02
 """Seconds for the caller before the imports, which take some times as long, begin to share the interpreter with it."""
-MODULES = ("logging", "ssl", "inspect", "subprocess", "concurrent.futures.thread", "asyncio", "cidery.methods.on_loop")
+MODULES = (
+    "logging",
+    "ssl",
+    "inspect",
+    "subprocess",
+    "concurrent.futures.thread",
+    "asyncio",
+    "cidery.tasks",
+    "cidery.methods.on_loop",
+)
 """asyncio and the largest of what it imports."""
 AT_EXIT = 5.0
 """Seconds that a loop whose node was not closed has to stop, at the end of a program."""
@@ -250,9 +259,9 @@ class LoopThread:
     def _end(self, pump: asyncio.Task[None]) -> None:
         fault = self._fault()
         if fault is None:
-            from cidery.methods.on_loop import ended
+            from cidery.tasks import end
 
-            self.run(ended(pump))
+            self.run(end([pump]))
         elif isinstance(fault, InsideLoop):  # the collector of garbage came by in the thread of the loop
             pump.cancel()
 
@@ -324,24 +333,20 @@ class LoopThread:
     async def _cancelled(self) -> None:
         import asyncio
 
+        from cidery.tasks import end
+
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(AT_EXIT):
                 await self._end_others()
-                if rest := asyncio.all_tasks() - {asyncio.current_task()}:
-                    for task in rest:
-                        task.cancel()
-                    await asyncio.wait(rest)
+                await end([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
         finally:
             loop.stop()
 
     async def _end_others(self) -> None:
-        import asyncio
+        from cidery.tasks import end
 
-        if others := set(self._tasks):
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others)
+        await end(set(self._tasks))
 
     async def _ended(self) -> None:
         """Tells what ``last`` raises."""

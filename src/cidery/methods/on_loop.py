@@ -58,8 +58,3 @@ async def taken(items: asyncio.Queue[T | End]) -> list[T | End]:
     while not items.empty():
         taken.append(items.get_nowait())
     return taken
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

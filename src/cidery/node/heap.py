@@ -98,8 +98,9 @@ async def _give_back_when_grown() -> None:
     least, wait = _resident(), TRIM_EVERY
     while True:
         await asyncio.sleep(wait)
-        least = min(least, _resident())
-        if _resident() - least <= TRIM_GROWTH:
+        grown = _resident()
+        least = min(least, grown)
+        if grown - least <= TRIM_GROWTH:
             continue
         await _idle()
         before = _resident()

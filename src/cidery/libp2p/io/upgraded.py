@@ -280,7 +280,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._flush()
 
     def _flush_last(self) -> None:
-        self._gathered()
+        self._gathering = False
         self._flush()
 
     def _flush(self) -> None:
