@@ -32,7 +32,8 @@ SETTLE = 2.0
 
 @dataclass(frozen=True)
 class RealCrowd:
-    """As ``cidery.testing.lab.crowd.Crowd``; multiples are of the file's size, times in seconds."""
+    """As ``cidery.testing.lab.crowd.Crowd``; multiples are of the file's size, times in seconds since the first reader
+    began to dial."""
 
     origin_sent: float
     readers_sent: float
@@ -169,7 +170,9 @@ def crowd(
     Readers know the origin, and whom it and the LAN's DHT (or peer exchange) tell them of.
     """
     with stage(folder, round_trip) as scene:
-        arrivals = sorted(random.Random(seed).uniform(0.0, stagger) for _ in kinds)
+        chance = random.Random(seed)
+        moments = sorted(chance.uniform(0.0, stagger) for _ in kinds)
+        arrivals = [moment - moments[0] for moment in moments]
         first = scene.start(origin or kinds[0], origin_rate, origin_rate)
         readers = [scene.start(kind, reader_rate, reader_rate) for kind in kinds]
         file = scene.file(size, seed)
