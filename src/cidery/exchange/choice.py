@@ -88,9 +88,8 @@ def sooner_later(want: Want, chosen: Source, full: Iterable[Source]) -> bool:
 
 def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bool:
     """Whether one of the sources that are not held may have it."""
-    return any(
-        source.usable and source.name not in held and source.may_have(want.denied, want.holders) for source in sources
-    )
+    free = (source for source in sources if (source.usable or source.awaited) and source.name not in held)
+    return any(source.may_have(want.denied, want.holders) for source in free)
 
 
 def unanswered(wants: Wants, sources: Iterable[Source], but: str, now: float) -> Iterator[tuple[Source, CID]]:

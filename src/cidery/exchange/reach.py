@@ -51,11 +51,12 @@ class Reach:
         self._pause = 0.0
 
     def far(self, sources: Iterable[Source]) -> dict[str, Source]:
-        """Those among the usable ones that are far."""
-        known = [source for source in sources if source.usable and source.least_delay is not None]
-        delays = [source.least_delay or 0.0 for source in known if source.waited < IN_VAIN]
+        """Those among the usable ones that are far. A near one that is still to answer counts: the answers of far ones
+        that were asked whether they have a block come before a large block of a near one."""
+        known = [one for one in sources if (one.usable or one.awaited) and one.least_delay is not None]
+        delays = [one.least_delay or 0.0 for one in known if one.waited < IN_VAIN]
         limit = FAR * min(delays, default=float("inf")) + FAR_SECONDS
-        return {source.name: source for source in known if (source.least_delay or 0.0) > limit}
+        return {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}
 
     def held(self, far: dict[str, Source], now: float) -> set[str]:
         """The far sources that are not to be asked now for what near ones have."""

@@ -158,6 +158,11 @@ class Source:
         return self.has_any and not self.stalled and not self.lies
 
     @property
+    def awaited(self) -> bool:
+        """Whether it was asked for a block before anything was known of it, and has not answered."""
+        return bool(self.outstanding) and not (self.has_any or self.stalled or self.lies)
+
+    @property
     def lies(self) -> bool:
         """Whether it sent too much of what it was not asked for, for what it sent rightly."""
         return self.credit < 0

@@ -13,7 +13,7 @@ from cidery.core.getting.extents import MEDIA_TYPE
 from cidery.core.getting.tar import gzip_stream, tar_pieces, tar_stream
 from cidery.core.reading.cat import cat as cat_file
 from cidery.core.reading.resolve import resolve
-from cidery.unixfs.node import Kind
+from cidery.unixfs.node import Kind, UnixFSNode
 from cidery.unixfs.reader import read_node
 
 JOIN_BYTES = 128 * 1024
@@ -44,17 +44,17 @@ async def get(context: Context, call: Call) -> Body:
     skip = call.number("skip-files"), call.number("skip-bytes")
     if min(skip) < 0:
         raise BadCall("options 'skip-files' and 'skip-bytes' take numbers from 0 up")
-    async with api.session(name=call.text("session")) as session:
-        root = await resolve(path, session)
-        node = await run(read_node(root), session)
-    is_file = node.kind is Kind.FILE
-    total = node.size if is_file else sum(link.tsize or 0 for link in node.links)
-
     extents = context.taken is not None and not compress
+    nodes: list[UnixFSNode] = []
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        """The first piece is empty: it comes when the node is known."""
         async with api.session(name=call.text("session")) as session:
-            if compress and not archive and is_file:
+            root = await resolve(path, session)
+            node = await run(read_node(root), session)
+            nodes.append(node)
+            yield b""
+            if compress and not archive and node.kind is Kind.FILE:
                 stream = frozen(cat_file(root, session))
             elif extents and context.taken is not None:
                 pieces = tar_pieces(root, session, path.name, skip_files=skip[0], skip_bytes=skip[1])
@@ -67,8 +67,12 @@ async def get(context: Context, call: Call) -> Body:
             async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
                 yield chunk
 
+    body = chunks()
+    await anext(body)
+    (node,) = nodes
+    total = node.size if node.kind is Kind.FILE else sum(link.tsize or 0 for link in node.links)
     kind = "application/gzip" if compress else MEDIA_TYPE if extents else ""
-    return Body(chunks(), None if compress else total, kind)
+    return Body(body, None if compress else total, kind)
 
 
 async def _joined(chunks: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:

@@ -27,20 +27,26 @@ async def cat(context: Context, call: Call) -> Body:
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
     paths = [await context.node.locate(text) for text in call.many("path")]
     api, name = context.node, call.text("session")
-    async with api.session(name=name) if name else api.lazy_session() as session:
-        sizes = [await file_size(path, session) for path in paths]
-        total = max(0, sum(sizes) - offset)
-        wanted = total if length is None else min(length, total)
-        files = list(zip(paths, sizes, strict=True))
-        if wanted <= SMALL and (data := await _at_hand(files, offset, wanted, session)) is not None:
-            return body_of(data)
+    found: list[Body] = []
 
     async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
+        """The first piece is empty: it comes when the sizes are known."""
         async with api.session(name=name) if name else api.lazy_session() as session:
+            sizes = [await file_size(path, session) for path in paths]
+            total = max(0, sum(sizes) - offset)
+            wanted = total if length is None else min(length, total)
+            files = list(zip(paths, sizes, strict=True))
+            if wanted <= SMALL and (data := await _at_hand(files, offset, wanted, session)) is not None:
+                found.append(body_of(data))
+                return
+            found.append(Body(body, wanted))
+            yield b""
             async for chunk in _joined(files, offset, wanted, session):
                 yield chunk
 
-    return Body(chunks(), wanted)
+    body = chunks()
+    await anext(body, None)
+    return found[0]
 
 
 async def _at_hand(
