@@ -95,6 +95,23 @@ def test_slots_stay_few_on_a_line_that_one_peer_fills():
     assert rounds[LEAST_SLOTS] > 0.8 * rounds.total() and max(rounds) <= 2
 
 
+def test_a_slow_line_that_one_peer_fills_is_rarely_tried_with_two():
+    machine = turns()
+    _, rounds = run(machine, 100.0, lambda several: 0.25 * MIB)  # a turn takes a second, a try of two eight
+    assert rounds[2] < 0.15 * rounds.total()
+
+
+def test_a_slot_more_is_judged_by_the_most_that_was_carried_without_it():
+    machine = turns()
+    alone = iter([1.0, 1.0])  # then others send to the same peers, too
+
+    def rate(several: int) -> float:
+        return MIB * (next(alone, 0.5) if several == 1 else 0.9)
+
+    _, rounds = run(machine, 12.0, rate)
+    assert rounds[2] and machine.slots == LEAST_SLOTS
+
+
 def test_slots_go_back_when_fewer_carry_as_much():
     machine = turns()
     now, _ = run(machine, 120.0, lambda several: min(several, 16) * MIB)

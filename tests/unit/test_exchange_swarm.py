@@ -555,6 +555,17 @@ def test_what_came_between_a_question_and_the_poll_is_not_asked_for():
     assert not any(isinstance(command, Ask) for command in machine.poll(0.1, ROOM))
 
 
+def test_a_source_that_says_to_have_a_block_after_another_one_has_sent_it_is_asked_for_the_next():
+    machine, wanted = session("a", "b"), cids(40)
+    machine.want(wanted, 0.0)
+    commands = machine.poll(0.0, ROOM)
+    assert probes(commands, "b") == wanted[:1]
+    machine.on_block("a", wanted[0], BLOCK, 0.02)
+    assert not asks(machine.poll(0.02, ROOM), "b")
+    machine.on_have("b", wanted[0], 0.03)
+    assert asks(machine.poll(0.03, ROOM), "b")
+
+
 # --- near and far
 
 
@@ -579,6 +590,29 @@ def test_far_sources_are_not_asked_for_what_near_ones_have_until_it_is_tried():
         commands = machine.poll(now, ROOM)
         owed += asks(commands, "near")
     assert len(asks(commands, "far")) == 1 and now > 0.2, "the trial begins with one block"
+
+
+def test_far_sources_that_answer_before_the_near_one_has_sent_its_first_block_are_not_asked():
+    wanted = cids(40)
+    machine = session("near")
+    machine.add_source("far", 0.2, 0.0)
+    machine.want(wanted, 0.0)
+    assert asks(machine.poll(0.0, ROOM), "near"), "the nearest one of which nothing is known may have it"
+    completes(machine, "far", wanted[0])
+    assert not asks(machine.poll(0.2, ROOM), "far")
+    machine.on_dont_have("near", wanted[0], 0.3)
+    assert wanted[0] in asks(machine.poll(0.3, ROOM), "far")
+
+
+def test_a_near_source_that_does_not_answer_keeps_out_no_far_one():
+    wanted = cids(4)
+    machine = session("near")
+    machine.add_source("far", 0.2, 0.0)
+    machine.want(wanted, 0.0)
+    machine.poll(0.0, ROOM)
+    completes(machine, "far", wanted[0])
+    assert not asks(machine.poll(STALL - 0.01, ROOM), "far")
+    assert asks(machine.poll(STALL, ROOM), "far")
 
 
 def test_far_sources_are_asked_for_what_no_near_one_has():

@@ -46,6 +46,9 @@ LEAST_PERIOD = 0.5
 FIRST_PAUSE = 5.0
 """Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
 MAX_PAUSE = 60.0
+TRY_REST = 4.0
+"""Times of a try in vain until the next one, at least: while large blocks go over a slow line a try takes long, and two
+blocks on their way at once are both late."""
 
 SMALL = 16 * 1024
 """Bytes of a block that goes out of turn: roots, by which readers begin, and are known to be no liars..."""
@@ -165,6 +168,9 @@ class Turns:
         """Bytes that may still go out of turn."""
         self._period_at = now
         self._period_bytes = self._period_messages = 0
+        self._best = 0.0
+        """Most bytes per second that the present number of slots carried, fading: what others send to the same peers, and
+        peers that are slow, make it look worse."""
         self._before: tuple[int, float] | None = None
         """(slots, bytes per second) before the current try of another number."""
         self._up = True
@@ -438,12 +444,14 @@ class Turns:
             better = rate >= rate_before * (gain if self.slots > slots else LOSS)
             if not better:
                 self.slots, self._up = slots, not self._up
-                self._try_at = now + self._pause
+                self._try_at = now + max(self._pause, TRY_REST * took)
                 self._pause = min(MAX_PAUSE, 2 * self._pause)
                 self._before = None
                 return
             self._pause = FIRST_PAUSE
+            self._best = 0.0
         self._before = None
+        self._best = max(rate, self._best * exp2(-took / HALF_LIFE))
         if now >= self._try_at:
             slow = took * self.slots > SLOW_TURN * messages
             step = 1 if slow else self.slots if self._up else self.slots // 2
@@ -452,4 +460,4 @@ class Turns:
             if wanted == self.slots:
                 self._up = not self._up
             else:
-                self._before, self.slots = (self.slots, rate), wanted
+                self._before, self.slots = (self.slots, self._best), wanted

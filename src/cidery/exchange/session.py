@@ -173,7 +173,9 @@ class FetchSession:
         source.replied(now, have=True)
         source.denials = 0
         want = self._wants.get(cid)
-        if want is not None and name in want.holders:
+        if want is None and cid in self._done and source.broken < MAX_BROKEN:
+            self._prove(source)  # it was asked when another one had not sent the block yet
+        elif want is not None and name in want.holders:
             self._moves.offered(name, cid)
         elif want is not None and source.broken < MAX_BROKEN:
             want.holders[name] = None
