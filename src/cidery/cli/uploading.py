@@ -7,8 +7,10 @@ import sys
 
 from cidery.cli.output import AS_TEXT, NoProgress, Sink, comes_as_text, progress_for
 from cidery.cli.pipes import READ_SIZE, Pipe, chunks_from, is_pipe, raw_stdin
+from cidery.client.answer import DaemonGone
 from cidery.client.blocking import SMALL_BODY
 from cidery.client.blocking import call as rpc
+from cidery.client.http1 import BadResponse
 from cidery.client.multipart import FILE, CannotUpload, Part, content_type, encode_parts, identity_of
 from cidery.commands.bind import BadCall, usage
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from cidery.cli.output import Progress
     from cidery.client.address import Endpoint
+    from cidery.client.blocking import Answer
     from cidery.commands.definition import Call
     from cidery.core.adding.items import Item
 
@@ -71,13 +74,10 @@ def upload(
     """``bar``: moves with the bytes sent; it belongs to the sink, which closes it."""
     boundary = os.urandom(16).hex()
     body = _counted(encode_parts(parts, boundary, known), bar or NoProgress())
-    kind = content_type(boundary)
-    small = _is_small(file_paths(call))
     as_text = comes_as_text(endpoint, call, bar or NoProgress()) and not sink.shows_progress
     query = [*query, AS_TEXT] if as_text else query
-    answer = rpc(endpoint, list(call.command.path), query, body=body, content_type=kind, at_once=small)
     try:
-        with answer:
+        with _sent(endpoint, call, query, body, content_type(boundary)) as answer:
             if as_text:
                 for lines in answer.texts():
                     sink.text(lines)
@@ -88,6 +88,22 @@ def upload(
     finally:
         sink.close()
     return 0
+
+
+def _sent(endpoint: Endpoint, call: Call, query: list[tuple[str, str]], body: Iterator[bytes], kind: str) -> Answer:
+    """The answer to an upload. Raises as rpc(), and DaemonGone if files can be read again without the daemon."""
+    small = _is_small(file_paths(call))
+    try:
+        return rpc(endpoint, list(call.command.path), query, body=body, content_type=kind, at_once=small)
+    except BadResponse as exc:
+        if not endpoint.token or _reads_once(file_paths(call)):
+            raise  # without the daemon there would be the rest only
+        raise DaemonGone(endpoint.name, exc.reason) from exc
+
+
+def _reads_once(paths: list[str]) -> bool:
+    """Whether there is a stream among what is sent."""
+    return not paths or "-" in paths or any(map(is_pipe, paths))
 
 
 def _is_small(paths: list[str]) -> bool:

@@ -173,13 +173,16 @@ def find_daemon(repo: str) -> Endpoint | None:
     text = read_api_file(repo)
     if text is None:
         return None
-    # Kubo's daemon has no token, and another user's token is not readable.
     try:
         endpoint = parse_endpoint(text)
     except InvalidInput as exc:
         raise BadApiFile(repo, text) from exc
     pinned = _pinned(repo) if endpoint.secure else ""
-    return endpoint._replace(token=_first_line(repo, TOKEN_FILE), pinned=pinned)
+    token = _first_line(repo, TOKEN_FILE)
+    # Kubo's daemon has no token, and another user's token is not readable; one that ends removes both files
+    if not token and read_api_file(repo) is None:
+        return None
+    return endpoint._replace(token=token, pinned=pinned)
 
 
 def _pinned(repo: str) -> str:

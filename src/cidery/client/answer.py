@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cidery.client.address import Endpoint
-from cidery.client.http1 import BadResponse, ResponseReader
+from cidery.client.http1 import BadResponse, NoAnswer, ResponseReader
 from cidery.errors import (
     CATEGORY_HEADER,
     CideryError,
@@ -119,6 +119,19 @@ def check_daemon(endpoint: Endpoint, status: int, headers: dict[str, str]) -> No
     if endpoint.token and (status == MISDIRECTED or not headers.get("server", "").startswith(AGENT)):
         another = "the daemon of another repository" if status == MISDIRECTED else "another program"
         raise WrongDaemon(endpoint.name, another)
+
+
+def gone(endpoint: Endpoint, fault: BadResponse, *, uploads: bool) -> DaemonGone | None:
+    """The error if ``fault``, in place of an answer, means that the daemon with this token is gone, and has nothing.
+
+    A daemon that ends closes the connections whose calls it has not begun, so they can be made elsewhere. But when the
+    upload of a body has begun, something of the caller's stream is gone, and the call may have been done.
+    """
+    if uploads or not endpoint.token:
+        return None
+    if isinstance(fault, NoAnswer):
+        return DaemonGone(endpoint.name, "it closed the connection")
+    return WrongDaemon(endpoint.name, "a program that does not speak HTTP")
 
 
 def error_of(status: int, reason: str, body: bytes, category: str = "") -> RpcError:

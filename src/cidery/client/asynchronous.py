@@ -8,12 +8,12 @@ from cidery.client.address import Endpoint
 from cidery.client.answer import (
     MAX_ERROR_BODY,
     ValueLines,
-    WrongDaemon,
     call_headers,
     category_in,
     check_daemon,
     check_end,
     error_of,
+    gone,
 )
 from cidery.client.blocking import RECEIVE_SIZE
 from cidery.client.connections import Connections, close_stream
@@ -94,9 +94,9 @@ class AsyncAnswer:
         try:
             await self._receive()
         except BadResponse as exc:
-            if self._endpoint.token:
-                raise WrongDaemon(self._endpoint.name, "a program that does not speak HTTP") from exc
-            raise
+            if (error := gone(self._endpoint, exc, uploads=self._upload is not None)) is None:
+                raise
+            raise error from exc
 
     async def _send(self, body: AsyncIterator[bytes]) -> None:
         async for data in body:

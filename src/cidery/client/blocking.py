@@ -12,12 +12,12 @@ from cidery.client.answer import (
     MAX_ERROR_BODY,
     DaemonGone,
     ValueLines,
-    WrongDaemon,
     call_headers,
     category_in,
     check_daemon,
     check_end,
     error_of,
+    gone,
 )
 from cidery.client.http1 import BadResponse, ResponseReader, chunk_frame, request_head
 from cidery.errors import CideryError
@@ -80,9 +80,9 @@ class Answer:
         try:
             self._receive()
         except BadResponse as exc:
-            if endpoint.token:
-                raise WrongDaemon(endpoint.name, "a program that does not speak HTTP") from exc
-            raise
+            if (error := gone(endpoint, exc, uploads=self._upload is not None)) is None:
+                raise
+            raise error from exc
 
     def _receive(self) -> None:
         try:

@@ -36,6 +36,10 @@ class BadResponse(RemoteProtocolError):
         return f"bad answer from the RPC server: {self.reason}"
 
 
+class NoAnswer(BadResponse):
+    """The connection ended before the first byte of an answer."""
+
+
 class _State:
     """Names of states; no Enum, whose making takes longer than reading an answer."""
 
@@ -93,11 +97,11 @@ class ResponseReader:
             pass
 
     def receive_eof(self) -> None:
-        """Raises BadResponse if the response was not complete."""
+        """Raises BadResponse if the response was not complete, NoAnswer if there was none."""
         if self._state is _State.UNTIL_CLOSE:
             self._state = _State.DONE
         if self._state is _State.HEAD and not self._buffer and self.interim is None:
-            raise BadResponse(
+            raise NoAnswer(
                 "the connection closed without one; is the daemon still running? If it speaks TLS, say https://"
             )
         if self._state is not _State.DONE:
