@@ -14,6 +14,7 @@ from typing import IO
 import pytest
 
 import cidery
+from cidery.repo.lock import RepoLock
 
 DEADLINE = 30.0
 MAX_IDLE_RSS = 90 << 20
@@ -256,3 +257,32 @@ def test_a_daemon_stops_clean_and_what_it_had_is_there(tmp_path: Path, how: sign
     assert daemon.text("cat", cid) == "still here"
     assert daemon.text("pin", "ls") == f"{cid} recursive"
     assert daemon.text("repo", "verify") == "verify complete, all 1 blocks validated."
+
+
+def test_after_shutdown_the_repository_is_free(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "repo")
+    daemon.start()
+    daemon.run("shutdown")
+    with RepoLock.acquire(daemon.repo / "repo.lock", "at once"):
+        assert daemon.ended() == 0
+
+
+def test_a_daemon_waits_for_one_that_ends(tmp_path: Path) -> None:
+    first, second = Daemon(tmp_path / "repo"), Daemon(tmp_path / "repo")
+    first.start()
+    adding = subprocess.Popen(first.command("add", "-"), env=first.environment, stdin=-1, stdout=-1, stderr=-1)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while "add" not in first.text("diag", "cmds").split():
+            assert time.monotonic() < deadline
+        assert first.process is not None
+        first.process.terminate()  # it gives the call some time
+        second.start()
+        assert first.ended() == 0 and second.text("id", "-f", "<id>")
+        output, said = adding.communicate(timeout=DEADLINE)
+        assert (adding.returncode, output) == (1, b"") and b"closed before the end" in said
+    finally:
+        adding.kill()
+        adding.communicate()
+        first.stop(signal.SIGKILL)
+        second.stop()

@@ -116,20 +116,57 @@ def _run(line: Line, call: Call) -> int:
     _check_config_file(line, repo)
     if line.command.repo is Repo.NONE and steps_alone(line.command) and not line.last("api"):
         return run_alone(call, repo)
-    if line.command.where is not Where.CLIENT:
-        endpoint, explicit = _daemon(line, repo)
-        if endpoint is not None:
+    tried: Endpoint | None = None
+    while True:  # one round, and another for each daemon that has started meanwhile
+        if line.command.where is not Where.CLIENT:
+            tried, explicit = _daemon(line, repo)
             try:
-                return run_remote(endpoint, call, _query(call, line))
-            except DaemonGone as exc:
+                if tried is not None:
+                    return run_remote(tried, call, _query(call, line))
+                if line.command.where is Where.DAEMON:
+                    raise NeedsDaemon(line.command, repo)
+            except (DaemonGone, NeedsDaemon) as exc:
+                if explicit:
+                    raise
+                if _another(line, repo, tried):
+                    continue
                 # A killed daemon leaves its api file behind: work without it where that is possible.
-                if explicit or line.command.where is Where.DAEMON:
+                if line.command.where is Where.DAEMON:
+                    if _starts(repo) and _another(line, repo, tried):
+                        continue
                     raise
                 if isinstance(exc, WrongDaemon):
                     print(f"{exc}; going on without a daemon", file=sys.stderr)
-    if line.command.where is Where.DAEMON:
-        raise NeedsDaemon(line.command, repo)
-    if steps_alone(line.command):
+        try:
+            return _run_here(call, repo)
+        except Unavailable as exc:
+            # before anything was read or written: the lock is the first thing that a command takes
+            if line.command.where is Where.CLIENT or not _serves(exc) or not _another(line, repo, tried):
+                raise
+
+
+def _another(line: Line, repo: str, tried: Endpoint | None) -> bool:
+    """Whether there is a daemon now that was not called yet."""
+    return _daemon(line, repo)[0] not in (None, tried)
+
+
+def _starts(repo: str) -> bool:
+    """Wait for a daemon that is starting; whether one serves now. Raises RepoLocked if it takes too long."""
+    from cidery.cli.starting import await_start
+
+    return await_start(repo)
+
+
+def _serves(fault: Unavailable) -> bool:
+    """Whether ``fault`` is that a daemon has the repository, and serves."""
+    from cidery.repo.lock import SERVING, RepoLocked
+
+    return isinstance(fault, RepoLocked) and fault.phase == SERVING
+
+
+def _run_here(call: Call, repo: str) -> int:
+    """Run in this process. Raises CideryError."""
+    if steps_alone(call.command):
         return run_alone(call, repo)
     # nothing that is imported becomes garbage: the cycle collector's passes over it are a seventh of a start
     collecting = gc.isenabled()

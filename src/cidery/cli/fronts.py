@@ -38,6 +38,7 @@ _FRONTS = {
     ("service", "install"): "login_service",
     ("service", "remove"): "login_service",
     ("service", "status"): "login_service",
+    ("shutdown",): "stopping",
     ("ui",): "ui",
     ("multibase", "encode"): "multibase",
     ("multibase", "decode"): "multibase",

@@ -55,7 +55,7 @@ async def run_local(repo: Path, call: Call) -> int:
         endpoint = parse_endpoint(address).trusting(call.text("api-ca") or api_authorities())
         endpoint = endpoint.with_secret(secret) if secret else endpoint
     else:
-        endpoint = running(str(repo), secret) or start(repo, secret)
+        endpoint = running(str(repo), secret) or _started(str(repo), secret) or start(repo, secret)
     url = link(endpoint)
     if not call.flag("no-open"):
         import webbrowser
@@ -85,6 +85,13 @@ def running(repo: str, secret: str = "") -> Endpoint | None:
     except RpcError:
         return endpoint  # it wants a secret, and runs
     return None
+
+
+def _started(repo: str, secret: str) -> Endpoint | None:
+    """The daemon that somebody else is starting, when it answers; None: nobody is."""
+    from cidery.cli.starting import await_start
+
+    return running(repo, secret) if await_start(repo) else None
 
 
 def make(repo: Path) -> None:

@@ -15,14 +15,16 @@ from cidery.mfs import changes
 from cidery.mfs.path import parse_file_path
 from cidery.mfs.writing import Writing, write
 from cidery.node.build import Access, build
+from cidery.node.lock_wait import locked
 from cidery.repo.lock import RepoLocked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable
     from pathlib import Path
 
     from cidery.core.api import Api
     from cidery.multiformats.cid import CID
+    from cidery.repo.lock import RepoLock
 
 IDLE_SECONDS = 0.25
 """How long this process keeps the repository's lock after a write: the next one mostly follows."""
@@ -34,6 +36,10 @@ GIVE_WAY = 0.05
 """Seconds between giving the lock away and wanting it again: more than others wait between two tries."""
 HOLDER = "cidery files"
 """How the lock names this process: everybody waits for a short command."""
+
+
+def _locked(path: Path) -> Awaitable[RepoLock]:
+    return locked(path, HOLDER)
 
 
 class EmbeddedFiles:
@@ -96,12 +102,12 @@ class EmbeddedFiles:
         await asyncio.sleep(GIVE_WAY)
 
     async def _open(self) -> Api:
-        """build() waits for short commands; here those that come one after the other are waited for."""
+        """locked() waits for short commands; here those that come one after the other are waited for."""
         until = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 async with AsyncExitStack() as stack:
-                    api = await stack.enter_async_context(build(self._repo, Access.WRITE, holder=HOLDER))
+                    api = await stack.enter_async_context(build(self._repo, Access.WRITE, lock=_locked))
                     self._stack, self._until = stack.pop_all(), time.monotonic() + HOLD_SECONDS
                     return api
             except RepoLocked as exc:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
 from cidery.client.misses import DaemonMisses
+from cidery.core.api import Api
 from cidery.core.session import NotStored
 from cidery.errors import CideryError
 from cidery.fs.embedded_files import EmbeddedFiles
 from cidery.fs.remote import gateway_blocks
 from cidery.fs.rpc_files import RpcFiles
-from cidery.node.build import Access, build
+from cidery.node.build import Access, build, opened_parts
+from cidery.repo.layout import RepoLayout
+from cidery.repo.lock import SERVING, RepoLocked, read_holder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cidery.blockstore.drive import BlockReader
-    from cidery.core.api import Api
     from cidery.core.reading.content_path import ContentPath
     from cidery.core.session import BlockSession
     from cidery.fs.http_blocks import HttpBlocks
@@ -87,14 +89,20 @@ class LocalSource:
         return await self._api.files.root()
 
     async def change(self, work: Callable[[Changing], Awaitable[None]]) -> None:
-        daemon = None if self._online else find_daemon(str(self._api.path))
-        if daemon is not None:
+        while True:  # one round, and another for each daemon that has started meanwhile
+            daemon = None if self._online else find_daemon(str(self._api.path))
+            if daemon is not None:
+                try:
+                    await work(RpcFiles(daemon.with_secret(self._secret) if self._secret else daemon))
+                    return
+                except DaemonGone:
+                    pass  # it ends or was killed, and nothing was sent
             try:
-                await work(RpcFiles(daemon.with_secret(self._secret) if self._secret else daemon))
+                await work(self._files)
                 return
-            except DaemonGone:
-                pass  # it was killed, and nothing was sent
-        await work(self._files)
+            except RepoLocked as exc:
+                if exc.phase != SERVING or find_daemon(str(self._api.path)) in (None, daemon):
+                    raise
 
     async def close(self) -> None:
         await self._files.close()
@@ -138,20 +146,26 @@ class _WithGateways:
 async def open_local(repo: Path, options: Options, urls: Sequence[str]) -> LocalSource:
     """Raises as node.build.build()."""
     async with AsyncExitStack() as stack:
-        daemon = _runs(repo)
-        if options.online and not daemon:
-            api = await stack.enter_async_context(build(repo, Access.WRITE, online=True, behind=True))
-        else:
-            misses = DaemonMisses(lambda: find_daemon(str(repo)))
-            api = await stack.enter_async_context(build(repo, Access.READ, elsewhere=misses))
+        api = await _opened(repo, stack, online=options.online)
         gateways = gateway_blocks(urls) if urls else None
         return LocalSource(api, stack.pop_all(), options.auth, gateways)
     raise AssertionError("unreachable")
 
 
+async def _opened(repo: Path, stack: AsyncExitStack, *, online: bool) -> Api:
+    """The repository: with a network, or beside the daemon that has one."""
+    if online and not _runs(repo):
+        try:
+            parts = await stack.enter_async_context(opened_parts(repo, Access.WRITE, online=True))
+            await parts.connect_behind()
+            return Api(parts)
+        except RepoLocked as exc:
+            if exc.phase != SERVING:
+                raise  # else a daemon has started meanwhile
+    misses = DaemonMisses(lambda: find_daemon(str(repo)))
+    return await stack.enter_async_context(build(repo, Access.READ, elsewhere=misses))
+
+
 def _runs(repo: Path) -> bool:
     """Whether a daemon has the repository: it writes the file when it is ready."""
-    from cidery.repo.layout import RepoLayout
-    from cidery.repo.lock import read_holder
-
     return find_daemon(str(repo)) is not None and read_holder(RepoLayout(repo).lock) is not None

@@ -15,12 +15,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cidery.core.api import Api
+from cidery.node.lock_wait import locked
 from cidery.repo.layout import RepoLayout
-from cidery.waiting import off_loop, pause
+from cidery.waiting import off_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -45,16 +46,11 @@ if TYPE_CHECKING:
     from cidery.repo.config import Config
     from cidery.repo.denylists import DenyFiles
     from cidery.repo.jobs import Job
-    from cidery.repo.lock import Holder, RepoLock
+    from cidery.repo.lock import RepoLock
     from cidery.repo.mfs_root import MfsRoot
     from cidery.repo.pins import Pins
     from cidery.repo.provisional import ProvisionalRoots, RunningOperation
     from cidery.repo.state import State
-
-LOCK_WAIT = 10.0
-"""Seconds that a command waits for other users of the repository: several scripts at a time are no error."""
-LOCK_POLL = 0.02
-"""Seconds between two tries: an eighth of what the shortest command takes."""
 
 
 class Access(Enum):
@@ -72,33 +68,18 @@ async def build(
     access: Access,
     *,
     online: bool = False,
-    behind: bool = False,
     lasting: bool = False,
-    instead: Instead | None = None,
     elsewhere: DaemonMisses | None = None,
-    holder: str = "",
+    lock: Callable[[Path], Awaitable[RepoLock]] = locked,
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
-    Args:
-        online: whether to listen and dial; only with Access.WRITE.
-        behind: return before the network is up, which then resumes the node's work too; see Api.arrived().
-        lasting: follow the files of denylists, as an online node does anyway.
-        instead: what this run has instead of what the config says.
-        elsewhere: the daemon, asked for what is not stored; only with Access.READ.
-        holder: how the lock names this process to others; "": by its command line.
-    Raises:
-        ConfigMissing, ConfigError, RepoLocked, BadDenylist, and what the store raises.
+    Arguments as opened_parts(). ``elsewhere``: the daemon, asked for what is not stored; only with Access.READ.
+    Raises as opened_parts(), and CannotListen, BadSwarmKey.
     """
-    async with opened_parts(path, access, online=online, lasting=lasting, instead=instead, holder=holder) as parts:
+    async with opened_parts(path, access, online=online, lasting=lasting, lock=lock) as parts:
         parts.elsewhere = elsewhere
-        if online and behind:
-            await parts.connect_behind()
-        else:
-            if online or lasting:
-                await parts.follow_denylists()
-            if online:
-                await parts.connect(parts.stack)
+        await parts.come_up()
         yield Api(parts)
 
 
@@ -110,19 +91,31 @@ async def opened_parts(
     online: bool = False,
     lasting: bool = False,
     instead: Instead | None = None,
-    holder: str = "",
+    lock: Callable[[Path], Awaitable[RepoLock]] = locked,
 ) -> AsyncIterator[OpenedParts]:
-    """As build(), without an event loop, and not connected yet. Raises as it."""
+    """Open a repository, which needs no event loop. With one, come_up() follows, or connect_behind().
+
+    Args:
+        online: whether to listen and dial then; only with Access.WRITE.
+        lasting: follow the files of denylists, as an online node does anyway.
+        instead: what this run has instead of what the config says.
+        lock: takes the lock for Access.WRITE, and waits for it as it likes.
+    Raises:
+        ConfigMissing, ConfigError, BadDenylist, as ``lock`` (RepoLocked), and what the store raises.
+    """
     layout = RepoLayout(path)
     layout.check()
-    read_only = access is Access.READ
     async with AsyncExitStack() as stack:
-        parts = OpenedParts(layout, stack, read_only, instead or Instead())
+        parts = OpenedParts(layout, stack, access is Access.READ, instead or Instead(), online, lasting)
         if online:
             parts.refuse_unheeded()
-        if not read_only:
+        if access is Access.WRITE:
             parts.make(parts.config)  # it must be valid before anything is changed
-            stack.enter_context(await _locked(layout.lock, holder or _command()))
+            parts.lock = stack.enter_context(await lock(layout.lock))
+            if parts.lock.waited:  # the one that had the lock may have changed the config
+                del parts.config
+                if online:
+                    parts.refuse_unheeded()
         await parts.open_store()
         await parts.open_denylists(warns=online or lasting)
         yield parts
@@ -160,17 +153,28 @@ class OpenedParts:
     Closers are pushed on ``stack`` as parts are made, so everything is closed before what it was made of.
     """
 
+    lock: RepoLock | None = None
     network: NodeNetwork | None = None
     arrival: Arrival | None = None
     elsewhere: DaemonMisses | None = None
     deny_files: DenyFiles | None = None
     pubsub: NodePubsub | None = None
 
-    def __init__(self, layout: RepoLayout, stack: AsyncExitStack, read_only: bool, instead: Instead) -> None:
+    def __init__(
+        self,
+        layout: RepoLayout,
+        stack: AsyncExitStack,
+        read_only: bool,
+        instead: Instead,
+        online: bool,
+        lasting: bool,
+    ) -> None:
         self._layout = layout
         self.stack = stack
         self._read_only = read_only
         self._instead = instead
+        self._online = online
+        self._lasting = lasting
         self.other_budgets: list[Callable[[], list[BudgetUse]]] = []
         self.other_metrics: list[Callable[[], list[Metric]]] = []
         self.bandwidth_days: list[Callable[[], list[Spell]]] = []
@@ -224,8 +228,18 @@ class OpenedParts:
             self.deny_files = DenyFiles(deny_folders(self._layout.denylists))
         await self.stack.enter_async_context(followed(self.deny_files))
 
+    async def come_up(self) -> None:
+        """Follow the denylists and connect, if this opening wants that. Raises as connect()."""
+        if self._online or self._lasting:
+            await self.follow_denylists()
+        if self._online:
+            await self.connect(self.stack)
+
     async def connect_behind(self) -> None:
-        """Have the network come up behind; see Api.arrived()."""
+        """Have the network come up behind, if this opening is online, and resume the node's work then; see
+        Api.arrived()."""
+        if not self._online:
+            return
         from cidery.node.behind import connected_behind
 
         await self.follow_denylists()
@@ -409,37 +423,3 @@ def _living(lock: Path) -> Callable[[Job], bool]:
         return holder is not None and holder.pid == job.pid and process_lives(job.pid)
 
     return lives
-
-
-async def _locked(path: Path, command: str) -> RepoLock:
-    """The lock; while another command of this program has it, which will not be for long, wait. Raises RepoLocked."""
-    from cidery.repo.lock import RepoLock, RepoLocked
-
-    deadline = time.monotonic() + LOCK_WAIT
-    while True:
-        try:
-            return RepoLock.acquire(path, command)
-        except RepoLocked as exc:
-            if not _ends_soon(exc.holder) or time.monotonic() >= deadline:
-                raise
-        await pause(LOCK_POLL)
-
-
-def _ends_soon(holder: Holder | None) -> bool:
-    """Whether a command holds the lock; also one that has not yet written its name."""
-    if holder is None:
-        return True
-    from cidery.commands.registry import first_words
-
-    program, _, word = holder.command.partition(" ")
-    return program == "cidery" and word != "daemon" and word in first_words()
-
-
-def _command() -> str:
-    """How the lock names this process to others."""
-    import sys
-
-    program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
-    if program in ("-", "-c"):  # given to the interpreter: the words that follow say nothing about it
-        return f"python {program}"
-    return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])

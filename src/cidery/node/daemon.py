@@ -4,8 +4,9 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cidery.core.api import Api
 from cidery.core.keeping.budget import keeping_budget
 from cidery.core.reached import how_reached
 from cidery.core.resume import going_on
-from cidery.errors import InvalidInput
+from cidery.errors import InvalidInput, Unavailable
 from cidery.gateway.counters import GatewayCounters, budgets
 from cidery.gateway.exposure import exposure, exposure_on_swarm
 from cidery.gateway.worker_metrics import of_workers
@@ -22,14 +23,17 @@ from cidery.http.exposition import Metric, summed
 from cidery.http.late_handler import Handler, made_when_asked
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.bandwidth_day import keeping_day
-from cidery.node.build import Access, Instead, build
+from cidery.node.build import Access, Instead, OpenedParts, opened_parts
 from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
 from cidery.node.heap import tended_heap
+from cidery.node.lock_wait import locked
 from cidery.node.metrics import metrics_of
 from cidery.node.official_page import official_page
 from cidery.repo.config import Config
+from cidery.repo.lock import ENDING, SERVING, STARTING, RepoLock
 from cidery.rpc.certificate import certificate_for, sends_secrets_readable
 from cidery.rpc.listen import listen
+from cidery.tasks import end
 from cidery.version import REPO_FORMAT, __version__
 
 SWITCH_INTERVAL = 0.0005
@@ -41,6 +45,10 @@ class AlwaysEncrypted(InvalidInput):
 
     def __str__(self) -> str:
         return "connections are always encrypted; start without --disable-transport-encryption"
+
+
+class StoppedEarly(Unavailable):
+    """The daemon was told to stop while it waited for the repository."""
 
 
 def run(path: Path, call: Call) -> int:
@@ -61,6 +69,8 @@ def run(path: Path, call: Call) -> int:
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(path, call))
+    except StoppedEarly:
+        say("Shutting down...")
     finally:
         gc.enable()
     return 0
@@ -81,18 +91,44 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def _serve(path: Path, call: Call) -> None:
-    stopping = asyncio.Event()
+def _opened(path: Path, call: Call, stopping: asyncio.Event) -> AbstractAsyncContextManager[OpenedParts]:
+    """The repository, as the options say. Raises StoppedEarly, and as opened_parts()."""
+    routing = "" if call.text("routing") == "default" else call.text("routing")
+    pubsub, names = _given(call, "enable-pubsub-experiment"), _given(call, "enable-namesys-pubsub")
+    instead = Instead(call.flag("lan"), routing, pubsub, names)
+    online = not call.flag("offline")
+    lock = partial(taken, stopping)
+    return opened_parts(path, Access.WRITE, online=online, lasting=True, instead=instead, lock=lock)
+
+
+async def taken(stopping: asyncio.Event, path: Path) -> RepoLock:
+    """The lock, unless the daemon is to stop before others give it back. Raises RepoLocked, StoppedEarly."""
+    taking, stop = asyncio.ensure_future(locked(path, phase=STARTING)), asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not taking.done():
+            raise StoppedEarly
+        return taking.result()
+    finally:
+        await end([taking, stop])
+
+
+def _stop_by_signals(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(name, stopping.set)
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
             break
-    routing = "" if call.text("routing") == "default" else call.text("routing")
-    online, lan, exposed = not call.flag("offline"), call.flag("lan"), call.flag("expose-api")
-    instead = Instead(lan, routing, _given(call, "enable-pubsub-experiment"), _given(call, "enable-namesys-pubsub"))
-    async with build(path, Access.WRITE, online=online, lasting=True, instead=instead) as api:
+
+
+async def _serve(path: Path, call: Call) -> None:
+    stopping = asyncio.Event()
+    _stop_by_signals(stopping)
+    online, exposed = not call.flag("offline"), call.flag("expose-api")
+    async with _opened(path, call, stopping) as parts:
+        await parts.come_up()
+        api = Api(parts)
         say(f"PeerID: {api.config.peer_id}")
         _say_swarm(api)
         config = api.config
@@ -121,6 +157,7 @@ async def _serve(path: Path, call: Call) -> None:
             keeping_budget(lambda: api.collector, api.config, collect=call.flag("enable-gc"), sleep=asyncio.sleep),
             going_on(api),
             rpc as addrs,
+            _answering(parts),
             AsyncExitStack() as stack,
         ):
             for addr in addrs:
@@ -141,6 +178,17 @@ async def _serve(path: Path, call: Call) -> None:
                 say("Daemon is ready")
                 await stopping.wait()
             say("Shutting down...")
+
+
+@asynccontextmanager
+async def _answering(parts: OpenedParts) -> AsyncIterator[None]:
+    """Inside, others that want the repository are told to call; afterwards, to wait for its lock."""
+    assert parts.lock is not None  # it is open for writing
+    parts.lock.enter(SERVING)
+    try:
+        yield
+    finally:
+        parts.lock.enter(ENDING)
 
 
 def _warn(config: Config, addrs: list[Multiaddr], *, exposed: bool) -> None:

@@ -9,12 +9,12 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.key import Rotated, Written
 from cidery.core.keys import KeyRing, new_key
 from cidery.errors import Unavailable
+from cidery.node.lock_wait import locked
 from cidery.repo.config import parse_config
 from cidery.repo.config_file import read_raw, write_raw
 from cidery.repo.config_identity import with_identity
 from cidery.repo.keystore import Keystore
 from cidery.repo.layout import RepoLayout
-from cidery.repo.lock import RepoLock
 
 
 class CannotWriteKey(Unavailable):
@@ -56,7 +56,7 @@ async def rotate(context: Context, call: Call) -> Rotated:
     old_name = call.text("oldkey")
     if not old_name:
         raise BadCall("option 'oldkey' is missing: what to call the identity that the node has now")
-    with RepoLock.acquire(layout.lock, "cidery key rotate"):
+    with await locked(layout.lock, "cidery key rotate"):
         raw = read_raw(layout.config)
         old = parse_config(raw).private_key
         key = await asyncio.to_thread(new_key, call.text("type"), call.number_or_none("size"), os.urandom)

@@ -14,7 +14,7 @@ from cidery.core.api import Api
 from cidery.methods.call_errors import Forked, NotOpen
 from cidery.methods.caller import path_text
 from cidery.methods.surface import Surface
-from cidery.node.build import Access, build, opened_parts
+from cidery.node.build import Access, opened_parts
 from cidery.node.location import repo_dir
 from cidery.waiting import loop_runs, off_loop
 
@@ -89,24 +89,25 @@ class Node(Surface):
 
             warn_of_profiles(self.path, self._profiles, stacklevel=2)
         async with AsyncExitStack() as stack:
-            if self._network_first:
-                api = await stack.enter_async_context(build(self.path, self._access, online=not self._offline))
-                if not self._offline:
+            online = not self._offline
+            parts = await stack.enter_async_context(opened_parts(self.path, self._access, online=online))
+            api = Api(parts)
+            if not self._network_first:
+                self._parts = parts
+                if loop_runs():
+                    await self.connect_behind()
+            else:
+                await parts.come_up()
+                if online:
                     from cidery.core.resume import going_on
 
                     await stack.enter_async_context(going_on(api))
-            else:
-                opened = opened_parts(self.path, self._access, online=not self._offline)
-                self._parts = await stack.enter_async_context(opened)
-                api = Api(self._parts)
-                if loop_runs():
-                    await self.connect_behind()
             self._opened, self._stack, self._pid = api, stack.pop_all(), os.getpid()
         return self
 
     async def connect_behind(self) -> None:
         """What a node with ``network_first=False`` that was opened without an event loop begins with in one."""
-        if self._parts is not None and not self._offline:
+        if self._parts is not None:
             await self._parts.connect_behind()
 
     def __await__(self) -> Generator[Any, None, Self]:

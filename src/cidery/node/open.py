@@ -7,16 +7,18 @@ import sys
 
 from cidery.client.address import find_daemon
 from cidery.client.answer import DaemonGone
-from cidery.errors import InvalidInput
+from cidery.errors import InvalidInput, Unavailable
 from cidery.methods.blocking_surface import BlockingSurface
 from cidery.methods.loop_thread import LoopThread
 from cidery.node.location import api_authorities, repo_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
+    from cidery.client.address import Endpoint
     from cidery.client.client import Client
     from cidery.node.node import Node
 
@@ -120,6 +122,8 @@ def open(
     once, and what needs peers waits for it. What keeps it from coming up (a port in use) is logged, and raised by the
     first method that needs it, or else at the end of ``with``.
 
+    Who has the repository for a moment, as a command or a daemon that starts or ends, is waited for: seconds at most.
+
     Raises:
         RepoLocked (another process, no daemon, or this one), RepoMissing, ConfigError, KuboRepo, RuntimeError (no
         thread can be started). For a URL: BadApiAddress, NotOfADaemon, DaemonGone, NoSecureConnection.
@@ -132,7 +136,6 @@ def open(
 
         return SyncNode.attaching(Client(path, auth=auth, authorities=authorities))
     repo = repo_dir(os.fspath(path) if path is not None else None)
-    daemon = None if read_only else find_daemon(repo)
     if profile and os.path.exists(os.path.join(repo, "config")):
         from pathlib import Path
 
@@ -140,14 +143,33 @@ def open(
 
         warn_of_profiles(Path(repo), [name for name in profile.split(",") if name], stacklevel=2)
         profile = None  # the thread of the node would warn of a line of its own
-    if daemon is not None:
+
+    def made() -> Node:
+        from cidery.node.node import Node
+
+        return Node(path, profile=profile, init=init, offline=offline, read_only=read_only, network_first=False)
+
+    def client_of(daemon: Endpoint) -> Client:
         from cidery.client.client import Client
 
-        try:
-            return SyncNode.attaching(Client(daemon, auth=auth, authorities=authorities))
-        except DaemonGone:
-            daemon = None  # a killed daemon left its api file behind
-    from cidery.node.node import Node
+        return Client(daemon, auth=auth, authorities=authorities)
 
-    node = Node(path, profile=profile, init=init, offline=offline, read_only=read_only, network_first=False)
-    return SyncNode.opening(node)
+    return SyncNode.opening(made()) if read_only else _of_repository(repo, client_of, made)
+
+
+def _of_repository(repo: str, client_of: Callable[[Endpoint], Client], made: Callable[[], Node]) -> SyncNode:
+    """Whoever has the repository, or it itself. Raises as open()."""
+    while True:  # one round, and another for each daemon that has started meanwhile
+        daemon = find_daemon(repo)
+        if daemon is not None:
+            try:
+                return SyncNode.attaching(client_of(daemon))
+            except DaemonGone:
+                pass  # it ends, or a killed one left its api file behind
+        try:
+            return SyncNode.opening(made())
+        except Unavailable as exc:
+            from cidery.repo.lock import SERVING, RepoLocked
+
+            if not isinstance(exc, RepoLocked) or exc.phase != SERVING or find_daemon(repo) in (None, daemon):
+                raise

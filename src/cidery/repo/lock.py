@@ -1,6 +1,7 @@
 """The lock on a repository: one process writes. The operating system releases it when that process dies.
 
-The file's content (pid and command of the holder) is only for messages; that the file exists means nothing.
+The file's content (pid and command of the holder, and how far a daemon is) is for messages, and for others to know
+whether waiting makes sense; that the file exists means nothing.
 """
 
 import errno
@@ -21,12 +22,23 @@ MAX_COMMAND = 200
 
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
 
+STARTING = "starting"
+"""Phase of a daemon that will answer calls, or end."""
+SERVING = "serving"
+"""Phase of a daemon that answers calls, if it listens for them."""
+ENDING = "ending"
+"""Phase of a daemon that will give the lock back; others have to wait for that."""
+ENDED = "ended"
+"""Phase of a daemon that gives the lock back now."""
+
 
 class Holder(NamedTuple):
     """The process that holds, or last held, a lock."""
 
     pid: int
     command: str
+    phase: str = ""
+    """How far a daemon is; "": it is none."""
 
 
 class RepoLocked(Unavailable):
@@ -38,10 +50,17 @@ class RepoLocked(Unavailable):
         self.holder = holder
         self.here = here
 
+    @property
+    def phase(self) -> str:
+        """How far the daemon is that has the repository; "": none has."""
+        return self.holder.phase if self.holder else ""
+
     def __str__(self) -> str:
         who = f"process {self.holder.pid} ({self.holder.command})" if self.holder else "another process"
         if self.here:
             return f"the repository {self.path.parent} is in use by this same {who}; use what it has open, or close it"
+        if self.phase in (STARTING, ENDING):
+            return f"the repository {self.path.parent} is in use by {who}, which is still {self.phase}; try again later"
         return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
 
 
@@ -63,17 +82,21 @@ class RepoNotWritable(Unavailable):
 class RepoLock:
     """A held lock; a context manager. Not inherited by child processes that exec."""
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int, holder: Holder) -> None:
         self.path = path
+        self.waited = False
+        """Whether another process had it first."""
         self._fd = fd
+        self._holder = holder
 
     @classmethod
-    def acquire(cls, path: Path, command: str) -> Self:
+    def acquire(cls, path: Path, command: str, phase: str = "") -> Self:
         """Take the lock immediately or not at all.
 
         Args:
             path: the lock file, created if missing.
             command: shown to other processes that want it, e.g. "cidery daemon".
+            phase: how far this daemon is; "": it is none.
         Raises:
             RepoLocked: names the holder. RepoNotWritable: no permission, no directory, a file system that is read-only.
         """
@@ -85,22 +108,42 @@ class RepoLock:
             raise RepoLocked(path, holder, here=here) from exc
         except OSError as exc:
             raise RepoNotWritable(path, (exc.strerror or str(exc)).lower()) from exc
-        text = json.dumps({"pid": os.getpid(), "command": command[:MAX_COMMAND]}).encode()
+        lock = cls(path, fd, Holder(os.getpid(), command[:MAX_COMMAND], phase))
         try:
-            os.ftruncate(fd, 0)
-            os.write(fd, text)
+            lock._write()
+        except OSError:
+            os.close(fd)
+            raise
+        _held.add(os.path.realpath(path))
+        return lock
+
+    def enter(self, phase: str) -> None:
+        """Tell other processes how far this daemon is."""
+        self._holder = self._holder._replace(phase=phase)
+        try:
+            self._write()
+        except OSError:
+            pass  # they wait for the lock itself, or for too long: no reason for this process to end
+
+    def _write(self) -> None:
+        pid, command, phase = self._holder
+        text = json.dumps({"pid": pid, "command": command} | ({"phase": phase} if phase else {})).encode()
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, text)
+            os.ftruncate(self._fd, len(text))  # last: who reads meanwhile finds no name, or this one
         except OSError as exc:
             if exc.errno not in _NO_SPACE:
-                os.close(fd)
                 raise
             # A full disk: the holder cannot be recorded, but freeing space needs the lock.
-        _held.add(os.path.realpath(path))
-        return cls(path, fd)
+            os.ftruncate(self._fd, 0)
 
     def release(self) -> None:
         """Idempotent. The file stays: removing it would let two processes lock two files of the same name."""
         if self._fd >= 0:
             _held.discard(os.path.realpath(self.path))
+            if self._holder.phase:
+                self.enter(ENDED)
             unlock_file(self._fd)
             self._fd = -1
 
@@ -124,8 +167,10 @@ def read_holder(path: Path) -> Holder | None:
         return None
     if not isinstance(found, dict):
         return None
-    pid, command = found.get("pid"), found.get("command")
-    return Holder(pid, command) if isinstance(pid, int) and isinstance(command, str) else None
+    pid, command, phase = found.get("pid"), found.get("command"), found.get("phase", "")
+    if not isinstance(pid, int) or not isinstance(command, str) or not isinstance(phase, str):
+        return None
+    return Holder(pid, command, phase)
 
 
 def process_lives(pid: int) -> bool:

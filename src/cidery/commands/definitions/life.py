@@ -162,6 +162,7 @@ COMMANDS = (
         "cidery shutdown",
         output=Output.NOTHING,
         where=Where.DAEMON,
+        description="Returns when the daemon has given the repository back, which takes some seconds at most.",
     ),
     Command(
         ("version",),

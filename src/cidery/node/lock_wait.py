@@ -1,0 +1,88 @@
+"""The lock of a repository, waited for while its holder will not keep it for long.
+
+What holds it and answers calls, as a daemon, is left to the caller: RepoLocked says so in its ``phase``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from cidery.waiting import pause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cidery.repo.lock import RepoLock, RepoLocked
+
+LOCK_WAIT = 10.0
+"""Seconds that one waits for commands, since several scripts at a time are no error, and for a daemon that starts or
+ends, which takes less than one, or some where it has much to check or to finish."""
+PROGRAM_WAIT = 1.0
+"""Seconds that one waits for another program: a script is done by then, and a notebook may have it open for days."""
+LOCK_POLL = 0.02
+"""Seconds between two tries: an eighth of what the shortest command takes."""
+
+
+async def locked(path: Path, command: str = "", phase: str = "") -> RepoLock:
+    """The lock of a repository, as soon as who has it gives it back. Cancel-safe.
+
+    Args:
+        path: the lock file.
+        command: how the lock names this process to others; "": by its command line.
+        phase: how far this daemon is; "": it is none.
+    Raises:
+        RepoLocked: it was not given back in time, or a daemon answers calls (``phase`` is SERVING): at once.
+        RepoNotWritable.
+    """
+    from cidery.repo.lock import RepoLock, RepoLocked
+
+    began, command = time.monotonic(), command or command_line()
+    waited = False
+    while True:
+        try:
+            lock = RepoLock.acquire(path, command, phase)
+            lock.waited = waited
+            return lock
+        except RepoLocked as exc:
+            if time.monotonic() - began >= patience(exc):
+                raise
+        waited = True
+        await pause(LOCK_POLL)
+
+
+def patience(held: RepoLocked) -> float:
+    """Seconds for which waiting for a lock makes sense."""
+    from cidery.repo.lock import SERVING, process_lives
+
+    holder = held.holder
+    if holder is None:
+        return LOCK_WAIT  # one that has not yet written its name
+    if holder.phase:
+        if holder.phase != SERVING:
+            return LOCK_WAIT
+        # the name may be that of a daemon that was killed, and the next holder is about to write its own
+        return 0.0 if process_lives(holder.pid) else PROGRAM_WAIT
+    if _is_command(holder.command):
+        return LOCK_WAIT
+    return 0.0 if held.here else PROGRAM_WAIT
+
+
+def _is_command(text: str) -> bool:
+    """Whether the name of a holder is that of a command of this program."""
+    from cidery.commands.registry import first_words
+
+    program, _, word = text.partition(" ")
+    word = word.partition(" ")[0]
+    return program == "cidery" and word != "daemon" and word in first_words()
+
+
+def command_line() -> str:
+    """How the lock names this process to others."""
+    import sys
+
+    program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    if program in ("-", "-c"):  # given to the interpreter: the words that follow say nothing about it
+        return f"python {program}"
+    return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])

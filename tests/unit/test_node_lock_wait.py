@@ -1,0 +1,132 @@
+"""Who has the lock of a repository decides whether, and how long, it is waited for."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cidery.disk.file_locks import lock_file, unlock_file
+from cidery.node.lock_wait import locked
+from cidery.repo.lock import ENDED, ENDING, SERVING, STARTING, Holder, RepoLock, RepoLocked, read_holder
+from cidery.waiting import without_loop
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "repo.lock"
+
+
+@contextmanager
+def held(path: Path, pid: int, command: str, phase: str = "") -> Iterator[Callable[[], None]]:
+    """A lock with this name in it; yields what gives it back."""
+    fds = [lock_file(path)]
+    path.write_text(json.dumps({"pid": pid, "command": command, "phase": phase}))
+
+    def give_back() -> None:
+        unlock_file(fds.pop())
+
+    yield give_back
+    if fds:
+        give_back()
+
+
+def no_wait(seconds: float) -> None:
+    raise AssertionError("it waits")
+
+
+def test_a_daemon_that_starts_is_waited_for_until_it_serves(path: Path) -> None:
+    with RepoLock.acquire(path, "cidery daemon", STARTING) as daemon:
+        steps = iter([lambda: None, lambda: daemon.enter(SERVING)])
+        with pytest.raises(RepoLocked) as caught:
+            without_loop(locked(path), lambda seconds: next(steps)())
+        assert caught.value.phase == SERVING and not list(steps)
+
+
+def test_a_start_that_fails_leaves_the_lock_to_who_waits(path: Path) -> None:
+    daemon = RepoLock.acquire(path, "cidery daemon", STARTING)
+    with without_loop(locked(path, "me"), lambda seconds: daemon.release()) as lock:
+        assert lock.waited and read_holder(path) == Holder(os.getpid(), "me")
+
+
+def test_a_daemon_that_ends_is_waited_for_until_it_has_ended(path: Path) -> None:
+    daemon = RepoLock.acquire(path, "cidery daemon", SERVING)
+    daemon.enter(ENDING)
+    phases: list[str] = []
+
+    def step(seconds: float) -> None:
+        daemon.release()
+        phases.append(getattr(read_holder(path), "phase", ""))
+
+    without_loop(locked(path), step).release()
+    assert phases == [ENDED]
+
+
+def test_a_daemon_that_serves_is_named_at_once(path: Path) -> None:
+    with held(path, os.getppid(), "cidery daemon", SERVING):
+        with pytest.raises(RepoLocked, match="stop it, or talk to it"):
+            without_loop(locked(path), no_wait)
+
+
+def test_the_name_of_a_daemon_that_was_killed_is_not_believed(path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with held(path, ended.pid, "cidery daemon", SERVING) as give_back:
+        without_loop(locked(path), lambda seconds: give_back()).release()
+
+
+@pytest.mark.parametrize(
+    ("command", "phase", "bound"),
+    [
+        ("cidery add", "", "LOCK_WAIT"),
+        ("cidery daemon", STARTING, "LOCK_WAIT"),
+        ("cidery daemon", ENDING, "LOCK_WAIT"),
+        ("notebook.py", "", "PROGRAM_WAIT"),
+    ],
+)
+def test_no_wait_is_without_end(
+    path: Path, command: str, phase: str, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(f"cidery.node.lock_wait.{bound}", 0.05)
+    with held(path, os.getppid(), command, phase):
+        with pytest.raises(RepoLocked, match=f"{phase}; try again" if phase else "stop it") as caught:
+            without_loop(locked(path), waits.append)
+    assert waits and f"process {os.getppid()} ({command})" in str(caught.value)
+
+
+def test_what_this_process_has_open_is_told_at_once(path: Path) -> None:
+    with RepoLock.acquire(path, "notebook.py"):
+        with pytest.raises(RepoLocked, match="this same process"):
+            without_loop(locked(path), no_wait)
+
+
+def test_an_interrupt_ends_the_wait_and_takes_nothing(path: Path) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with RepoLock.acquire(path, "cidery daemon", STARTING):
+        with pytest.raises(KeyboardInterrupt):
+            without_loop(locked(path), interrupted)
+    RepoLock.acquire(path, "me").release()
+
+
+async def test_a_cancelled_wait_takes_nothing(path: Path) -> None:
+    with RepoLock.acquire(path, "cidery daemon", ENDING):
+        waiting = asyncio.ensure_future(locked(path))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    RepoLock.acquire(path, "me").release()
+
+
+def test_a_shorter_name_leaves_nothing_of_a_longer_one(path: Path) -> None:
+    with RepoLock.acquire(path, "cidery daemon", STARTING) as daemon:
+        daemon.enter("")
+        assert json.loads(path.read_bytes()) == {"pid": os.getpid(), "command": "cidery daemon"}
