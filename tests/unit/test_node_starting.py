@@ -281,3 +281,14 @@ async def test_a_daemon_that_waits_for_the_repository_can_be_stopped(tmp_path: P
         with pytest.raises(StoppedEarly):
             await starting
     (await taken(asyncio.Event(), lock)).release()
+
+
+async def test_who_makes_the_same_repository_later_waits_and_uses_it(repo: Path, waits: asyncio.Event) -> None:
+    config = (repo / "config").rename(repo.parent / "config")
+    with RepoLock.acquire(repo / "repo.lock", "cidery init"):
+        opening = asyncio.ensure_future(asyncio.to_thread(cidery.open, repo, offline=True))
+        await asyncio.wait_for(waits.wait(), LIMIT)
+        kept = config.rename(repo / "config").read_bytes()
+    node = await opening
+    await asyncio.to_thread(node.close)
+    assert (repo / "config").read_bytes() == kept

@@ -77,6 +77,15 @@ def test_a_new_layout_is_a_repository_and_can_be_made_twice(tmp_path):
     assert (layout.root / "version").read_text() == f"{REPO_FORMAT}\n"
 
 
+def test_a_layout_that_was_begun_can_be_made(tmp_path):
+    layout = RepoLayout(tmp_path)
+    layout.keystore.mkdir()
+    (tmp_path / "version.part").touch()
+    assert layout.kind() is RepoKind.MISSING
+    layout.create()
+    assert layout.check() == REPO_FORMAT
+
+
 def test_a_newer_format_is_refused(tmp_path):
     (tmp_path / "version").write_text(f"{REPO_FORMAT + 1}\n")
     with pytest.raises(RepoTooNew, match="upgrade Cidery"):

@@ -98,9 +98,9 @@ def make(repo: Path) -> None:
     """Make the repository if there is none. Blocks. Raises as ``init``."""
     if (repo / "config").exists():
         return
-    from cidery.node.create import cid_profile_of_program, create_repository
+    from cidery.node.create import cid_profile_of_program, create_unless_there
 
-    create_repository(repo, profiles=[], cid_profile=cid_profile_of_program(), given=None)
+    create_unless_there(repo, profiles=[], cid_profile=cid_profile_of_program())
 
 
 def start(repo: Path, secret: str) -> Endpoint:

@@ -13,11 +13,13 @@ from cidery.commands.definitions.message_output import MessageOutput
 from cidery.core.keys import new_key
 from cidery.errors import InvalidInput, Unavailable
 from cidery.identity.keys import MIN_RSA_BITS, PrivateKey
+from cidery.node.lock_wait import locked
 from cidery.repo.config import DEFAULT_CID_PROFILE, new_raw
 from cidery.repo.config_file import MAX_CONFIG_BYTES, Raw, parse_json, write_raw
 from cidery.repo.layout import KuboRepo, RepoKind, RepoLayout
-from cidery.repo.lock import RepoLock
+from cidery.repo.lock import RepoNotWritable
 from cidery.repo.state import State
+from cidery.waiting import without_loop
 
 
 class AlreadyInitialised(InvalidInput):
@@ -66,7 +68,8 @@ def create_repository(
         given: a config to start from; a private key in it is kept.
         key: the identity, if ``given`` has none; None: a new Ed25519 key.
     Raises:
-        AlreadyInitialised, KuboRepo, NotARepo, CannotCreate, ConfigError (an unknown profile, a bad given config).
+        AlreadyInitialised (also if another process is faster), RepoLocked, KuboRepo, NotARepo, CannotCreate,
+        ConfigError (an unknown profile, a bad given config).
     """
     layout = RepoLayout(path)
     try:
@@ -79,17 +82,32 @@ def create_repository(
         raise AlreadyInitialised(path)
     raw = new_raw(os.urandom, cid_profile=cid_profile, profiles=profiles or [], given=given, key=key)
     try:
-        layout.create()
+        if kind is not RepoKind.MISSING:
+            layout.check()  # before anything is written
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with without_loop(locked(layout.lock, "cidery init")):
+            if layout.config.exists():  # another process was faster
+                raise AlreadyInitialised(path)
+            layout.create()
+            SegmentStore.open(path).close_blocking()
+            State.open(layout.state).close()
+            write_raw(layout.config, raw)
+    except RepoNotWritable as exc:
+        raise CannotCreate(path, exc.reason) from exc
     except OSError as exc:
         raise CannotCreate(path, exc.strerror or str(exc)) from exc
-    with RepoLock.acquire(layout.lock, "cidery init"):
-        SegmentStore.open(path).close_blocking()
-        State.open(layout.state).close()
-        if layout.config.exists():  # another process was faster
-            raise AlreadyInitialised(path)
-        write_raw(layout.config, raw)
     peer: str = raw["Identity"]["PeerID"]
     return peer
+
+
+def create_unless_there(
+    path: Path, *, profiles: list[str], cid_profile: str = DEFAULT_CID_PROFILE, given: Raw | None = None
+) -> None:
+    """create_repository(), unless another process is faster. Raises as it."""
+    try:
+        create_repository(path, profiles=profiles, cid_profile=cid_profile, given=given)
+    except AlreadyInitialised:
+        return
 
 
 def split_profiles(text: str) -> list[str]:

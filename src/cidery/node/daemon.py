@@ -24,7 +24,7 @@ from cidery.http.late_handler import Handler, made_when_asked
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.bandwidth_day import keeping_day
 from cidery.node.build import Access, Instead, OpenedParts, opened_parts
-from cidery.node.create import cid_profile_of_program, create_repository, given_config, split_profiles
+from cidery.node.create import cid_profile_of_program, create_unless_there, given_config, split_profiles
 from cidery.node.heap import tended_heap
 from cidery.node.lock_wait import locked
 from cidery.node.metrics import metrics_of
@@ -63,7 +63,7 @@ def run(path: Path, call: Call) -> int:
     if call.flag("init") and not (path / "config").exists():
         profiles = split_profiles(call.text("init-profile"))
         given = given_config(path, call.text("init-config") or None)
-        create_repository(path, profiles=profiles, cid_profile=cid_profile_of_program(), given=given)
+        create_unless_there(path, profiles=profiles, cid_profile=cid_profile_of_program(), given=given)
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.disable()  # until it has started: the other modules are imported on the way
     try:

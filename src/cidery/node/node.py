@@ -81,9 +81,9 @@ class Node(Surface):
         if self._opened is not None and self._pid == os.getpid():
             return self  # `async with await cidery.Node(path)`
         if self._init and not (self.path / "config").exists():
-            from cidery.node.create import create_repository
+            from cidery.node.create import create_unless_there
 
-            await off_loop(create_repository, self.path, profiles=self._profiles)
+            await off_loop(create_unless_there, self.path, profiles=self._profiles)
         elif self._profiles and (self.path / "config").exists():
             from cidery.node.profiles import warn_of_profiles
 

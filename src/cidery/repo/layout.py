@@ -85,6 +85,10 @@ class RepoKind(Enum):
     OTHER = "other"
 
 
+_BEGUN = {"repo.lock", "meta", "blocks", "config", "keystore", "version.part"}
+"""What there may be while a repository is being created."""
+
+
 class RepoLayout:
     """Paths in the repository at ``root``. Creating one touches nothing."""
 
@@ -166,7 +170,7 @@ class RepoLayout:
         if "version" in names:
             return RepoKind.CIDERY
         # A repository whose creation was interrupted has only these: it can be created again.
-        return RepoKind.MISSING if names <= {"repo.lock", "meta", "blocks", "config"} else RepoKind.OTHER
+        return RepoKind.MISSING if names <= _BEGUN else RepoKind.OTHER
 
     def check(self) -> int:
         """The format number of the repository at the root.
