@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cidery.core.api import Api
-from cidery.node.lock_wait import locked
 from cidery.repo.layout import RepoLayout
 from cidery.waiting import off_loop
 
@@ -62,6 +61,13 @@ class Access(Enum):
     """With the lock: the only process that changes anything."""
 
 
+async def _locked(path: Path) -> RepoLock:
+    """As lock_wait.locked(), which a reader need not import."""
+    from cidery.node.lock_wait import locked
+
+    return await locked(path)
+
+
 @asynccontextmanager
 async def build(
     path: Path,
@@ -70,7 +76,7 @@ async def build(
     online: bool = False,
     lasting: bool = False,
     elsewhere: DaemonMisses | None = None,
-    lock: Callable[[Path], Awaitable[RepoLock]] = locked,
+    lock: Callable[[Path], Awaitable[RepoLock]] = _locked,
 ) -> AsyncIterator[Api]:
     """Open a repository and connect its parts; everything is closed in reverse order at the end.
 
@@ -91,7 +97,7 @@ async def opened_parts(
     online: bool = False,
     lasting: bool = False,
     instead: Instead | None = None,
-    lock: Callable[[Path], Awaitable[RepoLock]] = locked,
+    lock: Callable[[Path], Awaitable[RepoLock]] = _locked,
 ) -> AsyncIterator[OpenedParts]:
     """Open a repository, which needs no event loop. With one, come_up() follows, or connect_behind().
 
