@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,16 +65,8 @@ def test_a_daemon_that_ends_is_waited_for_until_it_has_ended(path: Path) -> None
     assert phases == [ENDED]
 
 
-def test_a_daemon_that_serves_is_named_at_once(path: Path) -> None:
-    with held(path, os.getppid(), "cidery daemon", SERVING):
-        with pytest.raises(RepoLocked, match="stop it, or talk to it"):
-            without_loop(locked(path), no_wait)
-
-
-def test_the_name_of_a_daemon_that_was_killed_is_not_believed(path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    with held(path, ended.pid, "cidery daemon", SERVING) as give_back:
+def test_a_daemon_that_was_killed_is_given_the_moment_that_its_end_takes(path: Path) -> None:
+    with held(path, os.getppid(), "cidery daemon", SERVING) as give_back:
         without_loop(locked(path), lambda seconds: give_back()).release()
 
 
@@ -86,6 +76,7 @@ def test_the_name_of_a_daemon_that_was_killed_is_not_believed(path: Path) -> Non
         ("cidery add", "", "LOCK_WAIT"),
         ("cidery daemon", STARTING, "LOCK_WAIT"),
         ("cidery daemon", ENDING, "LOCK_WAIT"),
+        ("cidery daemon", SERVING, "KILLED_WAIT"),
         ("notebook.py", "", "PROGRAM_WAIT"),
     ],
 )
@@ -95,7 +86,9 @@ def test_no_wait_is_without_end(
     waits: list[float] = []
     monkeypatch.setattr(f"cidery.node.lock_wait.{bound}", 0.05)
     with held(path, os.getppid(), command, phase):
-        with pytest.raises(RepoLocked, match=f"{phase}; try again" if phase else "stop it") as caught:
+        with pytest.raises(
+            RepoLocked, match=f"{phase}; try again" if phase in (STARTING, ENDING) else "stop it"
+        ) as caught:
             without_loop(locked(path), waits.append)
     assert waits and f"process {os.getppid()} ({command})" in str(caught.value)
 

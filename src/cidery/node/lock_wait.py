@@ -21,6 +21,9 @@ LOCK_WAIT = 10.0
 ends, which takes less than one, or some where it has much to check or to finish."""
 PROGRAM_WAIT = 1.0
 """Seconds that one waits for another program: a script is done by then, and a notebook may have it open for days."""
+KILLED_WAIT = 0.25
+"""Seconds that one waits for a daemon that serves: one that was killed closes its connections before it gives the lock
+back, and its name stays until the next holder has written its own."""
 LOCK_POLL = 0.02
 """Seconds between two tries: an eighth of what the shortest command takes."""
 
@@ -33,37 +36,35 @@ async def locked(path: Path, command: str = "", phase: str = "") -> RepoLock:
         command: how the lock names this process to others; "": by its command line.
         phase: how far this daemon is; "": it is none.
     Raises:
-        RepoLocked: it was not given back in time, or a daemon answers calls (``phase`` is SERVING): at once.
+        RepoLocked: it was not given back in time, or a daemon has begun to answer calls (``phase`` is SERVING).
         RepoNotWritable.
     """
-    from cidery.repo.lock import RepoLock, RepoLocked
+    from cidery.repo.lock import SERVING, RepoLock, RepoLocked
 
     began, command = time.monotonic(), command or command_line()
-    waited = False
+    waited = others = False
     while True:
         try:
             lock = RepoLock.acquire(path, command, phase)
             lock.waited = waited
             return lock
         except RepoLocked as exc:
-            if time.monotonic() - began >= patience(exc):
+            others = others or exc.phase != SERVING
+            if (others and exc.phase == SERVING) or time.monotonic() - began >= _patience(exc):
                 raise
         waited = True
         await pause(LOCK_POLL)
 
 
-def patience(held: RepoLocked) -> float:
+def _patience(held: RepoLocked) -> float:
     """Seconds for which waiting for a lock makes sense."""
-    from cidery.repo.lock import SERVING, process_lives
+    from cidery.repo.lock import SERVING
 
     holder = held.holder
     if holder is None:
         return LOCK_WAIT  # one that has not yet written its name
     if holder.phase:
-        if holder.phase != SERVING:
-            return LOCK_WAIT
-        # the name may be that of a daemon that was killed, and the next holder is about to write its own
-        return 0.0 if process_lives(holder.pid) else PROGRAM_WAIT
+        return KILLED_WAIT if holder.phase == SERVING else LOCK_WAIT
     if _is_command(holder.command):
         return LOCK_WAIT
     return 0.0 if held.here else PROGRAM_WAIT
