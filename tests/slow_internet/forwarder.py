@@ -4,7 +4,7 @@
 
 Each host's network card is a TUN device whose other end is here. A packet waits for its sender's uplink, travels, waits
 for its receiver's downlink, and is written to that card. Lines are those of ``cidery.testing.host_line``: fair between
-the pairs of hosts, with a bounded queue for each pair; what comes beyond it is dropped, as a router does.
+the pairs of hosts, with a bounded queue for each pair; what comes beyond it is dropped, as routers do.
 
 ["add", ADDRESS] -> {"device": NAME} | ["line", ADDRESS, UP, DOWN] | ["distance", ONE, OTHER, SECONDS, LOSS]
 | ["apart", SECONDS] (all others) | ["plug", ADDRESS, 0|1] | ["cut", [ADDRESS...], [ADDRESS...], 0|1] | ["carried"]
@@ -65,9 +65,11 @@ def take(pair: Pair, side: int) -> bytes:
     return packet
 
 
-def put(pair: Pair, side: int, packet: bytes) -> bool:
-    """Append to a queue; False: it is full."""
-    if pair.sizes[side] + len(packet) > QUEUE and pair.sizes[side]:
+def put(pair: Pair, side: int, packet: bytes, distance: float) -> bool:
+    """Append to a queue; False: it is full. It holds a round trip of its line, as routers do: TCP doubles what it sends
+    until something is lost, and would find the end of a shorter queue long before that of the line."""
+    rate = (pair.target.down if side else pair.source.up).rate
+    if pair.sizes[side] + len(packet) > max(QUEUE, 2 * distance * rate) and pair.sizes[side]:
         return False
     (pair.down if side else pair.up).append(packet)
     pair.sizes[side] += len(packet)
@@ -97,6 +99,10 @@ class Wires:
             self.pairs[key] = Pair(source, target)
         return self.pairs[key]
 
+    def distance(self, pair: Pair) -> float:
+        """Seconds one way."""
+        return self.apart if pair.distance is None else pair.distance
+
     def sent(self, host: Host) -> None:
         """Packets from a host's card."""
         for _ in range(PACKETS_AT_ONCE):
@@ -108,7 +114,7 @@ class Wires:
             if target is None or not host.plugged:
                 continue  # nobody is there: nothing leaves this machine
             pair = self.pair(host, target)
-            if put(pair, 0, packet):
+            if put(pair, 0, packet, self.distance(pair)):
                 host.up.wake(pair)
             else:
                 self.dropped += 1
@@ -119,8 +125,7 @@ class Wires:
         pair.source.carried[0] += len(packet)
         if pair.loss and self.random.random() < pair.loss:
             return
-        distance = self.apart if pair.distance is None else pair.distance
-        if distance:
+        if distance := self.distance(pair):
             self.loop.call_later(distance, self.reached, pair, packet)
         else:
             self.reached(pair, packet)
@@ -128,7 +133,7 @@ class Wires:
     def reached(self, pair: Pair, packet: bytes) -> None:
         if pair.frozen or not pair.target.plugged:
             return
-        if put(pair, 1, packet):
+        if put(pair, 1, packet, self.distance(pair)):
             pair.target.down.wake(pair)
         else:
             self.dropped += 1
