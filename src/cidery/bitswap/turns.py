@@ -169,8 +169,8 @@ class Turns:
         self._period_at = now
         self._period_bytes = self._period_messages = 0
         self._best = 0.0
-        """Most bytes per second that the present number of slots carried, fading: what others send to the same peers, and
-        peers that are slow, make it look worse."""
+        """Most bytes per second that the present number of slots carried, fading: it looks worse with slow peers, and
+        with peers that others are sending to."""
         self._before: tuple[int, float] | None = None
         """(slots, bytes per second) before the current try of another number."""
         self._up = True
