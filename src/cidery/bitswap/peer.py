@@ -15,6 +15,7 @@ from cidery.errors import CideryError, RemoteProtocolError
 from cidery.exchange.source import WRONG_COSTS
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
+from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.varint import encode_uvarint
@@ -114,6 +115,15 @@ class ConnectedPeer:
     def news(self, others: int) -> int | None:
         """How many others are sending to us, if it was told another number, and is asked for blocks."""
         return others if others != self.told_receiving and self.wantlist.wants_any else None
+
+    def lost_wants(self) -> bool:
+        """Whether the connection has ended over which it was told what we want; then it is to be told all again."""
+        stream = self.streams.get("wants")
+        if stream is None or not isinstance(stream.connection, Connection) or stream.connection.usable:
+            return False
+        del self.streams["wants"]
+        self.wantlist.ask_again()
+        return True
 
     def take_back(self) -> None:
         """What it does not read takes memory that others need: it is sent again later."""

@@ -83,10 +83,8 @@ class BitswapService:
     ) -> None:
         """``agent_of`` and ``speaks``: what identify learned of a peer."""
         self.engine = Engine(clock(), int.from_bytes(swarm.local_peer.multihash[-8:]))
-        self.blocks_received = self.data_received = 0
-        self.duplicate_blocks = self.duplicate_data = 0
-        self.messages_received = 0
-        self.blocks_sent = self.data_sent = 0
+        self.blocks_received = self.data_received = self.duplicate_blocks = self.duplicate_data = 0
+        self.blocks_sent = self.data_sent = self.messages_received = 0
         self._swarm = swarm
         self._store = store
         self._clock = clock
@@ -110,6 +108,7 @@ class BitswapService:
         store.on_stored.append(self._stored)
         swarm.on_connected.append(self._connected)
         swarm.on_disconnected.append(self._disconnected)
+        swarm.on_reduced.append(self._reduced)
 
     def _stored(self, blocks: Sequence[tuple[bytes, int]]) -> None:
         """Blocks came into the store, in any thread and by any way: serve the peers that wait for them."""
@@ -132,8 +131,7 @@ class BitswapService:
 
     def fetching(self, cid: CID) -> list[SessionState]:
         """Sessions under way that began with ``cid`` or want it."""
-        sessions = [one for one in self._sessions if isinstance(one, NetworkSession)]
-        return [session.state() for session in sessions if session.concerns(cid)]
+        return [one.state() for one in self._sessions if isinstance(one, NetworkSession) and one.concerns(cid)]
 
     async def close(self) -> None:
         if self._stored in self._store.on_stored:
@@ -175,8 +173,7 @@ class BitswapService:
         self._kick_wants(peer)
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
-        peer = self._peers.get(source)
-        if peer is not None:
+        if (peer := self._peers.get(source)) is not None:
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
 
@@ -187,6 +184,7 @@ class BitswapService:
             return Heard()
         if self._clock() - connection.heard_at > Timeouts.wait(ASK_ALIVE, connection.round_trip.smoothed, 1.0):
             connection.ping()
+            self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
         return Heard(at, connection.heard_at, peer.coming())
 
@@ -195,8 +193,7 @@ class BitswapService:
         return any(isinstance(one, NetworkSession) and one.concerns(root) for one in self._sessions)
 
     def _uninterested(self, session: Asker, cid: CID) -> None:
-        sessions = self._interest.get(cid)
-        if sessions is not None:
+        if (sessions := self._interest.get(cid)) is not None:
             sessions.pop(session, None)
             if not sessions:
                 del self._interest[cid]
@@ -228,6 +225,10 @@ class BitswapService:
         self.engine.remove_peer(peer.name)
         for session in list(self._sessions):
             session.on_source_gone(peer.name)
+
+    def _reduced(self, peer_id: PeerId) -> None:
+        if (peer := self._peers.get(str(peer_id))) is not None and peer.lost_wants():
+            self._kick_wants(peer)
 
     # --- receiving
 

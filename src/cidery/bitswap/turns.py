@@ -78,9 +78,9 @@ EVERYBODY = 8
 """One turn of so many goes to the peer that has waited for the most turns, whatever it gives."""
 LEAST_HOLD = 0.05
 """Seconds of a giver's turn from which on the line is kept for the next giver after it..."""
-HOLD_TURNS = 2.0
+HOLD_TURNS = 3.0
 """... for this many times as long..."""
-LONGEST_HOLD = 2.0
+LONGEST_HOLD = 3.0
 """... at most so long, for seven turns of eight: a turn of somebody else would hold up the giver that comes next."""
 TURN_SECONDS = 0.25
 """A message holds what goes to the peer in this time..."""

@@ -21,6 +21,7 @@ from cidery.libp2p.io.connection_config import ConnectionConfig, Handler
 from cidery.libp2p.io.dial_errors import DialFailed, UnsupportedAddress
 from cidery.libp2p.io.peer_dial import Attempt, PeerDial
 from cidery.libp2p.io.peer_store import PeerStore
+from cidery.libp2p.io.renewal import Renewals
 from cidery.libp2p.io.shedding import Shedding
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
@@ -89,6 +90,8 @@ class Swarm:
         """Called when the last connection to a peer is gone, or the last one that is not limited."""
         self.on_lost: list[Callable[[PeerId], None]] = []
         """As on_disconnected, but only when this node did not mean to end the last connection."""
+        self.on_reduced: list[Callable[[PeerId], None]] = []
+        """Called when one of several connections to a peer is gone: what was asked over it has no answer."""
         self.peer_store = store
         self._upgrade = upgrade
         self.clock = clock
@@ -101,6 +104,7 @@ class Swarm:
         self._rate = DialRate(clock())
         self._dials: dict[PeerId, tuple[PeerDial, asyncio.Task[Connection]]] = {}
         self._pending_dials: Pending[Attempt] = Pending(DIALS_PENDING.amount)
+        self.renewals = Renewals(self._dial_beside, clock)
         self._listening: list[Listening] = []
         self._tasks = Tasks()
         self._shedding = Shedding(log)
@@ -240,6 +244,14 @@ class Swarm:
         dial, task = running
         dial.add(addrs)
         return await dial.wait(task, patient=patient)
+
+    def _dial_beside(self, peer: PeerId) -> asyncio.Task[Connection] | None:
+        addrs = [addr for addr in self.peer_store.addrs(peer) if not is_relayed(addr)]
+        if peer in self._dials or not addrs:
+            return None
+        dial, task = self._start_dial(peer)
+        dial.add(addrs)
+        return task
 
     def _start_dial(self, peer: PeerId) -> tuple[PeerDial, asyncio.Task[Connection]]:
         store, timeouts = self.peer_store, self.config.timeouts
@@ -434,6 +446,8 @@ class Swarm:
         if connection in several:
             several.remove(connection)
         known = peer in self._connections
+        for reduced in self.on_reduced if several else ():
+            reduced(peer)
         if not several:
             self._connections.pop(peer, None)
             self.peer_store.parted(peer)
