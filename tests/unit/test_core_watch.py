@@ -52,6 +52,19 @@ async def test_what_is_said_beside_sessions_counts_while_none_waits_for_others()
     assert watched.stats("mine").stage == "done"
 
 
+async def test_two_calls_under_one_name_may_overlap() -> None:
+    watched = WatchedSessions()
+    first, second = watched.doing("mine", "asking the routers"), watched.doing("mine", "dialling")
+    first.__enter__()
+    say = second.__enter__()
+    first.__exit__(None, None, None)
+    say("handing it over")
+    assert watched.stats("mine").stage == "handing it over"
+    second.__exit__(None, None, None)
+    with pytest.raises(NoSuchSession):
+        watched.stats("mine")
+
+
 class Waiting(StoreSession):
     """A session that waits for others."""
 

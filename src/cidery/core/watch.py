@@ -27,29 +27,35 @@ class NoSuchSession(NotFound):
         return f"no session is named {self.name[:40]!r}; name one with --session of cat or get"
 
 
+class _Doing:
+    """What one call is doing now."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def change(self, to: str) -> None:
+        self.what = to
+
+
 class WatchedSessions:
     """The named sessions of one node. Several under one name count together."""
 
     def __init__(self) -> None:
         self._live: dict[str, list[BlockSession]] = {}
         self._ended: OrderedDict[str, SessionStats] = OrderedDict()
-        self._doing: dict[str, list[str]] = {}
+        self._doing: dict[str, list[_Doing]] = {}
 
     @contextmanager
     def doing(self, name: str, what: str) -> Iterator[Callable[[str], None]]:
         """Report what is done under ``name`` inside the context, with or without sessions; yields a setter."""
+        now = _Doing(what)
         stack = self._doing.setdefault(name, [])
-        at = len(stack)
-        stack.append(what)
-
-        def change(to: str) -> None:
-            stack[at] = to
-
+        stack.append(now)
         try:
-            yield change
+            yield now.change
         finally:
-            del stack[at:]
-            if not stack and self._doing.get(name) is stack:
+            stack.remove(now)  # by itself: another call under the name may have begun before and end after
+            if not stack:
                 del self._doing[name]
 
     @asynccontextmanager
@@ -80,9 +86,9 @@ class WatchedSessions:
         doing = self._doing.get(name)
         if doing:
             if total is None:
-                total = SessionStats(doing[-1], (0, 0), {}, 0)
+                total = SessionStats(doing[-1].what, (0, 0), {}, 0)
             elif total.stage in IDLE_STAGES:
-                total = total._replace(stage=doing[-1])
+                total = total._replace(stage=doing[-1].what)
         if total is None:
             raise NoSuchSession(name)
         return total
