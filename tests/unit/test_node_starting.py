@@ -5,6 +5,7 @@ wait.
 """
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from cidery.core.api import Api
 from cidery.node.build import Access, OpenedParts, opened_parts
 from cidery.node.daemon import StoppedEarly, taken
 from cidery.node.lock_wait import locked
+from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import ENDING, SERVING, STARTING, RepoLock
 from cidery.rpc.listen import listen
 from cidery.waiting import pause
@@ -44,6 +46,8 @@ from cidery.cli.main import run
 run()
 """
 IMPATIENT = f"from cidery.node import lock_wait\nlock_wait.LOCK_WAIT = 0.05\n{SAYING}"
+
+PATIENT = f"from cidery.cli import starting\nstarting.await_start.__defaults__ = ({LIMIT},)\n{SAYING}"
 
 
 class Starting:
@@ -154,6 +158,29 @@ async def test_a_command_that_needs_a_daemon_waits_for_one_that_starts(repo: Pat
         await daemon.serve()
         code, _, said = await peers.ended()
         assert code == 1 and "the node is offline" in said, "it was asked, and is offline"
+
+
+async def test_a_command_that_needs_a_daemon_waits_for_one_that_has_only_just_been_started(repo: Path) -> None:
+    peers = await Command.started(repo, "swarm", "peers", code=PATIENT)
+    await peers.waits()
+    async with starting(repo) as daemon:
+        await daemon.serve()
+        code, _, said = await peers.ended()
+        assert code == 1 and "the node is offline" in said, "it was asked, and is offline"
+
+
+async def test_a_command_that_needs_a_daemon_says_so_where_none_comes(repo: Path) -> None:
+    peers = await Command.started(repo, "swarm", "peers")
+    await peers.waits()
+    code, _, said = await peers.ended()
+    assert code == 1 and "needs a running daemon; start it with: cidery daemon" in said
+
+
+async def test_a_daemon_killed_at_its_start_is_not_waited_for_though_its_number_is_that_of_another(repo: Path) -> None:
+    RepoLayout(repo).lock.write_text(json.dumps({"pid": os.getpid(), "command": "cidery daemon", "phase": STARTING}))
+    peers = await Command.started(repo, "swarm", "peers")
+    code, _, said = await peers.ended()
+    assert code == 1 and "needs a running daemon" in said
 
 
 @pytest.mark.parametrize("words", [["swarm", "peers"], ["files", "mkdir", "/late"]])

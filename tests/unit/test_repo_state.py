@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from cidery.disk.file_locks import is_locked
 from cidery.disk.lmdb_environment import DatabaseDamaged, DatabaseMissing
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_PB
@@ -59,11 +61,40 @@ def test_a_lock_is_free_when_its_process_is_killed(tmp_path):
     RepoLock.acquire(path, "me").release()
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[1", b"\xff\xfe", b'{"pid": "x", "command": 3}'])
+ODD_PIDS = [b'{"pid": %s, "command": "x"}' % pid for pid in (b"0", b"-1", b"true", b"99999999999999999999", b"1e3")]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{}", b"[1", b"[" * 4000, b"\xff\xfe", b'{"pid": "x", "command": 3}', *ODD_PIDS]
+)
 def test_an_unreadable_lock_file_names_nobody(tmp_path, text):
     (tmp_path / "repo.lock").write_bytes(text)
     assert read_holder(tmp_path / "repo.lock") is None
     assert "another process" in str(RepoLocked(tmp_path / "repo.lock", None))
+
+
+def test_whether_a_lock_is_held_is_told_without_taking_it(tmp_path):
+    path = tmp_path / "repo.lock"
+    assert not is_locked(path)
+    with RepoLock.acquire(path, "me"):
+        assert is_locked(path)
+    assert not is_locked(path) and path.exists()
+    RepoLock.acquire(path, "again").release()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell which process is suspended")
+def test_a_suspended_holder_is_named_with_what_lets_it_go_on(tmp_path):
+    path = tmp_path / "repo.lock"
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "held\n"
+    child.send_signal(signal.SIGSTOP)
+    os.waitpid(child.pid, os.WUNTRACED)
+    with pytest.raises(RepoLocked, match=rf"which is suspended; let it go on \(fg, or kill -CONT {child.pid}\)"):
+        RepoLock.acquire(path, "me")
+    child.send_signal(signal.SIGCONT)
+    child.communicate()
 
 
 def test_a_new_layout_is_a_repository_and_can_be_made_twice(tmp_path):

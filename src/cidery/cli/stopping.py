@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from cidery.client.blocking import call as rpc
+from cidery.disk.file_locks import is_locked
 from cidery.node.location import repo_dir
 from cidery.node.lock_wait import LOCK_POLL, LOCK_WAIT
 from cidery.repo.layout import RepoLayout
-from cidery.repo.lock import ENDED, Holder, process_lives, read_holder
+from cidery.repo.lock import ENDED, Holder, read_holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ async def run_local(repo: Path, call: Call) -> int:
 def _ended(lock: Path, daemon: Holder) -> bool:
     """Wait until a daemon has given the lock back; False: it takes too long."""
     until = time.monotonic() + LOCK_WAIT
-    while process_lives(daemon.pid):
+    while is_locked(lock):
         holder = read_holder(lock)
         if holder is not None and (holder.pid != daemon.pid or holder.phase == ENDED):
             return True

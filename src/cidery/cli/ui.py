@@ -91,7 +91,7 @@ def _started(repo: str, secret: str) -> Endpoint | None:
     """The daemon that somebody else is starting, when it answers; None: nobody is."""
     from cidery.cli.starting import await_start
 
-    return running(repo, secret) if await_start(repo) else None
+    return running(repo, secret) if await_start(repo, appear=0.0) else None
 
 
 def make(repo: Path) -> None:

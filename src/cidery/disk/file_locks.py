@@ -26,6 +26,8 @@ if sys.platform == "win32":
     def _try_share(fd: int) -> None:
         """There are no shared locks of this kind; since the file could be opened, no process holds the lock now."""
 
+    _try_look = _try_lock
+
 else:
     import fcntl
 
@@ -38,6 +40,9 @@ else:
     def _try_share(fd: int) -> None:
         # The two families of locks do not see each other on Linux, and other programs use one or the other.
         fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _try_look(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
@@ -77,6 +82,24 @@ def unlock_file(fd: int) -> None:
         _unlock(fd)
     finally:
         os.close(fd)
+
+
+def is_locked(path: str | Path) -> bool:
+    """Whether a process, in whatever container, has the lock of lock_file(). False if that cannot be found out.
+
+    Who takes the lock at this very moment finds it taken, so call it only where others try again.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        _try_look(fd)
+    except OSError as exc:
+        return exc.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    finally:
+        os.close(fd)
+    return False
 
 
 def share_lock(path: str | Path) -> int:

@@ -18,6 +18,8 @@ MAX_HOLDER_TEXT = 4096
 """Most bytes of the lock file that are read or written."""
 MAX_COMMAND = 200
 """Most characters of the command that are kept."""
+MAX_PID = (1 << 31) - 1
+"""Largest number of a process that a system call takes."""
 
 
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -49,6 +51,8 @@ class RepoLocked(Unavailable):
         self.path = path
         self.holder = holder
         self.here = here
+        self.suspended = holder is not None and not here and process_is_suspended(holder.pid)
+        """Whether the holder stands still until somebody lets it go on, as after Ctrl-Z."""
 
     @property
     def phase(self) -> str:
@@ -59,6 +63,9 @@ class RepoLocked(Unavailable):
         who = f"process {self.holder.pid} ({self.holder.command})" if self.holder else "another process"
         if self.here:
             return f"the repository {self.path.parent} is in use by this same {who}; use what it has open, or close it"
+        if self.holder is not None and self.suspended:
+            go_on = f"let it go on (fg, or kill -CONT {self.holder.pid}), or end it"
+            return f"the repository {self.path.parent} is in use by {who}, which is suspended; {go_on}"
         if self.phase in (STARTING, ENDING):
             return f"the repository {self.path.parent} is in use by {who}, which is still {self.phase}; try again later"
         return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
@@ -163,12 +170,12 @@ def read_holder(path: Path) -> Holder | None:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(MAX_HOLDER_TEXT))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
     pid, command, phase = found.get("pid"), found.get("command"), found.get("phase", "")
-    if not isinstance(pid, int) or not isinstance(command, str) or not isinstance(phase, str):
+    if type(pid) is not int or not 0 < pid <= MAX_PID or not isinstance(command, str) or not isinstance(phase, str):
         return None
     return Holder(pid, command, phase)
 
@@ -184,3 +191,13 @@ def process_lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def process_is_suspended(pid: int) -> bool:
+    """Whether a process was stopped by a signal (Ctrl-Z) or a debugger. Where that cannot be determined: False."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            _, _, behind = file.read(MAX_HOLDER_TEXT).rpartition(b") ")
+    except OSError:
+        return False
+    return behind[:1] in (b"T", b"t")
