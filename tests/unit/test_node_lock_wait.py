@@ -5,12 +5,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cidery.disk.file_locks import lock_file, unlock_file
+from cidery.node.build import _living
 from cidery.node.lock_wait import locked
+from cidery.repo.jobs import Job, JobState
 from cidery.repo.lock import ENDED, ENDING, SERVING, STARTING, Holder, RepoLock, RepoLocked, read_holder
 from cidery.waiting import without_loop
 
@@ -123,3 +126,11 @@ def test_a_shorter_name_leaves_nothing_of_a_longer_one(path: Path) -> None:
     with RepoLock.acquire(path, "cidery daemon", STARTING) as daemon:
         daemon.enter("")
         assert json.loads(path.read_bytes()) == {"pid": os.getpid(), "command": "cidery daemon"}
+
+
+def test_a_job_runs_while_its_process_has_the_lock_and_not_because_its_number_lives(path: Path) -> None:
+    mine = Job(1, "add", "photos", JobState.RUNNING, 0.0, 0.0, pid=os.getpid())
+    runs = _living(path)
+    with held(path, os.getpid(), "cidery daemon"):
+        assert runs(mine) and not runs(replace(mine, pid=os.getppid()))
+    assert not runs(mine), "the file has its number still, which in a container is soon another's"

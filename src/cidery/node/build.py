@@ -420,12 +420,12 @@ class OpenedParts:
 
 
 def _living(lock: Path) -> Callable[[Job], bool]:
-    """Whether a job's process has the repository, told without its lock: it wrote the lock file last, and lives."""
-
-    from cidery.repo.lock import process_lives, read_holder
+    """Whether a job's process has the repository: somebody has the lock, and it wrote the file last."""
+    from cidery.disk.file_locks import is_locked
+    from cidery.repo.lock import read_holder
 
     def lives(job: Job) -> bool:
         holder = read_holder(lock)
-        return holder is not None and holder.pid == job.pid and process_lives(job.pid)
+        return holder is not None and holder.pid == job.pid and is_locked(lock)
 
     return lives

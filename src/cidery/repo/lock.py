@@ -180,19 +180,6 @@ def read_holder(path: Path) -> Holder | None:
     return Holder(pid, command, phase)
 
 
-def process_lives(pid: int) -> bool:
-    """Whether a process with this number exists. Where that cannot be determined (Windows): True."""
-    if os.name == "nt" or pid <= 0:
-        return pid > 0
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def process_is_suspended(pid: int) -> bool:
     """Whether a process was stopped by a signal (Ctrl-Z) or a debugger. Where that cannot be determined: False."""
     try:
