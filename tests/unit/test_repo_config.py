@@ -150,6 +150,9 @@ def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
         ("Discovery.MDNS.Interfaces", [[]], "IP addresses"),
         ("Swarm.Transports.Security.TLS", 0, "false, true, or a priority"),
         ("Identity.PeerID", "12D3KooW", "does not belong"),
+        ("Swarm", "x", "an object of settings"),
+        ("Swarm.Limits", 5, "an object of settings"),
+        ("Addresses", [], "an object of settings"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_naming_its_key(key: str, value: object, words: str) -> None:
@@ -164,6 +167,7 @@ def test_several_wrong_values_of_a_file_can_be_mended_one_by_one() -> None:
     raw = _raw()
     raw["Import"]["HashFunction"] = "md5"
     raw["Discovery"]["MDNS"]["Interfaces"] = ["eth0"]
+    raw["Gateway"] = "none"
     with pytest.raises(ConfigError, match="Import.CidVersion"):
         set_key(raw, "Import.CidVersion", 7)
     with pytest.raises(ConfigError, match="Import.HashFunction"):
@@ -176,6 +180,9 @@ def test_several_wrong_values_of_a_file_can_be_mended_one_by_one() -> None:
             set_key(raw, "Swarm.ConnMgr.HighWater", 1)
     raw = set_key(raw, "Swarm.ConnMgr.LowWater", 32)
     raw = set_key(raw, "Discovery.MDNS.Interfaces", [])
+    with pytest.raises(ConfigError, match="Gateway takes an object"):
+        parse_config(raw)
+    raw = set_key(raw, "Gateway", {})
     with pytest.raises(ConfigError, match="Import.HashFunction"):
         parse_config(raw)
     parse_config(set_key(raw, "Import.HashFunction", "blake3"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cidery.repo.config import parse_config
 from cidery.repo.config_file import ConfigError, lookup
-from cidery.repo.config_keys import KEYS
+from cidery.repo.config_keys import KEYS, SECTIONS, is_no_section
 from cidery.repo.config_names import check_name
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of
 
@@ -59,6 +59,8 @@ def _check(changed: Raw, raw: Raw, key: str) -> None:
 
 
 def _is_wrong(raw: Raw, key: str) -> bool:
+    if key in SECTIONS:
+        return is_no_section(lookup(raw, key))
     accepts = KEYS.get(key)
     return accepts is not None and not accepts.test(lookup(raw, key))
 

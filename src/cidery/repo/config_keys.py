@@ -362,10 +362,29 @@ KEYS: dict[str, Accepts] = {
 """Dotted key -> what it accepts."""
 
 
+SECTIONS = tuple(
+    dict.fromkeys(
+        section
+        for key in KEYS
+        for section in (key[:at] for at, letter in enumerate(key) if letter == ".")
+        if section not in KEYS
+    )
+)
+"""What keys are in, outer ones first: each is an object or null, else all that is in it would be lost silently."""
+
+
 def check_all(raw: dict[str, Any]) -> None:
     """Check every known key that is present; null means default. Raises ConfigError naming the first wrong one."""
+    for section in SECTIONS:
+        if is_no_section(lookup(raw, section)):
+            raise ConfigError(section, "takes an object of settings, or null")  # without the value: it may be a secret
     for key, accepts in KEYS.items():
         value = lookup(raw, key)
         if value is not None and not accepts.test(value):
             fault = accepts.fault(value) if accepts.fault is not None else ""
             raise ConfigError(key, f"takes {accepts.words}" + (f"; {fault}" if fault else f", not {str(value)[:60]!r}"))
+
+
+def is_no_section(value: Any) -> bool:
+    """Whether a value cannot stand where keys are in."""
+    return value is not None and not isinstance(value, dict)
