@@ -120,7 +120,7 @@ def test_the_examples_of_the_page_do_what_it_says(tmp_path: Path, capsys: pytest
     assert "1 passed" in pytest_run(tmp_path, fixture)
     exec(compile(script, str(PAGE), "exec"), {"__name__": "example"})
     said = float(script.rpartition("# ")[2].split(":")[0])
-    assert float(capsys.readouterr().out) == pytest.approx(said, abs=0.5)
+    assert float(capsys.readouterr().out) == pytest.approx(said, abs=0.1)
 
 
 def pytest_run(folder: Path, test: str, *options: str) -> str:
