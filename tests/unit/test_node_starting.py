@@ -49,6 +49,14 @@ IMPATIENT = f"from cidery.node import lock_wait\nlock_wait.LOCK_WAIT = 0.05\n{SA
 
 PATIENT = f"from cidery.cli import starting\nstarting.await_start.__defaults__ = ({LIMIT},)\n{SAYING}"
 
+SUSPENDED = """
+import os, signal, sys
+from pathlib import Path
+from cidery.repo.lock import SERVING, RepoLock
+lock = RepoLock.acquire(Path(sys.argv[1]), "cidery daemon", SERVING)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
 
 class Starting:
     """A daemon that has the repository, and does not answer yet."""
@@ -233,6 +241,29 @@ async def test_an_interrupt_ends_the_wait_for_a_daemon(repo: Path, file: str) ->
             await command.waits()
             command.interrupt()
             assert await command.ended() == (130, "", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell which process is suspended")
+async def test_who_gives_up_waiting_for_a_suspended_daemon_is_told_what_lets_it_go_on(repo: Path) -> None:
+    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", SUSPENDED, RepoLayout(repo).lock)
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
+    asked = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1") as server:
+        (repo / "api").write_text(f"/ip4/127.0.0.1/tcp/{server.sockets[0].getsockname()[1]}")
+        peers = await Command.started(repo, "swarm", "peers")
+        await asyncio.wait_for(asked.wait(), LIMIT)
+        peers.interrupt()
+        code, _, said = await peers.ended()
+    daemon.kill()
+    await daemon.wait()
+    assert code == 130
+    assert f"{daemon.pid} (cidery daemon), which is suspended; let it go on (fg, or kill -CONT {daemon.pid})" in said
 
 
 @pytest.fixture

@@ -97,6 +97,8 @@ def dispatch(line: Line) -> int:
         return _run(line, call)
     except KeyboardInterrupt:
         _say_how_to_go_on(call, time.monotonic() - began)
+        if command.where is not Where.CLIENT and not line.last("api"):
+            _say_suspended(repo_dir(line.last("repo-dir")))
         raise
 
 
@@ -222,6 +224,17 @@ def _say_how_to_go_on(call: Call, seconds: float) -> None:
 
     if goes_on(call):
         print("Interrupted: finished work is kept. Repeat the command to resume; see: cidery jobs", file=sys.stderr)
+
+
+def _say_suspended(repo: str) -> None:
+    """What answers nobody until it goes on, and keeps others from the repository."""
+    from pathlib import Path
+
+    from cidery.repo.layout import RepoLayout
+    from cidery.repo.lock import suspended_holder
+
+    if holder := suspended_holder(RepoLayout(Path(repo)).lock):
+        print(f"the repository is in use by {holder.told_suspended}", file=sys.stderr)
 
 
 def _daemon(line: Line, repo: str) -> tuple[Endpoint | None, bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from cidery.disk.file_locks import FileLocked, lock_file, unlock_file
+from cidery.disk.file_locks import FileLocked, is_locked, lock_file, unlock_file
 from cidery.errors import Unavailable
 
 MAX_HOLDER_TEXT = 4096
@@ -42,6 +42,12 @@ class Holder(NamedTuple):
     phase: str = ""
     """How far a daemon is; "": it is none."""
 
+    @property
+    def told_suspended(self) -> str:
+        """For messages about one that is suspended."""
+        go_on = f"let it go on (fg, or kill -CONT {self.pid}), or end it"
+        return f"process {self.pid} ({self.command}), which is suspended; {go_on}"
+
 
 class RepoLocked(Unavailable):
     """Another process has the repository open for writing, or this one has (``here``)."""
@@ -64,8 +70,7 @@ class RepoLocked(Unavailable):
         if self.here:
             return f"the repository {self.path.parent} is in use by this same {who}; use what it has open, or close it"
         if self.holder is not None and self.suspended:
-            go_on = f"let it go on (fg, or kill -CONT {self.holder.pid}), or end it"
-            return f"the repository {self.path.parent} is in use by {who}, which is suspended; {go_on}"
+            return f"the repository {self.path.parent} is in use by {self.holder.told_suspended}"
         if self.phase in (STARTING, ENDING):
             return f"the repository {self.path.parent} is in use by {who}, which is still {self.phase}; try again later"
         return f"the repository {self.path.parent} is in use by {who}; stop it, or talk to it if it is a daemon"
@@ -178,6 +183,12 @@ def read_holder(path: Path) -> Holder | None:
     if type(pid) is not int or not 0 < pid <= MAX_PID or not isinstance(command, str) or not isinstance(phase, str):
         return None
     return Holder(pid, command, phase)
+
+
+def suspended_holder(path: Path) -> Holder | None:
+    """The process that has the lock, if it stands still until somebody lets it go on."""
+    holder = read_holder(path)
+    return holder if holder is not None and process_is_suspended(holder.pid) and is_locked(path) else None
 
 
 def process_is_suspended(pid: int) -> bool:
