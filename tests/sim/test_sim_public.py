@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_a_file_takes_the_time_of_its_line_and_no_real_time():
     took, carried = simulate(main)
     assert 10 < took < 11 and 1_000_000 < carried < 1_100_000
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: Link(latency=-0.1), "latency of a Link is a number from 0 up, not -0.1"),
+        (lambda: Link(jitter=float("nan")), "jitter of a Link is a number from 0 up, not nan"),
+        (lambda: Link(loss=2), "loss of a Link is a share from 0 to 1, not 2"),
+        (lambda: HostLine(uplink=-1), "uplink of a HostLine is a number from 0 up, not -1"),
+    ],
+)
+def test_a_line_that_cannot_be_is_refused(make: Callable[[], object], fault: str) -> None:
+    with pytest.raises(InvalidInput, match=fault):
+        make()
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():

@@ -14,7 +14,10 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, TypeVar
+
+from cidery.errors import InvalidInput
 
 SEGMENT = 64 * 1024
 """Longest segment in bytes: the size of a large receive offload."""
@@ -32,12 +35,24 @@ SEND_BUFFER = 128 * 1024
 """Bytes of a connection that the sending system takes before it makes the program wait; Linux, at some Mbit/s."""
 
 
+def check_amounts(value: object, names: tuple[str, ...]) -> None:
+    """Raises InvalidInput for a field that is negative or not finite: what came of it would look like a measurement."""
+    for name in names:
+        amount = getattr(value, name)
+        if not 0.0 <= amount < inf:
+            raise InvalidInput(f"{name} of a {type(value).__name__} is a number from 0 up, not {amount}")
+
+
 @dataclass(frozen=True, slots=True)
 class HostLine:
     """What one host sends and receives at most, over all of its connections. Bytes per second; 0: no limit."""
 
     uplink: float = 0.0
     downlink: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises InvalidInput."""
+        check_amounts(self, ("uplink", "downlink"))
 
     @property
     def limited(self) -> bool:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cidery.errors import InvalidInput
 from cidery.libp2p.io.udp_socket import Datagrams
-from cidery.testing.host_line import HEADERS, SEGMENT, Flow, HostLine, Line, segment_size, window
+from cidery.testing.host_line import HEADERS, SEGMENT, Flow, HostLine, Line, check_amounts, segment_size, window
 from cidery.testing.memory_datagrams import MemoryDatagrams, MemorySocket
 from cidery.testing.memory_transport import Endpoint, MemoryTransport, Pipe
 
@@ -53,6 +54,12 @@ class Link:
     """Segments have a random size from this..."""
     largest_segment: int = SEGMENT
     """... to this, in bytes."""
+
+    def __post_init__(self) -> None:
+        """Raises InvalidInput."""
+        check_amounts(self, ("latency", "jitter", "bandwidth", "loss"))
+        if self.loss > 1.0:
+            raise InvalidInput(f"loss of a Link is a share from 0 to 1, not {self.loss}")
 
 
 @dataclass(slots=True)
