@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from cidery.disk.file_locks import lock_file, unlock_file
 from cidery.node.build import _living
-from cidery.node.lock_wait import locked
+from cidery.node.lock_wait import command_line, locked
 from cidery.repo.jobs import Job, JobState
 from cidery.repo.lock import ENDED, ENDING, SERVING, STARTING, Holder, RepoLock, RepoLocked, read_holder
 from cidery.waiting import without_loop
@@ -134,3 +135,26 @@ def test_a_job_runs_while_its_process_has_the_lock_and_not_because_its_number_li
     with held(path, os.getpid(), "cidery daemon"):
         assert runs(mine) and not runs(replace(mine, pid=os.getppid()))
     assert not runs(mine), "the file has its number still, which in a container is soon another's"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["/usr/bin/cidery", "--repo-dir", "here", "add", "-Q", "photos"], "cidery add"),
+        (["/usr/bin/cidery", "-D", "daemon"], "cidery daemon"),
+        (["/home/me/bin/ipfs", "add", "photos"], "cidery add"),
+        (["/usr/bin/cidery"], "cidery"),
+    ],
+)
+def test_a_command_is_named_by_its_word_whatever_options_stand_before_it(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], named: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "cidery.cli.main", sys)
+    monkeypatch.setattr(sys, "argv", words)
+    assert command_line() == named
+
+
+def test_a_program_is_named_by_its_file_and_first_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cidery.cli.main", raising=False)
+    monkeypatch.setattr(sys, "argv", ["/home/me/notebook.py", "daily", "add"])
+    assert command_line() == "notebook.py daily"

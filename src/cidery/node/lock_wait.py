@@ -86,4 +86,8 @@ def command_line() -> str:
     program = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
     if program in ("-", "-c"):  # given to the interpreter: the words that follow say nothing about it
         return f"python {program}"
-    return " ".join(["cidery" if program == "__main__.py" else program, *sys.argv[1:2]])
+    if "cidery.cli.main" in sys.modules:  # this program, by whatever name it is installed
+        from cidery.commands.registry import first_words
+
+        return " ".join(["cidery", *[word for word in sys.argv[1:] if word in first_words()][:1]])
+    return " ".join([program, *sys.argv[1:2]])
