@@ -4,10 +4,11 @@
 
 Each host's network card is a TUN device whose other end is here. A packet waits for its sender's uplink, travels, waits
 for its receiver's downlink, and is written to that card. Lines are those of ``cidery.testing.host_line``: fair between
-the pairs of hosts, with a bounded queue for each pair; what comes beyond it is dropped, as routers do.
+the pairs of hosts, with a bounded queue for each pair; what comes beyond it is dropped, as a router does.
 
 ["add", ADDRESS] -> {"device": NAME} | ["line", ADDRESS, UP, DOWN] | ["distance", ONE, OTHER, SECONDS, LOSS]
-| ["apart", SECONDS] (all others) | ["plug", ADDRESS, 0|1] | ["cut", [ADDRESS...], [ADDRESS...], 0|1] | ["carried"]
+| ["apart", SECONDS] (all others) | ["queue", BYTES] | ["plug", ADDRESS, 0|1] | ["cut", [ADDRESS...], [ADDRESS...], 0|1]
+| ["carried"]
 """
 
 import asyncio
@@ -65,11 +66,9 @@ def take(pair: Pair, side: int) -> bytes:
     return packet
 
 
-def put(pair: Pair, side: int, packet: bytes, distance: float) -> bool:
-    """Append to a queue; False: it is full. It holds a round trip of its line, as routers do: TCP doubles what it sends
-    until something is lost, and would find the end of a shorter queue long before that of the line."""
-    rate = (pair.target.down if side else pair.source.up).rate
-    if pair.sizes[side] + len(packet) > max(QUEUE, 2 * distance * rate) and pair.sizes[side]:
+def put(pair: Pair, side: int, packet: bytes, queue: int) -> bool:
+    """Append to a queue of so many bytes; False: it is full."""
+    if pair.sizes[side] + len(packet) > queue and pair.sizes[side]:
         return False
     (pair.down if side else pair.up).append(packet)
     pair.sizes[side] += len(packet)
@@ -84,6 +83,7 @@ class Wires:
         self.hosts: dict[bytes, Host] = {}
         self.pairs: dict[tuple[bytes, bytes], Pair] = {}
         self.apart = 0.0
+        self.queue = QUEUE
         self.dropped = 0
         self.random = random.Random(0)
 
@@ -99,10 +99,6 @@ class Wires:
             self.pairs[key] = Pair(source, target)
         return self.pairs[key]
 
-    def distance(self, pair: Pair) -> float:
-        """Seconds one way."""
-        return self.apart if pair.distance is None else pair.distance
-
     def sent(self, host: Host) -> None:
         """Packets from a host's card."""
         for _ in range(PACKETS_AT_ONCE):
@@ -114,7 +110,7 @@ class Wires:
             if target is None or not host.plugged:
                 continue  # nobody is there: nothing leaves this machine
             pair = self.pair(host, target)
-            if put(pair, 0, packet, self.distance(pair)):
+            if put(pair, 0, packet, self.queue):
                 host.up.wake(pair)
             else:
                 self.dropped += 1
@@ -125,7 +121,8 @@ class Wires:
         pair.source.carried[0] += len(packet)
         if pair.loss and self.random.random() < pair.loss:
             return
-        if distance := self.distance(pair):
+        distance = self.apart if pair.distance is None else pair.distance
+        if distance:
             self.loop.call_later(distance, self.reached, pair, packet)
         else:
             self.reached(pair, packet)
@@ -133,7 +130,7 @@ class Wires:
     def reached(self, pair: Pair, packet: bytes) -> None:
         if pair.frozen or not pair.target.plugged:
             return
-        if put(pair, 1, packet, self.distance(pair)):
+        if put(pair, 1, packet, self.queue):
             pair.target.down.wake(pair)
         else:
             self.dropped += 1
@@ -163,6 +160,8 @@ class Wires:
                     pair.distance, pair.loss = float(words[2]), float(words[3])
             case "apart":
                 self.apart = float(words[0])
+            case "queue":
+                self.queue = int(words[0])
             case "plug":
                 self.hosts[IPv4Address(words[0]).packed].plugged = bool(words[1])
             case "cut":

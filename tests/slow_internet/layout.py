@@ -56,6 +56,11 @@ class SlowInternet:
         """The distance of all hosts that have none of their own."""
         self._ask("apart", seconds)
 
+    def queue(self, size: int) -> None:
+        """Bytes that wait before a line for each pair of hosts. TCP doubles what it sends until something is lost: over
+        a long line it finds the end of a queue of less than a round trip before that of the line."""
+        self._ask("queue", size)
+
     def distance(self, one: Host, other: Host, seconds: float, loss: float = 0.0) -> None:
         self._ask("distance", one.address, other.address, seconds, loss)
 

@@ -297,6 +297,7 @@ def from_sources(
 def mars(folder: Path, kind: str, round_trip: float, size: int, rate: float, *, seed: int = 0) -> RealMars:
     """A reader dials Earth cold over a standing line; then a neighbour reads from it."""
     with stage(folder, round_trip) as scene:
+        scene.net.queue(int(round_trip * rate))
         earth = scene.start(kind, rate, rate)
         reader, neighbour = scene.start(kind), scene.start(kind)
         scene.net.distance(reader.host, neighbour.host, 0.0)
