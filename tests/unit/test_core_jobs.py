@@ -112,6 +112,17 @@ async def test_a_pin_is_tried_again_with_growing_pauses_until_its_blocks_come(re
     assert repo.pins.get(tree.cid).name == "later"
 
 
+async def test_a_job_that_ends_while_all_are_listed_is_listed_once(repo):
+    queue, own = queue_of(repo), Node(repo)
+    await repo.put(leaf(1))
+    (job,) = await queue.add([PinRequest(ContentPath(leaf(1).cid))])
+    listing = repo.jobs.jobs.every("pin")
+    assert next(listing).id == job.id
+    async with queue.working(own, own.sleep):
+        await until(lambda: state_of(repo, job.id) is JobState.DONE)
+    assert list(listing) == [] and [one.state for one in repo.jobs.jobs.every("pin")] == [JobState.DONE]
+
+
 async def test_pauses_have_a_longest_and_are_spread():
     assert pause_after(1, 0.0) == FIRST_PAUSE * 0.75 and pause_after(1, 1.0) == FIRST_PAUSE * 1.25
     assert pause_after(60, 0.5) == LONGEST_PAUSE

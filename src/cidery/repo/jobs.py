@@ -216,7 +216,8 @@ class Jobs:
         return job
 
     def every(self, kind: str = "", *, ended: bool = True) -> Iterator[Job]:
-        """Open ones, then ended ones, by kind and number. In pages: concurrent changes may or may not show."""
+        """Open ones, then ended ones, by kind and number, each once. In pages: concurrent changes may or may not show."""
+        shown = set[int]()
         for is_open in (True, False) if ended else (True,):
             for one in [kind] if kind else KINDS:
                 prefix = _prefix(is_open, one)
@@ -225,7 +226,12 @@ class Jobs:
                     for key, raw in page:
                         if not key.startswith(prefix):
                             break
-                        yield self._shown(decode_job(raw))
+                        job = decode_job(raw)
+                        if is_open:
+                            shown.add(job.id)
+                        elif job.id in shown:
+                            continue  # it has ended meanwhile
+                        yield self._shown(job)
                     else:
                         after = page[-1][0]
                         continue
