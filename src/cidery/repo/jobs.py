@@ -216,7 +216,7 @@ class Jobs:
         return job
 
     def every(self, kind: str = "", *, ended: bool = True) -> Iterator[Job]:
-        """Open ones, then ended ones, by kind and number, each once. In pages: concurrent changes may or may not show."""
+        """Open ones, then ended ones, by kind and number, each once. In pages: what changes meanwhile may show."""
         shown = set[int]()
         for is_open in (True, False) if ended else (True,):
             for one in [kind] if kind else KINDS:
