@@ -37,11 +37,11 @@ def chromium(name: str = "localhost") -> Iterator[Browser]:
 def enter(page: Page, daemon: CideryDaemon, room: str = "files") -> None:
     """Open the page by a new link, and go to a room."""
     page.goto(daemon.run("ui", "--no-open").strip())
-    page.wait_for_selector("nav a[aria-current=page]")
     visit(page, room)
 
 
 def visit(page: Page, room: str) -> None:
+    page.wait_for_selector("nav a[aria-current=page]")  # after a reload it may still be starting
     page.evaluate("to => { location.hash = to }", f"#/{room}")
     page.wait_for_selector(f"nav a[aria-current=page][href='#/{room.split('/')[0]}']")
     page.wait_for_selector("main h1")

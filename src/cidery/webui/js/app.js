@@ -30,13 +30,15 @@ function decoded (part) {
 }
 
 function App () {
-  const [place, setPlace] = useState(placed(location.hash))
+  const [drawn] = useState(location.hash)
+  const [place, setPlace] = useState(placed(drawn))
   const [Room, setRoom] = useState(() => Files)
   const seen = status.use()
   const here = answering.use()
   useEffect(() => {
     const moved = () => setPlace(placed(location.hash))
     addEventListener('hashchange', moved)
+    if (location.hash !== drawn) moved() // since the first drawing
     return () => removeEventListener('hashchange', moved)
   }, [])
   useEffect(() => {
