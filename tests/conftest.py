@@ -1,8 +1,18 @@
 """Shared by all tests: property tests are the same in every run, and Ctrl-C reaches the commands that are started."""
 
-import signal
+from __future__ import annotations
 
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from shell import Shell
 
 settings.register_profile("cidery", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("cidery")
@@ -10,3 +20,15 @@ settings.load_profile("cidery")
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    """Commands on a new node that is offline, in ``tmp_path / "repo"``."""
+    import cidery
+    from cidery.node.create import create_repository
+    from shell import Shell
+
+    create_repository(tmp_path / "repo", profiles=["test"])
+    async with cidery.Node(tmp_path / "repo", offline=True) as node:
+        yield Shell(node.api)

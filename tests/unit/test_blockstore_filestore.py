@@ -1,14 +1,12 @@
 """Files added without a copy: their bytes are served while they are what they were, and never otherwise."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
-import cidery
 from cidery.blockstore.filestore import Filestore, Reference, ReferenceDamaged, References, Status, look
 from cidery.blockstore.interface import Durability
 from cidery.blockstore.memory import MemoryStore
@@ -19,7 +17,6 @@ from cidery.core.session import FileChanged
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
-from cidery.node.create import create_repository
 from cidery.unixfs.profile import ImportOptionError
 from shell import Shell
 
@@ -36,13 +33,6 @@ def reference(path: Path, data: bytes, offset: int, length: int) -> Reference:
     found = path.stat()
     multihash = raw(data[offset : offset + length]).multihash
     return Reference(multihash, str(path), offset, length, found.st_size, found.st_mtime_ns)
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    create_repository(tmp_path / "repo", profiles=["test"])
-    async with cidery.Node(tmp_path / "repo", offline=True) as node:
-        yield Shell(node.api)
 
 
 async def root_of(shell: Shell, line: str) -> str:

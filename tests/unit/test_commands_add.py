@@ -1,6 +1,5 @@
 """add with the mutable files, and listings of directories of either shape as commands print them."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,6 @@ import cidery
 from cidery.commands.bind import BadCall
 from cidery.node.create import create_repository
 from shell import Shell
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    create_repository(tmp_path / "repo", profiles=["test"])
-    async with cidery.Node(tmp_path / "repo", offline=True) as node:
-        yield Shell(node.api)
 
 
 def folder(path: Path, count: int) -> Path:

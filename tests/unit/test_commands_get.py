@@ -1,13 +1,11 @@
 """get and cat: what stands in an answer's head is read in the session that reads the rest."""
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import cidery
 from cidery.commands.bind import bind
 from cidery.commands.context import Body, Context
 from cidery.commands.definition import load
@@ -15,7 +13,6 @@ from cidery.commands.registry import find
 from cidery.core.api import Api
 from cidery.core.session import BlockSession
 from cidery.errors import NotFound
-from cidery.node.create import create_repository
 from shell import Shell
 
 SIZE = 3 << 20
@@ -49,13 +46,6 @@ class Sessions:
             return Counted(real(**terms), self.open)
 
         monkeypatch.setattr(api, "session", session)
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    create_repository(tmp_path / "repo", profiles=["test"])
-    async with cidery.Node(tmp_path / "repo", offline=True) as node:
-        yield Shell(node.api)
 
 
 @pytest.fixture

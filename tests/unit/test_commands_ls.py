@@ -2,28 +2,18 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-import cidery
 from cidery.commands.bind import bind
 from cidery.commands.context import Context
 from cidery.commands.definition import load
 from cidery.commands.registry import find
-from cidery.node.create import create_repository
 from shell import Shell
 
 LEAF = "bafkreibhoce5shal35hs42dcxj7eub3akemugh25cp3snxjvfmdpdmqgve"
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    create_repository(tmp_path / "repo", profiles=["test"])
-    async with cidery.Node(tmp_path / "repo", offline=True) as node:
-        yield Shell(node.api)
 
 
 @pytest.fixture
