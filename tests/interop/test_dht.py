@@ -13,6 +13,7 @@ from peers.cidery_daemon import CideryDaemon
 from peers.installed import helia_command
 from peers.line_peer import LinePeer
 from peers.trees import digest, write_file
+from peers.waiting import until
 
 Make = Callable[..., CideryDaemon]
 CLIENT = {"Routing.Type": '"dhtclient"'}
@@ -43,10 +44,13 @@ def providers(node: CideryDaemon, cid: str) -> set[str]:
 
 
 def wait_for_server(node: CideryDaemon, peer_id: str) -> None:
-    """The connected peer has its place in the routing table: identify has said that it is a server."""
-    stats = json.loads(node.run("stats", "dht", "lan", "--enc=json"))
-    known = [peer["ID"] for bucket in stats["Buckets"] for peer in bucket["Peers"]]
-    assert peer_id in known
+    """Return when the peer has its place in the routing table: identify has said that it is a server."""
+
+    def placed() -> bool:
+        stats = json.loads(node.run("stats", "dht", "lan", "--enc=json"))
+        return any(peer["ID"] == peer_id for bucket in stats["Buckets"] for peer in bucket["Peers"])
+
+    until(placed)
 
 
 def test_a_peer_stores_our_record_and_gives_it_to_another_cidery(
