@@ -604,6 +604,36 @@ def test_far_sources_that_answer_before_the_near_one_has_sent_its_first_block_ar
     assert wanted[0] in asks(machine.poll(0.3, ROOM), "far")
 
 
+def test_the_first_want_leaves_a_source_that_says_nothing_as_soon_as_another_has_the_block():
+    (wanted,) = cids(1)
+    machine = session("silent")
+    machine.add_source("other", 0.015, 0.0)
+    machine.want([wanted], 0.0)
+    assert asks(machine.poll(0.0, ROOM), "silent") == [wanted]
+    completes(machine, "other", wanted)
+    machine.poll(0.02, ROOM)
+    now = 0.0
+    while not cancels(commands := machine.poll(now, ROOM), "silent"):
+        assert (deadline := machine.next_deadline()) is not None and not asks(commands, "other")
+        now = max(now, deadline)
+    assert 0.2 < now < 0.5, "it has the time for an answer"
+    machine.poll(now, ROOM)
+    assert (deadline := machine.next_deadline()) is not None and deadline < now + 0.1
+    assert asks(machine.poll(deadline, ROOM), "other") == [wanted]
+
+
+def test_who_gave_something_before_is_asked_first_unless_it_is_far():
+    wanted = cids(2)
+    machine = session("nearest")
+    machine.add_source("known", 0.04, 0.0, gave=True)
+    machine.want(wanted[:1], 0.0)
+    assert asks(machine.poll(0.0, ROOM), "known") == wanted[:1]
+    machine = session("nearest")
+    machine.add_source("known far away", 0.2, 0.0, gave=True)
+    machine.want(wanted[:1], 0.0)
+    assert asks(machine.poll(0.0, ROOM), "nearest") == wanted[:1]
+
+
 def test_a_near_source_that_does_not_answer_keeps_out_no_far_one():
     wanted = cids(4)
     machine = session("near")

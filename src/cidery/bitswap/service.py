@@ -148,7 +148,7 @@ class BitswapService:
         self._sessions[session] = None
         for name, peer in self._peers.items():
             if not peer.deaf:
-                session.on_source(name, self._round_trip(peer.peer))
+                session.on_source(name, self._round_trip(peer.peer), gave=peer.right > 0)
                 if peer.debt:
                     session.on_wrong(name, peer.debt)
 

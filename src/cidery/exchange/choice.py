@@ -14,6 +14,10 @@ FAIR_CHANCE = 0.5
 MAX_SEEDS = 32
 """Complete sources, the soonest ones, that are compared for each block."""
 
+FAR = 4.0
+"""Times the nearest round trip, and ..."""
+FAR_SECONDS = 0.02
+"""... seconds more, from which on a source is far."""
 MAX_PROBED_SOURCES = 64
 """Concurrent want-have questions for one CID."""
 MAX_PROBES = 16
@@ -55,7 +59,13 @@ def askable(sources: Collection[Source]) -> list[Source]:
         stalled = [s for s in sources if s.stalled and not s.outstanding]
         return [max(stalled, key=lambda s: s.progress_at)] if stalled else []
     busy = any(s.outstanding for s in unknown)
-    return [] if busy else [min(unknown, key=lambda s: s.least_delay or 0.0)]
+    return [] if busy else [min(unknown, key=_distance)]
+
+
+def _distance(source: Source) -> float:
+    """Of one of which nothing is known in this session: one that gave something in another is preferred, if not far."""
+    delay = source.least_delay or 0.0
+    return delay if source.gave else FAR * delay + FAR_SECONDS
 
 
 def soonest(sources: Iterable[Source], chance: Callable[[], float]) -> Source | None:

@@ -12,7 +12,8 @@ MAX_ASKED = 256
 class Asker(Protocol):
     """The party that sources are asked for: a fetch session, or a probe. Sources call these."""
 
-    def on_source(self, name: str, round_trip: float | None) -> None: ...
+    def on_source(self, name: str, round_trip: float | None, *, gave: bool = False) -> None:
+        """``gave``: it sent something that another asker wanted."""
 
     def on_source_gone(self, name: str) -> None: ...
 
@@ -54,7 +55,7 @@ class HaveProbe:
             self.answers[name] = answer
             self._on_answer(name, answer)
 
-    def on_source(self, name: str, round_trip: float | None) -> None:
+    def on_source(self, name: str, round_trip: float | None, *, gave: bool = False) -> None:
         if len(self.answers) < MAX_ASKED or name in self.answers:
             self._note(name, "waiting")
             self._ask(self, name)

@@ -11,12 +11,9 @@ the far ones.
 from collections.abc import Iterable
 from enum import Enum
 
+from cidery.exchange.choice import FAR, FAR_SECONDS
 from cidery.exchange.source import Source
 
-FAR = 4.0
-"""Times the nearest round trip, and ..."""
-FAR_SECONDS = 0.02
-"""... seconds more, from which on a source is far."""
 IN_VAIN = 1.0
 """Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 MEASURED_BLOCKS = 2

@@ -316,10 +316,10 @@ class NetworkSession:
 
     # --- sources
 
-    def on_source(self, name: str, round_trip: float | None) -> None:
+    def on_source(self, name: str, round_trip: float | None, *, gave: bool = False) -> None:
         """A source can be asked."""
         self._lonely.meets()
-        self._machine.add_source(name, round_trip, self._clock())
+        self._machine.add_source(name, round_trip, self._clock(), gave=gave)
         self._turn()
 
     def on_source_gone(self, name: str) -> None:

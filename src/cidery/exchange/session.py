@@ -134,9 +134,9 @@ class FetchSession:
 
     # --- sources
 
-    def add_source(self, name: str, round_trip: float | None, now: float) -> None:
+    def add_source(self, name: str, round_trip: float | None, now: float, *, gave: bool = False) -> None:
         if name not in self.sources:
-            self.sources[name] = Source(name, round_trip, self._left.waited(name), self._readers)
+            self.sources[name] = Source(name, round_trip, self._left.waited(name), self._readers, gave=gave)
             self._wants.revive_all()
             if self._silence.gave_up:
                 self._silence.begin(now)

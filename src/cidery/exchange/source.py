@@ -64,6 +64,7 @@ class Source:
         "credit",
         "denials",
         "expected_block",
+        "gave",
         "has_any",
         "heard_at",
         "last_answer",
@@ -88,9 +89,17 @@ class Source:
     )
 
     def __init__(
-        self, name: str, round_trip: float | None, waited: float = 0.0, readers: Readers | None = None
+        self,
+        name: str,
+        round_trip: float | None,
+        waited: float = 0.0,
+        readers: Readers | None = None,
+        *,
+        gave: bool = False,
     ) -> None:
         self.name = name
+        self.gave = gave
+        """Whether it sent something that another session wanted."""
         self.readers = readers or Readers()
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
