@@ -7,6 +7,7 @@ import asyncio.trsock
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar, runtime_checkable
 
 from cidery.host_names import addresses_of
@@ -16,6 +17,10 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 UNSENT = 128 * 1024
 """Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
+LONG_ROUND_TRIP = 1.0
+"""Seconds of a round trip from which on TCP must not send by BBR."""
+PATIENT = (b"cubic", b"reno")
+"""What sends instead: the first one that the system allows."""
 BACKLOG = 256
 """Connections that the system accepts before we do; beyond it dialling takes a second try."""
 
@@ -124,6 +129,25 @@ class TcpNetwork:
                 _keep_little_unsent(transport.get_extra_info("socket"))
                 return protocol
         raise failure
+
+
+def suit_distance(transport: asyncio.BaseTransport, round_trip: float) -> None:
+    """Have TCP send by another rule than BBR over a long line, where the system has BBR and lets programs choose.
+
+    Every ten seconds BBR has next to nothing on its way, for a round trip, to measure the shortest one. When that takes
+    ten seconds, it does so half of the time (https://www.ietf.org/archive/id/draft-ietf-ccwg-bbr-03.html#section-5.3.4).
+    """
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_CONGESTION", None)  # Linux
+    if round_trip < LONG_ROUND_TRIP or sock is None or option is None:
+        return
+    with suppress(OSError):  # the connection may have ended, or be none of TCP
+        if not sock.getsockopt(socket.IPPROTO_TCP, option, 16).startswith(b"bbr"):
+            return
+        for name in PATIENT:
+            with suppress(PermissionError, FileNotFoundError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, name)
+                return
 
 
 def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.libp2p.io.byte_network import suit_distance
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.sealing import Sealer
@@ -220,6 +221,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         # A first guess, until the first ping comes back: all flights were answered but the last of the dialler, or the
         # first of the listener.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
+        if self._transport is not None:
+            suit_distance(self._transport, self.round_trip.smoothed)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel, self.config.scratch)
         self._share.peer = secured.peer
