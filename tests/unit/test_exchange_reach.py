@@ -105,6 +105,17 @@ def test_far_sources_stay_if_more_comes_with_them():
     assert reach.held(one, now + 1000) == set()
 
 
+def test_near_ones_are_waited_for_that_would_bring_all_the_rest_before_a_far_one_brings_a_block():
+    reach, now = measured()
+    busy, slow = source("near", 0.01), source("far", 0.5)
+    slow.rate = BLOCK  # a block in a second and a half, with the round trip
+    busy.asked(CID.of(b"block"), now)
+    assert not reach.sooner_alone([busy], 1, slow), "nothing was measured before a trial"
+    reach.held(far("far"), now)
+    assert reach.sooner_alone([busy], 4, slow), "five blocks in 1.25 s"
+    assert not reach.sooner_alone([busy], 5, slow) and not reach.sooner_alone([], 0, slow)
+
+
 def test_far_sources_are_let_go_if_near_ones_fill_the_line():
     reach, now = measured()
     one = far("far")

@@ -91,9 +91,9 @@ def measured_seeds(sources: Iterable[Source], held: Collection[str]) -> list[Sou
     return [one for one in sources if one.rate and one.usable and not one.partial and one.name not in held]
 
 
-def sooner_later(want: Want, chosen: Source, full: Iterable[Source]) -> bool:
-    """Whether a complete and measured source without room would still bring it before the chosen one."""
-    return any(source.cost() < chosen.cost() for source in full if source.name not in want.denied)
+def sooner_later(chosen: Source, full: Iterable[Source]) -> bool:
+    """Whether one of these, measured sources without room, would still bring a block before the chosen one."""
+    return any(source.cost() < chosen.cost() for source in full)
 
 
 def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ A source is far if its round trip is several times that of the nearest one. What
 the far ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 from cidery.exchange.choice import FAR, FAR_SECONDS
@@ -16,7 +16,7 @@ from cidery.exchange.source import Source
 
 IN_VAIN = 1.0
 """Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
-MEASURED_BLOCKS = 2
+MEASURED_BLOCKS = 1
 MEASURED_SECONDS = 0.25
 """Least length of a measurement."""
 LONGEST_TRIAL = 4.0
@@ -80,6 +80,15 @@ class Reach:
         self._bytes += size
         self._blocks += 1
         self.trying.discard(name)
+
+    def sooner_alone(self, near: Collection[Source], wants: int, far: Source) -> bool:
+        """Whether these would bring so many wants before a far source brings one, when no far one has a part of the
+        reader's line any more, which is the case when the last of them has sent its last block.
+        """
+        if not near or not self._near_rate:
+            return False
+        size = sum(source.outstanding_bytes for source in near) + wants * max(one.expected_block for one in near)
+        return max(source.least_delay or 0.0 for source in near) + size / self._near_rate < far.cost()
 
     # --- inside
 

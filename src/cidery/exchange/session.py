@@ -397,7 +397,9 @@ class FetchSession:
             chosen = self._choose(want, able)
             if chosen is not None and len(self._wants.open) <= LAST:
                 seeds = choice.measured_seeds(self.sources.values(), self._held) if seeds is None else seeds
-                if choice.sooner_later(want, chosen, (seed for seed in seeds if not self._room(seed))):
+                full = [seed for seed in seeds if not self._room(seed) and seed.name not in want.denied]
+                near = [seed for seed in full if seed.name not in far] if chosen.name in far else []
+                if choice.sooner_later(chosen, full) or self._reach.sooner_alone(near, len(self._wants.open), chosen):
                     continue
             if chosen is None:
                 if not outlook.any_left(self.sources.values(), want):
