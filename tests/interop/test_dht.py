@@ -122,6 +122,7 @@ def test_helia_and_cidery_find_what_the_other_provides(
 def test_helia_and_cidery_find_peers_through_each_other(cidery: Make, helia_dht: LinePeer) -> None:
     server, client = cidery(SERVER), cidery(CLIENT)
     helia_dht.ask("dial", server.addr)
+    wait_for_server(server, helia_dht.peer_id)
     client.connect(server.addr)
     assert client.run("routing", "findpeer", helia_dht.peer_id).strip() in helia_dht.addr
     found = helia_dht.ask("findpeer", client.peer_id)["addrs"]

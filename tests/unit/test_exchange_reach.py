@@ -12,7 +12,7 @@ from cidery.exchange.reach import (
     Mode,
     Reach,
 )
-from cidery.exchange.source import Source
+from cidery.exchange.source import FIRST_ANSWER, Source
 from cidery.multiformats.cid import CID
 
 BLOCK = 256 * 1024
@@ -48,21 +48,34 @@ def measured() -> tuple[Reach, float]:
 def test_far_is_several_times_the_nearest_round_trip_and_a_bit():
     limit = FAR * 0.01 + FAR_SECONDS
     sources = [NEAR, source("at the limit", limit), source("beyond", limit + 0.001)]
-    assert Reach().far(sources).keys() == {"beyond"}
+    assert Reach().far(sources, 0.0).keys() == {"beyond"}
 
 
 def test_only_usable_sources_of_known_distance_are_near_or_far():
     sources = [source("near", 0.01, usable=False), source("far", 0.5), source("unknown", None)]
-    assert Reach().far(sources) == {} and Reach().far([]) == {}
+    assert Reach().far(sources, 0.0) == {} and Reach().far([], 0.0) == {}
 
 
 def test_a_near_source_that_was_waited_for_in_vain_keeps_out_no_far_one():
     sources = [source("near", 0.01), source("far", 0.5), source("farther", 5.0)]
     sources[0].waited = IN_VAIN
-    assert Reach().far(sources).keys() == {"farther"}
+    assert Reach().far(sources, 0.0).keys() == {"farther"}
     for one in sources:
         one.waited = IN_VAIN
-    assert Reach().far(sources) == {}
+    assert Reach().far(sources, 0.0) == {}
+
+
+def test_a_near_source_that_is_to_answer_first_keeps_out_far_ones_while_it_may():
+    reach, near = Reach(), source("near", 0.01, usable=False)
+    sources = [near, source("far", 0.5)]
+    near.asked(CID.of(b"block"), 1.0)
+    until = 1.0 + FIRST_ANSWER + 2 * 0.01
+    assert reach.far(sources, 1.0).keys() == {"far"} and reach.next_at == until
+    assert reach.far(sources, until) == {} and reach.next_at is None
+    near.hears(1.5, 1.5, None, 1.5)
+    assert reach.far(sources, 1.6).keys() == {"far"}, "it is on its way"
+    near.hears(9.0, 9.0, None, 9.0)
+    assert reach.far(sources, 9.0) == {}, "a trickle is no answer"
 
 
 def test_far_sources_are_held_until_it_is_measured_what_near_ones_bring():

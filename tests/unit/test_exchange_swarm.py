@@ -8,7 +8,7 @@ from cidery.exchange.commands import Ask, Heard
 from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
 from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, FetchSession
-from cidery.exchange.source import CROWD_WANTS, LEAST_WANTS, PATIENCE, Readers, Source
+from cidery.exchange.source import CROWD_WANTS, FIRST_ANSWER, LEAST_WANTS, PATIENCE, Readers, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import WINDOW
 from cidery.multiformats.cid import CID
@@ -39,6 +39,14 @@ def readers(machine: FetchSession, have: dict[str, list[CID]]) -> None:
     for name, some in have.items():
         for cid in some:
             machine.on_have(name, cid, 0.0)
+
+
+def left(machine: FetchSession, name: str, now: float) -> float:
+    """The time at which a want leaves the source."""
+    while not cancels(machine.poll(now, ROOM), name):
+        assert (deadline := machine.next_deadline()) is not None
+        now = max(now, deadline)
+    return now
 
 
 def completes(machine: FetchSession, name: str, first: CID) -> None:
@@ -611,12 +619,8 @@ def test_the_first_want_leaves_a_source_that_says_nothing_as_soon_as_another_has
     machine.want([wanted], 0.0)
     assert asks(machine.poll(0.0, ROOM), "silent") == [wanted]
     completes(machine, "other", wanted)
-    machine.poll(0.02, ROOM)
-    now = 0.0
-    while not cancels(commands := machine.poll(now, ROOM), "silent"):
-        assert (deadline := machine.next_deadline()) is not None and not asks(commands, "other")
-        now = max(now, deadline)
-    assert 0.2 < now < 0.5, "it has the time for an answer"
+    now = left(machine, "silent", 0.02)
+    assert FIRST_ANSWER < now < 0.5, "it has the time for an answer"
     machine.poll(now, ROOM)
     assert (deadline := machine.next_deadline()) is not None and deadline < now + 0.1
     assert asks(machine.poll(deadline, ROOM), "other") == [wanted]
@@ -641,8 +645,11 @@ def test_a_near_source_that_does_not_answer_keeps_out_no_far_one():
     machine.want(wanted, 0.0)
     machine.poll(0.0, ROOM)
     completes(machine, "far", wanted[0])
-    assert not asks(machine.poll(STALL - 0.01, ROOM), "far")
-    assert asks(machine.poll(STALL, ROOM), "far")
+    now = left(machine, "near", 0.2)
+    assert FIRST_ANSWER < now < 1.5 * 0.2 + 0.1
+    while not asks(machine.poll(now, ROOM), "far"):
+        assert (deadline := machine.next_deadline()) is not None and deadline < STALL
+        now = max(now, deadline)
 
 
 def test_far_sources_are_asked_for_what_no_near_one_has():

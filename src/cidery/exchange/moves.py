@@ -16,8 +16,6 @@ SOONER = 1.5
 """A want leaves a source for another that is expected to bring it this many times sooner."""
 LEAST_STAY = 0.1
 """Seconds, beside two round trips, that a want stays with a source at least."""
-FIRST_STAY = 0.2
-"""Seconds, beside two round trips, for which a source that has answered nothing yet keeps a want from others."""
 CROSSING = 0.04
 """Seconds, beside a round trip and a half, until a cancel is heard, or the block that has left before shows itself."""
 LEAST_PAUSE = 0.1
@@ -85,7 +83,7 @@ class Moves:
         for giver in givers:
             patience = max(self._waits.stall(giver.least_delay), SOONER * pace)
             if giver.awaited:  # nothing is known of it, and a taker has something
-                patience = FIRST_STAY + 2 * (giver.least_delay or 0.0)
+                patience = giver.first_wait
             for cid in reversed(list(giver.outstanding)):
                 want = wants.asked.get(cid)
                 remaining = giver.remaining(cid, now, patience)

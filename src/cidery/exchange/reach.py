@@ -8,7 +8,7 @@ A source is far if its round trip is several times that of the nearest one. What
 the far ones.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from enum import Enum
 
 from cidery.exchange.choice import FAR, FAR_SECONDS
@@ -46,11 +46,19 @@ class Reach:
         self._ends = 0.0
         self._next_trial = 0.0
         self._pause = 0.0
+        self.next_at: float | None = None
+        """When a near source is awaited no longer, so that it keeps out no far one."""
 
-    def far(self, sources: Iterable[Source]) -> dict[str, Source]:
-        """Those among the usable ones that are far. A near one that is still to answer counts: the answers of far ones
+    def rest(self) -> None:
+        """Nothing is asked of anybody now."""
+        self.next_at = None
+
+    def far(self, sources: Collection[Source], now: float) -> dict[str, Source]:
+        """Those among the usable ones that are far. A near one that may still answer counts: the answers of far ones
         that were asked whether they have a block come before a large block of a near one."""
-        known = [one for one in sources if (one.usable or one.awaited) and one.least_delay is not None]
+        awaited = [one for one in sources if one.awaited and now < one.awaited_until()]
+        self.next_at = min((one.awaited_until() for one in awaited), default=None)
+        known = [one for one in (*awaited, *(one for one in sources if one.usable)) if one.least_delay is not None]
         delays = [one.least_delay or 0.0 for one in known if one.waited < IN_VAIN]
         limit = FAR * min(delays, default=float("inf")) + FAR_SECONDS
         return {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}

@@ -54,8 +54,7 @@ class FetchSession:
         self._sources_changed = False
         self._moves = Moves(waits)
         self._reach, self._readers = Reach(), Readers()
-        self._proofs = Proofs()
-        self._risk = Risk()
+        self._proofs, self._risk = Proofs(), Risk()
         self._several = self._proven = False
         self._left = outlook.Left()
         self._held: set[str] = set()
@@ -296,6 +295,7 @@ class FetchSession:
             self._silence.begin(now)
         if streams or resting:
             self._moves.rest()
+            self._reach.rest()
         else:
             self._assign(now, room)
             for cid, source in choice.last_resorts(self._wants, self.sources.values(), choice.MAX_PROBES):
@@ -316,11 +316,11 @@ class FetchSession:
         """The latest time for the next call of poll(); None while nothing is wanted."""
         if not self._wants:
             return None
-        stalls = (source.stall_deadline(self._waits.stall) for source in self.sources.values())
-        deadlines = [at for at in (*stalls, self._moves.next_at, self._risk.next_at) if at is not None]
+        times = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
+        times += (self._moves.next_at, self._risk.next_at, self._reach.next_at)
         if not self._silence.gave_up:
-            deadlines += (self._silence.give_up_at(self.sources.values()), self._search_at())
-        return min(deadlines, default=None)
+            times += (self._silence.give_up_at(self.sources.values()), self._search_at())
+        return min((at for at in times if at is not None), default=None)
 
     # --- inside: waiting
 
@@ -383,7 +383,7 @@ class FetchSession:
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        far = self._reach.far(self.sources.values()) if len(self.sources) > 1 else {}
+        far = self._reach.far(self.sources.values(), now)
         self._held = self._reach.held(far, now) if far else set()
         able = choice.Able(source for source in choice.askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:

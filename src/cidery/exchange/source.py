@@ -33,6 +33,10 @@ QUEUEING_SLACK = 0.05
 """Seconds of queueing that are no sign of congestion: a source's scheduling, a batch, a disk."""
 WRONG_COSTS = 8
 """Right bytes that it takes to make up for one of a wrong block."""
+FIRST_ANSWER = 0.2
+"""Seconds, beside two round trips, that a source of which nothing is known has for an answer."""
+LONGEST_FIRST = 4.0
+"""As many, while bytes of it come."""
 RATE_MEMORY = 3.0
 """Seconds after which a measured rate counts for a third."""
 
@@ -170,6 +174,16 @@ class Source:
     def awaited(self) -> bool:
         """Whether it was asked for a block before anything was known of it, and has not answered."""
         return bool(self.outstanding) and not (self.has_any or self.stalled or self.lies)
+
+    @property
+    def first_wait(self) -> float:
+        """Seconds that it has for an answer if nothing is known of it."""
+        return FIRST_ANSWER + 2 * (self.least_delay or 0.0)
+
+    def awaited_until(self) -> float:
+        """Until when its first answer may come and others be left out for it."""
+        longest = self.owes_since + LONGEST_FIRST + 2 * (self.least_delay or 0.0)
+        return min(max(self.owes_since, self.heard_at) + self.first_wait, longest)
 
     @property
     def lies(self) -> bool:
