@@ -9,6 +9,7 @@ from cidery.blockstore.interface import BlockTooLarge
 from cidery.core.reading.cat import cat
 from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
 from cidery.exchange.lonely import NOBODY_SECONDS
+from cidery.exchange.probe import HaveProbe
 from cidery.exchange.service import NetworkSession
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.kad.service import KadOptions
@@ -463,3 +464,36 @@ def test_a_read_waits_for_somebody_who_may_still_come():
                     await session.get(wanted[0].cid)
 
     run_virtual(main())
+
+
+class Asker(HaveProbe):
+    """Notes who denied."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(cid, ask=lambda *_: None, on_answer=lambda *_: None)
+        self.denied: list[str] = []
+
+    def on_dont_have(self, name: str, cid: CID) -> None:
+        self.denied.append(name)
+
+
+def test_who_asked_a_peer_hears_that_it_lacks_a_block_though_another_sent_it_before():
+    async def scenario() -> None:
+        network = MemoryNetwork(1, Link(0.01))
+        async with memory_nodes(network, 3) as (reader, holder, other):
+            network.set_link(reader.address, other.address, Link(0.5))
+            (block,) = blocks(1, 100)
+            await holder.put([block])
+            bitswap, asker = reader.network.bitswap, Asker(block.cid)
+            bitswap.attach(asker)
+            for peer in (holder, other):
+                await reader.connect(peer)
+            for peer in (holder, other):
+                bitswap.ask(asker, peer.name, [block.cid], [])
+            await asyncio.sleep(0.2)
+            assert asker.answers[holder.name] == "block" and not asker.denied
+            await asyncio.sleep(2.0)
+            assert asker.denied == [other.name]
+            bitswap.detach(asker)
+
+    run_virtual(scenario())

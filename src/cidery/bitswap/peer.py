@@ -12,6 +12,7 @@ from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.exchange.probe import Asker
 from cidery.exchange.source import WRONG_COSTS
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import Block
@@ -84,7 +85,7 @@ class ConnectedPeer:
     def __init__(self, peer: PeerId, name: str, now: float, line: LoopLine) -> None:
         self.peer = peer
         self.name = name
-        self.wantlist = PeerWantlist()
+        self.wantlist = PeerWantlist[Asker | ConnectedPeer]()
         self.streams: dict[str, Stream] = {}
         self.sending: dict[str, asyncio.Task[None]] = {}
         self.inbound: dict[Stream, None] = {}
@@ -115,6 +116,10 @@ class ConnectedPeer:
     def news(self, others: int) -> int | None:
         """How many others are sending to us, if it was told another number, and is asked for blocks."""
         return others if others != self.told_receiving and self.wantlist.wants_any else None
+
+    def denied(self, cid: CID) -> dict[Asker, None]:
+        """It said that it does not have a block; the sessions that had asked it for that."""
+        return {one: None for one in self.wantlist.denied(cid) if not isinstance(one, ConnectedPeer)}
 
     def lost_wants(self) -> bool:
         """Whether the connection has ended over which it was told what we want; then it is to be told all again."""
@@ -210,7 +215,7 @@ class LeftPeers:
     """Peers that have disconnected, and what they were asked: they may come again and answer late."""
 
     def __init__(self) -> None:
-        self._wantlists: OrderedDict[str, PeerWantlist] = OrderedDict()
+        self._wantlists: OrderedDict[str, PeerWantlist[Asker | ConnectedPeer]] = OrderedDict()
 
     def add(self, peer: ConnectedPeer) -> None:
         self._wantlists[peer.name] = peer.wantlist

@@ -287,22 +287,22 @@ class BitswapService:
         return name in self._peers and self._agent_of(self._peers[name].peer).startswith("cidery/")
 
     def _receive_presences(self, peer: ConnectedPeer, message: Message) -> None:
-        for cid in message.dont_haves:
-            peer.wantlist.denied(cid)
+        touched: dict[Asker, None] = {}
         for cid in message.haves:
             if peer.wondered.pop(cid, peer) is None:
                 self.engine.turns.gives(peer.name)  # it passes on what we sent it
             peer.wantlist.confirmed(cid)
             if cid not in self._interest and self._is_ours(peer.name):
                 peer.wantlist.unwanted(cid)
-        touched: dict[Asker, None] = {}
-        for cids, have in ((message.haves, True), (message.dont_haves, False)):
-            for cid in cids:
-                for session in self._interest.get(cid, ()):
-                    (session.on_have if have else session.on_dont_have)(peer.name, cid)
-                    touched[session] = None
-        if message.dont_haves or message.haves:
-            self._kick_wants(peer)
+            for session in self._interest.get(cid, ()):
+                session.on_have(peer.name, cid)
+                touched[session] = None
+        for cid in message.dont_haves:
+            # who asked this peer hears of it, even if others have sent the block since
+            for session in {**self._interest.get(cid, {}), **peer.denied(cid)}:
+                session.on_dont_have(peer.name, cid)
+                touched[session] = None
+        self._kick_wants(peer)
         if any(cid in self._interest for cid in message.haves):
             self.engine.turns.gives(peer.name)
         for session in touched:

@@ -5,9 +5,13 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/, ``Wantlist``
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from cidery.bitswap.message import Entry, WantType
 from cidery.multiformats.cid import CID
+
+S = TypeVar("S")
+"""A session, or who else asks."""
 
 MAX_ASKED = 16 * 1024
 """Wants that are remembered after they were answered."""
@@ -15,38 +19,38 @@ MAX_MESSAGE_ENTRIES = 1024
 """Most entries in one message: boxo keeps 1024 wants per peer."""
 
 
-class PeerWantlist:
+class PeerWantlist(Generic[S]):
     """Wants of all sessions towards one peer. A session is any hashable token."""
 
     def __init__(self) -> None:
-        self._blocks: dict[CID, set[object]] = {}
-        self._haves: dict[CID, set[object]] = {}
+        self._blocks: dict[CID, dict[S, None]] = {}
+        self._haves: dict[CID, dict[S, None]] = {}
         self._pending: OrderedDict[CID, Entry] = OrderedDict()
         self._asked: OrderedDict[bytes, None] = OrderedDict()
         """Multihashes that it was sent a want for lately, answered, withdrawn or not."""
         self._told: set[CID] = set()
         """What the peer was sent a want for and may still answer."""
 
-    def ask(self, session: object, blocks: Iterable[CID], haves: Iterable[CID]) -> None:
+    def ask(self, session: S, blocks: Iterable[CID], haves: Iterable[CID]) -> None:
         """Add wants; what another session already asked is not sent again."""
         for cid in blocks:
-            askers = self._blocks.setdefault(cid, set())
+            askers = self._blocks.setdefault(cid, {})
             if not askers:
                 self._pending[cid] = Entry(cid, send_dont_have=True)
-            askers.add(session)
+            askers[session] = None
         for cid in haves:
-            asking = self._haves.setdefault(cid, set())
+            asking = self._haves.setdefault(cid, {})
             # a want-have is answered once, so it is asked anew for each session
             if cid not in self._blocks:
                 self._pending[cid] = Entry(cid, want_type=WantType.HAVE, send_dont_have=True)
-            asking.add(session)
+            asking[session] = None
 
     def ask_again(self) -> None:
         """Send every want-block once more: the peer may have lost them with a stream."""
         for cid in self._blocks:
             self._pending[cid] = Entry(cid, send_dont_have=True)
 
-    def cancel(self, session: object, cids: Iterable[CID]) -> None:
+    def cancel(self, session: S, cids: Iterable[CID]) -> None:
         """Withdraw a session's wants; the peer is told when no session wants them any more."""
         for cid in cids:
             was = cid in self._blocks or cid in self._haves
@@ -59,7 +63,7 @@ class PeerWantlist:
                 if cid in self._told:
                     self._pending[cid] = Entry(cid, cancel=True)
 
-    def cancel_all(self, session: object) -> None:
+    def cancel_all(self, session: S) -> None:
         self.cancel(session, [cid for cid in {**self._blocks, **self._haves} if self._has(cid, session)])
 
     def satisfied(self, cid: CID) -> None:
@@ -69,15 +73,16 @@ class PeerWantlist:
         self._pending.pop(cid, None)
         self._told.discard(cid)
 
-    def denied(self, cid: CID) -> None:
-        """The peer said that it does not have the block: all that is still asked is to say so when it has.
+    def denied(self, cid: CID) -> dict[S, None]:
+        """The peer said that it does not have the block: all that is still asked is to say so when it has. Who asked.
 
         A want-block that stood would bring the block as soon as the peer has it, when others may have sent it already.
         """
-        askers = self._blocks.pop(cid, None)
-        if askers is not None:
-            self._haves.setdefault(cid, set()).update(askers)
+        askers = self._blocks.pop(cid, {})
+        if askers:
+            self._haves.setdefault(cid, {}).update(askers)
             self._pending[cid] = Entry(cid, want_type=WantType.HAVE)
+        return askers
 
     def confirmed(self, cid: CID) -> None:
         """The peer said that it has the block, and by that forgot our question."""
@@ -102,7 +107,7 @@ class PeerWantlist:
                     self._asked.popitem(last=False)
         return taken
 
-    def asked_before(self, earlier: "PeerWantlist") -> None:
+    def asked_before(self, earlier: "PeerWantlist[S]") -> None:
         """The peer has come again: what it was asked on its last connection may still be answered."""
         self._asked = earlier._asked
 
@@ -124,13 +129,13 @@ class PeerWantlist:
         """What is wanted of this peer."""
         return list(self._blocks)
 
-    def _has(self, cid: CID, session: object) -> bool:
+    def _has(self, cid: CID, session: S) -> bool:
         return session in self._blocks.get(cid, ()) or session in self._haves.get(cid, ())
 
     @staticmethod
-    def _drop(table: dict[CID, set[object]], cid: CID, session: object) -> None:
+    def _drop(table: dict[CID, dict[S, None]], cid: CID, session: S) -> None:
         sessions = table.get(cid)
         if sessions is not None:
-            sessions.discard(session)
+            sessions.pop(session, None)
             if not sessions:
                 del table[cid]
