@@ -5,14 +5,17 @@ import random
 
 import pytest
 
+from cidery.bitswap.message import PROTOCOL_1_2
 from cidery.blockstore.interface import BlockTooLarge
 from cidery.core.reading.cat import cat
 from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
 from cidery.exchange.lonely import NOBODY_SECONDS
 from cidery.exchange.probe import HaveProbe
 from cidery.exchange.service import NetworkSession
+from cidery.exchange.source import FIRST_ANSWER
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.kad.service import KadOptions
+from cidery.libp2p.io.stream import Stream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, DAG_PB, JSON
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -495,5 +498,31 @@ def test_who_asked_a_peer_hears_that_it_lacks_a_block_though_another_sent_it_bef
             await asyncio.sleep(2.0)
             assert asker.denied == [other.name]
             bitswap.detach(asker)
+
+    run_virtual(scenario())
+
+
+def test_who_gave_something_is_asked_before_a_nearer_peer_that_says_nothing():
+    async def scenario() -> None:
+        network = MemoryNetwork(1, Link(0.03))
+        async with memory_nodes(network, 3) as (reader, holder, silent):
+            network.set_link(reader.address, silent.address, Link(0.02))
+
+            async def drop(stream: Stream) -> None:
+                async for _ in stream.messages(MIB):
+                    pass
+
+            silent.network.swarm.handlers[PROTOCOL_1_2] = drop
+            for peer in (holder, silent):
+                await reader.connect(peer)
+            took = []
+            for seed in (1, 2):
+                some = blocks(1, 4096, seed)
+                await holder.put(some)
+                began = now()
+                await fetch(reader, some)
+                took.append(now() - began)
+            assert took[0] > FIRST_ANSWER, "the nearest one had its time"
+            assert took[1] == pytest.approx(0.06, abs=0.01)
 
     run_virtual(scenario())

@@ -4,7 +4,6 @@ from cidery.exchange.reach import (
     FAR,
     FAR_SECONDS,
     FIRST_PAUSE,
-    IN_VAIN,
     LONGEST_TRIAL,
     MEASURED_BLOCKS,
     MEASURED_SECONDS,
@@ -12,7 +11,7 @@ from cidery.exchange.reach import (
     Mode,
     Reach,
 )
-from cidery.exchange.source import FIRST_ANSWER, Source
+from cidery.exchange.source import FIRST_ANSWER, IN_VAIN, Source
 from cidery.multiformats.cid import CID
 
 BLOCK = 256 * 1024
@@ -93,8 +92,31 @@ def test_a_measurement_takes_a_moment():
     reach = Reach()
     for at in range(10):
         reach.received("near", BLOCK, at * 0.001)
-    assert reach.held(far("far"), MEASURED_SECONDS - 0.01) == {"far"}
+    reach.received("near", BLOCK, MEASURED_SECONDS - 0.01)
+    assert reach.held(far("far"), 2 * MEASURED_SECONDS) == {"far"}, "until the last block"
+    reach.received("near", BLOCK, MEASURED_SECONDS)
     assert reach.held(far("far"), MEASURED_SECONDS) == set()
+
+
+def test_what_comes_is_measured_until_the_last_block():
+    reach, now = measured()
+    one = far("far")
+    reach.held(one, now + 0.5)  # long after the last block: it brought 4 in a second all the same
+    now = arrives(reach, "near", now + 0.5, 0.75, 3)
+    reach.received("far", BLOCK, now + 0.25)
+    assert reach.held(one, now + 0.25) == {"far"} and reach.mode is Mode.NEAR, "the line is full"
+
+
+def test_a_near_source_that_has_sent_something_and_says_nothing_more_keeps_out_no_far_one():
+    reach, near = Reach(), source("near", 0.01)
+    sources = [near, source("far", 0.5)]
+    near.asked(CID.of(b"block"), 1.0)
+    until = 1.0 + IN_VAIN + 2 * 0.01
+    assert reach.far(sources, 1.0).keys() == {"far"} and reach.next_at == until
+    assert near in reach.counted and reach.far(sources, until) == {} and near not in reach.counted
+    assert reach.far(sources, until, crowd=True).keys() == {"far"}, "it may serve others first"
+    near.hears(until, until, None, until)
+    assert reach.far(sources, until).keys() == {"far"}
 
 
 def test_in_a_trial_each_far_source_is_asked_for_one_block():

@@ -2,7 +2,7 @@
 
 from session_commands import asks
 
-from cidery.exchange.risk import MAX_PAUSE, PAUSE, QUEUED, SHARES, SPOILT_COUNTS, Risk
+from cidery.exchange.risk import LIE_PAUSES, MAX_PAUSE, PAUSE, QUEUED, SHARES, SPOILT_COUNTS, Risk
 from cidery.exchange.session import FetchSession
 from cidery.exchange.source import Source
 from cidery.exchange.waits import SessionWaits
@@ -63,7 +63,7 @@ def test_who_sent_the_like_is_trusted_and_makes_room_for_another():
     assert tried(risk, known, some(4), 0.1) == ["b"] and risk.allows(known["a"])
 
 
-def test_after_a_lie_another_is_tried_only_while_nothing_is_under_way_and_ever_more_rarely():
+def test_after_a_lie_another_is_tried_after_ever_longer_pauses_and_longer_ones_while_somebody_is_asked():
     risk, known, wants, now = Risk(), sources(*"abcd"), some(8), 0.0
     pauses = []
     for name in list(known):
@@ -74,10 +74,11 @@ def test_after_a_lie_another_is_tried_only_while_nothing_is_under_way_and_ever_m
             break
         wants.fill()
         wants.ask(cids(1)[0], "honest", now)
-        assert tried(risk, known, wants, now + 10 * MAX_PAUSE) == [], "there is somebody to wait for"
+        assert tried(risk, known, wants, now) == [], "there is somebody to wait for"
+        assert (longer := risk.next_at) is not None
         wants.reopen(cids(1)[0], "honest")
         assert tried(risk, known, wants, now) == []
-        assert risk.next_at is not None
+        assert risk.next_at is not None and longer - now == LIE_PAUSES * (risk.next_at - now)
         pauses.append(risk.next_at - now)
         now = risk.next_at
     assert pauses == sorted(pauses) and pauses[0] > PAUSE and pauses[-1] <= MAX_PAUSE

@@ -8,7 +8,7 @@ from cidery.exchange.commands import Ask, Heard
 from cidery.exchange.moves import CROSSING, LEAST_STAY
 from cidery.exchange.outlook import LEFT_WAIT, MAX_LEFT
 from cidery.exchange.session import MAX_BROKEN, MAX_DENIALS, FetchSession
-from cidery.exchange.source import CROWD_WANTS, FIRST_ANSWER, LEAST_WANTS, PATIENCE, Readers, Source
+from cidery.exchange.source import CROWD_WANTS, FIRST_ANSWER, LEAST_WANTS, PATIENCE, Experience, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import WINDOW
 from cidery.multiformats.cid import CID
@@ -421,8 +421,8 @@ def test_a_want_that_waits_long_for_a_fast_reader_turns_to_a_slower_one():
 
 
 def test_a_reader_that_has_sent_nothing_is_taken_to_be_as_fast_as_others_are():
-    readers = Readers()
-    sends, new, seed = (Source(name, 0.01, readers=readers) for name in ("sends", "new", "seed"))
+    seen = Experience()
+    sends, new, seed = (Source(name, 0.01, experience=seen) for name in ("sends", "new", "seed"))
     sends.partial = new.partial = True
     assert new.cost() == 0.01, "nothing is known of anybody"
     wanted = cids(1)[0]
@@ -650,6 +650,31 @@ def test_a_near_source_that_does_not_answer_keeps_out_no_far_one():
     while not asks(machine.poll(now, ROOM), "far"):
         assert (deadline := machine.next_deadline()) is not None and deadline < STALL
         now = max(now, deadline)
+
+
+def test_a_near_source_that_only_answers_pings_loses_its_wants_to_a_far_one():
+    wanted = cids(8)
+    machine = near_and_far(wanted)
+    owed = asks(machine.poll(0.0, ROOM), "near")
+    machine.on_block("near", owed[0], BLOCK, 0.1)
+    now, commands = 0.1, machine.poll(0.1, ROOM)
+    while not asks(commands, "far"):
+        now += 0.1
+        machine.on_bytes("near", Heard(alive_at=now), now)
+        commands = machine.poll(now, ROOM)
+        assert now < 5.0
+    assert now > 1.0, "it has a moment"
+
+
+def test_what_was_waited_for_in_vain_counts_for_all_that_have_sent_nothing():
+    seen, wanted = Experience(), cids(1)[0]
+    claims, other, reader = (Source(name, 0.01, experience=seen) for name in ("claims", "other", "reader"))
+    reader.partial = True
+    claims.asked(wanted, 0.0)
+    claims.taken_away(wanted, 1.5)
+    assert claims.cost() == other.cost() == 1.51 and reader.cost() == 0.01
+    other.received(wanted, SIZE, 2.0)
+    assert other.cost() < 1.0
 
 
 def test_far_sources_are_asked_for_what_no_near_one_has():

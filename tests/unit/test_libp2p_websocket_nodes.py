@@ -12,7 +12,7 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.http.tls import Certificate
 from cidery.identity.keys import PrivateKey
-from cidery.libp2p.io import stream_transport
+from cidery.libp2p.io import stream_transport, upgraded
 from cidery.libp2p.io.byte_network import ByteNetwork, TcpNetwork
 from cidery.libp2p.io.dial_errors import DialFailed
 from cidery.libp2p.io.private_network import PrivateNetwork
@@ -188,3 +188,18 @@ async def test_an_end_in_the_midst_of_tls_ends_the_connection(certificate: ssl.S
             writer.close()
             while server.swarm.pending_inbound:
                 await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("network", [None, private], ids=["public", "private"])
+async def test_the_socket_below_each_form_is_looked_at_once_by_both_sides(
+    certificate: ssl.SSLContext, network: type[ByteNetwork] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(upgraded, "suit_distance", lambda transport: seen.append(transport.get_extra_info("socket")))
+    made = (lambda: None) if network is None else network
+    async with node(ALL, WebSockets(lambda: certificate), made()) as server:
+        for form in ("", "ws", "tls/ws"):
+            seen.clear()
+            async with node(network=made()) as client:
+                await echoed(client, server, form)
+            assert len(seen) == 2 and all(sock is not None for sock in seen), form

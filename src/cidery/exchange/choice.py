@@ -98,8 +98,7 @@ def sooner_later(chosen: Source, full: Iterable[Source]) -> bool:
 
 def may_have(want: Want, sources: Iterable[Source], held: Collection[str]) -> bool:
     """Whether one of the sources that are not held may have it."""
-    free = (source for source in sources if (source.usable or source.awaited) and source.name not in held)
-    return any(source.may_have(want.denied, want.holders) for source in free)
+    return any(one.may_have(want.denied, want.holders) for one in sources if one.name not in held)
 
 
 def unanswered(wants: Wants, sources: Iterable[Source], but: str, now: float) -> Iterator[tuple[Source, CID]]:

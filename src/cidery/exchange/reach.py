@@ -10,12 +10,11 @@ the far ones.
 
 from collections.abc import Collection
 from enum import Enum
+from math import inf
 
 from cidery.exchange.choice import FAR, FAR_SECONDS
-from cidery.exchange.source import Source
+from cidery.exchange.source import IN_VAIN, Source
 
-IN_VAIN = 1.0
-"""Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 MEASURED_BLOCKS = 1
 MEASURED_SECONDS = 0.25
 """Least length of a measurement."""
@@ -39,6 +38,7 @@ class Reach:
     def __init__(self) -> None:
         self.mode = Mode.NEAR
         self._began: float | None = None
+        self._last = 0.0
         self._bytes = self._blocks = 0
         self._near_rate = 0.0
         self.trying: set[str] = set()
@@ -47,28 +47,37 @@ class Reach:
         self._next_trial = 0.0
         self._pause = 0.0
         self.next_at: float | None = None
-        """When a near source is awaited no longer, so that it keeps out no far one."""
+        """When a source that says nothing keeps out far ones no longer."""
+        self.counted: list[Source] = []
+        """The sources that far ones may be left out for, as far() saw it last."""
 
     def rest(self) -> None:
         """Nothing is asked of anybody now."""
         self.next_at = None
 
-    def far(self, sources: Collection[Source], now: float) -> dict[str, Source]:
+    def far(self, sources: Collection[Source], now: float, *, crowd: bool = False) -> dict[str, Source]:
         """Those among the usable ones that are far. A near one that may still answer counts: the answers of far ones
-        that were asked whether they have a block come before a large block of a near one."""
-        awaited = [one for one in sources if one.awaited and now < one.awaited_until()]
-        self.next_at = min((one.awaited_until() for one in awaited), default=None)
-        known = [one for one in (*awaited, *(one for one in sources if one.usable)) if one.least_delay is not None]
-        delays = [one.least_delay or 0.0 for one in known if one.waited < IN_VAIN]
-        limit = FAR * min(delays, default=float("inf")) + FAR_SECONDS
-        return {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}
+        that were asked whether they have a block come before a large block of a near one.
+
+        ``crowd``: there are readers, too, so one that says nothing for a while may serve others first.
+        """
+        known = [one for one in sources if (one.usable or one.awaited) and one.least_delay is not None]
+        ends = {one.name: inf if crowd and one.has_any else one.keeps_until() for one in known}
+        self.next_at = min((at for at in ends.values() if now < at < inf), default=None)
+        self.counted = [one for one in known if now < ends[one.name]]
+        delays = (one.least_delay or 0.0 for one in self.counted if one.waited < IN_VAIN)
+        limit = FAR * min(delays, default=inf) + FAR_SECONDS
+        far = {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}
+        if not far:
+            self.trying = set()
+        return far
 
     def held(self, far: dict[str, Source], now: float) -> set[str]:
         """The far sources that are not to be asked now for what near ones have."""
         if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
             self._judge(now)
-        if self.mode is Mode.NEAR and self._measured(now) and now >= self._next_trial:
-            self._near_rate = self._rate(now)
+        if self.mode is Mode.NEAR and self._measured() and now >= self._next_trial:
+            self._near_rate = self._rate()
             names = list(far)[: 1 if self._pause else None]
             self.trying = set(names)
             self.mode, self._ends = (
@@ -86,7 +95,7 @@ class Reach:
             self._restart(now)  # what came until now began to come at an unknown time
             return
         self._bytes += size
-        self._blocks += 1
+        self._blocks, self._last = self._blocks + 1, now
         self.trying.discard(name)
 
     def sooner_alone(self, near: Collection[Source], wants: int, far: Source) -> bool:
@@ -101,17 +110,19 @@ class Reach:
     # --- inside
 
     def _restart(self, now: float) -> None:
-        self._began, self._bytes, self._blocks = now, 0, 0
+        self._began = self._last = now
+        self._bytes = self._blocks = 0
 
-    def _measured(self, now: float) -> bool:
-        return self._began is not None and self._blocks >= MEASURED_BLOCKS and now >= self._began + MEASURED_SECONDS
+    def _measured(self) -> bool:
+        return self._blocks >= MEASURED_BLOCKS and self._last >= (self._began or 0.0) + MEASURED_SECONDS
 
-    def _rate(self, now: float) -> float:
-        return self._bytes / max(now - (self._began or 0.0), 1e-9)
+    def _rate(self) -> float:
+        """Until the last block: what began to come since then would count for nothing."""
+        return self._bytes / max(self._last - (self._began or 0.0), 1e-9)
 
     def _judge(self, now: float) -> None:
         self.trying = set()
-        if self._rate(now) > MORE * self._near_rate:
+        if self._rate() > MORE * self._near_rate:
             self.mode = Mode.ALL
             return
         self.mode = Mode.NEAR

@@ -18,10 +18,10 @@ always may."""
 SPOILT_COUNTS = 4
 """Times that what sources of a kind spoilt counts among that."""
 PAUSE = 1.5
-"""Seconds without anything new after which one more is tried all the same. After a lie only while nothing is asked of
-anybody..."""
+"""Seconds without anything new after which one more is tried all the same."""
 LIE_PAUSES = 4.0
-"""... and each lie makes it so many times as long."""
+"""Each lie makes that so many times as long, and while somebody is asked for something it is as many times as long
+again after one."""
 MAX_PAUSE = 60.0
 QUEUED = 0.3
 """Seconds, beside one and a half round trips, after which one that is tried and sends nothing has others to serve
@@ -70,8 +70,9 @@ class Risk:
             else:
                 self._left[source.partial] -= block
                 self._look_at(self._queued_at(source))
-        if min(self._left.values()) < block and not (wants.asked and any(self._spoilt.values())):
-            at = max(since, self._tried_at) + self._pause
+        if min(self._left.values()) < block:
+            waits = wants.asked and any(self._spoilt.values())
+            at = max(since, self._tried_at) + self._pause * (LIE_PAUSES if waits else 1.0)
             self._exception = now >= at
             self._look_at(at)
 

@@ -23,7 +23,7 @@ from cidery.exchange.proofs import Proofs
 from cidery.exchange.reach import Reach
 from cidery.exchange.risk import Risk
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Readers, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Experience, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -53,7 +53,7 @@ class FetchSession:
         self._silence = Silence(waits, now)
         self._sources_changed = False
         self._moves = Moves(waits)
-        self._reach, self._readers = Reach(), Readers()
+        self._reach, self._experience = Reach(), Experience()
         self._proofs, self._risk = Proofs(), Risk()
         self._several = self._proven = False
         self._left = outlook.Left()
@@ -135,7 +135,7 @@ class FetchSession:
 
     def add_source(self, name: str, round_trip: float | None, now: float, *, gave: bool = False) -> None:
         if name not in self.sources:
-            self.sources[name] = Source(name, round_trip, self._left.waited(name), self._readers, gave=gave)
+            self.sources[name] = Source(name, round_trip, self._left.waited(name), self._experience, gave=gave)
             self._wants.revive_all()
             if self._silence.gave_up:
                 self._silence.begin(now)
@@ -383,7 +383,7 @@ class FetchSession:
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        far = self._reach.far(self.sources.values(), now)
+        far = self._reach.far(self.sources.values(), now, crowd=bool(self._partial))
         self._held = self._reach.held(far, now) if far else set()
         able = choice.Able(source for source in choice.askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
@@ -419,7 +419,7 @@ class FetchSession:
 
     def _choose(self, want: Want, able: choice.Able, but: str = "") -> Source | None:
         """None: of those that are able, none has it. Far sources are left out if a near one may have it."""
-        kept_out = self._held if self._held and choice.may_have(want, self.sources.values(), self._held) else ()
+        kept_out = self._held if self._held and choice.may_have(want, self._reach.counted, self._held) else ()
         return choice.choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
     def _ask_for(self, source: Source, cid: CID, now: float) -> int:

@@ -35,24 +35,28 @@ WRONG_COSTS = 8
 """Right bytes that it takes to make up for one of a wrong block."""
 FIRST_ANSWER = 0.2
 """Seconds, beside two round trips, that a source of which nothing is known has for an answer."""
+IN_VAIN = 1.0
+"""Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 LONGEST_FIRST = 4.0
 """As many, while bytes of it come."""
 RATE_MEMORY = 3.0
 """Seconds after which a measured rate counts for a third."""
 
 
-class Readers:
-    """What is known of the readers among the sources of a session, taken together."""
+class Experience:
+    """What a session has seen of its sources, taken together."""
 
-    __slots__ = ("rate",)
+    __slots__ = ("readers_rate", "vain")
 
     def __init__(self) -> None:
-        self.rate = 0.0
-        """Smoothed bytes per second of those that sent a block; 0.0: none has."""
+        self.readers_rate = 0.0
+        """Smoothed bytes per second of the readers that sent a block; 0.0: none has."""
+        self.vain = 0.0
+        """Seconds for which a complete source that had sent nothing was waited for in vain, the longest ones."""
 
     def measured(self, rate: float) -> None:
-        """That of one which sent a block just now."""
-        self.rate = rate if not self.rate else self.rate + (rate - self.rate) / 8
+        """That of a reader which sent a block just now."""
+        self.readers_rate = rate if not self.readers_rate else self.readers_rate + (rate - self.readers_rate) / 8
 
 
 class Source:
@@ -68,6 +72,7 @@ class Source:
         "credit",
         "denials",
         "expected_block",
+        "experience",
         "gave",
         "has_any",
         "heard_at",
@@ -85,7 +90,6 @@ class Source:
         "proof",
         "proof_asked",
         "rate",
-        "readers",
         "reads",
         "stalled",
         "waited",
@@ -97,14 +101,14 @@ class Source:
         name: str,
         round_trip: float | None,
         waited: float = 0.0,
-        readers: Readers | None = None,
+        experience: Experience | None = None,
         *,
         gave: bool = False,
     ) -> None:
         self.name = name
         self.gave = gave
         """Whether it sent something that another session wanted."""
-        self.readers = readers or Readers()
+        self.experience = experience or Experience()
         self.outstanding: dict[CID, tuple[float, int]] = {}
         """Wanted block -> (asked at, bytes assumed)."""
         self.outstanding_bytes = 0
@@ -175,15 +179,16 @@ class Source:
         """Whether it was asked for a block before anything was known of it, and has not answered."""
         return bool(self.outstanding) and not (self.has_any or self.stalled or self.lies)
 
-    @property
-    def first_wait(self) -> float:
-        """Seconds that it has for an answer if nothing is known of it."""
-        return FIRST_ANSWER + 2 * (self.least_delay or 0.0)
-
-    def awaited_until(self) -> float:
-        """Until when its first answer may come and others be left out for it."""
-        longest = self.owes_since + LONGEST_FIRST + 2 * (self.least_delay or 0.0)
-        return min(max(self.owes_since, self.heard_at) + self.first_wait, longest)
+    def keeps_until(self) -> float:
+        """Until when others are left out for what this one may send: it must be heard of now and then."""
+        round_trips = 2 * (self.least_delay or 0.0)
+        if not (self.outstanding or self.proof):
+            return float("inf")
+        if not self.has_any:
+            longest = self.owes_since + LONGEST_FIRST + round_trips
+            return min(max(self.owes_since, self.heard_at) + FIRST_ANSWER + round_trips, longest)
+        since = self.owes_since if self.outstanding else self.progress_at
+        return min(max(since, self.heard_at) + IN_VAIN + round_trips, since + PATIENCE * (IN_VAIN + round_trips))
 
     @property
     def lies(self) -> bool:
@@ -220,11 +225,12 @@ class Source:
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
     def cost(self) -> float:
-        """Seconds until one block more would be here, by the measurements; those of others if it is a reader too."""
+        """Seconds until one block more would be here, by the measurements; by others' if it has sent nothing."""
         least = self.least_delay or 0.0
         bytes_before = self.outstanding_bytes + self.expected_block
-        rate = self.rate or (self.readers.rate if self.partial else 0.0)
-        return least + max(self.waited, bytes_before / rate if rate else 0.0)
+        rate = self.rate or (self.experience.readers_rate if self.partial else 0.0)
+        vain = 0.0 if self.blocks or self.partial else self.experience.vain
+        return least + max(self.waited, vain, bytes_before / rate if rate else 0.0)
 
     def remaining(self, cid: CID, now: float, patience: float) -> float:
         """Seconds that a requested block may still take: by the measured rate; after ``patience`` as long again."""
@@ -268,6 +274,8 @@ class Source:
         """Another source is asked instead."""
         asked_at, _ = self.outstanding[cid]
         self.waited = max(self.waited, now - max(asked_at, self.owes_since))
+        if not (self.blocks or self.partial):
+            self.experience.vain = max(self.experience.vain, self.waited)
         self.answered(cid, now)
 
     def proves(self, size: int, now: float) -> None:
@@ -292,7 +300,7 @@ class Source:
             share = max(0.125, 1 - exp(-since / RATE_MEMORY))
             self.rate = sample if not self.rate else self.rate + (sample - self.rate) * share
             if self.partial:
-                self.readers.measured(self.rate)
+                self.experience.measured(self.rate)
         if delay is None:
             return
         self.least_delay = delay if self.least_delay is None else min(self.least_delay, delay)

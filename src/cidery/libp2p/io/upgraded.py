@@ -222,7 +222,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         # first of the listener.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
         if self._transport is not None:
-            suit_distance(self._transport, self.round_trip.smoothed)
+            suit_distance(self._transport)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel, self.config.scratch)
         self._share.peer = secured.peer
