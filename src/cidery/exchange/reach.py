@@ -22,7 +22,7 @@ LONGEST_TRIAL = 4.0
 """Seconds, beside round trips of the far sources, until a trial is judged though not all of them have sent a block."""
 MORE = 1.2
 """Times what the near ones bring alone, from which on the far ones are worth it."""
-FIRST_PAUSE = 10.0
+FIRST_PAUSE = 15.0
 """Seconds until the next trial after one in vain; doubles each time. Only one far source takes part in it."""
 
 
