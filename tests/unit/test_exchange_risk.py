@@ -76,6 +76,7 @@ def test_after_a_lie_another_is_tried_after_ever_longer_pauses_and_longer_ones_w
         wants.ask(cids(1)[0], "honest", now)
         assert tried(risk, known, wants, now) == [], "there is somebody to wait for"
         assert (longer := risk.next_at) is not None
+        assert tried(risk, known, wants, longer - 0.01) == [], "all that time"
         wants.reopen(cids(1)[0], "honest")
         assert tried(risk, known, wants, now) == []
         assert risk.next_at is not None and longer - now == LIE_PAUSES * (risk.next_at - now)

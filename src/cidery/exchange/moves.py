@@ -7,7 +7,7 @@ had the time to hear of that, and the block is not on its way, is it asked of an
 from collections.abc import Callable, Iterable, Iterator
 
 from cidery.exchange.choice import SEED_RELIEF, Able
-from cidery.exchange.source import FIRST_ANSWER, PATIENCE, Source
+from cidery.exchange.source import PATIENCE, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import Want, Wants
 from cidery.multiformats.cid import CID
@@ -83,7 +83,7 @@ class Moves:
         for giver in givers:
             patience = max(self._waits.stall(giver.least_delay), SOONER * pace)
             if giver.awaited and not giver.gave:  # nothing is known of it, and a taker has something
-                patience = FIRST_ANSWER + 2 * (giver.least_delay or 0.0)
+                patience = giver.first_wait
             for cid in reversed(list(giver.outstanding)):
                 want = wants.asked.get(cid)
                 remaining = giver.remaining(cid, now, patience)

@@ -67,13 +67,13 @@ class Reach:
         self.counted = [one for one in known if now < ends[one.name]]
         delays = (one.least_delay or 0.0 for one in self.counted if one.waited < IN_VAIN)
         limit = FAR * min(delays, default=inf) + FAR_SECONDS
-        far = {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}
-        if not far:
-            self.trying = set()
-        return far
+        return {one.name: one for one in known if one.usable and (one.least_delay or 0.0) > limit}
 
     def held(self, far: dict[str, Source], now: float) -> set[str]:
-        """The far sources that are not to be asked now for what near ones have."""
+        """The far sources that are not to be asked now for what near ones have. Without one, a trial rests."""
+        if not far:
+            self.trying = set()
+            return set()
         if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
             self._judge(now)
         if self.mode is Mode.NEAR and self._measured() and now >= self._next_trial:

@@ -384,7 +384,7 @@ class FetchSession:
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
         far = self._reach.far(self.sources.values(), now, crowd=bool(self._partial))
-        self._held = self._reach.held(far, now) if far else set()
+        self._held = self._reach.held(far, now)
         able = choice.Able(source for source in choice.askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
             return

@@ -35,10 +35,10 @@ WRONG_COSTS = 8
 """Right bytes that it takes to make up for one of a wrong block."""
 FIRST_ANSWER = 0.2
 """Seconds, beside two round trips, that a source of which nothing is known has for an answer."""
-IN_VAIN = 1.0
-"""Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 LONGEST_FIRST = 4.0
 """As many, while bytes of it come."""
+IN_VAIN = 1.0
+"""Seconds that a source was waited for in vain, from which on it keeps out no far one, however near it is."""
 RATE_MEMORY = 3.0
 """Seconds after which a measured rate counts for a third."""
 
@@ -179,6 +179,11 @@ class Source:
         """Whether it was asked for a block before anything was known of it, and has not answered."""
         return bool(self.outstanding) and not (self.has_any or self.stalled or self.lies)
 
+    @property
+    def first_wait(self) -> float:
+        """Seconds that it has for an answer if nothing is known of it."""
+        return FIRST_ANSWER + 2 * (self.least_delay or 0.0)
+
     def keeps_until(self) -> float:
         """Until when others are left out for what this one may send: it must be heard of now and then."""
         round_trips = 2 * (self.least_delay or 0.0)
@@ -186,7 +191,7 @@ class Source:
             return float("inf")
         if not self.has_any:
             longest = self.owes_since + LONGEST_FIRST + round_trips
-            return min(max(self.owes_since, self.heard_at) + FIRST_ANSWER + round_trips, longest)
+            return min(max(self.owes_since, self.heard_at) + self.first_wait, longest)
         since = self.owes_since if self.outstanding else self.progress_at
         return min(max(since, self.heard_at) + IN_VAIN + round_trips, since + PATIENCE * (IN_VAIN + round_trips))
 

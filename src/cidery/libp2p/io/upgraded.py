@@ -215,14 +215,13 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     def _start(self, handshake: Handshake[Secured]) -> None:
         secured, now = handshake.result, self.config.clock()
-        assert secured is not None  # done
+        assert secured is not None and self._transport is not None  # done, over it
         self._handshake = None
         self.secured = secured
         # A first guess, until the first ping comes back: all flights were answered but the last of the dialler, or the
         # first of the listener.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
-        if self._transport is not None:
-            suit_distance(self._transport)
+        suit_distance(self._transport)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel, self.config.scratch)
         self._share.peer = secured.peer
