@@ -147,6 +147,9 @@ BITSWAP_AHEAD = Limit(
     4 << 20, "bytes of whole messages that wait", Per.CONNECTION, "nothing more is read", "that much of each stream"
 )
 BITSWAP_VERIFYING = Limit(8, "messages being hashed", Per.PEER, "nothing more is read", "of 4 MiB each")
+BITSWAP_PARTS = Limit(
+    16 << 20, "bytes of blocks that were cut", Per.NODE, "the oldest is fetched anew", "one of 2 MiB from each of eight"
+)
 BITSWAP_WORK = Rate(
     400_000,
     800_000,

@@ -50,7 +50,9 @@ class Envelope:
 
     blocks: list[CID] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    """Bytes of each of them."""
+    """Bytes to be sent of each of them."""
+    starts: dict[CID, int] = field(default_factory=dict)
+    """Offsets from which on they are sent, where that is not 0."""
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
@@ -68,16 +70,34 @@ class _PeerQueue:
         """To be sent -> bytes."""
         self.priority: dict[CID, int] = {}
         """Of these, where it is not 1."""
+        self.starts: dict[CID, int] = {}
+        """Of these, the offset from which on one is to be sent, where that is not 0."""
         self.presences: OrderedDict[CID, bool] = OrderedDict()
         """To be said -> whether we have it."""
         self.queued_bytes = 0
 
+    def put(self, cid: CID, size: int, start: int) -> None:
+        """A block is to be sent, ``size`` bytes from an offset on; nothing else of it."""
+        self.queued_bytes += size - self.blocks.get(cid, 0)
+        self.blocks[cid] = size
+        self.starts.pop(cid, None)
+        if start:
+            self.starts[cid] = start
+
     def take(self, cid: CID) -> int:
         """Remove a block that is to be sent; its bytes, 0 if there is none."""
         self.priority.pop(cid, None)
+        self.starts.pop(cid, None)
         size = self.blocks.pop(cid, 0)
         self.queued_bytes -= size
         return size
+
+    def pack(self, cid: CID, envelope: Envelope) -> None:
+        """Move a block that is to be sent into an envelope."""
+        if start := self.starts.get(cid, 0):
+            envelope.starts[cid] = start
+        envelope.blocks.append(cid)
+        envelope.sizes.append(self.take(cid))
 
 
 class Engine:
@@ -255,9 +275,7 @@ class Engine:
             length = queue.blocks[cid]
             if envelope.blocks and size + length > limit:
                 break
-            queue.take(cid)
-            envelope.blocks.append(cid)
-            envelope.sizes.append(length)
+            queue.pack(cid, envelope)
             self.turns.sends(cid.multihash, peer, tried=length > SMALL and len(self._waiting) > 1)
             size += length
         if not queue.blocks:
@@ -267,9 +285,7 @@ class Engine:
         """Of the first few what is so small that it need not wait for a turn."""
         for cid, size in list(islice(queue.blocks.items(), LOOKED_AT)):
             if size <= SMALL and self.turns.passes(size):
-                queue.take(cid)
-                envelope.blocks.append(cid)
-                envelope.sizes.append(size)
+                queue.pack(cid, envelope)
                 self.turns.sends(cid.multihash, peer)
         if not queue.blocks:
             self._waiting.pop(peer, None)
@@ -290,8 +306,7 @@ class Engine:
             return
         for cid, size in reversed(list(zip(envelope.blocks, envelope.sizes, strict=True))):
             if cid not in queue.blocks:
-                queue.blocks[cid] = size
-                queue.queued_bytes += size
+                queue.put(cid, size, envelope.starts.get(cid, 0))
                 self._waiting[peer] = queue
             queue.blocks.move_to_end(cid, last=False)
         for have, cids in ((True, envelope.haves), (False, envelope.dont_haves)):
@@ -335,11 +350,11 @@ class Engine:
         if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
             queue.presences[cid] = True
             self.offers.told(peer, cid, now)
-        elif cid not in queue.blocks:
+        elif cid not in queue.blocks or queue.starts.get(cid, 0) != entry.start:
             self.offers.settled(peer, cid)
             queue.presences.pop(cid, None)
-            queue.blocks[cid] = size
-            queue.queued_bytes += size
+            start = entry.start if entry.start < size else 0
+            queue.put(cid, size - start, start)
             if entry.priority != 1:
                 queue.priority[cid] = entry.priority
             self._waiting[peer] = queue

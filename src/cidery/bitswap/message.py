@@ -7,8 +7,9 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from itertools import islice
 
 from cidery.budgets import BITSWAP_FIELDS
 from cidery.errors import RemoteProtocolError
@@ -44,6 +45,12 @@ MAX_ITEM_FIELDS = 64
 """Most fields of one want, block or presence: five are known."""
 MESSAGE_COST = 64
 """Fields that a message costs beside its own."""
+MAX_CUT_FIELDS = 256
+"""Most fields that are read of a message whose end is missing: one of a MiB holds as many blocks of 4 KiB."""
+MAX_ITEM_HEAD = 1024
+"""Bytes of a block's entry beside its data."""
+FORETOLD = 16 * 1024
+"""Bytes of a block from which on a message says before its blocks which they are."""
 MAX_CID = 168
 """Longest CID in a wantlist, in bytes (boxo's limit: a 128-byte digest and its prefix fit)."""
 
@@ -52,6 +59,10 @@ COMING = 1001
 """Number of the field with the CID of a block that the message holds further on."""
 RECEIVING = 1002
 """Number of the field that says from how many others its sender is receiving blocks."""
+START = 1003
+"""Number of the field of a want, and of a block, with the offset from which on the block is sent."""
+REST_OF = 1004
+"""Number of the field with the CID of a block of which only the rest is sent: that has no hash by itself."""
 MAX_FORETOLD = 64
 """Most of them that are read: a message of a MiB holds as many blocks of 16 KiB."""
 
@@ -83,6 +94,8 @@ class Entry:
     cancel: bool = False
     want_type: WantType = WantType.BLOCK
     send_dont_have: bool = False
+    start: int = 0
+    """Offset in bytes from which on the block is wanted: what is before it is here. A field of ours."""
 
     def encode(self) -> bytes:
         out = bytes_field(1, self.cid.encode()) + varint_field(2, self.priority)
@@ -92,6 +105,8 @@ class Entry:
             out += varint_field(4, self.want_type)
         if self.send_dont_have:
             out += varint_field(5, 1)
+        if self.start:
+            out += varint_field(START, self.start)
         return out
 
 
@@ -104,6 +119,10 @@ class Payload:
     hash_code: int
     digest_size: int
     data: memoryview
+    start: int = 0
+    """Offset of what the sender sent; 0: all of it."""
+    rest_of: CID | None = None
+    """The block of which that is the rest, by its word."""
 
     def cid(self) -> CID:
         """Hash the data. One pass over the bytes; frees the GIL for large ones. Raises BitswapError."""
@@ -125,6 +144,8 @@ class Message:
     """Received blocks."""
     blocks: list[Block] = field(default_factory=list)
     """Blocks to send."""
+    starts: dict[CID, int] = field(default_factory=dict)
+    """Of these, of which only the rest is sent, and from which offset on."""
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
@@ -151,9 +172,13 @@ class Message:
             if protocol == PROTOCOL_1_0:
                 out += (bytes_header(2, len(block.data)), block.data)
             else:
-                prefix = bytes_field(1, _prefix(block.cid))
-                data = bytes_header(2, len(block.data))
-                out += (bytes_header(3, len(prefix) + len(data) + len(block.data)) + prefix + data, block.data)
+                start = self.starts.get(block.cid, 0) if modern else 0
+                data = memoryview(block.data)[start:] if start else block.data
+                head = bytes_field(1, _prefix(block.cid))
+                if start:
+                    head += varint_field(START, start) + bytes_field(REST_OF, block.cid.encode())
+                head += bytes_header(2, len(data))
+                out += (bytes_header(3, len(head) + len(data)) + head, data)
         # presences and pendingBytes came with 1.2.0
         if modern:
             for kind, cids in ((0, self.haves), (1, self.dont_haves)):
@@ -270,20 +295,20 @@ class _Counter:
     def __init__(self) -> None:
         self._fields = self.spent = 0
 
-    def fields(self, view: Buffer) -> Iterator[tuple[int, int, int, memoryview]]:
+    def fields(self, view: Buffer, *, cut: bool = False) -> Iterator[tuple[int, int, int, memoryview]]:
         """Raises BitswapError beyond the budget of a message, as read_fields() else."""
-        for one in read_fields(view):
+        for one in read_fields(view, cut=cut):
             self._fields += 1
             self.spent += 1
             if self._fields > BITSWAP_FIELDS.amount:
                 raise BitswapError(f"more than {BITSWAP_FIELDS.amount} fields at all depths")
             yield one
 
-    def item(self, view: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+    def item(self, view: memoryview, *, cut: bool = False) -> Iterator[tuple[int, int, int, memoryview]]:
         """The fields of a want, block or presence. Raises BitswapError beyond MAX_ITEM_FIELDS."""
         self.spent += ITEM_COST
         before = self._fields
-        for one in self.fields(view):
+        for one in self.fields(view, cut=cut):
             if self._fields - before > MAX_ITEM_FIELDS:
                 raise BitswapError(f"a want, block or presence of more than {MAX_ITEM_FIELDS} fields")
             yield one
@@ -309,6 +334,31 @@ def foretold(beginning: memoryview) -> frozenset[CID] | None:
     return frozenset(found) or None
 
 
+def read_cut(beginning: memoryview) -> tuple[list[Payload], Payload | None]:
+    """The blocks of a message of which only these bytes came: the whole ones, and the begun one if it is known which.
+
+    ``rest_of`` of that one is its CID, by the sender's word. Never raises; MAX_CUT_FIELDS are read.
+    """
+    whole: list[Payload] = []
+    coming: list[CID] = []
+    large = 0
+    counter = _Counter()
+    try:
+        for number, wire, length, view in islice(counter.fields(beginning, cut=True), MAX_CUT_FIELDS):
+            if number == COMING and wire == BYTES and not length and len(coming) < MAX_FORETOLD:
+                coming.append(_read_cid(view))
+            elif number == 3 and wire == BYTES and not length:
+                whole.append(_read_payload(view, counter))
+                large += whole[-1].start + len(whole[-1].data) >= FORETOLD
+            elif number == 3 and wire == BYTES and FORETOLD <= length <= MAX_BLOCK + MAX_ITEM_HEAD:
+                begun = _read_payload(view, counter, cut=True)
+                named = begun.rest_of or (coming[large] if large < len(coming) else None)
+                return whole, replace(begun, rest_of=named) if named is not None and begun.data else None
+    except (ProtobufError, CIDError, VarintError, BitswapError):
+        pass  # it was cut within the head of a field, or is none
+    return whole, None
+
+
 def _read_cid(view: memoryview) -> CID:
     if len(view) > MAX_CID:
         raise BitswapError(f"a CID of {len(view)} bytes, at most {MAX_CID} are allowed")
@@ -317,7 +367,7 @@ def _read_cid(view: memoryview) -> CID:
 
 def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     cid = None
-    numbers = {2: 1, 3: 0, 4: 0, 5: 0}
+    numbers = {2: 1, 3: 0, 4: 0, 5: 0, START: 0}
     for number, wire, value, data in counter.item(view):
         if number == 1:
             expect(wire, BYTES, "block")
@@ -328,7 +378,7 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     if cid is None:
         raise BitswapError("a want without a CID")
     want_type = WantType.HAVE if numbers[4] == WantType.HAVE else WantType.BLOCK
-    return Entry(cid, min(numbers[2], 2**31 - 1), bool(numbers[3]), want_type, bool(numbers[5]))
+    return Entry(cid, min(numbers[2], 2**31 - 1), bool(numbers[3]), want_type, bool(numbers[5]), numbers[START])
 
 
 def _sized(view: memoryview) -> memoryview:
@@ -339,15 +389,22 @@ def _sized(view: memoryview) -> memoryview:
     return view
 
 
-def _read_payload(view: memoryview, counter: _Counter) -> Payload:
+def _read_payload(view: memoryview, counter: _Counter, *, cut: bool = False) -> Payload:
     prefix = data = memoryview(b"")
-    for number, wire, _, part in counter.item(view):
+    start, rest_of = 0, None
+    for number, wire, value, part in counter.item(view, cut=cut):
         if number == 1:
             expect(wire, BYTES, "prefix")
             prefix = part
         elif number == 2:
             expect(wire, BYTES, "data")
             data = _sized(part)
+        elif number == START:
+            expect(wire, VARINT, "start")
+            start = value
+        elif number == REST_OF:
+            expect(wire, BYTES, "restOf")
+            rest_of = _read_cid(part)
     at = 0
     numbers = []
     # "CID prefix (all of the CID components except for the digest of the multihash)": four varints
@@ -356,7 +413,7 @@ def _read_payload(view: memoryview, counter: _Counter) -> Payload:
         numbers.append(value)
     if at != len(prefix) or numbers[0] not in (0, 1):
         raise BitswapError("a block's CID prefix is not four varints of version 0 or 1")
-    return Payload(numbers[0], numbers[1], numbers[2], numbers[3], data)
+    return Payload(numbers[0], numbers[1], numbers[2], numbers[3], data, start if rest_of else 0, rest_of)
 
 
 def _prefix(cid: CID) -> bytes:

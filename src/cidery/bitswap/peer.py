@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cidery import budgets
 from cidery.bitswap.engine import Envelope
 from cidery.bitswap.loop_line import BYTES_AT_A_TIME, LoopLine, Place
-from cidery.bitswap.message import Message, Payload, foretold
+from cidery.bitswap.message import FORETOLD, Message, Payload, foretold, read_cut
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -32,8 +32,6 @@ MAX_WONDERED = 4
 """Blocks that one peer was sent, and is asked at a time whether it has them: it says so at once, or does not."""
 MAX_LEFT = 64
 """Disconnected peers of which it is remembered what they were asked."""
-FORETOLD = 16 * 1024
-"""Bytes of a block from which on a message says before its blocks which they are."""
 
 
 class UnwantedBlocks(RemoteProtocolError):
@@ -171,10 +169,10 @@ class ConnectedPeer:
             if message is not None:
                 return message
 
-    def not_asked_for(self, cids: Sequence[CID], payloads: Sequence[Payload]) -> int:
+    def not_asked_for(self, blocks: Sequence[tuple[CID, Payload]]) -> int:
         """Bytes of blocks that it was never sent a want for: they are other bytes than those it was asked for."""
         asked = self.wantlist.was_asked
-        wrong = sum(len(one.data) for cid, one in zip(cids, payloads, strict=True) if not asked(cid))
+        wrong = sum(len(one.data) for cid, one in blocks if not asked(cid))
         self.wrong += wrong
         return wrong
 
@@ -195,13 +193,20 @@ class ConnectedPeer:
         self.arrived.add(one)
         return one
 
+    def begun(self) -> Payload | None:
+        """The block of which a part is here, if it is known which."""
+        for stream in self.inbound:
+            if len(beginning := stream.inner.beginning) >= FORETOLD:
+                return read_cut(beginning)[1]
+        return None
+
     def coming(self) -> frozenset[CID] | None:
         """The blocks of its messages that are not whole, or not hashed; None if one of those does not say."""
         said = [one.blocks for one in self.arrived]
         for stream in self.inbound:
             begun = [message for message in stream.inner.messages if len(message) >= FORETOLD]
             if stream.inner.target is not None and len(stream.inner.target) >= FORETOLD:
-                begun.append(stream.inner.target[: stream.inner.target_at])
+                begun.append(stream.inner.beginning)
             said += map(foretold, begun)
         known: set[CID] = set()
         for one in said:
@@ -231,6 +236,7 @@ class LeftPeers:
 async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:
     """The message; what is not in the store any more is denied."""
     message = Message(haves=envelope.haves, dont_haves=envelope.dont_haves, pending_bytes=envelope.pending_bytes)
+    message.starts = envelope.starts
     for cid, data in zip(envelope.blocks, await store.get_many(envelope.blocks), strict=True):
         if data is None:
             message.dont_haves.append(cid)

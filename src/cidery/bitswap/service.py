@@ -1,25 +1,29 @@
 """Bitswap over the swarm: reads messages, verifies blocks, hands them to sessions, serves wants. The only IO here.
 
-Answers go out on streams of our own, never on the requester's (Kubo does not read there). Peers that are known to
-read many messages from one stream get one long-lived stream each way; others one message per stream (see
-``one_message_per_stream``).
-
 Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from cidery import budgets
 from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.loop_line import LoopLine
-from cidery.bitswap.message import MAX_MESSAGE, PROTOCOL_1_2, PROTOCOLS, Entry, Message, Payload
-from cidery.bitswap.peer import (
+from cidery.bitswap.message import (
     FORETOLD,
+    MAX_MESSAGE,
+    PROTOCOLS,
+    BitswapError,
+    Entry,
+    Message,
+    Payload,
+    read_cut,
+)
+from cidery.bitswap.outgoing import Outgoing
+from cidery.bitswap.peer import (
     MAX_WRONG,
     Arrived,
     ConnectedPeer,
@@ -27,11 +31,10 @@ from cidery.bitswap.peer import (
     Shunned,
     UnwantedBlocks,
     first_of,
-    one_message_per_stream,
     read_blocks,
-    write_message,
 )
 from cidery.bitswap.serving import Serving
+from cidery.bitswap.verification import VERIFY_ITEMS, Verification, Verified
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError
 from cidery.exchange.commands import Heard
@@ -39,11 +42,10 @@ from cidery.exchange.probe import Asker
 from cidery.exchange.service import NetworkSession
 from cidery.exchange.stats import SessionState
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.io.connection import Connection, ConnectionFailed
+from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
-from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -51,12 +53,6 @@ from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.bitswap")
 
-VERIFY_THREADS = 2
-"""Threads that hash received blocks; hashing frees the GIL."""
-VERIFY_INLINE = 32 * 1024
-"""Bytes below which hashing on the loop is cheaper than a thread."""
-VERIFY_ITEMS = 128
-"""As above, in blocks however small."""
 WANTS_AT_ONCE = 256
 """Wants that are looked up between two looks at the line."""
 ASK_ALIVE = 0.5
@@ -65,7 +61,6 @@ RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
 """Of that wait, while nothing can be sent to a peer that stays connected."""
-MAX_HALF_CLOSED = budgets.BITSWAP_HALF_CLOSED.amount
 SERVING_TURNS = budgets.BITSWAP_SERVING.amount
 
 
@@ -89,7 +84,6 @@ class BitswapService:
         self._store = store
         self._clock = clock
         self._agent_of = agent_of
-        self._speaks = speaks
         self._peers: dict[str, ConnectedPeer] = {}
         self.crowds = Crowds(self.engine, self._peers, clock)
         self._serving = Serving(self.engine, self._peers, clock, self._answer, self._is_ours)
@@ -99,9 +93,11 @@ class BitswapService:
         self._reading = asyncio.Semaphore(SERVING_TURNS)
         self._shunned = Shunned()
         self._arrivals = Arrivals()
+        self._verification = Verification()
+        self._parts = self._verification.parts
         self._left = LeftPeers()
+        self._outgoing = Outgoing(swarm, agent_of=agent_of, speaks=speaks)
         self._tasks = Tasks()
-        self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
         for protocol in PROTOCOLS:
             swarm.handlers[protocol] = self._receive
         self._loop = asyncio.get_running_loop()
@@ -140,7 +136,7 @@ class BitswapService:
             peer.gone = True
         self._serving.close()
         await self._tasks.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._verification.close()
 
     # --- PeerSources, for sessions
 
@@ -174,6 +170,8 @@ class BitswapService:
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         if (peer := self._peers.get(source)) is not None:
+            if any(cid in self._interest for cid in cids) and (begun := peer.begun()) is not None:
+                self._keep(peer, begun)  # another may be asked for the rest
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
 
@@ -197,6 +195,7 @@ class BitswapService:
             sessions.pop(session, None)
             if not sessions:
                 del self._interest[cid]
+                self._parts.drop(cid)
 
     def _round_trip(self, peer: PeerId) -> float | None:
         connection = self._swarm.best(peer)
@@ -220,6 +219,9 @@ class BitswapService:
         peer = self._peers.pop(str(peer_id), None)
         if peer is None:
             return
+        for stream in peer.inbound:
+            if stream.inner.reset_reason:
+                self._cut(peer, stream)
         peer.gone = True
         self._left.add(peer)
         self.engine.remove_peer(peer.name)
@@ -265,6 +267,7 @@ class BitswapService:
         except ExceptionGroup as group_error:
             raise first_of(group_error) from group_error
         finally:
+            self._cut(peer, stream)
             peer.inbound.pop(stream, None)
             self._tell_receiving(self._arrivals.ends(peer.name))
 
@@ -333,45 +336,71 @@ class BitswapService:
         self, stream: Stream, peer: ConnectedPeer, payloads: Sequence[Payload], arrived: Arrived
     ) -> None:
         try:
-            size = sum(len(payload.data) for payload in payloads)
-            if size < VERIFY_INLINE and len(payloads) <= VERIFY_ITEMS:
-                cids = [payload.cid() for payload in payloads]
-            else:
-                cids = await self._loop.run_in_executor(self._threads, lambda: [payload.cid() for payload in payloads])
+            blocks = await self._verification.verify(peer, payloads)
         finally:
             peer.verifying.release()
             peer.arrived.discard(arrived)
-        wanted = 0
-        if wrong := peer.not_asked_for(cids, payloads):
-            for session in list(self._sessions):
-                session.on_wrong(peer.name, wrong)
-        touched: dict[Asker, None] = {}
-        for at, (cid, payload) in enumerate(zip(cids, payloads, strict=True), 1):
-            self._interest.pop(cid, None)
-            peer.wantlist.satisfied(cid)
-            # each session judges for itself: a duplicate to one may be what another was about to ask for
-            taken = [session for session in list(self._sessions) if session.on_block(peer.name, cid, payload.data)]
-            touched.update(dict.fromkeys(taken or self._sessions))
-            if taken:
-                wanted += len(payload.data)
-            else:
-                self.duplicate_blocks += 1
-                self.duplicate_data += len(payload.data)
-            if at % VERIFY_ITEMS == 0:
-                await asyncio.sleep(0)
-        for session in touched:
-            session.turn()
-        self.blocks_received += len(payloads)
-        self.data_received += size
-        self.engine.received(peer.name, cids, wanted, self._clock())
         try:
-            peer.took(wanted, size)
+            for at in range(0, len(blocks), VERIFY_ITEMS):
+                self._take(peer, blocks[at : at + VERIFY_ITEMS])
+                if at + VERIFY_ITEMS < len(blocks):
+                    await asyncio.sleep(0)
         except UnwantedBlocks as exc:
             if peer.debt > MAX_WRONG:
                 self._shunned.add(peer.name, self._clock())
             if isinstance(stream.connection, Connection):
                 stream.connection.close(str(exc))
             raise
+        self._kick_wants(peer)
+
+    def _take(self, peer: ConnectedPeer, blocks: Verified) -> None:
+        """Hand blocks to those who want them. Raises UnwantedBlocks."""
+        if wrong := peer.not_asked_for(blocks):
+            for session in list(self._sessions):
+                session.on_wrong(peer.name, wrong)
+        touched: dict[Asker, None] = {}
+        size = wanted = 0
+        for cid, payload in blocks:
+            self._interest.pop(cid, None)
+            self._parts.drop(cid)
+            peer.wantlist.satisfied(cid)
+            came = len(payload.data) - payload.start
+            # each session judges for itself: a duplicate to one may be what another was about to ask for
+            sessions = list(self._sessions)
+            taken = [one for one in sessions if one.on_block(peer.name, cid, payload.data, came)]
+            touched.update(dict.fromkeys(taken or self._sessions))
+            size += came
+            if taken:
+                wanted += came
+            else:
+                self.duplicate_blocks += 1
+                self.duplicate_data += came
+        for session in touched:
+            session.turn()
+        self.blocks_received += len(blocks)
+        self.data_received += size
+        self.engine.received(peer.name, [cid for cid, _ in blocks], wanted, self._clock())
+        peer.took(wanted, size)
+
+    def _cut(self, peer: ConnectedPeer, stream: Stream) -> None:
+        """A stream ended within a message: its whole blocks count, and of a begun one the rest is asked of another."""
+        beginning, stream.inner.target = stream.inner.beginning, None
+        if len(beginning) < FORETOLD:
+            return
+        whole, begun = read_cut(beginning)
+        if begun is not None:
+            self._keep(peer, begun)
+        if not peer.wantlist.wants_any:
+            return
+        try:
+            self._take(peer, self._verification.verify_now(peer, whole))
+        except (BitswapError, UnwantedBlocks) as exc:
+            log.debug("of a message of %s that was cut: %s", peer.name, exc)
+
+    def _keep(self, peer: ConnectedPeer, begun: Payload) -> None:
+        cid = begun.rest_of
+        if cid in self._interest and peer.wantlist.was_asked(cid):
+            self._parts.keep(peer.name, begun)
 
     # --- sending
 
@@ -424,7 +453,10 @@ class BitswapService:
         while not peer.gone and (peer.wantlist.has_pending or self._news(peer) is not None):
             if (news := self._news(peer)) is not None:
                 peer.told_receiving = news
-            await self._send(peer, "wants", Message(entries=peer.wantlist.next_entries(), receiving=news))
+            entries = peer.wantlist.next_entries()
+            if self._is_ours(peer.name):
+                entries = self._parts.asking(peer.name, entries)
+            await self._outgoing.send(peer, "wants", Message(entries=entries, receiving=news))
             await asyncio.sleep(0)  # changes of the same turn of the loop travel together
 
     async def _send_answers(self, peer: ConnectedPeer) -> None:
@@ -441,7 +473,7 @@ class BitswapService:
                         message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
                 # outside: a peer that reads slowly, or not at all, holds up nobody but itself
                 try:
-                    await self._send(peer, "answers", message)
+                    await self._outgoing.send(peer, "answers", message)
                     if message.blocks and self.engine.turns.slow(peer.name) and (stream := peer.streams.get("answers")):
                         await stream.drain()
                         if isinstance(stream.connection, Connection):
@@ -450,7 +482,7 @@ class BitswapService:
                     self.engine.put_back(peer.name, envelope)
                     raise
                 peer.failed = 0
-                size = sum(len(block.data) for block in message.blocks)
+                size = sum(len(block.data) - message.starts.get(block.cid, 0) for block in message.blocks)
                 self.engine.sent(peer.name, len(message.blocks), size)
                 self.blocks_sent += len(message.blocks)
                 self.data_sent += size
@@ -462,39 +494,3 @@ class BitswapService:
         finally:
             self.engine.end_turn(peer.name, 0, self._clock())
             self._serving.begin_turns()
-
-    async def _send(self, peer: ConnectedPeer, kind: str, message: Message) -> None:
-        stream = peer.streams.get(kind)
-        if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(peer, stream):
-            if stream is not None and kind == "wants":
-                peer.wantlist.ask_again()  # what the old stream carried may not have been read
-            stream = peer.streams[kind] = await self._open(peer)
-        try:
-            await write_message(stream, message)
-        except StreamReset:
-            # once more on a stream of its own: messages are whole, what was cut is sent again
-            stream = peer.streams[kind] = await self._open(peer)
-            await write_message(stream, message)
-        if one_message_per_stream(self._agent_of(peer.peer)):
-            del peer.streams[kind]
-            stream.close_write()
-            await stream.drain()  # or streams without end would pile up for a peer that does not read
-            peer.half_closed.append(stream)
-            if len(peer.half_closed) > MAX_HALF_CLOSED:
-                peer.half_closed.popleft().reset("never ended by the peer")
-
-    async def _open(self, peer: ConnectedPeer) -> Stream:
-        """A stream of ours: "S responds back on a stream s_receive", not on that of the request."""
-        connection = self._swarm.best(peer.peer)
-        if connection is None:
-            raise ConnectionFailed("the peer has disconnected")  # and is not dialled just to be answered
-        if self._speaks(peer.peer, PROTOCOL_1_2):
-            return await connection.open_stream([PROTOCOL_1_2], optimistic=True)
-        return await connection.open_stream(PROTOCOLS)
-
-    def _usable(self, peer: ConnectedPeer, stream: Stream) -> bool:
-        """Whether messages still go over a stream: not where the peer is silent since it has come again."""
-        connection = stream.connection
-        if not isinstance(connection, Connection) or not connection.usable:
-            return False
-        return not connection.unanswered or self._swarm.best(peer.peer) is connection

@@ -50,6 +50,11 @@ class PeerWantlist(Generic[S]):
         for cid in self._blocks:
             self._pending[cid] = Entry(cid, send_dont_have=True)
 
+    def want_whole(self, cid: CID) -> None:
+        """Send a want-block once more: what came for it was of no use."""
+        if cid in self._blocks:
+            self._pending[cid] = Entry(cid, send_dont_have=True)
+
     def cancel(self, session: S, cids: Iterable[CID]) -> None:
         """Withdraw a session's wants; the peer is told when no session wants them any more."""
         for cid in cids:

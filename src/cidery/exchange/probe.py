@@ -24,7 +24,9 @@ class Asker(Protocol):
 
     def on_dont_have(self, name: str, cid: CID) -> None: ...
 
-    def on_block(self, name: str, cid: CID, data: memoryview) -> bool: ...
+    def on_block(self, name: str, cid: CID, data: memoryview, came: int = 0) -> bool:
+        """``came``: how many bytes of it the source sent, if another sent its beginning; 0: all."""
+        ...
 
     def on_wrong(self, name: str, size: int) -> None:
         """So many bytes of blocks came from a source that it was never asked for."""
@@ -75,7 +77,7 @@ class HaveProbe:
         if cid == self.cid and name in self.answers:
             self._note(name, "dont-have")
 
-    def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
+    def on_block(self, name: str, cid: CID, data: memoryview, came: int = 0) -> bool:
         """A small block may arrive instead of a HAVE; it counts as wanted and is dropped."""
         if cid.multihash != self.cid.multihash or name not in self.answers:
             return False

@@ -338,9 +338,9 @@ class NetworkSession:
     def on_dont_have(self, name: str, cid: CID) -> None:
         self._machine.on_dont_have(name, cid, self._clock())
 
-    def on_block(self, name: str, cid: CID, data: memoryview) -> bool:
+    def on_block(self, name: str, cid: CID, data: memoryview, came: int = 0) -> bool:
         """A verified block; False if this session did not want it. turn() follows at the end of a message."""
-        if not self._machine.on_block(name, cid, len(data), self._clock()):
+        if not self._machine.on_block(name, cid, came or len(data), self._clock()):
             return False
         self._arrived(name, cid, data)
         return True

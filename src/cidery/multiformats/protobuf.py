@@ -43,8 +43,13 @@ def _varint(buf: memoryview, at: int, size: int) -> tuple[int, int]:
     raise ProtobufError("truncated varint" if at >= size else "varint over 10 bytes")
 
 
-def read_fields(data: bytes | bytearray | memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+def read_fields(
+    data: bytes | bytearray | memoryview, *, cut: bool = False
+) -> Iterator[tuple[int, int, int, memoryview]]:
     """Walk the fields of one message.
+
+    ``cut``: of a message whose end is missing. A field of type 2 that is not whole comes last, with its stated length
+    as ``number`` and what there is of it as ``view``.
 
     Yields:
         (field number, wire type, number, view): ``number`` for wire types 0, 1 and 5; ``view`` for type 2, else empty.
@@ -70,6 +75,9 @@ def read_fields(data: bytes | bytearray | memoryview) -> Iterator[tuple[int, int
             length, at = _varint(buf, at, size)
             end = at + length
             if end > size:
+                if cut:
+                    yield number, BYTES, length, buf[at:size]
+                    return
                 raise ProtobufError("truncated bytes field")
             yield number, BYTES, 0, buf[at:end]
             at = end

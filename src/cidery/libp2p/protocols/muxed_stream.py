@@ -237,6 +237,11 @@ class MuxedStream:
         self._filled(self.target, size)
         return self._credit(size)
 
+    @property
+    def beginning(self) -> memoryview:
+        """What has come of a message that is not whole."""
+        return self.target[: self.target_at] if self.target is not None else memoryview(b"")
+
     def frame(self, limit: int) -> int:
         """Cut messages of at most ``limit`` bytes from now on; returns the credit for what was waiting."""
         assert self.target is None and limit > 0  # readers of bytes are done
@@ -362,4 +367,5 @@ class MuxedStream:
             self.messages.clear()
             self.uncut.clear()
             self.messages_bytes = 0
-            self.target = None
+            if not self.frame_limit:  # the handler may use what has come of a message: see beginning
+                self.target = None
