@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cidery.bitswap.engine import Engine, Envelope
-from cidery.bitswap.message import COMING, Entry, Message, WantType, foretold
+from cidery.bitswap.message import COMING, Entry, Message, WantType, foretold, read_cut
 from cidery.bitswap.turns import LEAST_SLOTS, MOST_SLOTS, SMALL, SMALL_FREE, Turns
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
@@ -186,3 +186,19 @@ def test_of_a_message_that_has_come_in_part_the_blocks_named_so_far_are_known(co
     names = [bytes_field(COMING, cid.encode()) for cid in message.coming]
     whole = sum(1 for at in range(count) if sum(map(len, names[: at + 1])) <= cut)
     assert foretold(memoryview(data[:cut])) == (frozenset(message.coming[:whole]) or None)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300), st.lists(st.integers(0, 60_000), max_size=4), st.data())
+def test_a_message_cut_anywhere_gives_blocks_that_were_sent_and_any_bytes_give_no_error(garbage, sizes, data):
+    blocks = [Block(CID.of(bytes([at]) * size), bytes([at]) * size) for at, size in enumerate(sizes)]
+    starts = {cid: data.draw(st.integers(0, len(block) - 1)) for cid, block in blocks if block}
+    message = Message(blocks=blocks, coming=[cid for cid, block in blocks if len(block) >= 16 * 1024], starts=starts)
+    sent = b"".join(map(bytes, message.encode()))
+    whole, begun = read_cut(memoryview(sent)[: data.draw(st.integers(0, len(sent)))])
+    assert len(whole) <= len(blocks)
+    for (cid, block), one in zip(blocks, [*whole, *([begun] if begun else [])], strict=False):
+        assert one.rest_of == cid if one.start or one is begun else one.cid() == cid
+        assert bytes(one.data) == block[one.start : one.start + len(one.data)]
+    at = data.draw(st.integers(0, len(sent)))
+    read_cut(memoryview(sent[:at] + garbage + sent[at:]))

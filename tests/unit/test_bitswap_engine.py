@@ -326,3 +326,43 @@ def test_a_small_block_goes_out_of_turn_as_long_as_little_does():
     assert machine.next_envelope("p").empty, "what did not go counts, too: a peer that resets streams gains nothing"
     machine.end_turn("served", int(SMALL / SMALL_SHARE), 1.0)
     assert len(machine.next_envelope("p").blocks) == 1
+
+
+# --- the rest of a block
+
+
+def starts_of(machine: Engine, wanted: CID, start: int) -> Envelope:
+    machine.on_wantlist("p", [Entry(wanted, start=start)], False)
+    machine.on_sizes("p", [wanted], [SIZE])
+    return envelope_of(machine, "p")
+
+
+def test_a_block_is_sent_from_where_it_is_wanted():
+    machine, (wanted, other) = engine("p"), cids(2)
+    envelope = starts_of(machine, wanted, 1000)
+    assert (envelope.blocks, envelope.sizes, envelope.starts) == ([wanted], [SIZE - 1000], {wanted: 1000})
+    assert starts_of(machine, other, 0).starts == {}
+
+
+def test_an_offset_beyond_the_end_counts_as_none():
+    machine, wanted = engine("p"), cids(2)
+    for cid, start in zip(wanted, (SIZE, SIZE + 1), strict=True):
+        envelope = starts_of(machine, cid, start)
+        assert envelope.sizes == [SIZE] and not envelope.starts
+
+
+def test_a_rest_that_could_not_be_sent_stays_a_rest():
+    machine, (wanted,) = engine("p"), cids(1)
+    machine.put_back("p", starts_of(machine, wanted, 1000))
+    again = envelope_of(machine, "p")
+    assert again.sizes == [SIZE - 1000] and again.starts == {wanted: 1000} and again.pending_bytes == 0
+
+
+def test_the_last_offset_asked_for_counts():
+    machine, (wanted,) = engine("p"), cids(1)
+    for start in (1000, 3000, 0):
+        machine.on_wantlist("p", [Entry(wanted, start=start)], False)
+        machine.on_sizes("p", [wanted], [SIZE])
+    envelope = envelope_of(machine, "p")
+    assert envelope.blocks == [wanted] and envelope.sizes == [SIZE] and not envelope.starts
+    assert envelope.pending_bytes == 0

@@ -177,3 +177,14 @@ def test_offers_of_what_was_never_asked_for_are_not_answered():
     for cid in (A, B):
         wants.unwanted(cid)
     assert not wants.has_pending
+
+
+def test_a_block_that_came_to_no_use_is_asked_for_again_if_it_still_is_wanted():
+    wants = PeerWantlist()
+    wants.ask("one", [A, B], [])
+    wants.next_entries()
+    wants.cancel("one", [B])
+    wants.next_entries()
+    for cid in (A, B, C):
+        wants.want_whole(cid)
+    assert wants.next_entries() == [Entry(A, **BLOCK)]

@@ -381,11 +381,13 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     return Entry(cid, min(numbers[2], 2**31 - 1), bool(numbers[3]), want_type, bool(numbers[5]), numbers[START])
 
 
-def _sized(view: memoryview) -> memoryview:
+def _sized(view: memoryview, stated: int = 0) -> memoryview:
+    """``stated``: bytes of a block of which ``view`` is the beginning."""
     # "MUST support sending and receiving individual blocks of sizes less than or equal to 2MiB":
     # https://specs.ipfs.tech/bitswap-protocol/#block-sizes
-    if len(view) > MAX_BLOCK:
-        raise BitswapError(f"a block of {len(view)} bytes, at most {MAX_BLOCK} are allowed")
+    size = max(len(view), stated)
+    if size > MAX_BLOCK:
+        raise BitswapError(f"a block of {size} bytes, at most {MAX_BLOCK} are allowed")
     return view
 
 
@@ -398,7 +400,7 @@ def _read_payload(view: memoryview, counter: _Counter, *, cut: bool = False) -> 
             prefix = part
         elif number == 2:
             expect(wire, BYTES, "data")
-            data = _sized(part)
+            data = _sized(part, value)
         elif number == START:
             expect(wire, VARINT, "start")
             start = value

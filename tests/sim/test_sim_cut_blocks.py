@@ -1,0 +1,92 @@
+"""A source that leaves in the middle of a block: what it sent of that is not sent again by another."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from test_sim_transfers import MIB, blocks, blocks_from, fetch, now
+
+from cidery.bitswap.message import Entry
+from cidery.multiformats.cid import CID
+from cidery.testing.host_line import HostLine
+from cidery.testing.memory_network import Link, MemoryNetwork
+from cidery.testing.memory_node import MemoryNode, memory_nodes
+from cidery.testing.virtual_clock import run_virtual
+
+RATE = 1e6
+"""Bytes per second that a source sends."""
+WANTED = blocks(6, MIB, seed=3)
+CUT = 1.0
+"""Seconds after which a source leaves: most of its first large block is here."""
+
+
+def spoil(node: MemoryNode) -> None:
+    """From now on it sends other bytes than it is asked for."""
+    read = node.store.get_many
+
+    async def spoilt(cids: Sequence[CID]) -> list[bytes | memoryview | None]:
+        return [data and bytes([data[0] ^ 1]) + bytes(data[1:-1]) + bytes([data[-1] ^ 1]) for data in await read(cids)]
+
+    node.store.get_many = spoilt  # type: ignore[method-assign]
+
+
+def know_no_offsets(node: MemoryNode) -> None:
+    """It reads wants as other implementations and earlier versions do."""
+    bitswap = node.network.bitswap
+    assert bitswap is not None
+    take = bitswap.engine.on_wantlist
+
+    def whole(peer: str, entries: Sequence[Entry], full: bool) -> list[CID]:
+        return take(peer, [replace(one, start=0) for one in entries], full)
+
+    bitswap.engine.on_wantlist = whole  # type: ignore[method-assign]
+
+
+def read_while_one_leaves(how: str, *, spoils: str = "", deaf: str = "") -> tuple[float, float, dict[str, int], bool]:
+    """Seconds that six blocks take from two sources, one of which leaves; what came of the network for each of their
+    bytes; the blocks by source; whether the one that stayed is still connected.
+
+    ``spoils``: who sends wrong bytes. ``deaf``: who knows nothing of offsets.
+    """
+
+    async def main() -> tuple[float, float, dict[str, int], bool]:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 3) as (reader, mortal, other):
+            names = {"mortal": mortal, "other": other}
+            for node in names.values():
+                network.set_line(node.address, HostLine(RATE, RATE))
+                await node.put(WANTED)
+                await reader.connect(node)
+            if spoils:
+                spoil(names[spoils])
+            if deaf:
+                know_no_offsets(names[deaf])
+            end = network.kill if how == "killed" else network.unplug
+            asyncio.get_running_loop().call_later(CUT, end, mortal.address)
+            began, before = now(), network.carried(reader.address)[1]
+            session = await asyncio.wait_for(fetch(reader, WANTED), 600)
+            came = network.carried(reader.address)[1] - before
+            by = {name: blocks_from(session, node) for name, node in names.items()}
+            return now() - began, came / (len(WANTED) * MIB), by, other.peer in [c.peer for c in reader.connections]
+
+    return run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["killed", "unplugged"])
+def test_another_source_sends_the_rest_of_a_block(how):
+    took, came, by, _ = read_while_one_leaves(how)
+    assert by["other"] == len(WANTED), by
+    assert came < 1.03, "all of it came once"
+    assert took < (len(WANTED) * MIB - CUT * RATE) / RATE + (0.5 if how == "killed" else 2.0)
+
+
+def test_one_that_knows_no_offsets_sends_the_whole_block():
+    _, came, by, _ = read_while_one_leaves("killed", deaf="other")
+    assert by["other"] == len(WANTED) and 1.1 < came < 1.2
+
+
+@pytest.mark.parametrize("how", ["killed", "unplugged"])
+def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes_it(how):
+    _, came, by, connected = read_while_one_leaves(how, spoils="mortal")
+    assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected

@@ -1,0 +1,174 @@
+"""Blocks whose sender left before their end: what is read of a cut message, what is kept, how it is completed."""
+
+import pytest
+
+from cidery.bitswap.message import (
+    FORETOLD,
+    MAX_CUT_FIELDS,
+    START,
+    Entry,
+    Message,
+    Payload,
+    WantType,
+    read_cut,
+)
+from cidery.bitswap.parts import LEAST_PART, MAX_SUSPECTS, Parts
+from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.multiformats.cid import CID
+from cidery.multiformats.multicodec import RAW
+from cidery.multiformats.multihash import SHA2_256
+from cidery.multiformats.protobuf import bytes_field, varint_field
+
+SIZE = 3 * LEAST_PART
+DATA = bytes(range(256)) * (SIZE // 256)
+WHOLE = CID.of(DATA)
+MESSAGE = Message(
+    blocks=[Block(CID.of(bytes([at]) * size), bytes([at]) * size) for at, size in enumerate((100, 40_000, 50_000))]
+)
+MESSAGE.coming = [cid for cid, data in MESSAGE.blocks if len(data) >= FORETOLD]
+
+
+def wire(message: Message) -> bytes:
+    return b"".join(map(bytes, message.encode()))
+
+
+def begun(size: int, start: int = 0, cid: CID = WHOLE, data: bytes = DATA) -> Payload:
+    return Payload(1, RAW, SHA2_256, 32, memoryview(data)[start:size], start, cid)
+
+
+# --- what is read of a message without its end
+
+
+def test_of_a_cut_message_the_whole_blocks_and_the_begun_one_are_read():
+    data = wire(MESSAGE)
+    for cut in range(0, len(data), 997):
+        whole, part = read_cut(memoryview(data)[:cut])
+        assert [one.cid() for one in whole] == [cid for cid, _ in MESSAGE.blocks[: len(whole)]]
+        if part is not None:
+            cid, block = MESSAGE.blocks[len(whole)]
+            assert part.rest_of == cid and bytes(part.data) == block[: len(part.data)] and not part.start
+    assert len(whole) == 2 and part is not None and len(part.data) > 49_000
+
+
+def test_a_begun_block_is_not_known_where_the_sender_did_not_say_which_it_is():
+    assert read_cut(memoryview(wire(Message(blocks=MESSAGE.blocks)))[:30_000])[1] is None
+
+
+def test_of_a_rest_that_was_cut_too_it_is_known_where_it_begins():
+    cid, block = MESSAGE.blocks[2]
+    message = Message(blocks=[MESSAGE.blocks[2]], coming=[cid], starts={cid: 20_000})
+    _, part = read_cut(memoryview(wire(message))[:25_000])
+    assert part is not None and part.rest_of == cid and part.start == 20_000
+    assert bytes(part.data) == block[20_000 : 20_000 + len(part.data)] and len(part.data) > 24_000
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff" * 40,
+        bytes_field(3, b"\x0a\x01\xff")[:-1],
+        bytes_field(3, bytes(40_000))[:30_000],
+        bytes_field(3, bytes_field(1, b"\x01\x55\x12\x20") + bytes_field(2, bytes(MAX_BLOCK + 1)))[:-5],
+        bytes_field(3, bytes_field(1, b"\x09\x55\x12\x20") + bytes_field(2, bytes(40_000)))[:-5],
+        varint_field(3, 7),
+    ],
+)
+def test_garbage_that_was_cut_holds_no_block(garbage):
+    assert read_cut(memoryview(garbage)) == ([], None)
+    names = wire(Message(coming=MESSAGE.coming))
+    assert read_cut(memoryview(names + garbage)) == ([], None)
+
+
+def test_a_bounded_number_of_fields_is_read():
+    many = b"".join([wire(Message(blocks=[MESSAGE.blocks[0]]))] * (2 * MAX_CUT_FIELDS))
+    assert len(read_cut(memoryview(many))[0]) == MAX_CUT_FIELDS
+
+
+# --- on the wire
+
+
+def test_a_want_for_the_rest_and_the_rest_survive_their_encoding():
+    asked = Message(entries=[Entry(WHOLE, send_dont_have=True, start=5)])
+    assert Message.decode(wire(asked)).entries == asked.entries
+    (got,) = Message.decode(wire(Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: 20_000}))).payloads
+    assert (got.start, got.rest_of, bytes(got.data)) == (20_000, WHOLE, DATA[20_000:])
+
+
+def test_a_start_without_a_name_counts_as_none():
+    block = bytes_field(1, b"\x01\x55\x12\x20") + varint_field(START, 9) + bytes_field(2, DATA)
+    (got,) = Message.decode(bytes_field(3, block)).payloads
+    assert got.start == 0 and got.cid() == WHOLE
+
+
+# --- what is kept
+
+
+def test_the_rest_completes_what_was_kept():
+    parts = Parts()
+    parts.keep("left", begun(20_000))
+    assert parts.asking("next", [Entry(WHOLE)]) == [Entry(WHOLE, start=20_000)] and len(parts) == 20_000
+    joined = parts.join(begun(SIZE, 20_000))
+    assert joined is not None and joined.cid() == WHOLE and len(joined.data) - joined.start == SIZE - 20_000
+    parts.drop(WHOLE)
+    assert len(parts) == 0 and parts.asking("next", [Entry(WHOLE)]) == [Entry(WHOLE)]
+
+
+def test_a_rest_that_was_cut_adds_to_what_was_kept_and_the_longest_counts():
+    parts = Parts()
+    parts.keep("a", begun(20_000))
+    parts.keep("b", begun(40_000, 20_000))
+    assert parts.start("c", WHOLE) == 40_000
+    parts.keep("c", begun(30_000))
+    assert parts.start("c", WHOLE) == len(parts) == 40_000
+    joined = parts.join(begun(SIZE, 20_000))  # asked for when less was here
+    assert joined is not None and joined.cid() == WHOLE
+
+
+@pytest.mark.parametrize(
+    "part", [begun(LEAST_PART - 1), begun(SIZE, 20_000), begun(MAX_BLOCK + 1, data=bytes(3 << 20))]
+)
+def test_too_little_too_much_or_what_does_not_join_is_not_kept(part):
+    parts = Parts()
+    parts.keep("a", part)
+    assert len(parts) == 0
+
+
+def test_questions_and_cancels_name_no_offset():
+    parts = Parts()
+    parts.keep("a", begun(20_000))
+    plain = [Entry(WHOLE, cancel=True), Entry(WHOLE, want_type=WantType.HAVE)]
+    assert parts.asking("b", plain) == plain
+
+
+@pytest.mark.parametrize("rest", [begun(SIZE, 30_000), begun(SIZE, 20_000, CID.of(b"another"))])
+def test_a_rest_whose_beginning_is_not_here_completes_nothing(rest):
+    parts = Parts()
+    parts.keep("a", begun(20_000))
+    assert parts.join(rest) is None
+
+
+def test_a_rest_that_would_make_a_block_too_large_completes_nothing():
+    parts, data = Parts(), bytes(3 << 20)
+    parts.keep("a", begun(MAX_BLOCK - 10, data=data))
+    assert parts.join(begun(MAX_BLOCK + 1, MAX_BLOCK - 10, data=data)) is None
+
+
+def test_beyond_the_bound_the_oldest_is_forgotten():
+    parts, others = Parts(50_000), [CID.of(bytes([at])) for at in range(3)]
+    for cid in others:
+        parts.keep("a", begun(20_000, cid=cid))
+    assert [parts.start("b", cid) for cid in others] == [0, 20_000, 20_000] and len(parts) == 40_000
+
+
+def test_after_a_wrong_hash_neither_peer_has_a_block_completed_or_completes_one():
+    parts, other = Parts(), CID.of(b"another")
+    parts.keep("a", begun(20_000))
+    parts.failed("b", WHOLE)
+    assert len(parts) == 0
+    parts.keep("a", begun(20_000))
+    assert len(parts) == 0, "not of it"
+    parts.keep("c", begun(20_000, cid=other))
+    assert parts.start("b", other) == 0 and parts.start("d", other) == 20_000
+    for at in range(MAX_SUSPECTS):
+        parts.failed(f"more {at}", WHOLE)
+    assert parts.start("b", other) == 20_000, "that was long ago"
