@@ -1,7 +1,5 @@
 """What a node with nobody in line offers to peers, and what it tells of its own line."""
 
-import math
-
 from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.message import Entry, Message, WantType
@@ -159,10 +157,3 @@ def test_from_how_many_others_a_node_receives_survives_its_encoding():
     for receiving in (None, 0, 3):
         data = b"".join(map(bytes, Message(entries=[Entry(cids(1)[0])], receiving=receiving).encode()))
         assert Message.decode(data).receiving == receiving
-
-
-def test_when_a_message_will_be_whole_follows_from_the_rate_at_which_it_came_so_far():
-    machine = Arrivals()
-    machine.begins("a", 1.0)
-    assert machine.ends_at("a", 100, 300, 2.0) == 5.0
-    assert machine.ends_at("a", 0, 300, 2.0) == machine.ends_at("b", 100, 300, 2.0) == math.inf

@@ -2,7 +2,7 @@
 
 from session_commands import asks
 
-from cidery.exchange.risk import AHEAD, LIE_PAUSES, MAX_PAUSE, PAUSE, QUEUED, SHARES, SPOILT_COUNTS, Risk
+from cidery.exchange.risk import LIE_PAUSES, MAX_PAUSE, PAUSE, QUEUED, SHARES, SPOILT_COUNTS, Risk
 from cidery.exchange.session import FetchSession
 from cidery.exchange.source import Source
 from cidery.exchange.waits import SessionWaits
@@ -108,21 +108,6 @@ def test_who_is_tried_is_asked_for_more_when_others_are_served_first_but_not_whi
     assert risk.allows(known["a"])
     risk.lied(Source("liar", 0.05), BLOCK, late)
     assert not risk.allows(known["a"]), "once bitten"
-
-
-def test_who_is_tried_is_asked_for_the_next_block_just_before_the_first_one_ends_unless_one_has_lied():
-    risk, known, wants, block = Risk(), sources("a"), some(2), frozenset({CID.of(b"a")})
-    assert tried(risk, known, wants, 0.0) == ["a"]
-    known["a"].hears(0.5, 0.5, block, 0.5, ends_at=2.0)
-    risk.weigh(known, wants, BLOCK, 0.0, 0.5)
-    early = 2.0 - AHEAD - 1.25 * (known["a"].least_delay or 0.0)
-    assert not risk.allows(known["a"])
-    risk.weigh(known, wants, BLOCK, 0.5, 0.6)
-    assert risk.next_at == early
-    risk.weigh(known, wants, BLOCK, 0.0, early)
-    assert risk.allows(known["a"])
-    risk.lied(Source("liar", 0.05), BLOCK, early)
-    assert not risk.allows(known["a"])
 
 
 def test_the_only_one_that_has_a_block_is_asked_for_it_though_it_sent_a_wrong_one_before():
