@@ -144,8 +144,6 @@ class Message:
     """Received blocks."""
     blocks: list[Block] = field(default_factory=list)
     """Blocks to send."""
-    starts: dict[CID, int] = field(default_factory=dict)
-    """Of these, of which only the rest is sent, and from which offset on."""
     haves: list[CID] = field(default_factory=list)
     dont_haves: list[CID] = field(default_factory=list)
     pending_bytes: int = 0
@@ -155,6 +153,8 @@ class Message:
     coming: list[CID] = field(default_factory=list)
     """Ahead of the blocks: which they are, so that a receiver of half a message knows. A field of ours,
     that other implementations skip, as protobuf has it."""
+    starts: dict[CID, int] = field(default_factory=dict)
+    """Of ``blocks``, of which only the rest is sent, and from which offset on."""
 
     def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
         """The message as buffers to be written one after another, without a length prefix.

@@ -244,6 +244,7 @@ class BitswapService:
         try:
             async with peer.reading, asyncio.TaskGroup() as group:
                 peer.inbound[stream] = None
+                stream.inner.uses_beginning = True
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read

@@ -104,6 +104,7 @@ class MuxedStream:
         "target",
         "target_at",
         "uncut",
+        "uses_beginning",
     )
 
     def __init__(self, stream_id: int, initiator: bool, now: float, spare: SpareBuffers) -> None:
@@ -131,6 +132,8 @@ class MuxedStream:
         """Whole messages that wait for the reader."""
         self.messages_bytes = 0
         self.message_size = 0
+        self.uses_beginning = False
+        """Whether its reader takes what has come of a message when the stream ends, and drops it: see beginning."""
         """Bytes of the message that is being received."""
         self.began = False
         """That is a large one, and its reader has not been told of it yet."""
@@ -367,5 +370,5 @@ class MuxedStream:
             self.messages.clear()
             self.uncut.clear()
             self.messages_bytes = 0
-            if not self.frame_limit:  # the handler may use what has come of a message: see beginning
+            if not self.uses_beginning:
                 self.target = None
