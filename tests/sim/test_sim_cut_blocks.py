@@ -90,3 +90,26 @@ def test_one_that_knows_no_offsets_sends_the_whole_block():
 def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes_it(how):
     _, came, by, connected = read_while_one_leaves(how, spoils="mortal")
     assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected
+
+
+@pytest.mark.parametrize("foretells", [True, False])
+def test_a_slow_source_does_not_hold_up_the_end_and_sends_little_of_what_another_has_sent(foretells):
+    async def main() -> tuple[float, float, float]:
+        network, wanted = MemoryNetwork(5, Link(0.02)), blocks(12, MIB, seed=4)
+        async with memory_nodes(network, 3) as (reader, slow, fast):
+            for node, rate in ((slow, RATE / 10), (fast, 2 * RATE)):
+                network.set_line(node.address, HostLine(rate, rate))
+                await node.put(wanted)
+                await reader.connect(node)
+                if not foretells:
+                    node.network.bitswap._is_ours = lambda name: False
+            began, before = now(), network.carried(reader.address)[1]
+            session = await fetch(reader, wanted)
+            took = now() - began
+            await asyncio.sleep(60)
+            assert session.stats().duplicate_blocks <= 1
+            return took, network.carried(reader.address)[1] - before, len(wanted) * MIB
+
+    took, came, size = run_virtual(main())
+    assert took < size / (2 * RATE) + 2.0, "a block of the slow one alone takes ten seconds"
+    assert came < size + (0.4 if foretells else 1.1) * MIB

@@ -366,3 +366,50 @@ def test_the_last_offset_asked_for_counts():
     envelope = envelope_of(machine, "p")
     assert envelope.blocks == [wanted] and envelope.sizes == [SIZE] and not envelope.starts
     assert envelope.pending_bytes == 0
+
+
+# --- what is withdrawn while it is sent
+
+
+def cancel(machine: Engine, *some: CID) -> None:
+    machine.on_wantlist("p", [Entry(cid, cancel=True) for cid in some], False)
+
+
+def test_a_message_of_which_every_block_is_withdrawn_is_known_and_sent_no_more():
+    machine, wanted = engine("p"), cids(2)
+    assert not machine.withdrawn("p") and not machine.withdrawn("stranger")
+    ask(machine, "p", wanted)
+    envelope = envelope_of(machine, "p")
+    cancel(machine, wanted[0])
+    assert not machine.withdrawn("p")
+    cancel(machine, wanted[1])
+    assert machine.withdrawn("p")
+    machine.put_back("p", envelope)
+    assert not machine.withdrawn("p") and envelope_of(machine, "p").empty
+
+
+def test_of_a_message_that_could_not_be_sent_what_was_withdrawn_is_dropped():
+    machine, wanted = engine("p"), cids(3)
+    ask(machine, "p", wanted)
+    envelope = envelope_of(machine, "p")
+    cancel(machine, wanted[1])
+    machine.put_back("p", envelope)
+    assert envelope_of(machine, "p").blocks == [wanted[0], wanted[2]]
+
+
+def test_what_was_withdrawn_and_is_wanted_again_is_sent_again():
+    machine, wanted = engine("p"), cids(2)
+    ask(machine, "p", wanted)
+    envelope = envelope_of(machine, "p")
+    cancel(machine, *wanted)
+    ask(machine, "p", wanted[:1])
+    machine.put_back("p", envelope)
+    assert envelope_of(machine, "p").blocks == wanted[:1]
+
+
+def test_after_a_message_was_sent_a_cancel_concerns_nothing():
+    machine, wanted = engine("p"), cids(1)
+    ask(machine, "p", wanted)
+    machine.sent("p", 1, sum(envelope_of(machine, "p").sizes))
+    cancel(machine, *wanted)
+    assert not machine.withdrawn("p")

@@ -5,6 +5,8 @@ it tells those whom it asks for blocks how many others are sending to it, and th
 can.
 """
 
+from math import inf
+
 ARRIVES_SLOWLY = 0.05
 """Seconds after which a message that is not whole yet counts: what takes less is not worth telling."""
 
@@ -32,6 +34,11 @@ class Arrivals:
         late = {peer for peer, since in self._since.items() if now >= since + ARRIVES_SLOWLY} - self._slow
         self._slow |= late
         return bool(late)
+
+    def ends_at(self, peer: str, arrived: int, missing: int, at: float) -> float:
+        """When a message will be whole of which so many bytes have arrived until ``at``, at this rate; inf: unknown."""
+        since = self._since.get(peer, at)
+        return at + missing * (at - since) / arrived if arrived and at > since else inf
 
     def beside(self, peer: str) -> int:
         """How many others than this one are sending."""

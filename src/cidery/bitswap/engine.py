@@ -72,6 +72,8 @@ class _PeerQueue:
         """Of these, where it is not 1."""
         self.starts: dict[CID, int] = {}
         """Of these, the offset from which on one is to be sent, where that is not 0."""
+        self.sending: dict[CID, None] | None = None
+        """Blocks of the message that is being sent and that are still wanted; None: none is."""
         self.presences: OrderedDict[CID, bool] = OrderedDict()
         """To be said -> whether we have it."""
         self.queued_bytes = 0
@@ -98,6 +100,9 @@ class _PeerQueue:
             envelope.starts[cid] = start
         envelope.blocks.append(cid)
         envelope.sizes.append(self.take(cid))
+        if self.sending is None:
+            self.sending = {}
+        self.sending[cid] = None
 
 
 class Engine:
@@ -146,6 +151,8 @@ class Engine:
                 if entry.cid in queue.blocks:
                     self.turns.had_elsewhere(entry.cid.multihash, peer)
                 self._forget(peer, queue, [entry.cid])
+                if queue.sending is not None:
+                    queue.sending.pop(entry.cid, None)
             elif len(queue.blocks) + len(queue.presences) + len(lookups) < MAX_QUEUED_PER_PEER:
                 if entry.want_type is WantType.HAVE:
                     queue.take(entry.cid)  # it replaces the want for the block
@@ -304,7 +311,10 @@ class Engine:
         queue = self._peers.get(peer)
         if queue is None:
             return
+        wanted, queue.sending = queue.sending or {}, None
         for cid, size in reversed(list(zip(envelope.blocks, envelope.sizes, strict=True))):
+            if cid not in wanted and cid not in queue.blocks:
+                continue
             if cid not in queue.blocks:
                 queue.put(cid, size, envelope.starts.get(cid, 0))
                 self._waiting[peer] = queue
@@ -313,7 +323,14 @@ class Engine:
             for cid in cids:
                 queue.presences.setdefault(cid, have)
 
+    def withdrawn(self, peer: str) -> bool:
+        """Whether it does not want any block any more of those in the message that is being sent to it."""
+        queue = self._peers.get(peer)
+        return queue is not None and queue.sending is not None and not queue.sending
+
     def sent(self, peer: str, blocks: int, size: int) -> None:
+        if (queue := self._peers.get(peer)) is not None:
+            queue.sending = None
         if (ledger := self.ledgers.get(peer)) is not None:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size

@@ -128,12 +128,12 @@ class ConnectedPeer:
         self.wantlist.ask_again()
         return True
 
-    def take_back(self) -> None:
-        """What it does not read takes memory that others need: it is sent again later."""
+    def take_back(self, reason: str = "too much is not read") -> None:
+        """End the message that is being sent to it; what it still wants of that is sent again later."""
         if (task := self.sending.get("answers")) is not None:
             task.cancel()
         if (stream := self.streams.pop("answers", None)) is not None:
-            stream.reset("too much is not read")
+            stream.reset(reason)
 
     def wonder(self, cid: CID) -> bool:
         """Ask whether it has what it was sent; False: too many such questions have no answer."""
@@ -199,6 +199,11 @@ class ConnectedPeer:
             if len(beginning := stream.inner.beginning) >= FORETOLD:
                 return read_cut(beginning)[1]
         return None
+
+    def unfinished(self) -> tuple[int, int]:
+        """Bytes of a message that have arrived, and that are missing; (0, 0): none has begun, or several have."""
+        found = [one.inner for one in self.inbound if one.inner.target is not None]
+        return (found[0].target_at, found[0].message_size - found[0].target_at) if len(found) == 1 else (0, 0)
 
     def coming(self) -> frozenset[CID] | None:
         """The blocks of its messages that are not whole, or not hashed; None if one of those does not say."""

@@ -184,7 +184,7 @@ class BitswapService:
             connection.ping()
             self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
-        return Heard(at, connection.heard_at, peer.coming())
+        return Heard(at, connection.heard_at, peer.coming(), self._arrivals.ends_at(source, *peer.unfinished(), at))
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
@@ -321,6 +321,7 @@ class BitswapService:
             if (peer := self._peers.get(name)) is not None:
                 self.crowds.note(peer, cids)
                 self._wonder_about(peer, entries)
+                self._serving.stop_withdrawn(peer)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [], self._clock())
             self._kick_answers(name)
             if start and peer is not None:

@@ -9,6 +9,10 @@ from cidery.bitswap.turns import UNREAD
 from cidery.libp2p.io.connection import Connection
 
 
+WORTH_ENDING = 64 * 1024
+"""Bytes of a message that have not left yet for which it is ended, and with it its stream."""
+
+
 class Serving:
     """One per node. ``answer``: sends a connected peer what is due; ``acts_on_offers``: whether a peer knows them."""
 
@@ -49,6 +53,15 @@ class Serving:
             self._answer(self._peers[begun])
         if engine.waiting:
             self._look_in(engine.turns.held(now) or UNREAD)
+
+    def stop_withdrawn(self, peer: ConnectedPeer) -> None:
+        """End a message of which no block is wanted any more, if that saves its line something."""
+        stream, task = peer.streams.get("answers"), peer.sending.get("answers")
+        if stream is None or task is None or not self._engine.withdrawn(peer.name):
+            return
+        if stream.inner.out_bytes >= WORTH_ENDING:
+            peer.take_back("not wanted any more")
+            task.add_done_callback(lambda _: None if peer.gone else self._answer(peer))
 
     def _offer(self, now: float) -> None:
         """Is there a peer that waits elsewhere for what is here?"""

@@ -1,5 +1,6 @@
 """The commands of a fetch session to its driver, and what the driver tells it of a source's bytes."""
 
+from math import inf
 from typing import NamedTuple
 
 from cidery.exchange.wants import Wants
@@ -43,6 +44,8 @@ class Heard(NamedTuple):
     """When anything last came, the answer to a ping included."""
     coming: frozenset[CID] | None = frozenset()
     """The blocks of messages of which only a part has arrived; None: of such a message they are not known."""
+    ends_at: float = inf
+    """When such a message will be whole, at the rate at which it came so far; inf: it is not known."""
 
 
 Command = Ask | Cancel | GiveUp | Search

@@ -4,7 +4,8 @@ A want leaves in two steps, so that the block does not come from both: it is can
 had the time to hear of that, and the block is not on its way, is it asked of another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from math import inf
 
 from cidery.exchange.choice import SEED_RELIEF, Able
 from cidery.exchange.source import PATIENCE, Source
@@ -18,6 +19,8 @@ LEAST_STAY = 0.1
 """Seconds, beside two round trips, that a want stays with a source at least."""
 CROSSING = 0.04
 """Seconds, beside a round trip and a half, until a cancel is heard, or the block that has left before shows itself."""
+LATE = 2.0
+"""A begun block leaves its source for one with nothing else to do that would bring all of it this many times sooner."""
 LEAST_PAUSE = 0.1
 """Seconds between two looks for wants that another source would bring sooner."""
 
@@ -94,6 +97,33 @@ class Moves:
                     yield giver, cid
         self._look_at = now + max(LEAST_PAUSE, soonest / 2)
 
+    def late(
+        self,
+        wants: Wants,
+        sources: Collection[Source],
+        takers: list[Source],
+        choose: Callable[[Want, Able, str], Source | None],
+        now: float,
+    ) -> Iterator[tuple[Source, CID, Source]]:
+        """Blocks that are on their way and will be for long, from whom, and who is to be asked for their rest now.
+
+        None while anything else is to be asked for, and in a crowd, where whoever is slow now serves others. What the
+        giver has handed to its line comes all the same.
+        """
+        if wants.open or any(source.partial for source in sources):
+            return
+        able = Able(taker for taker in takers if taker.rate)
+        for giver in sources if able else ():
+            begun = giver.coming if giver.coming is not None else list(giver.outstanding)[:1]
+            for cid in begun:
+                want, left = wants.asked.get(cid), giver.ends_at - now
+                if want is None or want.source != giver.name or left == inf or not self._stayed(giver, cid, now):
+                    continue
+                taker = choose(want, able, giver.name)
+                if taker is not None and left > LATE * (taker.cost() + CROSSING):
+                    able.remove(taker.name)
+                    yield giver, cid, taker
+
     def turns(
         self, giver: Source, reader: Source, cid: CID, want: Want, chance: Callable[[], float], now: float
     ) -> bool:
@@ -144,6 +174,9 @@ class Moves:
         return len(want.holders), asked_at, cid, giver
 
     def _stays(self, giver: Source, cid: CID, now: float) -> bool:
+        return not self._stayed(giver, cid, now) or self.brings(giver, cid, now)
+
+    def _stayed(self, giver: Source, cid: CID, now: float) -> bool:
+        """Whether it has been with its source for a while, and is not leaving."""
         asked_at, _ = giver.outstanding[cid]
-        least = LEAST_STAY + 2 * (giver.least_delay or 0.0)
-        return cid in self._leaving or now < asked_at + least or self.brings(giver, cid, now)
+        return cid not in self._leaving and now >= asked_at + LEAST_STAY + 2 * (giver.least_delay or 0.0)

@@ -46,17 +46,14 @@ class FetchSession:
         self._waits = waits
         self._random = Random(seed)
         self._in_order = in_order
-        self._wants = Wants()
+        self._wants, self._out = Wants(), Outbox()
         self._partial: dict[str, Source] = {}
         self._done: set[CID] = set()
-        self._out = Outbox()
-        self._silence = Silence(waits, now)
+        self._silence, self._moves = Silence(waits, now), Moves(waits)
         self._sources_changed = False
-        self._moves = Moves(waits)
         self._reach, self._experience = Reach(), Experience()
-        self._proofs, self._risk = Proofs(), Risk()
+        self._proofs, self._risk, self._left = Proofs(), Risk(), outlook.Left()
         self._several = self._proven = False
-        self._left = outlook.Left()
         self._held: set[str] = set()
         """Far sources that are not asked for what near ones have."""
         self._typical_block = ASSUMED_BLOCK
@@ -189,7 +186,7 @@ class FetchSession:
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
-            source.hears(heard.at, heard.alive_at, heard.coming, now)
+            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -438,6 +435,9 @@ class FetchSession:
         for giver, cid in self._moves.slow(self._wants, sources, takers, self._choose, self._pace, now):
             self._moves.begin(giver, cid, now)
             self._out.cancel(giver.name, cid)
+        for giver, cid, taker in self._moves.late(self._wants, sources, takers, self._choose, now):
+            self._take_away(giver, cid, self._wants.all[cid], now)
+            self._ask_for(taker, cid, now)
 
     def _follow_moves(self, now: float, *, asks: bool) -> None:
         """Ask others for what has left its source; take up offers."""

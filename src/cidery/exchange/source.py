@@ -5,7 +5,7 @@ smallest one seen (so it doubles each round trip at first), and shrinks while bl
 """
 
 from collections.abc import Callable, Container
-from math import exp
+from math import exp, inf
 
 from cidery.exchange.stats import SourceState
 from cidery.multiformats.cid import CID
@@ -71,6 +71,7 @@ class Source:
         "coming_since",
         "credit",
         "denials",
+        "ends_at",
         "expected_block",
         "experience",
         "gave",
@@ -126,8 +127,8 @@ class Source:
         """When bytes of its answers last arrived, whether or not they completed one."""
         self.alive_at = 0.0
         """When anything last came from it."""
-        self.coming_since = 0.0
-        """When the first bytes of it were seen."""
+        self.coming_since, self.ends_at = 0.0, inf
+        """When the first bytes of the message that is arriving were seen, and when it will be whole."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -244,8 +245,14 @@ class Source:
         measured = self.delay() - (now - self.owes_since) if self.rate else 0.0
         return max(measured, age if age >= patience else 0.0)
 
-    def hears(self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float) -> None:
-        """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet."""
+    def hears(
+        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf
+    ) -> None:
+        """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet.
+
+        ``ends_at``: when it will be, at the rate at which it came so far.
+        """
+        self.ends_at = ends_at
         self.heard_at = max(self.heard_at, at)
         self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:
