@@ -8,7 +8,6 @@ from cidery.bitswap.peer import ConnectedPeer
 from cidery.bitswap.turns import UNREAD
 from cidery.libp2p.io.connection import Connection
 
-
 WORTH_ENDING = 64 * 1024
 """Bytes of a message that have not left yet for which it is ended, and with it its stream."""
 
