@@ -16,6 +16,7 @@ PER_DEATH = 2.0
 DEATHS = 4
 SILENCE = 2.0
 KUBO_ALONE = "6 Kubo readers"
+SLOW = "near --near 40 --far 1 --rtt 0.02"
 
 
 @dataclass
@@ -123,6 +124,7 @@ def simulated() -> list[Run]:
         Run("near and far", "near", [_tenth(), _duplicates()], quick=True),
         Run("near fills the line", "near --reader 20", [_near_share(), _tenth()]),
         Run("near dies", "near --dies 6", [_deaths(1), _silence(0.2)]),
+        Run("a fast one and four slow ones", SLOW, [_tenth(), _duplicates()]),
         Run("near is unplugged", "near --dies 6 --how cable", [_deaths(1), _silence(0.2)]),
     ]
     for minutes in (6, 44):
@@ -222,6 +224,7 @@ def real() -> list[Run]:
             add(f"holders die by {how}, {1000 * round_trip:.0f} ms", f"holders --rtt {round_trip} --how {how}", bars)
         add("near and far", "near", [_tenth()] if ours else [], quick=ours)
         add("near fills the line", "near --reader 20", [_near_share(), _tenth()] if ours else [])
+        add("a fast one and four slow ones", SLOW, [_tenth()] if ours else [])
         add("near dies", "near --dies 6", [_deaths(1), _silence(0.2)] if ours else [])
         if kind == "libtorrent":
             continue
