@@ -29,6 +29,7 @@ from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multicodec import DAG_PB
+from cidery.multiformats.protobuf import varint_field
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.hostile import EmptyStore
 from cidery.testing.memory_network import Link, MemoryNetwork, seeded_entropy
@@ -557,5 +558,24 @@ def test_an_owner_learns_who_has_to_give_what_it_was_sent_and_who_keeps_it_to_it
                 await asyncio.gather(fetch(fair, wanted), fetch(selfish, wanted))
                 turns = owner.network.bitswap.engine.turns
                 assert not turns.doubts(fair.name) and turns.doubts(selfish.name)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["whole"])
+def test_rests_that_nobody_asked_for_end_the_connection_beyond_a_bound(how):
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            (wanted,) = blocks(1, seed=8)
+            async with victim.session() as session:
+                session.prefetch([wanted.cid])
+                await asyncio.sleep(1)
+                for at, block in enumerate(blocks(22, 100_000, seed=9)):
+                    sent = Message(blocks=[Block(block.cid, block.data + b"!" * 100_000)], starts={block.cid: 100_000})
+                    body = message(b"".join(bytes(part) for part in sent.encode()) + varint_field(5, 0))
+                    attacker.open(2 * at + 1, PROTOCOL_1_2, body if how == "whole" else body[:-1], fin=True)
+                    await asyncio.sleep(0.1)
+                    assert attacker.lost.done() is (at >= MAX_WRONG // 100_000)
 
     run_virtual(main())

@@ -183,6 +183,14 @@ class ConnectedPeer:
         if self.unwanted > MAX_UNWANTED or self.debt > MAX_WRONG:
             raise UnwantedBlocks()
 
+    def sent_in_vain(self, cid: CID, size: int) -> None:
+        """It sent the rest of a block, which is of no use: it is asked for all of it, if that still is wanted."""
+        if self.wantlist.was_asked(cid):
+            self.unwanted += size
+        else:
+            self.wrong += size
+        self.wantlist.want_whole(cid)
+
     @property
     def debt(self) -> int:
         """Bytes of blocks that it was never asked for, that wanted ones do not make up for; 0: it is no liar."""

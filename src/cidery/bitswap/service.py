@@ -342,7 +342,7 @@ class BitswapService:
             peer.verifying.release()
             peer.arrived.discard(arrived)
         try:
-            for at in range(0, len(blocks), VERIFY_ITEMS):
+            for at in range(0, max(len(blocks), 1), VERIFY_ITEMS):
                 self._take(peer, blocks[at : at + VERIFY_ITEMS])
                 if at + VERIFY_ITEMS < len(blocks):
                     await asyncio.sleep(0)
