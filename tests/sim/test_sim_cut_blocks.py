@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from test_sim_transfers import MIB, blocks, blocks_from, fetch, now
 
-from cidery.bitswap.message import Entry
+from cidery.bitswap.message import Entry, Message
+from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.testing.host_line import HostLine
 from cidery.testing.memory_network import Link, MemoryNetwork
@@ -90,3 +92,25 @@ def test_one_that_knows_no_offsets_sends_the_whole_block():
 def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes_it(how):
     _, came, by, connected = read_while_one_leaves(how, spoils="mortal")
     assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected
+
+
+def test_a_rest_without_a_beginning_in_a_message_that_was_cut_has_the_block_asked_for_at_once():
+    async def main() -> None:
+        async with memory_nodes(MemoryNetwork(5, Link(0.02)), 2) as (reader, source):
+            await reader.connect(source)
+            (cid, data), bitswap = WANTED[0], reader.network.bitswap
+            assert bitswap is not None
+            async with reader.session() as session:
+                session.prefetch([cid])
+                await asyncio.sleep(0.5)
+                peer = bitswap._peers[source.name]
+                peer.wantlist.ask(session, [cid], [])
+                peer.wantlist.next_entries()  # as if it had been told
+                sent = b"".join(map(bytes, Message(blocks=[Block(cid, data)], starts={cid: MIB // 2}).encode()))
+                inner = SimpleNamespace(beginning=memoryview(sent), target=None)
+                bitswap._cut(peer, SimpleNamespace(inner=inner))  # type: ignore[arg-type]
+                assert peer.wantlist.has_pending
+                await asyncio.sleep(0.1)
+                assert not peer.wantlist.has_pending
+
+    run_virtual(main())

@@ -562,7 +562,7 @@ def test_an_owner_learns_who_has_to_give_what_it_was_sent_and_who_keeps_it_to_it
     run_virtual(main())
 
 
-@pytest.mark.parametrize("how", ["whole"])
+@pytest.mark.parametrize("how", ["whole", "cut"])
 def test_rests_that_nobody_asked_for_end_the_connection_beyond_a_bound(how):
     async def main():
         async with besieged() as (network, victim):

@@ -76,6 +76,13 @@ class Shunned:
         self._since.pop(name, None)
         return False
 
+    def refuse(self, peer: "ConnectedPeer", stream: Stream, why: UnwantedBlocks, now: float) -> None:
+        """End the connection of a peer, and shun it if it lied."""
+        if peer.debt > MAX_WRONG:
+            self.add(peer.name, now)
+        if isinstance(stream.connection, Connection):
+            stream.connection.close(str(why))
+
 
 class ConnectedPeer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
@@ -239,6 +246,12 @@ class LeftPeers:
         """It has come again."""
         if (earlier := self._wantlists.pop(peer.name, None)) is not None:
             peer.wantlist.asked_before(earlier)
+
+
+def take_beginning(stream: Stream) -> tuple[list[Payload], Payload | None]:
+    """As read_cut(), of a message within which a stream has ended; what came of it is no longer held."""
+    beginning, stream.inner.target = stream.inner.beginning, None
+    return read_cut(beginning) if len(beginning) >= FORETOLD else ([], None)
 
 
 async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:

@@ -12,19 +12,9 @@ from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.loop_line import LoopLine
-from cidery.bitswap.message import (
-    FORETOLD,
-    MAX_MESSAGE,
-    PROTOCOLS,
-    BitswapError,
-    Entry,
-    Message,
-    Payload,
-    read_cut,
-)
+from cidery.bitswap.message import FORETOLD, MAX_MESSAGE, PROTOCOLS, BitswapError, Entry, Message, Payload
 from cidery.bitswap.outgoing import Outgoing
 from cidery.bitswap.peer import (
-    MAX_WRONG,
     Arrived,
     ConnectedPeer,
     LeftPeers,
@@ -32,6 +22,7 @@ from cidery.bitswap.peer import (
     UnwantedBlocks,
     first_of,
     read_blocks,
+    take_beginning,
 )
 from cidery.bitswap.serving import Serving
 from cidery.bitswap.verification import VERIFY_ITEMS, Verification, Verified
@@ -347,10 +338,7 @@ class BitswapService:
                 if at + VERIFY_ITEMS < len(blocks):
                     await asyncio.sleep(0)
         except UnwantedBlocks as exc:
-            if peer.debt > MAX_WRONG:
-                self._shunned.add(peer.name, self._clock())
-            if isinstance(stream.connection, Connection):
-                stream.connection.close(str(exc))
+            self._shunned.refuse(peer, stream, exc, self._clock())
             raise
         self._kick_wants(peer)
 
@@ -385,18 +373,18 @@ class BitswapService:
 
     def _cut(self, peer: ConnectedPeer, stream: Stream) -> None:
         """A stream ended within a message: its whole blocks count, and of a begun one the rest is asked of another."""
-        beginning, stream.inner.target = stream.inner.beginning, None
-        if len(beginning) < FORETOLD:
-            return
-        whole, begun = read_cut(beginning)
+        whole, begun = take_beginning(stream)
         if begun is not None:
             self._keep(peer, begun)
-        if not peer.wantlist.wants_any:
+        if not (whole and peer.wantlist.wants_any):
             return
         try:
             self._take(peer, self._verification.verify_now(peer, whole))
-        except (BitswapError, UnwantedBlocks) as exc:
+        except BitswapError as exc:
             log.debug("of a message of %s that was cut: %s", peer.name, exc)
+        except UnwantedBlocks as exc:
+            self._shunned.refuse(peer, stream, exc, self._clock())
+        self._kick_wants(peer)
 
     def _keep(self, peer: ConnectedPeer, begun: Payload) -> None:
         cid = begun.rest_of
