@@ -208,6 +208,12 @@ class ConnectedPeer:
         self.arrived.add(one)
         return one
 
+    def verified(self, one: Arrived) -> None:
+        """The blocks of a message that waited for ``verifying`` are hashed, or will not be. Idempotent."""
+        if one in self.arrived:
+            self.arrived.discard(one)
+            self.verifying.release()
+
     def begun(self) -> Payload | None:
         """The block of which a part is here, if it is known which."""
         for stream in self.inbound:

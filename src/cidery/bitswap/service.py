@@ -37,6 +37,7 @@ from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
+from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -232,6 +233,7 @@ class BitswapService:
         peer = self._peers.get(name)
         if peer is None:
             return  # its connection ended meanwhile
+        ended = ""
         try:
             async with peer.reading, asyncio.TaskGroup() as group:
                 peer.inbound[stream] = None
@@ -239,29 +241,42 @@ class BitswapService:
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
-                async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
-                    self._tell_receiving(self._arrivals.ends(peer.name))
-                    arrived = peer.arrives(data)
-                    async with peer.turn:
-                        message = await peer.decode(data, self._clock)
-                        self.messages_received += 1
-                        self._receive_presences(peer, message)
-                        if message.receiving is not None:
-                            self.engine.turns.receives(name, message.receiving)
-                        if message.entries or message.full:
-                            await self._receive_wantlist(name, message)
-                    if message.payloads:
-                        await peer.verifying.acquire()
-                        group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
-                    else:
-                        peer.arrived.discard(arrived)
-                    del data, message  # megabytes, and the next one may never come
+                try:
+                    async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
+                        self._tell_receiving(self._arrivals.ends(peer.name))
+                        await self._receive_message(stream, peer, data, group)
+                        del data  # megabytes, and the next one may never come
+                except StreamReset as exc:
+                    ended = exc.reason  # blocks that came before count
+            if ended:
+                raise StreamReset(ended)
         except ExceptionGroup as group_error:
             raise first_of(group_error) from group_error
         finally:
             self._cut(peer, stream)
             peer.inbound.pop(stream, None)
             self._tell_receiving(self._arrivals.ends(peer.name))
+
+    async def _receive_message(
+        self, stream: Stream, peer: ConnectedPeer, data: memoryview, group: asyncio.TaskGroup
+    ) -> None:
+        arrived, hashing = peer.arrives(data), None
+        try:
+            async with peer.turn:
+                message = await peer.decode(data, self._clock)
+                self.messages_received += 1
+                self._receive_presences(peer, message)
+                if message.receiving is not None:
+                    self.engine.turns.receives(peer.name, message.receiving)
+                if message.entries or message.full:
+                    await self._receive_wantlist(peer.name, message)
+            if message.payloads:
+                await peer.verifying.acquire()
+                hashing = group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
+                hashing.add_done_callback(lambda _: peer.verified(arrived))  # it may be cancelled before it begins
+        finally:
+            if hashing is None:
+                peer.arrived.discard(arrived)
 
     def _begins(self, peer: ConnectedPeer) -> None:
         self._arrivals.begins(peer.name, self._clock())
@@ -330,8 +345,7 @@ class BitswapService:
         try:
             blocks = await self._verification.verify(peer, payloads)
         finally:
-            peer.verifying.release()
-            peer.arrived.discard(arrived)
+            peer.verified(arrived)
         try:
             for at in range(0, max(len(blocks), 1), VERIFY_ITEMS):
                 self._take(peer, blocks[at : at + VERIFY_ITEMS])
