@@ -8,6 +8,8 @@ from cidery.bitswap.loop_line import LoopLine
 from cidery.bitswap.message import (
     FORETOLD,
     MAX_CUT_FIELDS,
+    PROTOCOL_1_0,
+    PROTOCOL_1_1,
     START,
     Entry,
     Message,
@@ -99,6 +101,12 @@ def test_a_want_for_the_rest_and_the_rest_survive_their_encoding():
     assert Message.decode(wire(asked)).entries == asked.entries
     (got,) = Message.decode(wire(Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: 20_000}))).payloads
     assert (got.start, got.rest_of, bytes(got.data)) == (20_000, WHOLE, DATA[20_000:])
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL_1_0, PROTOCOL_1_1])
+def test_old_versions_carry_no_rest_and_no_whole_block_in_its_place(protocol):
+    message = Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: SIZE - 1})
+    assert message.encode(protocol) == []
 
 
 def test_a_start_without_a_name_counts_as_none():

@@ -159,7 +159,7 @@ class Message:
     def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
         """The message as buffers to be written one after another, without a length prefix.
 
-        For versions 1.1.0 and 1.0.0 want-have entries and presences, which they do not know, are left out.
+        For versions 1.1.0 and 1.0.0 want-have entries, presences and rests, which they do not know, are left out.
         """
         modern = protocol == PROTOCOL_1_2
         out: list[Buffer] = [bytes_field(COMING, cid.encode()) for cid in self.coming]
@@ -169,10 +169,12 @@ class Message:
             out.append(bytes_field(1, body + (varint_field(2, 1) if self.full else b"")))
         for block in self.blocks:
             # 1.0.0 has bare blocks (field 2); 1.1.0 and 1.2.0 put the CID's prefix beside each (field 3)
+            if not modern and block.cid in self.starts:
+                continue  # who asks for the rest knows 1.2.0, and is not sent a whole block that counts as a rest
             if protocol == PROTOCOL_1_0:
                 out += (bytes_header(2, len(block.data)), block.data)
             else:
-                start = self.starts.get(block.cid, 0) if modern else 0
+                start = self.starts.get(block.cid, 0)
                 data = memoryview(block.data)[start:] if start else block.data
                 head = bytes_field(1, _prefix(block.cid))
                 if start:
