@@ -132,9 +132,9 @@ class MuxedStream:
         """Whole messages that wait for the reader."""
         self.messages_bytes = 0
         self.message_size = 0
+        """Bytes of the message that is being received."""
         self.uses_beginning = False
         """Whether its reader takes what has come of a message when the stream ends, and drops it: see beginning."""
-        """Bytes of the message that is being received."""
         self.began = False
         """That is a large one, and its reader has not been told of it yet."""
         self.uncut: deque[memoryview] = deque()
