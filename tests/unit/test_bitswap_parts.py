@@ -1,6 +1,7 @@
 """Blocks whose sender left before their end: what is read of a cut message, what is kept, how it is completed."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from cidery.bitswap.message import (
     PROTOCOL_1_0,
     PROTOCOL_1_1,
     START,
+    STEP,
     Entry,
     Message,
     Payload,
@@ -18,8 +20,9 @@ from cidery.bitswap.message import (
     read_cut,
 )
 from cidery.bitswap.parts import LEAST_PART, MAX_SUSPECTS, Parts
-from cidery.bitswap.peer import ConnectedPeer
+from cidery.bitswap.peer import ConnectedPeer, take_beginning
 from cidery.bitswap.verification import Verification
+from cidery.budgets import BITSWAP_WORK
 from cidery.exchange.probe import HaveProbe
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
@@ -91,6 +94,23 @@ def test_garbage_that_was_cut_holds_no_block(garbage):
 def test_a_bounded_number_of_fields_is_read():
     many = b"".join([wire(Message(blocks=[MESSAGE.blocks[0]]))] * (2 * MAX_CUT_FIELDS))
     assert len(read_cut(memoryview(many))[0]) == MAX_CUT_FIELDS
+
+
+def test_of_small_fields_no_more_are_read_than_between_two_pauses():
+    many = bytes_field(3, bytes_field(1, b"\x01\x55\x12\x20") + varint_field(6, 0) * 60) * 200
+    assert len(read_cut(memoryview(many))[0]) == STEP // 62
+
+
+def test_beyond_the_rate_of_a_peer_nothing_is_read_of_messages_that_it_cuts():
+    peer, read = connected("a", [WHOLE]), 0
+    data = wire(MESSAGE)[:-1]
+    for _ in range(2 * BITSWAP_WORK.burst // STEP):
+        stream = SimpleNamespace(inner=SimpleNamespace(beginning=memoryview(data), target=memoryview(data)))
+        read += bool(take_beginning(peer, stream, 0.0)[0])
+        assert stream.inner.target is None
+    assert 0 < read < BITSWAP_WORK.burst // STEP + 10
+    stream.inner.beginning = memoryview(data)
+    assert take_beginning(peer, stream, 60.0)[0], "later it is"
 
 
 # --- on the wire

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cidery import budgets
 from cidery.bitswap.engine import Envelope
 from cidery.bitswap.loop_line import BYTES_AT_A_TIME, LoopLine, Place
-from cidery.bitswap.message import FORETOLD, Message, Payload, foretold, read_cut
+from cidery.bitswap.message import FORETOLD, STEP, Message, Payload, foretold, read_cut
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -254,10 +254,15 @@ class LeftPeers:
             peer.wantlist.asked_before(earlier)
 
 
-def take_beginning(stream: Stream) -> tuple[list[Payload], Payload | None]:
-    """As read_cut(), of a message within which a stream has ended; what came of it is no longer held."""
+def take_beginning(peer: ConnectedPeer, stream: Stream, now: float) -> tuple[list[Payload], Payload | None]:
+    """As read_cut(), of a message within which a stream has ended; what came of it is no longer held.
+
+    Nothing is read beyond the peer's rate: there is no message to be held up.
+    """
     beginning, stream.inner.target = stream.inner.beginning, None
-    return read_cut(beginning) if len(beginning) >= FORETOLD else ([], None)
+    if len(beginning) < FORETOLD or peer.work.spend(STEP, now):
+        return [], None
+    return read_cut(beginning)
 
 
 async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:

@@ -387,7 +387,7 @@ class BitswapService:
 
     def _cut(self, peer: ConnectedPeer, stream: Stream) -> None:
         """A stream ended within a message: its whole blocks count, and of a begun one the rest is asked of another."""
-        whole, begun = take_beginning(stream)
+        whole, begun = take_beginning(peer, stream, self._clock())
         if begun is not None:
             self._keep(peer, begun)
         if not (whole and peer.wantlist.wants_any):
