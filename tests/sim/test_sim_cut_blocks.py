@@ -114,3 +114,36 @@ def test_a_rest_without_a_beginning_in_a_message_that_was_cut_has_the_block_aske
                 assert not peer.wantlist.has_pending
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["answers", "wants", "reset here", "reset there"])
+def test_what_one_of_two_connections_carried_is_asked_for_again_when_it_ends(how):
+    async def main() -> None:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 2) as (reader, source):
+            network.set_line(source.address, HostLine(RATE, RATE))
+            await source.put(WANTED)
+            await asyncio.gather(reader.connect(source), source.connect(reader))
+            assert len(reader.connections) == 2
+            assert reader.network.bitswap is not None and source.network.bitswap is not None
+            at_reader = reader.network.bitswap._peers[source.name]
+            at_source = source.network.bitswap._peers[reader.name]
+
+            def end() -> None:
+                match how:
+                    case "reset here":
+                        for stream in list(at_reader.inbound):
+                            stream.reset("as a test wants")
+                    case "reset there":
+                        at_source.streams["answers"].reset("as a test wants")
+                    case "answers":
+                        at_source.streams["answers"].connection._transport.abort()  # type: ignore[attr-defined]
+                    case "wants":
+                        at_reader.streams["wants"].connection._transport.abort()  # type: ignore[attr-defined]
+
+            asyncio.get_running_loop().call_later(CUT, end)
+            began = now()
+            await fetch(reader, WANTED)
+            assert now() - began < len(WANTED) * MIB / RATE + 2.0
+
+    run_virtual(main())

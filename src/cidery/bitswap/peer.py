@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cidery import budgets
 from cidery.bitswap.engine import Envelope
 from cidery.bitswap.loop_line import BYTES_AT_A_TIME, LoopLine, Place
-from cidery.bitswap.message import FORETOLD, STEP, Message, Payload, foretold, read_cut
+from cidery.bitswap.message import FORETOLD, ITEM_COST, STEP, Message, Payload, foretold, read_cut
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -132,6 +132,16 @@ class ConnectedPeer:
         if stream is None or not isinstance(stream.connection, Connection) or stream.connection.usable:
             return False
         del self.streams["wants"]
+        self.wantlist.ask_again()
+        return True
+
+    def lost_answers(self, stream: Stream, now: float) -> bool:
+        """Whether a stream of it was reset, with answers maybe; then it is to be told all again, not beyond its rate.
+
+        It may have another connection, and count as sent what this one carried.
+        """
+        if not stream.inner.reset_reason or self.work.spend(ITEM_COST * len(self.wantlist.wants), now):
+            return False
         self.wantlist.ask_again()
         return True
 

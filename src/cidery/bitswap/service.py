@@ -208,8 +208,7 @@ class BitswapService:
             session.on_source(peer.name, self._round_trip(peer.peer))
 
     def _disconnected(self, peer_id: PeerId) -> None:
-        peer = self._peers.pop(str(peer_id), None)
-        if peer is None:
+        if (peer := self._peers.pop(str(peer_id), None)) is None:
             return
         for stream in peer.inbound:
             if stream.inner.reset_reason:
@@ -230,8 +229,7 @@ class BitswapService:
         name = str(stream.connection.peer)
         if name not in self._peers and isinstance(stream.connection, Connection):
             await self._connected(stream.connection)
-        peer = self._peers.get(name)
-        if peer is None:
+        if (peer := self._peers.get(name)) is None:
             return  # its connection ended meanwhile
         ended = ""
         try:
@@ -255,6 +253,8 @@ class BitswapService:
         finally:
             self._cut(peer, stream)
             peer.inbound.pop(stream, None)
+            if peer.lost_answers(stream, self._clock()):
+                self._kick_wants(peer)
             self._tell_receiving(self._arrivals.ends(peer.name))
 
     async def _receive_message(
