@@ -10,7 +10,10 @@ from test_sim_transfers import MIB, blocks, blocks_from, fetch, now
 
 from cidery.bitswap.message import Entry, Message
 from cidery.ipld.block import Block
+from cidery.libp2p.protocols.muxed_stream import MuxedStream
 from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import encode_uvarint
+from cidery.spare_buffers import SpareBuffers
 from cidery.testing.host_line import HostLine
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
@@ -107,7 +110,9 @@ def test_a_rest_without_a_beginning_in_a_message_that_was_cut_has_the_block_aske
                 peer.wantlist.ask(session, [cid], [])
                 peer.wantlist.next_entries()  # as if it had been told
                 sent = b"".join(map(bytes, Message(blocks=[Block(cid, data)], starts={cid: MIB // 2}).encode()))
-                inner = SimpleNamespace(beginning=memoryview(sent), target=None)
+                inner = MuxedStream(1, False, 0.0, SpareBuffers())
+                inner.frame(len(sent) + 1)
+                inner.accept(memoryview(encode_uvarint(len(sent) + 1) + sent))
                 bitswap._cut(peer, SimpleNamespace(inner=inner))  # type: ignore[arg-type]
                 assert peer.wantlist.has_pending
                 await asyncio.sleep(0.1)

@@ -617,3 +617,25 @@ def test_of_messages_on_streams_that_are_reset_nothing_is_held_and_whole_blocks_
                 assert came == (len(wanted) if body == "a block" else 0)
 
     run_virtual(main())
+
+
+def test_a_whole_message_counts_that_comes_with_the_end_of_its_connection():
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            wanted = blocks(2, 100_000, seed=8)
+            async with victim.session() as session:
+                attacker.open(1, PROTOCOL_1_2)
+                session.prefetch([block.cid for block in wanted])
+                await asyncio.sleep(1)
+                sent = [b"".join(bytes(part) for part in Message(blocks=[block]).encode()) for block in wanted]
+                body = b"".join(map(message, sent))
+                connection = connection_of(victim, attacker)
+                (stream,) = [one for one in connection._mux.streams.values() if one.uses_beginning]
+                connection._mux.receive_data(memoryview(HEADER.pack(0, DATA, 0, 1, len(body)) + body), now())
+                connection.close()
+                await asyncio.sleep(0.5)
+                assert session.stats().by_source == {str(attacker.key.peer_id): (2, 200_000)}
+                assert not stream.unread
+
+    run_virtual(main())

@@ -9,6 +9,7 @@ from cidery.bitswap.loop_line import LoopLine
 from cidery.bitswap.message import (
     FORETOLD,
     MAX_CUT_FIELDS,
+    MAX_MESSAGE,
     PROTOCOL_1_0,
     PROTOCOL_1_1,
     START,
@@ -26,10 +27,13 @@ from cidery.budgets import BITSWAP_WORK
 from cidery.exchange.probe import HaveProbe
 from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.libp2p.protocols.muxed_stream import MuxedStream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import SHA2_256
 from cidery.multiformats.protobuf import bytes_field, varint_field
+from cidery.multiformats.varint import encode_uvarint
+from cidery.spare_buffers import SpareBuffers
 
 SIZE = 3 * LEAST_PART
 DATA = bytes(range(256)) * (SIZE // 256)
@@ -42,6 +46,14 @@ MESSAGE.coming = [cid for cid, data in MESSAGE.blocks if len(data) >= FORETOLD]
 
 def wire(message: Message) -> bytes:
     return b"".join(map(bytes, message.encode()))
+
+
+def stream_within(data: bytes) -> SimpleNamespace:
+    """A stream that was given these bytes of a longer message."""
+    inner = MuxedStream(1, False, 0.0, SpareBuffers())
+    inner.frame(MAX_MESSAGE)
+    inner.accept(memoryview(encode_uvarint(len(data) + 1) + data))
+    return SimpleNamespace(inner=inner)
 
 
 def begun(size: int, start: int = 0, cid: CID = WHOLE, data: bytes = DATA) -> Payload:
@@ -105,12 +117,11 @@ def test_beyond_the_rate_of_a_peer_nothing_is_read_of_messages_that_it_cuts():
     peer, read = connected("a", [WHOLE]), 0
     data = wire(MESSAGE)[:-1]
     for _ in range(2 * BITSWAP_WORK.burst // STEP):
-        stream = SimpleNamespace(inner=SimpleNamespace(beginning=memoryview(data), target=memoryview(data)))
+        stream = stream_within(data)
         read += bool(take_beginning(peer, stream, 0.0)[0])
-        assert stream.inner.target is None
+        assert not stream.inner.unread
     assert 0 < read < BITSWAP_WORK.burst // STEP + 10
-    stream.inner.beginning = memoryview(data)
-    assert take_beginning(peer, stream, 60.0)[0], "later it is"
+    assert take_beginning(peer, stream_within(data), 60.0)[0], "later it is"
 
 
 # --- on the wire

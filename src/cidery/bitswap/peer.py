@@ -265,14 +265,17 @@ class LeftPeers:
 
 
 def take_beginning(peer: ConnectedPeer, stream: Stream, now: float) -> tuple[list[Payload], Payload | None]:
-    """As read_cut(), of a message within which a stream has ended; what came of it is no longer held.
+    """As read_cut(), of all that a stream held when it ended, which it holds no longer.
 
     Nothing is read beyond the peer's rate: there is no message to be held up.
     """
-    beginning, stream.inner.target = stream.inner.beginning, None
-    if len(beginning) < FORETOLD or peer.work.spend(STEP, now):
-        return [], None
-    return read_cut(beginning)
+    whole: list[Payload] = []
+    begun = None
+    for message in stream.inner.give_up():
+        if len(message) >= FORETOLD and not peer.work.spend(STEP, now):
+            more, begun = read_cut(message)
+            whole += more
+    return whole, begun
 
 
 async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:
