@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from test_sim_transfers import MIB, blocks, blocks_from, fetch, now
 
-from cidery.bitswap.message import Entry
+from cidery.bitswap.message import Entry, Message
+from cidery.ipld.block import Block
+from cidery.libp2p.protocols.muxed_stream import MuxedStream
 from cidery.multiformats.cid import CID
+from cidery.multiformats.varint import encode_uvarint
+from cidery.spare_buffers import SpareBuffers
 from cidery.testing.host_line import HostLine
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes
@@ -113,3 +118,60 @@ def test_a_slow_source_does_not_hold_up_the_end_and_sends_little_of_what_another
     took, came, size = run_virtual(main())
     assert took < size / (2 * RATE) + 2.0, "a block of the slow one alone takes ten seconds"
     assert came < size + (0.4 if foretells else 1.1) * MIB
+
+
+def test_a_rest_without_a_beginning_in_a_message_that_was_cut_has_the_block_asked_for_at_once():
+    async def main() -> None:
+        async with memory_nodes(MemoryNetwork(5, Link(0.02)), 2) as (reader, source):
+            await reader.connect(source)
+            (cid, data), bitswap = WANTED[0], reader.network.bitswap
+            assert bitswap is not None
+            async with reader.session() as session:
+                session.prefetch([cid])
+                await asyncio.sleep(0.5)
+                peer = bitswap._peers[source.name]
+                peer.wantlist.ask(session, [cid], [])
+                peer.wantlist.next_entries()  # as if it had been told
+                sent = b"".join(map(bytes, Message(blocks=[Block(cid, data)], starts={cid: MIB // 2}).encode()))
+                inner = MuxedStream(1, False, 0.0, SpareBuffers())
+                inner.frame(len(sent) + 1)
+                inner.accept(memoryview(encode_uvarint(len(sent) + 1) + sent))
+                bitswap._cut(peer, SimpleNamespace(inner=inner))  # type: ignore[arg-type]
+                assert peer.wantlist.has_pending
+                await asyncio.sleep(0.1)
+                assert not peer.wantlist.has_pending
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["answers", "wants", "reset here", "reset there"])
+def test_what_one_of_two_connections_carried_is_asked_for_again_when_it_ends(how):
+    async def main() -> None:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 2) as (reader, source):
+            network.set_line(source.address, HostLine(RATE, RATE))
+            await source.put(WANTED)
+            await asyncio.gather(reader.connect(source), source.connect(reader))
+            assert len(reader.connections) == 2
+            assert reader.network.bitswap is not None and source.network.bitswap is not None
+            at_reader = reader.network.bitswap._peers[source.name]
+            at_source = source.network.bitswap._peers[reader.name]
+
+            def end() -> None:
+                match how:
+                    case "reset here":
+                        for stream in list(at_reader.inbound):
+                            stream.reset("as a test wants")
+                    case "reset there":
+                        at_source.streams["answers"].reset("as a test wants")
+                    case "answers":
+                        at_source.streams["answers"].connection._transport.abort()  # type: ignore[attr-defined]
+                    case "wants":
+                        at_reader.streams["wants"].connection._transport.abort()  # type: ignore[attr-defined]
+
+            asyncio.get_running_loop().call_later(CUT, end)
+            began = now()
+            await fetch(reader, WANTED)
+            assert now() - began < len(WANTED) * MIB / RATE + 2.0
+
+    run_virtual(main())

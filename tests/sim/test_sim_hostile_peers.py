@@ -11,7 +11,7 @@ from test_sim_transfers import blocks, blocks_from, fetch, now
 
 from cidery.bitswap.engine import MAX_QUEUED_PER_PEER, MAX_WANTS_PER_PEER
 from cidery.bitswap.message import PROTOCOL_1_2, Entry, Message
-from cidery.bitswap.peer import MAX_READING, MAX_WRONG
+from cidery.bitswap.peer import MAX_READING, MAX_VERIFYING, MAX_WRONG
 from cidery.core.reading.cat import cat
 from cidery.errors import CideryError
 from cidery.exchange.failures import NoSourceHasIt
@@ -24,11 +24,24 @@ from cidery.libp2p.io.upgraded import WRITE_HIGH_WATER
 from cidery.libp2p.protocols import identify, multistream, ping
 from cidery.libp2p.protocols.muxed_stream import EAGER, StreamReset
 from cidery.libp2p.protocols.timeouts import CEILING
-from cidery.libp2p.protocols.yamux import ACK, DATA, FIN, GO_AWAY, MAX_CONTROL, MAX_STREAMS, PING, SYN, WINDOW_UPDATE
+from cidery.libp2p.protocols.yamux import (
+    ACK,
+    DATA,
+    FIN,
+    GO_AWAY,
+    HEADER,
+    MAX_CONTROL,
+    MAX_STREAMS,
+    PING,
+    RST,
+    SYN,
+    WINDOW_UPDATE,
+)
 from cidery.libp2p.protocols.yamux_stream import INITIAL_WINDOW
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.multiformats.multicodec import DAG_PB
+from cidery.multiformats.protobuf import varint_field
 from cidery.testing.host_line import HostLine
 from cidery.testing.lab.hostile import EmptyStore
 from cidery.testing.memory_network import Link, MemoryNetwork, seeded_entropy
@@ -557,5 +570,72 @@ def test_an_owner_learns_who_has_to_give_what_it_was_sent_and_who_keeps_it_to_it
                 await asyncio.gather(fetch(fair, wanted), fetch(selfish, wanted))
                 turns = owner.network.bitswap.engine.turns
                 assert not turns.doubts(fair.name) and turns.doubts(selfish.name)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["whole", "cut"])
+def test_rests_that_nobody_asked_for_end_the_connection_beyond_a_bound(how):
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            (wanted,) = blocks(1, seed=8)
+            async with victim.session() as session:
+                session.prefetch([wanted.cid])
+                await asyncio.sleep(1)
+                for at, block in enumerate(blocks(22, 100_000, seed=9)):
+                    sent = Message(blocks=[Block(block.cid, block.data + b"!" * 100_000)], starts={block.cid: 100_000})
+                    body = message(b"".join(bytes(part) for part in sent.encode()) + varint_field(5, 0))
+                    attacker.open(2 * at + 1, PROTOCOL_1_2, body if how == "whole" else body[:-1], fin=True)
+                    await asyncio.sleep(0.1)
+                    assert attacker.lost.done() is (at >= MAX_WRONG // 100_000)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("body", ["a block", "garbage"])
+def test_of_messages_on_streams_that_are_reset_nothing_is_held_and_whole_blocks_count(body):
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            wanted = blocks(MAX_VERIFYING + 1, 100_000, seed=8)
+            async with victim.session() as session:
+                attacker.open(1, PROTOCOL_1_2, fin=True)  # it is a peer
+                session.prefetch([block.cid for block in wanted])
+                await asyncio.sleep(1)
+                peer = victim.network.bitswap._peers[str(attacker.key.peer_id)]
+                for at, block in enumerate(wanted):
+                    sent = b"".join(bytes(part) for part in Message(blocks=[block]).encode())
+                    sent = message(sent if body == "a block" else b"\xff" * len(sent))
+                    attacker.open(2 * at + 3, PROTOCOL_1_2)
+                    await asyncio.sleep(0.5)
+                    data = HEADER.pack(0, DATA, 0, 2 * at + 3, len(sent)) + sent
+                    attacker.seal(data + HEADER.pack(0, WINDOW_UPDATE, RST, 2 * at + 3, 0))
+                    await asyncio.sleep(0.5)
+                assert not peer.arrived and not peer.inbound and not peer.verifying.locked()
+                came = session.stats().by_source.get(peer.name, (0, 0))[0]
+                assert came == (len(wanted) if body == "a block" else 0)
+
+    run_virtual(main())
+
+
+def test_a_whole_message_counts_that_comes_with_the_end_of_its_connection():
+    async def main():
+        async with besieged() as (network, victim):
+            attacker = await Attacker.upgraded(network, victim)
+            wanted = blocks(2, 100_000, seed=8)
+            async with victim.session() as session:
+                attacker.open(1, PROTOCOL_1_2)
+                session.prefetch([block.cid for block in wanted])
+                await asyncio.sleep(1)
+                sent = [b"".join(bytes(part) for part in Message(blocks=[block]).encode()) for block in wanted]
+                body = b"".join(map(message, sent))
+                connection = connection_of(victim, attacker)
+                (stream,) = [one for one in connection._mux.streams.values() if one.uses_beginning]
+                connection._mux.receive_data(memoryview(HEADER.pack(0, DATA, 0, 1, len(body)) + body), now())
+                connection.close()
+                await asyncio.sleep(0.5)
+                assert session.stats().by_source == {str(attacker.key.peer_id): (2, 200_000)}
+                assert not stream.unread
 
     run_virtual(main())

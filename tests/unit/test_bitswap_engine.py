@@ -358,6 +358,21 @@ def test_a_rest_that_could_not_be_sent_stays_a_rest():
     assert again.sizes == [SIZE - 1000] and again.starts == {wanted: 1000} and again.pending_bytes == 0
 
 
+def test_a_message_of_rests_holds_no_more_blocks_than_one_of_whole_blocks():
+    machine, wanted = engine("p"), cids(20)
+    machine.on_wantlist("p", [Entry(cid, start=SIZE - 1) for cid in wanted], False)
+    machine.on_sizes("p", wanted, [SIZE] * 20)
+    assert len(envelope_of(machine, "p").blocks) == MESSAGE_BYTES // SIZE, "they are read as a whole"
+
+
+def test_a_small_rest_of_a_large_block_waits_for_its_turn():
+    machine, (wanted,) = engine("p"), cids(1)
+    machine.on_wantlist("p", [Entry(wanted, start=SIZE - 1)], False)
+    machine.on_sizes("p", [wanted], [SIZE])
+    assert machine.next_envelope("p").empty
+    assert envelope_of(machine, "p").blocks == [wanted]
+
+
 def test_the_last_offset_asked_for_counts():
     machine, (wanted,) = engine("p"), cids(1)
     for start in (1000, 3000, 0):

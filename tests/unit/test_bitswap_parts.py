@@ -1,11 +1,19 @@
 """Blocks whose sender left before their end: what is read of a cut message, what is kept, how it is completed."""
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+
 import pytest
 
+from cidery.bitswap.loop_line import LoopLine
 from cidery.bitswap.message import (
     FORETOLD,
     MAX_CUT_FIELDS,
+    MAX_MESSAGE,
+    PROTOCOL_1_0,
+    PROTOCOL_1_1,
     START,
+    STEP,
     Entry,
     Message,
     Payload,
@@ -13,11 +21,19 @@ from cidery.bitswap.message import (
     read_cut,
 )
 from cidery.bitswap.parts import LEAST_PART, MAX_SUSPECTS, Parts
+from cidery.bitswap.peer import ConnectedPeer, take_beginning
+from cidery.bitswap.verification import Verification
+from cidery.budgets import BITSWAP_WORK
+from cidery.exchange.probe import HaveProbe
+from cidery.identity.peer_id import PeerId
 from cidery.ipld.block import MAX_BLOCK, Block
+from cidery.libp2p.protocols.muxed_stream import MuxedStream
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
 from cidery.multiformats.multihash import SHA2_256
 from cidery.multiformats.protobuf import bytes_field, varint_field
+from cidery.multiformats.varint import encode_uvarint
+from cidery.spare_buffers import SpareBuffers
 
 SIZE = 3 * LEAST_PART
 DATA = bytes(range(256)) * (SIZE // 256)
@@ -30,6 +46,14 @@ MESSAGE.coming = [cid for cid, data in MESSAGE.blocks if len(data) >= FORETOLD]
 
 def wire(message: Message) -> bytes:
     return b"".join(map(bytes, message.encode()))
+
+
+def stream_within(data: bytes) -> SimpleNamespace:
+    """A stream that was given these bytes of a longer message."""
+    inner = MuxedStream(1, False, 0.0, SpareBuffers())
+    inner.frame(MAX_MESSAGE)
+    inner.accept(memoryview(encode_uvarint(len(data) + 1) + data))
+    return SimpleNamespace(inner=inner)
 
 
 def begun(size: int, start: int = 0, cid: CID = WHOLE, data: bytes = DATA) -> Payload:
@@ -84,6 +108,22 @@ def test_a_bounded_number_of_fields_is_read():
     assert len(read_cut(memoryview(many))[0]) == MAX_CUT_FIELDS
 
 
+def test_of_small_fields_no_more_are_read_than_between_two_pauses():
+    many = bytes_field(3, bytes_field(1, b"\x01\x55\x12\x20") + varint_field(6, 0) * 60) * 200
+    assert len(read_cut(memoryview(many))[0]) == STEP // 62
+
+
+def test_beyond_the_rate_of_a_peer_nothing_is_read_of_messages_that_it_cuts():
+    peer, read = connected("a", [WHOLE]), 0
+    data = wire(MESSAGE)[:-1]
+    for _ in range(2 * BITSWAP_WORK.burst // STEP):
+        stream = stream_within(data)
+        read += bool(take_beginning(peer, stream, 0.0)[0])
+        assert not stream.inner.unread
+    assert 0 < read < BITSWAP_WORK.burst // STEP + 10
+    assert take_beginning(peer, stream_within(data), 60.0)[0], "later it is"
+
+
 # --- on the wire
 
 
@@ -92,6 +132,12 @@ def test_a_want_for_the_rest_and_the_rest_survive_their_encoding():
     assert Message.decode(wire(asked)).entries == asked.entries
     (got,) = Message.decode(wire(Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: 20_000}))).payloads
     assert (got.start, got.rest_of, bytes(got.data)) == (20_000, WHOLE, DATA[20_000:])
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL_1_0, PROTOCOL_1_1])
+def test_old_versions_carry_no_rest_and_no_whole_block_in_its_place(protocol):
+    message = Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: SIZE - 1})
+    assert message.encode(protocol) == []
 
 
 def test_a_start_without_a_name_counts_as_none():
@@ -107,8 +153,9 @@ def test_the_rest_completes_what_was_kept():
     parts = Parts()
     parts.keep("left", begun(20_000))
     assert parts.asking("next", [Entry(WHOLE)]) == [Entry(WHOLE, start=20_000)] and len(parts) == 20_000
-    joined = parts.join(begun(SIZE, 20_000))
+    joined, by = parts.join("next", begun(SIZE, 20_000)) or (None, ())
     assert joined is not None and joined.cid() == WHOLE and len(joined.data) - joined.start == SIZE - 20_000
+    assert by == ("left", "next")
     parts.drop(WHOLE)
     assert len(parts) == 0 and parts.asking("next", [Entry(WHOLE)]) == [Entry(WHOLE)]
 
@@ -120,8 +167,8 @@ def test_a_rest_that_was_cut_adds_to_what_was_kept_and_the_longest_counts():
     assert parts.start("c", WHOLE) == 40_000
     parts.keep("c", begun(30_000))
     assert parts.start("c", WHOLE) == len(parts) == 40_000
-    joined = parts.join(begun(SIZE, 20_000))  # asked for when less was here
-    assert joined is not None and joined.cid() == WHOLE
+    joined, by = parts.join("c", begun(SIZE, 20_000)) or (None, ())  # asked for when less was here
+    assert joined is not None and joined.cid() == WHOLE and by == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(
@@ -144,13 +191,13 @@ def test_questions_and_cancels_name_no_offset():
 def test_a_rest_whose_beginning_is_not_here_completes_nothing(rest):
     parts = Parts()
     parts.keep("a", begun(20_000))
-    assert parts.join(rest) is None
+    assert parts.join("b", rest) is None
 
 
 def test_a_rest_that_would_make_a_block_too_large_completes_nothing():
     parts, data = Parts(), bytes(3 << 20)
     parts.keep("a", begun(MAX_BLOCK - 10, data=data))
-    assert parts.join(begun(MAX_BLOCK + 1, MAX_BLOCK - 10, data=data)) is None
+    assert parts.join("b", begun(MAX_BLOCK + 1, MAX_BLOCK - 10, data=data)) is None
 
 
 def test_beyond_the_bound_the_oldest_is_forgotten():
@@ -163,12 +210,85 @@ def test_beyond_the_bound_the_oldest_is_forgotten():
 def test_after_a_wrong_hash_neither_peer_has_a_block_completed_or_completes_one():
     parts, other = Parts(), CID.of(b"another")
     parts.keep("a", begun(20_000))
-    parts.failed("b", WHOLE)
+    _, by = parts.join("b", begun(SIZE, 20_000)) or (None, ())
+    parts.failed(by)
     assert len(parts) == 0
     parts.keep("a", begun(20_000))
     assert len(parts) == 0, "not of it"
     parts.keep("c", begun(20_000, cid=other))
     assert parts.start("b", other) == 0 and parts.start("d", other) == 20_000
+    assert parts.join("b", begun(SIZE, 20_000, other)) is None
     for at in range(MAX_SUSPECTS):
-        parts.failed(f"more {at}", WHOLE)
+        parts.failed((f"more {at}",))
     assert parts.start("b", other) == 20_000, "that was long ago"
+
+
+def test_one_that_sent_a_piece_between_two_others_is_suspected_with_them():
+    parts = Parts()
+    parts.keep("a", begun(20_000))
+    parts.keep("b", begun(40_000, 20_000))
+    _, by = parts.join("c", begun(SIZE, 40_000)) or (None, ())
+    parts.failed(by)
+    for peer in ("a", "b", "c"):
+        parts.keep(peer, begun(20_000))
+        assert len(parts) == 0
+
+
+def test_all_that_one_of_them_began_is_forgotten_with_the_block_that_is_wrong():
+    parts, others = Parts(), [CID.of(bytes([at])) for at in range(3)]
+    for peer, cid in zip(("liar", "liar", "honest"), others, strict=True):
+        parts.keep(peer, begun(20_000, cid=cid))
+    _, by = parts.join("next", begun(SIZE, 20_000, others[0])) or (None, ())
+    parts.failed(by)
+    assert [parts.start("another", cid) for cid in others] == [0, 0, 20_000] and len(parts) == 20_000
+
+
+# --- what a peer sends as the rest
+
+
+def connected(name: str, wanted: Sequence[CID], asked: Sequence[CID] = ()) -> ConnectedPeer:
+    """A peer that is asked for blocks, and was asked for others that nobody wants any more."""
+    peer = ConnectedPeer(PeerId(CID.of(name.encode()).multihash), name, 0.0, LoopLine(lambda: 0.0))
+    session = HaveProbe(WHOLE, ask=lambda probe, name: None, on_answer=lambda name, answer: None)
+    peer.wantlist.ask(session, [*wanted, *asked], [])
+    peer.wantlist.next_entries()
+    peer.wantlist.cancel(session, asked)
+    peer.wantlist.next_entries()
+    return peer
+
+
+def test_further_rests_of_a_block_in_one_message_are_not_completed():
+    verification, peer = Verification(), connected("b", [WHOLE])
+    verification.parts.keep("a", begun(20_000))
+    rests = [begun(SIZE - 1, 20_000), *[begun(20_001, 20_000)] * 1000]
+    assert len(verification._complete(peer, rests)) == 1, "each were a copy of the block"
+
+
+def test_a_rest_of_a_block_that_the_peer_was_never_asked_for_blames_nobody_and_counts_as_wrong():
+    verification, peer = Verification(), connected("b", [])
+    verification.parts.keep("a", begun(20_000))
+    assert verification.verify_now(peer, [begun(20_010, 20_000)]) == []
+    assert verification.parts.start("a", WHOLE) == 20_000
+    assert (peer.wrong, peer.unwanted) == (10, 0) and not peer.wantlist.has_pending
+
+
+def test_a_rest_that_completes_nothing_counts_as_unwanted_and_the_whole_block_is_asked_for():
+    verification, peer = Verification(), connected("b", [WHOLE])
+    assert verification.verify_now(peer, [begun(SIZE, 20_000)]) == []
+    assert (peer.wrong, peer.unwanted) == (0, SIZE - 20_000)
+    assert [(one.cid, one.start) for one in peer.wantlist.next_entries()] == [(WHOLE, 0)]
+    late = connected("c", [], [WHOLE])
+    assert verification.verify_now(late, [begun(SIZE, 20_000)]) == []
+    assert late.unwanted == SIZE - 20_000 and not late.wantlist.has_pending
+
+
+def test_a_wrong_hash_blames_those_whose_bytes_were_hashed_whatever_came_meanwhile():
+    verification, peer = Verification(), connected("b", [WHOLE])
+    verification.parts.keep("a", begun(20_000))
+    sent = verification._complete(peer, [begun(SIZE - 1, 20_000)])
+    verification.parts.drop(WHOLE)
+    verification.parts.keep("c", begun(30_000))
+    assert verification._named(peer, sent, [one.cid() for one, _ in sent]) == []
+    assert verification.parts.start("d", WHOLE) == 30_000 and peer.unwanted == SIZE - 20_001
+    verification.parts.keep("a", begun(40_000))
+    assert verification.parts.start("d", WHOLE) == 30_000, "of the one whose bytes were wrong"

@@ -280,18 +280,19 @@ class Engine:
             due = sorted(due[:LOOKED_AT], key=lambda cid: sign * sent_to(cid.multihash))
         for cid in due:
             length = queue.blocks[cid]
-            if envelope.blocks and size + length > limit:
+            read = length + queue.starts.get(cid, 0)  # a rest is read as a whole block
+            if envelope.blocks and size + read > limit:
                 break
             queue.pack(cid, envelope)
             self.turns.sends(cid.multihash, peer, tried=length > SMALL and len(self._waiting) > 1)
-            size += length
+            size += read
         if not queue.blocks:
             self._waiting.pop(peer, None)
 
     def _take_small(self, peer: str, queue: _PeerQueue, envelope: Envelope) -> None:
         """Of the first few what is so small that it need not wait for a turn."""
         for cid, size in list(islice(queue.blocks.items(), LOOKED_AT)):
-            if size <= SMALL and self.turns.passes(size):
+            if size <= SMALL and cid not in queue.starts and self.turns.passes(size):
                 queue.pack(cid, envelope)
                 self.turns.sends(cid.multihash, peer)
         if not queue.blocks:

@@ -159,7 +159,7 @@ class Message:
     def encode(self, protocol: str = PROTOCOL_1_2) -> list[Buffer]:
         """The message as buffers to be written one after another, without a length prefix.
 
-        For versions 1.1.0 and 1.0.0 want-have entries and presences, which they do not know, are left out.
+        For versions 1.1.0 and 1.0.0 want-have entries, presences and rests, which they do not know, are left out.
         """
         modern = protocol == PROTOCOL_1_2
         out: list[Buffer] = [bytes_field(COMING, cid.encode()) for cid in self.coming]
@@ -169,10 +169,12 @@ class Message:
             out.append(bytes_field(1, body + (varint_field(2, 1) if self.full else b"")))
         for block in self.blocks:
             # 1.0.0 has bare blocks (field 2); 1.1.0 and 1.2.0 put the CID's prefix beside each (field 3)
+            if not modern and block.cid in self.starts:
+                continue  # who asks for the rest knows 1.2.0, and is not sent a whole block that counts as a rest
             if protocol == PROTOCOL_1_0:
                 out += (bytes_header(2, len(block.data)), block.data)
             else:
-                start = self.starts.get(block.cid, 0) if modern else 0
+                start = self.starts.get(block.cid, 0)
                 data = memoryview(block.data)[start:] if start else block.data
                 head = bytes_field(1, _prefix(block.cid))
                 if start:
@@ -290,18 +292,19 @@ class Message:
 class _Counter:
     """What reading one message costs: fields at every depth, and more for each want, block and presence."""
 
-    __slots__ = ("_fields", "spent")
+    __slots__ = ("_fields", "_most", "spent")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = BITSWAP_FIELDS.amount) -> None:
         self._fields = self.spent = 0
+        self._most = most
 
     def fields(self, view: Buffer, *, cut: bool = False) -> Iterator[tuple[int, int, int, memoryview]]:
         """Raises BitswapError beyond the budget of a message, as read_fields() else."""
         for one in read_fields(view, cut=cut):
             self._fields += 1
             self.spent += 1
-            if self._fields > BITSWAP_FIELDS.amount:
-                raise BitswapError(f"more than {BITSWAP_FIELDS.amount} fields at all depths")
+            if self._fields > self._most:
+                raise BitswapError(f"more than {self._most} fields at all depths")
             yield one
 
     def item(self, view: memoryview, *, cut: bool = False) -> Iterator[tuple[int, int, int, memoryview]]:
@@ -337,12 +340,13 @@ def foretold(beginning: memoryview) -> frozenset[CID] | None:
 def read_cut(beginning: memoryview) -> tuple[list[Payload], Payload | None]:
     """The blocks of a message of which only these bytes came: the whole ones, and the begun one if it is known which.
 
-    ``rest_of`` of that one is its CID, by the sender's word. Never raises; MAX_CUT_FIELDS are read.
+    ``rest_of`` of that one is its CID, by the sender's word. Never raises; MAX_CUT_FIELDS are read, and STEP at all
+    depths, without a pause.
     """
     whole: list[Payload] = []
     coming: list[CID] = []
     large = 0
-    counter = _Counter()
+    counter = _Counter(STEP)
     try:
         for number, wire, length, view in islice(counter.fields(beginning, cut=True), MAX_CUT_FIELDS):
             if number == COMING and wire == BYTES and not length and len(coming) < MAX_FORETOLD:

@@ -1,8 +1,9 @@
 """What came of blocks whose sender left before their end: the rest is asked of another peer. Pure.
 
 A want names the offset from which on the block is missing, a field of ours that others skip: they send the whole block.
-Nothing is known of the first part until the last byte is here and the hash is taken. If that is wrong, one of the two
-peers lied: the block is fetched as a whole, and neither completes a block again, or has one completed, for a while.
+Nothing is known of the first part until the last byte is here and the hash is taken. If that is wrong, one of those
+that sent it lied: the block is fetched as a whole, and none of them completes a block again, or has one completed, for
+a while.
 """
 
 from collections import OrderedDict
@@ -17,7 +18,10 @@ from cidery.multiformats.cid import CID
 LEAST_PART = 16 * 1024
 """Bytes from which on it is worth while to ask for the rest only."""
 MAX_SUSPECTS = 1024
-"""Most peers that are remembered for a block that two of them sent wrongly."""
+"""Most peers that are remembered for a block that two or more of them sent wrongly."""
+
+Senders = tuple[str, ...]
+"""Of a beginning, each once."""
 
 
 class Parts:
@@ -25,7 +29,7 @@ class Parts:
 
     def __init__(self, most: int = BITSWAP_PARTS.amount) -> None:
         """``most``: bytes that are kept."""
-        self._known: OrderedDict[CID, tuple[bytes, str]] = OrderedDict()
+        self._known: OrderedDict[CID, tuple[bytes, Senders]] = OrderedDict()
         self._bytes = 0
         self._most = most
         self._suspects: OrderedDict[str, None] = OrderedDict()
@@ -35,12 +39,13 @@ class Parts:
         cid = begun.rest_of
         if cid is None or peer in self._suspects:
             return
-        before, by = self._known.get(cid, (b"", peer))
+        before, by = self._known.get(cid, (b"", ()))
         size = begun.start + len(begun.data)
         if len(begun.data) < LEAST_PART or not begun.start <= len(before) < size <= MAX_BLOCK:
             return
         self.drop(cid)
-        self._known[cid] = before[: begun.start] + begun.data, by if begun.start else peer
+        others = tuple(one for one in by if one != peer) if begun.start else ()
+        self._known[cid] = before[: begun.start] + begun.data, (*others, peer)
         self._bytes += size
         while self._bytes > self._most:
             self.drop(next(iter(self._known)))
@@ -63,18 +68,22 @@ class Parts:
             out.append(replace(one, start=start) if start else one)
         return out
 
-    def join(self, rest: Payload) -> Payload | None:
-        """The whole block of which this is the rest; None: its beginning is not here. Copies it."""
-        known = self._known.get(rest.rest_of) if rest.rest_of is not None else None
+    def join(self, peer: str, rest: Payload) -> tuple[Payload, Senders] | None:
+        """The whole block of which a peer sent the rest, and who sent it. Copies it.
+
+        None: its beginning is not here, or the peer sent wrong ones, maybe.
+        """
+        known = self._known.get(rest.rest_of) if rest.rest_of is not None and peer not in self._suspects else None
         if known is None or len(known[0]) < rest.start or rest.start + len(rest.data) > MAX_BLOCK:
             return None
-        return replace(rest, data=memoryview(b"".join((memoryview(known[0])[: rest.start], rest.data))))
+        data, by = known
+        return replace(rest, data=memoryview(b"".join((memoryview(data)[: rest.start], rest.data)))), (*by, peer)
 
-    def failed(self, peer: str, cid: CID) -> None:
-        """What a peer sent as the rest does not complete the block."""
-        _, by = self._known.get(cid, (b"", peer))
-        self.drop(cid)
-        for name in (by, peer):
+    def failed(self, by: Senders) -> None:
+        """The hash of a block of which these peers sent a piece each is wrong: nothing of theirs is kept."""
+        for cid in [cid for cid, (_, senders) in self._known.items() if not set(by).isdisjoint(senders)]:
+            self.drop(cid)
+        for name in by:
             self._suspects[name] = None
             self._suspects.move_to_end(name)
         while len(self._suspects) > MAX_SUSPECTS:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cidery import budgets
 from cidery.bitswap.engine import Envelope
 from cidery.bitswap.loop_line import BYTES_AT_A_TIME, LoopLine, Place
-from cidery.bitswap.message import FORETOLD, Message, Payload, foretold, read_cut
+from cidery.bitswap.message import FORETOLD, ITEM_COST, STEP, Message, Payload, foretold, read_cut
 from cidery.bitswap.wantlist import PeerWantlist
 from cidery.bitswap.work import PeerWork
 from cidery.blockstore.interface import BlockStore
@@ -76,6 +76,13 @@ class Shunned:
         self._since.pop(name, None)
         return False
 
+    def refuse(self, peer: "ConnectedPeer", stream: Stream, why: UnwantedBlocks, now: float) -> None:
+        """End the connection of a peer, and shun it if it lied."""
+        if peer.debt > MAX_WRONG:
+            self.add(peer.name, now)
+        if isinstance(stream.connection, Connection):
+            stream.connection.close(str(why))
+
 
 class ConnectedPeer:
     """What one connected peer needs: wants towards it, and its two outgoing streams."""
@@ -125,6 +132,16 @@ class ConnectedPeer:
         if stream is None or not isinstance(stream.connection, Connection) or stream.connection.usable:
             return False
         del self.streams["wants"]
+        self.wantlist.ask_again()
+        return True
+
+    def lost_answers(self, stream: Stream, now: float) -> bool:
+        """Whether a stream of it was reset, with answers maybe; then it is to be told all again, not beyond its rate.
+
+        It may have another connection, and count as sent what this one carried.
+        """
+        if not stream.inner.reset_reason or self.work.spend(ITEM_COST * len(self.wantlist.wants), now):
+            return False
         self.wantlist.ask_again()
         return True
 
@@ -183,6 +200,14 @@ class ConnectedPeer:
         if self.unwanted > MAX_UNWANTED or self.debt > MAX_WRONG:
             raise UnwantedBlocks()
 
+    def sent_in_vain(self, cid: CID, size: int) -> None:
+        """It sent the rest of a block, which is of no use: it is asked for all of it, if that still is wanted."""
+        if self.wantlist.was_asked(cid):
+            self.unwanted += size
+        else:
+            self.wrong += size
+        self.wantlist.want_whole(cid)
+
     @property
     def debt(self) -> int:
         """Bytes of blocks that it was never asked for, that wanted ones do not make up for; 0: it is no liar."""
@@ -192,6 +217,12 @@ class ConnectedPeer:
         one = Arrived(foretold(message) if len(message) >= FORETOLD else frozenset())
         self.arrived.add(one)
         return one
+
+    def verified(self, one: Arrived) -> None:
+        """The blocks of a message that waited for ``verifying`` are hashed, or will not be. Idempotent."""
+        if one in self.arrived:
+            self.arrived.discard(one)
+            self.verifying.release()
 
     def begun(self) -> Payload | None:
         """The block of which a part is here, if it is known which."""
@@ -236,6 +267,20 @@ class LeftPeers:
         """It has come again."""
         if (earlier := self._wantlists.pop(peer.name, None)) is not None:
             peer.wantlist.asked_before(earlier)
+
+
+def take_beginning(peer: ConnectedPeer, stream: Stream, now: float) -> tuple[list[Payload], Payload | None]:
+    """As read_cut(), of all that a stream held when it ended, which it holds no longer.
+
+    Nothing is read beyond the peer's rate: there is no message to be held up.
+    """
+    whole: list[Payload] = []
+    begun = None
+    for message in stream.inner.give_up():
+        if len(message) >= FORETOLD and not peer.work.spend(STEP, now):
+            more, begun = read_cut(message)
+            whole += more
+    return whole, begun
 
 
 async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:

@@ -12,19 +12,9 @@ from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.loop_line import LoopLine
-from cidery.bitswap.message import (
-    FORETOLD,
-    MAX_MESSAGE,
-    PROTOCOLS,
-    BitswapError,
-    Entry,
-    Message,
-    Payload,
-    read_cut,
-)
+from cidery.bitswap.message import FORETOLD, MAX_MESSAGE, PROTOCOLS, BitswapError, Entry, Message, Payload
 from cidery.bitswap.outgoing import Outgoing
 from cidery.bitswap.peer import (
-    MAX_WRONG,
     Arrived,
     ConnectedPeer,
     LeftPeers,
@@ -32,6 +22,7 @@ from cidery.bitswap.peer import (
     UnwantedBlocks,
     first_of,
     read_blocks,
+    take_beginning,
 )
 from cidery.bitswap.serving import Serving
 from cidery.bitswap.verification import VERIFY_ITEMS, Verification, Verified
@@ -46,6 +37,7 @@ from cidery.libp2p.io.connection import Connection
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.swarm import Swarm
 from cidery.libp2p.protocols.multistream import ProtocolNotSupported
+from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import RAW
@@ -216,8 +208,7 @@ class BitswapService:
             session.on_source(peer.name, self._round_trip(peer.peer))
 
     def _disconnected(self, peer_id: PeerId) -> None:
-        peer = self._peers.pop(str(peer_id), None)
-        if peer is None:
+        if (peer := self._peers.pop(str(peer_id), None)) is None:
             return
         for stream in peer.inbound:
             if stream.inner.reset_reason:
@@ -238,9 +229,9 @@ class BitswapService:
         name = str(stream.connection.peer)
         if name not in self._peers and isinstance(stream.connection, Connection):
             await self._connected(stream.connection)
-        peer = self._peers.get(name)
-        if peer is None:
+        if (peer := self._peers.get(name)) is None:
             return  # its connection ended meanwhile
+        ended = ""
         try:
             async with peer.reading, asyncio.TaskGroup() as group:
                 peer.inbound[stream] = None
@@ -248,29 +239,44 @@ class BitswapService:
                 if peer.wantlist.wants_any:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
-                async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
-                    self._tell_receiving(self._arrivals.ends(peer.name))
-                    arrived = peer.arrives(data)
-                    async with peer.turn:
-                        message = await peer.decode(data, self._clock)
-                        self.messages_received += 1
-                        self._receive_presences(peer, message)
-                        if message.receiving is not None:
-                            self.engine.turns.receives(name, message.receiving)
-                        if message.entries or message.full:
-                            await self._receive_wantlist(name, message)
-                    if message.payloads:
-                        await peer.verifying.acquire()
-                        group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
-                    else:
-                        peer.arrived.discard(arrived)
-                    del data, message  # megabytes, and the next one may never come
+                try:
+                    async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
+                        self._tell_receiving(self._arrivals.ends(peer.name))
+                        await self._receive_message(stream, peer, data, group)
+                        del data  # megabytes, and the next one may never come
+                except StreamReset as exc:
+                    ended = exc.reason  # blocks that came before count
+            if ended:
+                raise StreamReset(ended)
         except ExceptionGroup as group_error:
             raise first_of(group_error) from group_error
         finally:
             self._cut(peer, stream)
             peer.inbound.pop(stream, None)
+            if peer.lost_answers(stream, self._clock()):
+                self._kick_wants(peer)
             self._tell_receiving(self._arrivals.ends(peer.name))
+
+    async def _receive_message(
+        self, stream: Stream, peer: ConnectedPeer, data: memoryview, group: asyncio.TaskGroup
+    ) -> None:
+        arrived, hashing = peer.arrives(data), None
+        try:
+            async with peer.turn:
+                message = await peer.decode(data, self._clock)
+                self.messages_received += 1
+                self._receive_presences(peer, message)
+                if message.receiving is not None:
+                    self.engine.turns.receives(peer.name, message.receiving)
+                if message.entries or message.full:
+                    await self._receive_wantlist(peer.name, message)
+            if message.payloads:
+                await peer.verifying.acquire()
+                hashing = group.create_task(self._receive_blocks(stream, peer, message.payloads, arrived))
+                hashing.add_done_callback(lambda _: peer.verified(arrived))  # it may be cancelled before it begins
+        finally:
+            if hashing is None:
+                peer.arrived.discard(arrived)
 
     def _begins(self, peer: ConnectedPeer) -> None:
         self._arrivals.begins(peer.name, self._clock())
@@ -340,18 +346,14 @@ class BitswapService:
         try:
             blocks = await self._verification.verify(peer, payloads)
         finally:
-            peer.verifying.release()
-            peer.arrived.discard(arrived)
+            peer.verified(arrived)
         try:
-            for at in range(0, len(blocks), VERIFY_ITEMS):
+            for at in range(0, max(len(blocks), 1), VERIFY_ITEMS):
                 self._take(peer, blocks[at : at + VERIFY_ITEMS])
                 if at + VERIFY_ITEMS < len(blocks):
                     await asyncio.sleep(0)
         except UnwantedBlocks as exc:
-            if peer.debt > MAX_WRONG:
-                self._shunned.add(peer.name, self._clock())
-            if isinstance(stream.connection, Connection):
-                stream.connection.close(str(exc))
+            self._shunned.refuse(peer, stream, exc, self._clock())
             raise
         self._kick_wants(peer)
 
@@ -386,18 +388,18 @@ class BitswapService:
 
     def _cut(self, peer: ConnectedPeer, stream: Stream) -> None:
         """A stream ended within a message: its whole blocks count, and of a begun one the rest is asked of another."""
-        beginning, stream.inner.target = stream.inner.beginning, None
-        if len(beginning) < FORETOLD:
-            return
-        whole, begun = read_cut(beginning)
+        whole, begun = take_beginning(peer, stream, self._clock())
         if begun is not None:
             self._keep(peer, begun)
-        if not peer.wantlist.wants_any:
+        if not (whole and peer.wantlist.wants_any):
             return
         try:
             self._take(peer, self._verification.verify_now(peer, whole))
-        except (BitswapError, UnwantedBlocks) as exc:
+        except BitswapError as exc:
             log.debug("of a message of %s that was cut: %s", peer.name, exc)
+        except UnwantedBlocks as exc:
+            self._shunned.refuse(peer, stream, exc, self._clock())
+        self._kick_wants(peer)
 
     def _keep(self, peer: ConnectedPeer, begun: Payload) -> None:
         cid = begun.rest_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery.bitswap.message import Payload
-from cidery.bitswap.parts import Parts
+from cidery.bitswap.parts import Parts, Senders
 from cidery.bitswap.peer import ConnectedPeer
 from cidery.multiformats.cid import CID
 
@@ -17,6 +17,8 @@ VERIFY_ITEMS = 128
 """As above, in blocks however small."""
 
 Verified = list[tuple[CID, Payload]]
+_Sent = tuple[Payload, Senders]
+"""A block, and who sent it if several did."""
 
 
 class Verification:
@@ -32,7 +34,7 @@ class Verification:
     async def verify(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> Verified:
         """As verify_now(); large ones are hashed in a thread."""
         whole = self._complete(peer, payloads)
-        if len(whole) <= VERIFY_ITEMS and sum(len(one.data) for one in whole) < VERIFY_INLINE:
+        if len(whole) <= VERIFY_ITEMS and sum(len(one.data) for one, _ in whole) < VERIFY_INLINE:
             return self._named(peer, whole, _hash(whole))
         hashing = asyncio.get_running_loop().run_in_executor(self._threads, _hash, whole)
         return self._named(peer, whole, await hashing)
@@ -40,31 +42,38 @@ class Verification:
     def verify_now(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> Verified:
         """The blocks that a peer sent, and their CIDs. Raises BitswapError for a hash that is not known.
 
-        A rest that completes nothing is left out; the peer is to be asked for the whole block, if it still is wanted.
+        A rest that completes nothing is left out, and so are further ones of the same block in one message, each of
+        which would be a copy of it. The peer is to be asked for the whole block, if it still is wanted.
         """
         whole = self._complete(peer, payloads)
         return self._named(peer, whole, _hash(whole))
 
-    def _complete(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> list[Payload]:
-        whole: list[Payload] = []
+    def _complete(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> list[_Sent]:
+        whole: list[_Sent] = []
+        completed: set[CID] = set()
         for one in payloads:
-            joined = self.parts.join(one) if one.rest_of is not None else one
-            if joined is not None:
+            cid = one.rest_of
+            if cid is None:
+                whole.append((one, ()))
+                continue
+            askable = cid not in completed and peer.wantlist.was_asked(cid)
+            if askable and (joined := self.parts.join(peer.name, one)) is not None:
+                completed.add(cid)
                 whole.append(joined)
-            elif one.rest_of is not None:
-                peer.wantlist.want_whole(one.rest_of)
+            else:
+                peer.sent_in_vain(cid, len(one.data))
         return whole
 
-    def _named(self, peer: ConnectedPeer, payloads: Sequence[Payload], cids: Sequence[CID]) -> Verified:
+    def _named(self, peer: ConnectedPeer, sent: Sequence[_Sent], cids: Sequence[CID]) -> Verified:
         named: Verified = []
-        for cid, one in zip(cids, payloads, strict=True):
+        for cid, (one, by) in zip(cids, sent, strict=True):
             if one.rest_of is not None and one.rest_of != cid:
-                self.parts.failed(peer.name, one.rest_of)
-                peer.wantlist.want_whole(one.rest_of)
+                self.parts.failed(by)
+                peer.sent_in_vain(one.rest_of, len(one.data) - one.start)
             else:
                 named.append((cid, one))
         return named
 
 
-def _hash(payloads: Sequence[Payload]) -> list[CID]:
-    return [payload.cid() for payload in payloads]
+def _hash(sent: Sequence[_Sent]) -> list[CID]:
+    return [payload.cid() for payload, _ in sent]

@@ -132,9 +132,9 @@ class MuxedStream:
         """Whole messages that wait for the reader."""
         self.messages_bytes = 0
         self.message_size = 0
-        self.uses_beginning = False
-        """Whether its reader takes what has come of a message when the stream ends, and drops it: see beginning."""
         """Bytes of the message that is being received."""
+        self.uses_beginning = False
+        """Whether its reader takes with give_up() what has come when the stream ends."""
         self.began = False
         """That is a large one, and its reader has not been told of it yet."""
         self.uncut: deque[memoryview] = deque()
@@ -244,6 +244,14 @@ class MuxedStream:
     def beginning(self) -> memoryview:
         """What has come of a message that is not whole."""
         return self.target[: self.target_at] if self.target is not None else memoryview(b"")
+
+    def give_up(self) -> list[memoryview]:
+        """The stream has ended: the whole messages that wait, and the beginning of one; they are no longer held."""
+        taken = [*self.messages, self.beginning]
+        self.messages.clear()
+        self.messages_bytes = 0
+        self.target = None
+        return taken
 
     def frame(self, limit: int) -> int:
         """Cut messages of at most ``limit`` bytes from now on; returns the credit for what was waiting."""
@@ -367,8 +375,6 @@ class MuxedStream:
         """The connection ended, and with it the handler of a stream that the peer opened: drop what it has not read."""
         if not self.initiator:
             self.inbox.clear()
-            self.messages.clear()
             self.uncut.clear()
-            self.messages_bytes = 0
             if not self.uses_beginning:
-                self.target = None
+                self.give_up()
