@@ -195,7 +195,8 @@ async def test_the_socket_below_each_form_is_looked_at_once_by_both_sides(
     certificate: ssl.SSLContext, network: type[ByteNetwork] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(upgraded, "suit_distance", lambda transport: seen.append(transport.get_extra_info("socket")))
+    watched = upgraded.LongLine
+    monkeypatch.setattr(watched, "over", lambda transport, _: seen.append(transport.get_extra_info("socket")))
     made = (lambda: None) if network is None else network
     async with node(ALL, WebSockets(lambda: certificate), made()) as server:
         for form in ("", "ws", "tls/ws"):

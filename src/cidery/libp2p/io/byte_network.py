@@ -6,9 +6,7 @@ import asyncio
 import asyncio.trsock
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol, TypeVar, runtime_checkable
 
 from cidery.host_names import addresses_of
@@ -18,12 +16,6 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 UNSENT = 128 * 1024
 """Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
-LONG_ROUND_TRIP = 1.0
-"""Seconds of a round trip from which on TCP must not send by BBR."""
-ROUND_TRIP_AT = 68
-"""Where Linux's tcp_info has its smoothed round trip, in microseconds."""
-PATIENT = (b"cubic", b"reno")
-"""What sends instead: the first one that the system allows."""
 BACKLOG = 256
 """Connections that the system accepts before we do; beyond it dialling takes a second try."""
 
@@ -132,29 +124,6 @@ class TcpNetwork:
                 _keep_little_unsent(transport.get_extra_info("socket"))
                 return protocol
         raise failure
-
-
-def suit_distance(transport: asyncio.BaseTransport) -> None:
-    """Have TCP send by another rule than BBR over a long line, where the system has BBR and lets programs choose.
-
-    As Linux has it, BBR has four segments on its way for a round trip, and 0.2 s at least, in every ten seconds, to
-    measure the shortest one (https://datatracker.ietf.org/doc/html/draft-cardwell-iccrg-bbr-congestion-control-00,
-    section 4.3.5): when that takes ten seconds, half of the time.
-    """
-    sock = transport.get_extra_info("socket")
-    option, info = getattr(socket, "TCP_CONGESTION", None), getattr(socket, "TCP_INFO", None)  # Linux
-    if sock is None or option is None or info is None:
-        return
-    with suppress(OSError, ValueError):  # the connection may have ended, or be none of TCP
-        if not sock.getsockopt(socket.IPPROTO_TCP, option, 16).startswith(b"bbr"):
-            return
-        smoothed = sock.getsockopt(socket.IPPROTO_TCP, info, ROUND_TRIP_AT + 4)[ROUND_TRIP_AT:]
-        if int.from_bytes(smoothed, sys.byteorder) < LONG_ROUND_TRIP * 1e6:
-            return
-        for name in PATIENT:
-            with suppress(PermissionError, FileNotFoundError):
-                sock.setsockopt(socket.IPPROTO_TCP, option, name)
-                return
 
 
 def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:

@@ -11,9 +11,9 @@ from typing import cast
 
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError
-from cidery.libp2p.io.byte_network import suit_distance
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
+from cidery.libp2p.io.long_line import LongLine
 from cidery.libp2p.io.sealing import Sealer
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
@@ -71,6 +71,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._paused_at = 0.0
         self._resumed: asyncio.Future[None] | None = None
         self._aborting: asyncio.TimerHandle | None = None
+        self._long_line: LongLine | None = None
         self._handshake_at = self.opened_at
 
     def expect_round_trip(self, seconds: float, below: float = 0.0) -> None:
@@ -120,6 +121,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 return
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+        self._long_line = LongLine.over(transport, self._loop)
         self._advance_handshake(b"")
 
     def get_buffer(self, _sizehint: int) -> memoryview:
@@ -221,7 +223,6 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         # A first guess, until the first ping comes back: all flights were answered but the last of the dialler, or the
         # first of the listener.
         self.round_trip.smoothed = (now - self._handshake_at) / max(1, self._flights - 1)
-        suit_distance(self._transport)
         self._channel = secured.channel
         self._sealer = Sealer(secured.channel, self.config.scratch)
         self._share.peer = secured.peer
@@ -332,6 +333,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._flush_last()
 
     def _shut(self) -> None:
+        if self._long_line is not None:
+            self._long_line.close()
         if self._transport is not None:
             self._transport.close()
             if self._transport.get_write_buffer_size():

@@ -1,0 +1,138 @@
+"""TCP over a line whose round trip takes seconds: by which rule it sends, and no faster than the line carries.
+
+A rule for congestion learns of its excess from what gets lost. Over a line of seconds that is late: a window that
+doubles in each round trip fills the queue before the line, which is long there, and what that drops comes a round trip
+of both later. So what TCP measures is looked at now and then, and where its answers take longer than they would by an
+empty queue it is held to the rate at which they come. Linux only; elsewhere TCP sends as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.trsock
+import socket
+import struct
+from collections import deque
+from contextlib import suppress
+from math import inf
+from typing import NamedTuple
+
+LONG_ROUND_TRIP = 1.0
+"""Seconds of a round trip from which on a line is long."""
+PATIENT = (b"reno", b"cubic")
+"""What sends instead of BBR: the first one that the system allows.
+
+CUBIC leaves slow start when answers come some milliseconds later, as they do over any slow line
+(https://www.rfc-editor.org/rfc/rfc9406, HyStart): over 10 s and 1 Mbit/s it stopped doubling at a tenth of the line.
+"""
+QUEUED, OVERFLOWING = 1.1, 1.5
+"""Times the least round trip from which on TCP is held to the rate of the line, and to DRAINING of it."""
+DRAINING = 0.8
+LOOKS = 4
+"""Looks in a round trip, while anything is on its way."""
+REST = 8.0
+"""Round trips between two looks at a line that rests, at most."""
+REMEMBERED = 32
+"""Looks of which the fastest counts as the rate of the line."""
+AS_IT_LIKES = 2**64 - 1
+
+_MAX_PACING_RATE = 47
+"""Linux's SO_MAX_PACING_RATE, which Python does not name: bytes per second, 8 bytes."""
+_UNACKED_AT, _ROUND_TRIP_AT, _LEAST_AT, _RATE_AT = 24, 68, 148, 160
+"""Where Linux's tcp_info has segments on their way, the smoothed and the least round trip in microseconds, and the
+rate of delivery in bytes per second (https://man7.org/linux/man-pages/man7/tcp.7.html, ``struct tcp_info``)."""
+
+
+class Measured(NamedTuple):
+    """What TCP knows of a line: seconds, and bytes per second."""
+
+    round_trip: float
+    least_round_trip: float
+    rate: float
+    busy: bool
+    """Whether anything is on its way."""
+
+
+def measured(sock: socket.socket | asyncio.trsock.TransportSocket) -> Measured | None:
+    """None: the system does not tell. Raises OSError if the socket is closed, or none of TCP."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return None
+    info = sock.getsockopt(socket.IPPROTO_TCP, option, _RATE_AT + 8)
+    if len(info) < _RATE_AT + 8:
+        return None
+    (unacked,), (round_trip,), (least,), (rate,) = (
+        struct.unpack_from(form, info, at)
+        for form, at in (("=I", _UNACKED_AT), ("=I", _ROUND_TRIP_AT), ("=I", _LEAST_AT), ("=Q", _RATE_AT))
+    )
+    return Measured(round_trip / 1e6, least / 1e6, float(rate), unacked > 0)
+
+
+def at_most(line: Measured, rate: float) -> float:
+    """Bytes per second that are to be sent, if the line carries ``rate``; inf: as TCP likes."""
+    if not rate or line.round_trip <= QUEUED * line.least_round_trip:
+        return inf
+    return rate if line.round_trip <= OVERFLOWING * line.least_round_trip else DRAINING * rate
+
+
+class LongLine:
+    """Holds one connection to the rate of its line, until close() or the end of the socket."""
+
+    def __init__(self, sock: socket.socket | asyncio.trsock.TransportSocket, loop: asyncio.AbstractEventLoop) -> None:
+        self._sock = sock
+        self._loop = loop
+        self._rates: deque[float] = deque(maxlen=REMEMBERED)
+        self._limit = inf
+        self._pause = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._look()
+
+    @classmethod
+    def over(cls, transport: asyncio.BaseTransport, loop: asyncio.AbstractEventLoop) -> LongLine | None:
+        """None: the line is not long, or not one of TCP, or the system does not let programs choose the rule."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError, ValueError):  # the connection may have ended
+                line = measured(sock)
+                if line is not None and line.round_trip >= LONG_ROUND_TRIP and _leave_bbr(sock):
+                    return cls(sock, loop)
+        return None
+
+    def close(self) -> None:
+        """Look no more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        with suppress(OSError, ValueError):  # the socket is closed: that was the last look
+            line = measured(self._sock)
+            if line is None:
+                return
+            self._rates.append(line.rate)
+            limit = at_most(line, max(self._rates))
+            if limit != self._limit:
+                self._limit = limit
+                value = AS_IT_LIKES if limit == inf else max(1, int(limit))
+                self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", value))
+            shortest = line.round_trip / LOOKS
+            self._pause = shortest if line.busy else min(REST * line.round_trip, max(shortest, 2 * self._pause))
+            self._timer = self._loop.call_later(self._pause, self._look)
+
+
+def _leave_bbr(sock: socket.socket | asyncio.trsock.TransportSocket) -> bool:
+    """Have TCP send by another rule than BBR, where the system has BBR; False: it does not let programs choose.
+
+    As Linux has it, BBR has four segments on its way for a round trip, and 0.2 s at least, in every ten seconds, to
+    measure the shortest one (https://datatracker.ietf.org/doc/html/draft-cardwell-iccrg-bbr-congestion-control-00,
+    section 4.3.5): when that takes ten seconds, half of the time.
+    """
+    option = getattr(socket, "TCP_CONGESTION", None)
+    if option is None:
+        return False
+    if not sock.getsockopt(socket.IPPROTO_TCP, option, 16).startswith(b"bbr"):
+        return True
+    for name in PATIENT:
+        with suppress(PermissionError, FileNotFoundError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, name)
+            return True
+    return False
