@@ -9,6 +9,7 @@ import json
 import os
 
 from cidery.errors import InvalidInput
+from cidery.plain_files import NotAFile, read_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ def lookup(raw: dict[str, Any], key: str) -> Any:
 def read_raw(path: Path) -> Raw:
     """The JSON of the config file. Raises ConfigMissing, ConfigError."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read_plain(path, MAX_CONFIG_BYTES + 1)
     except FileNotFoundError as exc:
         raise ConfigMissing(path) from exc
+    except NotAFile as exc:
+        raise ConfigError("", str(exc)) from exc
     except OSError as exc:
         raise ConfigError("", f"{path} cannot be read: {exc.strerror}") from exc
     return parse_json(data, str(path))
