@@ -89,7 +89,8 @@ def write_raw(path: Path, raw: Raw) -> None:
     from cidery.repo.layout import refuse_kubo
 
     refuse_kubo(path.parent)
-    temporary = path.with_name(path.name + ".new")
+    # of this process alone: another one that changes the config must not put half a file in its place
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         temporary.unlink(missing_ok=True)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -99,4 +100,8 @@ def write_raw(path: Path, raw: Raw) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as exc:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass  # there is none
         raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc
