@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import cidery
     from shell import Shell
 
 settings.register_profile("cidery", derandomize=True, deadline=None, print_blob=True)
@@ -23,12 +24,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    """Commands on a new node that is offline, in ``tmp_path / "repo"``."""
+async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
+    """A new node that is offline, in ``tmp_path / "repo"``."""
     import cidery
-    from cidery.node.create import create_repository
+
+    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shell(node: cidery.Node) -> Shell:
+    """Commands on that node."""
     from shell import Shell
 
-    create_repository(tmp_path / "repo", profiles=["test"])
-    async with cidery.Node(tmp_path / "repo", offline=True) as node:
-        yield Shell(node.api)
+    return Shell(node.api)

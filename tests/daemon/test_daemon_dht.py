@@ -17,6 +17,7 @@ import pytest
 from peers.cidery_daemon import CideryDaemon
 from peers.line_peer import PeerFailed
 from peers.trees import digest, write_file
+from peers.waiting import until
 
 DHT = {"Routing.Type": '"dht"'}
 Make = Callable[..., CideryDaemon]
@@ -65,13 +66,6 @@ class NameServer:
         self._socket.sendto(b"", self._socket.getsockname())
         self._thread.join()
         self._socket.close()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Ask again and again, for what a daemon does in the background. Raises AssertionError when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
 
 
 def table(node: CideryDaemon) -> set[str]:

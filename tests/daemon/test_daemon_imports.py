@@ -33,6 +33,7 @@ OWN = {
     "cidery.http",
     "cidery.light_types",
     "cidery.node",
+    "cidery.plain_files",
     "cidery.version",
 }
 """The parts of Cidery that a client is made of; of node and http it is what ONLY names."""

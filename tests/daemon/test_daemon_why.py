@@ -12,6 +12,7 @@ import pytest
 
 from peers.cidery_daemon import CideryDaemon
 from peers.trees import write_file
+from peers.waiting import until
 
 DHT = {"Routing.Type": '"dht"'}
 Make = Callable[..., CideryDaemon]
@@ -27,13 +28,6 @@ def daemon(tmp_path: Path) -> Iterator[Make]:
             return made[-1]
 
         yield make
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Ask again and again, for what a daemon does in the background. Raises AssertionError when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
 
 
 def why(node: CideryDaemon, cid: str, *options: str) -> list[dict]:

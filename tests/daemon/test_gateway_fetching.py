@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import pytest
 
 from peers.cidery_daemon import CideryDaemon
 from peers.trees import write_file
+from peers.waiting import until
 
 CHUNK = 256 * 1024
 SIZE = 64 * 1024 * 1024
@@ -23,7 +24,6 @@ WINDOW = 2 * 1024 * 1024
 SMALL_BUFFER = 32 * 1024
 QUIET = 4096
 """Bytes of pings and the like."""
-PATIENCE = 20.0
 
 
 class Pair:
@@ -75,14 +75,6 @@ def settled(pair: Pair) -> int:
     return last
 
 
-def until(holds: Callable[[], bool]) -> bool:
-    ends = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > ends:
-            return False
-    return True
-
-
 def read_body(raw: socket.socket, size: int) -> bytes:
     """The first bytes of a body."""
     got = b""
@@ -126,13 +118,13 @@ def test_a_client_that_goes_away_frees_its_wants(pair: Pair, tmp_path: Path) -> 
     cid = added(pair, tmp_path / "file")
     missing = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
     with pair.opened(f"/ipfs/{missing}"):
-        assert until(lambda: missing in pair.wanted())
-    assert until(lambda: not pair.wanted())
+        until(lambda: missing in pair.wanted())
+    until(lambda: not pair.wanted())
     raw = pair.opened(f"/ipfs/{cid}")
     read_body(raw, 1000)
     raw.close()
     began = time.monotonic()
-    assert until(lambda: not pair.wanted())
+    until(lambda: not pair.wanted())
     assert time.monotonic() - began < 5
 
 
@@ -160,5 +152,5 @@ def test_a_crowd_of_which_half_leaves_leaves_nothing_behind(pair: Pair, tmp_path
         got = list(pool.map(client, range(200)))
     assert {one for one in got if one >= 0} <= {100_000, size}
     assert sum(one == size for one in got) >= 50
-    assert until(lambda: not pair.wanted())
-    assert until(lambda: open_files(pair.node) <= before + 2), (before, open_files(pair.node))
+    until(lambda: not pair.wanted())
+    until(lambda: open_files(pair.node) <= before + 2)

@@ -9,9 +9,8 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from peers.cidery_daemon import CLI, CideryDaemon
 from peers.gateway_workers import GatewayWorkers
 from peers.line_peer import PeerFailed
+from peers.waiting import until
 
 NOWHERE = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 DHT = {"Routing.Type": '"dht"'}
@@ -35,14 +35,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CideryDaemon]:
 def workers(daemon: CideryDaemon) -> Iterator[GatewayWorkers]:
     with GatewayWorkers(daemon.repo, daemon.repo.parent / "workers.log") as started:
         yield started
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what another process is about to do."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not come in time"
-        time.sleep(0.02)
 
 
 def test_what_is_added_later_is_served_too(daemon: CideryDaemon, workers: GatewayWorkers, tmp_path: Path) -> None:

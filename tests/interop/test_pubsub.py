@@ -14,6 +14,7 @@ from peers.cidery_daemon import CideryDaemon
 from peers.installed import go_command, kubo_command
 from peers.line_peer import LinePeer, PeerFailed
 from peers.trees import write_file
+from peers.waiting import until
 
 Make = Callable[..., CideryDaemon]
 ON = {"Pubsub.Enabled": "true"}
@@ -26,12 +27,6 @@ SECONDS = 30.0
 def go(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LinePeer]:
     with LinePeer(go_command("--pubsub", request.param), tmp_path / "go.log") as peer:
         yield peer
-
-
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + SECONDS
-    while not met():
-        assert time.monotonic() < end, "it did not come to that"
 
 
 @contextmanager

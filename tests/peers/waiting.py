@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(holds: Callable[[], bool], seconds: float = 40.0) -> None:
+def until(holds: Callable[[], object], seconds: float = 40.0) -> None:
     """Ask again and again. Raises AssertionError when the time is over."""
     end = time.monotonic() + seconds
     while not holds():

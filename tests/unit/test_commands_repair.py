@@ -25,12 +25,6 @@ from shell import Shell
 SIZE = 1000
 
 
-@pytest.fixture
-async def shell(tmp_path):
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
-
-
 async def put(shell: Shell, *data: bytes, kept: bool = True) -> list[CID]:
     blocks = [block(one) for one in data]
     await shell.api.store.put_many(blocks, kept=kept, durability=Durability.DURABLE)

@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 
-import cidery
 from changed_api import changed
 from cidery.blockstore import collector
 from cidery.blockstore.delete_log import LOG_NAME
@@ -20,12 +19,6 @@ from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.repo.gc.collection import GcStopped
 from shell import Shell
-
-
-@pytest.fixture
-async def shell(tmp_path):
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
 
 
 async def added(shell, size, *, pin=True):

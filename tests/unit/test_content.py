@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from cidery.ipld.car_reader import BadCar
 from cidery.unixfs.profile import ImportOptionError
 
 LIMIT = 60.0
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as opened:
-        yield opened
 
 
 @pytest.fixture

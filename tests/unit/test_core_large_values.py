@@ -5,20 +5,12 @@ import threading
 
 import pytest
 
-import cidery
 from cidery.core.reading.large_values import in_thread_if_large
 from cidery.core.reading.resolve import InsideBlock
 from cidery.ipld import dag_cbor, dag_json
 from cidery.ipld.links import SCAN_BYTES
 from cidery.ipld.path import NoSuchPath
 from cidery.multiformats.cid import CID
-from shell import Shell
-
-
-@pytest.fixture
-async def shell(tmp_path):
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
 
 
 async def test_small_values_are_worked_on_at_once_and_large_ones_in_another_thread():

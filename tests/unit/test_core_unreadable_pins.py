@@ -1,7 +1,6 @@
 """Pins of blocks whose links cannot be read: nothing below them goes, and whoever asks is told which they are."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +25,6 @@ from shell import Shell
 BITCOIN_BLOCK = 0xB0
 LEAF = b"leaf"
 UNKNOWN = b"a header that only a Bitcoin node can read"
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
 
 
 async def put(shell: Shell, data: bytes, codec: str, **options: str) -> str:

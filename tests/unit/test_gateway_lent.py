@@ -1,7 +1,6 @@
 """Large files go out as parts of the store's files where the request takes them: the same bytes, nothing denied."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from cidery.multiformats.multicodec import RAW
 
 DATA = os.urandom(5_500_000)
 OPTIONS = GatewayOptions(fetches=False, no_dnslink=True)
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as opened:
-        yield opened
 
 
 async def got(node: cidery.Node, cid: str, *, takes_files: bool = True, part: str = "") -> tuple[int, bytes, int]:

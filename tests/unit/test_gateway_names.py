@@ -1,8 +1,5 @@
 """How answers of the trustless gateway are named, and what a reader gets that takes any type."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 import cidery
@@ -10,12 +7,6 @@ from cidery.gateway.options import OVER_STREAMS
 from cidery.gateway.site import Site
 from cidery.http.message import Request, Response
 from shell import Shell
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield node
 
 
 async def ask(node: cidery.Node, target: str, accept: str = "") -> Response:

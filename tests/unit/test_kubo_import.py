@@ -58,12 +58,6 @@ def state_of(tree: Path) -> str:
     return found.hexdigest()
 
 
-@pytest.fixture
-async def shell(tmp_path):
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
-
-
 async def run(shell: Shell, source: Path, options: str = "") -> str:
     """What the import prints; nothing may be wrong."""
     before = state_of(source)

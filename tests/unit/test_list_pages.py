@@ -151,12 +151,6 @@ def test_a_place_that_is_not_there_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def client(node: cidery.Node) -> AsyncIterator[cidery.Client]:
     async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
         yield cidery.Client(str(addrs[0]))

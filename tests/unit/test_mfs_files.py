@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -25,9 +24,8 @@ CREATE = Writing(create=True, parents=True)
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield node.api
+def api(node: cidery.Node) -> Api:
+    return node.api
 
 
 async def _once(data: bytes) -> AsyncIterator[Buffer]:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import warnings
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -46,12 +45,6 @@ class InThreads:
 
     async def ls(self, path):  # type: ignore[no-untyped-def]
         return await asyncio.to_thread(self._inner.ls, path)
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[cidery.Node]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as opened:
-        yield opened
 
 
 async def test_a_node_keeps_the_contract(node: cidery.Node, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ run()
 """
 IMPATIENT = f"from cidery.node import lock_wait\nlock_wait.LOCK_WAIT = 0.05\n{SAYING}"
 
+HASTY = f"from cidery.cli import starting\nstarting.await_start.__defaults__ = (0.0,)\n{SAYING}"
 PATIENT = f"from cidery.cli import starting\nstarting.await_start.__defaults__ = ({LIMIT},)\n{SAYING}"
 
 SUSPENDED = """
@@ -177,6 +178,16 @@ async def test_a_command_that_needs_a_daemon_waits_for_one_that_has_only_just_be
         assert code == 1 and "the node is offline" in said, "it was asked, and is offline"
 
 
+async def test_a_command_that_needs_a_daemon_waits_for_the_next_one_while_one_ends(repo: Path) -> None:
+    async with starting(repo) as daemon:
+        daemon.enter(ENDING)
+        peers = await Command.started(repo, "swarm", "peers", code=HASTY)
+        await peers.waits()
+        await daemon.serve()
+        code, _, said = await peers.ended()
+        assert code == 1 and "the node is offline" in said, "it was asked, and is offline"
+
+
 async def test_a_command_that_needs_a_daemon_says_so_where_none_comes(repo: Path) -> None:
     peers = await Command.started(repo, "swarm", "peers")
     await peers.waits()
@@ -191,13 +202,15 @@ async def test_a_daemon_killed_at_its_start_is_not_waited_for_though_its_number_
     assert code == 1 and "needs a running daemon" in said
 
 
+@pytest.mark.parametrize("phase", [STARTING, ENDING])
 @pytest.mark.parametrize("words", [["swarm", "peers"], ["files", "mkdir", "/late"]])
-async def test_a_start_that_takes_too_long_is_told(repo: Path, words: list[str]) -> None:
-    async with starting(repo):
+async def test_a_start_or_end_that_takes_too_long_is_told(repo: Path, words: list[str], phase: str) -> None:
+    async with starting(repo) as daemon:
+        daemon.enter(phase)
         command = await Command.started(repo, *words, code=IMPATIENT)
         await command.waits()
         code, _, said = await command.ended()
-        assert code == 1 and "which is still starting; try again later" in said
+        assert code == 1 and f"which is still {phase}; try again later" in said
 
 
 async def test_a_command_waits_for_a_daemon_that_ends_and_works_by_itself(repo: Path, file: str) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -437,3 +439,29 @@ def test_a_host_with_a_name_may_have_subdomains_and_an_address_may_have_none(hos
     for one, subdomains in ((host, True), ("127.0.0.1:8080", False), ("[::1]", False)):
         entry = {"Paths": ["/ipfs", "/ipns"], "UseSubdomains": subdomains, "DeserializedResponses": None}
         check_all({"Gateway": {"PublicGateways": {one: entry, "gone.example": None}}})
+
+
+def test_two_processes_that_write_the_config_at_once_leave_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sync = tmp_path / "config", os.fsync
+    script = "import sys; from pathlib import Path; from cidery.repo.config_file import write_raw as w; "
+    script += "w(Path(sys.argv[1]), {'By': 'another'})"
+
+    def meanwhile(fd: int) -> None:
+        monkeypatch.setattr(os, "fsync", sync)
+        subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+        assert read_raw(path) == {"By": "another"}
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    write_raw(path, {"By": "this one"})
+    assert read_raw(path) == {"By": "this one"} and os.listdir(tmp_path) == ["config"]
+
+
+def test_a_config_that_cannot_be_written_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_raw(path, {"By": "this one"})
+    assert os.listdir(tmp_path) == ["config"]

@@ -1,13 +1,11 @@
 """A collector forgets blocks in files of the user that nothing reaches, by the rules that spare stored blocks."""
 
 import random
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-import cidery
 from cidery.blockstore.filestore import Reference as FileReference
 from cidery.blockstore.filestore import References
 from cidery.multiformats.cid import CID
@@ -17,12 +15,6 @@ from cidery.repo.gc.saved import MarkFile, MarkStart
 from shell import Shell
 
 SIZE = 50_000
-
-
-@pytest.fixture
-async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        yield Shell(node.api)
 
 
 def write(path: Path, seed: int) -> Path:

@@ -24,13 +24,12 @@ EMPTY_FOLDER = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        stops: list[bool] = []
-        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: stops.append(True)) as addrs:
-            made = Server(addrs[0], node)
-            yield made
-            made.stopped = bool(stops)
+async def server(node: cidery.Node) -> AsyncIterator[Server]:
+    stops: list[bool] = []
+    async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: stops.append(True)) as addrs:
+        made = Server(addrs[0], node)
+        yield made
+        made.stopped = bool(stops)
 
 
 async def test_one_value_is_one_line_of_json(server: Server) -> None:

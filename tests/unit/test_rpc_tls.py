@@ -17,7 +17,7 @@ from cidery.client.address import BadApiAddress, Endpoint, find_daemon, parse_en
 from cidery.client.answer import NoSecureConnection
 from cidery.client.blocking import call
 from cidery.client.http1 import BadResponse
-from cidery.client.secure import BadAuthorities, open_secure
+from cidery.client.secure import BadAuthorities, context_for, open_secure
 from cidery.http.authorization import CERTIFICATE_FILE
 from cidery.http.tls import Certificate, dns_names
 from cidery.multiformats.multiaddr import Multiaddr
@@ -134,6 +134,16 @@ async def test_who_has_a_certificate_of_the_same_authority_is_not_the_daemon(tmp
         endpoint = parse_endpoint(str(bound[0]))._replace(pinned=str(pinned))
         with pytest.raises(NoSecureConnection):
             await asyncio.to_thread(said, endpoint, "version")
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("empty", "no start line"), ("pipe", "it is a pipe, not a file")])
+def test_without_the_certificate_of_the_daemon_nobody_is_trusted_instead(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    pinned = tmp_path / CERTIFICATE_FILE
+    os.mkfifo(pinned) if kind == "pipe" else pinned.write_bytes(b"")
+    with pytest.raises(BadAuthorities, match=reason):
+        context_for(Endpoint("127.0.0.1", 1, secure=True, pinned=str(pinned)))
 
 
 @pytest.mark.parametrize(

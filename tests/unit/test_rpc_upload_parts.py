@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +15,9 @@ FOLDER = "add?resume-key=k&pin=false"
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
-            yield Server(addrs[0], node)
+async def server(node: cidery.Node) -> AsyncIterator[Server]:
+    async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+        yield Server(addrs[0], node)
 
 
 async def send(server: Server, target: str, names: list[str], stored: int = 0) -> Answered:

@@ -25,10 +25,9 @@ class Clock:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with cidery.Node(tmp_path / "repo", profile="test", offline=True) as node:
-        async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
-            yield Server(addrs[0], node)
+async def server(node: cidery.Node) -> AsyncIterator[Server]:
+    async with listen(node.api, node.api.config.api, {}, node.path / "api", lambda: None) as addrs:
+        yield Server(addrs[0], node)
 
 
 def _ticket(ui: WebUi) -> str:

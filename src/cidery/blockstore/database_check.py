@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from cidery.plain_files import NotAFile, check_plain, read_plain
+
 LEAST_SECONDS = 20.0
 """Shortest time limit for the child."""
 SLOWEST = 5_000_000
@@ -58,8 +60,7 @@ def is_too_short(file: Path) -> bool:
     """Whether the file ends before the last page that its newest state counts. O(1); False if it has no such state."""
     try:
         size = file.stat().st_size
-        with file.open("rb") as opened:
-            head = opened.read(2 * _PAGE)
+        head = read_plain(file, 2 * _PAGE)
     except OSError:
         return False
     newest = last = 0
@@ -79,6 +80,10 @@ def fault_of(directory: Path, table: str = "", size: int = 0) -> str:
     import subprocess  # late: a check is rarely needed
 
     file = directory / "data.mdb"
+    try:
+        check_plain(file)
+    except NotAFile as exc:
+        return f"{file.name} is {exc.kind}, not a file"
     if not file.exists():
         return ""
     seconds = LEAST_SECONDS + file.stat().st_size / SLOWEST

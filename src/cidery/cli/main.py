@@ -10,6 +10,9 @@ from cidery.version import __version__
 PLAIN_VERSION = (["version"], ["--version"], ["-v"])
 """Lines answered without the parser, which would take most of their time; scripts ask this before anything else."""
 
+OTHER_KINDS = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""What the system says of a file in the place of a folder, and the like."""
+
 
 def run() -> None:
     """The command ``cidery``: main(), and an end without taking every module apart, which takes as long as a call."""
@@ -52,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _fail(f"{exc.filename or 'a file'}: permission denied; run this as the owner of the repository")
     except OSError as exc:
+        if exc.errno in OTHER_KINDS and exc.filename:
+            return _fail(f"{exc.filename}: {(exc.strerror or str(exc)).lower()}; move away what is there")
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return _bug(exc, words)
         return _fail(f"cannot write {exc.filename or 'the output'}: {(exc.strerror or str(exc)).lower()}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 from cidery.client.blocking import call as rpc
 from cidery.disk.file_locks import is_locked
 from cidery.node.location import repo_dir
-from cidery.node.lock_wait import LOCK_POLL, LOCK_WAIT
+from cidery.node.lock_wait import LOCK_WAIT, looked_at
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import ENDED, Holder, read_holder
+from cidery.waiting import without_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ async def run_local(repo: Path, call: Call) -> int:
 
 def _ended(lock: Path, daemon: Holder) -> bool:
     """Wait until a daemon has given the lock back; False: it takes too long."""
-    until = time.monotonic() + LOCK_WAIT
-    while is_locked(lock):
+
+    def ended(waited: float) -> bool | None:
+        if not is_locked(lock):
+            return True
         holder = read_holder(lock)
         if holder is not None and (holder.pid != daemon.pid or holder.phase == ENDED):
             return True
-        if time.monotonic() >= until:
-            return False
-        time.sleep(LOCK_POLL)
-    return True
+        return False if waited >= LOCK_WAIT else None
+
+    return without_loop(looked_at(ended))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cidery.errors import InvalidInput
 from cidery.http.authorization import CERTIFICATE_FILE, TOKEN_FILE
+from cidery.plain_files import read_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,9 +198,9 @@ def _first_line(repo: str, name: str) -> str:
     import os
 
     try:
-        with open(os.path.join(repo, name), encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_API_FILE).strip().partition("\n")[0]
+        text = read_plain(os.path.join(repo, name), MAX_API_FILE).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ""
     except OSError as exc:  # a directory, or a broken disk
         raise UnreadableFile(os.path.join(repo, name), exc.strerror or str(exc)) from exc
+    return text.strip().partition("\n")[0]

@@ -15,6 +15,8 @@ from functools import lru_cache
 
 from cidery.client.answer import NoSecureConnection
 from cidery.errors import InvalidInput, words_of
+from cidery.http.pem import first_certificate
+from cidery.plain_files import read_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ PIECE = 256 * 1024
 KNOWN_CONTEXTS = 8
 """Contexts kept: reading what the system trusts takes longer than a call."""
 MAX_CERTIFICATE = 64 * 1024
-"""Most characters read of a file that holds one."""
-_PEM_END = "-----END CERTIFICATE-----"
+"""Most bytes read of a file that holds one."""
 _HANDSHAKE_READ = 64 * 1024
 _UNKNOWN_ISSUER = frozenset((2, 18, 19, 20, 21))
 """Codes of OpenSSL: no issuer that is trusted, or signed by itself."""
@@ -80,7 +81,7 @@ def context_for(endpoint: Endpoint) -> ssl.SSLContext:
 def _context(path: str, seen: tuple[int, ...], pinned: bool) -> ssl.SSLContext:
     """``seen``: tells one version of the file from another. ``pinned``: it is the daemon's own certificate."""
     try:
-        context = ssl.create_default_context(cadata=_first(path)) if pinned else _trusting(path)
+        context = ssl.create_default_context(cadata=_own(path)) if pinned else _trusting(path)
     except ssl.SSLError as exc:
         raise BadAuthorities(path, (exc.reason or str(exc)).replace("_", " ").lower()) from exc
     except OSError as exc:
@@ -101,11 +102,9 @@ def _trusting(path: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path or None)
 
 
-def _first(path: str) -> str:
+def _own(path: str) -> str:
     """The certificate itself, without those above it: who is signed by them, too, is not the daemon. Raises OSError."""
-    with open(path, encoding="ascii", errors="replace") as file:
-        before, end, _ = file.read(MAX_CERTIFICATE).partition(_PEM_END)
-    return before + end
+    return first_certificate(read_plain(path, MAX_CERTIFICATE).decode("ascii", "replace"))
 
 
 def refused(endpoint: Endpoint, error: OSError) -> NoSecureConnection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cidery.errors import Unavailable
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cidery.commands.definition import Call
     from cidery.core.adding.items import Item
     from cidery.core.api import Api
+
+T = TypeVar("T")
 
 
 class TimedOut(Unavailable):
@@ -54,6 +56,19 @@ def body_of(data: bytes | memoryview) -> Body:
             yield data
 
     return Body(chunks(), len(data), whole=data if len(data) <= MAX_WHOLE else None)
+
+
+async def begun(
+    make: Callable[[list[T]], AsyncGenerator[bytes | memoryview, None]],
+) -> tuple[T, AsyncGenerator[bytes | memoryview, None]]:
+    """What is known of a result before its first byte, and the bytes, which come from the same session.
+
+    ``make`` appends to its list what is known, and then yields an empty piece, or ends. Raises as it.
+    """
+    known: list[T] = []
+    chunks = make(known)
+    await anext(chunks, None)
+    return known[0], chunks
 
 
 class Caller(Enum):

@@ -7,6 +7,7 @@ import os
 import sys
 
 from cidery.errors import Unavailable
+from cidery.plain_files import open_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def lock_file(path: str | Path) -> int:
     Returns:
         A descriptor for unlock_file().
     Raises:
-        FileLocked, OSError.
+        FileLocked, NotAFile, OSError.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    fd = open_plain(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _try_lock(fd)
     except OSError as exc:
@@ -90,7 +91,7 @@ def is_locked(path: str | Path) -> bool:
     Who takes the lock at this very moment finds it taken, so call it only where others try again.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+        fd = open_plain(path)
     except OSError:
         return False
     try:
@@ -108,10 +109,10 @@ def share_lock(path: str | Path) -> int:
     Returns:
         A descriptor to close when done. On Windows, only a lock held at this moment is noticed.
     Raises:
-        FileLocked, OSError (FileNotFoundError: no such file).
+        FileLocked, NotAFile, OSError (FileNotFoundError: no such file).
     """
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+        fd = open_plain(path)
     except PermissionError as exc:
         if sys.platform == "win32":  # opened without sharing: that is the lock there
             raise FileLocked(path) from exc

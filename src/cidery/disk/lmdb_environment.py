@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import lmdb
 
 from cidery.errors import IntegrityError, NotFound, Unavailable
+from cidery.plain_files import NotAFile, check_plain
 
 Transaction = Any
 """lmdb.Transaction; the package has no types."""
@@ -178,6 +179,11 @@ class Environment:
         self._names = tuple(tables)
         self.tables: list[Table] = []
         """Look them up for each use, inside read(): they are others when a writer has opened the environment, too."""
+        for name in ("data.mdb", "lock.mdb"):
+            try:
+                check_plain(os.path.join(path, name))
+            except NotAFile as exc:
+                raise DatabaseDamaged(path, what, f"{name} is {exc.kind}, not a file", advice) from exc
         if read_only and not (path / "data.mdb").exists():
             raise DatabaseMissing(path, what)
         if not read_only:

@@ -16,6 +16,7 @@ from typing import Protocol
 from cidery.disk.hole_punching import punch_hole
 from cidery.errors import InvalidInput
 from cidery.multiformats.varint import Buffer
+from cidery.plain_files import open_plain
 
 WRITE_PARTS = 1024
 """Most buffers in one gathering write: IOV_MAX of Linux and macOS."""
@@ -39,7 +40,7 @@ class FileLayer(Protocol):
     """File operations of the store. All block, all release the GIL, all raise OSError."""
 
     def open(self, path: Path, *, write: bool, create: bool = False) -> int:
-        """A descriptor; ``create`` creates the file and fails if it exists."""
+        """A descriptor; ``create`` creates the file and fails if it exists. Raises also NotAFile."""
         ...
 
     def close(self, fd: int) -> None: ...
@@ -92,7 +93,7 @@ class OsFiles:
         flags = os.O_RDWR if write else os.O_RDONLY
         if create:
             flags |= os.O_CREAT | os.O_EXCL
-        return os.open(path, flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o644)
+        return open_plain(path, flags, 0o644)
 
     def close(self, fd: int) -> None:
         os.close(fd)

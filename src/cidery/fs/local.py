@@ -21,6 +21,7 @@ from cidery.fs.rpc_files import RpcFiles
 from cidery.node.build import Access, build, opened_parts
 from cidery.repo.layout import RepoLayout
 from cidery.repo.lock import SERVING, RepoLocked, read_holder
+from cidery.repo.places import gateway_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -53,10 +54,7 @@ class LocalSource:
 
     @property
     def gateway(self) -> str:
-        try:
-            return (self._api.path / "gateway").read_text(encoding="utf-8").strip().rstrip("/")
-        except OSError:
-            return ""  # no daemon runs
+        return gateway_url(self._api.path).rstrip("/")
 
     def session(self) -> AbstractAsyncContextManager[BlockReader]:
         return self._api.session() if self._gateways is None else _WithGateways(self._api, self._gateways)

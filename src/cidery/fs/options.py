@@ -10,6 +10,7 @@ from cidery.client.address import Endpoint, find_daemon, parse_endpoint
 from cidery.errors import InvalidInput
 from cidery.fs.errors import NoSource
 from cidery.node.location import api_authorities, repo_dir
+from cidery.plain_files import read_plain
 from cidery.retrieval.gateway_url import check_url
 
 if TYPE_CHECKING:
@@ -128,7 +129,6 @@ def known_gateways() -> list[str]:
 
 def _content(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_FILE)
+        return read_plain(path, MAX_FILE).decode("utf-8", "replace")
     except OSError:
         return ""

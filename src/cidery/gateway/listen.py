@@ -18,6 +18,7 @@ from cidery.http.server import HttpServer
 from cidery.http.tls import Certificate
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr, MultiaddrError
+from cidery.plain_files import write_plain
 from cidery.version import __version__
 
 SHUTDOWN_GRACE = 5.0
@@ -66,10 +67,11 @@ async def listen(
     """Serve until the context ends; yields the real addresses. ``address_file`` holds the first one's URL until then.
 
     At the end, running answers get SHUTDOWN_GRACE seconds. ``on_answered``: hear of each request at its end.
-    ``certificate``: TCP addresses speak TLS. It is followed. Raises CannotListen.
+    ``certificate``: TCP addresses speak TLS. It is followed. Raises CannotListen, NotAFile.
     """
     bound: list[Multiaddr] = []
     files: list[SocketFile] = []
+    written = False
     server = gateway_server(handler, at_hand)
     server.on_answered.extend(on_answered)
     if counters is not None:
@@ -85,10 +87,11 @@ async def listen(
         scheme = "http" if certificate is None else "https"
         url = next((url_of(addr, scheme) for addr in bound if addr.tcp_endpoint() is not None), None)
         if url is not None:
-            address_file.write_text(url, encoding="ascii")
+            write_plain(address_file, url.encode("ascii"))
+            written = True
         yield bound
     finally:
-        if bound:
+        if written:
             address_file.unlink(missing_ok=True)
         for file in files:
             file.remove()

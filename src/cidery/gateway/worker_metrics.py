@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cidery.errors import Unavailable, words_of
 from cidery.http.exposition import Metric, Sample, summed
+from cidery.plain_files import read_plain, write_plain
 
 FOLDER = "gateway-workers"
 """Below the repository."""
@@ -100,7 +101,7 @@ def _is_fresh(entry: os.DirEntry[str]) -> bool:
 def _write(file: Path, metrics: Sequence[Metric]) -> None:
     fresh = file.with_suffix(".new")
     try:
-        fresh.write_text(json.dumps(metrics), encoding="ascii")
+        write_plain(fresh, json.dumps(metrics).encode("ascii"))
         os.replace(fresh, file)
     except OSError as exc:  # a full disk must not end a worker
         log.warning("the metrics of a worker cannot be written: %s", exc)
@@ -108,8 +109,7 @@ def _write(file: Path, metrics: Sequence[Metric]) -> None:
 
 def _read(file: Path) -> list[Metric]:
     try:
-        with file.open("rb") as opened:
-            found = json.loads(opened.read(MAX_FILE))
+        found = json.loads(read_plain(file, MAX_FILE))
         return [
             Metric(name, kind, text, [Sample(value, labels, suffix) for value, labels, suffix in samples])
             for name, kind, text, samples in found

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from cidery.errors import InvalidInput
+from cidery.http.pem import first_certificate
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the files."""
@@ -21,7 +22,6 @@ HANDSHAKE_SECONDS = 15.0
 """Longest handshake: one that says nothing must not hold a connection for long."""
 MAX_FILE = 1 << 20
 """Most characters read of a file with certificates."""
-_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 log = logging.getLogger("cidery.http")
 _Seen = tuple[tuple[int, int, int], ...]
 
@@ -77,8 +77,7 @@ class Certificate:
         except ValueError as exc:
             raise BadCertificate(self._cert, self._key, str(exc)) from exc
         with open(self._cert, encoding="ascii", errors="replace") as file:
-            before, end, _ = file.read(MAX_FILE).partition(_PEM_END)
-        self.pem = before[max(before.find(_PEM_BEGIN), 0) :] + end + "\n"
+            self.pem = first_certificate(file.read(MAX_FILE))
         return context
 
     def _look(self) -> _Seen:

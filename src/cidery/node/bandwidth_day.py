@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cidery.core.api import Api
 from cidery.core.network import Network
-from cidery.libp2p.protocols.bandwidth_day import EVERY, BadBandwidthDay, BandwidthDay, Spell
+from cidery.libp2p.protocols.bandwidth_day import EVERY, MAX_BYTES, BadBandwidthDay, BandwidthDay, Spell
+from cidery.plain_files import read_plain, write_plain
 from cidery.tasks import Tasks
 
 FILE = "meta/bandwidth-day"
@@ -63,7 +64,7 @@ async def _keep(day: BandwidthDay, network: Network, api: Api, file: Path) -> No
 
 def _read(file: Path) -> BandwidthDay:
     try:
-        return BandwidthDay.decode(file.read_bytes())
+        return BandwidthDay.decode(read_plain(file, MAX_BYTES))
     except FileNotFoundError:
         return BandwidthDay()
     except (OSError, BadBandwidthDay):
@@ -74,7 +75,7 @@ def _read(file: Path) -> BandwidthDay:
 def _write(file: Path, data: bytes) -> None:
     temporary = file.with_suffix(".new")
     try:
-        temporary.write_bytes(data)
+        write_plain(temporary, data)
         os.replace(temporary, file)
     except OSError as exc:
         log.warning("the bandwidth of the last day could not be kept: %s", exc)

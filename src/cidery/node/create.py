@@ -78,7 +78,7 @@ def create_repository(
         raise CannotCreate(path, exc.strerror or str(exc)) from exc
     if kind is RepoKind.KUBO:
         raise KuboRepo(path)
-    if layout.config.exists():
+    if os.path.lexists(layout.config):
         raise AlreadyInitialised(path)
     raw = new_raw(os.urandom, cid_profile=cid_profile, profiles=profiles or [], given=given, key=key)
     try:
@@ -86,7 +86,7 @@ def create_repository(
             layout.check()  # before anything is written
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with without_loop(locked(layout.lock, "cidery init")):
-            if layout.config.exists():  # another process was faster
+            if os.path.lexists(layout.config):  # another process was faster
                 raise AlreadyInitialised(path)
             layout.create()
             SegmentStore.open(path).close_blocking()

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TypeVar
 
 from cidery.waiting import pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cidery.repo.lock import RepoLock, RepoLocked
+
+T = TypeVar("T")
 
 LOCK_WAIT = 10.0
 """Seconds that one waits for commands, since several scripts at a time are no error, and for a daemon that starts or
@@ -41,19 +45,33 @@ async def locked(path: Path, command: str = "", phase: str = "") -> RepoLock:
     """
     from cidery.repo.lock import SERVING, RepoLock, RepoLocked
 
-    began, command = time.monotonic(), command or command_line()
-    waited = others = False
-    while True:
+    command = command or command_line()
+    tries: list[str] = []  # the phase in which the holder was found
+
+    def taken(waited: float) -> RepoLock | None:
         try:
             lock = RepoLock.acquire(path, command, phase)
-            lock.waited = waited
-            return lock
         except RepoLocked as exc:
-            others = others or exc.phase != SERVING
-            if (others and exc.phase == SERVING) or time.monotonic() - began >= _patience(exc):
+            tries.append(exc.phase)
+            begun = exc.phase == SERVING and any(one != SERVING for one in tries)
+            if begun or waited >= _patience(exc):
                 raise
-        waited = True
+            return None
+        lock.waited = bool(tries)
+        return lock
+
+    return await looked_at(taken)
+
+
+async def looked_at(look: Callable[[float], T | None]) -> T:
+    """What ``look`` finds, which takes the seconds since the first time, as soon as that is not None. Cancel-safe.
+
+    Raises as ``look``, which says when it has taken too long. For who has no event loop: waiting.without_loop().
+    """
+    began = time.monotonic()
+    while (found := look(time.monotonic() - began)) is None:
         await pause(LOCK_POLL)
+    return found
 
 
 def _patience(held: RepoLocked) -> float:

@@ -63,10 +63,10 @@ from cidery.node.network_errors import NoDns, PeerUnknown
 from cidery.node.network_parts import RetrievalOptions, by_peer, close_in_turn, make_swarm, transports
 from cidery.node.network_view import bandwidth, bitswap_stat, budgets, connected_peer, known_identity, own_identity
 from cidery.node.public_reach import PublicReach
+from cidery.node.reach import Reach
 from cidery.node.relays import NodeRelays, RelayOptions, Surroundings
 from cidery.node.upkeep import ConnectionLimits, Upkeep
 from cidery.repo.cache import Cache
-from cidery.retrieval.gateway_url import gateway_url
 from cidery.retrieval.joined import JoinedSources
 from cidery.retrieval.readers import Readers
 from cidery.retrieval.service import GatewaySources
@@ -137,9 +137,9 @@ class NodeNetwork:
         self._waits = SessionWaits(timeouts.stall_base, timeouts.give_up_base, timeouts.search_base)
         self.bitswap = self._make_bitswap(store)
         self._dns, self._tasks, self.routing = dns, Tasks(), JoinedRouting(self._provided)
-        self._gateway_options = options = gateways or RetrievalOptions()
+        options = gateways or RetrievalOptions()
         self.gateways, self.readers = self._make_gateways(options.urls), self._make_readers()
-        self.sources = self._make_sources(routed=options.routed)
+        self.sources = self._make_sources(options)
         self.validators = validators or Validators()
         self.kad = None if kad is None else self._make_kad(kad, cache, entropy, self._wall_clock)
         self.announcing = None if announce is None else self._make_announcing(announce)
@@ -172,8 +172,11 @@ class NodeNetwork:
             gateways.add(url)
         return gateways
 
-    def _make_sources(self, *, routed: bool) -> JoinedSources:
-        self.public_reach = PublicReach(self.routing, self.swarm, self.gateways, routed=routed)
+    def _make_sources(self, options: RetrievalOptions) -> JoinedSources:
+        routed, local, gateways = options.routed, options.local, self.gateways
+        self.reach = Reach(self.swarm, gateways, self.routing.find_peer, routed=routed, local=local).reach
+        """Connects to a peer that routing named, or notes its gateway; see Reach.reach()."""
+        self.public_reach = PublicReach(self.routing, self.swarm, gateways, routed=routed)
         searches = ProviderSearch(self.routing, self.reach), ProviderSearch(self.public_reach, self.public_reach.reach)
         return JoinedSources(
             self.bitswap, self.gateways, *searches, lambda: self.upkeep.alone(self.routing, self.kad, self.local)
@@ -332,21 +335,6 @@ class NodeNetwork:
     def _fetched(self, cid: CID) -> None:
         if self.announcing is not None:
             self.announcing.announce(cid.multihash, fetched=True)
-
-    async def reach(self, found: FoundPeer) -> None:
-        """Connect to a peer that routing named; without known addresses, look it up first. Gateways are noted."""
-        addrs = found.addrs
-        local = self._gateway_options.local
-        urls = [url for addr in addrs if (url := gateway_url(addr, local=local)) is not None]
-        if urls and self._gateway_options.routed:
-            for url in urls:
-                self.gateways.add(url, inside=local)
-            if not any(map(self.swarm.takes, addrs)):
-                return
-        if not addrs and not self.swarm.peer_store.addrs(found.peer):
-            known = await self.routing.find_peer(found.peer)
-            addrs = known.addrs if known is not None else ()
-        await self.swarm.dial(found.peer, addrs)
 
     async def _save_peers(self) -> None:
         while True:

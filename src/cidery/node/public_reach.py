@@ -16,7 +16,7 @@ from cidery.libp2p.io.swarm import Swarm
 from cidery.multiformats.address_filter import is_public
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multiaddr import Multiaddr
-from cidery.retrieval.gateway_url import gateway_url
+from cidery.node.reach import Reach
 from cidery.retrieval.service import GatewaySources
 from cidery.routing.interface import FoundPeer, PeerFinder, ProviderFinder
 from cidery.routing.service import JoinedRouting
@@ -38,15 +38,13 @@ class _Wan:
         return await self._kad.find_public_peer(peer)
 
 
-class PublicReach:
-    """Satisfies routing.interface.ProviderFinder, and dials what it finds."""
+class PublicReach(Reach):
+    """Satisfies routing.interface.ProviderFinder, and reaches what it finds, at public addresses alone."""
 
     def __init__(self, routing: JoinedRouting, swarm: Swarm, gateways: GatewaySources, *, routed: bool) -> None:
         """``routing``: everything that is asked for the user. ``routed``: whether gateways that it names are asked."""
+        super().__init__(swarm, gateways, lambda peer: self._public().find_peer(peer), routed=routed, local=False)
         self._routing = routing
-        self._swarm = swarm
-        self._gateways = gateways
-        self._routed = routed
 
     def _public(self) -> JoinedRouting:
         joined = JoinedRouting()
@@ -61,19 +59,8 @@ class PublicReach:
             async for peer in found:
                 yield peer
 
-    async def reach(self, found: FoundPeer) -> None:
-        """Connect to a provider at a public address, or note its gateway. Raises as dial()."""
-        urls = [url for addr in found.addrs if (url := gateway_url(addr)) is not None]
-        if urls and self._routed:
-            for url in urls:
-                self._gateways.add(url, inside=False)
-            if not any(map(self._swarm.takes, found.addrs)):
-                return
-        addrs = found.addrs
-        if not addrs and not self._swarm.peer_store.addrs(found.peer):
-            known = await self._public().find_peer(found.peer)
-            addrs = known.addrs if known is not None else ()
-        await self._swarm.dial(found.peer, await self.dialable(addrs), allows=_is_public)
+    async def _dial(self, peer: PeerId, addrs: Sequence[Multiaddr]) -> None:
+        await self._swarm.dial(peer, await self.dialable(addrs), allows=_is_public)
 
     async def dialable(self, addrs: Sequence[Multiaddr]) -> list[Multiaddr]:
         """The public ones, those behind names included. Cancel-safe."""

@@ -8,6 +8,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.network import SwarmKey
 from cidery.errors import InvalidInput
 from cidery.libp2p.protocols.pnet import KEY_SIZE, MAX_KEY_FILE, BadSwarmKey, format_swarm_key, parse_swarm_key
+from cidery.plain_files import read_plain
 
 FORCE = "LIBP2P_FORCE_PNET"
 """Environment variable: "1" forbids running outside a private network."""
@@ -27,16 +28,15 @@ class NotPrivate(InvalidInput):
 def read_swarm_key(path: Path) -> bytes | None:
     """The key in the file; None if there is none. Raises BadSwarmKey, NotPrivate."""
     try:
-        with path.open("rb") as file:
-            return parse_swarm_key(file.read(MAX_KEY_FILE + 1))
+        return parse_swarm_key(read_plain(path, MAX_KEY_FILE + 1))
     except FileNotFoundError:
-        if path.is_symlink():
-            raise BadSwarmKey(f"{path} is a link to nothing: without the key this node would be a public one") from None
         if os.environ.get(FORCE) == "1":
             raise NotPrivate(path) from None
         return None
     except OSError as exc:
-        raise BadSwarmKey(f"{path} cannot be read ({exc.strerror})") from exc
+        raise BadSwarmKey(
+            f"{path} cannot be read ({exc.strerror}): without the key this node would be a public one"
+        ) from exc
 
 
 async def make(context: Context, call: Call) -> SwarmKey:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cidery.errors import IntegrityError, Unavailable
+from cidery.plain_files import read_plain
 
 MAX_FILE = 64 * 1024
 """Bytes of either file that are read."""
@@ -129,8 +130,7 @@ class AutoTlsFiles:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE)
+        return read_plain(path, MAX_FILE)
     except FileNotFoundError:
         return None
     except OSError as exc:

@@ -7,8 +7,9 @@ from copy import deepcopy
 from functools import reduce
 from pathlib import Path
 
+from cidery.plain_files import read_plain
 from cidery.repo.config import parse_config
-from cidery.repo.config_file import ConfigError, lookup
+from cidery.repo.config_file import MAX_CONFIG_BYTES, ConfigError, lookup
 from cidery.repo.config_keys import KEYS, SECTIONS, is_no_section
 from cidery.repo.config_names import check_name
 from cidery.repo.config_secrets import refuse_secret, with_secrets_of
@@ -78,7 +79,7 @@ def keep_copy(path: Path, profile: str) -> Path:
     try:
         fd, name = mkstemp(prefix=f"{path.name}-pre-{profile}-", dir=path.parent)
         with os.fdopen(fd, "wb") as file:
-            file.write(path.read_bytes())
+            file.write(read_plain(path, MAX_CONFIG_BYTES))
     except OSError as exc:
         raise ConfigError("", f"{path} cannot be copied, so it was not changed: {exc.strerror}") from exc
     return Path(name)

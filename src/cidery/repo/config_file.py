@@ -9,6 +9,7 @@ import json
 import os
 
 from cidery.errors import InvalidInput
+from cidery.plain_files import NotAFile, read_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ def lookup(raw: dict[str, Any], key: str) -> Any:
 def read_raw(path: Path) -> Raw:
     """The JSON of the config file. Raises ConfigMissing, ConfigError."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read_plain(path, MAX_CONFIG_BYTES + 1)
     except FileNotFoundError as exc:
         raise ConfigMissing(path) from exc
+    except NotAFile as exc:
+        raise ConfigError("", str(exc)) from exc
     except OSError as exc:
         raise ConfigError("", f"{path} cannot be read: {exc.strerror}") from exc
     return parse_json(data, str(path))
@@ -87,7 +89,8 @@ def write_raw(path: Path, raw: Raw) -> None:
     from cidery.repo.layout import refuse_kubo
 
     refuse_kubo(path.parent)
-    temporary = path.with_name(path.name + ".new")
+    # of this process alone: another one that changes the config must not put half a file in its place
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         temporary.unlink(missing_ok=True)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -97,4 +100,8 @@ def write_raw(path: Path, raw: Raw) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as exc:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass  # there is none
         raise ConfigError("", f"{path} cannot be written: {exc.strerror}; the old one is unchanged") from exc

@@ -9,11 +9,11 @@ Spec: https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md#keys
 import base64
 import binascii
 import os
-import stat
 from pathlib import Path
 
 from cidery.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from cidery.identity.keys import MAX_ENCODED_KEY, BadKey, PrivateKey
+from cidery.plain_files import NotAFile, read_plain
 
 PREFIX = "key_"
 SELF = "self"
@@ -22,7 +22,6 @@ MAX_NAME_BYTES = 120
 """Longest name, in bytes of UTF-8: its file name, 8/5 as long, must fit into 255 bytes."""
 MAX_KEYS = 100_000
 """Most keys listed."""
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class BadKeyName(InvalidInput):
@@ -138,15 +137,11 @@ class Keystore:
         """The key. Raises KeyMissing, KeyDamaged, BadKeyName, OSError."""
         path = self.directory / file_name(name)
         try:
-            fd = os.open(path, _OPEN_FLAGS)
+            return PrivateKey.decode(read_plain(path, MAX_ENCODED_KEY + 1))
         except FileNotFoundError as exc:
             raise KeyMissing(name) from exc
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise KeyDamaged(path, "it is not a file")
-            data = file.read(MAX_ENCODED_KEY + 1)
-        try:
-            return PrivateKey.decode(data)
+        except NotAFile as exc:
+            raise KeyDamaged(path, f"it is {exc.kind}, not a file") from exc
         except BadKey as exc:
             raise KeyDamaged(path, exc.reason) from exc
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
+from cidery.plain_files import open_plain, read_plain
 from cidery.repo.places import jobs_directory
 from cidery.version import REPO_FORMAT
 
@@ -176,7 +177,7 @@ class RepoLayout:
         """The format number of the repository at the root.
 
         Raises:
-            RepoMissing, KuboRepo, RepoTooNew, NotARepo: with advice. OSError.
+            RepoMissing, KuboRepo, RepoTooNew, NotARepo, NotAFile: with advice. OSError.
         """
         kind = self.kind()
         if kind is RepoKind.MISSING:
@@ -185,8 +186,7 @@ class RepoLayout:
             raise KuboRepo(self.root)
         if kind is RepoKind.OTHER:
             raise NotARepo(self.root, "it holds other files")
-        with self.version.open("rb") as file:
-            text = file.read(MAX_VERSION_TEXT).strip()
+        text = read_plain(self.version, MAX_VERSION_TEXT).strip()
         if not text.isdigit():
             raise NotARepo(self.root, "its version file holds no number")
         found = int(text)
@@ -209,7 +209,7 @@ class RepoLayout:
         self.keystore.mkdir(exist_ok=True, mode=0o700)
         if not self.version.exists():
             part = self.root / "version.part"
-            with part.open("wb") as file:
+            with os.fdopen(open_plain(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
                 file.write(b"%d\n" % REPO_FORMAT)
                 file.flush()
                 os.fsync(file.fileno())

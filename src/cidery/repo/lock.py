@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from cidery.disk.file_locks import FileLocked, is_locked, lock_file, unlock_file
 from cidery.errors import Unavailable
+from cidery.plain_files import NotAFile, read_plain
 
 MAX_HOLDER_TEXT = 4096
 """Most bytes of the lock file that are read or written."""
@@ -111,6 +112,7 @@ class RepoLock:
             phase: how far this daemon is; "": it is none.
         Raises:
             RepoLocked: names the holder. RepoNotWritable: no permission, no directory, a file system that is read-only.
+            NotAFile.
         """
         try:
             fd = lock_file(path)
@@ -118,6 +120,8 @@ class RepoLock:
             holder = read_holder(path)
             here = holder is not None and holder.pid == os.getpid() and os.path.realpath(path) in _held
             raise RepoLocked(path, holder, here=here) from exc
+        except NotAFile:
+            raise
         except OSError as exc:
             raise RepoNotWritable(path, (exc.strerror or str(exc)).lower()) from exc
         lock = cls(path, fd, Holder(os.getpid(), command[:MAX_COMMAND], phase))
@@ -173,8 +177,7 @@ _held: set[str] = set()
 def read_holder(path: Path) -> Holder | None:
     """The process that last wrote the lock file; None if unknown. Does not tell whether the lock is held."""
     try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(MAX_HOLDER_TEXT))
+        found = json.loads(read_plain(path, MAX_HOLDER_TEXT))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):

@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from cidery.plain_files import open_plain
+
 RESERVE_BYTES = 8 * 1024 * 1024
 """Enough for the index pages and log entries of a few thousand blocks; the space they free serves the next ones."""
 FULL_BYTES = 1024 * 1024
@@ -25,7 +27,7 @@ class Reserve:
             return True
         part = self._path.with_name(RESERVE_NAME + ".part")
         try:
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
+            fd = open_plain(part, os.O_WRONLY | os.O_CREAT)
             try:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(fd, 0, RESERVE_BYTES)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import zlib
 
+from cidery.plain_files import open_plain, read_plain
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +41,7 @@ class VolatileNote:
     def read(self) -> bytes | None:
         """The last note written on this boot; None if there is none, or it is torn."""
         try:
-            with self._path.open("rb") as file:
-                head, _, rest = file.read(MAX_NOTE + 256).partition(b"\n")
+            head, _, rest = read_plain(self._path, MAX_NOTE + 256).partition(b"\n")
         except OSError:
             return None
         words = head.split(b" ")
@@ -59,8 +60,7 @@ class VolatileNote:
             return
         if self._fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd = open_plain(self._path, os.O_WRONLY | os.O_CREAT)
         data = b"%s %d %d\n%s" % (self._boot.encode(), len(note), zlib.crc32(note), note)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, data)  # one call; the checksum detects a kill inside it

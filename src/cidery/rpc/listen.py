@@ -22,6 +22,7 @@ from cidery.http.server import HttpServer
 from cidery.http.tls import Certificate
 from cidery.http.unix_socket import SocketFile, bind_unix
 from cidery.multiformats.multiaddr import Multiaddr
+from cidery.plain_files import check_plain
 from cidery.rpc.certificate import NoCertificate, followed, speaks_tls
 from cidery.rpc.guard import default_origins, own_origins
 from cidery.rpc.official import OfficialPage
@@ -227,10 +228,14 @@ def _from_here(bound: list[Multiaddr]) -> Multiaddr:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Atomically, so that a client never reads half of it."""
+    """Atomically, so that a client never reads half of it. Raises NotAFile, OSError."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        check_plain(path)
+        raise

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cidery.http.message import Request, Response, text
+from cidery.plain_files import read_plain
+from cidery.repo.places import gateway_url
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -133,10 +135,7 @@ class WebUi:
 
     def _policy(self) -> str:
         """Scripts from here alone; pictures, films and papers from this daemon's gateway, too, and nothing else."""
-        try:
-            gateway = (self._repo / "gateway").read_text(encoding="ascii").strip()
-        except OSError:
-            gateway = ""
+        gateway = gateway_url(self._repo)
         parts = {
             "default-src": "'none'",
             "script-src": "'self'",
@@ -157,7 +156,7 @@ class WebUi:
         """The key that signs sessions; b"" if there is none and none is to be made."""
         path = self._repo / KEY_FILE
         try:
-            return path.read_bytes()
+            return read_plain(path, KEY_BYTES)
         except FileNotFoundError:
             if not make:
                 return b""

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
-from cidery.commands.context import Body, Context
+from cidery.commands.context import Body, Context, begun
 from cidery.commands.definition import Call
 from cidery.commands.run.reading import frozen
 from cidery.core.getting.extent_stream import extent_stream
@@ -45,14 +45,12 @@ async def get(context: Context, call: Call) -> Body:
     if min(skip) < 0:
         raise BadCall("options 'skip-files' and 'skip-bytes' take numbers from 0 up")
     extents = context.taken is not None and not compress
-    nodes: list[UnixFSNode] = []
 
-    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        """The first piece is empty: it comes when the node is known."""
+    async def chunks(known: list[UnixFSNode]) -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session(name=call.text("session")) as session:
             root = await resolve(path, session)
             node = await run(read_node(root), session)
-            nodes.append(node)
+            known.append(node)
             yield b""
             if compress and not archive and node.kind is Kind.FILE:
                 stream = frozen(cat_file(root, session))
@@ -67,9 +65,7 @@ async def get(context: Context, call: Call) -> Body:
             async for chunk in gzip_stream(stream, level) if compress else _joined(stream):
                 yield chunk
 
-    body = chunks()
-    await anext(body)
-    (node,) = nodes
+    node, body = await begun(chunks)
     total = node.size if node.kind is Kind.FILE else sum(link.tsize or 0 for link in node.links)
     kind = "application/gzip" if compress else MEDIA_TYPE if extents else ""
     return Body(body, None if compress else total, kind)

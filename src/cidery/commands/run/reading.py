@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from cidery.blockstore.drive import run
 from cidery.commands.bind import BadCall
-from cidery.commands.context import Body, Context, body_of
+from cidery.commands.context import Body, Context, begun, body_of
 from cidery.commands.definition import Call
 from cidery.core.lazy_session import AtHand, NotAtHand
 from cidery.core.reading.cat import cat as cat_file
@@ -27,26 +27,24 @@ async def cat(context: Context, call: Call) -> Body:
         raise BadCall("options 'offset' and 'length' take numbers from 0 up")
     paths = [await context.node.locate(text) for text in call.many("path")]
     api, name = context.node, call.text("session")
-    found: list[Body] = []
 
-    async def chunks() -> AsyncGenerator[bytes | memoryview, None]:
-        """The first piece is empty: it comes when the sizes are known."""
+    async def chunks(known: list[bytes | int]) -> AsyncGenerator[bytes | memoryview, None]:
+        """Known are all bytes, if they are at hand, or else their number."""
         async with api.session(name=name) if name else api.lazy_session() as session:
             sizes = [await file_size(path, session) for path in paths]
             total = max(0, sum(sizes) - offset)
             wanted = total if length is None else min(length, total)
             files = list(zip(paths, sizes, strict=True))
             if wanted <= SMALL and (data := await _at_hand(files, offset, wanted, session)) is not None:
-                found.append(body_of(data))
+                known.append(data)
                 return
-            found.append(Body(body, wanted))
+            known.append(wanted)
             yield b""
             async for chunk in _joined(files, offset, wanted, session):
                 yield chunk
 
-    body = chunks()
-    await anext(body, None)
-    return found[0]
+    known, body = await begun(chunks)
+    return Body(body, known) if isinstance(known, int) else body_of(known)
 
 
 async def _at_hand(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from pathlib import Path
 
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
@@ -13,9 +12,11 @@ from cidery.core.api import Api
 from cidery.core.diagnosis.attention import Standing, Use, attention
 from cidery.core.diagnosis.clock import clock_fault
 from cidery.core.network import Network, ProvideOff, RoutingOff
+from cidery.plain_files import read_plain
 from cidery.repo.disk_use import disk_use
 from cidery.repo.jobs import JobState
 from cidery.repo.layout import RepoLayout
+from cidery.repo.places import MAX_URL, gateway_url
 from cidery.version import __version__
 
 
@@ -115,13 +116,9 @@ def _budgets(api: Api) -> list[BudgetLine]:
 
 def _addresses(layout: RepoLayout) -> tuple[list[str], str]:
     """Where the daemon says that it listens."""
-
-    def lines(path: Path) -> list[str]:
-        try:
-            return path.read_text(encoding="ascii").split()
-        except OSError:
-            return []
-
+    try:
+        rpc = read_plain(layout.api, MAX_URL).decode("ascii", "replace").split()
+    except OSError:
+        rpc = []
     # as a browser opens it: only there each content has an origin of its own
-    url = "".join(lines(layout.root / "gateway")).replace("//127.0.0.1:", "//localhost:")
-    return lines(layout.api), url
+    return rpc, gateway_url(layout.root).replace("//127.0.0.1:", "//localhost:")

@@ -21,6 +21,7 @@ from cidery.core.adding.items import Identity
 from cidery.errors import Unavailable
 from cidery.multiformats.cid import CID, CIDError
 from cidery.multiformats.varint import Buffer
+from cidery.plain_files import open_plain, read_plain
 from cidery.unixfs.layout import Child
 
 MAGIC = b"cidery add 1\n"
@@ -167,8 +168,7 @@ class AddJournal:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        self._file = os.open(self._path, flags, 0o600)
+        self._file = open_plain(self._path, os.O_WRONLY | os.O_CREAT)
         if not self._size:
             os.ftruncate(self._file, 0)
             os.write(self._file, MAGIC)
@@ -179,7 +179,7 @@ class AddJournal:
 
     def _load(self) -> None:
         try:
-            data = self._path.read_bytes()
+            data = read_plain(self._path, MAX_BYTES)
         except OSError:
             return
         if data[: len(MAGIC)] != MAGIC:

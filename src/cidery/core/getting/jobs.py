@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cidery.core.getting.record import MAX_HEAD, SUFFIX, read_head
 from cidery.disk.file_locks import FileLocked, lock_file
+from cidery.plain_files import open_plain
 from cidery.repo.jobs import INTERRUPTED_LIFE, MAX_INTERRUPTED, Job, JobState
 
 
@@ -27,7 +28,7 @@ def _changed(path: Path) -> float:
 
 def _job(path: Path) -> Job | None:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             head = read_head(file.readline(MAX_HEAD))
             file.seek(max(0, path.stat().st_size - MAX_HEAD))
             lines = file.read(MAX_HEAD).decode("ascii", "replace").split("\n")

@@ -18,6 +18,8 @@ KEPT = 288
 MAGIC = b"cidery bandwidth 1\n"
 _SPELL = struct.Struct(">QQQ")
 _CRC = struct.Struct(">I")
+MAX_BYTES = len(MAGIC) + KEPT * _SPELL.size + _CRC.size + 1
+"""Most bytes that are read of an encoded day: one more than it may have."""
 
 
 class BadBandwidthDay(Exception):

@@ -8,12 +8,14 @@ Layout: magic, crc32 u32 of the rest, then a JSON header line, then the sections
 
 import json
 import os
+import sys
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from cidery.blockstore.bitmap import Bitmap
 from cidery.multiformats.varint import VarintError, decode_uvarint, encode_uvarint
+from cidery.plain_files import read_plain, write_plain
 from cidery.repo.gc.links import Target
 from cidery.repo.gc.mark import Mark
 
@@ -56,7 +58,7 @@ class MarkFile:
         }
         body = json.dumps(header).encode() + b"\n" + b"".join(sections)
         part = self._path.with_name(MARK_NAME + ".part")
-        part.write_bytes(MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
+        write_plain(part, MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
         part.replace(self._path)
 
     def load(self, mark: Mark, now: float) -> MarkStart | None:
@@ -65,7 +67,7 @@ class MarkFile:
         Missing blocks may have arrived since, with links of their own: the caller looks them up again.
         """
         try:
-            data = self._path.read_bytes()
+            data = read_plain(self._path, sys.maxsize)  # of one's own: as long as the marks of all blocks are
         except FileNotFoundError:
             return None
         at = len(MAGIC) + 4
