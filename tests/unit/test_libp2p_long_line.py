@@ -9,11 +9,11 @@ import pytest
 
 from cidery.libp2p.io import long_line
 from cidery.libp2p.io.long_line import (
-    AS_IT_LIKES,
     DRAINING,
     LONG_ROUND_TRIP,
     LOOKS,
     OVERFLOWING,
+    PROBING,
     QUEUED,
     REMEMBERED,
     REST,
@@ -118,12 +118,13 @@ def test_what_has_no_socket_or_a_closed_one_is_left_alone():
     [(10.0, inf), (10 * QUEUED, inf), (10.1 * QUEUED, 100.0), (10 * OVERFLOWING, 100.0), (20.0, DRAINING * 100.0)],
 )
 def test_it_is_held_to_the_rate_of_the_line_while_there_is_a_queue(round_trip: float, limit: float):
-    assert at_most(Measured(round_trip, 10.0, 50.0, True), 100.0) == limit
-    assert at_most(Measured(round_trip, 10.0, 0.0, True), 0.0) == inf, "nothing was measured yet"
+    assert at_most(Measured(round_trip, 10.0, 50.0, True), 100.0, known=False) == limit
+    assert at_most(Measured(round_trip, 10.0, 50.0, True), 100.0, known=True) == min(limit, PROBING * 100.0)
+    assert at_most(Measured(round_trip, 10.0, 0.0, True), 0.0, known=True) == inf, "nothing was measured yet"
 
 
 @only_linux
-def test_the_limit_follows_what_is_measured_and_goes_when_the_queue_is_empty():
+def test_the_limit_follows_what_is_measured_and_lets_it_try_for_more_when_the_queue_is_empty():
     async def main() -> None:
         sock = System(ANY, 10.0)
         line = LongLine.over(Over(sock), asyncio.get_running_loop())
@@ -131,7 +132,7 @@ def test_the_limit_follows_what_is_measured_and_goes_when_the_queue_is_empty():
         for round_trip, rate in ((10.0, 100e3), (14.0, 125e3), (14.0, 90e3), (16.0, 90e3), (10.5, 90e3), (10.5, 125e3)):
             sock.line = Measured(round_trip, 10.0, rate, True)
             await asyncio.sleep(round_trip / LOOKS + 5.0)
-        assert sock.limits == [125_000, 100_000, AS_IT_LIKES]
+        assert sock.limits == [125_000, 112_500, 156_250]
         sock.line = Measured(14.0, 10.0, 90e3, True)
         await asyncio.sleep(REMEMBERED * 14.0)
         assert sock.limits[3:] == [125_000, 90_000], "what was measured long ago is forgotten"

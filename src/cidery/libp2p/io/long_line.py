@@ -27,14 +27,16 @@ CUBIC leaves slow start when answers come some milliseconds later, as they do ov
 """
 QUEUED, OVERFLOWING = 1.1, 1.5
 """Times the least round trip from which on TCP is held to the rate of the line, and to DRAINING of it."""
-DRAINING = 0.8
+DRAINING = 0.9
+PROBING = 1.25
+"""Times the rate of the line that it may send at most once there was a queue, and is none: what was on its way by then
+leaves room for more than the line holds."""
 LOOKS = 4
 """Looks in a round trip, while anything is on its way."""
 REST = 8.0
 """Round trips between two looks at a line that rests, at most."""
 REMEMBERED = 32
 """Looks of which the fastest counts as the rate of the line."""
-AS_IT_LIKES = 2**64 - 1
 
 _MAX_PACING_RATE = 47
 """Linux's SO_MAX_PACING_RATE, which Python does not name: bytes per second, 8 bytes."""
@@ -68,10 +70,15 @@ def measured(sock: socket.socket | asyncio.trsock.TransportSocket) -> Measured |
     return Measured(round_trip / 1e6, least / 1e6, float(rate), unacked > 0)
 
 
-def at_most(line: Measured, rate: float) -> float:
-    """Bytes per second that are to be sent, if the line carries ``rate``; inf: as TCP likes."""
-    if not rate or line.round_trip <= QUEUED * line.least_round_trip:
+def at_most(line: Measured, rate: float, *, known: bool) -> float:
+    """Bytes per second that are to be sent, if the line carries ``rate``; inf: as TCP likes.
+
+    ``known``: there was a queue, so the rate is that of the line and not what TCP has dared so far.
+    """
+    if not rate:
         return inf
+    if line.round_trip <= QUEUED * line.least_round_trip:
+        return PROBING * rate if known else inf
     return rate if line.round_trip <= OVERFLOWING * line.least_round_trip else DRAINING * rate
 
 
@@ -109,11 +116,10 @@ class LongLine:
             if line is None:
                 return
             self._rates.append(line.rate)
-            limit = at_most(line, max(self._rates))
-            if limit != self._limit:
+            limit = at_most(line, max(self._rates), known=self._limit != inf)
+            if limit not in (self._limit, inf):
                 self._limit = limit
-                value = AS_IT_LIKES if limit == inf else max(1, int(limit))
-                self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", value))
+                self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", max(1, int(limit))))
             shortest = line.round_trip / LOOKS
             self._pause = shortest if line.busy else min(REST * line.round_trip, max(shortest, 2 * self._pause))
             self._timer = self._loop.call_later(self._pause, self._look)
