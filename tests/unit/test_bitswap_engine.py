@@ -373,6 +373,18 @@ def test_a_small_rest_of_a_large_block_waits_for_its_turn():
     assert envelope_of(machine, "p").blocks == [wanted]
 
 
+def test_what_is_being_sent_and_asked_for_once_more_is_not_sent_twice():
+    machine, (wanted,) = engine("p"), cids(1)
+    ask(machine, "p", [wanted])
+    assert envelope_of(machine, "p").blocks == [wanted]
+    ask(machine, "p", [wanted])
+    assert envelope_of(machine, "p").empty
+    assert starts_of(machine, wanted, 1000).starts == {wanted: 1000}, "another rest is"
+    machine.sent("p", 1, SIZE)
+    ask(machine, "p", [wanted])
+    assert envelope_of(machine, "p").blocks == [wanted], "it may have been lost"
+
+
 def test_the_last_offset_asked_for_counts():
     machine, (wanted,) = engine("p"), cids(1)
     for start in (1000, 3000, 0):

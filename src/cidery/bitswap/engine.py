@@ -72,8 +72,8 @@ class _PeerQueue:
         """Of these, where it is not 1."""
         self.starts: dict[CID, int] = {}
         """Of these, the offset from which on one is to be sent, where that is not 0."""
-        self.sending: dict[CID, None] | None = None
-        """Blocks of the message that is being sent and that are still wanted; None: none is."""
+        self.sending: dict[CID, int] | None = None
+        """Blocks of the message that is being sent and that are still wanted -> offset; None: none is."""
         self.presences: OrderedDict[CID, bool] = OrderedDict()
         """To be said -> whether we have it."""
         self.queued_bytes = 0
@@ -94,15 +94,22 @@ class _PeerQueue:
         self.queued_bytes -= size
         return size
 
+    def serves(self, entry: Entry) -> bool:
+        """Whether that is being sent, or to be sent: who asks for all once more is not sent it twice."""
+        if entry.cid in self.blocks:
+            return self.starts.get(entry.cid, 0) == entry.start
+        return self.sending is not None and self.sending.get(entry.cid) == entry.start
+
     def pack(self, cid: CID, envelope: Envelope) -> None:
         """Move a block that is to be sent into an envelope."""
-        if start := self.starts.get(cid, 0):
+        start = self.starts.get(cid, 0)
+        if start:
             envelope.starts[cid] = start
         envelope.blocks.append(cid)
         envelope.sizes.append(self.take(cid))
         if self.sending is None:
             self.sending = {}
-        self.sending[cid] = None
+        self.sending[cid] = start
 
 
 class Engine:
@@ -368,7 +375,7 @@ class Engine:
         if entry.want_type is WantType.HAVE and size > INLINE_BYTES:
             queue.presences[cid] = True
             self.offers.told(peer, cid, now)
-        elif cid not in queue.blocks or queue.starts.get(cid, 0) != entry.start:
+        elif not queue.serves(entry):
             self.offers.settled(peer, cid)
             queue.presences.pop(cid, None)
             start = entry.start if entry.start < size else 0
