@@ -385,6 +385,16 @@ def test_what_is_being_sent_and_asked_for_once_more_is_not_sent_twice():
     assert envelope_of(machine, "p").blocks == [wanted], "it may have been lost"
 
 
+def test_after_a_cancelled_rest_the_whole_block_is_sent():
+    machine, (wanted,) = engine("p"), cids(1)
+    machine.on_wantlist("p", [Entry(wanted, start=1000)], False)
+    machine.on_sizes("p", [wanted], [SIZE])
+    machine.on_wantlist("p", [Entry(wanted, cancel=True)], False)
+    ask(machine, "p", [wanted])
+    envelope = envelope_of(machine, "p")
+    assert envelope.sizes == [SIZE] and not envelope.starts
+
+
 def test_the_last_offset_asked_for_counts():
     machine, (wanted,) = engine("p"), cids(1)
     for start in (1000, 3000, 0):

@@ -92,3 +92,30 @@ async def test_what_is_not_there_fails_before_the_answer_begins(
     with pytest.raises(NotFound):
         await answer(shell, name, "bafkreibhoce5shal35hs42dcxj7eub3akemugh25cp3snxjvfmdpdmqgve")
     assert not sessions.open
+
+
+class Noted:
+    """A session that notes what it is told."""
+
+    def __init__(self, session: BlockSession, told: list[str]) -> None:
+        self._session, self._told = session, told
+
+    def __getattr__(self, name: str) -> Any:
+        self._told.append(name)
+        return getattr(self._session, name)
+
+
+@pytest.mark.parametrize("name", ["get", "cat"])
+async def test_a_session_hears_that_all_will_be_read_before_it_is_asked_for_the_first_block(
+    shell: Shell, cid: str, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    told: list[str] = []
+    entered = Counted.__aenter__
+
+    async def noted(self: Counted) -> BlockSession:
+        return Noted(await entered(self), told)  # type: ignore[return-value]
+
+    monkeypatch.setattr(Counted, "__aenter__", noted)
+    Sessions(shell.api, monkeypatch)
+    async with aclosing((await answer(shell, name, cid)).chunks):
+        assert told[0] == "expect", "over a long line it costs a round trip less"

@@ -49,6 +49,7 @@ async def get(context: Context, call: Call) -> Body:
     async def chunks(known: list[UnixFSNode]) -> AsyncGenerator[bytes | memoryview, None]:
         async with api.session(name=call.text("session")) as session:
             root = await resolve(path, session)
+            session.expect(root)  # before its first block: a stream of the whole brings that, too
             node = await run(read_node(root), session)
             known.append(node)
             yield b""

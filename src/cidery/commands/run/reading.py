@@ -31,6 +31,8 @@ async def cat(context: Context, call: Call) -> Body:
     async def chunks(known: list[bytes | int]) -> AsyncGenerator[bytes | memoryview, None]:
         """Known are all bytes, if they are at hand, or else their number."""
         async with api.session(name=name) if name else api.lazy_session() as session:
+            if len(paths) == 1 and not offset and length is None:
+                session.expect(await resolve(paths[0], session))  # before its first block: a stream brings that, too
             sizes = [await file_size(path, session) for path in paths]
             total = max(0, sum(sizes) - offset)
             wanted = total if length is None else min(length, total)

@@ -81,9 +81,13 @@ async def get(
 
 
 async def is_file(path: str | CID | ContentPath, session: BlockSession) -> bool:
-    """Whether a file or symlink is at ``path``, not a directory. Raises as resolve(), UnixFSError."""
-    node = await run(read_node(await resolve(path, session)), session)
-    return node.kind is not Kind.DIRECTORY
+    """Whether a file or symlink is at ``path``, not a directory; what is below is expected to be read, too.
+
+    Raises as resolve(), UnixFSError.
+    """
+    root = await resolve(path, session)
+    session.expect(root)
+    return (await run(read_node(root), session)).kind is not Kind.DIRECTORY
 
 
 class _Getting:
