@@ -31,8 +31,8 @@ HEADERS = 40
 """Bytes of IP and TCP per segment."""
 QUEUE = 64 * 1024
 """Bytes of a connection that may wait before its receiver's line, or four segments."""
-SEND_BUFFER = 128 * 1024
-"""Bytes of a connection that the sending system takes before it makes the program wait; Linux, at some Mbit/s."""
+SEND_BUFFER = 32 * 1024
+"""Bytes of a connection that the sending system takes before it makes the program wait, if that does not say more."""
 
 
 def check_amounts(value: object, names: tuple[str, ...]) -> None:

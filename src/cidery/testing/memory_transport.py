@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -55,6 +56,20 @@ class Ways(Protocol):
         ...
 
 
+class MemorySocket:
+    """What a program may ask of the system for a connection: how much it takes beyond what is on its way."""
+
+    def __init__(self) -> None:
+        self.unsent = SEND_BUFFER
+
+    def setsockopt(self, _level: int, option: int, value: int) -> None:
+        if option == getattr(socket, "TCP_NOTSENT_LOWAT", None):
+            self.unsent = value
+
+    def getsockopt(self, _level: int, _option: int, _size: int = 0) -> bytes:
+        raise OSError(95, "Operation not supported")
+
+
 class MemoryTransport(asyncio.Transport):
     """One end of a connection. ``pause_reading()`` plays a peer whose receive window is full."""
 
@@ -62,7 +77,8 @@ class MemoryTransport(asyncio.Transport):
         self, network: Ways, protocol: asyncio.BaseProtocol, here: Endpoint, there: Endpoint, peername: Endpoint
     ):
         """``peername``: how the other end looks from here, which a router may change."""
-        super().__init__({"peername": peername, "sockname": here})
+        self._socket = MemorySocket()
+        super().__init__({"peername": peername, "sockname": here, "socket": self._socket})
         self.here = here
         self.there = there
         self.other: MemoryTransport | None = None
@@ -95,7 +111,7 @@ class MemoryTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """Bytes that have not left: they wait for the line, or for a peer that does not read."""
         if self._out.flow is not None:
-            return max(0, self._out.flow.waiting - SEND_BUFFER)
+            return max(0, self._out.flow.waiting - self._socket.unsent)
         assert self.other is not None  # both ends are made together
         now, total = self._loop.time(), 0
         for leaves, _, data in reversed(self._out.segments):

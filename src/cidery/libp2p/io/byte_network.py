@@ -7,6 +7,7 @@ import asyncio.trsock
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar, runtime_checkable
 
 from cidery.host_names import addresses_of
@@ -16,6 +17,8 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 UNSENT = 128 * 1024
 """Bytes of a connection that the system takes beyond what is on its way: what waits here can still be put in order."""
+SLOW_UNSENT = 32 * 1024
+"""The same of a line that is slow, or not known: messages wait for them, and they take from whose turn is next."""
 BACKLOG = 256
 """Connections that the system accepts before we do; beyond it dialling takes a second try."""
 
@@ -126,6 +129,12 @@ class TcpNetwork:
         raise failure
 
 
+def keep_unsent(transport: asyncio.BaseTransport, *, slow: bool) -> None:
+    """Have the system take as little as at first, or more, where it lets programs choose."""
+    with suppress(OSError, ValueError):  # the connection may have ended, or be none of TCP
+        _keep_little_unsent(transport.get_extra_info("socket"), SLOW_UNSENT if slow else UNSENT)
+
+
 def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
     """Let connections be made from the port of a listener, for hole punching. For programs of the same user only."""
     for name in ("SO_REUSEADDR", "SO_REUSEPORT"):
@@ -133,7 +142,7 @@ def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
             sock.setsockopt(socket.SOL_SOCKET, option, 1)
 
 
-def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None) -> None:
+def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None, most: int = SLOW_UNSENT) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
     if sock is not None and option is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+        sock.setsockopt(socket.IPPROTO_TCP, option, most)

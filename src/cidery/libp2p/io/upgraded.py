@@ -11,6 +11,7 @@ from typing import cast
 
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError
+from cidery.libp2p.io.byte_network import keep_unsent
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.long_line import LongLine
@@ -68,6 +69,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._sealer: Sealer | None = None
         self._burst = 0
         self._paused = self._flushing = self._gathering = self._slow = False
+        self._little = True
         self._paused_at = 0.0
         self._resumed: asyncio.Future[None] | None = None
         self._aborting: asyncio.TimerHandle | None = None
@@ -177,6 +179,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._slow = self._loop.time() - self._paused_at > SLOW_DRAIN
+        if self._slow != self._little and self._transport is not None:
+            self._little = self._slow
+            keep_unsent(self._transport, slow=self._slow)
         self._flush()
         if not self._paused:
             self._resume()
