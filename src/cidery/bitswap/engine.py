@@ -337,8 +337,12 @@ class Engine:
         return queue is not None and queue.sending is not None and not queue.sending
 
     def sent(self, peer: str, blocks: int, size: int) -> None:
+        """The message that was being sent to it, with so many blocks."""
         if (queue := self._peers.get(peer)) is not None:
             queue.sending = None
+        self._count(peer, blocks, size)
+
+    def _count(self, peer: str, blocks: int, size: int) -> None:
         if (ledger := self.ledgers.get(peer)) is not None:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size
@@ -357,7 +361,7 @@ class Engine:
         self.turns.took(peer, size, now)
         for cid in cids:
             self.turns.sends(cid.multihash, peer)
-        self.sent(peer, len(cids), size)
+        self._count(peer, len(cids), size)
 
     def wantlist(self, peer: str) -> list[CID]:
         """What the peer wants of us and we do not have."""
