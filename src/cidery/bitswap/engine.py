@@ -7,7 +7,8 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -311,6 +312,15 @@ class Engine:
             return None
         sent = zip(envelope.blocks, envelope.sizes, strict=True)
         return next((cid for cid, size in sent if size > SMALL and cid.codec == RAW), None)
+
+    @contextmanager
+    def sending(self, peer: str, envelope: Envelope) -> Iterator[None]:
+        """While its blocks are read, and while it is sent: it is put back if that fails."""
+        try:
+            yield
+        except BaseException:
+            self.put_back(peer, envelope)
+            raise
 
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again, if it is still there."""
