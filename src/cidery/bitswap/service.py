@@ -484,7 +484,7 @@ class BitswapService:
                     await stream.drain()
                     if isinstance(stream.connection, Connection):
                         await stream.connection.has_sent()
-            peer.failed = 0
+            peer.failed = peer.written = 0
             size = sum(len(block.data) - message.starts.get(block.cid, 0) for block in message.blocks)
             self.engine.sent(peer.name, len(message.blocks), size)
             self.blocks_sent += len(message.blocks)
