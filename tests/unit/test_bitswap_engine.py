@@ -1,5 +1,7 @@
 """The serving side: wants in, envelopes out."""
 
+import pytest
+
 from cidery.bitswap.engine import (
     ASKED_ROOTS,
     ASKED_SECONDS,
@@ -450,3 +452,24 @@ def test_after_a_message_was_sent_a_cancel_concerns_nothing():
     machine.sent("p", 1, sum(envelope_of(machine, "p").sizes))
     cancel(machine, *wanted)
     assert not machine.withdrawn("p")
+
+
+def test_a_stream_beside_bitswap_does_not_end_the_message_that_is_being_sent():
+    machine, wanted = engine("p"), cids(2)
+    ask(machine, "p", wanted)
+    envelope = envelope_of(machine, "p")
+    machine.streamed("p", cids(1, start=9), SIZE)
+    assert machine.ledgers["p"].blocks_sent == 1
+    ask(machine, "p", wanted[:1])
+    assert envelope_of(machine, "p").empty, "it is being sent still"
+    machine.put_back("p", envelope)
+    assert envelope_of(machine, "p").blocks == wanted
+
+
+def test_what_could_not_even_be_read_is_put_back():
+    machine, wanted = engine("p"), cids(2)
+    ask(machine, "p", wanted)
+    envelope = envelope_of(machine, "p")
+    with pytest.raises(OSError), machine.sending("p", envelope):
+        raise OSError
+    assert envelope_of(machine, "p").blocks == wanted

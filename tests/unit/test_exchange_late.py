@@ -89,3 +89,28 @@ def test_it_stays_if_it_is_not_known_how_fast_the_other_is_or_it_was_asked_just_
     giver = slow("slow", FIRST)
     assert not taken_over(asked(giver), [giver], [Source("unknown", 0.01)])
     assert not taken_over(asked(giver), [giver], [fast("fast")], LEAST_STAY)
+
+
+def leaving(giver: Source) -> tuple[Moves, Wants, dict[str, Source]]:
+    """Of one want of a source that is cancelled and heard of."""
+    moves, wants = Moves(SessionWaits()), asked(giver)
+    moves.begin(giver, FIRST, NOW)
+    return moves, wants, {giver.name: giver}
+
+
+def test_what_is_on_its_way_when_its_cancel_is_heard_is_asked_of_another_once_it_comes_no_more():
+    giver = slow("slow", FIRST, coming=frozenset((FIRST,)))
+    moves, wants, sources = leaving(giver)
+    assert moves.due(wants, sources, NOW + 0.5) == []
+    giver.hears(NOW + 0.5, NOW + 0.5, frozenset(), NOW + 0.5)  # its source has ended the message
+    assert moves.next_at is not None and moves.next_at < NOW + 1.0
+    assert moves.due(wants, sources, NOW + 0.6) == [(giver, FIRST, "")]
+    assert moves.due(wants, sources, NOW + 0.7) == []
+
+
+def test_the_rest_of_what_is_on_its_way_after_its_cancel_is_asked_of_another_as_of_any():
+    giver = slow("slow", FIRST, coming=frozenset((FIRST,)))
+    moves, wants, sources = leaving(giver)
+    moves.due(wants, sources, NOW + 0.5)
+    taker = fast("fast")
+    assert [one for *_, one in moves.late(wants, [giver, taker], [taker], lambda *_: taker, NOW + 0.5)] == [taker]

@@ -168,6 +168,27 @@ def test_a_line_that_rests_is_looked_at_rarely_and_one_that_is_closed_no_more():
 
 
 @only_linux
+@pytest.mark.parametrize("limits", [[], [125_000]])
+def test_a_line_that_turns_out_not_to_be_long_is_held_and_looked_at_no_more(limits: list[int]):
+    async def main() -> None:
+        sock = System(ANY, 10.0)
+        line = LongLine.over(Over(sock), asyncio.get_running_loop())
+        assert line is not None
+        if limits:
+            sock.line = Measured(14.0, 10.0, 125e3, True)
+            await asyncio.sleep(10.0)
+        sock.line = Measured(0.001, 0.0005, 90e3, True)
+        await asyncio.sleep(10.0)
+        before = sock.looks
+        await asyncio.sleep(1000.0)
+        assert sock.looks == before, "four times in each millisecond"
+        assert sock.limits == ([*limits, 2**64 - 1] if limits else [])
+        line.close()
+
+    run_virtual(main())
+
+
+@only_linux
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_the_line_is_what_the_system_measured(loop: str, monkeypatch: pytest.MonkeyPatch):
     uvloop = pytest.importorskip("uvloop") if loop == "uvloop" else None

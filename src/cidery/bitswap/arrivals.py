@@ -35,10 +35,16 @@ class Arrivals:
         self._slow |= late
         return bool(late)
 
-    def ends_at(self, peer: str, arrived: int, missing: int, at: float) -> float:
-        """When a message will be whole of which so many bytes have arrived until ``at``, at this rate; inf: unknown."""
+    def ends_at(self, peer: str, arrived: int, missing: int, at: float, now: float) -> float:
+        """When a message will be whole of which so many bytes have arrived until ``at``, at this rate; inf: unknown.
+
+        One that should be whole by now and is not comes at the lower rate that it has had until now.
+        """
         since = self._since.get(peer, at)
-        return at + missing * (at - since) / arrived if arrived and at > since else inf
+        if not arrived or at <= since:
+            return inf
+        ends = at + missing * (at - since) / arrived
+        return ends if ends >= now else now + missing * (now - since) / arrived
 
     def beside(self, peer: str) -> int:
         """How many others than this one are sending."""

@@ -7,7 +7,8 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -312,6 +313,15 @@ class Engine:
         sent = zip(envelope.blocks, envelope.sizes, strict=True)
         return next((cid for cid, size in sent if size > SMALL and cid.codec == RAW), None)
 
+    @contextmanager
+    def sending(self, peer: str, envelope: Envelope) -> Iterator[None]:
+        """While its blocks are read, and while it is sent: it is put back if that fails."""
+        try:
+            yield
+        except BaseException:
+            self.put_back(peer, envelope)
+            raise
+
     def put_back(self, peer: str, envelope: Envelope) -> None:
         """What could not be sent goes to the front of the peer's queue again, if it is still there."""
         for cid in envelope.blocks:
@@ -337,8 +347,12 @@ class Engine:
         return queue is not None and queue.sending is not None and not queue.sending
 
     def sent(self, peer: str, blocks: int, size: int) -> None:
+        """The message that was being sent to it, with so many blocks."""
         if (queue := self._peers.get(peer)) is not None:
             queue.sending = None
+        self._count(peer, blocks, size)
+
+    def _count(self, peer: str, blocks: int, size: int) -> None:
         if (ledger := self.ledgers.get(peer)) is not None:
             ledger.blocks_sent += blocks
             ledger.bytes_sent += size
@@ -357,7 +371,7 @@ class Engine:
         self.turns.took(peer, size, now)
         for cid in cids:
             self.turns.sends(cid.multihash, peer)
-        self.sent(peer, len(cids), size)
+        self._count(peer, len(cids), size)
 
     def wantlist(self, peer: str) -> list[CID]:
         """What the peer wants of us and we do not have."""

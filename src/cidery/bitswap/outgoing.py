@@ -35,13 +35,13 @@ class Outgoing:
         if stream is None or stream.inner.finished or stream.inner.fin_received or not self._usable(peer, stream):
             if stream is not None and kind == "wants":
                 peer.wantlist.ask_again()  # what the old stream carried may not have been read
-            stream = peer.streams[kind] = await self._open(peer)
+            stream = await self._open(peer, kind)
         try:
-            await write_message(stream, message)
+            await write_message(peer, kind, stream, message)
         except StreamReset:
             # once more on a stream of its own: messages are whole, what was cut is sent again
-            stream = peer.streams[kind] = await self._open(peer)
-            await write_message(stream, message)
+            stream = await self._open(peer, kind)
+            await write_message(peer, kind, stream, message)
         if one_message_per_stream(self._agent_of(peer.peer)):
             del peer.streams[kind]
             stream.close_write()
@@ -50,14 +50,19 @@ class Outgoing:
             if len(peer.half_closed) > MAX_HALF_CLOSED:
                 peer.half_closed.popleft().reset("never ended by the peer")
 
-    async def _open(self, peer: ConnectedPeer) -> Stream:
+    async def _open(self, peer: ConnectedPeer, kind: str) -> Stream:
         """A stream of ours: "S responds back on a stream s_receive", not on that of the request."""
         connection = self._swarm.best(peer.peer)
         if connection is None:
             raise ConnectionFailed("the peer has disconnected")  # and is not dialled just to be answered
         if self._speaks(peer.peer, PROTOCOL_1_2):
-            return await connection.open_stream([PROTOCOL_1_2], optimistic=True)
-        return await connection.open_stream(PROTOCOLS)
+            stream = await connection.open_stream([PROTOCOL_1_2], optimistic=True)
+        else:
+            stream = await connection.open_stream(PROTOCOLS)
+        peer.streams[kind] = stream
+        if kind == "answers":
+            peer.written = stream.inner.out_bytes
+        return stream
 
     def _usable(self, peer: ConnectedPeer, stream: Stream) -> bool:
         """Whether messages still go over a stream: not where the peer is silent since it has come again."""

@@ -93,6 +93,8 @@ class ConnectedPeer:
         self.wantlist = PeerWantlist[Asker | ConnectedPeer]()
         self.streams: dict[str, Stream] = {}
         self.sending: dict[str, asyncio.Task[None]] = {}
+        self.written = 0
+        """Bytes of the message with answers that was written and is not sent, with what opened its stream for it."""
         self.inbound: dict[Stream, None] = {}
         self.half_closed: deque[Stream] = deque()
         self.reading = asyncio.Semaphore(MAX_READING)
@@ -295,13 +297,16 @@ async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:
     return message
 
 
-async def write_message(stream: Stream, message: Message) -> None:
+async def write_message(peer: ConnectedPeer, kind: str, stream: Stream, message: Message) -> None:
     buffers = message.buffers(stream.protocol)
+    head = encode_uvarint(sum(map(len, buffers)))
+    if kind == "answers":
+        peer.written += sum(map(len, (head, *buffers)))
     if not message.coming:
-        await stream.write_message(*buffers)
+        await stream.write(head, *buffers)
         return
     # what is foretold travels by itself: a receiver cannot open the first part of a large sealed frame
-    await stream.write(encode_uvarint(sum(map(len, buffers))), buffers[0])
+    await stream.write(head, buffers[0])
     await stream.write(*buffers[1:])
 
 

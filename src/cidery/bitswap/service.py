@@ -176,7 +176,8 @@ class BitswapService:
             connection.ping()
             self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
-        return Heard(at, connection.heard_at, peer.coming(), self._arrivals.ends_at(source, *peer.unfinished(), at))
+        ends_at = self._arrivals.ends_at(source, *peer.unfinished(), at, self._clock())
+        return Heard(at, connection.heard_at, peer.coming(), ends_at)
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
@@ -433,6 +434,9 @@ class BitswapService:
                 self._sending_failed(peer, kind, exc)
             finally:
                 del peer.sending[kind]
+                if kind == "answers":  # now: the next turn may be the same peer's
+                    self.engine.end_turn(peer.name, 0, self._clock())
+                    self._serving.begin_turns()
 
         peer.sending[kind] = self._tasks.spawn(run())
 
@@ -451,6 +455,7 @@ class BitswapService:
                 peer.wantlist.ask_again()
                 self._loop.call_later(delay, self._kick_wants, peer)
             else:
+                self.engine.turns.pause(peer.name, self._clock() + delay)
                 self._loop.call_later(delay, self._kick_answers, peer.name)
 
     async def _send_wants(self, peer: ConnectedPeer) -> None:
@@ -464,37 +469,29 @@ class BitswapService:
             await asyncio.sleep(0)  # changes of the same turn of the loop travel together
 
     async def _send_answers(self, peer: ConnectedPeer) -> None:
-        size = 0
-        try:
-            while not peer.gone:
-                size = 0
-                async with self._reading:
-                    envelope = self.engine.next_envelope(peer.name)
-                    if envelope.empty:
-                        return
+        while not peer.gone:
+            async with self._reading:
+                envelope = self.engine.next_envelope(peer.name)
+                if envelope.empty:
+                    return
+                with self.engine.sending(peer.name, envelope):
                     message = await read_blocks(self._store, envelope)
-                    if envelope.blocks and self._is_ours(peer.name):
-                        message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
-                # outside: a peer that reads slowly, or not at all, holds up nobody but itself
-                try:
-                    await self._outgoing.send(peer, "answers", message)
-                    if message.blocks and self.engine.turns.slow(peer.name) and (stream := peer.streams.get("answers")):
-                        await stream.drain()
-                        if isinstance(stream.connection, Connection):
-                            await stream.connection.has_sent()
-                except BaseException:
-                    self.engine.put_back(peer.name, envelope)
-                    raise
-                peer.failed = 0
-                size = sum(len(block.data) - message.starts.get(block.cid, 0) for block in message.blocks)
-                self.engine.sent(peer.name, len(message.blocks), size)
-                self.blocks_sent += len(message.blocks)
-                self.data_sent += size
-                if envelope.blocks:
-                    if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
-                        self._kick_wants(peer)
-                    self.engine.end_turn(peer.name, size, self._clock())
-                    self._serving.begin_turns()
-        finally:
-            self.engine.end_turn(peer.name, 0, self._clock())
-            self._serving.begin_turns()
+                if envelope.blocks and self._is_ours(peer.name):
+                    message.coming = [cid for cid, data in message.blocks if len(data) >= FORETOLD]
+            # outside: a peer that reads slowly, or not at all, holds up nobody but itself
+            with self.engine.sending(peer.name, envelope):
+                await self._outgoing.send(peer, "answers", message)
+                if message.blocks and self.engine.turns.slow(peer.name) and (stream := peer.streams.get("answers")):
+                    await stream.drain()
+                    if isinstance(stream.connection, Connection):
+                        await stream.connection.has_sent()
+            peer.failed = peer.written = 0
+            size = sum(len(block.data) - message.starts.get(block.cid, 0) for block in message.blocks)
+            self.engine.sent(peer.name, len(message.blocks), size)
+            self.blocks_sent += len(message.blocks)
+            self.data_sent += size
+            if envelope.blocks:
+                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
+                    self._kick_wants(peer)
+                self.engine.end_turn(peer.name, size, self._clock())
+                self._serving.begin_turns()

@@ -54,11 +54,17 @@ class Serving:
             self._look_in(engine.turns.held(now) or UNREAD)
 
     def stop_withdrawn(self, peer: ConnectedPeer) -> None:
-        """End a message of which no block is wanted any more, if that saves its line something."""
+        """End a message of which no block is wanted any more, if that saves its line something.
+
+        Not while its stream still holds anything of an earlier one, which counts as sent. What has left counts as
+        taken, or a peer could have turn after turn by withdrawing all but the last bytes.
+        """
         stream, task = peer.streams.get("answers"), peer.sending.get("answers")
         if stream is None or task is None or not self._engine.withdrawn(peer.name):
             return
-        if stream.inner.out_bytes >= WORTH_ENDING:
+        left = stream.inner.out_bytes
+        if WORTH_ENDING <= left <= peer.written:
+            self._engine.turns.took(peer.name, peer.written - left, self._clock())
             peer.take_back("not wanted any more")
             task.add_done_callback(lambda _: None if peer.gone else self._answer(peer))
 

@@ -228,6 +228,11 @@ class Turns:
             taker.rests_until, taker.rest = now + taker.rest, min(MAX_REST, 2 * taker.rest)
         return taken
 
+    def pause(self, peer: str, until: float) -> None:
+        """Nothing can be sent to it until then: it has no turn."""
+        if (taker := self._takers.get(peer)) is not None:
+            taker.rests_until = max(taker.rests_until, until)
+
     def rests(self, peer: str, now: float) -> bool:
         """Whether it has no turn now."""
         return now < self._takers[peer].rests_until

@@ -1,7 +1,8 @@
 """Which wants leave the source that they are asked of, because another would bring them sooner. Pure.
 
 A want leaves in two steps, so that the block does not come from both: it is cancelled, and only when its source has
-had the time to hear of that, and the block is not on its way, is it asked of another.
+had the time to hear of that, and the block is not on its way, is it asked of another. One that is on its way may be
+ended yet: its source does so if it hears then that none of the message is wanted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -32,13 +33,16 @@ class Moves:
         self._waits = waits
         self._leaving: dict[CID, tuple[str, float, str]] = {}
         """Cancelled wants -> the source they leave, when they may be asked of another one, and which if it is known."""
+        self._brought: dict[CID, tuple[str, float, str]] = {}
+        """Of these, the ones on their way by then, and when to look whether they still are."""
         self._offers: dict[str, list[CID]] = {}
         self._look_at: float | None = None
 
     @property
     def next_at(self) -> float | None:
         """When there is something to decide again."""
-        return min((at for _, at, _ in self._leaving.values()), default=self._look_at)
+        leaving = (*self._leaving.values(), *self._brought.values())
+        return min((at for _, at, _ in leaving), default=self._look_at)
 
     def rest(self) -> None:
         """There is nothing to look for now."""
@@ -50,18 +54,23 @@ class Moves:
 
     def begin(self, giver: Source, cid: CID, now: float, taker: str = "") -> None:
         """It has been cancelled; ``taker``: who is asked then, if that is known."""
+        self._brought.pop(cid, None)
         self._leaving[cid] = giver.name, now + CROSSING + 1.5 * (giver.least_delay or 0.0), taker
 
     def due(self, wants: Wants, sources: dict[str, Source], now: float) -> list[tuple[Source, CID, str]]:
         """Wants that have left, and the sources that do not bring them."""
         gone: list[tuple[Source, CID, str]] = []
-        for cid, (name, at, taker) in list(self._leaving.items()):
-            want = wants.asked.get(cid)
-            if want is None or want.source != name:
-                del self._leaving[cid]  # it came, or its source lost it in another way
-            elif now >= at:
-                del self._leaving[cid]
-                if not self.brings(sources[name], cid, now):
+        for leaving in (self._brought, self._leaving):
+            for cid, (name, at, taker) in list(leaving.items()):
+                want = wants.asked.get(cid)
+                if want is None or want.source != name:
+                    del leaving[cid]  # it came, or its source lost it in another way
+                elif self.brings(sources[name], cid, now):
+                    if now >= at:
+                        del leaving[cid]
+                        self._brought[cid] = name, now + LEAST_PAUSE, taker
+                elif leaving is self._brought or now >= at:
+                    del leaving[cid]
                     gone.append((sources[name], cid, taker))
         return gone
 

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 LONG_ROUND_TRIP = 1.0
 """Seconds of a round trip from which on a line is long."""
+SHORT_ROUND_TRIP = 0.5
+"""Seconds of the least one below which it is not after all: the first answers were late, or it is another way now."""
 PATIENT = (b"reno", b"cubic")
 """What sends instead of BBR: the first one that the system allows.
 
@@ -40,6 +42,7 @@ REMEMBERED = 32
 
 _MAX_PACING_RATE = 47
 """Linux's SO_MAX_PACING_RATE, which Python does not name: bytes per second, 8 bytes."""
+_NO_LIMIT = 2**64 - 1
 _UNACKED_AT, _ROUND_TRIP_AT, _LEAST_AT, _RATE_AT = 24, 68, 148, 160
 """Where Linux's tcp_info has segments on their way, the smoothed and the least round trip in microseconds, and the
 rate of delivery in bytes per second (https://man7.org/linux/man-pages/man7/tcp.7.html, ``struct tcp_info``)."""
@@ -115,14 +118,21 @@ class LongLine:
             line = measured(self._sock)
             if line is None:
                 return
+            if line.least_round_trip < SHORT_ROUND_TRIP:
+                if self._limit != inf:
+                    self._hold(_NO_LIMIT)
+                return
             self._rates.append(line.rate)
             limit = at_most(line, max(self._rates), known=self._limit != inf)
             if limit not in (self._limit, inf):
                 self._limit = limit
-                self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", max(1, int(limit))))
+                self._hold(max(1, int(limit)))
             shortest = line.round_trip / LOOKS
             self._pause = shortest if line.busy else min(REST * line.round_trip, max(shortest, 2 * self._pause))
             self._timer = self._loop.call_later(self._pause, self._look)
+
+    def _hold(self, rate: int) -> None:
+        self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", rate))
 
 
 def _leave_bbr(sock: socket.socket | asyncio.trsock.TransportSocket) -> bool:
