@@ -1,8 +1,9 @@
 """What is not a file, where a repository has one, is said in one line, at once."""
 
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,14 @@ COMMANDS = {
 
 
 @pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Afterwards signals do what they did: a daemon that cannot start ends its process, and leaves its handlers."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.chdir(tmp_path)
     create_repository(tmp_path / "repo", profiles=["test"])
-    return tmp_path / "repo"
+    yield tmp_path / "repo"
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("kind", KINDS)
