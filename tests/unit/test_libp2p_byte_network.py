@@ -5,12 +5,24 @@ import socket
 
 import pytest
 
-from cidery.libp2p.io.byte_network import SLOW_UNSENT, UNSENT, keep_unsent
+from cidery.libp2p.io.byte_network import SLOW_UNSENT, UNSENT, TcpNetwork, keep_unsent
 
 
 class Over(asyncio.Transport):
     def __init__(self, sock: object) -> None:
         super().__init__({"socket": sock})
+
+
+async def test_a_connection_that_ends_as_it_is_made_is_one_that_has_ended_and_no_error_of_a_socket():
+    class Ends(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+
+    server = await asyncio.start_server(lambda _, accepted: accepted.close(), "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        assert isinstance(await TcpNetwork().connect(Ends, host, port), Ends)
 
 
 def test_what_has_no_socket_or_a_closed_one_is_left_alone():

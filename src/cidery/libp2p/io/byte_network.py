@@ -131,8 +131,7 @@ class TcpNetwork:
 
 def keep_unsent(transport: asyncio.BaseTransport, *, slow: bool) -> None:
     """Have the system take as little as at first, or more, where it lets programs choose."""
-    with suppress(OSError, ValueError):  # the connection may have ended, or be none of TCP
-        _keep_little_unsent(transport.get_extra_info("socket"), SLOW_UNSENT if slow else UNSENT)
+    _keep_little_unsent(transport.get_extra_info("socket"), SLOW_UNSENT if slow else UNSENT)
 
 
 def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
@@ -145,4 +144,5 @@ def _share_port(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
 def _keep_little_unsent(sock: socket.socket | asyncio.trsock.TransportSocket | None, most: int = SLOW_UNSENT) -> None:
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
     if sock is not None and option is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, option, most)
+        with suppress(OSError, ValueError):  # the connection may have ended, or be none of TCP
+            sock.setsockopt(socket.IPPROTO_TCP, option, most)
