@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from cidery.libp2p.io.byte_network import SLOW_UNSENT, UNSENT, TcpNetwork, keep_unsent
+from cidery.multiformats.address_filter import AddressFilter
 
 
 class Over(asyncio.Transport):
@@ -22,7 +23,7 @@ async def test_a_connection_that_ends_as_it_is_made_is_one_that_has_ended_and_no
     server = await asyncio.start_server(lambda _, accepted: accepted.close(), "127.0.0.1", 0)
     async with server:
         host, port = server.sockets[0].getsockname()
-        assert isinstance(await TcpNetwork().connect(Ends, host, port), Ends)
+        assert isinstance(await TcpNetwork(AddressFilter()).connect(Ends, host, port), Ends)
 
 
 def test_what_has_no_socket_or_a_closed_one_is_left_alone():
