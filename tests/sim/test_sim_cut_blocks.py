@@ -175,3 +175,26 @@ def test_what_one_of_two_connections_carried_is_asked_for_again_when_it_ends(how
             assert now() - began < len(WANTED) * MIB / RATE + 2.0
 
     run_virtual(main())
+
+
+def test_of_a_block_that_goes_on_coming_nothing_is_copied_when_another_want_is_cancelled():
+    async def main() -> None:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 2) as (reader, source):
+            network.set_line(source.address, HostLine(RATE, RATE))
+            await source.put(WANTED)
+            await reader.connect(source)
+            bitswap = reader.network.bitswap
+            assert bitswap is not None
+            async with reader.session() as session:
+                session.prefetch([one.cid for one in WANTED])
+                await asyncio.sleep(CUT)
+                begun = bitswap._peers[source.name].begun()
+                assert begun is not None and begun.rest_of is not None
+                others = [one.cid for one in WANTED if one.cid != begun.rest_of]
+                bitswap.cancel(session, source.name, others)
+                assert len(bitswap._parts) == 0
+                bitswap.cancel(session, source.name, [begun.rest_of])
+                assert len(bitswap._parts) == len(begun.data)
+
+    run_virtual(main())

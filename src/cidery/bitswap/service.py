@@ -162,8 +162,10 @@ class BitswapService:
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         if (peer := self._peers.get(source)) is not None:
-            if any(cid in self._interest for cid in cids) and (begun := peer.begun()) is not None:
-                self._keep(peer, begun)  # another may be asked for the rest
+            if any(cid in self._interest for cid in cids):
+                begun = peer.begun()
+                if begun is not None and begun.rest_of in cids:
+                    self._keep(peer, begun)  # another may be asked for the rest
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
 
