@@ -14,6 +14,7 @@ from cidery.errors import IntegrityError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 """Of each opening. The last is for pipes: without it, opening one waits for somebody at its other end."""
@@ -76,7 +77,12 @@ def read_plain(path: str | Path, most: int) -> bytes:
         return file.read(min(most, os.fstat(file.fileno()).st_size + GROWTH))
 
 
+def new_plain(path: str | Path) -> BinaryIO:
+    """A regular file to be written, empty, made or emptied in place, mode 0644. Raises as open_plain()."""
+    return os.fdopen(open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb")
+
+
 def write_plain(path: str | Path, data: bytes) -> None:
-    """Make or replace a regular file in place, without a sync, mode 0644. Raises as open_plain()."""
-    with os.fdopen(open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
+    """Make or replace a regular file in place, without a sync. Raises as open_plain()."""
+    with new_plain(path) as file:
         file.write(data)

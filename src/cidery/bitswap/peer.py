@@ -299,9 +299,10 @@ async def read_blocks(store: BlockStore, envelope: Envelope) -> Message:
 
 async def write_message(peer: ConnectedPeer, kind: str, stream: Stream, message: Message) -> None:
     buffers = message.buffers(stream.protocol)
-    head = encode_uvarint(sum(map(len, buffers)))
+    size = sum(map(len, buffers))
+    head = encode_uvarint(size)
     if kind == "answers":
-        peer.written += sum(map(len, (head, *buffers)))
+        peer.written += len(head) + size
     if not message.coming:
         await stream.write(head, *buffers)
         return

@@ -48,7 +48,7 @@ class PeerWantlist(Generic[S]):
     def ask_again(self) -> None:
         """Send every want-block once more: the peer may have lost them with a stream."""
         for cid in self._blocks:
-            self._pending[cid] = Entry(cid, send_dont_have=True)
+            self.want_whole(cid)
 
     def want_whole(self, cid: CID) -> None:
         """Send a want-block once more: what came for it was of no use."""

@@ -14,7 +14,7 @@ from cidery.client.answer import DaemonGone, RpcError
 from cidery.commands.definition import Call
 from cidery.errors import Unavailable
 from cidery.node.location import api_authorities
-from cidery.plain_files import open_plain
+from cidery.plain_files import new_plain
 
 START_SECONDS = 60.0
 """Longest wait for a daemon that was started: it may have to check a large store first."""
@@ -109,7 +109,7 @@ def start(repo: Path, secret: str) -> Endpoint:
     make(repo)
     path = repo / LOG_FILE
     words = [sys.executable, "-m", "cidery", "--repo-dir", str(repo), "daemon"]
-    with os.fdopen(open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as log:
+    with new_plain(path) as log:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path.home(), **_detached()
         )

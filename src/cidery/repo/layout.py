@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cidery.blockstore.places import BLOCKS_DIR, INDEX_DIR
 from cidery.errors import InvalidInput, NotFound
-from cidery.plain_files import open_plain, read_plain
+from cidery.plain_files import new_plain, read_plain
 from cidery.repo.places import jobs_directory
 from cidery.version import REPO_FORMAT
 
@@ -209,7 +209,7 @@ class RepoLayout:
         self.keystore.mkdir(exist_ok=True, mode=0o700)
         if not self.version.exists():
             part = self.root / "version.part"
-            with os.fdopen(open_plain(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
+            with new_plain(part) as file:
                 file.write(b"%d\n" % REPO_FORMAT)
                 file.flush()
                 os.fsync(file.fileno())
