@@ -1,6 +1,7 @@
 """What a peer withdraws while it is sent to it: what else it was sent, and whose turn comes then."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 from test_sim_transfers import MIB, blocks
@@ -23,14 +24,20 @@ def withdraw(bitswap: BitswapService, peer: ConnectedPeer, wanted) -> None:
     bitswap._serving.stop_withdrawn(peer)
 
 
+@asynccontextmanager
+async def slowly_served(count: int):
+    """A reader, the Bitswap of a slow source, the reader as that sees it, and what the source has: blocks of a MiB."""
+    network, wanted = MemoryNetwork(5, Link(0.02)), blocks(count, MIB)
+    async with memory_nodes(network, 2) as (reader, source):
+        await source.put(wanted)
+        await reader.connect(source)
+        network.set_line(source.address, HostLine(FEW, FEW))
+        yield (reader, *await serving(source, reader), wanted)
+
+
 def test_a_message_is_not_ended_while_an_earlier_one_is_in_its_stream():
     async def main() -> None:
-        network, wanted = MemoryNetwork(5, Link(0.02)), blocks(2, MIB)
-        async with memory_nodes(network, 2) as (reader, source):
-            await source.put(wanted)
-            await reader.connect(source)
-            network.set_line(source.address, HostLine(FEW, FEW))
-            bitswap, peer = await serving(source, reader)
+        async with slowly_served(2) as (reader, bitswap, peer, wanted):
             bitswap.engine.turns.limit = lambda name: MIB  # type: ignore[method-assign]
             async with reader.session() as session:
                 session.prefetch([one.cid for one in wanted])
@@ -50,12 +57,7 @@ def test_a_message_is_not_ended_while_an_earlier_one_is_in_its_stream():
 
 def test_what_has_left_of_a_message_that_is_withdrawn_counts_as_taken():
     async def main() -> None:
-        network, wanted = MemoryNetwork(5, Link(0.02)), blocks(1, MIB)
-        async with memory_nodes(network, 2) as (reader, source):
-            await source.put(wanted)
-            await reader.connect(source)
-            network.set_line(source.address, HostLine(FEW, FEW))
-            bitswap, peer = await serving(source, reader)
+        async with slowly_served(1) as (reader, bitswap, peer, wanted):
             async with reader.session() as session:
                 session.prefetch([wanted[0].cid])
                 await asyncio.sleep(5.0)
