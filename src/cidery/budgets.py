@@ -75,6 +75,16 @@ CONNECTIONS = Limit(256, "connections", Per.NODE, "a further inbound one is clos
 CONNECTIONS_OF_PEER = Limit(
     4, "connections", Per.PEER, "a further inbound one is closed", "both may dial at once, by TCP and QUIC"
 )
+PATHS = Limit(
+    24,
+    "more TCP connections below it",
+    Per.CONNECTION,
+    "a further one is closed",
+    "over a round trip of seconds each begins with 14 KiB",
+)
+PATHS_IN_ALL = Limit(
+    512, "of these from outside", Per.NODE, "a further one is closed", "each holds a file, and up to 300 KiB"
+)
 KNOWN_PEERS = Limit(
     10_000,
     "peers whose addresses are known",

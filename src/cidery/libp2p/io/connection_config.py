@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from cidery.libp2p.io.joining import Joining
 from cidery.libp2p.io.shares import ReceivedBytes
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.traffic import Traffic
@@ -27,6 +28,7 @@ class ConnectionConfig:
     traffic: Traffic
     greeting: str = ""
     """Protocol id of the first request of each connection; "": there is none."""
+    joining: Joining = field(default_factory=Joining)
     received: ReceivedBytes = field(default_factory=ReceivedBytes)
     spare: SpareBuffers = field(default_factory=SpareBuffers)
     scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(SCRATCH)))

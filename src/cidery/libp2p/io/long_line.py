@@ -1,5 +1,7 @@
 """TCP over a line whose round trip takes seconds: by which rule it sends, and no faster than the line carries.
 
+The line may be that of several TCP connections (paths.py): together they are one sender.
+
 A rule for congestion learns of its excess from what gets lost. Over a line of seconds that is late: a window that
 doubles in each round trip fills the queue before the line, which is long there, and what that drops comes a round trip
 of both later. So what TCP measures is looked at now and then, and where its answers take longer than they would by an
@@ -13,6 +15,7 @@ import asyncio.trsock
 import socket
 import struct
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
 from typing import NamedTuple
@@ -43,9 +46,13 @@ REMEMBERED = 32
 _MAX_PACING_RATE = 47
 """Linux's SO_MAX_PACING_RATE, which Python does not name: bytes per second, 8 bytes."""
 _NO_LIMIT = 2**64 - 1
-_UNACKED_AT, _ROUND_TRIP_AT, _LEAST_AT, _RATE_AT = 24, 68, 148, 160
-"""Where Linux's tcp_info has segments on their way, the smoothed and the least round trip in microseconds, and the
-rate of delivery in bytes per second (https://man7.org/linux/man-pages/man7/tcp.7.html, ``struct tcp_info``)."""
+_UNACKED_AT, _ROUND_TRIP_AT, _ACKED_AT, _LEAST_AT, _RATE_AT = 24, 68, 120, 148, 160
+"""Where Linux's tcp_info has segments on their way, the smoothed round trip in microseconds, bytes acknowledged, the
+least round trip, and the rate of delivery in bytes per second (https://man7.org/linux/man-pages/man7/tcp.7.html,
+``struct tcp_info``)."""
+
+
+Socket = socket.socket | asyncio.trsock.TransportSocket
 
 
 class Measured(NamedTuple):
@@ -56,9 +63,11 @@ class Measured(NamedTuple):
     rate: float
     busy: bool
     """Whether anything is on its way."""
+    acked: int = 0
+    """Bytes that have arrived since the beginning."""
 
 
-def measured(sock: socket.socket | asyncio.trsock.TransportSocket) -> Measured | None:
+def measured(sock: Socket) -> Measured | None:
     """None: the system does not tell. Raises OSError if the socket is closed, or none of TCP."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
@@ -66,11 +75,11 @@ def measured(sock: socket.socket | asyncio.trsock.TransportSocket) -> Measured |
     info = sock.getsockopt(socket.IPPROTO_TCP, option, _RATE_AT + 8)
     if len(info) < _RATE_AT + 8:
         return None
-    (unacked,), (round_trip,), (least,), (rate,) = (
-        struct.unpack_from(form, info, at)
-        for form, at in (("=I", _UNACKED_AT), ("=I", _ROUND_TRIP_AT), ("=I", _LEAST_AT), ("=Q", _RATE_AT))
+    unacked, round_trip, least = (
+        struct.unpack_from("=I", info, at)[0] for at in (_UNACKED_AT, _ROUND_TRIP_AT, _LEAST_AT)
     )
-    return Measured(round_trip / 1e6, least / 1e6, float(rate), unacked > 0)
+    acked, rate = (struct.unpack_from("=Q", info, at)[0] for at in (_ACKED_AT, _RATE_AT))
+    return Measured(round_trip / 1e6, least / 1e6, float(rate), unacked > 0, acked)
 
 
 def at_most(line: Measured, rate: float, *, known: bool) -> float:
@@ -85,13 +94,26 @@ def at_most(line: Measured, rate: float, *, known: bool) -> float:
     return rate if line.round_trip <= OVERFLOWING * line.least_round_trip else DRAINING * rate
 
 
-class LongLine:
-    """Holds one connection to the rate of its line, until close() or the end of the socket."""
+def together(lines: Sequence[Measured]) -> Measured:
+    """Several TCP connections over one line: those of which something is on its way tell how it is."""
+    busy = [line for line in lines if line.busy]
+    telling = busy or lines
+    round_trip = sum(line.round_trip for line in telling) / len(telling)
+    least = min(line.least_round_trip for line in lines)
+    rate, acked = sum(line.rate for line in telling), sum(line.acked for line in lines)
+    return Measured(round_trip, least, rate, bool(busy), acked)
 
-    def __init__(self, sock: socket.socket | asyncio.trsock.TransportSocket, loop: asyncio.AbstractEventLoop) -> None:
-        self._sock = sock
+
+class LongLine:
+    """Holds a connection, with what is added to it, to the rate of its line, until close() or the end of its socket."""
+
+    def __init__(self, sock: Socket, loop: asyncio.AbstractEventLoop, round_trip: float = LONG_ROUND_TRIP) -> None:
+        """``round_trip``: seconds, as the system has measured it."""
+        self.round_trip = round_trip
+        self._socks = [sock]
         self._loop = loop
         self._rates: deque[float] = deque(maxlen=REMEMBERED)
+        self._acked = loop.time(), 0
         self._limit = inf
         self._pause = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -105,8 +127,22 @@ class LongLine:
             with suppress(OSError, ValueError):  # the connection may have ended
                 line = measured(sock)
                 if line is not None and line.round_trip >= LONG_ROUND_TRIP and _leave_bbr(sock):
-                    return cls(sock, loop)
+                    return cls(sock, loop, line.round_trip)
         return None
+
+    def add(self, transport: asyncio.BaseTransport) -> None:
+        """One more TCP connection over the same line."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError, ValueError):  # the connection may have ended
+                _leave_bbr(sock)
+            self._socks.append(sock)
+            self._hold()
+
+    def remove(self, transport: asyncio.BaseTransport) -> None:
+        """One that was added is no more. Idempotent."""
+        sock = transport.get_extra_info("socket")
+        self._socks = [one for one in self._socks if one is not sock]
 
     def close(self) -> None:
         """Look no more. Idempotent."""
@@ -115,27 +151,39 @@ class LongLine:
 
     def _look(self) -> None:
         with suppress(OSError, ValueError):  # the socket is closed: that was the last look
-            line = measured(self._sock)
-            if line is None:
+            lines = [line for sock in self._socks if (line := measured(sock)) is not None]
+            if not lines:
                 return
+            line = together(lines)
             if line.least_round_trip < SHORT_ROUND_TRIP:
-                if self._limit != inf:
-                    self._hold(_NO_LIMIT)
+                self._limit = inf
+                self._hold()
                 return
-            self._rates.append(line.rate)
+            self._rates.append(max(line.rate, self._arrived(line.acked)))
             limit = at_most(line, max(self._rates), known=self._limit != inf)
             if limit not in (self._limit, inf):
                 self._limit = limit
-                self._hold(max(1, int(limit)))
+                self._hold()
             shortest = line.round_trip / LOOKS
             self._pause = shortest if line.busy else min(REST * line.round_trip, max(shortest, 2 * self._pause))
             self._timer = self._loop.call_later(self._pause, self._look)
 
-    def _hold(self, rate: int) -> None:
-        self._sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", rate))
+    def _arrived(self, acked: int) -> float:
+        """Bytes per second since the last look. TCP divides what a flight brought by a whole round trip: a short one
+        that the line carries in a moment, with a queue in front of it, looks slow."""
+        now = self._loop.time()
+        (then, before), self._acked = self._acked, (now, acked)
+        return max(0, acked - before) / (now - then) if now > then else 0.0
+
+    def _hold(self) -> None:
+        """Each to its part. What is added carries all that is long, in equal parts."""
+        rate = _NO_LIMIT if self._limit == inf else max(1, int(self._limit / max(1, len(self._socks) - 1)))
+        for sock in self._socks:
+            with suppress(OSError, ValueError):
+                sock.setsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, struct.pack("=Q", rate))
 
 
-def _leave_bbr(sock: socket.socket | asyncio.trsock.TransportSocket) -> bool:
+def _leave_bbr(sock: Socket) -> bool:
     """Have TCP send by another rule than BBR, where the system has BBR; False: it does not let programs choose.
 
     As Linux has it, BBR has four segments on its way for a round trip, and 0.2 s at least, in every ten seconds, to

@@ -25,7 +25,7 @@ from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.channel import Secured, WrongPeer
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut, Steps
-from cidery.libp2p.protocols.upgrade import upgrade_inbound, upgrade_outbound
+from cidery.libp2p.protocols.upgrade import upgrade_inbound, upgrade_or_join, upgrade_outbound
 from cidery.multiformats.multiaddr import Multiaddr, WsEndpoint
 
 PUNCH_TRIES, PUNCH_PAUSE = 10, 0.1
@@ -123,7 +123,8 @@ class StreamTransport:
             asyncio.get_running_loop().call_later(CALM, end.upgrade.prepare)
 
         def make() -> asyncio.BufferedProtocol:
-            connection = UpgradedConnection(end.connections, upgrade_inbound(end.upgrade), outbound=False)
+            steps = upgrade_inbound(end.upgrade) if self._network.private else upgrade_or_join(end.upgrade)
+            connection = UpgradedConnection(end.connections, steps, outbound=False)
             connection.upgraded.add_done_callback(prepare)
             accept(connection)
             if forms == {PLAIN}:
@@ -193,6 +194,8 @@ class StreamTransport:
                 began = self._clock()
                 await self._network.connect(lambda: lowest, *endpoint[:2])
                 connection.expect_round_trip(max(self._clock() - began, round_trip or 0.0), below)
+                if lowest is connection and not end.apart:
+                    connection.open_paths(lambda make: self._network.connect(make, *endpoint[:2]))
                 await connection.upgraded
                 end.upgrade.prepare()  # the peer has a signature to check, and this side nothing to do
         except BaseException as exc:

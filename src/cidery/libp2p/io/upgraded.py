@@ -14,9 +14,12 @@ from cidery.errors import CideryError, RemoteProtocolError
 from cidery.libp2p.io.byte_network import keep_unsent
 from cidery.libp2p.io.connection import Connection, ConnectionFailed
 from cidery.libp2p.io.connection_config import ConnectionConfig
+from cidery.libp2p.io.layers import LayerTransport
 from cidery.libp2p.io.long_line import LongLine
+from cidery.libp2p.io.paths import PIECE, SHORT_PIECE, Connect, Path, Paths, paths_for
 from cidery.libp2p.io.sealing import Sealer
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
+from cidery.libp2p.protocols.paths import Join, PathError, token
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
 from cidery.libp2p.protocols.timeouts import HANDSHAKE_ROUND_TRIPS
 from cidery.libp2p.protocols.yamux import Yamux
@@ -54,11 +57,11 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     def __init__(
         self,
         config: ConnectionConfig,
-        handshake: Steps[Secured],
+        handshake: Steps[Secured] | Steps[Secured | Join],
         outbound: bool,
     ) -> None:
         super().__init__(config, outbound)
-        self._handshake: Handshake[Secured] | None = Handshake(handshake)
+        self._handshake: Handshake[Secured] | Handshake[Secured | Join] | None = Handshake(handshake)
         self._handshake_bytes = self._flights = 0
         timeouts = config.timeouts
         self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
@@ -74,6 +77,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._resumed: asyncio.Future[None] | None = None
         self._aborting: asyncio.TimerHandle | None = None
         self._long_line: LongLine | None = None
+        self._paths: Paths | None = None
         self._handshake_at = self.opened_at
 
     def expect_round_trip(self, seconds: float, below: float = 0.0) -> None:
@@ -90,6 +94,12 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         """The address of this machine that the connection uses, None if it is not known."""
         name = self._transport.get_extra_info("sockname") if self._transport is not None else None
         return str(name[0]) if name else None
+
+    def open_paths(self, connect: Connect) -> None:
+        """Begin to open more TCP connections below this one, if its line is long; ``connect`` to the same address."""
+        if self._long_line is not None and (count := paths_for(self._long_line.round_trip)):
+            self._paths = Paths(self, self._long_line)
+            self._paths.open(count, connect, self.upgraded, self._token)
 
     # --- asyncio.BufferedProtocol
 
@@ -144,6 +154,9 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         except CideryError as exc:
             self.fail(exc)
             return
+        self._came(count, full)
+
+    def _came(self, count: int, full: bool) -> None:
         self._respond(count)
         if self.closed.done():
             return  # nobody would be told again that it has ended
@@ -154,12 +167,36 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             assert self._transport is not None  # something was received
             self._burst = 0
             self._transport.pause_reading()
+            if pause and self._paths is not None:
+                self._paths.rest(True)
             if not pause:  # libuv reads up to 32 full buffers in one turn: the others wait long enough already
                 self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         if self._transport is not None and not self.closed.done() and not self._share.reading_waits:
             self._transport.resume_reading()
+            if self._paths is not None:
+                self._paths.rest(False)
+
+    # --- paths.Owner
+
+    def came_by_path(self, count: int) -> None:
+        if self.closed.done():
+            return
+        try:
+            self._open(False)
+        except CideryError as exc:
+            self.fail(exc)
+            return
+        self._came(count, False)
+        if self._paths is not None and not self._share.reading_waits:
+            self._paths.rest(False)
+
+    def path_has_room(self) -> None:
+        if not self.closed.done():
+            self._flush()
+            if not self._is_full:
+                self._resume()
 
     def eof_received(self) -> bool:
         self.fail(HandshakeCut() if self._handshake is not None else ConnectionFailed("closed by the peer"))
@@ -183,15 +220,20 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._little = self._slow
             keep_unsent(self._transport, slow=self._slow)
         self._flush()
-        if not self._paused:
+        if not self._is_full:
             self._resume()
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether nothing long can be handed to the system now."""
+        return self._paths.full if self._paths is not None and self._paths.carry else self._paused
 
     @property
     def unsent(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     async def has_sent(self) -> None:
-        while self._paused and not self.closed.done():
+        while self._is_full and not self.closed.done():
             if self._resumed is None:
                 self._resumed = self._loop.create_future()
             await asyncio.shield(self._resumed)
@@ -220,9 +262,12 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         if handshake.done:
             self._start(handshake)
 
-    def _start(self, handshake: Handshake[Secured]) -> None:
+    def _start(self, handshake: Handshake[Secured] | Handshake[Secured | Join]) -> None:
         secured, now = handshake.result, self.config.clock()
         assert secured is not None and self._transport is not None  # done, over it
+        if isinstance(secured, Join):
+            self._is_path(secured, self._transport, bytes(handshake.rest))
+            return
         self._handshake = None
         self.secured = secured
         # A first guess, until the first ping comes back: all flights were answered but the last of the dialler, or the
@@ -238,6 +283,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             timeouts=self.config.timeouts,
             spare=self.config.spare,
         )
+        self._expect_paths(secured)
         if secured.early:
             self._mux.receive_data(memoryview(secured.early), now)
         rest = bytes(handshake.rest)
@@ -257,9 +303,22 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         """Open the messages in the buffer and move the rest to its front; a full buffer grows."""
         assert self._channel is not None and self._mux is not None
         mux, now = self._mux, self.config.clock()
-        used = self._channel.receive(
-            self._buffer[: self._filled], lambda plain: mux.receive_data(plain, now), mux.place
-        )
+        order = None if self._paths is None else self._paths.order
+        deliver, place = lambda plain: mux.receive_data(plain, now), mux.place
+        used = 0
+        if order is None or not order.waits:
+            used = self._channel.receive(self._buffer[: self._filled], deliver, place)
+        if order is not None:
+            while True:
+                taken, piece = order.next(self._buffer[used : self._filled])
+                used += taken
+                if not piece:
+                    break
+                if self._channel.receive(memoryview(piece), deliver, place) != len(piece):
+                    raise PathError("a piece ends within a message")
+                used += self._channel.receive(self._buffer[used : self._filled], deliver, place)
+            if full and not used and len(self._buffer) == LARGEST_BUFFER:
+                raise PathError("the bytes of a path do not come")
         rest = self._filled - used
         if full and len(self._buffer) < LARGEST_BUFFER:
             larger = memoryview(bytearray(min(LARGEST_BUFFER, len(self._buffer) * 4)))
@@ -296,22 +355,29 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         mux, sealer, transport = self._mux, self._sealer, self._transport
         if mux is None or sealer is None or transport is None or self._flushing or self._gathering:
             return
-        slice_left = FLUSH_SLICE
+        slice_left, paths = FLUSH_SLICE, None
+        if self._paths is not None and self._paths.carry:
+            paths = self._paths
         while mux.has_output and not self._paused and not self.closed.done():
             if slice_left <= 0:
                 self._flushing = True
                 self._loop.call_soon(self._flush_again)
                 break
             room = self._share.room(urgent=mux.urgent)
+            most = SLOW_BATCH if self._slow else room
+            if paths is not None:
+                most = SHORT_PIECE if paths.full else PIECE
+                room = room if mux.urgent or not paths.full else 0
             if not room:
                 break  # it will be called again
-            out = sealer.batch(mux, min(room, SLOW_BATCH) if self._slow else room)
+            out = sealer.batch(mux, min(room, most))
             if not len(out):
                 break
             slice_left -= len(out)
             self._share.sent(len(out))
-            transport.write(out)
-            if not transport.get_write_buffer_size():
+            said = paths.send(out) if paths is not None and len(out) > SHORT_PIECE else None
+            transport.write(said or out)
+            if said is None and not transport.get_write_buffer_size():
                 sealer.reuse(out)
         self._dispatch()
 
@@ -337,7 +403,40 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self._mux.go_away(exc.wire_code)
             self._flush_last()
 
+    # --- inside: paths
+
+    def _token(self) -> bytes:
+        """Of its paths. Raises ConnectionFailed."""
+        if not isinstance(self.secured, Secured) or not self.secured.binding:
+            raise ConnectionFailed("this kind of handshake knows no paths")
+        return token(self.secured.binding)
+
+    def _expect_paths(self, secured: Secured) -> None:
+        if self._paths is None and self._long_line is not None and not self.outbound and secured.binding:
+            self._paths = Paths(self, self._long_line, self.config.joining)
+            self.config.joining.expect(token(secured.binding), self._take_path, self.closed)
+        if self._paths is not None and secured.binding:
+            secured.channel.stops_at_records = True
+
+    def _take_path(self, join: Join, transport: asyncio.Transport, rest: bytes) -> bool:
+        assert self._paths is not None  # it expects them
+        try:
+            self._paths.join(Path(join.number, self._paths), transport, rest)
+        except CideryError as exc:
+            self.fail(exc)
+            return False
+        return True
+
+    def _is_path(self, join: Join, transport: asyncio.Transport, rest: bytes) -> None:
+        """Of another connection: this one ends, and its socket goes on."""
+        if isinstance(transport, LayerTransport):
+            raise PathError("a path is a plain TCP connection")
+        self.given_up("it is a path of another connection")
+        self.config.joining.join(join, transport, rest)
+
     def _shut(self) -> None:
+        if self._paths is not None:
+            self._paths.close(self.wait(CLOSE_GRACE))
         if self._long_line is not None:
             self._long_line.close()
         if self._transport is not None:

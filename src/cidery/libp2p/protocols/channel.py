@@ -42,6 +42,8 @@ class SecureChannel(Protocol):
     """Bytes of plaintext that fill one sealed message best."""
     sealed_size: int
     """Most bytes that sealing ``plain_size`` bytes takes."""
+    stops_at_records: bool
+    """Whether receive() ends before an empty message, which is a record then (paths.py), instead of refusing it."""
 
     def receive(self, data: memoryview, deliver: Deliver, place: Place | None = None) -> int:
         """Open every whole message in ``data``; returns how many bytes were used. Raises SecurityError.
@@ -95,3 +97,5 @@ class Secured:
     """Agreed on within the handshake, or None: negotiate it."""
     early: bytes = b""
     """Plaintext that followed the negotiation in the same message: the muxer's first input."""
+    binding: bytes = b""
+    """Of the handshake, known to its two ends alone; b"": the protocol gives none."""

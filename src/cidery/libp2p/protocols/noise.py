@@ -202,7 +202,7 @@ def _secured(
         muxer = next((name for name in initiators if name in responders), None)
         if muxer is None:
             raise NoiseError("no stream muxer in common")
-    return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer)
+    return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer, binding=symmetric.h)
 
 
 def initiate(
@@ -280,6 +280,7 @@ class NoiseChannel:
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
         self._send = ChaCha20Poly1305(send_key)
         self._receive = ChaCha20Poly1305(receive_key)
+        self.stops_at_records = False
         self._send_nonce = 0
         self._receive_nonce = 0
 
@@ -290,6 +291,8 @@ class NoiseChannel:
             if end - at - 2 < size:
                 break
             if size < TAG:
+                if not size and self.stops_at_records:
+                    break
                 raise NoiseError(f"a message of {size} bytes has no room for its tag")
             view = place(size - TAG) if place is not None and size >= LARGE else None
             if view is None:

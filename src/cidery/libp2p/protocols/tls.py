@@ -276,6 +276,7 @@ class TlsChannel:
     plain_size = 65536
     sealed_size = 65536 + 16 * 256
     """Each of the 4 records adds header, type and tag; renewals of keys and tickets fit beside them."""
+    stops_at_records = False
 
     def __init__(self, connection: SSL.Connection) -> None:
         self._connection = connection

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cidery.identity.keys import PrivateKey
 from cidery.identity.peer_id import PeerId
-from cidery.libp2p.protocols import multistream, noise, yamux
+from cidery.libp2p.protocols import multistream, noise, paths, yamux
 from cidery.libp2p.protocols.channel import Secured, SecurityError
 from cidery.libp2p.protocols.steps import Read, Send, Steps
 
@@ -68,6 +68,18 @@ def upgrade_outbound(config: UpgradeConfig, expected: PeerId | None, *, at_once:
 def upgrade_inbound(config: UpgradeConfig) -> Steps[Secured]:
     """The listening side. Raises MultistreamError, SecurityError."""
     security = yield from multistream.respond(config.security)
+    return (yield from _respond_by(security, config))
+
+
+def upgrade_or_join(config: UpgradeConfig) -> Steps[Secured | paths.Join]:
+    """As upgrade_inbound(), where what comes may also be a path of a connection that there is."""
+    chosen = yield from multistream.respond((*config.security, paths.PROTOCOL))
+    if chosen == paths.PROTOCOL:
+        return (yield from paths.respond())
+    return (yield from _respond_by(chosen, config))
+
+
+def _respond_by(security: str, config: UpgradeConfig) -> Steps[Secured]:
     if security == noise.PROTOCOL:
         secured = yield from noise.respond(config.static, config.entropy)
     else:
