@@ -83,7 +83,7 @@ PATHS = Limit(
     "over a round trip of seconds each begins with 14 KiB",
 )
 PATHS_IN_ALL = Limit(
-    512, "of these from outside", Per.NODE, "a further one is closed", "each holds a file, and up to 300 KiB"
+    128, "of these from outside", Per.NODE, "a further one is closed", "each holds a file, and up to 300 KiB"
 )
 KNOWN_PEERS = Limit(
     10_000,

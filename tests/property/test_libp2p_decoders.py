@@ -23,6 +23,7 @@ from cidery.libp2p.protocols.identify import Identify, IdentifyError
 from cidery.libp2p.protocols.multistream import MAX_LINE, MultistreamError, encode_line, read_line
 from cidery.libp2p.protocols.muxer import StreamOpened
 from cidery.libp2p.protocols.noise import NoiseChannel, NoiseError, NoisePayload
+from cidery.libp2p.protocols.paths import RECORD_SIZE, Order, PathError
 from cidery.libp2p.protocols.relay_messages import (
     Granted,
     HopMessage,
@@ -204,6 +205,27 @@ def test_any_bytes_in_a_noise_channel_wait_or_are_refused(data):
     try:
         assert 0 <= channel.receive(memoryview(data), lambda _: None) <= len(data)
     except NoiseError:
+        pass
+
+
+@many
+@given(st.lists(st.tuples(st.integers(1, 2), st.binary(max_size=40)), max_size=6), st.binary(max_size=60))
+def test_any_bytes_that_say_what_comes_over_paths_are_obeyed_or_refused(came, main):
+    order = Order()
+    for number in (1, 2):
+        order.add(number)
+    here = 0
+    for number, data in came:
+        order.received(number, memoryview(data))
+        here += len(data)
+    try:
+        while True:
+            used, piece = order.next(memoryview(main))
+            assert used in (0, RECORD_SIZE) and used <= len(main) and len(piece) <= here
+            main, here = main[used:], here - len(piece)
+            if not piece:
+                break
+    except PathError:
         pass
 
 

@@ -137,7 +137,8 @@ class LongLine:
             with suppress(OSError, ValueError):  # the connection may have ended
                 _leave_bbr(sock)
             self._socks.append(sock)
-            self._hold()
+            if self._limit != inf:
+                self._hold()
 
     def remove(self, transport: asyncio.BaseTransport) -> None:
         """One that was added is no more. Idempotent."""
@@ -156,8 +157,9 @@ class LongLine:
                 return
             line = together(lines)
             if line.least_round_trip < SHORT_ROUND_TRIP:
-                self._limit = inf
-                self._hold()
+                if self._limit != inf:
+                    self._limit = inf
+                    self._hold()
                 return
             self._rates.append(max(line.rate, self._arrived(line.acked)))
             limit = at_most(line, max(self._rates), known=self._limit != inf)

@@ -19,7 +19,7 @@ from cidery.errors import CideryError
 from cidery.libp2p.io.connection import ConnectionFailed
 from cidery.libp2p.io.joining import Joining
 from cidery.libp2p.io.long_line import LONG_ROUND_TRIP, LongLine
-from cidery.libp2p.protocols.paths import Order, propose, record
+from cidery.libp2p.protocols.paths import ACCEPTED, Order, propose, record
 from cidery.libp2p.protocols.steps import Handshake
 
 FIRST_WINDOW = 10 * 1448
@@ -86,11 +86,16 @@ class Path(asyncio.BufferedProtocol):
         transport.set_protocol(self)
         self.connection_made(transport)
         self.carries = True
+        transport.write(ACCEPTED)
         transport.resume_reading()
 
     def write(self, piece: memoryview) -> None:
         assert self._transport is not None  # it carries
         self._transport.write(piece)
+
+    @property
+    def unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -211,6 +216,11 @@ class Paths:
     def carry(self) -> bool:
         """Whether there is one to send over."""
         return any(path.carries for path in self._paths.values())
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the system to take them."""
+        return sum(path.unsent for path in self._paths.values())
 
     @property
     def full(self) -> bool:

@@ -230,7 +230,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     @property
     def unsent(self) -> int:
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        below = 0 if self._paths is None else self._paths.unsent
+        return below if self._transport is None else below + self._transport.get_write_buffer_size()
 
     async def has_sent(self) -> None:
         while self._is_full and not self.closed.done():

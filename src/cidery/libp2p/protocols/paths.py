@@ -19,6 +19,8 @@ from cidery.libp2p.protocols.multistream import confirm, optimistic_opening
 from cidery.libp2p.protocols.steps import Read, Send, Steps
 
 PROTOCOL = "/cidery/path/1.0.0"
+ACCEPTED = b"\1"
+"""What the side that was asked says once a path has joined its connection; before that nothing goes over it."""
 TOKEN_SIZE = 32
 RECORD_SIZE = 7
 MAX_PIECE = 64 * 1024
@@ -51,13 +53,15 @@ def token(binding: bytes) -> bytes:
 
 
 def propose(number: int, secret: bytes) -> Steps[None]:
-    """The side that opens a path. Raises MultistreamError, ProtocolNotSupported."""
+    """The side that opens a path. Raises MultistreamError, ProtocolNotSupported, PathError."""
     yield Send(optimistic_opening(PROTOCOL) + secret + bytes([number]))
     yield from confirm(PROTOCOL)
+    if (answer := (yield Read(1))) != ACCEPTED:
+        raise PathError(f"{answer!r} is no answer to a path")
 
 
 def respond() -> Steps[Join]:
-    """The other side, after the protocol was agreed on."""
+    """The other side, after the protocol was agreed on; then it says ACCEPTED, or closes."""
     return Join((yield Read(TOKEN_SIZE)), (yield Read(1))[0])
 
 
