@@ -21,6 +21,7 @@ from cidery.libp2p.io.long_line import (
     Measured,
     at_most,
     measured,
+    together,
 )
 from cidery.testing.virtual_clock import run_virtual
 
@@ -56,6 +57,7 @@ class System:
         struct.pack_into("=I", info, 24, 7 if self.line.busy else 0)
         struct.pack_into("=I", info, 68, int(1e6 * self.line.round_trip))
         struct.pack_into("=I", info, 148, int(1e6 * self.line.least_round_trip))
+        struct.pack_into("=Q", info, 120, self.line.acked)
         struct.pack_into("=Q", info, 160, int(self.line.rate))
         return bytes(info[:size])
 
@@ -218,3 +220,41 @@ def test_the_line_is_what_the_system_measured(loop: str, monkeypatch: pytest.Mon
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
         assert runner.run(rules(0.5)) == b"bbr", "on loopback"
         assert runner.run(rules(1e-6)) in (b"cubic", b"reno"), "some microseconds were measured"
+
+
+def test_several_connections_over_one_line_are_one_sender():
+    quiet, one, other = (
+        Measured(10.0, 10.0, 900e3, False, 5_000),
+        Measured(12.0, 10.2, 600e3, True, 70_000),
+        Measured(14.0, 10.1, 700e3, True, 80_000),
+    )
+    assert together([one]) == one
+    assert together([quiet, one, other]) == Measured(13.0, 10.0, 0.0, True, 155_000), "what arrives tells the rate"
+    assert together([quiet, quiet]) == Measured(10.0, 10.0, 0.0, False, 10_000)
+
+
+@only_linux
+def test_what_is_added_carries_in_equal_parts_what_arrives_in_all():
+    async def main() -> None:
+        socks = [System(ANY, 10.0) for _ in range(5)]
+        for sock in socks:
+            sock.line = Measured(14.0, 10.0, 0.0, True)
+        line = LongLine.over(Over(socks[0]), asyncio.get_running_loop())
+        assert line is not None
+        for sock in socks[1:]:
+            line.add(Over(sock))
+            assert sock.rule != b"bbr"
+        pause = 14.0 / LOOKS
+        for look in range(1, 6):
+            for sock in socks:
+                sock.line = Measured(14.0, 10.0, 0.0, True, int(look * pause * 20e3))
+            await asyncio.sleep(pause)
+        assert all(23e3 <= sock.limits[-1] <= 26e3 for sock in socks), "of 100 kB/s four carry a quarter each"
+        gone = Over(socks[4])
+        line.remove(gone)
+        before = socks[4].looks
+        await asyncio.sleep(10 * pause)
+        assert socks[4].looks == before
+        line.close()
+
+    run_virtual(main())

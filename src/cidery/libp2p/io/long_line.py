@@ -100,8 +100,9 @@ def together(lines: Sequence[Measured]) -> Measured:
     telling = busy or lines
     round_trip = sum(line.round_trip for line in telling) / len(telling)
     least = min(line.least_round_trip for line in lines)
-    rate, acked = sum(line.rate for line in telling), sum(line.acked for line in lines)
-    return Measured(round_trip, least, rate, bool(busy), acked)
+    # the rates of delivery of several, each the last one of its own, are more in all than the line carries
+    rate = lines[0].rate if len(lines) == 1 else 0.0
+    return Measured(round_trip, least, rate, bool(busy), sum(line.acked for line in lines))
 
 
 class LongLine:
