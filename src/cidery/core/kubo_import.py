@@ -36,7 +36,7 @@ from cidery.mfs.tree import AlreadyThere
 from cidery.multiformats.cid import CID
 from cidery.namesys.publisher import LIFETIME
 from cidery.repo.config import parse_config
-from cidery.repo.config_file import MAX_CONFIG_BYTES, ConfigError, Raw, parse_json, read_raw, write_raw
+from cidery.repo.config_file import MAX_CONFIG_BYTES, Changing, ConfigError, Raw, parse_json, read_raw, write_raw
 from cidery.repo.gc.mark import NOT_STORED, Mark, MarkFault, MarkTooWide
 from cidery.repo.keystore import BadKeyName, KeyDamaged, KeyExists, Keystore
 from cidery.repo.layout import RepoLayout
@@ -325,7 +325,8 @@ class KuboImport:
         if self._options.identity:
             raw = yield from self._with_identity(raw, kubo)
         if raw != before:
-            write_raw(path, raw)
+            with Changing(path):
+                write_raw(path, raw)
 
     def _with_identity(self, raw: Raw, kubo: Raw) -> Generator[Said, None, Raw]:
         """The changed config, with notes for the user. The old key goes into the keystore, under its peer id."""

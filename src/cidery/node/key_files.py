@@ -11,7 +11,7 @@ from cidery.core.keys import KeyRing, new_key
 from cidery.errors import Unavailable
 from cidery.node.lock_wait import locked
 from cidery.repo.config import parse_config
-from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_file import Changing, read_raw, write_raw
 from cidery.repo.config_identity import with_identity
 from cidery.repo.keystore import Keystore
 from cidery.repo.layout import RepoLayout
@@ -57,10 +57,10 @@ async def rotate(context: Context, call: Call) -> Rotated:
     if not old_name:
         raise BadCall("option 'oldkey' is missing: what to call the identity that the node has now")
     with await locked(layout.lock, "cidery key rotate"):
-        raw = read_raw(layout.config)
-        old = parse_config(raw).private_key
         key = await asyncio.to_thread(new_key, call.text("type"), call.number_or_none("size"), os.urandom)
-        # The old key first: whatever happens in between, it is not lost.
-        Keystore(layout.keystore).put(old_name, old)
-        write_raw(layout.config, with_identity(raw, key))
+        with Changing(layout.config) as raw:
+            old = parse_config(raw).private_key
+            # The old key first: whatever happens in between, it is not lost.
+            Keystore(layout.keystore).put(old_name, old)
+            write_raw(layout.config, with_identity(raw, key))
     return Rotated(Was=str(old.peer_id), Now=str(key.peer_id), Key=old_name)

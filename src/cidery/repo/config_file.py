@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from cidery.errors import InvalidInput
 from cidery.plain_files import NotAFile, read_plain
@@ -20,6 +21,9 @@ Raw = dict[str, "Any"]
 """The JSON object of a config."""
 MAX_CONFIG_BYTES = 4 << 20
 """Largest config file read, in bytes."""
+MAX_LOOKS, LOOK_PAUSE = 500, 0.01
+"""How often one who changes the config looks whether another is done, and the seconds in between: a change takes
+milliseconds."""
 
 
 class ConfigError(InvalidInput):
@@ -81,8 +85,60 @@ def parse_json(data: bytes, name: str) -> Raw:
     return raw
 
 
+class Changing:
+    """``with Changing(path) as raw``: what is read, and is written by write_raw() before the end, nobody else changes.
+
+    Of other processes, too: a daemon and a command, or two commands, each keep what the other has set. Where the system
+    has no locks on folders the last one that writes decides. Raises as read_raw(), and ConfigError if another one
+    takes too long.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def __enter__(self) -> Raw:
+        self._fd = _locked(self._path.parent)
+        try:
+            if self._fd is not None:
+                for left in self._path.parent.glob(f"{self._path.name}.*.new"):
+                    left.unlink(missing_ok=True)  # of one that was killed while it wrote
+            return read_raw(self._path)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds a lock until it is closed; None: the system has none. Raises ConfigError."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # what is wrong is said by whoever reads
+    for _ in range(MAX_LOOKS):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            time.sleep(LOOK_PAUSE)
+        except OSError:  # some network file systems
+            os.close(fd)
+            return None
+    os.close(fd)
+    raise ConfigError("", f"another process is changing {folder}/config; try again")
+
+
 def write_raw(path: Path, raw: Raw) -> None:
-    """Replace the file atomically and durably, mode 0600.
+    """Replace the file atomically and durably, mode 0600. What is changed in it is read within Changing.
 
     Raises ConfigError if the disk does not take it, KuboRepo for one of Kubo's.
     """

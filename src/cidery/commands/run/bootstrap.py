@@ -6,7 +6,7 @@ from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import Peers
-from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_file import Changing, read_raw, write_raw
 from cidery.repo.config_keys import PEER_ADDR
 from cidery.repo.config_profiles import BOOTSTRAP
 
@@ -29,28 +29,28 @@ async def bootstrap_list(context: Context, call: Call) -> Peers:
 async def bootstrap_add(context: Context, call: Call) -> Peers:
     peers = call.many("peer")
     _check_peers(peers)
-    raw = read_raw(context.config_file)
-    listed = _bootstrap(raw)
-    raw["Bootstrap"] = list(dict.fromkeys([*listed, *peers]))
-    write_raw(context.config_file, raw)
+    with Changing(context.config_file) as raw:
+        raw["Bootstrap"] = list(dict.fromkeys([*_bootstrap(raw), *peers]))
+        write_raw(context.config_file, raw)
     return Peers(Peers=peers)
 
 
 async def bootstrap_rm_all(context: Context, call: Call) -> Peers:
-    raw = read_raw(context.config_file)
-    removed, raw["Bootstrap"] = _bootstrap(raw), []
-    write_raw(context.config_file, raw)
+    with Changing(context.config_file) as raw:
+        removed, raw["Bootstrap"] = _bootstrap(raw), []
+        write_raw(context.config_file, raw)
     return Peers(Peers=removed)
 
 
 async def bootstrap_rm(context: Context, call: Call) -> Peers:
-    raw = read_raw(context.config_file)
-    listed = _bootstrap(raw)
-    peers = listed if call.flag("all") or call.many("peer") == ["all"] else call.many("peer")
-    if not peers and not call.flag("all"):
+    every = call.flag("all") or call.many("peer") == ["all"]
+    peers = [] if every else call.many("peer")
+    if not peers and not every:
         raise BadCall("give the peers to remove, or --all")
     _check_peers(peers)
-    removed = [peer for peer in listed if peer in peers]
-    raw["Bootstrap"] = [peer for peer in listed if peer not in peers]
-    write_raw(context.config_file, raw)
+    with Changing(context.config_file) as raw:
+        listed = _bootstrap(raw)
+        removed = [peer for peer in listed if every or peer in peers]
+        raw["Bootstrap"] = [peer for peer in listed if peer not in removed]
+        write_raw(context.config_file, raw)
     return Peers(Peers=removed)

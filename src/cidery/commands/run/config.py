@@ -6,21 +6,23 @@ from cidery.commands.bind import BadCall
 from cidery.commands.context import Context
 from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ConfigField
-from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_file import Changing, read_raw, write_raw
 from cidery.repo.config_profiles import BOOTSTRAP, ROUTERS
 from cidery.repo.config_secrets import get_key, without_secrets
 
 
 async def config(context: Context, call: Call) -> ConfigField:
-    raw = read_raw(context.config_file)
     key, text = call.one("key"), call.optional("value")
-    if text is not None:
+    if text is None:
+        raw = read_raw(context.config_file)
+    else:
         if call.flag("expand-auto"):
             raise BadCall("option 'expand-auto' is for reading a value, not for setting one")
         from cidery.commands.run.config_change import with_value  # imports all that is known of keys
 
-        raw = with_value(raw, key, text, call)
-        write_raw(context.config_file, raw)
+        with Changing(context.config_file) as raw:
+            raw = with_value(raw, key, text, call)
+            write_raw(context.config_file, raw)
     value = get_key(raw, key)
     return ConfigField(Key=key, Value=_expanded(key, value) if call.flag("expand-auto") else value)
 

@@ -9,7 +9,7 @@ from cidery.commands.definition import Call
 from cidery.commands.definitions.config import ProfileApplied
 from cidery.repo.config import parse_config
 from cidery.repo.config_change import keep_copy, set_key
-from cidery.repo.config_file import MAX_CONFIG_BYTES, ConfigError, Raw, parse_json, read_raw, write_raw
+from cidery.repo.config_file import MAX_CONFIG_BYTES, Changing, ConfigError, Raw, parse_json, write_raw
 from cidery.repo.config_keys import KEYS
 from cidery.repo.config_profiles import apply_profile
 from cidery.repo.config_secrets import with_secrets_of, without_secrets
@@ -49,9 +49,11 @@ async def replace(context: Context, call: Call) -> None:
     from cidery.core.adding.items import sent_bytes
 
     data = await sent_bytes(context.uploads, MAX_CONFIG_BYTES, _too_large)
-    new = with_secrets_of(read_raw(context.config_file), parse_json(data, "the new config"))
-    parse_config(new)
-    write_raw(context.config_file, new)
+    sent = parse_json(data, "the new config")
+    with Changing(context.config_file) as old:
+        new = with_secrets_of(old, sent)
+        parse_config(new)
+        write_raw(context.config_file, new)
 
 
 def _too_large(_: int) -> ConfigError:
@@ -59,10 +61,10 @@ def _too_large(_: int) -> ConfigError:
 
 
 async def profile_apply(context: Context, call: Call) -> ProfileApplied:
-    old = read_raw(context.config_file)
-    new = apply_profile(old, call.one("profile"))
-    parse_config(new)
-    if not call.flag("dry-run"):
-        keep_copy(context.config_file, call.one("profile"))
-        write_raw(context.config_file, new)
+    with Changing(context.config_file) as old:
+        new = apply_profile(old, call.one("profile"))
+        parse_config(new)
+        if not call.flag("dry-run"):
+            keep_copy(context.config_file, call.one("profile"))
+            write_raw(context.config_file, new)
     return ProfileApplied(OldCfg=without_secrets(old), NewCfg=without_secrets(new))

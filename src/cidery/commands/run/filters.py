@@ -9,7 +9,7 @@ from cidery.errors import NotFound
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.repo.config_change import set_key
-from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_file import Changing, write_raw
 
 KEY = "Swarm.AddrFilters"
 
@@ -53,5 +53,6 @@ async def rm(context: Context, call: Call) -> Strings:
 
 def _keep(context: Context, nets: Sequence[str]) -> None:
     """In the config, then in the running node: a config that cannot be written leaves both as they are."""
-    write_raw(context.config_file, set_key(read_raw(context.config_file), KEY, list(nets)))
+    with Changing(context.config_file) as raw:
+        write_raw(context.config_file, set_key(raw, KEY, list(nets)))
     context.node.online.filters.forbid(nets)

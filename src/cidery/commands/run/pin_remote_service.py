@@ -10,7 +10,7 @@ from cidery.commands.definitions.pin_remote import PinCount, RemoteServices, Ser
 from cidery.commands.definitions.pin_remote import RemoteService as Shown
 from cidery.errors import CideryError
 from cidery.repo.config import read_config
-from cidery.repo.config_file import read_raw, write_raw
+from cidery.repo.config_file import Changing, read_raw, write_raw
 from cidery.repo.remote_services import RemoteService, find_service, with_service, without_service
 
 MAX_ASKED = 16
@@ -19,16 +19,16 @@ MAX_ASKED = 16
 
 async def add(context: Context, call: Call) -> None:
     """Raises BadService."""
-    raw = read_raw(context.config_file)
-    changed = with_service(raw, call.one("service"), call.one("endpoint"), call.one("key"))
-    read_config(changed)
-    write_raw(context.config_file, changed)
+    with Changing(context.config_file) as raw:
+        changed = with_service(raw, call.one("service"), call.one("endpoint"), call.one("key"))
+        read_config(changed)
+        write_raw(context.config_file, changed)
 
 
 async def rm(context: Context, call: Call) -> None:
     """Of one that is not there: nothing changes, and it is no error, as in Kubo."""
-    raw = read_raw(context.config_file)
-    write_raw(context.config_file, without_service(raw, call.one("service")))
+    with Changing(context.config_file) as raw:
+        write_raw(context.config_file, without_service(raw, call.one("service")))
 
 
 async def ls(context: Context, call: Call) -> RemoteServices:
