@@ -10,6 +10,7 @@ import pytest
 from cidery.libp2p.io import long_line
 from cidery.libp2p.io.long_line import (
     DRAINING,
+    FIRST_WINDOW,
     LONG_ROUND_TRIP,
     LOOKS,
     OVERFLOWING,
@@ -220,6 +221,20 @@ def test_the_line_is_what_the_system_measured(loop: str, monkeypatch: pytest.Mon
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
         assert runner.run(rules(0.5)) == b"bbr", "on loopback"
         assert runner.run(rules(1e-6)) in (b"cubic", b"reno"), "some microseconds were measured"
+
+
+@only_linux
+def test_a_line_over_which_little_went_is_not_held_to_that():
+    async def main() -> None:
+        sock = System(ANY, 2.0)
+        line = LongLine.over(Over(sock), asyncio.get_running_loop())
+        assert line is not None
+        sock.line = Measured(2.5, 2.0, 40.0, True)
+        await asyncio.sleep(10.0)
+        assert sock.limits == [FIRST_WINDOW // 2], "as much as TCP begins with, in a round trip"
+        line.close()
+
+    run_virtual(main())
 
 
 def test_several_connections_over_one_line_are_one_sender():

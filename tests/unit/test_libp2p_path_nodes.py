@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the sys
 @pytest.fixture(autouse=True)
 def long_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_line, "LONG_ROUND_TRIP", 0.0)
+    monkeypatch.setattr(long_line, "SHORT_ROUND_TRIP", 0.0)
     monkeypatch.setattr(upgraded, "paths_for", lambda _: COUNT)
 
 
@@ -113,6 +114,15 @@ async def test_what_is_short_goes_over_the_connection_itself(monkeypatch: pytest
     async with two() as (ours, _):
         for _ in range(20):
             await echoed(ours, 100)
+        assert not over
+
+
+async def test_a_line_that_turns_out_to_be_short_needs_no_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = sent_over(monkeypatch)
+    async with two() as (ours, theirs):
+        monkeypatch.setattr(long_line, "SHORT_ROUND_TRIP", 0.5)
+        await until(lambda: not any(one._paths is not None and one._paths.line.is_long for one in (ours, theirs)))
+        await echoed(ours)
         assert not over
 
 

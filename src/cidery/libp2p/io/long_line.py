@@ -36,6 +36,9 @@ DRAINING = 0.9
 PROBING = 1.25
 """Times the rate of the line that it may send at most once there was a queue, and is none: what was on its way by then
 leaves room for more than the line holds."""
+FIRST_WINDOW = 10 * 1448
+"""Bytes that TCP begins with (https://www.rfc-editor.org/rfc/rfc6928): it is held to no fewer in a round trip, since a
+connection over which little went has measured little, and answers may be late by chance."""
 LOOKS = 4
 """Looks in a round trip, while anything is on its way."""
 REST = 8.0
@@ -111,6 +114,8 @@ class LongLine:
     def __init__(self, sock: Socket, loop: asyncio.AbstractEventLoop, round_trip: float = LONG_ROUND_TRIP) -> None:
         """``round_trip``: seconds, as the system has measured it."""
         self.round_trip = round_trip
+        self.is_long = True
+        """Until it turns out that it is not: a radio that was asleep makes the first answers late."""
         self._socks = [sock]
         self._loop = loop
         self._rates: deque[float] = deque(maxlen=REMEMBERED)
@@ -158,12 +163,14 @@ class LongLine:
                 return
             line = together(lines)
             if line.least_round_trip < SHORT_ROUND_TRIP:
+                self.is_long = False
                 if self._limit != inf:
                     self._limit = inf
                     self._hold()
                 return
             self._rates.append(max(line.rate, self._arrived(line.acked)))
             limit = at_most(line, max(self._rates), known=self._limit != inf)
+            limit = max(limit, len(self._socks) * FIRST_WINDOW / max(line.least_round_trip, 1e-6))
             if limit not in (self._limit, inf):
                 self._limit = limit
                 self._hold()

@@ -18,12 +18,10 @@ from cidery.budgets import PATHS
 from cidery.errors import CideryError
 from cidery.libp2p.io.connection import ConnectionFailed
 from cidery.libp2p.io.joining import Joining
-from cidery.libp2p.io.long_line import LONG_ROUND_TRIP, LongLine
+from cidery.libp2p.io.long_line import FIRST_WINDOW, LONG_ROUND_TRIP, LongLine
 from cidery.libp2p.protocols.paths import ACCEPTED, Order, propose, record
 from cidery.libp2p.protocols.steps import Handshake
 
-FIRST_WINDOW = 10 * 1448
-"""Bytes that TCP begins with (https://www.rfc-editor.org/rfc/rfc6928)."""
 FIRST_RATE = 32 * 1024
 """Bytes per second that a line of a round trip of seconds is taken to carry: so many paths begin to fill it."""
 PIECE = 8 * 1024
@@ -214,8 +212,8 @@ class Paths:
 
     @property
     def carry(self) -> bool:
-        """Whether there is one to send over."""
-        return any(path.carries for path in self._paths.values())
+        """Whether there is one to send over, and the line needs it."""
+        return self.line.is_long and any(path.carries for path in self._paths.values())
 
     @property
     def unsent(self) -> int:

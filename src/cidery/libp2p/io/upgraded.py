@@ -171,6 +171,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 self._paths.rest(True)
             if not pause:  # libuv reads up to 32 full buffers in one turn: the others wait long enough already
                 self._loop.call_soon(self._read_on)
+        if self._paths is not None and not self._share.reading_waits:
+            self._paths.rest(False)  # what came may have been all that the others waited for
 
     def _read_on(self) -> None:
         if self._transport is not None and not self.closed.done() and not self._share.reading_waits:
@@ -189,8 +191,6 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self.fail(exc)
             return
         self._came(count, False)
-        if self._paths is not None and not self._share.reading_waits:
-            self._paths.rest(False)
 
     def path_has_room(self) -> None:
         if not self.closed.done():
