@@ -11,9 +11,12 @@ import pytest
 from cidery.blockstore.memory import MemoryStore
 from cidery.identity.keys import PrivateKey
 from cidery.libp2p.io import long_line, upgraded
+from cidery.libp2p.io.byte_network import TcpNetwork
 from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io.private_network import PrivateNetwork
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.upgraded import UpgradedConnection
+from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
 
@@ -31,7 +34,9 @@ def make_loopback_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def two(*, bound: bool = True) -> AsyncIterator[tuple[UpgradedConnection, UpgradedConnection]]:
+async def two(
+    *, bound: bool = True, listen: str = "/ip4/127.0.0.1/tcp/0", swarm_key: bytes | None = None
+) -> AsyncIterator[tuple[UpgradedConnection, UpgradedConnection]]:
     """Both ends of a connection between nodes that send back what they are sent."""
 
     async def echo(stream: Stream) -> None:
@@ -39,10 +44,18 @@ async def two(*, bound: bool = True) -> AsyncIterator[tuple[UpgradedConnection, 
             await stream.write(data)
 
     async with AsyncExitStack() as stack:
-        nodes = [NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore()) for _ in range(2)]
+        tcp = TcpNetwork(AddressFilter())
+        nodes = [
+            NodeNetwork(
+                PrivateKey.generate_ed25519(os.urandom),
+                MemoryStore(),
+                network=None if swarm_key is None else PrivateNetwork(tcp, swarm_key, os.urandom),
+            )
+            for _ in range(2)
+        ]
         for node in nodes:
             await node.serve("/echo", echo)
-            await node.start((Multiaddr.parse("/ip4/127.0.0.1/tcp/0"),))
+            await node.start((Multiaddr.parse(listen),))
             stack.push_async_callback(node.close)
         server, client = nodes
         (addr,) = server.swarm.listen_addrs()

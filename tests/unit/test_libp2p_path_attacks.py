@@ -10,10 +10,11 @@ import pytest
 
 from cidery.errors import CideryError
 from cidery.libp2p.io import joining, paths, stream_transport, upgraded
+from cidery.libp2p.io.layers import LayerTransport
 from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.upgraded import LARGEST_BUFFER, UpgradedConnection
 from cidery.libp2p.protocols.multistream import optimistic_opening
-from cidery.libp2p.protocols.paths import PROTOCOL, TOKEN_SIZE, Join
+from cidery.libp2p.protocols.paths import ACCEPTED, MAX_AHEAD, PROTOCOL, TOKEN_SIZE, Join, PathError, record
 from cidery.libp2p.protocols.upgrade import TLS, UpgradeConfig, upgrade_inbound
 from path_nodes import COUNT, carried, echoed, make_loopback_long, only_with_info, two, until
 
@@ -168,7 +169,12 @@ async def test_a_handshake_that_gives_no_token_is_dialled_without_paths(monkeypa
         return upgrade_inbound(replace(config, security=(TLS,)))
 
     asked: list[float] = []
-    monkeypatch.setattr(upgraded, "paths_for", lambda line: asked.append(line) or COUNT)
+
+    def count(line: float) -> int:
+        asked.append(line)
+        return COUNT
+
+    monkeypatch.setattr(upgraded, "paths_for", count)
     monkeypatch.setattr(stream_transport, "upgrade_or_join", only_tls)
     async with two(bound=False) as (ours, _):
         await echoed(ours)
@@ -206,6 +212,7 @@ async def test_what_was_sent_before_the_end_comes_over_every_path(late: int) -> 
         let(theirs, late)
         await until(lambda: len(got) == 40_000)
         await asyncio.wait_for(theirs.closed, 5)
+        assert theirs._ending is not None and theirs._ending.cancelled()
 
 
 async def test_what_is_said_last_does_not_wait_for_paths_that_are_full() -> None:
@@ -250,6 +257,7 @@ async def test_nothing_waits_for_paths_that_have_ended() -> None:
         loop = asyncio.get_running_loop()
         waiting = [timer for timer in getattr(loop, "_scheduled", []) if not timer.cancelled()]
         assert not [timer for timer in waiting if "abort" in repr(timer)]
+        assert not theirs.config.joining._connections
 
 
 async def test_a_peer_that_accepts_a_path_before_it_was_told_whose_it_is_gets_none() -> None:
@@ -258,15 +266,106 @@ async def test_a_peer_that_accepts_a_path_before_it_was_told_whose_it_is_gets_no
         path = paths.Path(COUNT + 1, ours._paths)
         path.counted = False
 
+        writers: list[asyncio.StreamWriter] = []
+
         async def speaks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(OPENING + b"\1sealed")
-            await writer.drain()
-            writer.close()
+            writers.append(writer)
+            writer.write(OPENING + ACCEPTED)
 
         server = await asyncio.start_server(speaks, "127.0.0.1", 0)
         await asyncio.get_running_loop().create_connection(lambda: path, *server.sockets[0].getsockname()[:2])
         await until(lambda: not path.is_open)
         with pytest.raises(CideryError):
             path.begin(bytes(TOKEN_SIZE))
+        for writer in writers:
+            writer.close()
         server.close()
         await echoed(ours)
+
+
+async def test_a_path_that_ends_before_its_bytes_came_ends_the_connection() -> None:
+    async with two() as (ours, theirs):
+        assert ours._transport is not None
+        ours._transport.write(record(1, 100))
+        await until(lambda: theirs._paths is not None and theirs._paths.order.waits)
+        path_of(ours, 1).close()
+        await theirs.closed
+        assert "a path of it has ended" in str(theirs._failure)
+
+
+async def test_bytes_of_which_nothing_is_said_are_read_up_to_a_bound() -> None:
+    async with two() as (ours, theirs):
+        path_of(ours, 2).write(bytes(8 << 20))
+        await until(lambda: theirs.held() >= MAX_AHEAD)
+        await asyncio.sleep(0.05)
+        assert theirs.held() < MAX_AHEAD + paths.PATH_BUFFER
+        await asyncio.wait_for(theirs_goes_on(theirs), 5)
+
+
+async def theirs_goes_on(theirs: UpgradedConnection) -> None:
+    stream = await theirs.open_stream(["/echo"])
+    await stream.write(b"short")
+    assert await stream.read(10) == b"short"
+
+
+async def test_a_piece_that_ends_within_a_message_ends_the_connection() -> None:
+    async with two() as (ours, theirs):
+        assert ours._transport is not None
+        path_of(ours, 1).write(b"\1\0" + bytes(98))
+        ours._transport.write(record(1, 100))
+        await theirs.closed
+        assert isinstance(theirs._failure, PathError)
+
+
+async def test_a_path_is_a_plain_connection() -> None:
+    async with two() as (ours, theirs):
+        with pytest.raises(PathError):
+            theirs._is_path(LayerTransport(path_of(theirs, 1)), b"")
+        await echoed(ours)
+
+
+@pytest.mark.parametrize(
+    "listen, key",
+    [("/ip4/127.0.0.1/tcp/0/ws", None), ("/ip4/127.0.0.1/tcp/0", bytes(32))],
+    ids=["websocket", "private"],
+)
+async def test_what_is_no_plain_connection_has_no_paths(
+    listen: str, key: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def count(line: float) -> int:
+        asked.append(line)
+        return COUNT
+
+    monkeypatch.setattr(upgraded, "paths_for", count)
+    async with two(bound=False, listen=listen, swarm_key=key) as (ours, _):
+        await echoed(ours)
+        assert not asked and not ours.config.joining.dialled
+
+
+async def test_who_waits_until_all_has_left_is_told_by_a_path_that_has_room_again() -> None:
+    async with two() as (ours, _):
+        assert ours._paths is not None
+        every = list(ours._paths._paths.values())
+        for path in every:
+            path.pause_writing()
+        waiting = asyncio.create_task(ours.has_sent())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        every[2].resume_writing()
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_paths_that_are_still_being_dialled_end_with_their_connection() -> None:
+    async with two() as (ours, _):
+        assert ours._paths is not None
+
+        async def never(_: object) -> paths.Path:
+            return await asyncio.get_running_loop().create_future()
+
+        ours._paths.open(2, never, ours.upgraded, ours._token)
+        await asyncio.sleep(0)
+        assert ours.config.joining.dialled == COUNT + 2
+        ours.close()
+        await until(lambda: not ours.config.joining.dialled)

@@ -293,8 +293,6 @@ class Paths:
     def received(self, path: Path, data: memoryview) -> None:
         self.order.received(path.number, data)
         self._owner.came_by_path(len(data))
-        if not self.order.has_room(path.number):
-            path.rest(True)
 
     def has_room(self) -> None:
         self._owner.path_has_room()
