@@ -85,6 +85,14 @@ PATHS = Limit(
 PATHS_IN_ALL = Limit(
     128, "of these from outside", Per.NODE, "a further one is closed", "each holds a file, and up to 300 KiB"
 )
+PATHS_DIALLED = Limit(128, "of these that this node opens", Per.NODE, "no further one is opened", "each holds a file")
+PATHS_ARRIVING = Limit(
+    96,
+    "of these whose connection is not there yet",
+    Per.NODE,
+    "the oldest of the host that has most ends",
+    "those of four connections at once",
+)
 KNOWN_PEERS = Limit(
     10_000,
     "peers whose addresses are known",

@@ -24,11 +24,12 @@ from cidery.ipld import dag_cbor
 from cidery.ipld.block import MAX_BLOCK, Block
 from cidery.ipns.name import format_name
 from cidery.ipns.record import sign
+from cidery.kubo.config_map import map_config
 from cidery.kubo.repository import KuboRepository, KuboRunning, KuboUnreadable
 from cidery.multiformats.cid import CID
 from cidery.multiformats.multicodec import DAG_CBOR, RAW
 from cidery.namesys.publisher import PublishOptions
-from cidery.repo.config_file import read_raw
+from cidery.repo.config_file import read_raw, write_raw
 from cidery.repo.gc.collection import GcStopped
 from cidery.repo.keystore import Keystore, file_name
 from cidery.repo.pins import Pin
@@ -386,6 +387,20 @@ async def test_settings_that_contradict_each_other_are_not_taken(shell, tmp_path
     (fault,) = await run_with_faults(shell, source)
     assert "nothing of the config was taken" in fault
     assert read_raw(shell.api.path / "config") == before
+
+
+async def test_what_another_process_sets_meanwhile_is_kept(shell, tmp_path, monkeypatch):
+    path = shell.api.path / "config"
+
+    def mapped(raw, kubo):
+        write_raw(path, raw | {"Mine": 1})
+        return map_config(raw, kubo)
+
+    monkeypatch.setattr("cidery.core.kubo_import.map_config", mapped)
+    source = write_repo(tmp_path / "kubo", [], [], {"Datastore": {"StorageMax": "123GB"}})
+    (fault,) = await run_with_faults(shell, source)
+    assert "another process has changed it" in fault
+    assert read_raw(path)["Mine"] == 1 and read_raw(path)["Datastore"].get("StorageMax") != "123GB"
 
 
 async def test_settings_stay_when_told_so(shell, tmp_path):

@@ -222,6 +222,15 @@ def test_the_one_who_holds_most_places_loses_his_oldest():
     assert len(pending) == 4
 
 
+def test_of_the_one_who_holds_most_those_that_are_rather_to_end_go_first():
+    pending: Pending[int] = Pending(4)
+    for thing, group in enumerate("aabab"):
+        pending.add(thing, group)
+    assert pending.surplus(rather=lambda thing: thing in (2, 3, 4)) == 3, "2 is another's"
+    pending.add(5, "a")
+    assert pending.surplus(rather=lambda thing: False) == 0 and list(pending) == [1, 2, 4, 5]
+
+
 def test_failures_are_named_by_address_and_reason():
     failed = DialFailed(PEER, [(addr(1), "timed out"), (addr(2), "connection refused")])
     assert str(failed) == (

@@ -1,5 +1,6 @@
 """Noise XX: the published vectors through the symmetric state, and libp2p's handshake pair with fixed entropy."""
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -106,6 +107,23 @@ def test_two_peers_learn_each_other_and_talk(chunk):
     assert left.muxer == right.muxer == MUXERS[0] and left.security == "/noise"
     assert opened(right.channel, sealed(left.channel, b"ping")) == b"ping"
     assert opened(left.channel, sealed(right.channel, b"x" * MAX_PLAIN)) == b"x" * MAX_PLAIN
+
+
+def test_what_binds_to_a_handshake_is_known_to_its_two_ends_and_to_nobody_who_sees_it():
+    left, right = pair()
+    first = left.data_to_send()
+    right.receive_data(first)
+    second = right.data_to_send()
+    left.receive_data(second)
+    third = left.data_to_send()
+    right.receive_data(third)
+    assert left.result is not None and right.result is not None
+    assert left.result.binding == right.result.binding and len(left.result.binding) == 32
+    seen = hashlib.sha256(b"Noise_XX_25519_ChaChaPoly_SHA256").digest()  # an empty prologue
+    for piece in (first[2:], b"", second[2:34], second[34:82], second[82:], third[2:50], third[50:]):
+        seen = hashlib.sha256(seen + piece).digest()
+    assert seen != left.result.binding, "the hash of all that was sent"
+    assert left.result.binding != run(*pair(seed=8))[0].binding
 
 
 def test_the_same_entropy_gives_the_same_bytes():

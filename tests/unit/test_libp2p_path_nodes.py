@@ -1,88 +1,22 @@
 """Whole nodes with paths below their connections, on the loopback, which counts as long here."""
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from cidery.blockstore.memory import MemoryStore
-from cidery.identity.keys import PrivateKey
-from cidery.libp2p.io import joining, long_line, paths, stream_transport, upgraded
-from cidery.libp2p.io.connection import Connection
+from cidery.libp2p.io import joining, long_line, paths, stream_transport
 from cidery.libp2p.io.paths import PIECE
-from cidery.libp2p.io.stream import Stream
 from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.upgrade import upgrade_inbound
-from cidery.multiformats.multiaddr import Multiaddr
-from cidery.node.network import NodeNetwork
+from path_nodes import COUNT, SIZE, carried, echoed, make_loopback_long, only_with_info, two, until
 
-COUNT = 5
-SIZE = 3_000_000
-
-pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the system does not tell how long a line is")
+pytestmark = only_with_info
 
 
 @pytest.fixture(autouse=True)
 def long_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_line, "LONG_ROUND_TRIP", 0.0)
-    monkeypatch.setattr(long_line, "SHORT_ROUND_TRIP", 0.0)
-    monkeypatch.setattr(upgraded, "paths_for", lambda _: COUNT)
-
-
-@asynccontextmanager
-async def two(*, bound: bool = True) -> AsyncIterator[tuple[UpgradedConnection, UpgradedConnection]]:
-    """Both ends of a connection between nodes that send back what they are sent."""
-
-    async def echo(stream: Stream) -> None:
-        while data := await stream.read(1 << 16):
-            await stream.write(data)
-
-    async with AsyncExitStack() as stack:
-        nodes = [NodeNetwork(PrivateKey.generate_ed25519(os.urandom), MemoryStore()) for _ in range(2)]
-        for node in nodes:
-            await node.serve("/echo", echo)
-            await node.start((Multiaddr.parse("/ip4/127.0.0.1/tcp/0"),))
-            stack.push_async_callback(node.close)
-        server, client = nodes
-        (addr,) = server.swarm.listen_addrs()
-        await client.connect(addr.with_peer(server.swarm.local_peer.multihash))
-        (ours,), (theirs,) = client.swarm.connections(), server.swarm.connections()
-        assert isinstance(ours, UpgradedConnection) and isinstance(theirs, UpgradedConnection)
-        if bound:
-            await until(lambda: carried(ours) == carried(theirs) == COUNT)
-        yield ours, theirs
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
-def carried(connection: UpgradedConnection) -> int:
-    """The paths that it can send over."""
-    return 0 if connection._paths is None else sum(path.carries for path in connection._paths._paths.values())
-
-
-async def echoed(connection: Connection, size: int = SIZE) -> None:
-    """Send more than any buffer holds there and back."""
-    data, got = os.urandom(size), bytearray()
-    stream = await connection.open_stream(["/echo"])
-
-    async def send() -> None:
-        await stream.write(data)
-        stream.close_write()
-
-    async with asyncio.timeout(30):
-        sending = asyncio.create_task(send())
-        while part := await stream.read(1 << 16):
-            got += part
-        await sending
-    assert got == data
+    make_loopback_long(monkeypatch)
 
 
 def sent_over(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -187,3 +121,15 @@ async def test_a_path_that_came_before_its_connection_waits_for_it(monkeypatch: 
     monkeypatch.setattr(joining.Joining, "expect", late)
     async with two() as (ours, _):
         await echoed(ours)
+
+
+def test_all_paths_join_and_carry_on_the_loop_of_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with two() as (ours, theirs):
+            await echoed(ours)
+            await echoed(theirs)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

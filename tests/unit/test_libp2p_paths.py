@@ -10,6 +10,7 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported, encode_lin
 from cidery.libp2p.protocols.noise import NoiseChannel, NoiseError
 from cidery.libp2p.protocols.paths import (
     ACCEPTED,
+    JOIN_SIZE,
     MAX_AHEAD,
     MAX_PIECE,
     PROTOCOL,
@@ -20,7 +21,6 @@ from cidery.libp2p.protocols.paths import (
     PathError,
     propose,
     record,
-    respond,
     token,
 )
 from cidery.libp2p.protocols.steps import Handshake
@@ -134,12 +134,10 @@ def test_an_empty_message_is_refused_where_there_are_no_paths():
 def test_a_path_is_proposed_and_joined_with_the_token_of_its_connection():
     secret = token(b"what the handshake came to")
     assert len(secret) == TOKEN_SIZE and secret != token(b"another handshake")
-    opening = Handshake(propose(7, secret))
-    said = opening.data_to_send()
-    assert said.endswith(secret + b"\x07")
-    other = Handshake(respond())
-    other.receive_data(said[said.index(secret) :] + b"more")
-    assert other.result == Join(secret, 7) and other.rest == b"more"
+    opening = Handshake(propose())
+    assert opening.data_to_send() == encode_line("/multistream/1.0.0") + encode_line(PROTOCOL)
+    said = Join(secret, 7).said
+    assert len(said) == JOIN_SIZE and Join.of(said) == (secret, 7)
     opening.receive_data(encode_line("/multistream/1.0.0") + encode_line(PROTOCOL))
     assert not opening.done, "it may not have joined yet"
     opening.receive_data(ACCEPTED + b"sealed")
@@ -147,13 +145,13 @@ def test_a_path_is_proposed_and_joined_with_the_token_of_its_connection():
 
 
 def test_another_answer_than_that_it_has_joined_is_none():
-    opening = Handshake(propose(1, bytes(TOKEN_SIZE)))
+    opening = Handshake(propose())
     with pytest.raises(PathError):
         opening.receive_data(encode_line("/multistream/1.0.0") + encode_line(PROTOCOL) + b"\2")
 
 
 def test_a_peer_that_knows_no_paths_says_so():
-    opening = Handshake(propose(1, bytes(TOKEN_SIZE)))
+    opening = Handshake(propose())
     with pytest.raises(ProtocolNotSupported):
         opening.receive_data(encode_line("/multistream/1.0.0") + encode_line("na"))
 

@@ -1,5 +1,6 @@
 """Several processes change the config at once."""
 
+import asyncio
 import multiprocessing
 import os
 from pathlib import Path
@@ -46,12 +47,49 @@ def test_who_cannot_wait_for_another_says_what_to_do(path: Path, monkeypatch: py
         assert raw == {}
 
 
+async def test_nothing_else_waits_while_one_waits_for_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(_: float) -> None:
+        raise AssertionError("the loop stands still")
+
+    monkeypatch.setattr("time.sleep", held)
+    done: list[str] = []
+
+    async def change(name: str) -> None:
+        async with Changing(path) as raw:
+            write_raw(path, raw | {name: True})
+            done.append(name)
+
+    with Changing(path):
+        waiting = [asyncio.create_task(change(name)) for name in ("one", "two")]
+        await asyncio.sleep(3 * config_file.LOOK_PAUSE)
+        assert not done
+    await asyncio.gather(*waiting)
+    assert read_raw(path) == {"one": True, "two": True}
+
+
+async def test_who_waits_too_long_without_holding_others_says_what_to_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_file, "MAX_LOOKS", 3)
+    with Changing(path), pytest.raises(ConfigError, match="another process is changing .*; try again"):
+        async with Changing(path):
+            pass
+
+
 def test_what_a_change_that_was_killed_has_left_goes_with_the_next_one(path: Path) -> None:
-    for name in ("config.123.new", "config.copy", "other.123.new"):
+    others = ["config.copy", "config.before.new", "config.2026-11-29.new", "other.123.new"]
+    for name in ("config.123.new", *others):
         (path.parent / name).write_text("{")
     with Changing(path) as raw:
         write_raw(path, raw)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["config", "config.copy", "other.123.new"]
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(["config", *others])
+
+
+def test_what_cannot_be_cleaned_up_is_left(path: Path) -> None:
+    (path.parent / "config.123.new").mkdir()
+    with Changing(path) as raw:
+        write_raw(path, raw | {"Key": 1})
+    assert read_raw(path) == {"Key": 1}
 
 
 def test_a_change_that_fails_leaves_the_config_as_it_was_and_to_others(path: Path) -> None:

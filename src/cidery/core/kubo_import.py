@@ -325,8 +325,12 @@ class KuboImport:
         if self._options.identity:
             raw = yield from self._with_identity(raw, kubo)
         if raw != before:
-            with Changing(path):
-                write_raw(path, raw)
+            with Changing(path) as now:
+                changed = now != before
+                if not changed:
+                    write_raw(path, raw)
+            if changed:
+                yield self._fault("config: another process has changed it meanwhile; import it again")
 
     def _with_identity(self, raw: Raw, kubo: Raw) -> Generator[Said, None, Raw]:
         """The changed config, with notes for the user. The old key goes into the keystore, under its peer id."""

@@ -58,7 +58,7 @@ async def rotate(context: Context, call: Call) -> Rotated:
         raise BadCall("option 'oldkey' is missing: what to call the identity that the node has now")
     with await locked(layout.lock, "cidery key rotate"):
         key = await asyncio.to_thread(new_key, call.text("type"), call.number_or_none("size"), os.urandom)
-        with Changing(layout.config) as raw:
+        async with Changing(layout.config) as raw:
             old = parse_config(raw).private_key
             # The old key first: whatever happens in between, it is not lost.
             Keystore(layout.keystore).put(old_name, old)

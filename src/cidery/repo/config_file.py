@@ -86,55 +86,78 @@ def parse_json(data: bytes, name: str) -> Raw:
 
 
 class Changing:
-    """``with Changing(path) as raw``: what is read, and is written by write_raw() before the end, nobody else changes.
+    """``async with Changing(path) as raw``: what is read, and is written by write_raw() before the end, nobody else
+    changes. Nothing is waited for in between.
 
     Of other processes, too: a daemon and a command, or two commands, each keep what the other has set. Where the system
     has no locks on folders the last one that writes decides. Raises as read_raw(), and ConfigError if another one
-    takes too long.
+    takes too long. ``with`` waits for it in its thread, so it is for threads that serve nobody else.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
 
+    async def __aenter__(self) -> Raw:
+        from cidery.waiting import pause
+
+        for _ in range(MAX_LOOKS):
+            if self._lock():
+                return self._begin()
+            await pause(LOOK_PAUSE)
+        raise self._taken()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
     def __enter__(self) -> Raw:
-        self._fd = _locked(self._path.parent)
+        for _ in range(MAX_LOOKS):
+            if self._lock():
+                return self._begin()
+            time.sleep(LOOK_PAUSE)
+        raise self._taken()
+
+    def _lock(self) -> bool:
+        """Whether the folder is locked until __exit__(), or cannot be; False: another one has locked it."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return True
+        try:
+            self._fd = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.__exit__()
+            return False
+        except OSError:  # some network file systems; or there is no folder, which is said by whoever reads
+            self.__exit__()
+        return True
+
+    def _taken(self) -> ConfigError:
+        return ConfigError("", f"another process is changing {self._path}; try again")
+
+    def _begin(self) -> Raw:
         try:
             if self._fd is not None:
-                for left in self._path.parent.glob(f"{self._path.name}.*.new"):
-                    left.unlink(missing_ok=True)  # of one that was killed while it wrote
+                self._clean()
             return read_raw(self._path)
         except BaseException:
             self.__exit__()
             raise
 
+    def _clean(self) -> None:
+        """Remove what write_raw() of a process that was killed has left, and nothing else."""
+        for left in self._path.parent.glob(f"{self._path.name}.*.new"):
+            if left.name[len(self._path.name) + 1 : -len(".new")].isdecimal():
+                try:
+                    left.unlink()
+                except OSError:
+                    pass  # whoever cannot write here is told so by write_raw()
+
     def __exit__(self, *_: object) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-
-
-def _locked(folder: Path) -> int | None:
-    """A descriptor that holds a lock until it is closed; None: the system has none. Raises ConfigError."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None  # what is wrong is said by whoever reads
-    for _ in range(MAX_LOOKS):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            time.sleep(LOOK_PAUSE)
-        except OSError:  # some network file systems
-            os.close(fd)
-            return None
-    os.close(fd)
-    raise ConfigError("", f"another process is changing {folder}/config; try again")
 
 
 def write_raw(path: Path, raw: Raw) -> None:

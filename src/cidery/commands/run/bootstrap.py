@@ -29,14 +29,14 @@ async def bootstrap_list(context: Context, call: Call) -> Peers:
 async def bootstrap_add(context: Context, call: Call) -> Peers:
     peers = call.many("peer")
     _check_peers(peers)
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         raw["Bootstrap"] = list(dict.fromkeys([*_bootstrap(raw), *peers]))
         write_raw(context.config_file, raw)
     return Peers(Peers=peers)
 
 
 async def bootstrap_rm_all(context: Context, call: Call) -> Peers:
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         removed, raw["Bootstrap"] = _bootstrap(raw), []
         write_raw(context.config_file, raw)
     return Peers(Peers=removed)
@@ -48,7 +48,7 @@ async def bootstrap_rm(context: Context, call: Call) -> Peers:
     if not peers and not every:
         raise BadCall("give the peers to remove, or --all")
     _check_peers(peers)
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         listed = _bootstrap(raw)
         removed = [peer for peer in listed if every or peer in peers]
         raw["Bootstrap"] = [peer for peer in listed if peer not in removed]

@@ -20,7 +20,7 @@ async def config(context: Context, call: Call) -> ConfigField:
             raise BadCall("option 'expand-auto' is for reading a value, not for setting one")
         from cidery.commands.run.config_change import with_value  # imports all that is known of keys
 
-        with Changing(context.config_file) as raw:
+        async with Changing(context.config_file) as raw:
             raw = with_value(raw, key, text, call)
             write_raw(context.config_file, raw)
     value = get_key(raw, key)

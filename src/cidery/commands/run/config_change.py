@@ -50,7 +50,7 @@ async def replace(context: Context, call: Call) -> None:
 
     data = await sent_bytes(context.uploads, MAX_CONFIG_BYTES, _too_large)
     sent = parse_json(data, "the new config")
-    with Changing(context.config_file) as old:
+    async with Changing(context.config_file) as old:
         new = with_secrets_of(old, sent)
         parse_config(new)
         write_raw(context.config_file, new)
@@ -61,7 +61,7 @@ def _too_large(_: int) -> ConfigError:
 
 
 async def profile_apply(context: Context, call: Call) -> ProfileApplied:
-    with Changing(context.config_file) as old:
+    async with Changing(context.config_file) as old:
         new = apply_profile(old, call.one("profile"))
         parse_config(new)
         if not call.flag("dry-run"):

@@ -32,7 +32,7 @@ async def filters(context: Context, call: Call) -> Strings:
 async def add(context: Context, call: Call) -> Strings:
     network = context.node.online
     asked = AddressFilter(call.many("net")).forbidden  # in the form that is listed
-    _keep(context, list(dict.fromkeys([*network.filters.forbidden, *asked])))
+    await _keep(context, list(dict.fromkeys([*network.filters.forbidden, *asked])))
     for peer in network.peers():
         address = Multiaddr.parse(peer.addr)
         if not network.filters.allows(address):
@@ -47,12 +47,12 @@ async def rm(context: Context, call: Call) -> Strings:
     for net in asked:
         if net not in listed:
             raise NotFiltered(net)
-    _keep(context, [net for net in listed if net not in asked])
+    await _keep(context, [net for net in listed if net not in asked])
     return Strings(Strings=asked)
 
 
-def _keep(context: Context, nets: Sequence[str]) -> None:
+async def _keep(context: Context, nets: Sequence[str]) -> None:
     """In the config, then in the running node: a config that cannot be written leaves both as they are."""
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         write_raw(context.config_file, set_key(raw, KEY, list(nets)))
     context.node.online.filters.forbid(nets)

@@ -19,7 +19,7 @@ MAX_ASKED = 16
 
 async def add(context: Context, call: Call) -> None:
     """Raises BadService."""
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         changed = with_service(raw, call.one("service"), call.one("endpoint"), call.one("key"))
         read_config(changed)
         write_raw(context.config_file, changed)
@@ -27,7 +27,7 @@ async def add(context: Context, call: Call) -> None:
 
 async def rm(context: Context, call: Call) -> None:
     """Of one that is not there: nothing changes, and it is no error, as in Kubo."""
-    with Changing(context.config_file) as raw:
+    async with Changing(context.config_file) as raw:
         write_raw(context.config_file, without_service(raw, call.one("service")))
 
 

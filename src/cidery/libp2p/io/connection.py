@@ -132,6 +132,11 @@ class Connection(ABC):
         return self._mux is not None and self._mux.opens_streams and not self.closed.done()
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing has come yet, as far as that is known."""
+        return False
+
+    @property
     def streams(self) -> list[Stream]:
         """Open streams."""
         return list(self._streams.values())

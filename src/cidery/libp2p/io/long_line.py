@@ -85,6 +85,16 @@ def measured(sock: Socket) -> Measured | None:
     return Measured(round_trip / 1e6, least / 1e6, float(rate), unacked > 0, acked)
 
 
+def round_trip_of(transport: asyncio.BaseTransport) -> float:
+    """Seconds; 0.0: the system does not tell."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError, ValueError):  # the connection may have ended
+            line = measured(sock)
+            return 0.0 if line is None else line.round_trip
+    return 0.0
+
+
 def at_most(line: Measured, rate: float, *, known: bool) -> float:
     """Bytes per second that are to be sent, if the line carries ``rate``; inf: as TCP likes.
 

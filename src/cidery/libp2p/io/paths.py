@@ -12,14 +12,15 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, cast
 
-from cidery.budgets import PATHS
+from cidery.budgets import PATHS, PATHS_DIALLED
 from cidery.errors import CideryError
 from cidery.libp2p.io.connection import ConnectionFailed
 from cidery.libp2p.io.joining import Joining
 from cidery.libp2p.io.long_line import FIRST_WINDOW, LONG_ROUND_TRIP, LongLine
-from cidery.libp2p.protocols.paths import ACCEPTED, Order, propose, record
+from cidery.libp2p.protocols.paths import ACCEPTED, Join, Order, propose, record
 from cidery.libp2p.protocols.steps import Handshake
 
 FIRST_RATE = 32 * 1024
@@ -48,6 +49,10 @@ class Owner(Protocol):
 
     def path_has_room(self) -> None: ...
 
+    def ends_soon(self, reason: str) -> None:
+        """A path was closed: what is on its way over the others is still read for a while."""
+        ...
+
     def fail(self, exc: CideryError) -> None: ...
 
 
@@ -59,30 +64,33 @@ def paths_for(round_trip: float) -> int:
 
 
 class Path(asyncio.BufferedProtocol):
-    """One of them. The side that opens it says so first, in begin()."""
+    """One of them. The side that opens it says at once what it is, and whose in begin()."""
 
     def __init__(self, number: int, paths: Paths) -> None:
         self.number = number
         self.carries = False
         """Whether the other side has it, too."""
         self.full = False
+        self.counted = True
         self._paths = paths
         self._opening: Handshake[None] | None = None
+        self._asked = self._ended = False
+        self._aborting: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(PATH_BUFFER))
-        self._rests = False
+        self.rests = False
 
     def begin(self, secret: bytes) -> None:
         """Ask the other side to take it. Raises ConnectionFailed."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionFailed("the path has ended")
-        self._opening = Handshake(propose(self.number, secret))
-        self._transport.write(self._opening.data_to_send())
+        self._asked = True
+        self._transport.write(Join(secret, self.number).said)
 
     def takes_over(self, transport: asyncio.Transport) -> None:
         """One that came from outside, and was agreed on."""
         transport.set_protocol(self)
-        self.connection_made(transport)
+        self._begun(transport)
         self.carries = True
         transport.write(ACCEPTED)
         transport.resume_reading()
@@ -96,13 +104,18 @@ class Path(asyncio.BufferedProtocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     @property
+    def begun(self) -> bool:
+        """Whether there was ever a socket."""
+        return self._transport is not None
+
+    @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
     def rest(self, rests: bool) -> None:
         """Read no more for a while, or again."""
-        if rests != self._rests and self.is_open and self._transport is not None:
-            self._rests = rests
+        if rests != self.rests and self.is_open and self._transport is not None:
+            self.rests = rests
             if rests:
                 self._transport.pause_reading()
             else:
@@ -112,11 +125,17 @@ class Path(asyncio.BufferedProtocol):
         """After what was written has left, or ``grace`` seconds."""
         if self._transport is not None:
             self._transport.close()
-            asyncio.get_running_loop().call_later(grace, self._transport.abort)
+            if self._aborting is None and not self._ended:
+                self._aborting = asyncio.get_running_loop().call_later(grace, self._transport.abort)
 
     # --- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._begun(transport)
+        self._opening = Handshake(propose())
+        cast(asyncio.Transport, transport).write(self._opening.data_to_send())
+
+    def _begun(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self._transport.set_write_buffer_limits(0)
         self._paths.line.add(transport)
@@ -135,12 +154,14 @@ class Path(asyncio.BufferedProtocol):
                 return
             if not opening.done:
                 return
+            if not self._asked:  # it takes what was not asked
+                self._paths.remove(self)
+                return
             self._opening, self.carries = None, True
             data = memoryview(bytes(opening.rest))
             self._paths.has_room()
         elif not self.carries:
-            self._paths.remove(self)  # it speaks before it was spoken to
-            return
+            return  # it was removed
         if len(data):
             self._paths.received(self, data)
 
@@ -148,10 +169,13 @@ class Path(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        if self._aborting is not None:
+            self._aborting.cancel()
         if self._transport is not None:
             self._paths.line.remove(self._transport)
         self._buffer = memoryview(b"")
-        self._paths.lost(self, str(exc) if exc else "closed")
+        self._paths.lost(self, exc)
 
     def pause_writing(self) -> None:
         self.full = True
@@ -164,12 +188,13 @@ class Path(asyncio.BufferedProtocol):
 class Paths:
     """Those of one connection."""
 
-    def __init__(self, owner: Owner, line: LongLine, joining: Joining | None = None) -> None:
-        """``joining``: where they are counted, if they come from outside."""
+    def __init__(self, owner: Owner, line: LongLine, joining: Joining, *, outbound: bool) -> None:
+        """``joining``: where they are counted; ``outbound``: whether this side opens them."""
         self.order = Order()
         self.line = line
         self._owner = owner
         self._joining = joining
+        self._outbound = outbound
         self._paths: dict[int, Path] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = 0
@@ -180,20 +205,26 @@ class Paths:
 
         ``upgraded``: done when the handshake is over; ``secret``: their token then.
         """
-        for number in range(1, count + 1):
-            task = asyncio.get_running_loop().create_task(self._open(number, connect, upgraded, secret))
+        for number in range(1, 1 + min(count, PATHS_DIALLED.amount - self._joining.dialled)):
+            path = Path(number, self)
+            self._joining.dialled += 1
+            task = asyncio.get_running_loop().create_task(self._open(path, connect, upgraded, secret))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._opened, path))
+
+    def _opened(self, path: Path, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not path.begun:
+            self._uncount(path)
 
     async def _open(
-        self, number: int, connect: Connect, upgraded: asyncio.Future[None], secret: Callable[[], bytes]
+        self, path: Path, connect: Connect, upgraded: asyncio.Future[None], secret: Callable[[], bytes]
     ) -> None:
-        path = Path(number, self)
         try:
             await connect(lambda: path)
             await asyncio.shield(upgraded)
-            self.order.add(number)
-            self._paths[number] = path
+            self.order.add(path.number)
+            self._paths[path.number] = path
             path.begin(secret())
         except (CideryError, OSError):
             self.remove(path)
@@ -201,13 +232,13 @@ class Paths:
             path.close(0.0)
             raise
 
-    def join(self, path: Path, transport: asyncio.Transport, rest: bytes) -> None:
-        """One that came from outside, with what came behind its proposal. Raises PathError."""
-        self.order.add(path.number)
-        self._paths[path.number] = path
+    def join(self, number: int, transport: asyncio.Transport) -> None:
+        """One that came from outside. Raises PathError, ConnectionFailed."""
+        if self._closed:
+            raise ConnectionFailed("closed")
+        self.order.add(number)
+        self._paths[number] = path = Path(number, self)
         path.takes_over(transport)
-        if rest:
-            self.received(path, memoryview(rest))
         self.has_room()
 
     @property
@@ -239,6 +270,14 @@ class Paths:
         for path in self._paths.values():
             path.rest(rests or not self.order.has_room(path.number))
 
+    def read_due(self) -> bool:
+        """Read more of the path whose bytes are the next ones; False: those of the connection are, or they are read."""
+        path = self._paths.get(self.order.due)
+        if path is None or not path.rests:
+            return False
+        path.rest(False)
+        return True
+
     def close(self, grace: float) -> None:
         """Idempotent."""
         self._closed = True
@@ -252,8 +291,6 @@ class Paths:
     def received(self, path: Path, data: memoryview) -> None:
         self.order.received(path.number, data)
         self._owner.came_by_path(len(data))
-        if not self.order.has_room(path.number):
-            path.rest(True)
 
     def has_room(self) -> None:
         self._owner.path_has_room()
@@ -265,15 +302,25 @@ class Paths:
             self.order.remove(path.number)
         path.close(0.0)
 
-    def lost(self, path: Path, reason: str) -> None:
-        if self._joining is not None:
-            self._joining.left()
+    def lost(self, path: Path, exc: Exception | None) -> None:
+        self._uncount(path)
         if self._paths.get(path.number) is not path:
             return
-        if path.carries:
-            self._owner.fail(ConnectionFailed(f"a path of it has ended: {reason}"))
-        else:
+        if not path.carries:
             self.remove(path)
+        elif exc is None and self.order.due != path.number:
+            del self._paths[path.number]  # what came over it is still in order
+            self._owner.ends_soon("a path of it was closed")
+        else:
+            self._owner.fail(ConnectionFailed(f"a path of it has ended: {exc or 'closed'}"))
+
+    def _uncount(self, path: Path) -> None:
+        if path.counted:
+            path.counted = False
+            if self._outbound:
+                self._joining.dialled -= 1
+            else:
+                self._joining.left()
 
 
 def _watch(sock: socket.socket | None, round_trip: float) -> None:

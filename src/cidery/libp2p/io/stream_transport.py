@@ -22,6 +22,7 @@ from cidery.libp2p.io.first_bytes import PLAIN, WS, WSS, FirstBytes, Form
 from cidery.libp2p.io.first_request import FirstRequest, MakeHttp
 from cidery.libp2p.io.transport import Accept, CannotListen, LocalEnd
 from cidery.libp2p.io.upgraded import UpgradedConnection
+from cidery.libp2p.protocols import noise
 from cidery.libp2p.protocols.channel import Secured, WrongPeer
 from cidery.libp2p.protocols.multistream import MultistreamError, ProtocolNotSupported
 from cidery.libp2p.protocols.steps import HandshakeCut, Steps
@@ -173,7 +174,8 @@ class StreamTransport:
                 raise
         # the peer took what followed the refused proposal for more of them, and there the conversation ended
         steps = upgrade_outbound(replace(end.upgrade, security=others), peer)
-        return await self._dialled(addr, endpoint, end, steps, seconds, round_trip)
+        apart = end.apart or noise.PROTOCOL not in others  # which alone gives paths their token
+        return await self._dialled(addr, endpoint, replace(end, apart=apart), steps, seconds, round_trip)
 
     async def _dialled(
         self,

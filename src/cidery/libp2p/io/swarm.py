@@ -160,7 +160,7 @@ class Swarm:
         addr = connection.remote_addr
         assert addr is not None  # it is made
         self._handshakes.add(connection, host_key(addr.encode()))
-        if (crowded := self._handshakes.surplus()) is not None:
+        if (crowded := self._handshakes.surplus(rather=lambda one: one.silent)) is not None:
             self._shedding.note("inbound handshakes ended for others")
             crowded.close("too many handshakes at once")
         try:
@@ -411,6 +411,7 @@ class Swarm:
         for connection in self.connections():
             connection.close("node is stopping")
         await self._tasks.close()
+        self._end.connections.joining.close()
         for transport in self._transports:
             transport.close()
         self._shedding.report()

@@ -12,14 +12,15 @@ from typing import cast
 from cidery import budgets
 from cidery.errors import CideryError, RemoteProtocolError
 from cidery.libp2p.io.byte_network import keep_unsent
-from cidery.libp2p.io.connection import Connection, ConnectionFailed
+from cidery.libp2p.io.connection import Connection, ConnectionFailed, log
 from cidery.libp2p.io.connection_config import ConnectionConfig
 from cidery.libp2p.io.layers import LayerTransport
 from cidery.libp2p.io.long_line import LongLine
-from cidery.libp2p.io.paths import PIECE, SHORT_PIECE, Connect, Path, Paths, paths_for
+from cidery.libp2p.io.paths import PIECE, SHORT_PIECE, Connect, Paths, paths_for
 from cidery.libp2p.io.sealing import Sealer
 from cidery.libp2p.protocols.channel import SecureChannel, Secured
-from cidery.libp2p.protocols.paths import Join, PathError, token
+from cidery.libp2p.protocols.dial_rate import host_key
+from cidery.libp2p.protocols.paths import Join, PathError, Proposed, token
 from cidery.libp2p.protocols.steps import Handshake, HandshakeCut, Steps
 from cidery.libp2p.protocols.timeouts import HANDSHAKE_ROUND_TRIPS
 from cidery.libp2p.protocols.yamux import Yamux
@@ -47,6 +48,8 @@ SLOW_DRAIN = 0.05
 MAX_HANDSHAKE_BYTES = budgets.HANDSHAKE_BYTES.amount
 CLOSE_GRACE = 5.0
 """Seconds, beside round trips, for the last bytes of a closed connection to leave."""
+PARTING = 1.0
+"""Seconds, beside round trips, for what the peer sent before it closed to come over the other TCP connections."""
 
 
 class UpgradedConnection(Connection, asyncio.BufferedProtocol):
@@ -57,11 +60,11 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
     def __init__(
         self,
         config: ConnectionConfig,
-        handshake: Steps[Secured] | Steps[Secured | Join],
+        handshake: Steps[Secured] | Steps[Secured | Proposed],
         outbound: bool,
     ) -> None:
         super().__init__(config, outbound)
-        self._handshake: Handshake[Secured] | Handshake[Secured | Join] | None = Handshake(handshake)
+        self._handshake: Handshake[Secured] | Handshake[Secured | Proposed] | None = Handshake(handshake)
         self._handshake_bytes = self._flights = 0
         timeouts = config.timeouts
         self._handshake_wait = timeouts.wait(timeouts.handshake_base, None) if outbound else timeouts.patience
@@ -78,6 +81,8 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         self._aborting: asyncio.TimerHandle | None = None
         self._long_line: LongLine | None = None
         self._paths: Paths | None = None
+        self._over = False
+        self._ending: asyncio.TimerHandle | None = None
         self._handshake_at = self.opened_at
 
     def expect_round_trip(self, seconds: float, below: float = 0.0) -> None:
@@ -95,10 +100,14 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         name = self._transport.get_extra_info("sockname") if self._transport is not None else None
         return str(name[0]) if name else None
 
+    @property
+    def silent(self) -> bool:
+        return not self._handshake_bytes
+
     def open_paths(self, connect: Connect) -> None:
         """Begin to open more TCP connections below this one, if its line is long; ``connect`` to the same address."""
-        if self._long_line is not None and (count := paths_for(self._long_line.round_trip)):
-            self._paths = Paths(self, self._long_line)
+        if self._long_line is not None and not self.closed.done() and (count := paths_for(self._long_line.round_trip)):
+            self._paths = Paths(self, self._long_line, self.config.joining, outbound=True)
             self._paths.open(count, connect, self.upgraded, self._token)
 
     # --- asyncio.BufferedProtocol
@@ -171,14 +180,31 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 self._paths.rest(True)
             if not pause:  # libuv reads up to 32 full buffers in one turn: the others wait long enough already
                 self._loop.call_soon(self._read_on)
-        if self._paths is not None and not self._share.reading_waits:
-            self._paths.rest(False)  # what came may have been all that the others waited for
+        elif self._paths is not None:
+            self._read_all(self._paths)
 
     def _read_on(self) -> None:
-        if self._transport is not None and not self.closed.done() and not self._share.reading_waits:
+        if self._transport is None or self.closed.done() or self._share.reading_waits:
+            return
+        # where little may be read, nothing is to be read before its turn
+        if self._paths is None:
             self._transport.resume_reading()
-            if self._paths is not None:
-                self._paths.rest(False)
+        elif not self._paths.read_due():
+            self._read_itself(self._transport)
+
+    def _read_all(self, paths: Paths) -> None:
+        """Read the connection and its paths, as far as there is room for what has to wait for its turn."""
+        assert self._transport is not None  # something was received
+        paths.rest(False)
+        self._read_itself(self._transport)
+
+    def _read_itself(self, transport: asyncio.Transport) -> None:
+        if self._over or transport.is_closing():
+            return
+        if self._filled < len(self._buffer) - HEADS:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
 
     # --- paths.Owner
 
@@ -191,6 +217,12 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             self.fail(exc)
             return
         self._came(count, False)
+        if self._over and self._paths is not None and not self._paths.order.waits:
+            self._loop.call_soon(self.fail, ConnectionFailed("closed by the peer"))  # who waits for it reads it first
+
+    def ends_soon(self, reason: str) -> None:
+        if self._ending is None and not self.closed.done():
+            self._ending = self._loop.call_later(self.wait(PARTING), self.fail, ConnectionFailed(reason))
 
     def path_has_room(self) -> None:
         if not self.closed.done():
@@ -199,6 +231,10 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 self._resume()
 
     def eof_received(self) -> bool:
+        if self._paths is not None and self._paths.order.waits and not self.closed.done():
+            self._over = True
+            self.ends_soon("closed by the peer")
+            return True
         self.fail(HandshakeCut() if self._handshake is not None else ConnectionFailed("closed by the peer"))
         return False
 
@@ -263,11 +299,11 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
         if handshake.done:
             self._start(handshake)
 
-    def _start(self, handshake: Handshake[Secured] | Handshake[Secured | Join]) -> None:
+    def _start(self, handshake: Handshake[Secured] | Handshake[Secured | Proposed]) -> None:
         secured, now = handshake.result, self.config.clock()
         assert secured is not None and self._transport is not None  # done, over it
-        if isinstance(secured, Join):
-            self._is_path(secured, self._transport, bytes(handshake.rest))
+        if isinstance(secured, Proposed):
+            self._is_path(self._transport, bytes(handshake.rest))
             return
         self._handshake = None
         self.secured = secured
@@ -318,8 +354,6 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
                 if self._channel.receive(memoryview(piece), deliver, place) != len(piece):
                     raise PathError("a piece ends within a message")
                 used += self._channel.receive(self._buffer[used : self._filled], deliver, place)
-            if full and not used and len(self._buffer) == LARGEST_BUFFER:
-                raise PathError("the bytes of a path do not come")
         rest = self._filled - used
         if full and len(self._buffer) < LARGEST_BUFFER:
             larger = memoryview(bytearray(min(LARGEST_BUFFER, len(self._buffer) * 4)))
@@ -349,17 +383,20 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     def _flush_last(self) -> None:
         self._gathering = False
-        self._flush()
+        self._flush(last=True)
 
-    def _flush(self) -> None:
-        """Seal what the muxer has to send and hand it to the socket, a slice per turn of the loop."""
+    def _flush(self, *, last: bool = False) -> None:
+        """Seal what the muxer has to send and hand it to the socket, a slice per turn of the loop.
+
+        ``last``: nothing waits for the paths.
+        """
         mux, sealer, transport = self._mux, self._sealer, self._transport
         if mux is None or sealer is None or transport is None or self._flushing or self._gathering:
             return
         slice_left, paths = FLUSH_SLICE, None
         if self._paths is not None and self._paths.carry:
             paths = self._paths
-        while mux.has_output and not self._paused and not self.closed.done():
+        while mux.has_output and not self._paused and not self.closed.done() and not transport.is_closing():
             if slice_left <= 0:
                 self._flushing = True
                 self._loop.call_soon(self._flush_again)
@@ -368,7 +405,7 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
             most = SLOW_BATCH if self._slow else room
             if paths is not None:
                 most = SHORT_PIECE if paths.full else PIECE
-                room = room if mux.urgent or not paths.full else 0
+                room = room if mux.urgent or last or not paths.full else 0
             if not room:
                 break  # it will be called again
             out = sealer.batch(mux, min(room, most))
@@ -414,28 +451,34 @@ class UpgradedConnection(Connection, asyncio.BufferedProtocol):
 
     def _expect_paths(self, secured: Secured) -> None:
         if self._paths is None and self._long_line is not None and not self.outbound and secured.binding:
-            self._paths = Paths(self, self._long_line, self.config.joining)
+            self._paths = Paths(self, self._long_line, self.config.joining, outbound=False)
             self.config.joining.expect(token(secured.binding), self._take_path, self.closed)
         if self._paths is not None and secured.binding:
             secured.channel.stops_at_records = True
 
-    def _take_path(self, join: Join, transport: asyncio.Transport, rest: bytes) -> bool:
+    def _take_path(self, join: Join, transport: asyncio.Transport) -> bool:
         assert self._paths is not None  # it expects them
         try:
-            self._paths.join(Path(join.number, self._paths), transport, rest)
-        except CideryError as exc:
-            self.fail(exc)
+            self._paths.join(join.number, transport)
+        except CideryError as exc:  # whoever has seen its token may have said this
+            log.debug("%s: %s", self, exc)
             return False
         return True
 
-    def _is_path(self, join: Join, transport: asyncio.Transport, rest: bytes) -> None:
+    def _is_path(self, transport: asyncio.Transport, rest: bytes) -> None:
         """Of another connection: this one ends, and its socket goes on."""
         if isinstance(transport, LayerTransport):
             raise PathError("a path is a plain TCP connection")
         self.given_up("it is a path of another connection")
-        self.config.joining.join(join, transport, rest)
+        assert self.remote_addr is not None  # it has begun
+        self.config.joining.arrives(transport, rest, host_key(self.remote_addr.encode()))
+
+    def held(self) -> int:
+        return super().held() + (0 if self._paths is None else self._paths.order.held)
 
     def _shut(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
         if self._paths is not None:
             self._paths.close(self.wait(CLOSE_GRACE))
         if self._long_line is not None:

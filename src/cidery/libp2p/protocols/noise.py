@@ -110,6 +110,11 @@ class _Symmetric:
         self.mix_hash(data)
         return out
 
+    @property
+    def binding(self) -> bytes:
+        """Of this handshake, known to its two ends alone. ``h`` is not: whoever sees what is sent can compute it."""
+        return hmac.digest(self.ck, b"cidery binding" + self.h, "sha256")
+
     def _next_nonce(self) -> bytes:
         nonce = bytes(4) + self.nonce.to_bytes(8, "little")
         self.nonce += 1
@@ -202,7 +207,7 @@ def _secured(
         muxer = next((name for name in initiators if name in responders), None)
         if muxer is None:
             raise NoiseError("no stream muxer in common")
-    return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer, binding=symmetric.h)
+    return Secured(channel, key.peer_id, key.encode(), PROTOCOL, muxer, binding=symmetric.binding)
 
 
 def initiate(

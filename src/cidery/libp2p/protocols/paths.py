@@ -3,10 +3,11 @@
 ::
 
     the connection    sealed messages | 00 00, path (1 byte), size (4 bytes) | sealed messages ...
-    a path            whole sealed messages, nothing else
+    a path            multistream-select | token (32 bytes), its number (1 byte) | whole sealed messages, nothing else
 
 A sealed message of Noise is never empty, so a length of 0 says: the next ``size`` bytes come over that path. Whoever
 dialled the connection opens paths beside it, with a token that only the two ends of its handshake know.
+It says at once that it is one, so that it takes no place of a handshake, and whose it is when that is known.
 A protocol between Cidery nodes; whoever does not speak it refuses it by multistream-select.
 """
 
@@ -22,6 +23,7 @@ PROTOCOL = "/cidery/path/1.0.0"
 ACCEPTED = b"\1"
 """What the side that was asked says once a path has joined its connection; before that nothing goes over it."""
 TOKEN_SIZE = 32
+JOIN_SIZE = TOKEN_SIZE + 1
 RECORD_SIZE = 7
 MAX_PIECE = 64 * 1024
 """Most bytes that one record names: a sealed message, at least."""
@@ -40,11 +42,24 @@ class PathError(RemoteProtocolError):
         return f"paths: {self.reason}"
 
 
+class Proposed(NamedTuple):
+    """A connection from outside will be one more path of another one."""
+
+
 class Join(NamedTuple):
-    """A connection from outside is one more path of another one."""
+    """Of which connection a path is, and which of its paths."""
 
     token: bytes
     number: int
+
+    @classmethod
+    def of(cls, said: bytes) -> "Join":
+        """What JOIN_SIZE bytes of the other side say."""
+        return cls(said[:TOKEN_SIZE], said[TOKEN_SIZE])
+
+    @property
+    def said(self) -> bytes:
+        return self.token + bytes([self.number])
 
 
 def token(binding: bytes) -> bytes:
@@ -52,17 +67,15 @@ def token(binding: bytes) -> bytes:
     return hmac.digest(binding, b"cidery path", "sha256")
 
 
-def propose(number: int, secret: bytes) -> Steps[None]:
-    """The side that opens a path. Raises MultistreamError, ProtocolNotSupported, PathError."""
-    yield Send(optimistic_opening(PROTOCOL) + secret + bytes([number]))
+def propose() -> Steps[None]:
+    """The side that opens a path; what Join says follows when it is known, whatever has been answered by then.
+
+    Raises MultistreamError, ProtocolNotSupported, PathError.
+    """
+    yield Send(optimistic_opening(PROTOCOL))
     yield from confirm(PROTOCOL)
     if (answer := (yield Read(1))) != ACCEPTED:
         raise PathError(f"{answer!r} is no answer to a path")
-
-
-def respond() -> Steps[Join]:
-    """The other side, after the protocol was agreed on; then it says ACCEPTED, or closes."""
-    return Join((yield Read(TOKEN_SIZE)), (yield Read(1))[0])
 
 
 def record(number: int, size: int) -> bytes:
@@ -81,6 +94,16 @@ class Order:
     def waits(self) -> bool:
         """Whether the next bytes are those of a path, which are not all here."""
         return self._due is not None
+
+    @property
+    def due(self) -> int:
+        """The path whose bytes are waited for; 0: those of the connection are next."""
+        return 0 if self._due is None else self._due[0]
+
+    @property
+    def held(self) -> int:
+        """Bytes that are here before their turn."""
+        return sum(map(len, self._waiting.values()))
 
     def add(self, number: int) -> None:
         """A path that may carry something from now on. Raises PathError."""

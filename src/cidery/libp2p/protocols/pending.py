@@ -6,7 +6,7 @@ that fills them all competes with itself only.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -22,6 +22,9 @@ class Pending(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(self._groups))
 
     def __contains__(self, thing: K) -> bool:
         return thing in self._groups
@@ -40,16 +43,21 @@ class Pending(Generic[K]):
             if not self._sizes[group]:
                 del self._sizes[group]
 
-    def surplus(self, spared: Callable[[K], bool] = lambda thing: False) -> K | None:
+    def surplus(
+        self, spared: Callable[[K], bool] = lambda thing: False, rather: Callable[[K], bool] = lambda thing: True
+    ) -> K | None:
         """What to end now, which is then no longer pending; None if all have room.
 
-        It is the oldest of the largest group. Those that are ``spared`` are taken only if there are no others.
+        It is the oldest of the largest group. Those that are ``spared`` are taken only if there are no others; of the
+        group the oldest that is ``rather`` to be ended than the others, if there is one.
         """
         if len(self._groups) <= self._limit:
             return None
         able = [thing for thing in self._groups if not spared(thing)] or list(self._groups)
         sizes = Counter(self._groups[thing] for thing in able)
         largest = max(sizes.values())
-        chosen = next(thing for thing in able if sizes[self._groups[thing]] == largest)
+        group = next(group for thing in able if sizes[group := self._groups[thing]] == largest)
+        those = [thing for thing in able if self._groups[thing] == group]
+        chosen = next(filter(rather, those), those[0])
         self.discard(chosen)
         return chosen

@@ -71,11 +71,11 @@ def upgrade_inbound(config: UpgradeConfig) -> Steps[Secured]:
     return (yield from _respond_by(security, config))
 
 
-def upgrade_or_join(config: UpgradeConfig) -> Steps[Secured | paths.Join]:
+def upgrade_or_join(config: UpgradeConfig) -> Steps[Secured | paths.Proposed]:
     """As upgrade_inbound(), where what comes may also be a path of a connection that there is."""
     chosen = yield from multistream.respond((*config.security, paths.PROTOCOL))
     if chosen == paths.PROTOCOL:
-        return (yield from paths.respond())
+        return paths.Proposed()
     return (yield from _respond_by(chosen, config))
 
 
