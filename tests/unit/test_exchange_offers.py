@@ -80,11 +80,21 @@ def test_what_it_offers_leaves_the_line_of_a_reader_however_long_it_was_waited_f
     assert source.rate == source.idle_rate == SIZE / 0.5, "and that is how fast it is"
 
 
-def test_one_that_was_slow_when_nobody_else_was_in_its_line_is_asked_for_no_more_on_offer():
-    machine = told()
-    machine.sources["seed"].idle_rate = SIZE / 60
-    machine.on_have("seed", SECOND, LATER)
-    assert not cancels(machine.poll(LATER, ROOM), "reader")
+def test_its_offer_is_taken_if_it_is_twice_as_soon_as_the_reader_without_waits_in_its_line():
+    for seconds, taken in ((60.0, False), (0.6, False), (0.4, True)):
+        machine = told()
+        machine.sources["seed"].idle_rate = SIZE / seconds
+        machine.on_have("seed", SECOND, LATER)
+        assert cancels(machine.poll(LATER, ROOM), "reader") == ([SECOND] if taken else [])
+
+
+def test_how_fast_a_source_is_without_waits_is_measured_from_the_first_bytes_of_a_message():
+    source = Source("seed", 0.01)
+    for cid in (FIRST, SECOND):
+        source.asked(cid, 0.0)
+    source.hears(7.0, 7.0, frozenset((FIRST, SECOND)), 7.0)
+    source.received(FIRST, SIZE, 8.0)
+    assert source.rate == SIZE / 8 and source.idle_rate == 2 * SIZE, "two blocks in a second"
 
 
 def test_of_what_a_reader_brings_slowly_the_rest_is_asked_of_one_that_was_measured():

@@ -33,7 +33,7 @@ MAX_SKIPS = 2
 LOOKED_AT = 64
 """Peers in line, and blocks of each, that one choice looks at."""
 
-FEW_SLOTS = 4
+FEW_SLOTS = 6
 """With so many and more a turn of somebody else takes little of the line from givers: for these one slot is kept, not
 all of them, and peers that were not seen to give are offered blocks, too, while several are free."""
 STRANGER = 1000

@@ -188,7 +188,8 @@ class Moves:
             if reader.partial or not reader.idle_rate or not self._late(giver, reader.offer_cost(), now):
                 return None
             return True, -giver.ends_at, asked_at, cid, giver
-        if SEED_RELIEF * max(giver.cost(), now - asked_at) <= reader.offer_cost():
+        relief = SEED_RELIEF if reader.partial else 1 / SEED_RELIEF
+        if relief * max(giver.cost(), now - asked_at) <= reader.offer_cost():
             return None
         return False, len(want.holders), asked_at, cid, giver
 

@@ -121,7 +121,7 @@ class Source:
         """Smoothed bytes per second while it has outstanding wants, waits for its turn included."""
         self.idle_rate = 0.0
         self.offered: CID | None = None
-        """The block that it was asked for last since it offered that, and bytes per second of the last such one."""
+        """Bytes per second without waits in its line; the block that it was asked for last since it offered that."""
         self.progress_at = 0.0
         """When it last answered, or was first asked after having nothing outstanding."""
         self.owes_since = 0.0
@@ -233,9 +233,7 @@ class Source:
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
     def offer_cost(self) -> float:
-        """Seconds until a block that it offers would be here. A complete one's rate counts without waits in its line;
-        the first such offer is taken, to measure it.
-        """
+        """Seconds until a block that it offers would be here: of a complete one, without waits in its line."""
         if self.partial:
             return self.cost()
         return (self.least_delay or 0.0) + (self.expected_block / self.idle_rate if self.idle_rate else 0.0)
@@ -322,7 +320,9 @@ class Source:
         if since > 0 and delay is not None:
             sample = size / since
             share = max(0.125, 1 - exp(-since / RATE_MEMORY))
-            if cid == self.offered:
+            if self.coming and cid in self.coming and now > self.coming_since:  # from the first bytes of the message
+                self.idle_rate = size * len(self.coming) / (now - self.coming_since)
+            if cid == self.offered and not self.partial:
                 self.rate, self.idle_rate = 0.0, sample  # what was measured before held for a line that is no more
             self.rate = sample if not self.rate else self.rate + (sample - self.rate) * share
             if self.partial:
