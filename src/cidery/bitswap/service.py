@@ -178,8 +178,9 @@ class BitswapService:
             connection.ping()
             self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
-        ends_at = self._arrivals.ends_at(source, *peer.unfinished(), at, self._clock())
-        return Heard(at, connection.heard_at, peer.coming(), ends_at)
+        arrived, missing = peer.unfinished()
+        ends_at = self._arrivals.ends_at(source, arrived, missing, at, self._clock())
+        return Heard(at, connection.heard_at, peer.coming(), ends_at, arrived + missing)
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""

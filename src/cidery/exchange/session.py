@@ -186,7 +186,7 @@ class FetchSession:
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
-            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at)
+            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at, heard.size)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)

@@ -68,6 +68,7 @@ class Source:
         "broken",
         "bytes",
         "coming",
+        "coming_bytes",
         "coming_since",
         "credit",
         "denials",
@@ -130,8 +131,8 @@ class Source:
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = self.alive_at = 0.0
         """When bytes of its answers last arrived, whether or not they completed one, and when anything did."""
-        self.coming_since, self.ends_at = 0.0, inf
-        """When the first bytes of the message that is arriving were seen, and when it will be whole."""
+        self.coming_since, self.ends_at, self.coming_bytes = 0.0, inf, 0
+        """When the first bytes of the message that is arriving were seen, when it will be whole, and its size then."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -254,13 +255,13 @@ class Source:
         return max(measured, age if age >= patience else 0.0)
 
     def hears(
-        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf
+        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf, size: int = 0
     ) -> None:
         """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet.
 
-        ``ends_at``: when it will be, at the rate at which it came so far.
+        ``ends_at``: when it will be, at the rate at which it came so far; ``size``: its bytes then.
         """
-        self.ends_at = ends_at
+        self.ends_at, self.coming_bytes = ends_at, size
         self.heard_at = max(self.heard_at, at)
         self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:
