@@ -494,7 +494,7 @@ class BitswapService:
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
             if envelope.blocks:
-                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
+                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid, sent=True):
                     self._kick_wants(peer)
                 self.engine.end_turn(peer.name, size, self._clock())
                 self._serving.begin_turns()
