@@ -166,6 +166,18 @@ def test_who_is_being_served_is_offered_nothing():
     assert machine.offer(lambda peer: True, LATER) == "p"
 
 
+def test_who_asks_for_one_block_of_an_offer_is_offered_the_others_anew():
+    machine = engine("p")
+    machine.on_wantlist("p", [Entry(cids(2)[1], want_type=WantType.HAVE)], False)
+    machine.on_sizes("p", cids(2)[1:], [SIZE])
+    for at in (1, 2, 4):
+        assert machine.offer(lambda peer: True, at * LATER) == "p"
+    ask(machine, "p", 0, 4 * LATER)
+    machine.next_envelope("p")
+    machine.end_turn("p", SIZE, 5 * LATER)
+    assert machine.offer(lambda peer: True, 5 * LATER) == "p", "not half a minute later"
+
+
 def test_with_many_slots_to_spare_those_who_were_not_seen_to_give_are_offered_something_after_givers():
     machine = engine("p")
     machine.add_peer("newcomer")

@@ -48,6 +48,14 @@ def test_that_a_slot_is_unused_for_a_moment_does_not_end_a_measurement():
     assert machine.count >= 12
 
 
+def test_what_slots_carry_is_measured_by_the_time_for_which_they_were_used():
+    machine = Slots(0.0)
+    machine.count = 2
+    machine.note(1, 1.0)
+    machine._bytes = 7.0 * MIB
+    assert machine._rate([], 4.0) == 7 * MIB / 3.5
+
+
 def test_a_measurement_counts_what_left_in_it_whenever_its_turns_began_and_end():
     machine = Slots(0.0)
     machine.count = 2
@@ -62,7 +70,7 @@ def test_nothing_is_tried_while_nobody_waits_for_a_slot():
     for at in range(100):
         machine.note(1, at + 1.0)
         machine.ended(MIB, float(at), [], at + 1.0, others_wait=False)
-    assert machine.count == LEAST_SLOTS
+        assert machine.count == LEAST_SLOTS
 
 
 def test_turns_that_take_no_time_are_measured_by_the_clock():

@@ -64,10 +64,18 @@ def test_only_some_of_many_are_told():
     questions = Questions(wants, out)
     for at in range(2 * TOLD_SEEDS):
         seed = Source(f"seed {at}", 0.01)
-        seed.has_any = True
+        seed.has_any, seed.stalled = True, not at
         questions.gave(seed)
     questions.tell_seeds(FIRST)
-    assert len(out.take(wants)) == TOLD_SEEDS
+    assert len(out.take(wants)) == TOLD_SEEDS - 1, "one of the first does not answer"
+
+
+def test_what_a_source_offers_that_never_gave_anything_stays_where_it_is():
+    machine = told()
+    machine.add_source("claims", 0.01, QUEUED)
+    for now in (LATER, LATER + 0.3):
+        machine.on_have("claims", SECOND, now)
+        assert not cancels(machine.poll(now, ROOM), "reader")
 
 
 def test_what_it_offers_leaves_the_line_of_a_reader_however_long_it_was_waited_for_before():
@@ -108,14 +116,16 @@ def test_of_what_a_reader_brings_slowly_the_rest_is_asked_of_one_that_was_measur
 
 
 def test_a_reader_does_not_take_over_what_another_brings():
-    machine = told()
-    machine.add_source("other", 0.01, QUEUED)
-    machine.on_reader("other", QUEUED)
-    machine.on_have("other", SECOND, QUEUED + 0.1)
-    machine.sources["other"].rate = machine.sources["other"].idle_rate = SIZE
-    machine.on_bytes("reader", Heard(LATER, LATER, frozenset((SECOND,)), LATER + 20), LATER)
-    machine.on_have("other", SECOND, LATER)
-    assert not cancels(machine.poll(LATER, ROOM), "reader")
+    for coming in (frozenset[CID](), frozenset((SECOND,))):
+        machine = told()
+        machine.add_source("other", 0.01, QUEUED)
+        machine.on_reader("other", QUEUED)
+        machine.on_have("other", SECOND, QUEUED + 0.1)
+        other = machine.sources["other"]
+        other.rate = other.idle_rate = other.credit = 10 * SIZE
+        machine.on_bytes("reader", Heard(LATER, LATER, coming, LATER + 20), LATER)
+        machine.on_have("other", SECOND, LATER)
+        assert bool(cancels(machine.poll(LATER, ROOM), "reader")) is not bool(coming)
 
 
 def test_a_want_that_left_it_for_a_reader_is_told_to_it_again():
