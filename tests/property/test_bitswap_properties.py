@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from cidery.bitswap.engine import Engine, Envelope
 from cidery.bitswap.message import COMING, Entry, Message, WantType, foretold, read_cut
-from cidery.bitswap.turns import LEAST_SLOTS, MOST_SLOTS, SMALL, SMALL_FREE, Turns
+from cidery.bitswap.slots import LEAST_SLOTS, MOST_SLOTS
+from cidery.bitswap.turns import SMALL, SMALL_FREE, Turns
 from cidery.ipld.block import Block
 from cidery.multiformats.cid import CID
 from cidery.multiformats.protobuf import bytes_field

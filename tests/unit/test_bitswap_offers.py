@@ -4,6 +4,7 @@ from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.message import Entry, Message, WantType
 from cidery.bitswap.offers import MAX_OFFERS, MAX_TOLD, OFFER_PAUSE, OFFERED_SECONDS, Offers
+from cidery.bitswap.turns import FEW_SLOTS
 from cidery.multiformats.cid import CID
 
 SIZE = 256 * 1024
@@ -57,10 +58,29 @@ def test_who_receives_least_is_offered_something_first_and_some_are_offered_noth
 
 
 def test_a_peer_that_does_not_act_on_it_is_offered_a_block_a_few_times_only():
-    machine = told("p")
-    made = [machine.next(anybody, at * LATER) for at in range(1, MAX_OFFERS + 2)]
-    assert made == [("p", cids(1))] * MAX_OFFERS + [None]
-    assert machine.wait(0.0) is None, "and no timer runs for ever"
+    machine, now = told("p"), OFFER_PAUSE
+    for times in range(1, MAX_OFFERS + 1):
+        assert machine.next(anybody, now) == ("p", cids(1))
+        pause = OFFER_PAUSE * 2**times
+        assert machine.next(anybody, now + pause - 0.01) is None, "each time later"
+        now += pause
+    assert machine.next(anybody, now) is None and machine.wait(now) is None, "and no timer runs for ever"
+
+
+def test_a_peer_that_acts_on_an_offer_is_offered_the_others_at_once():
+    machine = told("p", blocks=MAX_OFFERS + 2)
+    now, left = LATER, cids(MAX_OFFERS + 2)
+    while left:
+        assert machine.next(anybody, now) == ("p", left)
+        machine.took("p", left.pop(), now)
+        now += OFFER_PAUSE
+
+
+def test_as_many_peers_are_offered_something_at_a_time_as_it_says():
+    machine = told("a", "b", "c")
+    made = [machine.next(anybody, LATER, most=2) for _ in range(3)]
+    assert made == [("c", cids(1)), ("b", cids(1)), None]
+    assert machine.next(anybody, LATER + OFFER_PAUSE, most=2) == ("a", cids(1))
 
 
 def test_what_is_offered_is_bounded():
@@ -111,6 +131,72 @@ def test_nothing_is_offered_while_somebody_is_in_line():
     assert machine.offer(lambda peer: True, LATER) is None
 
 
+def ask(machine: Engine, peer: str, block: int, now: float = 0.0) -> None:
+    """It asks for a block, and its turn begins."""
+    if peer not in machine.ledgers:
+        machine.add_peer(peer)
+    machine.on_wantlist(peer, [Entry(cids(block + 1)[block])], False)
+    machine.on_sizes(peer, [cids(block + 1)[block]], [SIZE], now)
+    assert machine.begin_turn(now) == peer
+
+
+def several_slots(machine: Engine, count: int = FEW_SLOTS) -> None:
+    """Its line was found to carry so many turns at a time."""
+    machine.turns._slots.count = count
+
+
+def test_with_slots_to_spare_offers_are_made_while_others_are_being_served():
+    machine = engine("p", "q")
+    ask(machine, "r", 1)
+    assert machine.offer(lambda peer: True, LATER) is None, "its only slot is taken"
+    several_slots(machine, 3)
+    made = [machine.offer(lambda peer: True, LATER) for _ in range(3)]
+    assert set(made[:2]) == {"p", "q"} and made[2] is None
+
+
+def test_who_is_being_served_is_offered_nothing():
+    machine = engine("p")
+    several_slots(machine)
+    machine.on_wantlist("p", [Entry(cids(2)[1], want_type=WantType.HAVE)], False)
+    machine.on_sizes("p", cids(2)[1:], [SIZE])
+    ask(machine, "p", 0)
+    assert machine.offer(lambda peer: True, LATER) is None
+    machine.next_envelope("p")
+    machine.end_turn("p", SIZE, LATER)
+    assert machine.offer(lambda peer: True, LATER) == "p"
+
+
+def test_who_asks_for_one_block_of_an_offer_is_offered_the_others_anew():
+    machine = engine("p")
+    machine.on_wantlist("p", [Entry(cids(2)[1], want_type=WantType.HAVE)], False)
+    machine.on_sizes("p", cids(2)[1:], [SIZE])
+    for at in (1, 2, 4):
+        assert machine.offer(lambda peer: True, at * LATER) == "p"
+    ask(machine, "p", 0, 4 * LATER)
+    machine.next_envelope("p")
+    machine.end_turn("p", SIZE, 5 * LATER)
+    assert machine.offer(lambda peer: True, 5 * LATER) == "p", "not half a minute later"
+
+
+def test_with_many_slots_to_spare_those_who_were_not_seen_to_give_are_offered_something_after_givers():
+    machine = engine("p")
+    machine.add_peer("newcomer")
+    machine.on_wantlist("newcomer", [Entry(cids(1)[0], want_type=WantType.HAVE)], False)
+    machine.on_sizes("newcomer", cids(1), [SIZE])
+    machine.turns.receives("p", 3)
+    assert machine.turns.place("newcomer", LATER) is None
+    several_slots(machine)
+    assert [machine.offer(lambda peer: True, LATER) for _ in range(2)] == ["p", "newcomer"]
+    machine.turns.sends(b"block", "newcomer", tried=True)
+    assert machine.turns.place("newcomer", LATER) is None, "it may keep what it was sent"
+
+
+def test_who_is_offered_blocks_and_was_sent_one_is_asked_whether_it_has_it():
+    machine = engine("p")
+    ask(machine, "newcomer", 1)
+    assert machine.to_ask_for("newcomer", machine.next_envelope("newcomer")) == cids(2)[1], "nobody is in line"
+
+
 def test_only_givers_who_know_offers_and_receive_from_few_are_offered_something():
     machine = engine("a", "b", "c")
     machine.add_peer("taker")
@@ -141,16 +227,16 @@ def test_who_receives_from_fewer_others_is_served_first():
 
 def test_what_arrives_quickly_is_not_told():
     machine = Arrivals()
-    machine.begins("a", 0.0)
-    assert not machine.look(ARRIVES_SLOWLY / 2) and not machine.ends("a")
+    machine.begins("a", "stream", 0.0)
+    assert not machine.look(ARRIVES_SLOWLY / 2) and not machine.ends("a", "stream")
 
 
 def test_what_arrives_slowly_is_told_to_others_until_it_is_here():
     machine = Arrivals()
-    machine.begins("a", 0.0)
+    machine.begins("a", "stream", 0.0)
     assert machine.look(ARRIVES_SLOWLY) and not machine.look(1.0), "once"
     assert machine.beside("b") == 1 and machine.beside("a") == 0
-    assert machine.ends("a") and not machine.ends("a") and machine.beside("b") == 0
+    assert machine.ends("a", "stream") and not machine.ends("a", "stream") and machine.beside("b") == 0
 
 
 def test_from_how_many_others_a_node_receives_survives_its_encoding():

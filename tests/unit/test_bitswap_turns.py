@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cidery.bitswap.slots import LEAST_SLOTS, MOST_SLOTS
 from cidery.bitswap.turns import (
     EVERYBODY,
     FAST,
+    FEW_SLOTS,
     FIRST_TURN,
     GIVER_SECONDS,
     HALF_LIFE,
     HOLD_TURNS,
-    LEAST_SLOTS,
     LONGEST_HOLD,
     MAX_SKIPS,
     MAX_UNREAD,
     MAX_UNSEEN,
-    MOST_SLOTS,
     MOST_WEIGHT,
     REMEMBERED,
     REST,
@@ -121,7 +121,7 @@ def test_slots_go_back_when_fewer_carry_as_much():
 
 def test_slots_are_bounded_and_a_slow_line_is_tried_in_steps_of_one():
     machine = turns()
-    _, rounds = run(machine, 150.0, lambda several: several * 0.25 * MIB)  # a turn takes a second
+    _, rounds = run(machine, 150.0, lambda several: several**0.75 * 0.25 * MIB)  # a turn takes more than a second
     assert sorted(rounds) == list(range(1, max(rounds) + 1)) and max(rounds) > 8
     machine = turns()
     _, rounds = run(machine, 20.0, lambda several: several * 8.0 * MIB)
@@ -295,6 +295,18 @@ def test_a_line_is_not_kept_after_a_turn_of_somebody_who_gives_nothing():
     machine.begin({"p": []}, 0.0)
     machine.end("p", SIZE, 0.8, others_wait=True)
     assert machine.held(0.8) == 0.0 and machine.begin({"q": []}, 0.8) == "q"
+
+
+def test_of_many_slots_one_is_kept_for_givers_and_of_few_all():
+    for slots in (FEW_SLOTS - 1, FEW_SLOTS):
+        machine, peers = turns("giver", *"pqrst"), list("pqrst")
+        machine._slots.count = slots
+        machine.gives("giver")
+        machine.begin({"giver": []}, 0.0)
+        machine.end("giver", SIZE, 0.8, others_wait=True)
+        served = [peer for peer in peers if machine.begin({peer: []}, 0.9) is not None]
+        assert len(served) == (0 if slots < FEW_SLOTS else slots - 1)
+        assert machine.begin({"giver": []}, 0.9) == "giver"
 
 
 def test_a_line_is_kept_for_so_long_at_most_and_never_in_the_turn_that_is_everybodys():

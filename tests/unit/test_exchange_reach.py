@@ -8,6 +8,7 @@ from cidery.exchange.reach import (
     MEASURED_BLOCKS,
     MEASURED_SECONDS,
     MORE,
+    SLOW_SECONDS,
     Mode,
     Reach,
 )
@@ -202,3 +203,41 @@ def test_a_trial_ends_when_the_far_source_has_gone():
     reach.held(far("far"), now)
     arrives(reach, "near", now, 1.0, 4)
     assert reach.held(far("another"), now + 1.0) == {"another"} and reach.mode is Mode.NEAR
+
+
+def slow_near(*, size: int = 4 * BLOCK) -> tuple[Reach, Source]:
+    """A near source that was asked for a block at 1.0 s brings half of one of ``size`` in two seconds."""
+    reach, near = Reach(), source("near", 0.01)
+    near.asked(CID.of(b"block"), 1.0)
+    near.hears(1.0, 1.0, frozenset((CID.of(b"block"),)), 1.0, 5.0, size)
+    return reach, near
+
+
+def test_near_ones_that_bring_no_block_for_long_are_measured_by_what_is_arriving():
+    reach, near = slow_near()
+    away = far("far")
+    for now, mode in ((1.0, Mode.NEAR), (1.0 + SLOW_SECONDS - 0.01, Mode.NEAR), (1.0 + SLOW_SECONDS, Mode.TRIAL)):
+        reach.far([near, *away.values()], now)
+        assert reach.held(away, now) == ({"far"} if mode is Mode.NEAR else set()) and reach.mode is mode
+        assert (reach.next_at == 1.0 + SLOW_SECONDS) is (mode is Mode.NEAR), "then there is something to decide"
+
+
+def test_of_near_ones_of_which_nothing_arrives_nothing_is_known():
+    reach, near = Reach(), source("near", 0.01)
+    near.asked(CID.of(b"block"), 1.0)
+    away = far("far")
+    reach.far([near, *away.values()], 1.0 + SLOW_SECONDS)
+    assert reach.held(away, 1.0 + SLOW_SECONDS) == {"far"} and reach.mode is Mode.NEAR
+
+
+def test_what_had_come_of_a_block_when_a_trial_began_does_not_count_in_it():
+    for size, mode in ((4 * BLOCK, Mode.NEAR), (8 * BLOCK, Mode.ALL)):
+        reach, near = slow_near()
+        away = far("far")
+        near.hears(3.0, 3.0, near.coming, 3.0, 5.0, near.coming_bytes)
+        reach.far([near, *away.values()], 3.0)
+        assert reach.held(away, 3.0) == set()
+        reach.received("near", 4 * BLOCK, 5.0)  # half of it: as much as before
+        reach.received("far", size - 4 * BLOCK, 5.0)
+        reach.held(away, 5.0)
+        assert reach.mode is mode

@@ -5,6 +5,7 @@ it tells those whom it asks for blocks how many others are sending to it, and th
 can.
 """
 
+from collections.abc import Hashable
 from math import inf
 
 ARRIVES_SLOWLY = 0.05
@@ -15,23 +16,31 @@ class Arrivals:
     """One per node. Peers are any hashable text; times are seconds of any one clock."""
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
+        self._since: dict[str, dict[Hashable, float]] = {}
+        """Peer -> its streams on which a large message is arriving, and since when."""
         self._slow: set[str] = set()
 
-    def begins(self, peer: str, now: float) -> None:
-        """A large message from it has begun: look() is due ARRIVES_SLOWLY later."""
-        self._since.setdefault(peer, now)
+    def begins(self, peer: str, stream: Hashable, now: float) -> None:
+        """A large message has begun on a stream of it: look() is due ARRIVES_SLOWLY later."""
+        self._since.setdefault(peer, {}).setdefault(stream, now)
 
-    def ends(self, peer: str) -> bool:
-        """It is here, or will not come; whether what is to be told has changed."""
-        self._since.pop(peer, None)
+    def ends(self, peer: str, stream: Hashable) -> bool:
+        """It is here, or will not come; whether what is to be told has changed.
+
+        One that ends on another stream, a small one as a rule, changes nothing.
+        """
+        streams = self._since.get(peer, {})
+        if streams.pop(stream, None) is None or streams:
+            return False
+        del self._since[peer]
         changed = peer in self._slow
         self._slow.discard(peer)
         return changed
 
     def look(self, now: float) -> bool:
         """Whether one counts from now on."""
-        late = {peer for peer, since in self._since.items() if now >= since + ARRIVES_SLOWLY} - self._slow
+        begun = {peer: min(streams.values()) for peer, streams in self._since.items()}
+        late = {peer for peer, since in begun.items() if now >= since + ARRIVES_SLOWLY} - self._slow
         self._slow |= late
         return bool(late)
 
@@ -40,7 +49,7 @@ class Arrivals:
 
         One that should be whole by now and is not comes at the lower rate that it has had until now.
         """
-        since = self._since.get(peer, at)
+        since = min(self._since.get(peer, {}).values(), default=at)
         if not arrived or at <= since:
             return inf
         ends = at + missing * (at - since) / arrived

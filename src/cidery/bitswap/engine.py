@@ -235,8 +235,12 @@ class Engine:
         return turns.begin(waiting, now)
 
     def offer(self, acts_on_it: Callable[[str], bool], now: float) -> str | None:
-        """The peer that is to be told again what we have, while nobody is in line. ``acts_on_it``: whether one does."""
-        if self._waiting:
+        """The peer that is to be told again what we have, while nobody is in line. ``acts_on_it``: whether one does.
+
+        As many at a time as there are free slots, but one as well while the last blocks are being sent.
+        """
+        turns = self.turns
+        if self.waiting or (self._waiting and turns.free <= 0):
             return None
         strangers: list[str] = []
 
@@ -244,9 +248,9 @@ class Engine:
             if not acts_on_it(peer):
                 strangers.append(peer)
                 return None
-            return self.turns.receiving(peer) if self.turns.is_giver(peer, now) else None
+            return None if peer in self._waiting or turns.serves(peer) else turns.place(peer, now)
 
-        made = self.offers.next(rank, now)
+        made = self.offers.next(rank, now, max(1, turns.free))
         for peer in strangers:
             self.offers.left(peer)
         if made is None:
@@ -258,8 +262,7 @@ class Engine:
 
     def end_turn(self, peer: str, size: int, now: float) -> None:
         """``size`` bytes of blocks were sent in it."""
-        others_wait = len(self._waiting) > self.turns.slots
-        self.turns.end(peer, size, now, others_wait=others_wait)
+        self.turns.end(peer, size, now, others_wait=self.waiting)
 
     def next_envelope(self, peer: str) -> Envelope:
         """Take the next message's worth off the peer's queue, blocks only in its turn; empty if nothing is due."""
@@ -308,7 +311,7 @@ class Engine:
 
     def to_ask_for(self, peer: str, envelope: Envelope) -> CID | None:
         """A leaf that was just sent to a peer, if others wait and it is not known whether that one passes blocks on."""
-        if not self._waiting or not self.turns.doubts(peer):
+        if not (self._waiting or self.offers) or not self.turns.doubts(peer):
             return None
         sent = zip(envelope.blocks, envelope.sizes, strict=True)
         return next((cid for cid, size in sent if size > SMALL and cid.codec == RAW), None)
@@ -390,7 +393,7 @@ class Engine:
             queue.presences[cid] = True
             self.offers.told(peer, cid, now)
         elif not queue.serves(entry):
-            self.offers.settled(peer, cid)
+            self.offers.took(peer, cid, now)
             queue.presences.pop(cid, None)
             start = entry.start if entry.start < size else 0
             queue.put(cid, size - start, start)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from cidery.multiformats.cid import CID
 
 OFFER_PAUSE = 0.25
-"""Seconds from a HAVE until the block is offered, and between two offers."""
-MAX_OFFERS = 4
-"""Times that one peer is offered one block."""
+"""Seconds from a HAVE until the block is offered; twice as long after each offer that the peer does not act on. Also
+the seconds in which one peer is offered something, or as many as there are free slots."""
+MAX_OFFERS = 6
+"""Times that a peer which does not act on it is offered one block."""
 OFFERED_SECONDS = 30.0
 """Seconds after a HAVE in which the block is offered: a peer that did not ask by then has it, or is gone."""
 MAX_TOLD = 64
@@ -21,10 +22,12 @@ MAX_TOLD = 64
 
 
 class _Told:
-    __slots__ = ("offers", "since")
+    __slots__ = ("due", "offers", "since")
 
     def __init__(self, since: float) -> None:
         self.since = since
+        self.due = since + OFFER_PAUSE
+        """When it is offered next."""
         self.offers = 0
 
 
@@ -35,6 +38,12 @@ class Offers:
         self._told: OrderedDict[str, OrderedDict[CID, _Told]] = OrderedDict()
         """Peer -> blocks that it was told we have, and has neither asked for nor withdrawn; offered to last: last."""
         self._next_at = 0.0
+        self._made = 0
+        """Offers since the last pause."""
+
+    def __len__(self) -> int:
+        """Peers that there may be something to offer to."""
+        return len(self._told)
 
     def told(self, peer: str, cid: CID, now: float) -> None:
         """A peer that wants a block is told that we have it."""
@@ -48,33 +57,47 @@ class Offers:
                 blocks.popitem(last=False)
 
     def settled(self, peer: str, cid: CID) -> None:
-        """It asked for the block, or does not want it any more."""
+        """It does not want the block any more, or asked for it."""
         blocks = self._told.get(peer)
         if blocks is not None and blocks.pop(cid, None) is not None and not blocks:
             del self._told[peer]
 
+    def took(self, peer: str, cid: CID, now: float) -> None:
+        """It asked for the block: it acts on offers, so the others are as good as new."""
+        self.settled(peer, cid)
+        for told in self._told.get(peer, {}).values():
+            told.offers, told.since, told.due = 0, now, now
+
     def left(self, peer: str) -> None:
         self._told.pop(peer, None)
 
-    def next(self, rank: Callable[[str], int | None], now: float) -> tuple[str, list[CID]] | None:
-        """The peer to make an offer to now, and the blocks. ``rank``: the least is first; None: not to this one."""
-        if now < self._next_at:
+    def next(self, rank: Callable[[str], int | None], now: float, most: int = 1) -> tuple[str, list[CID]] | None:
+        """The peer to make an offer to now, and the blocks. ``rank``: the least is first; None: not to this one.
+
+        ``most``: so many before the next pause.
+        """
+        if now >= self._next_at:
+            self._made = 0
+        if self._made >= most:
             return None
         self._forget_old(now)
         best, peer, due = None, "", list[CID]()
         for one, blocks in self._told.items():
             if (place := rank(one)) is None or (best is not None and place >= best):
                 continue
-            if cids := [cid for cid, told in blocks.items() if now - told.since >= OFFER_PAUSE]:
+            if cids := [cid for cid, told in blocks.items() if now >= told.due]:
                 best, peer, due = place, one, cids
                 if not place:
                     break
         if not due:
             return None
         blocks = self._told[peer]
-        self._next_at = now + OFFER_PAUSE
+        if not self._made:
+            self._next_at = now + OFFER_PAUSE
+        self._made += 1
         for cid in due:
             blocks[cid].offers += 1
+            blocks[cid].due = now + OFFER_PAUSE * 2 ** blocks[cid].offers
             if blocks[cid].offers >= MAX_OFFERS:
                 del blocks[cid]
         if blocks:

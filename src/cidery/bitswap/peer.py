@@ -154,10 +154,17 @@ class ConnectedPeer:
         if (stream := self.streams.pop("answers", None)) is not None:
             stream.reset(reason)
 
-    def wonder(self, cid: CID) -> bool:
-        """Ask whether it has what it was sent; False: too many such questions have no answer."""
+    def wonder(self, cid: CID, *, sent: bool = False) -> bool:
+        """Ask whether it has what it withdrew, or was ``sent``; False: too many such questions have no answer.
+
+        What it was sent it has as a rule, and what it withdrew it may just want of another: so that gives way.
+        """
         if len(self.wondered) >= MAX_WONDERED:
-            return False
+            if not sent:
+                return False
+            oldest = next(iter(self.wondered))
+            del self.wondered[oldest]
+            self.wantlist.cancel(self, (oldest,))
         self.wondered[cid] = None
         self.wantlist.ask(self, (), (cid,))
         return True

@@ -178,8 +178,9 @@ class BitswapService:
             connection.ping()
             self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
-        ends_at = self._arrivals.ends_at(source, *peer.unfinished(), at, self._clock())
-        return Heard(at, connection.heard_at, peer.coming(), ends_at)
+        arrived, missing = peer.unfinished()
+        ends_at = self._arrivals.ends_at(source, arrived, missing, at, self._clock())
+        return Heard(at, connection.heard_at, peer.coming(), ends_at, arrived + missing)
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
@@ -243,8 +244,8 @@ class BitswapService:
                     stream.expect_bulk()
                 # "All protocol messages MUST be less than or equal to 4MiB in size": before the bytes are read
                 try:
-                    async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer)):
-                        self._tell_receiving(self._arrivals.ends(peer.name))
+                    async for data in stream.messages(MAX_MESSAGE, lambda: self._begins(peer, stream)):
+                        self._tell_receiving(self._arrivals.ends(peer.name, stream))
                         await self._receive_message(stream, peer, data, group)
                         del data  # megabytes, and the next one may never come
                 except StreamReset as exc:
@@ -258,7 +259,7 @@ class BitswapService:
             peer.inbound.pop(stream, None)
             if peer.lost_answers(stream, self._clock()):
                 self._kick_wants(peer)
-            self._tell_receiving(self._arrivals.ends(peer.name))
+            self._tell_receiving(self._arrivals.ends(peer.name, stream))
 
     async def _receive_message(
         self, stream: Stream, peer: ConnectedPeer, data: memoryview, group: asyncio.TaskGroup
@@ -281,8 +282,8 @@ class BitswapService:
             if hashing is None:
                 peer.arrived.discard(arrived)
 
-    def _begins(self, peer: ConnectedPeer) -> None:
-        self._arrivals.begins(peer.name, self._clock())
+    def _begins(self, peer: ConnectedPeer, stream: Stream) -> None:
+        self._arrivals.begins(peer.name, stream, self._clock())
         self._loop.call_later(ARRIVES_SLOWLY, lambda: self._tell_receiving(self._arrivals.look(self._clock())))
 
     def _tell_receiving(self, changed: bool) -> None:
@@ -493,7 +494,7 @@ class BitswapService:
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
             if envelope.blocks:
-                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid):
+                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid, sent=True):
                     self._kick_wants(peer)
                 self.engine.end_turn(peer.name, size, self._clock())
                 self._serving.begin_turns()

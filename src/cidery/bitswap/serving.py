@@ -70,7 +70,7 @@ class Serving:
 
     def _offer(self, now: float) -> None:
         """Is there a peer that waits elsewhere for what is here?"""
-        if (name := self._engine.offer(self._acts_on_offers, now)) is not None:
+        while (name := self._engine.offer(self._acts_on_offers, now)) is not None:
             self._answer(self._peers[name])
         if (wait := self._engine.offers.wait(now)) is not None:
             self._look_in(wait)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from math import exp2
 from random import Random
 
+from cidery.bitswap.slots import Slots
 from cidery.budgets import BITSWAP_UNREAD
 
 MOST_WEIGHT = 5.0
@@ -32,23 +33,11 @@ MAX_SKIPS = 2
 LOOKED_AT = 64
 """Peers in line, and blocks of each, that one choice looks at."""
 
-LEAST_SLOTS = 1
-"""Peers served at a time at least, and at first: of a slow line each block is as early as it can be."""
-MOST_SLOTS = 64
-GAIN = 0.5
-"""More slots are kept if they carry at least this share of what they would if the line were not full..."""
-LOSS = 0.95
-"""... and fewer are, if they carry at least this share of what more did."""
-SLOW_TURN = 0.5
-"""Seconds of a turn from which on one slot is tried at a time, else twice as many: a try takes long."""
-LEAST_PERIOD = 0.5
-"""Seconds of one measurement, at least; and two messages per slot."""
-FIRST_PAUSE = 5.0
-"""Seconds until the number of slots is tried anew after a try in vain; doubles each time."""
-MAX_PAUSE = 60.0
-TRY_REST = 4.0
-"""Times of a try in vain until the next one, at least: while large blocks go over a slow line a try takes long, and two
-blocks on their way at once are both late."""
+FEW_SLOTS = 6
+"""With so many and more a turn of somebody else takes little of the line from givers: for these one slot is kept, not
+all of them, and peers that were not seen to give are offered blocks, too, while several are free."""
+STRANGER = 1000
+"""Others that are sending to it, as which it counts that a peer was not seen to give, when blocks are offered."""
 
 SMALL = 16 * 1024
 """Bytes of a block that goes out of turn: roots, by which readers begin, and are known to be no liars..."""
@@ -151,7 +140,7 @@ class Turns:
 
     def __init__(self, now: float, seed: int = 0) -> None:
         """``seed``: of the choice among newcomers."""
-        self.slots = LEAST_SLOTS
+        self._slots = Slots(now)
         self._random = Random(seed)
         self._takers: dict[str, _Taker] = {}
         self._serving: dict[str, _Turn] = {}
@@ -166,16 +155,6 @@ class Turns:
         self._now = now
         self._small = float(SMALL_FREE)
         """Bytes that may still go out of turn."""
-        self._period_at = now
-        self._period_bytes = self._period_messages = 0
-        self._best = 0.0
-        """Most bytes per second that the present number of slots carried, fading: it looks worse with slow peers, and
-        with peers that others are sending to."""
-        self._before: tuple[int, float] | None = None
-        """(slots, bytes per second) before the current try of another number."""
-        self._up = True
-        self._try_at = now
-        self._pause = FIRST_PAUSE
 
     def add(self, peer: str, now: float) -> None:
         if peer not in self._takers:
@@ -197,6 +176,16 @@ class Turns:
         patience = UNREAD if any(now - turn.moved_at >= STUCK for turn in turns) else STUCK
         moving = (now - turn.moved_at < (UNREAD if turn.blocked else patience) for turn in turns)
         return sum(moving) >= self.slots
+
+    @property
+    def slots(self) -> int:
+        """How many peers are served at a time."""
+        return self._slots.count
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody has; below 0 while stuck turns have none."""
+        return self.slots - len(self._serving)
 
     def served(self) -> list[str]:
         """The peers whose turn it is."""
@@ -269,6 +258,14 @@ class Turns:
         """Whether it was seen to give lately."""
         taker = self._takers.get(peer)
         return taker is not None and taker.gives and now - taker.seen_at < GIVER_SECONDS
+
+    def place(self, peer: str, now: float) -> int | None:
+        """Its place, the least is first, among those that blocks are offered to; None: nothing is offered to it."""
+        taker = self._takers.get(peer)
+        if taker is None or self.is_giver(peer, now):
+            return taker.receiving if taker is not None else None
+        spare = self.slots >= FEW_SLOTS and self.free > 1
+        return STRANGER + taker.receiving if spare and not taker.unseen else None
 
     def doubts(self, peer: str) -> bool:
         """Whether it was not seen to give for long enough that it may be asked."""
@@ -355,7 +352,8 @@ class Turns:
         if not waiting or self.full(now):
             return None
         self._now = now
-        if self.held(now) and not any(self._takers[peer].gives for peer in waiting):
+        kept = self.free if self.slots < FEW_SLOTS else 1
+        if self.held(now) and self.free <= kept and not any(self._takers[peer].gives for peer in waiting):
             return None
         for peer in waiting:
             taker = self._takers[peer]
@@ -378,15 +376,17 @@ class Turns:
         self._turns += 1
         self._takers[chosen].skipped, self._takers[chosen].served = 0, self._turns
         self._takers[chosen].known = True
+        self._slots.note(len(self._serving), now)
         self._serving[chosen] = _Turn(now)
         return chosen
 
     def held(self, now: float) -> float:
-        """Seconds for which the line is still kept for givers; 0.0: it is anybody's."""
+        """Seconds for which the line, or a slot of many, is still kept for givers; 0.0: it is anybody's."""
         return max(0.0, self._held_until - now) if self._turns % EVERYBODY != EVERYBODY - 1 else 0.0
 
     def end(self, peer: str, size: int, now: float, *, others_wait: bool) -> None:
         """Its turn has ended: ``size`` bytes of blocks went out."""
+        self._slots.note(len(self._serving), now)
         turn = self._serving.pop(peer, None)
         taker = self._takers.get(peer)
         if taker is None or turn is None or not size:
@@ -400,7 +400,8 @@ class Turns:
         if now > turn.began:
             sample = size / (now - turn.began)
             taker.rate = sample if not taker.rate else taker.rate + (sample - taker.rate) / 2
-        self._measure(size, now, others_wait)
+        under_way = [one.began for one in self._serving.values()]
+        self._slots.ended(size, turn.began, under_way, now, others_wait=others_wait)
 
     def took(self, peer: str, size: int, now: float) -> None:
         """It was sent bytes out of turn, in a stream; while nobody is served they are owed to nobody."""
@@ -430,39 +431,3 @@ class Turns:
 
     def _least(self, multihashes: Iterable[bytes]) -> int:
         return min(map(self.sent_to, multihashes), default=0)
-
-    def _measure(self, size: int, now: float, others_wait: bool) -> None:
-        """Climb to the fewest slots that carry the most. Only while all are taken: else nothing can be told."""
-        if not others_wait:
-            self._period_at, self._period_bytes, self._period_messages = now, 0, 0
-            return
-        self._period_bytes += size
-        self._period_messages += 1
-        took = now - self._period_at
-        if took < LEAST_PERIOD or self._period_messages < 2 * self.slots:
-            return
-        rate, messages = self._period_bytes / took, self._period_messages
-        self._period_at, self._period_bytes, self._period_messages = now, 0, 0
-        if self._before is not None:
-            slots, rate_before = self._before
-            gain = 1 + GAIN * (self.slots / slots - 1)
-            better = rate >= rate_before * (gain if self.slots > slots else LOSS)
-            if not better:
-                self.slots, self._up = slots, not self._up
-                self._try_at = now + max(self._pause, TRY_REST * took)
-                self._pause = min(MAX_PAUSE, 2 * self._pause)
-                self._before = None
-                return
-            self._pause = FIRST_PAUSE
-            self._best = 0.0
-        self._before = None
-        self._best = max(rate, self._best * exp2(-took / HALF_LIFE))
-        if now >= self._try_at:
-            slow = took * self.slots > SLOW_TURN * messages
-            step = 1 if slow else self.slots if self._up else self.slots // 2
-            wanted = self.slots + (step if self._up else -step)
-            wanted = min(MOST_SLOTS, max(LEAST_SLOTS, wanted))
-            if wanted == self.slots:
-                self._up = not self._up
-            else:
-                self._before, self.slots = (self.slots, self._best), wanted

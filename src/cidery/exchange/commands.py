@@ -46,6 +46,8 @@ class Heard(NamedTuple):
     """The blocks of messages of which only a part has arrived; None: of such a message they are not known."""
     ends_at: float = inf
     """When such a message will be whole, at the rate at which it came so far; inf: it is not known."""
+    size: int = 0
+    """Bytes of it, when it is whole."""
 
 
 Command = Ask | Cancel | GiveUp | Search

@@ -125,11 +125,11 @@ class Moves:
         for giver in sources if able else ():
             begun = giver.coming if giver.coming is not None else list(giver.outstanding)[:1]
             for cid in begun:
-                want, left = wants.asked.get(cid), giver.ends_at - now
-                if want is None or want.source != giver.name or left == inf or not self._stayed(giver, cid, now):
+                want = wants.asked.get(cid)
+                if want is None or want.source != giver.name or not self._stayed(giver, cid, now):
                     continue
                 taker = choose(want, able, giver.name)
-                if taker is not None and left > LATE * (taker.cost() + CROSSING):
+                if taker is not None and self._late(giver, taker.cost(), now):
                     able.remove(taker.name)
                     yield giver, cid, taker
 
@@ -147,7 +147,7 @@ class Moves:
         return SEED_RELIEF * max(giver.cost(), now - asked_at) > reader.cost()
 
     def offered(self, reader: str, cid: CID) -> None:
-        """A reader says once more that it has a block: nobody is in its line."""
+        """A source says once more that it has a block: nobody is in its line."""
         self._offers.setdefault(reader, []).append(cid)
 
     def accepted(
@@ -160,27 +160,42 @@ class Moves:
         offers, self._offers = self._offers, {}
         for name, cids in offers.items():
             reader = sources.get(name)
-            if reader is None or not (reader.partial and reader.usable and room(reader)) or reader.outstanding:
+            if reader is None or reader.outstanding or not (reader.partial or reader.blocks):
+                continue
+            if not (reader.usable and room(reader)):
                 continue
             if any(taker == name for _, _, taker in self._leaving.values()):
                 continue
             found = [one for cid in cids if (one := self._would_move(reader, cid, wants, sources, now)) is not None]
             if found:
-                _, _, cid, giver = min(found, key=lambda one: one[:2])
+                *_, cid, giver = min(found, key=lambda one: one[:3])
                 yield reader, giver, cid
 
     def _would_move(
         self, reader: Source, cid: CID, wants: Wants, sources: dict[str, Source], now: float
-    ) -> tuple[int, float, CID, Source] | None:
-        """Sorts by how many have it, and when it was asked; None: it stays where it is."""
+    ) -> tuple[bool, float, float, CID, Source] | None:
+        """Sorts by how many have it, and when it was asked; None: it stays where it is.
+
+        What is on its way goes last, and only to a complete source that was measured: that has no part of what a slow
+        reader has begun, and the reader serves somebody else sooner.
+        """
         want = wants.asked.get(cid)
         giver = sources.get(want.source or "") if want is not None else None
-        if want is None or giver is None or giver is reader or self._stays(giver, cid, now):
+        if want is None or giver is None or giver is reader or not self._stayed(giver, cid, now):
             return None
         asked_at, _ = giver.outstanding[cid]
-        if SEED_RELIEF * max(giver.cost(), now - asked_at) <= reader.cost():
+        if self.brings(giver, cid, now):
+            if reader.partial or not reader.idle_rate or not self._late(giver, reader.offer_cost(), now):
+                return None
+            return True, -giver.ends_at, asked_at, cid, giver
+        relief = SEED_RELIEF if reader.partial else 1 / SEED_RELIEF
+        if relief * max(giver.cost(), now - asked_at) <= reader.offer_cost():
             return None
-        return len(want.holders), asked_at, cid, giver
+        return False, len(want.holders), asked_at, cid, giver
+
+    def _late(self, giver: Source, cost: float, now: float) -> bool:
+        """Whether what it is bringing would be here much sooner from a source with this cost."""
+        return LATE * (cost + CROSSING) < giver.ends_at - now < inf
 
     def _stays(self, giver: Source, cid: CID, now: float) -> bool:
         return not self._stayed(giver, cid, now) or self.brings(giver, cid, now)

@@ -18,6 +18,9 @@ from cidery.exchange.source import IN_VAIN, Source
 MEASURED_BLOCKS = 1
 MEASURED_SECONDS = 0.25
 """Least length of a measurement."""
+SLOW_SECONDS = 1.0
+"""Seconds without a block of the near ones after which what is arriving of them is the measurement: a large block over
+a slow line takes many."""
 LONGEST_TRIAL = 4.0
 """Seconds, beside round trips of the far sources, until a trial is judged though not all of them have sent a block."""
 MORE = 1.2
@@ -41,6 +44,8 @@ class Reach:
         self._last = 0.0
         self._bytes = self._blocks = 0
         self._near_rate = 0.0
+        self._begun: dict[str, int] = {}
+        """Bytes of near ones' blocks that had come when the trial began."""
         self.trying: set[str] = set()
         """Far sources of a trial that have not sent a block yet; each is asked for one."""
         self._ends = 0.0
@@ -76,8 +81,9 @@ class Reach:
             return set()
         if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
             self._judge(now)
-        if self.mode is Mode.NEAR and self._measured() and now >= self._next_trial:
-            self._near_rate = self._rate()
+        rate = self._near(far, now) if self.mode is Mode.NEAR and now >= self._next_trial else None
+        if rate is not None:
+            self._near_rate = rate
             names = list(far)[: 1 if self._pause else None]
             self.trying = set(names)
             self.mode, self._ends = (
@@ -94,7 +100,7 @@ class Reach:
         if self._began is None:
             self._restart(now)  # what came until now began to come at an unknown time
             return
-        self._bytes += size
+        self._bytes += size - self._begun.pop(name, 0)
         self._blocks, self._last = self._blocks + 1, now
         self.trying.discard(name)
 
@@ -112,6 +118,21 @@ class Reach:
     def _restart(self, now: float) -> None:
         self._began = self._last = now
         self._bytes = self._blocks = 0
+
+    def _near(self, far: Collection[str], now: float) -> float | None:
+        """Bytes per second of the near ones; None: it is not known yet."""
+        if self._measured():
+            return self._rate()
+        near = [one for one in self.counted if one.outstanding and one.name not in far]
+        asked_at = min((one.owes_since for one in near), default=inf)
+        if self._blocks or now < asked_at + SLOW_SECONDS:
+            if now < asked_at + SLOW_SECONDS < inf:
+                self.next_at = min(asked_at + SLOW_SECONDS, inf if self.next_at is None else self.next_at)
+            return None
+        coming = [one for one in near if one.coming_since < now < one.ends_at < inf and one.coming]
+        rates = {one.name: one.coming_bytes / (one.ends_at - one.coming_since) for one in coming}
+        self._begun = {one.name: int(rates[one.name] * (now - one.coming_since)) for one in coming}
+        return sum(rates.values()) or None
 
     def _measured(self) -> bool:
         return self._blocks >= MEASURED_BLOCKS and self._last >= (self._began or 0.0) + MEASURED_SECONDS

@@ -13,17 +13,17 @@ Input: want/need/forget from the reader, sources and their answers, time. Output
 """
 
 from collections.abc import Iterable, KeysView
-from itertools import islice
 from random import Random
 
 from cidery.exchange import choice, outlook
 from cidery.exchange.commands import Command, GiveUp, Heard, Outbox, Search
 from cidery.exchange.moves import Moves
 from cidery.exchange.proofs import Proofs
+from cidery.exchange.questions import Questions
 from cidery.exchange.reach import Reach
 from cidery.exchange.risk import Risk
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
-from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, MAX_WANTS, WRONG_COSTS, Experience, Source
+from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, WRONG_COSTS, Experience, Source
 from cidery.exchange.waits import SessionWaits
 from cidery.exchange.wants import MAX_SESSION_WANTS, Want, Wants
 from cidery.multiformats.cid import CID
@@ -47,7 +47,7 @@ class FetchSession:
         self._random = Random(seed)
         self._in_order = in_order
         self._wants, self._out = Wants(), Outbox()
-        self._partial: dict[str, Source] = {}
+        self._questions = Questions(self._wants, self._out)
         self._done: set[CID] = set()
         self._silence, self._moves = Silence(waits, now), Moves(waits)
         self._sources_changed = False
@@ -84,7 +84,7 @@ class FetchSession:
         """No longer wanted; every source asked is told."""
         for cid in cids:
             if (want := self._wants.pop(cid)) is not None:
-                self._settle(cid, want)
+                self._questions.settle(cid, want, self.sources)
 
     @property
     def wanted(self) -> int:
@@ -144,7 +144,7 @@ class FetchSession:
         if source is None:
             return
         self._left.leaves(source)
-        self._partial.pop(name, None)
+        self._questions.left(name)
         self._out.drop(name)
         for cid in reversed(source.release()):
             self._wants.reopen(cid, name)
@@ -186,7 +186,7 @@ class FetchSession:
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
-            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at)
+            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at, heard.size)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -233,6 +233,7 @@ class FetchSession:
                     return False
             asked_at, _ = source.outstanding.get(cid, (now, 0))
             source.received(cid, size, now)
+            self._questions.gave(source)
             self._typical_block = source.expected_block
             if want is not None and want.source == name:
                 self._pace += (now - asked_at - self._pace) / 8
@@ -247,7 +248,7 @@ class FetchSession:
         want.told.pop(name, None)
         if want.source == name:
             want.source = None
-        self._settle(cid, want)
+        self._questions.settle(cid, want, self.sources)
         return True
 
     def on_wrong(self, name: str, size: int, now: float) -> None:
@@ -263,7 +264,7 @@ class FetchSession:
         """A block came that was not asked for by itself, within a stream of the whole DAG."""
         self._came(cid, now)
         if (want := self._wants.pop(cid)) is not None:
-            self._settle(cid, want)
+            self._questions.settle(cid, want, self.sources)
 
     def _came(self, cid: CID, now: float, delay: float | None = None) -> None:
         """Something new, from a source with this least delay."""
@@ -342,7 +343,7 @@ class FetchSession:
 
     def _disprove(self, source: Source) -> None:
         source.has_any = source.partial = source.reads = False
-        self._partial.pop(source.name, None)
+        self._questions.left(source.name)
         for cid in reversed(source.release()):
             self._wants.reopen(cid, source.name)
 
@@ -351,9 +352,7 @@ class FetchSession:
         if source.partial:
             return
         source.partial = True
-        self._partial[source.name] = source
-        for cid in islice(self._wants.visible(), MAX_WANTS):
-            self._ask_whether(source, cid)
+        self._questions.began(source)
 
     def _check_stalls(self, now: float) -> None:
         for source in self.sources.values():
@@ -380,13 +379,13 @@ class FetchSession:
 
     def _assign(self, now: float, room: int) -> None:
         """Give open wants to sources with room, each to the one expected to deliver first."""
-        far = self._reach.far(self.sources.values(), now, crowd=bool(self._partial))
+        far = self._reach.far(self.sources.values(), now, crowd=bool(self._questions.partial))
         self._held = self._reach.held(far, now)
         able = choice.Able(source for source in choice.askable(self.sources.values()) if self._room(source))
         if not able or not self._wants.open:
             return
         left, asked_any, seeds = room, False, None
-        order = self._wants.rarest_first() if self._partial and not self._in_order else list(self._wants.open)
+        order = self._wants.rarest_first() if self._questions.partial and not self._in_order else list(self._wants.open)
         for cid in order:
             if not able or not (left > 0 or not (asked_any or self.outstanding_bytes)):
                 break
@@ -411,7 +410,7 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        room = source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
+        room = source.has_room(crowd=bool(self._questions.partial), several=self._several, trial=self._proven)
         return room and (not self._proven or self._risk.allows(source))
 
     def _choose(self, want: Want, able: choice.Able, but: str = "") -> Source | None:
@@ -419,13 +418,15 @@ class FetchSession:
         kept_out = self._held if self._held and choice.may_have(want, self._reach.counted, self._held) else ()
         return choice.choose(want, able, (but, *kept_out) if but else kept_out, self._random.random)
 
-    def _ask_for(self, source: Source, cid: CID, now: float) -> int:
-        """Returns the bytes assumed."""
+    def _ask_for(self, source: Source, cid: CID, now: float, *, offered: bool = False) -> int:
+        """Returns the bytes assumed. ``offered``: by the source, which has nobody in line."""
         if not source.blocks:
             source.expected_block = self._typical_block
         self._wants.ask(cid, source.name, now)
-        source.asked(cid, now)
+        source.asked(cid, now, offered=offered)
         self._out.ask(source.name, cid)
+        if source.partial:
+            self._questions.tell_seeds(cid)
         return source.expected_block
 
     def _move(self, now: float) -> None:
@@ -447,9 +448,12 @@ class FetchSession:
             if asks and reader is not None and reader.usable and self._room(reader):
                 if self._proven:
                     self._risk.asked(reader)
-                self._ask_for(reader, cid, now)
+                self._ask_for(reader, cid, now, offered=True)
         for reader, giver, cid in self._moves.accepted(self._wants, self.sources, self._room, now):
-            if asks:
+            if asks and self._moves.brings(giver, cid, now):
+                self._take_away(giver, cid, self._wants.all[cid], now)
+                self._ask_for(reader, cid, now, offered=True)
+            elif asks:
                 self._moves.begin(giver, cid, now, reader.name)
                 self._out.cancel(giver.name, cid)
 
@@ -461,6 +465,8 @@ class FetchSession:
         source.taken_away(cid, now)
         self._wants.reopen(cid, source.name)
         want.told.pop(source.name, None)
+        if not source.partial:
+            want.holders.pop(source.name, None)  # it is told again, and may offer it
 
     # --- inside: asking who has what
 
@@ -468,14 +474,7 @@ class FetchSession:
         """Wants are open now: partial sources are asked whether they have them."""
         for cid in cids:
             self._wants.all[cid].salt = self._random.random()
-            for source in islice(self._partial.values(), choice.MAX_PROBED_SOURCES):
-                self._ask_whether(source, cid)
-
-    def _ask_whether(self, source: Source, cid: CID) -> None:
-        want = self._wants.all[cid]
-        if source.name not in want.holders and source.name not in want.told:
-            want.told[source.name] = None
-            self._out.ask_whether(source.name, cid)
+            self._questions.of_partial(cid)
 
     def _probe(self, now: float, streams: str) -> None:
         """Ask sources of which nothing is known for the first want, and for those that no source may have."""
@@ -485,16 +484,3 @@ class FetchSession:
             source.probed.add(cid)
             self._wants.all[cid].told[source.name] = None
             self._out.ask_whether(source.name, cid)
-
-    def _settle(self, cid: CID, want: Want) -> None:
-        """Tell every source that was asked for the block, or whether it has it, that it is no longer wanted.
-
-        "When C no longer needs a block it previously asked for it SHOULD send a Cancel message for that request to any
-        peers that have not already responded about that particular block" (https://specs.ipfs.tech/bitswap-protocol/).
-        """
-        for name in want.told:
-            source = self.sources.get(name)
-            if source is not None:
-                source.probed.discard(cid)
-                source.answered(cid, source.progress_at)
-                self._out.cancel(name, cid)

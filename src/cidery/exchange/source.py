@@ -68,6 +68,7 @@ class Source:
         "broken",
         "bytes",
         "coming",
+        "coming_bytes",
         "coming_since",
         "credit",
         "denials",
@@ -77,9 +78,11 @@ class Source:
         "gave",
         "has_any",
         "heard_at",
+        "idle_rate",
         "last_answer",
         "least_delay",
         "name",
+        "offered",
         "outstanding",
         "outstanding_bytes",
         "owes_since",
@@ -117,18 +120,19 @@ class Source:
         self.least_delay = round_trip
         self.rate = 0.0
         """Smoothed bytes per second while it has outstanding wants, waits for its turn included."""
+        self.idle_rate = 0.0
+        self.offered: CID | None = None
+        """Bytes per second without waits in its line; the block that it was asked for last since it offered that."""
         self.progress_at = 0.0
         """When it last answered, or was first asked after having nothing outstanding."""
         self.owes_since = 0.0
         """When it last sent a block, or was first asked for one after having nothing outstanding."""
         self.waited = waited
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
-        self.heard_at = 0.0
-        """When bytes of its answers last arrived, whether or not they completed one."""
-        self.alive_at = 0.0
-        """When anything last came from it."""
-        self.coming_since, self.ends_at = 0.0, inf
-        """When the first bytes of the message that is arriving were seen, and when it will be whole."""
+        self.heard_at = self.alive_at = 0.0
+        """When bytes of its answers last arrived, whether or not they completed one, and when anything did."""
+        self.coming_since, self.ends_at, self.coming_bytes = 0.0, inf, 0
+        """When the first bytes of the message that is arriving were seen, when it will be whole, and its size then."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -152,9 +156,8 @@ class Source:
         """DONT_HAVE answers in a row."""
         self.broken = 0
         """Blocks that it said to have and did not send."""
-        self.probe_at = 0.0
-        """When it may be asked again what it has, although it had nothing when it was asked last."""
-        self.probe_pause = 0.0
+        self.probe_at = self.probe_pause = 0.0
+        """When it may be asked again what it has, although it had nothing when it was asked last, and the wait."""
         self.stalled = False
         self.blocks = self.bytes = 0
 
@@ -230,6 +233,12 @@ class Source:
         least = self.least_delay or 0.0
         return least + (self.outstanding_bytes / self.rate if self.rate else 0.0)
 
+    def offer_cost(self) -> float:
+        """Seconds until a block that it offers would be here: of a complete one, without waits in its line."""
+        if self.partial:
+            return self.cost()
+        return (self.least_delay or 0.0) + (self.expected_block / self.idle_rate if self.idle_rate else 0.0)
+
     def cost(self) -> float:
         """Seconds until one block more would be here, by the measurements; by others' if it has sent nothing."""
         least = self.least_delay or 0.0
@@ -246,13 +255,13 @@ class Source:
         return max(measured, age if age >= patience else 0.0)
 
     def hears(
-        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf
+        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf, size: int = 0
     ) -> None:
         """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet.
 
-        ``ends_at``: when it will be, at the rate at which it came so far.
+        ``ends_at``: when it will be, at the rate at which it came so far; ``size``: its bytes then.
         """
-        self.ends_at = ends_at
+        self.ends_at, self.coming_bytes = ends_at, size
         self.heard_at = max(self.heard_at, at)
         self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:
@@ -266,7 +275,9 @@ class Source:
             on_its_way = cid in self.coming
         return on_its_way and now < self.coming_since + patience
 
-    def asked(self, cid: CID, now: float) -> None:
+    def asked(self, cid: CID, now: float, *, offered: bool = False) -> None:
+        if offered:
+            self.offered = cid
         if not self.outstanding:
             self.progress_at = self.owes_since = now
         size = self.expected_block
@@ -310,6 +321,10 @@ class Source:
         if since > 0 and delay is not None:
             sample = size / since
             share = max(0.125, 1 - exp(-since / RATE_MEMORY))
+            if self.coming and cid in self.coming and now > self.coming_since:  # from the first bytes of the message
+                self.idle_rate = size * len(self.coming) / (now - self.coming_since)
+            if cid == self.offered and not self.partial:
+                self.rate, self.idle_rate = 0.0, sample  # what was measured before held for a line that is no more
             self.rate = sample if not self.rate else self.rate + (sample - self.rate) * share
             if self.partial:
                 self.experience.measured(self.rate)
