@@ -97,6 +97,26 @@ def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes
     assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected
 
 
+def test_what_a_liar_had_begun_is_not_completed_by_others():
+    async def main() -> None:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 2) as (reader, liar):
+            network.set_line(liar.address, HostLine(RATE, RATE))
+            await liar.put(WANTED)
+            spoil(liar)
+            await reader.connect(liar)
+            bitswap = reader.network.bitswap
+            assert bitswap is not None
+            async with reader.session() as session:
+                session.prefetch([one.cid for one in WANTED])
+                while not bitswap._peers[liar.name].wrong:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.5)  # its next block was withdrawn, and cut
+                assert len(bitswap._parts) == 0
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("foretells", [True, False])
 def test_a_slow_source_does_not_hold_up_the_end_and_sends_little_of_what_another_has_sent(foretells):
     async def main() -> tuple[float, float, float]:

@@ -363,6 +363,7 @@ class BitswapService:
     def _take(self, peer: ConnectedPeer, blocks: Verified) -> None:
         """Hand blocks to those who want them. Raises UnwantedBlocks."""
         if wrong := peer.not_asked_for(blocks):
+            self._parts.failed((peer.name,))
             for session in list(self._sessions):
                 session.on_wrong(peer.name, wrong)
         touched: dict[Asker, None] = {}

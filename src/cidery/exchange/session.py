@@ -301,7 +301,7 @@ class FetchSession:
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
-        if self._wants and not resting and now >= self._search_at():
+        if self._wants and not resting and now >= self._silence.search_at(self._wants, self.sources):
             self._silence.searched(now)
             commands.append(Search(self._wants.first()))
         if self._wants and not self._silence.gave_up and now >= self._silence.give_up_at(self.sources.values()):
@@ -316,14 +316,11 @@ class FetchSession:
         times = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
         times += (self._moves.next_at, self._risk.next_at, self._reach.next_at)
         if not self._silence.gave_up:
-            times += (self._silence.give_up_at(self.sources.values()), self._search_at())
+            times += (
+                self._silence.give_up_at(self.sources.values()),
+                self._silence.search_at(self._wants, self.sources),
+            )
         return min((at for at in times if at is not None), default=None)
-
-    # --- inside: waiting
-
-    def _search_at(self) -> float:
-        first = next(iter(self._wants.all.values()), None)
-        return self._silence.search_at(first.denied if first is not None else None, self.sources)
 
     # --- inside: what is known of sources
 
@@ -411,7 +408,8 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        room = source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven)
+        ahead = self._proven and self._risk.asks_ahead(source)
+        room = source.has_room(crowd=bool(self._partial), several=self._several, trial=self._proven, ahead=ahead)
         return room and (not self._proven or self._risk.allows(source))
 
     def _choose(self, want: Want, able: choice.Able, but: str = "") -> Source | None:

@@ -210,16 +210,16 @@ class Source:
         """Whether it can be asked for a block, by which sources denied having it and which claimed it."""
         return self.name in holders if self.partial else self.name not in denied
 
-    def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False) -> bool:
+    def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False, ahead: bool = False) -> bool:
         """Whether one more want may be in flight. A few always may; to a complete source more in a ``crowd``.
 
         ``several``: other sources have something, too; ``trial``: others are proven, so no more is in flight than one
-        want until it has sent the like.
+        want until it has sent the like; ``ahead``: that is asked for before its proof is here.
         """
         if self.lies:
             return not self.outstanding
-        if trial and (self.proof is not None or (self.outstanding and not self.credit)):
-            return False
+        if trial and (self.proof is not None or not self.credit):
+            return not self.outstanding and (ahead or self.proof is None)
         if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
             return True
         window = LEAST_WINDOW if several and not self.blocks else self.window
