@@ -26,12 +26,16 @@ CUT = 1.0
 """Seconds after which a source leaves: most of its first large block is here."""
 
 
-def spoil(node: MemoryNode) -> None:
-    """From now on it sends other bytes than it is asked for."""
+def spoil(node: MemoryNode, only: CID | None = None) -> None:
+    """From now on it sends other bytes than it is asked for, or of one block."""
     read = node.store.get_many
 
     async def spoilt(cids: Sequence[CID]) -> list[bytes | memoryview | None]:
-        return [data and bytes([data[0] ^ 1]) + bytes(data[1:-1]) + bytes([data[-1] ^ 1]) for data in await read(cids)]
+        every = zip(cids, await read(cids), strict=True)
+        return [changed(data) if data and only in (None, cid) else data for cid, data in every]
+
+    def changed(data: bytes | memoryview) -> bytes:
+        return bytes([data[0] ^ 1]) + bytes(data[1:-1]) + bytes([data[-1] ^ 1])
 
     node.store.get_many = spoilt  # type: ignore[method-assign]
 

@@ -74,11 +74,13 @@ class Source:
         "ends_at",
         "expected_block",
         "experience",
+        "foretells",
         "gave",
         "has_any",
         "heard_at",
         "last_answer",
         "least_delay",
+        "missing",
         "name",
         "outstanding",
         "outstanding_bytes",
@@ -127,8 +129,8 @@ class Source:
         """When bytes of its answers last arrived, whether or not they completed one."""
         self.alive_at = 0.0
         """When anything last came from it."""
-        self.coming_since, self.ends_at = 0.0, inf
-        """When the first bytes of the message that is arriving were seen, and when it will be whole."""
+        self.coming_since, self.ends_at, self.missing = 0.0, inf, 0
+        """When the first bytes of the message that is arriving were seen, when it will be whole, and what it lacks."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -137,7 +139,7 @@ class Source:
         """Bytes of right blocks, less WRONG_COSTS times those of wrong ones; below 0 it is a liar."""
         self.proof: CID | None = None
         """What it was asked for to see whether it sends the like, and has not answered."""
-        self.proof_asked = False
+        self.proof_asked = self.foretells = False
         self.expected_block = ASSUMED_BLOCK
         """Bytes that a want is assumed to bring: rises fast and falls slowly, as roots are small and leaves are not."""
         self.probed: set[CID] = set()
@@ -246,13 +248,21 @@ class Source:
         return max(measured, age if age >= patience else 0.0)
 
     def hears(
-        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf
+        self,
+        at: float,
+        alive_at: float,
+        coming: frozenset[CID] | None,
+        now: float,
+        ends_at: float = inf,
+        missing: int = 0,
     ) -> None:
         """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet.
 
-        ``ends_at``: when it will be, at the rate at which it came so far.
+        ``ends_at``: when it will be, at the rate at which it came so far; ``missing``: bytes until then. Who says which
+        blocks those are ``foretells``: it knows what only our implementation does.
         """
-        self.ends_at = ends_at
+        self.ends_at, self.missing = ends_at, missing
+        self.foretells = self.foretells or bool(coming and missing)
         self.heard_at = max(self.heard_at, at)
         self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:
