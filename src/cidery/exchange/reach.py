@@ -8,7 +8,7 @@ A source is far if its round trip is several times that of the nearest one. What
 the far ones.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from math import inf
 
@@ -40,6 +40,8 @@ class Reach:
         self._began: float | None = None
         self._last = 0.0
         self._bytes = self._blocks = 0
+        self._near: list[tuple[float, int]] = []
+        """Blocks of near sources within a trial: when each came, and its bytes."""
         self._near_rate = 0.0
         self.trying: set[str] = set()
         """Far sources of a trial that have not sent a block yet; each is asked for one."""
@@ -76,6 +78,8 @@ class Reach:
             return set()
         if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
             self._judge(now)
+        elif self.mode is Mode.TRIAL and self._brings_more(far):
+            self.trying, self.mode = set(), Mode.ALL
         if self.mode is Mode.NEAR and self._measured() and now >= self._next_trial:
             self._near_rate = self._rate()
             names = list(far)[: 1 if self._pause else None]
@@ -96,6 +100,8 @@ class Reach:
             return
         self._bytes += size
         self._blocks, self._last = self._blocks + 1, now
+        if self.mode is Mode.TRIAL and name not in self.trying:
+            self._near.append((now, size))
         self.trying.discard(name)
 
     def sooner_alone(self, near: Collection[Source], wants: int, far: Source) -> bool:
@@ -112,6 +118,7 @@ class Reach:
     def _restart(self, now: float) -> None:
         self._began = self._last = now
         self._bytes = self._blocks = 0
+        self._near = []
 
     def _measured(self) -> bool:
         return self._blocks >= MEASURED_BLOCKS and self._last >= (self._began or 0.0) + MEASURED_SECONDS
@@ -119,6 +126,21 @@ class Reach:
     def _rate(self) -> float:
         """Until the last block: what began to come since then would count for nothing."""
         return self._bytes / max(self._last - (self._began or 0.0), 1e-9)
+
+    def _brings_more(self, far: Mapping[str, Source]) -> bool:
+        """Whether that is plain before a far one has sent its block, by how fast all of these come, and what near ones
+        have sent meanwhile: so that the far ones need not rest for a round trip until they are asked for more.
+        """
+        tried = [far[name] for name in self.trying if name in far]
+        if len(tried) < len(self.trying) or not all(one.coming and one.ends_at < inf for one in tried):
+            return False
+        since = max(one.coming_since for one in tried)
+        near = [(at, size) for at, size in self._near if at >= since]
+        if len(near) < 2:
+            return False
+        rate = sum(size for _, size in near[1:]) / max(near[-1][0] - near[0][0], 1e-9)
+        rate += sum(one.expected_block / max(one.ends_at - one.coming_since, 1e-9) for one in tried)
+        return rate > MORE * self._near_rate
 
     def _judge(self, now: float) -> None:
         self.trying = set()

@@ -1,7 +1,7 @@
 """At the end: a block that one source is bringing is shared with one that has nothing else to do. Pure.
 
-The first goes on from the beginning, and the other is asked for the end, as much of it as makes both come to their ends
-at the same time. When they meet, the block is whole, and the first is stopped.
+The first goes on from the beginning, and is told where to stop; the other is asked for what is behind that, as much as
+makes both end at the same time.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -94,7 +94,7 @@ class Shares:
         for giver in sorted(sources, key=_left, reverse=True) if idle else ():
             if giver.foretells and giver.outstanding and giver.ends_at == inf:
                 self._look_at(now + LEAST_PAUSE)
-            if giver.coming is None or len(giver.coming) != 1 or not now < giver.ends_at < inf:
+            if giver.coming is None or len(giver.coming) != 1 or not (giver.missing and now < giver.ends_at < inf):
                 continue
             (cid,) = giver.coming
             want = wants.asked.get(cid)
