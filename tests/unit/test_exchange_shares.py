@@ -34,7 +34,8 @@ def bringing(name: str, cid: CID, missing: int, *more: CID) -> Source:
     made = known(name)
     for one in (cid, *more):
         made.asked(one, NOW - 1.0)
-    made.hears(NOW, NOW, frozenset((cid,)), NOW, NOW + missing / RATE, missing)
+    for now in (NOW - 0.5, NOW):
+        made.hears(now, now, frozenset((cid,)), now, NOW + missing / RATE, missing)
     return made
 
 
@@ -148,6 +149,9 @@ def test_one_that_is_idle_in_a_round_trip_is_asked_now_and_looked_at_then_if_it_
 
 def test_what_has_just_begun_to_come_is_looked_at_again():
     giver, taker, shares = bringing("giver", FIRST, 900_000), known("taker"), Shares()
+    giver.hears(NOW, NOW, frozenset((SECOND,)), NOW - 0.05, NOW + 60.0, 900_000)
+    assert not list(shares.found(asked(giver), [giver, taker], [taker], stays, NOW)), "by its first bytes it comes late"
+    assert shares.next_at == NOW + LEAST_PAUSE
     giver.hears(NOW, NOW, frozenset((FIRST,)), NOW)
     assert not list(shares.found(asked(giver), [giver, taker], [taker], stays, NOW))
     assert shares.next_at == NOW + LEAST_PAUSE
@@ -179,7 +183,8 @@ def shared() -> tuple[FetchSession, Share]:
         machine.poll(now, 64 * BLOCK)
     (cid,) = machine.wants()
     giver = machine.asked_of(cid) or ""
-    machine.on_bytes(giver, Heard(now + 0.2, now + 0.2, frozenset((cid,)), now + 1.2, 900_000), now + 0.2)
+    for at in (now + 0.05, now + 0.2):
+        machine.on_bytes(giver, Heard(at, at, frozenset((cid,)), now + 1.2, 900_000), at)
     sent = [one for one in machine.poll(now + 0.2, BLOCK) if isinstance(one, Share)]
     assert [(one.giver, one.cid) for one in sent] == [(giver, cid)] and sent[0].source != giver
     return machine, sent[0]

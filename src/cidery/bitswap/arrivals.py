@@ -16,15 +16,24 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
+        self._latest: dict[str, float] = {}
+        """When the latest began, if there are several."""
         self._slow: set[str] = set()
 
     def begins(self, peer: str, now: float) -> None:
         """A large message from it has begun: look() is due ARRIVES_SLOWLY later."""
         self._since.setdefault(peer, now)
+        self._latest[peer] = now
 
-    def ends(self, peer: str) -> bool:
-        """It is here, or will not come; whether what is to be told has changed."""
+    def ends(self, peer: str, *, others: bool = False) -> bool:
+        """It is here, or will not come; whether what is to be told has changed.
+
+        ``others``: another one has begun meanwhile, on another stream.
+        """
         self._since.pop(peer, None)
+        latest = self._latest.pop(peer, None)
+        if others and latest is not None:
+            self._since[peer] = self._latest[peer] = latest
         changed = peer in self._slow
         self._slow.discard(peer)
         return changed

@@ -264,7 +264,7 @@ class BitswapService:
             peer.inbound.pop(stream, None)
             if peer.lost_answers(stream, self._clock()):
                 self._kick_wants(peer)
-            self._tell_receiving(self._arrivals.ends(peer.name))
+            self._tell_receiving(self._arrivals.ends(peer.name, others=any(peer.unfinished())))
 
     async def _receive_message(
         self, stream: Stream, peer: ConnectedPeer, data: memoryview, group: asyncio.TaskGroup

@@ -92,8 +92,14 @@ class Shares:
             return
         idle = [one for one in takers if one.foretells and one.rate and self._idle(one, now)]
         for giver in sorted(sources, key=_left, reverse=True) if idle else ():
-            if giver.foretells and giver.outstanding and giver.ends_at == inf:
+            # by its first bytes nothing is known of how fast it comes
+            if (
+                giver.foretells
+                and giver.outstanding
+                and (giver.ends_at == inf or now < giver.coming_since + LEAST_PAUSE)
+            ):
                 self._look_at(now + LEAST_PAUSE)
+                continue
             if giver.coming is None or len(giver.coming) != 1 or not (giver.missing and now < giver.ends_at < inf):
                 continue
             (cid,) = giver.coming
